@@ -1,0 +1,67 @@
+# One entry point for people and CI. Every target sets up what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV_LOCK := $(VENV)/uv.lock
+
+.PHONY: help setup demo test check up down lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv with the locked dependencies (again only when the lock changed)
+
+# Some version managers leave a python3.x command that only prints an error, so each candidate
+# is asked for its version before it is believed.
+$(READY): requirements.lock
+	@found=; for python in python3 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "setup: no Python 3.11 or newer found (tried python3, python3.13, python3.12, python3.11)." >&2; \
+	  echo "       Install one (for example: apt install python3.11 python3.11-venv) and run make again." >&2; exit 1; \
+	fi; \
+	if ! $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  echo "setup: $(VENV) with $$($$found --version)"; \
+	  $$found -m venv --clear $(VENV) || { \
+	    echo "setup: could not make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	fi
+	@echo "setup: installing the locked dependencies (about 20 s the first time)"
+	@# uv is ten times faster; pip serves where only pip knows the way to a package index.
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(UV_LOCK)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r $(UV_LOCK)
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock \
+	  || $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## start everything, run a few hundred real orders, check every invariant
+	@$(BIN)/saga demo
+
+test: setup  ## every test there is, on the real stack
+	@$(BIN)/pytest
+
+check: setup  ## format, lint, types, imports, generated files, fast tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas.generate --check
+	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
+
+up: setup  ## start the stack and leave it running
+	@$(BIN)/saga up --detach
+
+down: setup  ## stop the stack, keeping its data
+	@$(BIN)/saga down
+
+lock: setup  ## pin the newest dependencies that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml -q --upgrade --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean:  ## remove the venv, caches and all data of the stack
+	-@test ! -f .saga/stack.json || $(BIN)/saga down
+	rm -rf $(VENV) .saga .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
