@@ -1,0 +1,46 @@
+"""The contract as the kit sees it: event classes and Avro schemas, whatever they speak of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Contract:
+    """`event_types`: name -> generated class; `schemas`: name -> record schema as in its `.avsc`
+    (shared records included); `released`: whole earlier sets, still readable on old topics."""
+
+    event_types: Mapping[str, type[Any]]
+    schemas: Mapping[str, Mapping[str, Any]]
+    released: Sequence[Mapping[str, Mapping[str, Any]]] = ()
+
+
+def inline(name: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The schema of a record with every named record it uses written out at its first use.
+
+    Raises ValueError for a recursive schema: those can be nested without end by hostile bytes.
+    """
+    written: set[str] = set()
+
+    def expand(avro: Any, within: tuple[str, ...]) -> Any:
+        if isinstance(avro, list):
+            return [expand(a, within) for a in avro]
+        if isinstance(avro, str) and avro in records:
+            if avro in within:
+                raise ValueError(f"schema {avro} contains itself; events must have a bounded depth")
+            if avro in written:
+                return avro
+            written.add(avro)
+            avro = records[avro]
+            within = (*within, avro["name"])
+        if isinstance(avro, Mapping):
+            inner = {k: v for k, v in avro.items() if k != "owner"}
+            if "items" in inner:
+                inner["items"] = expand(inner["items"], within)
+            if "fields" in inner:
+                inner["fields"] = [{**f, "type": expand(f["type"], within)} for f in inner["fields"]]
+            return inner
+        return avro
+
+    expanded: dict[str, Any] = expand(name, ())
+    return expanded

@@ -1,0 +1,70 @@
+"""The kit's errors, one tree.
+
+SagaError
+├── ConfigurationError     a setting is missing or wrong; the process does not start
+├── FlowError              a flow file does not make sense; says where
+├── Poison                 an incoming record that cannot be handled: it is parked
+│   ├── BadKey                 the record key is no order id
+│   ├── Undecodable            the bytes are no event of the contract
+│   ├── Oversized              more bytes than any event may have
+│   ├── UnknownFlow            the `flow` header names no flow or version known here
+│   └── SequenceGap            events of the same producer and order are missing before it
+├── EventTooLarge          an own event would not pass the broker; the decision is refused
+└── EffectFailed           the outside world did not answer: unknown, to be asked again
+"""
+
+
+class SagaError(Exception):
+    """Base of all errors the kit raises on purpose."""
+
+
+class ConfigurationError(SagaError):
+    """A setting is missing or wrong: names the variable, what it held, what it should hold."""
+
+
+class FlowError(SagaError):
+    """A flow file that cannot be used: names the file's flow, the place in it and the remedy."""
+
+
+class Poison(SagaError):
+    """An incoming record that cannot be handled now; `code` is its short name."""
+
+    code = "poison"
+
+
+class BadKey(Poison):
+    """The record key is missing, too long, or not printable text."""
+
+    code = "bad_key"
+
+
+class Undecodable(Poison):
+    """The bytes are no event of the contract (framing, schema, types, type header)."""
+
+    code = "undecodable"
+
+
+class Oversized(Poison):
+    """The record is larger than any event may be; it is not even decoded."""
+
+    code = "oversized"
+
+
+class UnknownFlow(Poison):
+    """The `flow` header names no flow or version that this participant knows."""
+
+    code = "unknown_flow"
+
+
+class SequenceGap(Poison):
+    """Events of the same producer for the same order are missing before this one."""
+
+    code = "gap"
+
+
+class EventTooLarge(SagaError):
+    """An own event would be refused by the broker; refused here, before it could jam the relay."""
+
+
+class EffectFailed(SagaError):
+    """The outside world gave no usable answer. What happened there is unknown: ask again."""

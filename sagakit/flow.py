@@ -1,0 +1,243 @@
+"""The flow file is the saga: parsing and validation. Pure: text in, `Flow` out.
+
+The routes of a participant are derived from it in `routing`.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sagakit.errors import FlowError, UnknownFlow
+
+COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
+COMPLETED, UNDONE = "completed", "undone"
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One participant's part. `waits`: event type -> seconds that event extends the deadline to."""
+
+    name: str
+    kind: str
+    done: str
+    failed: tuple[str, ...] = ()
+    undone: str | None = None
+    deadline_s: float = 3600.0
+    waits: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A declared saga. `versions`: number -> places in order, each a tuple of step names."""
+
+    name: str
+    start: str
+    cancel: str
+    compensate: str
+    verdict: str
+    default_version: int
+    versions: Mapping[int, tuple[tuple[str, ...], ...]]
+    steps: Mapping[str, Step]
+    observes: Mapping[str, tuple[str, ...]]
+    owners: Mapping[str, str]
+
+    def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
+        """The steps of a version in order, those side by side together."""
+        return tuple(tuple(self.steps[n] for n in place) for place in self.versions[version])
+
+    def pivot_place(self, version: int) -> int:
+        """Index of the place after which it only goes forward (-1: there is no way back at all)."""
+        places = self.places(version)
+        return max((i for i, p in enumerate(places) if any(s.kind != RETRIABLE for s in p)), default=-1)
+
+    def ends(self, version: int) -> tuple[tuple[str, ...], ...]:
+        """What all has to be seen for `undone`: per step of the first place, its last events."""
+        return tuple((*s.failed, *([s.undone] if s.undone else [])) for s in self.places(version)[0])
+
+    def label(self, version: int) -> str:
+        """`name/version`, as it travels in the `flow` header."""
+        return f"{self.name}/{version}"
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """Everyone who is told something: the steps, and who only observes."""
+        return tuple(dict.fromkeys((*self.steps, *self.observes)))
+
+
+class Flows:
+    """The flows of a deployment, found by the `flow` header."""
+
+    def __init__(self, *flows: Flow) -> None:
+        if not flows:
+            raise FlowError("no flow is declared: give at least one flow file")
+        self._by_name = {flow.name: flow for flow in flows}
+        self._default = flows[0]
+
+    def __iter__(self) -> Iterator[Flow]:
+        return iter(self._by_name.values())
+
+    def find(self, label: str | None) -> tuple[Flow, int]:
+        """Flow and version of a header; without one the first flow's default version.
+
+        Raises UnknownFlow naming what is known.
+        """
+        if label is None:
+            return self._default, self._default.default_version
+        name, _, number = label.partition("/")
+        flow = self._by_name.get(name)
+        if flow and number.isascii() and number.isdigit() and int(number) in flow.versions:
+            return flow, int(number)
+        known = ", ".join(f.label(v) for f in self for v in f.versions)
+        raise UnknownFlow(
+            f"flow {label[:80]!r} is not known here (known: {known}); "
+            "deploy the flow file that declares it, then redrive"
+        )
+
+
+def seconds(text: str) -> float:
+    """`"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"` in seconds. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    if not match:
+        raise ValueError(f"{text!r} is no duration; write for example 30s, 5m, 24h or 7d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def load(text: str, owners: Mapping[str, str]) -> Flow:
+    """A flow from the TOML text of its file. `owners`: event type -> participant that emits it.
+
+    Raises FlowError that says where and what to do.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FlowError(f"the flow file is not valid TOML: {error}") from error
+    name = raw.get("name", "?")
+    try:
+        flow = Flow(
+            name=raw["name"],
+            start=raw["start"],
+            cancel=raw["cancel"],
+            compensate=raw["compensate"],
+            verdict=raw["verdict"],
+            default_version=raw["default_version"],
+            versions={int(n): _places(v) for n, v in raw["versions"].items()},
+            steps={n: _step(name, n, s) for n, s in raw["steps"].items()},
+            observes={n: tuple(v) for n, v in raw.get("observes", {}).items()},
+            owners=dict(owners),
+        )
+    except KeyError as error:
+        raise FlowError(f"flow {name}: the key {error} is missing") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FlowError(f"flow {name}: {error}") from error
+    _validate(flow)
+    return flow
+
+
+def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
+    """The same flow on other deadlines: `{"payment": "20s", "payment.PaymentPending": "1m"}`.
+
+    Raises FlowError for a step or wait the flow does not have.
+    """
+    steps = dict(flow.steps)
+    for path, text in overrides.items():
+        name, _, wait = path.partition(".")
+        step = steps.get(name)
+        if step is None or (wait and wait not in step.waits):
+            raise FlowError(f"flow {flow.name} has no deadline {path!r} to override")
+        try:
+            value = seconds(text)
+        except ValueError as error:
+            raise FlowError(f"deadline {path}: {error}") from error
+        steps[name] = (
+            replace(step, waits={**step.waits, wait: value}) if wait else replace(step, deadline_s=value)
+        )
+    return replace(flow, steps=steps)
+
+
+def _places(value: list[Any]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(place) if isinstance(place, list) else (place,) for place in value)
+
+
+def _step(flow: str, name: str, raw: dict[str, Any]) -> Step:
+    kind = raw["kind"]
+    if kind not in (COMPENSATABLE, PIVOT, RETRIABLE):
+        raise FlowError(
+            f"flow {flow}, step {name}: kind {kind!r} is none of compensatable, pivot, retriable"
+        )
+    return Step(
+        name=name,
+        kind=kind,
+        done=raw["done"],
+        failed=tuple(raw.get("failed", ())),
+        undone=raw.get("undone"),
+        deadline_s=seconds(raw["deadline"]),
+        waits={event: seconds(text) for event, text in raw.get("waits", {}).items()},
+    )
+
+
+def _validate(flow: Flow) -> None:
+    for where, event in _named_events(flow):
+        if event not in flow.owners:
+            raise FlowError(
+                f"flow {flow.name}, {where}: {event} has no schema with an owner; "
+                f"add schemas/{event}.avsc with an owner, or correct the name"
+            )
+    for step in flow.steps.values():
+        _validate_step(flow, step)
+    for participant, names in flow.observes.items():
+        if not names:
+            raise FlowError(f"flow {flow.name}, observes.{participant}: names no event")
+    if flow.default_version not in flow.versions:
+        raise FlowError(f"flow {flow.name}: default_version {flow.default_version} is not declared")
+    for version in flow.versions:
+        _validate_version(flow, version)
+
+
+def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
+    for key in ("start", "cancel", "compensate", "verdict"):
+        yield key, getattr(flow, key)
+    for step in flow.steps.values():
+        where = f"step {step.name}"
+        yield where, step.done
+        yield from ((where, event) for event in (*step.failed, *step.waits))
+        if step.undone:
+            yield where, step.undone
+    for participant, names in flow.observes.items():
+        yield from ((f"observes.{participant}", n) for n in names if n not in (COMPLETED, UNDONE))
+
+
+def _validate_step(flow: Flow, step: Step) -> None:
+    where = f"flow {flow.name}, step {step.name}"
+    if step.kind != RETRIABLE and step.undone is None:
+        raise FlowError(f"{where}: a {step.kind} step needs `undone`, the event that says it is undone")
+    if step.kind == RETRIABLE and (step.undone or step.failed):
+        raise FlowError(f"{where}: a retriable step is retried until done; remove `failed` and `undone`")
+    for event in (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else [])):
+        if flow.owners[event] != step.name:
+            raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
+
+
+def _validate_version(flow: Flow, version: int) -> None:
+    where = f"flow {flow.name}, version {version}"
+    places = flow.versions[version]
+    names = [name for place in places for name in place]
+    if not names or any(not place for place in places):
+        raise FlowError(f"{where}: has no steps, or an empty place")
+    for name in names:
+        if name not in flow.steps:
+            raise FlowError(f"{where}: step {name} is not declared; add [steps.{name}]")
+        if names.count(name) > 1:
+            raise FlowError(f"{where}: step {name} stands in it twice")
+    rank = {COMPENSATABLE: 0, PIVOT: 1, RETRIABLE: 2}
+    ranks = [rank[flow.steps[name].kind] for name in names]
+    if ranks.count(1) > 1:
+        raise FlowError(f"{where}: has more than one pivot")
+    for before, after in zip(names, names[1:], strict=False):
+        if rank[flow.steps[before].kind] > rank[flow.steps[after].kind]:
+            raise FlowError(
+                f"{where}: {before} ({flow.steps[before].kind}) stands before {after} "
+                f"({flow.steps[after].kind}); what cannot be undone comes after all that can"
+            )

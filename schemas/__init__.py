@@ -1,0 +1,30 @@
+"""The contract: events, flows, and the rules every participant shares.
+
+`EVENT_TYPES`: event type -> Python class; `OWNERS`: event type -> participant; `FLOWS`; `CONTRACT`:
+what the codec needs, with every released set (`released/<n>/`) still readable.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sagakit import flow as flow_files
+from sagakit.contract import Contract
+from sagakit.flow import Flows
+from schemas.events import EVENTS
+
+HERE = Path(__file__).parent
+EVENT_TYPES = {event.type: event for event in EVENTS}
+OWNERS = {event.type: event.owner for event in EVENTS}
+FLOWS = Flows(
+    *(flow_files.load(path.read_text(), OWNERS) for path in sorted((HERE / "flows").glob("*.toml")))
+)
+
+
+def read_set(folder: Path) -> dict[str, dict[str, Any]]:
+    """The record schemas of a folder by name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.avsc"))}
+
+
+RELEASED = [read_set(folder) for folder in sorted((HERE / "released").glob("*"), key=lambda f: int(f.name))]
+CONTRACT = Contract(EVENT_TYPES, read_set(HERE), RELEASED)
