@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PACKAGES := sagakit services saga_monitor sandbox schemas
 UV_LOCK := $(VENV)/uv.lock
 
 .PHONY: help setup demo test check up down lock clean
@@ -46,7 +47,7 @@ test: setup  ## every test there is, on the real stack
 check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
+	$(BIN)/mypy $(wildcard $(PACKAGES) tests)
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
@@ -60,6 +61,7 @@ down: setup  ## stop the stack, keeping its data
 lock: setup  ## pin the newest dependencies that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml -q --upgrade --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+	$(BIN)/python -c 'from sandbox.stack.jars import rewrite_locks; rewrite_locks()'
 
 clean:  ## remove the venv, caches and all data of the stack
 	-@test ! -f .saga/stack.json || $(BIN)/saga down

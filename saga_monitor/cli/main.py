@@ -1,0 +1,60 @@
+"""The `saga` command: its subcommands live in the modules of this package.
+
+A module is imported when its command is used or listed, so `saga show` does not pay for what
+`saga up` needs.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+
+import click
+
+from sandbox.stack.errors import StackError
+
+# Command name -> the module of this package that defines it, as a function of the same name.
+COMMANDS: Mapping[str, str] = {
+    "up": "stack",
+    "down": "stack",
+    "demo": "demo",
+    "place": "orders",
+    "wait": "orders",
+    "cancel": "orders",
+    "approve": "orders",
+    "reject": "orders",
+    "show": "orders",
+    "ls": "orders",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if importlib.util.find_spec(_module(name))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = getattr(importlib.import_module(_module(cmd_name)), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _module(command: str) -> str:
+    return f"saga_monitor.cli.{COMMANDS[command]}"
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def saga() -> None:
+    """Run, watch and rehearse choreographed sagas."""
+
+
+def main() -> None:
+    """Entry point: runs the command; a problem around the stack is told in plain words."""
+    try:
+        saga()
+    except StackError as error:
+        click.echo(f"saga: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,59 @@
+"""`stack.json`: where everything is, for people, tests and the other commands."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sandbox.stack.options import StackOptions
+from sandbox.stack.ports import HOST
+from sandbox.stack.processes import Surroundings
+from sandbox.stack.readiness import ProcessInfo
+
+FILE_NAME = "stack.json"
+_NOT_HTTP = frozenset({"kafka", "controller", "postgres", "registry", "smtp"})
+
+
+def read_manifest(home: Path) -> dict[str, Any]:
+    """The content of `stack.json` of this home; empty before the first start."""
+    try:
+        return dict(json.loads((home / FILE_NAME).read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def write_manifest(home: Path, content: Mapping[str, Any]) -> None:
+    """Replace the file at once: a reader sees the old or the new one, never half of it."""
+    aside = home / f"{FILE_NAME}.new"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+    aside.replace(home / FILE_NAME)
+
+
+def manifest(
+    options: StackOptions,
+    port_base: int,
+    around: Surroundings,
+    running: Mapping[str, ProcessInfo],
+) -> dict[str, Any]:
+    """What `stack.json` says. Keys are part of the contract with whoever reads it."""
+    urls = {name: around.url(name) for name in around.ports if name not in _NOT_HTTP}
+    urls["smtp"] = f"{HOST}:{around.ports['smtp']}"
+    if around.schema_registry_url:
+        urls["registry"] = around.schema_registry_url
+    return {
+        "stack": str(options.kind),
+        "bootstrap_servers": around.bootstrap_servers,
+        "databases": dict(around.databases),
+        "urls": urls,
+        "processes": {
+            name: {"pid": info.pid, "log": str(info.log)}
+            for name, info in running.items()
+        },
+        "port_base": port_base,
+        "ports": dict(around.ports),
+        "secrets": dict(around.webhook_secrets),
+    }

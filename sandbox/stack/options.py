@@ -1,0 +1,32 @@
+"""What a caller can choose about a stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Where Kafka and PostgreSQL come from; everything after them is the same code."""
+
+    EMBEDDED = "embedded"
+    CONTAINERS = "containers"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """The options of `saga up`.
+
+    `port_base`: first port of the table in `sandbox.stack.ports`; 0 picks free ports; None
+    keeps the ports of the last run, or the default ones.
+    `only`: names of processes, or of the groups `infra`, `world` and `services`; empty means
+    everything. Kafka and PostgreSQL always run: nothing else can without them.
+    `env`: extra environment for the services and the monitor.
+    """
+
+    kind: Kind = Kind.EMBEDDED
+    port_base: int | None = None
+    registry: bool = False
+    replicas: int = 1
+    only: frozenset[str] = frozenset()
+    env: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,113 @@
+"""Which port each part of the stack listens on.
+
+With the default base of 18000, always on 127.0.0.1:
+
+    18000 kafka        18010 order      18014 notification   18020 provider   18023 smtp
+    18001 controller   18011 inventory  18015 monitor        18021 carrier
+    18002 postgres     18012 payment                         18022 mail
+    18003 registry     18013 shipping
+
+Replica n of a service listens 100 * (n - 1) higher: payment-2 on 18112.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+
+from sandbox.stack.errors import StackError
+
+HOST = "127.0.0.1"
+DEFAULT_BASE = 18000
+OFFSETS: Mapping[str, int] = {
+    "kafka": 0,
+    "controller": 1,
+    "postgres": 2,
+    "registry": 3,
+    "order": 10,
+    "inventory": 11,
+    "payment": 12,
+    "shipping": 13,
+    "notification": 14,
+    "monitor": 15,
+    "provider": 20,
+    "carrier": 21,
+    "mail": 22,
+    "smtp": 23,
+}
+_LISTENS_ON = {"kafka": ("kafka", "controller"), "mail": ("mail", "smtp")}
+# Free ports are looked for below the range the kernel hands to outgoing connections (from 32768
+# on Linux): a port from that range could be taken while, say, the broker restarts.
+_FREE_FIRST, _FREE_LAST = 20000, 31999
+
+
+def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str, int]:
+    """A port for each name: the kept one if there is one, else by table, or free for base 0.
+
+    A name is a key of `OFFSETS`, or a service with its replica number (`payment-2`).
+    """
+    taken = set(kept.values())
+    ports: dict[str, int] = {}
+    for name in names:
+        port = kept.get(name) or (
+            _table_port(name, base) if base else _free_port(taken)
+        )
+        taken.add(port)
+        ports[name] = port
+    return ports
+
+
+def listening(processes: Iterable[str], ports: Mapping[str, int]) -> dict[str, int]:
+    """The ports that these processes will listen on, by what needs them."""
+    names = (
+        name for process in processes for name in _LISTENS_ON.get(process, (process,))
+    )
+    return {name: ports[name.removesuffix("-1")] for name in names}
+
+
+def check_free(ports: Mapping[str, int]) -> None:
+    """Raise `StackError` naming every port that something else holds."""
+    taken = [
+        f"port {port}, needed by {name}"
+        for name, port in ports.items()
+        if not _free(port)
+    ]
+    if taken:
+        raise StackError(
+            f"already in use on {HOST}: {'; '.join(taken)}. Stop what listens there "
+            "(`ss -ltnp` names it), or choose other ports with --port-base 28000 "
+            "(--port-base 0 picks free ones)."
+        )
+
+
+def _table_port(name: str, base: int) -> int:
+    service, _, replica = name.partition("-")
+    port = base + OFFSETS[service] + 100 * (int(replica or 1) - 1)
+    if not 0 < port < 65536:
+        raise StackError(
+            f"port {port} for {name} does not exist: --port-base {base} is out of range. "
+            f"Choose one from 1024 to 60000, or 0 for free ports."
+        )
+    return port
+
+
+def _free_port(taken: set[int]) -> int:
+    # Start somewhere else for each process, so that two stacks starting together rarely meet.
+    span = _FREE_LAST - _FREE_FIRST + 1
+    start = os.getpid() * 61 % span
+    for step in range(span):
+        port = _FREE_FIRST + (start + step) % span
+        if port not in taken and _free(port):
+            return port
+    raise StackError(
+        f"no free port left between {_FREE_FIRST} and {_FREE_LAST} on {HOST}"
+    )
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,183 @@
+"""What runs: every process of the stack with its command, environment and probe."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+from sandbox.stack.errors import StackError
+from sandbox.stack.options import StackOptions
+from sandbox.stack.ports import HOST
+from sandbox.stack.readiness import Probe, http_ready
+
+SERVICES = ("order", "inventory", "payment", "shipping", "notification")
+# The front door is one; the participants can be several.
+REPLICATED = frozenset(SERVICES) - {"order"}
+MONITOR = "monitor"
+WORLD = ("provider", "carrier", "mail")
+DATABASES = (*SERVICES, MONITOR)
+
+
+class Stage(IntEnum):
+    """Where a process stands; stopping goes through the stages in reverse."""
+
+    POSTGRES = 0
+    KAFKA = 1
+    REGISTRY = 2
+    WORLD = 3
+    SERVICES = 4
+    MONITOR = 5
+
+
+_OWN_STAGE = {
+    "postgres": Stage.POSTGRES,
+    "kafka": Stage.KAFKA,
+    "registry": Stage.REGISTRY,
+    MONITOR: Stage.MONITOR,
+}
+
+
+@dataclass(frozen=True)
+class Process:
+    """One supervised process. `ready` is its probe; `stop_wait_s` is how long it may take."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Probe
+    env: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = "TERM"
+    stop_wait_s: int = 20
+
+    @property
+    def stage(self) -> Stage:
+        return stage_of(self.name)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What services and world need to know of each other."""
+
+    data: Path
+    ports: Mapping[str, int]
+    bootstrap_servers: str
+    databases: Mapping[str, str]
+    webhook_secrets: Mapping[str, str]
+    schema_registry_url: str | None = None
+
+    def url(self, name: str) -> str:
+        """Base URL of a process that speaks HTTP."""
+        return f"http://{HOST}:{self.ports[name]}"
+
+
+def stage_of(name: str) -> Stage:
+    """The stage of the process of this name."""
+    if name in WORLD:
+        return Stage.WORLD
+    return _OWN_STAGE.get(name, Stage.SERVICES)
+
+
+def replicas_of(service: str, replicas: int) -> list[str]:
+    """Process names: `payment`, or `payment-1`, `payment-2`, ... when there are several."""
+    if replicas == 1 or service not in REPLICATED:
+        return [service]
+    return [f"{service}-{number}" for number in range(1, replicas + 1)]
+
+
+def selected(options: StackOptions) -> list[str]:
+    """Names of the world's and services' processes to run. Raises `StackError` on a typo."""
+    services = [
+        name for service in SERVICES for name in replicas_of(service, options.replicas)
+    ]
+    groups = {
+        "infra": [],
+        "world": list(WORLD),
+        "services": [*services, MONITOR],
+        "kafka": [],
+        "postgres": [],
+        **{name: replicas_of(name, options.replicas) for name in SERVICES},
+    }
+    names = [*WORLD, *services, MONITOR]
+    if not options.only:
+        return names
+    known = sorted({*groups, *names})
+    unknown = sorted(options.only - set(known))
+    if unknown:
+        raise StackError(
+            f"--only names {', '.join(unknown)}, which is no process of this stack. "
+            f"Choose from: {', '.join(known)}."
+        )
+    chosen = {name for choice in options.only for name in groups.get(choice, [choice])}
+    return [name for name in names if name in chosen]
+
+
+def declare(
+    names: Iterable[str], around: Surroundings, env: Mapping[str, str]
+) -> list[Process]:
+    """The processes of these names, ready to be supervised."""
+    return [
+        _world(name, around) if name in WORLD else _service(name, around, env)
+        for name in names
+    ]
+
+
+def _world(name: str, around: Surroundings) -> Process:
+    env = {
+        "SANDBOX_HOST": HOST,
+        "SANDBOX_PORT": str(around.ports[name]),
+        "SANDBOX_DB": str(around.data / f"{name}.sqlite"),
+    }
+    if name == "mail":
+        env["SANDBOX_SMTP_PORT"] = str(around.ports["smtp"])
+    else:
+        listener = "payment" if name == "provider" else "shipping"
+        env["SANDBOX_WEBHOOK_URL"] = f"{around.url(listener)}/webhooks/{name}"
+        env["SANDBOX_WEBHOOK_SECRET"] = around.webhook_secrets[name]
+    return Process(
+        name=name,
+        command=(sys.executable, "-m", f"sandbox.world.{name}"),
+        ready=http_ready(f"{around.url(name)}/health/ready"),
+        env=env,
+    )
+
+
+def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> Process:
+    service, _, replica = name.partition("-")
+    # The first replica keeps the service's own port: that is where webhooks and callers go.
+    port_name = service if replica in ("", "1") else name
+    env = {
+        "SAGA_BOOTSTRAP_SERVERS": around.bootstrap_servers,
+        "SAGA_DATABASE_URL": around.databases[service],
+        "SAGA_HTTP_HOST": HOST,
+        "SAGA_HTTP_PORT": str(around.ports[port_name]),
+        "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",
+        "SAGA_LOG_JSON": "true",
+    }
+    if around.schema_registry_url:
+        env["SAGA_SCHEMA_REGISTRY_URL"] = around.schema_registry_url
+    module = "saga_monitor" if service == MONITOR else f"services.{service}"
+    return Process(
+        name=name,
+        command=(sys.executable, "-m", module),
+        ready=http_ready(f"{around.url(port_name)}/health/ready"),
+        env={**env, **_outside(service, around), **extra_env},
+    )
+
+
+def _outside(service: str, around: Surroundings) -> dict[str, str]:
+    """How a service reaches the outside world."""
+    match service:
+        case "payment":
+            return {
+                "SAGA_PROVIDER_URL": around.url("provider"),
+                "SAGA_WEBHOOK_SECRET": around.webhook_secrets["provider"],
+            }
+        case "shipping":
+            return {
+                "SAGA_CARRIER_URL": around.url("carrier"),
+                "SAGA_WEBHOOK_SECRET": around.webhook_secrets["carrier"],
+            }
+        case "notification":
+            return {"SAGA_SMTP_HOST": HOST, "SAGA_SMTP_PORT": str(around.ports["smtp"])}
+        case _:
+            return {}
