@@ -1,0 +1,127 @@
+"""The rules of an order that every participant shares: what makes one invalid, what a currency has.
+
+Pure. Each participant asks `problems` itself, since anyone may publish an OrderPlaced.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+
+from iso4217 import Currency
+
+from schemas.events import OrderFacts, OrderLine
+
+MAX_ORDER_ID = MAX_SKU = MAX_CUSTOMER_ID = 128
+MAX_EMAIL = 320
+MAX_CARD_TOKEN = 255
+MAX_SHIP_TO = 1000
+MAX_LINES = 1000
+MAX_QUANTITY = 10**6
+MAX_TOTAL_MINOR = 10**12
+_SHOWN = 40
+_UNSPEAKABLE = {"Cc", "Cs"}
+"""Unicode categories: control characters and lone surrogates (which no UTF-8 can hold)."""
+
+# Funds codes, metals and test codes have no minor unit: nothing can be charged in them.
+_MINOR_DIGITS = {c.code: c.exponent for c in Currency if c.exponent is not None}
+
+
+def minor_digits(currency: str) -> int:
+    """Digits of the minor unit: 2 for EUR, 0 for JPY, 3 for KWD (ISO 4217).
+
+    Raises ValueError for what is no currency one can pay in.
+    """
+    try:
+        return _MINOR_DIGITS[currency]
+    except KeyError:
+        raise ValueError(_no_currency(currency)) from None
+
+
+def problems(order_id: str, order: OrderFacts) -> tuple[str, ...]:
+    """Why an order is invalid, each reason with the field, what it holds and what it should hold.
+
+    Empty for a valid order. Several lines of one SKU are allowed; they are added up.
+    """
+    return tuple(_problems(order_id, order))
+
+
+def email_of(order: OrderFacts) -> str | None:
+    """The customer's address if it is one, also of an order that is invalid for other reasons."""
+    return None if list(_address("email", order.email)) else order.email
+
+
+def speakable(text: str, limit: int = 500) -> str:
+    """`text` as it may be stored and shown: no control characters, at most `limit` characters."""
+    return "".join(" " if _unspeakable(c) else c for c in text[:limit])
+
+
+def _problems(order_id: str, order: OrderFacts) -> Iterator[str]:
+    yield from _name("order_id", order_id, MAX_ORDER_ID)
+    yield from _name("customer_id", order.customer_id, MAX_CUSTOMER_ID)
+    yield from _name("card_token", order.card_token, MAX_CARD_TOKEN)
+    yield from _address("email", order.email)
+    yield from _place("ship_to", order.ship_to)
+    if order.currency not in _MINOR_DIGITS:
+        yield _no_currency(order.currency)
+    if not 0 <= order.fraud_score <= 1:
+        yield f"fraud_score is {order.fraud_score}: give a number from 0 to 1"
+    yield from _lines(order)
+
+
+def _lines(order: OrderFacts) -> Iterator[str]:
+    if not 1 <= len(order.lines) <= MAX_LINES:
+        yield f"lines has {len(order.lines)} entries: an order has 1 to {MAX_LINES}"
+        return
+    wrong = [reason for i, line in enumerate(order.lines) for reason in _line(f"lines[{i}]", line)]
+    if wrong:
+        yield from wrong
+        return
+    total = sum(line.quantity * line.unit_price_minor for line in order.lines)
+    if total != order.total_minor:
+        yield f"total_minor is {order.total_minor}, but the lines add up to {total}: correct one"
+    if not 1 <= order.total_minor <= MAX_TOTAL_MINOR:
+        yield f"total_minor is {order.total_minor}: it must be 1 to {MAX_TOTAL_MINOR}"
+
+
+def _line(where: str, line: OrderLine) -> Iterator[str]:
+    yield from _name(f"{where}.sku", line.sku, MAX_SKU)
+    if not 1 <= line.quantity <= MAX_QUANTITY:
+        yield f"{where}.quantity is {line.quantity}: it must be 1 to {MAX_QUANTITY}"
+    if line.unit_price_minor < 0:
+        yield f"{where}.unit_price_minor is {line.unit_price_minor}: it must be 0 or more"
+
+
+def _name(field: str, value: str, limit: int) -> Iterator[str]:
+    if not value.strip():
+        yield f"{field} is empty: give 1 to {limit} printable characters"
+    elif len(value) > limit or not value.isprintable():
+        yield f"{field} {_shown(value)} is unfit: give 1 to {limit} printable characters"
+
+
+def _address(field: str, value: str) -> Iterator[str]:
+    local, _, domain = value.rpartition("@")
+    fit = len(value) <= MAX_EMAIL and value.isprintable() and " " not in value
+    if not (fit and local and domain):
+        yield f"{field} {_shown(value)} is unfit: write name@domain, at most {MAX_EMAIL} characters"
+
+
+def _place(field: str, value: str) -> Iterator[str]:
+    """Postal addresses have lines, so line feeds are fine."""
+    if not value.strip():
+        yield f"{field} is empty: give an address of 1 to {MAX_SHIP_TO} characters"
+    elif len(value) > MAX_SHIP_TO or any(_unspeakable(c) for c in value if c != "\n"):
+        yield f"{field} {_shown(value)} is unfit: no control characters, at most {MAX_SHIP_TO} in all"
+
+
+def _unspeakable(character: str) -> bool:
+    return unicodedata.category(character) in _UNSPEAKABLE
+
+
+def _shown(value: str) -> str:
+    """The start of a value, harmless to print."""
+    return ascii(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
+
+
+def _no_currency(code: str) -> str:
+    return (
+        f"currency {_shown(code)} is none one can pay in: give an ISO 4217 code such as EUR or JPY"
+    )

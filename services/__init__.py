@@ -1,0 +1,1 @@
+"""The order saga's services. Each is one folder of decisions on the kit; none imports another."""
