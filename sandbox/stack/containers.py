@@ -7,7 +7,7 @@ Containers are made anew at each start; the data stays in named volumes. They ar
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,10 +45,7 @@ class ContainerInfra:
 
     @property
     def databases(self) -> dict[str, str]:
-        return {
-            name: database_url(self._ports["postgres"], f"saga_{name}")
-            for name in DATABASES
-        }
+        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in DATABASES}
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -59,25 +56,13 @@ class ContainerInfra:
 
     def prepare(self) -> list[Process]:
         """Start the containers that do not run; nothing of them is for the supervisor."""
-        settings = broker_settings(
-            "/var/lib/kafka/data",
-            f"0.0.0.0:{_KAFKA_PORT}",
-            self.bootstrap_servers,
-            "localhost:9093",
-        )
-        kafka_env = {
-            f"KAFKA_{name.upper().replace('.', '_')}": value
-            for name, value in settings.items()
-        }
-        self._start("kafka", KAFKA_IMAGE, kafka_env, _KAFKA_PORT, "/var/lib/kafka/data")
-        self._start(
-            "postgres",
-            POSTGRES_IMAGE,
-            {"POSTGRES_USER": USER, "POSTGRES_HOST_AUTH_METHOD": "trust"},
-            _POSTGRES_PORT,
-            "/var/lib/postgresql",
-            command="postgres -c max_connections=300",
-        )
+        try:
+            self._start_kafka()
+            self._start_postgres()
+        except StackError:
+            with suppress(StackError):
+                self.stop()
+            raise
         return []
 
     def create_databases(self) -> None:
@@ -93,9 +78,8 @@ class ContainerInfra:
 
     def _containers(self, engine: "DockerClient", part: str) -> "list[Container]":
         """The container of this part, running or not, if there is one."""
-        return engine.containers.list(
-            all=True, filters={"name": f"^/?{self._name(part)}$"}
-        )
+        filters = {"name": f"^/?{self._name(part)}$"}
+        return list(engine.containers.list(all=True, filters=filters))
 
     @property
     def _admin_url(self) -> str:
@@ -103,6 +87,24 @@ class ContainerInfra:
 
     def _name(self, part: str) -> str:
         return f"saga-{part}-{self._suffix}"
+
+    def _start_kafka(self) -> None:
+        data = "/var/lib/kafka/data"
+        settings = broker_settings(
+            data, f"0.0.0.0:{_KAFKA_PORT}", self.bootstrap_servers, "localhost:9093"
+        )
+        env = {f"KAFKA_{name.upper().replace('.', '_')}": text for name, text in settings.items()}
+        self._start("kafka", KAFKA_IMAGE, env, _KAFKA_PORT, data)
+
+    def _start_postgres(self) -> None:
+        self._start(
+            "postgres",
+            POSTGRES_IMAGE,
+            {"POSTGRES_USER": USER, "POSTGRES_HOST_AUTH_METHOD": "trust"},
+            _POSTGRES_PORT,
+            "/var/lib/postgresql",
+            command="postgres -c max_connections=300",
+        )
 
     def _start(
         self,
@@ -124,9 +126,7 @@ class ContainerInfra:
                 return
             for container in present:
                 container.remove()
-            new = DockerContainer(
-                image, name=self._name(part), env=dict(env), command=command
-            )
+            new = DockerContainer(image, name=self._name(part), env=dict(env), command=command)
             new.with_volume_mapping(f"{self._name(part)}-data", data, "rw")
             # Published on the loopback address alone, which the library has no word for.
             new.ports[f"{port}/tcp"] = (HOST, self._ports[part])  # type: ignore[assignment]

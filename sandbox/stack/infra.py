@@ -71,10 +71,7 @@ class EmbeddedInfra:
 
     @property
     def databases(self) -> dict[str, str]:
-        return {
-            name: database_url(self._ports["postgres"], f"saga_{name}")
-            for name in DATABASES
-        }
+        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in DATABASES}
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -121,17 +118,9 @@ class ExternalInfra:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._base = environment.get("SAGA_DATABASE_URL")
         single = {name: f"SAGA_DATABASE_URL_{name.upper()}" for name in DATABASES}
-        missing = (
-            []
-            if environment.get("SAGA_BOOTSTRAP_SERVERS")
-            else ["SAGA_BOOTSTRAP_SERVERS"]
-        )
+        missing = [] if environment.get("SAGA_BOOTSTRAP_SERVERS") else ["SAGA_BOOTSTRAP_SERVERS"]
         if self._base is None:
-            missing += [
-                variable
-                for variable in single.values()
-                if not environment.get(variable)
-            ]
+            missing += [variable for variable in single.values() if not environment.get(variable)]
         if missing:
             raise StackError(
                 f"--stack={Kind.EXTERNAL} needs {', '.join(missing)} in the environment. Set "
@@ -141,8 +130,7 @@ class ExternalInfra:
             )
         self._bootstrap_servers = environment["SAGA_BOOTSTRAP_SERVERS"]
         self._databases = {
-            name: environment.get(single[name])
-            or on_server(str(self._base), f"saga_{name}")
+            name: environment.get(single[name]) or on_server(str(self._base), f"saga_{name}")
             for name in DATABASES
         }
 
@@ -157,9 +145,7 @@ class ExternalInfra:
     @property
     def probes(self) -> dict[str, Probe]:
         urls = self._databases if self._base is None else {"postgres": self._base}
-        databases = {
-            f"database of {name}": postgres_ready(url) for name, url in urls.items()
-        }
+        databases = {f"database of {name}": postgres_ready(url) for name, url in urls.items()}
         return {**databases, "kafka": kafka_ready(self._bootstrap_servers)}
 
     def prepare(self) -> list[Process]:

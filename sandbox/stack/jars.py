@@ -37,9 +37,7 @@ class Jar:
     @property
     def file_name(self) -> str:
         _group, artifact, version, packaging, classifier = _parts(self.coordinate)
-        return (
-            f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{packaging}"
-        )
+        return f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{packaging}"
 
 
 def cache_dir() -> Path:
@@ -121,12 +119,10 @@ def _fetch_from_central(jar: Jar, into: Path) -> Path:
     group, artifact, version, packaging, classifier = _parts(jar.coordinate)
     for attempt in range(1, _FETCH_ATTEMPTS + 1):
         try:
-            component = MavenContext(
-                repo_cache=into / str(attempt), local_repos=[]
-            ).project(group, artifact)
-            return (
-                component.at_version(version).artifact(classifier, packaging).resolve()
+            component = MavenContext(repo_cache=into / str(attempt), local_repos=[]).project(
+                group, artifact
             )
+            return component.at_version(version).artifact(classifier, packaging).resolve()
         except (requests.RequestException, RuntimeError) as error:
             failure = error
     raise StackError(
@@ -151,10 +147,7 @@ def rewrite_locks() -> None:
     """Resolve the two programs' dependencies anew and pin what Maven Central serves today."""
     import jgo
 
-    resolved = {
-        f"{item.groupId}:{item.artifactId}:{item.version}"
-        for item in jgo.resolve(KAFKA)
-    }
+    resolved = {f"{item.groupId}:{item.artifactId}:{item.version}" for item in jgo.resolve(KAFKA)}
     for lock, coordinates in (
         (KAFKA_LOCK, sorted(resolved)),
         (REGISTRY_LOCK, [REGISTRY]),

@@ -34,12 +34,8 @@ def kafka_process(
     data.mkdir(parents=True, exist_ok=True)
     properties = data / "server.properties"
     address = f"{HOST}:{port}"
-    settings = broker_settings(
-        str(data / "log"), address, address, f"{HOST}:{controller_port}"
-    )
-    properties.write_text(
-        "".join(f"{name}={value}\n" for name, value in settings.items())
-    )
+    settings = broker_settings(str(data / "log"), address, address, f"{HOST}:{controller_port}")
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     class_path = ":".join(map(str, jars))
     if not (data / "log" / "meta.properties").exists():
         _format(java, class_path, properties)
@@ -58,9 +54,7 @@ def kafka_process(
     )
 
 
-def broker_settings(
-    log_dir: str, listeners: str, advertised: str, voter: str
-) -> dict[str, str]:
+def broker_settings(log_dir: str, listeners: str, advertised: str, voter: str) -> dict[str, str]:
     """The broker's settings. Addresses are `host:port`; `voter` is the controller's.
 
     Durability is the page cache's: records survive kill -9 of the broker. Surviving the loss of
@@ -88,6 +82,9 @@ def broker_settings(
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
+        # A killed broker cannot register again until its old session has ended (default 9 s).
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "1000",
         # The default of 128 MB would be half of the heap.
         "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     }

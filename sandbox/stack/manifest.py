@@ -9,7 +9,8 @@ from typing import Any
 from sandbox.stack.options import StackOptions
 from sandbox.stack.ports import HOST
 from sandbox.stack.processes import Surroundings
-from sandbox.stack.readiness import ProcessInfo
+from sandbox.stack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
+from sandbox.stack.topics import kafka_ready
 
 FILE_NAME = "stack.json"
 _NOT_HTTP = frozenset({"kafka", "controller", "postgres", "registry", "smtp"})
@@ -50,10 +51,22 @@ def manifest(
         "databases": dict(around.databases),
         "urls": urls,
         "processes": {
-            name: {"pid": info.pid, "log": str(info.log)}
-            for name, info in running.items()
+            name: {"pid": info.pid, "log": str(info.log)} for name, info in running.items()
         },
         "port_base": port_base,
         "ports": dict(around.ports),
         "secrets": dict(around.webhook_secrets),
     }
+
+
+def probe_of(name: str, content: Mapping[str, Any]) -> Probe:
+    """The readiness probe of a process of the stack that `content` describes."""
+    if name == "kafka":
+        return kafka_ready(content["bootstrap_servers"])
+    if name == "postgres":
+        return postgres_ready(next(iter(content["databases"].values())))
+    if name == "registry":
+        return http_ready(f"{content['urls']['registry']}/subjects")
+    # The first of several replicas has the service's own address.
+    url = content["urls"].get(name) or content["urls"][name.removesuffix("-1")]
+    return http_ready(f"{url}/health/ready")

@@ -48,9 +48,7 @@ def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str
     taken = set(kept.values())
     ports: dict[str, int] = {}
     for name in names:
-        port = kept.get(name) or (
-            _table_port(name, base) if base else _free_port(taken)
-        )
+        port = kept.get(name) or (_table_port(name, base) if base else _free_port(taken))
         taken.add(port)
         ports[name] = port
     return ports
@@ -58,19 +56,13 @@ def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str
 
 def listening(processes: Iterable[str], ports: Mapping[str, int]) -> dict[str, int]:
     """The ports that these processes will listen on, by what needs them."""
-    names = (
-        name for process in processes for name in _LISTENS_ON.get(process, (process,))
-    )
+    names = (name for process in processes for name in _LISTENS_ON.get(process, (process,)))
     return {name: ports[name.removesuffix("-1")] for name in names}
 
 
 def check_free(ports: Mapping[str, int]) -> None:
     """Raise `StackError` naming every port that something else holds."""
-    taken = [
-        f"port {port}, needed by {name}"
-        for name, port in ports.items()
-        if not _free(port)
-    ]
+    taken = [f"port {port}, needed by {name}" for name, port in ports.items() if not _free(port)]
     if taken:
         raise StackError(
             f"already in use on {HOST}: {'; '.join(taken)}. Stop what listens there "
@@ -98,9 +90,7 @@ def _free_port(taken: set[int]) -> int:
         port = _FREE_FIRST + (start + step) % span
         if port not in taken and _free(port):
             return port
-    raise StackError(
-        f"no free port left between {_FREE_FIRST} and {_FREE_LAST} on {HOST}"
-    )
+    raise StackError(f"no free port left between {_FREE_FIRST} and {_FREE_LAST} on {HOST}")
 
 
 def _free(port: int) -> bool:

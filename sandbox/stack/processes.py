@@ -86,9 +86,7 @@ def replicas_of(service: str, replicas: int) -> list[str]:
 
 def selected(options: StackOptions) -> list[str]:
     """Names of the world's and services' processes to run. Raises `StackError` on a typo."""
-    services = [
-        name for service in SERVICES for name in replicas_of(service, options.replicas)
-    ]
+    services = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
     groups = {
         "infra": [],
         "world": list(WORLD),
@@ -111,13 +109,10 @@ def selected(options: StackOptions) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def declare(
-    names: Iterable[str], around: Surroundings, env: Mapping[str, str]
-) -> list[Process]:
+def declare(names: Iterable[str], around: Surroundings, env: Mapping[str, str]) -> list[Process]:
     """The processes of these names, ready to be supervised."""
     return [
-        _world(name, around) if name in WORLD else _service(name, around, env)
-        for name in names
+        _world(name, around) if name in WORLD else _service(name, around, env) for name in names
     ]
 
 

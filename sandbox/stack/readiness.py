@@ -42,9 +42,7 @@ def http_ready(url: str) -> Probe:
 
     def probe() -> str | None:
         try:
-            status = httpx.get(
-                url, timeout=_PROBE_TIMEOUT_S, trust_env=False
-            ).status_code
+            status = httpx.get(url, timeout=_PROBE_TIMEOUT_S, trust_env=False).status_code
         except httpx.HTTPError as error:
             return f"GET {url}: {error}"
         return None if status == 200 else f"GET {url} answers {status}"
@@ -99,9 +97,7 @@ def await_ready(
 def _not_ready(name: str, reason: str, info: ProcessInfo | None) -> str:
     if info is None:
         return f"{name} did not become ready: {reason}"
-    lines = (
-        info.log.read_text(errors="replace").splitlines() if info.log.exists() else []
-    )
+    lines = info.log.read_text(errors="replace").splitlines() if info.log.exists() else []
     tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
     return (
         f"{name} did not become ready: {reason} (supervisor: {info.state} {info.detail})\n"

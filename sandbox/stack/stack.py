@@ -4,7 +4,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from sandbox.stack import ports as port_table
 from sandbox.stack.containers import ContainerInfra
 from sandbox.stack.errors import StackError
 from sandbox.stack.infra import EmbeddedInfra, ExternalInfra, Infra
-from sandbox.stack.manifest import FILE_NAME, manifest, read_manifest, write_manifest
+from sandbox.stack.manifest import FILE_NAME, manifest, probe_of, read_manifest, write_manifest
 from sandbox.stack.options import Kind, StackOptions
 from sandbox.stack.processes import (
     SERVICES,
@@ -89,6 +89,14 @@ class Stack:
         """The content of `stack.json`; empty before the first start."""
         return read_manifest(self.home)
 
+    def wait_ready(self, names: Iterable[str] = (), deadline_s: float = READY_DEADLINE_S) -> None:
+        """Wait until these processes of a running stack are ready (none named: all of them)."""
+        content = self.read()
+        probes = {
+            name: probe_of(name, content) for name in tuple(names) or self.supervisor.processes()
+        }
+        await_ready(probes, self.supervisor.processes, time.monotonic() + deadline_s)
+
     def _start(self, options: StackOptions, running: bool, deadline_s: float) -> None:
         deadline = time.monotonic() + deadline_s
         before = self.read()
@@ -102,32 +110,21 @@ class Stack:
         around = self._surroundings(options, infra, ports, before)
         optional = ["registry"] if options.registry else []
         known = self.supervisor.processes() if running else {}
-        new = [
-            name for name in (*infra.listens, *optional, *names) if name not in known
-        ]
+        new = [name for name in (*infra.listens, *optional, *names) if name not in known]
         port_table.check_free(port_table.listening(new, ports))
         processes = [
-            *infra.prepare(),
-            *(
-                infras.registry(self.home / "data", ports[name], self._say)
-                for name in optional
-            ),
+            *(infras.registry(self.home / "data", ports[name], self._say) for name in optional),
             *declare(names, around, options.env),
+            *infra.prepare(),
         ]
         if not running:
             self.supervisor.start()
         self.supervisor.update(processes, remove_others=not options.only)
-        write_manifest(
-            self.home, manifest(options, base, around, self.supervisor.processes())
-        )
+        write_manifest(self.home, manifest(options, base, around, self.supervisor.processes()))
         self._start_in_waves(processes, infra, deadline)
-        write_manifest(
-            self.home, manifest(options, base, around, self.supervisor.processes())
-        )
+        write_manifest(self.home, manifest(options, base, around, self.supervisor.processes()))
 
-    def _start_in_waves(
-        self, processes: list[Process], infra: Infra, deadline: float
-    ) -> None:
+    def _start_in_waves(self, processes: list[Process], infra: Infra, deadline: float) -> None:
         first = [process for process in processes if process.stage in _FIRST_WAVE]
         self._start_wave(first, deadline)
         # Whoever runs Kafka and PostgreSQL, nothing goes on before they answer.
@@ -135,14 +132,10 @@ class Stack:
         infra.create_databases()
         create_topics(infra.bootstrap_servers, shared_topics())
         for stage in _LATER_WAVES:
-            self._start_wave(
-                [item for item in processes if item.stage == stage], deadline
-            )
+            self._start_wave([item for item in processes if item.stage == stage], deadline)
 
     def _start_wave(self, processes: list[Process], deadline: float) -> None:
-        started = self.supervisor.start_processes(
-            [process.name for process in processes]
-        )
+        started = self.supervisor.start_processes([process.name for process in processes])
         if started:
             self._say(f"starting {', '.join(started)}")
         probes = {process.name: process.ready for process in processes}
@@ -189,9 +182,7 @@ class Stack:
             # Kept from the last run: a webhook signed then may be delivered now.
             webhook_secrets=before.get("secrets")
             or {name: secrets.token_hex(16) for name in ("provider", "carrier")},
-            schema_registry_url=registry_url(ports["registry"])
-            if options.registry
-            else None,
+            schema_registry_url=registry_url(ports["registry"]) if options.registry else None,
         )
 
     @contextmanager
@@ -210,19 +201,13 @@ class Stack:
             yield
 
 
-def _assign_ports(
-    options: StackOptions, before: Mapping[str, Any]
-) -> tuple[int, dict[str, int]]:
+def _assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
     """The base and a port for each name; those of the last run, unless the base changed."""
     last_base = before.get("port_base", port_table.DEFAULT_BASE)
     base = last_base if options.port_base is None else options.port_base
     kept = before.get("ports", {}) if base == last_base else {}
-    replicas = [
-        name for service in SERVICES for name in replicas_of(service, options.replicas)
-    ]
-    names = dict.fromkeys(
-        (*port_table.OFFSETS, *(n for n in replicas if not n.endswith("-1")))
-    )
+    replicas = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
+    names = dict.fromkeys((*port_table.OFFSETS, *(n for n in replicas if not n.endswith("-1"))))
     return base, port_table.assign(names, base, kept)
 
 

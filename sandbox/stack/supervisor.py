@@ -26,9 +26,7 @@ from sandbox.stack.readiness import ProcessInfo
 # supervisor can be told from anything else on the machine.
 HOME_MARK = "SAGA_STACK_HOME"
 
-_SOCKET_PATH_MAX = (
-    90  # the kernel allows 107 bytes; supervisord adds its pid to the name
-)
+_SOCKET_PATH_MAX = 90  # the kernel allows 107 bytes; supervisord adds its pid to the name
 _START_TIMEOUT_S = 15
 _STOP_GRACE_S = 10
 _POLL_S = 0.05
@@ -45,9 +43,7 @@ class Supervisor:
         self._socket = home / "supervisor.sock"
         if len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX:
             digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-            self._socket = Path(
-                tempfile.gettempdir(), f"saga-{os.getuid()}-{digest}.sock"
-            )
+            self._socket = Path(tempfile.gettempdir(), f"saga-{os.getuid()}-{digest}.sock")
 
     def running(self) -> bool:
         """Whether the supervisor answers."""
@@ -70,17 +66,13 @@ class Supervisor:
         ]
         log = self._logs / "supervisord.log"
         env = {**os.environ, HOME_MARK: str(self._home)}
-        started = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=env
-        )
+        started = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while started.returncode == 0 and time.monotonic() < deadline:
             if self.running():
                 return
             time.sleep(_POLL_S)
-        reason = (
-            started.stderr.strip() or started.stdout.strip() or "it does not answer"
-        )
+        reason = started.stderr.strip() or started.stdout.strip() or "it does not answer"
         raise StackError(f"the supervisor did not start: {reason}. Its log: {log}")
 
     def update(self, processes: Iterable[Process], *, remove_others: bool) -> list[str]:
@@ -89,9 +81,7 @@ class Supervisor:
         A changed process (another command, environment or port) is stopped here. Processes not
         named are stopped and forgotten when `remove_others`, else left as they are.
         """
-        self._config.write_text(
-            _config(self._socket, self._logs, self._home, processes)
-        )
+        self._config.write_text(_config(self._socket, self._logs, self._home, processes))
         ((added, changed, removed),) = cast(
             list[tuple[list[str], list[str], list[str]]], self._call("reloadConfig")
         )
@@ -146,11 +136,7 @@ class Supervisor:
         }
 
     def _active(self) -> set[str]:
-        return {
-            name
-            for name, info in self.processes().items()
-            if info.state not in _IDLE_STATES
-        }
+        return {name for name, info in self.processes().items() if info.state not in _IDLE_STATES}
 
     def shutdown(self) -> None:
         """End the supervisor and whatever it still runs."""
@@ -190,9 +176,7 @@ def end_survivors(home: Path) -> None:
             _send(pid, sent)
         pids = wait_gone(pids, timeout_s=_STOP_GRACE_S)
     if pids:
-        raise StackError(
-            f"processes {pids} of an earlier stack in {home} cannot be stopped"
-        )
+        raise StackError(f"processes {pids} of an earlier stack in {home} cannot be stopped")
 
 
 def wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
@@ -208,9 +192,7 @@ def wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
 def _alive(pid: int) -> bool:
     try:
         # A zombie waits for its parent to read its exit status; it runs no more.
-        return (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        )
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -280,7 +262,5 @@ def _quoted(value: str) -> str:
 def _escaped(value: object) -> str:
     text = str(value)
     if " ;" in text or " #" in text:
-        raise StackError(
-            f"{text!r} cannot be used: ' ;' and ' #' begin a comment. Rename it."
-        )
+        raise StackError(f"{text!r} cannot be used: ' ;' and ' #' begin a comment. Rename it.")
     return text.replace("%", "%%")

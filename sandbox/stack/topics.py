@@ -55,9 +55,7 @@ def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
                 )
         missing = [_new_topic(topic) for topic in topics if topic.name not in existing]
         if missing:
-            for future in admin.create_topics(
-                missing, operation_timeout=_TIMEOUT_S
-            ).values():
+            for future in admin.create_topics(missing, operation_timeout=_TIMEOUT_S).values():
                 future.result(timeout=_TIMEOUT_S)
     except KafkaException as error:
         raise StackError(

@@ -1,0 +1,16 @@
+"""Test configuration shared by every layer: markers by folder, and the stack's fixtures."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.stack"]
+
+_TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the folder it lies in: `pytest -m "unit or properties"`."""
+    for item in items:
+        folder = item.path.relative_to(_TESTS).parts[0]
+        item.add_marker(getattr(pytest.mark, folder))

@@ -1,0 +1,155 @@
+"""Real Kafka and PostgreSQL for tests, and whole stacks to be mistreated.
+
+`infra` is one Kafka and one PostgreSQL for the whole test session; a test takes a
+`fresh_database` of its own and names its topics with a `topic_prefix` of its own.
+`LiveStack` is a whole stack in a temporary home, for tests of the whole.
+"""
+
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.stack import Stack, StackOptions
+from sandbox.stack.postgres import create_databases
+from sandbox.stack.readiness import ProcessInfo
+
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class TestInfra:
+    """Addresses of the session's Kafka and PostgreSQL.
+
+    `database_url` is one existing database of the server; make others from it.
+    """
+
+    __test__ = False  # not a test class, whatever its name says
+
+    bootstrap_servers: str
+    database_url: str
+    stack: "LiveStack"
+
+
+class LiveStack:
+    """A stack in a temporary home, on free ports, with handles to break it."""
+
+    def __init__(self, home: Path, options: StackOptions | None = None) -> None:
+        self._stack = Stack(home)
+        self._options = options or StackOptions(port_base=0)
+
+    @property
+    def home(self) -> Path:
+        return self._stack.home
+
+    @property
+    def json(self) -> Mapping[str, Any]:
+        """The content of `stack.json`."""
+        return self._stack.read()
+
+    def url(self, name: str) -> str:
+        """Base URL of a service or of a part of the outside world."""
+        return str(self.json["urls"][name])
+
+    def database_url(self, service: str) -> str:
+        """The database of a service."""
+        return str(self.json["databases"][service])
+
+    def up(self, options: StackOptions | None = None) -> "LiveStack":
+        """Start, or bring in line with other options, and wait until all is ready."""
+        self._options = options or self._options
+        Stack.up(self.home, self._options, say=lambda _line: None)
+        return self
+
+    def down(self) -> None:
+        """Stop everything, keeping the data."""
+        self._stack.down()
+
+    def kill(self, name: str) -> None:
+        """kill -9; the supervisor starts it again. Returns once that process is gone."""
+        pid = self.process(name).pid
+        self._stack.supervisor.signal(name, signal.SIGKILL)
+        until(lambda: self.process(name).pid != pid, f"{name} (pid {pid}) gone")
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Any other signal, such as SIGSTOP and SIGCONT."""
+        self._stack.supervisor.signal(name, number)
+
+    def stop(self, *names: str) -> None:
+        """Stop processes in good order, until `start`."""
+        self._stack.supervisor.stop(names)
+
+    def start(self, *names: str) -> None:
+        """Start stopped processes and wait until they are ready."""
+        self._stack.supervisor.start_processes(names)
+        self.wait_ready(*names)
+
+    def restart(self, *names: str) -> None:
+        """Stop and start."""
+        self.stop(*names)
+        self.start(*names)
+
+    def wait_ready(self, *names: str, deadline_s: float = 60.0) -> None:
+        """Wait until these are ready (none named: everything that is running)."""
+        self._stack.wait_ready(names, deadline_s)
+
+    def process(self, name: str) -> ProcessInfo:
+        """What the supervisor says of a process: state, pid, log."""
+        return self._stack.supervisor.processes()[name]
+
+
+def until(condition: Callable[[], bool], what: str, deadline_s: float = 30.0) -> None:
+    """Wait until the condition holds; fail the test saying what did not come."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {deadline_s} s: {what}")
+        time.sleep(_POLL_S)
+
+
+def fresh_database(infra: TestInfra) -> str:
+    """URL of a new empty database on the session's server."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    create_databases(infra.database_url, [name])
+    return f"{infra.database_url.rpartition('/')[0]}/{name}"
+
+
+def unique_prefix() -> str:
+    """A prefix for topics and groups that no other test uses."""
+    return f"t{uuid.uuid4().hex[:8]}."
+
+
+@contextmanager
+def live_stack(home: Path, options: StackOptions | None = None) -> Iterator[LiveStack]:
+    """A running stack, stopped whatever happens."""
+    stack = LiveStack(home, options)
+    try:
+        yield stack.up()
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestInfra]:
+    """Kafka and PostgreSQL for the session, started when the first test asks for them."""
+    options = StackOptions(port_base=0, only=frozenset({"infra"}))
+    with live_stack(tmp_path_factory.mktemp("infra"), options) as stack:
+        yield TestInfra(stack.json["bootstrap_servers"], stack.database_url("order"), stack)
+
+
+@pytest.fixture
+def database_url(infra: TestInfra) -> str:
+    """An empty database for this test."""
+    return fresh_database(infra)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for this test's topics and groups."""
+    return unique_prefix()
