@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 import fastavro
+from fastavro.read import SchemaResolutionError
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from sagakit.contract import Contract, inline
@@ -96,9 +97,7 @@ class Codec:
     def encode(self, envelope: Envelope) -> OutboxRow:
         """The row that the relay publishes. Raises EventTooLarge."""
         event = envelope.event
-        return OutboxRow(
-            topic(event.owner), envelope.key, headers_of(envelope), self.body(event)
-        )
+        return OutboxRow(topic(event.owner), envelope.key, headers_of(envelope), self.body(event))
 
     def decode(self, record: Record) -> Envelope:
         """The event in a record. Raises Poison: BadKey, Oversized, Undecodable."""
@@ -164,17 +163,23 @@ class Codec:
             event = self._types[name].from_dict(found)
         except (EOFError, ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
             raise Undecodable(f"the body is no {name}: {type(error).__name__} {error}") from error
-        except fastavro.schema.SchemaResolutionError as error:
-            raise Undecodable(f"the body was written with an incompatible {name}: {error}") from error
+        except SchemaResolutionError as error:
+            raise Undecodable(
+                f"the body was written with an incompatible {name}: {error}"
+            ) from error
         if stream.tell() != len(value):
             raise Undecodable(f"{len(value) - stream.tell()} bytes too many behind the {name}")
         return event
 
     def _check(self, record: Record, key: str, event: Any, headers: Mapping[str, str]) -> None:
         if headers.get("ce_type", event.type) != event.type:
-            raise Undecodable(f"the header says {headers['ce_type'][:80]}, the body is a {event.type}")
+            raise Undecodable(
+                f"the header says {headers['ce_type'][:80]}, the body is a {event.type}"
+            )
         if record.topic != topic(event.owner):
-            raise Undecodable(f"{event.type} belongs on {topic(event.owner)}, not on {record.topic}")
+            raise Undecodable(
+                f"{event.type} belongs on {topic(event.owner)}, not on {record.topic}"
+            )
         named = getattr(event, "order_id", key)
         if named != key:
             raise Undecodable(f"the key is {key!r}, the body says order_id {named[:80]!r}")

@@ -38,7 +38,9 @@ def inline(name: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
             if "items" in inner:
                 inner["items"] = expand(inner["items"], within)
             if "fields" in inner:
-                inner["fields"] = [{**f, "type": expand(f["type"], within)} for f in inner["fields"]]
+                inner["fields"] = [
+                    {**f, "type": expand(f["type"], within)} for f in inner["fields"]
+                ]
             return inner
         return avro
 

@@ -8,7 +8,8 @@ SagaError
 │   ├── Undecodable            the bytes are no event of the contract
 │   ├── Oversized              more bytes than any event may have
 │   ├── UnknownFlow            the `flow` header names no flow or version known here
-│   └── SequenceGap            events of the same producer and order are missing before it
+│   ├── SequenceGap            events of the same producer and order are missing before it
+│   └── SequenceConflict       another event already stood at this place of the sequence
 ├── EventTooLarge          an own event would not pass the broker; the decision is refused
 └── EffectFailed           the outside world did not answer: unknown, to be asked again
 """
@@ -60,6 +61,13 @@ class SequenceGap(Poison):
     """Events of the same producer for the same order are missing before this one."""
 
     code = "gap"
+
+
+class SequenceConflict(Poison):
+    """Another event of the same producer already had this sequence number: its database lost
+    what it had published."""
+
+    code = "sequence_conflict"
 
 
 class EventTooLarge(SagaError):

@@ -3,6 +3,7 @@
 The routes of a participant are derived from it in `routing`.
 """
 
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -51,11 +52,15 @@ class Flow:
     def pivot_place(self, version: int) -> int:
         """Index of the place after which it only goes forward (-1: there is no way back at all)."""
         places = self.places(version)
-        return max((i for i, p in enumerate(places) if any(s.kind != RETRIABLE for s in p)), default=-1)
+        return max(
+            (i for i, p in enumerate(places) if any(s.kind != RETRIABLE for s in p)), default=-1
+        )
 
     def ends(self, version: int) -> tuple[tuple[str, ...], ...]:
         """What all has to be seen for `undone`: per step of the first place, its last events."""
-        return tuple((*s.failed, *([s.undone] if s.undone else [])) for s in self.places(version)[0])
+        return tuple(
+            (*s.failed, *([s.undone] if s.undone else [])) for s in self.places(version)[0]
+        )
 
     def label(self, version: int) -> str:
         """`name/version`, as it travels in the `flow` header."""
@@ -152,7 +157,9 @@ def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
         except ValueError as error:
             raise FlowError(f"deadline {path}: {error}") from error
         steps[name] = (
-            replace(step, waits={**step.waits, wait: value}) if wait else replace(step, deadline_s=value)
+            replace(step, waits={**step.waits, wait: value})
+            if wait
+            else replace(step, deadline_s=value)
         )
     return replace(flow, steps=steps)
 
@@ -212,9 +219,13 @@ def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
 def _validate_step(flow: Flow, step: Step) -> None:
     where = f"flow {flow.name}, step {step.name}"
     if step.kind != RETRIABLE and step.undone is None:
-        raise FlowError(f"{where}: a {step.kind} step needs `undone`, the event that says it is undone")
+        raise FlowError(
+            f"{where}: a {step.kind} step needs `undone`, the event that says it is undone"
+        )
     if step.kind == RETRIABLE and (step.undone or step.failed):
-        raise FlowError(f"{where}: a retriable step is retried until done; remove `failed` and `undone`")
+        raise FlowError(
+            f"{where}: a retriable step is retried until done; remove `failed` and `undone`"
+        )
     for event in (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else [])):
         if flow.owners[event] != step.name:
             raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
@@ -235,7 +246,7 @@ def _validate_version(flow: Flow, version: int) -> None:
     ranks = [rank[flow.steps[name].kind] for name in names]
     if ranks.count(1) > 1:
         raise FlowError(f"{where}: has more than one pivot")
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in itertools.pairwise(names):
         if rank[flow.steps[before].kind] > rank[flow.steps[after].kind]:
             raise FlowError(
                 f"{where}: {before} ({flow.steps[before].kind}) stands before {after} "

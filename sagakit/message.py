@@ -17,11 +17,6 @@ def derived_id(cause: UUID, event_type: str, n: int) -> UUID:
     return uuid5(cause, f"{event_type}:{n}")
 
 
-def external_id(key: str) -> UUID:
-    """The id of an event whose publisher set none (design section 5)."""
-    return uuid5(NAMESPACE, key)
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
     """A Kafka record as it was read. `timestamp_ms`: LogAppendTime, Unix milliseconds."""
@@ -33,6 +28,11 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def place_id(record: Record) -> UUID:
+    """The id of a record that has none to be read: where it stands in the log."""
+    return uuid5(NAMESPACE, f"{record.topic}/{record.partition}/{record.offset}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,7 @@ class EffectRow:
     trace: Trace
     attempts: int = 0
     lease: Lease | None = None
+    lease_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,7 @@ class Store(Protocol[S]):
 
     metadata: MetaData
 
-    def load(
-        self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
-    ) -> Working[S]:
+    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
         """The states of the orders in `wanted` (key -> the triggers it is about to get).
 
         The kit has locked the orders before; shared rows (stock) are locked here, in sorted order.
@@ -96,7 +94,7 @@ class Transaction(Protocol[S]):
         ...
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
-        """Remove effects whose lease is still held; returns their ids. Stale leases are left out."""
+        """Remove effects whose lease is still held; returns their ids, stale ones left out."""
         ...
 
     def load(self, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:

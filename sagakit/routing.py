@@ -67,7 +67,7 @@ def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule
         elif name == UNDONE:
             seen = flow.ends(version)
         add(_all(seen), Rule("observe", _join(seen), name))
-    return dict(found)
+    return {event: tuple(rules) for event, rules in found.items()}
 
 
 def topics_of(flows: Flows, participant: str) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ class Router:
 
     def label(self, header: str | None) -> str:
         """The flow an event belongs to. Raises UnknownFlow."""
-        if header in self._rules:
+        if header is not None and header in self._rules:
             return header
         flow, version = self._flows.find(header)
         return flow.label(version)

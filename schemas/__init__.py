@@ -26,5 +26,7 @@ def read_set(folder: Path) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.avsc"))}
 
 
-RELEASED = [read_set(folder) for folder in sorted((HERE / "released").glob("*"), key=lambda f: int(f.name))]
+RELEASED = [
+    read_set(folder) for folder in sorted((HERE / "released").glob("*"), key=lambda f: int(f.name))
+]
 CONTRACT = Contract(EVENT_TYPES, read_set(HERE), RELEASED)

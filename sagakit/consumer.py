@@ -1,0 +1,141 @@
+"""The consumer loop: poll a micro-batch, decode, handle in one transaction, store offsets."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import Engine, exc, text
+
+from sagakit.codec import Codec
+from sagakit.errors import Undecodable
+from sagakit.faults import NO_FAULTS, Faults
+from sagakit.handler import Handles, incoming
+from sagakit.message import Message, Record, place_id
+from sagakit.retry import until_stored
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+POLL_S = 0.2
+ONE_BY_ONE, GIVE_UP = 4, 6
+"""Starts at the same offset without getting on, after which records are taken singly, and after
+which the first of them is parked unread: it kills the process."""
+
+MARK = text("""
+    INSERT INTO attempt (topic, partition, "offset", tries) VALUES (:topic, :partition, :offset, 1)
+    ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset", tries =
+        CASE WHEN attempt."offset" = excluded."offset" THEN attempt.tries + 1 ELSE 1 END
+    RETURNING tries
+""")
+
+
+class Reads(Protocol):
+    """What the loop needs of `kafka.BusConsumer`."""
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """The next records."""
+        ...
+
+    def store(self, records: Sequence[Record]) -> None:
+        """They are handled."""
+        ...
+
+    def commit(self) -> None:
+        """Say so to the broker now."""
+        ...
+
+
+class ConsumerLoop:
+    """Consumes for one participant. `run` in a thread."""
+
+    def __init__(
+        self,
+        bus: Reads,
+        codec: Codec,
+        handler: Handles[Any],
+        engine: Engine,
+        stop: threading.Event,
+        *,
+        faults: Faults = NO_FAULTS,
+    ) -> None:
+        self._bus = bus
+        self._codec = codec
+        self._handler = handler
+        self._engine = engine
+        self._stop = stop
+        self._faults = faults
+        self._fresh: set[tuple[str, int]] = set()
+
+    def assigned(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """We begin to read these: a record that kills the process shows itself at such a start."""
+        self._fresh |= set(partitions)
+
+    def run(self) -> None:
+        """Until stopped; the batch in hand is finished."""
+        while not self._stop.is_set():
+            records = self._bus.poll(BATCH, POLL_S)
+            if records:
+                self._faults("after-poll")
+                self._take(records)
+
+    def _take(self, records: list[Record]) -> None:
+        tries = 0
+        if self._fresh:
+            tries = max(self._mark(r) for r in self._starts(records))
+        if tries < ONE_BY_ONE:
+            self._handle([incoming(self._codec, r) for r in records])
+            self._bus.store(records)
+        else:
+            log.warning("no progress at this offset, records are taken singly", tries=tries)
+            self._singly(records, tries)
+        self._fresh -= {(r.topic, r.partition) for r in records}
+
+    def _starts(self, records: list[Record]) -> list[Record]:
+        first: dict[tuple[str, int], Record] = {}
+        for r in records:
+            if (r.topic, r.partition) in self._fresh:
+                first.setdefault((r.topic, r.partition), r)
+        return list(first.values()) or records[:1]
+
+    def _mark(self, r: Record) -> int:
+        where = {"topic": r.topic, "partition": r.partition, "offset": r.offset}
+
+        def mark() -> int:
+            with self._engine.begin() as connection:
+                return int(connection.execute(MARK, where).scalar_one())
+
+        return until_stored(mark, self._stop)
+
+    def _singly(self, records: list[Record], tries: int) -> None:
+        seen: set[tuple[str, int]] = set()
+        for r in records:
+            first = (r.topic, r.partition) not in seen
+            seen.add((r.topic, r.partition))
+            if first and tries >= GIVE_UP:
+                self._handle([unread(r, f"the process died {tries - 1} times on it")])
+            else:
+                self._handle([incoming(self._codec, r)])
+            self._bus.store([r])
+            self._bus.commit()
+
+    def _handle(self, messages: list[Message]) -> None:
+        """One transaction; where the database refuses the content, find the record and park it."""
+        try:
+            until_stored(lambda: self._handler.handle(messages), self._stop)
+        except (exc.DataError, exc.IntegrityError, ValueError) as error:
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                self._handle(messages[:middle])
+                self._handle(messages[middle:])
+            elif messages[0].record is None or messages[0].poison:
+                raise
+            else:
+                reason = f"the database refuses it: {str(error)[:300]}"
+                self._handle([unread(messages[0].record, reason)])
+
+
+def unread(record: Record, why: str) -> Message:
+    """A record that is to be parked whatever it holds."""
+    key = (record.key or b"").decode("utf-8", "replace")[:128].replace("\0", "")
+    poison = Undecodable(f"{why}; look at it, then redrive or discard")
+    return Message(place_id(record), key or "bad-key", poison=poison, record=record)

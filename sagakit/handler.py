@@ -1,0 +1,368 @@
+"""One micro-batch's way through a participant, in one transaction.
+
+lock the orders' accounts -> route -> load states -> for each message: admit (drop repeats, park
+gaps and what queues behind), decide, evolve -> write states, accounts, effects and outbox at once
+-> commit. Everything takes this way: bus events, webhooks, people, outcomes of effects.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID, uuid5
+
+from sagakit.codec import Codec
+from sagakit.decision import Effect, Outcome, Trigger, fold
+from sagakit.errors import Poison, SequenceConflict, SequenceGap
+from sagakit.faults import NO_FAULTS, Faults
+from sagakit.message import (
+    EffectRow,
+    Envelope,
+    Message,
+    OutboxRow,
+    ParkedRow,
+    Record,
+    Trace,
+    derived_id,
+    place_id,
+)
+from sagakit.ports import Account, Changes, Clock, Database, Participant, Working
+from sagakit.routing import Router
+from sagakit.tracing import child
+
+S = TypeVar("S")
+MAX_IDS = 200
+"""Ids without a sequence remembered per order (webhooks, people, outside publishers)."""
+
+
+class Fate(StrEnum):
+    """What became of a message."""
+
+    HANDLED = "handled"
+    REPEAT = "repeat"
+    PARKED = "parked"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Handled(Generic[S]):
+    """The fate of one message; `events`: own events it brought about; `state` after it."""
+
+    message: Message
+    fate: Fate
+    events: tuple[Any, ...] = ()
+    state: S | None = None
+
+
+class Handles(Protocol[S]):
+    """A handler, or a wrapper round one."""
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+        """See `Handler.handle`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A message with the triggers it will have if it is admitted."""
+
+    message: Message
+    label: str | None
+    triggers: tuple[Trigger, ...] = ()
+    marks: frozenset[str] = frozenset()
+
+
+def incoming(codec: Codec, record: Record) -> Message:
+    """What a record is to the handler: an event, or poison to be parked under its key."""
+    try:
+        e = codec.decode(record)
+    except Poison as poison:
+        raw = record.key or b""
+        key = raw.decode("utf-8", "replace")
+        if len(key) > 128 or not key.isprintable() or not key:
+            key = f"bad-key:{hashlib.sha256(raw).hexdigest()[:16]}"
+        return Message(place_id(record), key, poison=poison, record=record)
+    return Message(e.id, e.key, e.source, e.seq, e.trace, event=e.event, record=record)
+
+
+class Handler(Generic[S]):
+    """Handles messages for one participant against one database; holds no state of its own.
+
+    `lease` may give new effects a lease at birth; `added` hears of them after the commit.
+    """
+
+    def __init__(
+        self,
+        participant: Participant[S],
+        database: Database[S],
+        router: Router,
+        codec: Codec,
+        clock: Clock,
+        *,
+        faults: Faults = NO_FAULTS,
+        lease: Callable[[EffectRow], EffectRow] = lambda row: row,
+        added: Callable[[Sequence[EffectRow]], None] = lambda rows: None,
+    ) -> None:
+        self.participant = participant
+        self.router = router
+        self.codec = codec
+        self.lease = lease
+        self._database = database
+        self._clock = clock
+        self._faults = faults
+        self._added = added
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+        """Handle a micro-batch; the fates in the order given.
+
+        Raises whatever the store raises, and what `decide` raises for a message that is no record
+        (a record is parked instead); then nothing of the batch has happened.
+        """
+        with self._database.transaction() as tx:
+            accounts = tx.lock(sorted({m.key for m in messages}))
+            batch = _Batch(self, accounts, self._clock())
+            batch.alive = tx.finish([m.lease for m in messages if m.lease])
+            self._faults("after-inbox")
+            planned = [batch.plan(m) for m in messages]
+            working = tx.load(_wanted(planned))
+            fates = [batch.settle(p, working) for p in planned]
+            tx.write(batch.changes, working)
+            self._faults("before-commit")
+        self._faults("after-commit")
+        self._added(batch.changes.effects)
+        for key in batch.filled:
+            self.redrive(key)
+        return fates
+
+    def redrive(self, key: str, limit: int = 500) -> list[Handled[S]]:
+        """Handle an order's parked records again, in order, up to the first that still fails."""
+        with self._database.transaction() as tx:
+            account = tx.lock([key])[key]
+            rows = tx.parked(key, limit)
+            account.parked, account.gap = 0, None
+            batch = _Batch(self, {key: account}, self._clock())
+            planned = [batch.plan(incoming(self.codec, row.record)) for row in rows]
+            working = tx.load(_wanted(planned))
+            fates: list[Handled[S]] = []
+            for row, plan in zip(rows, planned, strict=True):
+                fate = batch.settle(plan, working)
+                if fate.fate is Fate.PARKED:
+                    break
+                fates.append(fate)
+                batch.changes.unpark.append(row.id)
+            batch.changes.park.clear()
+            tx.write(batch.changes, working)
+        self._added(batch.changes.effects)
+        return fates
+
+
+def _wanted(planned: Sequence[_Planned]) -> dict[str, list[Trigger]]:
+    wanted: dict[str, list[Trigger]] = defaultdict(list)
+    for plan in planned:
+        if plan.triggers:
+            wanted[plan.message.key] += plan.triggers
+    return wanted
+
+
+class _Batch(Generic[S]):
+    """The working copy of one transaction: accounts, and what is to be written."""
+
+    def __init__(self, handler: Handler[S], accounts: dict[str, Account], now: datetime) -> None:
+        self._handler = handler
+        self._accounts = accounts
+        self._now = now
+        self._marks = {key: frozenset(a.marks) for key, a in accounts.items()}
+        self.alive: set[UUID] = set()
+        self.filled: set[str] = set()
+        self.changes = Changes(accounts=list(accounts.values()))
+
+    def plan(self, message: Message) -> _Planned:
+        """Route, before anything is admitted: the store has to know what to load."""
+        account = self._accounts[message.key]
+        if message.event is None:
+            triggers = (message.trigger,) if message.trigger else ()
+            return _Planned(message, message.trace.flow or account.flow, triggers)
+        router = self._handler.router
+        try:
+            label = router.label(message.trace.flow or account.flow)
+        except Poison as poison:
+            return _Planned(replace(message, event=None, poison=poison), None)
+        routed = router.route(label, message.event, self._marks[message.key])
+        self._marks[message.key] = routed.marks
+        return _Planned(message, label, routed.triggers, routed.marks)
+
+    def settle(self, plan: _Planned, working: Working[S]) -> Handled[S]:
+        """Admit and decide one message."""
+        message, account = plan.message, self._accounts[plan.message.key]
+        if message.lease and message.lease.effect_id not in self.alive:
+            return Handled(message, Fate.STALE)
+        try:
+            if message.poison:
+                raise message.poison
+            if _is_repeat(message, account):
+                state = working.get(message.key) if message.trigger else None
+                return Handled(message, Fate.REPEAT, (), state)
+            if message.record and account.parked and not _fills_gap(message, account):
+                return self._park(message, "queued", "behind an earlier parked record")
+            _check_sequence(message, account)
+            state, events = self._decide(plan, account, working)
+        except Poison as poison:
+            return self._park(message, poison.code, str(poison))
+        except Exception as error:
+            if message.record is None:
+                raise
+            return self._park(message, "decide", f"{type(error).__name__}: {error}")
+        _remember(message, account)
+        if account.gap and account.gap == message.source:
+            self.filled.add(message.key)
+        return Handled(message, Fate.HANDLED, events, state)
+
+    def _decide(
+        self, plan: _Planned, account: Account, working: Working[S]
+    ) -> tuple[S | None, tuple[Any, ...]]:
+        """All triggers of one message, or none: what an exception leaves behind is dropped."""
+        message, participant = plan.message, self._handler.participant
+        flow = account.flow if message.trace.flow is None and account.flow else plan.label
+        if not plan.triggers:
+            self._agree(account, plan, flow)
+            return None, ()
+        trial = _Trial(self._handler, message, account, flow, self._now)
+        state = working.get(message.key)
+        events: tuple[Any, ...] = ()
+        folded: tuple[Any, ...] = ()
+        for trigger in plan.triggers:
+            if isinstance(trigger, Outcome):
+                trial.flying.discard(trigger.effect.key)
+            seen = replace(state, in_flight=frozenset(trial.flying))  # type: ignore[type-var]
+            decision = participant.decide(seen, trigger, self._now)
+            trial.take(decision.events, decision.effects)
+            events += decision.events
+            folded += decision.adopted + decision.events
+            state = fold(participant.evolve, state, decision.adopted + decision.events)
+        working.put(message.key, state, folded)
+        self._agree(account, plan, flow)
+        account.sent, account.in_flight = trial.sent, sorted(trial.flying)
+        self.changes.outbox += trial.outbox
+        self.changes.effects += trial.effects
+        return state, events
+
+    def _agree(self, account: Account, plan: _Planned, flow: str | None) -> None:
+        account.flow = flow
+        account.marks = sorted(plan.marks | set(account.marks))
+
+    def _park(self, message: Message, code: str, error: str) -> Handled[S]:
+        account, record = self._accounts[message.key], message.record
+        if record is None:
+            raise RuntimeError(f"only records can be parked, not {message}")
+        account.parked += 1
+        if code == SequenceGap.code and account.parked == 1:
+            account.gap = message.source
+        self.changes.park.append(
+            ParkedRow(message.key, code, error, record, message.source, message.seq)
+        )
+        if code not in ("queued", SequenceGap.code):
+            self.changes.outbox.append(
+                dead_letter(self._handler.participant.name, record, message.key, code, error)
+            )
+        return Handled(message, Fate.PARKED)
+
+
+class _Trial(Generic[S]):
+    """What one message brings about, kept apart until all of it went well."""
+
+    def __init__(
+        self,
+        handler: Handler[S],
+        message: Message,
+        account: Account,
+        flow: str | None,
+        now: datetime,
+    ) -> None:
+        self._handler, self._message, self._now = handler, message, now
+        self._trace = Trace(
+            flow, message.trace.correlation or str(message.id), message.trace.traceparent
+        )
+        self._counts: Counter[str] = Counter()
+        self.sent = account.sent
+        self.flying = set(account.in_flight)
+        self.outbox: list[OutboxRow] = []
+        self.effects: list[EffectRow] = []
+
+    def take(self, events: Sequence[Any], effects: Sequence[Effect]) -> None:
+        """Encode events, keep effects that are not pending already."""
+        message = self._message
+        for event in events:
+            event_id = derived_id(message.id, event.type, self._counts[event.type])
+            self._counts[event.type] += 1
+            self.sent += 1
+            envelope = Envelope(
+                event_id,
+                message.key,
+                self._handler.participant.name,
+                self.sent,
+                self._now,
+                event,
+                message.id,
+                replace(self._trace, traceparent=child(message.trace.traceparent, event_id)),
+            )
+            self.outbox.append(self._handler.codec.encode(envelope))
+        for effect in effects:
+            if effect.key in self.flying:
+                continue
+            self.flying.add(effect.key)
+            effect_id = uuid5(message.id, f"effect:{effect.key}")
+            row = EffectRow(effect_id, message.key, effect, self._trace)
+            self.effects.append(self._handler.lease(row))
+
+
+def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> OutboxRow:
+    """The raw record for `<participant>.dlt`, with the error headers Kafka Connect and Spring use
+    in spirit: where it came from and why it is here."""
+    told = (
+        ("dlt-topic", record.topic),
+        ("dlt-partition", str(record.partition)),
+        ("dlt-offset", str(record.offset)),
+        ("dlt-code", code),
+        ("dlt-error", error[:1000]),
+    )
+    added = tuple((k, v.encode()) for k, v in told)
+    return OutboxRow(f"{name}.dlt", key, record.headers + added, record.value or b"")
+
+
+def _is_repeat(message: Message, account: Account) -> bool:
+    """Handled before. Raises SequenceConflict where another event stood at the latest place."""
+    if message.seq is None:
+        return message.lease is None and str(message.id) in account.ids
+    last, last_id = account.seen.get(message.source, [0, ""])
+    if message.seq == last and last_id != str(message.id):
+        raise SequenceConflict(
+            f"event {message.seq} of {message.source} was {last_id}, now it is {message.id}: "
+            f"{message.source} lost part of its database; rebuild it from the topics, then redrive"
+        )
+    return bool(message.seq <= last)
+
+
+def _check_sequence(message: Message, account: Account) -> None:
+    if message.seq is None:
+        return
+    last = account.seen.get(message.source, [0, ""])[0]
+    if message.seq > last + 1:
+        raise SequenceGap(
+            f"event {message.seq} of {message.source} came, {last + 1} is missing; "
+            f"publish {message.source}'s events of this order again"
+        )
+
+
+def _fills_gap(message: Message, account: Account) -> bool:
+    last = account.seen.get(message.source, [0, ""])[0]
+    return account.gap == message.source and message.seq == last + 1
+
+
+def _remember(message: Message, account: Account) -> None:
+    if message.seq is not None:
+        account.seen[message.source] = [message.seq, str(message.id)]
+    elif message.lease is None:
+        account.ids = [*account.ids, str(message.id)][-MAX_IDS:]

@@ -1,0 +1,114 @@
+"""The HTTP app of every service: health, metrics, what is parked, and the service's own routes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import Engine, exc, text
+
+from sagakit import metrics
+from sagakit.handler import Fate, Handled
+from sagakit.webhook import BadSignature
+
+log = structlog.get_logger(__name__)
+Checks = Mapping[str, Callable[[], str | None]]
+"""Name -> None when well, else what is wrong."""
+
+PARKED = text(
+    'SELECT id, key, code, error, source, seq, topic, partition, "offset", parked_at '
+    "FROM parked ORDER BY id LIMIT :limit"
+)
+DISCARD = text("DELETE FROM parked WHERE id = :id RETURNING key")
+RECOUNT = text(
+    "UPDATE inbox SET parked = (SELECT count(*) FROM parked p WHERE p.key = inbox.key), gap = NULL "
+    "WHERE key = :key"
+)
+EFFECTS = text(
+    "SELECT key, kind, order_key, attempts, last_error, due_at, created_at FROM effects "
+    "WHERE CAST(:order AS text) IS NULL OR order_key = :order ORDER BY created_at LIMIT :limit"
+)
+OUTBOX = text(
+    "SELECT id, topic, key, created_at FROM outbox "
+    "WHERE CAST(:order AS text) IS NULL OR key = :order ORDER BY id LIMIT :limit"
+)
+
+
+def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
+    """The app; errors are JSON that names what was wrong (RFC 9457 problem details)."""
+    app = FastAPI(title=title)
+
+    @app.exception_handler(BadSignature)
+    async def refuse(request: Request, error: BadSignature) -> JSONResponse:
+        return problem(401, "bad signature", str(error))
+
+    @app.exception_handler(exc.OperationalError)
+    async def unavailable(request: Request, error: exc.OperationalError) -> JSONResponse:
+        log.warning("no database for a request", path=request.url.path, error=str(error))
+        return problem(503, "database unavailable", "nothing has happened; try again")
+
+    @app.get("/health/live", tags=["health"])
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/health/ready", tags=["health"])
+    def ready(response: Response) -> dict[str, Any]:
+        wrong = {name: said for name, check in checks.items() if (said := check())}
+        response.status_code = 503 if wrong else 200
+        return {"status": "not ready" if wrong else "ready", "wrong": wrong}
+
+    @app.get("/metrics", tags=["health"])
+    def read_metrics() -> Response:
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
+    """Problem details."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRouter:
+    """What holds orders here, and ways to let them go on."""
+    router = APIRouter(prefix="/admin", tags=["admin"])
+
+    def rows(query: Any, **parameters: Any) -> list[dict[str, Any]]:
+        with engine.connect() as connection:
+            return [dict(r._mapping) for r in connection.execute(query, parameters)]
+
+    @router.get("/parked")
+    def parked(limit: int = 100) -> list[dict[str, Any]]:
+        return rows(PARKED, limit=limit)
+
+    @router.post("/parked/{key:path}/redrive")
+    def redrive_key(key: str) -> dict[str, Any]:
+        fates = redrive(key)
+        left = [r for r in rows(PARKED, limit=10_000) if r["key"] == key]
+        handled = sum(f.fate is not Fate.PARKED for f in fates)
+        return {"key": key, "handled": handled, "still_parked": left}
+
+    @router.delete("/parked/{number}")
+    def discard(number: int, actor: str, reason: str) -> dict[str, Any]:
+        with engine.begin() as connection:
+            key = connection.execute(DISCARD, {"id": number}).scalar()
+            if key is None:
+                raise HTTPException(404, f"no parked record {number}; GET /admin/parked lists them")
+            connection.execute(RECOUNT, {"key": key})
+        log.warning("parked record discarded", id=number, key=key, actor=actor, reason=reason)
+        return {"discarded": number, "key": key, "receipt": str(uuid4())}
+
+    @router.get("/effects")
+    def effects(order: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        return rows(EFFECTS, order=order, limit=limit)
+
+    @router.get("/outbox")
+    def outbox(order: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        return rows(OUTBOX, order=order, limit=limit)
+
+    return router

@@ -1,0 +1,273 @@
+"""Kafka, the only module that knows confluent_kafka: a consumer, a publisher, a look at the log."""
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from sagakit.errors import SagaError
+from sagakit.message import OutboxRow, Record
+
+log = structlog.get_logger(__name__)
+FLUSH_S = 30.0
+
+
+class PublishFailed(SagaError):
+    """Not every row was acknowledged; `acknowledged` holds the ids of those that may be removed."""
+
+    def __init__(self, acknowledged: list[int], error: str) -> None:
+        super().__init__(f"the broker did not acknowledge all rows: {error}")
+        self.acknowledged = acknowledged
+
+
+class BusConsumer:
+    """Reads topics in micro-batches; offsets are stored by the caller, after its commit."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        group: str,
+        instance_id: str,
+        topics: Sequence[str],
+        on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
+    ) -> None:
+        self.assigned: set[tuple[str, int]] = set()
+        self._on_assign = on_assign
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": group,
+                "group.instance.id": instance_id,
+                "client.id": instance_id,
+                "auto.offset.reset": "earliest",
+                "enable.auto.offset.store": False,
+                "auto.commit.interval.ms": 1000,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 10_000,
+                "fetch.wait.max.ms": 50,
+                "error_cb": _tell_error,
+            }
+        )
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    def _assigned(self, _: Any, partitions: list[TopicPartition]) -> None:
+        new = [(p.topic, p.partition) for p in partitions]
+        self.assigned |= set(new)
+        self._on_assign(new)
+
+    def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
+        self.assigned -= {(p.topic, p.partition) for p in partitions}
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """Up to `limit` records. Waits for the first only: a lone record never waits for others."""
+        found = self._consumer.consume(1, timeout_s)
+        if found and limit > 1:
+            found += self._consumer.consume(limit - 1, 0)
+        records = []
+        for message in found:
+            error = message.error()
+            if error is None:
+                records.append(_record(message))
+            elif error.fatal():
+                raise KafkaException(error)
+            else:
+                log.warning("kafka reports", error=str(error))
+        return records
+
+    def store(self, records: Sequence[Record]) -> None:
+        """The records are handled: their offsets may be committed (advisory, the inbox decides)."""
+        ends: dict[tuple[str, int], int] = {}
+        for r in records:
+            ends[r.topic, r.partition] = max(ends.get((r.topic, r.partition), 0), r.offset + 1)
+        mine = [TopicPartition(t, p, o) for (t, p), o in ends.items() if (t, p) in self.assigned]
+        try:
+            self._consumer.store_offsets(offsets=mine)
+        except KafkaException as error:
+            log.info("offsets not stored, the partition has moved on", error=str(error))
+
+    def commit(self) -> None:
+        """Commit stored offsets now."""
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NO_OFFSET:
+                log.info("offsets not committed, records will be read again", error=str(error))
+
+    def close(self) -> None:
+        """Commit and leave."""
+        self._consumer.close()
+
+
+class Publisher:
+    """An idempotent producer that forgets everything after a failure (design section 9)."""
+
+    def __init__(self, bootstrap_servers: str, client_id: str) -> None:
+        self._config = {
+            "bootstrap.servers": bootstrap_servers,
+            "client.id": client_id,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "linger.ms": 1,
+            "compression.type": "lz4",
+            "delivery.timeout.ms": int(FLUSH_S * 1000),
+            "error_cb": _tell_error,
+        }
+        self._producer: Producer | None = None
+
+    def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """All rows in order, acknowledged by all in-sync replicas.
+
+        Raises PublishFailed; a row is acknowledged only if all earlier ones of its key are.
+        """
+        if self._producer is None:
+            self._producer = Producer(self._config)
+        acknowledged: set[int] = set()
+        errors: list[str] = []
+
+        def delivered(row: OutboxRow) -> Callable[[Any, Message], None]:
+            def done(error: Any, _: Message) -> None:
+                if error is None:
+                    acknowledged.add(row.id)
+                else:
+                    errors.append(str(error))
+
+            return done
+
+        try:
+            for row in rows:
+                self._produce(row, delivered(row))
+                if errors:
+                    break
+            self._producer.flush(FLUSH_S + 5)
+        except (KafkaException, BufferError) as error:
+            errors.append(str(error))
+        if errors or len(acknowledged) < len(rows):
+            self.forget()
+            safe = _safe(rows, acknowledged)
+            raise PublishFailed(safe, errors[0] if errors else "no answer in time")
+
+    def _produce(self, row: OutboxRow, done: Callable[[Any, Message], None]) -> None:
+        producer = self._producer
+        assert producer is not None
+        while True:
+            try:
+                producer.produce(
+                    row.topic,
+                    key=row.key,
+                    value=row.value,
+                    headers=list(row.headers),
+                    on_delivery=done,
+                )
+                return
+            except BufferError:
+                producer.poll(0.1)
+
+    def tick(self, topic: str) -> int:
+        """Append an empty record and return its LogAppendTime: the broker's clock, Unix ms.
+
+        Raises PublishFailed.
+        """
+        if self._producer is None:
+            self._producer = Producer(self._config)
+        found: list[int] = []
+        errors: list[str] = []
+
+        def done(error: Any, message: Message) -> None:
+            if error is not None:
+                errors.append(str(error))
+                return
+            stamp: tuple[int, int] = message.timestamp()
+            kind, at = stamp
+            if kind == TIMESTAMP_LOG_APPEND_TIME:
+                found.append(at)
+            else:
+                errors.append(f"topic {topic} is not set to message.timestamp.type=LogAppendTime")
+
+        self._producer.produce(topic, value=b"", on_delivery=done)
+        self._producer.flush(FLUSH_S)
+        if not found:
+            self.forget()
+            raise PublishFailed([], errors[0] if errors else "no answer in time")
+        return found[0]
+
+    def forget(self) -> None:
+        """Drop what is queued or in flight, and the producer with it."""
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True)
+            self._producer.flush(1.0)
+            self._producer = None
+
+
+class LogEnds:
+    """Asks for the end offsets of partitions."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": f"log-ends-{socket.gethostname()}",
+                "enable.auto.commit": False,
+                "error_cb": _tell_error,
+            }
+        )
+        self._lock = threading.Lock()
+
+    def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> the offset the next record will get. Raises KafkaException."""
+        with self._lock:
+            metadata = self._consumer.list_topics(timeout=timeout_s).topics
+            found = {}
+            for name in topics:
+                if name not in metadata:
+                    raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {name}"))
+                for partition in metadata[name].partitions:
+                    tp = TopicPartition(name, partition)
+                    _, high = self._consumer.get_watermark_offsets(tp, timeout_s)
+                    found[name, partition] = high
+        return found
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._consumer.close()
+
+
+def _safe(rows: Sequence[OutboxRow], acknowledged: set[int]) -> list[int]:
+    """Ids whose predecessors of the same key are all acknowledged too."""
+    broken: set[tuple[str, str]] = set()
+    safe = []
+    for row in rows:
+        if row.id not in acknowledged:
+            broken.add((row.topic, row.key))
+        elif (row.topic, row.key) not in broken:
+            safe.append(row.id)
+    return safe
+
+
+def _record(message: Message) -> Record:
+    found: Any = message.headers() or ()
+    headers = tuple((str(k), v if isinstance(v, bytes) else b"") for k, v in found)
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return Record(
+        topic, partition, offset, message.timestamp()[1], message.key(), message.value(), headers
+    )
+
+
+def _tell_error(error: KafkaError) -> None:
+    log.warning("kafka reports", error=str(error))

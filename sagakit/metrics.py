@@ -1,0 +1,99 @@
+"""Prometheus metrics, the only module that knows prometheus_client: one wrapper round the handler,
+and gauges that are read from the tables when they are asked for."""
+
+import time
+from collections import Counter as Tally
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine, text
+
+from sagakit.handler import Handled, Handles
+from sagakit.message import Message
+
+S = TypeVar("S")
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+MESSAGES = Counter("saga_messages_total", "Messages by fate", ["participant", "fate"])
+EVENTS = Counter("saga_events_total", "Own events decided, by type", ["participant", "type"])
+BATCH_SECONDS = Histogram(
+    "saga_batch_seconds",
+    "Time of one transaction",
+    ["participant"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+BATCH_MESSAGES = Histogram(
+    "saga_batch_messages",
+    "Messages in one transaction",
+    ["participant"],
+    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500),
+)
+GAUGES = text("""
+    SELECT (SELECT count(*) FROM outbox) AS outbox,
+           (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
+              FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 1) o) AS outbox_age_s,
+           (SELECT count(*) FROM effects) AS effects,
+           (SELECT count(*) FROM effects WHERE attempts > 0) AS effects_retried,
+           (SELECT count(*) FROM parked) AS parked
+""")
+HELP = {
+    "outbox": "Events awaiting publication",
+    "outbox_age_s": "Seconds the oldest of them has waited",
+    "effects": "Pending effects",
+    "effects_retried": "Pending effects that failed at least once",
+    "parked": "Parked records",
+}
+
+
+class Measured(Generic[S]):
+    """A handler that counts what it does."""
+
+    def __init__(self, handler: Handles[S], participant: str) -> None:
+        self._handler, self._participant = handler, participant
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+        """See `handler.Handler.handle`."""
+        began = time.perf_counter()
+        fates = self._handler.handle(messages)
+        name = self._participant
+        BATCH_SECONDS.labels(name).observe(time.perf_counter() - began)
+        BATCH_MESSAGES.labels(name).observe(len(messages))
+        for fate, n in Tally(f.fate for f in fates).items():
+            MESSAGES.labels(name, fate.value).inc(n)
+        for kind, n in Tally(e.type for f in fates for e in f.events).items():
+            EVENTS.labels(name, kind).inc(n)
+        return fates
+
+
+class TableGauges(Collector):
+    """Outbox, effects and parked records of one database, counted at each scrape."""
+
+    def __init__(self, engine: Engine, participant: str) -> None:
+        self._engine, self._participant = engine, participant
+
+    def collect(self) -> Iterable[Metric]:
+        """One gauge a column of GAUGES."""
+        with self._engine.connect() as connection:
+            row = connection.execute(GAUGES).one()._mapping
+        for name, value in row.items():
+            gauge = GaugeMetricFamily(f"saga_{name}", HELP[name], labels=["participant"])
+            gauge.add_metric([self._participant], float(value))
+            yield gauge
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing yet: registering must not need the database."""
+        return ()
+
+
+def register(collector: Collector) -> None:
+    """Have a collector asked at each scrape of this process."""
+    REGISTRY.register(collector)
+
+
+def exposition() -> bytes:
+    """All metrics of this process in the Prometheus text format."""
+    return generate_latest()

@@ -1,0 +1,279 @@
+"""The store in PostgreSQL: all of the kit's SQL, set-based, one statement a table and batch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4
+
+import orjson
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from sagakit.decision import Effect, Trigger
+from sagakit.message import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
+from sagakit.ports import Account, Changes, Clock, Store, Working
+from sagakit.schema import effects, inbox, outbox
+from sagakit.tables import as_array, unnest
+
+S = TypeVar("S")
+_ACCOUNT = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
+_OUTBOX = ("topic", "key", "headers", "value")
+_EFFECT = ("id", "key", "order_key", "kind", "payload", "trace", "due_at", "token", "lease_until")
+_PARKED = (
+    "key",
+    "code",
+    "error",
+    "source",
+    "seq",
+    "topic",
+    "partition",
+    "offset",
+    "timestamp_ms",
+    "record_key",
+    "value",
+    "headers",
+)
+_FROM_ACCOUNTS, _PICK_ACCOUNTS = unnest(inbox, _ACCOUNT)
+_FROM_OUTBOX, _PICK_OUTBOX = unnest(outbox, _OUTBOX)
+_FROM_EFFECTS, _PICK_EFFECTS = unnest(effects, _EFFECT)
+
+MAKE_ACCOUNTS = text(
+    "INSERT INTO inbox (key) SELECT unnest(CAST(:keys AS text[])) ON CONFLICT (key) DO NOTHING"
+)
+LOCK_ACCOUNTS = text(
+    f"SELECT {', '.join(_ACCOUNT)} FROM inbox WHERE key = ANY(:keys) ORDER BY key FOR UPDATE"
+)
+SAVE_ACCOUNTS = text(
+    f"UPDATE inbox SET {', '.join(f'{c} = n.{c}' for c in _ACCOUNT[1:])} "
+    f"FROM (SELECT {_PICK_ACCOUNTS} FROM {_FROM_ACCOUNTS}) AS n ({', '.join(_ACCOUNT)}) "
+    "WHERE inbox.key = n.key"
+)
+ADD_OUTBOX = text(
+    f"INSERT INTO outbox ({', '.join(_OUTBOX)}) SELECT {_PICK_OUTBOX} FROM {_FROM_OUTBOX}"
+)
+ADD_EFFECTS = text(
+    f"INSERT INTO effects ({', '.join(_EFFECT)}) SELECT {_PICK_EFFECTS} FROM {_FROM_EFFECTS} "
+    "ON CONFLICT (key) DO NOTHING"
+)
+FINISH_EFFECTS = text("""
+    DELETE FROM effects USING unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS l (id, token)
+    WHERE effects.id = l.id AND effects.token = l.token RETURNING effects.id
+""")
+CLAIM_EFFECTS = text("""
+    UPDATE effects SET token = :token, lease_until = :until
+    WHERE id IN (
+        SELECT id FROM effects WHERE due_at <= :now AND lease_until <= :now
+        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, order_key, kind, key, payload, trace, attempts
+""")
+EXTEND_LEASES = text(
+    "UPDATE effects SET lease_until = :until "
+    "FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS l (id, token) "
+    "WHERE effects.id = l.id AND effects.token = l.token"
+)
+RETRY_EFFECT = text(
+    "UPDATE effects SET attempts = attempts + 1, last_error = :error, due_at = :due_at, "
+    "token = NULL, lease_until = :due_at WHERE id = :id AND token = :token"
+)
+ADD_PARKED = text(
+    f'INSERT INTO parked ({", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])}) '
+    f"VALUES ({', '.join(':' + c for c in _PARKED)}) "
+    'ON CONFLICT (topic, partition, "offset") DO NOTHING'
+)
+DROP_PARKED = text("DELETE FROM parked WHERE id = ANY(:ids)")
+COUNT_PARKED = text(
+    "UPDATE inbox SET parked = (SELECT count(*) FROM parked p WHERE p.key = inbox.key) "
+    "WHERE key = ANY(:keys)"
+)
+QUEUE_OF = text(
+    f'SELECT id, {", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])} '
+    "FROM parked WHERE key = :key ORDER BY id LIMIT :limit"
+)
+
+
+def engine_for(url: str, pool_size: int = 10) -> Engine:
+    """An engine for a `postgresql://` URL, through psycopg 3."""
+    scheme, _, rest = url.partition("://")
+    if not scheme.startswith("postgres"):
+        raise ValueError(
+            f"{url!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
+        )
+    return create_engine(
+        f"postgresql+psycopg://{rest}", pool_size=pool_size, max_overflow=10, pool_pre_ping=True
+    )
+
+
+def pack_headers(headers: Sequence[tuple[str, bytes]]) -> str:
+    """Headers as JSON text; latin-1 keeps every byte."""
+    return orjson.dumps([(k, v.decode("latin-1")) for k, v in headers]).decode()
+
+
+def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
+    """The reverse of `pack_headers`."""
+    return tuple((k, v.encode("latin-1")) for k, v in orjson.loads(packed))
+
+
+def add_outbox(connection: Connection, rows: Sequence[OutboxRow]) -> None:
+    """Insert rows to be published; the caller holds the lock of their keys."""
+    if rows:
+        parameters = {
+            "topic": [r.topic for r in rows],
+            "key": [r.key for r in rows],
+            "headers": [pack_headers(r.headers) for r in rows],
+            "value": [r.value for r in rows],
+        }
+        connection.execute(ADD_OUTBOX, parameters)
+
+
+class PostgresTransaction(Generic[S]):
+    """See `ports.Transaction`."""
+
+    def __init__(self, connection: Connection, store: Store[S], now: datetime) -> None:
+        self._connection, self._store, self._now = connection, store, now
+
+    def lock(self, keys: Sequence[str]) -> dict[str, Account]:
+        """See `ports.Transaction`. Inserts come first and sorted, so that two batches that meet on
+        the same new orders wait for each other instead of dead-locking."""
+        wanted = {"keys": sorted(keys)}
+        self._connection.execute(MAKE_ACCOUNTS, wanted)
+        rows = self._connection.execute(LOCK_ACCOUNTS, wanted)
+        return {row[0]: Account(*row) for row in rows}
+
+    def finish(self, leases: Sequence[Lease]) -> set[UUID]:
+        """See `ports.Transaction`."""
+        if not leases:
+            return set()
+        return set(self._connection.execute(FINISH_EFFECTS, _pairs(leases)).scalars())
+
+    def load(self, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
+        """See `ports.Transaction`."""
+        return self._store.load(self._connection, wanted)
+
+    def parked(self, key: str, limit: int) -> list[ParkedRow]:
+        """See `ports.Transaction`."""
+        rows = self._connection.execute(QUEUE_OF, {"key": key, "limit": limit})
+        return [_parked_row(row._mapping) for row in rows]
+
+    def write(self, changes: Changes, working: Working[S]) -> None:
+        """See `ports.Transaction`."""
+        working.save(self._connection)
+        self._save_accounts(changes.accounts)
+        add_outbox(self._connection, changes.outbox)
+        self._add_effects(changes.effects)
+        if changes.park:
+            self._connection.execute(ADD_PARKED, [_parked_parameters(p) for p in changes.park])
+        if changes.unpark:
+            self._connection.execute(DROP_PARKED, {"ids": changes.unpark})
+        if changes.park or changes.unpark:
+            self._connection.execute(COUNT_PARKED, {"keys": [a.key for a in changes.accounts]})
+
+    def _save_accounts(self, accounts: Sequence[Account]) -> None:
+        parameters = {
+            name: as_array(inbox, name, [getattr(a, name) for a in accounts]) for name in _ACCOUNT
+        }
+        self._connection.execute(SAVE_ACCOUNTS, parameters)
+
+    def _add_effects(self, rows: Sequence[EffectRow]) -> None:
+        if not rows:
+            return
+        values: dict[str, list[Any]] = {
+            "id": [r.id for r in rows],
+            "key": [r.effect.key for r in rows],
+            "order_key": [r.order_key for r in rows],
+            "kind": [r.effect.kind for r in rows],
+            "payload": as_array(effects, "payload", [dict(r.effect.payload) for r in rows]),
+            "trace": as_array(effects, "trace", [_packed(r.trace) for r in rows]),
+            "due_at": [self._now] * len(rows),
+            "token": [r.lease.token if r.lease else None for r in rows],
+            "lease_until": [r.lease_until or self._now for r in rows],
+        }
+        self._connection.execute(ADD_EFFECTS, values)
+
+
+class PostgresDatabase(Generic[S]):
+    """See `ports.Database` and `ports.EffectQueue`."""
+
+    def __init__(self, engine: Engine, store: Store[S], clock: Clock) -> None:
+        self.engine, self._store, self._clock = engine, store, clock
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresTransaction[S]]:
+        """See `ports.Database`."""
+        with self.engine.begin() as connection:
+            yield PostgresTransaction(connection, self._store, self._clock())
+
+    def claim(self, limit: int, lease_for: timedelta, now: datetime) -> list[EffectRow]:
+        """See `ports.EffectQueue`."""
+        token = uuid4()
+        parameters = {"token": token, "until": now + lease_for, "now": now, "limit": limit}
+        with self.engine.begin() as connection:
+            rows = connection.execute(CLAIM_EFFECTS, parameters).all()
+        return [
+            EffectRow(
+                r.id,
+                r.order_key,
+                Effect(r.kind, r.key, r.payload),
+                Trace(*r.trace),
+                r.attempts,
+                Lease(r.id, token),
+            )
+            for r in rows
+        ]
+
+    def extend(self, leases: Sequence[Lease], until: datetime) -> None:
+        """See `ports.EffectQueue`."""
+        with self.engine.begin() as connection:
+            connection.execute(EXTEND_LEASES, {**_pairs(leases), "until": until})
+
+    def retry(self, lease: Lease, error: str, due_at: datetime) -> None:
+        """See `ports.EffectQueue`."""
+        parameters = {
+            "id": lease.effect_id,
+            "token": lease.token,
+            "error": error.replace("\0", "")[:2000],
+            "due_at": due_at,
+        }
+        with self.engine.begin() as connection:
+            connection.execute(RETRY_EFFECT, parameters)
+
+
+def _pairs(leases: Sequence[Lease]) -> dict[str, list[UUID]]:
+    return {"ids": [x.effect_id for x in leases], "tokens": [x.token for x in leases]}
+
+
+def _packed(trace: Trace) -> list[str | None]:
+    return [trace.flow, trace.correlation, trace.traceparent]
+
+
+def _parked_parameters(row: ParkedRow) -> dict[str, Any]:
+    record = row.record
+    return {
+        "key": row.key,
+        "code": row.code,
+        "error": row.error.replace("\0", "")[:2000],
+        "source": row.source.replace("\0", ""),
+        "seq": row.seq,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp_ms": record.timestamp_ms,
+        "record_key": record.key,
+        "value": record.value,
+        "headers": pack_headers(record.headers),
+    }
+
+
+def _parked_row(row: Any) -> ParkedRow:
+    record = Record(
+        row["topic"],
+        row["partition"],
+        row["offset"],
+        row["timestamp_ms"],
+        row["record_key"],
+        row["value"],
+        unpack_headers(row["headers"]),
+    )
+    return ParkedRow(
+        row["key"], row["code"], row["error"], record, row["source"], row["seq"], row["id"]
+    )

@@ -1,0 +1,183 @@
+"""From the outbox to the topics: one leader a service, unpublished rows in id order.
+
+Never `id > cursor`: rows become visible in commit order, not in id order. What was published is
+moved to `outbox_sent` (a partition a day) in the statement that checks that we still lead.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import Connection, Engine, exc, text
+
+from sagakit.faults import NO_FAULTS, Faults
+from sagakit.kafka import PublishFailed
+from sagakit.message import OutboxRow
+from sagakit.ports import Clock
+from sagakit.postgres import unpack_headers
+from sagakit.retry import is_transient
+
+log = structlog.get_logger(__name__)
+BATCH = 1000
+KEEP_DAYS = 31
+LEADER_LOCK = 0x5A6A_0001
+
+LEAD = text("SELECT pg_try_advisory_lock(:lock)")
+NEW_EPOCH = text(
+    "INSERT INTO relay_epoch (one, epoch) VALUES (1, 1) "
+    "ON CONFLICT (one) DO UPDATE SET epoch = relay_epoch.epoch + 1 RETURNING epoch"
+)
+FETCH = text("SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT :limit")
+REMOVE = text("""
+    WITH gone AS (
+        DELETE FROM outbox WHERE id = ANY(:ids)
+        AND (SELECT epoch FROM relay_epoch) = :epoch
+        RETURNING id, topic, key, headers, value
+    )
+    INSERT INTO outbox_sent (id, topic, key, headers, value, sent_at)
+    SELECT id, topic, key, headers, value, :now FROM gone
+""")
+DAYS = text(
+    "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+    "WHERE i.inhparent = 'outbox_sent'::regclass"
+)
+
+
+class Publishes(Protocol):
+    """What the relay needs of `kafka.Publisher`."""
+
+    def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """All rows in order. Raises PublishFailed."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what is queued."""
+        ...
+
+
+class LostLeadership(Exception):
+    """Another relay has taken over: its epoch is newer."""
+
+
+class Relay:
+    """The relay of one service. `run` in a thread; `wake` after each commit that added rows."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        publisher: Publishes,
+        clock: Clock,
+        *,
+        poll_s: float = 0.25,
+        faults: Faults = NO_FAULTS,
+    ) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._clock = clock
+        self._poll_s = poll_s
+        self._faults = faults
+        self._wake = threading.Event()
+        self._days_made: datetime | None = None
+        self.leading = False
+
+    def wake(self) -> None:
+        """There are new rows. Where another replica leads, it is told through the database."""
+        if self.leading:
+            self._wake.set()
+        else:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
+                c.execute(text("NOTIFY outbox"))
+
+    def run(self, stop: threading.Event) -> None:
+        """Lead whenever nobody else does, until `stop`."""
+        while not stop.is_set():
+            try:
+                with self._engine.connect() as connection:
+                    if connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar():
+                        self._lead(connection, stop)
+                    connection.invalidate()
+            except (exc.SQLAlchemyError, LostLeadership) as error:
+                if not isinstance(error, LostLeadership) and not is_transient(error):
+                    raise
+                log.warning("the relay starts over", error=str(error))
+            finally:
+                self.leading = False
+            stop.wait(self._poll_s)
+
+    def _lead(self, connection: Connection, stop: threading.Event) -> None:
+        epoch = connection.execute(NEW_EPOCH).scalar_one()
+        connection.execute(text("LISTEN outbox"))
+        connection.commit()
+        self.leading = True
+        log.info("the relay leads", epoch=epoch)
+        while not stop.is_set():
+            self._wake.clear()
+            if not self.publish_once(connection, epoch):
+                self._rest(connection)
+        while self.publish_once(connection, epoch):
+            pass
+
+    def publish_once(self, connection: Connection, epoch: int) -> bool:
+        """Publish one batch; True where there may be more. Raises LostLeadership."""
+        rows = [
+            OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
+            for r in connection.execute(FETCH, {"limit": BATCH})
+        ]
+        connection.commit()
+        if not rows:
+            return False
+        try:
+            self._publisher.publish(rows)
+            ids = [r.id for r in rows]
+        except PublishFailed as failure:
+            log.warning("the relay publishes again", error=str(failure))
+            ids = failure.acknowledged
+        self._faults("mid-relay")
+        if ids:
+            self._remove(connection, ids, epoch)
+        return bool(ids)
+
+    def _remove(self, connection: Connection, ids: list[int], epoch: int) -> None:
+        now = self._clock()
+        self._make_days(connection, now)
+        done = connection.execute(REMOVE, {"ids": ids, "epoch": epoch, "now": now})
+        if done.rowcount != len(ids):
+            connection.rollback()
+            self._publisher.forget()
+            raise LostLeadership(f"{len(ids)} rows published under epoch {epoch}, which has ended")
+        connection.commit()
+
+    def _rest(self, connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        waited = 0.0
+        while waited < self._poll_s and not self._wake.wait(0.05):
+            waited += 0.05
+            if any(True for _ in driver.notifies(timeout=0)):
+                return
+
+    def _make_days(self, connection: Connection, now: datetime) -> None:
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        if self._days_made == today:
+            return
+        oldest = _day(today - timedelta(days=KEEP_DAYS))
+        for name in connection.execute(DAYS).scalars().all():
+            if name < oldest:
+                connection.execute(text(f"DROP TABLE {name}"))
+        for day in (today, today + timedelta(days=1)):
+            connection.execute(
+                text(
+                    f"CREATE TABLE IF NOT EXISTS {_day(day)} PARTITION OF outbox_sent FOR VALUES "
+                    f"FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
+                )
+            )
+        connection.commit()
+        self._days_made = today
+
+
+def _day(day: datetime) -> str:
+    return f"outbox_sent_{day:%Y%m%d}"
+
+
+Wake = Callable[[], None]

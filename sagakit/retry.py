@@ -1,0 +1,60 @@
+"""When to try again: values, not control flow."""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import exc
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential with full jitter in its upper half; seconds. `attempt` counts from 0."""
+
+    first_s: float = 0.5
+    cap_s: float = 30.0
+
+    def after(self, attempt: int, rng: random.Random) -> timedelta:
+        """How long to wait after failed attempt number `attempt`."""
+        whole = min(self.cap_s, self.first_s * 2.0 ** min(attempt, 30))
+        return timedelta(seconds=whole * (0.5 + rng.random() / 2))
+
+
+def is_transient(error: BaseException) -> bool:
+    """A database error that goes away by itself: connection lost, dead-lock, serialization,
+    shutdown, no room, no free connection. Everything else would fail again."""
+    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+
+
+def until_stored(work: Callable[[], T], stop: threading.Event) -> T:
+    """Run a transaction until it went through; gives up with its error only when stopping."""
+    return Retrying(
+        retry=retry_if_exception(is_transient),
+        wait=wait_exponential_jitter(initial=0.05, max=3.0),
+        stop=stop_when_event_set(stop),
+        sleep=sleep_using_event(stop),
+        before_sleep=_tell,
+        reraise=True,
+    )(work)
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning(
+        "database transaction is tried again", attempt=state.attempt_number, error=str(error)
+    )

@@ -1,0 +1,118 @@
+"""The kit's own tables, the same in every participant's database.
+
+`inbox` has one row an order: what was handled (dedup), how far its own events are counted, what is
+in flight. It is the order's lock. `outbox_sent` keeps what was published, a partition a day, so
+that a topic that lost its tail can be published again; old days are dropped whole.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+KIT = MetaData()
+_NOW = func.clock_timestamp()
+
+inbox = Table(
+    "inbox",
+    KIT,
+    Column("key", Text, primary_key=True),
+    Column("flow", Text),
+    Column("seen", JSONB, nullable=False, server_default="{}"),
+    Column("ids", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("sent", Integer, nullable=False, server_default="0"),
+    Column("in_flight", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("marks", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("parked", Integer, nullable=False, server_default="0"),
+    Column("gap", Text),
+    postgresql_with={"fillfactor": "70"},
+)
+
+outbox = Table(
+    "outbox",
+    KIT,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+)
+
+outbox_sent = Table(
+    "outbox_sent",
+    KIT,
+    Column("id", BigInteger, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("sent_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    postgresql_partition_by="RANGE (sent_at)",
+)
+
+relay_epoch = Table(
+    "relay_epoch",
+    KIT,
+    Column("one", SmallInteger, primary_key=True, server_default="1"),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+effects = Table(
+    "effects",
+    KIT,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("order_key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("trace", JSONB, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("token", UUID(as_uuid=True)),
+    Column("lease_until", DateTime(timezone=True), nullable=False),
+    Column("last_error", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+)
+Index("effects_due", effects.c.due_at)
+
+parked = Table(
+    "parked",
+    KIT,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("seq", Integer),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("timestamp_ms", BigInteger, nullable=False),
+    Column("record_key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", Text, nullable=False),
+    Column("parked_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+)
+Index("parked_key", parked.c.key, parked.c.id)
+Index("parked_record", parked.c.topic, parked.c.partition, parked.c.offset, unique=True)
+
+attempt = Table(
+    "attempt",
+    KIT,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+)
