@@ -1,0 +1,11 @@
+"""Shipping: the pivot. A label at the carrier, then the carrier's pickup.
+
+Listens to   Do on the step before it (PaymentCaptured or InventoryReserved, by flow version);
+             Undo on OrderCancelRequested and CompensationRequested;
+             POST /webhooks/carrier (signed): label.picked_up
+Emits        ShipmentCreated, ShipmentPickedUp (done, the pivot), ShipmentFailed (failed),
+             ShipmentCancelStarted, ShipmentCancelled (undone), ShipmentCancelRefused
+Undoes       by cancelling the label; nothing was asked for yet: a fence. After the pickup an Undo
+             is refused with ShipmentCancelRefused, once for each Undo.
+Calls        the carrier, `label:<order>` and `cancel:<order>`
+"""

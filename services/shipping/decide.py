@@ -1,0 +1,302 @@
+"""What shipping decides. Pure.
+
+    new --Labelled--> labelled --PickedUp--> picked_up
+     |                   |
+     +--Refused--> failed+--Undo--> cancelling --Cancelled--> cancelled
+     +--Undo (nothing in flight)------------------------------^
+
+Rules behind the table in tests/unit/test_shipping.py:
+
+- Facts first: a pickup is always told, whatever had been decided before. A parcel picked up after
+  its label was cancelled is ShipmentPickedUp as well. The money may be back with the customer by
+  then; that is the truth, and the monitor's conservation check names the order.
+- The order's facts are known from the own event that names the label. A pickup nobody can place
+  because these facts are not there yet (`premature`) is not taken; the carrier reports it again.
+- An Undo is always answered, sooner or later: by ShipmentCancelled or by ShipmentCancelRefused.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sagakit.decision import NOTHING, Callback, Decision, Do, Effect, Outcome, Trigger, Undo
+from schemas.events import (
+    OrderFacts,
+    ShipmentCancelled,
+    ShipmentCancelRefused,
+    ShipmentCancelStarted,
+    ShipmentCreated,
+    ShipmentFailed,
+    ShipmentPickedUp,
+)
+from schemas.rules import problems, speakable
+
+LABEL, CANCEL = "label", "cancel"
+
+
+class Phase(StrEnum):
+    """Where a shipment is."""
+
+    NEW = "new"
+    LABELLED = "labelled"
+    PICKED_UP = "picked_up"
+    FAILED = "failed"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """`facts`, `label_id` and `tracking` are None until a label is known; `reason`: of the undo."""
+
+    phase: Phase = Phase.NEW
+    facts: OrderFacts | None = None
+    label_id: str | None = None
+    tracking: str | None = None
+    reason: str = ""
+    in_flight: frozenset[str] = frozenset()
+
+
+# --- what the carrier says ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """There is a label."""
+
+    label_id: str
+    tracking: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There is no label and there will be none under this key."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PickedUp:
+    """The carrier has the parcel."""
+
+    order_id: str
+    label_id: str
+    tracking: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """There is no label any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """The label cannot be cancelled: the parcel is picked up."""
+
+
+# --- decide ---------------------------------------------------------------------------------------
+
+
+def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
+    """See the module."""
+    match trigger:
+        case Do(event):
+            return _do(state, event)
+        case Undo(event, reason):
+            return _undo(state, event.order_id, speakable(reason))
+        case Outcome(effect, result) if effect.kind == LABEL:
+            return _label_outcome(state, effect, result)
+        case Outcome(effect, result) if effect.kind == CANCEL:
+            return _cancel_outcome(state, effect, result)
+        case Callback(PickedUp() as parcel):
+            return _reported(state, parcel)
+    return NOTHING
+
+
+def premature(state: Shipment) -> bool:
+    """A pickup reported now could not be placed: the label's own outcome is still to come."""
+    return state.facts is None and state.phase in (Phase.NEW, Phase.CANCELLING)
+
+
+def _do(state: Shipment, event: Any) -> Decision:
+    # money that comes in after the payment was undone goes back; nothing is shipped on it
+    if state.phase is not Phase.NEW or getattr(event, "late", False):
+        return NOTHING
+    wrong = problems(event.order_id, event.order)
+    if wrong:
+        return _say(
+            ShipmentFailed(order_id=event.order_id, code="invalid", reason="; ".join(wrong))
+        )
+    payload = {"order_id": event.order_id, "order": event.order.to_dict()}
+    return Decision(effects=(Effect(LABEL, label_key(event.order_id), payload),))
+
+
+def _undo(state: Shipment, order_id: str, reason: str) -> Decision:
+    labelling = label_key(order_id) in state.in_flight
+    match state.phase:
+        case Phase.NEW if labelling:
+            return _say(ShipmentCancelStarted(order_id=order_id, reason=reason))
+        case Phase.NEW | Phase.FAILED | Phase.CANCELLED:
+            return _say(
+                ShipmentCancelled(order_id=order_id, label_id=state.label_id, reason=reason)
+            )
+        case Phase.LABELLED:
+            return _start_cancel(state, order_id, reason)
+        case Phase.CANCELLING if labelling:
+            return NOTHING
+        case Phase.CANCELLING:
+            return Decision(effects=(_cancel(state, order_id),))
+        case Phase.PICKED_UP:
+            return _say(_too_late(state.label_id, order_id))
+
+
+def _label_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
+    order_id = str(effect.payload["order_id"])
+    facts = OrderFacts.from_dict(dict(effect.payload["order"]))  # type: ignore[arg-type]
+    match result, state.phase:
+        case Labelled(label_id, tracking), Phase.NEW:
+            return _say(_created(order_id, facts, label_id, tracking))
+        case Labelled(label_id, tracking), Phase.CANCELLING | Phase.FAILED | Phase.CANCELLED:
+            # a label nobody wants any more is cancelled, also where it was thought not to exist
+            made = replace(state, facts=facts, label_id=label_id, tracking=tracking)
+            return _start_cancel(made, order_id, state.reason or "the label came too late")
+        case Refused(reason), Phase.NEW:
+            return _say(ShipmentFailed(order_id=order_id, code="refused", reason=reason))
+        case Refused(), Phase.CANCELLING:
+            return _say(
+                ShipmentCancelled(order_id=order_id, label_id=state.label_id, reason=state.reason)
+            )
+        case PickedUp(_, label_id, tracking), Phase.NEW:
+            created = _created(order_id, facts, label_id, tracking)
+            return _say(created, _picked_up(order_id, facts, label_id, tracking))
+        case PickedUp() as parcel, _:
+            return _reported(replace(state, facts=state.facts or facts), parcel)
+    return NOTHING
+
+
+def _cancel_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
+    order_id = str(effect.payload["order_id"])
+    match result, state.phase:
+        case Cancelled() | TooLate(), Phase.PICKED_UP:
+            # the pickup is told already, and nothing is undone behind the pivot
+            return _say(_too_late(state.label_id, order_id))
+        case Cancelled(), Phase.CANCELLED:
+            return NOTHING
+        case Cancelled(), _:
+            reason = str(effect.payload["reason"])
+            return _say(
+                ShipmentCancelled(order_id=order_id, label_id=state.label_id, reason=reason)
+            )
+        case TooLate(), _:
+            return _say(*_gone(state, order_id), _too_late(state.label_id, order_id))
+    return NOTHING
+
+
+def _reported(state: Shipment, parcel: PickedUp) -> Decision:
+    """A pickup, as a callback or as the answer to the label call."""
+    if premature(state) or state.phase is Phase.PICKED_UP:
+        return NOTHING
+    order_id = parcel.order_id
+    seen = replace(state, label_id=parcel.label_id, tracking=parcel.tracking)
+    gone = _gone(seen, order_id)
+    # an Undo is waiting: its cancel call brings the refusal, unless there is none to bring it
+    owed = state.phase is Phase.CANCELLING and cancel_key(order_id) not in state.in_flight
+    if owed or not gone:
+        return _say(*gone, _too_late(parcel.label_id, order_id))
+    return _say(*gone)
+
+
+# --- evolve ---------------------------------------------------------------------------------------
+
+
+def evolve(state: Shipment, event: Any) -> Shipment:
+    """The state after an own event."""
+    match event:
+        case ShipmentCreated() | ShipmentPickedUp():
+            created = isinstance(event, ShipmentCreated)
+            return replace(
+                state,
+                phase=Phase.LABELLED if created else Phase.PICKED_UP,
+                facts=event.order,
+                label_id=event.label_id,
+                tracking=event.tracking,
+            )
+        case ShipmentFailed():
+            return replace(state, phase=Phase.FAILED)
+        case ShipmentCancelStarted():
+            return replace(
+                state,
+                phase=Phase.CANCELLING,
+                facts=event.order or state.facts,
+                label_id=event.label_id or state.label_id,
+                tracking=event.tracking or state.tracking,
+                reason=event.reason,
+            )
+        case ShipmentCancelled():
+            return replace(state, phase=Phase.CANCELLED, reason=event.reason)
+        case ShipmentCancelRefused():
+            return replace(state, phase=Phase.PICKED_UP, label_id=event.label_id or state.label_id)
+    return state
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def label_key(order_id: str) -> str:
+    """The idempotency key of the order's label."""
+    return f"label:{order_id}"
+
+
+def cancel_key(order_id: str) -> str:
+    """The idempotency key of the label's cancellation."""
+    return f"cancel:{order_id}"
+
+
+def _say(*events: Any) -> Decision:
+    return Decision(events=events)
+
+
+def _start_cancel(state: Shipment, order_id: str, reason: str) -> Decision:
+    started = ShipmentCancelStarted(
+        order_id=order_id,
+        label_id=state.label_id,
+        reason=reason,
+        order=state.facts,
+        tracking=state.tracking,
+    )
+    return Decision(events=(started,), effects=(_cancel(replace(state, reason=reason), order_id),))
+
+
+def _cancel(state: Shipment, order_id: str) -> Effect:
+    """The label is named by its key as well: its id may never have been learned."""
+    payload = {
+        "order_id": order_id,
+        "label_id": state.label_id,
+        "label_key": label_key(order_id),
+        "reason": state.reason,
+    }
+    return Effect(CANCEL, cancel_key(order_id), payload)
+
+
+def _created(order_id: str, facts: OrderFacts, label_id: str, tracking: str) -> ShipmentCreated:
+    return ShipmentCreated(order_id=order_id, order=facts, label_id=label_id, tracking=tracking)
+
+
+def _picked_up(order_id: str, facts: OrderFacts, label_id: str, tracking: str) -> ShipmentPickedUp:
+    return ShipmentPickedUp(order_id=order_id, order=facts, label_id=label_id, tracking=tracking)
+
+
+def _gone(state: Shipment, order_id: str) -> tuple[ShipmentPickedUp, ...]:
+    """ShipmentPickedUp, where the order's facts are known (they are not behind a fence)."""
+    if state.facts is None or state.label_id is None or state.tracking is None:
+        return ()
+    return (_picked_up(order_id, state.facts, state.label_id, state.tracking),)
+
+
+def _too_late(label_id: str | None, order_id: str) -> ShipmentCancelRefused:
+    return ShipmentCancelRefused(
+        order_id=order_id,
+        label_id=label_id or "",
+        reason="the carrier has picked the parcel up; ask the customer to send it back",
+    )

@@ -1,0 +1,163 @@
+"""The carrier: the port, its HTTP adapter, its in-memory double.
+
+Contract of the carrier: `POST /v1/labels`, `POST /v1/cancellations`, each with the header
+`Idempotency-Key`; webhook `label.picked_up` (see `service`). Only the documented business answers
+count as an answer. A timeout, a dropped connection, any other status and garbage mean that what
+happened is unknown: EffectFailed, and the kit asks again under the same key.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import httpx
+
+from sagakit.decision import Effect, Json
+from sagakit.errors import EffectFailed
+from services.shipping.decide import Cancelled, Labelled, PickedUp, Refused, TooLate
+
+TIMEOUT_S = 10.0
+LabelAnswer = Labelled | Refused | PickedUp
+CancelAnswer = Cancelled | TooLate
+
+
+class Carrier(Protocol):
+    """What shipping asks of a carrier. Both raise EffectFailed where the answer is unknown."""
+
+    async def label(self, effect: Effect) -> LabelAnswer:
+        """Make a label under `effect.key`, or say what became of the one made under it before.
+
+        payload: `order_id`, `order` (an OrderFacts record).
+        """
+        ...
+
+    async def cancel(self, effect: Effect) -> CancelAnswer:
+        """Cancel the label; one that was never made will be refused from now on.
+
+        payload: `order_id`, `label_id` (None where never learned), `label_key`.
+        """
+        ...
+
+
+class HttpCarrier:
+    """The carrier over HTTP. The caller closes `client`; `base_url` without a path."""
+
+    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+        self._client, self._base_url = client, base_url.rstrip("/")
+
+    async def label(self, effect: Effect) -> LabelAnswer:
+        """See `Carrier`."""
+        payload: Mapping[str, Any] = effect.payload
+        order = payload["order"]
+        body = {
+            "order_id": payload["order_id"],
+            "ship_to": order["ship_to"],
+            "email": order["email"],
+            "lines": [{"sku": x["sku"], "quantity": x["quantity"]} for x in order["lines"]],
+        }
+        answer = await self._post("/v1/labels", effect.key, body)
+        match answer:
+            case {"status": "created", "id": str(label_id), "tracking": str(tracking)}:
+                return Labelled(label_id, tracking)
+            case {"status": "picked_up", "id": str(label_id), "tracking": str(tracking)}:
+                return PickedUp(payload["order_id"], label_id, tracking)
+            case {"status": "refused"}:
+                return Refused(str(answer.get("reason") or "the carrier gives no reason"))
+            case {"status": "cancelled"}:
+                return Refused("cancelled at the carrier")
+        raise _unusable("/v1/labels", effect.key, str(answer))
+
+    async def cancel(self, effect: Effect) -> CancelAnswer:
+        """See `Carrier`."""
+        body = {
+            "order_id": effect.payload["order_id"],
+            "label_id": effect.payload["label_id"],
+            "label_key": wire_key(str(effect.payload["label_key"])),
+        }
+        answer = await self._post("/v1/cancellations", effect.key, body)
+        match answer:
+            case {"status": "cancelled"}:
+                return Cancelled()
+            case {"status": "too_late"}:
+                return TooLate()
+        raise _unusable("/v1/cancellations", effect.key, str(answer))
+
+    async def _post(self, path: str, key: str, body: Mapping[str, Json]) -> dict[str, Any]:
+        try:
+            response = await self._client.post(
+                self._base_url + path,
+                json=body,
+                headers={"Idempotency-Key": wire_key(key)},
+                timeout=TIMEOUT_S,
+            )
+            if not response.is_success:
+                raise _unusable(path, key, f"{response.status_code} {response.text}")
+            answer = response.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _unusable(path, key, f"{type(error).__name__}: {error}") from error
+        except ValueError as error:
+            raise _unusable(path, key, f"no JSON: {response.text}") from error
+        if not isinstance(answer, dict):
+            raise _unusable(path, key, f"no JSON object: {response.text}")
+        return answer
+
+
+def wire_key(key: str) -> str:
+    """The key as an HTTP header can carry it: visible ASCII, at most 255; else by its hash.
+
+    Order ids may hold spaces (which headers lose at the ends) and letters of any script.
+    """
+    if re.fullmatch(r"[!-~]{1,255}", key):
+        return key
+    kind = key.partition(":")[0]
+    return f"{kind}:sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _unusable(path: str, key: str, answer: str) -> EffectFailed:
+    return EffectFailed(
+        f"carrier {path}, key {key}: {answer[:300]}; the outcome is unknown, asking again"
+    )
+
+
+class MemoryCarrier:
+    """A carrier in memory, for tests: keys honoured as the real one does.
+
+    Address tags as in the sandbox: `[refuse]`; `[lost]`: recorded, the first answer is lost.
+    """
+
+    def __init__(self) -> None:
+        self._labels: dict[str, LabelAnswer] = {}
+        self._cancels: dict[str, CancelAnswer] = {}
+
+    async def label(self, effect: Effect) -> LabelAnswer:
+        """See `Carrier`."""
+        known = self._labels.get(effect.key)
+        if known is not None:
+            return known
+        payload: Mapping[str, Any] = effect.payload
+        ship_to = payload["order"]["ship_to"]
+        n = len(self._labels) + 1
+        made: LabelAnswer = Labelled(f"lb_{n}", f"TRK{n}")
+        if "[refuse]" in ship_to:
+            made = Refused("the carrier does not deliver to this address")
+        self._labels[effect.key] = made
+        if "[lost]" in ship_to:
+            raise EffectFailed("the connection was lost before the answer; asking again")
+        return made
+
+    async def cancel(self, effect: Effect) -> CancelAnswer:
+        """See `Carrier`."""
+        if effect.key not in self._cancels:
+            label_key = str(effect.payload["label_key"])
+            gone = isinstance(self._labels.get(label_key), PickedUp)
+            self._cancels[effect.key] = TooLate() if gone else Cancelled()
+            if not gone:
+                self._labels[label_key] = Refused("cancelled before it was made")
+        return self._cancels[effect.key]
+
+    def pick_up(self, order_id: str) -> None:
+        """The driver comes now."""
+        label = self._labels[f"label:{order_id}"]
+        assert isinstance(label, Labelled)
+        self._labels[f"label:{order_id}"] = PickedUp(order_id, label.label_id, label.tracking)

@@ -1,0 +1,113 @@
+"""Composition root of shipping, and the carrier's webhook. Nothing is decided here."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid5
+
+import httpx
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import AnyHttpUrl, SecretStr
+
+from sagakit.codec import order_key
+from sagakit.decision import Callback
+from sagakit.errors import BadKey
+from sagakit.http import problem
+from sagakit.message import NAMESPACE
+from sagakit.ports import Clock, Participant
+from sagakit.service import Door, Service
+from sagakit.settings import ServiceSettings
+from sagakit.webhook import HEADER, verify
+from services.shipping.decide import (
+    CANCEL,
+    LABEL,
+    PickedUp,
+    Shipment,
+    decide,
+    evolve,
+    premature,
+)
+from services.shipping.gateway import HttpCarrier
+from services.shipping.store import store
+
+RETRY_AFTER_S = 1
+
+
+class ShippingSettings(ServiceSettings):
+    """`SAGA_CARRIER_URL`; `SAGA_WEBHOOK_SECRET`: what the carrier signs its callbacks with."""
+
+    carrier_url: AnyHttpUrl
+    webhook_secret: SecretStr
+
+
+def participant() -> Participant[Shipment]:
+    """Shipping's decisions and tables."""
+    return Participant("shipping", decide, evolve, store())
+
+
+def build(settings: ShippingSettings) -> Service[Shipment]:
+    """Shipping, wired."""
+    client = httpx.AsyncClient()
+    carrier = HttpCarrier(client, str(settings.carrier_url))
+    return Service(
+        participant(),
+        perform={LABEL: carrier.label, CANCEL: carrier.cancel},
+        routes=webhook(settings.webhook_secret.get_secret_value(), lambda: datetime.now(UTC)),
+        close=client.aclose,
+    )
+
+
+def webhook(secret: str, clock: Clock) -> Callable[[Door[Shipment]], APIRouter]:
+    """`POST /webhooks/carrier`: 200 taken (or of a kind not asked for), 400 not understood, 401 not
+    signed by the carrier, 503 too early: the label itself is not stored yet, deliver it again."""
+
+    def routes(door: Door[Shipment]) -> APIRouter:
+        router = APIRouter()
+
+        @router.post("/webhooks/carrier")
+        async def carrier(request: Request) -> Response:
+            body = await request.body()
+            verify(secret, body, request.headers.get(HEADER), clock())
+            try:
+                event_id, parcel = _read(body)
+            except ValueError as error:
+                return problem(400, "not understood", str(error))
+            if parcel is None:
+                return Response(status_code=200)
+            if premature(await door.state(parcel.order_id)):
+                detail = f"order {parcel.order_id!r} has no known label here yet; deliver it again"
+                answer = problem(503, "too early", detail)
+                answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+                return answer
+            message_id = uuid5(NAMESPACE, f"carrier:{event_id}")
+            await door.submit(parcel.order_id, Callback(parcel), message_id)
+            return Response(status_code=200)
+
+        return router
+
+    return routes
+
+
+def _read(body: bytes) -> tuple[str, PickedUp | None]:
+    """The carrier's event id and the pickup; None for another type. Raises ValueError."""
+    try:
+        event: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"the body is no JSON ({error}); send a carrier event") from error
+    match event:
+        case {"type": "label.picked_up", "id": str(event_id), "data": dict(label)}:
+            match label:
+                case {"order_id": str(order_id), "id": str(label_id), "tracking": str(tracking)}:
+                    return event_id, PickedUp(_order_id(order_id), label_id, tracking)
+            raise ValueError("label.picked_up: data lacks one of the texts order_id, id, tracking")
+        case {"type": str(other), "id": str(event_id)} if other != "label.picked_up":
+            return event_id, None
+    raise ValueError("a carrier event has the texts id and type, and data; one of them is missing")
+
+
+def _order_id(text: str) -> str:
+    try:
+        return order_key(text.encode())
+    except (BadKey, UnicodeEncodeError) as error:
+        raise ValueError(f"data.order_id: {error}") from error

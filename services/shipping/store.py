@@ -1,0 +1,36 @@
+"""Shipping's table: one row an order."""
+
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sagakit.tables import TableStore
+from schemas.events import OrderFacts
+from services.shipping.decide import Phase, Shipment
+
+metadata = MetaData()
+
+shipment = Table(
+    "shipment",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("facts", JSONB),
+    Column("label_id", Text),
+    Column("tracking", Text),
+    Column("reason", Text, nullable=False),
+)
+
+
+def _dump(facts: OrderFacts | None) -> dict[str, Any] | None:
+    return None if facts is None else facts.to_dict()
+
+
+def _load(row: dict[str, Any] | None) -> OrderFacts | None:
+    return None if row is None else OrderFacts.from_dict(row)
+
+
+def store() -> TableStore[Shipment]:
+    """The states of shipping."""
+    return TableStore(shipment, Shipment, {"phase": (str, Phase), "facts": (_dump, _load)})
