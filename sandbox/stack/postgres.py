@@ -32,6 +32,7 @@ def postgres_process(data: Path, port: int) -> Process:
     binaries = _binaries()
     if not data.exists():
         _initdb(binaries, data)
+    _forget_dead_server(data)
     settings = {
         "listen_addresses": HOST,
         "port": port,
@@ -111,6 +112,22 @@ def _initdb(binaries: Path, data: Path) -> None:
             "that the disk has room; as root, that this container lets processes change user."
         )
     aside.rename(data)
+
+
+def _forget_dead_server(data: Path) -> None:
+    """Remove the pid file of a server that was killed.
+
+    A killed server whose parent died too can stay in the process table as a zombie, for ever in
+    a container without an init; PostgreSQL takes it for alive and refuses to start.
+    """
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            # Every process of the server works in its data directory; a zombie works nowhere.
+            if (folder / "cwd").readlink() == data:
+                return
+        except OSError:
+            continue  # gone meanwhile, or somebody else's
+    (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _as_unprivileged() -> tuple[str, ...]:

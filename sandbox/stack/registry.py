@@ -26,6 +26,6 @@ def registry_process(java: Path, program: Path, data: Path, port: int) -> Proces
             # A file instead of memory: events in the log refer to these schema ids for ever.
             "APICURIO_STORAGE_KIND": "sql",
             "APICURIO_STORAGE_SQL_KIND": "h2",
-            "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{data / 'schemas'}",
+            "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{data / 'schemas'};WRITE_DELAY=0",
         },
     )

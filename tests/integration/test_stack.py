@@ -20,7 +20,7 @@ from confluent_kafka.admin._resource import ResourceType
 from sandbox.stack import Kind, Stack, StackError, StackOptions, jars
 from sandbox.stack.ports import assign, check_free
 from sandbox.stack.processes import selected
-from sandbox.stack.supervisor import survivors
+from sandbox.stack.supervisor import survivors, wait_gone
 from tests.stack import LiveStack, TestInfra, fresh_database, live_stack, until
 
 INFRA = StackOptions(port_base=0, only=frozenset({"infra"}))
@@ -151,13 +151,16 @@ def test_up_after_the_death_of_everything_goes_on_with_the_data(stack: LiveStack
     assert len(everything) >= 6
     for pid in everything:
         os.kill(pid, signal.SIGKILL)
+    assert wait_gone(everything, timeout_s=10) == []
     stack.up()
     assert "before the end" in remembered(stack)
 
 
 def test_up_ends_what_a_dead_supervisor_left_behind(stack: LiveStack) -> None:
     kafka = stack.process("kafka").pid
-    os.kill(int((stack.home / "supervisord.pid").read_text()), signal.SIGKILL)
+    supervisor = int((stack.home / "supervisord.pid").read_text())
+    os.kill(supervisor, signal.SIGKILL)
+    assert wait_gone([supervisor], timeout_s=10) == []
     stack.up()
     assert stack.process("kafka").pid != kafka
     assert kafka not in survivors(stack.home)
