@@ -2,15 +2,17 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
 
 def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
     """Set up structlog and route the standard library's loggers through it."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _named(participant),
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -37,4 +39,13 @@ def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "uvicorn.access", "alembic.runtime.migration"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(participant=participant)
+
+
+def _named(participant: str) -> Processor:
+    """Every line says whose it is, whatever thread wrote it."""
+
+    def add(logger: Any, method: str, line: EventDict) -> EventDict:
+        line.setdefault("participant", participant)
+        return line
+
+    return add
