@@ -1,0 +1,138 @@
+"""What notification decides. Pure.
+
+The state is which kinds were sent. A kind that was sent or is in flight is never begun again; a
+mail the server refused for good counts as sent (the event says `refused`), or the saga would wait
+for ever on a wrong address.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sagakit.decision import NOTHING, Decision, Do, Effect, Json, Observed, Outcome, Trigger
+from schemas.events import (
+    CancellationMailSent,
+    ConfirmationMailSent,
+    PaymentRefunded,
+    RefundMailSent,
+    ShippedMailSent,
+)
+from schemas.rules import minor_digits
+
+MAIL = "mail"
+MAX_ADDRESS_CHARS = 254
+"""RFC 5321, section 4.5.3.1.3 (the path's 256 with its angle brackets)."""
+
+_ATOM = r"[^\s@<>()\[\]\\,;:\"\x00-\x20\x7f]+"
+_ADDRESS = re.compile(f"{_ATOM}@{_ATOM}")
+
+
+class Kind(StrEnum):
+    """The mails there are."""
+
+    CONFIRMED = "confirmed"
+    SHIPPED = "shipped"
+    CANCELLED = "cancelled"
+    REFUNDED = "refunded"
+
+
+SAYS: Mapping[Kind, type[Any]] = {
+    Kind.CONFIRMED: ConfirmationMailSent,
+    Kind.SHIPPED: ShippedMailSent,
+    Kind.CANCELLED: CancellationMailSent,
+    Kind.REFUNDED: RefundMailSent,
+}
+"""The own event that says a mail of this kind was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """The kinds an order's customer was sent, refused ones included."""
+
+    sent: frozenset[Kind] = frozenset()
+    in_flight: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccepted:
+    """The mail server has the mail and answers for it."""
+
+    kind: Kind
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailRefused:
+    """The mail server refuses the recipient for good."""
+
+    kind: Kind
+    to: str
+    reason: str
+
+
+def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
+    """See the module."""
+    match trigger:
+        case Do(event):
+            facts = {"tracking": event.tracking}
+            return _mail(state, Kind.SHIPPED, event.order_id, event.order.email, facts)
+        case Observed("ShipmentCreated", event):
+            if _begun(state, Kind.CANCELLED, event.order_id):
+                return NOTHING  # stale: what was confirmed is cancelled by now
+            return _mail(state, Kind.CONFIRMED, event.order_id, event.order.email, {})
+        case Observed("PaymentRefunded", event) if event.amount_minor > 0 and event.email:
+            facts = {"amount": _amount(event)}
+            return _mail(state, Kind.REFUNDED, event.order_id, event.email, facts)
+        case Observed("undone", event) if getattr(event, "email", None):
+            return _mail(state, Kind.CANCELLED, event.order_id, event.email, {})
+        case Outcome(effect, MailAccepted(kind, to)):
+            return _sent(state, kind, str(effect.payload["order_id"]), to, None)
+        case Outcome(effect, MailRefused(kind, to, reason)):
+            return _sent(state, kind, str(effect.payload["order_id"]), to, reason)
+    return NOTHING
+
+
+def evolve(state: Mailing, event: Any) -> Mailing:
+    """The state after an own event."""
+    kind = next((kind for kind, said in SAYS.items() if isinstance(event, said)), None)
+    return state if kind is None else replace(state, sent=state.sent | {kind})
+
+
+def mail_key(kind: Kind, order_id: str) -> str:
+    """The idempotency key of a mail."""
+    return f"mail:{kind}:{order_id}"
+
+
+def _begun(state: Mailing, kind: Kind, order_id: str) -> bool:
+    return kind in state.sent or mail_key(kind, order_id) in state.in_flight
+
+
+def _mail(state: Mailing, kind: Kind, order_id: str, to: str, facts: dict[str, Json]) -> Decision:
+    if _begun(state, kind, order_id):
+        return NOTHING
+    if len(to) > MAX_ADDRESS_CHARS or not _ADDRESS.fullmatch(to):
+        # also what keeps a second recipient or a header of its own out of the mail
+        reason = "this is no mail address; correct it in the shop and write to the customer"
+        return _sent(state, kind, order_id, to[:MAX_ADDRESS_CHARS], reason)
+    payload: dict[str, Json] = {"order_id": order_id, "kind": kind.value, "to": to, **facts}
+    return Decision(effects=(Effect(MAIL, mail_key(kind, order_id), payload),))
+
+
+def _sent(state: Mailing, kind: Kind, order_id: str, to: str, refused: str | None) -> Decision:
+    if kind in state.sent:
+        return NOTHING
+    return Decision(events=(SAYS[kind](order_id=order_id, to=to, refused=refused),))
+
+
+def _amount(event: PaymentRefunded) -> str:
+    """`12.34 EUR`, with as many digits as the currency has."""
+    currency = event.currency or ""
+    try:
+        digits = minor_digits(currency)
+    except ValueError:
+        return f"{event.amount_minor} minor units {currency}".rstrip()
+    return f"{Decimal(event.amount_minor).scaleb(-digits):f} {currency}"

@@ -1,0 +1,128 @@
+"""The mail server: the port, its SMTP adapter, its in-memory double.
+
+Delivery is at least once, one mail is what the customer sees: the Message-ID is derived from order
+and kind, and mailbox providers fold mails of one Message-ID into one.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from email.message import EmailMessage
+from typing import Protocol
+
+import aiosmtplib
+
+from sagakit.decision import Effect, Json
+from sagakit.errors import EffectFailed
+from services.notification.decide import Kind, MailAccepted, MailRefused
+
+TIMEOUT_S = 10.0
+SENDER = "orders@saga.example"
+MailAnswer = MailAccepted | MailRefused
+
+TEMPLATES: Mapping[Kind, tuple[str, str]] = {
+    Kind.CONFIRMED: (
+        "Your order {order_id} is confirmed",
+        "Thank you. Your order {order_id} is paid and packed; the carrier picks it up next.",
+    ),
+    Kind.SHIPPED: (
+        "Your order {order_id} is on its way",
+        "The carrier has your order {order_id}. Tracking number: {tracking}",
+    ),
+    Kind.CANCELLED: (
+        "Your order {order_id} is cancelled",
+        "Your order {order_id} is cancelled. Whatever was paid for it goes back to you.",
+    ),
+    Kind.REFUNDED: (
+        "Money back for your order {order_id}",
+        "We have given back {amount} for your order {order_id}.",
+    ),
+}
+"""Subject and text by kind; the names in braces are the effect's payload."""
+
+
+class Mailer(Protocol):
+    """What notification asks of a mail server."""
+
+    async def mail(self, effect: Effect) -> MailAnswer:
+        """Send the mail of `effect`; payload: `order_id`, `kind`, `to`, and the template's names.
+
+        Raises EffectFailed where the server did not say yes or a final no: send it again.
+        """
+        ...
+
+
+class SmtpMailer:
+    """A mail server over SMTP, a connection a mail."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+
+    async def mail(self, effect: Effect) -> MailAnswer:
+        """See `Mailer`."""
+        kind, to = Kind(str(effect.payload["kind"])), str(effect.payload["to"])
+        try:
+            await aiosmtplib.send(
+                message(effect.payload),
+                sender=SENDER,
+                recipients=[to],
+                hostname=self._host,
+                port=self._port,
+                local_hostname="localhost",  # else the machine's name is looked up for each mail
+                timeout=TIMEOUT_S,
+            )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            refusal = error.recipients[0]
+            if 500 <= refusal.code < 600:
+                return MailRefused(kind, to, f"{refusal.code} {refusal.message}")
+            raise _unknown(effect.key, f"{refusal.code} {refusal.message}") from error
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            raise _unknown(effect.key, f"{type(error).__name__}: {error}") from error
+        return MailAccepted(kind, to)
+
+
+def message(payload: Mapping[str, Json]) -> EmailMessage:
+    """The mail. Control characters never reach a header."""
+    words = {name: _plain(str(value)) for name, value in payload.items()}
+    subject, text = TEMPLATES[Kind(words["kind"])]
+    mail = EmailMessage()
+    mail["From"] = SENDER
+    mail["To"] = words["to"]
+    mail["Subject"] = subject.format(**words)
+    mail["Message-ID"] = message_id(words["kind"], str(payload["order_id"]))
+    mail["X-Saga-Kind"] = words["kind"]
+    mail["X-Saga-Order"] = words["order_id"]
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
+    mail.set_content(text.format(**words) + "\n")
+    return mail
+
+
+def message_id(kind: str, order_id: str) -> str:
+    """`<kind.order-hash@saga>`: the same for every sending, whatever the order id consists of."""
+    return f"<{kind}.{hashlib.sha256(order_id.encode()).hexdigest()[:40]}@saga>"
+
+
+def _plain(text: str) -> str:
+    """As it may stand in a header: no control characters, nothing that reads as an RFC 2047 word."""
+    text = text.replace("=?", "= ?")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", text)
+
+
+def _unknown(key: str, answer: str) -> EffectFailed:
+    return EffectFailed(f"mail server, key {key}: {answer[:300]}; not sent for sure, sending again")
+
+
+class MemoryMailer:
+    """A mail server in memory, for tests: folds by Message-ID, refuses `bounce+...`."""
+
+    def __init__(self) -> None:
+        self.mails: dict[str, EmailMessage] = {}
+
+    async def mail(self, effect: Effect) -> MailAnswer:
+        """See `Mailer`."""
+        kind, to = Kind(str(effect.payload["kind"])), str(effect.payload["to"])
+        if to.startswith("bounce+"):
+            return MailRefused(kind, to, f"550 5.1.1 <{to}> does not exist here")
+        mail = message(effect.payload)
+        self.mails.setdefault(str(mail["Message-ID"]), mail)
+        return MailAccepted(kind, to)

@@ -1,0 +1,27 @@
+"""Notification's table: one row an order."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Column, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sagakit.tables import TableStore
+from services.notification.decide import Kind, Mailing
+
+metadata = MetaData()
+
+mailing = Table(
+    "mailing",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("sent", JSONB, nullable=False),
+)
+
+
+def _load(row: Iterable[str]) -> frozenset[Kind]:
+    return frozenset(Kind(kind) for kind in row)
+
+
+def store() -> TableStore[Mailing]:
+    """The states of notification."""
+    return TableStore(mailing, Mailing, {"sent": (sorted, _load)})

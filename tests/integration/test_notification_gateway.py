@@ -1,0 +1,198 @@
+"""The mailer's port: one suite for the double and for the adapter against the real mail server."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from sagakit.decision import Effect, Json
+from sagakit.errors import EffectFailed
+from services.notification.decide import Kind, MailAccepted, MailRefused, mail_key
+from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
+from tests.stack import until
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """A real mail server in a process of its own."""
+
+    http: httpx.Client
+    smtp_port: int
+
+    def mails(self, order_id: str) -> list[dict[str, Any]]:
+        answer = self.http.get("/v1/mails", params={"order_id": order_id}).raise_for_status()
+        data: list[dict[str, Any]] = answer.json()["data"]
+        return data
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        http_port, smtp_port = one.getsockname()[1], other.getsockname()[1]
+    env = os.environ | {
+        "SANDBOX_PORT": str(http_port),
+        "SANDBOX_SMTP_PORT": str(smtp_port),
+        "SANDBOX_DB": str(tmp_path_factory.mktemp("mail") / "mail.db"),
+    }
+    process = subprocess.Popen([sys.executable, "-m", "sandbox.world.mail"], env=env)
+    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", trust_env=False) as http:
+        try:
+            until(lambda: _ready(http, process), "the mail server is ready")
+            yield MailServer(http, smtp_port)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _ready(http: httpx.Client, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None, "the mail server ended while it started"
+    try:
+        return http.get("/health/ready").is_success
+    except httpx.TransportError:
+        return False
+
+
+def mail(order_id: str, kind: Kind = Kind.SHIPPED, to: str = "ada@customer.example") -> Effect:
+    payload: dict[str, Json] = {
+        "order_id": order_id,
+        "kind": kind.value,
+        "to": to,
+        "tracking": "TRK1",
+        "amount": "25.00 EUR",
+    }
+    return Effect("mail", mail_key(kind, order_id), payload)
+
+
+# --- one suite for both ---------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("kind_of_mailer", ["memory", "smtp"])
+
+
+def mailer(kind: str, server: MailServer) -> Mailer:
+    return MemoryMailer() if kind == "memory" else SmtpMailer("127.0.0.1", server.smtp_port)
+
+
+@BOTH
+@pytest.mark.parametrize("kind", Kind)
+def test_a_mail_is_accepted_as_often_as_it_is_sent(
+    kind_of_mailer: str, kind: Kind, server: MailServer
+) -> None:
+    it = mailer(kind_of_mailer, server)
+    for _ in range(2):
+        answer = asyncio.run(it.mail(mail("twice", kind)))
+        assert answer == MailAccepted(kind, "ada@customer.example")
+
+
+@BOTH
+def test_a_recipient_refused_for_good_is_an_answer(kind_of_mailer: str, server: MailServer) -> None:
+    to = "bounce+ada@customer.example"
+    answer = asyncio.run(mailer(kind_of_mailer, server).mail(mail("bounced", to=to)))
+    assert isinstance(answer, MailRefused)
+    assert (answer.kind, answer.to) == (Kind.SHIPPED, to)
+    assert answer.reason.startswith("550 5.1.1")
+
+
+# --- what the server has --------------------------------------------------------------------------
+
+
+def test_sent_twice_it_is_one_mail(server: MailServer) -> None:
+    it = SmtpMailer("127.0.0.1", server.smtp_port)
+    for _ in range(2):
+        asyncio.run(it.mail(mail("folded")))
+    (stored,) = server.mails("folded")
+    assert stored["deliveries"] == 2
+    assert stored["message_id"] == message_id("shipped", "folded")
+    assert (stored["kind"], stored["to"]) == ("shipped", "ada@customer.example")
+    assert stored["subject"] == "Your order folded is on its way"
+
+
+@pytest.mark.parametrize(
+    "order_id",
+    [
+        "with space",
+        "two  spaces",
+        "x" * 128,
+        "word " * 25 + "end",
+        "ünï/cödé 🦆",
+        "🦆" * 128,
+        "<a@b>",
+        "a{tracking}b",
+        "%s {0}",
+        '"quoted"; x=1',
+    ],
+)
+def test_odd_order_ids_arrive_as_they_are(order_id: str, server: MailServer) -> None:
+    asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail(order_id)))
+    (stored,) = server.mails(order_id)
+    assert stored["message_id"] == message_id("shipped", order_id)
+
+
+def test_an_order_id_is_not_read_as_an_encoded_word(server: MailServer) -> None:
+    asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail("=?utf-8?q?a=0D=0AX:_b?=")))
+    (stored,) = server.mails("= ?utf-8?q?a=0D=0AX:_b?=")
+    assert stored["message_id"] == message_id("shipped", "=?utf-8?q?a=0D=0AX:_b?=")
+
+
+def test_addresses_of_any_script_arrive(server: MailServer) -> None:
+    to = "jürgen@müller.example"
+    answer = asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail("utf8", to=to)))
+    assert answer == MailAccepted(Kind.SHIPPED, to)
+    assert [m["to"] for m in server.mails("utf8")] == [to]
+
+
+def test_control_characters_stay_out_of_the_headers(server: MailServer) -> None:
+    asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail("a\r\nX-Saga-Order: b")))
+    assert server.mails("b") == []
+    (stored,) = server.mails("a??X-Saga-Order: b")
+    assert stored["deliveries"] == 1
+
+
+# --- what is no answer ----------------------------------------------------------------------------
+
+
+def test_put_off_is_unknown_and_tried_again(server: MailServer) -> None:
+    it = SmtpMailer("127.0.0.1", server.smtp_port)
+    put_off = mail("greylisted", to="greylist2+ada@customer.example")
+    for _ in range(2):
+        with pytest.raises(EffectFailed, match=r"451.*sending again"):
+            asyncio.run(it.mail(put_off))
+    assert isinstance(asyncio.run(it.mail(put_off)), MailAccepted)
+
+
+def test_an_outage_is_unknown(server: MailServer) -> None:
+    it = SmtpMailer("127.0.0.1", server.smtp_port)
+    server.http.post("/control/outage", json={"seconds": 60}).raise_for_status()
+    try:
+        with pytest.raises(EffectFailed, match="451"):
+            asyncio.run(it.mail(mail("outage", to="bounce+ada@customer.example")))
+    finally:
+        server.http.post("/control/outage", json={"seconds": 0}).raise_for_status()
+    assert isinstance(asyncio.run(it.mail(mail("outage"))), MailAccepted)
+
+
+def test_nobody_there_is_unknown() -> None:
+    with pytest.raises(EffectFailed, match="SMTPConnectError"):
+        asyncio.run(SmtpMailer("127.0.0.1", 9).mail(mail("nobody")))
+
+
+def test_something_else_there_is_unknown() -> None:
+    async def story() -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 what?\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as other:
+            port = other.sockets[0].getsockname()[1]
+            with pytest.raises(EffectFailed):
+                await SmtpMailer("127.0.0.1", port).mail(mail("other"))
+
+    asyncio.run(story())

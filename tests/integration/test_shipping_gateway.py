@@ -1,0 +1,352 @@
+"""The carrier's port: one suite for the double and for the adapter against the real carrier; and
+the route that takes the carrier's webhook."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+import orjson
+import pytest
+
+from sagakit.decision import Effect, Trigger, fold
+from sagakit.errors import EffectFailed
+from sagakit.http import make_app
+from sagakit.service import Receipt
+from sagakit.webhook import HEADER, sign
+from schemas.events import OrderFacts, OrderLine, ShipmentCreated, ShipmentPickedUp
+from services.shipping.decide import (
+    Cancelled,
+    Labelled,
+    PickedUp,
+    Refused,
+    Shipment,
+    TooLate,
+    decide,
+    evolve,
+)
+from services.shipping.gateway import Carrier, HttpCarrier, MemoryCarrier, wire_key
+from services.shipping.service import webhook
+from tests.stack import until
+
+SECRET = "whsec_test"
+FACTS = OrderFacts(
+    customer_id="c1",
+    email="ada@customer.example",
+    currency="EUR",
+    total_minor=2500,
+    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
+    card_token="tok_ok",
+    ship_to="1 Main Street",
+)
+
+
+def label(order_id: str, tag: str = "") -> Effect:
+    order = replace(FACTS, ship_to=f"1 Main Street [no-pickup]{tag}").to_dict()
+    return Effect("label", f"label:{order_id}", {"order_id": order_id, "order": order})
+
+
+def cancel(order_id: str, label_id: str | None) -> Effect:
+    payload = {"order_id": order_id, "label_id": label_id, "label_key": f"label:{order_id}"}
+    return Effect("cancel", f"cancel:{order_id}", payload)
+
+
+# --- the real carrier -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def carrier_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A carrier as a process of its own, whose webhooks go nowhere."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    env = os.environ | {
+        "SANDBOX_PORT": str(port),
+        "SANDBOX_DB": str(tmp_path_factory.mktemp("carrier") / "carrier.db"),
+        "SANDBOX_WEBHOOK_URL": "http://127.0.0.1:9/webhooks/carrier",
+        "SANDBOX_WEBHOOK_SECRET": SECRET,
+    }
+    process = subprocess.Popen([sys.executable, "-m", "sandbox.world.carrier"], env=env)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: _ready(url, process), "the carrier is ready")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _ready(url: str, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None, "the carrier ended while it started"
+    try:
+        return httpx.get(f"{url}/health/ready", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+class Subject:
+    """A carrier with the means to have a parcel picked up."""
+
+    def __init__(self, carrier: Carrier, pick_up: Callable[[str], Any]) -> None:
+        self.carrier, self.pick_up = carrier, pick_up
+
+
+@asynccontextmanager
+async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
+    if kind == "memory":
+        double = MemoryCarrier()
+        yield Subject(double, double.pick_up)
+        return
+
+    def pick_up(order_id: str) -> None:
+        answer = httpx.post(f"{url}/control/pickup", json={"order_id": order_id}, trust_env=False)
+        answer.raise_for_status()
+
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield Subject(HttpCarrier(client, url), pick_up)
+
+
+# --- one suite for both ---------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("kind", ["memory", "http"])
+ORDER_IDS = pytest.mark.parametrize(
+    "order_id", ["plain", "with space ", "with space", "ünï/cödé 🦆", "x" * 128, "🦆" * 128]
+)
+
+
+@BOTH
+@ORDER_IDS
+def test_one_label_per_key_whatever_the_order_id(
+    kind: str, order_id: str, carrier_url: str
+) -> None:
+    async def story() -> None:
+        async with subject(kind, carrier_url) as it:
+            first = await it.carrier.label(label(order_id))
+            assert isinstance(first, Labelled)
+            assert await it.carrier.label(label(order_id)) == first
+            it.pick_up(order_id)
+            gone = PickedUp(order_id, first.label_id, first.tracking)
+            assert await it.carrier.label(label(order_id)) == gone
+            assert await it.carrier.cancel(cancel(order_id, first.label_id)) == TooLate()
+
+    asyncio.run(story())
+
+
+@BOTH
+def test_a_refusal_is_an_answer(kind: str, carrier_url: str) -> None:
+    async def story() -> None:
+        async with subject(kind, carrier_url) as it:
+            answer = await it.carrier.label(label("refused", "[refuse]"))
+            assert answer == Refused("the carrier does not deliver to this address")
+
+    asyncio.run(story())
+
+
+@BOTH
+def test_a_lost_answer_is_asked_for_again(kind: str, carrier_url: str) -> None:
+    async def story() -> None:
+        async with subject(kind, carrier_url) as it:
+            with pytest.raises(EffectFailed):
+                await it.carrier.label(label("lost", "[lost]"))
+            assert isinstance(await it.carrier.label(label("lost", "[lost]")), Labelled)
+
+    asyncio.run(story())
+
+
+@BOTH
+def test_a_label_is_cancelled_once(kind: str, carrier_url: str) -> None:
+    async def story() -> None:
+        async with subject(kind, carrier_url) as it:
+            made = await it.carrier.label(label("cancelled"))
+            assert isinstance(made, Labelled)
+            for _ in range(2):
+                assert await it.carrier.cancel(cancel("cancelled", made.label_id)) == Cancelled()
+            assert isinstance(await it.carrier.label(label("cancelled")), Refused)
+
+    asyncio.run(story())
+
+
+@BOTH
+def test_a_label_cancelled_before_it_was_made_is_never_made(kind: str, carrier_url: str) -> None:
+    async def story() -> None:
+        async with subject(kind, carrier_url) as it:
+            assert await it.carrier.cancel(cancel("tömbstone ", None)) == Cancelled()
+            answer = await it.carrier.label(label("tömbstone "))
+            assert answer == Refused("cancelled before it was made")
+
+    asyncio.run(story())
+
+
+# --- what is no answer ----------------------------------------------------------------------------
+
+
+def test_a_server_error_and_a_taken_key_are_unknown(carrier_url: str) -> None:
+    async def story() -> None:
+        async with subject("http", carrier_url) as it:
+            with pytest.raises(EffectFailed, match=r"500 .*asking again"):
+                await it.carrier.label(label("err", "[500:1]"))
+            assert isinstance(await it.carrier.label(label("err", "[500:1]")), Labelled)
+            with pytest.raises(EffectFailed, match=r"409 .*idempotency_key_reuse"):
+                await it.carrier.label(label("err"))
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"\xff\xfe"),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'{"status": "created"}'),
+        (200, b'{"status": "created", "id": "lb", "tracking": null}'),
+        (200, b'{"status": "hm"}'),
+        (302, b""),
+        (400, b"{}"),
+        (503, b""),
+    ],
+)
+def test_garbage_is_unknown(status: int, body: bytes) -> None:
+    async def story() -> None:
+        answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+        async with httpx.AsyncClient(transport=answer) as client:
+            carrier = HttpCarrier(client, "http://carrier")
+            for call in (carrier.label(label("o")), carrier.cancel(cancel("o", None))):
+                with pytest.raises(EffectFailed):
+                    await call
+
+    asyncio.run(story())
+
+
+def test_nobody_there_is_unknown() -> None:
+    async def story() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(EffectFailed, match="ConnectError"):
+                await HttpCarrier(client, "http://127.0.0.1:9").label(label("o"))
+
+    asyncio.run(story())
+
+
+def test_keys_on_the_wire_are_short_visible_and_different() -> None:
+    keys = ["label:o1", "label:o1 ", "label: o1", "label:ö1", "label:" + "x" * 300, "cancel:ö1"]
+    wired = [wire_key(key) for key in keys]
+    assert wired[0] == "label:o1"
+    assert len(set(wired)) == len(keys)
+    assert all(len(w) <= 255 and w.isascii() and w.isprintable() and " " not in w for w in wired)
+
+
+# --- the webhook ----------------------------------------------------------------------------------
+
+
+class MemoryDoor:
+    """A door onto states in memory; remembers message ids as the kit does."""
+
+    def __init__(self, **states: Shipment) -> None:
+        self.states = states
+        self.handled: set[UUID] = set()
+        self.events: list[Any] = []
+
+    async def submit(
+        self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
+    ) -> Receipt[Shipment]:
+        state = self.states.get(key, Shipment())
+        if message_id in self.handled:
+            return Receipt((), state, True)
+        self.handled.add(message_id)
+        decision = decide(state, trigger, datetime.now(UTC))
+        self.states[key] = fold(evolve, state, decision.events)
+        self.events += decision.events
+        return Receipt(decision.events, self.states[key], False)
+
+    async def state(self, key: str) -> Shipment:
+        return self.states.get(key, Shipment())
+
+    async def watch(
+        self, key: str, until: Callable[[Shipment], bool], timeout_s: float
+    ) -> Shipment:
+        return await self.state(key)
+
+
+CREATED = ShipmentCreated(order_id="o1", order=FACTS, label_id="lb1", tracking="T1")
+LABELLED = evolve(Shipment(), CREATED)
+PARCEL = {"order_id": "o1", "id": "lb1", "tracking": "T1", "status": "picked_up"}
+
+
+def post(door: MemoryDoor, body: bytes, signature: str | None = None) -> httpx.Response:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    app = make_app("shipping", {}, webhook(SECRET, lambda: now)(door))
+
+    async def call() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shipping") as client:
+            made = signature or sign(SECRET, body, int(now.timestamp()))
+            return await client.post("/webhooks/carrier", content=body, headers={HEADER: made})
+
+    return asyncio.run(call())
+
+
+def event(data: Any, kind: Any = "label.picked_up", event_id: Any = "evt_1") -> bytes:
+    return orjson.dumps({"id": event_id, "type": kind, "created": 1, "data": data})
+
+
+def test_a_pickup_is_taken_once() -> None:
+    door = MemoryDoor(o1=LABELLED)
+    assert [post(door, event(PARCEL)).status_code for _ in range(3)] == [200] * 3
+    assert post(door, event(PARCEL, event_id="evt_2")).status_code == 200
+    assert [type(e) for e in door.events] == [ShipmentPickedUp]
+
+
+def test_a_pickup_before_its_label_is_stored_is_delivered_again() -> None:
+    door = MemoryDoor()
+    answer = post(door, event(PARCEL))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert not door.handled, "the message id is not used up"
+    door.states["o1"] = LABELLED
+    assert post(door, event(PARCEL)).status_code == 200
+    assert [type(e) for e in door.events] == [ShipmentPickedUp]
+
+
+def test_a_forged_webhook_is_refused() -> None:
+    door = MemoryDoor(o1=LABELLED)
+    body = event(PARCEL)
+    forged = sign("another secret", body, int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()))
+    assert post(door, body, forged).status_code == 401
+    assert not door.handled
+
+
+def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
+    door = MemoryDoor()
+    assert post(door, event({}, kind="label.printed")).status_code == 200
+    assert not door.handled
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        b"[]",
+        b"{}",
+        event(None),
+        event({}),
+        event(PARCEL | {"tracking": None}),
+        event(PARCEL | {"order_id": "x" * 129}),
+        event(PARCEL | {"order_id": "a\0b"}),
+        event(PARCEL | {"order_id": ""}),
+        event(PARCEL, event_id=7),
+        event(PARCEL, kind=7),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_a_reason(body: bytes) -> None:
+    door = MemoryDoor(o1=LABELLED)
+    answer = post(door, body)
+    assert answer.status_code == 400
+    assert len(answer.json()["detail"]) > 20
+    assert not door.handled
