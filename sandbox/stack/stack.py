@@ -110,8 +110,11 @@ class Stack:
         around = self._surroundings(options, infra, ports, before)
         optional = ["registry"] if options.registry else []
         known = self.supervisor.processes() if running else {}
-        new = [name for name in (*infra.listens, *optional, *names) if name not in known]
-        port_table.check_free(port_table.listening(new, ports))
+        listening = [*infra.listens, *optional, *names]
+        needed = port_table.listening([name for name in listening if name not in known], ports)
+        # What a process that goes away holds is free by the time it is needed.
+        freed = set() if options.only else set(port_table.listening(known, ports).values())
+        port_table.check_free({name: port for name, port in needed.items() if port not in freed})
         processes = [
             *(infras.registry(self.home / "data", ports[name], self._say) for name in optional),
             *declare(names, around, options.env),

@@ -19,8 +19,8 @@ from confluent_kafka.admin._resource import ResourceType
 
 from sandbox.stack import Kind, Stack, StackError, StackOptions, jars
 from sandbox.stack.ports import assign, check_free
-from sandbox.stack.processes import selected
-from sandbox.stack.supervisor import survivors, wait_gone
+from sandbox.stack.processes import Process, selected
+from sandbox.stack.supervisor import Supervisor, survivors, wait_gone
 from tests.stack import LiveStack, TestInfra, fresh_database, live_stack, until
 
 INFRA = StackOptions(port_base=0, only=frozenset({"infra"}))
@@ -312,6 +312,40 @@ def test_a_disk_that_is_full_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
     with pytest.raises(StackError, match=r"3 MB free at .*SAGA_HOME"):
         Stack.up(tmp_path, INFRA)
+
+
+def test_the_supervisor_restarts_only_what_changed(tmp_path: Path) -> None:
+    # Deep enough that the socket's own path would be too long for the kernel.
+    supervisor = Supervisor(tmp_path / ("deep" * 20))
+
+    def sleeper(name: str, env: str) -> Process:
+        return Process(name, ("sleep", "1000"), ready=lambda: None, env={"WORD": env})
+
+    supervisor.start()
+    try:
+        assert supervisor.update([sleeper("a", "one"), sleeper("b", "one")], remove_others=True)
+        assert set(supervisor.start_processes(["a", "b"])) == {"a", "b"}
+        before = {name: info.pid for name, info in supervisor.processes().items()}
+        changed = supervisor.update(
+            [sleeper("a", "two's"), sleeper("b", "one")], remove_others=True
+        )
+        assert changed == ["a"]
+        assert supervisor.start_processes(["a", "b"]) == ["a"]
+        after = {name: info.pid for name, info in supervisor.processes().items()}
+        assert before["a"] != after["a"]
+        assert before["b"] == after["b"]
+        environment = Path(f"/proc/{after['a']}/environ")  # empty until the process has begun
+        until(lambda: b"WORD=two's" in environment.read_bytes(), "the changed environment")
+        supervisor.update([sleeper("b", "one")], remove_others=True)
+        assert set(supervisor.processes()) == {"b"}
+    finally:
+        supervisor.shutdown()
+
+
+def test_a_value_the_supervisor_cannot_carry_is_refused(tmp_path: Path) -> None:
+    process = Process("a", ("sleep", "1"), ready=lambda: None, env={"WORD": 'say "hi"'})
+    with pytest.raises(StackError, match="double quote"):
+        Supervisor(tmp_path).update([process], remove_others=True)
 
 
 def test_the_command_line_runs_a_stack_in_the_foreground_until_it_is_stopped(
