@@ -26,9 +26,7 @@ def _environment(
 
 
 @click.command()
-@click.option(
-    "--detach", is_flag=True, help="Return when all is ready; `saga down` stops it."
-)
+@click.option("--detach", is_flag=True, help="Return when all is ready; `saga down` stops it.")
 @click.option(
     "--stack",
     "kind",
@@ -86,15 +84,11 @@ def up(
     home = default_home()
     was_running = Stack(home).supervisor.running()
     try:
-        stack = Stack.up(
-            home, options, say=lambda line: console.print(line, style="dim")
-        )
+        stack = Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
     except KeyboardInterrupt:
         raise click.Abort from None
     console.print(_table(stack))
-    console.print(
-        "already running, all ready" if was_running else "all ready", style="green"
-    )
+    console.print("already running, all ready" if was_running else "all ready", style="green")
     if detach:
         console.print("stop it with: saga down", style="dim")
         return
