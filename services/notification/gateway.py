@@ -103,9 +103,9 @@ def message_id(kind: str, order_id: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """As it may stand in a header: no control characters, nothing that reads as an RFC 2047 word."""
-    text = text.replace("=?", "= ?")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", text)
+    """As it may stand in a header: no control characters, nothing that RFC 2047 would decode."""
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", text)
+    return text.replace("=?", "= ?")
 
 
 def _unknown(key: str, answer: str) -> EffectFailed:

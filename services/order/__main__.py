@@ -1,0 +1,13 @@
+"""`python -m services.order`."""
+
+from pathlib import Path
+
+from sagakit.runtime import run
+from sagakit.settings import ServiceSettings, load
+from schemas import CONTRACT, FLOWS
+from services.order.service import build
+
+if __name__ == "__main__":
+    settings = load(ServiceSettings)
+    migrations = Path(__file__).parent / "migrations"
+    run(build(settings), settings, flows=FLOWS, contract=CONTRACT, migrations=migrations)

@@ -1,0 +1,315 @@
+"""The front door over HTTP: place, look, wait, cancel."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+from uuid import uuid4, uuid5
+
+from fastapi import APIRouter, Body, Header, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagakit.decision import Verdict
+from sagakit.errors import EventTooLarge, UnknownFlow
+from sagakit.message import NAMESPACE
+from sagakit.ports import Clock
+from sagakit.service import Door
+from schemas import FLOWS
+from schemas.events import OrderFacts, OrderLine
+from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable
+from services.order.decide import CANCEL, ENDED, PLACE, Cancelling, Order, Phase, Placing, digest
+from services.order.problem import (
+    FieldProblem,
+    Problem,
+    ProblemRoute,
+    Refused,
+    from_rules,
+    invalid,
+)
+
+FLOW_LABELS = [flow.label(version) for flow in FLOWS for version in flow.versions]
+_default_flow, _default_version = FLOWS.find(None)
+DEFAULT_LABEL = _default_flow.label(_default_version)
+MAX_WAIT_S = 60
+
+
+class Claims(Protocol):
+    """Memory of Idempotency-Keys; see `store.IdempotencyKeys`."""
+
+    def claim(self, key: str, digest: str, now: datetime) -> bool:
+        """Bind `key` to a request; False where it is bound to another."""
+        ...
+
+
+# --- what is asked and answered -------------------------------------------------------------------
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Line(_Asked):
+    """One line of an order."""
+
+    sku: str = Field(description="The stock-keeping unit.", examples=["TEA-100"])
+    quantity: int = Field(strict=True, description="Units, 1 to 1000000.", examples=[2])
+    unit_price_minor: int = Field(
+        strict=True,
+        description="Price of one unit in minor units of the currency: 1250 is 12.50 EUR.",
+        examples=[1250],
+    )
+
+
+class NewOrder(_Asked):
+    """An order to place. Its total is computed from the lines."""
+
+    order_id: str = Field(
+        description="Yours to choose, unique for ever: 1 to 128 printable characters. Placing the "
+        "same order again under it changes nothing.",
+        examples=["2026-000123"],
+    )
+    customer_id: str = Field(examples=["c-42"])
+    email: str = Field(description="Where the order's mails go.", examples=["ada@customer.example"])
+    currency: str = Field(description="ISO 4217 code.", examples=["EUR"])
+    lines: list[Line] = Field(description=f"1 to {MAX_LINES}.")
+    card_token: str = Field(
+        description="The payment provider's token of the card; never a card number.",
+        examples=["tok_ok"],
+    )
+    ship_to: str = Field(description="Postal address.", examples=["1 Main Street, Springfield"])
+    fraud_score: float = Field(0.0, description="0 (harmless) to 1, as scored by the shop.")
+    flow: str | None = Field(
+        None,
+        description="Name and version of the flow, which is the order of its steps. Left out: "
+        f"{DEFAULT_LABEL}. It counts when the order is first placed.",
+        json_schema_extra={"enum": [*FLOW_LABELS, None]},
+    )
+
+    def facts(self) -> OrderFacts:
+        """As the events carry it."""
+        return OrderFacts(
+            customer_id=self.customer_id,
+            email=self.email,
+            currency=self.currency,
+            total_minor=sum(line.quantity * line.unit_price_minor for line in self.lines),
+            lines=tuple(OrderLine(**line.model_dump()) for line in self.lines),
+            card_token=self.card_token,
+            ship_to=self.ship_to,
+            fraud_score=self.fraud_score,
+        )
+
+
+class Cancellation(_Asked):
+    """Who wants an order cancelled, and why; kept with the order's events."""
+
+    actor: str = Field(min_length=1, max_length=200, examples=["customer c-42"])
+    reason: str = Field(min_length=1, max_length=500, examples=["ordered twice by mistake"])
+
+
+class OrderStatus(BaseModel):
+    """What became of an order."""
+
+    order_id: str
+    status: Phase = Field(description="placed (still running), completed or cancelled.")
+    placed_at: datetime | None = Field(description="Null where only the end has been heard of.")
+    reason: str | None = Field(None, description="Why it was cancelled.")
+    cancel_requested: str | None = Field(
+        None, description="Why somebody asked to cancel it; honoured until the carrier has it."
+    )
+
+
+def _status(order_id: str, state: Order) -> OrderStatus:
+    return OrderStatus(
+        order_id=order_id,
+        status=state.phase,
+        placed_at=state.placed_at,
+        reason=state.reason or None,
+        cancel_requested=state.cancel_reason or None,
+    )
+
+
+# --- the routes -----------------------------------------------------------------------------------
+
+OrderId = Annotated[str, Path(description="The order.")]
+TimeoutS = Annotated[
+    float, Query(ge=0, le=MAX_WAIT_S, description=f"How long to wait, 0 to {MAX_WAIT_S} seconds.")
+]
+Key = Annotated[
+    str | None,
+    Header(
+        max_length=255,
+        description="Optional. A key used before with another request is refused with 409; kept "
+        "for 30 days. Without it repeats are recognised by order id and content.",
+    ),
+]
+
+
+def _answers(*codes: int) -> dict[int | str, dict[str, Any]]:
+    texts = {
+        404: "No such order.",
+        409: "It contradicts what is known: see `code`.",
+        422: "Not valid: see `problems`.",
+    }
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {code: {"description": texts[code], "content": content} for code in codes}
+
+
+def routes(keys: Claims, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
+    """The API's routes for the kit's HTTP app."""
+
+    def build(door: Door[Order]) -> APIRouter:
+        router = APIRouter(tags=["orders"], route_class=ProblemRoute)
+        _place_route(router, door, keys, clock)
+        _look_routes(router, door)
+        _cancel_route(router, door)
+        return router
+
+    return build
+
+
+def _place_route(router: APIRouter, door: Door[Order], keys: Claims, clock: Clock) -> None:
+    @router.post(
+        "/orders",
+        status_code=201,
+        summary="Place an order",
+        response_model=OrderStatus,
+        response_model_exclude_none=True,
+        responses={
+            200: {"model": OrderStatus, "description": "This very order had been placed before."},
+            **_answers(409, 422),
+        },
+    )
+    async def place(
+        asked: Annotated[NewOrder, Body()], response: Response, idempotency_key: Key = None
+    ) -> OrderStatus:
+        """Safe to repeat: the same order under the same id is placed once.
+
+        201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was used with
+        other content (for an order id, an OrderRejected event says so as well).
+        """
+        label, facts = _checked(asked)
+        order_id, mark = asked.order_id, digest(facts)
+        if idempotency_key:
+            request = hashlib.sha256(f"{mark} {label} {order_id}".encode()).hexdigest()
+            if not await asyncio.to_thread(keys.claim, idempotency_key, request, clock()):
+                detail = "this Idempotency-Key was used with another request; use a new key"
+                raise _conflict("idempotency_key_reuse", detail, order_id, None)
+        placing = Verdict(PLACE, "api", "placed", Placing(order_id, facts, clock()))
+        message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
+        try:
+            receipt = await door.submit(order_id, placing, message_id, flow=label)
+        except EventTooLarge as error:
+            reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
+            too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
+            raise Refused(invalid([too_large])) from error
+        if receipt.state.digest != mark:
+            detail = f"order {order_id} exists with other content; place this one under another id"
+            raise _conflict("conflict", detail, order_id, receipt.state)
+        if receipt.repeat or not receipt.events:
+            response.status_code = 200
+        return _status(order_id, receipt.state)
+
+
+def _look_routes(router: APIRouter, door: Door[Order]) -> None:
+    @router.get(
+        "/orders/{order_id:path}/wait",
+        summary="Wait until an order has ended",
+        response_model_exclude_none=True,
+        responses=_answers(404, 422),
+    )
+    async def wait(order_id: OrderId, timeout_s: TimeoutS = 30.0) -> OrderStatus:
+        """Answers as soon as the order is completed or cancelled, else after `timeout_s` with the
+        status as it is then."""
+        _readable(order_id)
+        state = await door.watch(order_id, lambda s: s.phase in ENDED, timeout_s)
+        return _status(order_id, _known(order_id, state))
+
+    @router.get(
+        "/orders/{order_id:path}",
+        summary="What became of an order",
+        response_model_exclude_none=True,
+        responses=_answers(404),
+    )
+    async def look(order_id: OrderId) -> OrderStatus:
+        """For the steps in between, ask the monitor: `saga show ORDER`."""
+        _readable(order_id)
+        return _status(order_id, _known(order_id, await door.state(order_id)))
+
+
+def _cancel_route(router: APIRouter, door: Door[Order]) -> None:
+    @router.post(
+        "/orders/{order_id:path}/cancel",
+        status_code=202,
+        summary="Cancel an order",
+        response_model_exclude_none=True,
+        responses=_answers(404, 409, 422),
+    )
+    async def cancel(order_id: OrderId, asked: Annotated[Cancellation, Body()]) -> OrderStatus:
+        """A request, honoured until the carrier has picked the parcel up: what was done is undone,
+        newest step first. Wait for the end to see which it was."""
+        _readable(order_id)
+        _known(order_id, await door.state(order_id))
+        verdict = Verdict(
+            CANCEL, speakable(asked.actor), speakable(asked.reason), Cancelling(order_id)
+        )
+        receipt = await door.submit(order_id, verdict, uuid4())
+        if not receipt.events:
+            detail = (
+                f"order {order_id} is {receipt.state.phase} already; there is nothing to cancel"
+            )
+            raise _conflict("ended", detail, order_id, receipt.state)
+        return _status(order_id, receipt.state)
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
+    """The flow's label and the order's facts. Raises Refused (422)."""
+    facts = asked.facts()
+    found = from_rules(problems(asked.order_id, facts))
+    label = DEFAULT_LABEL
+    try:
+        flow, version = FLOWS.find(asked.flow)
+        label = flow.label(version)
+    except UnknownFlow:
+        reason = f"is {ascii(asked.flow)[:80]}, which is not known here"
+        remedy = f"give one of {', '.join(FLOW_LABELS)}"
+        found.append(FieldProblem(field="flow", reason=reason, remedy=remedy))
+    if found:
+        raise Refused(invalid(found))
+    return label, facts
+
+
+def _readable(order_id: str) -> None:
+    """An id no order can have is answered like one that no order has."""
+    if len(order_id) > MAX_ORDER_ID or not order_id.isprintable():
+        raise _unknown(speakable(order_id, MAX_ORDER_ID))
+
+
+def _known(order_id: str, state: Order) -> Order:
+    if state.phase is Phase.UNKNOWN:
+        raise _unknown(order_id)
+    return state
+
+
+def _unknown(order_id: str) -> Refused:
+    detail = f"no order {order_id} is known here; check the id, or place it with POST /orders"
+    problem = Problem(
+        title="No such order", status=404, code="unknown_order", detail=detail, order_id=order_id
+    )
+    return Refused(problem)
+
+
+def _conflict(code: str, detail: str, order_id: str, state: Order | None) -> Refused:
+    return Refused(
+        Problem(
+            title="Conflict",
+            status=409,
+            code=code,
+            detail=detail,
+            order_id=order_id,
+            order_status=state.phase if state else None,
+        )
+    )

@@ -1,0 +1,143 @@
+"""What the front door decides. Pure.
+
+    unknown --place / OrderPlaced--> placed --completed--> completed
+                                       +-----undone------> cancelled
+
+- An order is the same when the digest of its facts is. The first content under an id wins, whoever
+  published it; any other content is answered with OrderRejected and changes nothing.
+- The end is what is told first. An order that is completed is not cancelled any more (behind the
+  pivot nothing is undone), one that is cancelled not completed; where the world contradicts that
+  (a cancelled parcel picked up all the same), the monitor's conservation check names the order.
+- An end may be told of an order whose OrderPlaced was not read yet: topics are read at different
+  speeds. The end is said, and OrderPlaced adopted when it comes.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sagakit.decision import NOTHING, Decision, Observed, Trigger, Verdict
+from schemas.events import (
+    OrderCancelled,
+    OrderCancelRequested,
+    OrderCompleted,
+    OrderFacts,
+    OrderPlaced,
+    OrderRejected,
+)
+from schemas.rules import speakable
+
+PLACE, CANCEL = "place", "cancel"
+"""The verdicts that come in through the API; their data: Placing and Cancelling."""
+
+
+class Phase(StrEnum):
+    """What became of an order."""
+
+    UNKNOWN = "unknown"
+    PLACED = "placed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({Phase.COMPLETED, Phase.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`digest` is empty until OrderPlaced is known; `reason`: why it was cancelled;
+    `cancel_reason`: why somebody asked to cancel it, empty where nobody did."""
+
+    phase: Phase = Phase.UNKNOWN
+    digest: str = ""
+    placed_at: datetime | None = None
+    reason: str = ""
+    cancel_reason: str = ""
+    in_flight: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """What `place` is about."""
+
+    order_id: str
+    order: OrderFacts
+    placed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """What `cancel` is about."""
+
+    order_id: str
+
+
+def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
+    """See the module."""
+    match trigger:
+        case Verdict(verdict="place", data=Placing() as placing):
+            return _place(state, placing)
+        case Verdict(verdict="cancel", data=Cancelling(order_id), actor=actor, reason=reason):
+            if state.phase is Phase.PLACED:
+                asked = OrderCancelRequested(order_id=order_id, actor=actor, reason=reason)
+                return _say(asked)
+        case Observed("OrderPlaced", OrderPlaced() as event):
+            if not state.digest:
+                return Decision(adopted=(event,))
+            if state.digest != digest(event.order):
+                return _say(_conflict(event.order_id))
+        case Observed("completed", event) if state.phase not in ENDED:
+            return _say(OrderCompleted(order_id=event.order_id))
+        case Observed("undone", event) if state.phase not in ENDED:
+            reason = speakable(getattr(event, "reason", event.type))
+            return _say(OrderCancelled(order_id=event.order_id, reason=reason))
+    return NOTHING
+
+
+def evolve(state: Order, event: Any) -> Order:
+    """The state after an own or adopted event."""
+    match event:
+        case OrderPlaced():
+            phase = Phase.PLACED if state.phase is Phase.UNKNOWN else state.phase
+            return replace(
+                state, phase=phase, digest=digest(event.order), placed_at=event.placed_at
+            )
+        case OrderCancelRequested():
+            return replace(state, cancel_reason=event.reason)
+        case OrderCompleted():
+            return replace(state, phase=Phase.COMPLETED)
+        case OrderCancelled():
+            return replace(state, phase=Phase.CANCELLED, reason=event.reason)
+    return state
+
+
+def digest(order: OrderFacts) -> str:
+    """SHA-256 (hex) of the facts as canonical JSON: sorted names, no spaces, ASCII."""
+    text = json.dumps(order.to_dict(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _place(state: Order, placing: Placing) -> Decision:
+    if state.digest == digest(placing.order):
+        return NOTHING
+    if state.phase is not Phase.UNKNOWN:  # also an order of which only the end is known
+        return _say(_conflict(placing.order_id))
+    placed = OrderPlaced(
+        order_id=placing.order_id, order=placing.order, placed_at=placing.placed_at
+    )
+    return _say(placed)
+
+
+def _conflict(order_id: str) -> OrderRejected:
+    return OrderRejected(
+        order_id=order_id,
+        code="conflict",
+        reason=f"order {order_id} exists with other content; place this one under another id",
+    )
+
+
+def _say(event: Any) -> Decision:
+    return Decision(events=(event,))

@@ -1,0 +1,104 @@
+"""Errors of the API as `application/problem+json` (RFC 9457), each saying what to do."""
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from schemas.rules import speakable
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of a request."""
+
+    field: str
+    reason: str
+    remedy: str
+
+
+class Problem(BaseModel):
+    """An error: `code` for programs, `title` and `detail` for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    order_id: str | None = None
+    order_status: str | None = None
+    problems: list[FieldProblem] | None = None
+
+
+class Refused(Exception):
+    """A request answered with a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+class ProblemRoute(APIRoute):
+    """A route whose errors, those of validation included, are answered as problems."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See APIRoute."""
+        handle = super().get_route_handler()
+
+        async def handle_or_explain(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Refused as refused:
+                problem = refused.problem
+            except RequestValidationError as error:
+                problem = invalid(_field_problem(e) for e in error.errors())
+            return JSONResponse(
+                problem.model_dump(exclude_none=True),
+                problem.status,
+                media_type="application/problem+json",
+            )
+
+        return handle_or_explain
+
+
+def invalid(problems: Iterable[FieldProblem]) -> Problem:
+    """422: every field that is wrong, why, and what to do."""
+    found = list(problems)
+    detail = "; ".join(f"{p.field} {p.reason}: {p.remedy}" for p in found)
+    return Problem(
+        title="The request is not valid",
+        status=422,
+        code="invalid",
+        detail=speakable(detail, 2000),
+        problems=found,
+    )
+
+
+def from_rules(texts: Sequence[str]) -> list[FieldProblem]:
+    """The reasons of `schemas.rules.problems`, each `<field> <reason>: <remedy>`."""
+    found = []
+    for text in texts:
+        field, _, rest = text.partition(" ")
+        reason, _, remedy = rest.rpartition(": ")
+        found.append(FieldProblem(field=field, reason=reason, remedy=remedy))
+    return found
+
+
+def _field_problem(error: dict[str, Any]) -> FieldProblem:
+    where = ""
+    for part in error["loc"][1:] or error["loc"]:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}"
+    field = speakable(where.lstrip("."), 200)
+    match error["type"]:
+        case "missing":
+            return FieldProblem(field=field, reason="is missing", remedy="give it")
+        case "extra_forbidden":
+            return FieldProblem(field=field, reason="is not known", remedy="leave it out")
+        case "json_invalid":
+            return FieldProblem(field="body", reason="is no JSON", remedy="send a JSON object")
+    held = ascii(error["input"])
+    shown = held if len(held) <= 80 else f"{held[:80]}..."
+    return FieldProblem(field=field, reason=f"is {shown}", remedy=str(error["msg"]))

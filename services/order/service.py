@@ -1,0 +1,33 @@
+"""Composition root of order. Nothing is decided here."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from sagakit.ports import Participant
+from sagakit.postgres import engine_for
+from sagakit.service import Service
+from sagakit.settings import ServiceSettings
+from services.order.api import routes
+from services.order.decide import Order, decide, evolve
+from services.order.store import IdempotencyKeys, store
+
+KEY_CONNECTIONS = 5
+
+
+def participant() -> Participant[Order]:
+    """Order's decisions and tables."""
+    return Participant("order", decide, evolve, store())
+
+
+def build(settings: ServiceSettings) -> Service[Order]:
+    """Order, wired."""
+    engine = engine_for(settings.database_url, pool_size=KEY_CONNECTIONS)
+
+    async def close() -> None:
+        await asyncio.to_thread(engine.dispose)
+
+    return Service(
+        participant(),
+        routes=routes(IdempotencyKeys(engine), lambda: datetime.now(UTC)),
+        close=close,
+    )

@@ -1,0 +1,59 @@
+"""Order's tables: one row an order, and the API's memory of Idempotency-Keys."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, DateTime, Engine, MetaData, Table, Text, text
+
+from sagakit.tables import TableStore
+from services.order.decide import Order, Phase
+
+metadata = MetaData()
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("placed_at", DateTime(timezone=True)),
+    Column("reason", Text, nullable=False),
+    Column("cancel_reason", Text, nullable=False),
+)
+
+# Like the inbox this is memory of what was asked, not state: it is no part of a rebuild.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("claimed_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+KEEP_KEYS = "30 days"
+_FORGET = text(
+    "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency"
+    f" WHERE claimed_at < :now - interval '{KEEP_KEYS}' LIMIT 100 FOR UPDATE SKIP LOCKED)"
+)
+_CLAIM = text(
+    "INSERT INTO idempotency (key, digest, claimed_at) VALUES (:key, :digest, :now)"
+    " ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING digest"
+)
+
+
+def store() -> TableStore[Order]:
+    """The states of orders."""
+    return TableStore(orders, Order, {"phase": (str, Phase)})
+
+
+class IdempotencyKeys:
+    """Which request an Idempotency-Key was first used with; a key lives 30 days."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claim(self, key: str, digest: str, now: datetime) -> bool:
+        """Bind `key` to the request with this digest; False where it is bound to another."""
+        with self._engine.begin() as connection:
+            connection.execute(_FORGET, {"now": now})
+            claimed = connection.execute(_CLAIM, {"key": key, "digest": digest, "now": now})
+            return bool(claimed.scalar_one() == digest)
