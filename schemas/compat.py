@@ -1,0 +1,186 @@
+"""Every schema stays compatible with every released set, both ways (FULL_TRANSITIVE).
+
+    python -m schemas.compat               check; exit status 1 and a line for each problem
+    python -m schemas.compat --release 2   check, then keep today's schemas as released/2/
+
+Topics keep events for weeks and old services run beside new ones during a deployment, so today's
+code reads what every released set wrote, and every released set's code reads what is written today.
+Apache's own `avro` package judges (Avro 1.12, "Schema Resolution"). Three things it does not look
+at are judged here: an event that is gone, an event that changed its owner (its topic with it), and
+a field that changed its logical type (the same long, read as another time).
+"""
+
+import shutil
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import avro.schema
+from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
+from avro.schema import ArraySchema, RecordSchema, Schema, UnionSchema
+
+from sagakit.contract import inline
+from schemas import read_set
+
+HERE = Path(__file__).parent
+Records = Mapping[str, Mapping[str, Any]]
+"""Record name -> record schema, as in a folder of `.avsc` files."""
+
+
+def problems(current: Records, released: Records, name: str) -> Iterator[str]:
+    """What is wrong with `current` against the released set called `name`, one line each.
+
+    A line names the event, the field, the released set and the remedy.
+    """
+    for event, old in released.items():
+        if "owner" not in old:
+            continue  # a shared record is judged as part of the events that use it
+        new = current.get(event)
+        where = f"{event}, against released set {name}"
+        if new is None:
+            yield f"{where}: it is gone, but topics still hold it. Put schemas/{event}.avsc back."
+        elif new.get("owner") != old["owner"]:
+            yield (
+                f"{where}: its owner was {old['owner']}, now it is {new.get('owner')}, which would "
+                "move it to another topic. Keep the owner, or make a new event."
+            )
+        else:
+            then, today = _parsed(event, released), _parsed(event, current)
+            yield from (f"{where}: {said}" for said in _unreadable(then, today))
+
+
+def _unreadable(then: Schema, today: Schema) -> Iterator[str]:
+    for field, said in _faults(today, then):
+        yield (
+            f"today's code cannot read its old records, field {field}: {said}. "
+            "Give a new field a default; never retype one, make a new field instead."
+        )
+    for field, said in _faults(then, today):
+        yield (
+            f"its old code cannot read today's records, field {field}: {said}. "
+            "Put the field back as it was; only fields that had a default may go."
+        )
+    for field, before, after in _retimed(then, today):
+        yield (
+            f"field {field} had logical type {before}, now it has {after}: the same number would "
+            "mean something else. Put it back, and make a new field for the new meaning."
+        )
+
+
+def _parsed(event: str, records: Records) -> Schema:
+    return avro.schema.make_avsc_object(inline(event, records))
+
+
+def _compatible(reader: Schema, writer: Schema) -> str | None:
+    """None, or what the checker says."""
+    judge = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+    found = judge.get_compatibility(reader, writer)
+    if found.compatibility is SchemaCompatibilityType.compatible:
+        return None
+    return "; ".join(sorted(found.messages))
+
+
+def _faults(reader: Schema, writer: Schema, at: str = "") -> Iterator[tuple[str, str]]:
+    """The fields on which the checker stumbles, each with what it says."""
+    said = _compatible(reader, writer)
+    if said is None:
+        return
+    deeper = False
+    for path, mine, other in _common(reader, writer, at):
+        for fault in _faults(mine, other, path):
+            deeper = True
+            yield fault
+    if isinstance(reader, RecordSchema) and isinstance(writer, RecordSchema):
+        for field in reader.fields:
+            if field.name not in writer.fields_dict and not field.has_default:
+                deeper = True
+                yield _join(at, field.name), "the writer does not have it, and it has no default"
+    if not deeper:
+        yield at or "(all)", said
+
+
+def _common(reader: Schema, writer: Schema, at: str) -> Iterator[tuple[str, Schema, Schema]]:
+    """Pairs one level down: fields of the same name, items of arrays, the one type of an optional
+    that stayed optional."""
+    match reader, writer:
+        case RecordSchema(), RecordSchema():
+            theirs = writer.fields_dict
+            for field in reader.fields:
+                if field.name in theirs:
+                    yield _join(at, field.name), field.type, theirs[field.name].type
+        case ArraySchema(), ArraySchema():
+            yield f"{at}[]", reader.items, writer.items
+        case UnionSchema(), UnionSchema():
+            mine, other = _inner(reader), _inner(writer)
+            if len(mine) == len(other) == 1 and len(reader.schemas) == len(writer.schemas):
+                yield at, mine[0], other[0]
+
+
+def _inner(union: UnionSchema) -> list[Schema]:
+    return [s for s in union.schemas if s.type != "null"]
+
+
+def _retimed(then: Schema, today: Schema, at: str = "") -> Iterator[tuple[str, str, str]]:
+    before, after = then.props.get("logicalType"), today.props.get("logicalType")
+    if before != after:
+        yield at, str(before or "none"), str(after or "none")
+    for path, old, new in _common(then, today, at):
+        yield from _retimed(old, new, path)
+
+
+def _join(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
+
+
+def check(current: Records, released: Sequence[tuple[str, Records]]) -> list[str]:
+    """All problems of `current` against every released set, given with its name."""
+    return [line for name, old in released for line in problems(current, old, name)]
+
+
+def released_sets(folder: Path) -> list[tuple[str, Records]]:
+    """The released sets below `folder` with their names, oldest first."""
+    paths = sorted((folder / "released").glob("*"), key=lambda path: int(path.name))
+    return [(path.name, read_set(path)) for path in paths]
+
+
+def release(folder: Path, number: int) -> Path:
+    """Keep the schemas of `folder` as its next released set; returns the new folder.
+
+    Raises ValueError for a number that is not the next: a released set never changes.
+    """
+    last = max((int(path.name) for path in (folder / "released").glob("*")), default=0)
+    if number != last + 1:
+        raise ValueError(
+            f"--release {number}: the next released set is {last + 1}; a set that is out is never "
+            "changed, since records written with it are on the topics"
+        )
+    target = folder / "released" / str(number)
+    target.mkdir(parents=True)
+    for path in sorted(folder.glob("*.avsc")):
+        shutil.copyfile(path, target / path.name)
+    return target
+
+
+def main() -> int:
+    """Exit status 1 when something is not compatible."""
+    parser = ArgumentParser(prog="python -m schemas.compat", description=__doc__)
+    parser.add_argument("--release", type=int, metavar="N", help="keep the schemas as set N")
+    wanted = parser.parse_args().release
+    found = check(read_set(HERE), released_sets(HERE))
+    for line in found:
+        print(line)
+    if found:
+        return 1
+    if wanted is not None:
+        try:
+            print(f"released: {release(HERE, wanted)}")
+        except ValueError as error:
+            print(error)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""`schemas.compat` against planted incompatibilities; the real sets are compatible."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas import read_set
+from schemas.compat import HERE, check, release, released_sets
+
+Records = dict[str, dict[str, Any]]
+
+LINE = {
+    "type": "record",
+    "name": "Line",
+    "fields": [{"name": "sku", "type": "string"}, {"name": "quantity", "type": "int"}],
+}
+SOLD = {
+    "type": "record",
+    "name": "Sold",
+    "owner": "shop",
+    "fields": [
+        {"name": "order_id", "type": "string"},
+        {"name": "lines", "type": {"type": "array", "items": "Line"}},
+        {"name": "gift", "type": ["null", "Line"], "default": None},
+        {"name": "note", "type": "string", "default": ""},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    ],
+}
+RELEASED: Records = {"Line": LINE, "Sold": SOLD}
+
+
+def _field(records: Records, record: str, name: str) -> dict[str, Any]:
+    return next(f for f in records[record]["fields"] if f["name"] == name)
+
+
+def _add(record: str, **field: Any) -> Callable[[Records], object]:
+    return lambda records: records[record]["fields"].append(field)
+
+
+def _drop(record: str, name: str) -> Callable[[Records], object]:
+    return lambda records: records[record]["fields"].remove(_field(records, record, name))
+
+
+def _retype(record: str, name: str, avro: Any) -> Callable[[Records], object]:
+    return lambda records: _field(records, record, name).update(type=avro)
+
+
+HARMLESS: dict[str, Callable[[Records], object]] = {
+    "nothing changed": lambda records: None,
+    "a field with a default": _add("Sold", name="channel", type="string", default="web"),
+    "a field with a default, deep": _add(
+        "Line", name="colour", type=["null", "string"], default=None
+    ),
+    "a field that had a default is gone": _drop("Sold", "note"),
+    "another doc": lambda records: records["Sold"].update(doc="said better"),
+    "a new event": lambda records: records.update(Lost={**SOLD, "name": "Lost"}),
+}
+HARMFUL: dict[str, tuple[Callable[[Records], object], str, str]] = {
+    "a field without a default": (
+        _add("Sold", name="channel", type="string"),
+        "cannot read its old records, field channel:",
+        "Give a new field a default",
+    ),
+    "a field without a default, in an array": (
+        _add("Line", name="colour", type="string"),
+        "cannot read its old records, field lines[].colour:",
+        "Give a new field a default",
+    ),
+    "a field without a default, in an optional": (
+        _add("Line", name="colour", type="string"),
+        "cannot read its old records, field gift.colour:",
+        "Give a new field a default",
+    ),
+    "a field that had no default is gone": (
+        _drop("Sold", "order_id"),
+        "cannot read today's records, field order_id:",
+        "Put the field back",
+    ),
+    "a field got another type": (
+        _retype("Line", "sku", "long"),
+        "field lines[].sku: reader type: long not compatible with writer type: string",
+        "never retype one",
+    ),
+    # today's code can read an int as a long, the released code cannot read a long as an int
+    "a field got a wider type": (
+        _retype("Line", "quantity", "long"),
+        "its old code cannot read today's records, field lines[].quantity:",
+        "Put the field back",
+    ),
+    "a field became optional": (
+        _retype("Sold", "order_id", ["null", "string"]),
+        "its old code cannot read today's records, field order_id:",
+        "Put the field back",
+    ),
+    "a field got another logical type": (
+        _retype("Sold", "at", {"type": "long", "logicalType": "timestamp-millis"}),
+        "field at had logical type timestamp-micros, now it has timestamp-millis",
+        "make a new field",
+    ),
+    "an event is gone": (
+        lambda records: records.pop("Sold"),
+        "it is gone, but topics still hold it",
+        "Put schemas/Sold.avsc back",
+    ),
+    "an event moved to another owner": (
+        lambda records: records["Sold"].update(owner="till"),
+        "its owner was shop, now it is till",
+        "Keep the owner",
+    ),
+}
+
+
+def _changed(change: Callable[[Records], object]) -> Records:
+    records = copy.deepcopy(RELEASED)
+    change(records)
+    return records
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_may_change(name: str) -> None:
+    assert check(_changed(HARMLESS[name]), [("1", RELEASED)]) == []
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_what_may_not_change_is_named_with_its_remedy(name: str) -> None:
+    change, reason, remedy = HARMFUL[name]
+    lines = check(_changed(change), [("1", RELEASED)])
+    told = [line for line in lines if reason in line]
+    assert told, lines
+    assert all(line.startswith("Sold, against released set 1: ") for line in lines)
+    assert remedy in told[0]
+
+
+def test_every_released_set_counts_not_only_the_last() -> None:
+    without = _changed(_drop("Sold", "note"))
+    again = _changed(_retype("Sold", "note", "long"))
+    lines = check(again, [("1", RELEASED), ("2", without)])
+    assert lines
+    assert all("released set 1" in line for line in lines)
+
+
+def test_the_contract_is_compatible_with_all_that_was_released() -> None:
+    sets = released_sets(HERE)
+    assert sets
+    assert check(read_set(HERE), sets) == []
+
+
+def test_a_release_keeps_the_schemas_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "Sold.avsc").write_text(json.dumps(SOLD))
+    assert release(tmp_path, 1) == tmp_path / "released" / "1"
+    assert read_set(tmp_path / "released" / "1") == read_set(tmp_path)
+    assert [name for name, _ in released_sets(tmp_path)] == ["1"]
+
+
+@pytest.mark.parametrize("number", [1, 3, 0, -1])
+def test_a_released_set_is_never_written_again_and_none_is_left_out(
+    tmp_path: Path, number: int
+) -> None:
+    release(tmp_path, 1)
+    with pytest.raises(ValueError, match="the next released set is 2"):
+        release(tmp_path, number)
+
+
+def test_the_command_says_so_with_its_exit_status() -> None:
+    command = [sys.executable, "-m", "schemas.compat"]
+    assert subprocess.run(command, check=False).returncode == 0
+    refused = subprocess.run(
+        [*command, "--release", "1"], check=False, capture_output=True, text=True
+    )
+    assert refused.returncode == 1
+    assert "a set that is out is never changed" in refused.stdout
