@@ -2,11 +2,12 @@
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import structlog
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
@@ -243,6 +244,70 @@ class LogEnds:
     def close(self) -> None:
         """Give the connections back."""
         self._consumer.close()
+
+
+def read_log(
+    bootstrap_servers: str, topics: Sequence[str], timeout_s: float = 30.0
+) -> Iterator[Record]:
+    """Every record of these topics from the first to the last there is now; joins no group.
+
+    Raises TimeoutError where the broker hands out nothing for `timeout_s`, KafkaException for a
+    topic that does not exist.
+    """
+    looking = LogEnds(bootstrap_servers)
+    try:
+        ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
+    finally:
+        looking.close()
+    consumer = _onlooker(bootstrap_servers, "log-reader", {"enable.partition.eof": True})
+    try:
+        consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in ends])
+        while ends:
+            found = consumer.consume(1, timeout_s)  # asked for more it would wait for all of them
+            found += consumer.consume(999, 0) if found else []
+            if not found:
+                raise TimeoutError(f"nothing of {sorted(ends)} came within {timeout_s} s")
+            for message in found:
+                error = message.error()
+                place = (str(message.topic()), message.partition() or 0)
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    ends.pop(place, None)
+                elif error is not None:
+                    raise KafkaException(error)
+                elif place in ends:
+                    record = _record(message)
+                    yield record
+                    if record.offset + 1 >= ends[place]:
+                        del ends[place]
+    finally:
+        consumer.close()
+
+
+def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
+    """Records of these topics that a group has not committed yet. Raises KafkaException."""
+    looking = LogEnds(bootstrap_servers)
+    consumer = _onlooker(bootstrap_servers, group, {})
+    try:
+        ends = looking.ends(topics, timeout_s)
+        places = [TopicPartition(t, p) for t, p in ends]
+        committed = consumer.committed(places, timeout=timeout_s)
+        return sum(ends[str(p.topic), p.partition] - max(p.offset, 0) for p in committed)
+    finally:
+        consumer.close()
+        looking.close()
+
+
+def _onlooker(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
+    """A consumer that never joins its group and commits nothing."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "error_cb": _tell_error,
+            **more,
+        }
+    )
 
 
 def _safe(rows: Sequence[OutboxRow], acknowledged: set[int]) -> list[int]:
