@@ -43,6 +43,7 @@ MAKE_ACCOUNTS = text(
 LOCK_ACCOUNTS = text(
     f"SELECT {', '.join(_ACCOUNT)} FROM inbox WHERE key = ANY(:keys) ORDER BY key FOR UPDATE"
 )
+IN_FLIGHT = text("SELECT in_flight FROM inbox WHERE key = :key")
 SAVE_ACCOUNTS = text(
     f"UPDATE inbox SET {', '.join(f'{c} = n.{c}' for c in _ACCOUNT[1:])} "
     f"FROM (SELECT {_PICK_ACCOUNTS} FROM {_FROM_ACCOUNTS}) AS n ({', '.join(_ACCOUNT)}) "

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from sagakit.handler import Fate
 from sagakit.inlet import Inlet
 from sagakit.message import Message, Trace
 from sagakit.ports import Participant
-from sagakit.postgres import PostgresDatabase
+from sagakit.postgres import IN_FLIGHT, PostgresDatabase
 
 S = TypeVar("S")
 LOOK_AGAIN_S = 0.1
@@ -39,7 +39,7 @@ class Door(Protocol[S]):
         ...
 
     async def state(self, key: str) -> S:
-        """The committed state of an order."""
+        """The committed state of an order, with what is in flight."""
         ...
 
     async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
@@ -81,7 +81,8 @@ class ServiceDoor(Generic[S]):
     def _read(self, key: str) -> S:
         with self._database.engine.connect() as connection:
             working = self._participant.store.load(connection, {key: [Observed("read", None)]})
-            return working.get(key)
+            flying = connection.execute(IN_FLIGHT, {"key": key}).scalar()
+            return replace(working.get(key), in_flight=frozenset(flying or ()))  # type: ignore[type-var]
 
     async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
         """See `Door`."""

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 import orjson
-from sqlalchemy import Connection, MetaData, Table, text
+from sqlalchemy import ARRAY, Connection, MetaData, Table, text
 from sqlalchemy.dialects import postgresql
 
 from sagakit.decision import Trigger
@@ -40,7 +40,7 @@ def unnest(table: Table, columns: Sequence[str]) -> tuple[str, str]:
 def as_array(table: Table, name: str, values: Sequence[Any]) -> list[Any]:
     """The parameter for one column of `unnest`."""
     kind = table.c[name].type
-    if isinstance(kind, postgresql.JSONB | postgresql.ARRAY):
+    if isinstance(kind, postgresql.JSONB | ARRAY):
         return [None if v is None else orjson.dumps(v).decode() for v in values]
     return list(values)
 
