@@ -1,0 +1,290 @@
+"""The payment provider: the port, its HTTP adapter, its in-memory double.
+
+Contract of the provider: `POST /v1/charges` and `POST /v1/refunds`, each with the header
+`Idempotency-Key`, `GET /v1/charges/{id}`; webhooks see `service`. Only the documented business
+answers count as an answer: the statuses of charges and refunds, and the refusal `already_refunded`.
+A timeout, a dropped connection, any other refusal and garbage mean that what happened is unknown:
+EffectFailed, and the kit asks again under the same key. So a decline is never assumed.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import httpx
+
+from sagakit.decision import Effect
+from sagakit.errors import EffectFailed
+from services.payment.decide import (
+    ActionRequired,
+    Captured,
+    Declined,
+    NothingLeft,
+    Pending,
+    Refunded,
+    RefundPending,
+    Voided,
+)
+
+TIMEOUT_S = 10.0
+EVERYTHING_MINOR = 10**12
+"""The most a charge can be: a refund of so much gives back what is there."""
+ChargeAnswer = Captured | Declined | ActionRequired | Pending
+RefundAnswer = Voided | Refunded | RefundPending | NothingLeft
+
+
+class Provider(Protocol):
+    """What payment asks of a provider. All raise EffectFailed where the answer is unknown."""
+
+    async def charge(self, effect: Effect) -> ChargeAnswer:
+        """Take the money under `effect.key`, or say what became of the charge made under it before.
+
+        payload: `order_id`, `amount_minor`, `currency`, `card_token`.
+        """
+        ...
+
+    async def look(self, effect: Effect) -> ChargeAnswer:
+        """The charge as it is now. payload: `charge_id`."""
+        ...
+
+    async def refund(self, effect: Effect) -> RefundAnswer:
+        """Give back up to `amount_minor` of a captured charge (None: all of it); void one that is
+        not captured, also one that was never made.
+
+        payload: `order_id`, `charge_id` (None where never learned), `charge_key`, `amount_minor`.
+        """
+        ...
+
+
+class HttpProvider:
+    """The provider over HTTP. The caller closes `client`; `base_url` without a path."""
+
+    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+        self._client, self._base_url = client, base_url.rstrip("/")
+
+    async def charge(self, effect: Effect) -> ChargeAnswer:
+        """See `Provider`."""
+        body = {
+            k: effect.payload[k] for k in ("order_id", "amount_minor", "currency", "card_token")
+        }
+        answer = await self._call("POST", "/v1/charges", effect.key, body)
+        for name in ("order_id", "amount_minor", "currency"):
+            if answer.get(name) != body[name]:
+                raise _unusable(f"charge {effect.key}", f"asked for {body}, answered {answer}")
+        return _charge(answer)
+
+    async def look(self, effect: Effect) -> ChargeAnswer:
+        """See `Provider`."""
+        path = f"/v1/charges/{quote(str(effect.payload['charge_id']), safe='')}"
+        return _charge(await self._call("GET", path, effect.key))
+
+    async def refund(self, effect: Effect) -> RefundAnswer:
+        """See `Provider`."""
+        amount_minor = effect.payload["amount_minor"]
+        body = {
+            "order_id": effect.payload["order_id"],
+            "charge_id": effect.payload["charge_id"],
+            "charge_key": wire_key(str(effect.payload["charge_key"])),
+            "amount_minor": EVERYTHING_MINOR if amount_minor is None else amount_minor,
+        }
+        answer = await self._call("POST", "/v1/refunds", effect.key, body)
+        match answer:
+            case {"error": _}:
+                return NothingLeft()
+            case {"id": str(refund_id), "status": "voided"} if amount_minor is None:
+                return Voided(refund_id)
+            case {"id": str(refund_id), "status": "pending"}:
+                return RefundPending(refund_id)
+            case {
+                "id": str(refund_id),
+                "charge_id": str(charge_id),
+                "status": "refunded" | "partial" as status,
+                "amount_minor": int(given_minor),
+            } if given_minor >= 0:
+                return Refunded(refund_id, given_minor, charge_id, status == "partial")
+        raise _unusable(f"refund {effect.key}", str(answer))
+
+    async def _call(
+        self, method: str, path: str, key: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The JSON object answered: with 2xx, or the refusal `already_refunded`."""
+        where = f"{method} {path}, key {key}"
+        try:
+            response = await self._client.request(
+                method,
+                self._base_url + path,
+                json=body,
+                headers={"Idempotency-Key": wire_key(key)},
+                timeout=TIMEOUT_S,
+            )
+            answer: dict[str, Any] = response.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _unusable(where, f"{type(error).__name__}: {error}") from error
+        except ValueError as error:
+            raise _unusable(where, f"{response.status_code} {response.text!r}") from error
+        match answer:
+            case {"error": {"code": "already_refunded"}} if response.status_code == 409:
+                return answer
+            case dict() if response.is_success and "error" not in answer:
+                return answer
+        raise _unusable(where, f"{response.status_code} {answer}")
+
+
+def _charge(answer: Mapping[str, Any]) -> ChargeAnswer:
+    match answer:
+        case {
+            "id": str(charge_id),
+            "status": "captured",
+            "amount_minor": int(amount_minor),
+            "currency": str(currency),
+        }:
+            return Captured(charge_id, amount_minor, currency)
+        case {"id": str(charge_id), "status": "declined" | "voided" as status}:
+            code = str(answer.get("decline_code") or status)
+            return Declined(charge_id, code, f"the provider says {code}")
+        case {"id": str(charge_id), "status": "action_required", "action_url": str(action_url)}:
+            return ActionRequired(charge_id, action_url)
+        case {"id": str(charge_id), "status": "pending"}:
+            return Pending(charge_id)
+    raise _unusable("charge", str(dict(answer)))
+
+
+def wire_key(key: str) -> str:
+    """The key as an HTTP header can carry it: visible ASCII, at most 255; else by its hash.
+
+    Order ids may hold spaces (which headers lose at the ends) and letters of any script.
+    """
+    if re.fullmatch(r"[!-~]{1,255}", key):
+        return key
+    kind = key.partition(":")[0]
+    return f"{kind}:sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _unusable(where: str, answer: str) -> EffectFailed:
+    return EffectFailed(
+        f"provider, {where}: {answer[:300]}; what happened is unknown, asking again"
+    )
+
+
+@dataclass(slots=True)
+class _Made:
+    """A charge in the double's ledger."""
+
+    charge_id: str
+    amount_minor: int
+    currency: str
+    token: str
+    status: str
+    refunded_minor: int = 0
+
+
+class MemoryProvider:
+    """A provider in memory, for tests: keys honoured as the real one does.
+
+    Card tokens as in the sandbox: `tok_ok`, `tok_declined`, `tok_action`, `tok_async`,
+    `tok_async_declined`, `tok_late`, `tok_lost`, `tok_500:<n>`, `tok_refund_partial`,
+    `tok_refund_async`; anything after another colon is ignored: time passes only by `settle`.
+    """
+
+    def __init__(self) -> None:
+        self.charges: dict[str, _Made] = {}
+        self._refunds: dict[str, RefundAnswer] = {}
+        self._voided: set[str] = set()
+        self._calls: Counter[str] = Counter()
+
+    async def charge(self, effect: Effect) -> ChargeAnswer:
+        """See `Provider`."""
+        payload: Any = effect.payload
+        name, _, number = payload["card_token"].partition(":")
+        self._calls[effect.key] += 1
+        if name == "tok_500" and self._calls[effect.key] <= int(number):
+            raise EffectFailed("internal error; asking again")
+        if effect.key not in self.charges:
+            self._charge(effect.key, payload, name)
+            if name == "tok_lost":
+                raise EffectFailed("the connection was lost before the answer; asking again")
+        made = self.charges[effect.key]
+        if made.amount_minor != payload["amount_minor"]:
+            raise EffectFailed("idempotency_key_reuse: send the first content again")
+        return self._answer(made)
+
+    def _charge(self, key: str, payload: Any, name: str) -> None:
+        status = {
+            "tok_declined": "declined",
+            "tok_action": "action_required",
+            "tok_async": "pending",
+            "tok_async_declined": "pending",
+            "tok_late": "pending",
+        }.get(name, "captured")
+        if key in self._voided:
+            status = "declined"
+        self.charges[key] = _Made(
+            f"ch_{len(self.charges) + 1}",
+            payload["amount_minor"],
+            payload["currency"],
+            name,
+            status,
+        )
+
+    async def look(self, effect: Effect) -> ChargeAnswer:
+        """See `Provider`."""
+        return self._answer(self._find(effect.payload["charge_id"]))
+
+    async def refund(self, effect: Effect) -> RefundAnswer:
+        """See `Provider`."""
+        if effect.key not in self._refunds:
+            self._refunds[effect.key] = self._give_back(effect.payload)
+        return self._refunds[effect.key]
+
+    def _give_back(self, payload: Mapping[str, Any]) -> RefundAnswer:
+        refund_id = f"re_{len(self._refunds) + 1}"
+        made = self.charges.get(payload["charge_key"])
+        if made is None or made.status != "captured":
+            self._voided.add(payload["charge_key"])
+            if made and made.status != "declined":
+                made.status = "voided"
+            return Voided(refund_id)
+        left_minor = made.amount_minor - made.refunded_minor
+        if not left_minor:
+            return NothingLeft()
+        given_minor = min(payload["amount_minor"] or left_minor, left_minor)
+        partial = made.token == "tok_refund_partial"
+        if partial:
+            made.token = "tok_ok"
+            given_minor //= 2
+        made.refunded_minor += given_minor
+        if made.token == "tok_refund_async":
+            return RefundPending(refund_id)
+        return Refunded(refund_id, given_minor, made.charge_id, partial)
+
+    def settle(self, order_id: str) -> list[ChargeAnswer | RefundAnswer]:
+        """Time passes: what the webhooks about the order say. A late capture ignores the void."""
+        told: list[ChargeAnswer | RefundAnswer] = []
+        made = self.charges[f"charge:{order_id}"]
+        if made.status in ("pending", "action_required") or made.token == "tok_late":
+            made.status = "declined" if made.token == "tok_async_declined" else "captured"
+            told += [self._answer(made)] * (2 if made.token == "tok_late" else 1)
+            made.token = "tok_ok"
+        for key, answer in self._refunds.items():
+            if key.startswith(f"refund:{order_id}:") and isinstance(answer, RefundPending):
+                done = Refunded(answer.refund_id, made.refunded_minor, made.charge_id)
+                self._refunds[key] = done
+                told.append(done)
+        return told
+
+    def _find(self, charge_id: Any) -> _Made:
+        return next(made for made in self.charges.values() if made.charge_id == charge_id)
+
+    def _answer(self, made: _Made) -> ChargeAnswer:
+        match made.status:
+            case "captured":
+                return Captured(made.charge_id, made.amount_minor, made.currency)
+            case "action_required":
+                return ActionRequired(made.charge_id, f"/v1/charges/{made.charge_id}/complete")
+            case "pending":
+                return Pending(made.charge_id)
+        return Declined(made.charge_id, made.status, f"the provider says {made.status}")

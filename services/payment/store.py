@@ -1,0 +1,52 @@
+"""Payment's table: one row an order."""
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sagakit.tables import TableStore
+from schemas.events import OrderFacts
+from services.payment.decide import Ask, Charge, Payment, Phase
+
+metadata = MetaData()
+
+payment = Table(
+    "payment",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("order_ref", Text, nullable=False),
+    Column("facts", JSONB),
+    Column("email", Text),
+    Column("reason", Text, nullable=False),
+    Column("charge_id", Text),
+    Column("charges", JSONB, nullable=False),
+    Column("refunds", JSONB, nullable=False),
+    Column("asked", JSONB),
+)
+
+
+def _facts(row: dict[str, Any] | None) -> OrderFacts | None:
+    return None if row is None else OrderFacts.from_dict(row)
+
+
+CODECS: dict[str, Any] = {
+    "phase": (str, Phase),
+    "facts": (lambda facts: None if facts is None else facts.to_dict(), _facts),
+    "charges": (
+        lambda charges: [asdict(c) for c in charges],
+        lambda rows: tuple(Charge(**row) for row in rows),
+    ),
+    "refunds": (list, tuple),
+    "asked": (
+        lambda asked: None if asked is None else asdict(asked),
+        lambda row: None if row is None else Ask(**row),
+    ),
+}
+
+
+def store() -> TableStore[Payment]:
+    """The states of payment."""
+    return TableStore(payment, Payment, CODECS)
