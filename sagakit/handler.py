@@ -14,9 +14,17 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
+from sagakit.admission import (
+    check_sequence,
+    dead_letter,
+    fills_gap,
+    is_dead_letter,
+    is_repeat,
+    remember,
+)
 from sagakit.codec import Codec
 from sagakit.decision import Effect, Outcome, Trigger, fold
-from sagakit.errors import Poison, SequenceConflict, SequenceGap
+from sagakit.errors import Poison, SequenceGap
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.message import (
     EffectRow,
@@ -34,8 +42,6 @@ from sagakit.routing import Router
 from sagakit.tracing import child
 
 S = TypeVar("S")
-MAX_IDS = 200
-"""Ids without a sequence remembered per order (webhooks, people, outside publishers)."""
 
 
 class Fate(StrEnum):
@@ -133,7 +139,7 @@ class Handler(Generic[S]):
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(batch.changes.effects)
-        for key in batch.filled:
+        for key in sorted(batch.filled):
             self.redrive(key)
         return fates
 
@@ -153,7 +159,9 @@ class Handler(Generic[S]):
                     break
                 fates.append(fate)
                 batch.changes.unpark.append(row.id)
+            account.parked = len(rows) - len(fates)
             batch.changes.park.clear()
+            batch.changes.outbox = [r for r in batch.changes.outbox if not is_dead_letter(r)]
             tx.write(batch.changes, working)
         self._added(batch.changes.effects)
         return fates
@@ -202,12 +210,12 @@ class _Batch(Generic[S]):
         try:
             if message.poison:
                 raise message.poison
-            if _is_repeat(message, account):
+            if is_repeat(message, account):
                 state = working.get(message.key) if message.trigger else None
                 return Handled(message, Fate.REPEAT, (), state)
-            if message.record and account.parked and not _fills_gap(message, account):
+            if message.record and account.parked and not fills_gap(message, account):
                 return self._park(message, "queued", "behind an earlier parked record")
-            _check_sequence(message, account)
+            check_sequence(message, account)
             state, events = self._decide(plan, account, working)
         except Poison as poison:
             return self._park(message, poison.code, str(poison))
@@ -215,7 +223,7 @@ class _Batch(Generic[S]):
             if message.record is None:
                 raise
             return self._park(message, "decide", f"{type(error).__name__}: {error}")
-        _remember(message, account)
+        remember(message, account)
         if account.gap and account.gap == message.source:
             self.filled.add(message.key)
         return Handled(message, Fate.HANDLED, events, state)
@@ -282,9 +290,8 @@ class _Trial(Generic[S]):
         now: datetime,
     ) -> None:
         self._handler, self._message, self._now = handler, message, now
-        self._trace = Trace(
-            flow, message.trace.correlation or str(message.id), message.trace.traceparent
-        )
+        given = message.trace
+        self._trace = Trace(flow, given.correlation or message.key, given.traceparent)
         self._counts: Counter[str] = Counter()
         self.sent = account.sent
         self.flying = set(account.in_flight)
@@ -306,7 +313,9 @@ class _Trial(Generic[S]):
                 self._now,
                 event,
                 message.id,
-                replace(self._trace, traceparent=child(message.trace.traceparent, event_id)),
+                replace(
+                    self._trace, traceparent=child(message.trace.traceparent, event_id, message.key)
+                ),
             )
             self.outbox.append(self._handler.codec.encode(envelope))
         for effect in effects:
@@ -316,53 +325,3 @@ class _Trial(Generic[S]):
             effect_id = uuid5(message.id, f"effect:{effect.key}")
             row = EffectRow(effect_id, message.key, effect, self._trace)
             self.effects.append(self._handler.lease(row))
-
-
-def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> OutboxRow:
-    """The raw record for `<participant>.dlt`, with the error headers Kafka Connect and Spring use
-    in spirit: where it came from and why it is here."""
-    told = (
-        ("dlt-topic", record.topic),
-        ("dlt-partition", str(record.partition)),
-        ("dlt-offset", str(record.offset)),
-        ("dlt-code", code),
-        ("dlt-error", error[:1000]),
-    )
-    added = tuple((k, v.encode()) for k, v in told)
-    return OutboxRow(f"{name}.dlt", key, record.headers + added, record.value or b"")
-
-
-def _is_repeat(message: Message, account: Account) -> bool:
-    """Handled before. Raises SequenceConflict where another event stood at the latest place."""
-    if message.seq is None:
-        return message.lease is None and str(message.id) in account.ids
-    last, last_id = account.seen.get(message.source, [0, ""])
-    if message.seq == last and last_id != str(message.id):
-        raise SequenceConflict(
-            f"event {message.seq} of {message.source} was {last_id}, now it is {message.id}: "
-            f"{message.source} lost part of its database; rebuild it from the topics, then redrive"
-        )
-    return bool(message.seq <= last)
-
-
-def _check_sequence(message: Message, account: Account) -> None:
-    if message.seq is None:
-        return
-    last = account.seen.get(message.source, [0, ""])[0]
-    if message.seq > last + 1:
-        raise SequenceGap(
-            f"event {message.seq} of {message.source} came, {last + 1} is missing; "
-            f"publish {message.source}'s events of this order again"
-        )
-
-
-def _fills_gap(message: Message, account: Account) -> bool:
-    last = account.seen.get(message.source, [0, ""])[0]
-    return account.gap == message.source and message.seq == last + 1
-
-
-def _remember(message: Message, account: Account) -> None:
-    if message.seq is not None:
-        account.seen[message.source] = [message.seq, str(message.id)]
-    elif message.lease is None:
-        account.ids = [*account.ids, str(message.id)][-MAX_IDS:]

@@ -1,16 +1,19 @@
 """W3C trace context (https://www.w3.org/TR/trace-context/) handed from cause to event.
 
-Ids are derived from event ids, so a replay repeats the trace instead of inventing another.
+Ids are derived, so a replay repeats the trace instead of inventing another; what has no parent (a
+webhook, days later) falls into the trace of its order all the same.
 """
 
-from uuid import UUID
+from uuid import UUID, uuid5
+
+from sagakit.message import NAMESPACE
 
 
-def child(parent: str | None, event_id: UUID) -> str:
-    """The `traceparent` of an event: the parent's trace, a span of its own; sampled."""
+def child(parent: str | None, event_id: UUID, key: str) -> str:
+    """The `traceparent` of an event of order `key`: its parent's trace, or the order's; a span of
+    its own; sampled."""
     fields = (parent or "").split("-")
-    span = event_id.hex[16:]
-    trace = event_id.hex
+    trace = uuid5(NAMESPACE, f"trace:{key}").hex
     if len(fields) == 4 and len(fields[1]) == 32 and fields[1].strip("0"):
         trace = fields[1]
-    return f"00-{trace}-{span}-01"
+    return f"00-{trace}-{event_id.hex[16:]}-01"
