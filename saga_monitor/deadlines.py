@@ -1,0 +1,73 @@
+"""What the monitor says when a deadline has passed. Pure: no I/O, no clock.
+
+"Passed" is a statement about the log: the deadline lies before `read_through`, the log time up to
+which every flow topic's partition of the order has been read (`gate`). While that is not known
+nothing is said. Ids come from order, step and attempt, so two monitors, or one before and after a
+restart, never say two different things.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from saga_monitor.fold import SOURCE, Saga, emission_id
+from saga_monitor.view import DEADLINE, STALLED, UNDONE_PAST_PIVOT, Awaited, Mode, SagaView
+from schemas.events import CompensationRequested, InterventionOpened
+
+CEILING = 8
+"""Requests without any sign of life before a person is called; asking goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """An event to emit. `cause`: id of the fact whose sequel is missing."""
+
+    id: UUID
+    event: Any
+    cause: UUID
+
+
+def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Emission, ...]:
+    """What is to be said about an order read through `read_through`; None: cannot tell yet."""
+    item = seen.next
+    if item is None or item.due is None or read_through is None or item.due >= read_through:
+        return ()
+    return tuple(e for e in _sayings(saga, item) if str(e.id) not in saga.facts)
+
+
+def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:
+    order_id, cause = saga.order_id, UUID(item.cause)
+    if item.code != DEADLINE:
+        opened = InterventionOpened(order_id=order_id, code=item.code, reason=_reason(item))
+        yield Emission(emission_id(order_id, item.code, item.step), opened, cause)
+        return
+    request = CompensationRequested(
+        order_id=order_id,
+        step=item.step,
+        code=DEADLINE,
+        reason=_reason(item),
+        actor=SOURCE,
+        attempt=item.attempt,
+    )
+    yield Emission(emission_id(order_id, DEADLINE, item.step, item.attempt), request, cause)
+    if item.tries >= CEILING:
+        reason = f"{_reason(item)}; asked {item.tries} times without a sign of life"
+        opened = InterventionOpened(order_id=order_id, code=STALLED, reason=reason)
+        yield Emission(emission_id(order_id, STALLED, item.step), opened, cause)
+
+
+def _reason(item: Awaited) -> str:
+    """The same words from every monitor: nothing in them depends on when or where it is said."""
+    events = " or ".join(item.events)
+    since = item.since.isoformat(timespec="milliseconds")
+    match item.mode:
+        case Mode.UNDO:
+            return f"{item.step} is to be undone and said nothing since {since}; awaited: {events}"
+        case Mode.WAIT:
+            return f"{item.step} waits since {since} for somebody's answer; awaited: {events}"
+        case Mode.FORWARD if item.code == UNDONE_PAST_PIVOT:
+            return f"{item.step} was undone at {since}, and yet the order is past its pivot"
+        case _:
+            return f"{item.step} is due since {since}; awaited: {events}"

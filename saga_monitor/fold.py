@@ -1,0 +1,135 @@
+"""A saga as the monitor knows it: a grow-only set of facts. Pure: no I/O, no clock.
+
+`fold` is set union, so any permutation, duplication or interleaving of the same events folds to
+the same saga. What the facts mean for a flow is read off them in `view`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sagakit.message import NAMESPACE
+
+SOURCE = "saga_monitor"
+"""The `source` and the actor of the events the monitor itself emits."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def log_time(unix_ms: int) -> datetime:
+    """A LogAppendTime, exact to the millisecond."""
+    return _EPOCH + timedelta(milliseconds=unix_ms)
+
+
+def unix_ms(at: datetime) -> int:
+    """The reverse of `log_time`."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One event as far as the monitor needs it.
+
+    id: the event's id, as text; at: log time (LogAppendTime), aware; seq: place among the events
+    of its source and order, where the source counts; causation: id of what brought it about;
+    flow: label of the `flow` header; detail: the event's small scalar fields.
+    """
+
+    id: str
+    type: str
+    at: datetime
+    source: str = ""
+    seq: int | None = None
+    causation: str | None = None
+    flow: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[int, datetime, str]:
+        """Where it stands among the events of one participant: its own count, then log time.
+
+        A republished event comes late in log time; its count still says where it belongs.
+        """
+        return (self.seq or 0, self.at, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """Everything seen of one order. `facts`: event id -> fact."""
+
+    order_id: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def flow(self) -> str | None:
+        """The label its earliest labelled event carries; None where no event carries one."""
+        first = min(
+            (f for f in self.facts.values() if f.flow), key=lambda f: (f.at, f.id), default=None
+        )
+        return first.flow if first else None
+
+    def timeline(self) -> list[Fact]:
+        """The facts in log time."""
+        return sorted(self.facts.values(), key=lambda f: (f.at, *f.place))
+
+
+def fold(saga: Saga, *facts: Fact) -> Saga:
+    """The saga with `facts` in it. Of the same event seen twice the earlier sighting stays."""
+    merged = dict(saga.facts)
+    for fact in facts:
+        known = merged.get(fact.id)
+        if known is None or _sighting(fact) < _sighting(known):
+            merged[fact.id] = fact
+    return Saga(saga.order_id, merged)
+
+
+def emission_id(order_id: str, what: str, step: str, attempt: int = 1) -> UUID:
+    """The id of an event the monitor emits: the same from every monitor and after every restart."""
+    return uuid5(NAMESPACE, f"{SOURCE}:{order_id}:{what}:{step}:{attempt}")
+
+
+# --- money --------------------------------------------------------------------------------------
+
+CAPTURED = {"PaymentCaptured": "charge_id"}
+REFUNDED = {"PaymentRefunded": "refund_id", "PaymentRefundProgressed": "refund_id"}
+"""Event type -> the field that names the movement. The same movement is often told twice (an
+`undone` repeated to a second undo, a capture reported by answer and webhook): it counts once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Money moved for one order, in minor units of `currency`."""
+
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    currency: str | None = None
+
+    @property
+    def held_minor(self) -> int:
+        """What is still ours: captured and not given back."""
+        return self.captured_minor - self.refunded_minor
+
+
+def ledger(facts: Iterable[Fact]) -> Ledger:
+    """What the facts say was captured and refunded."""
+    moved: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    currency = None
+    for fact in facts:
+        incoming = fact.type in CAPTURED
+        name = CAPTURED.get(fact.type) or REFUNDED.get(fact.type)
+        if name is None:
+            continue
+        movement = str(fact.detail.get(name) or fact.id)
+        amount = int(fact.detail.get("amount_minor", 0))
+        known = moved[incoming].get(movement, 0)
+        moved[incoming][movement] = max(known, amount)
+        if incoming:
+            currency = fact.detail.get("currency", currency)
+    return Ledger(sum(moved[True].values()), sum(moved[False].values()), currency)
+
+
+def _sighting(fact: Fact) -> tuple[datetime, str]:
+    # Two sightings in one millisecond differ in nothing but what a broken publisher put into them;
+    # the text settles which one stays, whatever order they come in.
+    return fact.at, repr(fact)

@@ -1,0 +1,225 @@
+"""From records to rows: decode once, group by order, fold, one transaction a micro-batch.
+
+Offsets are stored in the same transaction, so the projection never claims to have read what it
+does not hold. Reading a record twice changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Engine, exc
+
+from saga_monitor import store
+from saga_monitor.fold import Fact, Saga, fold
+from saga_monitor.gate import EVERY_PARTITION
+from saga_monitor.reading import view
+from saga_monitor.store import Batch, SagaRow, TimelineRow
+from saga_monitor.view import Awaited, SagaView, Status
+from sagakit.codec import Codec
+from sagakit.errors import Poison, UnknownFlow
+from sagakit.flow import Flows
+from sagakit.message import Envelope, Record
+
+_SCALARS = ("str", "int", "bool")
+_PRIVATE = ("order_id", "email", "to")
+_MAX_TEXT = 300
+_MAX_BIGINT = 2**63 - 1
+_DETAILS: dict[str, tuple[str, ...]] = {}
+"""Event type -> its small fields; found once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a micro-batch."""
+
+    events: int
+    unreadable: int
+
+
+class Projection:
+    """Writes what the topics say into the monitor's database."""
+
+    def __init__(self, engine: Engine, codec: Codec, flows: Flows) -> None:
+        self._engine = engine
+        self._codec = codec
+        self._flows = flows
+        self._labels = {flow.label(v) for flow in flows for v in flow.versions}
+
+    def apply(self, records: Sequence[Record]) -> Applied:
+        """One transaction; where the database refuses the content, the guilty record is looked for
+        and kept as unreadable. Raises SQLAlchemyError: nothing has changed, try again.
+        """
+        try:
+            return self._apply(records)
+        except (exc.DataError, exc.IntegrityError, ValueError) as error:
+            if len(records) > 1:
+                middle = len(records) // 2
+                first, second = self.apply(records[:middle]), self.apply(records[middle:])
+                return Applied(first.events + second.events, first.unreadable + second.unreadable)
+            refused = f"the database refuses it: {str(error)[:300]}"
+            return self._write(Batch(unreadable=[(records[0], "refused", refused)]), records)
+
+    def _apply(self, records: Sequence[Record]) -> Applied:
+        batch = Batch()
+        facts: dict[str, list[Fact]] = defaultdict(list)
+        partitions: dict[str, int] = {}
+        for record in records:
+            try:
+                key, fact = self._read(record)
+            except Poison as poison:
+                batch.unreadable.append((record, poison.code, str(poison)))
+                continue
+            except Exception as error:  # whatever it is, the record is kept and the stream flows on
+                told_error = f"{type(error).__name__}: {error}"
+                batch.unreadable.append((record, Poison.code, told_error))
+                continue
+            if fact is not None:
+                facts[key].append(fact)
+                partitions[key] = _joined(partitions.get(key), record.partition)
+                batch.timeline.append(_timeline_row(key, fact, record))
+        return self._write(batch, records, facts, partitions)
+
+    def _write(
+        self,
+        batch: Batch,
+        records: Sequence[Record],
+        facts: Mapping[str, Sequence[Fact]] = MappingProxyType({}),
+        partitions: Mapping[str, int] = MappingProxyType({}),
+    ) -> Applied:
+        for record in records:
+            place = (record.topic, record.partition)
+            batch.offsets[place] = max(batch.offsets.get(place, 0), record.offset + 1)
+        with self._engine.begin() as connection:
+            locked = store.lock(connection, partitions) if facts else {}
+            for key, new in facts.items():
+                known, partition = locked[key]
+                saga = fold(known, *new)
+                joined = _joined(partition, partitions[key])
+                if saga.facts != known.facts or joined != partition:
+                    batch.sagas.append(self.row(saga, joined))
+            store.write(connection, batch)
+        return Applied(len(batch.timeline), len(batch.unreadable))
+
+    def row(self, saga: Saga, partition: int) -> SagaRow:
+        """The row of a saga."""
+        try:
+            seen = self.view(saga)
+        except UnknownFlow as error:
+            return _unknown(saga, partition, error)
+        flow, _, version = seen.flow.partition("/")
+        item = seen.next
+        return SagaRow(
+            order_id=saga.order_id,
+            flow=flow,
+            version=int(version),
+            status=seen.status.value,
+            facts=store.dump_facts(saga),
+            awaited="; ".join(told(a) for a in seen.awaited) or None,
+            next_deadline=item.due if item else None,
+            captured_minor=min(seen.ledger.captured_minor, _MAX_BIGINT),
+            refunded_minor=min(seen.ledger.refunded_minor, _MAX_BIGINT),
+            started_at=seen.started_at,
+            ended_at=seen.ended_at,
+            updated_at=max(f.at for f in saga.facts.values()),
+            partition=partition,
+        )
+
+    def view(self, saga: Saga) -> SagaView:
+        """The saga in the words of its flow."""
+        return view(saga, *self._flows.find(saga.flow))
+
+    def _read(self, record: Record) -> tuple[str, Fact | None]:
+        """The fact in a record; None for an event that is about no order. Raises Poison."""
+        envelope = self._codec.decode(record)
+        label = envelope.trace.flow
+        if label is not None and label not in self._labels:
+            self._flows.find(label)  # raises UnknownFlow, which says what is known
+        if not hasattr(envelope.event, "order_id"):
+            return envelope.key, None
+        return envelope.key, fact_of(envelope)
+
+
+def fact_of(envelope: Envelope) -> Fact:
+    """What the monitor keeps of an event. Mail addresses are not among it."""
+    event = envelope.event
+    cause = envelope.causation
+    return Fact(
+        id=str(envelope.id),
+        type=event.type,
+        at=envelope.time,
+        source=_clean(envelope.source),
+        seq=envelope.seq,
+        causation=str(cause) if cause else None,
+        flow=envelope.trace.flow,
+        detail=_detail(event),
+    )
+
+
+def told(awaited: Awaited) -> str:
+    """`payment: PaymentCaptured or PaymentDeclined`, for lists."""
+    return f"{awaited.step}: {' or '.join(awaited.events)}"
+
+
+def _unknown(saga: Saga, partition: int, error: UnknownFlow) -> SagaRow:
+    """An order whose flow file was taken away while it was in flight: shown, not judged."""
+    last = max(f.at for f in saga.facts.values())
+    facts, nothing = store.dump_facts(saga), (None, 0, 0, None, None)
+    return SagaRow(
+        saga.order_id,
+        saga.flow,
+        None,
+        Status.UNPLACED,
+        facts,
+        str(error),
+        *nothing,
+        last,
+        partition,
+    )
+
+
+def _timeline_row(key: str, fact: Fact, record: Record) -> TimelineRow:
+    return TimelineRow(
+        key,
+        fact.id,
+        fact.type,
+        fact.source,
+        fact.seq,
+        fact.at,
+        fact.causation,
+        record.partition,
+        record.offset,
+        fact.detail,
+    )
+
+
+def _joined(known: int | None, partition: int) -> int:
+    return partition if known in (None, partition) else EVERY_PARTITION
+
+
+def _scalar_fields(event: Any) -> tuple[str, ...]:
+    """Fields whose (textual) annotation is str, int or bool, optional or not."""
+    return tuple(
+        f.name
+        for f in fields(event)
+        if str(f.type).removesuffix(" | None") in _SCALARS and f.name not in _PRIVATE
+    )
+
+
+def _detail(event: Any) -> Mapping[str, Any]:
+    names = _DETAILS.get(event.type)
+    if names is None:
+        names = _DETAILS[event.type] = _scalar_fields(event)
+    found = {name: getattr(event, name) for name in names}
+    return {
+        name: _clean(value) if isinstance(value, str) else value
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def _clean(value: str) -> str:
+    """PostgreSQL keeps no NUL in text; whoever sends one must not stop the stream."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_MAX_TEXT]

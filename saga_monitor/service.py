@@ -1,0 +1,180 @@
+"""The monitor's process: everything wired once, started together, stopped in order.
+
+Event loop: Faust and HTTP. Threads: the relay, the watch, and the projection's transactions. The
+monitor is passive: orders complete without it, and a part of it that dies takes the process with
+it, to be started again where it stopped.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from pydantic import Field
+from sqlalchemy import Engine, text
+
+from saga_monitor.api import Desk, routes
+from saga_monitor.projection import Projection
+from saga_monitor.stream import GROUP, Reader
+from saga_monitor.watch import Voice, Watch
+from sagakit import logs, metrics
+from sagakit.errors import ConfigurationError, FlowError
+from sagakit.flow import Flows, with_deadlines
+from sagakit.http import make_app
+from sagakit.kafka import LogEnds, Publisher
+from sagakit.migrations import migrate
+from sagakit.postgres import engine_for
+from sagakit.relay import Relay
+from sagakit.retry import until_stored
+from sagakit.routing import topic
+from sagakit.runtime import Server, Threads, codec_for, now
+from sagakit.settings import ServiceSettings
+from schemas import CONTRACT, FLOWS
+
+log = structlog.get_logger(__name__)
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class MonitorSettings(ServiceSettings):
+    """What the monitor needs besides."""
+
+    deadlines: dict[str, str] = Field(
+        default_factory=dict,
+        description='Deadlines other than the flow files\', as JSON: {"payment": "20s"}',
+    )
+    group: str = Field(default=GROUP, description="Consumer group; one per monitor database")
+
+
+def shortened(flows: Flows, deadlines: Mapping[str, str]) -> Flows:
+    """The flows on other deadlines. Raises ConfigurationError for a step that none of them has."""
+    steps = {path.partition(".")[0] for path in deadlines}
+    unknown = steps - {step for flow in flows for step in flow.steps}
+    try:
+        if unknown:
+            raise FlowError(f"no flow has a step {', '.join(sorted(unknown))}")
+        return Flows(
+            *(
+                with_deadlines(
+                    flow,
+                    {p: d for p, d in deadlines.items() if p.partition(".")[0] in flow.steps},
+                )
+                for flow in flows
+            )
+        )
+    except FlowError as error:
+        raise ConfigurationError(f"SAGA_DEADLINES: {error}") from error
+
+
+def topics_of(flows: Flows) -> list[str]:
+    """Every topic a flow's events may be on."""
+    return sorted({topic(owner) for flow in flows for owner in flow.owners.values()})
+
+
+class Monitor:
+    """One replica of the monitor."""
+
+    def __init__(self, settings: MonitorSettings) -> None:
+        self.settings = settings
+        flows = shortened(FLOWS, settings.deadlines)
+        servers, codec = settings.bootstrap_servers, codec_for(settings, CONTRACT)
+        self.engine: Engine = engine_for(settings.database_url)
+        self.projection = Projection(self.engine, codec, flows)
+        self.reader = Reader(
+            settings, topics_of(flows), self.engine, self.projection, group=settings.group
+        )
+        self.relay = Relay(self.engine, Publisher(servers, settings.instance_id), now)
+        voice = Voice(codec)
+        self.watch = Watch(
+            self.engine,
+            self.projection,
+            voice,
+            clock=Publisher(servers, f"{settings.instance_id}-clock"),
+            ends=LogEnds(servers),
+            topics=topics_of(flows),
+            wake=self.relay.wake,
+        )
+        self.desk = Desk(
+            self.engine, self.projection, voice, lambda: self.watch.gate, self.relay.wake, now
+        )
+        self.stop, self._stop_relay = threading.Event(), threading.Event()
+
+    def app(self, threads: Threads) -> FastAPI:
+        """The HTTP app."""
+        checks = {
+            "stream": lambda: None if self.reader.running else "the stream does not run yet",
+            "relay": lambda: threads.check("relay"),
+            "watch": lambda: threads.check("watch"),
+            "database": self._ping,
+        }
+        return make_app("monitor", checks, routes(self.desk))
+
+    def _ping(self) -> str | None:
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except Exception as error:
+            return f"the database does not answer: {error}"
+        return None
+
+    async def run(self, ending: asyncio.Event) -> int:
+        """Until `ending` is set or a part dies; the exit status."""
+        loop = asyncio.get_running_loop()
+
+        def failed() -> None:
+            loop.call_soon_threadsafe(ending.set)
+
+        threads = Threads(failed)
+        await asyncio.to_thread(until_stored, lambda: migrate(self.engine, MIGRATIONS), self.stop)
+        server = Server(self.app(threads), self.settings)
+        serving = asyncio.create_task(server.serve())
+        threads.start("relay", lambda: self.relay.run(self._stop_relay))
+        threads.start("watch", lambda: self.watch.run(self.stop))
+        reading = asyncio.create_task(self.reader.run(ending))
+        log.info("running", http_port=self.settings.http_port)
+        parts = {serving, reading}
+        waiting = asyncio.create_task(ending.wait())
+        done, _ = await asyncio.wait({*parts, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping")
+        ending.set()
+        self.stop.set()
+        server.should_exit = True
+        await asyncio.wait(parts, timeout=self.settings.drain_s)
+        await asyncio.to_thread(threads.join, "watch", self.settings.drain_s)
+        self._stop_relay.set()
+        self.relay.wake()
+        await asyncio.to_thread(threads.join, "relay", self.settings.drain_s)
+        waiting.cancel()
+        self.engine.dispose()
+        died = [t for t in parts if t.done() and not t.cancelled() and t.exception()]
+        for task in died:
+            log.error("a part died", exc_info=task.exception())
+        early = bool(done & parts)
+        return 1 if died or early or threads.error else 0
+
+
+async def _until_told(monitor: Monitor) -> int:
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    return await monitor.run(ending)
+
+
+def run(settings: MonitorSettings) -> None:
+    """Run a replica until it is told to stop; does not return."""
+    logs.configure(json=settings.log_json, participant="monitor", level=settings.log_level)
+    for chatty in ("faust", "mode", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        monitor = Monitor(settings)
+    except ConfigurationError as error:
+        print(f"saga_monitor: {error}", file=sys.stderr)
+        sys.exit(2)
+    metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
+    status = asyncio.run(_until_told(monitor))
+    log.info("stopped", status=status)
+    sys.exit(status)

@@ -1,0 +1,240 @@
+"""All of the monitor's SQL, set-based: one statement a table and batch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table, text
+
+from saga_monitor.fold import Fact, Saga, log_time, unix_ms
+from saga_monitor.tables import saga, timeline
+from sagakit.message import Record
+from sagakit.postgres import pack_headers
+from sagakit.tables import as_array, unnest
+
+_MAX_KEPT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRow:
+    """A row of `saga`, all but the two columns that are not the projection's to fill."""
+
+    order_id: str
+    flow: str | None
+    version: int | None
+    status: str
+    facts: Mapping[str, Any]
+    awaited: str | None
+    next_deadline: datetime | None
+    captured_minor: int
+    refunded_minor: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    updated_at: datetime | None
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """A row of `timeline`."""
+
+    order_id: str
+    event_id: str
+    type: str
+    source: str
+    seq: int | None
+    at: datetime
+    causation: str | None
+    partition: int
+    offset: int
+    detail: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction of the projection writes. `offsets`: of the next record to read."""
+
+    sagas: list[SagaRow] = field(default_factory=list)
+    timeline: list[TimelineRow] = field(default_factory=list)
+    unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+_SAGA = tuple(f.name for f in fields(SagaRow))
+_TIMELINE = tuple(f.name for f in fields(TimelineRow))
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _from(table: Table, columns: Sequence[str]) -> tuple[str, str]:
+    """`sagakit.tables.unnest` with names quoted: offset and partition are words of SQL.
+
+    Parameters are bound in psycopg's binary format, past SQLAlchemy: as text, each quote of each
+    JSON document in an array would be escaped by a regular expression, half of the whole time.
+    """
+    source, picks = unnest(table, columns)
+    source = source.replace(' COLLATE "C"', "")  # not allowed in the type of an array
+    for word in ("offset", "partition"):
+        picks = picks.replace(f"u.{word}", f'u."{word}"')
+    source = re.sub(r"CAST\(:(\w+) AS", r"CAST(%(\1)b AS", source)
+    return source[: source.rindex("(")] + f"({_quoted(columns)})", picks
+
+
+_FROM_SAGA, _PICK_SAGA = _from(saga, _SAGA)
+_FROM_TIMELINE, _PICK_TIMELINE = _from(timeline, _TIMELINE)
+
+MAKE = text(
+    "INSERT INTO saga (order_id, partition) "
+    "SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:partitions AS int[])) "
+    "ON CONFLICT (order_id) DO NOTHING"
+)
+LOCK = text(
+    "SELECT order_id, partition, facts::text FROM saga "
+    "WHERE order_id = ANY(:keys) ORDER BY order_id FOR UPDATE"
+)
+SAVE = (
+    f"UPDATE saga SET {', '.join(f'{c} = n.{c}' for c in _SAGA[1:])}, quiet_until = NULL "
+    f"FROM (SELECT {_PICK_SAGA} FROM {_FROM_SAGA}) AS n ({_quoted(_SAGA)}) "
+    "WHERE saga.order_id = n.order_id"
+)
+# A republished event keeps the sighting that came first, as `fold` does.
+ADD_TIMELINE = (
+    f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT {_PICK_TIMELINE} FROM {_FROM_TIMELINE} "
+    "ON CONFLICT (order_id, event_id) DO NOTHING"
+)
+ADVANCE = text("""
+    INSERT INTO stream_offset (topic, partition, "offset")
+    SELECT * FROM unnest(
+        CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[])
+    )
+    ORDER BY 1, 2
+    ON CONFLICT (topic, partition) DO UPDATE
+    SET "offset" = GREATEST(stream_offset."offset", excluded."offset")
+""")
+RESET = text("""
+    INSERT INTO stream_offset (topic, partition, "offset") VALUES (:topic, :partition, :offset)
+    ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
+""")
+OFFSETS = text('SELECT topic, partition, "offset" FROM stream_offset')
+ADD_UNREADABLE = text("""
+    INSERT INTO monitor_unreadable
+    (topic, partition, "offset", at, code, error, record_key, value, headers)
+    VALUES (:topic, :partition, :offset, :at, :code, :error, :record_key, :value, :headers)
+    ON CONFLICT (topic, partition, "offset") DO NOTHING
+""")
+OVERDUE = text("""
+    SELECT s.order_id, s.facts::text, s.partition FROM saga s
+    JOIN unnest(CAST(:partitions AS int[]), CAST(:throughs AS timestamptz[]))
+    AS g (partition, through)
+    ON s.partition = g.partition
+    WHERE s.next_deadline < g.through AND (s.quiet_until IS NULL OR s.quiet_until < g.through)
+    ORDER BY s.next_deadline LIMIT :limit FOR UPDATE OF s SKIP LOCKED
+""")
+HUSH = text(
+    "UPDATE saga SET quiet_until = n.until "
+    "FROM unnest(CAST(:keys AS text[]), CAST(:untils AS timestamptz[])) AS n (order_id, until) "
+    "WHERE saga.order_id = n.order_id"
+)
+
+
+def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int]]:
+    """Order id -> its saga and partition, locked in order, made where there is none yet.
+
+    `partitions`: order id -> partition its events were read from now.
+    """
+    keys = sorted(partitions)
+    connection.execute(MAKE, {"keys": keys, "partitions": [partitions[k] for k in keys]})
+    rows = connection.execute(LOCK, {"keys": keys})
+    return {key: (load_saga(key, facts), partition) for key, partition, facts in rows}
+
+
+def write(connection: Connection, batch: Batch) -> None:
+    """Everything at once; the sagas must be locked."""
+    if batch.sagas:
+        connection.exec_driver_sql(SAVE, _columns(saga, _SAGA, batch.sagas))
+    if batch.timeline:
+        batch.timeline.sort(key=lambda row: (row.order_id, row.event_id))
+        connection.exec_driver_sql(ADD_TIMELINE, _columns(timeline, _TIMELINE, batch.timeline))
+    if batch.unreadable:
+        connection.execute(ADD_UNREADABLE, [_unreadable(*u) for u in batch.unreadable])
+    if batch.offsets:
+        places = list(batch.offsets)
+        connection.execute(
+            ADVANCE,
+            {
+                "topics": [topic for topic, _ in places],
+                "partitions": [partition for _, partition in places],
+                "offsets": [batch.offsets[place] for place in places],
+            },
+        )
+
+
+def offsets(connection: Connection) -> dict[tuple[str, int], int]:
+    """(topic, partition) -> offset of the next record to read."""
+    return {(topic, partition): offset for topic, partition, offset in connection.execute(OFFSETS)}
+
+
+def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None:
+    """Reading begins anew at `starts`, whatever was stored."""
+    for (topic, partition), offset in sorted(starts.items()):
+        connection.execute(RESET, {"topic": topic, "partition": partition, "offset": offset})
+
+
+def overdue(
+    connection: Connection, read_through: Mapping[int, datetime], limit: int
+) -> list[tuple[Saga, int]]:
+    """Sagas whose next deadline lies before what is known of their partition, and that partition;
+    locked, leaving out those that somebody else has locked."""
+    parameters = {
+        "partitions": list(read_through),
+        "throughs": list(read_through.values()),
+        "limit": limit,
+    }
+    rows = connection.execute(OVERDUE, parameters)
+    return [(load_saga(key, facts), partition) for key, facts, partition in rows]
+
+
+def hush(connection: Connection, untils: Mapping[str, datetime]) -> None:
+    """Do not judge these again before then, or before a new event of theirs is read."""
+    if untils:
+        connection.execute(HUSH, {"keys": list(untils), "untils": list(untils.values())})
+
+
+def load_saga(order_id: str, facts: str) -> Saga:
+    """From the JSON text of `saga.facts`."""
+    known: dict[str, list[Any]] = orjson.loads(facts)
+    return Saga(
+        order_id,
+        {id_: Fact(id_, kind, log_time(at), *rest) for id_, (kind, at, *rest) in known.items()},
+    )
+
+
+def dump_facts(found: Saga) -> dict[str, Any]:
+    """For `saga.facts`, the reverse of `load_saga`."""
+    return {
+        f.id: [f.type, unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail]
+        for f in found.facts.values()
+    }
+
+
+def _columns(table: Table, names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
+    return {name: as_array(table, name, [getattr(row, name) for row in rows]) for name in names}
+
+
+def _unreadable(record: Record, code: str, error: str) -> dict[str, Any]:
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "at": log_time(record.timestamp_ms),
+        "code": code,
+        "error": error.replace("\0", "")[:2000],
+        "record_key": record.key and record.key[:_MAX_KEPT_BYTES],
+        "value": record.value and record.value[:_MAX_KEPT_BYTES],
+        "headers": pack_headers(record.headers)[:_MAX_KEPT_BYTES],
+    }

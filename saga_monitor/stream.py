@@ -1,0 +1,225 @@
+"""The stream: Faust reads every flow topic and hands micro-batches to the projection. The only
+module that knows Faust.
+
+Why not `Stream.take`: it acknowledges in a `finally`, so a batch whose processing failed is
+committed all the same, and it yields values without headers. Here a batch is what has arrived
+while the last one was written; a lone event never waits. Events are acknowledged after the
+projection's transaction has committed. The group's offsets are advisory: reading always starts at
+what the projection's database says, since Faust also acknowledges what it drops in a rebalance.
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import faust
+import structlog
+from faust.transport.drivers import aiokafka as driver
+from sqlalchemy import Engine
+
+from saga_monitor import store
+from saga_monitor.projection import Applied, Projection
+from sagakit import metrics
+from sagakit.message import Record
+from sagakit.retry import until_stored
+from sagakit.settings import ServiceSettings
+
+log = structlog.get_logger(__name__)
+GROUP = "saga-monitor"
+BATCH = 1000
+SEEK_S = 60.0
+"""Longer than that without a database, and the process gives up and is started again; Faust itself
+would wait for ever from 90 s on."""
+
+Place = tuple[str, int]
+
+
+class StreamError(Exception):
+    """The stream cannot go on; the process ends and is started again."""
+
+
+def start_at(stored: int | None, first: int, end: int) -> int:
+    """Where to begin in a partition that holds offsets `first` to `end` (excluded).
+
+    At what is stored; from the first record where nothing is stored, or where the log no longer
+    fits (topic made anew, tail lost, retention passed): reading twice does no harm.
+    """
+    if stored is None or not first <= stored <= end:
+        return first
+    return stored
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, beginning where the projection's database ends."""
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Called at every (re)assignment. Faust takes the answer for the committed offsets."""
+        partitions = self.assignment()
+        first = await self.earliest_offsets(*partitions)
+        ends = await self.highwaters(*partitions)
+        places = {tp: (first[tp], ends[tp]) for tp in partitions}
+        starts = await cast(App, self.app).reader.starts(places)
+        await self.seek_wait(starts)
+        return starts
+
+
+class Transport(driver.Transport):
+    """Kafka with our consumer."""
+
+    Consumer = Consumer
+
+
+class App(faust.App):
+    """A Faust app that keeps nothing on disk."""
+
+    reader: "Reader"
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """No data directory: there are no tables."""
+
+
+class Reader:
+    """Reads the flow topics into the projection. `run` once, in the event loop."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        topics: Sequence[str],
+        engine: Engine,
+        projection: Projection,
+        *,
+        group: str = GROUP,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._engine = engine
+        self._projection = projection
+        self._group = group
+        self._stop = threading.Event()
+        self._started: set[Place] = set()
+        self._failed: asyncio.Future[None] | None = None
+        self.running = False
+
+    async def run(self, ending: asyncio.Event) -> None:
+        """Until `ending`; the batch in hand is finished. Raises StreamError."""
+        self._failed = asyncio.get_running_loop().create_future()
+        app = self._app()
+        await app.start()
+        self.running = True
+        ends: list[asyncio.Future[Any]] = [
+            asyncio.create_task(ending.wait()),
+            asyncio.create_task(app.wait_until_stopped()),
+            self._failed,
+        ]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self.running = False
+        self._stop.set()
+        reason = app.crash_reason or (self._failed.done() and self._failed.exception())
+        await app.stop()
+        for end in ends:
+            end.cancel()
+        if reason:
+            raise StreamError(f"the stream ends: {type(reason).__name__}: {reason}") from reason
+
+    async def starts(self, places: Mapping[Any, tuple[int, int]]) -> dict[Any, int]:
+        """Where to begin in each partition, and a note of it for the gate."""
+
+        def look_up() -> dict[Any, int]:
+            with self._engine.begin() as connection:
+                stored = store.offsets(connection)
+                found = {
+                    tp: start_at(stored.get((tp.topic, tp.partition)), first, end)
+                    for tp, (first, end) in places.items()
+                }
+                moved = {
+                    (tp.topic, tp.partition): start
+                    for tp, start in found.items()
+                    if stored.get((tp.topic, tp.partition)) != start
+                }
+                store.reset(connection, moved)
+            return found
+
+        stored = asyncio.to_thread(until_stored, look_up, self._stop)
+        starts = await asyncio.wait_for(stored, SEEK_S)
+        self._started |= {(tp.topic, tp.partition) for tp in starts}
+        log.info(
+            "reading from", offsets={f"{tp.topic}/{tp.partition}": o for tp, o in starts.items()}
+        )
+        return starts
+
+    def _app(self) -> App:
+        servers = self._settings.bootstrap_servers.split(",")
+        app = App(
+            self._group,
+            broker=[f"kafka://{server.strip()}" for server in servers],
+            broker_client_id=self._settings.instance_id,
+            consumer_group_instance_id=f"{self._group}-{self._settings.instance_id}",
+            consumer_auto_offset_reset="earliest",
+            key_serializer="raw",
+            value_serializer="raw",
+            store="memory://",
+            stream_recovery_delay=0.0,
+            stream_wait_empty=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            loop=asyncio.get_running_loop(),
+        )
+        app.reader = self
+        channel = app.topic(*self._topics, key_type=bytes, value_type=bytes)
+        app.agent(channel, name="projection")(self._consume)
+        return app
+
+    async def _consume(self, stream: Any) -> None:
+        try:
+            await self._take(stream.noack())
+        except Exception as error:
+            # Faust would start the agent again behind this batch. It is not to go on at all.
+            assert self._failed is not None
+            self._failed.set_exception(error)
+            await asyncio.Event().wait()
+
+    async def _take(self, stream: Any) -> None:
+        arrived = stream.channel.queue
+        batch: list[Any] = []
+        async for event in stream.events():
+            batch.append(event)
+            if len(batch) < BATCH and not arrived.empty():
+                continue
+            await asyncio.to_thread(self._project, [self._record(e.message) for e in batch])
+            for done in batch:
+                await stream.ack(done)
+            batch.clear()
+
+    def _project(self, records: list[Record]) -> Applied:
+        with metrics.BATCH_SECONDS.labels("monitor").time():
+            applied = until_stored(lambda: self._projection.apply(records), self._stop)
+        metrics.BATCH_MESSAGES.labels("monitor").observe(len(records))
+        metrics.MESSAGES.labels("monitor", "handled").inc(applied.events)
+        metrics.MESSAGES.labels("monitor", "unreadable").inc(applied.unreadable)
+        return applied
+
+    def _record(self, message: Any) -> Record:
+        if (message.topic, message.partition) not in self._started:
+            raise StreamError(
+                f"{message.topic}/{message.partition} is read before its start is known"
+            )
+        return Record(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            timestamp_ms=round(message.timestamp * 1000),
+            key=message.key,
+            value=message.value,
+            headers=_headers(message.headers),
+        )
+
+
+def _headers(found: Any) -> tuple[tuple[str, bytes], ...]:
+    """Faust gives a list of pairs, or a mapping, or None; a header may have no value."""
+    pairs = found.items() if isinstance(found, Mapping) else found or ()
+    return tuple((str(name), bytes(value or b"")) for name, value in pairs)

@@ -1,0 +1,82 @@
+"""The monitor's tables. All of them can be rebuilt from the topics."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+# Order ids compare as bytes: locks are then taken in one order, here and in Python.
+_ORDER_ID = Text(collation="C")
+_TIME = DateTime(timezone=True)
+
+saga = Table(
+    "saga",
+    metadata,
+    Column("order_id", _ORDER_ID, primary_key=True),
+    Column("flow", Text),
+    Column("version", SmallInteger),
+    Column("status", Text, nullable=False, server_default="unplaced"),
+    Column("facts", JSONB, nullable=False, server_default="{}"),
+    Column("awaited", Text),
+    Column("next_deadline", _TIME),
+    Column("quiet_until", _TIME),
+    Column("captured_minor", BigInteger, nullable=False, server_default="0"),
+    Column("refunded_minor", BigInteger, nullable=False, server_default="0"),
+    Column("started_at", _TIME),
+    Column("ended_at", _TIME),
+    Column("updated_at", _TIME),
+    Column("partition", Integer, nullable=False),
+    postgresql_with={"fillfactor": "70"},
+)
+Index(
+    "saga_next_deadline", saga.c.next_deadline, postgresql_where=saga.c.next_deadline.is_not(None)
+)
+Index("saga_status", saga.c.status, saga.c.updated_at)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("order_id", _ORDER_ID, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("seq", Integer),
+    Column("at", _TIME, nullable=False),
+    Column("causation", Text),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("detail", JSONB, nullable=False),
+)
+
+stream_offset = Table(
+    "stream_offset",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+)
+
+monitor_unreadable = Table(
+    "monitor_unreadable",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("at", _TIME, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("record_key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", Text, nullable=False),
+)

@@ -1,0 +1,118 @@
+"""A saga in the words of its flow, as `reading` reads it off the facts. Pure: no I/O, no clock.
+
+Status of a saga:
+
+| status | meaning |
+|---|---|
+| unplaced | facts are known, the start event is not |
+| running | going forward, somebody is expected to act |
+| waiting | going forward, a wait event is open: a person, a bank, a carrier |
+| undoing | on the way back, or done again after it was undone (a late capture) |
+| completed | every step is done |
+| cancelled | undone back to the first step, and no money is held |
+| intervention | neither of both, and a case is open that only a person can close |
+
+`completed` and `cancelled` win over an open intervention: the case has settled itself.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from saga_monitor.fold import Ledger
+
+DEADLINE = "deadline"
+OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
+"""Codes of what the monitor emits: a request to undo, and cases for a person."""
+ASKS_A_PERSON = ("PaymentReviewRequired",)
+ANSWERS = ("approve", "reject")
+"""The waits that a person can end, and the verdicts that do."""
+LONGEST_BACKOFF_S = 3600.0
+
+
+class Status(StrEnum):
+    """Of a saga, see the table above."""
+
+    UNPLACED = "unplaced"
+    RUNNING = "running"
+    WAITING = "waiting"
+    UNDOING = "undoing"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    INTERVENTION = "intervention"
+
+
+ENDED = (Status.COMPLETED, Status.CANCELLED)
+
+
+class Mode(StrEnum):
+    """What is expected of a step: do, answer to a wait, undo, or (past the pivot) only forward."""
+
+    DO = "do"
+    WAIT = "wait"
+    UNDO = "undo"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step. `status`: idle, due, waiting, done, failed, undoing or undone, since `since`."""
+
+    name: str
+    kind: str
+    status: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What is expected of a step.
+
+    events: any of them would do; since: of the last sign of life; cause: id of the fact that made
+    it due; due: when the monitor acts next, None if it never does; tries: how often it asked since
+    the last sign of life; attempt: number of its next request; code: of an intervention.
+    """
+
+    step: str
+    mode: Mode
+    events: tuple[str, ...]
+    since: datetime
+    cause: str
+    due: datetime | None
+    tries: int = 0
+    attempt: int = 1
+    code: str = DEADLINE
+
+
+@dataclass(frozen=True, slots=True)
+class SagaView:
+    """A saga in the words of its flow. `interventions`: codes of the open ones; `undoing`, past the
+    pivot never: it is on the way back, or has arrived."""
+
+    order_id: str
+    flow: str
+    status: Status
+    steps: tuple[StepView, ...]
+    awaited: tuple[Awaited, ...]
+    interventions: tuple[str, ...]
+    ledger: Ledger
+    undoing: bool
+    past_pivot: bool
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def next(self) -> Awaited | None:
+        """What the monitor acts on next."""
+        return min((a for a in self.awaited if a.due), key=_due, default=None)
+
+
+def backoff(deadline_s: float, tries: int) -> timedelta:
+    """How long to wait after the `tries`-th request that brought no sign of life."""
+    longest = max(LONGEST_BACKOFF_S, deadline_s)
+    return timedelta(seconds=min(deadline_s * 2.0 ** min(tries - 1, 32), longest))
+
+
+def _due(awaited: Awaited) -> datetime:
+    assert awaited.due is not None
+    return awaited.due

@@ -1,0 +1,140 @@
+"""The watch: every second, see how far the log is read and speak where a deadline has passed."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Engine
+
+from saga_monitor import gate, store
+from saga_monitor.deadlines import Emission, judge
+from saga_monitor.fold import SOURCE, Saga
+from saga_monitor.gate import EVERY_PARTITION, Gate
+from saga_monitor.projection import Projection
+from sagakit import metrics
+from sagakit.codec import Codec
+from sagakit.kafka import PublishFailed
+from sagakit.message import Envelope, OutboxRow, Trace
+from sagakit.postgres import add_outbox
+from sagakit.retry import until_stored
+from sagakit.tracing import child
+
+log = structlog.get_logger(__name__)
+EVERY_S = 1.0
+BATCH = 200
+ECHO_S = 30.0
+"""How long to wait to read back what was said before it is said again, under the same id."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Turns what the monitor has to say into outbox rows. Its events carry no sequence: two
+    replicas may say the same thing, and whoever listens knows it by its id."""
+
+    codec: Codec
+
+    def row(self, saga: Saga, flow: str, emission: Emission, at: datetime) -> OutboxRow:
+        """The row for the outbox; the caller holds the lock of the saga's row."""
+        first = saga.timeline()[0]
+        trace = Trace(flow, correlation=first.id, traceparent=child(None, UUID(first.id)))
+        envelope = Envelope(
+            id=emission.id,
+            key=saga.order_id,
+            source=SOURCE,
+            seq=None,
+            time=at,
+            event=emission.event,
+            causation=emission.cause,
+            trace=trace,
+        )
+        metrics.EVENTS.labels("monitor", emission.event.type).inc()
+        return self.codec.encode(envelope)
+
+
+class Watch:
+    """`run` in a thread. `wake` is called after a commit that added outbox rows."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        projection: Projection,
+        voice: Voice,
+        clock: gate.Clock,
+        ends: gate.Log,
+        topics: Sequence[str],
+        wake: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._projection = projection
+        self._voice = voice
+        self._clock = clock
+        self._log = ends
+        self._topics = topics
+        self._wake = wake
+        self.gate = Gate()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. While the broker cannot be asked, nothing is judged."""
+        while not stop.is_set():
+            try:
+                self.look(stop)
+            except PublishFailed as error:
+                log.warning("cannot tell the log time, nothing is judged", error=str(error))
+            stop.wait(EVERY_S)
+
+    def look(self, stop: threading.Event) -> int:
+        """One tick; the number of events emitted. Raises PublishFailed."""
+        tick = gate.take(self._clock, self._log, self._topics)
+
+        def read() -> gate.Offsets:
+            with self._engine.connect() as connection:
+                return store.offsets(connection)
+
+        self.gate = self.gate.after(tick, until_stored(read, stop))
+        return self.judge(stop)
+
+    def judge(self, stop: threading.Event) -> int:
+        """Speak on every order whose deadline has passed in log time."""
+        emitted = 0
+        while not stop.is_set():
+            looked_at, said = until_stored(self._judge_some, stop)
+            emitted += said
+            if said:
+                self._wake()
+            if looked_at < BATCH:
+                break
+        return emitted
+
+    def _judge_some(self) -> tuple[int, int]:
+        partitions = [*self.gate.read_through, EVERY_PARTITION]
+        known = {p: at for p in partitions if (at := self.gate.of(p)) is not None}
+        if not known:
+            return 0, 0
+        with self._engine.begin() as connection:
+            overdue = store.overdue(connection, known, BATCH)
+            rows: list[OutboxRow] = []
+            quiet: dict[str, datetime] = {}
+            for saga, partition in overdue:
+                through = self.gate.of_order(saga.order_id, partition)
+                quiet[saga.order_id] = known[partition]
+                if through is not None and (said := self._said(saga, through)):
+                    rows += said
+                    quiet[saga.order_id] = through + timedelta(seconds=ECHO_S)
+            add_outbox(connection, rows)
+            store.hush(connection, quiet)
+        return len(overdue), len(rows)
+
+    def _said(self, saga: Saga, through: datetime) -> list[OutboxRow]:
+        seen = self._projection.view(saga)
+        emissions = judge(saga, seen, through)
+        for emission in emissions:
+            log.warning(
+                "deadline passed",
+                order_id=saga.order_id,
+                event=emission.event.type,
+                reason=emission.event.reason,
+            )
+        return [self._voice.row(saga, seen.flow, emission, through) for emission in emissions]

@@ -1,0 +1,83 @@
+"""Stories for the monitor's tests: the facts of one order, told one after the other.
+
+    seen = told("OrderPlaced", 10, "InventoryReserved")
+
+A number lets that many seconds pass; a dict adds to the detail of the event before it.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+from saga_monitor.fold import Fact, Saga, emission_id, fold
+from saga_monitor.reading import view
+from saga_monitor.view import SagaView
+from schemas import FLOWS, OWNERS
+
+ORDER = "o-1"
+START = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
+FLOW, _ = FLOWS.find(None)
+
+
+def after(seconds: float) -> datetime:
+    """That long after the story began."""
+    return START + timedelta(seconds=seconds)
+
+
+def facts(*words: str | float | dict[str, Any], flow: str = "order/1") -> list[Fact]:
+    """The facts of a story. The monitor's own events carry no sequence, as in life."""
+    now, counts, found = START, Counter[str](), list[Fact]()
+    for word in words:
+        if isinstance(word, dict):
+            found[-1] = _named(replace(found[-1], detail={**found[-1].detail, **word}))
+        elif isinstance(word, int | float):
+            now += timedelta(seconds=word)
+        else:
+            owner = OWNERS[word]
+            counts[owner] += 1
+            found.append(
+                Fact(
+                    id=str(uuid5(NAMESPACE_OID, f"{owner}:{counts[owner]}:{word}")),
+                    type=word,
+                    at=now,
+                    source=owner,
+                    seq=None if owner == "saga" else counts[owner],
+                    causation=found[-1].id if found else None,
+                    flow=flow,
+                    detail=_detail(word),
+                )
+            )
+            now += timedelta(milliseconds=1)
+    return found
+
+
+def told(*words: str | float | dict[str, Any], flow: str = "order/1") -> Saga:
+    """The saga of a story."""
+    return fold(Saga(ORDER), *facts(*words, flow=flow))
+
+
+def seen(saga: Saga) -> SagaView:
+    """Its view."""
+    return view(saga, *FLOWS.find(saga.flow))
+
+
+def _named(fact: Fact) -> Fact:
+    """A request to undo with a step and an attempt has the id the monitor would give it."""
+    if fact.type != "CompensationRequested" or "step" not in fact.detail:
+        return fact
+    step, attempt = fact.detail["step"], fact.detail["attempt"]
+    return replace(fact, id=str(emission_id(ORDER, "deadline", step, attempt)))
+
+
+def _detail(event: str) -> dict[str, Any]:
+    match event:
+        case "PaymentCaptured":
+            return {"charge_id": "ch-1", "amount_minor": 500, "currency": "EUR"}
+        case "PaymentRefunded":
+            return {"refund_id": "re-1", "amount_minor": 500, "currency": "EUR"}
+        case "CompensationRequested":
+            return {"code": "deadline", "attempt": 1}
+        case _:
+            return {}
