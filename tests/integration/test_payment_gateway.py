@@ -1,0 +1,548 @@
+"""The provider's port: one suite for the double and for the adapter against the real provider; and
+the route that takes the provider's webhook."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+import orjson
+import pytest
+
+from sagakit.decision import Effect, Trigger, fold
+from sagakit.errors import EffectFailed
+from sagakit.http import make_app
+from sagakit.service import Receipt
+from sagakit.webhook import HEADER, sign
+from schemas.events import (
+    OrderFacts,
+    OrderLine,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentPending,
+    PaymentRefunded,
+    PaymentRefundStarted,
+)
+from services.payment.decide import (
+    ActionRequired,
+    Captured,
+    Declined,
+    NothingLeft,
+    Payment,
+    Pending,
+    Refunded,
+    RefundPending,
+    Voided,
+    charge_effect,
+    decide,
+    evolve,
+    look_effect,
+)
+from services.payment.gateway import HttpProvider, MemoryProvider, Provider, wire_key
+from services.payment.service import webhook
+from tests.stack import until
+
+SECRET = "whsec_test"
+FACTS = OrderFacts(
+    customer_id="c1",
+    email="ada@customer.example",
+    currency="EUR",
+    total_minor=2501,
+    lines=(OrderLine(sku="tea", quantity=1, unit_price_minor=2501),),
+    card_token="tok_ok",
+    ship_to="1 Main Street",
+)
+
+
+def charge(order_id: str, token: str = "tok_ok", total_minor: int = 2501) -> Effect:
+    return charge_effect(order_id, replace(FACTS, card_token=token, total_minor=total_minor))
+
+
+def refund(order_id: str, n: int, charge_id: str | None, amount_minor: int | None) -> Effect:
+    payload = {
+        "order_id": order_id,
+        "charge_id": charge_id,
+        "charge_key": f"charge:{order_id}",
+        "amount_minor": amount_minor,
+    }
+    return Effect("refund", f"refund:{order_id}:{n}", payload)
+
+
+# --- the real provider ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A provider as a process of its own, whose webhooks go nowhere."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    env = os.environ | {
+        "SANDBOX_PORT": str(port),
+        "SANDBOX_DB": str(tmp_path_factory.mktemp("provider") / "provider.db"),
+        "SANDBOX_WEBHOOK_URL": "http://127.0.0.1:9/webhooks/provider",
+        "SANDBOX_WEBHOOK_SECRET": SECRET,
+    }
+    process = subprocess.Popen([sys.executable, "-m", "sandbox.world.provider"], env=env)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: _ready(url, process), "the provider is ready")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _ready(url: str, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None, "the provider ended while it started"
+    try:
+        return httpx.get(f"{url}/health/ready", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+class Subject:
+    """A provider with the means to let time pass for an order."""
+
+    def __init__(self, provider: Provider, settle: Callable[[str], Any]) -> None:
+        self.charge, self.look, self.refund = provider.charge, provider.look, provider.refund
+        self.settle = settle
+
+
+@asynccontextmanager
+async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
+    if kind == "memory":
+        double = MemoryProvider()
+        yield Subject(double, double.settle)
+        return
+
+    def settle(order_id: str) -> None:
+        httpx.post(f"{url}/control/flush", trust_env=False).raise_for_status()
+
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield Subject(HttpProvider(client, url), settle)
+
+
+# --- one suite for both ---------------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("kind", ["memory", "http"])
+ORDER_IDS = pytest.mark.parametrize(
+    "order_id", ["plain", "with space ", "with space", "ünï/cödé 🦆", "x" * 128, "🦆" * 128]
+)
+Story = Callable[[Subject], Any]
+
+
+def play(kind: str, url: str, story: Story) -> None:
+    async def run() -> None:
+        async with subject(kind, url) as it:
+            await story(it)
+
+    asyncio.run(run())
+
+
+@BOTH
+@ORDER_IDS
+def test_one_charge_and_one_refund_whatever_the_order_id(
+    kind: str, order_id: str, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        took = await it.charge(charge(order_id))
+        assert isinstance(took, Captured)
+        assert took == Captured(took.charge_id, 2501, "EUR")
+        assert await it.charge(charge(order_id)) == took
+        assert await it.look(look_effect(order_id, took.charge_id)) == took
+        back = await it.refund(refund(order_id, 1, took.charge_id, 2501))
+        assert isinstance(back, Refunded)
+        assert back == Refunded(back.refund_id, 2501, took.charge_id)
+        assert await it.refund(refund(order_id, 1, took.charge_id, 2501)) == back
+        assert await it.refund(refund(order_id, 2, took.charge_id, 2501)) == NothingLeft()
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_decline_is_an_answer(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        answer = await it.charge(charge("declined", "tok_declined"))
+        assert isinstance(answer, Declined)
+        assert await it.charge(charge("declined", "tok_declined")) == answer
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_an_action_of_the_customer_is_awaited(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        answer = await it.charge(charge("action", "tok_action_auto:999"))
+        assert isinstance(answer, ActionRequired)
+        assert answer.charge_id in answer.action_url
+
+    async def double(it: Subject) -> None:
+        answer = await it.charge(charge("action", "tok_action"))
+        assert isinstance(answer, ActionRequired)
+
+    play(kind, provider_url, story if kind == "http" else double)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("token", "end"), [("tok_async:999", Captured), ("tok_async_declined:999", Declined)]
+)
+def test_a_pending_charge_ends_and_a_look_tells(
+    kind: str, token: str, end: type, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        pending = await it.charge(charge(token, token))
+        assert isinstance(pending, Pending)
+        it.settle(token)
+        assert isinstance(await it.look(look_effect(token, pending.charge_id)), end)
+        assert isinstance(await it.charge(charge(token, token)), end)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+@pytest.mark.parametrize("token", ["tok_lost", "tok_500:1"])
+def test_an_answer_that_never_came_is_asked_for_again(
+    kind: str, token: str, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        with pytest.raises(EffectFailed):
+            await it.charge(charge(token, token))
+        assert isinstance(await it.charge(charge(token, token)), Captured)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_another_amount_under_the_key_is_no_decline(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        await it.charge(charge("reuse"))
+        with pytest.raises(EffectFailed, match="idempotency_key_reuse"):
+            await it.charge(charge("reuse", total_minor=9))
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_pending_charge_is_voided(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        pending = await it.charge(charge("void", "tok_async:999"))
+        assert isinstance(pending, Pending)
+        answer = await it.refund(refund("void", 1, pending.charge_id, None))
+        assert isinstance(answer, Voided)
+        it.settle("void")
+        again = await it.look(look_effect("void", pending.charge_id))
+        assert isinstance(again, Declined)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_charge_voided_by_its_key_before_it_was_made_is_never_made(
+    kind: str, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        assert isinstance(await it.refund(refund("tömb ", 1, None, None)), Voided)
+        assert isinstance(await it.charge(charge("tömb ")), Declined)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_void_of_what_was_captured_gives_all_of_it_back(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        took = await it.charge(charge("blind"))
+        assert isinstance(took, Captured)
+        back = await it.refund(refund("blind", 1, None, None))
+        assert isinstance(back, Refunded)
+        assert back == Refunded(back.refund_id, 2501, took.charge_id)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_capture_in_spite_of_the_void_is_given_back_under_the_next_key(
+    kind: str, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        pending = await it.charge(charge("late", "tok_late:999"))
+        assert isinstance(pending, Pending)
+        assert isinstance(await it.refund(refund("late", 1, pending.charge_id, None)), Voided)
+        it.settle("late")
+        assert isinstance(await it.look(look_effect("late", pending.charge_id)), Captured)
+        back = await it.refund(refund("late", 2, pending.charge_id, 2501))
+        assert isinstance(back, Refunded)
+        assert back.amount_minor == 2501
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_partial_refund_says_so(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        took = await it.charge(charge("part", "tok_refund_partial"))
+        assert isinstance(took, Captured)
+        half = await it.refund(refund("part", 1, took.charge_id, 2501))
+        assert isinstance(half, Refunded)
+        assert (half.amount_minor, half.partial) == (1250, True)
+        rest = await it.refund(refund("part", 2, took.charge_id, 1251))
+        assert isinstance(rest, Refunded)
+        assert (rest.amount_minor, rest.partial) == (1251, False)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_an_asynchronous_refund_is_pending_until_it_is_through(
+    kind: str, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        took = await it.charge(charge("slow", "tok_refund_async:999"))
+        assert isinstance(took, Captured)
+        asked = refund("slow", 1, took.charge_id, 2501)
+        pending = await it.refund(asked)
+        assert isinstance(pending, RefundPending)
+        it.settle("slow")
+        assert await it.refund(asked) == Refunded(pending.refund_id, 2501, took.charge_id)
+
+    play(kind, provider_url, story)
+
+
+# --- what is no answer ----------------------------------------------------------------------------
+
+
+def test_a_refund_the_provider_stumbles_over_is_unknown(provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        took = await it.charge(charge("stumble", "tok_refund_500:1"))
+        assert isinstance(took, Captured)
+        asked = refund("stumble", 1, took.charge_id, 2501)
+        with pytest.raises(EffectFailed, match=r"500 .*asking again"):
+            await it.refund(asked)
+        assert isinstance(await it.refund(asked), Refunded)
+
+    play("http", provider_url, story)
+
+
+def test_a_void_answered_to_a_refund_of_captured_money_is_no_answer(provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        declined = await it.charge(charge("odd", "tok_declined"))
+        assert isinstance(declined, Declined)
+        with pytest.raises(EffectFailed, match="voided"):
+            await it.refund(refund("odd", 1, declined.charge_id, 2501))
+
+    play("http", provider_url, story)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"\xff\xfe"),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'{"status": "captured"}'),
+        (200, b'{"id": "ch", "status": "captured", "amount_minor": null, "currency": "EUR"}'),
+        (200, b'{"id": "x", "status": "hm"}'),
+        (200, b'{"error": {"code": "already_refunded"}}'),
+        (302, b""),
+        (400, b"{}"),
+        (404, b'{"error": {"code": "charge_not_found"}}'),
+        (409, b'{"error": {"code": "idempotency_key_reuse"}}'),
+        (503, b""),
+    ],
+)
+def test_garbage_is_unknown(status: int, body: bytes) -> None:
+    async def story() -> None:
+        answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+        async with httpx.AsyncClient(transport=answer) as client:
+            provider = HttpProvider(client, "http://provider")
+            calls = [
+                provider.charge(charge("o")),
+                provider.look(look_effect("o", "ch")),
+                provider.refund(refund("o", 1, "ch", 2501)),
+            ]
+            for call in calls:
+                with pytest.raises(EffectFailed):
+                    await call
+
+    asyncio.run(story())
+
+
+def test_an_answer_about_another_amount_is_unknown() -> None:
+    body = {"id": "ch", "status": "captured", "order_id": "o", "currency": "EUR"}
+
+    async def story() -> None:
+        reply = httpx.Response(200, json={**body, "amount_minor": 1})
+        answer = httpx.MockTransport(lambda _: reply)
+        async with httpx.AsyncClient(transport=answer) as client:
+            with pytest.raises(EffectFailed, match="asked for"):
+                await HttpProvider(client, "http://provider").charge(charge("o"))
+
+    asyncio.run(story())
+
+
+def test_nobody_there_is_unknown() -> None:
+    async def story() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(EffectFailed, match="ConnectError"):
+                await HttpProvider(client, "http://127.0.0.1:9").charge(charge("o"))
+
+    asyncio.run(story())
+
+
+def test_keys_on_the_wire_are_short_visible_and_different() -> None:
+    keys = ["charge:o1", "charge:o1 ", "charge: o1", "charge:ö1", "charge:" + "x" * 300]
+    wired = [wire_key(key) for key in keys]
+    assert wired[0] == "charge:o1"
+    assert len(set(wired)) == len(keys)
+    assert all(len(w) <= 255 and w.isascii() and w.isprintable() and " " not in w for w in wired)
+
+
+# --- the webhook ----------------------------------------------------------------------------------
+
+
+class MemoryDoor:
+    """A door onto states in memory; remembers message ids as the kit does."""
+
+    def __init__(self, **states: Payment) -> None:
+        self.states = states
+        self.handled: set[UUID] = set()
+        self.events: list[Any] = []
+
+    async def submit(
+        self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
+    ) -> Receipt[Payment]:
+        state = self.states.get(key, Payment())
+        if message_id in self.handled:
+            return Receipt((), state, True)
+        self.handled.add(message_id)
+        decision = decide(state, trigger, datetime.now(UTC))
+        self.states[key] = fold(evolve, state, decision.events)
+        self.events += decision.events
+        return Receipt(decision.events, self.states[key], False)
+
+    async def state(self, key: str) -> Payment:
+        return self.states.get(key, Payment())
+
+    async def watch(self, key: str, until: Callable[[Payment], bool], timeout_s: float) -> Payment:
+        return await self.state(key)
+
+
+PENDING = evolve(Payment(), PaymentPending(order_id="o1", order=FACTS, charge_id="ch1"))
+REFUNDING = fold(
+    evolve,
+    Payment(),
+    (
+        PaymentCaptured(
+            order_id="o1", order=FACTS, charge_id="ch1", amount_minor=2501, currency="EUR"
+        ),
+        PaymentRefundStarted(order_id="o1", charge_id="ch1", amount_minor=2501, reason="x"),
+    ),
+)
+CHARGE = {"id": "ch1", "order_id": "o1", "amount_minor": 2501, "currency": "EUR"}
+REFUND = {"id": "re1", "order_id": "o1", "charge_id": "ch1", "amount_minor": 2501}
+
+
+def post(door: MemoryDoor, body: bytes, signature: str | None = None) -> httpx.Response:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    app = make_app("payment", {}, webhook(SECRET, lambda: now)(door))
+
+    async def call() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://payment") as client:
+            made = signature or sign(SECRET, body, int(now.timestamp()))
+            return await client.post("/webhooks/provider", content=body, headers={HEADER: made})
+
+    return asyncio.run(call())
+
+
+def event(data: Any, kind: Any = "charge.captured", event_id: Any = "evt_1") -> bytes:
+    return orjson.dumps({"id": event_id, "type": kind, "created": 1, "data": data})
+
+
+def test_a_capture_is_taken_once() -> None:
+    door = MemoryDoor(o1=PENDING)
+    assert [post(door, event(CHARGE)).status_code for _ in range(3)] == [200] * 3
+    assert len(door.handled) == 1
+    assert post(door, event(CHARGE, event_id="evt_2")).status_code == 200
+    assert [type(e) for e in door.events] == [PaymentCaptured]
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "data", "said"),
+    [
+        (PENDING, "charge.declined", CHARGE | {"decline_code": "funds"}, PaymentDeclined),
+        (PENDING, "charge.declined", CHARGE | {"decline_code": None}, PaymentDeclined),
+        (REFUNDING, "refund.succeeded", REFUND, PaymentRefunded),
+    ],
+)
+def test_other_reports_are_taken(state: Payment, kind: str, data: Any, said: type) -> None:
+    door = MemoryDoor(o1=state)
+    assert post(door, event(data, kind)).status_code == 200
+    assert [type(e) for e in door.events] == [said]
+
+
+def test_a_report_about_an_order_never_heard_of_is_delivered_again() -> None:
+    door = MemoryDoor()
+    answer = post(door, event(CHARGE))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert not door.handled, "the message id is not used up"
+
+
+def test_a_report_before_the_call_is_answered_is_taken() -> None:
+    """The provider may wait for it before it answers; the look behind the outcome makes up."""
+    door = MemoryDoor(o1=Payment(in_flight=frozenset({"charge:o1"})))
+    assert post(door, event(CHARGE)).status_code == 200
+    assert not door.events
+
+
+def test_a_forged_webhook_is_refused() -> None:
+    door = MemoryDoor(o1=PENDING)
+    body = event(CHARGE)
+    forged = sign("another secret", body, int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()))
+    assert post(door, body, forged).status_code == 401
+    assert not door.handled
+
+
+def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
+    door = MemoryDoor()
+    assert post(door, event({}, kind="payout.paid")).status_code == 200
+    assert not door.handled
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        b"[]",
+        b"{}",
+        event(None),
+        event({}),
+        event(CHARGE | {"amount_minor": "2501"}),
+        event(CHARGE | {"amount_minor": -1}),
+        event(CHARGE | {"amount_minor": True}),
+        event(CHARGE | {"amount_minor": 25.01}),
+        event(CHARGE | {"currency": None}),
+        event(CHARGE | {"id": "a\0b"}),
+        event(CHARGE | {"order_id": "x" * 129}),
+        event(CHARGE | {"order_id": "a\0b"}),
+        event(CHARGE | {"order_id": ""}),
+        event(CHARGE, event_id=7),
+        event(CHARGE, kind=7),
+        event(REFUND | {"charge_id": None}, "refund.succeeded"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_a_reason(body: bytes) -> None:
+    door = MemoryDoor(o1=PENDING)
+    answer = post(door, body)
+    assert answer.status_code == 400
+    assert len(answer.json()["detail"]) > 20
+    assert not door.handled
