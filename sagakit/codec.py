@@ -7,7 +7,7 @@ the contract are ever used to decode: hostile bytes cannot choose a recursive or
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid5
@@ -25,6 +25,7 @@ MAX_EVENT_BYTES = 512 * 1024
 MAX_KEY_CHARS = 128
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
+Headers = Sequence[tuple[str, bytes]]
 
 
 class Registry(Protocol):
@@ -86,25 +87,20 @@ class Codec:
         out = io.BytesIO()
         out.write(self._prefixes[event.type])
         fastavro.schemaless_writer(out, self._readers[event.type], event.to_dict())
-        value = out.getvalue()
-        if len(value) > MAX_EVENT_BYTES:
-            raise EventTooLarge(
-                f"{event.type} has {len(value)} bytes, the limit is {MAX_EVENT_BYTES}: "
-                "put what is large elsewhere and let the event point to it"
-            )
-        return value
+        return _sendable(event.type, (), out.getvalue())
 
     def encode(self, envelope: Envelope) -> OutboxRow:
         """The row that the relay publishes. Raises EventTooLarge."""
-        event = envelope.event
-        return OutboxRow(topic(event.owner), envelope.key, headers_of(envelope), self.body(event))
+        event, headers = envelope.event, headers_of(envelope)
+        value = _sendable(event.type, headers, self.body(event))
+        return OutboxRow(topic(event.owner), envelope.key, headers, value)
 
     def decode(self, record: Record) -> Envelope:
         """The event in a record. Raises Poison: BadKey, Oversized, Undecodable."""
         key = order_key(record.key)
         value = record.value or b""
-        if len(value) > MAX_EVENT_BYTES:
-            raise Oversized(f"{len(value)} bytes, the limit is {MAX_EVENT_BYTES}")
+        if (size := weight(record.headers, value)) > MAX_EVENT_BYTES:
+            raise Oversized(f"{size} bytes, the limit is {MAX_EVENT_BYTES}")
         name, writer, start = self._writer(value)
         event = self._event(name, writer, value, start)
         headers = {k: v.decode("utf-8", "replace") for k, v in record.headers}
@@ -183,6 +179,20 @@ class Codec:
         named = getattr(event, "order_id", key)
         if named != key:
             raise Undecodable(f"the key is {key!r}, the body says order_id {named[:80]!r}")
+
+
+def weight(headers: Headers, value: bytes) -> int:
+    """The bytes of a record that count against the broker's limit."""
+    return len(value) + sum(len(name) + len(content) for name, content in headers)
+
+
+def _sendable(name: str, headers: Headers, value: bytes) -> bytes:
+    if (size := weight(headers, value)) > MAX_EVENT_BYTES:
+        raise EventTooLarge(
+            f"{name} has {size} bytes, the limit is {MAX_EVENT_BYTES}: "
+            "put what is large elsewhere and let the event point to it"
+        )
+    return value
 
 
 def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:

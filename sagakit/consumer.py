@@ -5,26 +5,28 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Engine, exc, text
+from sqlalchemy import Engine, text
 
 from sagakit.codec import Codec
-from sagakit.errors import Undecodable
 from sagakit.faults import NO_FAULTS, Faults
-from sagakit.handler import Handles, incoming
-from sagakit.message import Message, Record, place_id
-from sagakit.retry import until_stored
+from sagakit.handler import Handles
+from sagakit.message import Message, Record
+from sagakit.parking import incoming, unread
+from sagakit.retry import is_refused, until_stored
 
 log = structlog.get_logger(__name__)
 BATCH = 500
 POLL_S = 0.2
-ONE_BY_ONE, GIVE_UP = 4, 6
-"""Starts at the same offset without getting on, after which records are taken singly, and after
-which the first of them is parked unread: it kills the process."""
+ONE_BY_ONE, GIVE_UP = 4, 7
+"""Starts at the same offset without getting on, after which records are taken singly. From there
+on only records that are truly begun are counted, since it may be another partition's record that
+kills the process; at the second number a record is parked unread."""
 
 MARK = text("""
     INSERT INTO attempt (topic, partition, "offset", tries) VALUES (:topic, :partition, :offset, 1)
-    ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset", tries =
-        CASE WHEN attempt."offset" = excluded."offset" THEN attempt.tries + 1 ELSE 1 END
+    ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset", tries = CASE
+        WHEN attempt."offset" <> excluded."offset" THEN 1
+        ELSE greatest(attempt.tries, least(attempt.tries + 1, :most)) END
     RETURNING tries
 """)
 
@@ -81,13 +83,13 @@ class ConsumerLoop:
     def _take(self, records: list[Record]) -> None:
         tries = 0
         if self._fresh:
-            tries = max(self._mark(r) for r in self._starts(records))
+            tries = max(self._mark(r, ONE_BY_ONE) for r in self._starts(records))
         if tries < ONE_BY_ONE:
             self._handle([incoming(self._codec, r) for r in records])
             self._bus.store(records)
         else:
             log.warning("no progress at this offset, records are taken singly", tries=tries)
-            self._singly(records, tries)
+            self._singly(records)
         self._fresh -= {(r.topic, r.partition) for r in records}
 
     def _starts(self, records: list[Record]) -> list[Record]:
@@ -97,8 +99,9 @@ class ConsumerLoop:
                 first.setdefault((r.topic, r.partition), r)
         return list(first.values()) or records[:1]
 
-    def _mark(self, r: Record) -> int:
-        where = {"topic": r.topic, "partition": r.partition, "offset": r.offset}
+    def _mark(self, r: Record, most: int) -> int:
+        """Count this start at a record, before it is decoded, but not beyond `most`."""
+        where = {"topic": r.topic, "partition": r.partition, "offset": r.offset, "most": most}
 
         def mark() -> int:
             with self._engine.begin() as connection:
@@ -106,15 +109,12 @@ class ConsumerLoop:
 
         return until_stored(mark, self._stop)
 
-    def _singly(self, records: list[Record], tries: int) -> None:
-        seen: set[tuple[str, int]] = set()
+    def _singly(self, records: list[Record]) -> None:
         for r in records:
-            first = (r.topic, r.partition) not in seen
-            seen.add((r.topic, r.partition))
-            if first and tries >= GIVE_UP:
-                self._handle([unread(r, f"the process died {tries - 1} times on it")])
-            else:
+            if self._mark(r, GIVE_UP) < GIVE_UP:
                 self._handle([incoming(self._codec, r)])
+            else:
+                self._handle([unread(r, "the process died on it again and again")])
             self._bus.store([r])
             self._bus.commit()
 
@@ -122,7 +122,9 @@ class ConsumerLoop:
         """One transaction; where the database refuses the content, find the record and park it."""
         try:
             until_stored(lambda: self._handler.handle(messages), self._stop)
-        except (exc.DataError, exc.IntegrityError, ValueError) as error:
+        except Exception as error:
+            if not is_refused(error):
+                raise
             if len(messages) > 1:
                 middle = len(messages) // 2
                 self._handle(messages[:middle])
@@ -132,10 +134,3 @@ class ConsumerLoop:
             else:
                 reason = f"the database refuses it: {str(error)[:300]}"
                 self._handle([unread(messages[0].record, reason)])
-
-
-def unread(record: Record, why: str) -> Message:
-    """A record that is to be parked whatever it holds."""
-    key = (record.key or b"").decode("utf-8", "replace")[:128].replace("\0", "")
-    poison = Undecodable(f"{why}; look at it, then redrive or discard")
-    return Message(place_id(record), key or "bad-key", poison=poison, record=record)

@@ -5,23 +5,15 @@ gaps and what queues behind), decide, evolve -> write states, accounts, effects 
 -> commit. Everything takes this way: bus events, webhooks, people, outcomes of effects.
 """
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
-from sagakit.admission import (
-    check_sequence,
-    dead_letter,
-    fills_gap,
-    is_dead_letter,
-    is_repeat,
-    remember,
-)
+from sagakit.admission import check_sequence, fills_gap, is_repeat, remember
 from sagakit.codec import Codec
 from sagakit.decision import Effect, Outcome, Trigger, fold
 from sagakit.errors import Poison, SequenceGap
@@ -35,13 +27,19 @@ from sagakit.message import (
     Record,
     Trace,
     derived_id,
-    place_id,
 )
+from sagakit.parking import dead_letter, unread
+from sagakit.parking import incoming as incoming
 from sagakit.ports import Account, Changes, Clock, Database, Participant, Working
+from sagakit.retry import is_refused
 from sagakit.routing import Router
 from sagakit.tracing import child
 
 S = TypeVar("S")
+REDRIVE = 500
+"""Parked records of an order handled again in one transaction."""
+SILENT = ("queued", SequenceGap.code)
+"""Reasons to park that need no dead letter: nothing is wrong with the record itself."""
 
 
 class Fate(StrEnum):
@@ -79,19 +77,6 @@ class _Planned:
     label: str | None
     triggers: tuple[Trigger, ...] = ()
     marks: frozenset[str] = frozenset()
-
-
-def incoming(codec: Codec, record: Record) -> Message:
-    """What a record is to the handler: an event, or poison to be parked under its key."""
-    try:
-        e = codec.decode(record)
-    except Poison as poison:
-        raw = record.key or b""
-        key = raw.decode("utf-8", "replace")
-        if len(key) > 128 or not key.isprintable() or not key:
-            key = f"bad-key:{hashlib.sha256(raw).hexdigest()[:16]}"
-        return Message(place_id(record), key, poison=poison, record=record)
-    return Message(e.id, e.key, e.source, e.seq, e.trace, event=e.event, record=record)
 
 
 class Handler(Generic[S]):
@@ -139,32 +124,52 @@ class Handler(Generic[S]):
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(batch.changes.effects)
-        for key in sorted(batch.filled):
+        for key in sorted(_filled(fates, accounts)):
             self.redrive(key)
         return fates
 
-    def redrive(self, key: str, limit: int = 500) -> list[Handled[S]]:
+    def redrive(self, key: str) -> list[Handled[S]]:
         """Handle an order's parked records again, in order, up to the first that still fails."""
+        handled: list[Handled[S]] = []
+        limit, refusal = REDRIVE, ""
+        while True:
+            try:
+                done = self._redrive(key, limit, refusal)
+            except Exception as error:
+                if not is_refused(error):
+                    raise
+                refusal = f"the database refuses it: {str(error)[:300]}" if limit == 1 else ""
+                limit = 1
+            else:
+                handled += done
+                if not done:
+                    return handled
+
+    def _redrive(self, key: str, limit: int, refusal: str) -> list[Handled[S]]:
+        """One transaction. What it handles may fill a gap before it: only the next one sees."""
         with self._database.transaction() as tx:
             account = tx.lock([key])[key]
             rows = tx.parked(key, limit)
             account.parked, account.gap = 0, None
             batch = _Batch(self, {key: account}, self._clock())
-            planned = [batch.plan(incoming(self.codec, row.record)) for row in rows]
+            batch.told = {row.record for row in rows if row.code not in SILENT}
+            planned = [
+                batch.plan(unread(r.record, refusal) if refusal else incoming(self.codec, r.record))
+                for r in rows
+            ]
             working = tx.load(_wanted(planned))
-            fates: list[Handled[S]] = []
-            for row, plan in zip(rows, planned, strict=True):
-                fate = batch.settle(plan, working)
-                if fate.fate is Fate.PARKED:
-                    break
-                fates.append(fate)
-                batch.changes.unpark.append(row.id)
-            account.parked = len(rows) - len(fates)
-            batch.changes.park.clear()
-            batch.changes.outbox = [r for r in batch.changes.outbox if not is_dead_letter(r)]
+            fates = [batch.settle(plan, working) for plan in planned]
+            done = [fate.fate is not Fate.PARKED for fate in fates]
+            batch.changes.unpark = [row.id for row, d in zip(rows, done, strict=True) if d]
             tx.write(batch.changes, working)
         self._added(batch.changes.effects)
-        return fates
+        return [fate for fate, d in zip(fates, done, strict=True) if d]
+
+
+def _filled(fates: Sequence[Handled[Any]], accounts: Mapping[str, Account]) -> set[str]:
+    """Orders whose gap may be filled; a repeat too, as the first time may have ended in a crash."""
+    done = (f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT))
+    return {m.key for m in done if m.seq is not None and m.source == accounts[m.key].gap}
 
 
 def _wanted(planned: Sequence[_Planned]) -> dict[str, list[Trigger]]:
@@ -183,19 +188,20 @@ class _Batch(Generic[S]):
         self._accounts = accounts
         self._now = now
         self._marks = {key: frozenset(a.marks) for key, a in accounts.items()}
+        self._flows = {key: a.flow for key, a in accounts.items()}
         self.alive: set[UUID] = set()
-        self.filled: set[str] = set()
+        self.told: set[Record] = set()
         self.changes = Changes(accounts=list(accounts.values()))
 
     def plan(self, message: Message) -> _Planned:
         """Route, before anything is admitted: the store has to know what to load."""
-        account = self._accounts[message.key]
+        label = message.trace.flow or self._flows[message.key]
         if message.event is None:
             triggers = (message.trigger,) if message.trigger else ()
-            return _Planned(message, message.trace.flow or account.flow, triggers)
+            return _Planned(message, label, triggers)
         router = self._handler.router
         try:
-            label = router.label(message.trace.flow or account.flow)
+            label = self._flows[message.key] = router.label(label)
         except Poison as poison:
             return _Planned(replace(message, event=None, poison=poison), None)
         routed = router.route(label, message.event, self._marks[message.key])
@@ -205,8 +211,10 @@ class _Batch(Generic[S]):
     def settle(self, plan: _Planned, working: Working[S]) -> Handled[S]:
         """Admit and decide one message."""
         message, account = plan.message, self._accounts[plan.message.key]
-        if message.lease and message.lease.effect_id not in self.alive:
-            return Handled(message, Fate.STALE)
+        if message.lease:
+            if message.lease.effect_id not in self.alive:
+                return Handled(message, Fate.STALE)
+            self.alive.remove(message.lease.effect_id)
         try:
             if message.poison:
                 raise message.poison
@@ -224,8 +232,6 @@ class _Batch(Generic[S]):
                 raise
             return self._park(message, "decide", f"{type(error).__name__}: {error}")
         remember(message, account)
-        if account.gap and account.gap == message.source:
-            self.filled.add(message.key)
         return Handled(message, Fate.HANDLED, events, state)
 
     def _decide(
@@ -233,11 +239,10 @@ class _Batch(Generic[S]):
     ) -> tuple[S | None, tuple[Any, ...]]:
         """All triggers of one message, or none: what an exception leaves behind is dropped."""
         message, participant = plan.message, self._handler.participant
-        flow = account.flow if message.trace.flow is None and account.flow else plan.label
         if not plan.triggers:
-            self._agree(account, plan, flow)
+            self._agree(account, plan)
             return None, ()
-        trial = _Trial(self._handler, message, account, flow, self._now)
+        trial = _Trial(self._handler, message, account, plan.label, self._now)
         state = working.get(message.key)
         events: tuple[Any, ...] = ()
         folded: tuple[Any, ...] = ()
@@ -251,14 +256,14 @@ class _Batch(Generic[S]):
             folded += decision.adopted + decision.events
             state = fold(participant.evolve, state, decision.adopted + decision.events)
         working.put(message.key, state, folded)
-        self._agree(account, plan, flow)
+        self._agree(account, plan)
         account.sent, account.in_flight = trial.sent, sorted(trial.flying)
         self.changes.outbox += trial.outbox
         self.changes.effects += trial.effects
         return state, events
 
-    def _agree(self, account: Account, plan: _Planned, flow: str | None) -> None:
-        account.flow = flow
+    def _agree(self, account: Account, plan: _Planned) -> None:
+        account.flow = plan.label
         account.marks = sorted(plan.marks | set(account.marks))
 
     def _park(self, message: Message, code: str, error: str) -> Handled[S]:
@@ -271,7 +276,7 @@ class _Batch(Generic[S]):
         self.changes.park.append(
             ParkedRow(message.key, code, error, record, message.source, message.seq)
         )
-        if code not in ("queued", SequenceGap.code):
+        if code not in SILENT and record not in self.told:
             self.changes.outbox.append(
                 dead_letter(self._handler.participant.name, record, message.key, code, error)
             )

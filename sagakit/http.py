@@ -22,10 +22,6 @@ PARKED = text(
     "FROM parked ORDER BY id LIMIT :limit"
 )
 DISCARD = text("DELETE FROM parked WHERE id = :id RETURNING key")
-RECOUNT = text(
-    "UPDATE inbox SET parked = (SELECT count(*) FROM parked p WHERE p.key = inbox.key), gap = NULL "
-    "WHERE key = :key"
-)
 EFFECTS = text(
     "SELECT key, kind, order_key, attempts, last_error, due_at, created_at FROM effects "
     "WHERE CAST(:order AS text) IS NULL OR order_key = :order ORDER BY created_at LIMIT :limit"
@@ -99,7 +95,7 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
             key = connection.execute(DISCARD, {"id": number}).scalar()
             if key is None:
                 raise HTTPException(404, f"no parked record {number}; GET /admin/parked lists them")
-            connection.execute(RECOUNT, {"key": key})
+        redrive(key)
         log.warning("parked record discarded", id=number, key=key, actor=actor, reason=reason)
         return {"discarded": number, "key": key, "receipt": str(uuid4())}
 

@@ -147,11 +147,15 @@ class _MemoryTransaction(Generic[S]):
             now = self._database.now
             pending = _Pending(effect, now, effect.lease_until or now)
             tables.effects.setdefault(effect.effect.key, pending)
-        known = {_place(p) for p in tables.parked.values()}
+        known = {_place(p): p.id for p in tables.parked.values()}
         for park in changes.park:
-            if _place(park) not in known:
+            number = known.get(_place(park))
+            if number is None:
                 tables.parked[tables.next_id] = replace(park, id=tables.next_id)
                 tables.next_id += 1
+            elif park.code != "queued":
+                old = tables.parked[number]
+                tables.parked[number] = replace(old, code=park.code, error=park.error)
         for number in changes.unpark:
             tables.parked.pop(number, None)
         if changes.park or changes.unpark:

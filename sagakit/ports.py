@@ -1,5 +1,5 @@
 """What the handler needs from a store. Two stores fill it, PostgreSQL and memory; one conformance
-suite runs against both (tests/integration/test_store_conformance.py)."""
+suite runs against both (tests/integration/test_kit_store.py)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager

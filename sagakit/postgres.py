@@ -80,7 +80,8 @@ RETRY_EFFECT = text(
 ADD_PARKED = text(
     f'INSERT INTO parked ({", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])}) '
     f"VALUES ({', '.join(':' + c for c in _PARKED)}) "
-    'ON CONFLICT (topic, partition, "offset") DO NOTHING'
+    'ON CONFLICT (topic, partition, "offset") DO UPDATE SET code = excluded.code, '
+    "error = excluded.error WHERE excluded.code <> 'queued'"
 )
 DROP_PARKED = text("DELETE FROM parked WHERE id = ANY(:ids)")
 COUNT_PARKED = text(

@@ -38,7 +38,21 @@ class Backoff:
 def is_transient(error: BaseException) -> bool:
     """A database error that goes away by itself: connection lost, dead-lock, serialization,
     shutdown, no room, no free connection. Everything else would fail again."""
-    return isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+    passing = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+    return passing and not _exceeds_limit(error)
+
+
+def is_refused(error: BaseException) -> bool:
+    """The database refuses what a message holds, and would for ever."""
+    return isinstance(error, exc.DataError | exc.IntegrityError | ValueError) or (
+        _exceeds_limit(error)
+    )
+
+
+def _exceeds_limit(error: BaseException) -> bool:
+    """SQLSTATE class 54, such as a text too long for an index: psycopg calls it operational."""
+    cause = error.orig if isinstance(error, exc.OperationalError) else None
+    return str(getattr(cause, "sqlstate", "")).startswith("54")
 
 
 def until_stored(work: Callable[[], T], stop: threading.Event) -> T:

@@ -46,18 +46,23 @@ def as_array(table: Table, name: str, values: Sequence[Any]) -> list[Any]:
 
 
 class TableStore(Generic[S]):
-    """Table `table`: `order_id` and a column for each field of the frozen dataclass `state`,
-    `in_flight` left out. `codecs`: field -> (state value -> column value, and back)."""
+    """Table `table`: `order_id` and a column for each field of the frozen dataclass `state`, but
+    for `views`, which are not stored. `codecs`: field -> (state value -> column value, and back).
+    """
 
     def __init__(
-        self, table: Table, state: type[S], codecs: Mapping[str, FieldCodec] | None = None
+        self,
+        table: Table,
+        state: type[S],
+        codecs: Mapping[str, FieldCodec] | None = None,
+        views: Sequence[str] = ("in_flight",),
     ) -> None:
         self.metadata: MetaData = table.metadata
         self.initial: S = state()
         self._state = state
         self._table = table
         self._codecs = dict(codecs or {})
-        self._fields = [f.name for f in fields(state) if f.name != "in_flight"]  # type: ignore[arg-type]
+        self._fields = [f.name for f in fields(state) if f.name not in views]  # type: ignore[arg-type]
         columns = ["order_id", *self._fields]
         missing = set(columns) ^ {c.name for c in table.columns}
         if missing:

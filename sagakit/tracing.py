@@ -4,9 +4,12 @@ Ids are derived, so a replay repeats the trace instead of inventing another; wha
 webhook, days later) falls into the trace of its order all the same.
 """
 
+import re
 from uuid import UUID, uuid5
 
 from sagakit.message import NAMESPACE
+
+TRACE_ID = re.compile("(?!0{32})[0-9a-f]{32}")
 
 
 def child(parent: str | None, event_id: UUID, key: str) -> str:
@@ -14,6 +17,6 @@ def child(parent: str | None, event_id: UUID, key: str) -> str:
     its own; sampled."""
     fields = (parent or "").split("-")
     trace = uuid5(NAMESPACE, f"trace:{key}").hex
-    if len(fields) == 4 and len(fields[1]) == 32 and fields[1].strip("0"):
+    if len(fields) == 4 and TRACE_ID.fullmatch(fields[1]):
         trace = fields[1]
     return f"00-{trace}-{event_id.hex[16:]}-01"

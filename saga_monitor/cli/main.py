@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "reject": "orders",
     "show": "orders",
     "ls": "orders",
+    "sim": "sim",
 }
 
 

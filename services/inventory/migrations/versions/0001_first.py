@@ -1,0 +1,29 @@
+"""Inventory's first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sagakit.migrations import kit_tables
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    kit_tables(op)
+    op.create_table(
+        "reservation",
+        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("phase", sa.Text, nullable=False),
+        sa.Column("lines", JSONB, nullable=False),
+        sa.Column("email", sa.Text),
+    )
+    op.create_table(
+        "stock",
+        sa.Column("sku", sa.Text, primary_key=True),
+        sa.Column("on_hand", sa.BigInteger, sa.CheckConstraint("on_hand >= 0"), nullable=False),
+        sa.Column("reserved", sa.BigInteger, sa.CheckConstraint("reserved >= 0"), nullable=False),
+        sa.Column("shipped", sa.BigInteger, sa.CheckConstraint("shipped >= 0"), nullable=False),
+        sa.Column("put_in", sa.BigInteger, sa.CheckConstraint("put_in >= 0"), nullable=False),
+    )
