@@ -1,0 +1,313 @@
+"""A made-up saga for tests of the kit: small enough to see through, no word about orders.
+
+`left` ticks, `counter` counts. The word of a tick says what the counter makes of it: nothing
+special (one `Counted`), `boom` (an error), `twice` (two events), `huge` (too large an event),
+`call` (an effect `call:<key>`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import UUID, uuid5
+
+from sqlalchemy import ARRAY, Column, Engine, MetaData, Table, Text
+
+from sagakit.codec import MAX_EVENT_BYTES, Codec
+from sagakit.contract import Contract
+from sagakit.decision import NOTHING, Callback, Decision, Do, Effect, Observed, Outcome, Trigger
+from sagakit.faults import NO_FAULTS, Faults
+from sagakit.flow import Flows, load
+from sagakit.handler import Fate, Handler, incoming
+from sagakit.memory import MemoryDatabase, MemoryStore
+from sagakit.message import (
+    NAMESPACE,
+    EffectRow,
+    Envelope,
+    Message,
+    OutboxRow,
+    ParkedRow,
+    Record,
+    Trace,
+)
+from sagakit.ports import Account, Participant
+from sagakit.postgres import PostgresDatabase
+from sagakit.routing import Router
+from sagakit.schema import KIT
+from sagakit.tables import TableStore
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ToyEvent:
+    """All toy events look alike."""
+
+    type: ClassVar[str]
+    owner: ClassVar[str]
+    order_id: str
+    word: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"order_id": self.order_id, "word": self.word}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "ToyEvent":
+        return cls(record["order_id"], record["word"])
+
+
+class Started(ToyEvent):
+    type, owner = "Started", "front"
+
+
+class LeftDone(ToyEvent):
+    type, owner = "LeftDone", "left"
+
+
+class LeftUndone(ToyEvent):
+    type, owner = "LeftUndone", "left"
+
+
+class Ticked(ToyEvent):
+    type, owner = "Ticked", "left"
+
+
+class RightDone(ToyEvent):
+    type, owner = "RightDone", "right"
+
+
+class Counted(ToyEvent):
+    type, owner = "Counted", "counter"
+
+
+class Asked(ToyEvent):
+    type, owner = "Asked", "saga"
+
+
+EVENTS: tuple[type[ToyEvent], ...] = (
+    Started,
+    LeftDone,
+    LeftUndone,
+    Ticked,
+    RightDone,
+    Counted,
+    Asked,
+)
+OWNERS = {event.type: event.owner for event in EVENTS}
+
+
+def schema_of(name: str, **changes: Any) -> dict[str, Any]:
+    """The Avro schema of a toy event."""
+    fields = [{"name": "order_id", "type": "string"}, {"name": "word", "type": "string"}]
+    return {"type": "record", "name": name, "fields": fields, **changes}
+
+
+CONTRACT = Contract({e.type: e for e in EVENTS}, {e.type: schema_of(e.type) for e in EVENTS})
+FLOW = """
+name = "toy"
+start = "Started"
+cancel = "Asked"
+compensate = "Asked"
+verdict = "Asked"
+default_version = 1
+
+[versions]
+1 = ["counter"]
+2 = ["left", "counter"]
+3 = [["left", "right"], "counter"]
+
+[steps.left]
+kind = "compensatable"
+done = "LeftDone"
+undone = "LeftUndone"
+deadline = "1m"
+
+[steps.right]
+kind = "compensatable"
+done = "RightDone"
+undone = "RightDone"
+deadline = "1m"
+
+[steps.counter]
+kind = "retriable"
+done = "Counted"
+deadline = "1m"
+
+[observes]
+counter = ["Ticked"]
+"""
+FLOWS = Flows(load(FLOW, OWNERS))
+
+
+@dataclass(frozen=True)
+class Count:
+    """The counter's state: what it counted."""
+
+    words: tuple[str, ...] = ()
+    in_flight: frozenset[str] = frozenset()
+
+
+def decide(state: Count, trigger: Trigger, now: datetime) -> Decision:
+    """See the module: the word of the trigger says what is to happen."""
+    match trigger:
+        case Do(event):
+            return Decision((Counted(event.order_id, "do"),))
+        case Observed(_, event):
+            return _said(event.order_id, event.word)
+        case Outcome(effect, result):
+            return Decision((Counted(effect.key.partition(":")[2], f"outcome {result}"),))
+        case Callback((str() as key, str() as word)):
+            return _said(key, word)
+    return NOTHING
+
+
+def _said(key: str, word: str) -> Decision:
+    match word:
+        case "boom":
+            raise ZeroDivisionError("boom")
+        case "twice":
+            return Decision((Counted(key, "one"), Counted(key, "two")))
+        case "huge":
+            return Decision((Counted(key, "x" * MAX_EVENT_BYTES),))
+        case "call":
+            return Decision((Counted(key, "called"),), (Effect("call", f"call:{key}", {"n": 1}),))
+    return Decision((Counted(key, word),))
+
+
+def evolve(state: Count, event: ToyEvent) -> Count:
+    """Remember the word."""
+    return replace(state, words=(*state.words, event.word))
+
+
+COUNTS = Table(
+    "counts",
+    MetaData(),
+    Column("order_id", Text, primary_key=True),
+    Column("words", ARRAY(Text), nullable=False),
+)
+
+
+def table_store() -> TableStore[Count]:
+    """The counter's rows in PostgreSQL."""
+    return TableStore(COUNTS, Count, {"words": (list, tuple)})
+
+
+def create_tables(engine: Engine) -> None:
+    """The kit's tables and the counter's, in an empty database."""
+    KIT.create_all(engine)
+    COUNTS.metadata.create_all(engine)
+
+
+def event_id(source: str, key: str, n: int) -> UUID:
+    """The id of the n-th event of a source, as `record` gives it."""
+    return uuid5(NAMESPACE, f"{source}/{key}/{n}")
+
+
+class Wire:
+    """Makes records as they come from the topics, each at an offset of its own."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self._offset = 0
+
+    def record(
+        self, event: ToyEvent, seq: int | None = None, *, id_: UUID | None = None, **trace: Any
+    ) -> Record:
+        """An event of its owner; `seq` None where the publisher keeps no count."""
+        if id_ is None:
+            number = -1 - self._offset if seq is None else seq
+            id_ = event_id(event.owner, event.order_id, number)
+        envelope = Envelope(id_, event.order_id, event.owner, seq, NOW, event, trace=Trace(**trace))
+        row = self.codec.encode(envelope)
+        return self.raw(row.topic, row.key.encode(), row.value, row.headers)
+
+    def raw(
+        self, topic: str, key: bytes | None, value: bytes, headers: Any = (), partition: int = 0
+    ) -> Record:
+        """Any bytes."""
+        self._offset += 1
+        return Record(topic, partition, self._offset, 1_767_323_045_000, key, value, headers)
+
+
+def participant(store: Any) -> Participant[Count]:
+    """The counter."""
+    return Participant("counter", decide, evolve, store)
+
+
+def handler_on(
+    database: "MemoryDatabase[Count] | PostgresDatabase[Count]", store: Any, **options: Any
+) -> Handler[Count]:
+    """The counter's handler on a database."""
+    codec = Codec(CONTRACT)
+    router = Router(FLOWS, "counter")
+    return Handler(participant(store), database, router, codec, lambda: NOW, **options)
+
+
+@dataclass
+class Counter:
+    """The counter on the in-memory store, with everything it holds to be looked at."""
+
+    faults: Faults = NO_FAULTS
+    wire: Wire = field(default_factory=lambda: Wire(Codec(CONTRACT)))
+    store: MemoryStore[Count] = field(default_factory=lambda: MemoryStore(Count()))
+    added: list[EffectRow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.database: MemoryDatabase[Count] = MemoryDatabase(self.store, NOW)
+        self.handler = self.with_faults(self.faults)
+
+    def with_faults(self, faults: Faults) -> Handler[Count]:
+        """A new process on the same database."""
+        return handler_on(self.database, self.store, faults=faults, added=self.added.extend)
+
+    def reads(self, *records: Record) -> list[Fate]:
+        """Handle records in one micro-batch."""
+        messages = [incoming(self.wire.codec, r) for r in records]
+        return [handled.fate for handled in self.handler.handle(messages)]
+
+    def hears(self, *messages: Message) -> list[Fate]:
+        """Handle messages in one micro-batch."""
+        return [handled.fate for handled in self.handler.handle(messages)]
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """What was counted for an order."""
+        return self.store.states.get(key, self.store.initial).words
+
+    def account(self, key: str) -> Account:
+        """The kit's row of an order."""
+        return self.database.tables.accounts[key]
+
+    @property
+    def outbox(self) -> list[OutboxRow]:
+        """Everything to be published, in order."""
+        return list(self.database.tables.outbox.values())
+
+    @property
+    def published(self) -> list[Envelope]:
+        """Own events in the outbox, as their readers will see them."""
+        return [self.wire.codec.decode(as_record(r)) for r in self.outbox if is_event(r)]
+
+    @property
+    def dead(self) -> list[OutboxRow]:
+        """Dead letters in the outbox."""
+        return [r for r in self.outbox if not is_event(r)]
+
+    def parked(self, key: str | None = None) -> list[ParkedRow]:
+        """What is parked, in order."""
+        rows = self.database.tables.parked.values()
+        return [r for r in rows if key in (None, r.key)]
+
+
+def is_event(row: OutboxRow) -> bool:
+    """Not a dead letter."""
+    return not row.topic.endswith(".dlt")
+
+
+def as_record(row: OutboxRow) -> Record:
+    """An outbox row as it arrives at a reader."""
+    return Record(row.topic, 0, row.id, 0, row.key.encode(), row.value, row.headers)
+
+
+def words_of(events: Sequence[Any]) -> list[str]:
+    """The words of toy events."""
+    return [e.word for e in events]
