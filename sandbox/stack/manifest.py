@@ -50,6 +50,7 @@ def manifest(
         "bootstrap_servers": around.bootstrap_servers,
         "databases": dict(around.databases),
         "urls": urls,
+        "env": dict(options.env),
         "processes": {
             name: {"pid": info.pid, "log": str(info.log)} for name, info in running.items()
         },

@@ -250,13 +250,14 @@ def _environment(values: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """In double quotes, for a value of supervisord's file, which knows no escape inside them."""
-    if '"' in value or "\n" in value or "\\" in value:
+    """In quotes of the kind the value has none of: supervisord's file knows no escape in them."""
+    mark = "'" if '"' in value else '"'
+    if mark in value or "\n" in value or "\\" in value:
         raise StackError(
-            f"{value!r} cannot be given to a process: it has a double quote, a backslash or a "
-            "line break. Use a path or value without them."
+            f"{value!r} cannot be given to a process: it has both kinds of quotes, a backslash or "
+            "a line break. Use a path or value without them."
         )
-    return f'"{_escaped(value)}"'
+    return f"{mark}{_escaped(value)}{mark}"
 
 
 def _escaped(value: object) -> str:
