@@ -133,8 +133,7 @@ class Outside:
         def settle() -> Any:
             if made.status in ("action", "pending") or stubborn:
                 made.status = end
-                return self._charge_now(made)
-            return None
+            return self._charge_now(made) if made.status == end else None
 
         self.later(delay, "payment", made.order_id, Callback(settle))
         if stubborn:
