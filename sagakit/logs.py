@@ -5,7 +5,11 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor
+
+_WHERE = ExceptionDictTransformer(show_locals=False, max_frames=20)
+"""Tracebacks without local variables: those hold customers' data, and megabytes."""
 
 
 def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
@@ -18,7 +22,7 @@ def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final: list[Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_WHERE), structlog.processors.JSONRenderer()]
         if json
         else [structlog.dev.ConsoleRenderer()]
     )
