@@ -1,9 +1,11 @@
-"""Inventory: reserves all lines of an order or none; on hand never falls below zero.
+"""Inventory: sets the goods of an order aside, all or none.
 
-listens to  Do, Undo (see docs/flow.md), ShipmentPickedUp: what was reserved has left
-emits       InventoryReserved, InventoryRejected, InventoryReleased, InventoryShipped,
-            StockReceived
-undoes      gives the reserved units back: InventoryReleased
-calls       nobody
-API         POST /stock {sku, quantity, actor, reason, id}; GET /stock?sku=
+Listens to   Do on the step before it (OrderPlaced or PaymentCaptured, by flow version);
+             Undo when the step behind it failed or is undone; ShipmentPickedUp;
+             POST /stock: units put on hand
+Emits        InventoryReserved (done), InventoryRejected (failed), InventoryReleased (undone),
+             InventoryShipped, StockReceived (keyed `sku:<sku>`)
+Undoes       by putting back on hand what was set aside; nothing was: a fence. What has left the
+             house with the carrier does not come back by an Undo.
+Calls        nobody
 """

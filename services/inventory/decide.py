@@ -1,15 +1,18 @@
 """What inventory decides. Pure.
 
-    new --Do--> reserved --picked up--> shipped
-     |  \\--> rejected  \\--Undo--> released
-     +--Undo (nothing reserved)------^
+    new --Do--> reserved --ShipmentPickedUp--> shipped
+     |  \\-----> rejected    \\--Undo--> released
+     \\--Undo--> released (a fence)
 
-An order gets all its lines or none. `on_hand` is what decide sees of the stock: the view of a
-shared aggregate (the fold of all own events of all orders), read under lock by the store.
+- All lines or none; lines of one SKU are added up. What is on hand is shown as `state.on_hand`:
+  the fold of the own events of all orders, read under lock.
+- Past the pivot nothing is undone: an Undo of what was shipped is not answered. Shipping answers it
+  with ShipmentCancelRefused, and no step before shipping is told to undo.
+- A late capture (the payment had ended) goes back to the customer; nothing is set aside for it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -21,18 +24,21 @@ from schemas.events import (
     InventoryReleased,
     InventoryReserved,
     InventoryShipped,
-    OrderLine,
+    OrderFacts,
+    ShipmentPickedUp,
     StockLine,
     StockReceived,
 )
 from schemas.rules import email_of, problems, speakable
 
 RESTOCK = "restock"
-MAX_QUANTITY = 10**9
+MAX_RESTOCK = 10**9
+MAX_STOCK_SKU = 124
+"""`sku:<sku>` is a record key, and a key has at most 128 characters."""
 
 
 class Phase(StrEnum):
-    """Where a reservation is."""
+    """Where the goods of an order are."""
 
     NEW = "new"
     RESERVED = "reserved"
@@ -43,7 +49,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`lines`: what is, or was, reserved; `on_hand`: units of the SKUs the order is about."""
+    """`lines`: what is set aside, or was shipped. `on_hand`: units by SKU, of this order's SKUs; it
+    is no part of the fold but the store's view of the stock all orders share."""
 
     phase: Phase = Phase.NEW
     lines: tuple[StockLine, ...] = ()
@@ -58,110 +65,80 @@ def decide(state: Reservation, trigger: Trigger, now: datetime) -> Decision:
         case Do(event):
             return _do(state, event)
         case Undo(event, reason):
-            return _undo(state, event.order_id, speakable(reason))
-        case Observed("ShipmentPickedUp", event) if state.phase is Phase.RESERVED:
-            return _say(InventoryShipped(order_id=event.order_id, lines=state.lines))
-        case Verdict(verdict="restock", actor=actor, reason=reason, data=dict(data)):
-            return _restock(str(data["sku"]), int(data["quantity"]), actor, speakable(reason))
+            email = state.email or getattr(event, "email", None)
+            return _undo(state, event.order_id, speakable(reason), email)
+        case Observed(event=ShipmentPickedUp(order_id=order_id)) if state.phase is Phase.RESERVED:
+            return Decision((InventoryShipped(order_id=order_id, lines=state.lines),))
+        case Verdict(verdict=verdict, data=Mapping()) if verdict == RESTOCK:
+            return _restock(trigger.data, speakable(trigger.actor), speakable(trigger.reason))
     return NOTHING
 
 
+def added_up(order: OrderFacts) -> tuple[StockLine, ...]:
+    """The lines of an order, one for each SKU, in the order of their first mention."""
+    units: Counter[str] = Counter()
+    for line in order.lines:
+        units[line.sku] += line.quantity
+    return tuple(StockLine(sku=sku, quantity=quantity) for sku, quantity in units.items())
+
+
+def can_be_stocked(sku: Any) -> bool:
+    """A SKU units can be put on hand for: 1 to 124 printable characters."""
+    fits = isinstance(sku, str) and len(sku) <= MAX_STOCK_SKU
+    return fits and sku.isprintable() and bool(sku.strip())
+
+
 def _do(state: Reservation, event: Any) -> Decision:
-    # money that comes in after the payment was undone goes back; nothing is reserved on it
     if state.phase is not Phase.NEW or getattr(event, "late", False):
         return NOTHING
-    order_id, order = event.order_id, event.order
-    if wrong := problems(order_id, order):
-        return _reject(order_id, "invalid", "; ".join(wrong), (), email_of(order))
-    short = tuple(x.sku for x in summed(order.lines) if x.quantity > state.on_hand.get(x.sku, 0))
-    if short:
-        reason = f"not enough on hand of {', '.join(short)}"
-        return _reject(order_id, "out_of_stock", speakable(reason), short, order.email)
-    return _say(InventoryReserved(order_id=order_id, order=order))
+    order = event.order
+    wrong = problems(event.order_id, order)
+    wanted = added_up(order)
+    short = [line for line in wanted if line.quantity > state.on_hand.get(line.sku, 0)]
+    if not wrong and not short:
+        return Decision((InventoryReserved(order_id=event.order_id, order=order),))
+    reasons = wrong or [
+        f"{line.sku}: {line.quantity} wanted, {state.on_hand.get(line.sku, 0)} on hand"
+        for line in short
+    ]
+    rejected = InventoryRejected(
+        order_id=event.order_id,
+        code="invalid" if wrong else "out_of_stock",
+        reason=speakable("; ".join(reasons)),
+        skus=() if wrong else tuple(line.sku for line in short),
+        email=email_of(order),
+    )
+    return Decision((rejected,))
 
 
-def _undo(state: Reservation, order_id: str, reason: str) -> Decision:
-    """Behind the pivot nothing comes back, and there is no saying that it did."""
+def _undo(state: Reservation, order_id: str, reason: str, email: Any) -> Decision:
     if state.phase is Phase.SHIPPED:
         return NOTHING
     lines = state.lines if state.phase is Phase.RESERVED else ()
-    return _say(InventoryReleased(order_id=order_id, lines=lines, reason=reason, email=state.email))
+    released = InventoryReleased(order_id=order_id, lines=lines, reason=reason, email=email)
+    return Decision((released,))
 
 
-def _restock(sku: str, quantity: int, actor: str, reason: str) -> Decision:
-    if not 1 <= quantity <= MAX_QUANTITY:
+def _restock(data: Mapping[str, Any], actor: str, reason: str) -> Decision:
+    """Nothing for what is no stock: the API refuses it before, and says why."""
+    sku, quantity = data.get("sku"), data.get("quantity")
+    if not can_be_stocked(sku) or type(quantity) is not int or not 1 <= quantity <= MAX_RESTOCK:
         return NOTHING
-    return _say(StockReceived(sku=sku, quantity=quantity, actor=actor, reason=reason))
-
-
-def _reject(
-    order_id: str, code: str, reason: str, skus: tuple[str, ...], email: str | None
-) -> Decision:
-    return _say(
-        InventoryRejected(order_id=order_id, code=code, reason=reason, skus=skus, email=email)
-    )
-
-
-def _say(event: Any) -> Decision:
-    return Decision(events=(event,))
+    received = StockReceived(sku=str(sku), quantity=quantity, actor=actor, reason=reason)
+    return Decision((received,))
 
 
 def evolve(state: Reservation, event: Any) -> Reservation:
-    """The state after an own event."""
+    """The state after an own event. Stock received belongs to no order."""
     match event:
         case InventoryReserved(order=order):
-            lines = summed(order.lines)
+            lines = added_up(order)
             return replace(state, phase=Phase.RESERVED, lines=lines, email=order.email)
         case InventoryRejected(email=email):
-            return replace(state, phase=Phase.REJECTED, email=email)
+            return replace(state, phase=Phase.REJECTED, email=email or state.email)
         case InventoryReleased(email=email):
-            return replace(state, phase=Phase.RELEASED, lines=(), email=email or state.email)
+            email = email or state.email
+            return replace(state, phase=Phase.RELEASED, lines=(), email=email)
         case InventoryShipped():
             return replace(state, phase=Phase.SHIPPED)
     return state
-
-
-def summed(lines: Iterable[OrderLine]) -> tuple[StockLine, ...]:
-    """One line a SKU, sorted by SKU."""
-    units: Counter[str] = Counter()
-    for line in lines:
-        units[line.sku] += line.quantity
-    return tuple(StockLine(sku=sku, quantity=n) for sku, n in sorted(units.items()))
-
-
-# --- the stock, shared by all orders --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """Units of one SKU; on_hand + reserved + shipped = put_in, always."""
-
-    on_hand: int = 0
-    reserved: int = 0
-    shipped: int = 0
-    put_in: int = 0
-
-
-def moves(event: Any) -> dict[str, Level]:
-    """What an own event changes, per SKU."""
-    match event:
-        case InventoryReserved(order=order):
-            return {x.sku: Level(-x.quantity, x.quantity) for x in summed(order.lines)}
-        case InventoryReleased(lines=lines):
-            return {x.sku: Level(x.quantity, -x.quantity) for x in lines}
-        case InventoryShipped(lines=lines):
-            return {x.sku: Level(0, -x.quantity, x.quantity) for x in lines}
-        case StockReceived(sku=sku, quantity=quantity):
-            return {sku: Level(quantity, put_in=quantity)}
-    return {}
-
-
-def moved(level: Level, move: Level) -> Level:
-    """The level after a move."""
-    return replace(
-        level,
-        on_hand=level.on_hand + move.on_hand,
-        reserved=level.reserved + move.reserved,
-        shipped=level.shipped + move.shipped,
-        put_in=level.put_in + move.put_in,
-    )

@@ -1,32 +1,32 @@
-"""Composition root of inventory, and its API for stock. Nothing is decided here."""
+"""Composition root of inventory, and its API: putting stock in, and looking at it."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
-from uuid import UUID, uuid4, uuid5
+from uuid import uuid5
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
-from sqlalchemy import Engine
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sagakit.decision import Verdict
+from sagakit.http import problem
 from sagakit.message import NAMESPACE
 from sagakit.ports import Participant
 from sagakit.postgres import engine_for
 from sagakit.service import Door, Service
 from sagakit.settings import ServiceSettings
-from services.inventory.decide import MAX_QUANTITY, RESTOCK, Reservation, decide, evolve
-from services.inventory.store import LIST_STOCK, InventoryStore
+from services.inventory.decide import (
+    MAX_RESTOCK,
+    MAX_STOCK_SKU,
+    RESTOCK,
+    Reservation,
+    can_be_stocked,
+    decide,
+    evolve,
+)
+from services.inventory.store import InventoryStore, StockReader
 
-
-class Restock(BaseModel):
-    """Units put on hand. The same `id` twice is one delivery."""
-
-    sku: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[!-~]+$")]
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
-    actor: Annotated[str, Field(min_length=1, max_length=128)] = "operator"
-    reason: Annotated[str, Field(max_length=500)] = "delivery"
-    id: UUID = Field(default_factory=uuid4)
+READ_CONNECTIONS = 2
 
 
 def participant() -> Participant[Reservation]:
@@ -36,31 +36,74 @@ def participant() -> Participant[Reservation]:
 
 def build(settings: ServiceSettings) -> Service[Reservation]:
     """Inventory, wired."""
-    return Service(participant(), routes=routes(engine_for(settings.database_url, pool_size=2)))
+    engine = engine_for(settings.database_url, pool_size=READ_CONNECTIONS)
+
+    async def close() -> None:
+        await asyncio.to_thread(engine.dispose)
+
+    return Service(participant(), routes=api(StockReader(engine)), close=close)
 
 
-def routes(engine: Engine) -> Callable[[Door[Reservation]], APIRouter]:
+def _printable(value: str) -> str:
+    if not value.isprintable() or not value.strip():
+        raise ValueError("must hold printable characters only, and not be empty")
+    return value
+
+
+def _stockable(value: str) -> str:
+    if not can_be_stocked(value):
+        raise ValueError(f"must have 1 to {MAX_STOCK_SKU} printable characters")
+    return value
+
+
+Sku = Annotated[str, AfterValidator(_stockable)]
+Words = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+
+
+class Restock(BaseModel):
+    """Units that were put on the shelf. `id` names this delivery: sent again, it counts once (the
+    latest 200 deliveries of a SKU are remembered)."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    sku: Sku
+    quantity: int = Field(ge=1, le=MAX_RESTOCK)
+    actor: Words
+    reason: Words
+    id: Annotated[str, Field(max_length=128), AfterValidator(_printable)]
+
+
+def api(reader: StockReader) -> Callable[[Door[Reservation]], APIRouter]:
     """`POST /stock` and `GET /stock`."""
 
-    def make(door: Door[Reservation]) -> APIRouter:
+    def routes(door: Door[Reservation]) -> APIRouter:
         router = APIRouter(tags=["stock"])
 
         @router.post("/stock", status_code=201)
-        async def restock(body: Restock) -> dict[str, Any]:
-            data = {"sku": body.sku, "quantity": body.quantity}
-            verdict = Verdict(RESTOCK, body.actor, body.reason, data)
-            message_id = uuid5(NAMESPACE, f"restock:{body.id}")
-            receipt = await door.submit(f"sku:{body.sku}", verdict, message_id)
-            return {"sku": body.sku, "repeat": receipt.repeat, "id": str(body.id)}
+        async def put_in(delivery: Restock, response: Response) -> dict[str, Any]:
+            """201 the first time, 200 when this id was counted before; the stock after it."""
+            data = {"sku": delivery.sku, "quantity": delivery.quantity}
+            trigger = Verdict(RESTOCK, delivery.actor, delivery.reason, data)
+            message_id = uuid5(NAMESPACE, f"restock:{delivery.id}")
+            receipt = await door.submit(f"sku:{delivery.sku}", trigger, message_id)
+            response.status_code = 200 if receipt.repeat else 201
+            (row,) = await asyncio.to_thread(reader.page, delivery.sku, "", 1)
+            return {**row, "repeat": receipt.repeat}
 
-        @router.get("/stock")
-        async def levels(sku: Annotated[str | None, Query()] = None) -> list[dict[str, Any]]:
-            return await asyncio.to_thread(_levels, sku)
+        @router.get("/stock", response_model=None)
+        async def look(
+            sku: str | None = None,
+            after: str = "",
+            limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
+        ) -> Response | dict[str, Any]:
+            """Units by SKU, in SKU order; `after` the last SKU of a page begins the next."""
+            if "\0" in (sku or "") + after:
+                return problem(404, "no such stock", "a SKU has printable characters only")
+            rows = await asyncio.to_thread(reader.page, sku, after, limit)
+            if sku is not None and not rows:
+                return problem(404, "no such stock", f"nothing was ever put in under {sku[:80]!r}")
+            return {"data": rows}
 
         return router
 
-    def _levels(sku: str | None) -> list[dict[str, Any]]:
-        with engine.connect() as connection:
-            return [dict(r._mapping) for r in connection.execute(LIST_STOCK, {"sku": sku})]
-
-    return make
+    return routes

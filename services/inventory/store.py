@@ -1,18 +1,39 @@
-"""Inventory's tables: one row an order, one row a SKU."""
+"""Inventory's tables: a reservation an order, and the stock all orders share.
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+The stock is the fold of the own events of all orders; `WorkingSet` is that arithmetic, without SQL,
+and both stores use it. Orders of one batch see each other's reservations, since the stock is kept
+in memory from the load, under lock, to the save.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Connection, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
-from sagakit.decision import Do, Trigger, Verdict
-from sagakit.ports import Working
-from sagakit.tables import TableStore
-from schemas.events import StockLine
-from services.inventory.decide import Level, Phase, Reservation, moved, moves
+from sagakit.decision import Do, Observed, Trigger, Undo, Verdict
+from sagakit.tables import as_array, unnest
+from schemas.events import (
+    InventoryReleased,
+    InventoryReserved,
+    InventoryShipped,
+    ShipmentPickedUp,
+    StockLine,
+    StockReceived,
+)
+from schemas.rules import MAX_SKU
+from services.inventory.decide import RESTOCK, Phase, Reservation, added_up
 
 metadata = MetaData()
 
@@ -30,163 +51,232 @@ stock = Table(
     Column("sku", Text, primary_key=True),
     Column("on_hand", BigInteger, CheckConstraint("on_hand >= 0"), nullable=False),
     Column("reserved", BigInteger, CheckConstraint("reserved >= 0"), nullable=False),
-    Column("shipped", BigInteger, CheckConstraint("shipped >= 0"), nullable=False),
-    Column("put_in", BigInteger, CheckConstraint("put_in >= 0"), nullable=False),
+    Column("shipped", BigInteger, nullable=False),
+    Column("put_in", BigInteger, nullable=False),
 )
 
-CODECS: dict[str, Any] = {
-    "phase": (str, Phase),
-    "lines": (
-        lambda lines: [asdict(x) for x in lines],
-        lambda rows: tuple(StockLine.from_dict(row) for row in rows),
-    ),
-}
-LOCK_STOCK = text(
-    "SELECT sku, on_hand, reserved, shipped, put_in FROM stock WHERE sku = ANY(:skus) "
-    "ORDER BY sku FOR UPDATE"
+# --- the arithmetic, without SQL ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Units of one SKU. on_hand + reserved + shipped = put_in, none negative."""
+
+    on_hand: int = 0
+    reserved: int = 0
+    shipped: int = 0
+    put_in: int = 0
+
+
+Write = Callable[[Connection, Mapping[str, Reservation], Mapping[str, Stock]], None]
+NO_STOCK = Stock()
+
+
+class WorkingSet:
+    """See `ports.Working`. `skus`: what each order may have to know the stock of."""
+
+    def __init__(
+        self,
+        reservations: dict[str, Reservation],
+        units: dict[str, Stock],
+        skus: Mapping[str, Iterable[str]],
+        write: Write,
+    ) -> None:
+        self._reservations, self._units, self._skus, self._write = reservations, units, skus, write
+        self._changed_keys: set[str] = set()
+        self._changed_skus: set[str] = set()
+
+    def get(self, key: str) -> Reservation:
+        """See `ports.Working`."""
+        on_hand = {sku: self._stock(sku).on_hand for sku in self._skus.get(key, ())}
+        return replace(self._reservations.get(key, Reservation()), on_hand=on_hand)
+
+    def put(self, key: str, state: Reservation, events: tuple[Any, ...]) -> None:
+        """See `ports.Working`."""
+        self._reservations[key] = state
+        self._changed_keys.add(key)
+        for event in events:
+            self._count(event)
+
+    def save(self, connection: Connection) -> None:
+        """See `ports.Working`."""
+        self._write(
+            connection,
+            {key: self._reservations[key] for key in sorted(self._changed_keys)},
+            {sku: self._units[sku] for sku in sorted(self._changed_skus)},
+        )
+
+    def _stock(self, sku: str) -> Stock:
+        return self._units.get(sku, NO_STOCK)
+
+    def _count(self, event: Any) -> None:
+        """What an own event, of whatever order, makes of the stock."""
+        match event:
+            case InventoryReserved(order=order):
+                self._move(added_up(order), on_hand=-1, reserved=1)
+            case InventoryReleased(lines=lines):
+                self._move(lines, reserved=-1, on_hand=1)
+            case InventoryShipped(lines=lines):
+                self._move(lines, reserved=-1, shipped=1)
+            case StockReceived(sku=sku, quantity=quantity):
+                self._move((StockLine(sku=sku, quantity=quantity),), put_in=1, on_hand=1)
+
+    def _move(self, lines: Iterable[StockLine], **signs: int) -> None:
+        for line in lines:
+            before = self._stock(line.sku)
+            after = {
+                name: getattr(before, name) + sign * line.quantity for name, sign in signs.items()
+            }
+            self._units[line.sku] = replace(before, **after)
+            self._changed_skus.add(line.sku)
+
+
+def skus_of(state: Reservation, triggers: Iterable[Trigger]) -> set[str]:
+    """The SKUs whose stock these triggers may look at or change."""
+    skus: set[str] = set()
+    for trigger in triggers:
+        match trigger:
+            case Do(event) if state.phase is Phase.NEW:
+                skus |= {line.sku for line in event.order.lines}
+            case Undo() | Observed(event=ShipmentPickedUp()):
+                skus |= {line.sku for line in state.lines}
+            case Verdict(verdict=verdict, data={"sku": str(sku)}) if verdict == RESTOCK:
+                skus.add(sku)
+    return {sku for sku in skus if len(sku) <= MAX_SKU and sku.isprintable()}
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------------
+
+_RESERVATION = ("order_id", "phase", "lines", "email")
+_STOCK = ("sku", "on_hand", "reserved", "shipped", "put_in")
+_FROM_RESERVATIONS, _PICK_RESERVATIONS = unnest(reservation, _RESERVATION)
+_FROM_STOCK, _PICK_STOCK = unnest(stock, _STOCK)
+
+RESERVATIONS = text(
+    "SELECT phase, lines, email, order_id FROM reservation WHERE order_id = ANY(:keys)"
 )
-MAKE_STOCK = text("""
-    INSERT INTO stock (sku, on_hand, reserved, shipped, put_in)
-    SELECT u.sku, 0, 0, 0, 0 FROM unnest(CAST(:skus AS text[])) AS u (sku)
-    ON CONFLICT (sku) DO NOTHING
-""")
-SAVE_STOCK = text("""
-    UPDATE stock
-    SET on_hand = n.on_hand, reserved = n.reserved, shipped = n.shipped, put_in = n.put_in
-    FROM unnest(
-        CAST(:sku AS text[]), CAST(:on_hand AS bigint[]), CAST(:reserved AS bigint[]),
-        CAST(:shipped AS bigint[]), CAST(:put_in AS bigint[])
-    ) AS n (sku, on_hand, reserved, shipped, put_in)
-    WHERE stock.sku = n.sku
-""")
+LOCK_STOCK = text(
+    f"SELECT {', '.join(_STOCK)} FROM stock WHERE sku = ANY(:skus) ORDER BY sku FOR UPDATE"
+)
+SAVE_RESERVATIONS = text(
+    f"INSERT INTO reservation ({', '.join(_RESERVATION)}) "
+    f"SELECT {_PICK_RESERVATIONS} FROM {_FROM_RESERVATIONS} ON CONFLICT (order_id) DO UPDATE "
+    "SET phase = excluded.phase, lines = excluded.lines, email = excluded.email"
+)
+UPDATE_STOCK = text(
+    f"UPDATE stock SET {', '.join(f'{c} = u.{c}' for c in _STOCK[1:])} FROM {_FROM_STOCK} "
+    "WHERE stock.sku = u.sku"
+)
+# A SKU nobody had ever put in could not be locked: another batch may be putting in the same one.
+ADD_STOCK = text(
+    f"INSERT INTO stock ({', '.join(_STOCK)}) SELECT {_PICK_STOCK} FROM {_FROM_STOCK} "
+    "ORDER BY u.sku ON CONFLICT (sku) DO UPDATE SET "
+    + ", ".join(f"{c} = stock.{c} + excluded.{c}" for c in _STOCK[1:])
+)
 LIST_STOCK = text(
-    "SELECT sku, on_hand, reserved, shipped, put_in FROM stock "
-    "WHERE CAST(:sku AS text) IS NULL OR sku = :sku ORDER BY sku"
+    f"SELECT {', '.join(_STOCK)} FROM stock "
+    "WHERE (CAST(:sku AS text) IS NULL OR sku = :sku) AND sku > :after ORDER BY sku LIMIT :limit"
 )
 
 
 class InventoryStore:
-    """See `sagakit.ports.Store`."""
+    """See `ports.Store`."""
 
-    def __init__(self) -> None:
-        self.metadata = metadata
-        self._rows = TableStore(reservation, Reservation, CODECS, views=("on_hand", "in_flight"))
+    metadata = metadata
 
-    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> "Book":
-        """Reservations of the orders, and the stock of all SKUs they are about, locked in order."""
-        rows = self._rows.load(connection, wanted)
-        about = {key: _skus(rows.get(key), triggers) for key, triggers in wanted.items()}
-        skus = sorted(set().union(*about.values()))
-        if new := _put_in(wanted):
-            connection.execute(MAKE_STOCK, {"skus": new})
-        found = connection.execute(LOCK_STOCK, {"skus": skus}) if skus else ()
-        return Book(rows, {row[0]: Level(*row[1:]) for row in found}, about)
+    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
+        """Reservations, then the stock of every SKU they or their triggers touch, locked in one
+        sorted order, so that batches which share SKUs wait for each other and never dead-lock."""
+        rows = connection.execute(RESERVATIONS, {"keys": list(wanted)})
+        states = {row.order_id: _reservation(row) for row in rows}
+        skus = {
+            key: skus_of(states.get(key, Reservation()), triggers)
+            for key, triggers in wanted.items()
+        }
+        touched = sorted(set().union(*skus.values()))
+        locked = connection.execute(LOCK_STOCK, {"skus": touched}).all() if touched else []
+        units = {row.sku: Stock(*row[1:]) for row in locked}
+        return WorkingSet(states, units, skus, _Save({row.sku for row in locked}))
 
 
-class Book:
-    """See `sagakit.ports.Working`: the orders of one batch see each other's reservations."""
+@dataclass(frozen=True, slots=True)
+class _Save:
+    """Writes a working set; `locked`: SKUs that have a row, held by this transaction."""
 
-    def __init__(
+    locked: set[str]
+
+    def __call__(
         self,
-        rows: Working[Reservation],
-        levels: dict[str, Level],
-        about: Mapping[str, Iterable[str]],
+        connection: Connection,
+        reservations: Mapping[str, Reservation],
+        units: Mapping[str, Stock],
     ) -> None:
-        self._rows, self._about = rows, about
-        self.levels = levels
-        self._changed: set[str] = set()
+        if reservations:
+            connection.execute(SAVE_RESERVATIONS, _reservation_arrays(reservations))
+        for statement, known in ((UPDATE_STOCK, True), (ADD_STOCK, False)):
+            chosen = {sku: s for sku, s in units.items() if (sku in self.locked) is known}
+            if chosen:
+                connection.execute(statement, _stock_arrays(chosen))
 
-    def get(self, key: str) -> Reservation:
-        """The reservation with the stock as this batch leaves it so far."""
-        on_hand = {sku: self._level(sku).on_hand for sku in self._about.get(key, ())}
-        return replace(self._rows.get(key), on_hand=on_hand)
 
-    def put(self, key: str, state: Reservation, events: tuple[Any, ...]) -> None:
-        """The state, and what its events move."""
-        if not key.startswith("sku:"):
-            self._rows.put(key, state, events)
-        for event in events:
-            for sku, move in moves(event).items():
-                self.levels[sku] = moved(self._level(sku), move)
-                self._changed.add(sku)
+class StockReader:
+    """The stock as it is committed, for people. Blocks: call it in a thread."""
 
-    def _level(self, sku: str) -> Level:
-        return self.levels.get(sku, Level())
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-    def save(self, connection: Connection) -> None:
-        """Both tables, set-based, SKUs in sorted order."""
-        self._rows.save(connection)
-        if self._changed:
-            skus = sorted(self._changed)
-            columns: dict[str, list[Any]] = defaultdict(list)
-            for sku in skus:
-                columns["sku"].append(sku)
-                for name, units in asdict(self.levels[sku]).items():
-                    columns[name].append(units)
-            connection.execute(SAVE_STOCK, dict(columns))
+    def page(self, sku: str | None, after: str, limit: int) -> list[dict[str, Any]]:
+        """Rows in SKU order: `sku`, `on_hand`, `reserved`, `shipped`, `put_in`, all in units."""
+        asked = {"sku": sku, "after": after, "limit": limit}
+        with self._engine.connect() as connection:
+            return [dict(row._mapping) for row in connection.execute(LIST_STOCK, asked)]
+
+
+def _reservation(row: Any) -> Reservation:
+    lines = tuple(StockLine.from_dict(line) for line in row.lines)
+    return Reservation(Phase(row.phase), lines, row.email)
+
+
+def _reservation_arrays(states: Mapping[str, Reservation]) -> dict[str, list[Any]]:
+    lines = [[line.to_dict() for line in state.lines] for state in states.values()]
+    return {
+        "order_id": list(states),
+        "phase": [str(state.phase) for state in states.values()],
+        "lines": as_array(reservation, "lines", lines),
+        "email": [state.email for state in states.values()],
+    }
+
+
+def _stock_arrays(units: Mapping[str, Stock]) -> dict[str, list[Any]]:
+    rows = [{"sku": sku, **asdict(s)} for sku, s in units.items()]
+    return {name: [row[name] for row in rows] for name in _STOCK}
+
+
+# --- in memory ------------------------------------------------------------------------------------
 
 
 class MemoryInventoryStore:
-    """The double: the same book on dicts."""
+    """The same in two dicts, for the pure tests and the simulation; the connection is ignored."""
+
+    metadata = metadata
 
     def __init__(self) -> None:
-        self.metadata = MetaData()
-        self.states: dict[str, Reservation] = {}
-        self.stock: dict[str, Level] = {}
+        self.reservations: dict[str, Reservation] = {}
+        self.units: dict[str, Stock] = {}
 
-    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> Book:
-        """See `sagakit.ports.Store`."""
-        rows = _MemoryRows(self)
-        about = {key: _skus(rows.get(key), triggers) for key, triggers in wanted.items()}
-        return _MemoryBook(self, rows, dict(self.stock), about)
+    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
+        """See `ports.Store`."""
+        skus = {
+            key: skus_of(self.reservations.get(key, Reservation()), triggers)
+            for key, triggers in wanted.items()
+        }
+        return WorkingSet(dict(self.reservations), dict(self.units), skus, self._write)
 
-
-class _MemoryRows:
-    def __init__(self, store: MemoryInventoryStore) -> None:
-        self._store = store
-        self._changed: dict[str, Reservation] = {}
-
-    def get(self, key: str) -> Reservation:
-        return self._changed.get(key, self._store.states.get(key, Reservation()))
-
-    def put(self, key: str, state: Reservation, events: tuple[Any, ...]) -> None:
-        self._changed[key] = replace(state, on_hand={}, in_flight=frozenset())
-
-    def save(self, connection: Connection) -> None:
-        self._store.states.update(self._changed)
-
-
-class _MemoryBook(Book):
-    def __init__(
+    def _write(
         self,
-        store: MemoryInventoryStore,
-        rows: _MemoryRows,
-        levels: dict[str, Level],
-        about: Mapping[str, Iterable[str]],
+        connection: Connection,
+        reservations: Mapping[str, Reservation],
+        units: Mapping[str, Stock],
     ) -> None:
-        super().__init__(rows, levels, about)
-        self._store, self._memory = store, rows
-
-    def save(self, connection: Connection) -> None:
-        self._memory.save(connection)
-        self._store.stock = self.levels
-
-
-def _skus(state: Reservation, triggers: Sequence[Trigger]) -> set[str]:
-    """What an order's triggers may look at or move."""
-    found = {line.sku for line in state.lines}
-    for trigger in triggers:
-        event = getattr(trigger, "event", None)
-        if isinstance(trigger, Verdict):
-            found |= {str(trigger.data["sku"])} if isinstance(trigger.data, dict) else set()
-        elif isinstance(trigger, Do):
-            found |= {line.sku for line in event.order.lines} if event else set()
-        else:
-            found |= moves(event).keys()
-    return found
-
-
-def _put_in(wanted: Mapping[str, Sequence[Trigger]]) -> list[str]:
-    """SKUs that stock may be put in of: their rows are made before they are locked."""
-    keys = (key.removeprefix("sku:") for key in wanted if key.startswith("sku:"))
-    return sorted(keys)
+        self.reservations.update(reservations)
+        self.units.update(units)

@@ -24,6 +24,6 @@ def upgrade() -> None:
         sa.Column("sku", sa.Text, primary_key=True),
         sa.Column("on_hand", sa.BigInteger, sa.CheckConstraint("on_hand >= 0"), nullable=False),
         sa.Column("reserved", sa.BigInteger, sa.CheckConstraint("reserved >= 0"), nullable=False),
-        sa.Column("shipped", sa.BigInteger, sa.CheckConstraint("shipped >= 0"), nullable=False),
-        sa.Column("put_in", sa.BigInteger, sa.CheckConstraint("put_in >= 0"), nullable=False),
+        sa.Column("shipped", sa.BigInteger, nullable=False),
+        sa.Column("put_in", sa.BigInteger, nullable=False),
     )
