@@ -50,6 +50,8 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/mypy $(wildcard $(PACKAGES) tests)
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m schemas.compat
+	$(BIN)/python -m schemas.docs --check
 	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
 
 up: setup  ## start the stack and leave it running

@@ -1,0 +1,7 @@
+"""Giftwrap: wraps the parcel before it is shipped.
+
+Listens to   Do on PaymentCaptured; Undo when shipping failed or is undone
+Emits        GiftWrapped (done), GiftWrapFailed (failed), GiftUnwrapped (undone), GiftUnwrapStarted
+Undoes       by unwrapping; nothing was asked for yet: a fence
+Calls        the wrapper, `wrap:<order>` and `unwrap:<order>`
+"""

@@ -1,0 +1,117 @@
+"""What giftwrap decides. Pure.
+
+new --Wrapped--> wrapped --Undo--> unwrapping --Unwrapped--> unwrapped
+ |                                                              ^
+ +--NoPaper--> failed       Undo (nothing in flight) -----------+
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sagakit.decision import NOTHING, Decision, Do, Effect, Outcome, Trigger, Undo
+from schemas.events import GiftUnwrapped, GiftUnwrapStarted, GiftWrapFailed, GiftWrapped, OrderFacts
+
+WRAP, UNWRAP = "wrap", "unwrap"
+
+
+class Phase(StrEnum):
+    """Where a gift is."""
+
+    NEW = "new"
+    WRAPPED = "wrapped"
+    FAILED = "failed"
+    UNWRAPPING = "unwrapping"
+    UNWRAPPED = "unwrapped"
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """`reason`: of the undo. The kit sets `in_flight`: keys of calls under way."""
+
+    phase: Phase = Phase.NEW
+    reason: str = ""
+    in_flight: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """The wrapper has wrapped it."""
+
+    paper: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoPaper:
+    """The wrapper says no, and will not wrap it later."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """Nothing is wrapped any more."""
+
+
+def decide(state: Gift, trigger: Trigger, now: datetime) -> Decision:
+    """See the module."""
+    match trigger:
+        case Do(event):
+            # money that comes in after the payment was given up goes back: nothing to wrap
+            if state.phase is Phase.NEW and not getattr(event, "late", False):
+                payload = {"order_id": event.order_id, "order": event.order.to_dict()}
+                return Decision(effects=(Effect(WRAP, f"{WRAP}:{event.order_id}", payload),))
+        case Undo(event, reason):
+            return _undo(state, event.order_id, reason)
+        case Outcome(effect, Wrapped(paper)) if state.phase is Phase.NEW:
+            facts = OrderFacts.from_dict(dict(effect.payload["order"]))  # type: ignore[arg-type]
+            order_id = str(effect.payload["order_id"])
+            return _say(GiftWrapped(order_id=order_id, order=facts, paper=paper))
+        case Outcome(effect, Wrapped()) if state.phase is not Phase.WRAPPED:
+            return _unwrap(state, str(effect.payload["order_id"]), "it was wrapped too late")
+        case Outcome(effect, NoPaper(reason)) if state.phase is Phase.NEW:
+            return _say(GiftWrapFailed(order_id=str(effect.payload["order_id"]), reason=reason))
+        case Outcome(effect, NoPaper() | Unwrapped()) if state.phase is Phase.UNWRAPPING:
+            order_id = str(effect.payload["order_id"])
+            return _say(GiftUnwrapped(order_id=order_id, reason=state.reason))
+    return NOTHING
+
+
+def _undo(state: Gift, order_id: str, reason: str) -> Decision:
+    wrapping = f"{WRAP}:{order_id}" in state.in_flight
+    match state.phase:
+        case Phase.NEW if wrapping:
+            # what becomes of the call is not known yet: wait for it, and do not forget the wish
+            return _say(GiftUnwrapStarted(order_id=order_id, reason=reason))
+        case Phase.UNWRAPPING if wrapping:
+            return NOTHING
+        case Phase.WRAPPED | Phase.UNWRAPPING:
+            return _unwrap(state, order_id, reason)
+        case _:
+            return _say(GiftUnwrapped(order_id=order_id, reason=reason))
+
+
+def _unwrap(state: Gift, order_id: str, reason: str) -> Decision:
+    effect = Effect(UNWRAP, f"{UNWRAP}:{order_id}", {"order_id": order_id})
+    if state.phase is Phase.UNWRAPPING:
+        return Decision(effects=(effect,))
+    return Decision((GiftUnwrapStarted(order_id=order_id, reason=reason),), (effect,))
+
+
+def evolve(state: Gift, event: Any) -> Gift:
+    """The state after an own event."""
+    match event:
+        case GiftWrapped():
+            return replace(state, phase=Phase.WRAPPED)
+        case GiftWrapFailed():
+            return replace(state, phase=Phase.FAILED)
+        case GiftUnwrapStarted():
+            return replace(state, phase=Phase.UNWRAPPING, reason=event.reason)
+        case GiftUnwrapped():
+            return replace(state, phase=Phase.UNWRAPPED, reason=event.reason)
+    return state
+
+
+def _say(event: Any) -> Decision:
+    return Decision(events=(event,))

@@ -1,0 +1,77 @@
+"""The wrapper: the port, its HTTP adapter, its in-memory double."""
+
+from typing import Any, Protocol
+
+import httpx
+
+from sagakit.decision import Effect
+from sagakit.errors import EffectFailed
+from services.giftwrap.decide import NoPaper, Unwrapped, Wrapped
+
+TIMEOUT_S = 10.0
+
+
+class Wrapper(Protocol):
+    """Whoever wraps. Both calls raise EffectFailed where the answer is unknown."""
+
+    async def wrap(self, effect: Effect) -> Wrapped | NoPaper:
+        """Wrap it under `effect.key`; payload: `order_id`, `order` (an OrderFacts record)."""
+        ...
+
+    async def unwrap(self, effect: Effect) -> Unwrapped:
+        """Unwrap it; what was never wrapped never will be. payload: `order_id`."""
+        ...
+
+
+class HttpWrapper:
+    """A wrapper over HTTP: `POST /wraps` and `POST /unwraps`, each with an `Idempotency-Key`."""
+
+    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+        self._client, self._base_url = client, base_url.rstrip("/")
+
+    async def wrap(self, effect: Effect) -> Wrapped | NoPaper:
+        """See `Wrapper`."""
+        match await self._post("/wraps", effect):
+            case {"status": "wrapped", "paper": str(paper)}:
+                return Wrapped(paper)
+            case {"status": "no_paper", "reason": str(reason)}:
+                return NoPaper(reason)
+            case answer:
+                raise EffectFailed(f"{effect.key}: {answer} is no answer to /wraps; asking again")
+
+    async def unwrap(self, effect: Effect) -> Unwrapped:
+        """See `Wrapper`."""
+        await self._post("/unwraps", effect)
+        return Unwrapped()
+
+    async def _post(self, path: str, effect: Effect) -> Any:
+        """A 2xx answer's JSON. Everything else says nothing about what happened there."""
+        headers = {"Idempotency-Key": effect.key}
+        body = dict(effect.payload)
+        try:
+            url = self._base_url + path
+            answer = await self._client.post(url, json=body, headers=headers, timeout=TIMEOUT_S)
+            return answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise EffectFailed(f"{effect.key}: {error!r}; unknown, asking again") from error
+
+
+class MemoryWrapper:
+    """A wrapper in memory with `sheets` of paper left; keys are honoured as the real one does."""
+
+    def __init__(self, sheets: int = 1000) -> None:
+        self.sheets = sheets
+        self.wrapped: dict[str, Wrapped | NoPaper] = {}
+
+    async def wrap(self, effect: Effect) -> Wrapped | NoPaper:
+        """See `Wrapper`."""
+        order_id = str(effect.payload["order_id"])
+        if order_id not in self.wrapped:
+            self.sheets -= 1
+            self.wrapped[order_id] = Wrapped("red") if self.sheets >= 0 else NoPaper("no paper")
+        return self.wrapped[order_id]
+
+    async def unwrap(self, effect: Effect) -> Unwrapped:
+        """See `Wrapper`."""
+        self.wrapped[str(effect.payload["order_id"])] = NoPaper("unwrapped")
+        return Unwrapped()

@@ -1,0 +1,30 @@
+"""Composition root of giftwrap. Nothing is decided here."""
+
+import httpx
+from pydantic import AnyHttpUrl
+
+from sagakit.ports import Participant
+from sagakit.service import Service
+from sagakit.settings import ServiceSettings
+from services.giftwrap.decide import UNWRAP, WRAP, Gift, decide, evolve
+from services.giftwrap.gateway import HttpWrapper
+from services.giftwrap.store import store
+
+
+class GiftwrapSettings(ServiceSettings):
+    """`SAGA_WRAPPER_URL`: whoever wraps."""
+
+    wrapper_url: AnyHttpUrl
+
+
+def participant() -> Participant[Gift]:
+    """Giftwrap's decisions and tables."""
+    return Participant("giftwrap", decide, evolve, store())
+
+
+def build(settings: GiftwrapSettings) -> Service[Gift]:
+    """Giftwrap, wired."""
+    client = httpx.AsyncClient()
+    wrapper = HttpWrapper(client, str(settings.wrapper_url))
+    perform = {WRAP: wrapper.wrap, UNWRAP: wrapper.unwrap}
+    return Service(participant(), perform=perform, close=client.aclose)

@@ -1,0 +1,21 @@
+"""Giftwrap's table: one row an order."""
+
+from sqlalchemy import Column, MetaData, Table, Text
+
+from sagakit.tables import TableStore
+from services.giftwrap.decide import Gift, Phase
+
+metadata = MetaData()
+
+gift = Table(
+    "gift",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+
+def store() -> TableStore[Gift]:
+    """The states of giftwrap."""
+    return TableStore(gift, Gift, {"phase": (str, Phase)})

@@ -1,0 +1,278 @@
+"""Writes the documents that the flow file and the schemas already say; `--check` only compares.
+
+    python -m schemas.docs [--check]
+
+README.md (between its markers): the graph of every version, the kit module by module, and the
+example of a publisher.
+docs/flow.md: who is told what, by whom, on which topic. docs/asyncapi.yaml: the same for machines.
+Routes come from `sagakit.routing`, the very code that routes, so the documents cannot differ.
+"""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sagakit.flow import Flow, Step
+from sagakit.routing import Rule, rules_of, topic, topics_of
+from schemas import FLOWS, OWNERS
+from schemas.asyncapi import MONITOR, asyncapi, doc, events_of, owners, participants, writer, yaml
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = Path("examples/publish_order.py")
+
+_SHAPES = {
+    "compensatable": '["{}"]',
+    "pivot": '{{{{"{}"}}}}',
+    "retriable": '(["{}"])',
+}
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+# --- the graph ------------------------------------------------------------------------------------
+
+
+def graph(flow: Flow, version: int) -> str:
+    """A version as a Mermaid flowchart: solid arrows forward, dotted ones undo."""
+    lines = ["```mermaid", "flowchart LR", '    order(["order"])', '    saga(["saga monitor"])']
+    for step in _steps(flow, version):
+        shape = _SHAPES[step.kind].format(f"{step.name}<br>{step.kind}")
+        lines.append(f"    {step.name}{shape}")
+    lines += ["    completed((completed))", "    undone((undone))"]
+    for (source, target, arrow), events in _edges(flow, version).items():
+        lines.append(f'    {source} {arrow}|"{"<br>".join(events)}"| {target}')
+    return "\n".join([*lines, "```"])
+
+
+def _edges(flow: Flow, version: int) -> dict[tuple[str, str, str], list[str]]:
+    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    arrows = {"do": "-->", "undo": "-.->"}
+    for step in _steps(flow, version):
+        for event, rules in rules_of(flow, version, step.name).items():
+            for rule in rules:
+                if rule.kind in arrows:
+                    found[OWNERS[event], step.name, arrows[rule.kind]].append(event)
+    for step in flow.places(version)[-1]:
+        found[step.name, "completed", "-->"].append(step.done)
+    for ends in flow.ends(version):
+        for event in ends:
+            found[OWNERS[event], "undone", "-.->"].append(event)
+    return found
+
+
+def _steps(flow: Flow, version: int) -> list[Step]:
+    return [step for place in flow.places(version) for step in place]
+
+
+def readme_flow() -> str:
+    """The graphs of all versions."""
+    parts = []
+    for flow in FLOWS:
+        for version in flow.versions:
+            told = " (default)" if version == flow.default_version else ""
+            parts.append(f"`{flow.label(version)}`{told}\n\n{graph(flow, version)}")
+    return "\n\n".join(parts)
+
+
+def readme_kit() -> str:
+    """The kit's modules, each with the first sentence it says of itself."""
+    paths = sorted((ROOT / "sagakit").glob("[a-z]*.py"))
+    rows = [(f"[`{p.stem}`](sagakit/{p.name})", first_sentence(p)) for p in paths]
+    return _table(("module", ""), rows)
+
+
+def first_sentence(path: Path) -> str:
+    """The first sentence of a module's docstring, on one line."""
+    text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+    return re.split(r"(?<=\.) ", text)[0].replace("|", "\\|")
+
+
+def readme_example() -> str:
+    """The publisher of an OrderPlaced, as it stands in examples/."""
+    return f"```python\n{(ROOT / EXAMPLE).read_text()}```"
+
+
+# --- docs/flow.md ---------------------------------------------------------------------------------
+
+
+def flow_page() -> str:
+    """The page about every flow: steps, participants, topics, access rights."""
+    parts = [
+        "# Who is told what",
+        "Made by `python -m schemas.docs` from `schemas/flows/`, the `.avsc` files and the "
+        "services' canvases. Do not edit it: edit those.",
+    ]
+    for flow in FLOWS:
+        parts += [f"## The flow `{flow.name}`", *_versions(flow), _step_table(flow)]
+        parts += [part for name in flow.participants for part in _participant(flow, name)]
+    parts += ["## Topics", _topic_table(), "## Access rights (Kafka ACLs)", _acl_note(), _acls()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _versions(flow: Flow) -> list[str]:
+    lines = []
+    for version, places in flow.versions.items():
+        order = " → ".join(" + ".join(place) for place in places)
+        told = " (default)" if version == flow.default_version else ""
+        lines.append(f"- `{flow.label(version)}`{told}: {order}")
+    return ["\n".join(lines)]
+
+
+def _step_table(flow: Flow) -> str:
+    rows = []
+    for step in flow.steps.values():
+        waits = ", ".join(f"{event} {span(s)}" for event, s in step.waits.items())
+        rows.append(
+            (
+                step.name,
+                step.kind,
+                step.done,
+                ", ".join(step.failed) or "—",
+                step.undone or "—",
+                span(step.deadline_s),
+                waits or "—",
+            )
+        )
+    return _table(("step", "kind", "done", "failed", "undone", "deadline", "waits"), rows)
+
+
+def _participant(flow: Flow, name: str) -> Iterator[str]:
+    yield f"### {name}"
+    yield f"```text\n{canvas(name)}\n```"
+    yield "Reads " + ", ".join(f"`{t}`" for t in topics_of(FLOWS, name)) + "."
+    labels = [flow.label(v) for v in flow.versions]
+    by_version = [rules_of(flow, v, name) for v in flow.versions]
+    events = dict.fromkeys(event for rules in by_version for event in rules)
+    rows = [
+        (
+            f"{event} (`{topic(OWNERS[event])}`)",
+            *(_cell(rules.get(event, ())) for rules in by_version),
+        )
+        for event in events
+    ]
+    yield _table(("on", *labels), rows)
+    yield _table(("emits", "which says"), [(e, doc(e)) for e in events_of(name)])
+
+
+def _cell(rules: Iterable[Rule]) -> str:
+    words = {"do": "Do", "undo": "Undo", "verdict": "Verdict"}
+    told = [words.get(r.kind) or f'Observed("{r.name}")' for r in rules]
+    return ", ".join(told) or "—"
+
+
+def canvas(participant: str) -> str:
+    """What a service says of itself: the docstring of its package, read without importing it."""
+    path = ROOT / "services" / participant / "__init__.py"
+    return ast.get_docstring(ast.parse(path.read_text())) or ""
+
+
+def readers() -> dict[str, list[str]]:
+    """Topic -> who reads it: the participants by their routes, the monitor all of them."""
+    found: dict[str, list[str]] = {topic(owner): [] for owner in owners()}
+    for name in participants():
+        for read in topics_of(FLOWS, name):
+            found[read].append(name)
+    return {name: [*those, "saga monitor"] for name, those in found.items()}
+
+
+def _topic_table() -> str:
+    rows = [
+        (f"`{name}`", writer(name.partition(".")[0]), ", ".join(those), ", ".join(events))
+        for name, those in readers().items()
+        for events in [events_of(name.partition(".")[0])]
+    ]
+    rows += [
+        (f"`{name}.dlt`", name, "people", "raw records that were parked, with `dlt-*` headers")
+        for name in participants()
+    ]
+    rows.append(("`saga.clock`", "saga monitor", "nobody", "empty ticks: the broker's clock"))
+    return _table(("topic", "written by", "read by", "holds"), rows)
+
+
+def _acl_note() -> str:
+    return (
+        "One principal a service, and nothing else may write its topic: then the topic an event "
+        "stands on says who spoke. `Read` and `Write` bring `Describe` with them. Whoever places "
+        "orders from outside gets `Write` on `order.events` as well; see docs/security.md."
+    )
+
+
+def _acls() -> str:
+    rows = []
+    for name in participants():
+        read = ", ".join(f"`{t}`" for t in topics_of(FLOWS, name))
+        rows.append((name, f"{read}; group `{name}`", f"`{topic(name)}`, `{name}.dlt`"))
+    every = ", ".join(f"`{topic(owner)}`" for owner in owners())
+    monitor = (
+        "saga monitor",
+        f"{every}; group `saga-monitor`",
+        f"`{topic(MONITOR)}`, `saga.clock`",
+    )
+    return _table(("principal", "Read", "Write"), [*rows, monitor])
+
+
+def span(seconds: float) -> str:
+    """Seconds in the largest unit that divides them: 86400 is `1d`, 90 is `90s`."""
+    for unit, size in _UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(seconds * 1000)}ms"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *(list(row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+# --- all together ---------------------------------------------------------------------------------
+
+
+def between(text: str, name: str, content: str) -> str:
+    """`text` with what stands between the markers of `name` replaced.
+
+    Raises ValueError naming the markers where they are missing.
+    """
+    begin, end = f"<!-- made by schemas.docs: {name} -->", f"<!-- end of {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"README.md needs one line {begin} and, further down, one line {end}")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def documents() -> dict[Path, str]:
+    """Every made document: its path below the repository, its text."""
+    readme = (ROOT / "README.md").read_text()
+    readme = between(readme, "flow", readme_flow())
+    readme = between(readme, "kit", readme_kit())
+    readme = between(readme, "publisher", readme_example())
+    return {
+        Path("README.md"): readme,
+        Path("docs/flow.md"): flow_page(),
+        Path("docs/asyncapi.yaml"): "\n".join(yaml(asyncapi())) + "\n",
+    }
+
+
+def main() -> int:
+    """Exit status 1 when `--check` finds a difference."""
+    stale = {
+        path: text
+        for path, text in documents().items()
+        if not (ROOT / path).exists() or (ROOT / path).read_text() != text
+    }
+    if "--check" in sys.argv:
+        for path in stale:
+            print(f"{path} is not what flow and schemas say: run python -m schemas.docs")
+        return 1 if stale else 0
+    for path, text in stale.items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text)
+        print(f"written: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

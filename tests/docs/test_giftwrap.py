@@ -1,0 +1,126 @@
+"""The README's "Add a participant", done as it says, in a copy of the project."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sandbox.stack.ports import assign
+from tests.stack import TestInfra, fresh_database, until
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "giftwrap"
+COPIED = ("sagakit", "schemas", "services", "docs", "examples", "README.md", "pyproject.toml")
+NO_CACHES = shutil.ignore_patterns("__pycache__")
+
+
+def run(tree: Path, *words: str) -> str:
+    """`python ...` in the copy; its output. Fails the test with it where the status is not 0."""
+    done = subprocess.run(
+        [sys.executable, *words], cwd=tree, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def with_giftwrap(flow: str, addition: str) -> str:
+    """The flow file with the version and the step of `flow.toml`."""
+    _, versions, steps = re.split(r"^(?=\[)", addition, flags=re.M)
+    return flow.replace("[versions]\n", versions.strip() + "\n") + "\n" + steps
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with giftwrap put in, by the steps of the README."""
+    tree = tmp_path_factory.mktemp("project")
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=NO_CACHES)
+        else:
+            shutil.copyfile(source, tree / name)
+    (tree / "tests").mkdir()
+    shutil.copyfile(ROOT / "tests" / "gwt.py", tree / "tests" / "gwt.py")
+
+    for schema in (EXAMPLE / "schemas").glob("*.avsc"):
+        shutil.copy(schema, tree / "schemas")
+    run(tree, "-m", "schemas.generate")
+    flow = tree / "schemas" / "flows" / "order.toml"
+    flow.write_text(with_giftwrap(flow.read_text(), (EXAMPLE / "flow.toml").read_text()))
+    shutil.copytree(
+        EXAMPLE / "services" / "giftwrap", tree / "services" / "giftwrap", ignore=NO_CACHES
+    )
+    shutil.copy(EXAMPLE / "test_giftwrap.py", tree / "tests")
+    return tree
+
+
+def test_the_readme_shows_the_addition_to_the_flow_as_it_is() -> None:
+    block = re.search(r"^ *```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S | re.M)
+    assert block
+    assert tomllib.loads(block[1]) == tomllib.loads((EXAMPLE / "flow.toml").read_text())
+
+
+def test_its_own_tests_are_green(tree: Path) -> None:
+    told = run(tree, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_giftwrap.py")
+    assert re.search(r"\d{2,} passed", told)
+
+
+def test_old_topics_stay_readable(tree: Path) -> None:
+    run(tree, "-m", "schemas.compat")
+
+
+def test_it_passes_the_type_checker(tree: Path) -> None:
+    run(tree, "-m", "mypy", "services/giftwrap", "tests/test_giftwrap.py")
+
+
+def test_documents_are_drawn_anew(tree: Path) -> None:
+    run(tree, "-m", "schemas.docs")
+    assert '-->|"GiftWrapped"| shipping' in (tree / "README.md").read_text()
+    page = (tree / "docs" / "flow.md").read_text()
+    assert "### giftwrap" in page
+    assert "`giftwrap.events`" in page
+    run(tree, "-m", "schemas.docs", "--check")
+
+
+def test_it_runs_and_makes_its_tables(tree: Path, infra: TestInfra) -> None:
+    (port,) = assign(["giftwrap-9"], 0, {}).values()
+    env: Mapping[str, str] = {
+        **os.environ,
+        "SAGA_BOOTSTRAP_SERVERS": infra.bootstrap_servers,
+        "SAGA_DATABASE_URL": fresh_database(infra),
+        "SAGA_HTTP_HOST": "127.0.0.1",
+        "SAGA_HTTP_PORT": str(port),
+        "SAGA_WRAPPER_URL": "http://127.0.0.1:9",
+    }
+    log = tree / "giftwrap.log"
+    with log.open("w") as out:
+        command = [sys.executable, "-m", "services.giftwrap"]
+        process = subprocess.Popen(command, cwd=tree, env=env, stdout=out, stderr=out)
+    try:
+
+        def ready() -> bool:
+            assert process.poll() is None, log.read_text()
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        until(ready, f"giftwrap is ready; its log: {log}")
+        effects = httpx.get(f"http://127.0.0.1:{port}/admin/effects")
+        assert effects.json() == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    stopped = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    assert stopped[-1]["event"] == "stopped"
