@@ -94,9 +94,10 @@ class WorkingSet:
     def put(self, key: str, state: Reservation, events: tuple[Any, ...]) -> None:
         """See `ports.Working`."""
         self._reservations[key] = state
-        self._changed_keys.add(key)
         for event in events:
             self._count(event)
+            if not isinstance(event, StockReceived):
+                self._changed_keys.add(key)
 
     def save(self, connection: Connection) -> None:
         """See `ports.Working`."""
@@ -167,7 +168,7 @@ UPDATE_STOCK = text(
     f"UPDATE stock SET {', '.join(f'{c} = u.{c}' for c in _STOCK[1:])} FROM {_FROM_STOCK} "
     "WHERE stock.sku = u.sku"
 )
-# A SKU nobody had ever put in could not be locked: another batch may be putting in the same one.
+# A SKU nobody had ever put in has no row to lock: should another batch put in the same, both count.
 ADD_STOCK = text(
     f"INSERT INTO stock ({', '.join(_STOCK)}) SELECT {_PICK_STOCK} FROM {_FROM_STOCK} "
     "ORDER BY u.sku ON CONFLICT (sku) DO UPDATE SET "
