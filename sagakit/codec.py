@@ -14,7 +14,12 @@ from uuid import UUID, uuid5
 
 import fastavro
 from fastavro.read import SchemaResolutionError
-from fastavro.schema import fingerprint, to_parsing_canonical_form
+from fastavro.schema import (
+    SchemaParseException,
+    UnknownType,
+    fingerprint,
+    to_parsing_canonical_form,
+)
 
 from sagakit.contract import Contract, inline
 from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable
@@ -110,7 +115,7 @@ class Codec:
             key=key,
             source=headers.get("ce_source", ""),
             seq=_sequence(headers),
-            time=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+            time=_log_time(record),
             event=event,
             causation=_uuid(headers.get("ce_causationid")),
             trace=Trace(
@@ -144,8 +149,12 @@ class Codec:
                 if name not in self._types or not _bounded(schema):
                     raise Undecodable(f"schema id {number} ({name}) is no event of this contract")
                 self._by_id[number] = (name, fastavro.parse_schema(dict(schema)))
-            except (KeyError, TypeError, ValueError) as error:
+            except KeyError as error:
                 raise Undecodable(f"schema id {number} is not in the registry: {error}") from error
+            except (TypeError, ValueError, SchemaParseException, UnknownType) as error:
+                raise Undecodable(
+                    f"schema id {number} is no schema of an event: {error}"
+                ) from error
         return self._by_id[number]
 
     def _event(self, name: str, writer: Any, value: bytes, start: int) -> Any:
@@ -228,6 +237,16 @@ def _event_id(key: str, headers: Mapping[str, str], value: bytes) -> UUID:
     return _uuid(given) or uuid5(NAMESPACE, f"{headers.get('ce_source', '')}:{given}")
 
 
+def _log_time(record: Record) -> datetime:
+    try:
+        return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Undecodable(
+            f"its time, {record.timestamp_ms} ms, is in no calendar; set topic {record.topic} to "
+            "message.timestamp.type=LogAppendTime"
+        ) from error
+
+
 def _sequence(headers: Mapping[str, str]) -> int | None:
     text = headers.get("ce_sequence", "")
     counted = text.isascii() and text.isdigit() and len(text) < 10 and headers.get("ce_source")
@@ -242,19 +261,20 @@ def _uuid(text: str | None) -> UUID | None:
 
 
 def _bounded(avro: Any, within: tuple[str, ...] = ()) -> bool:
-    """No recursion, and no array of items without width: what hostile bytes could inflate."""
+    """No recursion, and nothing without width but in a union: else few bytes make many values."""
     if isinstance(avro, list):
-        return all(_bounded(a, within) for a in avro)
+        return all(a == "null" or _bounded(a, within) for a in avro)
     if isinstance(avro, str):
-        return avro not in within
-    kind = avro.get("type")
+        return avro != "null" and avro.rpartition(".")[2] not in within
+    kind = avro["type"]
     if kind == "record":
-        inside = (*within, avro["name"])
+        inside = (*within, avro["name"].rpartition(".")[2])
         return bool(avro["fields"]) and all(_bounded(f["type"], inside) for f in avro["fields"])
     if kind in ("array", "map"):
-        items = avro.get("items", avro.get("values"))
-        return items != "null" and _bounded(items, within)
-    return not isinstance(kind, dict | list) or _bounded(kind, within)
+        return _bounded(avro["items" if kind == "array" else "values"], within)
+    if kind in ("fixed", "enum"):
+        return bool(avro["size"] if kind == "fixed" else avro["symbols"])
+    return _bounded(kind, within)
 
 
 Decoder = Callable[[Record], Envelope]
