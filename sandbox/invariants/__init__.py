@@ -1,0 +1,50 @@
+"""The invariants of design section 10, checked from outside.
+
+    findings = check(stack_json)      # the content of .saga/stack.json
+
+Evidence is what others can see too: the provider's, the carrier's and the mail server's own
+ledgers over HTTP, every record of every topic from the first on, and the services' tables, read
+only. Each invariant is one pure function of that evidence:
+
+| invariant | where |
+|---|---|
+| 1 every order ends in exactly one end | `sagas.one_end` |
+| 2 money | `ledgers.money` |
+| 3 units of stock | `ledgers.units` |
+| 4 one parcel, one mail of each kind | `ledgers.once` |
+| 5 nothing lost or overtaken between outbox and topic | `log.nothing_lost` |
+| 6 databases rebuilt from the topics are the same | `rebuilt.same_rows` |
+| 7 nothing undone past the pivot, nothing healthy undone | `sagas.nothing_healthy_undone` |
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sandbox.invariants.evidence import Evidence
+from sandbox.invariants.finding import Finding
+from sandbox.invariants.gather import await_rest, gather
+from sandbox.invariants.ledgers import money, once, units
+from sandbox.invariants.log import nothing_lost
+from sandbox.invariants.sagas import nothing_healthy_undone, one_end
+
+__all__ = ["CHECKS", "Evidence", "Finding", "await_rest", "check", "gather"]
+
+CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
+    one_end,
+    money,
+    units,
+    once,
+    nothing_lost,
+    nothing_healthy_undone,
+)
+
+
+def check(stack: Mapping[str, Any], *, rest_s: float = 60.0) -> list[Finding]:
+    """Every invariant against a running stack, given the content of its `stack.json`.
+
+    Waits up to `rest_s` seconds until nothing is on its way any more; what still is then shows as
+    a violation of invariant 5.
+    """
+    await_rest(stack, rest_s)
+    evidence = gather(stack)
+    return [judge(evidence) for judge in CHECKS]
