@@ -1,0 +1,33 @@
+"""Payment's table in a real PostgreSQL: every state the decisions know comes back as it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+import services.payment
+from sagakit.decision import Observed
+from sagakit.migrations import migrate
+from sagakit.postgres import engine_for
+from services.payment.store import store
+from tests.unit.test_payment import SITUATIONS, situation
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = engine_for(database_url)
+    migrate(made, Path(services.payment.__file__).parent / "migrations")
+    yield made
+    made.dispose()
+
+
+def test_states_come_back_as_they_were_saved(engine: Engine) -> None:
+    states = {f"order: {name} 🦆": situation(name).state for name in SITUATIONS}
+    payments = store()
+    for _ in range(2):  # inserted, then updated
+        with engine.begin() as connection:
+            payments.save(connection, states)
+    with engine.begin() as connection:
+        working = payments.load(connection, {key: [Observed("read", None)] for key in states})
+    assert {key: working.get(key) for key in states} == states
