@@ -25,6 +25,7 @@ from sandbox.invariants.finding import Finding
 from sandbox.invariants.gather import await_rest, gather
 from sandbox.invariants.ledgers import money, once, units
 from sandbox.invariants.log import nothing_lost
+from sandbox.invariants.rebuilt import same_rows
 from sandbox.invariants.sagas import nothing_healthy_undone, one_end
 
 __all__ = ["CHECKS", "Evidence", "Finding", "await_rest", "check", "gather"]
@@ -47,4 +48,5 @@ def check(stack: Mapping[str, Any], *, rest_s: float = 60.0) -> list[Finding]:
     """
     await_rest(stack, rest_s)
     evidence = gather(stack)
-    return [judge(evidence) for judge in CHECKS]
+    found = [*(judge(evidence) for judge in CHECKS), same_rows(stack)]
+    return sorted(found, key=lambda finding: finding.number)

@@ -109,12 +109,17 @@ def flows_of(stack: Stack) -> Flows:
     return Flows(*(with_deadlines(flow, overrides) for flow in FLOWS))
 
 
+def codec_of(stack: Stack) -> Codec:
+    """A codec that reads what the stack's services write."""
+    registry = stack["urls"].get("registry")
+    return Codec(CONTRACT, HttpRegistry(registry) if registry else None)
+
+
 # --- the topics -----------------------------------------------------------------------------------
 
 
 def _read(stack: Stack, dead_letters: Sequence[str]) -> tuple[list[Logged], int, frozenset[bytes]]:
-    registry = stack["urls"].get("registry")
-    codec = Codec(CONTRACT, HttpRegistry(registry) if registry else None)
+    codec = codec_of(stack)
     log, unreadable, marks = [], 0, set[bytes]()
     for record in read_log(stack["bootstrap_servers"], [*EVENT_TOPICS, *dead_letters]):
         marks.add(mark_of(record.topic, record.key or b"", record.headers, record.value))
