@@ -15,7 +15,8 @@ from sqlalchemy import Engine, exc
 from saga_monitor import store
 from saga_monitor.fold import Fact, Saga, fold
 from saga_monitor.gate import EVERY_PARTITION
-from saga_monitor.reading import view
+from saga_monitor.plan import Plan
+from saga_monitor.reading import read, view
 from saga_monitor.store import Batch, SagaRow, TimelineRow
 from saga_monitor.view import Awaited, SagaView, Status
 from sagakit.codec import Codec
@@ -46,7 +47,7 @@ class Projection:
         self._engine = engine
         self._codec = codec
         self._flows = flows
-        self._labels = {flow.label(v) for flow in flows for v in flow.versions}
+        self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
     def apply(self, records: Sequence[Record]) -> Applied:
         """One transaction; where the database refuses the content, the guilty record is looked for
@@ -129,13 +130,14 @@ class Projection:
 
     def view(self, saga: Saga) -> SagaView:
         """The saga in the words of its flow."""
-        return view(saga, *self._flows.find(saga.flow))
+        plan = self._plans.get(saga.flow or "")
+        return read(saga, plan) if plan else view(saga, *self._flows.find(saga.flow))
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
         """The fact in a record; None for an event that is about no order. Raises Poison."""
         envelope = self._codec.decode(record)
         label = envelope.trace.flow
-        if label is not None and label not in self._labels:
+        if label is not None and label not in self._plans:
             self._flows.find(label)  # raises UnknownFlow, which says what is known
         if not hasattr(envelope.event, "order_id"):
             return envelope.key, None

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from saga_monitor.fold import CAPTURED, Fact, Saga, emission_id, ledger
+from saga_monitor.fold import Fact, Saga, emission_id, ledger
+from saga_monitor.plan import Plan
 from saga_monitor.view import (
     ANSWERS,
     ASKS_A_PERSON,
@@ -19,35 +20,40 @@ from saga_monitor.view import (
     StepView,
     backoff,
 )
-from sagakit.flow import PIVOT, Flow, Step
+from sagakit.flow import Flow, Step
 
 OPENED, RESOLVED = "InterventionOpened", "InterventionResolved"
 
 
 def view(saga: Saga, flow: Flow, version: int) -> SagaView:
     """The saga read as `version` of `flow`."""
-    return _Reading(saga, flow, version).view()
+    return read(saga, Plan.of(flow, version))
+
+
+def read(saga: Saga, plan: Plan) -> SagaView:
+    """The same, for many sagas of one plan."""
+    return _Reading(saga, plan).view()
 
 
 class _Reading:
     """The facts sorted by type, and the last word of every step."""
 
-    def __init__(self, saga: Saga, flow: Flow, version: int) -> None:
-        self.saga, self.flow, self.version = saga, flow, version
-        self.places = flow.places(version)
-        self.turn = flow.pivot_place(version)
+    def __init__(self, saga: Saga, plan: Plan) -> None:
+        self.saga, self.plan, self.flow = saga, plan, plan.flow
         self.facts: dict[str, list[Fact]] = defaultdict(list)
+        self.last: dict[str, Fact] = {}
         for fact in saga.facts.values():
             self.facts[fact.type].append(fact)
+            step = plan.word_of.get(fact.type)
+            if step and (step not in self.last or fact.place > self.last[step].place):
+                self.last[step] = fact
         self.ledger = ledger(saga.facts.values())
-        self.failures = {event for place in self.places for s in place for event in s.failed}
-        self.last = {s.name: self._last_word(s) for place in self.places for s in place}
+        self.past_pivot = all(self.is_done(s) for s in plan.pivots)
 
     def view(self) -> SagaView:
         start = min(self.facts[self.flow.start], key=_log_order, default=None)
-        steps = [s for place in self.places for s in place]
-        completed = all(self.is_done(s) for s in steps)
-        entry = -1 if self.is_past_pivot() else self.undo_entry()
+        completed = all(self.is_done(s) for s in self.plan.steps)
+        entry = -1 if self.past_pivot else self.undo_entry()
         awaited: tuple[Awaited, ...] = ()
         if start is not None and not completed:
             awaited = tuple(self.backward(entry) if entry >= 0 else self.forward(start))
@@ -67,38 +73,36 @@ class _Reading:
             status = Status.WAITING if waits else Status.RUNNING
         return SagaView(
             order_id=self.saga.order_id,
-            flow=self.flow.label(self.version),
+            flow=self.plan.label,
             status=status,
-            steps=tuple(self.step_view(s, awaited) for s in steps),
+            steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
             interventions=interventions,
             ledger=self.ledger,
             undoing=entry >= 0,
-            past_pivot=self.is_past_pivot(),
+            past_pivot=self.past_pivot,
             started_at=start.at if start else None,
-            ended_at=self.latest(steps) if status in ENDED else None,
+            ended_at=self.latest(self.plan.steps) if status in ENDED else None,
         )
 
     # --- forward --------------------------------------------------------------------------------
 
     def forward(self, start: Fact) -> Iterable[Awaited]:
         """What is due on the way on: a step whose predecessors are all done."""
-        past = self.is_past_pivot()
-        for i, place in enumerate(self.places):
-            before = [self.last[s.name] for s in self.places[i - 1]] if i else [start]
-            if i and not all(self.is_done(s) for s in self.places[i - 1]):
-                before = []
+        before = [start]
+        for place in self.plan.places:
             for step in place:
-                if past and self.is_ended(step):
+                if self.past_pivot and self.is_ended(step):
                     yield self.contradiction(step)
                 elif before and not self.is_done(step):
-                    trigger = max((f for f in before if f), key=_log_order)
-                    yield self.expected(step, trigger, past)
+                    yield self.expected(step, max(before, key=_log_order))
+            done = all(self.is_done(s) for s in place)
+            before = [self.last[s.name] for s in place] if done else []
 
-    def expected(self, step: Step, trigger: Fact, past: bool) -> Awaited:
+    def expected(self, step: Step, trigger: Fact) -> Awaited:
         """A step that is to be done, and until when."""
         mode, allowed_s, events = Mode.DO, step.deadline_s, (step.done, *step.failed)
-        last = self.last[step.name]
+        last = self.last.get(step.name)
         if last is not None and last.type in step.waits:
             answer = self.answer(step, last)
             if answer is None:
@@ -106,7 +110,7 @@ class _Reading:
             else:
                 trigger = answer
         due: datetime | None = trigger.at + timedelta(seconds=allowed_s)
-        if not past:
+        if not self.past_pivot:
             attempt = len(self.requests(step)) + 1
             return Awaited(step.name, mode, events, trigger.at, trigger.id, due, attempt=attempt)
         mode = mode if mode == Mode.WAIT else Mode.FORWARD
@@ -114,16 +118,8 @@ class _Reading:
 
     def contradiction(self, step: Step) -> Awaited:
         """Undone, and yet the pivot is done: only a person can settle that, and at once."""
-        last = self.last[step.name]
-        assert last is not None  # ended steps have a last word
-        return self.escalated(
-            step,
-            Mode.FORWARD,
-            (step.done,),
-            last,
-            self.latest(self.places[self.turn]),
-            UNDONE_PAST_PIVOT,
-        )
+        last, pivot = self.last[step.name], self.latest(self.plan.pivots)
+        return self.escalated(step, Mode.FORWARD, (step.done,), last, pivot, UNDONE_PAST_PIVOT)
 
     def escalated(
         self,
@@ -155,20 +151,23 @@ class _Reading:
     # --- backward -------------------------------------------------------------------------------
 
     def undo_entry(self) -> int:
-        """The place where the undo enters: after a request the last that can be undone, after a
-        failure the newest that has said anything; -1 while nothing is to be undone."""
+        """The place where the undo enters: after a request the last that can be undone; after a
+        failure, or where something is undone already, the newest that has said anything or moved
+        money; -1 while nothing is to be undone."""
         if self.facts[self.flow.compensate] or self.facts[self.flow.cancel]:
-            return self.turn
-        undoable = self.places[: self.turn + 1]
-        words = [[f for s in place if (f := self.last[s.name])] for place in undoable]
-        if not any(f.type in self.failures for said in words for f in said):
+            return self.plan.turn
+        undoable = self.plan.places[: self.plan.turn + 1]
+        if not any(f.type in self.plan.endings for p in undoable for f in self.last_words(p)):
             return -1
-        return max(i for i, said in enumerate(words) if said)
+        payees = self.plan.payees if self.ledger.held_minor else ()
+        return max(
+            i for i, p in enumerate(undoable) if any(s.name in (*self.last, *payees) for s in p)
+        )
 
     def backward(self, entry: int) -> Iterable[Awaited]:
         """What is due on the way back: the newest place that is not undone; empty at the end."""
         for i in range(entry, -1, -1):
-            waiting = [s for s in self.places[i] if not self.is_ended(s)]
+            waiting = [s for s in self.plan.places[i] if not self.is_ended(s)]
             if waiting:
                 trigger = self.undo_trigger(i, entry)
                 return [self.undo(step, trigger) for step in waiting]
@@ -177,11 +176,10 @@ class _Reading:
     def undo_trigger(self, place: int, entry: int) -> Fact:
         """What told a place to undo. Requests that repeat an earlier one are no new trigger."""
         if place < entry:
-            told = [f for s in self.places[place + 1] if (f := self.last[s.name])]
-            return max(told, key=_log_order)
+            return max(self.last_words(self.plan.places[place + 1]), key=_log_order)
         asked = [*self.facts[self.flow.compensate], *self.facts[self.flow.cancel]]
-        failed = [f for event in self.failures for f in self.facts[event]]
-        return min(asked or failed, key=_log_order)
+        ended = [f for event in self.plan.endings for f in self.facts[event]]
+        return min(asked or ended, key=_log_order)
 
     def undo(self, step: Step, trigger: Fact) -> Awaited:
         """A step that is to be undone, and when to ask again."""
@@ -214,23 +212,15 @@ class _Reading:
     # --- the words ------------------------------------------------------------------------------
 
     def is_done(self, step: Step) -> bool:
-        last = self.last[step.name]
+        last = self.last.get(step.name)
         return last is not None and last.type == step.done
 
     def is_ended(self, step: Step) -> bool:
         """Nothing of it is left: failed or undone, and no money held where it takes money."""
-        last = self.last[step.name]
-        if last is None or not self._ends_a_step(last):
+        last = self.last.get(step.name)
+        if last is None or last.type not in self.plan.endings:
             return False
-        takes_money = any(self.flow.owners.get(event) == step.name for event in CAPTURED)
-        return not takes_money or self.ledger.held_minor == 0
-
-    def is_past_pivot(self) -> bool:
-        if self.turn < 0:
-            return True
-        place = self.places[self.turn]
-        pivots = [s for s in place if s.kind == PIVOT] or place
-        return all(self.is_done(s) for s in pivots)
+        return step.name not in self.plan.payees or self.ledger.held_minor == 0
 
     def open_interventions(self) -> tuple[str, ...]:
         """Codes opened and not resolved since."""
@@ -250,33 +240,26 @@ class _Reading:
         )
 
     def step_view(self, step: Step, awaited: Iterable[Awaited]) -> StepView:
-        last = self.last[step.name]
+        last = self.last.get(step.name)
         status, since = "idle", last.at if last else None
         if last is not None:
             status = "waiting"
             if last.type == step.done:
                 status = "done"
-            elif self._ends_a_step(last):
+            elif last.type in self.plan.endings:
                 status = "failed" if last.type in step.failed else "undone"
         for item in awaited:
-            if item.step == step.name and status in ("idle", "waiting", "done"):
+            if item.step == step.name and item.code != UNDONE_PAST_PIVOT:
                 named = {Mode.UNDO: "undoing", Mode.WAIT: "waiting"}
                 status, since = named.get(item.mode, "due"), item.since
         return StepView(step.name, step.kind, status, since)
 
+    def last_words(self, steps: Iterable[Step]) -> list[Fact]:
+        return [self.last[s.name] for s in steps if s.name in self.last]
+
     def latest(self, steps: Iterable[Step]) -> datetime | None:
         """Log time of the newest last word."""
-        return max((f.at for s in steps if (f := self.last[s.name])), default=None)
-
-    def _last_word(self, step: Step) -> Fact | None:
-        words = (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else []))
-        said = (f for word in words for f in self.facts.get(word, ()))
-        return max(said, key=lambda f: f.place, default=None)
-
-    def _ends_a_step(self, fact: Fact) -> bool:
-        owner = self.flow.owners.get(fact.type)
-        step = self.flow.steps.get(owner) if owner else None
-        return step is not None and (fact.type in step.failed or fact.type == step.undone)
+        return max((f.at for f in self.last_words(steps)), default=None)
 
 
 def _log_order(fact: Fact) -> tuple[datetime, str]:

@@ -27,7 +27,7 @@ from sagakit.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
 GROUP = "saga-monitor"
-BATCH = 1000
+BATCH = 4000
 SEEK_S = 60.0
 """Longer than that without a database, and the process gives up and is started again; Faust itself
 would wait for ever from 90 s on."""

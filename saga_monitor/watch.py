@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
@@ -39,7 +38,8 @@ class Voice:
     def row(self, saga: Saga, flow: str, emission: Emission, at: datetime) -> OutboxRow:
         """The row for the outbox; the caller holds the lock of the saga's row."""
         first = saga.timeline()[0]
-        trace = Trace(flow, correlation=first.id, traceparent=child(None, UUID(first.id)))
+        traceparent = child(None, emission.id, saga.order_id)
+        trace = Trace(flow, correlation=first.id, traceparent=traceparent)
         envelope = Envelope(
             id=emission.id,
             key=saga.order_id,
@@ -134,7 +134,7 @@ class Watch:
             log.warning(
                 "deadline passed",
                 order_id=saga.order_id,
-                event=emission.event.type,
+                emitted=emission.event.type,
                 reason=emission.event.reason,
             )
         return [self._voice.row(saga, seen.flow, emission, through) for emission in emissions]

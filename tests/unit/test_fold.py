@@ -163,6 +163,7 @@ def test_a_republished_event_stands_where_its_count_says() -> None:
     republished = replace(captured, at=after(9999))
     view = seen(fold(Saga(ORDER), *before, republished, refunded))
     assert next(s for s in view.steps if s.name == "payment").status == "undone"
+    assert [(a.step, a.mode) for a in view.awaited] == [("inventory", Mode.UNDO)]
 
 
 def test_of_one_event_seen_twice_the_earlier_sighting_stays() -> None:
