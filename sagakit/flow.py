@@ -79,6 +79,9 @@ class Flows:
         if not flows:
             raise FlowError("no flow is declared: give at least one flow file")
         self._by_name = {flow.name: flow for flow in flows}
+        if len(self._by_name) < len(flows):
+            names = ", ".join(sorted(flow.name for flow in flows))
+            raise FlowError(f"a flow is declared twice (found: {names}); give each its own name")
         self._default = flows[0]
 
     def __iter__(self) -> Iterator[Flow]:
@@ -104,7 +107,7 @@ class Flows:
 
 def seconds(text: str) -> float:
     """`"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"` in seconds. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", text)
     if not match:
         raise ValueError(f"{text!r} is no duration; write for example 30s, 5m, 24h or 7d")
     return float(match[1]) * _SECONDS[match[2]]
@@ -128,9 +131,9 @@ def load(text: str, owners: Mapping[str, str]) -> Flow:
             compensate=raw["compensate"],
             verdict=raw["verdict"],
             default_version=raw["default_version"],
-            versions={int(n): _places(v) for n, v in raw["versions"].items()},
+            versions={int(n): _places(n, v) for n, v in raw["versions"].items()},
             steps={n: _step(name, n, s) for n, s in raw["steps"].items()},
-            observes={n: tuple(v) for n, v in raw.get("observes", {}).items()},
+            observes={n: _list(f"observes.{n}", v) for n, v in raw.get("observes", {}).items()},
             owners=dict(owners),
         )
     except KeyError as error:
@@ -164,8 +167,15 @@ def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
     return replace(flow, steps=steps)
 
 
-def _places(value: list[Any]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(place) if isinstance(place, list) else (place,) for place in value)
+def _list(where: str, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{where} must be a list, not {value!r}")
+    return tuple(value)
+
+
+def _places(version: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    places = _list(f"version {version}", value)
+    return tuple(tuple(place) if isinstance(place, list) else (place,) for place in places)
 
 
 def _step(flow: str, name: str, raw: dict[str, Any]) -> Step:
@@ -178,7 +188,7 @@ def _step(flow: str, name: str, raw: dict[str, Any]) -> Step:
         name=name,
         kind=kind,
         done=raw["done"],
-        failed=tuple(raw.get("failed", ())),
+        failed=_list(f"step {name}: failed", raw.get("failed", [])),
         undone=raw.get("undone"),
         deadline_s=seconds(raw["deadline"]),
         waits={event: seconds(text) for event, text in raw.get("waits", {}).items()},
@@ -226,7 +236,10 @@ def _validate_step(flow: Flow, step: Step) -> None:
         raise FlowError(
             f"{where}: a retriable step is retried until done; remove `failed` and `undone`"
         )
-    for event in (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else [])):
+    marks = (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else []))
+    for event in marks:
+        if marks.count(event) > 1:
+            raise FlowError(f"{where}: {event} marks more than one thing; use an event for each")
         if flow.owners[event] != step.name:
             raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
 
@@ -246,6 +259,12 @@ def _validate_version(flow: Flow, version: int) -> None:
     ranks = [rank[flow.steps[name].kind] for name in names]
     if ranks.count(1) > 1:
         raise FlowError(f"{where}: has more than one pivot")
+    for place in places:
+        if len({flow.steps[name].kind for name in place}) > 1:
+            raise FlowError(
+                f"{where}: the place {', '.join(place)} mixes kinds; give each kind a place of "
+                "its own, or one could fail when another cannot be undone any more"
+            )
     for before, after in itertools.pairwise(names):
         if rank[flow.steps[before].kind] > rank[flow.steps[after].kind]:
             raise FlowError(

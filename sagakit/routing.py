@@ -53,7 +53,7 @@ def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule
         previous: Needs = tuple((s.done,) for s in places[i - 1]) if i else ((flow.start,),)
         add(_all(previous), Rule("do", _join(previous)))
         if i <= last_undoable:
-            add(_all(_ends(s for s in place if s is not step)), Rule("undo"))
+            add(_all(tuple(s.failed for s in place if s is not step)), Rule("undo"))
             if i < last_undoable:
                 behind = _ends(places[i + 1])
                 add(_all(behind), Rule("undo", _join(behind)))

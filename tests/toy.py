@@ -76,6 +76,10 @@ class RightDone(ToyEvent):
     type, owner = "RightDone", "right"
 
 
+class RightUndone(ToyEvent):
+    type, owner = "RightUndone", "right"
+
+
 class Counted(ToyEvent):
     type, owner = "Counted", "counter"
 
@@ -90,6 +94,7 @@ EVENTS: tuple[type[ToyEvent], ...] = (
     LeftUndone,
     Ticked,
     RightDone,
+    RightUndone,
     Counted,
     Asked,
 )
@@ -125,7 +130,7 @@ deadline = "1m"
 [steps.right]
 kind = "compensatable"
 done = "RightDone"
-undone = "RightDone"
+undone = "RightUndone"
 deadline = "1m"
 
 [steps.counter]

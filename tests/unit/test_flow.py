@@ -1,0 +1,451 @@
+"""The flow file: what is refused and where it says so, and the rules that follow from it."""
+
+from typing import Any
+
+import pytest
+
+from sagakit.decision import Do, Observed, Undo, Verdict
+from sagakit.errors import FlowError, UnknownFlow
+from sagakit.flow import Flow, Flows, load, seconds, with_deadlines
+from sagakit.routing import Router, rules_of, topic, topics_of
+from schemas import FLOWS
+from schemas.events import (
+    CompensationRequested,
+    InventoryReserved,
+    OrderCancelRequested,
+    OrderFacts,
+    VerdictGiven,
+)
+
+(ORDER,) = FLOWS
+
+OWNERS = {
+    "Placed": "shop",
+    "CancelAsked": "saga",
+    "UndoAsked": "saga",
+    "Judged": "saga",
+    "Noted": "shop",
+    "ADone": "a",
+    "AFailed": "a",
+    "AUndone": "a",
+    "AWaits": "a",
+    "BDone": "b",
+    "BFailed": "b",
+    "BUndone": "b",
+    "CDone": "c",
+    "CFailed": "c",
+    "CUndone": "c",
+    "PDone": "p",
+    "PUndone": "p",
+    "RDone": "r",
+    "SDone": "s",
+}
+HEAD = """
+name = "toy"
+start = "Placed"
+cancel = "CancelAsked"
+compensate = "UndoAsked"
+verdict = "Judged"
+default_version = 1
+"""
+STEPS = """
+[steps.a]
+kind = "compensatable"
+done = "ADone"
+failed = ["AFailed"]
+undone = "AUndone"
+deadline = "1m"
+waits = { AWaits = "1h" }
+[steps.b]
+kind = "compensatable"
+done = "BDone"
+failed = ["BFailed"]
+undone = "BUndone"
+deadline = "1m"
+[steps.c]
+kind = "compensatable"
+done = "CDone"
+failed = ["CFailed"]
+undone = "CUndone"
+deadline = "1m"
+[steps.p]
+kind = "pivot"
+done = "PDone"
+undone = "PUndone"
+deadline = "1m"
+[steps.r]
+kind = "retriable"
+done = "RDone"
+deadline = "1m"
+[steps.s]
+kind = "retriable"
+done = "SDone"
+deadline = "1m"
+"""
+OBSERVES = """
+[observes]
+shop = ["Noted", "completed", "undone"]
+"""
+
+
+def toy(version: str, *, head: str = HEAD, steps: str = STEPS, observes: str = OBSERVES) -> Flow:
+    return load(f"{head}\n[versions]\n{version}\n{steps}\n{observes}", OWNERS)
+
+
+STRAIGHT = '1 = ["a", "b", "p", "r"]'
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "changes", "says"),
+    [
+        ("1 = [", {}, ["not valid TOML", "line 12"]),
+        (STRAIGHT, {"head": HEAD.replace('name = "toy"', "")}, ["'name'", "missing"]),
+        (STRAIGHT, {"head": HEAD.replace('start = "Placed"', "")}, ["toy", "'start'", "missing"]),
+        (STRAIGHT, {"steps": ""}, ["toy", "'steps'", "missing"]),
+        (STRAIGHT, {"steps": STEPS.replace('done = "ADone"', "")}, ["'done'", "missing"]),
+        (STRAIGHT, {"steps": STEPS.replace('"1m"', '"soon"')}, ["'soon'", "no duration", "30s"]),
+        (STRAIGHT, {"steps": STEPS.replace('"1m"', "60")}, ["toy"]),
+        (STRAIGHT, {"steps": STEPS.replace('"pivot"', '"pivvot"')}, ["step p", "'pivvot'"]),
+        (STRAIGHT, {"steps": 'steps = "none"'}, ["toy"]),
+        ('one = ["a", "p"]', {}, ["toy", "'one'"]),
+        ('1 = "a"', {"steps": STEPS}, ["version 1", "list"]),
+        (
+            STRAIGHT,
+            {"steps": STEPS.replace('["AFailed"]', '"AFailed"')},
+            ["step a", "failed", "list"],
+        ),
+        (
+            STRAIGHT,
+            {"steps": STEPS.replace("ADone", "AGone")},
+            ["step a", "AGone has no schema", "schemas/AGone.avsc"],
+        ),
+        (STRAIGHT, {"head": HEAD.replace("Placed", "Begun")}, ["start", "Begun has no schema"]),
+        (STRAIGHT, {"observes": '[observes]\nshop = ["Lost"]'}, ["observes.shop", "Lost"]),
+        (STRAIGHT, {"observes": "[observes]\nshop = []"}, ["observes.shop", "no event"]),
+        (STRAIGHT, {"steps": STEPS.replace("AWaits", "BWaits")}, ["step a", "BWaits"]),
+        (
+            STRAIGHT,
+            {"steps": STEPS.replace('undone = "PUndone"\n', "")},
+            ["step p", "a pivot step needs `undone`"],
+        ),
+        (
+            STRAIGHT,
+            {"steps": STEPS.replace('done = "RDone"', 'done = "RDone"\nundone = "RDone"')},
+            ["step r", "retried until done", "remove"],
+        ),
+        (
+            STRAIGHT,
+            {"steps": STEPS.replace('done = "ADone"', 'done = "BDone"', 1)},
+            ["step a", "BDone is owned by b"],
+        ),
+        (STRAIGHT, {"head": HEAD.replace("= 1", "= 7")}, ["default_version 7", "not declared"]),
+        ("1 = []", {}, ["version 1", "no steps"]),
+        ('1 = ["a", [], "p"]', {}, ["version 1", "empty place"]),
+        ('1 = ["a", "x", "p"]', {}, ["version 1", "step x", "[steps.x]"]),
+        ('1 = ["a", "b", "a", "p"]', {}, ["version 1", "step a", "twice"]),
+        ('1 = [["a", "b"], "a"]', {}, ["version 1", "step a", "twice"]),
+        ('1 = ["p", "a"]', {}, ["version 1", "p (pivot) stands before a (compensatable)"]),
+        ('1 = ["a", "r", "p"]', {}, ["r (retriable) stands before p (pivot)"]),
+        ('1 = ["a", ["p", "c"]]', {}, ["version 1", "place p, c mixes kinds"]),
+        ('1 = ["a", ["c", "p"]]', {}, ["version 1", "place c, p mixes kinds"]),
+        ('1 = ["a", ["p", "r"]]', {}, ["version 1", "place p, r mixes kinds"]),
+    ],
+)
+def test_a_flow_that_makes_no_sense_says_where(
+    version: str, changes: dict[str, str], says: list[str]
+) -> None:
+    with pytest.raises(FlowError) as raised:
+        toy(version, **changes)
+    for word in says:
+        assert word in str(raised.value)
+
+
+def test_two_pivots_are_one_too_many() -> None:
+    steps = STEPS.replace('[steps.b]\nkind = "compensatable"', '[steps.b]\nkind = "pivot"')
+    with pytest.raises(FlowError, match="version 1: has more than one pivot"):
+        toy('1 = ["a", "b", "p"]', steps=steps)
+
+
+def test_an_event_marks_one_thing_only() -> None:
+    """Done and undone by one event would route a Do and an Undo on it."""
+    steps = STEPS.replace('undone = "AUndone"', 'undone = "ADone"')
+    with pytest.raises(FlowError, match=r"step a.*ADone"):
+        toy(STRAIGHT, steps=steps)
+
+
+def test_no_flow_at_all_and_two_of_a_name() -> None:
+    with pytest.raises(FlowError, match="at least one flow file"):
+        Flows()
+    with pytest.raises(FlowError, match=r"twice.*toy, toy"):
+        Flows(toy(STRAIGHT), toy(STRAIGHT))
+
+
+# --- durations ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [("250ms", 0.25), ("30s", 30), ("1.5m", 90), ("5m", 300), ("24h", 86_400), ("7d", 604_800)],
+)
+def test_durations(text: str, expected_s: float) -> None:
+    assert seconds(text) == expected_s
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "-5m", "5 m", "5M", "1h30m", "5m\n", "\u0665m"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="write for example 30s"):
+        seconds(text)
+
+
+def test_other_deadlines() -> None:
+    quick = with_deadlines(ORDER, {"payment": "20s", "payment.PaymentPending": "1m"})
+    assert quick.steps["payment"].deadline_s == 20
+    assert quick.steps["payment"].waits["PaymentPending"] == 60
+    assert quick.steps["payment"].waits["PaymentReviewRequired"] == 86_400
+    assert quick.steps["inventory"] == ORDER.steps["inventory"]
+    assert ORDER.steps["payment"].deadline_s == 300, "the flow itself is as it was"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "says"),
+    [
+        ("paymnt", "1m", "no deadline 'paymnt'"),
+        ("payment.PaymentLost", "1m", "no deadline 'payment.PaymentLost'"),
+        ("payment", "soon", "deadline payment: 'soon' is no duration"),
+    ],
+)
+def test_a_deadline_that_is_none(path: str, text: str, says: str) -> None:
+    with pytest.raises(FlowError, match=says):
+        with_deadlines(ORDER, {path: text})
+
+
+# --- labels -------------------------------------------------------------------------------------
+
+
+def test_without_a_label_it_is_the_default_version() -> None:
+    assert FLOWS.find(None) == (ORDER, 1)
+    assert FLOWS.find("order/2") == (ORDER, 2)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["order/3", "order", "order/2x", "order/\u0662", "other/1", "/1", "order/2/1"],
+)
+def test_an_unknown_label_says_what_is_known(label: str) -> None:
+    with pytest.raises(UnknownFlow, match=r"known: order/1, order/2"):
+        FLOWS.find(label)
+
+
+# --- the rules of the order flow, both versions -------------------------------------------------
+
+START, CANCEL = "OrderPlaced", ("CompensationRequested", "OrderCancelRequested")
+RULES: dict[int, dict[str, dict[str, str]]] = {
+    1: {
+        "inventory": {
+            START: "do",
+            "PaymentDeclined": "undo",
+            "PaymentRefunded": "undo",
+            "ShipmentPickedUp": "observe ShipmentPickedUp",
+        },
+        "payment": {
+            "InventoryReserved": "do",
+            "ShipmentFailed": "undo",
+            "ShipmentCancelled": "undo",
+        },
+        "shipping": {"PaymentCaptured": "do", CANCEL[0]: "undo", CANCEL[1]: "undo"},
+        "notification": {
+            "ShipmentPickedUp": "do",
+            "ShipmentCreated": "observe ShipmentCreated",
+            "PaymentRefunded": "observe PaymentRefunded",
+            "InventoryRejected": "observe undone",
+            "InventoryReleased": "observe undone",
+        },
+        "order": {
+            START: "observe OrderPlaced",
+            "ShippedMailSent": "observe completed",
+            "InventoryRejected": "observe undone",
+            "InventoryReleased": "observe undone",
+        },
+    },
+    2: {
+        "payment": {START: "do", "InventoryRejected": "undo", "InventoryReleased": "undo"},
+        "inventory": {
+            "PaymentCaptured": "do",
+            "ShipmentFailed": "undo",
+            "ShipmentCancelled": "undo",
+            "ShipmentPickedUp": "observe ShipmentPickedUp",
+        },
+        "shipping": {"InventoryReserved": "do", CANCEL[0]: "undo", CANCEL[1]: "undo"},
+        "notification": {
+            "ShipmentPickedUp": "do",
+            "ShipmentCreated": "observe ShipmentCreated",
+            "PaymentRefunded": "observe PaymentRefunded observe undone",
+            "PaymentDeclined": "observe undone",
+        },
+        "order": {
+            START: "observe OrderPlaced",
+            "ShippedMailSent": "observe completed",
+            "PaymentDeclined": "observe undone",
+            "PaymentRefunded": "observe undone",
+        },
+    },
+}
+
+
+def said(flow: Flow, version: int, participant: str) -> dict[str, str]:
+    rules = rules_of(flow, version, participant)
+    return {e: " ".join(f"{r.kind} {r.name}".strip() for r in rs) for e, rs in rules.items()}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("participant", sorted(RULES[1]))
+def test_the_rules_of_the_order_flow(version: int, participant: str) -> None:
+    expected = dict(RULES[version][participant])
+    if participant in ORDER.steps:
+        expected["VerdictGiven"] = "verdict"
+    assert said(ORDER, version, participant) == expected
+
+
+def test_topics_follow_from_both_versions() -> None:
+    assert topics_of(FLOWS, "payment") == (
+        "inventory.events",
+        "order.events",
+        "saga.events",
+        "shipping.events",
+    )
+    assert topic("saga") == "saga.events"
+
+
+# --- triggers -----------------------------------------------------------------------------------
+
+FACTS = OrderFacts(
+    customer_id="c1", email="a@b.example", currency="EUR", total_minor=1, lines=(),
+    card_token="tok_ok", ship_to="x",
+)  # fmt: skip
+
+
+def routed(participant: str, label: str, event: Any) -> tuple[Any, ...]:
+    return Router(FLOWS, participant).route(label, event).triggers
+
+
+def test_an_event_means_something_else_in_each_version() -> None:
+    event = InventoryReserved(order_id="o1", order=FACTS)
+    assert routed("payment", "order/1", event) == (Do(event),)
+    assert routed("payment", "order/2", event) == ()
+    assert routed("shipping", "order/2", event) == (Do(event),)
+
+
+def test_an_undo_carries_the_reason_it_was_asked_for() -> None:
+    cancel = OrderCancelRequested(order_id="o1", actor="ada", reason="changed my mind")
+    assert routed("shipping", "order/1", cancel) == (Undo(cancel, "changed my mind"),)
+    late = CompensationRequested(
+        order_id="o1",
+        step="payment",
+        attempt=1,
+        code="deadline",
+        reason="too late",
+        actor="m",
+    )
+    assert routed("shipping", "order/2", late) == (Undo(late, "too late"),)
+
+
+def test_an_undo_without_a_reason_is_named_after_its_event() -> None:
+    flows = Flows(toy(STRAIGHT))
+    event = Fact("BUndone")
+    assert Router(flows, "a").route("toy/1", event).triggers == (Undo(event, "BUndone"),)
+
+
+def test_a_verdict_reaches_the_step_it_names_only() -> None:
+    event = VerdictGiven(order_id="o1", step="payment", verdict="approve", actor="ada", reason="ok")
+    assert routed("payment", "order/1", event) == (Verdict("approve", "ada", "ok", event),)
+    assert routed("shipping", "order/1", event) == ()
+
+
+# --- side by side -------------------------------------------------------------------------------
+
+
+class Fact:
+    """An event of which only the type matters."""
+
+    def __init__(self, name: str) -> None:
+        self.type = name
+
+
+def told(flow: Flow, participant: str, *events: str) -> list[str]:
+    """What a participant is told while these events come in."""
+    router, marks, found = Router(Flows(flow), participant), frozenset[str](), []
+    for name in events:
+        routed = router.route("toy/1", Fact(name), marks)
+        marks = routed.marks
+        for trigger in routed.triggers:
+            match trigger:
+                case Observed(said):
+                    found.append(f"{name}: {said}")
+                case _:
+                    found.append(f"{name}: {type(trigger).__name__}")
+    return found
+
+
+FORK = '1 = ["a", ["b", "c"], "p", "r"]'
+WIDE_START = '1 = [["a", "b"], "p", ["r", "s"]]'
+
+
+def test_the_next_do_waits_for_all_steps_of_a_place() -> None:
+    flow = toy(FORK)
+    assert told(flow, "b", "ADone") == told(flow, "c", "ADone") == ["ADone: Do"]
+    assert told(flow, "p", "BDone") == told(flow, "p", "CDone") == []
+    assert told(flow, "p", "BDone", "CDone") == ["CDone: Do"]
+    assert told(flow, "p", "CDone", "CDone", "BDone") == ["BDone: Do"]
+
+
+def test_a_failure_undoes_its_siblings_first() -> None:
+    flow = toy(FORK)
+    assert told(flow, "c", "BFailed") == ["BFailed: Undo"]
+    assert told(flow, "b", "BFailed") == []
+    assert told(flow, "a", "BFailed") == []
+    assert told(flow, "a", "BFailed", "CUndone") == ["CUndone: Undo"]
+    assert told(flow, "a", "BFailed", "CFailed") == ["CFailed: Undo"]
+
+
+def test_the_next_undo_goes_to_all_steps_of_a_place() -> None:
+    flow = toy(FORK)
+    assert told(flow, "b", "PUndone") == told(flow, "c", "PUndone") == ["PUndone: Undo"]
+    assert told(flow, "a", "PUndone", "BUndone", "CUndone") == ["CUndone: Undo"]
+
+
+def test_a_repeated_undo_is_passed_on_a_second_time() -> None:
+    assert told(toy(FORK), "a", "BUndone", "CUndone", "BUndone") == [
+        "CUndone: Undo",
+        "BUndone: Undo",
+    ]
+
+
+def test_the_ends_of_an_order_wait_for_all_too() -> None:
+    flow = toy(WIDE_START)
+    assert told(flow, "shop", "RDone") == told(flow, "shop", "AUndone") == []
+    assert told(flow, "shop", "RDone", "SDone") == ["SDone: completed"]
+    assert told(flow, "shop", "AFailed", "BUndone") == ["BUndone: undone"]
+    assert told(flow, "shop", "Noted") == ["Noted: Noted"]
+
+
+def test_compensation_enters_at_the_pivot_and_nowhere_else() -> None:
+    flow = toy(WIDE_START)
+    reached = [p for p in flow.participants if told(flow, p, "UndoAsked")]
+    assert reached == ["p"]
+    assert [p for p in flow.participants if told(flow, p, "CancelAsked")] == ["p"]
+
+
+def test_without_a_pivot_compensation_enters_at_the_last_that_can_be_undone() -> None:
+    flow = toy('1 = ["a", ["b", "c"], "r"]')
+    reached = [p for p in flow.participants if told(flow, p, "UndoAsked")]
+    assert reached == ["b", "c"]
+    assert flow.pivot_place(1) == 1
+
+
+def test_after_the_pivot_nothing_is_undone() -> None:
+    flow = toy('1 = ["r", "s"]')
+    assert flow.pivot_place(1) == -1
+    assert all(not told(flow, p, "UndoAsked", "CancelAsked") for p in flow.participants)
