@@ -1,0 +1,183 @@
+"""What the documents name exists: commands with their options, paths, links, targets, variables,
+metrics; and what is made from the flow is up to date."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from pydantic_settings import BaseSettings
+
+from saga_monitor.cli.main import saga
+from saga_monitor.service import MonitorSettings
+from sagakit.metrics import HELP, exposition
+from sagakit.settings import ServiceSettings
+from sandbox.stack.topics import shared_topics
+from sandbox.world.charges import TOKENS
+from schemas import OWNERS, docs
+from schemas.asyncapi import events_of, participants
+from services.notification.service import NotificationSettings
+from services.payment.service import PaymentSettings
+from services.shipping.service import ShippingSettings
+from tests.architecture.source import PACKAGES, ROOT
+
+PAPERS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    ServiceSettings,
+    PaymentSettings,
+    ShippingSettings,
+    NotificationSettings,
+    MonitorSettings,
+)
+OF_THE_STACK = {"SAGA_HOME", "SAGA_CACHE"}
+
+
+def papers() -> list[pytest.ParameterSet]:
+    return [pytest.param(path, id=str(path.relative_to(ROOT))) for path in PAPERS]
+
+
+def code(text: str) -> Iterator[str]:
+    """Lines of code blocks (fenced or indented), and what stands between backticks."""
+    fenced = re.compile(r"^ *```.*?^ *```$", re.S | re.M)
+    for block in fenced.findall(text):
+        yield from block.splitlines()[1:-1]
+    text = fenced.sub("", text)
+    yield from re.findall(r"^ {4,}(.*)$", text, re.M)
+    yield from re.findall(r"`([^`\n]+)`", text)
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paper", papers())
+def test_every_saga_command_is_understood(paper: Path) -> None:
+    for line in code(paper.read_text()):
+        words = shlex.split(line, comments=True) if line.startswith("saga ") else []
+        if len(words) > 1:
+            understand(words[1:])
+
+
+def understand(words: list[str]) -> None:
+    """Have the command line parsed, not run. Fails the test where it is not understood."""
+    name, *rest = words
+    command = saga.get_command(click.Context(saga), name)
+    if command is None:
+        pytest.fail(f"there is no command saga {name}")
+    try:
+        command.make_context(name, rest)
+    except click.UsageError as error:
+        pytest.fail(f"saga {' '.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["up", "--no-such-option"], ["wait"]])
+def test_a_command_that_does_not_exist_is_found_out(words: list[str]) -> None:
+    with pytest.raises(pytest.fail.Exception):
+        understand(words)
+
+
+@pytest.mark.parametrize("paper", papers())
+def test_every_make_target_and_module_exists(paper: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for line in code(paper.read_text()):
+        if target := re.match(r"make (\w+)", line):
+            assert re.search(rf"^{target[1]}:", makefile, re.M), f"{paper.name}: {line}"
+        module = re.match(r"python -m ([\w.]+)", line)
+        if module and module[1].split(".")[0] in PACKAGES and "giftwrap" not in line:
+            assert importlib.util.find_spec(module[1]), f"{paper.name}: {line}"
+
+
+# --- paths -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paper", papers())
+def test_every_link_leads_somewhere(paper: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", paper.read_text()):
+        path, _, anchor = target.partition("#")
+        if path.startswith("https://"):
+            continue
+        found = (paper.parent / path) if path else paper
+        assert found.exists(), f"{paper.name}: {target}"
+        if anchor:
+            assert anchor in anchors(found.read_text()), f"{paper.name}: {target}"
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    heads = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("paper", papers())
+def test_every_file_named_in_the_text_exists(paper: Path) -> None:
+    for words in code(paper.read_text()):
+        for path in re.findall(r"(?<![\w/.])(?:[\w.]+/)+[\w.]*\w", words):
+            if path.split("/")[0] in (*PACKAGES, "tests", "docs", "examples"):
+                assert (ROOT / path).exists(), f"{paper.name} names {path}"
+
+
+# --- the environment, the world, the metrics ----------------------------------------------------
+
+
+def test_every_variable_is_in_the_readme_and_the_other_way_round() -> None:
+    fields = {name for settings in SETTINGS for name in settings.model_fields}
+    real = {f"SAGA_{name.upper()}" for name in fields} | OF_THE_STACK
+    tables = re.findall(r"^\| (`SAGA_.*?) \|", (ROOT / "README.md").read_text(), re.M)
+    assert {name for cell in tables for name in re.findall(r"SAGA_\w+", cell)} == real
+
+
+def test_every_card_token_and_address_tag_in_the_readme_is_real() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"\btok_[a-z0-9_]*[a-z]", text)) <= TOKENS.keys()
+    tags = set(re.findall(r"`\[([a-z0-9-]+)(?::\d+)?\]`", text))
+    carrier = (ROOT / "sandbox/world/carrier.py").read_text()
+    assert tags
+    assert all(re.search(rf"`\[{tag}[:\]]", carrier) for tag in tags)
+
+
+@pytest.mark.parametrize("paper", papers())
+def test_every_metric_named_is_exposed(paper: Path) -> None:
+    exposed = exposition().decode() + " ".join(f"saga_{name}" for name in HELP)
+    for words in code(paper.read_text()):
+        for metric in re.findall(r"\bsaga_[a-z_]+[a-z](?=\{| [<>])", words):
+            assert re.search(rf"\b{metric}\b", exposed), f"{paper.name} names {metric}"
+
+
+# --- made documents, canvases, indexes -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", docs.documents(), ids=str)
+def test_what_is_made_from_the_flow_is_up_to_date(path: Path) -> None:
+    remedy = f"{path} is stale: run python -m schemas.docs"
+    assert (ROOT / path).read_text() == docs.documents()[path], remedy
+
+
+def test_the_events_are_made_from_their_schemas() -> None:
+    command = [sys.executable, "-m", "schemas.generate", "--check"]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("participant", participants())
+def test_a_canvas_names_what_its_service_emits_and_nothing_else(participant: str) -> None:
+    emits = re.search(r"^Emits(.*?)^Undoes", docs.canvas(participant), re.S | re.M)
+    assert emits
+    named = {word for word in re.findall(r"\b[A-Z]\w+\b", emits[1]) if word in OWNERS}
+    assert named == set(events_of(participant))
+
+
+def test_the_stack_makes_every_topic_of_the_page() -> None:
+    page = (ROOT / "docs/flow.md").read_text()
+    listed = set(re.findall(r"^\| `([\w.]+)` \|", page, re.M))
+    assert listed
+    assert listed <= {topic.name for topic in shared_topics()}
+
+
+@pytest.mark.parametrize("folder", ["adr", "runbooks"])
+def test_every_page_is_in_its_index(folder: str) -> None:
+    index = (ROOT / "docs" / folder / "README.md").read_text()
+    pages = {path.name for path in (ROOT / "docs" / folder).glob("*.md")} - {"README.md"}
+    assert pages == set(re.findall(r"\]\(([^)/]+\.md)\)", index))

@@ -1,0 +1,97 @@
+"""Files and functions one holds in the head at once; the rooms of a participant; docstrings."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.asyncapi import participants
+from tests.architecture.source import ROOT, Function, Source, functions, length, sources
+
+MAX_FILE_LINES = 350
+MAX_FUNCTION_LINES = 60
+ROOMS = {"__init__.py", "__main__.py", "decide.py", "store.py", "service.py", "migrations"}
+GATEWAY = "gateway.py"
+FRONT_DOOR = {"order": {"api.py", "problem.py"}}
+"""A room of its own: the front door has an API for people, with errors they can read."""
+VERBS = ("get", "post", "put", "delete")
+
+
+def every_source() -> list[pytest.ParameterSet]:
+    return [pytest.param(source, id=source.name) for source in sources()]
+
+
+@pytest.mark.parametrize("source", every_source())
+def test_no_file_is_too_long(source: Source) -> None:
+    lines = len(source.text.splitlines())
+    assert lines <= MAX_FILE_LINES, f"{source.name} has {lines} lines: split it by idea"
+
+
+@pytest.mark.parametrize("source", every_source())
+def test_no_function_is_too_long(source: Source) -> None:
+    long = {f.name: length(f) for f in functions(source.tree) if length(f) > MAX_FUNCTION_LINES}
+    assert not long, f"{source.name}: {long} lines; the limit is {MAX_FUNCTION_LINES}"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *(ROOT / "services" / name for name in participants()),
+        ROOT / "examples/giftwrap/services/giftwrap",
+    ],
+    ids=lambda folder: folder.name,
+)
+def test_a_participant_has_exactly_the_rooms(folder: Path) -> None:
+    found = {path.name for path in folder.iterdir() if path.name != "__pycache__"}
+    wanted = ROOMS | FRONT_DOOR.get(folder.name, set())
+    if found != wanted:  # who calls nobody has no gateway
+        wanted = wanted | {GATEWAY}
+    assert found == wanted
+    assert (GATEWAY in found) == ("Calls        nobody" not in (folder / "__init__.py").read_text())
+
+
+def test_every_service_takes_part_in_a_flow() -> None:
+    folders = {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")}
+    assert folders == set(participants())
+
+
+@pytest.mark.parametrize("source", every_source())
+def test_what_is_public_says_what_it_is(source: Source) -> None:
+    silent = [name for name, spoken in public(source) if not spoken]
+    assert not silent, f"{source.name}: no docstring on {', '.join(silent)}"
+
+
+def public(source: Source) -> Iterator[tuple[str, bool]]:
+    """Public names with whether they are documented.
+
+    Not asked of programs' `main`, migrations' `upgrade` and routes (their module says it), nor of
+    methods in the sandbox. A method may be told of in its class's docstring instead.
+    """
+    if source.text.strip():
+        yield "the module", bool(ast.get_docstring(source.tree))
+    for node in source.tree.body:
+        if isinstance(node, ast.ClassDef) and node.name[0] != "_":
+            yield node.name, bool(ast.get_docstring(node))
+            if not source.name.startswith("sandbox/"):
+                yield from _methods(node)
+        elif isinstance(node, Function) and not _told_by_its_module(node):
+            yield node.name, bool(ast.get_docstring(node))
+
+
+def _methods(of: ast.ClassDef) -> Iterator[tuple[str, bool]]:
+    told = ast.get_docstring(of) or ""
+    for node in of.body:
+        if isinstance(node, Function) and node.name[0] != "_":
+            yield (
+                f"{of.name}.{node.name}",
+                bool(ast.get_docstring(node) or f"`{node.name}`" in told),
+            )
+
+
+def _told_by_its_module(node: Function) -> bool:
+    routed = any(
+        isinstance(d, ast.Call) and isinstance(d.func, ast.Attribute) and d.func.attr in VERBS
+        for d in node.decorator_list
+    )
+    return routed or node.name[0] == "_" or node.name in ("main", "upgrade")
