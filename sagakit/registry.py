@@ -16,7 +16,7 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 JSON = {"content-type": "application/vnd.schemaregistry.v1+json"}
 _patient = retry(
     retry=retry_if_exception_type(httpx.TransportError),
-    wait=wait_exponential_jitter(initial=0.2, max=5.0),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
     stop=stop_after_delay(60),
     reraise=True,
 )

@@ -59,7 +59,7 @@ def until_stored(work: Callable[[], T], stop: threading.Event) -> T:
     """Run a transaction until it went through; gives up with its error only when stopping."""
     return Retrying(
         retry=retry_if_exception(is_transient),
-        wait=wait_exponential_jitter(initial=0.05, max=3.0),
+        wait=wait_exponential_jitter(multiplier=0.05, max=3.0),
         stop=stop_when_event_set(stop),
         sleep=sleep_using_event(stop),
         before_sleep=_tell,
