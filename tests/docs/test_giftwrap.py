@@ -19,7 +19,11 @@ from tests.stack import TestInfra, fresh_database, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "giftwrap"
-COPIED = ("sagakit", "schemas", "services", "docs", "examples", "README.md", "pyproject.toml")
+COPIED = (
+    *("sagakit", "schemas", "services", "saga_monitor", "sandbox", "tests", "examples", "docs"),
+    *("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml"),
+)
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 NO_CACHES = shutil.ignore_patterns("__pycache__")
 
 
@@ -48,8 +52,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, tree / name, ignore=NO_CACHES)
         else:
             shutil.copyfile(source, tree / name)
-    (tree / "tests").mkdir()
-    shutil.copyfile(ROOT / "tests" / "gwt.py", tree / "tests" / "gwt.py")
 
     for schema in (EXAMPLE / "schemas").glob("*.avsc"):
         shutil.copy(schema, tree / "schemas")
@@ -59,7 +61,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         EXAMPLE / "services" / "giftwrap", tree / "services" / "giftwrap", ignore=NO_CACHES
     )
-    shutil.copy(EXAMPLE / "test_giftwrap.py", tree / "tests")
+    shutil.copy(EXAMPLE / "test_giftwrap.py", tree / "tests" / "unit")
     return tree
 
 
@@ -70,7 +72,15 @@ def test_the_readme_shows_the_addition_to_the_flow_as_it_is() -> None:
 
 
 def test_its_own_tests_are_green(tree: Path) -> None:
-    told = run(tree, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_giftwrap.py")
+    told = run(tree, *PYTEST, "tests/unit/test_giftwrap.py")
+    assert re.search(r"\d{2,} passed", told)
+
+
+def test_it_is_built_like_the_house(tree: Path) -> None:
+    checks = [
+        f"tests/architecture/test_{what}.py" for what in ("matrix", "shape", "purity", "words")
+    ]
+    told = run(tree, *PYTEST, *checks, "-k", "giftwrap")
     assert re.search(r"\d{2,} passed", told)
 
 
@@ -79,7 +89,7 @@ def test_old_topics_stay_readable(tree: Path) -> None:
 
 
 def test_it_passes_the_type_checker(tree: Path) -> None:
-    run(tree, "-m", "mypy", "services/giftwrap", "tests/test_giftwrap.py")
+    run(tree, "-m", "mypy", "services/giftwrap", "tests/unit/test_giftwrap.py")
 
 
 def test_documents_are_drawn_anew(tree: Path) -> None:

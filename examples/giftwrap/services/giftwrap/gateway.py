@@ -9,12 +9,13 @@ from sagakit.errors import EffectFailed
 from services.giftwrap.decide import NoPaper, Unwrapped, Wrapped
 
 TIMEOUT_S = 10.0
+WrapAnswer = Wrapped | NoPaper
 
 
 class Wrapper(Protocol):
     """Whoever wraps. Both calls raise EffectFailed where the answer is unknown."""
 
-    async def wrap(self, effect: Effect) -> Wrapped | NoPaper:
+    async def wrap(self, effect: Effect) -> WrapAnswer:
         """Wrap it under `effect.key`; payload: `order_id`, `order` (an OrderFacts record)."""
         ...
 
@@ -29,7 +30,7 @@ class HttpWrapper:
     def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
 
-    async def wrap(self, effect: Effect) -> Wrapped | NoPaper:
+    async def wrap(self, effect: Effect) -> WrapAnswer:
         """See `Wrapper`."""
         match await self._post("/wraps", effect):
             case {"status": "wrapped", "paper": str(paper)}:
@@ -61,9 +62,9 @@ class MemoryWrapper:
 
     def __init__(self, sheets: int = 1000) -> None:
         self.sheets = sheets
-        self.wrapped: dict[str, Wrapped | NoPaper] = {}
+        self.wrapped: dict[str, WrapAnswer] = {}
 
-    async def wrap(self, effect: Effect) -> Wrapped | NoPaper:
+    async def wrap(self, effect: Effect) -> WrapAnswer:
         """See `Wrapper`."""
         order_id = str(effect.payload["order_id"])
         if order_id not in self.wrapped:
