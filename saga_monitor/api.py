@@ -216,6 +216,7 @@ def _shown(
     saga: Saga, seen: SagaView, told: list[dict[str, Any]], log_time: datetime | None
 ) -> dict[str, Any]:
     item = seen.next
+    told.sort(key=lambda row: (row["at"], _depth(saga, row["causation"]), row["seq"] or 0))
     return {
         **asdict(seen),
         "ledger": {**asdict(seen.ledger), "held_minor": seen.ledger.held_minor},
@@ -229,3 +230,12 @@ def _shown(
             for row in told
         ],
     }
+
+
+def _depth(saga: Saga, cause: str | None) -> int:
+    """How many known events led to an event: within one millisecond causes are told first."""
+    seen: set[str] = set()
+    while cause is not None and cause in saga.facts and cause not in seen:
+        seen.add(cause)
+        cause = saga.facts[cause].causation
+    return len(seen)

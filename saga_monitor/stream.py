@@ -138,7 +138,7 @@ class Reader:
                 moved = {
                     (tp.topic, tp.partition): start
                     for tp, start in found.items()
-                    if stored.get((tp.topic, tp.partition)) != start
+                    if stored.get((tp.topic, tp.partition), 0) != start
                 }
                 store.reset(connection, moved)
             return found

@@ -15,7 +15,7 @@ from saga_monitor.gate import EVERY_PARTITION, Gate
 from saga_monitor.projection import Projection
 from sagakit import metrics
 from sagakit.codec import Codec
-from sagakit.kafka import PublishFailed
+from sagakit.kafka import KafkaException, PublishFailed  # type: ignore[attr-defined]
 from sagakit.message import Envelope, OutboxRow, Trace
 from sagakit.postgres import add_outbox
 from sagakit.retry import until_stored
@@ -81,12 +81,12 @@ class Watch:
         while not stop.is_set():
             try:
                 self.look(stop)
-            except PublishFailed as error:
+            except (PublishFailed, KafkaException) as error:
                 log.warning("cannot tell the log time, nothing is judged", error=str(error))
             stop.wait(EVERY_S)
 
     def look(self, stop: threading.Event) -> int:
-        """One tick; the number of events emitted. Raises PublishFailed."""
+        """One tick; the number of events emitted. Raises PublishFailed and KafkaException."""
         tick = gate.take(self._clock, self._log, self._topics)
 
         def read() -> gate.Offsets:

@@ -1,0 +1,65 @@
+"""The monitor as the command line sees it: HTTP, at the address in `.saga/stack.json`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+import httpx
+
+TIMEOUT_S = 10.0
+
+
+class Unreachable(click.ClickException):
+    """Nothing answers where the monitor should be."""
+
+
+def monitor_url() -> str:
+    """`SAGA_MONITOR_URL`, else what the running stack says. Raises Unreachable."""
+    given = os.environ.get("SAGA_MONITOR_URL")
+    if given:
+        return given.rstrip("/")
+    path = Path(os.environ.get("SAGA_HOME", ".saga")) / "stack.json"
+    try:
+        return str(json.loads(path.read_text())["urls"]["monitor"])
+    except FileNotFoundError:
+        raise Unreachable(
+            f"{path} is not there, so no stack runs from this folder; "
+            "start one with `saga up`, or set SAGA_MONITOR_URL to the monitor's address"
+        ) from None
+    except (KeyError, ValueError) as error:
+        raise Unreachable(
+            f"{path} names no monitor ({error!r}); set SAGA_MONITOR_URL to its address"
+        ) from error
+
+
+def order_path(order_id: str) -> str:
+    """The path of an order, whatever characters its id has."""
+    return f"/sagas/{quote(order_id, safe='')}"
+
+
+def ask(method: str, path: str, **request: Any) -> Any:
+    """The JSON the monitor answers. Raises Unreachable, and ClickException with its refusal."""
+    url = monitor_url()
+    try:
+        with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as client:
+            answer = client.request(method, path, **request)
+    except httpx.TransportError as error:
+        raise Unreachable(
+            f"the monitor does not answer at {url} ({error}); is it running? `saga up` starts it"
+        ) from error
+    if answer.is_error:
+        raise click.ClickException(_refusal(answer))
+    return answer.json()
+
+
+def _refusal(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} from {answer.url}: {answer.text[:300]}"
+    if isinstance(detail, str):
+        return detail
+    return "; ".join(f"{'.'.join(str(p) for p in d['loc'][1:])}: {d['msg']}" for d in detail)

@@ -1,0 +1,191 @@
+"""`saga show`, `ls`, `approve`, `reject`, `cancel`: orders as the monitor sees them."""
+
+import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from saga_monitor.cli.client import ask, order_path
+from saga_monitor.view import Status
+
+F = TypeVar("F", bound=Callable[..., Any])
+COLOURS = {
+    "completed": "green",
+    "done": "green",
+    "cancelled": "yellow",
+    "undone": "yellow",
+    "undoing": "magenta",
+    "failed": "red",
+    "intervention": "red",
+    "waiting": "cyan",
+    "unplaced": "red",
+}
+VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forward": "is due:"}
+
+
+def _told_by(command: F) -> F:
+    """Who decides and why: it becomes an event, so it has to be said."""
+    actor = click.option("--actor", default=getpass.getuser, help="Who you are. [default: you]")
+    reason = click.option("--reason", required=True, help="Why; it is kept on the log.")
+    return actor(reason(command))
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+def show(order_id: str) -> None:
+    """Show one order: every event, what is awaited, the money."""
+    Console().print(shown(ask("GET", order_path(order_id)), datetime.now(UTC)))
+
+
+@click.command()
+@click.option("--status", type=click.Choice([s.value for s in Status]), help="Only these.")
+@click.option("--stuck", is_flag=True, help="Only overdue, unplaced, or cases for a person.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+def ls(status: str | None, stuck: bool, limit: int) -> None:
+    """List orders, the newest event first."""
+    wanted = {"stuck": stuck, "limit": limit, **({"status": status} if status else {})}
+    rows = ask("GET", "/sagas", params=wanted)
+    if not rows:
+        click.echo("no orders" if not (status or stuck) else "no such orders")
+        return
+    now = datetime.now(UTC)
+    table = Table("order", "flow", "status", "age", "awaits", "until", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(
+            escape(row["order_id"]),
+            f"{row['flow']}/{row['version']}" if row["version"] else "",
+            _coloured(row["status"]),
+            _ago(row["started_at"], now),
+            escape(row["awaited"] or ""),
+            _until(row["next_deadline"], now),
+        )
+    Console().print(table)
+    if len(rows) == limit:
+        click.echo(f"the newest {limit}; --limit shows more")
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@click.option("--step", default="payment", show_default=True)
+@_told_by
+def approve(order_id: str, step: str, actor: str, reason: str) -> None:
+    """Say yes where a step waits for a person."""
+    _decide(order_id, step, "approve", actor, reason)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@click.option("--step", default="payment", show_default=True)
+@_told_by
+def reject(order_id: str, step: str, actor: str, reason: str) -> None:
+    """Say no where a step waits for a person."""
+    _decide(order_id, step, "reject", actor, reason)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@_told_by
+def cancel(order_id: str, actor: str, reason: str) -> None:
+    """Have an order undone, newest step first; possible until it is picked up."""
+    body = {"order_id": order_id, "actor": actor, "reason": reason}
+    said = ask("POST", "/cancellations", json=body)
+    click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")
+
+
+def _decide(order_id: str, step: str, verdict: str, actor: str, reason: str) -> None:
+    body = {"order_id": order_id, "step": step, "verdict": verdict, "actor": actor}
+    said = ask("POST", "/verdicts", json={**body, "reason": reason})
+    click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")
+
+
+def shown(seen: dict[str, Any], now: datetime) -> Group:
+    """An order as the monitor's API gives it, for a terminal. Ages are as of `now`."""
+    started = _time(seen["started_at"])
+    ended = _time(seen["ended_at"]) or now
+    took = f", {_duration(ended - started)}" if started else ""
+    title = (
+        f"[bold]{escape(seen['order_id'])}[/]  {seen['flow']}  {_coloured(seen['status'])}{took}"
+    )
+    steps = "  ".join(f"{s['name']} {_coloured(s['status'])}" for s in seen["steps"])
+    parts: list[Any] = [Text.from_markup(title), Text.from_markup(steps), _timeline(seen)]
+    parts += [Text.from_markup(_awaits(item, now)) for item in seen["awaited"]]
+    if seen["interventions"]:
+        codes = ", ".join(seen["interventions"])
+        parts.append(Text.from_markup(f"[red]a person is needed:[/] {escape(codes)}"))
+    return Group(*parts, _money(seen["ledger"]))
+
+
+def _timeline(seen: dict[str, Any]) -> Table:
+    table = Table("at", "after", "event", "by", "because of", "detail", box=None, pad_edge=False)
+    before: datetime | None = None
+    for event in seen["timeline"]:
+        at = _time(event["at"])
+        assert at is not None
+        gap = _duration(at - before) if before else ""
+        before = at
+        detail = ", ".join(f"{k}={v}" for k, v in event["detail"].items())
+        table.add_row(
+            f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}",
+            gap,
+            event["type"],
+            escape(event["source"]),
+            event["caused_by"] or "",
+            escape(detail[:100]),
+        )
+    return table
+
+
+def _awaits(item: dict[str, Any], now: datetime) -> str:
+    events = " or ".join(item["events"])
+    words = (
+        f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, since {_ago(item['since'], now)}"
+    )
+    if item["tries"]:
+        words += f", asked {item['tries']} times"
+    return words + (f", until {_until(item['due'], now)}" if item["due"] else "")
+
+
+def _money(ledger: dict[str, Any]) -> Text:
+    currency = ledger["currency"] or "no money moved"
+    amounts = " ".join(f"{k} {ledger[f'{k}_minor']}" for k in ("captured", "refunded", "held"))
+    return Text(f"{amounts} ({currency}, minor units)" if ledger["currency"] else currency)
+
+
+def _coloured(status: str) -> str:
+    return f"[{COLOURS.get(status, 'white')}]{status}[/]"
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _ago(text: str | None, now: datetime) -> str:
+    at = _time(text)
+    return _duration(now - at) if at else ""
+
+
+def _until(text: str | None, now: datetime) -> str:
+    at = _time(text)
+    if at is None:
+        return ""
+    return f"[red]overdue by {_duration(now - at)}[/]" if at < now else f"in {_duration(at - now)}"
+
+
+def _duration(span: timedelta) -> str:
+    """`87 ms`, `4.2 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // smaller} {name}"
+    return f"{whole // 60} min {whole % 60} s"

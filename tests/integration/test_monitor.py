@@ -1,0 +1,298 @@
+"""The monitor on a real broker and database: nothing read is lost, nothing healthy undone."""
+
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from saga_monitor.fold import emission_id
+from sagakit.message import OutboxRow
+from schemas.events import OrderCancelRequested, ShipmentCancelled
+from tests.monitor import (
+    MonitorProcess,
+    Voice,
+    monitor,
+    placed,
+    reserved,
+    review,
+    whole,
+)
+from tests.stack import TestInfra, fresh_database, until
+
+SHORT = '{"payment": "2s", "shipping": "2s"}'
+
+
+@pytest.fixture
+def voice(infra: TestInfra) -> Iterator[Voice]:
+    said = Voice(infra)
+    yield said
+    said.close()
+
+
+@pytest.fixture
+def group() -> str:
+    return f"saga-monitor-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def running(
+    infra: TestInfra, database_url: str, group: str, tmp_path: Path
+) -> Iterator[MonitorProcess]:
+    """A monitor with the flow's own deadlines."""
+    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
+        yield process.start()
+
+
+def order_ids(count: int) -> list[str]:
+    tag = uuid.uuid4().hex[:8]
+    return [f"o-{tag}-{n}" for n in range(count)]
+
+
+def ends(process: MonitorProcess, ids: list[str], status: str, deadline_s: float = 60) -> None:
+    """Wait until these orders have a status."""
+
+    def all_have() -> bool:
+        rows = process.get("/sagas", status=status, limit=10_000)
+        return set(ids) <= {row["order_id"] for row in rows}
+
+    until(all_have, f"{len(ids)} orders {status}", deadline_s)
+
+
+def rows(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(query, parameters).fetchall()
+
+
+def test_an_order_is_read_folded_and_shown(running: MonitorProcess, voice: Voice) -> None:
+    [order] = order_ids(1)
+    for event in whole(order):
+        voice.say(event)
+    until(lambda: running.status(order) == "completed", "order completed")
+    saga = running.saga(order)
+    assert saga is not None
+    assert [e["type"] for e in saga["timeline"]] == [e.type for e in whole(order)]
+    assert saga["timeline"][1]["caused_by"] == "OrderPlaced"
+    assert saga["ledger"]["held_minor"] == 500
+    assert {s["status"] for s in saga["steps"]} == {"done"}
+    assert saga["awaited"] == []
+    assert "example.org" not in str(saga)
+
+
+def test_garbage_is_kept_with_its_reason_and_the_stream_flows_on(
+    running: MonitorProcess, voice: Voice
+) -> None:
+    bad, good = order_ids(6), order_ids(24)
+    [fine] = voice.rows(placed(bad[0]))
+    type_header = tuple((k, b"PaymentCaptured" if k == "ce_type" else v) for k, v in fine.headers)
+    [cancel] = voice.rows(
+        OrderCancelRequested(order_id=bad[5], actor="a\0b", reason="nul \0 in text")
+    )
+    voice.publish(
+        [
+            OutboxRow("order.events", bad[0], (), b"\x00garbage"),
+            OutboxRow("order.events", bad[1], (), b""),
+            OutboxRow("order.events", bad[2], fine.headers, fine.value[:40]),
+            OutboxRow("order.events", bad[0], type_header, fine.value),
+            OutboxRow("payment.events", bad[0], fine.headers, fine.value),
+            OutboxRow("order.events", "x" * 500, fine.headers, fine.value),
+            OutboxRow("order.events", bad[3], fine.headers, fine.value + bytes(600_000)),
+            *voice.rows(placed(bad[4]), flow="order/99"),
+            cancel,
+        ]
+    )
+    for order in good:  # on every partition, behind the garbage
+        voice.say(*whole(order))
+    ends(running, good, "completed")
+    unreadable = running.get("/unreadable")
+    codes = [row["code"] for row in unreadable if row["key"] in (*bad, "x" * 500)]
+    assert sorted(codes) == [
+        "bad_key",
+        "oversized",
+        "undecodable",
+        "undecodable",
+        "undecodable",
+        "undecodable",
+        "undecodable",
+        "unknown_flow",
+    ]
+    assert running.types(bad[5]) == ["OrderCancelRequested"]
+    assert running.is_ready()
+
+
+def test_killed_in_the_middle_it_goes_on_where_its_database_ends(
+    running: MonitorProcess, voice: Voice, database_url: str
+) -> None:
+    orders = order_ids(300)
+    said: list[OutboxRow] = []
+    for half in (orders[:150], orders[150:]):
+        said += voice.say(*(event for order in half for event in whole(order)))
+        until(lambda: rows(database_url, "SELECT count(*) FROM timeline")[0][0] > 0, "first rows")
+        running.kill()
+        running.start(wait=False)
+    voice.publish(said[:500])  # what an outbox publishes again after a crash
+    until(running.is_ready, "monitor ready")
+    ends(running, orders, "completed")
+    [(events,)] = rows(
+        database_url, "SELECT count(*) FROM timeline WHERE order_id = ANY(%s)", orders
+    )
+    assert events == len(said)
+
+
+def test_a_new_database_is_filled_from_the_first_record_whatever_the_group_has_committed(
+    running: MonitorProcess,
+    voice: Voice,
+    infra: TestInfra,
+    group: str,
+    tmp_path: Path,
+) -> None:
+    orders = order_ids(20)
+    voice.say(*(event for order in orders for event in whole(order)))
+    ends(running, orders, "completed")
+    running.signal(signal.SIGTERM)
+    assert running.exit_status() == 0
+    empty = fresh_database(infra)
+    with monitor(infra, empty, tmp_path / "second.log", group=group) as second:
+        ends(second.start(), orders, "completed")
+
+
+def test_a_batch_that_cannot_be_written_is_not_skipped(
+    running: MonitorProcess, voice: Voice, database_url: str
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE timeline RENAME TO hidden")
+        [order] = order_ids(1)
+        voice.say(*whole(order))
+        assert running.exit_status() == 1
+        connection.execute("ALTER TABLE hidden RENAME TO timeline")
+    running.start()
+    until(lambda: running.status(order) == "completed", "order completed")
+
+
+def test_a_step_overdue_in_log_time_is_undone_under_one_id_by_every_monitor(
+    voice: Voice, infra: TestInfra, database_url: str, group: str, tmp_path: Path
+) -> None:
+    [order] = order_ids(1)
+    options = {"deadlines": SHORT}
+    with monitor(infra, database_url, tmp_path / "a.log", group=group, **options) as first:
+        first.start()
+        voice.say(placed(order), reserved(order))
+        until(lambda: "CompensationRequested" in first.types(order), "request to undo")
+    with monitor(
+        infra, fresh_database(infra), tmp_path / "b.log", group=f"{group}-b", **options
+    ) as second:
+        second.start()
+        until(lambda: "CompensationRequested" in second.types(order), "request read back")
+        until(lambda: second.types(order).count("CompensationRequested") > 1, "second request")
+        saga = second.saga(order)
+    assert saga is not None
+    asked = [e for e in saga["timeline"] if e["type"] == "CompensationRequested"]
+    expected = [
+        ("payment", str(emission_id(order, "deadline", "payment", 1))),
+        ("shipping", str(emission_id(order, "deadline", "shipping", 1))),
+    ]
+    assert [(e["detail"]["step"], e["event_id"]) for e in asked[:2]] == expected
+    assert asked[0]["causation"] == saga["timeline"][1]["event_id"]
+    assert asked[0]["source"] == "saga_monitor"
+
+
+def test_a_monitor_that_stood_still_undoes_nothing_that_went_on_meanwhile(
+    voice: Voice, infra: TestInfra, database_url: str, group: str, tmp_path: Path
+) -> None:
+    healthy, overdue = order_ids(20), order_ids(1)
+    everyone = [*healthy, *overdue]
+    with monitor(
+        infra, database_url, tmp_path / "monitor.log", group=group, deadlines=SHORT
+    ) as process:
+        process.start()
+        voice.say(*(e for order in everyone for e in (placed(order), reserved(order))))
+        ends(process, everyone, "running")
+        process.signal(signal.SIGSTOP)
+        for order in healthy:
+            voice.say(*whole(order)[2:])
+        resume_at_ms = voice.log_time_ms() + 4_000  # every deadline has passed by then
+        until(lambda: voice.log_time_ms() > resume_at_ms, "log time passes the deadlines")
+        process.signal(signal.SIGCONT)
+        until(lambda: "CompensationRequested" in process.types(overdue[0]), "request to undo")
+        ends(process, healthy, "completed")
+        assert [o for o in healthy if "CompensationRequested" in process.types(o)] == []
+
+
+def test_a_monitor_behind_in_reading_undoes_nothing(
+    voice: Voice, infra: TestInfra, database_url: str, group: str, tmp_path: Path
+) -> None:
+    """It starts when every deadline has long passed and the answers lie behind the questions."""
+    orders = order_ids(200)
+    for order in orders:
+        voice.say(placed(order), reserved(order))
+    for order in orders:
+        voice.say(*whole(order)[2:])
+    late_ms = voice.log_time_ms() + 3_000
+    until(lambda: voice.log_time_ms() > late_ms, "log time passes the deadlines")
+    with monitor(
+        infra, database_url, tmp_path / "monitor.log", group=group, deadlines=SHORT
+    ) as process:
+        ends(process.start(), orders, "completed")
+        through = process.get("/summary")["read_through"]
+        until(lambda: process.get("/summary")["read_through"] not in (None, through), "next tick")
+    [(asked,)] = rows(
+        database_url,
+        "SELECT count(*) FROM timeline WHERE type = 'CompensationRequested' AND order_id = ANY(%s)",
+        orders,
+    )
+    assert asked == 0
+
+
+def test_what_people_say_becomes_an_event_and_too_late_is_told(
+    running: MonitorProcess, voice: Voice
+) -> None:
+    waiting, shipped, cancelled = order_ids(3)
+    who = {"actor": "ada", "reason": "known customer"}
+    yes = {"order_id": waiting, "step": "payment", "verdict": "approve", **who}
+    assert running.post("/verdicts", yes).status_code == 404
+    voice.say(placed(waiting), reserved(waiting), review(waiting))
+    voice.say(*whole(shipped))
+    voice.say(placed(cancelled), reserved(cancelled))
+    ends(running, [waiting], "waiting")
+    ends(running, [shipped], "completed")
+    assert running.post("/verdicts", {**yes, "step": "astrology"}).status_code == 422
+    assert running.post("/verdicts", {**yes, "actor": ""}).status_code == 422
+    first = running.post("/verdicts", yes)
+    assert first.status_code == 202
+    until(lambda: "VerdictGiven" in running.types(waiting), "verdict read back")
+    saga = running.saga(waiting)
+    assert saga is not None
+    verdict = saga["timeline"][-1]
+    assert verdict["event_id"] == first.json()["id"]
+    assert verdict["detail"] == {"step": "payment", "verdict": "approve", **who}
+    again = running.post("/verdicts", yes)
+    assert again.status_code == 409
+    assert "waits for no person" in again.json()["detail"]
+
+    late = running.post("/cancellations", {"order_id": shipped, **who})
+    assert (late.status_code, "completed since" in late.json()["detail"]) == (409, True)
+    assert running.post("/cancellations", {"order_id": cancelled, **who}).status_code == 202
+    until(lambda: running.status(cancelled) == "undoing", "cancellation read back")
+    assert running.post("/cancellations", {"order_id": cancelled, **who}).status_code == 409
+    voice.say(ShipmentCancelled(order_id=cancelled, reason="asked"))
+    until(lambda: len(running.types(cancelled)) == 4, "fence read")
+    [row] = [r for r in running.get("/sagas", status="undoing") if r["order_id"] == cancelled]
+    assert row["awaited"] == "payment: PaymentRefunded or PaymentDeclined"
+
+
+def test_a_stop_in_good_order_ends_with_status_0(running: MonitorProcess) -> None:
+    running.signal(signal.SIGTERM)
+    assert running.exit_status() == 0
+
+
+def test_a_deadline_for_a_step_that_no_flow_has_is_told(
+    infra: TestInfra, database_url: str, group: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "monitor.log"
+    with monitor(infra, database_url, log, group=group, deadlines='{"pay": "2s"}') as process:
+        process.start(wait=False)
+        assert process.exit_status() == 2
+    assert "SAGA_DEADLINES: no flow has a step pay" in log.read_text()

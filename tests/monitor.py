@@ -1,0 +1,232 @@
+"""A real monitor process for tests, and a voice on the topics it reads."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sagakit.codec import Codec
+from sagakit.kafka import Publisher
+from sagakit.message import Envelope, OutboxRow, Trace
+from schemas import CONTRACT
+from schemas.events import (
+    InventoryReserved,
+    InventoryShipped,
+    OrderFacts,
+    OrderLine,
+    OrderPlaced,
+    PaymentCaptured,
+    PaymentReviewRequired,
+    ShipmentCreated,
+    ShipmentPickedUp,
+    ShippedMailSent,
+)
+from tests.stack import TestInfra, until
+
+CODEC = Codec(CONTRACT)
+FACTS = OrderFacts(
+    customer_id="c-1",
+    email="a@example.org",
+    currency="EUR",
+    total_minor=500,
+    lines=(OrderLine(sku="sku-1", quantity=1, unit_price_minor=500),),
+    card_token="tok_ok",
+    ship_to="Some street 1",
+)
+
+
+def placed(order_id: str) -> OrderPlaced:
+    """The start."""
+    return OrderPlaced(order_id=order_id, order=FACTS, placed_at=datetime.now(UTC))
+
+
+def reserved(order_id: str) -> InventoryReserved:
+    """Step inventory done."""
+    return InventoryReserved(order_id=order_id, order=FACTS)
+
+
+def captured(order_id: str) -> PaymentCaptured:
+    """Step payment done."""
+    return PaymentCaptured(
+        order_id=order_id, order=FACTS, charge_id="ch-1", amount_minor=500, currency="EUR"
+    )
+
+
+def review(order_id: str) -> PaymentReviewRequired:
+    """Step payment waits for a person."""
+    return PaymentReviewRequired(order_id=order_id, order=FACTS, reason="large")
+
+
+def whole(order_id: str) -> tuple[Any, ...]:
+    """All events of an order that goes well."""
+    label: dict[str, Any] = {"order": FACTS, "label_id": "lb-1", "tracking": "TRK1"}
+    return (
+        placed(order_id),
+        reserved(order_id),
+        captured(order_id),
+        ShipmentCreated(order_id=order_id, **label),
+        ShipmentPickedUp(order_id=order_id, **label),
+        InventoryShipped(order_id=order_id, lines=()),
+        ShippedMailSent(order_id=order_id, to="a@example.org"),
+    )
+
+
+class Voice:
+    """Says events as the services would: counted, each caused by the one before."""
+
+    def __init__(self, infra: TestInfra) -> None:
+        self._publisher = Publisher(infra.bootstrap_servers, "test-voice")
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._last: dict[str, uuid.UUID] = {}
+
+    def rows(self, *events: Any, flow: str | None = "order/1") -> list[OutboxRow]:
+        """The records of events, not yet published."""
+        found = []
+        for event in events:
+            key = event.order_id
+            self._counts[key, event.owner] += 1
+            seq = self._counts[key, event.owner]
+            envelope = Envelope(
+                id=uuid.uuid5(uuid.NAMESPACE_OID, f"{key}:{event.owner}:{seq}"),
+                key=key,
+                source=event.owner,
+                seq=seq,
+                time=datetime.now(UTC),
+                event=event,
+                causation=self._last.get(key),
+                trace=Trace(flow),
+            )
+            self._last[key] = envelope.id
+            found.append(CODEC.encode(envelope))
+        return found
+
+    def say(self, *events: Any, flow: str | None = "order/1") -> list[OutboxRow]:
+        """Publish events in order."""
+        return self.publish(self.rows(*events, flow=flow))
+
+    def publish(self, rows: list[OutboxRow]) -> list[OutboxRow]:
+        """Publish records as they are."""
+        numbered = [OutboxRow(r.topic, r.key, r.headers, r.value, n) for n, r in enumerate(rows, 1)]
+        self._publisher.publish(numbered)
+        return rows
+
+    def close(self) -> None:
+        """Say nothing any more."""
+        self._publisher.forget()
+
+    def log_time_ms(self) -> int:
+        """The broker's clock."""
+        return self._publisher.tick("saga.clock")
+
+
+class MonitorProcess:
+    """`python -m saga_monitor` on a database, under a consumer group of its own."""
+
+    def __init__(
+        self,
+        infra: TestInfra,
+        database_url: str,
+        log: Path,
+        *,
+        group: str,
+        deadlines: str = "{}",
+        name: str = "monitor-1",
+    ) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = log
+        self._env = {
+            **os.environ,
+            "SAGA_BOOTSTRAP_SERVERS": infra.bootstrap_servers,
+            "SAGA_DATABASE_URL": database_url,
+            "SAGA_HTTP_HOST": "127.0.0.1",
+            "SAGA_HTTP_PORT": str(port),
+            "SAGA_INSTANCE_ID": name,
+            "SAGA_GROUP": group,
+            "SAGA_DEADLINES": deadlines,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> "MonitorProcess":
+        """Start, and wait until it is ready."""
+        with self._log.open("ab") as out:
+            command = [sys.executable, "-m", "saga_monitor"]
+            self._process = subprocess.Popen(command, env=self._env, stdout=out, stderr=out)
+        if wait:
+            until(self.is_ready, f"monitor ready, see {self._log}", 60)
+        return self
+
+    def is_ready(self) -> bool:
+        """As its own health check says."""
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def signal(self, number: signal.Signals) -> None:
+        """Any signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def exit_status(self, deadline_s: float = 60) -> int:
+        """Wait for its end."""
+        assert self._process is not None
+        return self._process.wait(deadline_s)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.signal(signal.SIGKILL)
+        self.exit_status()
+
+    def close(self) -> None:
+        """Whatever state it is in."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def get(self, path: str, **params: Any) -> Any:
+        """JSON of a GET."""
+        return httpx.get(f"{self.url}{path}", params=params, timeout=30).raise_for_status().json()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        """A POST, whatever the answer."""
+        return httpx.post(f"{self.url}{path}", json=dict(body), timeout=30)
+
+    def saga(self, order_id: str) -> dict[str, Any] | None:
+        """What it knows of an order."""
+        answer = httpx.get(f"{self.url}/sagas/{order_id}", timeout=30)
+        found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
+        return found
+
+    def status(self, order_id: str) -> str | None:
+        """Of an order."""
+        saga = self.saga(order_id)
+        return saga["status"] if saga else None
+
+    def types(self, order_id: str) -> list[str]:
+        """Types of the events it knows of an order, in log time."""
+        saga = self.saga(order_id)
+        return [event["type"] for event in saga["timeline"]] if saga else []
+
+
+@contextmanager
+def monitor(
+    infra: TestInfra, database_url: str, log: Path, **options: Any
+) -> Iterator[MonitorProcess]:
+    """A monitor that is gone at the end."""
+    process = MonitorProcess(infra, database_url, log, **options)
+    try:
+        yield process
+    finally:
+        process.close()
