@@ -102,10 +102,14 @@ def wait(order_id: str, timeout_s: float) -> None:
 def _stock(client: httpx.Client, inventory: str, sku: str) -> None:
     """Put units on hand where there are none left."""
     found = _asked(client, "GET", f"{inventory}/stock", params={"sku": sku})
-    rows = found.raise_for_status().json()
-    if sum(row["on_hand"] for row in rows) < 1:
+    if found.status_code == httpx.codes.NOT_FOUND:
+        on_hand = 0
+    else:
+        on_hand = sum(row["on_hand"] for row in found.raise_for_status().json()["data"])
+    if not on_hand:
         units = {"sku": sku, "quantity": DEMO_UNITS, "actor": "saga place", "reason": "sold out"}
-        _asked(client, "POST", f"{inventory}/stock", json=units).raise_for_status()
+        delivery = {**units, "id": secrets.token_hex(16)}
+        _asked(client, "POST", f"{inventory}/stock", json=delivery).raise_for_status()
 
 
 def _urls() -> dict[str, str]:
