@@ -120,6 +120,7 @@ class Publisher:
             "bootstrap.servers": bootstrap_servers,
             "client.id": client_id,
             "enable.idempotence": True,
+            "enable.gapless.guarantee": True,  # nothing overtakes what was refused
             "acks": "all",
             "partitioner": "murmur2_random",
             "linger.ms": 1,

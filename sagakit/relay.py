@@ -6,6 +6,7 @@ moved to `outbox_sent` (a partition a day) in the statement that checks that we 
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -83,21 +84,22 @@ class Relay:
         self.leading = False
 
     def wake(self) -> None:
-        """There are new rows. Where another replica leads, it is told through the database."""
+        """There are new rows. Where another replica leads, it is told through the database; if
+        that fails it looks by itself a moment later, so what is committed is never called failed.
+        """
         if self.leading:
             self._wake.set()
-        else:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
-                c.execute(text("NOTIFY outbox"))
+            return
+        with suppress(exc.SQLAlchemyError), self._engine.connect() as connection:
+            connection.execute(text("NOTIFY outbox"))
+            connection.commit()
 
     def run(self, stop: threading.Event) -> None:
         """Lead whenever nobody else does, until `stop`."""
         while not stop.is_set():
             try:
                 with self._engine.connect() as connection:
-                    if connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar():
-                        self._lead(connection, stop)
-                    connection.invalidate()
+                    self._candidate(connection, stop)
             except (exc.SQLAlchemyError, LostLeadership) as error:
                 if not isinstance(error, LostLeadership) and not is_transient(error):
                     raise
@@ -105,6 +107,18 @@ class Relay:
             finally:
                 self.leading = False
             stop.wait(self._poll_s)
+
+    def _candidate(self, connection: Connection, stop: threading.Event) -> None:
+        """The lock ends with the session: it is closed for good, not kept for others to use."""
+        try:
+            while not stop.is_set():
+                elected = connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar()
+                connection.commit()
+                if elected:
+                    self._lead(connection, stop)
+                stop.wait(self._poll_s)
+        finally:
+            connection.invalidate()
 
     def _lead(self, connection: Connection, stop: threading.Event) -> None:
         epoch = connection.execute(NEW_EPOCH).scalar_one()

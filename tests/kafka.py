@@ -1,0 +1,33 @@
+"""Topics of a test's own on the session's Kafka, and what stands in them."""
+
+from collections.abc import Mapping
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from sagakit.kafka import read_log
+from sagakit.message import Record
+
+
+def create_topic(
+    bootstrap_servers: str, name: str, partitions: int = 3, config: Mapping[str, str] | None = None
+) -> str:
+    """A new topic, with LogAppendTime as all of ours; returns its name."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    settings = {"message.timestamp.type": "LogAppendTime", **(config or {})}
+    for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
+        future.result(timeout=10)
+    return name
+
+
+def read(bootstrap_servers: str, *topics: str) -> list[Record]:
+    """All records, in the order of each partition."""
+    return list(read_log(bootstrap_servers, topics))
+
+
+def values_by_key(records: list[Record]) -> dict[str, list[str]]:
+    """The values of each key, in log order."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        found.setdefault((record.key or b"").decode(), []).append((record.value or b"").decode())
+    return found
