@@ -224,26 +224,34 @@ def test_a_monitor_that_stood_still_undoes_nothing_that_went_on_meanwhile(
 def test_a_monitor_behind_in_reading_undoes_nothing(
     voice: Voice, infra: TestInfra, database_url: str, group: str, tmp_path: Path
 ) -> None:
-    """It starts when every deadline has long passed and the answers lie behind the questions."""
-    orders = order_ids(200)
-    for order in orders:
-        voice.say(placed(order), reserved(order))
-    for order in orders:
-        voice.say(*whole(order)[2:])
-    late_ms = voice.log_time_ms() + 3_000
-    until(lambda: voice.log_time_ms() > late_ms, "log time passes the deadlines")
-    with monitor(
-        infra, database_url, tmp_path / "monitor.log", group=group, deadlines=SHORT
-    ) as process:
-        ends(process.start(), orders, "completed")
-        through = process.get("/summary")["read_through"]
-        until(lambda: process.get("/summary")["read_through"] not in (None, through), "next tick")
-    [(asked,)] = rows(
-        database_url,
-        "SELECT count(*) FROM timeline WHERE type = 'CompensationRequested' AND order_id = ANY(%s)",
-        orders,
-    )
-    assert asked == 0
+    """The watch goes on ticking while the projection hangs with the answers still unread."""
+    [*healthy, overdue, other] = order_ids(22)
+    with (
+        monitor(
+            infra, database_url, tmp_path / "monitor.log", group=group, deadlines=SHORT
+        ) as process,
+        psycopg.connect(database_url) as holding,
+        psycopg.connect(database_url, autocommit=True) as looking,
+    ):
+        process.start()
+        for order in (*healthy, overdue):
+            voice.say(placed(order), reserved(order))
+        ends(process, [*healthy, overdue], "running")
+        holding.execute("LOCK TABLE timeline IN EXCLUSIVE MODE")
+        voice.say(placed(other))
+        hangs = (
+            "SELECT 1 FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        until(lambda: looking.execute(hangs).fetchone() is not None, "the projection hangs")
+        for order in healthy:
+            voice.say(*whole(order)[2:])
+        late_ms = voice.log_time_ms() + 6_000  # the deadlines, and some ticks of the watch
+        until(lambda: voice.log_time_ms() > late_ms, "log time passes the deadlines")
+        holding.rollback()
+        until(lambda: "CompensationRequested" in process.types(overdue), "request to undo")
+        ends(process, healthy, "completed")
+        assert [o for o in healthy if "CompensationRequested" in process.types(o)] == []
 
 
 def test_what_people_say_becomes_an_event_and_too_late_is_told(
