@@ -19,7 +19,7 @@ import httpx
 
 from sagakit.decision import Effect
 from sagakit.errors import EffectFailed
-from services.payment.decide import (
+from services.payment.ledger import (
     ActionRequired,
     Captured,
     Declined,

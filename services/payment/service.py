@@ -19,7 +19,9 @@ from sagakit.ports import Clock, Participant
 from sagakit.service import Door, Service
 from sagakit.settings import ServiceSettings
 from sagakit.webhook import HEADER, verify
-from services.payment.decide import (
+from services.payment.decide import decide
+from services.payment.gateway import HttpProvider
+from services.payment.ledger import (
     CHARGE,
     LOOK,
     REFUND,
@@ -28,10 +30,8 @@ from services.payment.decide import (
     Payment,
     Phase,
     Refunded,
-    decide,
     evolve,
 )
-from services.payment.gateway import HttpProvider
 from services.payment.store import store
 
 RETRY_AFTER_S = "1"

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.tables import TableStore
 from schemas.events import OrderFacts
-from services.payment.decide import Ask, Charge, Payment, Phase
+from services.payment.ledger import Ask, Charge, Payment, Phase
 
 metadata = MetaData()
 

@@ -31,7 +31,9 @@ from schemas.events import (
     PaymentRefunded,
     PaymentRefundStarted,
 )
-from services.payment.decide import (
+from services.payment.decide import decide
+from services.payment.gateway import HttpProvider, MemoryProvider, Provider, wire_key
+from services.payment.ledger import (
     ActionRequired,
     Captured,
     Declined,
@@ -42,11 +44,9 @@ from services.payment.decide import (
     RefundPending,
     Voided,
     charge_effect,
-    decide,
     evolve,
     look_effect,
 )
-from services.payment.gateway import HttpProvider, MemoryProvider, Provider, wire_key
 from services.payment.service import webhook
 from tests.stack import until
 

@@ -26,7 +26,8 @@ from schemas.events import (
     ShipmentFailed,
     VerdictGiven,
 )
-from services.payment.decide import (
+from services.payment.decide import Policy, decide
+from services.payment.ledger import (
     ActionRequired,
     Captured,
     Declined,
@@ -34,12 +35,10 @@ from services.payment.decide import (
     Payment,
     Pending,
     Phase,
-    Policy,
     Refunded,
     RefundPending,
     Voided,
     charge_effect,
-    decide,
     evolve,
     look_effect,
 )
@@ -198,7 +197,7 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "told: voided": (Callback(Voided("re2")), ()),
     "told: nothing left": (Callback(NothingLeft()), ()),
     "observed": (Observed("completed", CAPTURED), ()),
-    "result of another kind": (Outcome(Effect("other", "x", {"order_id": "o1"}), object()), ()),
+    "result of another kind": (Outcome(Effect("other", "x", {}), object()), ()),
 }
 
 

@@ -21,8 +21,16 @@ from schemas.events import (
     ShipmentFailed,
     VerdictGiven,
 )
-from services.payment.decide import CHARGE, LOOK, REFUND, Payment, Phase, decide, evolve
+from services.payment.decide import decide
 from services.payment.gateway import MemoryProvider
+from services.payment.ledger import (
+    CHARGE,
+    LOOK,
+    REFUND,
+    Payment,
+    Phase,
+    evolve,
+)
 from tests.gwt import NOW
 
 TOKENS = (

@@ -1,0 +1,286 @@
+"""What payment knows: its state, what the provider says and is asked, the fold. Pure.
+
+`Payment.charges` is the ledger: every capture told, and what of each went back. `Payment.asked` is
+the one refund under way; `evolve` aims it, so that the same events always lead to the same refund.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from sagakit.decision import Effect
+from schemas.events import (
+    OrderFacts,
+    PaymentActionRequired,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentPending,
+    PaymentRefunded,
+    PaymentRefundProgressed,
+    PaymentRefundStarted,
+    PaymentReviewRequired,
+)
+
+CHARGE, REFUND, LOOK = "charge", "refund", "look"
+"""Kinds of effects; `<kind>:<order>` is how their keys begin."""
+
+
+class Phase(StrEnum):
+    """Where a payment is."""
+
+    NEW = "new"
+    REVIEW = "review"
+    ACTION = "action"
+    PENDING = "pending"
+    CAPTURED = "captured"
+    DECLINED = "declined"
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
+
+
+ALIVE = (Phase.NEW, Phase.REVIEW, Phase.ACTION, Phase.PENDING)
+"""Nothing is final: a capture now is what the order waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Money taken, as one PaymentCaptured told it, and what of it went back."""
+
+    charge_id: str
+    currency: str
+    captured_minor: int
+    refunded_minor: int = 0
+
+    @property
+    def left_minor(self) -> int:
+        """What the provider still holds of it."""
+        return self.captured_minor - self.refunded_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The refund under way. `amount_minor` None: void the charge, or all if it was captured."""
+
+    charge_id: str | None = None
+    amount_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """`charge_id`: the charge under way; `refunds`: ids of the refunds concluded so far."""
+
+    phase: Phase = Phase.NEW
+    order_ref: str = ""
+    facts: OrderFacts | None = None
+    email: str | None = None
+    reason: str = ""
+    charge_id: str | None = None
+    charges: tuple[Charge, ...] = ()
+    refunds: tuple[str, ...] = ()
+    asked: Ask | None = None
+    in_flight: frozenset[str] = frozenset()
+
+    @property
+    def left_minor(self) -> int:
+        """Captured and not refunded."""
+        return sum(charge.left_minor for charge in self.charges)
+
+    @property
+    def charging(self) -> bool:
+        """The charge call is in flight: it may still take money."""
+        return any(key.startswith(f"{CHARGE}:") for key in self.in_flight)
+
+    @property
+    def waiting(self) -> bool:
+        """To be undone, but nothing is known of the charge yet."""
+        return self.phase is Phase.REFUNDING and self.asked is None and not self.charges
+
+
+# --- what the provider says -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """The money is taken."""
+
+    charge_id: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The charge is refused, or voided, for good."""
+
+    charge_id: str | None
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequired:
+    """The customer has to confirm with their bank."""
+
+    charge_id: str
+    action_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The result of the charge is reported later."""
+
+    charge_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """Nothing had been captured, and the provider says nothing will be."""
+
+    refund_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """So much went back; `partial`: there is more to give back."""
+
+    refund_id: str
+    amount_minor: int
+    charge_id: str | None = None
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefundPending:
+    """The refund is accepted; that it went through is reported later."""
+
+    refund_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NothingLeft:
+    """The charge is refunded in full already, by a refund that is not ours."""
+
+
+def bare_facts(told: Captured, email: str | None) -> OrderFacts:
+    """Facts for a capture of an order that ended before its facts were told: no lines, so that
+    nobody can take it for something to ship."""
+    return OrderFacts(
+        customer_id="",
+        email=email or "",
+        currency=told.currency,
+        total_minor=told.amount_minor,
+        lines=(),
+        card_token="",
+        ship_to="",
+    )
+
+
+# --- what the provider is asked ------------------------------------------------------------------
+
+
+def charge_effect(order_id: str, facts: OrderFacts) -> Effect:
+    """Take the money. `order` is for the event that will tell of it, not for the provider."""
+    payload: dict[str, Any] = {
+        "order_id": order_id,
+        "amount_minor": facts.total_minor,
+        "currency": facts.currency,
+        "card_token": facts.card_token,
+        "order": facts.to_dict(),
+    }
+    return Effect(CHARGE, f"{CHARGE}:{order_id}", payload)
+
+
+def look_effect(order_id: str, charge_id: str) -> Effect:
+    """Read the charge again."""
+    payload = {"order_id": order_id, "charge_id": charge_id}
+    return Effect(LOOK, f"{LOOK}:{order_id}", payload)
+
+
+def refund_effect(state: Payment) -> Effect:
+    """Give back, or void, what `state.asked` says; the charge is also named by its key, for the
+    case that its id was never learned."""
+    ask = state.asked or Ask()
+    payload = {
+        "order_id": state.order_ref,
+        "charge_id": ask.charge_id,
+        "charge_key": f"{CHARGE}:{state.order_ref}",
+        "amount_minor": ask.amount_minor,
+        "currency": state.facts.currency if state.facts else None,
+    }
+    return Effect(REFUND, f"{REFUND}:{state.order_ref}:{len(state.refunds) + 1}", payload)
+
+
+# --- evolve ---------------------------------------------------------------------------------------
+
+
+def evolve(state: Payment, event: Any) -> Payment:
+    """The state after an own event."""
+    state = replace(state, order_ref=event.order_id)
+    match event:
+        case PaymentReviewRequired(order=facts):
+            return replace(state, phase=Phase.REVIEW, facts=facts, email=facts.email)
+        case PaymentActionRequired(order=facts, charge_id=charge_id):
+            state = replace(state, facts=facts, email=facts.email)
+            return replace(state, phase=Phase.ACTION, charge_id=charge_id)
+        case PaymentPending(order=facts, charge_id=charge_id):
+            state = replace(state, facts=facts, email=facts.email)
+            return replace(state, phase=Phase.PENDING, charge_id=charge_id)
+        case PaymentDeclined(reason=reason, email=email):
+            return replace(state, phase=Phase.DECLINED, reason=reason, email=email or state.email)
+        case PaymentCaptured():
+            return _after_capture(state, event)
+        case PaymentRefundStarted(charge_id=charge_id, reason=reason, email=email):
+            state = replace(state, phase=Phase.REFUNDING, reason=reason, email=email or state.email)
+            return _aimed(replace(state, charge_id=charge_id)) if charge_id else state
+        case PaymentRefundProgressed(refund_id=refund_id, amount_minor=amount_minor):
+            return _aimed(after_refund(state, refund_id, amount_minor))
+        case PaymentRefunded(refund_id=refund_id, amount_minor=amount_minor):
+            state = replace(state, reason=event.reason, email=event.email or state.email)
+            return replace(after_refund(state, refund_id, amount_minor), phase=Phase.REFUNDED)
+    return state
+
+
+def _after_capture(state: Payment, event: PaymentCaptured) -> Payment:
+    charge = Charge(event.charge_id, event.currency, event.amount_minor)
+    state = replace(
+        state,
+        facts=state.facts or event.order,
+        email=state.email or event.order.email or None,
+        charges=(*state.charges, charge),
+    )
+    if not event.late:
+        return replace(state, phase=Phase.CAPTURED, charge_id=event.charge_id)
+    kept = state.phase is Phase.CAPTURED
+    return _aimed(state if kept else replace(state, phase=Phase.REFUNDING))
+
+
+def after_refund(state: Payment, refund_id: str | None, amount_minor: int) -> Payment:
+    """Taken from the charge that was asked for, newest first, then from any other."""
+    named = state.asked.charge_id if state.asked else None
+    charges = list(state.charges)
+    for i in sorted(range(len(charges)), key=lambda i: (charges[i].charge_id != named, -i)):
+        part_minor = min(amount_minor, charges[i].left_minor)
+        charges[i] = replace(charges[i], refunded_minor=charges[i].refunded_minor + part_minor)
+        amount_minor -= part_minor
+    refunds = (*state.refunds, refund_id) if refund_id else state.refunds
+    return replace(state, charges=tuple(charges), refunds=refunds, asked=None)
+
+
+def owed(state: Payment) -> list[Charge]:
+    """What has to go back: all that is left; of a payment that stands, what came on top of it."""
+    charges = state.charges[1:] if state.phase is Phase.CAPTURED else state.charges
+    return [charge for charge in charges if charge.left_minor]
+
+
+def _aimed(state: Payment) -> Payment:
+    """With a refund under way, if one is due."""
+    if state.asked:
+        return state
+    due = owed(state)
+    if due:
+        charge_id = due[0].charge_id
+        amount_minor = sum(c.left_minor for c in due if c.charge_id == charge_id)
+        return replace(state, asked=Ask(charge_id, amount_minor))
+    if state.phase is Phase.REFUNDING:
+        return replace(state, asked=Ask(state.charge_id))
+    return state
