@@ -108,7 +108,11 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
     """An order as the monitor's API gives it, for a terminal. Ages are as of `now`."""
     started = _time(seen["started_at"])
     ended = _time(seen["ended_at"]) or now
-    took = f", {_duration(ended - started)}" if started else ""
+    took = (
+        f", {_duration(ended - started)}, placed {started:%Y-%m-%d} (times are UTC)"
+        if started
+        else ""
+    )
     title = (
         f"[bold]{escape(seen['order_id'])}[/]  {seen['flow']}  {_coloured(seen['status'])}{took}"
     )
@@ -122,7 +126,10 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
 
 
 def _timeline(seen: dict[str, Any]) -> Table:
-    table = Table("at", "after", "event", "by", "because of", "detail", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("at", "after", "event", "because of"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "after" else "left")
+    table.add_column("detail", overflow="fold")
     before: datetime | None = None
     for event in seen["timeline"]:
         at = _time(event["at"])
@@ -131,10 +138,9 @@ def _timeline(seen: dict[str, Any]) -> Table:
         before = at
         detail = ", ".join(f"{k}={v}" for k, v in event["detail"].items())
         table.add_row(
-            f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}",
+            f"{at:%H:%M:%S}.{at.microsecond // 1000:03}",
             gap,
             event["type"],
-            escape(event["source"]),
             event["caused_by"] or "",
             escape(detail[:100]),
         )
@@ -144,11 +150,11 @@ def _timeline(seen: dict[str, Any]) -> Table:
 def _awaits(item: dict[str, Any], now: datetime) -> str:
     events = " or ".join(item["events"])
     words = (
-        f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, since {_ago(item['since'], now)}"
+        f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, for {_ago(item['since'], now)}"
     )
     if item["tries"]:
         words += f", asked {item['tries']} times"
-    return words + (f", until {_until(item['due'], now)}" if item["due"] else "")
+    return words + (f", deadline {_until(item['due'], now)}" if item["due"] else "")
 
 
 def _money(ledger: dict[str, Any]) -> Text:

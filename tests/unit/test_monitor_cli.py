@@ -1,0 +1,78 @@
+"""What `saga show` and `saga ls` print, and what they say when nothing runs."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from saga_monitor.cli import orders
+from saga_monitor.cli.orders import ls, show, shown
+
+NOW = datetime(2026, 1, 2, 3, 10, 0, tzinfo=UTC)
+
+
+def event(kind: str, at: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "at": at, "caused_by": None, "detail": {}, **more}
+
+
+SEEN: dict[str, Any] = {
+    "order_id": "o-[1]",
+    "flow": "order/1",
+    "status": "undoing",
+    "started_at": "2026-01-02T03:00:00+00:00",
+    "ended_at": None,
+    "steps": [{"name": "payment", "status": "undoing"}],
+    "interventions": ["undo_stalled"],
+    "ledger": {"captured_minor": 500, "refunded_minor": 0, "held_minor": 500, "currency": "EUR"},
+    "awaited": [
+        {
+            "step": "payment",
+            "mode": "undo",
+            "events": ["PaymentRefunded"],
+            "since": "2026-01-02T03:05:00+00:00",
+            "due": "2026-01-02T03:09:00+00:00",
+            "tries": 2,
+        }
+    ],
+    "timeline": [
+        event("OrderPlaced", "2026-01-02T03:00:00+00:00"),
+        event(
+            "PaymentCaptured",
+            "2026-01-02T03:04:05+00:00",
+            caused_by="OrderPlaced",
+            detail={"late": True},
+        ),
+    ],
+}
+
+
+def test_an_order_is_told_in_full() -> None:
+    console = Console(width=120, record=True, file=None, color_system=None)
+    with console.capture() as capture:
+        console.print(shown(SEEN, NOW))
+    told = capture.get()
+    assert "o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02" in told
+    assert "03:04:05.000  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in told
+    assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in told
+    assert "asked 2 times, deadline overdue by 1 min 0 s" in told
+    assert "a person is needed: undo_stalled" in told
+    assert "captured 500 refunded 0 held 500 (EUR, minor units)" in told
+
+
+def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SAGA_MONITOR_URL", raising=False)
+    monkeypatch.setenv("SAGA_HOME", str(tmp_path))
+    told = CliRunner().invoke(show, ["o-1"])
+    assert told.exit_code == 1
+    assert "start one with `saga up`" in told.output
+    monkeypatch.setenv("SAGA_MONITOR_URL", "http://127.0.0.1:1")
+    assert "does not answer at http://127.0.0.1:1" in CliRunner().invoke(ls).output
+
+
+def test_a_list_with_nothing_in_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "ask", lambda *_, **__: [])
+    assert CliRunner().invoke(ls).output == "no orders\n"
+    assert CliRunner().invoke(ls, ["--stuck"]).output == "no such orders\n"
