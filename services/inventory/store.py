@@ -263,7 +263,7 @@ class MemoryInventoryStore:
 
     def __init__(self) -> None:
         self.reservations: dict[str, Reservation] = {}
-        self.units: dict[str, Stock] = {}
+        self.stock: dict[str, Stock] = {}
 
     def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
         """See `ports.Store`."""
@@ -271,7 +271,7 @@ class MemoryInventoryStore:
             key: skus_of(self.reservations.get(key, Reservation()), triggers)
             for key, triggers in wanted.items()
         }
-        return WorkingSet(dict(self.reservations), dict(self.units), skus, self._write)
+        return WorkingSet(dict(self.reservations), dict(self.stock), skus, self._write)
 
     def _write(
         self,
@@ -280,4 +280,4 @@ class MemoryInventoryStore:
         units: Mapping[str, Stock],
     ) -> None:
         self.reservations.update(reservations)
-        self.units.update(units)
+        self.stock.update(units)

@@ -192,5 +192,5 @@ def test_the_double_and_postgres_agree(engine: Engine) -> None:
         for key in keys:
             kept = double.reservations.get(key, Reservation())
             assert working.get(key) == replace(kept, on_hand={})
-    for sku, stock in double.units.items():
+    for sku, stock in double.stock.items():
         assert (rows[sku]["on_hand"], rows[sku]["put_in"]) == (stock.on_hand, stock.put_in)

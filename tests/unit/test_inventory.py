@@ -300,9 +300,9 @@ def test_orders_of_one_batch_see_each_others_reservations() -> None:
         InventoryReleased,
         InventoryReserved,
     ]
-    assert store.units == {"tea": Stock(on_hand=1, reserved=4, shipped=0, put_in=5)}
+    assert store.stock == {"tea": Stock(on_hand=1, reserved=4, shipped=0, put_in=5)}
     run(store, ("o3", pickup_of("o3")))
-    assert store.units == {"tea": Stock(on_hand=1, reserved=0, shipped=4, put_in=5)}
+    assert store.stock == {"tea": Stock(on_hand=1, reserved=0, shipped=4, put_in=5)}
 
 
 ORDERS = ("o1", "o2", "o3")
@@ -329,10 +329,10 @@ def test_no_unit_is_lost_or_invented(batches: list[list[tuple[str, Trigger]]]) -
     said: list[Any] = []
     for batch in batches:
         said += run(store, *batch)
-        for units in store.units.values():
+        for units in store.stock.values():
             assert min(units.on_hand, units.reserved, units.shipped) >= 0
             assert units.on_hand + units.reserved + units.shipped == units.put_in
-    for sku, units in store.units.items():
+    for sku, units in store.stock.items():
         received = [e.quantity for e in said if isinstance(e, StockReceived) and e.sku == sku]
         assert units.put_in == sum(received)
 
@@ -347,7 +347,7 @@ class MemoryReader(StockReader):
         self._store = store
 
     def page(self, sku: str | None, after: str, limit: int) -> list[dict[str, Any]]:
-        units = self._store.units
+        units = self._store.stock
         found = [s for s in sorted(units) if sku in (None, s) and s > after][:limit]
         return [{"sku": s, "on_hand": units[s].on_hand} for s in found]
 
