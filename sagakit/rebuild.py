@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Table, select, text
 from sagakit.codec import Codec
 from sagakit.decision import Observed, Trigger, fold
 from sagakit.errors import Poison
+from sagakit.flow import Flows
 from sagakit.message import Envelope, Record
 from sagakit.ports import Participant
 
@@ -28,17 +29,21 @@ CHECKS = text("""
 
 
 def rebuild(
-    participant: Participant[S], codec: Codec, records: Iterable[Record], engine: Engine
+    participant: Participant[S],
+    codec: Codec,
+    flows: Flows,
+    records: Iterable[Record],
+    engine: Engine,
 ) -> int:
     """Fold `records` (the participant's own topic, each partition in order) into the participant's
     tables in an empty database; the number of events folded.
 
-    Events published twice are folded once. Records that are no events (parked at the time) and
-    events of other topics are passed over.
+    Events published twice are folded once. Passed over is what was parked at the time (records that
+    are no events, events of a flow that is not known), and events of other topics.
     """
     participant.store.metadata.create_all(engine)
     folded = 0
-    own = _own_events(participant.name, codec, records)
+    own = _own_events(participant.name, codec, flows, records)
     with _checked_at_the_end(engine):
         while batch := list(islice(own, BATCH)):
             with engine.begin() as connection:
@@ -64,11 +69,14 @@ def _checked_at_the_end(engine: Engine) -> Iterator[None]:
             connection.execute(text(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"))
 
 
-def _own_events(name: str, codec: Codec, records: Iterable[Record]) -> Iterator[Envelope]:
+def _own_events(
+    name: str, codec: Codec, flows: Flows, records: Iterable[Record]
+) -> Iterator[Envelope]:
     seen: dict[str, int] = defaultdict(int)
     for record in records:
         try:
             envelope = codec.decode(record)
+            flows.find(envelope.trace.flow)
         except Poison:
             continue
         if envelope.event.owner != name:

@@ -115,9 +115,11 @@ class TableWorking(Generic[S]):
         return self._states.get(key, self._store.initial)
 
     def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
-        """See `ports.Working`."""
-        self._states[key] = state
-        self._changed.add(key)
+        """See `ports.Working`. Where nothing was decided there is no row to be made or written: an
+        order somebody only looked at would else differ from one rebuilt from its events."""
+        if state != self.get(key):
+            self._states[key] = state
+            self._changed.add(key)
 
     def save(self, connection: Connection) -> None:
         """See `ports.Working`."""

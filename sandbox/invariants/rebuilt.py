@@ -87,7 +87,7 @@ def _compared(stack: Stack, name: str, codec: Codec, log: Sequence[Record]) -> R
             else:
                 participant = import_module(f"services.{name}.service").participant()
                 own = [record for record in log if record.topic == topic(name)]
-                rebuild(participant, codec, own, fresh)
+                rebuild(participant, codec, flows_of(stack), own, fresh)
                 tables = participant.store.metadata
             kept = [t for table in tables.sorted_tables if (t := _state(table)) is not None]
             found = [told for table in kept for told in differences(table, live, fresh)]
