@@ -82,7 +82,7 @@ class EffectWorker:
         beat = asyncio.create_task(self._heartbeat())
         try:
             while not self._stop.is_set():
-                free = IN_HAND - len(self._in_hand)
+                free = max(0, IN_HAND - len(self._in_hand))
                 rows = await self._stored(lambda n=free: self._queue.claim(n, LEASE, self._clock()))  # type: ignore[misc]
                 self._take(rows)
                 if not rows:

@@ -2,6 +2,7 @@
 simulation; the conformance suite holds it and PostgreSQL to the same behaviour."""
 
 import copy
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -76,37 +77,42 @@ class MemoryDatabase(Generic[S]):
         self.now = now
         self.tables = Tables()
         self._claims = 0
+        self._lock = threading.RLock()
 
     @contextmanager
     def transaction(self) -> Iterator["_MemoryTransaction[S]"]:
         """Works on a copy that replaces the tables at commit."""
-        tx = _MemoryTransaction(self)
-        yield tx
-        tx.commit()
+        with self._lock:
+            tx = _MemoryTransaction(self)
+            yield tx
+            tx.commit()
 
     def claim(self, limit: int, lease_for: timedelta, now: datetime) -> list[EffectRow]:
         """See `ports.EffectQueue`."""
-        due = [p for p in self.tables.effects.values() if p.due_at <= now and p.lease_until <= now]
         found = []
-        for pending in sorted(due, key=lambda p: p.due_at)[:limit]:
-            self._claims += 1
-            lease = Lease(pending.row.id, uuid5(NAMESPACE, f"claim:{self._claims}"))
-            pending.row = replace(pending.row, lease=lease)
-            pending.lease_until = now + lease_for
-            found.append(pending.row)
+        with self._lock:
+            pending = self.tables.effects.values()
+            due = [p for p in pending if p.due_at <= now and p.lease_until <= now]
+            for p in sorted(due, key=lambda p: p.due_at)[:limit]:
+                self._claims += 1
+                lease = Lease(p.row.id, uuid5(NAMESPACE, f"claim:{self._claims}"))
+                p.row, p.lease_until = replace(p.row, lease=lease), now + lease_for
+                found.append(p.row)
         return found
 
     def extend(self, leases: Sequence[Lease], until: datetime) -> None:
         """See `ports.EffectQueue`."""
-        for pending in self._held(leases):
-            pending.lease_until = until
+        with self._lock:
+            for pending in self._held(leases):
+                pending.lease_until = until
 
     def retry(self, lease: Lease, error: str, due_at: datetime) -> None:
         """See `ports.EffectQueue`."""
-        for pending in self._held([lease]):
-            pending.row = replace(pending.row, attempts=pending.row.attempts + 1, lease=None)
-            pending.due_at = pending.lease_until = due_at
-            pending.error = error
+        with self._lock:
+            for pending in self._held([lease]):
+                pending.row = replace(pending.row, attempts=pending.row.attempts + 1, lease=None)
+                pending.due_at = pending.lease_until = due_at
+                pending.error = error
 
     def _held(self, leases: Sequence[Lease]) -> list[_Pending]:
         return [p for p in self.tables.effects.values() if p.row.lease in leases]
