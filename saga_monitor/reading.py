@@ -176,10 +176,18 @@ class _Reading:
     def undo_trigger(self, place: int, entry: int) -> Fact:
         """What told a place to undo. Requests that repeat an earlier one are no new trigger."""
         if place < entry:
-            return max(self.last_words(self.plan.places[place + 1]), key=_log_order)
+            ends = [self.first_end(s) for s in self.plan.places[place + 1]]
+            return max((f for f in ends if f), key=_log_order)
         asked = [*self.facts[self.flow.compensate], *self.facts[self.flow.cancel]]
         ended = [f for event in self.plan.endings for f in self.facts[event]]
         return min(asked or ended, key=_log_order)
+
+    def first_end(self, step: Step) -> Fact | None:
+        """When a step failed or was undone at first: it says so again whenever it is asked again,
+        and that is no sign of life of the step before it."""
+        words = (*step.failed, *([step.undone] if step.undone else []))
+        ends = (f for word in words for f in self.facts.get(word, ()))
+        return min(ends, key=_log_order, default=None)
 
     def undo(self, step: Step, trigger: Fact) -> Awaited:
         """A step that is to be undone, and when to ask again."""

@@ -296,7 +296,8 @@ class _Trial(Generic[S]):
     ) -> None:
         self._handler, self._message, self._now = handler, message, now
         given = message.trace
-        self._trace = Trace(flow, given.correlation or message.key, given.traceparent)
+        self._cause = given.cause or str(message.id)
+        self._trace = Trace(flow, given.correlation or message.key, given.traceparent, self._cause)
         self._counts: Counter[str] = Counter()
         self.sent = account.sent
         self.flying = set(account.in_flight)
@@ -317,7 +318,7 @@ class _Trial(Generic[S]):
                 self.sent,
                 self._now,
                 event,
-                message.id,
+                UUID(self._cause),
                 replace(
                     self._trace, traceparent=child(message.trace.traceparent, event_id, message.key)
                 ),

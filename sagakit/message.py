@@ -37,11 +37,13 @@ def place_id(record: Record) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is handed on from cause to event: `flow` label, correlation id, W3C traceparent."""
+    """What is handed on from cause to event: `flow` label, correlation id, W3C traceparent;
+    `cause`: for the outcome of an effect, the id of the event that the effect came from."""
 
     flow: str | None = None
     correlation: str | None = None
     traceparent: str | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

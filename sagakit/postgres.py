@@ -245,7 +245,7 @@ def _pairs(leases: Sequence[Lease]) -> dict[str, list[UUID]]:
 
 
 def _packed(trace: Trace) -> list[str | None]:
-    return [trace.flow, trace.correlation, trace.traceparent]
+    return [trace.flow, trace.correlation, trace.traceparent, trace.cause]
 
 
 def _parked_parameters(row: ParkedRow) -> dict[str, Any]:

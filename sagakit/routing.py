@@ -119,7 +119,8 @@ class Router:
     def _trigger(self, rule: Rule, event: Any) -> Trigger | None:
         match rule.kind:
             case "do":
-                return Do(event)
+                # done too late, after its undo: it will be undone once more, nobody builds on it
+                return None if getattr(event, "late", False) else Do(event)
             case "undo":
                 return Undo(event, getattr(event, "reason", event.type))
             case "observe":

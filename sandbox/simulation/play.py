@@ -8,7 +8,7 @@ from sagakit.memory import MemoryStore
 from sagakit.ports import Participant
 from sandbox.simulation.story import SKUS, Story, draw
 from sandbox.simulation.verdict import STOCK, violations
-from sandbox.simulation.world import World
+from sandbox.simulation.world import Chances, World
 from schemas.events import OrderPlaced, VerdictGiven
 from services.inventory.service import participant as inventory
 from services.inventory.store import MemoryInventoryStore
@@ -60,14 +60,19 @@ def play(seed: int, orders: int = 6) -> Report:
     return Report(seed, world.steps, crashes, ends, found)
 
 
-def stage(seed: int, orders: int) -> tuple[World, list[Story]]:
-    """A world in which the stories are about to begin."""
+def stage(seed: int, orders: int, *, people: bool = True) -> tuple[World, list[Story]]:
+    """A world in which the stories are about to begin; without people nobody cancels, approves or
+    places another order under a number that is taken."""
     world = World(seed, stores())  # type: ignore[arg-type]
     stories = [draw(world.rng, n) for n in range(orders)]
+    if not people:
+        stories = [replace(s, cancel_after=None, verdict=None, conflict=False) for s in stories]
+    chances, world.chances = world.chances, Chances()  # the shelves are full before it begins
     for sku in SKUS:
         data = {"sku": sku, "quantity": STOCK}
         restock = Verdict("restock", "keeper", "delivery", data)
         world.told("inventory", f"sku:{sku}", restock)
+    world.chances = chances
     for story in stories:
         world.outside.behaviours[story.order_id] = story.behaviour
         world.after(story.place_after, lambda s=story: _place(world, s))  # type: ignore[misc]

@@ -293,8 +293,10 @@ class World:
         item.work()
 
     def step(self) -> bool:
-        """One thing happens, or time passes to the next; False when nothing is left to happen."""
+        """One thing happens, or time passes to the next; False when nothing is left to happen.
+        A thing takes a millisecond, so that no two stand at the same time in the log."""
         self.steps += 1
+        self.now += timedelta(milliseconds=1)
         enabled = self.enabled()
         if enabled and self.rng.random() > 0.02:
             self.rng.choice(enabled)()

@@ -1,0 +1,195 @@
+"""Any order of arrival, any repeat: the same end.
+
+A world without faults is played to rest and its log kept. Then each participant gets the records of
+its topics again, in any order that causality allows (an event that came about through an own event
+cannot come before it), some of them twice, its effects performed at any moment in between. It must
+end in the same phase, with the same money held and the same parcel gone; the monitor, which gets
+them in any order at all, in the same saga.
+"""
+
+import random
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saga_monitor.fold import Saga, fold
+from saga_monitor.projection import fact_of
+from saga_monitor.reading import view
+from sagakit.faults import duplicated
+from sagakit.handler import incoming
+from sagakit.message import Envelope, Record
+from sandbox.simulation.play import stage
+from sandbox.simulation.world import CODEC, Chances, Node, World
+from schemas import FLOWS
+from services.notification.decide import Kind
+
+ORDERS = 3
+MOST_STEPS = 3_000
+
+
+def calm(seed: int) -> World:
+    """A world in which nothing fails and nobody cancels, at rest."""
+    world, _ = stage(seed, 0)
+    world.chances, world.outside.trouble = Chances(), 0.0
+    return world
+
+
+def played(seed: int) -> World:
+    world, _ = stage(seed, ORDERS, people=False)
+    world.chances, world.outside.trouble = Chances(), 0.0
+    world.run(0, 20_000)
+    return world
+
+
+def own_ancestors(world: World, name: str) -> dict[UUID, set[tuple[str, str]]]:
+    """Event id -> (order, type) of the participant's own events it came after: those that caused
+    it, and all that its source's earlier events of the order came after."""
+    events = {e.id: e for r in world.log.records() if (e := CODEC.decode(r))}
+    placed = {(e.source, e.key, e.seq): e for e in events.values() if e.seq}
+    found: dict[UUID, set[tuple[str, str]]] = {}
+
+    def earlier(e: Envelope) -> list[Envelope]:
+        """A webhook names no cause in the log: it may be anything before it."""
+        told_by_itself = e.seq is None
+        return (
+            []
+            if told_by_itself
+            else [x for x in events.values() if x.key == e.key and x.time < e.time]
+        )
+
+    def visit(e: Envelope | None) -> set[tuple[str, str]]:
+        if e is None:
+            return set()
+        if e.id not in found:
+            causes = [events[e.causation]] if e.causation in events else earlier(e)
+            before = set().union(*map(visit, causes))
+            before |= visit(placed.get((e.source, e.key, (e.seq or 0) - 1)))
+            found[e.id] = before | ({(e.key, e.event.type)} if e.source == name else set())
+        return set(found[e.id])
+
+    for e in events.values():
+        visit(e)
+    return found
+
+
+def arrive(world: World, again: World, node: Node, rng: random.Random) -> None:
+    """Give the participant of `again` everything its namesake got in `world`."""
+    ancestors = own_ancestors(world, node.name)
+    records = [r for r in world.log.records() if r.topic in node.topics and not is_stock(r)]
+    needs = {r: ancestors[CODEC.decode(r).id] for r in records}
+    waiting = duplicated(list(needs), rng)
+    said: set[tuple[str, str]] = set()
+
+    for _ in range(MOST_STEPS):
+        if not waiting:
+            break
+        possible = [r for r in waiting if needs[r] <= said]
+        if possible and rng.random() < 0.6:
+            record = rng.choice(possible)
+            waiting.remove(record)
+            node.handler.handle([incoming(CODEC, record)])
+        elif not step(again, node, rng) and not possible:
+            break  # an undo came first: what followed from the step it fenced never happens
+        for row in node.database.tables.outbox.values():
+            said.add((row.key, _type(row.headers)))
+    for _ in range(MOST_STEPS):
+        if not step(again, node, rng):
+            return
+    raise AssertionError(f"{node.name} does not come to rest: {again.later}")
+
+
+def step(world: World, node: Node, rng: random.Random) -> bool:
+    """An effect, a callback, or time; False when none is left."""
+    if node.due_effects():
+        node.perform()
+        return True
+    if world.later:
+        item = min(world.later)
+        world.later.remove(item)
+        world.now = max(world.now, item.at)
+        node.database.now = world.now
+        item.work()
+        return True
+    return False
+
+
+def is_stock(record: Record) -> bool:
+    return (record.key or b"").startswith(b"sku:")
+
+
+def _type(headers: tuple[tuple[str, bytes], ...]) -> str:
+    return dict(headers)["ce_type"].decode()
+
+
+def money(world: World, order_id: str) -> int:
+    charges = [c for c in world.outside.charges.values() if c.order_id == order_id]
+    return sum(c.amount_minor - c.refunded_minor for c in charges if c.status == "captured")
+
+
+def parcels(world: World, order_id: str) -> int:
+    labels = world.outside.labels.values()
+    return sum(x.status == "picked_up" for x in labels if x.order_id == order_id)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 1_000_000))
+def test_participants_end_the_same(seed: int, arrival: int) -> None:
+    world = played(seed)
+    for name in ("inventory", "payment", "shipping", "notification"):
+        again = calm(seed)
+        for order_id, behaviour in world.outside.behaviours.items():
+            again.outside.behaviours[order_id] = behaviour
+        node = again.nodes[name]
+        before = world.nodes[name]
+        arrive(world, again, node, random.Random(arrival))
+        assert not node.database.tables.effects
+        assert not node.database.tables.parked
+        for order_id in world.outside.behaviours:
+            assert ending(node, order_id) == ending(before, order_id), (name, order_id)
+            if name == "payment":
+                assert money(again, order_id) == money(world, order_id)
+            if name == "shipping":
+                assert parcels(again, order_id) == parcels(world, order_id)
+
+
+def ending(node: Node, order_id: str) -> Any:
+    """The phase; for notification what was told of the end (a confirmation that comes after the
+    cancellation is not sent)."""
+    state = node.state(order_id)
+    return state.sent - {Kind.CONFIRMED} if node.name == "notification" else state.phase
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.randoms(use_true_random=False))
+def test_the_monitor_folds_the_same(seed: int, rng: random.Random) -> None:
+    world = played(seed)
+    for order_id, saga in world.monitor.sagas.items():
+        facts = [
+            fact_of(CODEC.decode(r))
+            for r in world.log.records()
+            if (r.key or b"").decode() == order_id
+        ]
+        mixed = duplicated(facts, rng)
+        rng.shuffle(mixed)
+        again = Saga(order_id)
+        for fact in mixed:
+            again = fold(again, fact)
+        assert again == saga
+        if not order_id.startswith("sku:"):
+            flow, version = FLOWS.find(saga.flow)
+            assert view(again, flow, version) == view(saga, flow, version)
+
+
+def test_a_repeat_is_told_apart_from_what_is_new() -> None:
+    """The instrument works: a participant that forgets what it handled ends elsewhere."""
+    world = played(3)
+    node = calm(3).nodes["payment"]
+    record = next(r for r in world.log.records() if r.topic in node.topics)
+    message = incoming(CODEC, record)
+    node.handler.handle([message])
+    node.handler.handle([replace(message)])
+    account = node.database.tables.accounts[message.key]
+    assert account.seen.get(message.source, [1])[0] == (message.seq or 1)
