@@ -86,6 +86,32 @@ def test_asking_again_with_growing_pauses_while_no_sign_of_life_comes() -> None:
     assert pauses[-1] == LONGEST_BACKOFF_S
 
 
+def test_what_the_step_behind_repeats_is_no_sign_of_life() -> None:
+    """Asked again, shipping says again that it is undone; payment, asked by it, still says
+    nothing: the pauses grow all the same."""
+    asking = {"step": "payment", "attempt": 1}
+    again = {"step": "payment", "attempt": 2}
+    story = (
+        *RESERVED,
+        "PaymentCaptured",
+        "OrderCancelRequested",
+        "ShipmentCancelled",
+        300,
+        "CompensationRequested",
+        asking,
+        "ShipmentCancelled",
+        300,
+        "CompensationRequested",
+        again,
+        "ShipmentCancelled",
+    )
+    awaited = seen(told(*story)).next
+    assert awaited is not None
+    assert (awaited.step, awaited.tries) == ("payment", 2)
+    assert awaited.due is not None
+    assert awaited.due - after(600) > backoff(300, 2)
+
+
 def test_a_sign_of_life_starts_the_pauses_anew() -> None:
     asked = (*RESERVED, "PaymentCaptured", "ShipmentFailed", 300, "CompensationRequested")
     payment = {"step": "payment", "attempt": 1}
