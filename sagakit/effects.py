@@ -28,6 +28,7 @@ Perform = Callable[[Effect], Awaitable[Any]]
 """Calls the outside world. Returns a result for `Outcome`; raises when that is unknown."""
 
 LEASE = timedelta(seconds=15)
+HEARTBEAT_S = LEASE.total_seconds() / 3
 CONCURRENT = 64
 IN_HAND = 1000
 CALL_TIMEOUT_S = 60.0
@@ -135,7 +136,7 @@ class EffectWorker:
 
     async def _heartbeat(self) -> None:
         while True:
-            await asyncio.sleep(LEASE.total_seconds() / 3)
+            await asyncio.sleep(HEARTBEAT_S)
             leases = [row.lease for row in self._in_hand.values() if row.lease]
             if leases:
                 until = self._clock() + LEASE
