@@ -1,0 +1,117 @@
+"""What the tests of the whole share: orders on a stack, and the judgement at the end."""
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from sandbox.invariants import check
+from sandbox.shop import KINDS, Shop, ShopOrder
+from sandbox.shop.trade import Outcome, Progress, Trade
+from tests.stack import LiveStack
+
+DEADLINE_S = 240.0
+WAITERS = ("async_capture", "action_required", "review_approved")
+"""Kinds that come to another end where a crash makes their short wait truly pass."""
+
+
+def shop(*names: str, seed: int = 0) -> Shop:
+    """A shop with a name of its own that sells these kinds (none named: all of them)."""
+    kinds = [kind for kind in KINDS if not names or kind.name in names]
+    assert len(kinds) == len(names or KINDS), f"a kind is misspelt: {names}"
+    return Shop(f"t{uuid.uuid4().hex[:6]}", seed, kinds)
+
+
+def trade(
+    stack: LiveStack,
+    orders: Sequence[ShopOrder],
+    told: Callable[[Progress], None] = lambda progress: None,
+) -> list[Outcome]:
+    """Place them and wait for their ends."""
+    return Trade(stack.json, orders, told).run(DEADLINE_S)
+
+
+class Trading:
+    """Orders that are placed and waited for in a thread, while the test breaks things."""
+
+    def __init__(self, stack: LiveStack, orders: Sequence[ShopOrder]) -> None:
+        self._trade = Trade(stack.json, orders)
+        self._outcomes: list[Outcome] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._outcomes = self._trade.run(DEADLINE_S)
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self._trade.progress
+
+    @property
+    def over(self) -> bool:
+        """Every order has ended, or the time is up."""
+        return not self._thread.is_alive()
+
+    def outcomes(self) -> list[Outcome]:
+        """Wait for the end."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._outcomes
+
+
+@contextmanager
+def trading(stack: LiveStack, orders: Sequence[ShopOrder]) -> Iterator[Trading]:
+    """Trade beside the body, which must not end before the trade does."""
+    running = Trading(stack, orders)
+    try:
+        yield running
+    finally:
+        running.outcomes()
+
+
+def assert_as_expected(outcomes: Sequence[Outcome], but: Sequence[str] = ()) -> None:
+    """Each order ended as its kind says; of the kinds `but`, it ended at all."""
+    wrong = [
+        f"{o.order.order_id}: {o.end}, not {o.order.end}"
+        for o in outcomes
+        if not (o.as_expected or (o.order.kind.name in but and o.end in ("completed", "cancelled")))
+    ]
+    assert not wrong, Counter(o.end for o in outcomes)
+
+
+def assert_all_hold(stack: LiveStack) -> None:
+    """Every invariant of design section 10."""
+    found = check(stack.json)
+    assert len(found) == 7
+    broken = [f"{f.number} {f.title}: {told}" for f in found for told in f.violations]
+    assert not broken, "\n".join(broken)
+
+
+def ledger(stack: LiveStack, server: str, rows: str, order_id: str) -> list[dict[str, Any]]:
+    """What an outside server's own ledger says of an order."""
+    url = f"{stack.url(server)}/v1/{rows}"
+    answer = httpx.get(url, params={"order_id": order_id}, trust_env=False)
+    found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]
+    return found
+
+
+def saga(stack: LiveStack, order_id: str) -> dict[str, Any]:
+    """An order as the monitor sees it; its status is `unknown` where it does not."""
+    answer = httpx.get(f"{stack.url('monitor')}/sagas/{order_id}", trust_env=False)
+    found: dict[str, Any] = answer.json() if answer.is_success else {"status": "unknown"}
+    return found
+
+
+def post(stack: LiveStack, server: str, path: str, body: dict[str, Any]) -> httpx.Response:
+    """POST to any part of the stack."""
+    return httpx.post(f"{stack.url(server)}{path}", json=body, trust_env=False, timeout=30)

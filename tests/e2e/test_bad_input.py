@@ -1,0 +1,206 @@
+"""Whatever is wrong with an input, it gets a clear answer and nobody else is affected."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from sagakit.codec import MAX_EVENT_BYTES, Codec
+from sagakit.kafka import Publisher, PublishFailed
+from sagakit.message import OutboxRow
+from sandbox.shop.orders import Shop, ShopOrder
+from schemas import CONTRACT
+from schemas.events import OrderFacts, OrderLine, OrderPlaced
+from tests.e2e.rehearsal import assert_all_hold, assert_as_expected, post, saga, shop, trading
+from tests.stack import LiveStack, until
+
+TOPIC = "order.events"
+READERS = ("inventory", "payment")
+"""Those who begin a saga, one on each flow; both read every order."""
+CODEC = Codec(CONTRACT)
+MARK = CODEC.body(
+    OrderPlaced(order_id="x", order=Shop("x").order(0).facts, placed_at=datetime.now(UTC))
+)[:10]
+
+
+def body(order_id: str, facts: OrderFacts | None = None) -> bytes:
+    """An OrderPlaced, encoded."""
+    facts = facts or Shop("bad").order(0).facts
+    return CODEC.body(OrderPlaced(order_id=order_id, order=facts, placed_at=datetime.now(UTC)))
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A record that cannot be an event. `told`: part of the reason it is parked with."""
+
+    value: bytes
+    code: str
+    told: str
+    key: str | None = None
+    flow: str = "order/1"
+
+
+def wide(order_id: str) -> bytes:
+    """An order whose strings are larger than any event may be; encoded past the codec's limit."""
+    small = body(order_id)
+    return small + bytes(MAX_EVENT_BYTES + 1 - len(small))
+
+
+BAD: Mapping[str, Callable[[str], Bad]] = {
+    "garbage": lambda order_id: Bad(b"\xde\xad\xbe\xef" * 8, "undecodable", "begins with deadbeef"),
+    "empty": lambda order_id: Bad(b"", "undecodable", "begins with nothing"),
+    "unknown_schema_id": lambda order_id: Bad(
+        b"\x00\x00\x00\x30\x39" + body(order_id)[10:], "undecodable", "schema id 12345"
+    ),
+    "unknown_fingerprint": lambda order_id: Bad(
+        b"\xc3\x01" + b"\x07" * 8 + body(order_id)[10:], "undecodable", "0707070707070707"
+    ),
+    "wrong_type": lambda order_id: Bad(MARK + b"\xff" * 24, "undecodable", "the body is no"),
+    "truncated": lambda order_id: Bad(body(order_id)[:-3], "undecodable", "the body is no"),
+    "trailing": lambda order_id: Bad(body(order_id) + b"\0", "undecodable", "bytes too many"),
+    "other_key": lambda order_id: Bad(
+        body(order_id + "-other"), "undecodable", "body says order_id"
+    ),
+    "unknown_flow": lambda order_id: Bad(
+        body(order_id), "unknown_flow", "order/99", flow="order/99"
+    ),
+    "too_large": lambda order_id: Bad(wide(order_id), "oversized", "the limit is"),
+    "long_key": lambda order_id: Bad(
+        body(order_id), "bad_key", "has 10240 characters", key=order_id.ljust(10_240, "x")
+    ),
+    "control_key": lambda order_id: Bad(
+        body(order_id), "bad_key", "printable", key=f"{order_id}\n\x1b[31m"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def run() -> str:
+    return f"bad{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture(scope="module")
+def published(whole: LiveStack, run: str) -> dict[str, Bad]:
+    """Every bad record once, with good orders placed beside them, which all end well."""
+    found = {name: make(f"{run}-{name}") for name, make in BAD.items()}
+    rows = [
+        OutboxRow(TOPIC, bad.key or f"{run}-{name}", (("flow", bad.flow.encode()),), bad.value, n)
+        for n, (name, bad) in enumerate(found.items())
+    ]
+    with trading(whole, shop("plain", "declined").orders(40)) as good:
+        Publisher(whole.json["bootstrap_servers"], "outside").publish(rows)
+    assert_as_expected(good.outcomes())
+    return found
+
+
+def parked(stack: LiveStack, service: str) -> list[dict[str, Any]]:
+    url = f"{stack.url(service)}/admin/parked"
+    rows: list[dict[str, Any]] = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
+    return rows
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_record_that_is_no_event_is_parked_with_its_reason(
+    whole: LiveStack, published: Mapping[str, Bad], run: str, name: str
+) -> None:
+    bad = published[name]
+    for service in READERS:
+        rows = [r for r in parked(whole, service) if r["topic"] == TOPIC and bad.told in r["error"]]
+        mine = [r for r in rows if bad.code == "bad_key" or r["key"] == f"{run}-{name}"]
+        assert mine, f"{service} did not park {name}: {[r['error'] for r in rows]}"
+        assert {r["code"] for r in mine} == {bad.code}
+    url = f"{whole.url('monitor')}/unreadable"
+    unreadable = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
+    assert any(row["code"] == bad.code and bad.told in row["error"] for row in unreadable)
+
+
+def test_nothing_else_is_affected(whole: LiveStack, published: Mapping[str, Bad]) -> None:
+    """No order came of any of them, and every invariant holds."""
+    assert_all_hold(whole)
+
+
+def test_two_megabytes_do_not_even_reach_the_topic(whole: LiveStack, run: str) -> None:
+    publisher = Publisher(whole.json["bootstrap_servers"], "outside")
+    row = OutboxRow(TOPIC, f"{run}-2mb", (), bytes(2 * 1024 * 1024), 1)
+    with pytest.raises(PublishFailed, match=r"(?i)too large"):
+        publisher.publish([row])
+
+
+def invalid(**changes: Any) -> Callable[[OrderFacts], OrderFacts]:
+    return lambda facts: replace(facts, **changes)
+
+
+def line(sku: str = "TEA-100", quantity: int = 1, unit_price_minor: int = 100) -> OrderLine:
+    return OrderLine(sku=sku, quantity=quantity, unit_price_minor=unit_price_minor)
+
+
+INVALID: Mapping[str, tuple[Callable[[OrderFacts], OrderFacts], str]] = {
+    "no_lines": (invalid(lines=(), total_minor=0), "lines"),
+    "negative": (invalid(lines=(line(quantity=-1),), total_minor=-100), "lines[0].quantity"),
+    "overflow": (
+        invalid(lines=(line(quantity=10**6, unit_price_minor=10**12),), total_minor=10**18),
+        "total_minor",
+    ),
+    "currency": (invalid(currency="ZZZ"), "currency"),
+    "no_sku": (invalid(lines=(line(sku=""),), total_minor=100), "lines[0].sku"),
+    "control_characters": (invalid(email="ada\n@customer.example"), "email"),
+    "nan_score": (invalid(fraud_score=float("nan")), "fraud_score"),
+}
+
+
+def base() -> ShopOrder:
+    return shop("plain").order(0)
+
+
+@pytest.mark.parametrize("name", [n for n in INVALID if n != "nan_score"])  # JSON has no NaN
+def test_the_front_door_names_the_field_the_reason_and_the_remedy(
+    whole: LiveStack, run: str, name: str
+) -> None:
+    change, field = INVALID[name]
+    facts = change(base().facts).to_dict()
+    del facts["total_minor"]
+    answer = post(whole, "order", "/orders", {**facts, "order_id": f"{run}-http-{name}"})
+    assert answer.status_code == 422, answer.text
+    problems = answer.json()["problems"]
+    assert any(p["field"] == field and p["reason"] and p["remedy"] for p in problems), problems
+    assert saga(whole, f"{run}-http-{name}")["status"] == "unknown"
+
+
+@pytest.mark.parametrize("size", [129, 10_240])
+def test_the_front_door_refuses_an_order_id_that_is_too_long(whole: LiveStack, size: int) -> None:
+    facts = base().facts.to_dict()
+    del facts["total_minor"]
+    answer = post(whole, "order", "/orders", {**facts, "order_id": "x" * size})
+    assert answer.status_code == 422
+    assert answer.json()["problems"][0]["field"] == "order_id"
+    assert len(answer.text) < 2000, "the answer does not repeat it"
+
+
+def test_what_is_no_order_at_all_is_refused(whole: LiveStack) -> None:
+    for wrong in ({}, {"order_id": 5}, {"order_id": "x", "lines": "none"}):
+        answer = post(whole, "order", "/orders", wrong)
+        assert answer.status_code == 422
+        assert answer.json()["problems"]
+
+
+@pytest.mark.parametrize("flow", ["order/1", "order/2"])
+def test_an_invalid_order_from_outside_is_cancelled_with_its_reason(
+    whole: LiveStack, run: str, flow: str
+) -> None:
+    rows, fields = [], {}
+    for n, (name, (change, field)) in enumerate(INVALID.items()):
+        order_id = f"{run}-{flow[-1]}-{name}"
+        fields[order_id] = field
+        value = body(order_id, change(base().facts))
+        rows.append(OutboxRow(TOPIC, order_id, (("flow", flow.encode()),), value, n))
+    Publisher(whole.json["bootstrap_servers"], "outside").publish(rows)
+    for order_id, field in fields.items():
+        until(lambda o=order_id: saga(whole, o)["status"] == "cancelled", f"{order_id} cancelled")  # type: ignore[misc]
+        failed = [e for e in saga(whole, order_id)["timeline"] if e["detail"].get("code")]
+        assert failed[0]["detail"]["code"] == "invalid"
+        assert field in failed[0]["detail"]["reason"]
+    assert_all_hold(whole)

@@ -1,0 +1,65 @@
+"""`saga demo`, `saga place` and `saga wait`, as a person types them."""
+
+import os
+import re
+import subprocess
+import sys
+
+from sandbox.shop import KINDS
+from tests.e2e.rehearsal import assert_all_hold
+from tests.stack import LiveStack
+
+SAGA = (sys.executable, "-c", "from saga_monitor.cli.main import main; main()")
+ORDERS = 120
+
+
+def run(home: object, *words: str) -> subprocess.CompletedProcess[str]:
+    """The `saga` command in a home."""
+    environment = {**os.environ, "SAGA_HOME": str(home), "COLUMNS": "200"}
+    return subprocess.run(
+        [*SAGA, *words], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_the_demo_places_orders_of_every_kind_and_every_invariant_holds(whole: LiveStack) -> None:
+    done = run(whole.home.parent, "demo", "--orders", str(ORDERS))
+    told = done.stdout
+    assert done.returncode == 0, told + done.stderr
+    rows = dict(re.findall(r"│ (\w+) +│ [^│]+│ +(\d+) │ [\d a-z,]+│ +\S+ s? *│", told))
+    assert set(rows) == {kind.name for kind in KINDS}
+    assert sum(int(n) for n in rows.values()) == ORDERS
+    assert re.findall(r"│ (\d) │.*│ holds │", told) == list("1234567")
+    assert "orders/s" in told
+    assert "where to look next" in told
+    assert whole.process("order").state == "RUNNING", "a stack that ran before goes on running"
+
+
+def test_one_order_by_hand(whole: LiveStack) -> None:
+    placed = run(whole.home, "place")
+    assert placed.returncode == 0, placed.stderr
+    order_id = placed.stdout.strip()
+    waited = run(whole.home, "wait", order_id)
+    assert (waited.returncode, waited.stdout.strip()) == (0, "completed")
+    again = run(whole.home, "place", "--order-id", order_id)
+    assert (again.returncode, again.stdout.strip()) == (0, order_id)
+    other = run(whole.home, "place", "--order-id", order_id, "--price", "1")
+    assert other.returncode == 1
+    assert "other content" in other.stderr
+
+
+def test_waiting_for_an_order_that_is_cancelled_or_does_not_end_fails(whole: LiveStack) -> None:
+    declined = run(whole.home, "place", "--card", "tok_declined", "--flow", "order/2")
+    waited = run(whole.home, "wait", declined.stdout.strip())
+    assert waited.returncode == 1
+    assert waited.stdout.startswith("cancelled: ")
+    asked = run(whole.home, "place", "--card", "tok_action").stdout.strip()
+    waited = run(whole.home, "wait", asked, "--timeout", "0.5")
+    assert (waited.returncode, waited.stdout.strip()) == (1, "not ended within 0.5 s")
+    assert run(whole.home, "wait", asked).stdout.startswith("cancelled: ")
+    assert_all_hold(whole)
+
+
+def test_without_a_stack_the_remedy_is_told(tmp_path: object) -> None:
+    placed = run(tmp_path, "place")
+    assert placed.returncode == 1
+    assert "saga up --detach" in placed.stderr

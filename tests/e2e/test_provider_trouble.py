@@ -1,0 +1,32 @@
+"""The payment provider loses answers and is gone for a minute: exactly one charge."""
+
+from collections import Counter
+
+from tests.e2e.rehearsal import (
+    assert_all_hold,
+    assert_as_expected,
+    ledger,
+    post,
+    shop,
+    trading,
+)
+from tests.stack import LiveStack, until
+
+OUTAGE_S = 60
+ORDERS = 40
+
+
+def test_a_provider_that_loses_answers_and_is_gone_for_a_minute_charges_once(
+    whole: LiveStack,
+) -> None:
+    orders = shop("plain", "response_lost", "slow_charge").orders(ORDERS)
+    with trading(whole, orders) as running:
+        until(lambda: running.over or running.progress.ended > 0, "the first order completed")
+        post(whole, "provider", "/control/outage", {"seconds": OUTAGE_S}).raise_for_status()
+    outcomes = running.outcomes()
+    assert_as_expected(outcomes)
+    assert max(o.duration_s or 0 for o in outcomes) > OUTAGE_S / 2, "nobody met the outage"
+    for order in orders:
+        charges = ledger(whole, "provider", "charges", order.order_id)
+        assert Counter(c["status"] for c in charges) == {"captured": 1}, order.order_id
+    assert_all_hold(whole)
