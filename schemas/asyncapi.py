@@ -46,7 +46,7 @@ _HEADERS = {
     "ce_type": "The event's name.",
     "ce_time": "When it was decided, ISO 8601.",
     "ce_causationid": "Id of the event or message that caused it.",
-    "ce_correlationid": "Id of the message that began it all.",
+    "ce_correlationid": "What belongs together: the publisher's own word for it, or the order id.",
     "flow": "Flow and version the order runs on, such as order/1.",
     "traceparent": "W3C trace context.",
 }

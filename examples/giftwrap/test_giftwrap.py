@@ -44,9 +44,6 @@ FACTS = OrderFacts(
 CAPTURED = PaymentCaptured(
     order_id="o1", order=FACTS, charge_id="ch1", amount_minor=2500, currency="EUR"
 )
-LATE = PaymentCaptured(
-    order_id="o1", order=FACTS, charge_id="ch1", amount_minor=2500, currency="EUR", late=True
-)
 FAILED = ShipmentFailed(order_id="o1", code="refused", reason="no such street")
 WRAP_KEY, UNWRAP_KEY = "wrap:o1", "unwrap:o1"
 WRAP = Effect("wrap", WRAP_KEY, {"order_id": "o1", "order": FACTS.to_dict()})
@@ -71,7 +68,6 @@ SITUATIONS: dict[Phase, tuple[Any, ...]] = {
 }
 TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "do": (Do(CAPTURED), ()),
-    "do, late capture": (Do(LATE), ()),
     "undo": (Undo(FAILED, FAILED.reason), ()),
     "undo, wrap in flight": (Undo(FAILED, FAILED.reason), (WRAP_KEY,)),
     "wrapped": (Outcome(WRAP, Wrapped("red")), ()),
@@ -106,7 +102,6 @@ FENCE = Answer((UNWRAPPED,))
 AGAIN = Answer(effects=(UNWRAP,))
 TABLE: dict[str, dict[Phase, Answer]] = {
     "do": row(new=Answer(effects=(WRAP,))),
-    "do, late capture": row(),
     "undo": row(FENCE, Answer((STARTED,), (UNWRAP,)), FENCE, AGAIN, FENCE),
     "undo, wrap in flight": row(
         Answer((STARTED,)), Answer((STARTED,), (UNWRAP,)), FENCE, Answer(), FENCE

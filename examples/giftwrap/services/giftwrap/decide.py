@@ -58,8 +58,7 @@ def decide(state: Gift, trigger: Trigger, now: datetime) -> Decision:
     """See the module."""
     match trigger:
         case Do(event):
-            # money that comes in after the payment was given up goes back: nothing to wrap
-            if state.phase is Phase.NEW and not getattr(event, "late", False):
+            if state.phase is Phase.NEW:
                 payload = {"order_id": event.order_id, "order": event.order.to_dict()}
                 return Decision(effects=(Effect(WRAP, f"{WRAP}:{event.order_id}", payload),))
         case Undo(event, reason):
