@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import psycopg
 import structlog
 from sqlalchemy import Connection, Engine, exc, text
 
@@ -59,7 +60,8 @@ class Publishes(Protocol):
 
 
 class LostLeadership(Exception):
-    """Another relay has taken over: its epoch is newer."""
+    """Another relay has taken over (its epoch is newer), or the connection that held the lock is
+    gone."""
 
 
 class Relay:
@@ -168,8 +170,11 @@ class Relay:
         waited = 0.0
         while waited < self._poll_s and not self._wake.wait(0.05):
             waited += 0.05
-            if any(True for _ in driver.notifies(timeout=0)):
-                return
+            try:
+                if any(True for _ in driver.notifies(timeout=0)):
+                    return
+            except psycopg.Error as error:  # the driver's own: SQLAlchemy is not asked here
+                raise LostLeadership(f"the database is gone: {error}") from error
 
     def _make_days(self, connection: Connection, now: datetime) -> None:
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)

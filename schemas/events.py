@@ -1,4 +1,4 @@
-"""The events of the contract. Made by `python -m schemas.generate` from the .avsc files."""
+"""The events of the contract. Made by `python -m schemas.generate` from *.avsc."""
 
 from __future__ import annotations
 

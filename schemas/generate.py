@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 TARGET = HERE / "events.py"
 PRIMITIVES = {"string": "str", "int": "int", "long": "int", "double": "float", "boolean": "bool"}
 LOGICAL = {"timestamp-micros": "datetime", "uuid": "UUID"}
-HEAD = '''"""The events of the contract. Made by `python -m schemas.generate` from the .avsc files."""
+HEAD = '''"""The events of the contract. Made by `python -m schemas.generate` from *.avsc."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ from datetime import timedelta
 from sagakit.decision import Verdict
 from sagakit.memory import MemoryStore
 from sagakit.ports import Participant
+from sandbox.simulation.node import Chances
 from sandbox.simulation.story import SKUS, Story, draw
 from sandbox.simulation.verdict import STOCK, violations
-from sandbox.simulation.world import Chances, World
+from sandbox.simulation.world import World
 from schemas.events import OrderPlaced, VerdictGiven
 from services.inventory.service import participant as inventory
 from services.inventory.store import MemoryInventoryStore

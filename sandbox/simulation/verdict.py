@@ -7,8 +7,9 @@ from typing import Any
 
 from saga_monitor.view import Status
 from sagakit.decision import fold
+from sandbox.simulation.node import CODEC
 from sandbox.simulation.story import SKUS, Story
-from sandbox.simulation.world import CODEC, World
+from sandbox.simulation.world import World
 from services.inventory.decide import Phase as StockPhase
 from services.payment.decide import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase

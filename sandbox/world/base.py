@@ -166,10 +166,14 @@ Id = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class OrderNamed(BaseModel):
+    """A control call about one order."""
+
     order_id: Id
 
 
 class Seconds(BaseModel):
+    """A control call about a time."""
+
     seconds: float = Field(ge=0, allow_inf_nan=False)
 
 
@@ -183,6 +187,8 @@ class Answer:
 
 
 def json_response(body: object, status: int = 200) -> Response:
+    """JSON, written as compactly as it is read."""
+
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 

@@ -65,15 +65,21 @@ TAGS = {
 
 
 class CarrierSettings(base.CallbackSettings):
+    """Also how long a parcel waits where its address does not say."""
+
     pickup_delay_s: float = Field(1.0, ge=0)
 
 
 class Line(BaseModel):
+    """What is in the parcel."""
+
     sku: Id
     quantity: int = Field(strict=True, ge=1)
 
 
 class LabelRequest(BaseModel):
+    """`POST /v1/labels`."""
+
     order_id: Id
     ship_to: str = Field(min_length=1, max_length=10_000)
     email: Id

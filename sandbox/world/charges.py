@@ -73,6 +73,8 @@ Amount = Field(strict=True, ge=1, le=10**12)
 
 
 class ChargeRequest(BaseModel):
+    """`POST /v1/charges`."""
+
     order_id: Id
     amount_minor: int = Amount
     currency: str = Field(pattern="^[A-Za-z]{3}$")

@@ -42,6 +42,8 @@ IN_OUTAGE = "451 4.3.2 rehearsed outage; try again later"
 
 
 class MailSettings(base.SandboxSettings):
+    """Also the port for SMTP."""
+
     smtp_port: int
 
 

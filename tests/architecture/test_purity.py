@@ -14,6 +14,7 @@ PURE = (
     "sagakit/message.py",
     "sagakit/routing.py",
     "schemas/rules.py",
+    "services/payment/ledger.py",
     "saga_monitor/deadlines.py",
     "saga_monitor/fold.py",
     "saga_monitor/gate.py",

@@ -343,7 +343,7 @@ def test_the_supervisor_restarts_only_what_changed(tmp_path: Path) -> None:
 
 
 def test_a_value_the_supervisor_cannot_carry_is_refused(tmp_path: Path) -> None:
-    process = Process("a", ("sleep", "1"), ready=lambda: None, env={"WORD": "say \"hi\", it's"})
+    process = Process("a", ("sleep", "1"), ready=lambda: None, env={"WORD": 'say "hi", it\'s'})
     with pytest.raises(StackError, match="both kinds of quotes"):
         Supervisor(tmp_path).update([process], remove_others=True)
 

@@ -21,8 +21,9 @@ from saga_monitor.reading import view
 from sagakit.faults import duplicated
 from sagakit.handler import incoming
 from sagakit.message import Envelope, Record
+from sandbox.simulation.node import CODEC, Chances, Node
 from sandbox.simulation.play import stage
-from sandbox.simulation.world import CODEC, Chances, Node, World
+from sandbox.simulation.world import World
 from schemas import FLOWS
 from services.notification.decide import Kind
 
