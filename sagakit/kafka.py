@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -22,6 +23,9 @@ from sagakit.message import OutboxRow, Record
 
 log = structlog.get_logger(__name__)
 FLUSH_S = 30.0
+"""How long all rows of a batch together may take."""
+GONE = (KafkaException, BufferError, SystemError)
+"""What a producer raises after a fatal error; the last where that cuts into a delivery report."""
 
 
 class PublishFailed(SagaError):
@@ -121,11 +125,11 @@ class Publisher:
             "client.id": client_id,
             "enable.idempotence": True,
             "enable.gapless.guarantee": True,  # nothing overtakes what was refused
+            "delivery.timeout.ms": 0,  # never one by one: that would leave gaps; see FLUSH_S
             "acks": "all",
             "partitioner": "murmur2_random",
             "linger.ms": 1,
             "compression.type": "lz4",
-            "delivery.timeout.ms": int(FLUSH_S * 1000),
             "error_cb": _tell_error,
         }
         self._producer: Producer | None = None
@@ -154,8 +158,8 @@ class Publisher:
                 self._produce(row, delivered(row))
                 if errors:
                     break
-            self._producer.flush(FLUSH_S + 5)
-        except (KafkaException, BufferError) as error:
+            self._producer.flush(FLUSH_S)
+        except GONE as error:
             errors.append(str(error))
         if errors or len(acknowledged) < len(rows):
             self.forget()
@@ -199,8 +203,11 @@ class Publisher:
             else:
                 errors.append(f"topic {topic} is not set to message.timestamp.type=LogAppendTime")
 
-        self._producer.produce(topic, value=b"", on_delivery=done)
-        self._producer.flush(FLUSH_S)
+        try:
+            self._producer.produce(topic, value=b"", on_delivery=done)
+            self._producer.flush(FLUSH_S)
+        except GONE as error:
+            errors.append(str(error))
         if not found:
             self.forget()
             raise PublishFailed([], errors[0] if errors else "no answer in time")
@@ -208,10 +215,11 @@ class Publisher:
 
     def forget(self) -> None:
         """Drop what is queued or in flight, and the producer with it."""
-        if self._producer is not None:
-            self._producer.purge(in_queue=True, in_flight=True)
-            self._producer.flush(1.0)
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge(in_queue=True, in_flight=True)
+            with suppress(*GONE):
+                producer.flush(1.0)
 
 
 class LogEnds:

@@ -114,12 +114,21 @@ def leading(book: Book) -> Iterator[tuple[Any, int]]:
 def running(infra: TestInfra, book: Book, count: int) -> Iterator[list[Relay]]:
     """So many relays, each with connections and a producer of its own."""
     stop = threading.Event()
-    relays, threads = [], []
+    relays: list[Relay] = []
+    threads: list[threading.Thread] = []
+    died: list[BaseException] = []
+
+    def run(relay: Relay) -> None:
+        try:
+            relay.run(stop)
+        except BaseException as error:
+            died.append(error)
+
     for n in range(count):
         publisher = Publisher(infra.bootstrap_servers, f"relay-{n}")
         engine = engine_for(book.url)
         relays.append(Relay(engine, publisher, lambda: NOW, poll_s=0.05))
-        threads.append(threading.Thread(target=relays[-1].run, args=(stop,), daemon=True))
+        threads.append(threading.Thread(target=run, args=(relays[-1],), daemon=True))
     for thread in threads:
         thread.start()
     try:
@@ -129,6 +138,7 @@ def running(infra: TestInfra, book: Book, count: int) -> Iterator[list[Relay]]:
         for thread in threads:
             thread.join(30)
         assert not any(thread.is_alive() for thread in threads)
+        assert died == []
         for relay in relays:
             relay._engine.dispose()
 
@@ -248,6 +258,16 @@ def test_when_the_leaders_connection_dies_the_other_takes_over_and_nothing_is_lo
     arrived = values_by_key(read(infra.bootstrap_servers, book.topic))
     firsts = {key: list(dict.fromkeys(values)) for key, values in arrived.items()}
     assert firsts == expected(book), "what came twice came again in order, behind the first time"
+
+
+def test_a_leader_at_rest_whose_connection_dies_leads_again(infra: TestInfra, book: Book) -> None:
+    with running(infra, book, 1) as (relay,):
+        for epoch in (2, 3):
+            until(lambda: relay.leading, "it leads")
+            book.scalar("SELECT pg_terminate_backend(:pid)", pid=book.scalar(LEADERS))
+            until(lambda e=epoch: book.scalar(EPOCH) == e, f"epoch {epoch}")  # type: ignore[misc]
+        book.write("a")
+        until(book.empty, "published")
 
 
 def test_a_stale_leader_removes_nothing(book: Book) -> None:
