@@ -53,7 +53,7 @@ def participant() -> Participant[Payment]:
 
 def build(settings: PaymentSettings) -> Service[Payment]:
     """Payment, wired."""
-    client = httpx.AsyncClient(limits=httpx.Limits(max_connections=100))
+    client = httpx.AsyncClient()  # its pool looks at every idle connection: more of them cost more
     provider = HttpProvider(client, str(settings.provider_url))
     return Service(
         participant(),
