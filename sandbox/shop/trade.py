@@ -229,7 +229,8 @@ class Trade:
         if seen is None or seen["status"] in ACTIVE:
             return
         money = seen["ledger"]
-        if order.kind.captured_late and not money["refunded_minor"] == money["captured_minor"] > 0:
+        came_and_went = money["refunded_minor"] == money["captured_minor"] > 0
+        if order.kind.captured_late and seen["status"] == End.CANCELLED and not came_and_went:
             return
         self._end(_outcome(order, seen))
 

@@ -118,11 +118,6 @@ def test_a_record_that_is_no_event_is_parked_with_its_reason(
     assert any(row["code"] == bad.code and bad.told in row["error"] for row in unreadable)
 
 
-def test_nothing_else_is_affected(whole: LiveStack, published: Mapping[str, Bad]) -> None:
-    """No order came of any of them, and every invariant holds."""
-    assert_all_hold(whole)
-
-
 def test_two_megabytes_do_not_even_reach_the_topic(whole: LiveStack, run: str) -> None:
     publisher = Publisher(whole.json["bootstrap_servers"], "outside")
     row = OutboxRow(TOPIC, f"{run}-2mb", (), bytes(2 * 1024 * 1024), 1)
@@ -203,4 +198,8 @@ def test_an_invalid_order_from_outside_is_cancelled_with_its_reason(
         failed = [e for e in saga(whole, order_id)["timeline"] if e["detail"].get("code")]
         assert failed[0]["detail"]["code"] == "invalid"
         assert field in failed[0]["detail"]["reason"]
+
+
+def test_nothing_else_is_affected(whole: LiveStack, published: Mapping[str, Bad]) -> None:
+    """No order came of any of them, and every invariant holds."""
     assert_all_hold(whole)
