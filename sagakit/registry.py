@@ -23,7 +23,7 @@ _patient = retry(
 
 
 class HttpRegistry:
-    """See `codec.Registry`."""
+    """See `codec.Registry`. Keeps connections until `close`."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=10.0)
@@ -55,3 +55,7 @@ class HttpRegistry:
         answer.raise_for_status()
         found: dict[str, Any] = json.loads(answer.json()["schema"])
         return found
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()

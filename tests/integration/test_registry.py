@@ -1,0 +1,136 @@
+"""Events through a real schema registry (Apicurio, Confluent API), in the Confluent wire format."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import fastavro
+import httpx
+import pytest
+
+from sagakit.codec import CONFLUENT, Codec
+from sagakit.contract import Contract, inline
+from sagakit.errors import ConfigurationError, Undecodable
+from sagakit.kafka import read_log
+from sagakit.message import Envelope, Record
+from sagakit.registry import HttpRegistry
+from sandbox.stack import StackOptions
+from schemas import CONTRACT
+from schemas.events import OrderCancelRequested, OrderPlaced
+from tests.stack import LiveStack, live_stack, until
+
+ORDER = {
+    "order_id": "registered-1",
+    "customer_id": "c1",
+    "email": "a@example.com",
+    "currency": "EUR",
+    "lines": [{"sku": "apple", "quantity": 1, "unit_price_minor": 100}],
+    "card_token": "tok_ok",
+    "ship_to": "Main Street 1",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    options = StackOptions(port_base=0, registry=True, only=frozenset({"infra", "order"}))
+    with live_stack(tmp_path_factory.mktemp("registry"), options) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(stack: LiveStack) -> str:
+    return stack.url("registry")
+
+
+@pytest.fixture
+def registry(url: str) -> Iterator[HttpRegistry]:
+    with closing(HttpRegistry(url)) as found:
+        yield found
+
+
+@pytest.fixture
+def codec(registry: HttpRegistry) -> Codec:
+    return Codec(CONTRACT, registry)
+
+
+def record(value: bytes, key: str = "o-1") -> Record:
+    return Record("order.events", 0, 0, 0, key.encode(), value)
+
+
+def cancel(order_id: str = "o-1") -> Envelope:
+    event = OrderCancelRequested(order_id=order_id, actor="me", reason="why")
+    return Envelope(UUID(int=1), order_id, "order", 1, datetime(2026, 1, 2, tzinfo=UTC), event)
+
+
+def test_events_travel_in_the_wire_format_and_come_back(codec: Codec) -> None:
+    row = codec.encode(cancel())
+    assert row.value[:1] == CONFLUENT
+    assert codec.decode(record(row.value)).event == cancel().event
+
+
+def test_anybody_can_read_them_with_the_schema_of_the_registry(codec: Codec, url: str) -> None:
+    value = codec.body(cancel().event)
+    number = int.from_bytes(value[1:5], "big")
+    schema = json.loads(httpx.get(f"{url}/schemas/ids/{number}").json()["schema"])
+    body = io.BytesIO(value[5:])
+    found = fastavro.schemaless_reader(body, fastavro.parse_schema(schema), None)
+    assert found == cancel().event.to_dict()
+
+
+def test_both_framings_are_read_whichever_is_written(codec: Codec) -> None:
+    plain = Codec(CONTRACT).body(cancel().event)
+    assert codec.decode(record(plain)).event == cancel().event
+
+
+def test_a_second_process_gets_the_same_ids(codec: Codec, registry: HttpRegistry) -> None:
+    assert codec.body(cancel().event) == Codec(CONTRACT, registry).body(cancel().event)
+
+
+def test_an_id_the_registry_does_not_have_is_undecodable(codec: Codec) -> None:
+    with pytest.raises(Undecodable, match="99999999"):
+        codec.decode(record(CONFLUENT + (99999999).to_bytes(4, "big") + b"xx"))
+
+
+def test_somebody_elses_schema_is_not_decoded_with(codec: Codec, registry: HttpRegistry) -> None:
+    schema = {
+        "type": "record",
+        "name": "OrderCancelRequested",
+        "fields": [{"name": "again", "type": ["null", "OrderCancelRequested"]}],
+    }
+    number = registry.register("somewhere-else", schema)
+    with pytest.raises(Undecodable, match="no event of this contract"):
+        codec.decode(record(CONFLUENT + number.to_bytes(4, "big") + b"\x02" * 100))
+
+
+def test_a_schema_that_breaks_readers_is_refused_at_the_start(
+    codec: Codec, registry: HttpRegistry
+) -> None:
+    assert codec.body(cancel().event)
+    schema = inline("OrderCancelRequested", CONTRACT.schemas)
+    broken = {**schema, "fields": [*schema["fields"], {"name": "must", "type": "string"}]}
+    schemas = {**CONTRACT.schemas, "OrderCancelRequested": broken}
+    changed = Contract({"OrderCancelRequested": OrderCancelRequested}, schemas)
+    with pytest.raises(ConfigurationError, match="give new fields a default"):
+        Codec(changed, registry)
+
+
+def test_a_service_on_the_registry_publishes_in_the_wire_format(
+    stack: LiveStack, codec: Codec
+) -> None:
+    answer = httpx.post(f"{stack.url('order')}/orders", json=ORDER)
+    assert answer.status_code == 201
+    bootstrap = stack.json["bootstrap_servers"]
+
+    def published() -> list[Record]:
+        return list(read_log(bootstrap, ["order.events"]))
+
+    until(lambda: bool(published()), "the order is on its topic")
+    [found] = published()
+    assert (found.value or b"")[:1] == CONFLUENT
+    event = codec.decode(replace(found)).event
+    assert isinstance(event, OrderPlaced)
+    assert event.order_id == ORDER["order_id"]
