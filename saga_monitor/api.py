@@ -17,7 +17,7 @@ from saga_monitor.deadlines import Emission
 from saga_monitor.fold import Saga, emission_id
 from saga_monitor.gate import EVERY_PARTITION, Gate
 from saga_monitor.projection import Projection
-from saga_monitor.view import ASKS_A_PERSON, ENDED, Mode, SagaView, Status
+from saga_monitor.view import ENDED, SagaView, Status
 from saga_monitor.watch import Voice
 from sagakit.http import problem
 from sagakit.postgres import add_outbox
@@ -126,8 +126,7 @@ def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
     if body.id is not None and str(body.id) in saga.facts:
         return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
     for item in seen.awaited:
-        asks = saga.facts[item.cause].type in ASKS_A_PERSON
-        if item.step == body.step and item.mode == Mode.WAIT and asks:
+        if item.step == body.step and item.asks:
             default = emission_id(saga.order_id, f"verdict:{body.verdict}", item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
     since = f" since {step.since.isoformat()}" if step.since else ""

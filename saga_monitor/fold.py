@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from sagakit.flow import Flow
 from sagakit.message import NAMESPACE
 
 SOURCE = "saga_monitor"
@@ -91,11 +92,6 @@ def emission_id(order_id: str, what: str, step: str, attempt: int = 1) -> UUID:
 
 # --- money --------------------------------------------------------------------------------------
 
-CAPTURED = {"PaymentCaptured": "charge_id"}
-REFUNDED = {"PaymentRefunded": "refund_id", "PaymentRefundProgressed": "refund_id"}
-"""Event type -> the field that names the movement. The same movement is often told twice (an
-`undone` repeated to a second undo, a capture reported by answer and webhook): it counts once."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -111,13 +107,13 @@ class Ledger:
         return self.captured_minor - self.refunded_minor
 
 
-def ledger(facts: Iterable[Fact]) -> Ledger:
-    """What the facts say was captured and refunded."""
+def ledger(facts: Iterable[Fact], flow: Flow) -> Ledger:
+    """What the facts say was captured and refunded, in the words of the flow's ledger."""
     moved: dict[bool, dict[str, int]] = {True: {}, False: {}}
     currency = None
     for fact in facts:
-        incoming = fact.type in CAPTURED
-        name = CAPTURED.get(fact.type) or REFUNDED.get(fact.type)
+        incoming = fact.type in flow.captured
+        name = flow.captured.get(fact.type) or flow.refunded.get(fact.type)
         if name is None:
             continue
         movement = str(fact.detail.get(name) or fact.id)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Self
 
-from saga_monitor.fold import CAPTURED
 from sagakit.flow import PIVOT, Flow, Step
 
 
@@ -42,7 +41,7 @@ class Plan:
             pivots=tuple(s for s in last_place if s.kind == PIVOT) or last_place,
             word_of={event: step.name for step in steps for event in _words(step)},
             endings=frozenset(failed | {step.undone for step in steps if step.undone}),
-            payees=frozenset(owner for e in CAPTURED if (owner := flow.owners.get(e))),
+            payees=frozenset(owner for e in flow.captured if (owner := flow.owners.get(e))),
         )
 
 

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.plan import Plan
 from saga_monitor.view import (
     ANSWERS,
-    ASKS_A_PERSON,
     DEADLINE,
     ENDED,
     OVERDUE,
@@ -47,7 +47,7 @@ class _Reading:
             step = plan.word_of.get(fact.type)
             if step and (step not in self.last or fact.place > self.last[step].place):
                 self.last[step] = fact
-        self.ledger = ledger(saga.facts.values())
+        self.ledger = ledger(saga.facts.values(), self.flow)
         self.past_pivot = all(self.is_done(s) for s in plan.pivots)
 
     def view(self) -> SagaView:
@@ -110,11 +110,12 @@ class _Reading:
             else:
                 trigger = answer
         due: datetime | None = trigger.at + timedelta(seconds=allowed_s)
+        asks = trigger.type if mode == Mode.WAIT and trigger.type in step.asks else None
         if not self.past_pivot:
-            attempt = len(self.requests(step)) + 1
-            return Awaited(step.name, mode, events, trigger.at, trigger.id, due, attempt=attempt)
+            found = Awaited(step.name, mode, events, trigger.at, trigger.id, due)
+            return replace(found, attempt=len(self.requests(step)) + 1, asks=asks)
         mode = mode if mode == Mode.WAIT else Mode.FORWARD
-        return self.escalated(step, mode, events, trigger, due, OVERDUE)
+        return replace(self.escalated(step, mode, events, trigger, due, OVERDUE), asks=asks)
 
     def contradiction(self, step: Step) -> Awaited:
         """Undone, and yet the pivot is done: only a person can settle that, and at once."""
@@ -137,7 +138,7 @@ class _Reading:
 
     def answer(self, step: Step, wait: Fact) -> Fact | None:
         """A person's decision on a wait for one: from then on it is the participant's turn."""
-        if wait.type not in ASKS_A_PERSON:
+        if wait.type not in step.asks:
             return None
         given = (
             f

@@ -24,9 +24,8 @@ from saga_monitor.fold import Ledger
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
 """Codes of what the monitor emits: a request to undo, and cases for a person."""
-ASKS_A_PERSON = ("PaymentReviewRequired",)
 ANSWERS = ("approve", "reject")
-"""The waits that a person can end, and the verdicts that do."""
+"""The verdicts that end a wait for a person."""
 LONGEST_BACKOFF_S = 3600.0
 
 
@@ -70,7 +69,8 @@ class Awaited:
 
     events: any of them would do; since: of the last sign of life; cause: id of the fact that made
     it due; due: when the monitor acts next, None if it never does; tries: how often it asked since
-    the last sign of life; attempt: number of its next request; code: of an intervention.
+    the last sign of life; attempt: number of its next request; code: of an intervention; asks: the
+    event that asks a person, where it waits for one.
     """
 
     step: str
@@ -82,6 +82,7 @@ class Awaited:
     tries: int = 0
     attempt: int = 1
     code: str = DEADLINE
+    asks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One participant's part. `waits`: event type -> seconds that event extends the deadline to."""
+    """One participant's part. `waits`: event type -> seconds that event extends the deadline to;
+    `asks`: those of them that ask a person."""
 
     name: str
     kind: str
@@ -28,11 +29,17 @@ class Step:
     undone: str | None = None
     deadline_s: float = 3600.0
     waits: Mapping[str, float] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A declared saga. `versions`: number -> places in order, each a tuple of step names."""
+    """A declared saga. `versions`: number -> places in order, each a tuple of step names.
+
+    captured, refunded: events that tell of money taken and given back -> the field that names the
+    movement. The same movement is often told twice (an `undone` repeated to a second undo, a
+    capture reported by answer and webhook): by its name it counts once.
+    """
 
     name: str
     start: str
@@ -44,6 +51,8 @@ class Flow:
     steps: Mapping[str, Step]
     observes: Mapping[str, tuple[str, ...]]
     owners: Mapping[str, str]
+    captured: Mapping[str, str] = field(default_factory=dict)
+    refunded: Mapping[str, str] = field(default_factory=dict)
 
     def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
         """The steps of a version in order, those side by side together."""
@@ -135,6 +144,7 @@ def load(text: str, owners: Mapping[str, str]) -> Flow:
             steps={n: _step(name, n, s) for n, s in raw["steps"].items()},
             observes={n: _list(f"observes.{n}", v) for n, v in raw.get("observes", {}).items()},
             owners=dict(owners),
+            **_ledger(raw.get("ledger", {})),
         )
     except KeyError as error:
         raise FlowError(f"flow {name}: the key {error} is missing") from error
@@ -192,7 +202,21 @@ def _step(flow: str, name: str, raw: dict[str, Any]) -> Step:
         undone=raw.get("undone"),
         deadline_s=seconds(raw["deadline"]),
         waits={event: seconds(text) for event, text in raw.get("waits", {}).items()},
+        asks=_list(f"step {name}: asks", raw.get("asks", [])),
     )
+
+
+def _ledger(raw: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    for key, movements in raw.items():
+        if key not in ("captured", "refunded"):
+            raise ValueError(f"ledger.{key} is not known; write ledger.captured or ledger.refunded")
+        for event, name in movements.items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValueError(
+                    f"ledger.{key}: {event} = {name!r} names no field; "
+                    "name the field that tells one movement of money from another"
+                )
+    return raw
 
 
 def _validate(flow: Flow) -> None:
@@ -204,6 +228,7 @@ def _validate(flow: Flow) -> None:
             )
     for step in flow.steps.values():
         _validate_step(flow, step)
+    _validate_ledger(flow)
     for participant, names in flow.observes.items():
         if not names:
             raise FlowError(f"flow {flow.name}, observes.{participant}: names no event")
@@ -222,6 +247,7 @@ def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
         yield from ((where, event) for event in (*step.failed, *step.waits))
         if step.undone:
             yield where, step.undone
+    yield from (("ledger", event) for event in (*flow.captured, *flow.refunded))
     for participant, names in flow.observes.items():
         yield from ((f"observes.{participant}", n) for n in names if n not in (COMPLETED, UNDONE))
 
@@ -242,6 +268,26 @@ def _validate_step(flow: Flow, step: Step) -> None:
             raise FlowError(f"{where}: {event} marks more than one thing; use an event for each")
         if flow.owners[event] != step.name:
             raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
+    for event in step.asks:
+        if event not in step.waits:
+            raise FlowError(
+                f"{where}: asks names {event}, for which it does not wait; "
+                f'say for how long, as in waits = {{ {event} = "24h" }}'
+            )
+
+
+def _validate_ledger(flow: Flow) -> None:
+    where = f"flow {flow.name}, ledger"
+    for event in (*flow.captured, *flow.refunded):
+        if event in flow.captured and event in flow.refunded:
+            raise FlowError(f"{where}: {event} cannot both take money and give it back")
+        if flow.owners[event] not in flow.steps:
+            raise FlowError(
+                f"{where}: {event} is owned by {flow.owners[event]}, which is no step of this flow "
+                "and so could never be asked to give money back"
+            )
+    if bool(flow.captured) != bool(flow.refunded):
+        raise FlowError(f"{where}: name both captured and refunded, or leave the ledger out")
 
 
 def _validate_version(flow: Flow, version: int) -> None:
