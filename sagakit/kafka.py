@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import structlog
@@ -125,6 +125,7 @@ class Publisher:
             "client.id": client_id,
             "enable.idempotence": True,
             "enable.gapless.guarantee": True,  # nothing overtakes what was refused
+            "log_level": 3,  # that this option is called experimental is known; errors: error_cb
             "delivery.timeout.ms": 0,  # never one by one: that would leave gaps; see FLUSH_S
             "acks": "all",
             "partitioner": "murmur2_random",
@@ -263,11 +264,8 @@ def read_log(
     Raises TimeoutError where the broker hands out nothing for `timeout_s`, KafkaException for a
     topic that does not exist.
     """
-    looking = LogEnds(bootstrap_servers)
-    try:
+    with closing(LogEnds(bootstrap_servers)) as looking:
         ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
-    finally:
-        looking.close()
     consumer = _onlooker(bootstrap_servers, "log-reader", {"enable.partition.eof": True})
     try:
         consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in ends])
@@ -294,16 +292,20 @@ def read_log(
 
 def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
     """Records of these topics that a group has not committed yet. Raises KafkaException."""
-    looking = LogEnds(bootstrap_servers)
-    consumer = _onlooker(bootstrap_servers, group, {})
-    try:
+    found = positions(bootstrap_servers, group, topics, timeout_s)
+    return sum(end - committed for committed, end in found.values())
+
+
+def positions(
+    bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """(topic, partition) -> offset a group has committed, and the end. Raises KafkaException."""
+    onlooker = _onlooker(bootstrap_servers, group, {})
+    with closing(LogEnds(bootstrap_servers)) as looking, closing(onlooker) as consumer:
         ends = looking.ends(topics, timeout_s)
-        places = [TopicPartition(t, p) for t, p in ends]
-        committed = consumer.committed(places, timeout=timeout_s)
-        return sum(ends[str(p.topic), p.partition] - max(p.offset, 0) for p in committed)
-    finally:
-        consumer.close()
-        looking.close()
+        found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
+        committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
+        return {place: (committed[place], end) for place, end in ends.items()}
 
 
 def _onlooker(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
