@@ -1,5 +1,6 @@
 """Kafka, the only module that knows confluent_kafka: a consumer, a publisher, a look at the log."""
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from sagakit.errors import SagaError
 from sagakit.message import OutboxRow, Record
 
 log = structlog.get_logger(__name__)
+_LIBRARY = logging.getLogger("librdkafka")
 FLUSH_S = 30.0
 """How long all rows of a batch together may take."""
 GONE = (KafkaException, BufferError, SystemError)
@@ -62,7 +64,8 @@ class BusConsumer:
                 "session.timeout.ms": 10_000,
                 "fetch.wait.max.ms": 50,
                 "error_cb": _tell_error,
-            }
+            },
+            logger=_LIBRARY,
         )
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -141,7 +144,7 @@ class Publisher:
         Raises PublishFailed; a row is acknowledged only if all earlier ones of its key are.
         """
         if self._producer is None:
-            self._producer = Producer(self._config)
+            self._producer = Producer(self._config, logger=_LIBRARY)
         acknowledged: set[int] = set()
         errors: list[str] = []
 
@@ -189,7 +192,7 @@ class Publisher:
         Raises PublishFailed.
         """
         if self._producer is None:
-            self._producer = Producer(self._config)
+            self._producer = Producer(self._config, logger=_LIBRARY)
         found: list[int] = []
         errors: list[str] = []
 
@@ -233,7 +236,8 @@ class LogEnds:
                 "group.id": f"log-ends-{socket.gethostname()}",
                 "enable.auto.commit": False,
                 "error_cb": _tell_error,
-            }
+            },
+            logger=_LIBRARY,
         )
         self._lock = threading.Lock()
 
