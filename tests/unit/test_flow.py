@@ -408,6 +408,7 @@ def test_a_failure_undoes_its_siblings_first() -> None:
     assert told(flow, "a", "BFailed") == []
     assert told(flow, "a", "BFailed", "CUndone") == ["CUndone: Undo"]
     assert told(flow, "a", "BFailed", "CFailed") == ["CFailed: Undo"]
+    assert told(flow, "c", "BUndone") == [], "else they would undo each other for ever"
 
 
 def test_the_next_undo_goes_to_all_steps_of_a_place() -> None:
