@@ -28,6 +28,9 @@ from sagakit.settings import ServiceSettings
 log = structlog.get_logger(__name__)
 GROUP = "saga-monitor"
 BATCH = 4000
+SESSION_S = 10.0
+"""As for the services: from then on a replica that died is not waited for. Faust's default of a
+minute left its partitions unread for as long."""
 SEEK_S = 60.0
 """Longer than that without a database, and the process gives up and is started again; Faust itself
 would wait for ever from 90 s on."""
@@ -157,6 +160,7 @@ class Reader:
             self._group,
             broker=[f"kafka://{server.strip()}" for server in servers],
             broker_client_id=self._settings.instance_id,
+            broker_session_timeout=SESSION_S,
             consumer_group_instance_id=f"{self._group}-{self._settings.instance_id}",
             consumer_auto_offset_reset="earliest",
             key_serializer="raw",

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "orders",
     "ls": "orders",
     "sim": "sim",
+    "gameday": "gameday",
 }
 
 

@@ -37,7 +37,7 @@ def _wrong_ends(evidence: Evidence, ends: dict[str, str]) -> Iterator[str]:
 
 def nothing_healthy_undone(evidence: Evidence) -> Finding:
     """7: nothing is undone past the pivot, nothing healthy because an observer was slow."""
-    requests = [e for e in evidence.by_id.values() if _is_timeout(e)]
+    requests = [e for e in evidence.by_id.values() if is_timeout(e)]
     pivots = [o for o in evidence.told if evidence.events(o, "ShipmentPickedUp")]
     return judged(
         7,
@@ -66,7 +66,8 @@ def _undone_past_pivot(evidence: Evidence, order_id: str) -> Iterator[str]:
         yield f"{order_id}: picked up, and yet told cancelled ({cancelled.event.reason})"
 
 
-def _is_timeout(logged: Logged) -> bool:
+def is_timeout(logged: Logged) -> bool:
+    """The monitor asks for an undo because a deadline has passed."""
     return logged.type == "CompensationRequested" and logged.event.code == DEADLINE
 
 

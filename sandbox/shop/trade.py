@@ -7,7 +7,7 @@ that does not open (a service restarts) is tried again until the deadline.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,8 @@ ACTIVE = ("unplaced", "running", "waiting", "undoing")
 ACTOR = "shop"
 Stack = Mapping[str, Any]
 """The content of `stack.json`."""
+Pace = Callable[[], Awaitable[None]]
+"""Awaited before each order is placed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,16 @@ class Progress:
     statuses: Mapping[str, int] = field(default_factory=dict)
 
 
+async def at_once() -> None:
+    """The pace of those who place all orders as fast as they are taken."""
+
+
 class Trade:
-    """One run over `orders`. `told` hears of progress, now and then."""
+    """One run over `orders`. `told` hears of progress, now and then.
+
+    `placed_at`, `ended_at`: order -> when it was sent off, and seen to have ended
+    (`time.monotonic` seconds).
+    """
 
     def __init__(
         self,
@@ -71,16 +81,20 @@ class Trade:
         orders: Sequence[ShopOrder],
         told: Callable[[Progress], None] = lambda progress: None,
         contract: Contract = CONTRACT,
+        pace: Pace = at_once,
     ) -> None:
         self._urls: Mapping[str, str] = stack["urls"]
         self._orders = orders
         self._told = told
+        self._pace = pace
         self._codec = Codec(contract)
         self._publisher = Publisher(stack["bootstrap_servers"], "shop")
-        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._gate, self._looking = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
         self._placed: dict[str, ShopOrder] = {}
         self.progress = Progress(len(orders))
         self.outcomes: dict[str, Outcome] = {}
+        self.placed_at: dict[str, float] = {}
+        self.ended_at: dict[str, float] = {}
 
     def run(self, deadline_s: float) -> list[Outcome]:
         """Stock, place, act and wait. At the deadline an order's end is what the monitor says."""
@@ -105,10 +119,16 @@ class Trade:
             group.create_task(self._watch())
             began = time.monotonic()
             async with asyncio.TaskGroup() as placing:
-                placing.create_task(self._publish(group))
+                due: asyncio.Queue[ShopOrder | None] = asyncio.Queue()
+                placing.create_task(self._publish(due, group))
                 for order in self._orders:
+                    await self._pace()
+                    self.placed_at[order.order_id] = time.monotonic()
                     if order.entrance is Entrance.HTTP:
                         placing.create_task(self._post(order, group))
+                    else:
+                        due.put_nowait(order)
+                due.put_nowait(None)
             self.progress.placing_s = time.monotonic() - began
 
     # --- placing --------------------------------------------------------------------------------
@@ -137,11 +157,17 @@ class Trade:
         del body["total_minor"]
         return await self._ask("POST", f"{self._urls['order']}/orders", body)
 
-    async def _publish(self, group: asyncio.TaskGroup) -> None:
+    async def _publish(
+        self, due: "asyncio.Queue[ShopOrder | None]", group: asyncio.TaskGroup
+    ) -> None:
         """Straight to the topic, as an order system of one's own does: key, body, flow header."""
-        orders = [order for order in self._orders if order.entrance is Entrance.KAFKA]
-        for start in range(0, len(orders), CHUNK):
-            chunk = orders[start : start + CHUNK]
+        over = False
+        while not over:
+            waiting = [await due.get()]
+            while len(waiting) < CHUNK and not due.empty():
+                waiting.append(due.get_nowait())
+            over = waiting[-1] is None
+            chunk = [order for order in waiting if order is not None]
             events = [row for order in chunk for row in self._rows(order)]
             rows = [replace(row, id=n) for n, row in enumerate(events)]
             while True:
@@ -224,7 +250,7 @@ class Trade:
 
     async def _look(self, order: ShopOrder) -> None:
         """Take its outcome, if it has one."""
-        async with self._gate:
+        async with self._looking:
             seen = await self._saga(order)
         if seen is None or seen["status"] in ACTIVE:
             return
@@ -255,6 +281,7 @@ class Trade:
 
     def _end(self, outcome: Outcome) -> None:
         self.outcomes.setdefault(outcome.order.order_id, outcome)
+        self.ended_at.setdefault(outcome.order.order_id, time.monotonic())
         self.progress.ended = len(self.outcomes)
 
     async def _saga(self, order: ShopOrder) -> Mapping[str, Any] | None:

@@ -97,6 +97,28 @@ class Stack:
         }
         await_ready(probes, self.supervisor.processes, time.monotonic() + deadline_s)
 
+    def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """Have this process of a service or the monitor run, with `env` besides the stack's own.
+
+        One that is not there yet (`payment-2`, `monitor-2`) is added, on a free port, until
+        `take_down`; one that runs with another environment is restarted. Raises `StackError` when
+        it does not become ready.
+        """
+        with self._locked():
+            content = self.read()
+            port_name = name.removesuffix("-1")
+            ports = {**content["ports"], **port_table.assign([port_name], 0, content["ports"])}
+            around = surroundings_of(self.home, {**content, "ports": ports})
+            (process,) = declare([name], around, {**content["env"], **(env or {})})
+            self.supervisor.update([process], remove_others=False)
+            self._start_wave([process], time.monotonic() + READY_DEADLINE_S)
+
+    def take_down(self, name: str) -> None:
+        """Stop a process that `put_up` added, and forget it."""
+        with self._locked():
+            if name in self.supervisor.processes():
+                self.supervisor.remove([name])
+
     def _start(self, options: StackOptions, running: bool, deadline_s: float) -> None:
         deadline = time.monotonic() + deadline_s
         before = self.read()
@@ -202,6 +224,18 @@ class Stack:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def surroundings_of(home: Path, content: Mapping[str, Any]) -> Surroundings:
+    """What the processes of the stack that `content` describes know of each other."""
+    return Surroundings(
+        data=home / "data",
+        ports=content["ports"],
+        bootstrap_servers=content["bootstrap_servers"],
+        databases=content["databases"],
+        webhook_secrets=content["secrets"],
+        schema_registry_url=content["urls"].get("registry"),
+    )
 
 
 def _assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int, dict[str, int]]:

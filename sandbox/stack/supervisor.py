@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +30,8 @@ _SOCKET_PATH_MAX = 90  # the kernel allows 107 bytes; supervisord adds its pid t
 _START_TIMEOUT_S = 15
 _STOP_GRACE_S = 10
 _POLL_S = 0.05
-_IDLE_STATES = frozenset({"STOPPED", "EXITED", "FATAL"})
+_IDLE_STATES = frozenset({"STOPPED", "FATAL"})
+"""Who has EXITED is between two lives: it is started again."""
 
 
 class Supervisor:
@@ -85,13 +86,16 @@ class Supervisor:
         ((added, changed, removed),) = cast(
             list[tuple[list[str], list[str], list[str]]], self._call("reloadConfig")
         )
-        gone = [*changed, *(removed if remove_others else ())]
-        self.stop(gone)
-        for name in gone:
-            self._call("removeProcessGroup", name)
+        self.remove([*changed, *(removed if remove_others else ())])
         for name in (*added, *changed):
             self._call("addProcessGroup", name)
         return [*added, *changed]
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Stop these and forget them."""
+        self.stop(names)
+        for name in names:
+            self._call("removeProcessGroup", name)
 
     def start_processes(self, names: Iterable[str]) -> list[str]:
         """Start those that are not running, without waiting; returns what was started."""
@@ -106,16 +110,18 @@ class Supervisor:
 
         Each gets its stop signal and, after its own grace, KILL; so the wait is bounded.
         """
-        waiting = self._active() & set(names)
-        for name in waiting:
-            try:
-                self._call("stopProcess", name, False)
-            except xmlrpc.client.Fault as fault:
-                if fault.faultString != f"NOT_RUNNING: {name}":
-                    raise
-        while waiting:
+        wanted = set(names)
+        asked = set[str]()
+        while waiting := self._active() & wanted:
+            for name in waiting - asked:
+                try:
+                    self._call("stopProcess", name, False)
+                except xmlrpc.client.Fault as fault:
+                    if fault.faultString != f"NOT_RUNNING: {name}":
+                        raise
+                else:
+                    asked.add(name)
             time.sleep(_POLL_S)
-            waiting &= self._active()
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a process (KILL: the supervisor starts it again)."""

@@ -1,9 +1,10 @@
 """The topics the services share, created before any of them starts."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -16,6 +17,7 @@ DEFAULT_PARTITIONS = 6
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 _TIMEOUT_S = 10
+_LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,34 @@ def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
             f"cannot create topics at {bootstrap_servers}: {error}. Check that the broker "
             "answers there and lets this client create topics."
         ) from error
+
+
+def read_again(
+    bootstrap_servers: str, group: str, topics: Sequence[str], deadline_s: float = 60.0
+) -> None:
+    """Reset a group's offsets to the first record of these topics, as an operator may by mistake.
+
+    The broker does that only for a group without members; one that was killed, or is static, is a
+    member until its session ends. Raises `StackError` when that takes longer than the deadline.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    deadline = time.monotonic() + deadline_s
+    while True:
+        try:
+            known = admin.list_topics(timeout=_TIMEOUT_S).topics
+            firsts = [TopicPartition(t, p, 0) for t in topics for p in known[t].partitions]
+            asked = admin.alter_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group, firsts)], request_timeout=_TIMEOUT_S
+            )
+            asked[group].result(timeout=_TIMEOUT_S)
+            return
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"the offsets of group {group} at {bootstrap_servers} cannot be reset: {error}."
+                    " Stop whatever reads with it."
+                ) from error
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def kafka_ready(bootstrap_servers: str) -> Callable[[], str | None]:

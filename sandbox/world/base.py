@@ -6,8 +6,7 @@ import math
 import signal
 import sqlite3
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AnyHttpUrl, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sandbox.world.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
 
 Row = dict[str, Any]
 S = TypeVar("S", bound="SandboxSettings")
@@ -228,44 +229,40 @@ def same_request(known: Row, key: str, **asked: object) -> None:
 # -- the app ---------------------------------------------------------------------------------------
 
 
-class Outage:
-    """A rehearsed outage, kept in memory only: a restart ends it."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    def begin(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
-
-    @property
-    def on(self) -> bool:
-        return time.monotonic() < self._until
-
-
 async def _refuse_post_in_outage(request: Request) -> None:
-    if request.method == "POST" and request.app.state.outage.on:
+    if request.method == "POST" and request.app.state.trouble.on(OUTAGE):
         raise Refusal(503, "outage", "rehearsed outage; ask again later")
 
 
 def v1_router() -> APIRouter:
     """Router of the public API: its POSTs answer 503 during an outage."""
-    return APIRouter(prefix="/v1", dependencies=[Depends(_refuse_post_in_outage)])
+    return APIRouter(
+        prefix="/v1", dependencies=[Depends(_refuse_post_in_outage)], route_class=TroubledRoute
+    )
+
+
+def control_trouble(app: FastAPI, way: str, after: Callable[[], None] = lambda: None) -> None:
+    """POST /control/<way> begins or ends this trouble; `after` is called then."""
+
+    @app.post(f"/control/{way}")
+    async def begin(asked: Seconds) -> Response:
+        app.state.trouble.begin(way, asked.seconds)
+        after()
+        return json_response({"seconds": asked.seconds})
 
 
 def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
-    """App with health, outage control, errors as `{"error": {...}}`, and the given routers."""
+    """App with health, control of trouble, errors as `{"error": {...}}`, and the given routers."""
     app = FastAPI(openapi_url=None)
-    app.state.outage = Outage()
+    app.state.trouble = Trouble()
 
     @app.get("/health/ready")
     async def ready() -> Response:
         ledger.run("SELECT 1")
         return json_response({"status": "ready"})
 
-    @app.post("/control/outage")
-    async def outage(asked: Seconds) -> Response:
-        app.state.outage.begin(asked.seconds)
-        return json_response({"seconds": asked.seconds})
+    for way in SERVER_WAYS:
+        control_trouble(app, way)
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, refusal: Refusal) -> Response:

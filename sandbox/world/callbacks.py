@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from sandbox.world.base import (
     CallbackSettings,
@@ -26,8 +26,10 @@ from sandbox.world.base import (
     OrderNamed,
     Refusal,
     Row,
+    control_trouble,
     json_response,
 )
+from sandbox.world.trouble import CALLBACK_WAYS, LATE, REVERSED, TWICE, Trouble
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS timers (
@@ -60,14 +62,18 @@ def sign(secret: str, body: bytes, now_s: int) -> str:
 class Callbacks:
     """Timers and webhooks of one server. `later` and `announce` are called inside a transaction."""
 
-    def __init__(self, ledger: Ledger, settings: CallbackSettings) -> None:
+    def __init__(self, ledger: Ledger, settings: CallbackSettings, app: FastAPI) -> None:
         self._ledger = ledger
+        self._trouble: Trouble = app.state.trouble
+        for way in CALLBACK_WAYS:
+            control_trouble(app, way, self._trouble_changed)
         self._url = str(settings.webhook_url)
         self._secret = settings.webhook_secret
         self._advance: Callable[[str, str], None]
         self._in_flight: set[int] = set()
         self._awaited: dict[int, asyncio.Event] = {}
         self._wake = asyncio.Event()
+        self._reversed = False
 
     def when_due(self, advance: Callable[[str, str], None]) -> None:
         """Have `advance(kind, subject)` called, in a transaction, for each timer that is due."""
@@ -87,12 +93,26 @@ class Callbacks:
             "created": int(time.time()),
             "data": data,
         }
-        return self._owe(data["order_id"], orjson.dumps(event))
+        number = self._owe(data["order_id"], orjson.dumps(event))
+        if self._trouble.on(TWICE):
+            self._owe(data["order_id"], orjson.dumps(event), FIRST_RETRY_S)
+        return number
 
-    def _owe(self, order_id: str, body: bytes) -> int:
+    def _owe(self, order_id: str, body: bytes, delay_s: float = 0.0) -> int:
         self._wake.set()
-        webhook = {"order_id": order_id, "body": body, "due_at": time.time()}
+        webhook = {"order_id": order_id, "body": body, "due_at": time.time() + delay_s}
         return self._ledger.add("webhooks", webhook)
+
+    def _trouble_changed(self) -> None:
+        """What is kept back is turned round while that is rehearsed; the end of it wakes us."""
+        if self._trouble.on(REVERSED):
+            self._reversed = True
+        elif self._reversed:
+            self._reversed = False
+            self._ledger.run(
+                "UPDATE webhooks SET due_at = ? - seq WHERE delivered_at IS NULL", time.time()
+            )
+        self._wake.set()
 
     async def delivered(self, webhook: int) -> None:
         """Wait until a webhook just announced has been answered 2xx."""
@@ -160,6 +180,9 @@ class Callbacks:
         """Start what is due, as far as there is room; the answer is when to look again."""
         timers = self._ledger.rows("SELECT min(due_at) AS due_at FROM timers")
         next_due_at: float | None = timers[0]["due_at"]
+        if kept_s := max(self._trouble.left_s(LATE), self._trouble.left_s(REVERSED)):
+            kept_until = time.time() + kept_s
+            return min(next_due_at or kept_until, kept_until)
         if len(self._in_flight) == MAX_IN_FLIGHT:
             return next_due_at  # each that lands wakes the loop
         owed = self._ledger.rows(

@@ -20,7 +20,7 @@ answered at once with the label as it is now; a key that comes with another cont
 409 `idempotency_key_reuse`. Cancelling a label that never was leaves a mark, and a later call under
 that `label_key` is refused. Webhook: `label.picked_up`; see `sandbox.world.callbacks`.
 
-Rehearsals: POST `/control/outage` {"seconds"} (POSTs to /v1 answer 503), `/control/pickup`
+Rehearsals: see `sandbox.world.trouble` for outages and the like; POST `/control/pickup`
 {"order_id"} (picked up now), `/control/flush` (all that is due later happens now),
 `/control/resend` {"order_id"} (its last webhook again, same event id).
 """
@@ -268,7 +268,7 @@ def main() -> None:
     settings = base.read_settings(CarrierSettings)
     ledger = Ledger(settings.db, SCHEMA + callbacks.SCHEMA)
     app = base.create_app(ledger, router, control, callbacks.router)
-    app.state.callbacks = callbacks.Callbacks(ledger, settings)
+    app.state.callbacks = callbacks.Callbacks(ledger, settings, app)
     app.state.labels = Labels(ledger, app.state.callbacks, settings.pickup_delay_s)
     base.serve(app, settings, app.state.callbacks.running())
 

@@ -28,7 +28,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from fastapi import APIRouter, Request, Response
 
 from sandbox.world import base
-from sandbox.world.base import Ledger, Outage, Refusal, Row
+from sandbox.world.base import Ledger, Refusal, Row
+from sandbox.world.trouble import OUTAGE, Trouble
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mails (
@@ -50,8 +51,8 @@ class MailSettings(base.SandboxSettings):
 class Mailbox:
     """Handler of aiosmtpd: judges recipients and stores what is sent to them."""
 
-    def __init__(self, ledger: Ledger, outage: Outage) -> None:
-        self._ledger, self._outage = ledger, outage
+    def __init__(self, ledger: Ledger, trouble: Trouble) -> None:
+        self._ledger, self._trouble = ledger, trouble
 
     async def handle_MAIL(
         self,
@@ -61,7 +62,7 @@ class Mailbox:
         address: str,
         options: list[str],
     ) -> str:
-        if self._outage.on:
+        if self._trouble.on(OUTAGE):
             return IN_OUTAGE
         envelope.mail_from = address
         envelope.mail_options.extend(options)
@@ -82,7 +83,7 @@ class Mailbox:
         return "250 2.1.5 recipient ok"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
-        if self._outage.on:
+        if self._trouble.on(OUTAGE):
             return IN_OUTAGE
         content = envelope.content
         mail = message_from_bytes(content if isinstance(content, bytes) else b"", policy=policy)
@@ -148,7 +149,7 @@ def main() -> None:
     settings = base.read_settings(MailSettings)
     ledger = Ledger(settings.db, SCHEMA)
     app = base.create_app(ledger, router)
-    app.state.mailbox = Mailbox(ledger, app.state.outage)
+    app.state.mailbox = Mailbox(ledger, app.state.trouble)
     base.serve(app, settings, smtp_running(app.state.mailbox, settings))
 
 

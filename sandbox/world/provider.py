@@ -28,7 +28,7 @@ A charge can also be `voided`: a refund came before it was captured. A refund of
 was leaves a mark, and a later charge under that `charge_key` is declined, `voided`. Webhooks:
 `charge.captured`, `charge.declined`, `refund.succeeded`; see `sandbox.world.callbacks`.
 
-Rehearsals: POST `/control/outage` {"seconds"} (POSTs to /v1 answer 503), `/control/flush` (all that
+Rehearsals: see `sandbox.world.trouble` for outages and the like; POST `/control/flush` (all that
 is due later happens now), `/control/resend` {"order_id"} (its last webhook again, same event id).
 """
 
@@ -93,7 +93,7 @@ def main() -> None:
     settings = base.read_settings(base.CallbackSettings)
     ledger = base.Ledger(settings.db, charges.SCHEMA + callbacks.SCHEMA)
     app = base.create_app(ledger, router, callbacks.router)
-    app.state.callbacks = callbacks.Callbacks(ledger, settings)
+    app.state.callbacks = callbacks.Callbacks(ledger, settings, app)
     app.state.charges = charges.Charges(ledger, app.state.callbacks)
     base.serve(app, settings, app.state.callbacks.running())
 

@@ -342,6 +342,22 @@ def test_the_supervisor_restarts_only_what_changed(tmp_path: Path) -> None:
         supervisor.shutdown()
 
 
+def test_who_is_stopped_between_two_lives_stays_stopped(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path)
+    supervisor.start()
+    try:
+        sleeper = Process("a", ("sleep", "1000"), lambda: None, stop_wait_s=1)
+        supervisor.update([sleeper], remove_others=True)
+        for _ in range(5):
+            supervisor.start_processes(["a"])
+            until(lambda: supervisor.processes()["a"].running, "it runs")
+            os.kill(supervisor.processes()["a"].pid or 0, signal.SIGKILL)
+            supervisor.stop(["a"])
+            assert supervisor.processes()["a"].state == "STOPPED"
+    finally:
+        supervisor.shutdown()
+
+
 def test_a_value_the_supervisor_cannot_carry_is_refused(tmp_path: Path) -> None:
     process = Process("a", ("sleep", "1"), ready=lambda: None, env={"WORD": 'say "hi", it\'s'})
     with pytest.raises(StackError, match="both kinds of quotes"):

@@ -1,0 +1,84 @@
+"""Faults of what travels: garbage among the events, a group that reads all again, a rush."""
+
+import uuid
+from dataclasses import dataclass
+
+from sagakit.kafka import Publisher, PublishFailed
+from sagakit.message import OutboxRow
+from sagakit.routing import topics_of
+from sandbox.gameday.fault import Fault
+from sandbox.gameday.site import Site, until
+from sandbox.stack.topics import read_again
+from schemas import FLOWS
+
+STORM = 60
+RUSH = 10.0
+
+
+def garbage() -> list[bytes]:
+    """Bytes that are no event: noise, nothing, schema ids and fingerprints nobody knows."""
+    return [
+        b"\xde\xad\xbe\xef" * 8,
+        b"",
+        b"\x00\x00\x00\x30\x39" + b"\x02" * 40,
+        b"\xc3\x01" + b"\x07" * 48,
+        b"{" * 5000,
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonStorm(Fault):
+    """Records that nobody can read, under keys of nobody's orders, among the good ones."""
+
+    def inject(self, site: Site) -> None:
+        publisher = Publisher(site.bootstrap_servers, "vandal")
+        kinds = garbage()
+        storm = [
+            OutboxRow(
+                self.target,
+                f"poison-{uuid.uuid4().hex[:12]}",
+                (("flow", b"order/1"),),
+                kinds[n % len(kinds)],
+                n,
+            )
+            for n in range(STORM)
+        ]
+
+        def published() -> bool:
+            try:
+                publisher.publish(storm)
+            except PublishFailed:
+                return False
+            return True
+
+        until(published, f"{self.target} takes {STORM} records")
+
+    def healed(self, site: Site) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAgain(Fault):
+    """An operator resets a group's offsets to the first record, by mistake."""
+
+    def inject(self, site: Site) -> None:
+        site.stop(self.target)
+        topics = topics_of(FLOWS, self.target)
+        try:
+            read_again(site.bootstrap_servers, self.target, topics)
+        finally:
+            site.start(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Rush(Fault):
+    """Ten times the load."""
+
+    def inject(self, site: Site) -> None:
+        site.load.pace.factor = RUSH
+
+    def heal(self, site: Site) -> None:
+        site.load.pace.factor = 1.0
+
+    def healed(self, site: Site) -> bool:
+        return True

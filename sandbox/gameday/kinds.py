@@ -1,0 +1,104 @@
+"""The table of all kinds of faults."""
+
+from sandbox.gameday import bus, outside, processes, servers
+from sandbox.gameday.fault import Kind
+from sandbox.stack.processes import MONITOR, SERVICES, WORLD
+from sandbox.stack.topics import OWNERS
+
+PARTICIPANTS = SERVICES[1:]
+OURS = (*SERVICES, MONITOR)
+CALLERS = ("provider", "carrier")
+SHORT, PAST_SESSION, A_WHILE = (1.0, 6.0), (12.0, 16.0), (5.0, 12.0)
+"""Seconds. A consumer's session ends after 10 s without a sign of life."""
+
+KINDS: tuple[Kind, ...] = (
+    Kind("service killed", "kill -9", processes.Killed, SERVICES),
+    Kind("broker killed", "kill -9", processes.Killed, ("kafka",)),
+    Kind(
+        "PostgreSQL killed",
+        "kill -9 of the server, so an immediate stop",
+        processes.Killed,
+        ("postgres",),
+    ),
+    Kind("monitor killed", "kill -9", processes.Killed, (MONITOR,)),
+    Kind(
+        "outside world killed", "kill -9 of provider, carrier, mail server", processes.Killed, WORLD
+    ),
+    Kind("process stopped", "SIGTERM", processes.Terminated, OURS),
+    Kind("paused shortly", "SIGSTOP, SIGCONT within the session", processes.Paused, OURS, SHORT),
+    Kind(
+        "paused past its session",
+        "SIGSTOP, SIGCONT after the group has gone on",
+        processes.Paused,
+        OURS,
+        PAST_SESSION,
+    ),
+    Kind(
+        "zombie",
+        "paused while a second replica takes its place, then woken",
+        processes.Zombie,
+        PARTICIPANTS,
+        PAST_SESSION,
+    ),
+    Kind(
+        "second replica killed",
+        "a rebalance to it, a rebalance from it",
+        processes.JoinedAndKilled,
+        SERVICES,
+        SHORT,
+    ),
+    Kind(
+        "second monitor killed",
+        "a rebalance to it, a rebalance from it",
+        processes.JoinedAndKilled,
+        (MONITOR,),
+        SHORT,
+    ),
+    Kind(
+        "relay's leader killed",
+        "while a second replica waits for its place",
+        processes.LeaderKilled,
+        OURS,
+        SHORT,
+    ),
+    Kind("broker gone", "stopped for 20 s", servers.Stopped, ("kafka",), (20.0, 20.0)),
+    Kind("rolling restart", "everything, one after the other", processes.RollingRestart, ("all",)),
+    Kind(
+        "connections cut",
+        "pg_terminate_backend in the middle of commits",
+        servers.ConnectionsCut,
+        OURS,
+        SHORT,
+    ),
+    Kind(
+        "tables locked", "somebody else holds the hot tables", servers.TablesLocked, OURS, A_WHILE
+    ),
+    Kind("provider out", "503", outside.Out, ("provider",), A_WHILE),
+    Kind("carrier out", "503", outside.Out, ("carrier",), A_WHILE),
+    Kind("mail server out", "451", outside.Out, ("mail",), A_WHILE),
+    Kind("slow answers", "done at once, answered late", outside.Slow, CALLERS, A_WHILE),
+    Kind("garbage answers", "done, and answered with garbage", outside.Garbling, CALLERS, A_WHILE),
+    Kind(
+        "callbacks twice", "each again under the same id", outside.CallbacksTwice, CALLERS, A_WHILE
+    ),
+    Kind(
+        "callbacks reversed",
+        "kept back, the last first",
+        outside.CallbacksReversed,
+        CALLERS,
+        A_WHILE,
+    ),
+    Kind("callbacks late", "kept back, then all at once", outside.CallbacksLate, CALLERS, A_WHILE),
+    Kind("callbacks repeated", "of orders long ended", outside.CallbacksRepeated, CALLERS),
+    Kind("callbacks forged", "unsigned, wrongly signed, stale", outside.CallbacksForged, CALLERS),
+    Kind(
+        "poison storm",
+        "60 records nobody can read",
+        bus.PoisonStorm,
+        tuple(f"{o}.events" for o in OWNERS),
+    ),
+    Kind("offsets reset", "a group reads everything again", bus.ReadAgain, SERVICES),
+    Kind("rush", "ten times the load", bus.Rush, ("load",), (3.0, 6.0)),
+)
+
+BY_NAME = {kind.name: kind for kind in KINDS}

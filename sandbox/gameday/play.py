@@ -1,0 +1,149 @@
+"""The gameday itself: load, faults, rest, judgement."""
+
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import httpx
+import psycopg
+
+from sandbox.gameday.fault import Violation
+from sandbox.gameday.schedule import Planned
+from sandbox.gameday.site import NotReached, Site, until
+from sandbox.invariants import CHECKS, Finding, await_rest, gather
+from sandbox.invariants.rebuilt import same_rows
+from sandbox.invariants.sagas import is_timeout
+from sandbox.shop.trade import Outcome
+from sandbox.stack import StackError
+
+AT_ONCE = 2
+"""Faults that may be on at the same time."""
+TELL_EVERY_S = 0.5
+SETTLE_S = 180.0
+"""How long the last orders may take after the last was placed."""
+REST_S = 90.0
+WRONG = (
+    Violation,
+    NotReached,
+    StackError,
+    psycopg.Error,
+    httpx.HTTPError,
+    xmlrpc.client.Error,
+    OSError,
+)
+
+
+@dataclass(slots=True)
+class Struck:
+    """A fault that was injected. Seconds since the load began; None: not (yet).
+
+    `healed_at`: what does not end by itself was ended; `ready_at`: the target serves again;
+    `error`: what went wrong with it, which counts as a violation.
+    """
+
+    planned: Planned
+    injected_at: float
+    healed_at: float | None = None
+    ready_at: float | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Gameday:
+    """How a gameday goes, for whoever looks on, and how it went."""
+
+    site: Site
+    plan: Sequence[Planned]
+    struck: list[Struck] = field(default_factory=list)
+    phase: str = "starting"
+    outcomes: Sequence[Outcome] = ()
+    findings: Sequence[Finding] = ()
+    timed_out: frozenset[str] = frozenset()
+    moving: str | None = None
+
+    @property
+    def on(self) -> list[Struck]:
+        """Faults that are on at this moment."""
+        return [s for s in self.struck if s.ready_at is None and s.error is None]
+
+    def play(self, told: Callable[[], None]) -> None:
+        """All of it, with `told` called now and then."""
+        load = self.site.load
+        load.start(SETTLE_S)
+        until(lambda: load.pace.past_s > 0 or load.over, "the first order is placed")
+        self.phase = "orders and faults"
+        self._strike(told)
+        while not load.over:
+            self.phase = "orders" if load.pace.left else "the last orders end"
+            told()
+            time.sleep(TELL_EVERY_S)
+        self.outcomes = load.outcomes()
+        self.phase = "all comes to rest"
+        told()
+        self.site.stack.wait_ready()
+        self.moving = await_rest(self.site.content, REST_S)
+        self.phase = "the invariants are judged"
+        told()
+        self._judge(told)
+        self.phase = "over"
+        told()
+
+    def _strike(self, told: Callable[[], None]) -> None:
+        """Every fault at its moment or soon after, as far as the time goes."""
+        left, lock = list(self.plan), threading.Lock()
+
+        def lane() -> None:
+            while True:
+                with lock:
+                    if not left or self.site.load.over:
+                        return
+                    planned = left.pop(0)
+                self._wait_for(planned.at_s)
+                if self.site.load.pace.left:
+                    struck = Struck(planned, self._now())
+                    self.struck.append(struck)
+                    self._one(struck)
+
+        with ThreadPoolExecutor(AT_ONCE, "faults") as pool:
+            lanes = [pool.submit(lane) for _ in range(AT_ONCE)]
+            while not all(done.done() for done in lanes):
+                told()
+                time.sleep(TELL_EVERY_S)
+            for done in lanes:
+                done.result()
+
+    def _one(self, struck: Struck) -> None:
+        fault = struck.planned.fault
+        try:
+            try:
+                fault.inject(self.site)
+                time.sleep(struck.planned.lasts_s)
+            finally:
+                fault.heal(self.site)
+                struck.healed_at = self._now()
+            what = f"{struck.planned.target} is ready after {struck.planned.kind.name}"
+            until(lambda: fault.healed(self.site), what)
+            struck.ready_at = self._now()
+        except WRONG as error:
+            struck.error = f"{type(error).__name__}: {error}"
+
+    def _judge(self, told: Callable[[], None]) -> None:
+        evidence = gather(self.site.content)
+        self.timed_out = frozenset(e.order_id for e in evidence.log if is_timeout(e))
+        found = []
+        for judge in (*(lambda c=c: c(evidence) for c in CHECKS), self._same_rows):
+            found.append(judge())
+            self.findings = sorted(found, key=lambda finding: finding.number)
+            told()
+
+    def _same_rows(self) -> Finding:
+        return same_rows(self.site.content)
+
+    def _now(self) -> float:
+        return round(self.site.load.pace.past_s, 2)
+
+    def _wait_for(self, at_s: float) -> None:
+        time.sleep(max(0.0, at_s - self._now()))

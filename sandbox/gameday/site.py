@@ -1,0 +1,126 @@
+"""The stack as a fault takes hold of it."""
+
+import signal
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from sandbox.gameday.load import Load
+from sandbox.stack import Stack
+from sandbox.stack.manifest import probe_of
+
+PATIENCE_S = 90.0
+"""How long anything may take that a fault waits for: starting on a busy machine is slow."""
+LOOK_AGAIN_S = 0.1
+
+
+class NotReached(Exception):
+    """What was waited for did not come; the message says what."""
+
+
+def until(condition: Callable[[], bool], what: str, deadline_s: float = PATIENCE_S) -> None:
+    """Wait for the condition. Raises NotReached."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotReached(f"not within {deadline_s:g} s: {what}")
+        time.sleep(LOOK_AGAIN_S)
+
+
+class Site:
+    """Handles on a running stack and the load it is under. For several threads."""
+
+    def __init__(self, stack: Stack, load: Load) -> None:
+        self.stack, self.load = stack, load
+        self.content = stack.read()
+        self.bootstrap_servers = str(self.content["bootstrap_servers"])
+        self._held: dict[str, psycopg.Connection[Any]] = {}
+        self._lock = threading.Lock()
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def ready(self, name: str) -> bool:
+        """Whether this process of the stack says it is ready."""
+        return probe_of(name, self.content)() is None
+
+    def down(self) -> list[str]:
+        """Names of the processes that do not run."""
+        return [i.name for i in self.stack.supervisor.processes().values() if not i.running]
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal, as soon as there is a process to take it. Raises NotReached."""
+
+        def sent() -> bool:
+            try:
+                self.stack.supervisor.signal(name, number)
+            except xmlrpc.client.Fault:
+                return False  # between two lives
+            return True
+
+        until(sent, f"{name} runs, to get {number.name}")
+
+    def stop(self, name: str) -> None:
+        """Stop in good order, until `start`."""
+        self.stack.supervisor.stop([name])
+
+    def start(self, name: str) -> None:
+        """Start again; returns at once."""
+        self.stack.supervisor.start_processes([name])
+
+    # --- servers --------------------------------------------------------------------------------
+
+    def post(self, server: str, path: str, body: dict[str, Any]) -> None:
+        """Have a server of the outside world do something, as soon as it listens."""
+
+        def taken() -> bool:
+            try:
+                answer = self.request("POST", server, path, json=body)
+            except httpx.TransportError:
+                return False
+            answer.raise_for_status()
+            return True
+
+        until(taken, f"{server} takes {path}")
+
+    def request(self, method: str, server: str, path: str, **more: Any) -> httpx.Response:
+        """Any HTTP request to any part. Raises httpx.TransportError."""
+        url = f"{self.content['urls'][server]}{path}"
+        with httpx.Client(timeout=10, trust_env=False) as client:
+            return client.request(method, url, **more)
+
+    def hold(self, service: str, *statements: sql.SQL | sql.Composed) -> None:
+        """Run these in a service's database, in one transaction that stays open until `let_go`.
+
+        Tried again while PostgreSQL does not let us. Raises NotReached.
+        """
+
+        def done() -> bool:
+            try:
+                url = self.content["databases"][service]
+                connection = psycopg.connect(url, connect_timeout=5)
+                try:
+                    for statement in statements:
+                        connection.execute(statement)
+                except BaseException:
+                    connection.close()
+                    raise
+            except psycopg.OperationalError:
+                return False
+            with self._lock:
+                self._held[service] = connection
+            return True
+
+        until(done, f"the database of {service} takes our transaction")
+
+    def let_go(self, service: str) -> None:
+        """End what is held in a service's database; nothing of it was committed."""
+        with self._lock:
+            connection = self._held.pop(service, None)
+        if connection is not None:
+            connection.close()

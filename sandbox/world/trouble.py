@@ -1,0 +1,79 @@
+"""Rehearsed trouble of a server, kept in memory only: a restart ends it.
+
+POST `/control/<way>` {"seconds"} begins it, with 0 seconds it is over:
+
+| way | what happens |
+|---|---|
+| `outage` | POSTs to /v1 answer 503 and do nothing (SMTP: 451) |
+| `slow` | POSTs to /v1 are done at once and answered 12 s later |
+| `garbage` | POSTs to /v1 are done, and answered 200 with bytes that are no answer |
+| `callbacks-twice` | each webhook is posted again under the same event id |
+| `callbacks-late` | webhooks are kept back; at the end all of them come at once |
+| `callbacks-reversed` | the same, the last one first |
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+OUTAGE, SLOW, GARBAGE = "outage", "slow", "garbage"
+TWICE, LATE, REVERSED = "callbacks-twice", "callbacks-late", "callbacks-reversed"
+SERVER_WAYS, CALLBACK_WAYS = (OUTAGE, SLOW, GARBAGE), (TWICE, LATE, REVERSED)
+
+SLOW_S = 12.0
+"""Longer than anybody waits for an answer."""
+NO_ANSWERS = (
+    b"",
+    b"<html><body>502 Bad Gateway</body></html>",
+    b'{"id": "ch_',
+    b"[]",
+    b"{}",
+    b'{"id": null, "status": "excellent"}',
+    b"\xff\xfe\x00",
+)
+
+
+class Trouble:
+    """Which trouble is on, and until when."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._no_answers: Iterator[bytes] = itertools.cycle(NO_ANSWERS)
+
+    def begin(self, way: str, seconds: float) -> None:
+        self._until[way] = time.monotonic() + seconds
+
+    def on(self, way: str) -> bool:
+        return self.left_s(way) > 0
+
+    def left_s(self, way: str) -> float:
+        return max(0.0, self._until.get(way, 0.0) - time.monotonic())
+
+    async def spoil(self, response: Response) -> Response:
+        """What the caller gets instead of an answer to what has been done."""
+        if self.on(SLOW):
+            await asyncio.sleep(SLOW_S)
+        if self.on(GARBAGE):
+            return Response(next(self._no_answers), media_type="application/json")
+        return response
+
+
+class TroubledRoute(APIRoute):
+    """A route whose answers to POSTs can be spoiled."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def spoiled(request: Request) -> Response:
+            response = await handle(request)
+            if request.method != "POST":
+                return response
+            trouble: Trouble = request.app.state.trouble
+            return await trouble.spoil(response)
+
+        return spoiled

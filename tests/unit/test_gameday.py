@@ -1,0 +1,210 @@
+"""A gameday's schedule, its figures and its page; the gameday itself is in tests/e2e."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.gameday.fault import Kind
+from sandbox.gameday.figures import (
+    ends,
+    longest_stall_s,
+    otherwise,
+    recoveries,
+    recovery_s,
+    wrong_ends,
+)
+from sandbox.gameday.kinds import KINDS
+from sandbox.gameday.load import Pace
+from sandbox.gameday.play import Struck
+from sandbox.gameday.processes import Killed
+from sandbox.gameday.report import Report
+from sandbox.gameday.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
+from sandbox.shop import KINDS as ORDER_KINDS
+from sandbox.shop import End, Entrance, Shop, ShopOrder
+from sandbox.shop.trade import Outcome
+
+LASTS_S = 180.0
+
+
+# --- the schedule ---------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_schedule_and_another_seed_another() -> None:
+    assert schedule(7, 40, LASTS_S, KINDS) == schedule(7, 40, LASTS_S, KINDS)
+    assert schedule(7, 40, LASTS_S, KINDS) != schedule(8, 40, LASTS_S, KINDS)
+
+
+def test_faults_come_in_order_and_leave_the_beginning_and_the_end_quiet() -> None:
+    moments = [planned.at_s for planned in schedule(1, 300, LASTS_S, KINDS)]
+    assert moments == sorted(moments)
+    assert moments[0] >= QUIET_FIRST_S
+    assert moments[-1] <= LASTS_S - QUIET_LAST_S
+    assert len(set(moments)) > 200
+
+
+def test_every_kind_comes_before_any_comes_again_and_every_target_likewise() -> None:
+    plan = schedule(3, 10 * len(KINDS), LASTS_S, KINDS)
+    for start in range(0, len(plan), len(KINDS)):
+        assert {p.kind.name for p in plan[start : start + len(KINDS)]} == {k.name for k in KINDS}
+    for kind in KINDS:
+        targets = [p.target for p in plan if p.kind == kind]
+        assert set(targets[: len(kind.targets)]) == set(kind.targets)
+        shortest, longest = kind.lasts_s
+        assert all(shortest <= p.lasts_s <= longest for p in plan if p.kind == kind)
+
+
+def test_there_are_at_least_twenty_kinds_each_with_a_name_of_its_own() -> None:
+    assert len({kind.name for kind in KINDS}) == len(KINDS) >= 20
+    for kind in KINDS:
+        for target in kind.targets:
+            assert kind.make(target) == kind.make(target), "a fault is a value"
+
+
+# --- the pace -------------------------------------------------------------------------------------
+
+
+def test_a_rush_places_more_at_first_and_less_afterwards_and_all_in_time() -> None:
+    async def moments(rush: float) -> list[float]:
+        pace, began, found = Pace(40, 0.4), time.monotonic(), []
+        for number in range(40):
+            pace.factor = rush if number < 20 else 1.0
+            await pace()
+            found.append(time.monotonic() - began)
+        assert pace.left == 0
+        return found
+
+    calm, rushed = asyncio.run(moments(1.0)), asyncio.run(moments(10.0))
+    assert rushed[19] < calm[19]
+    assert 0.38 < calm[-1] < 0.8
+    assert 0.38 < rushed[-1] < 0.8
+
+
+# --- the figures ----------------------------------------------------------------------------------
+
+KILLED = Kind("killed", "kill -9", Killed, ("a",))
+
+
+def struck(healed_at: float | None, ready_at: float | None, kind: Kind = KILLED) -> Struck:
+    return Struck(Planned(0, 1.0, kind, "a", 0.0), 1.0, healed_at, ready_at)
+
+
+def test_recovery_counts_from_the_heal_to_the_end_of_an_order_that_was_placed_after_it() -> None:
+    placed = {"before": 9.0, "after": 11.0, "later": 12.0}
+    completed = {"before": 10.5, "after": 14.0, "later": 13.0}
+    assert recovery_s(10.0, placed, completed) == 3.0
+    assert recovery_s(12.5, placed, completed) is None
+
+
+def test_a_kind_has_the_median_and_the_longest_of_its_recoveries() -> None:
+    other = replace(KILLED, name="other")
+    placed = {str(n): float(n) for n in range(100)}
+    completed = {o: at + (2.0 if at < 50 else 8.0) for o, at in placed.items()}
+    ones = [struck(10.0, 11.0), struck(20.0, 23.0), struck(60.0, 62.0), struck(None, None, other)]
+    by_kind = {row.kind: row for row in recoveries(ones, placed, completed)}
+    row = by_kind["killed"]
+    assert (row.times, row.ready_s, row.recovery_s, row.longest_recovery_s) == (3, 2.0, 2.0, 8.0)
+    assert by_kind["other"].recovery_s is None
+
+
+def test_the_longest_stall_is_between_two_ends_or_up_to_the_last_placing() -> None:
+    assert longest_stall_s([1.0, 2.0, 7.0, 8.0], until_s=9.0) == 5.0
+    assert longest_stall_s([1.0, 2.0], until_s=9.0) == 7.0
+    assert longest_stall_s([1.0, 2.0, 30.0], until_s=3.0) == 1.0
+    assert longest_stall_s([], until_s=9.0) == 0.0
+
+
+def order(name: str, entrance: Entrance = Entrance.HTTP) -> ShopOrder:
+    """An order of this kind."""
+    kinds = [kind for kind in ORDER_KINDS if kind.name == name]
+    return replace(Shop("t", kinds=kinds).order(0), order_id=f"{name}-1", entrance=entrance)
+
+
+@pytest.mark.parametrize(
+    ("kind", "end", "timed_out", "wrong"),
+    [
+        ("plain", End.COMPLETED, False, False),
+        ("plain", End.CANCELLED, True, False),
+        ("plain", End.CANCELLED, False, True),
+        ("plain", "still running", True, True),
+        ("declined", End.COMPLETED, True, True),
+        ("declined", End.CANCELLED, False, False),
+        ("late_capture", End.COMPLETED, False, False),
+        ("no_lines", "http 400", False, True),
+    ],
+)
+def test_only_a_deadline_that_passed_explains_another_end(
+    kind: str, end: str, timed_out: bool, wrong: bool
+) -> None:
+    outcome = Outcome(order(kind), str(end))
+    known = {outcome.order.order_id} if timed_out else set()
+    assert bool(list(wrong_ends([outcome], known))) == wrong
+
+
+def test_ends_are_counted_and_those_unlike_their_kind_named() -> None:
+    outcomes = [
+        Outcome(order("plain"), "completed"),
+        Outcome(order("plain"), "cancelled"),
+        Outcome(order("declined"), "cancelled"),
+    ]
+    assert ends(outcomes) == {"cancelled": 2, "completed": 1}
+    assert otherwise(outcomes) == {"plain: cancelled": 1}
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
+    tmp_path: Path,
+) -> None:
+    fault = {
+        "number": 0,
+        "kind": "killed",
+        "about": "kill -9",
+        "target": "payment",
+        "planned_at": 9.0,
+        "injected_at": 9.1,
+        "healed_at": 9.1,
+        "ready_at": None,
+        "recovery_s": None,
+        "error": "<b>not ready</b>",
+    }
+    made = Report(
+        command="saga gameday --seed 1",
+        seed=1,
+        started_at=f"{datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC):%Y-%m-%dT%H:%M:%S}",
+        lasted_s=61.0,
+        orders=3,
+        ends={"completed": 3},
+        otherwise={},
+        timed_out=0,
+        faults_planned=1,
+        faults_injected=1,
+        kinds_injected=1,
+        kinds=[
+            {
+                "kind": "killed",
+                "times": 1,
+                "ready_s": None,
+                "recovery_s": None,
+                "longest_recovery_s": None,
+            }
+        ],
+        longest_stall_s=1.5,
+        violations=["fault 0: <b>not ready</b>"],
+        invariants=[{"number": 1, "title": "one end", "checked_against": "3", "holds": True}],
+        faults=[fault],
+    )
+    as_json, as_html = made.write(tmp_path)
+    assert json.loads(as_json.read_text())["violations"] == made.violations
+    shown = as_html.read_text()
+    assert "<b>not ready" not in shown
+    assert "&lt;b&gt;not ready" in shown
+    assert "saga gameday --seed 1" in shown
+    assert "http" not in shown.replace("http-equiv", ""), "it needs nothing from elsewhere"
+    assert Counter(shown.split("<"))["table>"] >= 3
