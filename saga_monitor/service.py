@@ -32,7 +32,7 @@ from sagakit.postgres import engine_for
 from sagakit.relay import Relay
 from sagakit.retry import until_stored
 from sagakit.routing import topic
-from sagakit.runtime import Server, Threads, codec_for, now
+from sagakit.runtime import Server, Threads, codec_for
 from sagakit.settings import ServiceSettings
 from schemas import CONTRACT, FLOWS
 
@@ -87,7 +87,7 @@ class Monitor:
         self.reader = Reader(
             settings, topics_of(flows), self.engine, self.projection, group=settings.group
         )
-        self.relay = Relay(self.engine, Publisher(servers, settings.instance_id), now)
+        self.relay = Relay(self.engine, Publisher(servers, settings.instance_id), settings.now)
         voice = Voice(codec)
         self.watch = Watch(
             self.engine,
@@ -99,7 +99,12 @@ class Monitor:
             wake=self.relay.wake,
         )
         self.desk = Desk(
-            self.engine, self.projection, voice, lambda: self.watch.gate, self.relay.wake, now
+            self.engine,
+            self.projection,
+            voice,
+            lambda: self.watch.gate,
+            self.relay.wake,
+            settings.now,
         )
         self.stop, self._stop_relay = threading.Event(), threading.Event()
 

@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
@@ -44,11 +43,6 @@ from sagakit.settings import ServiceSettings
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)
-
-
-def now() -> datetime:
-    """The clock of a real process."""
-    return datetime.now(UTC)
 
 
 def codec_for(settings: ServiceSettings, contract: Contract) -> Codec:
@@ -119,17 +113,17 @@ class Process(Generic[S]):
         self.service, self.settings, self._migrations = service, settings, migrations
         self.stop, self._stop_relay = threading.Event(), threading.Event()
         self.engine = engine_for(settings.database_url)
-        self.database = PostgresDatabase(self.engine, participant.store, now)
+        self.database = PostgresDatabase(self.engine, participant.store, settings.now)
         codec = codec_for(settings, contract)
         self.relay = Relay(
-            self.engine, Publisher(settings.bootstrap_servers, settings.instance_id), now
+            self.engine, Publisher(settings.bootstrap_servers, settings.instance_id), settings.now
         )
         self.handler = Handler(
             participant,
             self.database,
             Router(flows, participant.name),
             codec,
-            now,
+            settings.now,
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
@@ -139,7 +133,7 @@ class Process(Generic[S]):
             self.database,
             self.inlet,
             service.perform,
-            now,
+            settings.now,
             self.stop,
             token=uuid4(),
             rng=random.Random(),

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from pydantic import Field, ValidationError
@@ -28,6 +29,13 @@ class ServiceSettings(BaseSettings):
     log_json: bool = True
     log_level: str = "INFO"
     drain_s: float = Field(default=20.0, ge=0, description="How long a stop may take")
+    clock_offset_s: float = Field(
+        default=0.0, description="In rehearsals: how far this process's clock is ahead"
+    )
+
+    def now(self) -> datetime:
+        """The clock of this process."""
+        return datetime.now(UTC) + timedelta(seconds=self.clock_offset_s)
 
 
 def load(settings: type[T]) -> T:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -101,7 +102,9 @@ def _fresh_stack(home: Path, console: Console) -> Stack:
             f"a gameday's stack is running in {home}. Stop it with `SAGA_HOME={home} saga down`."
         )
     shutil.rmtree(home, ignore_errors=True)
-    return Stack.up(home, OPTIONS, say=lambda line: console.print(line, style="dim"))
+    return Stack.up(
+        home, replace(OPTIONS, links=True), say=lambda line: console.print(line, style="dim")
+    )
 
 
 # --- what is seen meanwhile -----------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The table of all kinds of faults."""
 
-from sandbox.gameday import bus, outside, processes, servers
+from sandbox.gameday import bus, links, outside, processes, servers
 from sandbox.gameday.fault import Kind
+from sandbox.stack.ports import LINKS
 from sandbox.stack.processes import MONITOR, SERVICES, WORLD
 from sandbox.stack.topics import OWNERS
 
@@ -91,6 +92,11 @@ KINDS: tuple[Kind, ...] = (
     Kind("callbacks late", "kept back, then all at once", outside.CallbacksLate, CALLERS, A_WHILE),
     Kind("callbacks repeated", "of orders long ended", outside.CallbacksRepeated, CALLERS),
     Kind("callbacks forged", "unsigned, wrongly signed, stale", outside.CallbacksForged, CALLERS),
+    Kind("clock ahead", "of one process, 30 s", processes.ClockAhead, OURS, A_WHILE),
+    Kind("clock behind", "of one process, 30 s", processes.ClockBehind, OURS, A_WHILE),
+    Kind("link cut", "connections reset, new ones too", links.Cut, tuple(LINKS), A_WHILE),
+    Kind("link silent", "half open, then reset", links.Silent, tuple(LINKS), PAST_SESSION),
+    Kind("link slow", "0.2 s for each piece", links.Slow, tuple(LINKS), A_WHILE),
     Kind(
         "poison storm",
         "60 records nobody can read",

@@ -101,7 +101,9 @@ class Gameday:
                     if not left or self.site.load.over:
                         return
                     planned = left.pop(0)
-                self._wait_for(planned.at_s)
+                time.sleep(max(0.0, planned.at_s - self._now()))
+                while planned.target in {one.planned.target for one in self.on}:
+                    time.sleep(TELL_EVERY_S)  # the end of one would be taken for that of the other
                 if self.site.load.pace.left:
                     struck = Struck(planned, self._now())
                     self.struck.append(struck)
@@ -144,6 +146,3 @@ class Gameday:
 
     def _now(self) -> float:
         return round(self.site.load.pace.past_s, 2)
-
-    def _wait_for(self, at_s: float) -> None:
-        time.sleep(max(0.0, at_s - self._now()))

@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sandbox.gameday.fault import Fault
 from sandbox.gameday.site import Site, until
@@ -78,6 +79,25 @@ class Zombie(Fault):
     def heal(self, site: Site) -> None:
         site.signal(self.target, signal.SIGCONT)
         site.stack.take_down(second(self.target))
+
+
+@dataclass(frozen=True, slots=True)
+class ClockAhead(Fault):
+    """Its clock is half a minute ahead: past every lease. It is restarted to get there and back."""
+
+    offset_s: ClassVar[int] = 30
+
+    def inject(self, site: Site) -> None:
+        site.stack.put_up(self.target, {"SAGA_CLOCK_OFFSET_S": str(self.offset_s)})
+
+    def heal(self, site: Site) -> None:
+        site.stack.put_up(self.target)
+
+
+class ClockBehind(ClockAhead):
+    """Its clock is half a minute behind."""
+
+    offset_s = -30
 
 
 @dataclass(frozen=True, slots=True)

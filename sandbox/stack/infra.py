@@ -14,7 +14,7 @@ from sandbox.stack import jars
 from sandbox.stack.errors import StackError
 from sandbox.stack.kafka import kafka_process
 from sandbox.stack.options import Kind
-from sandbox.stack.ports import HOST
+from sandbox.stack.ports import HOST, LINKED_LISTENERS
 from sandbox.stack.postgres import create_databases, database_url, postgres_process
 from sandbox.stack.processes import DATABASES, Process
 from sandbox.stack.readiness import Probe, postgres_ready
@@ -93,8 +93,17 @@ class EmbeddedInfra:
                 self._data / "kafka",
                 self._ports["kafka"],
                 self._ports["controller"],
+                self._linked(),
             ),
         ]
+
+    def _linked(self) -> dict[int, int]:
+        """Ports of the broker's listeners behind links -> those of the links."""
+        return {
+            self._ports[name]: self._ports[f"{name.partition('<')[2]}>kafka"]
+            for name in LINKED_LISTENERS
+            if name in self._ports
+        }
 
     def create_databases(self) -> None:
         create_databases(

@@ -3,7 +3,7 @@
 import base64
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.stack.errors import StackError
@@ -25,16 +25,27 @@ _FORMAT_TIMEOUT_S = 60
 
 
 def kafka_process(
-    java: Path, jars: Sequence[Path], data: Path, port: int, controller_port: int
+    java: Path,
+    jars: Sequence[Path],
+    data: Path,
+    port: int,
+    controller_port: int,
+    linked: Mapping[int, int],
 ) -> Process:
     """The broker as a supervised process; formats its storage on the first call.
 
-    `data` is the broker's own directory; what it holds survives stops and crashes.
+    `data` is the broker's own directory; what it holds survives stops and crashes. `linked`: ports
+    of further listeners -> ports of the links that lead there, by which clients must come back.
     """
     data.mkdir(parents=True, exist_ok=True)
     properties = data / "server.properties"
     address = f"{HOST}:{port}"
     settings = broker_settings(str(data / "log"), address, address, f"{HOST}:{controller_port}")
+    for own, link in linked.items():
+        name = f"LINKED{own}"
+        settings["listeners"] += f",{name}://{HOST}:{own}"
+        settings["advertised.listeners"] += f",{name}://{HOST}:{link}"
+        settings["listener.security.protocol.map"] += f",{name}:PLAINTEXT"
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     class_path = ":".join(map(str, jars))
     if not (data / "log" / "meta.properties").exists():

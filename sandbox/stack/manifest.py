@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.stack.options import StackOptions
-from sandbox.stack.ports import HOST
+from sandbox.stack.ports import HOST, LINKED_LISTENERS, LINKS
 from sandbox.stack.processes import Surroundings
 from sandbox.stack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
 from sandbox.stack.topics import kafka_ready
 
 FILE_NAME = "stack.json"
-_NOT_HTTP = frozenset({"kafka", "controller", "postgres", "registry", "smtp"})
+_NOT_HTTP = frozenset(
+    {"kafka", "controller", "postgres", "registry", "smtp", *LINKS, *LINKED_LISTENERS}
+)
 
 
 def read_manifest(home: Path) -> dict[str, Any]:

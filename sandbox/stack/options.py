@@ -21,6 +21,7 @@ class StackOptions:
     keeps the ports of the last run, or the default ones.
     `only`: names of processes, or of the groups `infra`, `world` and `services`; empty means
     everything. Kafka and PostgreSQL always run: nothing else can without them.
+    `links`: between the services and what they talk to lie TCP links that can be cut.
     `env`: extra environment for the services and the monitor.
     """
 
@@ -29,4 +30,5 @@ class StackOptions:
     registry: bool = False
     replicas: int = 1
     only: frozenset[str] = frozenset()
+    links: bool = False
     env: Mapping[str, str] = field(default_factory=dict)

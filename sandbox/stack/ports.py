@@ -5,9 +5,10 @@ With the default base of 18000, always on 127.0.0.1:
     18000 kafka        18010 order      18014 notification   18020 provider   18023 smtp
     18001 controller   18011 inventory  18015 monitor        18021 carrier
     18002 postgres     18012 payment                         18022 mail
-    18003 registry     18013 shipping
+    18003 registry     18013 shipping                        18024 links
 
-Replica n of a service listens 100 * (n - 1) higher: payment-2 on 18112.
+Replica n of a service listens 100 * (n - 1) higher: payment-2 on 18112. With links, each has a
+port of its own from 18030 on, and the broker one for each link to it.
 """
 
 import os
@@ -33,8 +34,23 @@ OFFSETS: Mapping[str, int] = {
     "carrier": 21,
     "mail": 22,
     "smtp": 23,
+    "links": 24,
 }
-_LISTENS_ON = {"kafka": ("kafka", "controller"), "mail": ("mail", "smtp")}
+_DATABASES = ("order", "inventory", "payment", "shipping", "notification", "monitor")
+# Name -> offset of a link's own port, and of the broker's listener behind a link to Kafka.
+_TO = {"postgres": 30, "kafka": 40}
+LINKS: Mapping[str, int] = {
+    **{f"{s}>{to}": n + i for to, n in _TO.items() for i, s in enumerate(_DATABASES)},
+    "payment>provider": 60,
+    "shipping>carrier": 61,
+}
+LINKED_LISTENERS: Mapping[str, int] = {f"kafka<{s}": 50 + i for i, s in enumerate(_DATABASES)}
+_LISTENS_ON = {
+    "kafka": ("kafka", "controller"),
+    "mail": ("mail", "smtp"),
+    "links": ("links", *LINKS),
+}
+_ALL_OFFSETS = {**OFFSETS, **LINKS, **LINKED_LISTENERS}
 # Free ports are looked for below the range the kernel hands to outgoing connections (from 32768
 # on Linux): a port from that range could be taken while, say, the broker restarts.
 _FREE_FIRST, _FREE_LAST = 20000, 31999
@@ -73,7 +89,7 @@ def check_free(ports: Mapping[str, int]) -> None:
 
 def _table_port(name: str, base: int) -> int:
     service, _, replica = name.partition("-")
-    port = base + OFFSETS[service] + 100 * (int(replica or 1) - 1)
+    port = base + _ALL_OFFSETS[service] + 100 * (int(replica or 1) - 1)
     if not 0 < port < 65536:
         raise StackError(
             f"port {port} for {name} does not exist: --port-base {base} is out of range. "

@@ -1,5 +1,7 @@
 """What runs: every process of the stack with its command, environment and probe."""
 
+import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from pathlib import Path
 from sandbox.stack.errors import StackError
 from sandbox.stack.options import StackOptions
 from sandbox.stack.ports import HOST
+from sandbox.stack.ports import LINKS as LINK_PORTS
 from sandbox.stack.readiness import Probe, http_ready
 
 SERVICES = ("order", "inventory", "payment", "shipping", "notification")
@@ -16,6 +19,7 @@ SERVICES = ("order", "inventory", "payment", "shipping", "notification")
 REPLICATED = frozenset(SERVICES) - {"order"}
 MONITOR = "monitor"
 WORLD = ("provider", "carrier", "mail")
+LINKS = "links"
 DATABASES = (*SERVICES, MONITOR)
 
 
@@ -33,6 +37,7 @@ class Stage(IntEnum):
 _OWN_STAGE = {
     "postgres": Stage.POSTGRES,
     "kafka": Stage.KAFKA,
+    LINKS: Stage.WORLD,
     "registry": Stage.REGISTRY,
     MONITOR: Stage.MONITOR,
 }
@@ -69,6 +74,21 @@ class Surroundings:
         """Base URL of a process that speaks HTTP."""
         return f"http://{HOST}:{self.ports[name]}"
 
+    def link(self, service: str, server: str) -> str | None:
+        """`host:port` of the link from a service to a server, where there are links."""
+        port = self.ports.get(f"{service}>{server}")
+        return f"{HOST}:{port}" if port else None
+
+    def database_for(self, service: str) -> str:
+        """The URL under which a service reaches its database."""
+        direct, link = self.databases[service], self.link(service, "postgres")
+        return re.sub(r"@[^/]*", f"@{link}", direct) if link else direct
+
+    def url_for(self, service: str, server: str) -> str:
+        """The URL under which a service reaches a server of the outside world."""
+        link = self.link(service, server)
+        return f"http://{link}" if link else self.url(server)
+
 
 def stage_of(name: str) -> Stage:
     """The stage of the process of this name."""
@@ -95,7 +115,7 @@ def selected(options: StackOptions) -> list[str]:
         "postgres": [],
         **{name: replicas_of(name, options.replicas) for name in SERVICES},
     }
-    names = [*WORLD, *services, MONITOR]
+    names = [*WORLD, *([LINKS] if options.links else []), *services, MONITOR]
     if not options.only:
         return names
     known = sorted({*groups, *names})
@@ -112,8 +132,31 @@ def selected(options: StackOptions) -> list[str]:
 def declare(names: Iterable[str], around: Surroundings, env: Mapping[str, str]) -> list[Process]:
     """The processes of these names, ready to be supervised."""
     return [
-        _world(name, around) if name in WORLD else _service(name, around, env) for name in names
+        _links(around)
+        if name == LINKS
+        else _world(name, around)
+        if name in WORLD
+        else _service(name, around, env)
+        for name in names
     ]
+
+
+def _links(around: Surroundings) -> Process:
+    def ends(link: str) -> tuple[int, int]:
+        service, _, server = link.partition(">")
+        behind = f"kafka<{service}" if server == "kafka" else server
+        return around.ports[link], around.ports[behind]
+
+    return Process(
+        name=LINKS,
+        command=(sys.executable, "-m", "sandbox.world.link"),
+        ready=http_ready(f"{around.url(LINKS)}/health/ready"),
+        env={
+            "SANDBOX_HOST": HOST,
+            "SANDBOX_PORT": str(around.ports[LINKS]),
+            "SANDBOX_LINKS": json.dumps({link: ends(link) for link in LINK_PORTS}),
+        },
+    )
 
 
 def _world(name: str, around: Surroundings) -> Process:
@@ -141,8 +184,8 @@ def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> P
     # The first replica keeps the service's own port: that is where webhooks and callers go.
     port_name = service if replica in ("", "1") else name
     env = {
-        "SAGA_BOOTSTRAP_SERVERS": around.bootstrap_servers,
-        "SAGA_DATABASE_URL": around.databases[service],
+        "SAGA_BOOTSTRAP_SERVERS": around.link(service, "kafka") or around.bootstrap_servers,
+        "SAGA_DATABASE_URL": around.database_for(service),
         "SAGA_HTTP_HOST": HOST,
         "SAGA_HTTP_PORT": str(around.ports[port_name]),
         "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",
@@ -164,12 +207,12 @@ def _outside(service: str, around: Surroundings) -> dict[str, str]:
     match service:
         case "payment":
             return {
-                "SAGA_PROVIDER_URL": around.url("provider"),
+                "SAGA_PROVIDER_URL": around.url_for("payment", "provider"),
                 "SAGA_WEBHOOK_SECRET": around.webhook_secrets["provider"],
             }
         case "shipping":
             return {
-                "SAGA_CARRIER_URL": around.url("carrier"),
+                "SAGA_CARRIER_URL": around.url_for("shipping", "carrier"),
                 "SAGA_WEBHOOK_SECRET": around.webhook_secrets["carrier"],
             }
         case "notification":

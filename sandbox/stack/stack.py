@@ -244,7 +244,10 @@ def _assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int
     base = last_base if options.port_base is None else options.port_base
     kept = before.get("ports", {}) if base == last_base else {}
     replicas = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
-    names = dict.fromkeys((*port_table.OFFSETS, *(n for n in replicas if not n.endswith("-1"))))
+    links = (*port_table.LINKS, *port_table.LINKED_LISTENERS) if options.links else ()
+    names = dict.fromkeys(
+        (*port_table.OFFSETS, *links, *(n for n in replicas if not n.endswith("-1")))
+    )
     return base, port_table.assign(names, base, kept)
 
 

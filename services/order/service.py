@@ -1,7 +1,6 @@
 """Composition root of order. Nothing is decided here."""
 
 import asyncio
-from datetime import UTC, datetime
 
 from sagakit.ports import Participant
 from sagakit.postgres import engine_for
@@ -28,6 +27,6 @@ def build(settings: ServiceSettings) -> Service[Order]:
 
     return Service(
         participant(),
-        routes=routes(IdempotencyKeys(engine), lambda: datetime.now(UTC)),
+        routes=routes(IdempotencyKeys(engine), settings.now),
         close=close,
     )

@@ -1,7 +1,6 @@
 """Composition root of payment, and the provider's webhook. Nothing is decided here."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid5
 
@@ -58,7 +57,7 @@ def build(settings: PaymentSettings) -> Service[Payment]:
     return Service(
         participant(),
         perform={CHARGE: provider.charge, LOOK: provider.look, REFUND: provider.refund},
-        routes=webhook(settings.webhook_secret.get_secret_value(), lambda: datetime.now(UTC)),
+        routes=webhook(settings.webhook_secret.get_secret_value(), settings.now),
         close=client.aclose,
     )
 

@@ -1,7 +1,6 @@
 """Composition root of shipping, and the carrier's webhook. Nothing is decided here."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid5
 
@@ -53,7 +52,7 @@ def build(settings: ShippingSettings) -> Service[Shipment]:
     return Service(
         participant(),
         perform={LABEL: carrier.label, CANCEL: carrier.cancel},
-        routes=webhook(settings.webhook_secret.get_secret_value(), lambda: datetime.now(UTC)),
+        routes=webhook(settings.webhook_secret.get_secret_value(), settings.now),
         close=client.aclose,
     )
 

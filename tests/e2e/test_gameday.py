@@ -1,0 +1,39 @@
+"""A short gameday, as anybody starts one: everything breaks, nothing is lost, nobody pays twice."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.gameday.kinds import KINDS
+
+SAGA = (sys.executable, "-c", "from saga_monitor.cli.main import main; main()")
+MINUTES, ORDERS, SEED = 3, 600, 1
+FAULTS = len(KINDS)
+TIMEOUT_S = 900
+
+
+@pytest.mark.timeout(TIMEOUT_S)
+def test_three_minutes_of_every_kind_of_fault_leave_no_violation(tmp_path: Path) -> None:
+    words = ["gameday", f"--minutes={MINUTES}", f"--orders={ORDERS}"]
+    words += [f"--faults={FAULTS}", f"--seed={SEED}"]
+    done = subprocess.run(
+        [*SAGA, *words],
+        env={**os.environ, "SAGA_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (written,) = (tmp_path / "reports").glob("*.json")
+    report = json.loads(written.read_text())
+    assert report["violations"] == []
+    assert [finding["holds"] for finding in report["invariants"]] == [True] * 7
+    assert report["orders"] == ORDERS
+    assert report["kinds_injected"] >= 20
+    assert all(fault["ready_at"] is not None for fault in report["faults"])
+    assert "saga gameday" in written.with_suffix(".html").read_text()
