@@ -21,6 +21,7 @@ from sandbox.stack import Kind, Stack, StackError, StackOptions, jars
 from sandbox.stack.ports import assign, check_free
 from sandbox.stack.processes import Process, selected
 from sandbox.stack.supervisor import Supervisor, survivors, wait_gone
+from sandbox.stack.topics import read_again
 from tests.stack import LiveStack, TestInfra, fresh_database, live_stack, until
 
 INFRA = StackOptions(port_base=0, only=frozenset({"infra"}))
@@ -99,6 +100,15 @@ def test_topics_are_co_partitioned_and_use_log_append_time(infra: TestInfra) -> 
 def test_unknown_topic_is_not_made_by_asking_for_it(infra: TestInfra) -> None:
     admin = AdminClient({"bootstrap.servers": infra.bootstrap_servers})
     assert admin.list_topics("no.such.topic", timeout=10).topics["no.such.topic"].error is not None
+
+
+def test_a_group_reads_again_what_it_has_read(infra: TestInfra) -> None:
+    produce(infra.bootstrap_servers, b"read again")
+    read = consume(infra.bootstrap_servers, "reader")
+    assert b"read again" in read
+    assert consume(infra.bootstrap_servers, "reader") == set()
+    read_again(infra.bootstrap_servers, "reader", ["order.events"])
+    assert consume(infra.bootstrap_servers, "reader") == read
 
 
 def test_each_service_has_a_durable_database_of_its_own(infra: TestInfra) -> None:
