@@ -50,7 +50,6 @@ class BusConsumer:
         on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
     ) -> None:
         self.assigned: set[tuple[str, int]] = set()
-        self._fatal: KafkaError | None = None
         self._on_assign = on_assign
         self._consumer = Consumer(
             {
@@ -64,18 +63,13 @@ class BusConsumer:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": 10_000,
                 "fetch.wait.max.ms": 50,
-                "error_cb": self._told,
+                "error_cb": _tell_error,
             },
             logger=_LIBRARY,
         )
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
-
-    def _told(self, error: KafkaError) -> None:
-        _tell_error(error)
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self._fatal = error  # such as fenced while paused: from now on it only looks alive
 
     def _assigned(self, _: Any, partitions: list[TopicPartition]) -> None:
         new = [(p.topic, p.partition) for p in partitions]
@@ -91,8 +85,6 @@ class BusConsumer:
         Raises KafkaException where this consumer will never read again.
         """
         found = self._consumer.consume(1, timeout_s)
-        if self._fatal is not None:
-            raise KafkaException(self._fatal)
         if found and limit > 1:
             found += self._consumer.consume(limit - 1, 0)
         records = []
@@ -100,10 +92,11 @@ class BusConsumer:
             error = message.error()
             if error is None:
                 records.append(_record(message))
-            elif error.fatal():
+            elif error.fatal() or error.code() == KafkaError._FATAL:
+                # Such as fenced: `_FATAL` does not call itself fatal, and is told only once.
                 raise KafkaException(error)
             else:
-                log.warning("kafka reports", error=str(error))
+                _tell_error(error)
         return records
 
     def store(self, records: Sequence[Record]) -> None:

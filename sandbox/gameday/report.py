@@ -9,12 +9,14 @@ from typing import Any
 from sandbox.gameday import figures
 from sandbox.gameday.page import page
 from sandbox.gameday.play import Gameday, Struck
+from sandbox.shop import End
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """One gameday in figures. Times are seconds; `faults`: one row each, in the order they came;
-    `otherwise`: orders that came to another end than their kind's, by kind and end."""
+    `otherwise`: orders that came to another end than their kind's, by kind and end;
+    `longest_stall_s`: without any end, while orders were placed or some never ended."""
 
     command: str
     seed: int
@@ -55,6 +57,8 @@ def report(day: Gameday, *, command: str, seed: int, started_at: str, lasted_s: 
         for o in day.outcomes
         if o.end == "completed" and o.order.order_id in ended
     }
+    over = [ended[o.order.order_id] for o in day.outcomes if o.end in set(End)]
+    last = max(placed.values() if len(over) == len(ended) else ended.values(), default=0.0)
     recovered = figures.recoveries(day.struck, placed, completed)
     return Report(
         command=command,
@@ -69,9 +73,7 @@ def report(day: Gameday, *, command: str, seed: int, started_at: str, lasted_s: 
         faults_injected=len(day.struck),
         kinds_injected=len(recovered),
         kinds=[_rounded(asdict(row)) for row in recovered],
-        longest_stall_s=round(
-            figures.longest_stall_s(list(ended.values()), max(placed.values(), default=0.0)), 1
-        ),
+        longest_stall_s=round(figures.longest_stall_s(over, last), 1),
         violations=violations(day),
         invariants=[{**asdict(finding), "holds": finding.holds} for finding in day.findings],
         faults=[

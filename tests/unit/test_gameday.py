@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -28,6 +29,7 @@ from sandbox.gameday.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, sched
 from sandbox.shop import KINDS as ORDER_KINDS
 from sandbox.shop import End, Entrance, Shop, ShopOrder
 from sandbox.shop.trade import Outcome
+from tests.architecture.source import ROOT
 
 LASTS_S = 180.0
 
@@ -64,6 +66,14 @@ def test_there_are_at_least_twenty_kinds_each_with_a_name_of_its_own() -> None:
     for kind in KINDS:
         for target in kind.targets:
             assert kind.make(target) == kind.make(target), "a fault is a value"
+
+
+def test_the_page_on_reliability_lists_the_kinds() -> None:
+    page = (ROOT / "docs/reliability.md").read_text()
+    listed = re.findall(r"^\| (.+?) \| (.+?) \|$", page, re.M)
+    assert [row for row in listed if row in {(k.name, k.about) for k in KINDS}] == [
+        (k.name, k.about) for k in KINDS
+    ]
 
 
 # --- the pace -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What Kafka's client tells by the way, and what must not be overheard in it."""
 
 from contextlib import closing
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -10,18 +11,50 @@ from sagakit.kafka import BusConsumer
 NOWHERE = "127.0.0.1:1"
 
 
+class Told:
+    """A message that is an error, as the client hands it out."""
+
+    def __init__(self, error: KafkaError) -> None:
+        self._error = error
+
+    def error(self) -> KafkaError:
+        """What is wrong."""
+        return self._error
+
+
+class Client:
+    """A client that has one error to tell, and afterwards nothing for ever."""
+
+    def __init__(self, error: KafkaError) -> None:
+        self._told: list[Any] = [Told(error)]
+
+    def consume(self, _limit: int, _timeout_s: float) -> list[Any]:
+        """The error, once."""
+        told, self._told = self._told, []
+        return told
+
+
+def polled(error: KafkaError) -> list[Any]:
+    with closing(BusConsumer(NOWHERE, "group", "instance", ["topic"])) as consumer:
+        client, consumer._consumer = consumer._consumer, Client(error)  # type: ignore[assignment]
+        try:
+            return consumer.poll(1, 0.01)
+        finally:
+            consumer._consumer = client
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        KafkaError(KafkaError._FATAL, "fenced by other consumer, OffsetCommit failed"),
+        # What a commit in the background gets when it meets the fence: fatal by its code alone.
+        KafkaError(KafkaError._FATAL, "Static consumer fenced: OffsetCommit failed"),
         KafkaError(KafkaError.FENCED_INSTANCE_ID, "fenced", fatal=True),
     ],
 )
 def test_a_consumer_that_will_never_read_again_ends(error: KafkaError) -> None:
-    """Where the commit in the background meets the fence, it is told to the callback alone."""
-    with closing(BusConsumer(NOWHERE, "group", "instance", ["topic"])) as consumer:
-        consumer._told(KafkaError(KafkaError._TRANSPORT, "nobody there"))
-        assert consumer.poll(1, 0.01) == []
-        consumer._told(error)
-        with pytest.raises(KafkaException):
-            consumer.poll(1, 0.01)
+    with pytest.raises(KafkaException):
+        polled(error)
+
+
+def test_what_goes_away_by_itself_ends_nobody() -> None:
+    assert polled(KafkaError(KafkaError._TRANSPORT, "nobody there")) == []
