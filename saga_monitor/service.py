@@ -26,8 +26,9 @@ from sagakit import logs, metrics
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow import Flows, with_deadlines
 from sagakit.http import make_app
-from sagakit.kafka import LogEnds, Publisher
+from sagakit.kafka import Publisher
 from sagakit.migrations import migrate
+from sagakit.onlooker import LogEnds
 from sagakit.postgres import engine_for
 from sagakit.relay import Relay
 from sagakit.retry import until_stored

@@ -21,8 +21,8 @@ from psycopg import sql
 from sqlalchemy import Engine, MetaData, Table, func, select
 
 from sagakit.codec import Codec
-from sagakit.kafka import read_log
 from sagakit.message import Record
+from sagakit.onlooker import read_log
 from sagakit.postgres import engine_for
 from sagakit.rebuild import differences, rebuild
 from sagakit.routing import topic
