@@ -33,7 +33,7 @@ from sagakit.postgres import engine_for
 from sagakit.relay import Relay
 from sagakit.retry import until_stored
 from sagakit.routing import topic
-from sagakit.runtime import Server, Threads, codec_for, now
+from sagakit.runtime import Server, Threads, codec_for, now, spare_collector
 from sagakit.settings import ServiceSettings
 from schemas import CONTRACT, FLOWS
 
@@ -176,6 +176,7 @@ def run(settings: MonitorSettings) -> None:
         print(f"saga_monitor: {error}", file=sys.stderr)
         sys.exit(2)
     metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
+    spare_collector()
     status = asyncio.run(_until_told(monitor))
     log.info("stopped", status=status)
     sys.exit(status)
