@@ -4,10 +4,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := sagakit services saga_monitor sandbox schemas
+PACKAGES := sagakit services saga_monitor sandbox schemas benchmarks
 UV_LOCK := $(VENV)/uv.lock
 
-.PHONY: help setup demo test check up down lock clean
+.PHONY: help setup demo test check bench up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.compat
 	$(BIN)/python -m schemas.docs --check
 	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
+
+bench: setup  ## what an order costs on this machine, some minutes
+	@$(BIN)/python -m benchmarks
 
 up: setup  ## start the stack and leave it running
 	@$(BIN)/saga up --detach
