@@ -52,7 +52,8 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.compat
 	$(BIN)/python -m schemas.docs --check
-	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
+	$(BIN)/python -m tests.bad_input.document --check
+	$(BIN)/pytest -q tests/unit tests/properties tests/bad_input tests/architecture
 
 up: setup  ## start the stack and leave it running
 	@$(BIN)/saga up --detach
