@@ -52,7 +52,8 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.compat
 	$(BIN)/python -m schemas.docs --check
-	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
+	$(BIN)/python -m tests.bad_input.document --check
+	$(BIN)/pytest -q tests/unit tests/properties tests/bad_input tests/architecture
 
 bench: setup  ## what an order costs on this machine, some minutes
 	@$(BIN)/python -m benchmarks

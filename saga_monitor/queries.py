@@ -69,6 +69,8 @@ def count_unreadable(connection: Connection) -> int:
 
 def find(connection: Connection, order_id: str, *, lock: bool = False) -> Saga | None:
     """One saga; None where nothing was ever read of the order."""
+    if not order_id.isprintable():  # no order has such an id, and PostgreSQL keeps no NUL
+        return None
     facts = connection.execute(LOCK_ONE if lock else ONE, {"order_id": order_id}).scalar()
     return None if facts is None else load_saga(order_id, facts)
 

@@ -1,21 +1,35 @@
 """The HTTP app of every service: health, metrics, what is parked, and the service's own routes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import structlog
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import Engine, exc, text
+from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit import metrics
+from sagakit.codec import MAX_KEY_CHARS
 from sagakit.handler import Fate, Handled
 from sagakit.webhook import BadSignature
 
 log = structlog.get_logger(__name__)
 Checks = Mapping[str, Callable[[], str | None]]
 """Name -> None when well, else what is wrong."""
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Twice what an event may have: no request that could be taken is larger."""
+TOO_LARGE = f"the body has more than {MAX_BODY_BYTES} bytes; send less at once"
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL keeps no NUL in text."""
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Word = Annotated[str, Query(max_length=500, pattern=NO_NUL)]
+ParkedKey = Annotated[str, Path(max_length=MAX_KEY_CHARS, pattern=NO_NUL)]
 
 PARKED = text(
     'SELECT id, key, code, error, source, seq, topic, partition, "offset", parked_at '
@@ -35,6 +49,18 @@ OUTBOX = text(
 def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     """The app; errors are JSON that names what was wrong (RFC 9457 problem details)."""
     app = FastAPI(title=title)
+    app.add_middleware(Bounded)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        told = "; ".join(_wrong(e) for e in error.errors()[:20])
+        return problem(422, "not valid", told)
+
+    @app.exception_handler(AnyHTTPException)
+    async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
+        answer = problem(error.status_code, "refused", error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(BadSignature)
     async def refuse(request: Request, error: BadSignature) -> JSONResponse:
@@ -70,6 +96,38 @@ def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+def _wrong(error: Mapping[str, Any]) -> str:
+    """Where, why, and what it held; in ASCII, since what was sent may be no text at all."""
+    where = ".".join(str(part) for part in error["loc"])
+    held = "" if error["type"] == "missing" else f", not {ascii(error['input'])[:80]}"
+    return ascii(f"{where}: {error['msg']}{held}")[1:-1]
+
+
+class Bounded:
+    """Middleware: no body is read beyond MAX_BODY_BYTES, whatever length it says it has."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        told = dict(scope.get("headers", ())).get(b"content-length", b"")
+        if told.isdigit() and int(told[:20]) > MAX_BODY_BYTES:
+            await problem(413, "too large", TOO_LARGE)(scope, receive, send)
+            return
+        read = 0
+
+        async def bounded() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BODY_BYTES:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        await self._app(scope, bounded, send)
+
+
 def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRouter:
     """What holds orders here, and ways to let them go on."""
     router = APIRouter(prefix="/admin", tags=["admin"])
@@ -79,18 +137,18 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
             return [dict(r._mapping) for r in connection.execute(query, parameters)]
 
     @router.get("/parked")
-    def parked(limit: int = 100) -> list[dict[str, Any]]:
+    def parked(limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(PARKED, limit=limit)
 
     @router.post("/parked/{key:path}/redrive")
-    def redrive_key(key: str) -> dict[str, Any]:
+    def redrive_key(key: ParkedKey) -> dict[str, Any]:
         fates = redrive(key)
         left = [r for r in rows(PARKED, limit=10_000) if r["key"] == key]
         handled = sum(f.fate is not Fate.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
     @router.delete("/parked/{number}")
-    def discard(number: int, actor: str, reason: str) -> dict[str, Any]:
+    def discard(number: Number, actor: Word, reason: Word) -> dict[str, Any]:
         with engine.begin() as connection:
             key = connection.execute(DISCARD, {"id": number}).scalar()
             if key is None:
@@ -100,11 +158,11 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
         return {"discarded": number, "key": key, "receipt": str(uuid4())}
 
     @router.get("/effects")
-    def effects(order: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    def effects(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(EFFECTS, order=order, limit=limit)
 
     @router.get("/outbox")
-    def outbox(order: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    def outbox(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(OUTBOX, order=order, limit=limit)
 
     return router

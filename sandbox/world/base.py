@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 Row = dict[str, Any]
+MAX_BODY_BYTES = 4 * 1024 * 1024
 S = TypeVar("S", bound="SandboxSettings")
 
 
@@ -158,7 +159,7 @@ class Page(BaseModel):
 
     order_id: str | None = None
     limit: int = Field(1000, ge=1, le=100_000)
-    offset: int = Field(0, ge=0)
+    offset: int = Field(0, ge=0, lt=2**63)
 
 
 PageAsked = Annotated[Page, Query()]
@@ -254,7 +255,7 @@ def v1_router() -> APIRouter:
 
 def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
     """App with health, outage control, errors as `{"error": {...}}`, and the given routers."""
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, max_body_size=MAX_BODY_BYTES)
     app.state.outage = Outage()
 
     @app.get("/health/ready")
