@@ -1,6 +1,6 @@
 """Given own past events, when a trigger, then events and effects.
 
-    given(PAYMENT, captured()).when(Undo(...)).then(PaymentRefundStarted(...), effects=[...])
+given(PAYMENT, captured()).when(Undo(...)).then(PaymentRefundStarted(...), effects=[...])
 """
 
 from dataclasses import dataclass, replace
