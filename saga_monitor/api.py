@@ -14,11 +14,14 @@ from sqlalchemy import Connection, Engine
 
 from saga_monitor import queries
 from saga_monitor.deadlines import Emission
-from saga_monitor.fold import Saga, emission_id
+from saga_monitor.fold import SOURCE, Saga, emission_id
 from saga_monitor.gate import EVERY_PARTITION, Gate
+from saga_monitor.held import Cause, Kind
+from saga_monitor.inquiry import Inquiry
 from saga_monitor.projection import Projection
 from saga_monitor.view import ENDED, SagaView, Status
 from saga_monitor.watch import Voice
+from sagakit.errors import UnknownFlow
 from sagakit.http import problem
 from sagakit.postgres import add_outbox
 from schemas.events import CompensationRequested, VerdictGiven
@@ -67,7 +70,7 @@ class Refused(Exception):
 
 
 class Desk:
-    """What the routes do."""
+    """What the routes do. `inquiry`: who asks around what holds orders."""
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Desk:
         gate: Callable[[], Gate],
         wake: Callable[[], None],
         now: Callable[[], datetime],
+        inquiry: Inquiry,
     ) -> None:
         self.engine = engine
         self.projection = projection
@@ -84,10 +88,28 @@ class Desk:
         self._gate = gate
         self._wake = wake
         self._now = now
+        self._inquiry = inquiry
 
     def log_time(self) -> datetime | None:
         """Up to which every partition is read."""
         return self._gate().of(EVERY_PARTITION)
+
+    def held_by(self, *views: SagaView) -> dict[str, Cause]:
+        """Order id -> what holds it, for those in flight."""
+        return self._inquiry.causes(views, self.log_time())
+
+    def held(self, stuck: bool, limit: int) -> list[dict[str, Any]]:
+        """Orders in flight, the most overdue first, each with what holds it."""
+        with self.engine.connect() as connection:
+            found = queries.in_flight(connection, stuck, self.log_time(), limit)
+        views, unknown = [], {}
+        for row, saga in found:
+            try:
+                views.append(self.projection.view(saga))
+            except UnknownFlow as error:
+                unknown[row["order_id"]] = Cause(Kind.MONITOR, SOURCE, str(error))
+        causes = {**self.held_by(*views), **unknown}
+        return [{**row, "held_by": causes.get(row["order_id"])} for row, _ in found]
 
     def say(self, order_id: str, decide: Callable[[Saga, SagaView], Emission]) -> Said:
         """Emit what `decide` answers to the order as it is now. Raises Refused."""
@@ -171,7 +193,13 @@ def routes(desk: Desk) -> APIRouter:
             except Refused as refused:
                 return refused.answer
             told = queries.timeline(connection, order_id)
-        return _shown(known, seen, told, desk.log_time())
+        cause = desk.held_by(seen).get(order_id)
+        return {**_shown(known, seen, told, desk.log_time()), "held_by": cause}
+
+    @router.get("/held")
+    def held(stuck: bool = False, limit: Limit = 100) -> list[dict[str, Any]]:
+        """Orders in flight, the most overdue first, each with what holds it. `stuck`: as above."""
+        return desk.held(stuck, limit)
 
     @router.get("/summary")
     def summary() -> dict[str, Any]:

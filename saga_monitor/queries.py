@@ -1,12 +1,15 @@
 """What the API reads, and the one row it locks."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from saga_monitor.fold import Saga
+from saga_monitor.held import Holds, ParkedRecord, Unpublished
 from saga_monitor.store import load_saga
+from sagakit.http import holds_of
 
 # Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
 # without a start event.
@@ -35,9 +38,31 @@ UNREADABLE = text("""
            length(value) AS bytes
     FROM monitor_unreadable ORDER BY at DESC LIMIT :limit
 """)
+# The most overdue first; an order without a start event has no deadline and comes before all.
+IN_FLIGHT = text("""
+    SELECT order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
+           started_at, ended_at, updated_at, facts::text
+    FROM saga
+    WHERE status NOT IN ('completed', 'cancelled')
+    AND (NOT :stuck OR status IN ('intervention', 'unplaced')
+         OR next_deadline < CAST(:log_time AS timestamptz))
+    ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit
+""")
+PLACES = text("""
+    SELECT t.order_id, t.event_id, t.type, t.partition, t."offset" FROM timeline t
+    JOIN unnest(CAST(:orders AS text[]), CAST(:events AS text[])) AS e (order_id, event_id)
+    ON t.order_id = e.order_id AND t.event_id = e.event_id
+""")
+OWN_UNREADABLE = text("""
+    SELECT convert_from(record_key, 'LATIN1') AS order_id, code, error, topic, partition, "offset",
+           at AS parked_at
+    FROM monitor_unreadable WHERE record_key = ANY(:keys) ORDER BY at
+""")
 COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 
 Row = dict[str, Any]
+Places = dict[tuple[str, str], tuple[str, int, int]]
+"""(order id, event id) -> the event's type, partition and offset."""
 
 
 def sagas(
@@ -45,6 +70,38 @@ def sagas(
 ) -> list[Row]:
     """Rows for a list, the newest first. `log_time`: up to which the log is read, if known."""
     return _rows(connection, LIST, status=status, stuck=stuck, log_time=log_time, limit=limit)
+
+
+def in_flight(
+    connection: Connection, stuck: bool, log_time: datetime | None, limit: int
+) -> list[tuple[Row, Saga]]:
+    """Rows of orders in flight, the most overdue first, with their sagas."""
+    found = _rows(connection, IN_FLIGHT, stuck=stuck, log_time=log_time, limit=limit)
+    return [(row, load_saga(row["order_id"], row.pop("facts"))) for row in found]
+
+
+def places(connection: Connection, events: Sequence[tuple[str, str]]) -> Places:
+    """Where events, given as (order id, event id), stand in the log."""
+    orders, ids = [order for order, _ in events], [event for _, event in events]
+    found = connection.execute(PLACES, {"orders": orders, "events": ids})
+    return {(order, event): tuple(place) for order, event, *place in found}
+
+
+def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[str, Holds]]:
+    """What the monitor itself keeps of orders: events it has not published, records it cannot
+    read."""
+    found = holds_of(connection, orders)
+    keys = [order.encode() for order in orders]
+    for row in connection.execute(OWN_UNREADABLE, {"keys": keys}).mappings():
+        order_id = row["order_id"].encode("latin-1").decode()
+        held = found.setdefault(order_id, {"outbox": [], "parked": []})
+        held["parked"].append({name: row[name] for name in row if name != "order_id"})
+    for order_id, held in found.items():
+        outbox = tuple(Unpublished(**row) for row in held["outbox"])
+        yield (
+            order_id,
+            Holds(outbox=outbox, parked=tuple(ParkedRecord(**r) for r in held["parked"])),
+        )
 
 
 def summary(connection: Connection) -> list[Row]:

@@ -19,6 +19,7 @@ from pydantic import Field
 from sqlalchemy import Engine, text
 
 from saga_monitor.api import Desk, routes
+from saga_monitor.inquiry import Inquiry, Log
 from saga_monitor.projection import Projection
 from saga_monitor.stream import GROUP, Reader
 from saga_monitor.watch import Voice, Watch
@@ -46,6 +47,10 @@ class MonitorSettings(ServiceSettings):
     deadlines: dict[str, str] = Field(
         default_factory=dict,
         description='Deadlines other than the flow files\', as JSON: {"payment": "20s"}',
+    )
+    participants: dict[str, str] = Field(
+        default_factory=dict,
+        description='Base URLs of the participants, as JSON: {"payment": "http://payment:8080"}',
     )
     group: str = Field(default=GROUP, description="Consumer group; one per monitor database")
 
@@ -98,8 +103,15 @@ class Monitor:
             topics=topics_of(flows),
             wake=self.relay.wake,
         )
+        log_of = Log(servers, flows)
         self.desk = Desk(
-            self.engine, self.projection, voice, lambda: self.watch.gate, self.relay.wake, now
+            self.engine,
+            self.projection,
+            voice,
+            lambda: self.watch.gate,
+            self.relay.wake,
+            now,
+            Inquiry(self.engine, settings.participants, flows, log_of.positions),
         )
         self.stop, self._stop_relay = threading.Event(), threading.Event()
 

@@ -26,6 +26,7 @@ COLOURS = {
     "waiting": "cyan",
     "unplaced": "red",
 }
+HELD = {"on_time": "green", "person": "cyan", "gateway": "yellow", "lag": "yellow"}
 VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forward": "is due:"}
 
 
@@ -49,6 +50,9 @@ def show(order_id: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 def ls(status: str | None, stuck: bool, limit: int) -> None:
     """List orders, the newest event first."""
+    if stuck and not status:
+        _ls_held(limit)
+        return
     wanted = {"stuck": stuck, "limit": limit, **({"status": status} if status else {})}
     rows = ask("GET", "/sagas", params=wanted)
     if not rows:
@@ -68,6 +72,28 @@ def ls(status: str | None, stuck: bool, limit: int) -> None:
     Console().print(table)
     if len(rows) == limit:
         click.echo(f"the newest {limit}; --limit shows more")
+
+
+def _ls_held(limit: int) -> None:
+    """Stuck orders, and what holds each."""
+    rows = ask("GET", "/held", params={"stuck": True, "limit": limit})
+    if not rows:
+        click.echo("no such orders")
+        return
+    now = datetime.now(UTC)
+    table = Table("order", "status", "age", "deadline", box=None, pad_edge=False)
+    table.add_column("held by", overflow="fold")
+    for row in rows:
+        table.add_row(
+            escape(row["order_id"]),
+            _coloured(row["status"]),
+            _ago(row["started_at"], now),
+            _until(row["next_deadline"], now),
+            held(row["held_by"], now),
+        )
+    Console().print(table)
+    if len(rows) == limit:
+        click.echo(f"the {limit} most overdue; --limit shows more")
 
 
 @click.command()
@@ -122,6 +148,8 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
     if seen["interventions"]:
         codes = ", ".join(seen["interventions"])
         parts.append(Text.from_markup(f"[red]a person is needed:[/] {escape(codes)}"))
+    if seen.get("held_by"):
+        parts.append(Text.from_markup(f"[bold]held by[/] {held(seen['held_by'], now)}"))
     return Group(*parts, _money(seen["ledger"]))
 
 
@@ -155,6 +183,19 @@ def _awaits(item: dict[str, Any], now: datetime) -> str:
     if item["tries"]:
         words += f", asked {item['tries']} times"
     return words + (f", deadline {_until(item['due'], now)}" if item["due"] else "")
+
+
+def held(cause: dict[str, Any], now: datetime) -> str:
+    """What holds an order, in a line."""
+    words = f"[{HELD.get(cause['kind'], 'red')}]{cause['kind']}[/]: {escape(cause['told'])}"
+    if cause["since"]:
+        words += f", for {_ago(cause['since'], now)}"
+    at = _time(cause["until"])
+    if at is None:
+        return words
+    if cause["kind"] == "gateway":
+        return words + (f", next try in {_duration(at - now)}" if at > now else ", trying now")
+    return words + (f", deadline {_until(cause['until'], now)}" if cause["until"] else "")
 
 
 def _money(ledger: dict[str, Any]) -> Text:

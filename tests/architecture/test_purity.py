@@ -18,6 +18,7 @@ PURE = (
     "saga_monitor/deadlines.py",
     "saga_monitor/fold.py",
     "saga_monitor/gate.py",
+    "saga_monitor/held.py",
     "saga_monitor/reading.py",
     "saga_monitor/view.py",
 )

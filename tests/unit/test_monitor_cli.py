@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from saga_monitor.cli import orders
-from saga_monitor.cli.orders import ls, show, shown
+from saga_monitor.cli.orders import held, ls, show, shown
 
 NOW = datetime(2026, 1, 2, 3, 10, 0, tzinfo=UTC)
 
@@ -46,6 +46,13 @@ SEEN: dict[str, Any] = {
             detail={"late": True},
         ),
     ],
+    "held_by": {
+        "kind": "gateway",
+        "who": "payment",
+        "told": "payment failed 2 times at [refund], last: 503",
+        "since": "2026-01-02T03:05:00+00:00",
+        "until": "2026-01-02T03:10:04+00:00",
+    },
 }
 
 
@@ -59,6 +66,8 @@ def test_an_order_is_told_in_full() -> None:
     assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in told
     assert "asked 2 times, deadline overdue by 1 min 0 s" in told
     assert "a person is needed: undo_stalled" in told
+    assert "held by gateway: payment failed 2 times at [refund], last: 503, for 5 min 0 s" in told
+    assert "next try in 4.0 s" in told
     assert "captured 500 refunded 0 held 500 (EUR, minor units)" in told
 
 
@@ -76,3 +85,34 @@ def test_a_list_with_nothing_in_it_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(orders, "ask", lambda *_, **__: [])
     assert CliRunner().invoke(ls).output == "no orders\n"
     assert CliRunner().invoke(ls, ["--stuck"]).output == "no such orders\n"
+
+
+def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {**SEEN, "next_deadline": "2026-01-02T03:09:00+00:00"}
+    asked = list[Any]()
+
+    def answer(*words: str, **more: Any) -> list[Any]:
+        asked.append((*words, more["params"]))
+        return [row]
+
+    monkeypatch.setattr(orders, "ask", answer)
+    told = CliRunner().invoke(ls, ["--stuck", "--limit", "1"], env={"COLUMNS": "300"}).output
+    assert asked == [("GET", "/held", {"stuck": True, "limit": 1})]
+    assert "o-[1]" in told
+    assert "payment failed 2 times at [refund], last: 503" in told
+    assert told.endswith("the 1 most overdue; --limit shows more\n")
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        (None, ""),
+        ("2026-01-02T03:09:59+00:00", "deadline [red]overdue by 1.0 s[/]"),
+        ("2026-01-02T03:10:01+00:00", "deadline in 1.0 s"),
+    ],
+)
+def test_what_holds_an_order_is_told_with_its_deadline(until: str | None, told: str) -> None:
+    line = held({"kind": "lag", "told": "far behind", "since": None, "until": until}, NOW)
+    assert line.startswith("[yellow]lag[/]: far behind")
+    assert told in line
+    assert ("deadline" in line) == bool(until)
