@@ -93,6 +93,12 @@ class Inquiry:
                 found[view.order_id] = cause
         return found
 
+    def kept(self, order_id: str) -> dict[str, Holds]:
+        """What every participant keeps of an order, ended or not."""
+        with ThreadPoolExecutor(max(1, len(self._urls))) as threads:
+            told = {who: threads.submit(self._holds, who, [order_id]) for who in self._urls}
+        return {who: _of(future.result(), order_id) for who, future in told.items()}
+
     def _ask(self, views: Iterable[SagaView]) -> Answers:
         wanted: dict[str, list[str]] = defaultdict(list)
         steps: set[str] = set()
@@ -108,7 +114,7 @@ class Inquiry:
         for who, future in told.items():
             kept = future.result()
             for order_id in wanted[who]:
-                answers.holds[order_id][who] = kept.get(order_id, kept.get("", Holds()))
+                answers.holds[order_id][who] = _of(kept, order_id)
         for step, positions_future in read.items():
             try:
                 answers.positions[step] = positions_future.result()
@@ -155,3 +161,7 @@ class Inquiry:
                 committed, end = read[item.step][where, partition]
                 if committed <= offset:
                     yield item.step, Lag(where, partition, end - committed)
+
+
+def _of(kept: Mapping[str, Holds], order_id: str) -> Holds:
+    return kept.get(order_id, kept.get("", Holds()))

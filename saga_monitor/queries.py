@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, text
 
 from saga_monitor.fold import Saga
@@ -58,6 +60,17 @@ OWN_UNREADABLE = text("""
            at AS parked_at
     FROM monitor_unreadable WHERE record_key = ANY(:keys) ORDER BY at
 """)
+INTERVENTIONS = text("""
+    SELECT i.order_id, s.flow, s.version, s.status AS saga, i.code, i.status, i.holder, i.reason,
+           i.opened_at, i.closed_at, i.entries
+    FROM intervention i JOIN saga s ON s.order_id = i.order_id
+    WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.order_id, i.code LIMIT :limit
+""")
+ADD_SAID = text("""
+    INSERT INTO said (id, order_id, type, words, at)
+    VALUES (:id, :order_id, :type, CAST(:words AS jsonb), :at) ON CONFLICT (id) DO NOTHING
+""")
+SAID = text("SELECT words FROM said WHERE id = :id")
 COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 
 Row = dict[str, Any]
@@ -102,6 +115,23 @@ def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[s
             order_id,
             Holds(outbox=outbox, parked=tuple(ParkedRecord(**r) for r in held["parked"])),
         )
+
+
+def interventions(connection: Connection, statuses: Sequence[str], limit: int) -> list[Row]:
+    """Cases for people, the oldest first."""
+    return _rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
+
+
+def said(
+    connection: Connection, id_: UUID, type_: str, order_id: str, words: Row, at: datetime
+) -> Row | None:
+    """Remember what somebody said; where something was said under this id before, that."""
+    parameters = {"id": id_, "order_id": order_id, "type": type_, "at": at}
+    found = connection.execute(ADD_SAID, {**parameters, "words": orjson.dumps(words).decode()})
+    if found.rowcount:
+        return None
+    before: Row = connection.execute(SAID, {"id": id_}).scalar_one()
+    return before
 
 
 def summary(connection: Connection) -> list[Row]:

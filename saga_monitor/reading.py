@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from saga_monitor.cases import WORDS, cases, settled
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.plan import Plan
 from saga_monitor.view import (
@@ -12,6 +13,7 @@ from saga_monitor.view import (
     DEADLINE,
     ENDED,
     OVERDUE,
+    SETTLES,
     UNDONE_PAST_PIVOT,
     Awaited,
     Mode,
@@ -21,8 +23,6 @@ from saga_monitor.view import (
     backoff,
 )
 from sagakit.flow import Flow, Step
-
-OPENED, RESOLVED = "InterventionOpened", "InterventionResolved"
 
 
 def view(saga: Saga, flow: Flow, version: int) -> SagaView:
@@ -57,32 +57,35 @@ class _Reading:
         awaited: tuple[Awaited, ...] = ()
         if start is not None and not completed:
             awaited = tuple(self.backward(entry) if entry >= 0 else self.forward(start))
-        interventions = self.open_interventions()
+        known = cases(fact for word in WORDS for fact in self.facts.get(word, ()))
         if start is None:
             status = Status.UNPLACED
         elif completed:
             status = Status.COMPLETED
         elif entry >= 0 and not awaited:
             status = Status.CANCELLED
-        elif interventions:
+        elif any(case.is_open for case in known):
             status = Status.INTERVENTION
         elif entry >= 0:
             status = Status.UNDOING
         else:
             waits = any(a.mode == Mode.WAIT for a in awaited)
             status = Status.WAITING if waits else Status.RUNNING
+        ended_at = self.latest(self.plan.steps) if status in ENDED else None
+        if ended_at is not None:
+            known = tuple(settled(c, ended_at) if c.code in SETTLES else c for c in known)
         return SagaView(
             order_id=self.saga.order_id,
             flow=self.plan.label,
             status=status,
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
-            interventions=interventions,
+            cases=known,
             ledger=self.ledger,
             undoing=entry >= 0,
             past_pivot=self.past_pivot,
             started_at=start.at if start else None,
-            ended_at=self.latest(self.plan.steps) if status in ENDED else None,
+            ended_at=ended_at,
         )
 
     # --- forward --------------------------------------------------------------------------------
@@ -230,23 +233,6 @@ class _Reading:
         if last is None or last.type not in self.plan.endings:
             return False
         return step.name not in self.plan.payees or self.ledger.held_minor == 0
-
-    def open_interventions(self) -> tuple[str, ...]:
-        """Codes opened and not resolved since."""
-        resolved: dict[str, datetime] = {}
-        for fact in self.facts[RESOLVED]:
-            code = fact.detail.get("code", "")
-            resolved[code] = max(fact.at, resolved.get(code, fact.at))
-        return tuple(
-            sorted(
-                {
-                    code
-                    for fact in self.facts[OPENED]
-                    if (code := fact.detail.get("code", "")) not in resolved
-                    or resolved[code] < fact.at
-                }
-            )
-        )
 
     def step_view(self, step: Step, awaited: Iterable[Awaited]) -> StepView:
         last = self.last.get(step.name)

@@ -18,7 +18,8 @@ from fastapi import FastAPI
 from pydantic import Field
 from sqlalchemy import Engine, text
 
-from saga_monitor.api import Desk, routes
+from saga_monitor.api import routes
+from saga_monitor.desk import Desk
 from saga_monitor.inquiry import Inquiry, Log
 from saga_monitor.projection import Projection
 from saga_monitor.stream import GROUP, Reader

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Table, text
 
+from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Saga, log_time, unix_ms
-from saga_monitor.tables import saga, timeline
+from saga_monitor.tables import intervention, saga, timeline
 from sagakit.message import Record
 from sagakit.postgres import pack_headers
 from sagakit.tables import as_array, unnest
@@ -53,18 +54,48 @@ class TimelineRow:
     detail: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A row of `intervention`."""
+
+    order_id: str
+    code: str
+    status: str
+    reason: str
+    holder: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    entries: int
+
+    @classmethod
+    def of(cls, order_id: str, case: Case) -> "CaseRow":
+        """The row of a case."""
+        return cls(
+            order_id=order_id,
+            code=case.code,
+            status=case.status.value,
+            reason=case.reason,
+            holder=case.holder,
+            opened_at=case.opened_at,
+            closed_at=case.closed_at,
+            entries=len(case.entries),
+        )
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction of the projection writes. `offsets`: of the next record to read."""
 
     sagas: list[SagaRow] = field(default_factory=list)
     timeline: list[TimelineRow] = field(default_factory=list)
+    cases: list[CaseRow] = field(default_factory=list)
     unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 _SAGA = tuple(f.name for f in fields(SagaRow))
 _TIMELINE = tuple(f.name for f in fields(TimelineRow))
+_CASE = tuple(f.name for f in fields(CaseRow))
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -87,6 +118,7 @@ def _from(table: Table, columns: Sequence[str]) -> tuple[str, str]:
 
 _FROM_SAGA, _PICK_SAGA = _from(saga, _SAGA)
 _FROM_TIMELINE, _PICK_TIMELINE = _from(timeline, _TIMELINE)
+_FROM_CASES, _PICK_CASES = _from(intervention, _CASE)
 
 MAKE = text(
     "INSERT INTO saga (order_id, partition) "
@@ -106,6 +138,11 @@ SAVE = (
 ADD_TIMELINE = (
     f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT {_PICK_TIMELINE} FROM {_FROM_TIMELINE} "
     "ON CONFLICT (order_id, event_id) DO NOTHING"
+)
+SAVE_CASES = (
+    f"INSERT INTO intervention ({_quoted(_CASE)}) SELECT {_PICK_CASES} FROM {_FROM_CASES} "
+    "ON CONFLICT (order_id, code) "
+    f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _CASE[2:])}"
 )
 ADVANCE = text("""
     INSERT INTO stream_offset (topic, partition, "offset")
@@ -160,6 +197,9 @@ def write(connection: Connection, batch: Batch) -> None:
     if batch.timeline:
         batch.timeline.sort(key=lambda row: (row.order_id, row.event_id))
         connection.exec_driver_sql(ADD_TIMELINE, _columns(timeline, _TIMELINE, batch.timeline))
+    if batch.cases:
+        batch.cases.sort(key=lambda row: (row.order_id, row.code))
+        connection.exec_driver_sql(SAVE_CASES, _columns(intervention, _CASE, batch.cases))
     if batch.unreadable:
         connection.execute(ADD_UNREADABLE, [_unreadable(*u) for u in batch.unreadable])
     if batch.offsets:

@@ -25,6 +25,9 @@ COMMANDS: Mapping[str, str] = {
     "reject": "orders",
     "show": "orders",
     "ls": "orders",
+    "interventions": "cases",
+    "resolve": "cases",
+    "evidence": "cases",
     "sim": "sim",
 }
 
