@@ -5,7 +5,7 @@ does not hold. Reading a record twice changes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from saga_monitor import store
 from saga_monitor.cases import cases
 from saga_monitor.fold import Fact, Saga, fold
 from saga_monitor.gate import EVERY_PARTITION
+from saga_monitor.measures import Change
 from saga_monitor.plan import Plan
 from saga_monitor.reading import read, view
 from saga_monitor.store import Batch, CaseRow, SagaRow, TimelineRow
@@ -42,10 +43,17 @@ class Applied:
 
 
 class Projection:
-    """Writes what the topics say into the monitor's database."""
+    """Writes what the topics say into the monitor's database. `committed` is told of it."""
 
-    def __init__(self, engine: Engine, codec: Codec, flows: Flows) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        flows: Flows,
+        committed: Callable[[Sequence[Record], Sequence[Change]], None] = lambda *_: None,
+    ) -> None:
         self._engine = engine
+        self._committed = committed
         self._codec = codec
         self.flows = flows
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
@@ -94,19 +102,25 @@ class Projection:
         for record in records:
             place = (record.topic, record.partition)
             batch.offsets[place] = max(batch.offsets.get(place, 0), record.offset + 1)
+        changes: list[Change] = []
         with self._engine.begin() as connection:
             locked = store.lock(connection, partitions) if facts else {}
             for key, new in facts.items():
-                known, partition = locked[key]
+                known, partition, was = locked[key]
                 saga = fold(known, *new)
                 joined = _joined(partition, partitions[key])
                 if saga.facts != known.facts or joined != partition:
-                    self._add(batch, saga, joined)
+                    seen = self._add(batch, saga, joined)
+                    if seen is not None:
+                        plan = self._plans[seen.flow]
+                        changes.append(Change(known.facts, Status(was), saga, seen, plan))
             store.write(connection, batch)
+        self._committed(records, changes)
         return Applied(len(batch.timeline), len(batch.unreadable))
 
-    def _add(self, batch: Batch, saga: Saga, partition: int) -> None:
-        """Its rows, into the batch."""
+    def _add(self, batch: Batch, saga: Saga, partition: int) -> SagaView | None:
+        """Its rows, into the batch; its view, unless its flow is not known."""
+        seen = None
         try:
             seen = self.view(saga)
         except UnknownFlow as error:
@@ -116,6 +130,7 @@ class Projection:
             batch.sagas.append(_row(saga, seen, partition))
             known = seen.cases
         batch.cases += [CaseRow.of(saga.order_id, case) for case in known]
+        return seen
 
     def view(self, saga: Saga) -> SagaView:
         """The saga in the words of its flow."""

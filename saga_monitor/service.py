@@ -21,6 +21,7 @@ from sqlalchemy import Engine, text
 from saga_monitor.api import routes
 from saga_monitor.desk import Desk
 from saga_monitor.inquiry import Inquiry, Log
+from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.projection import Projection
 from saga_monitor.stream import GROUP, Reader
 from saga_monitor.watch import Voice, Watch
@@ -89,7 +90,8 @@ class Monitor:
         flows = shortened(FLOWS, settings.deadlines)
         servers, codec = settings.bootstrap_servers, codec_for(settings, CONTRACT)
         self.engine: Engine = engine_for(settings.database_url)
-        self.projection = Projection(self.engine, codec, flows)
+        self.meter = Meter(self.engine, lambda: self.position, now)
+        self.projection = Projection(self.engine, codec, flows, self.meter.committed)
         self.reader = Reader(
             settings, topics_of(flows), self.engine, self.projection, group=settings.group
         )
@@ -115,6 +117,11 @@ class Monitor:
             Inquiry(self.engine, settings.participants, flows, log_of.positions),
         )
         self.stop, self._stop_relay = threading.Event(), threading.Event()
+
+    @property
+    def position(self) -> Position:
+        """How far this replica has read."""
+        return Position(self.watch.unread, self.desk.log_time())
 
     def app(self, threads: Threads) -> FastAPI:
         """The HTTP app."""
@@ -188,6 +195,7 @@ def run(settings: MonitorSettings) -> None:
         print(f"saga_monitor: {error}", file=sys.stderr)
         sys.exit(2)
     metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
+    metrics.register(metrics.Readings(HELP, monitor.meter.read))
     status = asyncio.run(_until_told(monitor))
     log.info("stopped", status=status)
     sys.exit(status)

@@ -126,7 +126,7 @@ MAKE = text(
     "ON CONFLICT (order_id) DO NOTHING"
 )
 LOCK = text(
-    "SELECT order_id, partition, facts::text FROM saga "
+    "SELECT order_id, partition, status, facts::text FROM saga "
     "WHERE order_id = ANY(:keys) ORDER BY order_id FOR UPDATE"
 )
 SAVE = (
@@ -179,15 +179,17 @@ HUSH = text(
 )
 
 
-def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int]]:
-    """Order id -> its saga and partition, locked in order, made where there is none yet.
+def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
+    """Order id -> its saga, partition and status, locked in order, made where there is none yet.
 
     `partitions`: order id -> partition its events were read from now.
     """
     keys = sorted(partitions)
     connection.execute(MAKE, {"keys": keys, "partitions": [partitions[k] for k in keys]})
     rows = connection.execute(LOCK, {"keys": keys})
-    return {key: (load_saga(key, facts), partition) for key, partition, facts in rows}
+    return {
+        key: (load_saga(key, facts), partition, status) for key, partition, status, facts in rows
+    }
 
 
 def write(connection: Connection, batch: Batch) -> None:
