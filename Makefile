@@ -52,6 +52,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.compat
 	$(BIN)/python -m schemas.docs --check
+	$(BIN)/python -m saga_monitor.late_page --check
 	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
 
 up: setup  ## start the stack and leave it running

@@ -133,13 +133,12 @@ def _refusal(refused: Refused) -> JSONResponse:
 def _shown(
     saga: Saga, seen: SagaView, told: list[dict[str, Any]], log_time: datetime | None
 ) -> dict[str, Any]:
-    item = seen.next
     told.sort(key=lambda row: (row["at"], _depth(saga, row["causation"]), row["seq"] or 0))
     return {
         **asdict(seen),
         "interventions": seen.interventions,
         "ledger": {**asdict(seen.ledger), "held_minor": seen.ledger.held_minor},
-        "next_deadline": item.due if item else None,
+        "next_deadline": seen.due,
         "read_through": log_time,
         "timeline": [
             {

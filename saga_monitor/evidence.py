@@ -47,7 +47,8 @@ def plainly(document: Mapping[str, Any]) -> bytes:
 
 
 def replay(document: Mapping[str, Any], flows: Flows) -> dict[str, Any]:
-    """The view of a bundle's events as today's code sees it, in the form of its `view`.
+    """The view of a bundle's events as today's code sees it, as far as its `view` goes: what views
+    did not have then is left out.
 
     Raises ValueError for another format, UnknownFlow, and FlowError where the flow has other steps.
     """
@@ -61,7 +62,7 @@ def replay(document: Mapping[str, Any], flows: Flows) -> dict[str, Any]:
     flow, version = flows.find(document["flow"])
     seen = view(saga, with_deadlines(flow, document["deadlines"]), version)
     found: dict[str, Any] = orjson.loads(orjson.dumps(seen))
-    return found
+    return {name: found.get(name) for name in document["view"]}
 
 
 def _deadlines(flow: Flow) -> dict[str, str]:

@@ -171,7 +171,6 @@ def told(awaited: Awaited) -> str:
 
 def _row(saga: Saga, seen: SagaView, partition: int) -> SagaRow:
     flow, _, version = seen.flow.partition("/")
-    item = seen.next
     return SagaRow(
         order_id=saga.order_id,
         flow=flow,
@@ -179,7 +178,7 @@ def _row(saga: Saga, seen: SagaView, partition: int) -> SagaRow:
         status=seen.status.value,
         facts=store.dump_facts(saga),
         awaited="; ".join(told(a) for a in seen.awaited) or None,
-        next_deadline=item.due if item else None,
+        next_deadline=seen.due,
         captured_minor=min(seen.ledger.captured_minor, _MAX_BIGINT),
         refunded_minor=min(seen.ledger.refunded_minor, _MAX_BIGINT),
         started_at=seen.started_at,

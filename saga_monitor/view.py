@@ -21,10 +21,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from saga_monitor.cases import Case
-from saga_monitor.fold import Ledger
+from saga_monitor.fold import Fact, Ledger
 
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
+UNEXPECTED = "unexpected_event"
 """Codes of what the monitor emits: a request to undo, and cases for a person."""
 SETTLES = frozenset({OVERDUE, UNDONE_PAST_PIVOT, STALLED})
 """Codes of cases that are over when the order has ended."""
@@ -91,14 +92,15 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class SagaView:
-    """A saga in the words of its flow. `undoing`, past the pivot never: it is on the way back,
-    or has arrived."""
+    """A saga in the words of its flow. undoing, past the pivot never: it is on the way back, or has
+    arrived; unexpected: events that should never have been said, and no case is open about yet."""
 
     order_id: str
     flow: str
     status: Status
     steps: tuple[StepView, ...]
     awaited: tuple[Awaited, ...]
+    unexpected: tuple[Fact, ...]
     cases: tuple[Case, ...]
     ledger: Ledger
     undoing: bool
@@ -115,6 +117,12 @@ class SagaView:
     def next(self) -> Awaited | None:
         """What the monitor acts on next."""
         return min((a for a in self.awaited if a.due), key=_due, default=None)
+
+    @property
+    def due(self) -> datetime | None:
+        """When the monitor speaks next; None: never."""
+        dues = [fact.at for fact in self.unexpected]
+        return min([*dues, *([self.next.due] if self.next and self.next.due else [])], default=None)
 
 
 def backoff(deadline_s: float, tries: int) -> timedelta:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from saga_monitor.cli.cases import evidence
 from saga_monitor.evidence import replay
 from schemas import FLOWS
+from schemas.events import InventoryReleased, PaymentRefunded, ShipmentCancelled
 from tests.monitor import MonitorProcess, Voice, monitor, placed, reserved, review, whole
 from tests.stack import TestInfra, fresh_database, until
 
@@ -175,3 +176,21 @@ def test_the_evidence_of_an_order_can_be_run_again(
     assert told.exit_code == 0
     assert f'"order_id": "{order}"' in told.output
     assert httpx.get(f"{running.url}/evidence/never-seen").status_code == 404
+
+
+def test_what_should_never_have_been_said_opens_a_case_that_stays(
+    running: MonitorProcess, voice: Voice, order: str
+) -> None:
+    *_, mail = whole(order)
+    voice.say(ShipmentCancelled(order_id=order, reason="asked"))
+    voice.say(PaymentRefunded(order_id=order, amount_minor=0, reason="asked"))
+    voice.say(InventoryReleased(order_id=order, lines=(), reason="asked"))
+    until(lambda: running.status(order) == "cancelled", "order cancelled")
+    voice.say(mail)
+    until(lambda: case(running, order)["status"] == "open", "case opened")
+    assert running.status(order) == "cancelled"
+    assert "ShippedMailSent of notification" in case(running, order)["reason"]
+    assert queue(running, order) == [("unexpected_event", "open", None)]
+    assert do(running, "resolve", order, ADA).status_code == 202
+    until(lambda: case(running, order)["status"] == "resolved", "case resolved")
+    assert running.types(order).count("InterventionOpened") == 1
