@@ -24,7 +24,9 @@ from saga_monitor.people import (
     cancellation_of,
     verdict_on,
 )
+from saga_monitor.versions import Version, versions, why_not_retired
 from saga_monitor.view import SagaView, Status
+from sagakit.errors import UnknownFlow
 from sagakit.http import problem
 
 Limit = Annotated[int, Query(ge=1, le=10_000)]
@@ -83,9 +85,31 @@ def routes(desk: Desk) -> APIRouter:
         with desk.engine.connect() as connection:
             return queries.unreadable(connection, limit)
 
+    _flow_routes(router, desk)
     _case_routes(router, desk)
     _word_routes(router, desk)
     return router
+
+
+def _flow_routes(router: APIRouter, desk: Desk) -> None:
+    @router.get("/flows")
+    def flows() -> list[Version]:
+        """Flow versions with how many orders are in flight on each."""
+        with desk.engine.connect() as connection:
+            return versions(desk.projection.flows, queries.flows(connection))
+
+    @router.get("/flows/retirement", response_model=None)
+    def retirement(flow: str) -> dict[str, Any] | JSONResponse:
+        """Whether a version (`order/1`) may be taken out of its flow file; 409 says why not."""
+        with desk.engine.connect() as connection:
+            counts = queries.flows(connection)
+        try:
+            why_not = why_not_retired(flow, desk.projection.flows, counts, desk.log_time())
+        except UnknownFlow as error:
+            return problem(404, "unknown flow", str(error))
+        if why_not:
+            return problem(409, "still needed", why_not)
+        return {"flow": flow, "ended": next((c.ended for c in counts if c.label == flow), 0)}
 
 
 def _word_routes(router: APIRouter, desk: Desk) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from saga_monitor.fold import Saga
 from saga_monitor.held import Holds, ParkedRecord, Unpublished
 from saga_monitor.store import load_saga
+from saga_monitor.versions import Count
 from sagakit.http import holds_of
 
 # Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
@@ -28,6 +29,15 @@ SUMMARY = text("""
     SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest,
            coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
     FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
+""")
+# What has no label yet is counted on the default version when it is read.
+FLOWS = text("""
+    SELECT CASE WHEN version IS NULL THEN flow ELSE flow || '/' || version END AS label,
+           count(*) FILTER (WHERE NOT ended), count(*) FILTER (WHERE ended),
+           min(started_at) FILTER (WHERE NOT ended),
+           (array_agg(order_id ORDER BY started_at) FILTER (WHERE NOT ended))[1]
+    FROM (SELECT *, status IN ('completed', 'cancelled') AS ended FROM saga) AS s
+    WHERE flow IS NOT NULL GROUP BY 1 ORDER BY 1
 """)
 TIMELINE = text("""
     SELECT event_id, type, source, seq, at, causation, partition, "offset", detail
@@ -137,6 +147,11 @@ def said(
 def summary(connection: Connection) -> list[Row]:
     """How many sagas of each flow version are in which status."""
     return _rows(connection, SUMMARY)
+
+
+def flows(connection: Connection) -> list[Count]:
+    """How many orders each flow version has."""
+    return [Count(*row) for row in connection.execute(FLOWS)]
 
 
 def timeline(connection: Connection, order_id: str) -> list[Row]:

@@ -18,12 +18,14 @@ from fastapi import FastAPI
 from pydantic import Field
 from sqlalchemy import Engine, text
 
+from saga_monitor import queries
 from saga_monitor.api import routes
 from saga_monitor.desk import Desk
 from saga_monitor.inquiry import Inquiry, Log
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.projection import Projection
 from saga_monitor.stream import GROUP, Reader
+from saga_monitor.versions import refuse_orphans
 from saga_monitor.watch import Voice, Watch
 from sagakit import logs, metrics
 from sagakit.errors import ConfigurationError, FlowError
@@ -133,6 +135,10 @@ class Monitor:
         }
         return make_app("monitor", checks, routes(self.desk))
 
+    def _refuse_orphans(self) -> None:
+        with self.engine.connect() as connection:
+            refuse_orphans(self.projection.flows, queries.flows(connection))
+
     def _ping(self) -> str | None:
         try:
             with self.engine.connect() as connection:
@@ -150,6 +156,7 @@ class Monitor:
 
         threads = Threads(failed)
         await asyncio.to_thread(until_stored, lambda: migrate(self.engine, MIGRATIONS), self.stop)
+        await asyncio.to_thread(until_stored, self._refuse_orphans, self.stop)
         server = Server(self.app(threads), self.settings)
         serving = asyncio.create_task(server.serve())
         threads.start("relay", lambda: self.relay.run(self._stop_relay))
@@ -191,11 +198,11 @@ def run(settings: MonitorSettings) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         monitor = Monitor(settings)
+        metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
+        metrics.register(metrics.Readings(HELP, monitor.meter.read))
+        status = asyncio.run(_until_told(monitor))
     except ConfigurationError as error:
         print(f"saga_monitor: {error}", file=sys.stderr)
         sys.exit(2)
-    metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
-    metrics.register(metrics.Readings(HELP, monitor.meter.read))
-    status = asyncio.run(_until_told(monitor))
     log.info("stopped", status=status)
     sys.exit(status)

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "interventions": "cases",
     "resolve": "cases",
     "evidence": "cases",
+    "flows": "flows",
     "sim": "sim",
 }
 

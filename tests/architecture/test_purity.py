@@ -26,6 +26,7 @@ PURE = (
     "saga_monitor/people.py",
     "saga_monitor/plan.py",
     "saga_monitor/reading.py",
+    "saga_monitor/versions.py",
     "saga_monitor/view.py",
 )
 IMPURE_MODULES = frozenset(
