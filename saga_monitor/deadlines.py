@@ -14,11 +14,13 @@ from uuid import UUID
 
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
 from saga_monitor.view import (
+    CONSERVATION,
     DEADLINE,
     STALLED,
     UNDONE_PAST_PIVOT,
     UNEXPECTED,
     Awaited,
+    Imbalance,
     Mode,
     SagaView,
 )
@@ -43,6 +45,8 @@ def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Em
         return ()
     item = seen.next
     said = [_unexpected(saga, seen, fact) for fact in seen.unexpected if fact.at < read_through]
+    if seen.imbalance is not None and seen.imbalance.due < read_through:
+        said.append(_unbalanced(saga, seen.imbalance))
     if item is not None and item.due is not None and item.due < read_through:
         said += _sayings(saga, item)
     return tuple(e for e in said if str(e.id) not in saga.facts)
@@ -55,6 +59,11 @@ def _unexpected(saga: Saga, seen: SagaView, fact: Fact) -> Emission:
     )
     opened = InterventionOpened(order_id=saga.order_id, code=UNEXPECTED, reason=reason)
     return Emission(emission_id(saga.order_id, UNEXPECTED, fact.type), opened, UUID(fact.id))
+
+
+def _unbalanced(saga: Saga, found: Imbalance) -> Emission:
+    opened = InterventionOpened(order_id=saga.order_id, code=CONSERVATION, reason=found.reason)
+    return Emission(found.id, opened, UUID(found.cause))
 
 
 def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:

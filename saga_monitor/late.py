@@ -63,7 +63,7 @@ def declared(role: Role, situation: Situation) -> Outcome:
     return DECLARED[role][_SITUATIONS.index(situation)]
 
 
-UNEXPECTED = frozenset(
-    (role, where) for role in Role for where in Situation if declared(role, where) == U
-)
-"""Who should never speak where."""
+UNEXPECTED = {
+    where: frozenset(role for role in Role if declared(role, where) == U) for where in Situation
+}
+"""Situation -> who should never speak there."""

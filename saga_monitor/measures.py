@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
-from saga_monitor.fold import Fact, Saga, emission_id
+from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.plan import Plan
 from saga_monitor.reading import read
 from saga_monitor.view import DEADLINE, ENDED, SagaView, Status
@@ -55,6 +55,16 @@ def became(change: Change) -> Iterator[str]:
         yield "started"
     if change.seen.status in ENDED and change.was != change.seen.status:
         yield change.seen.status.value
+
+
+def moved(change: Change) -> Iterator[tuple[str, str, int]]:
+    """Money that moved: captured or refunded, its currency, how much of it in minor units."""
+    flow = change.plan.flow
+    if any(fact.type in flow.captured or fact.type in flow.refunded for fact in change.new):
+        before, now = ledger(change.before.values(), flow), change.seen.ledger
+        currency = now.currency or "unknown"
+        yield "captured", currency, now.captured_minor - before.captured_minor
+        yield "refunded", currency, now.refunded_minor - before.refunded_minor
 
 
 def requests(change: Change) -> Iterator[Request]:

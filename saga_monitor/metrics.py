@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, text
 
 from saga_monitor.fold import log_time
-from saga_monitor.measures import Change, became, requests, step_times
+from saga_monitor.measures import Change, became, moved, requests, step_times
 from sagakit import metrics
 from sagakit.message import Record
 
@@ -20,6 +20,9 @@ SAGAS = metrics.counter(
     "saga_sagas_total", "Sagas that started, completed, were cancelled", *_FLOW, "became"
 )
 TIMEOUTS = metrics.counter("saga_timeouts_total", "Steps whose deadline passed", *_FLOW, "step")
+MONEY = metrics.counter(
+    "saga_money_minor_total", "Money captured and refunded, in minor units", "moved", "currency"
+)
 STEP_SECONDS = metrics.histogram(
     "saga_step_seconds", "From due to done, failed or undone", _LONG_S, *_FLOW, "step", "outcome"
 )
@@ -32,7 +35,7 @@ WAIT_SECONDS = metrics.histogram(
 HELP = {
     "saga_in_flight": "Sagas that have not ended, by status",
     "saga_unreadable": "Records that are no event of the contract",
-    "saga_interventions": "Cases that wait for a person, by age",
+    "saga_interventions": "Cases that wait for a person, by kind and age",
     "saga_unread": "Records of the log the monitor has not read, at its last look",
     "saga_read_through_age_s": "Seconds since the log time up to which all is read",
 }
@@ -42,13 +45,13 @@ IN_FLIGHT = text("""
     GROUP BY 1, 2, 3
 """)
 CASES = text("""
-    SELECT status, CASE WHEN age < interval '1 hour' THEN '1h'
+    SELECT code, status, CASE WHEN age < interval '1 hour' THEN '1h'
                         WHEN age < interval '1 day' THEN '1d'
                         WHEN age < interval '7 days' THEN '7d' ELSE 'more' END AS up_to,
            count(*) AS cases
-    FROM (SELECT status, CAST(:now AS timestamptz) - opened_at AS age
+    FROM (SELECT code, status, CAST(:now AS timestamptz) - opened_at AS age
           FROM intervention WHERE status IN ('open', 'claimed')) AS waiting
-    GROUP BY 1, 2
+    GROUP BY 1, 2, 3
 """)
 UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 Reading = tuple[str, Mapping[str, str], float]
@@ -84,8 +87,9 @@ class Meter:
             for flow, version, status, sagas in connection.execute(IN_FLIGHT):
                 labels = {"flow": flow, "version": str(version), "status": status}
                 yield "saga_in_flight", labels, sagas
-            for status, up_to, cases in connection.execute(CASES, {"now": self._now()}):
-                yield "saga_interventions", {"status": status, "up_to": up_to}, cases
+            for code, status, up_to, cases in connection.execute(CASES, {"now": self._now()}):
+                labels = {"code": code, "status": status, "up_to": up_to}
+                yield "saga_interventions", labels, cases
             yield "saga_unreadable", {}, connection.execute(UNREADABLE).scalar_one()
         position = self._position()
         yield "saga_unread", {}, position.unread
@@ -98,6 +102,8 @@ def _changed(change: Change) -> None:
     flow, _, version = change.plan.label.partition("/")
     for what in became(change):
         SAGAS.labels(flow, version, what).inc()
+    for what, currency, minor in moved(change):
+        MONEY.labels(what, currency).inc(max(minor, 0))
     for request in requests(change):
         LATE_SECONDS.labels(request.step).observe(request.late_s)
         if request.attempt == 1:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from saga_monitor import late
 from saga_monitor.cases import WORDS, cases, settled
+from saga_monitor.conservation import imbalance
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.late import Situation
 from saga_monitor.plan import Plan, Role
@@ -26,6 +27,8 @@ from saga_monitor.view import (
     backoff,
 )
 from sagakit.flow import PIVOT, Flow, Step
+
+FOREIGN = Role.FOREIGN
 
 
 def view(saga: Saga, flow: Flow, version: int) -> SagaView:
@@ -60,7 +63,7 @@ class _Reading:
         awaited: tuple[Awaited, ...] = ()
         if start is not None and not completed:
             awaited = tuple(self.backward(entry) if entry >= 0 else self.forward(start))
-        known = cases(fact for word in WORDS for fact in self.facts.get(word, ()))
+        known = cases(f for word in WORDS if word in self.facts for f in self.facts[word])
         if start is None:
             status = Status.UNPLACED
         elif completed:
@@ -84,6 +87,7 @@ class _Reading:
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
             unexpected=self.unexpected(self.situation(status, entry)),
+            imbalance=imbalance(self.saga, self.plan, self.ledger, status),
             cases=known,
             ledger=self.ledger,
             undoing=entry >= 0,
@@ -108,12 +112,12 @@ class _Reading:
     def unexpected(self, where: Situation) -> tuple[Fact, ...]:
         """The first of each kind of event that should never have been said; of what a case was
         opened about, none."""
+        roles, silent = self.plan.roles, late.UNEXPECTED[where]
+        odd = [t for t, those in self.facts.items() if those and roles.get(t, FOREIGN) in silent]
         return tuple(
-            min(those, key=_log_order)
-            for type_, those in sorted(self.facts.items())
-            if those
-            and (self.plan.roles.get(type_, Role.FOREIGN), where) in late.UNEXPECTED
-            and str(emission_id(self.saga.order_id, UNEXPECTED, type_)) not in self.saga.facts
+            min(self.facts[type_], key=_log_order)
+            for type_ in sorted(odd)
+            if str(emission_id(self.saga.order_id, UNEXPECTED, type_)) not in self.saga.facts
         )
 
     # --- forward --------------------------------------------------------------------------------

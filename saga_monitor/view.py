@@ -19,13 +19,14 @@ has settled itself then; any other stays open until a person closes it.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Ledger
 
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
-UNEXPECTED = "unexpected_event"
+UNEXPECTED, CONSERVATION = "unexpected_event", "conservation"
 """Codes of what the monitor emits: a request to undo, and cases for a person."""
 SETTLES = frozenset({OVERDUE, UNDONE_PAST_PIVOT, STALLED})
 """Codes of cases that are over when the order has ended."""
@@ -91,6 +92,17 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
+class Imbalance:
+    """Money that does not add up. id: of the event that says so; cause: id of the last movement;
+    due: when to say it, if nothing has moved by then."""
+
+    id: UUID
+    cause: str
+    due: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SagaView:
     """A saga in the words of its flow. undoing, past the pivot never: it is on the way back, or has
     arrived; unexpected: events that should never have been said, and no case is open about yet."""
@@ -101,6 +113,7 @@ class SagaView:
     steps: tuple[StepView, ...]
     awaited: tuple[Awaited, ...]
     unexpected: tuple[Fact, ...]
+    imbalance: Imbalance | None
     cases: tuple[Case, ...]
     ledger: Ledger
     undoing: bool
@@ -122,6 +135,7 @@ class SagaView:
     def due(self) -> datetime | None:
         """When the monitor speaks next; None: never."""
         dues = [fact.at for fact in self.unexpected]
+        dues += [self.imbalance.due] if self.imbalance else []
         return min([*dues, *([self.next.due] if self.next and self.next.due else [])], default=None)
 
 

@@ -16,6 +16,7 @@ PURE = (
     "schemas/rules.py",
     "services/payment/ledger.py",
     "saga_monitor/cases.py",
+    "saga_monitor/conservation.py",
     "saga_monitor/deadlines.py",
     "saga_monitor/evidence.py",
     "saga_monitor/fold.py",

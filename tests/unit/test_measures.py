@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from saga_monitor.fold import Saga, fold
-from saga_monitor.measures import Change, Request, StepTime, became, requests, step_times
+from saga_monitor.measures import (
+    Change,
+    Request,
+    StepTime,
+    became,
+    moved,
+    requests,
+    step_times,
+)
 from saga_monitor.plan import Plan
 from schemas import FLOWS
 from tests.stories import ORDER, facts, seen, told
@@ -103,3 +111,13 @@ def test_a_persons_request_is_no_timeout() -> None:
 def test_a_request_without_a_deadline_to_be_seen_is_on_time() -> None:
     alone = ("CompensationRequested", {"step": "payment", "attempt": 1})
     assert list(requests(change(*alone))) == [Request("payment", 1, 0.0)]
+
+
+def test_money_is_counted_once_however_often_it_is_told() -> None:
+    refunded = (*PAID, "ShipmentFailed", "PaymentRefunded")
+    assert list(moved(change(*refunded))) == [("captured", "EUR", 500), ("refunded", "EUR", 500)]
+    assert list(moved(change(*refunded, "PaymentRefunded", known=5))) == [
+        ("captured", "EUR", 0),
+        ("refunded", "EUR", 0),
+    ]
+    assert list(moved(change(*RESERVED))) == []
