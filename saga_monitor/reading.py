@@ -28,8 +28,6 @@ from saga_monitor.view import (
 )
 from sagakit.flow import PIVOT, Flow, Step
 
-FOREIGN = Role.FOREIGN
-
 
 def view(saga: Saga, flow: Flow, version: int) -> SagaView:
     """The saga read as `version` of `flow`."""
@@ -113,7 +111,9 @@ class _Reading:
         """The first of each kind of event that should never have been said; of what a case was
         opened about, none."""
         roles, silent = self.plan.roles, late.UNEXPECTED[where]
-        odd = [t for t, those in self.facts.items() if those and roles.get(t, FOREIGN) in silent]
+        odd = [
+            t for t, those in self.facts.items() if those and roles.get(t, Role.FOREIGN) in silent
+        ]
         return tuple(
             min(self.facts[type_], key=_log_order)
             for type_ in sorted(odd)
