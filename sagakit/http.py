@@ -1,7 +1,7 @@
 """The HTTP app of every service: health, metrics, what is parked, and the service's own routes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import structlog
@@ -56,10 +56,14 @@ Held = dict[str, dict[str, list[dict[str, Any]]]]
 """Order id -> `effects`, `outbox` and `parked` -> its rows, oldest first."""
 
 
+OrderId = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""PostgreSQL keeps no NUL."""
+
+
 class Orders(BaseModel):
     """Whom a question is about."""
 
-    orders: list[str] = Field(max_length=10_000)
+    orders: list[OrderId] = Field(max_length=10_000)
 
 
 def holds_of(connection: Connection, orders: Sequence[str]) -> Held:
