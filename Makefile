@@ -53,6 +53,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.compat
 	$(BIN)/python -m schemas.docs --check
 	$(BIN)/python -m tests.bad_input.document --check
+	$(BIN)/python -m saga_monitor.late_page --check
 	$(BIN)/pytest -q tests/unit tests/properties tests/bad_input tests/architecture
 
 bench: setup  ## what an order costs on this machine, some minutes

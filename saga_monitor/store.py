@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, text
 
+from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Saga, log_time, unix_ms
-from saga_monitor.tables import saga, stream_offset, timeline
+from saga_monitor.tables import intervention, saga, stream_offset, timeline
 from sagakit.message import Record
 from sagakit.postgres import pack_headers
 from sagakit.tables import KEYS, as_json, recordset, rows_of
@@ -52,18 +53,48 @@ class TimelineRow:
     detail: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A row of `intervention`."""
+
+    order_id: str
+    code: str
+    status: str
+    reason: str
+    holder: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    entries: int
+
+    @classmethod
+    def of(cls, order_id: str, case: Case) -> "CaseRow":
+        """The row of a case."""
+        return cls(
+            order_id=order_id,
+            code=case.code,
+            status=case.status.value,
+            reason=case.reason,
+            holder=case.holder,
+            opened_at=case.opened_at,
+            closed_at=case.closed_at,
+            entries=len(case.entries),
+        )
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction of the projection writes. `offsets`: of the next record to read."""
 
     sagas: list[SagaRow] = field(default_factory=list)
     timeline: list[TimelineRow] = field(default_factory=list)
+    cases: list[CaseRow] = field(default_factory=list)
     unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 _SAGA = tuple(f.name for f in fields(SagaRow))
 _TIMELINE = tuple(f.name for f in fields(TimelineRow))
+_CASE = tuple(f.name for f in fields(CaseRow))
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -75,7 +106,7 @@ MAKE = text(
     f"SELECT * FROM {recordset(saga, ('order_id', 'partition'))} ON CONFLICT (order_id) DO NOTHING"
 )
 LOCK = text(
-    "SELECT order_id, partition, facts::text FROM saga "
+    "SELECT order_id, partition, status, facts::text FROM saga "
     f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
 )
 SAVE = text(
@@ -86,6 +117,11 @@ SAVE = text(
 ADD_TIMELINE = text(
     f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT * FROM {recordset(timeline, _TIMELINE)} "
     "ON CONFLICT (order_id, event_id) DO NOTHING"
+)
+SAVE_CASES = text(
+    f"INSERT INTO intervention ({_quoted(_CASE)}) SELECT * FROM {recordset(intervention, _CASE)} "
+    "ON CONFLICT (order_id, code) "
+    f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _CASE[2:])}"
 )
 ADVANCE = text(f"""
     INSERT INTO stream_offset (topic, partition, "offset")
@@ -118,15 +154,17 @@ HUSH = text(
 )
 
 
-def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int]]:
-    """Order id -> its saga and partition, locked in order, made where there is none yet.
+def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
+    """Order id -> its saga, partition and status, locked in order, made where there is none yet.
 
     `partitions`: order id -> partition its events were read from now.
     """
     keys = sorted(partitions)
     connection.execute(MAKE, rows_of([{"order_id": k, "partition": partitions[k]} for k in keys]))
     rows = connection.execute(LOCK, {"keys": as_json(keys)})
-    return {key: (load_saga(key, facts), partition) for key, partition, facts in rows}
+    return {
+        key: (load_saga(key, facts), partition, status) for key, partition, status, facts in rows
+    }
 
 
 def write(connection: Connection, batch: Batch) -> None:
@@ -136,6 +174,9 @@ def write(connection: Connection, batch: Batch) -> None:
     if batch.timeline:
         batch.timeline.sort(key=lambda row: (row.order_id, row.event_id))
         connection.execute(ADD_TIMELINE, rows_of(batch.timeline))
+    if batch.cases:
+        batch.cases.sort(key=lambda row: (row.order_id, row.code))
+        connection.execute(SAVE_CASES, rows_of(batch.cases))
     if batch.unreadable:
         connection.execute(ADD_UNREADABLE, [_unreadable(*u) for u in batch.unreadable])
     if batch.offsets:

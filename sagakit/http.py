@@ -1,6 +1,6 @@
 """The HTTP app of every service: health, metrics, what is parked, and the service's own routes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -8,7 +8,8 @@ import structlog
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy import Engine, exc, text
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, Engine, TextClause, exc, text
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,7 +34,7 @@ ParkedKey = Annotated[str, Path(max_length=MAX_KEY_CHARS, pattern=NO_NUL)]
 
 PARKED = text(
     'SELECT id, key, code, error, source, seq, topic, partition, "offset", parked_at '
-    "FROM parked ORDER BY id LIMIT :limit"
+    "FROM parked WHERE CAST(:order AS text) IS NULL OR key = :order ORDER BY id LIMIT :limit"
 )
 DISCARD = text("DELETE FROM parked WHERE id = :id RETURNING key")
 EFFECTS = text(
@@ -44,6 +45,50 @@ OUTBOX = text(
     "SELECT id, topic, key, created_at FROM outbox "
     "WHERE CAST(:order AS text) IS NULL OR key = :order ORDER BY id LIMIT :limit"
 )
+ROWS_AN_ORDER = 20
+
+
+def _of_orders(table: str, order: str, columns: str, by: str) -> TextClause:
+    """The first rows of each of many orders, in one statement."""
+    return text(
+        f"SELECT {order} AS order_id, {columns} FROM (SELECT *, row_number() OVER "
+        f"(PARTITION BY {order} ORDER BY {by}) AS place FROM {table} WHERE {order} = ANY(:orders)) "
+        f"AS found WHERE place <= {ROWS_AN_ORDER} ORDER BY {by}"
+    )
+
+
+HOLDS = {
+    "effects": _of_orders(
+        "effects", "order_key", "key, kind, attempts, last_error, due_at, created_at", "created_at"
+    ),
+    "outbox": _of_orders("outbox", "key", "topic, created_at", "id"),
+    "parked": _of_orders(
+        "parked", "key", 'code, error, topic, partition, "offset", parked_at', "id"
+    ),
+}
+Held = dict[str, dict[str, list[dict[str, Any]]]]
+"""Order id -> `effects`, `outbox` and `parked` -> its rows, oldest first."""
+
+
+OrderId = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""PostgreSQL keeps no NUL."""
+
+
+class Orders(BaseModel):
+    """Whom a question is about."""
+
+    orders: list[OrderId] = Field(max_length=10_000)
+
+
+def holds_of(connection: Connection, orders: Sequence[str]) -> Held:
+    """What is kept of each of many orders, the first ROWS_AN_ORDER of a kind; of an order nothing
+    is kept of, nothing."""
+    found: Held = {}
+    for kind, query in HOLDS.items():
+        for row in connection.execute(query, {"orders": list(orders)}).mappings():
+            held = found.setdefault(row["order_id"], {name: [] for name in HOLDS})
+            held[kind].append({name: row[name] for name in row if name != "order_id"})
+    return found
 
 
 def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
@@ -137,13 +182,13 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
             return [dict(r._mapping) for r in connection.execute(query, parameters)]
 
     @router.get("/parked")
-    def parked(limit: Limit = 100) -> list[dict[str, Any]]:
-        return rows(PARKED, limit=limit)
+    def parked(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
+        return rows(PARKED, order=order, limit=limit)
 
     @router.post("/parked/{key:path}/redrive")
     def redrive_key(key: ParkedKey) -> dict[str, Any]:
         fates = redrive(key)
-        left = [r for r in rows(PARKED, limit=10_000) if r["key"] == key]
+        left = rows(PARKED, order=key, limit=10_000)
         handled = sum(f.fate is not Fate.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
@@ -164,5 +209,11 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
     @router.get("/outbox")
     def outbox(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(OUTBOX, order=order, limit=limit)
+
+    @router.post("/holds")
+    def holds(asked: Orders) -> Held:
+        """Everything that may hold these orders here, in one answer; it changes nothing."""
+        with engine.connect() as connection:
+            return holds_of(connection, asked.orders)
 
     return router

@@ -25,6 +25,10 @@ COMMANDS: Mapping[str, str] = {
     "reject": "orders",
     "show": "orders",
     "ls": "orders",
+    "interventions": "cases",
+    "resolve": "cases",
+    "evidence": "cases",
+    "flows": "flows",
     "sim": "sim",
 }
 

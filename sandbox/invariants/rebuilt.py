@@ -29,9 +29,9 @@ from sagakit.routing import topic
 from sandbox.invariants.finding import Finding, judged
 from sandbox.invariants.gather import EVENT_TOPICS, MONITOR, Stack, codec_of, flows_of
 
-NO_STATE = {"idempotency": set[str](), "saga": {"quiet_until"}}
-"""Table -> columns that are no state; without columns: the whole table. One is a memory of what was
-asked, the other of when the monitor looked last."""
+NO_STATE = {"idempotency": set[str](), "said": set[str](), "saga": {"quiet_until"}}
+"""Table -> columns that are no state; without columns: the whole table. Two are memories of what
+was asked and said, the last of when the monitor looked last."""
 BATCH = 500
 
 
