@@ -52,7 +52,8 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the outside treats one order. `delay`: of its callbacks."""
+    """How the outside treats one order. `delay`: of its callbacks; `careless`: the carrier picks
+    the parcel up though it took the cancellation."""
 
     charge: str = "captured"
     refund: str = "refunded"
@@ -60,6 +61,7 @@ class Behaviour:
     mail: str = "accepted"
     delay: timedelta = timedelta(seconds=5)
     pickup: timedelta | None = timedelta(seconds=30)
+    careless: bool = False
 
 
 @dataclass
@@ -74,7 +76,8 @@ class Outside:
     charges: dict[str, Charge] = field(default_factory=dict)
     refunds: dict[str, tuple[str, int]] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
-    mails: dict[tuple[str, Kind], int] = field(default_factory=dict)
+    mails: dict[str, tuple[str, Kind]] = field(default_factory=dict)
+    """Message-ID -> order id and kind: the same mail again is the same mail."""
     _answers: dict[str, Any] = field(default_factory=dict)
     _voided: set[str] = field(default_factory=set)
 
@@ -196,7 +199,7 @@ class Outside:
             made = Label(f"lb_{len(self.labels) + 1}", str(effect.payload["order_id"]), status)
             self.labels[effect.key] = made
             if status == "created" and behaviour.pickup is not None:
-                self._pick_up_later(made, behaviour.pickup)
+                self._pick_up_later(made, behaviour)
         match made.status:
             case "created":
                 return Labelled(made.id, f"TRK-{made.id}")
@@ -204,14 +207,16 @@ class Outside:
                 return PickedUp(made.order_id, made.id, f"TRK-{made.id}")
         return Refused(f"the carrier says {made.status}")
 
-    def _pick_up_later(self, made: Label, delay: timedelta) -> None:
+    def _pick_up_later(self, made: Label, behaviour: Behaviour) -> None:
+        assert behaviour.pickup is not None
+
         def pick_up() -> Any:
-            if made.status not in ("created", "picked_up"):
+            if made.status == "cancelled" and not behaviour.careless:
                 return None
             made.status = "picked_up"
             return PickedUp(made.order_id, made.id, f"TRK-{made.id}")
 
-        self.later(delay, "shipping", made.order_id, Callback(pick_up))
+        self.later(behaviour.pickup, "shipping", made.order_id, Callback(pick_up))
 
     def _cancel(self, effect: Effect) -> Any:
         p: Any = effect.payload
@@ -231,6 +236,5 @@ class Outside:
         kind = Kind(p["kind"])
         if self._behaviour(effect).mail == "refused":
             return MailRefused(kind, p["to"], "no such mailbox")
-        at = (p["order_id"], kind)
-        self.mails[at] = self.mails.get(at, 0) + 1
+        self.mails[effect.key] = (p["order_id"], kind)
         return MailAccepted(kind, p["to"])
