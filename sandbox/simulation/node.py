@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ class Node:
         self.topics = topics_of(FLOWS, self.name)
         self.places = [(name, p) for name in self.topics for p in range(PARTITIONS)]
         self.committed: dict[Place, int] = {}
+        self.refused: set[int] = set()
+        self.astray = ""
         most = world.chances.skew_s
         self.processes = [
             Process(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
@@ -72,14 +75,14 @@ class Node:
 
     def unpublished(self) -> list[OutboxRow]:
         """In id order; never `id > cursor`."""
-        return [row for _, row in sorted(self.database.tables.outbox.items())]
+        rows = sorted(self.database.tables.outbox.items())
+        return [row for number, row in rows if number not in self.refused]
 
     def relay(self) -> None:
         """Publish the first rows; dying in the middle publishes them again."""
         rows = self.unpublished()[: self.world.rng.randint(1, 6)]
-        if len(rows) > 1 and self.world.happens("disorder"):
-            self.world.note(f"{self.name} publishes past a refused row", {rows[0].key})
-            rows = rows[1:]
+        if rows and self.world.happens("disorder"):
+            self._refuse(rows.pop(0))
         for row in rows:
             self.publish(row)
             self.processes[0].fault("mid-relay")
@@ -98,6 +101,13 @@ class Node:
         """It is published."""
         del self.database.tables.outbox[row.id]
 
+    def _refuse(self, row: OutboxRow) -> None:
+        """The broker refuses it for a moment; what stands behind it goes through."""
+        self.world.note(f"{self.name} publishes past a refused row", {row.key})
+        self.refused.add(row.id)
+        pause = timedelta(seconds=self.world.rng.choice((1, 10)))
+        self.world.after(pause, lambda: self.refused.discard(row.id))
+
     def _publish_again(self, rows: list[OutboxRow]) -> None:
         self.world.note(f"{self.name}'s former leader publishes again", {r.key for r in rows})
         for row in rows:
@@ -106,17 +116,30 @@ class Node:
     # --- two transactions at once -----------------------------------------------------------------
 
     def overlapping(self) -> bool:
-        """Two processes hold batches of different orders: neither waits for the other's locks."""
-        if len(self.processes) < 2:
-            return False
-        first, second = self.processes
-        if not (first.batch and second.batch and first.awake() and second.awake()):
-            return False
-        return {r.key for r in first.batch}.isdisjoint(r.key for r in second.batch)
+        """Two processes have something to handle."""
+        return len(self.processes) > 1 and all(p.has_work() for p in self.processes)
 
     def overlap(self) -> None:
-        """The one that begins first takes the lower row numbers, and commits last."""
+        """Batches of different orders do not wait for each other's locks."""
         first, second = self.world.rng.sample(self.processes, 2)
+        for process in (first, second):
+            if not process.batch:
+                process.survive(process.take)
+        if first.holds().isdisjoint(second.holds()):
+            self.at_once(first, first.handle, second)
+
+    def visit(self, process: Process, key: str, work: Callable[[], None]) -> None:
+        """Somebody is at the door, maybe while a batch of other orders is handled."""
+        busy = self.world.rng.choice(self.processes)
+        if busy.has_work() and not busy.batch:
+            busy.survive(busy.take)
+        if busy.awake() and busy.batch and key not in busy.holds():
+            self.at_once(process, work, busy)
+        else:
+            process.survive(work)
+
+    def at_once(self, first: Process, work: Callable[[], None], second: Process) -> None:
+        """The one that begins first takes the lower row numbers, and commits last."""
         low = self.database.tables.next_id
         self.database.tables.next_id += BLOCK
         second.survive(second.handle)
@@ -124,9 +147,20 @@ class Node:
             second.survive(self.relay)
         high = self.database.tables.next_id
         self.database.tables.next_id = low
-        first.survive(first.handle)
+        first.survive(work)
         assert self.database.tables.next_id <= low + BLOCK
         self.database.tables.next_id = high
+
+    def check(self) -> None:
+        """At any moment: the only mark of work in flight is a pending effect, no stock negative."""
+        for sku, level in getattr(self.participant.store, "stock", {}).items():
+            if min(level.on_hand, level.reserved) < 0:
+                self.astray = f"{sku}: {level}"
+        accounts = self.database.tables.accounts.values()
+        flying = {key for account in accounts for key in account.in_flight}
+        pending = self.database.tables.effects.keys()
+        if flying != pending and not self.astray:
+            self.astray = f"{self.name}: {sorted(flying)} in flight, {sorted(pending)} pending"
 
     def state(self, key: str) -> Any:
         """The committed state of an order."""

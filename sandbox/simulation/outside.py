@@ -6,7 +6,7 @@ there or back by the seed.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -79,6 +79,8 @@ class Outside:
     mails: dict[str, tuple[str, Kind]] = field(default_factory=dict)
     """Message-ID -> order id and kind: the same mail again is the same mail."""
     _answers: dict[str, Any] = field(default_factory=dict)
+    _forgotten: dict[str, Refunded] = field(default_factory=dict)
+    """Refunds nobody calls back about: they are told when they are asked for once more."""
     _voided: set[str] = field(default_factory=set)
 
     def perform(self, effect: Effect) -> Any:
@@ -163,6 +165,8 @@ class Outside:
     def _refund(self, effect: Effect) -> Any:
         if effect.key not in self._answers:
             self._answers[effect.key] = self._give_back(effect)
+        elif effect.key in self._forgotten:
+            self._answers[effect.key] = self._forgotten.pop(effect.key)
         return self._answers[effect.key]
 
     def _give_back(self, effect: Effect) -> Any:
@@ -183,9 +187,12 @@ class Outside:
             wanted = max(1, wanted // 2)
         made.refunded_minor += wanted
         self.refunds[refund_id] = (made.order_id, wanted)
-        done = Refunded(refund_id, wanted, made.id)
+        done = Refunded(refund_id, wanted, made.id, partial=wanted < left_minor)
         if behaviour.refund == "later":
             self.later(behaviour.delay, "payment", made.order_id, Callback(lambda: done))
+            return RefundPending(refund_id)
+        if behaviour.refund == "forgotten":
+            self._forgotten[effect.key] = done
             return RefundPending(refund_id)
         return done
 
@@ -225,6 +232,10 @@ class Outside:
             self.labels[p["label_key"]] = Label("none", p["order_id"], "refused")
         elif made.status == "created":
             made.status = "cancelled"
+            behaviour = self._behaviour(effect)
+            if behaviour.careless:
+                soon = timedelta(seconds=self.rng.choice((0, 1, 60)))
+                self._pick_up_later(made, replace(behaviour, pickup=soon))
         elif made.status == "picked_up":
             return TooLate()
         return Cancelled()

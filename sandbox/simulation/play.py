@@ -25,8 +25,8 @@ from services.shipping.decide import Shipment
 from services.shipping.service import participant as shipping
 
 FAULTY_STEPS = 4_000
-MOST_STEPS = 60_000
-STOCKS = (8, 60, 60, 60)
+MOST_STEPS = 20_000
+STOCKS = (4, 8, 60, 60)
 """Units put in of each SKU, in two deliveries: they do not always do for all."""
 
 
@@ -87,6 +87,8 @@ def stage(
     world = World(seed, stores(), without, schedule)  # type: ignore[arg-type]
     numbers = range(orders) if isinstance(orders, int) else sorted(orders)
     stories = [draw(random.Random(f"{seed}:story:{n}"), n) for n in numbers]
+    if random.Random(f"{seed}:rush").random() < 0.5:  # all at once, not one after the other
+        stories = [replace(s, place_after=s.place_after / 1000) for s in stories]
     if not people:
         stories = [replace(s, cancel_after=None, verdict=None, conflict=False) for s in stories]
     chances, world.chances = world.chances, Chances()  # the shelves are full before it begins
@@ -95,7 +97,8 @@ def stage(
         data = {"sku": sku, "quantity": world.stock // 2}
         first, second = (Verdict("restock", "keeper", "delivery", data) for _ in range(2))
         world.told("inventory", f"sku:{sku}", first)
-        world.after(timedelta(seconds=30), lambda k=sku, v=second: _restock(world, k, v))  # type: ignore[misc]
+        later = timedelta(seconds=world.rng.choice((0.03, 30)))
+        world.after(later, lambda k=sku, v=second: _restock(world, k, v))  # type: ignore[misc]
     world.chances = chances
     for story in stories:
         world.outside.behaviours[story.order_id] = story.behaviour

@@ -71,6 +71,7 @@ class Process:
             self.world.note(f"{self.name} dies {crash}", self.keys())
             self.positions = defaultdict(int, self.node.committed)
             self._drop()
+        self.node.check()
         if self.world.happens("pause"):
             pause = timedelta(seconds=self.world.rng.choice((1, 20, 60, 600)))
             self.paused_until = self.world.now + pause
@@ -78,8 +79,7 @@ class Process:
 
     def keys(self) -> set[str]:
         """The orders it has something of in hand."""
-        batch = {(r.key or b"").decode() for r in self.batch}
-        return batch | {row.order_key for row in self.hands} | {m.key for m in self.answers}
+        return self.holds() | {row.order_key for row in self.hands} | {m.key for m in self.answers}
 
     # --- what it could do next --------------------------------------------------------------------
 
@@ -100,6 +100,14 @@ class Process:
             found.append(self.settle)
         return found
 
+    def holds(self) -> set[str]:
+        """The orders of its batch."""
+        return {(r.key or b"").decode() for r in self.batch}
+
+    def has_work(self) -> bool:
+        """A batch in hand, or something to read."""
+        return self.awake() and bool(self.batch or (self.world.broker_up() and self.unread()))
+
     def unread(self) -> list[Place]:
         """Partitions with something to read."""
         partitions = self.world.log.partitions
@@ -108,6 +116,12 @@ class Process:
         ]
 
     def poll(self) -> None:
+        """Take a micro-batch and handle it, now or later."""
+        self.take()
+        if not self.world.happens("linger"):
+            self.handle()
+
+    def take(self) -> None:
         """A micro-batch from one or more partitions, in any interleaving of them."""
         rng, log = self.world.rng, self.world.log
         places = rng.sample(unread := self.unread(), rng.randint(1, len(unread)))
@@ -119,12 +133,10 @@ class Process:
                 self.batch.append(queue[at])
                 self.ends[place] = at + 1
         self.fault("after-poll")
-        if not self.world.happens("linger"):
-            self.handle()
 
     def handle(self) -> None:
         """What was polled, in one transaction."""
-        self.handler.handle([incoming(self.node.codec, record) for record in self.batch])
+        self.handler.handle(self.messages())
         self.positions.update(self.ends)
         self.batch = []
         if not self.world.happens("forget"):
@@ -133,6 +145,10 @@ class Process:
     def redrive(self, key: str) -> None:
         """Handle again what is parked of an order."""
         self.handler.redrive(key)
+
+    def messages(self) -> list[Message]:
+        """What it has polled, decoded."""
+        return [incoming(self.node.codec, record) for record in self.batch]
 
     # --- effects ----------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ from sagakit.message import Envelope, derived_id
 from sandbox.simulation.story import SKUS, Story
 from sandbox.simulation.watcher import read_as_its_flow
 from sandbox.simulation.world import World
+from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
+from services.notification.decide import Kind
 from services.payment.decide import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
@@ -27,7 +29,9 @@ JUST_AFTER = timedelta(milliseconds=1)
 
 def violations(world: World, stories: list[Story]) -> list[str]:
     """What does not hold; empty when all is well."""
-    found = [*world.witness.found, *_log(world), *_stock(world), *_rest(world), *_watch(world)]
+    if found := world.found():
+        return found
+    found = [*_log(world), *_stock(world), *_rest(world), *_watch(world)]
     for story in stories:
         found += [f"{story.order_id}: {said}" for said in _order(world, story)]
     return found
@@ -75,12 +79,32 @@ def _order(world: World, story: Story) -> Iterator[str]:
     mails = Counter(world.outside.mails.values())
     if any(n > 1 for (order_id, _), n in mails.items() if order_id == story.order_id):
         yield "more than one mail of a kind"
+    if unsent := _announced(world, story) - world.nodes["notification"].state(story.order_id).sent:
+        yield f"mails never sent: {sorted(unsent)}"
     if payment.phase is PaymentPhase.REFUNDED and held_minor:
         yield f"payment says refunded, the provider holds {held_minor}"
     if gone and held_minor == 0:
         yield "shipped after its refund"
     if shipment.phase is ShipmentPhase.CANCELLED and gone:
         yield "shipping says cancelled, the parcel is gone"
+
+
+def _announced(world: World, story: Story) -> set[Kind]:
+    """Mails that are due by what the log says."""
+    due: set[Kind] = set()
+    for said in world.log.envelopes():
+        match said.event:
+            case _ if said.key != story.order_id:
+                continue
+            case ShipmentPickedUp():
+                due.add(Kind.SHIPPED)
+            case PaymentRefunded(amount_minor=amount_minor, email=str()) if amount_minor > 0:
+                due.add(Kind.REFUNDED)
+            case ShipmentCreated():
+                due.add(Kind.CONFIRMED)
+    if Kind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
+        due.discard(Kind.CONFIRMED)  # it was stale when it was read
+    return due
 
 
 def _hindered(world: World, story: Story) -> bool:

@@ -19,6 +19,10 @@ from schemas import FLOWS
 if TYPE_CHECKING:
     from sandbox.simulation.world import World
 
+ECHO = timedelta(seconds=30)
+"""As in `watch`: log time to read back what was said before it is said again."""
+PAUSES_S = (20, 100, 1000, 100_000)
+
 
 def read_as_its_flow(saga: Saga) -> SagaView | None:
     """The saga in the words of its flow; None for what is no saga (stock)."""
@@ -29,13 +33,16 @@ def read_as_its_flow(saga: Saga) -> SagaView | None:
 
 
 class Monitor:
-    """Facts and positions survive its death, the gate does not."""
+    """Facts and positions survive its death, the gate does not. It judges also while its reading
+    stands still."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.sagas: dict[str, Saga] = {}
         self.positions: dict[Place, int] = defaultdict(int)
         self.gate = Gate()
+        self.reads_from = world.now
+        self._quiet: dict[str, datetime] = {}
         self.said: list[tuple[Emission, datetime]] = []
         """What it emitted, and the deadline that had passed."""
         self.views: dict[str, SagaView | None] = {}
@@ -46,7 +53,9 @@ class Monitor:
         return len(self.said)
 
     def behind(self) -> list[Place]:
-        """Partitions with something to read."""
+        """Partitions with something to read, unless its reading stands still."""
+        if self.world.now < self.reads_from:
+            return []
         partitions = self.world.log.partitions.items()
         return [place for place, queue in partitions if self.positions[place] < len(queue)]
 
@@ -64,6 +73,9 @@ class Monitor:
             self.views.pop(key, None)
         if self.world.happens("crash"):
             self.gate = Gate()
+        if self.world.happens("pause"):
+            self.reads_from = self.world.now + timedelta(seconds=self.world.rng.choice(PAUSES_S))
+            self.world.note(f"a monitor reads nothing until {self.reads_from:%d %H:%M:%S}")
 
     def view(self, order_id: str) -> SagaView | None:
         """The saga in the words of its flow; None for what is no saga (stock)."""
@@ -83,7 +95,10 @@ class Monitor:
             if seen is None or seen.next is None or seen.next.due is None:
                 continue
             through = self.gate.of_order(order_id, partition_of(order_id))
+            if through is None or through < self._quiet.get(order_id, through):
+                continue
             for emission in judge(saga, seen, through):
+                self._quiet[order_id] = through + ECHO
                 self._say(saga, emission, seen.next.due)
                 said = True
         return said
@@ -104,9 +119,10 @@ class Monitor:
 
     def moments(self) -> list[datetime]:
         """When the next deadlines pass."""
-        found = []
+        found = [self.reads_from]
         for order_id in self.sagas:
             seen = self.view(order_id)
             if seen and seen.next and seen.next.due:
-                found.append(seen.next.due + timedelta(milliseconds=1))
+                due = max(seen.next.due, self._quiet.get(order_id, seen.next.due))
+                found.append(due + timedelta(milliseconds=1))
         return found

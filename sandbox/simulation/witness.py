@@ -36,7 +36,7 @@ class Witness:
         match said.source, event.type:
             case "payment", "PaymentCaptured":
                 self._taken[key] += event.amount_minor
-                taken = sum(c.amount_minor for c in self._charges(key) if c.status == "captured")
+                taken = sum(c.amount_minor for c in self._taken_of(key))
                 if self._taken[key] > taken:
                     yield f"{self._taken[key]} told as captured, the provider took {taken}"
             case "payment", "PaymentRefunded" | "PaymentRefundProgressed":
@@ -44,12 +44,23 @@ class Witness:
                 given = sum(c.refunded_minor for c in self._charges(key))
                 if self._given[key] > given:
                     yield f"{self._given[key]} told as refunded, the provider gave {given} back"
+            case "order", "OrderCancelled" if not self._stubborn(key):
+                held = sum(c.amount_minor - c.refunded_minor for c in self._taken_of(key))
+                if held:
+                    yield f"the provider holds {held}"
             case "shipping", "ShipmentCreated" if not self._labels(key):
                 yield "the carrier has no label"
             case "shipping", "ShipmentPickedUp" if "picked_up" not in self._labels(key):
                 yield "the carrier has no parcel"
             case "shipping", "ShipmentCancelled" if "created" in self._labels(key):
                 yield "the carrier's label stands"
+
+    def _stubborn(self, order_id: str) -> bool:
+        """The provider may take the money after it has voided the charge."""
+        return self.outside.behaviours[order_id].charge == "late"
+
+    def _taken_of(self, order_id: str) -> list[Any]:
+        return [c for c in self._charges(order_id) if c.status == "captured"]
 
     def _charges(self, order_id: str) -> list[Any]:
         return [c for c in self.outside.charges.values() if c.order_id == order_id]

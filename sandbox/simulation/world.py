@@ -23,8 +23,8 @@ from sandbox.simulation.watcher import Monitor
 from sandbox.simulation.witness import Witness
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-FAULTY = timedelta(days=10)
-PATIENCE = timedelta(days=40)
+FAULTY = timedelta(days=5)
+PATIENCE = timedelta(days=25)
 """No wait of the flow and of the outside world together is longer."""
 
 
@@ -96,6 +96,10 @@ class World:
         """Publishing and consuming are possible."""
         return self.now >= self.broker_back_at
 
+    def found(self) -> list[str]:
+        """What must not be at any moment, and was."""
+        return [*self.witness.found, *(node.astray for node in self.nodes.values() if node.astray)]
+
     # --- what happens by itself -------------------------------------------------------------------
 
     def after(self, delay: timedelta, work: Callable[[], None]) -> None:
@@ -139,7 +143,7 @@ class World:
         if not process.awake():
             self.after(timedelta(seconds=1), again)
             return
-        process.survive(lambda: self._submit(process, message, again))
+        node.visit(process, message.key, lambda: self._submit(process, message, again))
 
     def _submit(self, process: Process, message: Message, again: Callable[[], None]) -> None:
         try:
@@ -189,7 +193,7 @@ class World:
                 ]
             if node.overlapping():
                 found.append(node.overlap)
-            if up and node.database.tables.outbox and node.processes[0].awake():
+            if up and node.unpublished() and node.processes[0].awake():
                 found.append(lambda n=node: n.processes[0].survive(n.relay))  # type: ignore[misc]
         if up:
             found += [monitor.read for monitor in self.monitors if monitor.behind()]
@@ -242,7 +246,7 @@ class World:
     def run(self, faulty_steps: int, most_steps: int) -> None:
         """Faults for a while, then none until nothing is left to happen. Raises RuntimeError when
         it does not come to rest."""
-        while self.step():
+        while self.step() and not self.found():
             if self.steps == faulty_steps or (self.faulty and self.now > START + FAULTY):
                 self.faulty = False
                 self.chances = Chances()
