@@ -82,15 +82,15 @@ def stage(
     schedule: int = 0,
 ) -> tuple[World, list[Story]]:
     """A world in which the stories are about to begin; `orders`: how many, or the numbers of those
-    that are told; without people nobody cancels, approves or places another order under a number
-    that is taken; `without` and `schedule`: see `World`."""
+    that are told; without people nobody cancels, approves, places another order under a number that
+    is taken, picks up what was cancelled or forgets to call back; `without` and `schedule`: see `World`."""
     world = World(seed, stores(), without, schedule)  # type: ignore[arg-type]
     numbers = range(orders) if isinstance(orders, int) else sorted(orders)
     stories = [draw(random.Random(f"{seed}:story:{n}"), n) for n in numbers]
     if random.Random(f"{seed}:rush").random() < 0.5:  # all at once, not one after the other
         stories = [replace(s, place_after=s.place_after / 1000) for s in stories]
     if not people:
-        stories = [replace(s, cancel_after=None, verdict=None, conflict=False) for s in stories]
+        stories = [_undisturbed(story) for story in stories]
     chances, world.chances = world.chances, Chances()  # the shelves are full before it begins
     world.stock = random.Random(f"{seed}:stock").choice(STOCKS) if people else max(STOCKS)
     for sku in SKUS:
@@ -106,6 +106,12 @@ def stage(
         poison_at = story.place_after + story.poisoned_after
         world.after(poison_at, lambda s=story: world.operator.tempt(s.order_id))  # type: ignore[misc]
     return world, stories
+
+
+def _undisturbed(story: Story) -> Story:
+    refund = "later" if story.behaviour.refund == "forgotten" else story.behaviour.refund
+    behaviour = replace(story.behaviour, careless=False, refund=refund)
+    return replace(story, cancel_after=None, verdict=None, conflict=False, behaviour=behaviour)
 
 
 def _restock(world: World, sku: str, delivery: Verdict) -> None:
