@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sagakit.handler import Handler
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from sandbox.simulation.world import World
 
 
+@cache
+def _router(name: str) -> Router:
+    return Router(FLOWS, name)
+
+
 class Node:
     """One participant. All its processes share the database and the stored offsets."""
 
@@ -36,7 +42,7 @@ class Node:
         self.name = participant.name
         self.participant = replace(participant, store=store)
         self.database = MemoryDatabase(store, world.now)
-        self.router = Router(FLOWS, self.name)
+        self.router = _router(self.name)
         self.codec = Reader(self)
         self.topics = topics_of(FLOWS, self.name)
         self.places = [(name, p) for name in self.topics for p in range(PARTITIONS)]

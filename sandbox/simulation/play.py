@@ -53,9 +53,15 @@ def stores() -> list[tuple[Participant, object]]:  # type: ignore[type-arg]
     ]
 
 
-def play(seed: int, orders: int = 6) -> Report:
-    """One world, from placing to rest."""
-    world, stories = stage(seed, orders)
+def play(
+    seed: int,
+    orders: int | Collection[int] = 6,
+    *,
+    without: Collection[str] = (),
+    schedule: int = 0,
+) -> Report:
+    """One world, from placing to rest; the arguments are those of `stage`."""
+    world, stories = stage(seed, orders, without=without, schedule=schedule)
     found = run(world, stories)
     ends = {s.order_id: str(v.status) for s in stories if (v := world.monitor.view(s.order_id))}
     crashes = sum(node.crashes for node in world.nodes.values())
@@ -82,8 +88,9 @@ def stage(
     schedule: int = 0,
 ) -> tuple[World, list[Story]]:
     """A world in which the stories are about to begin; `orders`: how many, or the numbers of those
-    that are told; without people nobody cancels, approves, places another order under a number that
-    is taken, picks up what was cancelled or forgets to call back; `without` and `schedule`: see `World`."""
+    that are told; `without` and `schedule`: see `World`. Without people nobody cancels, approves,
+    places another order under a number that is taken, picks up what was cancelled or forgets to
+    call back."""
     world = World(seed, stores(), without, schedule)  # type: ignore[arg-type]
     numbers = range(orders) if isinstance(orders, int) else sorted(orders)
     stories = [draw(random.Random(f"{seed}:story:{n}"), n) for n in numbers]

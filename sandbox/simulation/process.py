@@ -175,6 +175,7 @@ class Process:
         except EffectFailed as error:
             due = self.now() + Backoff().after(row.attempts, self.world.rng)
             self.node.database.retry(row.lease, str(error), due)
+            self.world.hits["trouble"] += 1
             self.world.note(f"{row.effect.key}: {error}", {row.order_key})
             return
         self.fault("after-call")

@@ -64,6 +64,8 @@ class World:
         self.broker_back_at = START
         self.chances = Chances.draw(random.Random(f"{seed}:chances"), without)
         self.drawn = self.chances
+        for lasting in ("second", "skew_s"):
+            self.hits[lasting] += bool(getattr(self.drawn, lasting))
         self.faulty = True
         self.outside = Outside(self.rng, {}, self.call_back_later, self.chances.trouble)
         self.operator = Operator(self)
@@ -117,7 +119,7 @@ class World:
             if result is None:
                 return
             node = self.nodes[name]
-            if self._premature(node, order_id):
+            if self.premature(node, order_id):
                 self.after(timedelta(seconds=1), deliver)
                 return
             message = Message(message_id, order_id, trigger=Callback(result))
@@ -128,7 +130,8 @@ class World:
 
         self.after(delay, deliver)
 
-    def _premature(self, node: Node, order_id: str) -> bool:
+    def premature(self, node: Node, order_id: str) -> bool:
+        """A webhook now would come before the answer to the call it is about: it is refused."""
         from services.payment.decide import Phase as PaymentPhase
         from services.shipping.decide import premature
 
