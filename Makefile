@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PACKAGES := sagakit services saga_monitor sandbox schemas benchmarks
 UV_LOCK := $(VENV)/uv.lock
 
-.PHONY: help setup demo test check bench up down lock clean
+.PHONY: help setup demo test check bench mutants up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 
 bench: setup  ## what an order costs on this machine, some minutes
 	@$(BIN)/python -m benchmarks
+
+mutants: setup  ## plant bugs in the core, one at a time; the simulation has to find each
+	@$(BIN)/pytest -q -s tests/simulation/test_mutants.py
 
 up: setup  ## start the stack and leave it running
 	@$(BIN)/saga up --detach

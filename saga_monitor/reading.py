@@ -154,8 +154,8 @@ class _Reading:
 
     def contradiction(self, step: Step) -> Awaited:
         """Undone, and yet the pivot is done: only a person can settle that, and at once."""
-        last, pivot = self.last[step.name], self.latest(self.plan.pivots)
-        return self.escalated(step, Mode.FORWARD, (step.done,), last, pivot, UNDONE_PAST_PIVOT)
+        last, since = self.last[step.name], self.latest((step, *self.plan.pivots))
+        return self.escalated(step, Mode.FORWARD, (step.done,), last, since, UNDONE_PAST_PIVOT)
 
     def escalated(
         self,
