@@ -4,10 +4,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := sagakit services saga_monitor sandbox schemas
+PACKAGES := sagakit services saga_monitor sandbox schemas benchmarks
 UV_LOCK := $(VENV)/uv.lock
 
-.PHONY: help setup demo test check up down lock clean
+.PHONY: help setup demo test check bench mutants up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +52,15 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.compat
 	$(BIN)/python -m schemas.docs --check
-	$(BIN)/pytest -q tests/unit tests/properties tests/architecture
+	$(BIN)/python -m tests.bad_input.document --check
+	$(BIN)/python -m saga_monitor.late_page --check
+	$(BIN)/pytest -q tests/unit tests/properties tests/bad_input tests/architecture
+
+bench: setup  ## what an order costs on this machine, some minutes
+	@$(BIN)/python -m benchmarks
+
+mutants: setup  ## plant bugs in the core, one at a time; the simulation has to find each
+	@$(BIN)/pytest -q -s tests/simulation/test_mutants.py
 
 up: setup  ## start the stack and leave it running
 	@$(BIN)/saga up --detach

@@ -12,8 +12,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from saga_monitor.fold import SOURCE, Saga, emission_id
-from saga_monitor.view import DEADLINE, STALLED, UNDONE_PAST_PIVOT, Awaited, Mode, SagaView
+from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
+from saga_monitor.view import (
+    CONSERVATION,
+    DEADLINE,
+    STALLED,
+    UNDONE_PAST_PIVOT,
+    UNEXPECTED,
+    Awaited,
+    Imbalance,
+    Mode,
+    SagaView,
+)
 from schemas.events import CompensationRequested, InterventionOpened
 
 CEILING = 8
@@ -31,10 +41,29 @@ class Emission:
 
 def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Emission, ...]:
     """What is to be said about an order read through `read_through`; None: cannot tell yet."""
-    item = seen.next
-    if item is None or item.due is None or read_through is None or item.due >= read_through:
+    if read_through is None:
         return ()
-    return tuple(e for e in _sayings(saga, item) if str(e.id) not in saga.facts)
+    item = seen.next
+    said = [_unexpected(saga, seen, fact) for fact in seen.unexpected if fact.at < read_through]
+    if seen.imbalance is not None and seen.imbalance.due < read_through:
+        said.append(_unbalanced(saga, seen.imbalance))
+    if item is not None and item.due is not None and item.due < read_through:
+        said += _sayings(saga, item)
+    return tuple(e for e in said if str(e.id) not in saga.facts)
+
+
+def _unexpected(saga: Saga, seen: SagaView, fact: Fact) -> Emission:
+    reason = (
+        f"{fact.type} of {fact.source} at {fact.at.isoformat(timespec='milliseconds')} should "
+        f"never have been said of an order on {seen.flow} that comes to this; see late-events"
+    )
+    opened = InterventionOpened(order_id=saga.order_id, code=UNEXPECTED, reason=reason)
+    return Emission(emission_id(saga.order_id, UNEXPECTED, fact.type), opened, UUID(fact.id))
+
+
+def _unbalanced(saga: Saga, found: Imbalance) -> Emission:
+    opened = InterventionOpened(order_id=saga.order_id, code=CONSERVATION, reason=found.reason)
+    return Emission(found.id, opened, UUID(found.cause))
 
 
 def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:

@@ -109,20 +109,29 @@ class Ledger:
 
 def ledger(facts: Iterable[Fact], flow: Flow) -> Ledger:
     """What the facts say was captured and refunded, in the words of the flow's ledger."""
-    moved: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    known = list(facts)
+    captured = [f for f in known if f.type in flow.captured]
     currency = None
+    for fact in captured:
+        currency = fact.detail.get("currency", currency)
+    refunded = _movements(known, flow.refunded)
+    return Ledger(sum(charges(captured, flow).values()), sum(refunded.values()), currency)
+
+
+def charges(facts: Iterable[Fact], flow: Flow) -> dict[str, int]:
+    """Capture -> what it took, in minor units."""
+    return _movements(facts, flow.captured)
+
+
+def _movements(facts: Iterable[Fact], names: Mapping[str, str]) -> dict[str, int]:
+    """Of a movement told more than once with several amounts, the largest counts."""
+    moved: dict[str, int] = {}
     for fact in facts:
-        incoming = fact.type in flow.captured
-        name = flow.captured.get(fact.type) or flow.refunded.get(fact.type)
-        if name is None:
-            continue
-        movement = str(fact.detail.get(name) or fact.id)
-        amount = int(fact.detail.get("amount_minor", 0))
-        known = moved[incoming].get(movement, 0)
-        moved[incoming][movement] = max(known, amount)
-        if incoming:
-            currency = fact.detail.get("currency", currency)
-    return Ledger(sum(moved[True].values()), sum(moved[False].values()), currency)
+        if fact.type in names:
+            movement = str(fact.detail.get(names[fact.type]) or fact.id)
+            amount = int(fact.detail.get("amount_minor", 0))
+            moved[movement] = max(moved.get(movement, 0), amount)
+    return moved
 
 
 def _sighting(fact: Fact) -> tuple[datetime, str]:

@@ -30,7 +30,7 @@ class Clock(Protocol):
 
 
 class Log(Protocol):
-    """Who knows the ends, see `sagakit.kafka.LogEnds`."""
+    """Who knows the ends, see `sagakit.onlooker.LogEnds`."""
 
     def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """The offset the next record of each partition will get."""

@@ -5,7 +5,7 @@ does not hold. Reading a record twice changes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 from sqlalchemy import Engine, exc
 
 from saga_monitor import store
+from saga_monitor.cases import cases
 from saga_monitor.fold import Fact, Saga, fold
 from saga_monitor.gate import EVERY_PARTITION
+from saga_monitor.measures import Change
 from saga_monitor.plan import Plan
 from saga_monitor.reading import read, view
-from saga_monitor.store import Batch, SagaRow, TimelineRow
+from saga_monitor.store import Batch, CaseRow, SagaRow, TimelineRow
 from saga_monitor.view import Awaited, SagaView, Status
 from sagakit.codec import Codec
 from sagakit.errors import Poison, UnknownFlow
@@ -41,12 +43,19 @@ class Applied:
 
 
 class Projection:
-    """Writes what the topics say into the monitor's database."""
+    """Writes what the topics say into the monitor's database. `committed` is told of it."""
 
-    def __init__(self, engine: Engine, codec: Codec, flows: Flows) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        flows: Flows,
+        committed: Callable[[Sequence[Record], Sequence[Change]], None] = lambda *_: None,
+    ) -> None:
         self._engine = engine
+        self._committed = committed
         self._codec = codec
-        self._flows = flows
+        self.flows = flows
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
     def apply(self, records: Sequence[Record]) -> Applied:
@@ -93,52 +102,47 @@ class Projection:
         for record in records:
             place = (record.topic, record.partition)
             batch.offsets[place] = max(batch.offsets.get(place, 0), record.offset + 1)
+        changes: list[Change] = []
         with self._engine.begin() as connection:
             locked = store.lock(connection, partitions) if facts else {}
             for key, new in facts.items():
-                known, partition = locked[key]
+                known, partition, was = locked[key]
                 saga = fold(known, *new)
                 joined = _joined(partition, partitions[key])
                 if saga.facts != known.facts or joined != partition:
-                    batch.sagas.append(self.row(saga, joined))
+                    seen = self._add(batch, saga, joined)
+                    if seen is not None:
+                        plan = self._plans[seen.flow]
+                        changes.append(Change(known.facts, Status(was), saga, seen, plan))
             store.write(connection, batch)
+        self._committed(records, changes)
         return Applied(len(batch.timeline), len(batch.unreadable))
 
-    def row(self, saga: Saga, partition: int) -> SagaRow:
-        """The row of a saga."""
+    def _add(self, batch: Batch, saga: Saga, partition: int) -> SagaView | None:
+        """Its rows, into the batch; its view, unless its flow is not known."""
+        seen = None
         try:
             seen = self.view(saga)
         except UnknownFlow as error:
-            return _unknown(saga, partition, error)
-        flow, _, version = seen.flow.partition("/")
-        item = seen.next
-        return SagaRow(
-            order_id=saga.order_id,
-            flow=flow,
-            version=int(version),
-            status=seen.status.value,
-            facts=store.dump_facts(saga),
-            awaited="; ".join(told(a) for a in seen.awaited) or None,
-            next_deadline=item.due if item else None,
-            captured_minor=min(seen.ledger.captured_minor, _MAX_BIGINT),
-            refunded_minor=min(seen.ledger.refunded_minor, _MAX_BIGINT),
-            started_at=seen.started_at,
-            ended_at=seen.ended_at,
-            updated_at=max(f.at for f in saga.facts.values()),
-            partition=partition,
-        )
+            batch.sagas.append(_unknown(saga, partition, error))
+            known = cases(saga.facts.values())
+        else:
+            batch.sagas.append(_row(saga, seen, partition))
+            known = seen.cases
+        batch.cases += [CaseRow.of(saga.order_id, case) for case in known]
+        return seen
 
     def view(self, saga: Saga) -> SagaView:
         """The saga in the words of its flow."""
         plan = self._plans.get(saga.flow or "")
-        return read(saga, plan) if plan else view(saga, *self._flows.find(saga.flow))
+        return read(saga, plan) if plan else view(saga, *self.flows.find(saga.flow))
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
         """The fact in a record; None for an event that is about no order. Raises Poison."""
         envelope = self._codec.decode(record)
         label = envelope.trace.flow
         if label is not None and label not in self._plans:
-            self._flows.find(label)  # raises UnknownFlow, which says what is known
+            self.flows.find(label)  # raises UnknownFlow, which says what is known
         if not hasattr(envelope.event, "order_id"):
             return envelope.key, None
         return envelope.key, fact_of(envelope)
@@ -163,6 +167,25 @@ def fact_of(envelope: Envelope) -> Fact:
 def told(awaited: Awaited) -> str:
     """`payment: PaymentCaptured or PaymentDeclined`, for lists."""
     return f"{awaited.step}: {' or '.join(awaited.events)}"
+
+
+def _row(saga: Saga, seen: SagaView, partition: int) -> SagaRow:
+    flow, _, version = seen.flow.partition("/")
+    return SagaRow(
+        order_id=saga.order_id,
+        flow=flow,
+        version=int(version),
+        status=seen.status.value,
+        facts=store.dump_facts(saga),
+        awaited="; ".join(told(a) for a in seen.awaited) or None,
+        next_deadline=seen.due,
+        captured_minor=min(seen.ledger.captured_minor, _MAX_BIGINT),
+        refunded_minor=min(seen.ledger.refunded_minor, _MAX_BIGINT),
+        started_at=seen.started_at,
+        ended_at=seen.ended_at,
+        updated_at=max(f.at for f in saga.facts.values()),
+        partition=partition,
+    )
 
 
 def _unknown(saga: Saga, partition: int, error: UnknownFlow) -> SagaRow:

@@ -1,12 +1,18 @@
 """What the API reads, and the one row it locks."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, text
 
 from saga_monitor.fold import Saga
+from saga_monitor.held import Holds, ParkedRecord, Unpublished
 from saga_monitor.store import load_saga
+from saga_monitor.versions import Count
+from sagakit.http import holds_of
 
 # Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
 # without a start event.
@@ -24,6 +30,15 @@ SUMMARY = text("""
            coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
     FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
 """)
+# What has no label yet is counted on the default version when it is read.
+FLOWS = text("""
+    SELECT CASE WHEN version IS NULL THEN flow ELSE flow || '/' || version END AS label,
+           count(*) FILTER (WHERE NOT ended), count(*) FILTER (WHERE ended),
+           min(started_at) FILTER (WHERE NOT ended),
+           (array_agg(order_id ORDER BY started_at) FILTER (WHERE NOT ended))[1]
+    FROM (SELECT *, status IN ('completed', 'cancelled') AS ended FROM saga) AS s
+    WHERE flow IS NOT NULL GROUP BY 1 ORDER BY 1
+""")
 TIMELINE = text("""
     SELECT event_id, type, source, seq, at, causation, partition, "offset", detail
     FROM timeline WHERE order_id = :order_id ORDER BY at, seq NULLS FIRST, event_id
@@ -35,9 +50,42 @@ UNREADABLE = text("""
            length(value) AS bytes
     FROM monitor_unreadable ORDER BY at DESC LIMIT :limit
 """)
+# The most overdue first; an order without a start event has no deadline and comes before all.
+IN_FLIGHT = text("""
+    SELECT order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
+           started_at, ended_at, updated_at, facts::text
+    FROM saga
+    WHERE status NOT IN ('completed', 'cancelled')
+    AND (NOT :stuck OR status IN ('intervention', 'unplaced')
+         OR next_deadline < CAST(:log_time AS timestamptz))
+    ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit
+""")
+PLACES = text("""
+    SELECT t.order_id, t.event_id, t.type, t.partition, t."offset" FROM timeline t
+    JOIN unnest(CAST(:orders AS text[]), CAST(:events AS text[])) AS e (order_id, event_id)
+    ON t.order_id = e.order_id AND t.event_id = e.event_id
+""")
+OWN_UNREADABLE = text("""
+    SELECT convert_from(record_key, 'LATIN1') AS order_id, code, error, topic, partition, "offset",
+           at AS parked_at
+    FROM monitor_unreadable WHERE record_key = ANY(:keys) ORDER BY at
+""")
+INTERVENTIONS = text("""
+    SELECT i.order_id, s.flow, s.version, s.status AS saga, i.code, i.status, i.holder, i.reason,
+           i.opened_at, i.closed_at, i.entries
+    FROM intervention i JOIN saga s ON s.order_id = i.order_id
+    WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.order_id, i.code LIMIT :limit
+""")
+ADD_SAID = text("""
+    INSERT INTO said (id, order_id, type, words, at)
+    VALUES (:id, :order_id, :type, CAST(:words AS jsonb), :at) ON CONFLICT (id) DO NOTHING
+""")
+SAID = text("SELECT words FROM said WHERE id = :id")
 COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 
 Row = dict[str, Any]
+Places = dict[tuple[str, str], tuple[str, int, int]]
+"""(order id, event id) -> the event's type, partition and offset."""
 
 
 def sagas(
@@ -47,9 +95,63 @@ def sagas(
     return _rows(connection, LIST, status=status, stuck=stuck, log_time=log_time, limit=limit)
 
 
+def in_flight(
+    connection: Connection, stuck: bool, log_time: datetime | None, limit: int
+) -> list[tuple[Row, Saga]]:
+    """Rows of orders in flight, the most overdue first, with their sagas."""
+    found = _rows(connection, IN_FLIGHT, stuck=stuck, log_time=log_time, limit=limit)
+    return [(row, load_saga(row["order_id"], row.pop("facts"))) for row in found]
+
+
+def places(connection: Connection, events: Sequence[tuple[str, str]]) -> Places:
+    """Where events, given as (order id, event id), stand in the log."""
+    orders, ids = [order for order, _ in events], [event for _, event in events]
+    found = connection.execute(PLACES, {"orders": orders, "events": ids})
+    return {(order, event): tuple(place) for order, event, *place in found}
+
+
+def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[str, Holds]]:
+    """What the monitor itself keeps of orders: events it has not published, records it cannot
+    read."""
+    found = holds_of(connection, orders)
+    keys = [order.encode() for order in orders]
+    for row in connection.execute(OWN_UNREADABLE, {"keys": keys}).mappings():
+        order_id = row["order_id"].encode("latin-1").decode()
+        held = found.setdefault(order_id, {"outbox": [], "parked": []})
+        held["parked"].append({name: row[name] for name in row if name != "order_id"})
+    for order_id, held in found.items():
+        outbox = tuple(Unpublished(**row) for row in held["outbox"])
+        yield (
+            order_id,
+            Holds(outbox=outbox, parked=tuple(ParkedRecord(**r) for r in held["parked"])),
+        )
+
+
+def interventions(connection: Connection, statuses: Sequence[str], limit: int) -> list[Row]:
+    """Cases for people, the oldest first."""
+    return _rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
+
+
+def said(
+    connection: Connection, id_: UUID, type_: str, order_id: str, words: Row, at: datetime
+) -> Row | None:
+    """Remember what somebody said; where something was said under this id before, that."""
+    parameters = {"id": id_, "order_id": order_id, "type": type_, "at": at}
+    found = connection.execute(ADD_SAID, {**parameters, "words": orjson.dumps(words).decode()})
+    if found.rowcount:
+        return None
+    before: Row = connection.execute(SAID, {"id": id_}).scalar_one()
+    return before
+
+
 def summary(connection: Connection) -> list[Row]:
     """How many sagas of each flow version are in which status."""
     return _rows(connection, SUMMARY)
+
+
+def flows(connection: Connection) -> list[Count]:
+    """How many orders each flow version has."""
+    return [Count(*row) for row in connection.execute(FLOWS)]
 
 
 def timeline(connection: Connection, order_id: str) -> list[Row]:
@@ -69,6 +171,8 @@ def count_unreadable(connection: Connection) -> int:
 
 def find(connection: Connection, order_id: str, *, lock: bool = False) -> Saga | None:
     """One saga; None where nothing was ever read of the order."""
+    if not order_id.isprintable():  # no order has such an id, and PostgreSQL keeps no NUL
+        return None
     facts = connection.execute(LOCK_ONE if lock else ONE, {"order_id": order_id}).scalar()
     return None if facts is None else load_saga(order_id, facts)
 

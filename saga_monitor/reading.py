@@ -5,14 +5,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from saga_monitor import late
+from saga_monitor.cases import WORDS, cases, settled
+from saga_monitor.conservation import imbalance
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
-from saga_monitor.plan import Plan
+from saga_monitor.late import Situation
+from saga_monitor.plan import Plan, Role
 from saga_monitor.view import (
     ANSWERS,
     DEADLINE,
     ENDED,
     OVERDUE,
+    SETTLES,
     UNDONE_PAST_PIVOT,
+    UNEXPECTED,
     Awaited,
     Mode,
     SagaView,
@@ -20,9 +26,7 @@ from saga_monitor.view import (
     StepView,
     backoff,
 )
-from sagakit.flow import Flow, Step
-
-OPENED, RESOLVED = "InterventionOpened", "InterventionResolved"
+from sagakit.flow import PIVOT, Flow, Step
 
 
 def view(saga: Saga, flow: Flow, version: int) -> SagaView:
@@ -48,7 +52,7 @@ class _Reading:
             if step and (step not in self.last or fact.place > self.last[step].place):
                 self.last[step] = fact
         self.ledger = ledger(saga.facts.values(), self.flow)
-        self.past_pivot = all(self.is_done(s) for s in plan.pivots)
+        self.past_pivot = all(self.is_passed(s) for s in plan.pivots)
 
     def view(self) -> SagaView:
         start = min(self.facts[self.flow.start], key=_log_order, default=None)
@@ -57,32 +61,63 @@ class _Reading:
         awaited: tuple[Awaited, ...] = ()
         if start is not None and not completed:
             awaited = tuple(self.backward(entry) if entry >= 0 else self.forward(start))
-        interventions = self.open_interventions()
+        known = cases(f for word in WORDS if word in self.facts for f in self.facts[word])
         if start is None:
             status = Status.UNPLACED
         elif completed:
             status = Status.COMPLETED
         elif entry >= 0 and not awaited:
             status = Status.CANCELLED
-        elif interventions:
+        elif any(case.is_open for case in known):
             status = Status.INTERVENTION
         elif entry >= 0:
             status = Status.UNDOING
         else:
             waits = any(a.mode == Mode.WAIT for a in awaited)
             status = Status.WAITING if waits else Status.RUNNING
+        ended_at = self.latest(self.plan.steps) if status in ENDED else None
+        if ended_at is not None:
+            known = tuple(settled(c, ended_at) if c.code in SETTLES else c for c in known)
         return SagaView(
             order_id=self.saga.order_id,
             flow=self.plan.label,
             status=status,
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
-            interventions=interventions,
+            unexpected=self.unexpected(self.situation(status, entry)),
+            imbalance=imbalance(self.saga, self.plan, self.ledger, status),
+            cases=known,
             ledger=self.ledger,
             undoing=entry >= 0,
             past_pivot=self.past_pivot,
             started_at=start.at if start else None,
-            ended_at=self.latest(self.plan.steps) if status in ENDED else None,
+            ended_at=ended_at,
+        )
+
+    def situation(self, status: Status, entry: int) -> Situation:
+        """Where the order is, for an event to come to."""
+        match status:
+            case Status.UNPLACED:
+                return Situation.UNPLACED
+            case Status.COMPLETED:
+                return Situation.COMPLETED
+            case Status.CANCELLED:
+                return Situation.CANCELLED
+        if entry >= 0:
+            return Situation.UNDOING
+        return Situation.PAST if self.past_pivot else Situation.PLACED
+
+    def unexpected(self, where: Situation) -> tuple[Fact, ...]:
+        """The first of each kind of event that should never have been said; of what a case was
+        opened about, none."""
+        roles, silent = self.plan.roles, late.UNEXPECTED[where]
+        odd = [
+            t for t, those in self.facts.items() if those and roles.get(t, Role.FOREIGN) in silent
+        ]
+        return tuple(
+            min(self.facts[type_], key=_log_order)
+            for type_ in sorted(odd)
+            if str(emission_id(self.saga.order_id, UNEXPECTED, type_)) not in self.saga.facts
         )
 
     # --- forward --------------------------------------------------------------------------------
@@ -92,7 +127,7 @@ class _Reading:
         before = [start]
         for place in self.plan.places:
             for step in place:
-                if self.past_pivot and self.is_ended(step):
+                if self.past_pivot and self.says_ended(step):
                     yield self.contradiction(step)
                 elif before and not self.is_done(step):
                     yield self.expected(step, max(before, key=_log_order))
@@ -119,8 +154,8 @@ class _Reading:
 
     def contradiction(self, step: Step) -> Awaited:
         """Undone, and yet the pivot is done: only a person can settle that, and at once."""
-        last, pivot = self.last[step.name], self.latest(self.plan.pivots)
-        return self.escalated(step, Mode.FORWARD, (step.done,), last, pivot, UNDONE_PAST_PIVOT)
+        last, since = self.last[step.name], self.latest((step, *self.plan.pivots))
+        return self.escalated(step, Mode.FORWARD, (step.done,), last, since, UNDONE_PAST_PIVOT)
 
     def escalated(
         self,
@@ -224,29 +259,20 @@ class _Reading:
         last = self.last.get(step.name)
         return last is not None and last.type == step.done
 
+    def is_passed(self, step: Step) -> bool:
+        """A pivot that was once done stays passed, whatever is said of it later."""
+        return self.is_done(step) or (step.kind == PIVOT and step.done in self.facts)
+
     def is_ended(self, step: Step) -> bool:
         """Nothing of it is left: failed or undone, and no money held where it takes money."""
-        last = self.last.get(step.name)
-        if last is None or last.type not in self.plan.endings:
+        if not self.says_ended(step):
             return False
         return step.name not in self.plan.payees or self.ledger.held_minor == 0
 
-    def open_interventions(self) -> tuple[str, ...]:
-        """Codes opened and not resolved since."""
-        resolved: dict[str, datetime] = {}
-        for fact in self.facts[RESOLVED]:
-            code = fact.detail.get("code", "")
-            resolved[code] = max(fact.at, resolved.get(code, fact.at))
-        return tuple(
-            sorted(
-                {
-                    code
-                    for fact in self.facts[OPENED]
-                    if (code := fact.detail.get("code", "")) not in resolved
-                    or resolved[code] < fact.at
-                }
-            )
-        )
+    def says_ended(self, step: Step) -> bool:
+        """Its last word is that it failed or is undone."""
+        last = self.last.get(step.name)
+        return last is not None and last.type in self.plan.endings
 
     def step_view(self, step: Step, awaited: Iterable[Awaited]) -> StepView:
         last = self.last.get(step.name)

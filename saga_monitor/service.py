@@ -18,21 +18,27 @@ from fastapi import FastAPI
 from pydantic import Field
 from sqlalchemy import Engine, text
 
-from saga_monitor.api import Desk, routes
+from saga_monitor import queries
+from saga_monitor.api import routes
+from saga_monitor.desk import Desk
+from saga_monitor.inquiry import Inquiry, Log
+from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.projection import Projection
 from saga_monitor.stream import GROUP, Reader
+from saga_monitor.versions import refuse_orphans
 from saga_monitor.watch import Voice, Watch
 from sagakit import logs, metrics
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow import Flows, with_deadlines
 from sagakit.http import make_app
-from sagakit.kafka import LogEnds, Publisher
+from sagakit.kafka import Publisher
 from sagakit.migrations import migrate
+from sagakit.onlooker import LogEnds
 from sagakit.postgres import engine_for
 from sagakit.relay import Relay
 from sagakit.retry import until_stored
 from sagakit.routing import topic
-from sagakit.runtime import Server, Threads, codec_for
+from sagakit.runtime import Server, Threads, codec_for, spare_collector
 from sagakit.settings import ServiceSettings
 from schemas import CONTRACT, FLOWS
 
@@ -46,6 +52,10 @@ class MonitorSettings(ServiceSettings):
     deadlines: dict[str, str] = Field(
         default_factory=dict,
         description='Deadlines other than the flow files\', as JSON: {"payment": "20s"}',
+    )
+    participants: dict[str, str] = Field(
+        default_factory=dict,
+        description='Base URLs of the participants, as JSON: {"payment": "http://payment:8080"}',
     )
     group: str = Field(default=GROUP, description="Consumer group; one per monitor database")
 
@@ -83,7 +93,8 @@ class Monitor:
         flows = shortened(FLOWS, settings.deadlines)
         servers, codec = settings.bootstrap_servers, codec_for(settings, CONTRACT)
         self.engine: Engine = engine_for(settings.database_url)
-        self.projection = Projection(self.engine, codec, flows)
+        self.meter = Meter(self.engine, lambda: self.position, settings.now)
+        self.projection = Projection(self.engine, codec, flows, self.meter.committed)
         self.reader = Reader(
             settings, topics_of(flows), self.engine, self.projection, group=settings.group
         )
@@ -98,6 +109,7 @@ class Monitor:
             topics=topics_of(flows),
             wake=self.relay.wake,
         )
+        log_of = Log(servers, flows)
         self.desk = Desk(
             self.engine,
             self.projection,
@@ -105,8 +117,14 @@ class Monitor:
             lambda: self.watch.gate,
             self.relay.wake,
             settings.now,
+            Inquiry(self.engine, settings.participants, flows, log_of.positions),
         )
         self.stop, self._stop_relay = threading.Event(), threading.Event()
+
+    @property
+    def position(self) -> Position:
+        """How far this replica has read."""
+        return Position(self.watch.unread, self.desk.log_time())
 
     def app(self, threads: Threads) -> FastAPI:
         """The HTTP app."""
@@ -117,6 +135,10 @@ class Monitor:
             "database": self._ping,
         }
         return make_app("monitor", checks, routes(self.desk))
+
+    def _refuse_orphans(self) -> None:
+        with self.engine.connect() as connection:
+            refuse_orphans(self.projection.flows, queries.flows(connection))
 
     def _ping(self) -> str | None:
         try:
@@ -135,6 +157,7 @@ class Monitor:
 
         threads = Threads(failed)
         await asyncio.to_thread(until_stored, lambda: migrate(self.engine, MIGRATIONS), self.stop)
+        await asyncio.to_thread(until_stored, self._refuse_orphans, self.stop)
         server = Server(self.app(threads), self.settings)
         serving = asyncio.create_task(server.serve())
         threads.start("relay", lambda: self.relay.run(self._stop_relay))
@@ -176,10 +199,12 @@ def run(settings: MonitorSettings) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         monitor = Monitor(settings)
+        metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
+        metrics.register(metrics.Readings(HELP, monitor.meter.read))
+        spare_collector()
+        status = asyncio.run(_until_told(monitor))
     except ConfigurationError as error:
         print(f"saga_monitor: {error}", file=sys.stderr)
         sys.exit(2)
-    metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
-    status = asyncio.run(_until_told(monitor))
     log.info("stopped", status=status)
     sys.exit(status)

@@ -1,19 +1,19 @@
 """All of the monitor's SQL, set-based: one statement a table and batch."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, text
 
+from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Saga, log_time, unix_ms
-from saga_monitor.tables import saga, timeline
+from saga_monitor.tables import intervention, saga, stream_offset, timeline
 from sagakit.message import Record
 from sagakit.postgres import pack_headers
-from sagakit.tables import as_array, unnest
+from sagakit.tables import KEYS, as_json, recordset, rows_of
 
 _MAX_KEPT_BYTES = 64 * 1024
 
@@ -53,66 +53,79 @@ class TimelineRow:
     detail: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A row of `intervention`."""
+
+    order_id: str
+    code: str
+    status: str
+    reason: str
+    holder: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    entries: int
+
+    @classmethod
+    def of(cls, order_id: str, case: Case) -> "CaseRow":
+        """The row of a case."""
+        return cls(
+            order_id=order_id,
+            code=case.code,
+            status=case.status.value,
+            reason=case.reason,
+            holder=case.holder,
+            opened_at=case.opened_at,
+            closed_at=case.closed_at,
+            entries=len(case.entries),
+        )
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction of the projection writes. `offsets`: of the next record to read."""
 
     sagas: list[SagaRow] = field(default_factory=list)
     timeline: list[TimelineRow] = field(default_factory=list)
+    cases: list[CaseRow] = field(default_factory=list)
     unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 _SAGA = tuple(f.name for f in fields(SagaRow))
 _TIMELINE = tuple(f.name for f in fields(TimelineRow))
+_CASE = tuple(f.name for f in fields(CaseRow))
 
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _from(table: Table, columns: Sequence[str]) -> tuple[str, str]:
-    """`sagakit.tables.unnest` with names quoted: offset and partition are words of SQL.
-
-    Parameters are bound in psycopg's binary format, past SQLAlchemy: as text, each quote of each
-    JSON document in an array would be escaped by a regular expression, half of the whole time.
-    """
-    source, picks = unnest(table, columns)
-    source = source.replace(' COLLATE "C"', "")  # not allowed in the type of an array
-    for word in ("offset", "partition"):
-        picks = picks.replace(f"u.{word}", f'u."{word}"')
-    source = re.sub(r"CAST\(:(\w+) AS", r"CAST(%(\1)b AS", source)
-    return source[: source.rindex("(")] + f"({_quoted(columns)})", picks
-
-
-_FROM_SAGA, _PICK_SAGA = _from(saga, _SAGA)
-_FROM_TIMELINE, _PICK_TIMELINE = _from(timeline, _TIMELINE)
-
 MAKE = text(
     "INSERT INTO saga (order_id, partition) "
-    "SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:partitions AS int[])) "
-    "ON CONFLICT (order_id) DO NOTHING"
+    f"SELECT * FROM {recordset(saga, ('order_id', 'partition'))} ON CONFLICT (order_id) DO NOTHING"
 )
 LOCK = text(
-    "SELECT order_id, partition, facts::text FROM saga "
-    "WHERE order_id = ANY(:keys) ORDER BY order_id FOR UPDATE"
+    "SELECT order_id, partition, status, facts::text FROM saga "
+    f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
 )
-SAVE = (
+SAVE = text(
     f"UPDATE saga SET {', '.join(f'{c} = n.{c}' for c in _SAGA[1:])}, quiet_until = NULL "
-    f"FROM (SELECT {_PICK_SAGA} FROM {_FROM_SAGA}) AS n ({_quoted(_SAGA)}) "
-    "WHERE saga.order_id = n.order_id"
+    f"FROM {recordset(saga, _SAGA)} WHERE saga.order_id = n.order_id"
 )
 # A republished event keeps the sighting that came first, as `fold` does.
-ADD_TIMELINE = (
-    f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT {_PICK_TIMELINE} FROM {_FROM_TIMELINE} "
+ADD_TIMELINE = text(
+    f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT * FROM {recordset(timeline, _TIMELINE)} "
     "ON CONFLICT (order_id, event_id) DO NOTHING"
 )
-ADVANCE = text("""
+SAVE_CASES = text(
+    f"INSERT INTO intervention ({_quoted(_CASE)}) SELECT * FROM {recordset(intervention, _CASE)} "
+    "ON CONFLICT (order_id, code) "
+    f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _CASE[2:])}"
+)
+ADVANCE = text(f"""
     INSERT INTO stream_offset (topic, partition, "offset")
-    SELECT * FROM unnest(
-        CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[])
-    )
-    ORDER BY 1, 2
+    SELECT * FROM {recordset(stream_offset, ("topic", "partition", "offset"))} ORDER BY 1, 2
     ON CONFLICT (topic, partition) DO UPDATE
     SET "offset" = GREATEST(stream_offset."offset", excluded."offset")
 """)
@@ -136,42 +149,42 @@ OVERDUE = text("""
     ORDER BY s.next_deadline LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
 HUSH = text(
-    "UPDATE saga SET quiet_until = n.until "
-    "FROM unnest(CAST(:keys AS text[]), CAST(:untils AS timestamptz[])) AS n (order_id, until) "
-    "WHERE saga.order_id = n.order_id"
+    "UPDATE saga SET quiet_until = n.quiet_until "
+    f"FROM {recordset(saga, ('order_id', 'quiet_until'))} WHERE saga.order_id = n.order_id"
 )
 
 
-def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int]]:
-    """Order id -> its saga and partition, locked in order, made where there is none yet.
+def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
+    """Order id -> its saga, partition and status, locked in order, made where there is none yet.
 
     `partitions`: order id -> partition its events were read from now.
     """
     keys = sorted(partitions)
-    connection.execute(MAKE, {"keys": keys, "partitions": [partitions[k] for k in keys]})
-    rows = connection.execute(LOCK, {"keys": keys})
-    return {key: (load_saga(key, facts), partition) for key, partition, facts in rows}
+    connection.execute(MAKE, rows_of([{"order_id": k, "partition": partitions[k]} for k in keys]))
+    rows = connection.execute(LOCK, {"keys": as_json(keys)})
+    return {
+        key: (load_saga(key, facts), partition, status) for key, partition, status, facts in rows
+    }
 
 
 def write(connection: Connection, batch: Batch) -> None:
     """Everything at once; the sagas must be locked."""
     if batch.sagas:
-        connection.exec_driver_sql(SAVE, _columns(saga, _SAGA, batch.sagas))
+        connection.execute(SAVE, rows_of(batch.sagas))
     if batch.timeline:
         batch.timeline.sort(key=lambda row: (row.order_id, row.event_id))
-        connection.exec_driver_sql(ADD_TIMELINE, _columns(timeline, _TIMELINE, batch.timeline))
+        connection.execute(ADD_TIMELINE, rows_of(batch.timeline))
+    if batch.cases:
+        batch.cases.sort(key=lambda row: (row.order_id, row.code))
+        connection.execute(SAVE_CASES, rows_of(batch.cases))
     if batch.unreadable:
         connection.execute(ADD_UNREADABLE, [_unreadable(*u) for u in batch.unreadable])
     if batch.offsets:
-        places = list(batch.offsets)
-        connection.execute(
-            ADVANCE,
-            {
-                "topics": [topic for topic, _ in places],
-                "partitions": [partition for _, partition in places],
-                "offsets": [batch.offsets[place] for place in places],
-            },
-        )
+        places = [
+            {"topic": topic, "partition": partition, "offset": offset}
+            for (topic, partition), offset in batch.offsets.items()
+        ]
+        connection.execute(ADVANCE, rows_of(places))
 
 
 def offsets(connection: Connection) -> dict[tuple[str, int], int]:
@@ -202,7 +215,8 @@ def overdue(
 def hush(connection: Connection, untils: Mapping[str, datetime]) -> None:
     """Do not judge these again before then, or before a new event of theirs is read."""
     if untils:
-        connection.execute(HUSH, {"keys": list(untils), "untils": list(untils.values())})
+        rows = [{"order_id": key, "quiet_until": until} for key, until in untils.items()]
+        connection.execute(HUSH, rows_of(rows))
 
 
 def load_saga(order_id: str, facts: str) -> Saga:
@@ -220,10 +234,6 @@ def dump_facts(found: Saga) -> dict[str, Any]:
         f.id: [f.type, unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail]
         for f in found.facts.values()
     }
-
-
-def _columns(table: Table, names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
-    return {name: as_array(table, name, [getattr(row, name) for row in rows]) for name in names}
 
 
 def _unreadable(record: Record, code: str, error: str) -> dict[str, Any]:

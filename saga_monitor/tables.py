@@ -1,4 +1,4 @@
-"""The monitor's tables. All of them can be rebuilt from the topics."""
+"""The monitor's tables. All but `said` can be rebuilt from the topics, which hold that as well."""
 
 from sqlalchemy import (
     BigInteger,
@@ -12,7 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 metadata = MetaData()
 
@@ -79,4 +79,29 @@ monitor_unreadable = Table(
     Column("record_key", LargeBinary),
     Column("value", LargeBinary),
     Column("headers", Text, nullable=False),
+)
+
+intervention = Table(
+    "intervention",
+    metadata,
+    Column("order_id", _ORDER_ID, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("holder", Text),
+    Column("opened_at", _TIME, nullable=False),
+    Column("closed_at", _TIME),
+    Column("entries", Integer, nullable=False),
+)
+Index("intervention_status", intervention.c.status, intervention.c.opened_at)
+
+# What people said here and may not be read back yet: whoever comes second learns of the first.
+said = Table(
+    "said",
+    metadata,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("order_id", _ORDER_ID, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("words", JSONB, nullable=False),
+    Column("at", _TIME, nullable=False),
 )

@@ -12,18 +12,24 @@ Status of a saga:
 | cancelled | undone back to the first step, and no money is held |
 | intervention | neither of both, and a case is open that only a person can close |
 
-`completed` and `cancelled` win over an open intervention: the case has settled itself.
+`completed` and `cancelled` win over an open intervention. A case about time or progress (SETTLES)
+has settled itself then; any other stays open until a person closes it.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
-from saga_monitor.fold import Ledger
+from saga_monitor.cases import Case
+from saga_monitor.fold import Fact, Ledger
 
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
+UNEXPECTED, CONSERVATION = "unexpected_event", "conservation"
 """Codes of what the monitor emits: a request to undo, and cases for a person."""
+SETTLES = frozenset({OVERDUE, UNDONE_PAST_PIVOT, STALLED})
+"""Codes of cases that are over when the order has ended."""
 ANSWERS = ("approve", "reject")
 """The verdicts that end a wait for a person."""
 LONGEST_BACKOFF_S = 3600.0
@@ -86,16 +92,29 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True)
+class Imbalance:
+    """Money that does not add up. id: of the event that says so; cause: id of the last movement;
+    due: when to say it, if nothing has moved by then."""
+
+    id: UUID
+    cause: str
+    due: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SagaView:
-    """A saga in the words of its flow. `interventions`: codes of the open ones; `undoing`, past the
-    pivot never: it is on the way back, or has arrived."""
+    """A saga in the words of its flow. undoing, past the pivot never: it is on the way back, or has
+    arrived; unexpected: events that should never have been said, and no case is open about yet."""
 
     order_id: str
     flow: str
     status: Status
     steps: tuple[StepView, ...]
     awaited: tuple[Awaited, ...]
-    interventions: tuple[str, ...]
+    unexpected: tuple[Fact, ...]
+    imbalance: Imbalance | None
+    cases: tuple[Case, ...]
     ledger: Ledger
     undoing: bool
     past_pivot: bool
@@ -103,9 +122,21 @@ class SagaView:
     ended_at: datetime | None
 
     @property
+    def interventions(self) -> tuple[str, ...]:
+        """Codes of the open cases."""
+        return tuple(case.code for case in self.cases if case.is_open)
+
+    @property
     def next(self) -> Awaited | None:
         """What the monitor acts on next."""
         return min((a for a in self.awaited if a.due), key=_due, default=None)
+
+    @property
+    def due(self) -> datetime | None:
+        """When the monitor speaks next; None: never."""
+        dues = [fact.at for fact in self.unexpected]
+        dues += [self.imbalance.due] if self.imbalance else []
+        return min([*dues, *([self.next.due] if self.next and self.next.due else [])], default=None)
 
 
 def backoff(deadline_s: float, tries: int) -> timedelta:

@@ -55,7 +55,10 @@ class Voice:
 
 
 class Watch:
-    """`run` in a thread. `wake` is called after a commit that added outbox rows."""
+    """`run` in a thread. `wake` is called after a commit that added outbox rows.
+
+    gate, unread: as of the last look; how far each partition is read, and how much is not.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Watch:
         self._topics = topics
         self._wake = wake
         self.gate = Gate()
+        self.unread = 0
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`. While the broker cannot be asked, nothing is judged."""
@@ -93,7 +97,9 @@ class Watch:
             with self._engine.connect() as connection:
                 return store.offsets(connection)
 
-        self.gate = self.gate.after(tick, until_stored(read, stop))
+        stored = until_stored(read, stop)
+        self.gate = self.gate.after(tick, stored)
+        self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
         return self.judge(stop)
 
     def judge(self, stop: threading.Event) -> int:

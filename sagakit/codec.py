@@ -31,6 +31,11 @@ MAX_KEY_CHARS = 128
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 Headers = Sequence[tuple[str, bytes]]
+_SAME = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
+_READ = frozenset(
+    ("ce_id", "ce_source", "ce_type", "ce_sequence", "ce_causationid", "ce_correlationid")
+) | {"flow", "traceparent"}
+"""The headers whose content matters to a reader."""
 
 
 class Registry(Protocol):
@@ -108,7 +113,7 @@ class Codec:
             raise Oversized(f"{size} bytes, the limit is {MAX_EVENT_BYTES}")
         name, writer, start = self._writer(value)
         event = self._event(name, writer, value, start)
-        headers = {k: v.decode("utf-8", "replace") for k, v in record.headers}
+        headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
         self._check(record, key, event, headers)
         return Envelope(
             id=_event_id(key, headers, value),
@@ -192,7 +197,10 @@ class Codec:
 
 def weight(headers: Headers, value: bytes) -> int:
     """The bytes of a record that count against the broker's limit."""
-    return len(value) + sum(len(name) + len(content) for name, content in headers)
+    size = len(value)
+    for name, content in headers:
+        size += len(name) + len(content)
+    return size
 
 
 def _sendable(name: str, headers: Headers, value: bytes) -> bytes:
@@ -206,21 +214,20 @@ def _sendable(name: str, headers: Headers, value: bytes) -> bytes:
 
 def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
     """CloudEvents attributes and extensions as Kafka headers."""
-    found: list[tuple[str, str | None]] = [
-        ("ce_specversion", "1.0"),
+    trace, seq, causation = envelope.trace, envelope.seq, envelope.causation
+    found = (
         ("ce_id", str(envelope.id)),
         ("ce_source", envelope.source),
         ("ce_type", envelope.event.type),
         ("ce_time", envelope.time.isoformat()),
         ("ce_subject", envelope.key),
-        ("content-type", "application/avro"),
-        ("ce_sequence", None if envelope.seq is None else str(envelope.seq)),
-        ("ce_causationid", None if envelope.causation is None else str(envelope.causation)),
-        ("ce_correlationid", envelope.trace.correlation),
-        ("flow", envelope.trace.flow),
-        ("traceparent", envelope.trace.traceparent),
-    ]
-    return tuple((name, value.encode()) for name, value in found if value is not None)
+        ("ce_sequence", None if seq is None else str(seq)),
+        ("ce_causationid", None if causation is None else str(causation)),
+        ("ce_correlationid", trace.correlation),
+        ("flow", trace.flow),
+        ("traceparent", trace.traceparent),
+    )
+    return _SAME + tuple([(name, value.encode()) for name, value in found if value is not None])
 
 
 def _fingerprint(schema: Any) -> bytes:

@@ -132,7 +132,8 @@ class EffectWorker:
         perform = self._perform.get(row.effect.kind)
         if perform is None:
             raise LookupError(f"nothing performs effects of kind {row.effect.kind!r} here")
-        return await asyncio.wait_for(perform(row.effect), CALL_TIMEOUT_S)
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            return await perform(row.effect)
 
     async def _heartbeat(self) -> None:
         while True:

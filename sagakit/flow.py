@@ -11,10 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sagakit.errors import FlowError, UnknownFlow
+from sagakit.shapes import number, only, ordinal, shown, table, text, texts, word
 
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
 COMPLETED, UNDONE = "completed", "undone"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+MAX_DURATION_S = 3650 * 86400.0
+_EVENTS = ("start", "cancel", "compensate", "verdict")
+_KEYS = {"name", "default_version", "versions", "steps", "observes", "ledger", *_EVENTS}
+_STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class Flows:
             return self._default, self._default.default_version
         name, _, number = label.partition("/")
         flow = self._by_name.get(name)
-        if flow and number.isascii() and number.isdigit() and int(number) in flow.versions:
+        if flow and re.fullmatch("[0-9]{1,9}", number) and int(number) in flow.versions:
             return flow, int(number)
         known = ", ".join(f.label(v) for f in self for v in f.versions)
         raise UnknownFlow(
@@ -114,42 +119,52 @@ class Flows:
         )
 
 
-def seconds(text: str) -> float:
+def seconds(written: str) -> float:
     """`"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"` in seconds. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", text)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", written)
     if not match:
-        raise ValueError(f"{text!r} is no duration; write for example 30s, 5m, 24h or 7d")
-    return float(match[1]) * _SECONDS[match[2]]
+        raise ValueError(f"{written!r} is no duration; write for example 30s, 5m, 24h or 7d")
+    found = float(match[1]) * _SECONDS[match[2]]
+    if found > MAX_DURATION_S:
+        raise ValueError(f"{written[:40]!r} is longer than ten years; write a duration that ends")
+    return found
 
 
-def load(text: str, owners: Mapping[str, str]) -> Flow:
+def load(content: str, owners: Mapping[str, str]) -> Flow:
     """A flow from the TOML text of its file. `owners`: event type -> participant that emits it.
 
     Raises FlowError that says where and what to do.
     """
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FlowError(f"the flow file is not valid TOML: {error}") from error
-    name = raw.get("name", "?")
+        raw = tomllib.loads(content)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise FlowError(f"the flow file is not valid TOML: {error}; correct it there") from error
+    name = shown(raw.get("name", "?")).strip("'")
     try:
+        only("the flow file", raw, _KEYS)
         flow = Flow(
-            name=raw["name"],
-            start=raw["start"],
-            cancel=raw["cancel"],
-            compensate=raw["compensate"],
-            verdict=raw["verdict"],
-            default_version=raw["default_version"],
-            versions={int(n): _places(n, v) for n, v in raw["versions"].items()},
-            steps={n: _step(name, n, s) for n, s in raw["steps"].items()},
-            observes={n: _list(f"observes.{n}", v) for n, v in raw.get("observes", {}).items()},
+            name=word("name", raw["name"]),
+            start=text("start", raw["start"]),
+            cancel=text("cancel", raw["cancel"]),
+            compensate=text("compensate", raw["compensate"]),
+            verdict=text("verdict", raw["verdict"]),
+            default_version=number("default_version", raw["default_version"]),
+            versions={
+                ordinal(f"version {shown(n)}", n): _places(n, v)
+                for n, v in table("versions", raw["versions"]).items()
+            },
+            steps={n: _step(n, s) for n, s in table("steps", raw["steps"]).items()},
+            observes={
+                n: texts(f"observes.{n}", v)
+                for n, v in table("observes", raw.get("observes", {})).items()
+            },
             owners=dict(owners),
-            **_ledger(raw.get("ledger", {})),
+            **_ledger(table("ledger", raw.get("ledger", {}))),
         )
     except KeyError as error:
-        raise FlowError(f"flow {name}: the key {error} is missing") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise FlowError(f"flow {name}: {error}") from error
+        raise FlowError(f"flow {name}: the key {error} is missing; add it") from error
+    except ValueError as error:
+        raise FlowError(f"flow {name}, {error}") from error
     _validate(flow)
     return flow
 
@@ -160,13 +175,13 @@ def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
     Raises FlowError for a step or wait the flow does not have.
     """
     steps = dict(flow.steps)
-    for path, text in overrides.items():
+    for path, written in overrides.items():
         name, _, wait = path.partition(".")
         step = steps.get(name)
         if step is None or (wait and wait not in step.waits):
             raise FlowError(f"flow {flow.name} has no deadline {path!r} to override")
         try:
-            value = seconds(text)
+            value = seconds(written)
         except ValueError as error:
             raise FlowError(f"deadline {path}: {error}") from error
         steps[name] = (
@@ -177,40 +192,48 @@ def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
     return replace(flow, steps=steps)
 
 
-def _list(where: str, value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"{where} must be a list, not {value!r}")
-    return tuple(value)
-
-
 def _places(version: str, value: Any) -> tuple[tuple[str, ...], ...]:
-    places = _list(f"version {version}", value)
-    return tuple(tuple(place) if isinstance(place, list) else (place,) for place in places)
+    where = f"version {version}"
+    if not isinstance(value, list):
+        raise ValueError(f"{where} must be a list of steps, not {shown(value)}")
+    return tuple(texts(where, p) if isinstance(p, list) else (text(where, p),) for p in value)
 
 
-def _step(flow: str, name: str, raw: dict[str, Any]) -> Step:
+def _duration(where: str, value: Any) -> float:
+    try:
+        return seconds(text(where, value))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _step(name: str, value: Any) -> Step:
+    where = f"step {name}"
+    raw = table(where, value)
+    only(where, raw, _STEP_KEYS)
+    for key in ("kind", "done", "deadline"):
+        if key not in raw:
+            raise ValueError(f"{where}: the key {key!r} is missing; add it")
     kind = raw["kind"]
     if kind not in (COMPENSATABLE, PIVOT, RETRIABLE):
-        raise FlowError(
-            f"flow {flow}, step {name}: kind {kind!r} is none of compensatable, pivot, retriable"
-        )
+        raise ValueError(f"{where}: kind {kind!r} is none of compensatable, pivot, retriable")
+    waits = table(f"{where}: waits", raw.get("waits", {}))
     return Step(
         name=name,
         kind=kind,
-        done=raw["done"],
-        failed=_list(f"step {name}: failed", raw.get("failed", [])),
-        undone=raw.get("undone"),
-        deadline_s=seconds(raw["deadline"]),
-        waits={event: seconds(text) for event, text in raw.get("waits", {}).items()},
-        asks=_list(f"step {name}: asks", raw.get("asks", [])),
+        done=text(f"{where}: done", raw["done"]),
+        failed=texts(f"{where}: failed", raw.get("failed", [])),
+        undone=text(f"{where}: undone", raw["undone"]) if "undone" in raw else None,
+        deadline_s=_duration(f"{where}: deadline", raw["deadline"]),
+        waits={event: _duration(f"{where}: waits.{event}", v) for event, v in waits.items()},
+        asks=texts(f"{where}: asks", raw.get("asks", [])),
     )
 
 
-def _ledger(raw: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+def _ledger(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
     for key, movements in raw.items():
         if key not in ("captured", "refunded"):
             raise ValueError(f"ledger.{key} is not known; write ledger.captured or ledger.refunded")
-        for event, name in movements.items():
+        for event, name in table(f"ledger.{key}", movements).items():
             if not isinstance(name, str) or not name.isidentifier():
                 raise ValueError(
                     f"ledger.{key}: {event} = {name!r} names no field; "
@@ -239,7 +262,7 @@ def _validate(flow: Flow) -> None:
 
 
 def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
-    for key in ("start", "cancel", "compensate", "verdict"):
+    for key in _EVENTS:
         yield key, getattr(flow, key)
     for step in flow.steps.values():
         where = f"step {step.name}"

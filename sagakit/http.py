@@ -1,15 +1,20 @@
 """The HTTP app of every service: health, metrics, what is parked, and the service's own routes."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 from uuid import uuid4
 
 import structlog
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy import Engine, exc, text
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, Engine, TextClause, exc, text
+from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit import metrics
+from sagakit.codec import MAX_KEY_CHARS
 from sagakit.handler import Fate, Handled
 from sagakit.webhook import BadSignature
 
@@ -17,9 +22,19 @@ log = structlog.get_logger(__name__)
 Checks = Mapping[str, Callable[[], str | None]]
 """Name -> None when well, else what is wrong."""
 
+MAX_BODY_BYTES = 1024 * 1024
+"""Twice what an event may have: no request that could be taken is larger."""
+TOO_LARGE = f"the body has more than {MAX_BODY_BYTES} bytes; send less at once"
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL keeps no NUL in text."""
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Word = Annotated[str, Query(max_length=500, pattern=NO_NUL)]
+ParkedKey = Annotated[str, Path(max_length=MAX_KEY_CHARS, pattern=NO_NUL)]
+
 PARKED = text(
     'SELECT id, key, code, error, source, seq, topic, partition, "offset", parked_at '
-    "FROM parked ORDER BY id LIMIT :limit"
+    "FROM parked WHERE CAST(:order AS text) IS NULL OR key = :order ORDER BY id LIMIT :limit"
 )
 DISCARD = text("DELETE FROM parked WHERE id = :id RETURNING key")
 EFFECTS = text(
@@ -30,11 +45,67 @@ OUTBOX = text(
     "SELECT id, topic, key, created_at FROM outbox "
     "WHERE CAST(:order AS text) IS NULL OR key = :order ORDER BY id LIMIT :limit"
 )
+ROWS_AN_ORDER = 20
+
+
+def _of_orders(table: str, order: str, columns: str, by: str) -> TextClause:
+    """The first rows of each of many orders, in one statement."""
+    return text(
+        f"SELECT {order} AS order_id, {columns} FROM (SELECT *, row_number() OVER "
+        f"(PARTITION BY {order} ORDER BY {by}) AS place FROM {table} WHERE {order} = ANY(:orders)) "
+        f"AS found WHERE place <= {ROWS_AN_ORDER} ORDER BY {by}"
+    )
+
+
+HOLDS = {
+    "effects": _of_orders(
+        "effects", "order_key", "key, kind, attempts, last_error, due_at, created_at", "created_at"
+    ),
+    "outbox": _of_orders("outbox", "key", "topic, created_at", "id"),
+    "parked": _of_orders(
+        "parked", "key", 'code, error, topic, partition, "offset", parked_at', "id"
+    ),
+}
+Held = dict[str, dict[str, list[dict[str, Any]]]]
+"""Order id -> `effects`, `outbox` and `parked` -> its rows, oldest first."""
+
+
+OrderId = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""PostgreSQL keeps no NUL."""
+
+
+class Orders(BaseModel):
+    """Whom a question is about."""
+
+    orders: list[OrderId] = Field(max_length=10_000)
+
+
+def holds_of(connection: Connection, orders: Sequence[str]) -> Held:
+    """What is kept of each of many orders, the first ROWS_AN_ORDER of a kind; of an order nothing
+    is kept of, nothing."""
+    found: Held = {}
+    for kind, query in HOLDS.items():
+        for row in connection.execute(query, {"orders": list(orders)}).mappings():
+            held = found.setdefault(row["order_id"], {name: [] for name in HOLDS})
+            held[kind].append({name: row[name] for name in row if name != "order_id"})
+    return found
 
 
 def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     """The app; errors are JSON that names what was wrong (RFC 9457 problem details)."""
     app = FastAPI(title=title)
+    app.add_middleware(Bounded)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        told = "; ".join(_wrong(e) for e in error.errors()[:20])
+        return problem(422, "not valid", told)
+
+    @app.exception_handler(AnyHTTPException)
+    async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
+        answer = problem(error.status_code, "refused", error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(BadSignature)
     async def refuse(request: Request, error: BadSignature) -> JSONResponse:
@@ -70,6 +141,38 @@ def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+def _wrong(error: Mapping[str, Any]) -> str:
+    """Where, why, and what it held; in ASCII, since what was sent may be no text at all."""
+    where = ".".join(str(part) for part in error["loc"])
+    held = "" if error["type"] == "missing" else f", not {ascii(error['input'])[:80]}"
+    return ascii(f"{where}: {error['msg']}{held}")[1:-1]
+
+
+class Bounded:
+    """Middleware: no body is read beyond MAX_BODY_BYTES, whatever length it says it has."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        told = dict(scope.get("headers", ())).get(b"content-length", b"")
+        if told.isdigit() and int(told[:20]) > MAX_BODY_BYTES:
+            await problem(413, "too large", TOO_LARGE)(scope, receive, send)
+            return
+        read = 0
+
+        async def bounded() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > MAX_BODY_BYTES:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        await self._app(scope, bounded, send)
+
+
 def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRouter:
     """What holds orders here, and ways to let them go on."""
     router = APIRouter(prefix="/admin", tags=["admin"])
@@ -79,18 +182,18 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
             return [dict(r._mapping) for r in connection.execute(query, parameters)]
 
     @router.get("/parked")
-    def parked(limit: int = 100) -> list[dict[str, Any]]:
-        return rows(PARKED, limit=limit)
+    def parked(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
+        return rows(PARKED, order=order, limit=limit)
 
     @router.post("/parked/{key:path}/redrive")
-    def redrive_key(key: str) -> dict[str, Any]:
+    def redrive_key(key: ParkedKey) -> dict[str, Any]:
         fates = redrive(key)
-        left = [r for r in rows(PARKED, limit=10_000) if r["key"] == key]
+        left = rows(PARKED, order=key, limit=10_000)
         handled = sum(f.fate is not Fate.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
     @router.delete("/parked/{number}")
-    def discard(number: int, actor: str, reason: str) -> dict[str, Any]:
+    def discard(number: Number, actor: Word, reason: Word) -> dict[str, Any]:
         with engine.begin() as connection:
             key = connection.execute(DISCARD, {"id": number}).scalar()
             if key is None:
@@ -100,11 +203,17 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
         return {"discarded": number, "key": key, "receipt": str(uuid4())}
 
     @router.get("/effects")
-    def effects(order: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    def effects(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(EFFECTS, order=order, limit=limit)
 
     @router.get("/outbox")
-    def outbox(order: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+    def outbox(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(OUTBOX, order=order, limit=limit)
+
+    @router.post("/holds")
+    def holds(asked: Orders) -> Held:
+        """Everything that may hold these orders here, in one answer; it changes nothing."""
+        with engine.connect() as connection:
+            return holds_of(connection, asked.orders)
 
     return router

@@ -1,15 +1,12 @@
-"""Kafka, the only module that knows confluent_kafka: a consumer, a publisher, a look at the log."""
+"""Kafka: a consumer in micro-batches and a publisher."""
 
 import logging
-import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
@@ -23,7 +20,7 @@ from sagakit.errors import SagaError
 from sagakit.message import OutboxRow, Record
 
 log = structlog.get_logger(__name__)
-_LIBRARY = logging.getLogger("librdkafka")
+LIBRARY_LOG = logging.getLogger("librdkafka")
 FLUSH_S = 30.0
 """How long all rows of a batch together may take."""
 GONE = (KafkaException, BufferError, SystemError)
@@ -63,9 +60,9 @@ class BusConsumer:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": 10_000,
                 "fetch.wait.max.ms": 50,
-                "error_cb": _tell_error,
+                "error_cb": tell_error,
             },
-            logger=_LIBRARY,
+            logger=LIBRARY_LOG,
         )
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -91,12 +88,12 @@ class BusConsumer:
         for message in found:
             error = message.error()
             if error is None:
-                records.append(_record(message))
+                records.append(record_of(message))
             elif error.fatal() or error.code() == KafkaError._FATAL:
                 # Such as fenced: `_FATAL` does not call itself fatal, and is told only once.
                 raise KafkaException(error)
             else:
-                _tell_error(error)
+                tell_error(error)
         return records
 
     def store(self, records: Sequence[Record]) -> None:
@@ -138,7 +135,7 @@ class Publisher:
             "partitioner": "murmur2_random",
             "linger.ms": 1,
             "compression.type": "lz4",
-            "error_cb": _tell_error,
+            "error_cb": tell_error,
         }
         self._producer: Producer | None = None
 
@@ -148,7 +145,7 @@ class Publisher:
         Raises PublishFailed; a row is acknowledged only if all earlier ones of its key are.
         """
         if self._producer is None:
-            self._producer = Producer(self._config, logger=_LIBRARY)
+            self._producer = Producer(self._config, logger=LIBRARY_LOG)
         acknowledged: set[int] = set()
         errors: list[str] = []
 
@@ -196,7 +193,7 @@ class Publisher:
         Raises PublishFailed.
         """
         if self._producer is None:
-            self._producer = Producer(self._config, logger=_LIBRARY)
+            self._producer = Producer(self._config, logger=LIBRARY_LOG)
         found: list[int] = []
         errors: list[str] = []
 
@@ -230,105 +227,6 @@ class Publisher:
                 producer.flush(1.0)
 
 
-class LogEnds:
-    """Asks for the end offsets of partitions."""
-
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": f"log-ends-{socket.gethostname()}",
-                "enable.auto.commit": False,
-                "error_cb": _tell_error,
-            },
-            logger=_LIBRARY,
-        )
-        self._lock = threading.Lock()
-
-    def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
-        """(topic, partition) -> the offset the next record will get. Raises KafkaException."""
-        with self._lock:
-            metadata = self._consumer.list_topics(timeout=timeout_s).topics
-            found = {}
-            for name in topics:
-                if name not in metadata:
-                    raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {name}"))
-                for partition in metadata[name].partitions:
-                    tp = TopicPartition(name, partition)
-                    _, high = self._consumer.get_watermark_offsets(tp, timeout_s)
-                    found[name, partition] = high
-        return found
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._consumer.close()
-
-
-def read_log(
-    bootstrap_servers: str, topics: Sequence[str], timeout_s: float = 30.0
-) -> Iterator[Record]:
-    """Every record of these topics from the first to the last there is now; joins no group.
-
-    Raises TimeoutError where the broker hands out nothing for `timeout_s`, KafkaException for a
-    topic that does not exist.
-    """
-    with closing(LogEnds(bootstrap_servers)) as looking:
-        ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
-    consumer = _onlooker(bootstrap_servers, "log-reader", {"enable.partition.eof": True})
-    try:
-        consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in ends])
-        while ends:
-            found = consumer.consume(1, timeout_s)  # asked for more it would wait for all of them
-            found += consumer.consume(999, 0) if found else []
-            if not found:
-                raise TimeoutError(f"nothing of {sorted(ends)} came within {timeout_s} s")
-            for message in found:
-                error = message.error()
-                place = (str(message.topic()), message.partition() or 0)
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    ends.pop(place, None)
-                elif error is not None:
-                    raise KafkaException(error)
-                elif place in ends:
-                    record = _record(message)
-                    yield record
-                    if record.offset + 1 >= ends[place]:
-                        del ends[place]
-    finally:
-        consumer.close()
-
-
-def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
-    """Records of these topics that a group has not committed yet. Raises KafkaException."""
-    found = positions(bootstrap_servers, group, topics, timeout_s)
-    return sum(end - committed for committed, end in found.values())
-
-
-def positions(
-    bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """(topic, partition) -> offset a group has committed, and the end. Raises KafkaException."""
-    onlooker = _onlooker(bootstrap_servers, group, {})
-    with closing(LogEnds(bootstrap_servers)) as looking, closing(onlooker) as consumer:
-        ends = looking.ends(topics, timeout_s)
-        found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
-        committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
-        return {place: (committed[place], end) for place, end in ends.items()}
-
-
-def _onlooker(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
-    """A consumer that never joins its group and commits nothing."""
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "error_cb": _tell_error,
-            **more,
-        }
-    )
-
-
 def _safe(rows: Sequence[OutboxRow], acknowledged: set[int]) -> list[int]:
     """Ids whose predecessors of the same key are all acknowledged too."""
     broken: set[tuple[str, str]] = set()
@@ -341,7 +239,8 @@ def _safe(rows: Sequence[OutboxRow], acknowledged: set[int]) -> list[int]:
     return safe
 
 
-def _record(message: Message) -> Record:
+def record_of(message: Message) -> Record:
+    """The client's message as the kit's value."""
     found: Any = message.headers() or ()
     headers = tuple((str(k), v if isinstance(v, bytes) else b"") for k, v in found)
     topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -353,5 +252,6 @@ def _record(message: Message) -> Record:
     )
 
 
-def _tell_error(error: KafkaError) -> None:
+def tell_error(error: KafkaError) -> None:
+    """The client's `error_cb`: what it reports is logged; what matters is raised by its calls."""
     log.warning("kafka reports", error=str(error))

@@ -1,7 +1,6 @@
 """The store in memory, with the same transactions: all or nothing. For the pure tests and the
 simulation; the conformance suite holds it and PostgreSQL to the same behaviour."""
 
-import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,6 +67,16 @@ class Tables:
     parked: dict[int, ParkedRow] = field(default_factory=dict)
     next_id: int = 1
 
+    def copied(self) -> "Tables":
+        """The rows are shared: what can change in them is copied when it is locked."""
+        return Tables(
+            dict(self.accounts),
+            dict(self.outbox),
+            dict(self.effects),
+            dict(self.parked),
+            self.next_id,
+        )
+
 
 class MemoryDatabase(Generic[S]):
     """See `ports.Database` and `ports.EffectQueue`. One transaction at a time."""
@@ -121,7 +130,7 @@ class MemoryDatabase(Generic[S]):
 class _MemoryTransaction(Generic[S]):
     def __init__(self, database: MemoryDatabase[S]) -> None:
         self._database = database
-        self._tables = copy.deepcopy(database.tables)
+        self._tables = database.tables.copied()
         self._working: Working[S] | None = None
 
     def commit(self) -> None:
@@ -130,7 +139,9 @@ class _MemoryTransaction(Generic[S]):
         self._database.tables = self._tables
 
     def lock(self, keys: Sequence[str]) -> dict[str, Account]:
-        return {k: self._tables.accounts.setdefault(k, Account(k)) for k in keys}
+        accounts = self._tables.accounts
+        accounts |= {k: _copied(accounts[k]) if k in accounts else Account(k) for k in keys}
+        return {k: accounts[k] for k in keys}
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
         held = {key: p.row.id for key, p in self._tables.effects.items() if p.row.lease in leases}
@@ -168,6 +179,16 @@ class _MemoryTransaction(Generic[S]):
             for account in changes.accounts:
                 queue = self.parked(account.key, len(tables.parked))
                 account.parked = len(queue)
+
+
+def _copied(account: Account) -> Account:
+    return replace(
+        account,
+        seen={source: list(last) for source, last in account.seen.items()},
+        ids=list(account.ids),
+        in_flight=list(account.in_flight),
+        marks=list(account.marks),
+    )
 
 
 def _place(row: ParkedRow) -> tuple[str, int, int]:

@@ -3,7 +3,7 @@ and gauges that are read from the tables when they are asked for."""
 
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
@@ -87,6 +87,41 @@ class TableGauges(Collector):
     def describe(self) -> Iterable[Metric]:
         """Nothing yet: registering must not need the database."""
         return ()
+
+
+class Readings(Collector):
+    """Gauges that are read when they are asked for. `helps`: name -> help text; `read` yields name,
+    labels and value."""
+
+    def __init__(
+        self,
+        helps: Mapping[str, str],
+        read: Callable[[], Iterable[tuple[str, Mapping[str, str], float]]],
+    ) -> None:
+        self._helps, self._read = helps, read
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge a name."""
+        found: dict[str, GaugeMetricFamily] = {}
+        for name, labels, value in self._read():
+            if name not in found:
+                found[name] = GaugeMetricFamily(name, self._helps[name], labels=list(labels))
+            found[name].add_metric(list(labels.values()), value)
+        return found.values()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing yet: registering must not need what is read."""
+        return ()
+
+
+def counter(name: str, told: str, *labels: str) -> Counter:
+    """A counter of this process."""
+    return Counter(name, told, labels)
+
+
+def histogram(name: str, told: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    """A histogram of this process; buckets in seconds."""
+    return Histogram(name, told, labels, buckets=buckets)
 
 
 def register(collector: Collector) -> None:

@@ -13,12 +13,13 @@ from sagakit.decision import Effect, Trigger
 from sagakit.message import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
 from sagakit.ports import Account, Changes, Clock, Store, Working
 from sagakit.schema import effects, inbox, outbox
-from sagakit.tables import as_array, unnest
+from sagakit.tables import KEYS, as_json, recordset, rows_of
 
 S = TypeVar("S")
 _ACCOUNT = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
 _OUTBOX = ("topic", "key", "headers", "value")
 _EFFECT = ("id", "key", "order_key", "kind", "payload", "trace", "due_at", "token", "lease_until")
+_LEASE = ("id", "token")
 _PARKED = (
     "key",
     "code",
@@ -33,33 +34,30 @@ _PARKED = (
     "value",
     "headers",
 )
-_FROM_ACCOUNTS, _PICK_ACCOUNTS = unnest(inbox, _ACCOUNT)
-_FROM_OUTBOX, _PICK_OUTBOX = unnest(outbox, _OUTBOX)
-_FROM_EFFECTS, _PICK_EFFECTS = unnest(effects, _EFFECT)
 
 MAKE_ACCOUNTS = text(
-    "INSERT INTO inbox (key) SELECT unnest(CAST(:keys AS text[])) ON CONFLICT (key) DO NOTHING"
+    "INSERT INTO inbox (key) SELECT json_array_elements_text(CAST(:keys AS json)) "
+    "ON CONFLICT (key) DO NOTHING"
 )
 LOCK_ACCOUNTS = text(
-    f"SELECT {', '.join(_ACCOUNT)} FROM inbox WHERE key = ANY(:keys) ORDER BY key FOR UPDATE"
+    f"SELECT {', '.join(_ACCOUNT)} FROM inbox WHERE key = ANY({KEYS}) ORDER BY key FOR UPDATE"
 )
 IN_FLIGHT = text("SELECT in_flight FROM inbox WHERE key = :key")
 SAVE_ACCOUNTS = text(
     f"UPDATE inbox SET {', '.join(f'{c} = n.{c}' for c in _ACCOUNT[1:])} "
-    f"FROM (SELECT {_PICK_ACCOUNTS} FROM {_FROM_ACCOUNTS}) AS n ({', '.join(_ACCOUNT)}) "
-    "WHERE inbox.key = n.key"
+    f"FROM {recordset(inbox, _ACCOUNT)} WHERE inbox.key = n.key"
 )
 ADD_OUTBOX = text(
-    f"INSERT INTO outbox ({', '.join(_OUTBOX)}) SELECT {_PICK_OUTBOX} FROM {_FROM_OUTBOX}"
+    f"INSERT INTO outbox ({', '.join(_OUTBOX)}) SELECT * FROM {recordset(outbox, _OUTBOX)}"
 )
 ADD_EFFECTS = text(
-    f"INSERT INTO effects ({', '.join(_EFFECT)}) SELECT {_PICK_EFFECTS} FROM {_FROM_EFFECTS} "
+    f"INSERT INTO effects ({', '.join(_EFFECT)}) SELECT * FROM {recordset(effects, _EFFECT)} "
     "ON CONFLICT (key) DO NOTHING"
 )
-FINISH_EFFECTS = text("""
-    DELETE FROM effects USING unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS l (id, token)
-    WHERE effects.id = l.id AND effects.token = l.token RETURNING effects.id
-""")
+FINISH_EFFECTS = text(
+    f"DELETE FROM effects USING {recordset(effects, _LEASE)} "
+    "WHERE effects.id = n.id AND effects.token = n.token RETURNING effects.id"
+)
 CLAIM_EFFECTS = text("""
     UPDATE effects SET token = :token, lease_until = :until
     WHERE id IN (
@@ -70,8 +68,8 @@ CLAIM_EFFECTS = text("""
 """)
 EXTEND_LEASES = text(
     "UPDATE effects SET lease_until = :until "
-    "FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS l (id, token) "
-    "WHERE effects.id = l.id AND effects.token = l.token"
+    f"FROM {recordset(effects, _LEASE)} "
+    "WHERE effects.id = n.id AND effects.token = n.token"
 )
 RETRY_EFFECT = text(
     "UPDATE effects SET attempts = attempts + 1, last_error = :error, due_at = :due_at, "
@@ -102,7 +100,11 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
             f"{url!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
         )
     return create_engine(
-        f"postgresql+psycopg://{rest}", pool_size=pool_size, max_overflow=10, pool_pre_ping=True
+        f"postgresql+psycopg://{rest}",
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        json_deserializer=orjson.loads,
     )
 
 
@@ -119,13 +121,11 @@ def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
 def add_outbox(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Insert rows to be published; the caller holds the lock of their keys."""
     if rows:
-        parameters = {
-            "topic": [r.topic for r in rows],
-            "key": [r.key for r in rows],
-            "headers": [pack_headers(r.headers) for r in rows],
-            "value": [r.value for r in rows],
-        }
-        connection.execute(ADD_OUTBOX, parameters)
+        values = [
+            {"topic": r.topic, "key": r.key, "headers": pack_headers(r.headers), "value": r.value}
+            for r in rows
+        ]
+        connection.execute(ADD_OUTBOX, rows_of(values))
 
 
 class PostgresTransaction(Generic[S]):
@@ -137,7 +137,7 @@ class PostgresTransaction(Generic[S]):
     def lock(self, keys: Sequence[str]) -> dict[str, Account]:
         """See `ports.Transaction`. Inserts come first and sorted, so that two batches that meet on
         the same new orders wait for each other instead of dead-locking."""
-        wanted = {"keys": sorted(keys)}
+        wanted = {"keys": as_json(sorted(keys))}
         self._connection.execute(MAKE_ACCOUNTS, wanted)
         rows = self._connection.execute(LOCK_ACCOUNTS, wanted)
         return {row[0]: Account(*row) for row in rows}
@@ -171,26 +171,26 @@ class PostgresTransaction(Generic[S]):
             self._connection.execute(COUNT_PARKED, {"keys": [a.key for a in changes.accounts]})
 
     def _save_accounts(self, accounts: Sequence[Account]) -> None:
-        parameters = {
-            name: as_array(inbox, name, [getattr(a, name) for a in accounts]) for name in _ACCOUNT
-        }
-        self._connection.execute(SAVE_ACCOUNTS, parameters)
+        self._connection.execute(SAVE_ACCOUNTS, rows_of(accounts))
 
     def _add_effects(self, rows: Sequence[EffectRow]) -> None:
         if not rows:
             return
-        values: dict[str, list[Any]] = {
-            "id": [r.id for r in rows],
-            "key": [r.effect.key for r in rows],
-            "order_key": [r.order_key for r in rows],
-            "kind": [r.effect.kind for r in rows],
-            "payload": as_array(effects, "payload", [dict(r.effect.payload) for r in rows]),
-            "trace": as_array(effects, "trace", [_packed(r.trace) for r in rows]),
-            "due_at": [self._now] * len(rows),
-            "token": [r.lease.token if r.lease else None for r in rows],
-            "lease_until": [r.lease_until or self._now for r in rows],
-        }
-        self._connection.execute(ADD_EFFECTS, values)
+        values = [
+            {
+                "id": r.id,
+                "key": r.effect.key,
+                "order_key": r.order_key,
+                "kind": r.effect.kind,
+                "payload": r.effect.payload,
+                "trace": _packed(r.trace),
+                "due_at": self._now,
+                "token": r.lease.token if r.lease else None,
+                "lease_until": r.lease_until or self._now,
+            }
+            for r in rows
+        ]
+        self._connection.execute(ADD_EFFECTS, rows_of(values))
 
 
 class PostgresDatabase(Generic[S]):
@@ -240,8 +240,8 @@ class PostgresDatabase(Generic[S]):
             connection.execute(RETRY_EFFECT, parameters)
 
 
-def _pairs(leases: Sequence[Lease]) -> dict[str, list[UUID]]:
-    return {"ids": [x.effect_id for x in leases], "tokens": [x.token for x in leases]}
+def _pairs(leases: Sequence[Lease]) -> dict[str, str]:
+    return rows_of([{"id": x.effect_id, "token": x.token} for x in leases])
 
 
 def _packed(trace: Trace) -> list[str | None]:

@@ -50,7 +50,7 @@ class HttpRegistry:
     def lookup(self, schema_id: int) -> Mapping[str, Any]:
         """See `codec.Registry`."""
         answer = self._client.get(f"/schemas/ids/{schema_id}")
-        if answer.status_code == 404:
+        if answer.status_code in (400, 404, 422):  # of an id that no schema can have, too
             raise KeyError(f"schema id {schema_id}")
         answer.raise_for_status()
         found: dict[str, Any] = json.loads(answer.json()["schema"])

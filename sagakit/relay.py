@@ -20,6 +20,7 @@ from sagakit.message import OutboxRow
 from sagakit.ports import Clock
 from sagakit.postgres import unpack_headers
 from sagakit.retry import is_transient
+from sagakit.tables import as_json
 
 log = structlog.get_logger(__name__)
 BATCH = 1000
@@ -34,7 +35,9 @@ NEW_EPOCH = text(
 FETCH = text("SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT :limit")
 REMOVE = text("""
     WITH gone AS (
-        DELETE FROM outbox WHERE id = ANY(:ids)
+        DELETE FROM outbox WHERE id = ANY(
+            ARRAY(SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS bigint))
+        )
         AND (SELECT epoch FROM relay_epoch) = :epoch
         RETURNING id, topic, key, headers, value
     )
@@ -158,7 +161,7 @@ class Relay:
     def _remove(self, connection: Connection, ids: list[int], epoch: int) -> None:
         now = self._clock()
         self._make_days(connection, now)
-        done = connection.execute(REMOVE, {"ids": ids, "epoch": epoch, "now": now})
+        done = connection.execute(REMOVE, {"ids": as_json(ids), "epoch": epoch, "now": now})
         if done.rowcount != len(ids):
             connection.rollback()
             self._publisher.forget()

@@ -7,6 +7,7 @@ dies takes the process with it: whoever supervises it starts it again, and nothi
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 import sys
@@ -49,6 +50,14 @@ def codec_for(settings: ServiceSettings, contract: Contract) -> Codec:
     """With the registry where one is configured."""
     url = settings.schema_registry_url
     return Codec(contract, HttpRegistry(url) if url else None)
+
+
+def spare_collector() -> None:
+    """Once all is wired: what stands now is never garbage, and what a batch makes rarely holds
+    cycles, so both are looked at seldom (a tenth of a busy process's CPU, see benchmarks)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 class Waking(Generic[S]):
@@ -259,6 +268,7 @@ def run(
         json=settings.log_json, participant=service.participant.name, level=settings.log_level
     )
     process = Process(service, settings, flows=flows, contract=contract, migrations=migrations)
+    spare_collector()
     status = asyncio.run(process.run())
     log.info("stopped", status=status)
     sys.exit(status)

@@ -1,14 +1,35 @@
 """Settings of a service, from the environment, prefix `SAGA_`."""
 
+import re
 import socket
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 T = TypeVar("T", bound=BaseSettings)
+HOSTS = r"^[^\s,]+:[0-9]{1,5}(,\s*[^\s,]+:[0-9]{1,5})*$"
+URL = r"^https?://[^\s/]+"
+KAFKA_NAME = r"^[A-Za-z0-9._-]{1,200}$"
+
+
+def _postgres(value: str) -> str:
+    """A URL that can be connected to, as far as it can be told before."""
+    try:
+        good = make_url(value).drivername.startswith("postgres")
+    except (ArgumentError, ValueError):
+        good = False
+    if not good:
+        raise ValueError("is no PostgreSQL URL")
+    return value
+
+
+PostgresUrl = Annotated[str, AfterValidator(_postgres)]
 
 
 class ServiceSettings(BaseSettings):
@@ -16,21 +37,28 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SAGA_", extra="ignore")
 
-    bootstrap_servers: str = Field(description="Kafka, host:port[,host:port]")
-    database_url: str = Field(description="postgresql://user[:password]@host:port/database")
+    bootstrap_servers: str = Field(pattern=HOSTS, description="Kafka, host:port[,host:port]")
+    database_url: PostgresUrl = Field(description="postgresql://user[:password]@host:port/database")
     schema_registry_url: str | None = Field(
-        default=None, description="Confluent-compatible API; without it single-object encoding"
+        default=None,
+        pattern=URL,
+        description="Confluent-compatible API; without it single-object encoding",
     )
     http_host: str = "0.0.0.0"
     http_port: int = Field(default=8080, ge=0, le=65535)
     instance_id: str = Field(
-        default_factory=socket.gethostname, description="Stable per replica: static membership"
+        default_factory=socket.gethostname,
+        pattern=KAFKA_NAME,
+        description="Stable per replica: static membership",
     )
     log_json: bool = True
-    log_level: str = "INFO"
-    drain_s: float = Field(default=20.0, ge=0, description="How long a stop may take")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    drain_s: float = Field(default=20.0, ge=0, le=3600, description="How long a stop may take")
     clock_offset_s: float = Field(
-        default=0.0, description="In rehearsals: how far this process's clock is ahead"
+        default=0.0,
+        ge=-86_400,
+        le=86_400,
+        description="In rehearsals: how far this process's clock is ahead",
     )
 
     def now(self) -> datetime:
@@ -43,10 +71,23 @@ def load(settings: type[T]) -> T:
     try:
         return settings()
     except ValidationError as error:
-        prefix = str(settings.model_config.get("env_prefix", ""))
-        for problem in error.errors():
-            name = prefix + "_".join(str(p) for p in problem["loc"]).upper()
-            field = settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
-            about = f" ({field.description})" if field and field.description else ""
-            print(f"{name}{about}: {problem['msg']}; set it in the environment", file=sys.stderr)
-        raise SystemExit(2) from error
+        told = [_told(settings, problem) for problem in error.errors()]
+    except SettingsError as error:  # JSON where a variable holds several values
+        named = re.search('field "([a-z_]+)"', str(error))
+        place = (named[1],) if named else ()
+        told = [_told(settings, {"loc": place, "msg": "is no JSON", "type": "json"})]
+    print("\n".join(told), file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _told(settings: type[BaseSettings], problem: Mapping[str, Any]) -> str:
+    """The variable, what it should hold, why what it holds is wrong, the remedy. What an address or
+    a secret holds is not shown: there may be a password in it."""
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
+    field = settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+    about = f" ({field.description})" if field and field.description else ""
+    shown = "input" in problem and problem["type"] != "missing"
+    if shown and not re.search("URL|SECRET|PASSWORD", name):
+        about += f" is {ascii(problem['input'])[:80]}"
+    return f"{name}{about}: {problem['msg']}; set it in the environment"

@@ -5,75 +5,90 @@ from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 import orjson
-from sqlalchemy import ARRAY, Connection, MetaData, Table, text
+from sqlalchemy import Connection, MetaData, Table, text
 from sqlalchemy.dialects import postgresql
 
 from sagakit.decision import Trigger
 
 S = TypeVar("S")
-FieldCodec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+Load = Callable[[Any], Any]
 
 
-def unnest(table: Table, columns: Sequence[str]) -> tuple[str, str]:
-    """`FROM unnest(...)` over one array parameter a column, and the select list that goes with it.
+KEYS = "ARRAY(SELECT json_array_elements_text(CAST(:keys AS json)))"
+"""The keys of a batch as one parameter, see `as_json`."""
 
-    JSONB travels as text arrays, since psycopg cannot tell a JSON list from an array of JSON;
-    arrays of arrays have to be of one length in SQL, so those travel as JSON text as well.
+
+def recordset(table: Table, columns: Sequence[str]) -> str:
+    """`json_to_recordset(...) AS n (...)`: the rows of a batch as one parameter `rows`, see
+    `rows_of`, each column typed as it is in `table`.
+
+    JSON, since one document for the whole batch is written and read in C: psycopg would write an
+    array a column, element by element, in thirty times the time (docs/adr/0010).
     """
-    arrays, picks = [], []
-    for name in columns:
-        kind = table.c[name].type
-        sql = kind.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
-        if sql.endswith("[]"):
-            arrays.append(f"CAST(:{name} AS text[])")
-            picks.append(f"ARRAY(SELECT jsonb_array_elements_text(u.{name}::jsonb))::{sql}")
-        elif sql == "JSONB":
-            arrays.append(f"CAST(:{name} AS text[])")
-            picks.append(f"u.{name}::jsonb")
-        else:
-            arrays.append(f"CAST(:{name} AS {sql}[])")
-            picks.append(f"u.{name}")
-    names = ", ".join(columns)
-    return f"unnest({', '.join(arrays)}) AS u({names})", ", ".join(picks)
+    typed = ", ".join(f'"{name}" {_sql_type(table, name)}' for name in columns)
+    return f"json_to_recordset(CAST(:rows AS json)) AS n ({typed})"
 
 
-def as_array(table: Table, name: str, values: Sequence[Any]) -> list[Any]:
-    """The parameter for one column of `unnest`."""
-    kind = table.c[name].type
-    if isinstance(kind, postgresql.JSONB | ARRAY):
-        return [None if v is None else orjson.dumps(v).decode() for v in values]
-    return list(values)
+def rows_of(rows: Sequence[Any]) -> dict[str, str]:
+    """The parameter of a statement over `recordset`: a mapping or a dataclass a row, by column;
+    values are what JSON knows, dataclasses, datetime, UUID, bytes. Raises ValueError for others."""
+    return {"rows": as_json(rows)}
+
+
+def as_json(value: Any) -> str:
+    """JSON text for a parameter. Raises ValueError for what cannot be written."""
+    try:
+        return orjson.dumps(value, default=_plain).decode()
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"no JSON for the database: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know by itself: bytes as PostgreSQL reads bytea, mappings, sets."""
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is no value of a column")
+
+
+def _sql_type(table: Table, column: str) -> str:
+    sql = table.c[column].type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+    return str(sql).partition(" COLLATE")[0]
 
 
 class TableStore(Generic[S]):
     """Table `table`: `order_id` and a column for each field of the frozen dataclass `state`, but
-    for `views`, which are not stored. `codecs`: field -> (state value -> column value, and back).
+    for `views`, which are not stored. `loads`: field -> column value to state value, where those
+    differ (see `rows_of` for what is written).
     """
 
     def __init__(
         self,
         table: Table,
         state: type[S],
-        codecs: Mapping[str, FieldCodec] | None = None,
+        loads: Mapping[str, Load] | None = None,
         views: Sequence[str] = ("in_flight",),
     ) -> None:
         self.metadata: MetaData = table.metadata
         self.initial: S = state()
         self._state = state
         self._table = table
-        self._codecs = dict(codecs or {})
+        self._loads = dict(loads or {})
         self._fields = [f.name for f in fields(state) if f.name not in views]  # type: ignore[arg-type]
         columns = ["order_id", *self._fields]
         missing = set(columns) ^ {c.name for c in table.columns}
         if missing:
             raise TypeError(f"{table.name} and {state.__name__} differ in {sorted(missing)}")
-        source, picks = unnest(table, columns)
         updates = ", ".join(f"{name} = excluded.{name}" for name in self._fields)
         self._select = text(
-            f"SELECT {', '.join(columns)} FROM {table.name} WHERE order_id = ANY(:keys)"
+            f"SELECT {', '.join(columns)} FROM {table.name} WHERE order_id = ANY({KEYS})"
         )
         self._upsert = text(
-            f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {picks} FROM {source} "
+            f"INSERT INTO {table.name} ({', '.join(columns)}) "
+            f"SELECT * FROM {recordset(table, columns)} "
             f"ON CONFLICT (order_id) DO UPDATE SET {updates}"
         )
 
@@ -81,26 +96,24 @@ class TableStore(Generic[S]):
         self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
     ) -> "TableWorking[S]":
         """The states of the orders in `wanted`; the initial state where there is no row."""
-        rows = connection.execute(self._select, {"keys": list(wanted)})
-        return TableWorking(self, {row[0]: self._from_row(row[1:]) for row in rows})
+        rows = connection.execute(self._select, {"keys": as_json(list(wanted))})
+        return TableWorking(self, {row[0]: self.from_row(row[1:]) for row in rows})
 
-    def _from_row(self, row: Sequence[Any]) -> S:
+    def to_row(self, state: S) -> dict[str, Any]:
+        """Its columns but for the order's id."""
+        return {name: getattr(state, name) for name in self._fields}
+
+    def from_row(self, row: Sequence[Any]) -> S:
+        """The reverse, from the columns' values in the order of `to_row`."""
         values = dict(zip(self._fields, row, strict=True))
-        for name, (_, load) in self._codecs.items():
+        for name, load in self._loads.items():
             values[name] = load(values[name])
         return self._state(**values)
 
     def save(self, connection: Connection, states: Mapping[str, S]) -> None:
         """Upsert all, in key order."""
-        keys = sorted(states)
-        parameters: dict[str, Any] = {"order_id": keys}
-        for name in self._fields:
-            values = [getattr(states[key], name) for key in keys]
-            if name in self._codecs:
-                dump = self._codecs[name][0]
-                values = [dump(v) for v in values]
-            parameters[name] = as_array(self._table, name, values)
-        connection.execute(self._upsert, parameters)
+        rows = [{"order_id": key, **self.to_row(states[key])} for key in sorted(states)]
+        connection.execute(self._upsert, rows_of(rows))
 
 
 class TableWorking(Generic[S]):

@@ -35,6 +35,6 @@ def verify(secret: str, body: bytes, signature: str | None, now: datetime) -> No
         raise BadSignature(
             f"{HEADER} was made more than {TOLERANCE_S} s ago or ahead; check clocks"
         )
-    expected = sign(secret, body, int(sent))
-    if not hmac.compare_digest(expected, f"t={sent},v1={parts.get('v1', '')}"):
+    expected, given = sign(secret, body, int(sent)), f"t={int(sent)},v1={parts.get('v1', '')}"
+    if not hmac.compare_digest(expected.encode(), given.encode()):  # text it compares if ASCII
         raise BadSignature(f"{HEADER} does not match the body; check the shared secret")

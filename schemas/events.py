@@ -191,6 +191,68 @@ class ConfirmationMailSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InterventionClaimed:
+    """Somebody looks after the case."""
+
+    type: ClassVar[str] = "InterventionClaimed"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    code: str
+    actor: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "code": self.code,
+            "actor": self.actor,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> InterventionClaimed:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            code=record["code"],
+            actor=record["actor"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterventionNoted:
+    """Somebody wrote something down about the case."""
+
+    type: ClassVar[str] = "InterventionNoted"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    code: str
+    actor: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "code": self.code,
+            "actor": self.actor,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> InterventionNoted:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            code=record["code"],
+            actor=record["actor"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InterventionOpened:
     """Only a person can close this case; retrying goes on meanwhile."""
 
@@ -199,6 +261,7 @@ class InterventionOpened:
     order_id: str
     code: str
     reason: str
+    actor: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The Avro record as fastavro writes it."""
@@ -206,6 +269,7 @@ class InterventionOpened:
             "order_id": self.order_id,
             "code": self.code,
             "reason": self.reason,
+            "actor": self.actor,
         }
 
     @classmethod
@@ -215,6 +279,7 @@ class InterventionOpened:
             order_id=record["order_id"],
             code=record["code"],
             reason=record["reason"],
+            actor=record["actor"],
         )
 
 
@@ -1057,6 +1122,8 @@ EVENTS: tuple[type[Any], ...] = (
     CancellationMailSent,
     CompensationRequested,
     ConfirmationMailSent,
+    InterventionClaimed,
+    InterventionNoted,
     InterventionOpened,
     InterventionResolved,
     InventoryRejected,

@@ -1,15 +1,19 @@
 """Given own past events, when a trigger, then events and effects.
 
-    given(PAYMENT, captured()).when(Undo(...)).then(PaymentRefundStarted(...), effects=[...])
+given(PAYMENT, captured()).when(Undo(...)).then(PaymentRefundStarted(...), effects=[...])
 """
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
+
+import orjson
 
 from sagakit.decision import Decision, Effect, Trigger, fold
 from sagakit.ports import Participant
+from sagakit.tables import TableStore, as_json
 
+S = TypeVar("S")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -52,3 +56,9 @@ def given(
     """The state after `own_events`, with effects of these keys pending."""
     state = fold(participant.evolve, initial, own_events)
     return Given(participant, replace(state, in_flight=frozenset(in_flight)))
+
+
+def through_its_table(store: TableStore[S], state: S) -> S:
+    """The state as it comes back from its table: all but the views."""
+    row = orjson.loads(as_json(store.to_row(state)))
+    return store.from_row(list(row.values()))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from sagakit.kafka import read_log
 from sagakit.message import Record
+from sagakit.onlooker import read_log
 
 
 def create_topic(

@@ -5,6 +5,7 @@
 `LiveStack` is a whole stack in a temporary home, for tests of the whole.
 """
 
+import re
 import signal
 import time
 import uuid
@@ -123,6 +124,11 @@ def fresh_database(infra: TestInfra) -> str:
 def unique_prefix() -> str:
     """A prefix for topics and groups that no other test uses."""
     return f"t{uuid.uuid4().hex[:8]}."
+
+
+def has_unique_prefix(topic: str) -> bool:
+    """Whether a test made this topic for itself: the session's broker keeps them all."""
+    return re.match(r"t[0-9a-f]{8}\.", topic) is not None
 
 
 @contextmanager

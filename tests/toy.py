@@ -194,7 +194,7 @@ COUNTS = Table(
 
 def table_store() -> TableStore[Count]:
     """The counter's rows in PostgreSQL."""
-    return TableStore(COUNTS, Count, {"words": (list, tuple)})
+    return TableStore(COUNTS, Count, {"words": tuple})
 
 
 def create_tables(engine: Engine) -> None:

@@ -24,12 +24,12 @@ def monitor_url() -> str:
     path = Path(os.environ.get("SAGA_HOME", ".saga")) / "stack.json"
     try:
         return str(json.loads(path.read_text())["urls"]["monitor"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise Unreachable(
             f"{path} is not there, so no stack runs from this folder; "
             "start one with `saga up`, or set SAGA_MONITOR_URL to the monitor's address"
         ) from None
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise Unreachable(
             f"{path} names no monitor ({error!r}); set SAGA_MONITOR_URL to its address"
         ) from error
@@ -50,9 +50,19 @@ def ask(method: str, path: str, **request: Any) -> Any:
         raise Unreachable(
             f"the monitor does not answer at {url} ({error}); is it running? `saga up` starts it"
         ) from error
+    except httpx.InvalidURL as error:
+        raise Unreachable(
+            f"{url!r} is no address ({error}); set SAGA_MONITOR_URL to the monitor's, "
+            "for example http://127.0.0.1:18015"
+        ) from error
     if answer.is_error:
         raise click.ClickException(_refusal(answer))
-    return answer.json()
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise Unreachable(
+            f"what answers at {url} is no monitor: {answer.text[:80]!r}; correct SAGA_MONITOR_URL"
+        ) from error
 
 
 def _refusal(answer: httpx.Response) -> str:

@@ -7,7 +7,7 @@ A module is imported when its command is used or listed, so `saga show` does not
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -25,6 +25,10 @@ COMMANDS: Mapping[str, str] = {
     "reject": "orders",
     "show": "orders",
     "ls": "orders",
+    "interventions": "cases",
+    "resolve": "cases",
+    "evidence": "cases",
+    "flows": "flows",
     "sim": "sim",
     "gameday": "gameday",
 }
@@ -53,9 +57,19 @@ def saga() -> None:
     """Run, watch and rehearse choreographed sagas."""
 
 
+def _check_words(words: Sequence[str]) -> None:
+    """Raises StackError for a word that is no text: no order id, no reason can hold it."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise StackError(f"the argument {word!r} is no UTF-8; write it again") from error
+
+
 def main() -> None:
     """Entry point: runs the command; a problem around the stack is told in plain words."""
     try:
+        _check_words(sys.argv[1:])
         saga()
     except StackError as error:
         click.echo(f"saga: {error}", err=True)

@@ -26,10 +26,11 @@ COLOURS = {
     "waiting": "cyan",
     "unplaced": "red",
 }
+HELD = {"on_time": "green", "person": "cyan", "gateway": "yellow", "lag": "yellow"}
 VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forward": "is due:"}
 
 
-def _told_by(command: F) -> F:
+def told_by(command: F) -> F:
     """Who decides and why: it becomes an event, so it has to be said."""
     actor = click.option("--actor", default=getpass.getuser, help="Who you are. [default: you]")
     reason = click.option("--reason", required=True, help="Why; it is kept on the log.")
@@ -49,6 +50,9 @@ def show(order_id: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 def ls(status: str | None, stuck: bool, limit: int) -> None:
     """List orders, the newest event first."""
+    if stuck and not status:
+        _ls_held(limit)
+        return
     wanted = {"stuck": stuck, "limit": limit, **({"status": status} if status else {})}
     rows = ask("GET", "/sagas", params=wanted)
     if not rows:
@@ -61,7 +65,7 @@ def ls(status: str | None, stuck: bool, limit: int) -> None:
             escape(row["order_id"]),
             f"{row['flow']}/{row['version']}" if row["version"] else "",
             _coloured(row["status"]),
-            _ago(row["started_at"], now),
+            ago(row["started_at"], now),
             escape(row["awaited"] or ""),
             _until(row["next_deadline"], now),
         )
@@ -70,10 +74,32 @@ def ls(status: str | None, stuck: bool, limit: int) -> None:
         click.echo(f"the newest {limit}; --limit shows more")
 
 
+def _ls_held(limit: int) -> None:
+    """Stuck orders, and what holds each."""
+    rows = ask("GET", "/held", params={"stuck": True, "limit": limit})
+    if not rows:
+        click.echo("no such orders")
+        return
+    now = datetime.now(UTC)
+    table = Table("order", "status", "age", "deadline", box=None, pad_edge=False)
+    table.add_column("held by", overflow="fold")
+    for row in rows:
+        table.add_row(
+            escape(row["order_id"]),
+            _coloured(row["status"]),
+            ago(row["started_at"], now),
+            _until(row["next_deadline"], now),
+            held(row["held_by"], now),
+        )
+    Console().print(table)
+    if len(rows) == limit:
+        click.echo(f"the {limit} most overdue; --limit shows more")
+
+
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 @click.option("--step", default="payment", show_default=True)
-@_told_by
+@told_by
 def approve(order_id: str, step: str, actor: str, reason: str) -> None:
     """Say yes where a step waits for a person."""
     _decide(order_id, step, "approve", actor, reason)
@@ -82,7 +108,7 @@ def approve(order_id: str, step: str, actor: str, reason: str) -> None:
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 @click.option("--step", default="payment", show_default=True)
-@_told_by
+@told_by
 def reject(order_id: str, step: str, actor: str, reason: str) -> None:
     """Say no where a step waits for a person."""
     _decide(order_id, step, "reject", actor, reason)
@@ -90,7 +116,7 @@ def reject(order_id: str, step: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
-@_told_by
+@told_by
 def cancel(order_id: str, actor: str, reason: str) -> None:
     """Have an order undone, newest step first; possible until it is picked up."""
     body = {"order_id": order_id, "actor": actor, "reason": reason}
@@ -119,9 +145,9 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
     steps = "  ".join(f"{s['name']} {_coloured(s['status'])}" for s in seen["steps"])
     parts: list[Any] = [Text.from_markup(title), Text.from_markup(steps), _timeline(seen)]
     parts += [Text.from_markup(_awaits(item, now)) for item in seen["awaited"]]
-    if seen["interventions"]:
-        codes = ", ".join(seen["interventions"])
-        parts.append(Text.from_markup(f"[red]a person is needed:[/] {escape(codes)}"))
+    parts += [Text.from_markup(_case(case, now)) for case in seen["cases"]]
+    if seen.get("held_by"):
+        parts.append(Text.from_markup(f"[bold]held by[/] {held(seen['held_by'], now)}"))
     return Group(*parts, _money(seen["ledger"]))
 
 
@@ -149,12 +175,37 @@ def _timeline(seen: dict[str, Any]) -> Table:
 
 def _awaits(item: dict[str, Any], now: datetime) -> str:
     events = " or ".join(item["events"])
-    words = (
-        f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, for {_ago(item['since'], now)}"
-    )
+    words = f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, for {ago(item['since'], now)}"
     if item["tries"]:
         words += f", asked {item['tries']} times"
     return words + (f", deadline {_until(item['due'], now)}" if item["due"] else "")
+
+
+def _case(case: dict[str, Any], now: datetime) -> str:
+    is_open = case["status"] in ("open", "claimed")
+    what = "a person is needed" if is_open else f"case {case['status']}"
+    who = f", {case['holder']} looks after it" if case["holder"] and is_open else ""
+    words = f"[{'red' if is_open else 'dim'}]{what}:[/] {escape(case['code'])}{escape(who)}"
+    lines = [f"{words}, for {ago(case['opened_at'], now)}: {escape(case['reason'])}"]
+    for entry in case["entries"]:
+        if entry["id"] != case["opened"]:
+            what = entry["type"].removeprefix("Intervention").lower()
+            told = f"{what} by {entry['actor']} {ago(entry['at'], now)} ago: {entry['reason']}"
+            lines.append(f"  {escape(told)}")
+    return "\n".join(lines)
+
+
+def held(cause: dict[str, Any], now: datetime) -> str:
+    """What holds an order, in a line."""
+    words = f"[{HELD.get(cause['kind'], 'red')}]{cause['kind']}[/]: {escape(cause['told'])}"
+    if cause["since"]:
+        words += f", for {ago(cause['since'], now)}"
+    at = _time(cause["until"])
+    if at is None:
+        return words
+    if cause["kind"] == "gateway":
+        return words + (f", next try in {_duration(at - now)}" if at > now else ", trying now")
+    return words + (f", deadline {_until(cause['until'], now)}" if cause["until"] else "")
 
 
 def _money(ledger: dict[str, Any]) -> Text:
@@ -171,7 +222,8 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _ago(text: str | None, now: datetime) -> str:
+def ago(text: str | None, now: datetime) -> str:
+    """How long ago a time of the API was; nothing where there is none."""
     at = _time(text)
     return _duration(now - at) if at else ""
 

@@ -68,7 +68,7 @@ def place(
         if sku == DEMO_SKU:
             _stock(client, urls["inventory"], sku)
         answer = _asked(client, "POST", f"{urls['order']}/orders", json=body)
-    told = answer.json()
+    told = _told(answer)
     if answer.is_error:
         raise StackError(f"order {body['order_id']} was not placed: {_problem(told)}")
     new = answer.status_code == httpx.codes.CREATED
@@ -81,14 +81,14 @@ def place(
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds.")
 def wait(order_id: str, timeout_s: float) -> None:
     """Wait until an order has ended; exit status 0 only if it is completed."""
-    url = f"{_urls()['order']}/orders/{quote(order_id)}/wait"
+    url = f"{_urls()['order']}/orders/{quote(order_id, safe='')}/wait"
     deadline = time.monotonic() + timeout_s
     with httpx.Client(timeout=LONGEST_WAIT_S + 30, trust_env=False) as client:
         while True:
             left_s = max(0.0, deadline - time.monotonic())
             asked = {"timeout_s": min(left_s, LONGEST_WAIT_S)}
             answer = _asked(client, "GET", url, params=asked)
-            told = answer.json()
+            told = _told(answer)
             if answer.is_error:
                 raise StackError(_problem(told))
             if told["status"] != "placed" or left_s == 0:
@@ -105,18 +105,18 @@ def _stock(client: httpx.Client, inventory: str, sku: str) -> None:
     if found.status_code == httpx.codes.NOT_FOUND:
         on_hand = 0
     else:
-        on_hand = sum(row["on_hand"] for row in found.raise_for_status().json()["data"])
+        on_hand = sum(row["on_hand"] for row in _good(found)["data"])
     if not on_hand:
         units = {"sku": sku, "quantity": DEMO_UNITS, "actor": "saga place", "reason": "sold out"}
         delivery = {**units, "id": secrets.token_hex(16)}
-        _asked(client, "POST", f"{inventory}/stock", json=delivery).raise_for_status()
+        _good(_asked(client, "POST", f"{inventory}/stock", json=delivery))
 
 
 def _urls() -> dict[str, str]:
     """Where everything is. Raises StackError where no stack was started."""
     home = default_home()
     content = Stack(home).read()
-    if not content.get("processes"):
+    if not (content.get("processes") and content.get("urls")):
         raise StackError(
             f"nothing is running in {home}. Start it with `saga up --detach`, "
             "or set SAGA_HOME to the home of the stack you mean."
@@ -133,6 +133,25 @@ def _asked(client: httpx.Client, method: str, url: str, **more: Any) -> httpx.Re
             f"{url} does not answer ({error}). Look at it with `saga up`, which starts what is "
             "not running, and in the log that it names."
         ) from error
+
+
+def _told(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer. Raises StackError where something else answers."""
+    try:
+        return dict(answer.json())
+    except (ValueError, TypeError) as error:
+        raise StackError(
+            f"{answer.url} answers {answer.status_code} {answer.text[:80]!r}, which is no answer "
+            "of the stack's. Look at the address in stack.json, and at the process's log."
+        ) from error
+
+
+def _good(answer: httpx.Response) -> dict[str, Any]:
+    """The same of an answer that is no refusal. Raises StackError."""
+    told = _told(answer)
+    if answer.is_error:
+        raise StackError(f"{answer.url}: {_problem(told)}")
+    return told
 
 
 def _problem(told: dict[str, Any]) -> str:

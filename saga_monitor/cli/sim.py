@@ -2,46 +2,71 @@
 
 import os
 import sys
+import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import click
 from rich.console import Console
 from rich.progress import track
 
 from sandbox.simulation.play import Report, play
+from sandbox.simulation.shrink import Case, shrink, story
 
 
 @click.command()
 @click.option("--seeds", default=200, show_default=True, help="How many worlds to play.")
 @click.option("--from", "first", default=0, show_default=True, help="The first seed.")
 @click.option("--orders", default=6, show_default=True, help="Orders in each world.")
-def sim(seeds: int, first: int, orders: int) -> None:
+@click.option("--only", default="", help="Only these orders of each world: 0,3.")
+@click.option("--without", default="", help="Without these faults: crash,pause.")
+@click.option("--schedule", default=0, help="Another way to play the same orders and faults.")
+@click.option("--shrink", "smaller", is_flag=True, help="Make broken seeds small.")
+def sim(
+    seeds: int, first: int, orders: int, only: str, without: str, schedule: int, smaller: bool
+) -> None:
     """Play worlds with crashes, repeats and lost answers; check every invariant in each.
 
-    A seed that breaks one prints the command that plays it again. Exit status 1 then.
+    A seed that breaks one prints the command that plays it again, and its story. Exit status 1
+    then.
     """
     console = Console(stderr=True)
-    numbers = range(first, first + seeds)
+    chosen = tuple(int(n) for n in only.split(",") if n) or tuple(range(orders))
+    faults = tuple(name for name in without.split(",") if name)
+    one = partial(play, orders=chosen, without=faults, schedule=schedule)
+    began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        played = pool.map(play, numbers, [orders] * seeds, chunksize=4)
+        played = pool.map(one, range(first, first + seeds), chunksize=4)
         reports = list(track(played, "playing", total=seeds, console=console))
-    broken = [r for r in reports if r.violations]
-    for report in broken:
-        click.echo(f"seed {report.seed}: saga sim --seeds 1 --from {report.seed} --orders {orders}")
-        for said in report.violations:
-            click.echo(f"  {said}")
-    click.echo(summary(reports))
+    took_s = time.monotonic() - began
+    broken = [r.seed for r in reports if r.violations]
+    for seed in broken:
+        tell(Case(seed, chosen, faults, schedule), smaller)
+    click.echo(summary(reports, took_s))
     sys.exit(1 if broken else 0)
 
 
-def summary(reports: list[Report]) -> str:
-    """One line of figures."""
+def tell(case: Case, smaller: bool) -> None:
+    """A broken seed: how to play it again, what does not hold, and what happened."""
+    case = shrink(case) if smaller else case
+    world, found = case.play()
+    click.echo(f"seed {case.seed}: {case.command()}")
+    for said in [*found, *story(world, found)]:
+        click.echo(f"  {said}")
+
+
+def summary(reports: list[Report], took_s: float) -> str:
+    """Figures: seeds and their ends, faults by kind."""
     crashes = sum(r.crashes for r in reports)
     steps = sum(r.steps for r in reports)
-    ends: dict[str, int] = {}
-    for report in reports:
-        for status in report.ends.values():
-            ends[status] = ends.get(status, 0) + 1
+    ends = Counter(status for report in reports for status in report.ends.values())
+    faults = sum((Counter(report.faults) for report in reports), Counter[str]())
     told = ", ".join(f"{n} {status}" for status, n in sorted(ends.items()))
+    kinds = ", ".join(f"{n} {fault}" for fault, n in sorted(faults.items()))
     bad = sum(bool(r.violations) for r in reports)
-    return f"{len(reports)} seeds, {steps} steps, {crashes} crashes; {told}; {bad} seeds broken"
+    speed = len(reports) / max(took_s, 0.001)
+    return (
+        f"{len(reports)} seeds ({speed:.1f}/s), {steps} steps, {crashes} crashes; "
+        f"{told}; {bad} seeds broken\nfaults: {kinds or 'none'}"
+    )

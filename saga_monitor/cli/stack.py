@@ -87,17 +87,17 @@ def up(
         stack = Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
     except KeyboardInterrupt:
         raise click.Abort from None
-    console.print(_table(stack))
-    console.print("already running, all ready" if was_running else "all ready", style="green")
-    if detach:
-        console.print("stop it with: saga down", style="dim")
-        return
-    console.print("running, Ctrl-C stops")
+    ready = "already running, all ready" if was_running else "all ready"
     try:
+        console.print(_table(stack), f"[green]{ready}", sep="\n")
+        if detach:
+            console.print("stop it with: saga down", style="dim")
+            return
+        console.print("running, Ctrl-C stops")
         while stack.supervisor.running():
             time.sleep(_WATCH_S)
         console.print("the stack was stopped elsewhere")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # from the moment there is something to stop
         console.print("stopping, all data is kept", style="dim")
         stack.down()
 

@@ -14,8 +14,8 @@ from psycopg.rows import TupleRow
 from sagakit.codec import Codec
 from sagakit.errors import Poison
 from sagakit.flow import Flows, with_deadlines
-from sagakit.kafka import LogEnds, lag, read_log
 from sagakit.message import Record
+from sagakit.onlooker import LogEnds, lag, read_log
 from sagakit.postgres import unpack_headers
 from sagakit.registry import HttpRegistry
 from sagakit.routing import topic, topics_of

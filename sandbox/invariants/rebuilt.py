@@ -21,17 +21,17 @@ from psycopg import sql
 from sqlalchemy import Engine, MetaData, Table, func, select
 
 from sagakit.codec import Codec
-from sagakit.kafka import read_log
 from sagakit.message import Record
+from sagakit.onlooker import read_log
 from sagakit.postgres import engine_for
 from sagakit.rebuild import differences, rebuild
 from sagakit.routing import topic
 from sandbox.invariants.finding import Finding, judged
 from sandbox.invariants.gather import EVENT_TOPICS, MONITOR, Stack, codec_of, flows_of
 
-NO_STATE = {"idempotency": set[str](), "saga": {"quiet_until"}}
-"""Table -> columns that are no state; without columns: the whole table. One is a memory of what was
-asked, the other of when the monitor looked last."""
+NO_STATE = {"idempotency": set[str](), "said": set[str](), "saga": {"quiet_until"}}
+"""Table -> columns that are no state; without columns: the whole table. Two are memories of what
+was asked and said, the last of when the monitor looked last."""
 BATCH = 500
 
 

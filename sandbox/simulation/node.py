@@ -1,176 +1,172 @@
-"""The log, and one participant with its database, its positions and its deaths."""
+"""One participant: its database, its processes, its relay."""
 
 from __future__ import annotations
 
-import random
-import zlib
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
-from uuid import uuid5
 
-from sagakit.codec import Codec
-from sagakit.decision import Outcome
-from sagakit.errors import EffectFailed
-from sagakit.faults import Crash
-from sagakit.handler import Handler, incoming
+from sagakit.handler import Handler
 from sagakit.memory import MemoryDatabase
-from sagakit.message import EffectRow, Message, OutboxRow, Record
+from sagakit.message import EffectRow, OutboxRow
 from sagakit.ports import Participant, Store
-from sagakit.retry import Backoff
-from sagakit.routing import Router, topic, topics_of
-from schemas import CONTRACT, FLOWS, OWNERS
+from sagakit.routing import Router, topics_of
+from sandbox.simulation.chances import Chances as Chances
+from sandbox.simulation.log import CODEC as CODEC
+from sandbox.simulation.log import PARTITIONS, Place
+from sandbox.simulation.operator import Reader
+from sandbox.simulation.process import Process
+from schemas import FLOWS
 
-PARTITIONS = 2
-LEASE = timedelta(seconds=15)
-TOPICS = tuple(sorted({topic(owner) for owner in OWNERS.values()}))
-CODEC = Codec(CONTRACT)
+BLOCK = 1_000
+"""Row numbers a transaction may use up."""
 
 if TYPE_CHECKING:
     from sandbox.simulation.world import World
 
 
-class Log:
-    """Topics with partitions; append only; time stamped by the broker."""
-
-    def __init__(self) -> None:
-        self.partitions: dict[tuple[str, int], list[Record]] = {
-            (name, p): [] for name in TOPICS for p in range(PARTITIONS)
-        }
-
-    def append(self, row: OutboxRow, now: datetime) -> None:
-        """At the end of the key's partition. Rows for other topics (dead letters) are let go."""
-        place = (row.topic, zlib.crc32(row.key.encode()) % PARTITIONS)
-        if place not in self.partitions:
-            return
-        queue = self.partitions[place]
-        at = int((now - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
-        queue.append(Record(*place, len(queue), at, row.key.encode(), row.value, row.headers))
-
-    def records(self) -> list[Record]:
-        """Everything, partition by partition."""
-        return [r for queue in self.partitions.values() for r in queue]
-
-
-@dataclass
-class Chances:
-    """How likely what is, drawn per seed; all zero when the faults are off."""
-
-    crash: float = 0.0
-    trouble: float = 0.0
-    repeat: float = 0.0
-    forget: float = 0.0
-
-    @classmethod
-    def draw(cls, rng: random.Random) -> Chances:
-        """Some runs are calm, some are hell."""
-        return cls(*(rng.choice((0.0, 0.02, 0.1, 0.3)) for _ in range(4)))
+@cache
+def _router(name: str) -> Router:
+    return Router(FLOWS, name)
 
 
 class Node:
-    """One participant: database, positions, and deaths."""
+    """One participant. All its processes share the database and the stored offsets."""
 
-    def __init__(self, world: World, participant: Participant[Any], store: Store[Any]) -> None:
+    def __init__(
+        self, world: World, participant: Participant[Any], store: Store[Any], processes: int = 1
+    ) -> None:
         self.world = world
         self.name = participant.name
         self.participant = replace(participant, store=store)
         self.database = MemoryDatabase(store, world.now)
-        self.handler = Handler(
-            self.participant,
-            self.database,
-            Router(FLOWS, self.name),
-            CODEC,
-            lambda: world.now,
-            faults=self._fault,
-        )
+        self.router = _router(self.name)
+        self.codec = Reader(self)
         self.topics = topics_of(FLOWS, self.name)
-        self.positions: dict[tuple[str, int], int] = defaultdict(int)
-        self.committed: dict[tuple[str, int], int] = {}
-        self.crashes = 0
-
-    def _fault(self, point: str) -> None:
-        if self.world.rng.random() < self.world.chances.crash:
-            raise Crash(point)
-
-    def survive(self, work: Callable[[], None]) -> None:
-        """Do something; where the process dies over it, start it again from what it had said."""
-        self.database.now = self.world.now
-        try:
-            work()
-        except Crash:
-            self.crashes += 1
-            self.positions = defaultdict(int, self.committed)
-
-    def unread(self) -> list[tuple[str, int]]:
-        """Partitions with something to read."""
-        partitions = self.world.log.partitions
-        return [
-            place
-            for place, queue in partitions.items()
-            if place[0] in self.topics and self.positions[place] < len(queue)
+        self.places = [(name, p) for name in self.topics for p in range(PARTITIONS)]
+        self.committed: dict[Place, int] = {}
+        self.refused: set[int] = set()
+        self.astray = ""
+        most = world.chances.skew_s
+        self.processes = [
+            Process(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
+            for n in range(processes)
         ]
 
-    def consume(self) -> None:
-        """A micro-batch from one or more partitions, in any interleaving of them."""
-        rng = self.world.rng
-        places = rng.sample(unread := self.unread(), rng.randint(1, len(unread)))
-        batch: list[Record] = []
-        ends = dict(self.positions)
-        for _ in range(rng.randint(1, 12)):
-            place = rng.choice(places)
-            queue = self.world.log.partitions[place]
-            if ends.get(place, 0) < len(queue):
-                batch.append(queue[ends.get(place, 0)])
-                ends[place] = ends.get(place, 0) + 1
-        if not batch:
-            return
-        self._fault("after-poll")
-        self.handler.handle([incoming(CODEC, record) for record in batch])
-        self.positions.update(ends)
-        if rng.random() >= self.world.chances.forget:
-            self.committed = dict(self.positions)
+    @property
+    def handler(self) -> Handler[Any]:
+        """Of its first process."""
+        return self.processes[0].handler
 
-    def relay(self) -> None:
-        """Publish the first rows in id order; dying in the middle publishes them again."""
-        rng, outbox = self.world.rng, self.database.tables.outbox
-        rows = sorted(outbox.items())[: rng.randint(1, 6)]
-        for number, row in rows:
-            self.world.log.append(row, self.world.now)
-            self._fault("mid-relay")
-            if rng.random() >= self.world.chances.repeat:
-                del outbox[number]
-            else:
-                return
+    @property
+    def crashes(self) -> int:
+        """Of all its processes."""
+        return sum(process.crashes for process in self.processes)
 
     def due_effects(self) -> list[EffectRow]:
         """Pending effects nobody holds."""
-        now = self.world.now
-        pending = self.database.tables.effects.values()
-        return [p.row for p in pending if p.due_at <= now and p.lease_until <= now]
+        return self.processes[0].due_effects()
 
     def perform(self) -> None:
         """Claim some effects, call the outside world, store the outcomes."""
-        rng, world = self.world.rng, self.world
-        for row in self.database.claim(rng.randint(1, 4), LEASE, world.now):
-            assert row.lease is not None
-            try:
-                result = world.outside.perform(row.effect)
-            except EffectFailed as error:
-                due = world.now + Backoff().after(row.attempts, rng)
-                self.database.retry(row.lease, str(error), due)
-                continue
-            self._fault("after-call")
-            outcome = Outcome(row.effect, result)
-            message = Message(
-                uuid5(row.id, "outcome"),
-                row.order_key,
-                trace=row.trace,
-                trigger=outcome,
-                lease=row.lease,
-            )
-            self.handler.handle([message])
+        self.processes[0].claim()
+
+    def ask(self, row: EffectRow) -> Any:
+        """The gateway. Raises EffectFailed where the answer is unknown."""
+        return self.world.outside.perform(row.effect)
+
+    # --- the relay --------------------------------------------------------------------------------
+
+    def unpublished(self) -> list[OutboxRow]:
+        """In id order; never `id > cursor`."""
+        rows = sorted(self.database.tables.outbox.items())
+        return [row for number, row in rows if number not in self.refused]
+
+    def relay(self) -> None:
+        """Publish the first rows; dying in the middle publishes them again."""
+        rows = self.unpublished()[: self.world.rng.randint(1, 6)]
+        if rows and self.world.happens("disorder"):
+            self._refuse(rows.pop(0))
+        for row in rows:
+            self.publish(row)
+            self.processes[0].fault("mid-relay")
+            if self.world.happens("repeat"):
+                return
+            self.remove(row)
+        if self.world.happens("stale"):
+            late = timedelta(seconds=self.world.rng.choice((1, 60, 7200)))
+            self.world.after(late, lambda: self._publish_again(rows))
+
+    def publish(self, row: OutboxRow) -> None:
+        """To the log."""
+        self.world.log.append(row, self.world.now)
+
+    def remove(self, row: OutboxRow) -> None:
+        """It is published."""
+        del self.database.tables.outbox[row.id]
+
+    def _refuse(self, row: OutboxRow) -> None:
+        """The broker refuses it for a moment; what stands behind it goes through."""
+        self.world.note(f"{self.name} publishes past a refused row", {row.key})
+        self.refused.add(row.id)
+        pause = timedelta(seconds=self.world.rng.choice((1, 10)))
+        self.world.after(pause, lambda: self.refused.discard(row.id))
+
+    def _publish_again(self, rows: list[OutboxRow]) -> None:
+        self.world.note(f"{self.name}'s former leader publishes again", {r.key for r in rows})
+        for row in rows:
+            self.world.log.append(row, self.world.now)
+
+    # --- two transactions at once -----------------------------------------------------------------
+
+    def overlapping(self) -> bool:
+        """Two processes have something to handle."""
+        return len(self.processes) > 1 and all(p.has_work() for p in self.processes)
+
+    def overlap(self) -> None:
+        """Batches of different orders do not wait for each other's locks."""
+        first, second = self.world.rng.sample(self.processes, 2)
+        for process in (first, second):
+            if not process.batch:
+                process.survive(process.take)
+        if first.holds().isdisjoint(second.holds()):
+            self.at_once(first, first.handle, second)
+
+    def visit(self, process: Process, key: str, work: Callable[[], None]) -> None:
+        """Somebody is at the door, maybe while a batch of other orders is handled."""
+        busy = self.world.rng.choice(self.processes)
+        if busy.has_work() and not busy.batch:
+            busy.survive(busy.take)
+        if busy.awake() and busy.batch and key not in busy.holds():
+            self.at_once(process, work, busy)
+        else:
+            process.survive(work)
+
+    def at_once(self, first: Process, work: Callable[[], None], second: Process) -> None:
+        """The one that begins first takes the lower row numbers, and commits last."""
+        low = self.database.tables.next_id
+        self.database.tables.next_id += BLOCK
+        second.survive(second.handle)
+        if self.world.broker_up() and self.world.rng.random() < 0.5:
+            second.survive(self.relay)
+        high = self.database.tables.next_id
+        self.database.tables.next_id = low
+        first.survive(work)
+        assert self.database.tables.next_id <= low + BLOCK
+        self.database.tables.next_id = high
+
+    def check(self) -> None:
+        """At any moment: the only mark of work in flight is a pending effect, no stock negative."""
+        for sku, level in getattr(self.participant.store, "stock", {}).items():
+            if min(level.on_hand, level.reserved) < 0:
+                self.astray = f"{sku}: {level}"
+        accounts = self.database.tables.accounts.values()
+        flying = {key for account in accounts for key in account.in_flight}
+        pending = self.database.tables.effects.keys()
+        if flying != pending and not self.astray:
+            self.astray = f"{self.name}: {sorted(flying)} in flight, {sorted(pending)} pending"
 
     def state(self, key: str) -> Any:
         """The committed state of an order."""

@@ -6,7 +6,7 @@ there or back by the seed.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -52,7 +52,8 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the outside treats one order. `delay`: of its callbacks."""
+    """How the outside treats one order. `delay`: of its callbacks; `careless`: the carrier picks
+    the parcel up though it took the cancellation."""
 
     charge: str = "captured"
     refund: str = "refunded"
@@ -60,6 +61,7 @@ class Behaviour:
     mail: str = "accepted"
     delay: timedelta = timedelta(seconds=5)
     pickup: timedelta | None = timedelta(seconds=30)
+    careless: bool = False
 
 
 @dataclass
@@ -74,8 +76,11 @@ class Outside:
     charges: dict[str, Charge] = field(default_factory=dict)
     refunds: dict[str, tuple[str, int]] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
-    mails: dict[tuple[str, Kind], int] = field(default_factory=dict)
+    mails: dict[str, tuple[str, Kind]] = field(default_factory=dict)
+    """Message-ID -> order id and kind: the same mail again is the same mail."""
     _answers: dict[str, Any] = field(default_factory=dict)
+    _forgotten: dict[str, Refunded] = field(default_factory=dict)
+    """Refunds nobody calls back about: they are told when they are asked for once more."""
     _voided: set[str] = field(default_factory=set)
 
     def perform(self, effect: Effect) -> Any:
@@ -160,6 +165,8 @@ class Outside:
     def _refund(self, effect: Effect) -> Any:
         if effect.key not in self._answers:
             self._answers[effect.key] = self._give_back(effect)
+        elif effect.key in self._forgotten:
+            self._answers[effect.key] = self._forgotten.pop(effect.key)
         return self._answers[effect.key]
 
     def _give_back(self, effect: Effect) -> Any:
@@ -180,9 +187,12 @@ class Outside:
             wanted = max(1, wanted // 2)
         made.refunded_minor += wanted
         self.refunds[refund_id] = (made.order_id, wanted)
-        done = Refunded(refund_id, wanted, made.id)
+        done = Refunded(refund_id, wanted, made.id, partial=wanted < left_minor)
         if behaviour.refund == "later":
             self.later(behaviour.delay, "payment", made.order_id, Callback(lambda: done))
+            return RefundPending(refund_id)
+        if behaviour.refund == "forgotten":
+            self._forgotten[effect.key] = done
             return RefundPending(refund_id)
         return done
 
@@ -196,7 +206,7 @@ class Outside:
             made = Label(f"lb_{len(self.labels) + 1}", str(effect.payload["order_id"]), status)
             self.labels[effect.key] = made
             if status == "created" and behaviour.pickup is not None:
-                self._pick_up_later(made, behaviour.pickup)
+                self._pick_up_later(made, behaviour)
         match made.status:
             case "created":
                 return Labelled(made.id, f"TRK-{made.id}")
@@ -204,14 +214,16 @@ class Outside:
                 return PickedUp(made.order_id, made.id, f"TRK-{made.id}")
         return Refused(f"the carrier says {made.status}")
 
-    def _pick_up_later(self, made: Label, delay: timedelta) -> None:
+    def _pick_up_later(self, made: Label, behaviour: Behaviour) -> None:
+        assert behaviour.pickup is not None
+
         def pick_up() -> Any:
-            if made.status not in ("created", "picked_up"):
+            if made.status == "cancelled" and not behaviour.careless:
                 return None
             made.status = "picked_up"
             return PickedUp(made.order_id, made.id, f"TRK-{made.id}")
 
-        self.later(delay, "shipping", made.order_id, Callback(pick_up))
+        self.later(behaviour.pickup, "shipping", made.order_id, Callback(pick_up))
 
     def _cancel(self, effect: Effect) -> Any:
         p: Any = effect.payload
@@ -220,6 +232,10 @@ class Outside:
             self.labels[p["label_key"]] = Label("none", p["order_id"], "refused")
         elif made.status == "created":
             made.status = "cancelled"
+            behaviour = self._behaviour(effect)
+            if behaviour.careless:
+                soon = timedelta(seconds=self.rng.choice((0, 1, 60)))
+                self._pick_up_later(made, replace(behaviour, pickup=soon))
         elif made.status == "picked_up":
             return TooLate()
         return Cancelled()
@@ -231,6 +247,5 @@ class Outside:
         kind = Kind(p["kind"])
         if self._behaviour(effect).mail == "refused":
             return MailRefused(kind, p["to"], "no such mailbox")
-        at = (p["order_id"], kind)
-        self.mails[at] = self.mails.get(at, 0) + 1
+        self.mails[effect.key] = (p["order_id"], kind)
         return MailAccepted(kind, p["to"])

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sandbox.simulation.outside import Behaviour
 from schemas.events import OrderFacts, OrderLine
+from schemas.rules import minor_digits
 
 SKUS = ("apple", "pear", "quince")
 CHARGES = ("captured",) * 8 + (
@@ -24,8 +25,10 @@ CHARGES = ("captured",) * 8 + (
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One order. `entrance`: front_door or outside (straight to the topic); `cancel_after` and
-    `verdict_after`: what people do, and when; None: they do nothing."""
+    """One order. `entrance`: front_door, outside (straight to the topic) or nameless (the same, and
+    the events have no ids); `cancel_after` and `verdict_after`: what people do,
+    and when; None: they do nothing; `poisoned_after`: when garbage comes, if the world has any.
+    """
 
     order_id: str
     flow: str
@@ -38,6 +41,21 @@ class Story:
     cancel_after: timedelta | None
     verdict: str | None
     verdict_after: timedelta
+    poisoned_after: timedelta
+
+    @property
+    def benign(self) -> bool:
+        """Nothing about it stands in its way: where nothing fails, it is completed."""
+        good = ("captured", "told_first"), ("created",), ("accepted",)
+        b = self.behaviour
+        treated = all(x in ok for x, ok in zip((b.charge, b.label, b.mail), good, strict=True))
+        facts = self.facts
+        priced = sum(line.quantity * line.unit_price_minor for line in facts.lines)
+        stocked = all(line.sku in SKUS for line in facts.lines)
+        cheap = priced < 1000 * 10 ** minor_digits(facts.currency)
+        plain = facts.total_minor == priced and cheap and facts.fraud_score < 0.5 and stocked
+        left_alone = self.cancel_after is None and not self.conflict
+        return treated and plain and left_alone and b.pickup is not None
 
 
 def draw(rng: random.Random, number: int) -> Story:
@@ -69,24 +87,28 @@ def draw(rng: random.Random, number: int) -> Story:
         flow=rng.choice(("order/1", "order/2")),
         facts=facts,
         behaviour=_behaviour(rng),
-        entrance=rng.choice(("front_door", "outside")),
+        entrance=rng.choice(("front_door", "outside", "nameless")),
         place_after=_soon(rng, 60),
         twice=rng.random() < 0.2,
         conflict=rng.random() < 0.1,
-        cancel_after=_soon(rng, 120) if rng.random() < 0.25 else None,
+        cancel_after=_soon(rng, rng.choice((0.1, 1, 10, 120))) if rng.random() < 0.25 else None,
         verdict=rng.choice(("approve", "approve", "reject", None)),
         verdict_after=_soon(rng, 300),
+        poisoned_after=_soon(rng, 120),
     )
 
 
 def _behaviour(rng: random.Random) -> Behaviour:
+    refund = rng.choice(("refunded", "refunded", "partial", "later", "forgotten"))
     return Behaviour(
         charge=rng.choice(CHARGES),
-        refund=rng.choice(("refunded", "refunded", "partial", "later")),
+        refund=refund,
         label=rng.choice(("created",) * 8 + ("refused",)),
         mail=rng.choice(("accepted",) * 9 + ("refused",)),
         delay=timedelta(seconds=rng.choice((0.1, 5, 60, 3600, 86_400))),
         pickup=rng.choice((timedelta(), _soon(rng, 60), _soon(rng, 60), _soon(rng, 86_400), None)),
+        # past the pivot nobody asks about a refund again: both at once is left to reconciliation
+        careless=rng.random() < 0.25 and refund != "forgotten",
     )
 
 

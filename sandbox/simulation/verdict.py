@@ -3,24 +3,35 @@ of the outside, the stores and the log."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
-from saga_monitor.view import Status
+from saga_monitor.deadlines import judge
+from saga_monitor.fold import Saga
+from saga_monitor.fold import fold as gather
+from saga_monitor.projection import fact_of
+from saga_monitor.view import UNDONE_PAST_PIVOT, Status
 from sagakit.decision import fold
-from sandbox.simulation.node import CODEC
+from sagakit.message import Envelope, derived_id
 from sandbox.simulation.story import SKUS, Story
+from sandbox.simulation.watcher import read_as_its_flow
 from sandbox.simulation.world import World
+from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
+from services.notification.decide import Kind
 from services.payment.decide import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
-STOCK = 60
-"""Units put in of each SKU."""
+MOST_WANTED = 4
+"""Units of a SKU in one order."""
+JUST_AFTER = timedelta(milliseconds=1)
 
 
 def violations(world: World, stories: list[Story]) -> list[str]:
     """What does not hold; empty when all is well."""
-    found = [*_log(world), *_stock(world), *_rest(world)]
+    if found := world.found():
+        return found
+    found = [*_log(world), *_stock(world), *_rest(world), *_watch(world)]
     for story in stories:
         found += [f"{story.order_id}: {said}" for said in _order(world, story)]
     return found
@@ -54,16 +65,58 @@ def _order(world: World, story: Story) -> Iterator[str]:
                 yield f"cancelled, but {held_minor} held and parcel gone: {gone}"
             if stock.phase is StockPhase.RESERVED:
                 yield "cancelled, but its stock is reserved"
-        case Status.INTERVENTION if seen.interventions:
-            pass
+        case Status.INTERVENTION if _for_a_person(story, seen.interventions, gone):
+            return
         case other:
             yield f"ended nowhere: {other}, awaited {[a.step for a in seen.awaited]}"
+    if story.benign and not _hindered(world, story) and seen.status is not Status.COMPLETED:
+        yield f"{seen.status}, though nothing went wrong"
+    known = [(c.captured_minor, c.refunded_minor) for c in payment.charges]
+    if known != [(c.amount_minor, c.refunded_minor) for c in taken]:
+        yield f"payment knows of {known}, the provider of {taken}"
+    if seen.ledger.held_minor != held_minor:
+        yield f"the monitor knows of {seen.ledger}, the provider holds {held_minor}"
+    mails = Counter(world.outside.mails.values())
+    if any(n > 1 for (order_id, _), n in mails.items() if order_id == story.order_id):
+        yield "more than one mail of a kind"
+    if unsent := _announced(world, story) - world.nodes["notification"].state(story.order_id).sent:
+        yield f"mails never sent: {sorted(unsent)}"
     if payment.phase is PaymentPhase.REFUNDED and held_minor:
         yield f"payment says refunded, the provider holds {held_minor}"
     if gone and held_minor == 0:
         yield "shipped after its refund"
     if shipment.phase is ShipmentPhase.CANCELLED and gone:
         yield "shipping says cancelled, the parcel is gone"
+
+
+def _announced(world: World, story: Story) -> set[Kind]:
+    """Mails that are due by what the log says."""
+    due: set[Kind] = set()
+    for said in world.log.envelopes():
+        match said.event:
+            case _ if said.key != story.order_id:
+                continue
+            case ShipmentPickedUp():
+                due.add(Kind.SHIPPED)
+            case PaymentRefunded(amount_minor=amount_minor, email=str()) if amount_minor > 0:
+                due.add(Kind.REFUNDED)
+            case ShipmentCreated():
+                due.add(Kind.CONFIRMED)
+    if Kind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
+        due.discard(Kind.CONFIRMED)  # it was stale when it was read
+    return due
+
+
+def _hindered(world: World, story: Story) -> bool:
+    """There was too little stock, or the monitor ended a wait that had truly passed."""
+    said = [emission.event for monitor in world.monitors for emission, _ in monitor.said]
+    short = world.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
+    return short or any(event.order_id == story.order_id for event in said)
+
+
+def _for_a_person(story: Story, interventions: tuple[str, ...], gone: bool) -> bool:
+    """The only case nobody but a person can settle: the carrier took a parcel it had given up."""
+    return story.behaviour.careless and gone and UNDONE_PAST_PIVOT in interventions
 
 
 def _stock(world: World) -> Iterator[str]:
@@ -81,8 +134,8 @@ def _stock(world: World) -> Iterator[str]:
     for sku in SKUS:
         level = stock.stock[sku]
         parts = level.on_hand + reserved[sku] + shipped[sku]
-        if level.on_hand < 0 or parts != STOCK:
-            yield f"{sku}: {level.on_hand} + {reserved[sku]} + {shipped[sku]} is not {STOCK}"
+        if level.on_hand < 0 or parts != world.stock:
+            yield f"{sku}: {level.on_hand} + {reserved[sku]} + {shipped[sku]} is not {world.stock}"
         if (level.reserved, level.shipped) != (reserved[sku], shipped[sku]):
             yield f"{sku}: {level} but the orders say {reserved[sku]} and {shipped[sku]}"
 
@@ -101,30 +154,61 @@ def _rest(world: World) -> Iterator[str]:
 
 def _log(world: World) -> Iterator[str]:
     """No event lost or out of order; the states are the fold of the log."""
-    seqs: dict[tuple[str, str], list[int]] = defaultdict(list)
-    own: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for record in world.log.records():
-        e = CODEC.decode(record)
-        if e.seq is None:
-            if e.event.type == "OrderPlaced":
-                own["order", e.key].append(e.event)
+    known: dict[tuple[str, str], dict[int, Envelope]] = defaultdict(dict)
+    for said in world.log.envelopes():
+        if said.seq is None:
             continue
-        known = seqs[e.source, e.key]
-        if e.seq == len(known) + 1:
-            known.append(e.seq)
-            own[e.source, e.key].append(e.event)
-        elif e.seq > len(known) + 1:
-            yield f"{e.source} {e.key}: event {e.seq} stands before {len(known) + 1}"
+        mine = known[said.source, said.key]
+        if said.seq > len(mine) + 1 and not world.drawn.disorder:
+            yield f"{said.source} {said.key}: event {said.seq} stands before {len(mine) + 1}"
+        if mine.setdefault(said.seq, said).id != said.id:
+            yield f"{said.source} {said.key}: two events number {said.seq}"
+        if said.source in ("inventory", "order") and not _derived(said):
+            yield f"{said.source} {said.key}: the id of event {said.seq} is not derived"
     for node in world.nodes.values():
         for key, account in node.database.tables.accounts.items():
-            if account.sent != len(seqs[node.name, key]):
-                told = len(seqs[node.name, key])
-                yield f"{node.name} {key}: {account.sent} events decided, {told} in the log"
+            own = known[node.name, key]
+            if sorted(own) != list(range(1, account.sent + 1)):
+                yield f"{node.name} {key}: {account.sent} events decided, {sorted(own)} in the log"
             if node.name in ("payment", "shipping", "notification"):
                 folded = fold(
                     node.participant.evolve,
                     node.participant.store.load(None, {}).get("nobody"),  # type: ignore[arg-type]
-                    tuple(own[node.name, key]),
+                    tuple(own[n].event for n in sorted(own)),
                 )
                 if folded != node.state(key):
                     yield f"{node.name} {key}: the log folds to {folded}, not {node.state(key)}"
+
+
+def _derived(said: Envelope) -> bool:
+    """The same cause always yields the same id. Inventory and order have no effects, so theirs come
+    straight from the cause."""
+    assert said.causation is not None
+    return any(said.id == derived_id(said.causation, said.event.type, n) for n in range(5))
+
+
+def _watch(world: World) -> Iterator[str]:
+    """Monitors agree, and spoke only on what had truly passed in the log."""
+    facts: dict[str, list[Any]] = defaultdict(list)
+    for said in world.log.envelopes():
+        facts[said.key].append(fact_of(said))
+    for monitor in world.monitors:
+        for key, saga in monitor.sagas.items():
+            if saga != gather(Saga(key), *facts[key]):
+                yield f"{key}: a monitor folded something else than the log"
+        for emission, due in monitor.said:
+            key = emission.event.order_id
+            # what was said of the same moment to a person changes nothing but who is still to be
+            # called
+            known = [
+                f
+                for f in facts[key]
+                if f.at <= due or (f.type == "InterventionOpened" and f.id != str(emission.id))
+            ]
+            by_then = gather(Saga(key), *known)
+            seen = read_as_its_flow(by_then)
+            if seen and seen.undoing:
+                continue  # asking once more harms nobody
+            right = judge(by_then, seen, due + JUST_AFTER) if seen else ()
+            if emission.id not in {e.id for e in right}:
+                yield f"{key}: {emission.event} was said of what had not passed at {due}"

@@ -1,8 +1,9 @@
-"""A world: participants, monitor, outside, people, and a scheduler that decides, from the seed, who
-goes next."""
+"""A world: participants, monitors, outside, people, and a scheduler that decides, from the seed,
+who goes next."""
 
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,13 +11,21 @@ from uuid import UUID, uuid5
 
 from sagakit.decision import Callback, Verdict
 from sagakit.faults import Crash
-from sagakit.message import NAMESPACE, Envelope, Message, Trace
+from sagakit.message import NAMESPACE, Envelope, Message, OutboxRow, Trace
 from sagakit.ports import Participant, Store
-from sandbox.simulation.node import CODEC, Chances, Log, Node
+from sandbox.simulation.chances import Chances
+from sandbox.simulation.log import CODEC, Log
+from sandbox.simulation.node import Node
+from sandbox.simulation.operator import Operator
 from sandbox.simulation.outside import Outside
+from sandbox.simulation.process import Process
 from sandbox.simulation.watcher import Monitor
+from sandbox.simulation.witness import Witness
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+FAULTY = timedelta(days=5)
+PATIENCE = timedelta(days=25)
+"""No wait of the flow and of the outside world together is longer."""
 
 
 @dataclass(order=True)
@@ -28,21 +37,72 @@ class Later:
     work: Callable[[], None] = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A fault, when it hit, and the orders it hit."""
+
+    at: datetime
+    text: str
+    orders: frozenset[str]
+
+
 class World:
-    """Everything. `run` plays it to the end."""
+    """Everything. `run` plays it to the end. `without`: faults that are switched off; `schedule`:
+    the same orders and faults can be played in many ways, this one. `hits`: faults by kind."""
 
-    def __init__(self, seed: int, participants: list[tuple[Participant[Any], Store[Any]]]) -> None:
-        self.rng = random.Random(seed)
+    def __init__(
+        self,
+        seed: int,
+        participants: list[tuple[Participant[Any], Store[Any]]],
+        without: Collection[str] = (),
+        schedule: int = 0,
+    ) -> None:
+        self.rng = random.Random(f"{seed}:{schedule}")
+        self.hits: Counter[str] = Counter()
         self.now = START
-        self.log = Log()
-        self.chances = Chances.draw(self.rng)
+        self.diary: list[Note] = []
+        self.broker_back_at = START
+        self.chances = Chances.draw(random.Random(f"{seed}:chances"), without)
+        self.drawn = self.chances
+        for lasting in ("second", "skew_s"):
+            self.hits[lasting] += bool(getattr(self.drawn, lasting))
+        self.faulty = True
         self.outside = Outside(self.rng, {}, self.call_back_later, self.chances.trouble)
-        self.nodes = {p.name: Node(self, p, store) for p, store in participants}
+        self.operator = Operator(self)
+        self.witness = Witness(self.outside)
+        self.log = Log(self.witness)
         self.later: list[Later] = []
-        self.monitor = Monitor(self)
         self.steps = 0
+        self.stock = 0
+        each = 2 if self.chances.second else 1
+        self.nodes = {p.name: Node(self, p, store, each) for p, store in participants}
+        self.monitors = [Monitor(self) for _ in range(each)]
 
-    # --- what happens by itself -----------------------------------------------------------------
+    @property
+    def monitor(self) -> Monitor:
+        """The first."""
+        return self.monitors[0]
+
+    def happens(self, fault: str) -> bool:
+        """Whether a fault hits now."""
+        chance = float(getattr(self.chances, fault))
+        hit = chance > 0 and self.rng.random() < chance
+        self.hits[fault] += hit
+        return hit
+
+    def note(self, text: str, orders: Collection[str] = ()) -> None:
+        """For the story of a broken seed."""
+        self.diary.append(Note(self.now, text, frozenset(orders)))
+
+    def broker_up(self) -> bool:
+        """Publishing and consuming are possible."""
+        return self.now >= self.broker_back_at
+
+    def found(self) -> list[str]:
+        """What must not be at any moment, and was."""
+        return [*self.witness.found, *(node.astray for node in self.nodes.values() if node.astray)]
+
+    # --- what happens by itself -------------------------------------------------------------------
 
     def after(self, delay: timedelta, work: Callable[[], None]) -> None:
         """Have something happen."""
@@ -52,32 +112,26 @@ class World:
         self, delay: timedelta, name: str, order_id: str, callback: Callback
     ) -> None:
         """A webhook: delivered until it is taken; what it says is looked up when it is sent."""
-        number = self.rng.getrandbits(64)
+        message_id = uuid5(NAMESPACE, f"webhook:{self.rng.getrandbits(64)}")
 
-        def deliver(attempt: int = 0) -> None:
+        def deliver() -> None:
             result = callback.result()
             if result is None:
                 return
             node = self.nodes[name]
-            if self._premature(node, order_id):
-                self.after(timedelta(seconds=1 + attempt), lambda: deliver(attempt + 1))
+            if self.premature(node, order_id):
+                self.after(timedelta(seconds=1), deliver)
                 return
-            message_id = uuid5(NAMESPACE, f"webhook:{number}")
             message = Message(message_id, order_id, trigger=Callback(result))
-            node.survive(lambda: self._deliver(node, message, deliver))
+            self._at_the_door(node, message, deliver)
+            if self.happens("repeat"):
+                self.note(f"the webhook of {order_id} comes again", {order_id})
+                self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
 
         self.after(delay, deliver)
 
-    def _deliver(self, node: Node, message: Message, again: Callable[[], None]) -> None:
-        try:
-            node.handler.handle([message])
-        except Crash:
-            self.after(timedelta(seconds=1), again)
-            raise
-        if self.rng.random() < self.chances.repeat:
-            self.after(timedelta(seconds=self.rng.randint(0, 7200)), again)
-
-    def _premature(self, node: Node, order_id: str) -> bool:
+    def premature(self, node: Node, order_id: str) -> bool:
+        """A webhook now would come before the answer to the call it is about: it is refused."""
         from services.payment.decide import Phase as PaymentPhase
         from services.shipping.decide import premature
 
@@ -86,41 +140,66 @@ class World:
             return premature(state)
         return state.phase is PaymentPhase.NEW and not state.in_flight
 
+    def _at_the_door(self, node: Node, message: Message, again: Callable[[], None]) -> None:
+        """Any process may be asked; who gets no answer asks again."""
+        process = self.rng.choice(node.processes)
+        if not process.awake():
+            self.after(timedelta(seconds=1), again)
+            return
+        node.visit(process, message.key, lambda: self._submit(process, message, again))
+
+    def _submit(self, process: Process, message: Message, again: Callable[[], None]) -> None:
+        try:
+            process.handler.handle([message])
+        except Crash:
+            self.after(timedelta(seconds=1), again)
+            raise
+
     def told(self, name: str, order_id: str, verdict: Verdict, flow: str | None = None) -> None:
         """A person at a participant's door; asks again until it went through."""
         message = Message(UUID(int=self.rng.getrandbits(128)), order_id, "", None, Trace(flow))
         message = replace(message, trigger=verdict)
 
         def submit() -> None:
-            try:
-                self.nodes[name].handler.handle([message])
-            except Crash:
-                self.after(timedelta(seconds=1), lambda: self.nodes[name].survive(submit))
-                raise
+            self._at_the_door(self.nodes[name], message, submit)
 
-        self.nodes[name].survive(submit)
+        submit()
 
-    def publish(self, event: Any, key: str, flow: str | None, source: str = "shop") -> None:
-        """Somebody else's producer."""
+    def publish(self, event: Any, key: str, flow: str | None, *, named: bool = True) -> None:
+        """Somebody else's producer; one that is not `named` gives its events no id."""
         event_id = UUID(int=self.rng.getrandbits(128))
-        envelope = Envelope(event_id, key, source, None, self.now, event, trace=Trace(flow))
-        self.log.append(CODEC.encode(envelope), self.now)
+        row = CODEC.encode(
+            Envelope(event_id, key, "shop", None, self.now, event, None, Trace(flow))
+        )
+        if not named:
+            row = replace(row, headers=tuple(h for h in row.headers if h[0] != "ce_id"))
+        self.send(row)
 
-    # --- the scheduler --------------------------------------------------------------------------
+    def send(self, row: OutboxRow) -> None:
+        """To the log, as soon as there is a broker."""
+        if self.broker_up():
+            self.log.append(row, self.now)
+        else:
+            self.after(timedelta(seconds=1), lambda: self.send(row))
+
+    # --- the scheduler ----------------------------------------------------------------------------
 
     def enabled(self) -> list[Callable[[], None]]:
         """Everything that could happen next."""
         found: list[Callable[[], None]] = []
+        up = self.broker_up()
         for node in self.nodes.values():
-            for can, work in (
-                (node.unread(), node.consume),
-                (node.database.tables.outbox, node.relay),
-                (node.due_effects(), node.perform),
-            ):
-                if can:
-                    found.append(lambda n=node, w=work: n.survive(w))  # type: ignore[misc]
-        if self.monitor.behind():
-            found.append(self.monitor.read)
+            for process in node.processes:
+                found += [
+                    lambda p=process, w=work: p.survive(w)  # type: ignore[misc]
+                    for work in process.possible()
+                ]
+            if node.overlapping():
+                found.append(node.overlap)
+            if up and node.unpublished() and node.processes[0].awake():
+                found.append(lambda n=node: n.processes[0].survive(n.relay))  # type: ignore[misc]
+        if up:
+            found += [monitor.read for monitor in self.monitors if monitor.behind()]
         ready = [item for item in self.later if item.at <= self.now]
         if ready:
             found.append(lambda: self._happen(min(ready)))
@@ -135,35 +214,46 @@ class World:
         A thing takes a millisecond, so that no two stand at the same time in the log."""
         self.steps += 1
         self.now += timedelta(milliseconds=1)
+        if self.broker_up() and self.happens("outage"):
+            self.broker_back_at = self.now + timedelta(seconds=self.rng.choice((1, 30, 300)))
+            self.note(f"no broker until {self.broker_back_at:%H:%M:%S}")
         enabled = self.enabled()
         if enabled and self.rng.random() > 0.02:
             self.rng.choice(enabled)()
             return True
-        if not enabled:
-            if self.monitor.judge():
-                return True
-            moment = self._next_moment()
-            if moment is None:
-                return False
-            self.now = max(self.now, moment)
+        if enabled:
+            self.now += timedelta(milliseconds=self.rng.randint(1, 2000))
+            self._judge()
             return True
-        self.now += timedelta(milliseconds=self.rng.randint(1, 2000))
-        self.monitor.judge()
+        if self._judge():
+            return True
+        self.operator.notice()
+        moment = min((at for at in self._moments() if at > self.now), default=None)
+        if moment is None:
+            return False
+        self.now = moment
         return True
 
-    def _next_moment(self) -> datetime | None:
+    def _judge(self) -> bool:
+        said = [monitor.judge() for monitor in self.monitors]
+        return any(said)
+
+    def _moments(self) -> list[datetime]:
         moments = [item.at for item in self.later]
         for node in self.nodes.values():
-            moments += [max(p.due_at, p.lease_until) for p in node.database.tables.effects.values()]
-        moments += self.monitor.moments()
-        return min(moments, default=None)
+            moments += [at for process in node.processes for at in process.moments()]
+        for monitor in self.monitors:
+            moments += monitor.moments()
+        return [*moments, self.broker_back_at]
 
     def run(self, faulty_steps: int, most_steps: int) -> None:
         """Faults for a while, then none until nothing is left to happen. Raises RuntimeError when
         it does not come to rest."""
-        while self.step():
-            if self.steps == faulty_steps:
+        while self.step() and not self.found():
+            if self.steps == faulty_steps or (self.faulty and self.now > START + FAULTY):
+                self.faulty = False
                 self.chances = Chances()
                 self.outside.trouble = 0.0
-            if self.steps > most_steps:
-                raise RuntimeError(f"no rest after {most_steps} steps")
+                self.note("the faults end")
+            if self.steps > most_steps or self.now > START + PATIENCE:
+                raise RuntimeError(f"no rest after {self.steps} steps, at {self.now}")

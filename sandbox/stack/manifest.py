@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sandbox.stack.errors import StackError
 from sandbox.stack.options import StackOptions
 from sandbox.stack.ports import HOST, LINKED_LISTENERS, LINKS
 from sandbox.stack.processes import Surroundings
@@ -20,10 +21,16 @@ _NOT_HTTP = frozenset(
 
 def read_manifest(home: Path) -> dict[str, Any]:
     """The content of `stack.json` of this home; empty before the first start."""
+    path = home / FILE_NAME
     try:
-        return dict(json.loads((home / FILE_NAME).read_text()))
+        return dict(json.loads(path.read_text()))
     except FileNotFoundError:
         return {}
+    except (ValueError, TypeError, OSError) as error:
+        raise StackError(
+            f"{path} cannot be read ({error}). Set SAGA_HOME to the home of a stack, or remove "
+            "the file: `saga up` writes it anew."
+        ) from error
 
 
 def write_manifest(home: Path, content: Mapping[str, Any]) -> None:

@@ -203,7 +203,7 @@ def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> P
 
 
 def _outside(service: str, around: Surroundings) -> dict[str, str]:
-    """How a service reaches the outside world."""
+    """How a service reaches the outside world, and the monitor the services."""
     match service:
         case "payment":
             return {
@@ -217,5 +217,8 @@ def _outside(service: str, around: Surroundings) -> dict[str, str]:
             }
         case "notification":
             return {"SAGA_SMTP_HOST": HOST, "SAGA_SMTP_PORT": str(around.ports["smtp"])}
+        case "monitor":
+            addresses = {name: around.url(name) for name in SERVICES if name in around.ports}
+            return {"SAGA_PARTICIPANTS": json.dumps(addresses)}
         case _:
             return {}

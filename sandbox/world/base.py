@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sandbox.world.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
 
 Row = dict[str, Any]
+MAX_BODY_BYTES = 4 * 1024 * 1024
 S = TypeVar("S", bound="SandboxSettings")
 
 
@@ -159,7 +160,7 @@ class Page(BaseModel):
 
     order_id: str | None = None
     limit: int = Field(1000, ge=1, le=100_000)
-    offset: int = Field(0, ge=0)
+    offset: int = Field(0, ge=0, lt=2**63)
 
 
 PageAsked = Annotated[Page, Query()]
@@ -253,7 +254,7 @@ def control_trouble(app: FastAPI, way: str, after: Callable[[], None] = lambda: 
 
 def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
     """App with health, control of trouble, errors as `{"error": {...}}`, and the given routers."""
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, max_body_size=MAX_BODY_BYTES)
     app.state.trouble = Trouble()
 
     @app.get("/health/ready")

@@ -74,7 +74,7 @@ class Line(BaseModel):
     """What is in the parcel."""
 
     sku: Id
-    quantity: int = Field(strict=True, ge=1)
+    quantity: int = Field(strict=True, ge=1, lt=2**63)
 
 
 class LabelRequest(BaseModel):

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.decision import Do, Observed, Trigger, Undo, Verdict
-from sagakit.tables import as_array, unnest
+from sagakit.tables import KEYS, as_json, recordset, rows_of
 from schemas.events import (
     InventoryReleased,
     InventoryReserved,
@@ -150,28 +150,26 @@ def skus_of(state: Reservation, triggers: Iterable[Trigger]) -> set[str]:
 
 _RESERVATION = ("order_id", "phase", "lines", "email")
 _STOCK = ("sku", "on_hand", "reserved", "shipped", "put_in")
-_FROM_RESERVATIONS, _PICK_RESERVATIONS = unnest(reservation, _RESERVATION)
-_FROM_STOCK, _PICK_STOCK = unnest(stock, _STOCK)
 
 RESERVATIONS = text(
-    "SELECT phase, lines, email, order_id FROM reservation WHERE order_id = ANY(:keys)"
+    f"SELECT phase, lines, email, order_id FROM reservation WHERE order_id = ANY({KEYS})"
 )
 LOCK_STOCK = text(
-    f"SELECT {', '.join(_STOCK)} FROM stock WHERE sku = ANY(:skus) ORDER BY sku FOR UPDATE"
+    f"SELECT {', '.join(_STOCK)} FROM stock WHERE sku = ANY({KEYS}) ORDER BY sku FOR UPDATE"
 )
 SAVE_RESERVATIONS = text(
     f"INSERT INTO reservation ({', '.join(_RESERVATION)}) "
-    f"SELECT {_PICK_RESERVATIONS} FROM {_FROM_RESERVATIONS} ON CONFLICT (order_id) DO UPDATE "
+    f"SELECT * FROM {recordset(reservation, _RESERVATION)} ON CONFLICT (order_id) DO UPDATE "
     "SET phase = excluded.phase, lines = excluded.lines, email = excluded.email"
 )
 UPDATE_STOCK = text(
-    f"UPDATE stock SET {', '.join(f'{c} = u.{c}' for c in _STOCK[1:])} FROM {_FROM_STOCK} "
-    "WHERE stock.sku = u.sku"
+    f"UPDATE stock SET {', '.join(f'{c} = n.{c}' for c in _STOCK[1:])} "
+    f"FROM {recordset(stock, _STOCK)} WHERE stock.sku = n.sku"
 )
 # A SKU nobody had ever put in has no row to lock: should another batch put in the same, both count.
 ADD_STOCK = text(
-    f"INSERT INTO stock ({', '.join(_STOCK)}) SELECT {_PICK_STOCK} FROM {_FROM_STOCK} "
-    "ORDER BY u.sku ON CONFLICT (sku) DO UPDATE SET "
+    f"INSERT INTO stock ({', '.join(_STOCK)}) SELECT * FROM {recordset(stock, _STOCK)} "
+    "ORDER BY sku ON CONFLICT (sku) DO UPDATE SET "
     + ", ".join(f"{c} = stock.{c} + excluded.{c}" for c in _STOCK[1:])
 )
 LIST_STOCK = text(
@@ -188,14 +186,14 @@ class InventoryStore:
     def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
         """Reservations, then the stock of every SKU they or their triggers touch, locked in one
         sorted order, so that batches which share SKUs wait for each other and never dead-lock."""
-        rows = connection.execute(RESERVATIONS, {"keys": list(wanted)})
+        rows = connection.execute(RESERVATIONS, {"keys": as_json(list(wanted))})
         states = {row.order_id: _reservation(row) for row in rows}
         skus = {
             key: skus_of(states.get(key, Reservation()), triggers)
             for key, triggers in wanted.items()
         }
         touched = sorted(set().union(*skus.values()))
-        locked = connection.execute(LOCK_STOCK, {"skus": touched}).all() if touched else []
+        locked = connection.execute(LOCK_STOCK, {"keys": as_json(touched)}).all() if touched else []
         units = {row.sku: Stock(*row[1:]) for row in locked}
         return WorkingSet(states, units, skus, _Save({row.sku for row in locked}))
 
@@ -213,11 +211,13 @@ class _Save:
         units: Mapping[str, Stock],
     ) -> None:
         if reservations:
-            connection.execute(SAVE_RESERVATIONS, _reservation_arrays(reservations))
+            connection.execute(SAVE_RESERVATIONS, rows_of(_reservation_rows(reservations)))
         for statement, known in ((UPDATE_STOCK, True), (ADD_STOCK, False)):
             chosen = {sku: s for sku, s in units.items() if (sku in self.locked) is known}
             if chosen:
-                connection.execute(statement, _stock_arrays(chosen))
+                connection.execute(
+                    statement, rows_of([{"sku": sku, **asdict(s)} for sku, s in chosen.items()])
+                )
 
 
 class StockReader:
@@ -238,19 +238,16 @@ def _reservation(row: Any) -> Reservation:
     return Reservation(Phase(row.phase), lines, row.email)
 
 
-def _reservation_arrays(states: Mapping[str, Reservation]) -> dict[str, list[Any]]:
-    lines = [[line.to_dict() for line in state.lines] for state in states.values()]
-    return {
-        "order_id": list(states),
-        "phase": [str(state.phase) for state in states.values()],
-        "lines": as_array(reservation, "lines", lines),
-        "email": [state.email for state in states.values()],
-    }
-
-
-def _stock_arrays(units: Mapping[str, Stock]) -> dict[str, list[Any]]:
-    rows = [{"sku": sku, **asdict(s)} for sku, s in units.items()]
-    return {name: [row[name] for row in rows] for name in _STOCK}
+def _reservation_rows(states: Mapping[str, Reservation]) -> list[dict[str, Any]]:
+    return [
+        {
+            "order_id": order_id,
+            "phase": state.phase,
+            "lines": [line.to_dict() for line in state.lines],
+            "email": state.email,
+        }
+        for order_id, state in states.items()
+    ]
 
 
 # --- in memory ------------------------------------------------------------------------------------

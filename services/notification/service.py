@@ -1,5 +1,7 @@
 """Composition root of notification. Nothing is decided here."""
 
+from pydantic import Field
+
 from sagakit.ports import Participant
 from sagakit.service import Service
 from sagakit.settings import ServiceSettings
@@ -12,7 +14,7 @@ class NotificationSettings(ServiceSettings):
     """`SAGA_SMTP_HOST`, `SAGA_SMTP_PORT`: the mail server."""
 
     smtp_host: str
-    smtp_port: int
+    smtp_port: int = Field(ge=1, le=65535)
 
 
 def participant() -> Participant[Mailing]:

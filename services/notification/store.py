@@ -18,10 +18,10 @@ mailing = Table(
 )
 
 
-def _load(row: Iterable[str]) -> frozenset[Kind]:
+def _kinds(row: Iterable[str]) -> frozenset[Kind]:
     return frozenset(Kind(kind) for kind in row)
 
 
 def store() -> TableStore[Mailing]:
     """The states of notification."""
-    return TableStore(mailing, Mailing, {"sent": (sorted, _load)})
+    return TableStore(mailing, Mailing, {"sent": _kinds})

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from schemas.rules import speakable
 
@@ -18,6 +19,9 @@ class FieldProblem(BaseModel):
     field: str
     reason: str
     remedy: str
+
+
+_NO_JSON = FieldProblem(field="body", reason="is no JSON", remedy="send a JSON object")
 
 
 class Problem(BaseModel):
@@ -55,6 +59,11 @@ class ProblemRoute(APIRoute):
                 problem = refused.problem
             except RequestValidationError as error:
                 problem = invalid(_field_problem(e) for e in error.errors())
+            except HTTPException as error:
+                if error.status_code != 400:
+                    raise
+                # FastAPI's, of a body that Python cannot read: bytes, depth, or digits
+                problem = invalid([_NO_JSON])
             return JSONResponse(
                 problem.model_dump(exclude_none=True),
                 problem.status,
@@ -98,7 +107,9 @@ def _field_problem(error: dict[str, Any]) -> FieldProblem:
         case "extra_forbidden":
             return FieldProblem(field=field, reason="is not known", remedy="leave it out")
         case "json_invalid":
-            return FieldProblem(field="body", reason="is no JSON", remedy="send a JSON object")
+            return _NO_JSON
+        case "model_attributes_type" if field == "body":
+            return _NO_JSON
     held = ascii(error["input"])
     shown = held if len(held) <= 80 else f"{held[:80]}..."
     return FieldProblem(field=field, reason=f"is {shown}", remedy=str(error["msg"]))

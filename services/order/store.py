@@ -42,7 +42,7 @@ _CLAIM = text(
 
 def store() -> TableStore[Order]:
     """The states of orders."""
-    return TableStore(orders, Order, {"phase": (str, Phase)})
+    return TableStore(orders, Order, {"phase": Phase})
 
 
 class IdempotencyKeys:

@@ -244,11 +244,14 @@ def _unsettled(state: Payment, told: ActionRequired | Pending, look: bool) -> De
 
 
 def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decision:
-    """Also a refund nobody here asked for. One of a charge we never heard of tells of a capture."""
+    """Also a refund nobody here asked for. One of a charge we never heard of tells of a capture: of
+    the whole order, where only a part went back and the order is known."""
     if state.phase in ALIVE or told.refund_id in state.refunds:
         return NOTHING
     heard = any(told.charge_id in (None, c.charge_id) for c in state.charges)
-    unknown_minor = 0 if heard else max(0, told.amount_minor - state.left_minor)
+    whole_minor = state.facts.total_minor if told.partial and state.facts else 0
+    taken_minor = max(told.amount_minor, whole_minor)
+    unknown_minor = 0 if heard else max(0, taken_minor - state.left_minor)
     amount_minor = min(told.amount_minor, state.left_minor + unknown_minor)
     if amount_minor <= 0 and state.asked is None and not told.partial:
         return NOTHING

@@ -123,7 +123,9 @@ def _report(kind: str, data: dict[str, Any]) -> Report:
         charge_id, currency = _text(data, "id", kind), _text(data, "currency", kind)
         return Captured(charge_id, _minor(data, kind), currency)
     if kind == "charge.declined":
-        code = str(data.get("decline_code") or "declined")
+        code = "declined"
+        if data.get("decline_code") is not None:
+            code = _text(data, "decline_code", kind)
         return Declined(_text(data, "id", kind), code, f"the provider says {code}")
     charge_id = _text(data, "charge_id", kind)
     return Refunded(_text(data, "id", kind), _minor(data, kind), charge_id)

@@ -1,6 +1,5 @@
 """Payment's table: one row an order."""
 
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table, Text
@@ -32,21 +31,15 @@ def _facts(row: dict[str, Any] | None) -> OrderFacts | None:
     return None if row is None else OrderFacts.from_dict(row)
 
 
-CODECS: dict[str, Any] = {
-    "phase": (str, Phase),
-    "facts": (lambda facts: None if facts is None else facts.to_dict(), _facts),
-    "charges": (
-        lambda charges: [asdict(c) for c in charges],
-        lambda rows: tuple(Charge(**row) for row in rows),
-    ),
-    "refunds": (list, tuple),
-    "asked": (
-        lambda asked: None if asked is None else asdict(asked),
-        lambda row: None if row is None else Ask(**row),
-    ),
+LOADS: dict[str, Any] = {
+    "phase": Phase,
+    "facts": _facts,
+    "charges": lambda rows: tuple(Charge(**row) for row in rows),
+    "refunds": tuple,
+    "asked": lambda row: None if row is None else Ask(**row),
 }
 
 
 def store() -> TableStore[Payment]:
     """The states of payment."""
-    return TableStore(payment, Payment, CODECS)
+    return TableStore(payment, Payment, LOADS)

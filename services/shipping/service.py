@@ -31,6 +31,7 @@ from services.shipping.gateway import HttpCarrier
 from services.shipping.store import store
 
 RETRY_AFTER_S = 1
+MAX_ID = 255
 
 
 class ShippingSettings(ServiceSettings):
@@ -98,11 +99,18 @@ def _read(body: bytes) -> tuple[str, PickedUp | None]:
         case {"type": "label.picked_up", "id": str(event_id), "data": dict(label)}:
             match label:
                 case {"order_id": str(order_id), "id": str(label_id), "tracking": str(tracking)}:
-                    return event_id, PickedUp(_order_id(order_id), label_id, tracking)
+                    known = _short("id", label_id), _short("tracking", tracking)
+                    return event_id, PickedUp(_order_id(order_id), *known)
             raise ValueError("label.picked_up: data lacks one of the texts order_id, id, tracking")
         case {"type": str(other), "id": str(event_id)} if other != "label.picked_up":
             return event_id, None
     raise ValueError("a carrier event has the texts id and type, and data; one of them is missing")
+
+
+def _short(name: str, text: str) -> str:
+    if not 1 <= len(text) <= MAX_ID or not text.isprintable():
+        raise ValueError(f"data.{name} must be a text of 1 to {MAX_ID} printable characters")
+    return text
 
 
 def _order_id(text: str) -> str:

@@ -23,14 +23,10 @@ shipment = Table(
 )
 
 
-def _dump(facts: OrderFacts | None) -> dict[str, Any] | None:
-    return None if facts is None else facts.to_dict()
-
-
-def _load(row: dict[str, Any] | None) -> OrderFacts | None:
+def _facts(row: dict[str, Any] | None) -> OrderFacts | None:
     return None if row is None else OrderFacts.from_dict(row)
 
 
 def store() -> TableStore[Shipment]:
     """The states of shipping."""
-    return TableStore(shipment, Shipment, {"phase": (str, Phase), "facts": (_dump, _load)})
+    return TableStore(shipment, Shipment, {"phase": Phase, "facts": _facts})

@@ -10,8 +10,9 @@ import pytest
 
 from sagakit.codec import Codec
 from sagakit.decision import Do
-from sagakit.kafka import Publisher, read_log
+from sagakit.kafka import Publisher
 from sagakit.message import Record
+from sagakit.onlooker import read_log
 from sagakit.routing import Router
 from schemas import CONTRACT, FLOWS
 from schemas.events import OrderPlaced

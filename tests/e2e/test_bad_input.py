@@ -9,12 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from sagakit.codec import MAX_EVENT_BYTES, Codec
+from sagakit.codec import Codec
 from sagakit.kafka import Publisher, PublishFailed
 from sagakit.message import OutboxRow
-from sandbox.shop.orders import Shop, ShopOrder
+from sandbox.shop.orders import ShopOrder
 from schemas import CONTRACT
 from schemas.events import OrderFacts, OrderLine, OrderPlaced
+from tests.bad_input.case import Case, Sent
+from tests.bad_input.events import MISPLACED, UNREADABLE
 from tests.e2e.rehearsal import assert_all_hold, assert_as_expected, post, saga, shop, trading
 from tests.stack import LiveStack, until
 
@@ -22,60 +24,35 @@ TOPIC = "order.events"
 READERS = ("inventory", "payment")
 """Those who begin a saga, one on each flow; both read every order."""
 CODEC = Codec(CONTRACT)
-MARK = CODEC.body(
-    OrderPlaced(order_id="x", order=Shop("x").order(0).facts, placed_at=datetime.now(UTC))
-)[:10]
 
 
-def body(order_id: str, facts: OrderFacts | None = None) -> bytes:
+def body(order_id: str, facts: OrderFacts) -> bytes:
     """An OrderPlaced, encoded."""
-    facts = facts or Shop("bad").order(0).facts
     return CODEC.body(OrderPlaced(order_id=order_id, order=facts, placed_at=datetime.now(UTC)))
 
 
 @dataclass(frozen=True)
 class Bad:
-    """A record that cannot be an event. `told`: part of the reason it is parked with."""
+    """A record that cannot be an event, as a publisher sends it, and the case it is of."""
 
-    value: bytes
-    code: str
-    told: str
-    key: str | None = None
-    flow: str = "order/1"
+    case: Case
+    key: str
+    sent: Sent
 
 
-def wide(order_id: str) -> bytes:
-    """An order whose strings are larger than any event may be; encoded past the codec's limit."""
-    small = body(order_id)
-    return small + bytes(MAX_EVENT_BYTES + 1 - len(small))
+def bad(case: Case, order_id: str) -> Bad | None:
+    """None where our publisher could not send it, or where only one reader's database refuses."""
+    *_, record = case.given(order_id)
+    if case.gets == "handled" or record.topic != TOPIC or not record.key or record.value is None:
+        return None
+    try:
+        key = record.key.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "the database refuses it" in case.words else Bad(case, key, record)
 
 
-BAD: Mapping[str, Callable[[str], Bad]] = {
-    "garbage": lambda order_id: Bad(b"\xde\xad\xbe\xef" * 8, "undecodable", "begins with deadbeef"),
-    "empty": lambda order_id: Bad(b"", "undecodable", "begins with nothing"),
-    "unknown_schema_id": lambda order_id: Bad(
-        b"\x00\x00\x00\x30\x39" + body(order_id)[10:], "undecodable", "schema id 12345"
-    ),
-    "unknown_fingerprint": lambda order_id: Bad(
-        b"\xc3\x01" + b"\x07" * 8 + body(order_id)[10:], "undecodable", "0707070707070707"
-    ),
-    "wrong_type": lambda order_id: Bad(MARK + b"\xff" * 24, "undecodable", "the body is no"),
-    "truncated": lambda order_id: Bad(body(order_id)[:-3], "undecodable", "the body is no"),
-    "trailing": lambda order_id: Bad(body(order_id) + b"\0", "undecodable", "bytes too many"),
-    "other_key": lambda order_id: Bad(
-        body(order_id + "-other"), "undecodable", "body says order_id"
-    ),
-    "unknown_flow": lambda order_id: Bad(
-        body(order_id), "unknown_flow", "order/99", flow="order/99"
-    ),
-    "too_large": lambda order_id: Bad(wide(order_id), "oversized", "the limit is"),
-    "long_key": lambda order_id: Bad(
-        body(order_id), "bad_key", "has 10240 characters", key=order_id.ljust(10_240, "x")
-    ),
-    "control_key": lambda order_id: Bad(
-        body(order_id), "bad_key", "printable", key=f"{order_id}\n\x1b[31m"
-    ),
-}
+BAD = tuple(c.name for c in (*UNREADABLE, *MISPLACED) if bad(c, "x"))
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +63,12 @@ def run() -> str:
 @pytest.fixture(scope="module")
 def published(whole: LiveStack, run: str) -> dict[str, Bad]:
     """Every bad record once, with good orders placed beside them, which all end well."""
-    found = {name: make(f"{run}-{name}") for name, make in BAD.items()}
+    cases = {c.name: c for c in (*UNREADABLE, *MISPLACED)}
+    made = {name: bad(cases[name], f"{run}-{name}") for name in BAD}
+    found = {name: one for name, one in made.items() if one is not None}
     rows = [
-        OutboxRow(TOPIC, bad.key or f"{run}-{name}", (("flow", bad.flow.encode()),), bad.value, n)
-        for n, (name, bad) in enumerate(found.items())
+        OutboxRow(one.sent.topic, one.key, one.sent.headers, one.sent.value or b"", n)
+        for n, one in enumerate(found.values())
     ]
     with trading(whole, shop("plain", "declined").orders(40)) as good:
         Publisher(whole.json["bootstrap_servers"], "outside").publish(rows)
@@ -107,15 +86,20 @@ def parked(stack: LiveStack, service: str) -> list[dict[str, Any]]:
 def test_a_record_that_is_no_event_is_parked_with_its_reason(
     whole: LiveStack, published: Mapping[str, Bad], run: str, name: str
 ) -> None:
-    bad = published[name]
+    one = published[name]
+    code, words = one.case.gets, one.case.words
+
+    def told(error: str) -> bool:
+        return all(word in error for word in words)
+
     for service in READERS:
-        rows = [r for r in parked(whole, service) if r["topic"] == TOPIC and bad.told in r["error"]]
-        mine = [r for r in rows if bad.code == "bad_key" or r["key"] == f"{run}-{name}"]
+        rows = [r for r in parked(whole, service) if told(r["error"])]
+        mine = [r for r in rows if code == "bad_key" or r["key"] == one.key]
         assert mine, f"{service} did not park {name}: {[r['error'] for r in rows]}"
-        assert {r["code"] for r in mine} == {bad.code}
+        assert {r["code"] for r in mine} == {code}
     url = f"{whole.url('monitor')}/unreadable"
     unreadable = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
-    assert any(row["code"] == bad.code and bad.told in row["error"] for row in unreadable)
+    assert any(row["code"] == code and told(row["error"]) for row in unreadable)
 
 
 def test_two_megabytes_do_not_even_reach_the_topic(whole: LiveStack, run: str) -> None:

@@ -1,7 +1,7 @@
 """What an operator sees and does over HTTP: parked records redriven, discarded, effects, outbox."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from sagakit.codec import Codec
-from sagakit.http import admin, make_app
+from sagakit.http import ROWS_AN_ORDER, admin, make_app
 from sagakit.message import Record
 from sagakit.parking import incoming
 from sagakit.postgres import PostgresDatabase, engine_for
@@ -29,16 +29,18 @@ class Desk:
         checks = {"database": lambda: self.checks["database"]}
         self.app = make_app("counter", checks, admin(self.engine, self.handler.redrive))
 
-    def asks(self, method: str, path: str, **told: str) -> httpx.Response:
+    def asks(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **told: str
+    ) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:
-                return await client.request(method, path, params=told)
+                return await client.request(method, path, params=told, json=body)
 
         return asyncio.run(ask())
 
     def gets(self, path: str, **told: str) -> Any:
-        return self.asks("GET", path, **told).json()
+        return self.asks("GET", path, None, **told).json()
 
     def reads(self, *records: Record) -> None:
         self.handler.handle([incoming(self.wire.codec, r) for r in records])
@@ -119,6 +121,26 @@ def test_effects_and_outbox_are_shown_by_order(desk: Desk) -> None:
         assert desk.gets(path, order="b") == []
     (effect,) = desk.gets("/admin/effects")
     assert (effect["key"], effect["attempts"], effect["order_key"]) == ("call:a", 0, "a")
+
+
+def test_what_holds_many_orders_is_told_in_one_answer(desk: Desk) -> None:
+    desk.reads(desk.tick("call", 1), desk.tick("boom", 2), desk.tick("three", 3))
+    asked = {"orders": ["a", "never heard of"]}
+    told = desk.asks("POST", "/admin/holds", asked).json()
+    assert set(told) == {"a"}
+    (effect,) = told["a"]["effects"]
+    assert (effect["key"], effect["attempts"], effect["last_error"]) == ("call:a", 0, None)
+    assert {row["topic"] for row in told["a"]["outbox"]} == {"counter.dlt", "counter.events"}
+    assert [r["code"] for r in told["a"]["parked"]] == ["decide", "queued"]
+    assert desk.asks("POST", "/admin/holds", {"orders": []}).json() == {}
+    for wrong in (["x"] * 10_001, ["nul \0"], "a"):
+        assert desk.asks("POST", "/admin/holds", {"orders": wrong}).status_code == 422
+
+
+def test_of_one_order_only_the_oldest_rows_are_told(desk: Desk) -> None:
+    desk.reads(desk.tick("boom", 1), *(desk.tick("on", n) for n in range(2, 40)))
+    told = desk.asks("POST", "/admin/holds", {"orders": ["a"]}).json()["a"]["parked"]
+    assert [row["code"] for row in told] == ["decide", *["queued"] * (ROWS_AN_ORDER - 1)]
 
 
 def test_readiness_says_what_is_wrong(desk: Desk) -> None:

@@ -15,8 +15,9 @@ from sagakit.codec import Codec
 from sagakit.consumer import GIVE_UP, ConsumerLoop
 from sagakit.faults import NO_FAULTS, Crash, CrashAt, Faults
 from sagakit.handler import Handled
-from sagakit.kafka import BusConsumer, Publisher, lag
+from sagakit.kafka import BusConsumer, Publisher
 from sagakit.message import Message, OutboxRow, Record
+from sagakit.onlooker import lag
 from sagakit.postgres import PostgresDatabase, engine_for
 from tests.kafka import create_topic
 from tests.stack import TestInfra, until

@@ -15,8 +15,8 @@ import pytest
 from sagakit.codec import CONFLUENT, Codec
 from sagakit.contract import Contract, inline
 from sagakit.errors import ConfigurationError, Undecodable
-from sagakit.kafka import read_log
 from sagakit.message import Envelope, Record
+from sagakit.onlooker import read_log
 from sagakit.registry import HttpRegistry
 from sandbox.stack import StackOptions
 from schemas import CONTRACT

@@ -33,7 +33,7 @@ MOST_STEPS = 3_000
 
 def calm(seed: int) -> World:
     """A world in which nothing fails and nobody cancels, at rest."""
-    world, _ = stage(seed, 0)
+    world, _ = stage(seed, 0, people=False)
     world.chances, world.outside.trouble = Chances(), 0.0
     return world
 

@@ -150,6 +150,12 @@ def test_past_the_pivot_a_person_is_called_once_and_nothing_is_undone() -> None:
     assert seen(told_once).next is None
 
 
+def test_a_contradiction_is_told_when_the_log_is_read_through_both_its_sides() -> None:
+    saga = told(*SHIPPED, 10, "InventoryReleased")
+    assert said(saga, after(9)) == []
+    assert [event.code for event in said(saga, after(11))] == ["undone_past_pivot"]
+
+
 def test_somebody_elses_request_is_not_taken_for_the_monitors() -> None:
     forged = replace(
         facts("CompensationRequested", {"step": "shipping", "attempt": 2**31 - 1})[0], at=after(1)

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from saga_monitor.cli import orders
-from saga_monitor.cli.orders import ls, show, shown
+from saga_monitor.cli import cases, orders
+from saga_monitor.cli.orders import held, ls, show, shown
 
 NOW = datetime(2026, 1, 2, 3, 10, 0, tzinfo=UTC)
 
@@ -25,7 +25,26 @@ SEEN: dict[str, Any] = {
     "started_at": "2026-01-02T03:00:00+00:00",
     "ended_at": None,
     "steps": [{"name": "payment", "status": "undoing"}],
-    "interventions": ["undo_stalled"],
+    "cases": [
+        {
+            "code": "undo_stalled",
+            "status": "claimed",
+            "holder": "ada",
+            "opened": "e-1",
+            "opened_at": "2026-01-02T03:09:30+00:00",
+            "reason": "asked [8] times",
+            "entries": [
+                {"id": "e-1"},
+                {
+                    "id": "e-2",
+                    "type": "InterventionClaimed",
+                    "actor": "ada",
+                    "reason": "mine",
+                    "at": "2026-01-02T03:09:59+00:00",
+                },
+            ],
+        }
+    ],
     "ledger": {"captured_minor": 500, "refunded_minor": 0, "held_minor": 500, "currency": "EUR"},
     "awaited": [
         {
@@ -46,6 +65,13 @@ SEEN: dict[str, Any] = {
             detail={"late": True},
         ),
     ],
+    "held_by": {
+        "kind": "gateway",
+        "who": "payment",
+        "told": "payment failed 2 times at [refund], last: 503",
+        "since": "2026-01-02T03:05:00+00:00",
+        "until": "2026-01-02T03:10:04+00:00",
+    },
 }
 
 
@@ -58,7 +84,12 @@ def test_an_order_is_told_in_full() -> None:
     assert "03:04:05.000  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in told
     assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in told
     assert "asked 2 times, deadline overdue by 1 min 0 s" in told
-    assert "a person is needed: undo_stalled" in told
+    assert (
+        "a person is needed: undo_stalled, ada looks after it, for 30.0 s: asked [8] times" in told
+    )
+    assert "  claimed by ada 1.0 s ago: mine" in told
+    assert "held by gateway: payment failed 2 times at [refund], last: 503, for 5 min 0 s" in told
+    assert "next try in 4.0 s" in told
     assert "captured 500 refunded 0 held 500 (EUR, minor units)" in told
 
 
@@ -76,3 +107,79 @@ def test_a_list_with_nothing_in_it_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(orders, "ask", lambda *_, **__: [])
     assert CliRunner().invoke(ls).output == "no orders\n"
     assert CliRunner().invoke(ls, ["--stuck"]).output == "no such orders\n"
+
+
+def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {**SEEN, "next_deadline": "2026-01-02T03:09:00+00:00"}
+    asked = list[Any]()
+
+    def answer(*words: str, **more: Any) -> list[Any]:
+        asked.append((*words, more["params"]))
+        return [row]
+
+    monkeypatch.setattr(orders, "ask", answer)
+    told = CliRunner().invoke(ls, ["--stuck", "--limit", "1"], env={"COLUMNS": "300"}).output
+    assert asked == [("GET", "/held", {"stuck": True, "limit": 1})]
+    assert "o-[1]" in told
+    assert "payment failed 2 times at [refund], last: 503" in told
+    assert told.endswith("the 1 most overdue; --limit shows more\n")
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        (None, ""),
+        ("2026-01-02T03:09:59+00:00", "deadline [red]overdue by 1.0 s[/]"),
+        ("2026-01-02T03:10:01+00:00", "deadline in 1.0 s"),
+    ],
+)
+def test_what_holds_an_order_is_told_with_its_deadline(until: str | None, told: str) -> None:
+    line = held({"kind": "lag", "told": "far behind", "since": None, "until": until}, NOW)
+    assert line.startswith("[yellow]lag[/]: far behind")
+    assert told in line
+    assert ("deadline" in line) == bool(until)
+
+
+CASE = {
+    "order_id": "o-[1]",
+    "code": "undo_stalled",
+    "status": "open",
+    "holder": None,
+    "opened_at": "2026-01-02T03:00:00+00:00",
+    "saga": "intervention",
+    "reason": "asked [8] times",
+}
+
+
+def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Any]()
+
+    def answer(*words: str, **more: Any) -> Any:
+        asked.append((*words, *more.values()))
+        return [CASE] if words[0] == "GET" else {"event": "InterventionClaimed", "id": "e-9"}
+
+    monkeypatch.setattr(cases, "ask", answer)
+    told = CliRunner().invoke(cases.interventions, ["--limit", "1"], env={"COLUMNS": "300"}).output
+    assert "o-[1]" in told
+    assert "asked [8] times" in told
+    assert told.endswith("the oldest 1; --limit shows more\n")
+    who = ["o-1", "--code", "undo_stalled", "--actor", "ada", "--reason", "mine"]
+    body = {"order_id": "o-1", "code": "undo_stalled", "actor": "ada", "reason": "mine"}
+    for command, words, deed, more in (
+        (cases.interventions, ["open"], "open", {}),
+        (cases.interventions, ["claim"], "claim", {"taken_from": None}),
+        (cases.interventions, ["claim", "--from", "bob"], "claim", {"taken_from": "bob"}),
+        (cases.interventions, ["note"], "note", {}),
+        (cases.interventions, ["reopen"], "reopen", {}),
+        (cases.resolve, [], "resolve", {}),
+    ):
+        said = CliRunner().invoke(command, [*words, *who]).output
+        assert said.startswith("InterventionClaimed e-9 is on its way")
+        assert asked[-1] == ("POST", f"/interventions/{deed}", {**body, **more})
+
+
+def test_no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "ask", lambda *_, **__: [])
+    assert CliRunner().invoke(cases.interventions).output == "no open cases\n"
+    told = CliRunner().invoke(cases.interventions, ["--status", "settled"]).output
+    assert told == "no such cases\n"

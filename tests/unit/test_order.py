@@ -45,7 +45,7 @@ from schemas.events import (
 from services.order.api import routes
 from services.order.decide import Cancelling, Order, Phase, Placing, decide, digest, evolve
 from services.order.store import store
-from tests.gwt import NOW, Given, given
+from tests.gwt import NOW, Given, given, through_its_table
 
 ORDER = Participant("order", decide, evolve, MemoryStore(Order()))
 FACTS = OrderFacts(
@@ -199,8 +199,8 @@ def test_every_cell(trigger: str, name: str) -> None:
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_state_survives_its_table(name: str) -> None:
     state = situation(name).state
-    dump, load = store()._codecs["phase"]
-    assert load(dump(state.phase)) is state.phase
+    found = through_its_table(store(), state)  # a time comes back as text where no driver reads it
+    assert replace(found, placed_at=state.placed_at) == replace(state, in_flight=frozenset())
 
 
 # --- stories --------------------------------------------------------------------------------------

@@ -18,4 +18,4 @@ gift = Table(
 
 def store() -> TableStore[Gift]:
     """The states of giftwrap."""
-    return TableStore(gift, Gift, {"phase": (str, Phase)})
+    return TableStore(gift, Gift, {"phase": Phase})

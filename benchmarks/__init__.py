@@ -1,0 +1,1 @@
+"""What the platform costs, measured beside what else one could use. See README.md here."""

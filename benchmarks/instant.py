@@ -1,0 +1,74 @@
+"""`python -m benchmarks.instant SERVICE`: a service as it is deployed, but for its outside world,
+which answers at once and in the same process: what is left is the platform's own cost."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sagakit.decision import Effect
+from sagakit.effects import Perform
+from sagakit.runtime import run
+from sagakit.service import Service
+from sagakit.settings import ServiceSettings, load
+from schemas import CONTRACT, FLOWS
+from services.inventory.service import build as inventory
+from services.notification.decide import MAIL, Kind, MailAccepted
+from services.notification.service import participant as notification
+from services.payment.gateway import MemoryProvider
+from services.payment.ledger import CHARGE, LOOK, REFUND
+from services.payment.service import participant as payment
+from services.shipping.decide import CANCEL, LABEL, Labelled, PickedUp
+from services.shipping.gateway import LabelAnswer, MemoryCarrier
+from services.shipping.service import participant as shipping
+
+SERVICES = Path(__file__).parent.parent / "services"
+
+
+def build(name: str, settings: ServiceSettings) -> Service[Any]:
+    """The service of this name over gateways in memory."""
+    match name:
+        case "inventory":
+            return inventory(settings)
+        case "payment":
+            provider = MemoryProvider()
+            calls: Mapping[str, Perform] = {
+                CHARGE: provider.charge,
+                LOOK: provider.look,
+                REFUND: provider.refund,
+            }
+            return Service(payment(), perform=calls)
+        case "shipping":
+            driver = Driver()
+            return Service(shipping(), perform={LABEL: driver.label, CANCEL: driver.cancel})
+        case "notification":
+            return Service(notification(), perform={MAIL: accept})
+    raise SystemExit(f"{name!r} is no service with instant gateways")
+
+
+async def accept(effect: Effect) -> MailAccepted:
+    """A mail server that takes everything; building the mail is the outside world's cost too."""
+    return MailAccepted(Kind(str(effect.payload["kind"])), str(effect.payload["to"]))
+
+
+class Driver(MemoryCarrier):
+    """A carrier whose driver stands at the door: the answer to the label call is the pickup."""
+
+    async def label(self, effect: Effect) -> LabelAnswer:
+        """See `Carrier`."""
+        answer = await super().label(effect)
+        if isinstance(answer, Labelled):
+            return PickedUp(effect.key.partition(":")[2], answer.label_id, answer.tracking)
+        return answer
+
+
+if __name__ == "__main__":
+    (name,) = sys.argv[1:]
+    settings = load(ServiceSettings)
+    run(
+        build(name, settings),
+        settings,
+        flows=FLOWS,
+        contract=CONTRACT,
+        migrations=SERVICES / name / "migrations",
+    )

@@ -1,0 +1,112 @@
+"""The monitor's metrics, all of them: `Meter` is told what the projection has committed, and reads
+the rest off the tables and the gate when it is asked."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Engine, text
+
+from saga_monitor.fold import log_time
+from saga_monitor.measures import Change, became, moved, requests, step_times
+from sagakit import metrics
+from sagakit.message import Record
+
+_FLOW = ("flow", "version")
+_LONG_S = (0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86400, 3 * 86400, 7 * 86400)
+_SHORT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+
+SAGAS = metrics.counter(
+    "saga_sagas_total", "Sagas that started, completed, were cancelled", *_FLOW, "became"
+)
+TIMEOUTS = metrics.counter("saga_timeouts_total", "Steps whose deadline passed", *_FLOW, "step")
+MONEY = metrics.counter(
+    "saga_money_minor_total", "Money captured and refunded, in minor units", "moved", "currency"
+)
+STEP_SECONDS = metrics.histogram(
+    "saga_step_seconds", "From due to done, failed or undone", _LONG_S, *_FLOW, "step", "outcome"
+)
+LATE_SECONDS = metrics.histogram(
+    "saga_deadline_late_seconds", "From a deadline to the request in the log", _SHORT_S, "step"
+)
+WAIT_SECONDS = metrics.histogram(
+    "saga_queue_wait_seconds", "From the log to the monitor's tables, by topic", _SHORT_S, "topic"
+)
+HELP = {
+    "saga_in_flight": "Sagas that have not ended, by status",
+    "saga_unreadable": "Records that are no event of the contract",
+    "saga_interventions": "Cases that wait for a person, by kind and age",
+    "saga_unread": "Records of the log the monitor has not read, at its last look",
+    "saga_read_through_age_s": "Seconds since the log time up to which all is read",
+}
+IN_FLIGHT = text("""
+    SELECT coalesce(flow, '') AS flow, coalesce(version, 0) AS version, status, count(*) AS sagas
+    FROM saga WHERE status IN ('unplaced', 'running', 'waiting', 'undoing', 'intervention')
+    GROUP BY 1, 2, 3
+""")
+CASES = text("""
+    SELECT code, status, CASE WHEN age < interval '1 hour' THEN '1h'
+                        WHEN age < interval '1 day' THEN '1d'
+                        WHEN age < interval '7 days' THEN '7d' ELSE 'more' END AS up_to,
+           count(*) AS cases
+    FROM (SELECT code, status, CAST(:now AS timestamptz) - opened_at AS age
+          FROM intervention WHERE status IN ('open', 'claimed')) AS waiting
+    GROUP BY 1, 2, 3
+""")
+UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
+Reading = tuple[str, Mapping[str, str], float]
+
+
+class Position(NamedTuple):
+    """How far the monitor has read: records it has not, and log time up to which it has all."""
+
+    unread: int
+    read_through: datetime | None
+
+
+class Meter:
+    """Counts what was committed; `read` gives the gauges."""
+
+    def __init__(
+        self, engine: Engine, position: Callable[[], Position], now: Callable[[], datetime]
+    ) -> None:
+        self._engine, self._position, self._now = engine, position, now
+
+    def committed(self, records: Sequence[Record], changes: Sequence[Change]) -> None:
+        """These records and changes are in the tables."""
+        now = self._now()
+        for record in records:
+            waited = (now - log_time(record.timestamp_ms)).total_seconds()
+            WAIT_SECONDS.labels(record.topic).observe(max(waited, 0.0))
+        for change in changes:
+            _changed(change)
+
+    def read(self) -> Iterator[Reading]:
+        """All gauges."""
+        with self._engine.connect() as connection:
+            for flow, version, status, sagas in connection.execute(IN_FLIGHT):
+                labels = {"flow": flow, "version": str(version), "status": status}
+                yield "saga_in_flight", labels, sagas
+            for code, status, up_to, cases in connection.execute(CASES, {"now": self._now()}):
+                labels = {"code": code, "status": status, "up_to": up_to}
+                yield "saga_interventions", labels, cases
+            yield "saga_unreadable", {}, connection.execute(UNREADABLE).scalar_one()
+        position = self._position()
+        yield "saga_unread", {}, position.unread
+        if position.read_through is not None:
+            age = self._now() - position.read_through
+            yield "saga_read_through_age_s", {}, age.total_seconds()
+
+
+def _changed(change: Change) -> None:
+    flow, _, version = change.plan.label.partition("/")
+    for what in became(change):
+        SAGAS.labels(flow, version, what).inc()
+    for what, currency, minor in moved(change):
+        MONEY.labels(what, currency).inc(max(minor, 0))
+    for request in requests(change):
+        LATE_SECONDS.labels(request.step).observe(request.late_s)
+        if request.attempt == 1:
+            TIMEOUTS.labels(flow, version, request.step).inc()
+    for time in step_times(change):
+        STEP_SECONDS.labels(flow, version, time.step, time.outcome).observe(time.seconds)

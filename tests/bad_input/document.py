@@ -1,0 +1,57 @@
+"""Writes docs/bad-input.md from the corpus; `--check` only compares.
+
+python -m tests.bad_input.document [--check]
+"""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from tests.bad_input.case import Case
+from tests.bad_input.corpus import CORPUS
+
+PAGE = Path(__file__).parents[2] / "docs/bad-input.md"
+HEAD = """# Bad input, and what it gets
+
+Made by `python -m tests.bad_input.document` from the corpus in `tests/bad_input`, whose tests hold
+every row of it. Do not edit it: edit that.
+
+Whatever is wrong with an input, it gets an answer that names the input, the reason and the remedy.
+Nothing crashes, nothing hangs, nothing is answered with 500, and whoever comes beside it is served
+as ever. A record that cannot be handled is parked under its order, with the code named here; an
+order that is not valid is refused by an event with its reason; see
+[the runbook](runbooks/parked-record.md). Beside these {number} cases with a name, every HTTP API is
+held against what it says of itself (schemathesis), and records, webhooks, flow files and the
+environment against whatever hypothesis makes of them.
+"""
+
+
+def page() -> str:
+    """The page."""
+    doors: dict[str, list[Case]] = defaultdict(list)
+    for case in CORPUS:
+        doors[case.where].append(case)
+    parts = [HEAD.format(number=len(CORPUS))]
+    for door, cases in doors.items():
+        rows = [f"| {case.name} | {case.gets} | {_told(case)} |" for case in cases]
+        table = ["| case | gets | the message says |", "| --- | --- | --- |", *rows]
+        parts.append(f"## {door[0].upper()}{door[1:]}\n\n" + "\n".join(table) + "\n")
+    return "\n".join(parts)
+
+
+def _told(case: Case) -> str:
+    """The words of the message; Markdown takes no bar and no angle bracket in a table."""
+    words = " … ".join(case.words) or "-"
+    return words.replace("|", "\\|").replace("<", "&lt;")
+
+
+def main() -> None:
+    """Write the page, or say that it is stale."""
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(page())
+    elif not PAGE.exists() or PAGE.read_text() != page():
+        sys.exit("docs/bad-input.md is stale: run python -m tests.bad_input.document")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,368 @@
+"""Bad flow files, settings and command lines."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bad_input.case import Case
+
+FLOW, SETTINGS, COMMAND = "flow file", "environment", "command line"
+GOOD_FLOW = (Path(__file__).parents[2] / "schemas/flows/order.toml").read_text()
+GOOD_ENV = {
+    "SAGA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
+    "SAGA_DATABASE_URL": "postgresql://saga@127.0.0.1:5432/payment",
+    "SAGA_PROVIDER_URL": "http://127.0.0.1:18020",
+    "SAGA_WEBHOOK_SECRET": "not to be shown",
+}
+
+
+class Ran(NamedTuple):
+    """`saga` with words, an environment, and what its home's stack.json holds."""
+
+    words: tuple[str | bytes, ...]
+    env: Mapping[str, str] = {}
+    stack: str | None = None
+
+
+def swap(old: str, new: str) -> str:
+    """The order flow with a part of it changed."""
+    assert old in GOOD_FLOW, old
+    return GOOD_FLOW.replace(old, new, 1)
+
+
+def env(**changes: str | None) -> dict[str, str]:
+    """A good environment of payment's (and the monitor's), changed; None takes away."""
+    found: dict[str, str | None] = {**GOOD_ENV, **{f"SAGA_{k}": v for k, v in changes.items()}}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def flow(name: str, content: str, *words: str) -> Case:
+    return Case(name, FLOW, content, "FlowError", words)
+
+
+def setting(name: str, given: Mapping[str, str], *words: str) -> Case:
+    return Case(name, SETTINGS, given, "exit 2", words)
+
+
+def command(name: str, given: Ran, gets: str, *words: str) -> Case:
+    return Case(name, COMMAND, given, gets, words)
+
+
+FIRST = '["inventory", "payment", "shipping", "notification"]'
+FLOWS = (
+    flow("no TOML", "name = = 1", "is not valid TOML", "line 1"),
+    flow("empty", "", "the key 'name' is missing", "add it"),
+    flow("100000 brackets", "a = " + "[" * 100_000, "is not valid TOML"),
+    flow("number of 5000 digits", "a = " + "9" * 5000, "is not valid TOML"),
+    flow("NUL", "name = 'a\0'", "is not valid TOML"),
+    flow(
+        "cycle",
+        swap(FIRST, '["inventory", "payment", "inventory", "shipping"]'),
+        "version 1",
+        "step inventory stands in it twice",
+    ),
+    flow(
+        "step side by side with itself",
+        swap(FIRST, '[["payment", "payment"], "shipping"]'),
+        "version 1",
+        "step payment stands in it twice",
+    ),
+    flow(
+        "unknown event",
+        swap('done = "PaymentCaptured"', 'done = "PaymentTaken"'),
+        "step payment",
+        "PaymentTaken has no schema",
+        "add schemas/PaymentTaken.avsc",
+    ),
+    flow("unknown step", swap(FIRST, '["packing"]'), "version 1", "add [steps.packing]"),
+    flow(
+        "duplicated step",
+        GOOD_FLOW + '\n[steps.payment]\nkind = "pivot"\n',
+        "is not valid TOML",
+        "line",
+    ),
+    flow(
+        "missing undo", swap('undone = "PaymentRefunded"\n', ""), "step payment", "needs `undone`"
+    ),
+    flow(
+        "missing deadline",
+        swap('deadline = "5m"\n', ""),
+        "step payment",
+        "the key 'deadline' is missing",
+    ),
+    flow(
+        "bad duration",
+        swap('"5m"', '"5 minutes"'),
+        "step payment: deadline",
+        "'5 minutes' is no duration",
+        "write for example 30s",
+    ),
+    flow(
+        "duration that is a number",
+        swap('"5m"', "300"),
+        "step payment: deadline must be a text, not 300",
+        "write it in quotes",
+    ),
+    flow(
+        "duration of 400 digits",
+        swap('"5m"', f'"{"9" * 400}d"'),
+        "step payment: deadline",
+        "longer than ten years",
+    ),
+    flow(
+        "another's event",
+        swap('done = "PaymentCaptured"', 'done = "ShipmentPickedUp"'),
+        "step payment",
+        "ShipmentPickedUp is owned by shipping",
+    ),
+    flow("unknown kind", swap('"pivot"', '"pivvot"'), "step shipping", "kind 'pivvot' is none of"),
+    flow(
+        "irreversible before reversible",
+        swap(FIRST, '["shipping", "payment"]'),
+        "shipping (pivot) stands before payment",
+    ),
+    flow(
+        "misspelt key",
+        swap("asks = ", "aks = "),
+        "step payment",
+        "'aks' is not known",
+        "asks, deadline",
+    ),
+    flow("misspelt table", swap("[observes]", "[observe]"), "'observe' is not known", "observes"),
+    flow(
+        "list for an event",
+        swap('start = "OrderPlaced"', "start = []"),
+        "start must be a text, not []",
+        "write it in quotes",
+    ),
+    flow(
+        "list in a list of events",
+        swap('["PaymentDeclined"]', "[[]]"),
+        "step payment: failed must be a text, not []",
+    ),
+    flow(
+        "text for a table",
+        swap('waits = { ShipmentCreated = "7d" }', 'waits = "7d"'),
+        "step shipping: waits must be a table, not '7d'",
+    ),
+    flow(
+        "version that is no number",
+        swap(f"1 = {FIRST}", f"one = {FIRST}"),
+        "version 'one' is no number",
+        "count from 1",
+    ),
+    flow("version nought", swap(f"1 = {FIRST}", f"0 = {FIRST}"), "version '0'", "count from 1"),
+    flow(
+        "true for a version",
+        swap("default_version = 1", "default_version = true"),
+        "default_version must be a number, not True",
+    ),
+    flow(
+        "undeclared default",
+        swap("default_version = 1", "default_version = 3"),
+        "default_version 3 is not declared",
+    ),
+    flow(
+        "name with a slash",
+        swap('name = "order"', 'name = "order/1"'),
+        "name 'order/1' is unfit",
+        "use letters",
+    ),
+    flow("place without steps", swap(FIRST, '["payment", []]'), "version 1", "an empty place"),
+    flow("ledger of nothing", swap('"charge_id"', "5"), "names no field"),
+)
+
+CONFIGURATION = (
+    setting(
+        "nothing",
+        {},
+        "SAGA_BOOTSTRAP_SERVERS (Kafka, host:port[,host:port])",
+        "SAGA_DATABASE_URL",
+        "SAGA_PROVIDER_URL",
+        "Field required",
+        "set it in the environment",
+    ),
+    setting(
+        "broker without a port",
+        env(BOOTSTRAP_SERVERS="kafka"),
+        "SAGA_BOOTSTRAP_SERVERS",
+        "is 'kafka'",
+        "host:port",
+    ),
+    setting("empty broker", env(BOOTSTRAP_SERVERS=""), "SAGA_BOOTSTRAP_SERVERS", "is ''"),
+    setting(
+        "database that is no URL",
+        env(DATABASE_URL="nonsense"),
+        "SAGA_DATABASE_URL (postgresql://user",
+        "is no PostgreSQL URL",
+    ),
+    setting(
+        "another kind of database",
+        env(DATABASE_URL="mysql://saga@db/x"),
+        "SAGA_DATABASE_URL",
+        "is no PostgreSQL URL",
+    ),
+    setting(
+        "database port that is no number",
+        env(DATABASE_URL="postgresql://u:pass@h:port/d"),
+        "SAGA_DATABASE_URL",
+        "is no PostgreSQL URL",
+    ),
+    setting(
+        "registry that is no URL",
+        env(SCHEMA_REGISTRY_URL="registry:8081"),
+        "SAGA_SCHEMA_REGISTRY_URL",
+        "https?://",
+    ),
+    setting("provider that is no URL", env(PROVIDER_URL="provider"), "SAGA_PROVIDER_URL", "URL"),
+    setting(
+        "port beyond all ports",
+        env(HTTP_PORT="65536"),
+        "SAGA_HTTP_PORT",
+        "is '65536'",
+        "less than or equal to 65535",
+    ),
+    setting(
+        "port that is no number",
+        env(HTTP_PORT="http"),
+        "SAGA_HTTP_PORT",
+        "is 'http'",
+        "valid integer",
+    ),
+    setting("wrong type", env(LOG_JSON="perhaps"), "SAGA_LOG_JSON", "is 'perhaps'"),
+    setting("unknown log level", env(LOG_LEVEL="loud"), "SAGA_LOG_LEVEL", "is 'loud'", "'DEBUG'"),
+    setting("stop that takes for ever", env(DRAIN_S="inf"), "SAGA_DRAIN_S", "is 'inf'"),
+    setting("stop that takes no number", env(DRAIN_S="nan"), "SAGA_DRAIN_S", "is 'nan'"),
+    setting(
+        "instance id Kafka refuses", env(INSTANCE_ID="a b\n"), "SAGA_INSTANCE_ID", "is 'a b\\n'"
+    ),
+    setting(
+        "deadlines that are no JSON",
+        env(DEADLINES="payment=20s"),
+        "SAGA_DEADLINES",
+        "is no JSON",
+        '{"payment": "20s"}',
+    ),
+    setting("deadlines that are a list", env(DEADLINES="[]"), "SAGA_DEADLINES", "is []"),
+    setting(
+        "deadline of an unknown step",
+        env(DEADLINES='{"packing": "1m"}'),
+        "SAGA_DEADLINES",
+        "no flow has a step packing",
+    ),
+    setting(
+        "deadline that is no duration",
+        env(DEADLINES='{"payment": "soon"}'),
+        "SAGA_DEADLINES",
+        "'soon' is no duration",
+        "write for example 30s",
+    ),
+)
+
+LOST = {"SAGA_MONITOR_URL": "http://127.0.0.1:9"}
+COMMANDS = (
+    command("unknown command", Ran(("shwo",)), "exit 2", "No such command 'shwo'"),
+    command("unknown option", Ran(("ls", "--stuk")), "exit 2", "No such option", "--stuck"),
+    command("missing argument", Ran(("show",)), "exit 2", "Missing argument 'ORDER'"),
+    command("missing reason", Ran(("cancel", "o-1")), "exit 2", "Missing option '--reason'"),
+    command("unknown status", Ran(("ls", "--status", "lost")), "exit 2", "'lost' is not one of"),
+    command("limit below one", Ran(("ls", "--limit", "0")), "exit 2", "0 is not in the range"),
+    command(
+        "price that is no number",
+        Ran(("place", "--price", "12.50")),
+        "exit 2",
+        "'12.50' is not a valid integer",
+    ),
+    command(
+        "time that is no number",
+        Ran(("wait", "o-1", "--timeout", "soon")),
+        "exit 2",
+        "'soon' is not a valid float",
+    ),
+    command(
+        "environment without a value",
+        Ran(("up", "--env", "A")),
+        "exit 2",
+        "'A' is not of the form KEY=VALUE",
+    ),
+    command(
+        "port beyond all ports",
+        Ran(("up", "--port-base", "70000")),
+        "exit 2",
+        "70000 is not in the range",
+    ),
+    command("unknown process", Ran(("up", "--only", "paymnt")), "exit 1", "paymnt"),
+    command(
+        "argument that is no UTF-8",
+        Ran(("show", b"\xff")),
+        "exit 1",
+        "is no UTF-8",
+        "write it again",
+    ),
+    command(
+        "no stack to show", Ran(("show", "o-1")), "exit 1", "stack.json is not there", "`saga up`"
+    ),
+    command(
+        "no stack to place in",
+        Ran(("place",)),
+        "exit 1",
+        "nothing is running in",
+        "`saga up --detach`",
+    ),
+    command(
+        "no monitor there",
+        Ran(("ls",), LOST),
+        "exit 1",
+        "does not answer at",
+        "`saga up` starts it",
+    ),
+    command(
+        "address that is none",
+        Ran(("ls",), {"SAGA_MONITOR_URL": "http://[::1"}),
+        "exit 1",
+        "'http://[::1' is no address",
+        "set SAGA_MONITOR_URL",
+    ),
+    command(
+        "address without a scheme",
+        Ran(("ls",), {"SAGA_MONITOR_URL": "monitor"}),
+        "exit 1",
+        "does not answer at monitor",
+    ),
+    command(
+        "stack.json is no JSON, ls",
+        Ran(("ls",), stack="{"),
+        "exit 1",
+        "names no monitor",
+        "set SAGA_MONITOR_URL",
+    ),
+    command(
+        "stack.json is no JSON, place",
+        Ran(("place",), stack="{"),
+        "exit 1",
+        "cannot be read",
+        "`saga up` writes it anew",
+    ),
+    command("stack.json is a list, ls", Ran(("ls",), stack="[]"), "exit 1", "names no monitor"),
+    command(
+        "stack.json is a number, wait", Ran(("wait", "o-1"), stack="5"), "exit 1", "cannot be read"
+    ),
+    command(
+        "stack.json without addresses",
+        Ran(("place",), stack='{"processes": {"x": {}}}'),
+        "exit 1",
+        "nothing is running in",
+    ),
+    command(
+        "stack.json of a stack that is gone",
+        Ran(
+            ("wait", "o-1"),
+            stack=('{"processes": {"x": {}}, "urls": {"order": "http://127.0.0.1:9"}}'),
+        ),
+        "exit 1",
+        "does not answer",
+        "`saga up`",
+    ),
+)
+
+FILES = (*FLOWS, *CONFIGURATION, *COMMANDS)

@@ -1,0 +1,106 @@
+"""The monitor's metrics as Prometheus reads them off a real monitor."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from tests.monitor import MonitorProcess, Voice, monitor, placed, reserved, whole
+from tests.stack import TestInfra, until
+
+FLOW = {"flow": "order", "version": "1"}
+
+
+@pytest.fixture
+def voice(infra: TestInfra) -> Iterator[Voice]:
+    said = Voice(infra)
+    yield said
+    said.close()
+
+
+@pytest.fixture
+def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
+    """It reads from the first record of the topics."""
+    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
+    options = {"deadlines": '{"payment": "1s"}'}
+    with monitor(infra, database_url, tmp_path / "monitor.log", group=group, **options) as process:
+        yield process.start()
+
+
+def value(process: MonitorProcess, name: str, **labels: str) -> float:
+    """Of a sample; 0 where it is not there."""
+    exposed = httpx.get(f"{process.url}/metrics", timeout=30).raise_for_status().text
+    for sample in re.finditer(rf"^{name}(?:{{(.*)}})? (\S+)$", exposed, re.M):
+        if dict(re.findall(r'(\w+)="([^"]*)"', sample[1] or "")) == labels:
+            return float(sample[2])
+    return 0.0
+
+
+TABLES = {
+    "saga_sagas_total": (
+        {**FLOW, "became": "completed"},
+        "SELECT count(*) FROM saga WHERE status = 'completed' AND version = 1",
+    ),
+    "saga_money_minor_total": (
+        {"moved": "captured", "currency": "EUR"},
+        "SELECT sum(captured_minor) FROM saga",
+    ),
+    "saga_timeouts_total": (
+        {**FLOW, "step": "payment"},
+        "SELECT count(*) FROM timeline t JOIN saga s ON s.order_id = t.order_id "
+        "WHERE type = 'CompensationRequested' AND source = 'saga_monitor' AND s.version = 1 "
+        'AND detail @> \'{"code": "deadline", "step": "payment", "attempt": 1}\'',
+    ),
+}
+"""Metric -> its labels, and what the tables say: a monitor that began on an empty database has
+counted everything in them, the orders of other tests as well."""
+
+
+def test_what_becomes_of_orders_is_counted_and_timed(
+    running: MonitorProcess, voice: Voice, database_url: str
+) -> None:
+    done, late = f"o-{uuid.uuid4().hex[:8]}", f"o-{uuid.uuid4().hex[:8]}"
+    for event in (*whole(done), placed(late), reserved(late)):  # one after the other, as in life
+        voice.say(event)
+    until(lambda: "CompensationRequested" in running.types(late), "request to undo")
+    until(lambda: running.status(done) == "completed", "order completed")
+
+    def agrees(name: str) -> bool:
+        labels, query = TABLES[name]
+        with psycopg.connect(database_url) as connection:
+            row = connection.execute(query).fetchone()
+        assert row is not None
+        return bool(row[0]) and value(running, name, **labels) == float(row[0])
+
+    for name in TABLES:
+        until(lambda n=name: agrees(n), f"{name} as in the tables")  # type: ignore[misc]
+    steps = {**FLOW, "step": "payment", "outcome": "done"}
+    assert value(running, "saga_step_seconds_count", **steps) >= 1
+    assert value(running, "saga_deadline_late_seconds_count", step="payment") >= 1
+    assert value(running, "saga_queue_wait_seconds_count", topic="order.events") >= 2
+
+
+def test_what_is_in_flight_waits_for_people_or_is_unread_is_shown(
+    running: MonitorProcess, voice: Voice
+) -> None:
+    order = f"o-{uuid.uuid4().hex[:8]}"
+    until(lambda: value(running, "saga_read_through_age_s") > 0, "all is read")
+    with_people = {**FLOW, "status": "intervention"}
+    in_flight = value(running, "saga_in_flight", **with_people)
+    cases = value(running, "saga_interventions", code="manual", status="open", up_to="1h")
+    voice.say(placed(order), reserved(order))
+    until(lambda: running.status(order) is not None, "order read")
+    who = {"order_id": order, "actor": "ada", "reason": "strange"}
+    assert running.post("/interventions/open", who).status_code == 202
+    until(lambda: running.status(order) == "intervention", "case read back")
+    assert value(running, "saga_in_flight", **with_people) == in_flight + 1
+    assert (
+        value(running, "saga_interventions", code="manual", status="open", up_to="1h") == cases + 1
+    )
+    until(lambda: value(running, "saga_unread") == 0, "nothing is unread")
+    assert value(running, "saga_unreadable") == len(running.get("/unreadable", limit=10_000))
+    assert value(running, "saga_read_through_age_s") < 60

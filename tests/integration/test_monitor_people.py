@@ -1,0 +1,215 @@
+"""People and their cases on a real monitor: what they say is read back from the log."""
+
+import importlib
+import signal
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from saga_monitor.cli.cases import evidence
+from saga_monitor.evidence import replay
+from schemas import FLOWS
+from schemas.events import InventoryReleased, PaymentRefunded, ShipmentCancelled
+from tests.monitor import MonitorProcess, Voice, monitor, placed, reserved, review, whole
+from tests.stack import TestInfra, fresh_database, until
+
+ADA = {"actor": "ada", "reason": "looked into it"}
+BOB = {"actor": "bob", "reason": "so did I"}
+
+
+@pytest.fixture
+def voice(infra: TestInfra) -> Iterator[Voice]:
+    said = Voice(infra)
+    yield said
+    said.close()
+
+
+@pytest.fixture
+def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
+    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
+    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
+        yield process.start()
+
+
+@pytest.fixture
+def order(running: MonitorProcess, voice: Voice) -> str:
+    """An order in flight."""
+    order_id = f"o-{uuid.uuid4().hex[:8]}"
+    voice.say(placed(order_id), reserved(order_id))
+    until(lambda: running.status(order_id) == "running", "order running")
+    return order_id
+
+
+def do(
+    process: MonitorProcess, deed: str, order: str, who: dict[str, str], **more: str
+) -> httpx.Response:
+    return process.post(f"/interventions/{deed}", {"order_id": order, **who, **more})
+
+
+def case(process: MonitorProcess, order: str) -> dict[str, Any]:
+    """Its only case."""
+    saga = process.saga(order)
+    assert saga is not None
+    found: dict[str, Any] = (saga["cases"] or [{"status": "none", "entries": []}])[0]
+    return found
+
+
+def queue(process: MonitorProcess, order: str, **wanted: str) -> list[tuple[str, str, str | None]]:
+    rows = process.get("/interventions", limit=10_000, **wanted)
+    return [(r["code"], r["status"], r["holder"]) for r in rows if r["order_id"] == order]
+
+
+def test_a_case_from_its_opening_to_its_second_end(running: MonitorProcess, order: str) -> None:
+    for deed, who, status, held in (
+        ("open", ADA, "open", None),
+        ("claim", ADA, "claimed", "ada"),
+        ("note", BOB, "claimed", "ada"),
+        ("resolve", ADA, "resolved", "ada"),
+        ("reopen", BOB, "open", None),
+        ("resolve", ADA, "resolved", None),
+    ):
+        before = len(case(running, order)["entries"])
+        said = do(running, deed, order, who)
+        assert said.status_code == 202, said.text
+        again = do(running, deed, order, who)
+        assert (again.status_code, again.json()) == (202, said.json()), "said twice at once"
+        until(lambda n=before: len(case(running, order)["entries"]) > n, deed)  # type: ignore[misc]
+        found = case(running, order)
+        assert (found["status"], len(found["entries"])) == (status, before + 1)
+        assert found["entries"][-1]["id"] == said.json()["id"]
+        assert found["entries"][-1]["actor"] == who["actor"]
+        rows = queue(running, order)
+        assert rows == ([("manual", status, held)] if status != "resolved" else [])
+        assert running.status(order) == ("running" if status == "resolved" else "intervention")
+    assert queue(running, order, status="resolved") == [("manual", "resolved", None)]
+    late = do(running, "resolve", order, BOB)
+    assert late.status_code == 409
+    assert "is resolved; ada at" in late.json()["detail"]
+
+
+def test_of_many_at_once_one_is_heard_and_the_others_are_told(
+    running: MonitorProcess, voice: Voice, order: str
+) -> None:
+    voice.say(review(order))
+    until(lambda: running.status(order) == "waiting", "a person is asked")
+
+    def decide(n: int) -> httpx.Response:
+        verdict = "approve" if n % 2 else "reject"
+        body = {"order_id": order, "step": "payment", "verdict": verdict}
+        return running.post("/verdicts", {**body, "actor": f"person-{n}", "reason": "I say so"})
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(decide, range(8)))
+    assert sorted(a.status_code for a in answers) == [202, *[409] * 7]
+    until(lambda: "VerdictGiven" in running.types(order), "verdict read back")
+    assert running.types(order).count("VerdictGiven") == 1
+    (heard,) = [n for n, a in enumerate(answers) if a.status_code == 202]
+    for refused in (a for a in answers if a.status_code == 409):
+        assert f"person-{heard}" in refused.json()["detail"]
+
+
+def test_what_cannot_be_said(running: MonitorProcess, order: str) -> None:
+    for deed, body, status in (
+        ("resolve", ADA, 404),
+        ("praise", ADA, 422),
+        ("open", {"actor": "ada"}, 422),
+        ("open", {**ADA, "code": "Not A Code"}, 422),
+        ("open", {**ADA, "reason": "a\nb"}, 422),
+    ):
+        assert do(running, deed, order, body).status_code == status, (deed, body)
+    assert do(running, "open", "never-seen", ADA).status_code == 404
+    assert queue(running, order) == []
+
+
+def test_cases_are_rebuilt_from_the_topics(
+    running: MonitorProcess,
+    voice: Voice,
+    order: str,
+    infra: TestInfra,
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    assert do(running, "open", order, ADA, code="strange_parcel").status_code == 202
+    until(lambda: case(running, order)["status"] == "open", "opened")
+    assert do(running, "claim", order, BOB).status_code == 202
+    until(lambda: case(running, order)["status"] == "claimed", "claimed")
+    voice.say(*whole(order)[2:])
+    until(lambda: running.status(order) == "completed", "order completed")
+    running.signal(signal.SIGTERM)
+    assert running.exit_status() == 0
+    empty = fresh_database(infra)
+    with monitor(infra, empty, tmp_path / "second.log", group=f"g-{order}") as second:
+        second.start()
+        until(lambda: second.status(order) == "completed", "read again")
+        assert queue(second, order) == [("strange_parcel", "claimed", "bob")]
+    rows = []
+    for url in (database_url, empty):
+        with psycopg.connect(url) as connection:
+            query = "SELECT * FROM intervention WHERE order_id = %s"
+            rows.append(connection.execute(query, [order]).fetchall())
+    assert rows[0] == rows[1]
+
+
+def test_cases_known_before_they_had_a_table_are_filled_in(
+    running: MonitorProcess, order: str, database_url: str
+) -> None:
+    query = "SELECT * FROM intervention WHERE order_id = %s ORDER BY code"
+    fill = importlib.import_module("saga_monitor.migrations.versions.0002_cases").FILL
+    for code in ("still_open", "long_closed"):
+        assert do(running, "open", order, ADA, code=code).status_code == 202
+    until(lambda: len(queue(running, order)) == 2, "both opened")
+    assert do(running, "resolve", order, ADA, code="long_closed").status_code == 202
+    until(lambda: queue(running, order) == [("still_open", "open", None)], "one resolved")
+    with psycopg.connect(database_url) as connection:
+        before = connection.execute(query, [order]).fetchall()
+        connection.execute("DELETE FROM intervention")
+        connection.execute(fill)
+        assert connection.execute(query, [order]).fetchall() == before
+        connection.rollback()
+
+
+def test_the_evidence_of_an_order_can_be_run_again(
+    running: MonitorProcess, voice: Voice, order: str
+) -> None:
+    voice.say(review(order))
+    assert do(running, "open", order, ADA).status_code == 202
+    until(lambda: case(running, order)["status"] == "open", "opened")
+    until(lambda: "PaymentReviewRequired" in running.types(order), "review read")
+    document = running.get(f"/evidence/{order}")
+    assert replay(document, FLOWS) == document["view"]
+    assert document["view"]["status"] == "intervention"
+    assert [e["type"] for e in document["timeline"]] == running.types(order)
+    assert document["held_by"]["kind"] == "person"
+    assert document["kept"] == {
+        "saga_monitor": {"effects": [], "outbox": [], "parked": [], "silent": None}
+    }
+    assert "example.org" not in str(document)
+    told = CliRunner().invoke(evidence, [order], env={"SAGA_MONITOR_URL": running.url})
+    assert told.exit_code == 0
+    assert f'"order_id": "{order}"' in told.output
+    assert httpx.get(f"{running.url}/evidence/never-seen").status_code == 404
+
+
+def test_what_should_never_have_been_said_opens_a_case_that_stays(
+    running: MonitorProcess, voice: Voice, order: str
+) -> None:
+    *_, mail = whole(order)
+    voice.say(ShipmentCancelled(order_id=order, reason="asked"))
+    voice.say(PaymentRefunded(order_id=order, amount_minor=0, reason="asked"))
+    voice.say(InventoryReleased(order_id=order, lines=(), reason="asked"))
+    until(lambda: running.status(order) == "cancelled", "order cancelled")
+    voice.say(mail)
+    until(lambda: case(running, order)["status"] == "open", "case opened")
+    assert running.status(order) == "cancelled"
+    assert "ShippedMailSent of notification" in case(running, order)["reason"]
+    assert queue(running, order) == [("unexpected_event", "open", None)]
+    assert do(running, "resolve", order, ADA).status_code == 202
+    until(lambda: case(running, order)["status"] == "resolved", "case resolved")
+    assert running.types(order).count("InterventionOpened") == 1

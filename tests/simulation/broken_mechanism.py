@@ -1,0 +1,128 @@
+"""Broken inbox, outbox, relay, leases, parking and gate."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from sagakit.handler import Fate, Handled
+from sagakit.message import EffectRow, Lease, Message, OutboxRow, ParkedRow
+from sagakit.ports import Account, Changes
+from sandbox.simulation.node import Node
+from sandbox.simulation.process import Process
+from services.inventory.decide import Reservation
+from services.inventory.store import MemoryInventoryStore, WorkingSet, skus_of
+
+
+def no_inbox(message: Message, account: Account) -> bool:
+    """Nothing is a repeat."""
+    return False
+
+
+def inbox_first(write: Any, tx: Any, changes: Changes, working: Any) -> None:
+    """What was consumed is kept, whatever becomes of the transaction."""
+    write(tx, changes, working)
+    for account in changes.accounts:
+        kept = tx._database.tables.accounts.setdefault(account.key, Account(account.key))
+        kept.seen, kept.ids = dict(account.seen), list(account.ids)
+
+
+def finish_first(finish: Any, tx: Any, leases: Sequence[Lease]) -> Any:
+    """An effect is removed in a transaction of its own, before its outcome is stored."""
+    done: set[UUID] = finish(tx, leases)
+    pending = tx._database.tables.effects
+    for key in [k for k, p in pending.items() if p.row.id in done]:
+        del pending[key]
+    return done
+
+
+def any_lease(finish: Any, tx: Any, leases: Sequence[Lease]) -> set[UUID]:
+    """An outcome counts, whoever holds the effect by now."""
+    finish(tx, leases)
+    return {lease.effect_id for lease in leases}
+
+
+def offsets_first(process: Process) -> None:
+    """Offsets are stored before the batch is handled."""
+    process.positions.update(process.ends)
+    process.node.committed = dict(process.positions)
+    messages, process.batch = process.messages(), []
+    process.handler.handle(messages)
+
+
+def beyond_cursor(node: Node) -> list[OutboxRow]:
+    """`id > cursor`: rows that were committed late are passed by."""
+    cursor = getattr(node, "cursor", 0)
+    return [row for number, row in sorted(node.database.tables.outbox.items()) if number > cursor]
+
+
+def move_cursor(remove: Any, node: Node, row: OutboxRow) -> None:
+    """With `beyond_cursor`."""
+    node.cursor = max(getattr(node, "cursor", 0), row.id)  # type: ignore[attr-defined]
+    remove(node, row)
+
+
+def delete_first(node: Node) -> None:
+    """The relay removes a row, then publishes it."""
+    for row in node.unpublished()[:4]:
+        node.remove(row)
+        node.processes[0].fault("mid-relay")
+        node.publish(row)
+
+
+def newest_first(unpublished: Any, node: Node) -> list[OutboxRow]:
+    """The relay does not sort."""
+    rows: list[OutboxRow] = unpublished(node)
+    return rows[::-1]
+
+
+def drop_parked(batch: Any, message: Message, code: str, error: str) -> Handled[Any]:
+    """What cannot be handled is let go."""
+    return Handled(message, Fate.PARKED)
+
+
+def queue_reversed(parked: Any, tx: Any, key: str, limit: int) -> list[ParkedRow]:
+    """Parked records are handled again newest first."""
+    rows: list[ParkedRow] = parked(tx, key, limit)
+    return rows[::-1]
+
+
+def no_gap(message: Message, account: Account) -> None:
+    """A missing event is not missed."""
+
+
+def never_filled(fates: Any, accounts: Any) -> set[str]:
+    """What queued behind a gap stays there."""
+    return set()
+
+
+def random_id(cause: UUID, event_type: str, n: int) -> UUID:
+    """An event's id says nothing of its cause."""
+    return uuid.uuid4()
+
+
+def reading_before(at_once: Any, node: Node, *transactions: Any) -> None:
+    """Of two transactions at once both read before the other writes, with `no_stock_lock`."""
+    store: Any = node.participant.store
+    store.before = dict(getattr(store, "stock", {}))
+    at_once(node, *transactions)
+    del store.before
+
+
+def no_stock_lock(store: MemoryInventoryStore, connection: Any, wanted: Any) -> WorkingSet:
+    """The stock is read, reckoned with and written back, and nobody else is kept from it."""
+    before = getattr(store, "before", store.stock)
+    skus = {
+        key: skus_of(store.reservations.get(key, Reservation()), triggers)
+        for key, triggers in wanted.items()
+    }
+    return WorkingSet(dict(store.reservations), dict(before), skus, store._write)
+
+
+def charge_attempt(ask: Any, node: Node, row: EffectRow) -> Any:
+    """Every attempt has a key of its own at the provider."""
+    effect = row.effect
+    if effect.kind == "charge":
+        effect = replace(effect, key=f"{effect.key}:{row.attempts}")
+    return ask(node, replace(row, effect=effect))

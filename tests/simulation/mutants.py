@@ -1,0 +1,225 @@
+"""Planted bugs: each breaks the core in one place, the way a tired person would, and the simulation
+has to find it. A mutant that nothing catches tells what the simulation lacks.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import saga_monitor.deadlines
+import saga_monitor.gate
+import sagakit.handler
+import services.payment.decide
+from sagakit.memory import _MemoryTransaction
+from sandbox.simulation.node import Node
+from sandbox.simulation.play import play
+from sandbox.simulation.process import Process
+from services.inventory.store import MemoryInventoryStore
+from tests.simulation import broken_deciders as deciders
+from tests.simulation import broken_mechanism as broken
+from tests.simulation.planting import Plant, around, deciding, instead
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`breaks`: what a user would see; `within`: seeds, from 0, of which one must break."""
+
+    name: str
+    breaks: str
+    within: int
+    plants: tuple[Plant, ...]
+
+    def caught(self, first: int = 0) -> int | None:
+        """The number of seeds, from `first`, it took; None where all of them hold."""
+        with ExitStack() as stack:
+            for plant in self.plants:
+                stack.enter_context(plant())
+            for n in range(self.within):
+                if play(first + n).violations:
+                    return n + 1
+        return None
+
+
+def _m(name: str, breaks: str, within: int, *plants: Plant) -> Mutant:
+    return Mutant(name, breaks, within, plants)
+
+
+HANDLER: Any = sagakit.handler
+TX = _MemoryTransaction
+MUTANTS = (
+    _m(
+        "fence forgotten",
+        "a cancelled order is charged, reserved or shipped",
+        150,
+        deciding("payment inventory shipping", deciders.no_fence),
+    ),
+    _m(
+        "inbox not checked",
+        "what is delivered twice is done twice",
+        10,
+        instead(HANDLER, "is_repeat", broken.no_inbox),
+    ),
+    _m(
+        "inbox outside the transaction",
+        "events are lost in a crash",
+        40,
+        around(TX, "write", broken.inbox_first),
+    ),
+    _m(
+        "effect removed before its outcome is stored",
+        "outcomes are lost in a crash",
+        20,
+        around(TX, "finish", broken.finish_first),
+    ),
+    _m(
+        "offsets stored before the commit",
+        "events are lost in a crash",
+        30,
+        instead(Process, "handle", broken.offsets_first),
+    ),
+    _m(
+        "refund key without order id",
+        "one order's refund answers another's",
+        20,
+        around(services.payment.decide, "refund_effect", deciders.without_order),
+    ),
+    _m(
+        "charge key with the attempt in it",
+        "a lost answer charges twice",
+        10,
+        around(Node, "ask", broken.charge_attempt),
+    ),
+    _m(
+        "relay with id > cursor",
+        "events are never published",
+        60,
+        instead(Node, "unpublished", broken.beyond_cursor),
+        around(Node, "remove", broken.move_cursor),
+    ),
+    _m(
+        "relay deletes before publishing",
+        "events are lost in a crash",
+        20,
+        instead(Node, "relay", broken.delete_first),
+    ),
+    _m(
+        "relay does not sort",
+        "events of an order are out of order",
+        10,
+        around(Node, "unpublished", broken.newest_first),
+    ),
+    _m(
+        "deadline gate removed",
+        "a slow monitor undoes healthy orders",
+        30,
+        instead(saga_monitor.gate, "_reached", lambda *args: True),
+    ),
+    _m(
+        "undone believed before the refund",
+        "the refund is told before it is made",
+        20,
+        deciding("payment", deciders.believed),
+    ),
+    _m(
+        "undo does not wait for the charge in flight",
+        "undone is told while money is being taken",
+        150,
+        deciding("payment", deciders.void_believed),
+    ),
+    _m(
+        "late capture ignored",
+        "money of a cancelled order is kept",
+        30,
+        deciding("payment", deciders.late_ignored),
+    ),
+    _m(
+        "capture counted twice",
+        "a repeated report is refunded",
+        10,
+        deciding("payment", deciders.counted_twice),
+    ),
+    _m(
+        "pickup after cancel ignored",
+        "a parcel is gone and nobody knows",
+        30,
+        deciding("shipping", deciders.pickup_ignored),
+    ),
+    _m(
+        "label after the undo left standing",
+        "a cancelled order is shipped",
+        150,
+        deciding("shipping", deciders.label_forgotten),
+    ),
+    _m(
+        "undone past the pivot",
+        "shipped goods are put on the shelf",
+        200,
+        deciding("inventory", deciders.undone_past_pivot),
+    ),
+    _m(
+        "reserved beyond what is on hand",
+        "stock is negative",
+        20,
+        deciding("inventory", deciders.not_on_hand),
+    ),
+    _m(
+        "stock read without a lock",
+        "stock does not add up",
+        200,
+        around(Node, "at_once", broken.reading_before),
+        instead(MemoryInventoryStore, "load", broken.no_stock_lock),
+    ),
+    _m(
+        "stale lease outcome accepted",
+        "an outcome counts twice",
+        20,
+        around(TX, "finish", broken.any_lease),
+    ),
+    _m(
+        "failed-unknown taken as declined",
+        "money of a declined order is kept",
+        60,
+        around(Node, "ask", deciders.unknown_is_no),
+    ),
+    _m(
+        "parked record dropped",
+        "events are lost",
+        80,
+        instead(HANDLER._Batch, "_park", broken.drop_parked),
+    ),
+    _m(
+        "sequence gap ignored",
+        "events are passed over",
+        150,
+        instead(HANDLER, "check_sequence", broken.no_gap),
+    ),
+    _m(
+        "a filled gap sets nothing free",
+        "orders stand still",
+        100,
+        instead(HANDLER, "_filled", broken.never_filled),
+    ),
+    _m(
+        "event ids random",
+        "a replay invents events",
+        10,
+        instead(HANDLER, "derived_id", broken.random_id),
+    ),
+    _m(
+        "undo not answered again",
+        "a broken chain is never mended",
+        20,
+        deciding("payment inventory shipping", deciders.not_said_again),
+    ),
+)
+
+EQUIVALENT = (
+    _m(
+        "parked records handled newest first",
+        "nothing: what is not next in its sequence is parked again, and the redrive goes on until "
+        "none moves; records without a sequence may come in any order",
+        40,
+        around(TX, "parked", broken.queue_reversed),
+    ),
+)
+"""Planted, and nobody could ever see it."""

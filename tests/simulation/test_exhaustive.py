@@ -1,0 +1,272 @@
+"""Everything that can happen to one order at one participant, enumerated: its events in every
+order that causality allows, an undo at any place, one of them twice, calls, answers and callbacks
+whenever they may come. Every end is consistent."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from sagakit.decision import Verdict
+from sagakit.message import Message, OutboxRow, Record, Trace
+from sandbox.simulation.chances import Chances
+from sandbox.simulation.log import CODEC
+from sandbox.simulation.outside import Behaviour
+from sandbox.simulation.play import stores
+from sandbox.simulation.process import LEASE
+from sandbox.simulation.world import START, World
+from schemas.events import (
+    InventoryReserved,
+    OrderCancelRequested,
+    OrderFacts,
+    OrderLine,
+    OrderPlaced,
+    PaymentCaptured,
+    PaymentRefunded,
+    ShipmentCancelled,
+    ShipmentCreated,
+    ShipmentPickedUp,
+)
+from services.inventory.decide import Phase as StockPhase
+from services.payment.decide import Phase as PaymentPhase
+from services.shipping.decide import Phase as ShipmentPhase
+
+PRISTINE: dict[str, Any] = {
+    participant.name: (participant, store) for participant, store in stores()
+}
+ORDER = "o1"
+FACTS = OrderFacts(
+    customer_id="c1",
+    email="ada@customer.example",
+    currency="EUR",
+    total_minor=300,
+    lines=(OrderLine(sku="apple", quantity=3, unit_price_minor=100),),
+    card_token="tok",
+    ship_to="1 Main Street",
+)
+PARCEL: Any = {"order_id": ORDER, "order": FACTS, "label_id": "lb_1", "tracking": "T"}
+
+
+@dataclass
+class Choices:
+    """One path through the tree: `given` at first, then always the first branch."""
+
+    given: list[int]
+    taken: list[tuple[int, int]] = field(default_factory=list)
+
+    def __call__(self, options: int) -> int:
+        at = len(self.taken)
+        chosen = self.given[at] if at < len(self.given) else 0
+        self.taken.append((chosen, options))
+        return chosen
+
+    def following(self) -> list[int] | None:
+        """The next path; None behind the last."""
+        while self.taken and self.taken[-1][0] + 1 == self.taken[-1][1]:
+            self.taken.pop()
+        if not self.taken:
+            return None
+        *before, (last, _) = self.taken
+        return [*(chosen for chosen, _ in before), last + 1]
+
+
+def paths(play: Callable[[Choices], None]) -> int:
+    """Play every path; how many there were."""
+    given: list[int] | None = []
+    count = 0
+    while given is not None:
+        choices = Choices(given)
+        play(choices)
+        count += 1
+        given = choices.following()
+    return count
+
+
+class Scene:
+    """One participant with its messages, the outside world, and what was done so far."""
+
+    def __init__(self, name: str, behaviour: Behaviour, events: dict[str, Any]) -> None:
+        participant, store = PRISTINE[name]
+        self.world = World(0, [(participant, copy.deepcopy(store))])
+        self.world.chances = Chances(linger=1.0)  # each step by itself
+        self.world.outside.trouble = 0.0
+        self.world.outside.behaviours[ORDER] = behaviour
+        self.node = self.world.nodes[name]
+        self.process = self.node.processes[0]
+        if name == "inventory":
+            data = {"sku": "apple", "quantity": 5}
+            self.world.told(name, "sku:apple", Verdict("restock", "keeper", "", data))
+        self.waiting = [
+            message(n, source, event) for n, (source, event) in enumerate(events.items())
+        ]
+        self.delivered: list[Message] = []
+        self.repeats = 0 if behaviour.charge == "late" else 1  # which the provider tells twice
+
+    def play(self, choices: Choices) -> None:
+        """To the end."""
+        while options := self.options():
+            self.world.now += LEASE / 1000
+            chosen = options[choices(len(options))]
+            self.process.survive(chosen)
+
+    def options(self) -> list[Callable[[], None]]:
+        """What could come next."""
+        process = self.process
+        found: list[Callable[[], None]] = [partial(self.deliver, m) for m in self.waiting]
+        if self.repeats:
+            found += [partial(self.repeat, m) for m in self.delivered]
+        found += [self.call] if process.due_effects() else []
+        found += [process.settle] if process.answers else []
+        if self.world.later and not self.world.premature(self.node, ORDER):
+            found += [partial(self.call_back, item) for item in self.world.later]
+        return found
+
+    def deliver(self, m: Message) -> None:
+        self.waiting.remove(m)
+        self.delivered.append(m)
+        self.node.handler.handle([m])
+
+    def repeat(self, m: Message) -> None:
+        self.repeats -= 1
+        self.node.handler.handle([m])
+
+    def call(self) -> None:
+        self.process.hands += self.node.database.claim(1, LEASE, self.process.now())
+        self.process.call()
+
+    def call_back(self, item: Any) -> None:
+        self.world.later.remove(item)
+        item.work()
+
+    @property
+    def said(self) -> list[Any]:
+        """Own events."""
+        log = self.node.unpublished()
+        return [event_of(row) for row in log if row.key == ORDER]
+
+
+def message(number: int, source: str, event: Any) -> Message:
+    return Message(UUID(int=number + 1), ORDER, source, 1, Trace("order/1"), event=event)
+
+
+def event_of(row: OutboxRow) -> Any:
+    return CODEC.decode(Record(row.topic, 0, 0, 0, row.key.encode(), row.value, row.headers)).event
+
+
+# --- payment --------------------------------------------------------------------------------------
+
+
+CHARGES = ("captured", "told_first", "declined", "action", "later", "later_declined", "late")
+WAYS = [
+    *((charge, "refunded") for charge in CHARGES),
+    ("captured", "partial"),
+    ("captured", "later"),
+]
+
+
+@pytest.mark.parametrize(("charge", "refund"), WAYS)
+def test_payment(charge: str, refund: str) -> None:
+    undo = ShipmentCancelled(order_id=ORDER, label_id=None, reason="cancelled")
+    events = {"inventory": InventoryReserved(order_id=ORDER, order=FACTS), "shipping": undo}
+
+    def play(choices: Choices) -> None:
+        scene = Scene("payment", Behaviour(charge=charge, refund=refund), events)
+        scene.play(choices)
+        state, ledger = scene.node.state(ORDER), scene.world.outside.charges.values()
+        assert state.phase is PaymentPhase.REFUNDED
+        assert sum(c.amount_minor - c.refunded_minor for c in ledger if c.status == "captured") == 0
+        taken = [(c.amount_minor, c.refunded_minor) for c in ledger if c.status == "captured"]
+        assert [(c.captured_minor, c.refunded_minor) for c in state.charges] == taken
+        assert len(ledger) <= (scene.delivered[0].source == "inventory")
+        assert any(isinstance(e, PaymentRefunded) for e in scene.said)
+        assert not state.in_flight
+        assert not scene.node.astray
+
+    assert paths(play) > 10
+
+
+# --- shipping -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", ["created", "refused"])
+@pytest.mark.parametrize("careless", [False, True])
+def test_shipping(label: str, careless: bool) -> None:
+    captured = PaymentCaptured(
+        order_id=ORDER, order=FACTS, charge_id="ch", amount_minor=300, currency="EUR", late=False
+    )
+    undo = OrderCancelRequested(order_id=ORDER, actor="customer", reason="cancelled")
+
+    def play(choices: Choices) -> None:
+        behaviour = Behaviour(label=label, careless=careless)
+        scene = Scene("shipping", behaviour, {"payment": captured, "order": undo})
+        scene.play(choices)
+        phase = scene.node.state(ORDER).phase
+        labels = {x.status for x in scene.world.outside.labels.values()}
+        gone = "picked_up" in labels
+        assert phase is (ShipmentPhase.PICKED_UP if gone else ShipmentPhase.CANCELLED)
+        assert "created" not in labels
+        told = [e.type for e in scene.said]
+        assert ("ShipmentPickedUp" in told) == gone
+        assert "ShipmentCancelled" in told or "ShipmentCancelRefused" in told
+        assert not scene.node.database.tables.effects
+
+    assert paths(play) > 10
+
+
+# --- inventory and notification -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_hand", [True, False])
+def test_inventory(on_hand: bool) -> None:
+    facts = FACTS if on_hand else replace(FACTS, lines=(replace(FACTS.lines[0], sku="unicorn"),))
+    events = {
+        "order": OrderPlaced(order_id=ORDER, order=facts, placed_at=START),
+        "payment": refunded(),
+        "shipping": ShipmentPickedUp(**PARCEL),
+    }
+
+    def play(choices: Choices) -> None:
+        scene = Scene("inventory", Behaviour(), events)
+        scene.play(choices)
+        store: Any = scene.node.participant.store
+        level, phase = store.stock["apple"], scene.node.state(ORDER).phase
+        assert phase in (StockPhase.RELEASED, StockPhase.SHIPPED)
+        assert level.shipped == (3 if phase is StockPhase.SHIPPED else 0)
+        assert level.reserved == 0
+        assert level.on_hand + level.shipped == level.put_in
+        assert on_hand or phase is StockPhase.RELEASED
+
+    assert paths(play) > 10
+
+
+@pytest.mark.parametrize("mail", ["accepted", "refused"])
+def test_notification(mail: str) -> None:
+    events = {
+        "shipping": ShipmentCreated(**PARCEL),
+        "payment": refunded(),
+        "carrier": ShipmentPickedUp(**PARCEL),
+    }
+
+    def play(choices: Choices) -> None:
+        scene = Scene("notification", Behaviour(mail=mail), events)
+        scene.play(choices)
+        kinds = [e.type for e in scene.said]
+        assert sorted(kinds) == ["ConfirmationMailSent", "RefundMailSent", "ShippedMailSent"]
+        assert len(scene.world.outside.mails) == (3 if mail == "accepted" else 0)
+
+    assert paths(play) > 10
+
+
+def refunded() -> PaymentRefunded:
+    return PaymentRefunded(
+        order_id=ORDER,
+        refund_id="re",
+        amount_minor=300,
+        currency="EUR",
+        reason="cancelled",
+        email=FACTS.email,
+    )
