@@ -5,26 +5,66 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
 from functools import partial
 
 import click
 from rich.console import Console
 from rich.progress import track
 
+from sandbox.simulation.chances import Chances
 from sandbox.simulation.play import Report, play
 from sandbox.simulation.shrink import Case, shrink, story
 
+FAULTS = tuple(f.name for f in fields(Chances))
+NUMBER = click.IntRange(min=0)
+
+
+def _orders(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
+    words = [word for word in value.split(",") if word]
+    if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+        raise click.BadParameter(f"{value[:40]!r} names no orders; write their numbers: 0,3")
+    return tuple(int(word) for word in words)
+
+
+def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    words = tuple(word for word in value.split(",") if word)
+    for word in words:
+        if word not in FAULTS:
+            raise click.BadParameter(f"{word[:40]!r} is no fault; choose from {', '.join(FAULTS)}")
+    return words
+
 
 @click.command()
-@click.option("--seeds", default=200, show_default=True, help="How many worlds to play.")
-@click.option("--from", "first", default=0, show_default=True, help="The first seed.")
-@click.option("--orders", default=6, show_default=True, help="Orders in each world.")
-@click.option("--only", default="", help="Only these orders of each world: 0,3.")
-@click.option("--without", default="", help="Without these faults: crash,pause.")
-@click.option("--schedule", default=0, help="Another way to play the same orders and faults.")
+@click.option(
+    "--seeds",
+    default=200,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many worlds to play.",
+)
+@click.option("--from", "first", default=0, show_default=True, type=NUMBER, help="The first seed.")
+@click.option(
+    "--orders",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Orders in each world.",
+)
+@click.option("--only", default="", callback=_orders, help="Only these orders of each world: 0,3.")
+@click.option("--without", default="", callback=_faults, help="Without these faults: crash,pause.")
+@click.option(
+    "--schedule", default=0, type=NUMBER, help="Another way to play the same orders and faults."
+)
 @click.option("--shrink", "smaller", is_flag=True, help="Make broken seeds small.")
 def sim(
-    seeds: int, first: int, orders: int, only: str, without: str, schedule: int, smaller: bool
+    seeds: int,
+    first: int,
+    orders: int,
+    only: tuple[int, ...],
+    without: tuple[str, ...],
+    schedule: int,
+    smaller: bool,
 ) -> None:
     """Play worlds with crashes, repeats and lost answers; check every invariant in each.
 
@@ -32,9 +72,8 @@ def sim(
     then.
     """
     console = Console(stderr=True)
-    chosen = tuple(int(n) for n in only.split(",") if n) or tuple(range(orders))
-    faults = tuple(name for name in without.split(",") if name)
-    one = partial(play, orders=chosen, without=faults, schedule=schedule)
+    chosen = only or tuple(range(orders))
+    one = partial(play, orders=chosen, without=without, schedule=schedule)
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         played = pool.map(one, range(first, first + seeds), chunksize=4)
@@ -42,7 +81,7 @@ def sim(
     took_s = time.monotonic() - began
     broken = [r.seed for r in reports if r.violations]
     for seed in broken:
-        tell(Case(seed, chosen, faults, schedule), smaller)
+        tell(Case(seed, chosen, without, schedule), smaller)
     click.echo(summary(reports, took_s))
     sys.exit(1 if broken else 0)
 
