@@ -137,7 +137,11 @@ class Publisher:
             "compression.type": "lz4",
             "error_cb": tell_error,
         }
-        self._producer: Producer | None = None
+        # At once: the broker takes half a second to name a producer, and no order waits for that.
+        self._producer: Producer | None = self._made()
+
+    def _made(self) -> Producer:
+        return Producer(self._config, logger=LIBRARY_LOG)
 
     def publish(self, rows: Sequence[OutboxRow]) -> None:
         """All rows in order, acknowledged by all in-sync replicas.
@@ -145,7 +149,7 @@ class Publisher:
         Raises PublishFailed; a row is acknowledged only if all earlier ones of its key are.
         """
         if self._producer is None:
-            self._producer = Producer(self._config, logger=LIBRARY_LOG)
+            self._producer = self._made()
         acknowledged: set[int] = set()
         errors: list[str] = []
 
@@ -193,7 +197,7 @@ class Publisher:
         Raises PublishFailed.
         """
         if self._producer is None:
-            self._producer = Producer(self._config, logger=LIBRARY_LOG)
+            self._producer = self._made()
         found: list[int] = []
         errors: list[str] = []
 

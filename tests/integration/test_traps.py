@@ -400,7 +400,7 @@ def test_the_monitors_web_server_is_off() -> None:
 
 
 def test_the_kit_asks_nobody_but_the_injected_clock() -> None:
-    """`runtime.now` is the one clock; libfaketime would hang librdkafka."""
+    """`ServiceSettings.now` is the one clock; libfaketime would hang librdkafka."""
     for path in sorted(Path(sagakit.__file__).parent.glob("*.py")):
         asked = [
             ast.unparse(node)
@@ -408,4 +408,4 @@ def test_the_kit_asks_nobody_but_the_injected_clock() -> None:
             if isinstance(node, ast.Call)
             and ast.unparse(node.func) in ("datetime.now", "datetime.utcnow", "time.time")
         ]
-        assert asked == (["datetime.now(UTC)"] if path.name == "runtime.py" else []), path.name
+        assert asked == (["datetime.now(UTC)"] if path.name == "settings.py" else []), path.name
