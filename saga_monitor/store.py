@@ -109,9 +109,11 @@ LOCK = text(
     "SELECT order_id, partition, status, facts::text FROM saga "
     f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
 )
+# An upsert of rows that are there and locked, see `sagakit.postgres.SAVE_ACCOUNTS`.
 SAVE = text(
-    f"UPDATE saga SET {', '.join(f'{c} = n.{c}' for c in _SAGA[1:])}, quiet_until = NULL "
-    f"FROM {recordset(saga, _SAGA)} WHERE saga.order_id = n.order_id"
+    f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "
+    f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _SAGA[1:])}, "
+    "quiet_until = NULL"
 )
 # A republished event keeps the sighting that came first, as `fold` does.
 ADD_TIMELINE = text(

@@ -43,9 +43,11 @@ LOCK_ACCOUNTS = text(
     f"SELECT {', '.join(_ACCOUNT)} FROM inbox WHERE key = ANY({KEYS}) ORDER BY key FOR UPDATE"
 )
 IN_FLIGHT = text("SELECT in_flight FROM inbox WHERE key = :key")
+# An upsert of rows that are there and locked: an UPDATE over a join may read the whole table, since
+# the planner takes any set of rows from JSON for a hundred.
 SAVE_ACCOUNTS = text(
-    f"UPDATE inbox SET {', '.join(f'{c} = n.{c}' for c in _ACCOUNT[1:])} "
-    f"FROM {recordset(inbox, _ACCOUNT)} WHERE inbox.key = n.key"
+    f"INSERT INTO inbox ({', '.join(_ACCOUNT)}) SELECT * FROM {recordset(inbox, _ACCOUNT)} "
+    f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _ACCOUNT[1:])}"
 )
 ADD_OUTBOX = text(
     f"INSERT INTO outbox ({', '.join(_OUTBOX)}) SELECT * FROM {recordset(outbox, _OUTBOX)}"
