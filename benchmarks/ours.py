@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from sandbox.shop import ShopOrder
 from sandbox.shop.kinds import Basket, End, Kind
 from sandbox.shop.orders import stock_for
 from sandbox.stack import Stack, StackOptions
+from sandbox.stack.readiness import ProcessInfo, await_ready, http_ready
 from schemas import CONTRACT
 from schemas.events import OrderPlaced
 
@@ -38,7 +39,7 @@ KINDS = (
     Kind("out_of_stock", End.CANCELLED, "one line is sold out", basket=Basket.SOLD_OUT),
 )
 """90 % good, 5 % declined and undone, 5 % out of stock."""
-READY_S = 60.0
+READY_S, STOP_S = 60.0, 30.0
 STALL_S = 60.0
 
 
@@ -156,14 +157,11 @@ def deployed() -> Iterator[Deployment]:
                 started[name] = _start(name, port, content, home)
                 deployment.urls[name] = f"http://127.0.0.1:{port}"
                 pids[name] = started[name].pid
-            for name in started:
-                _await(deployment.urls[name], name, home)
+            probes = {n: http_ready(f"{deployment.urls[n]}/health/ready") for n in started}
+            await_ready(probes, lambda: _seen(started, home), time.monotonic() + READY_S)
             yield deployment
         finally:
-            for process in started.values():
-                process.terminate()
-            for process in started.values():
-                process.wait(30)
+            _stop(started)
             stack.down()
 
 
@@ -182,18 +180,23 @@ def _start(name: str, port: int, stack: dict, home: Path) -> "subprocess.Popen[b
     return subprocess.Popen([sys.executable, "-m", *module], env=env, stdout=log, stderr=log)
 
 
-def _await(url: str, name: str, home: Path) -> None:
-    deadline = time.monotonic() + READY_S
-    while True:
+def _seen(started: Mapping[str, "subprocess.Popen[bytes]"], home: Path) -> dict[str, ProcessInfo]:
+    """What `await_ready` tells of a process that does not get ready: its log."""
+    return {
+        name: ProcessInfo(name, "STARTED", process.pid, home / f"{name}.log", "")
+        for name, process in started.items()
+    }
+
+
+def _stop(started: Mapping[str, "subprocess.Popen[bytes]"]) -> None:
+    """In good order, and those that do not end all the same."""
+    for process in started.values():
+        process.terminate()
+    for process in started.values():
         try:
-            if httpx.get(f"{url}/health/ready").is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        if time.monotonic() > deadline:
-            told = (home / f"{name}.log").read_text()[-2000:]
-            raise TimeoutError(f"{name} was not ready within {READY_S} s:\n{told}")
-        time.sleep(0.1)
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _row(codec: Codec, order: ShopOrder, number: int) -> OutboxRow:

@@ -152,7 +152,8 @@ OVERDUE = text("""
 """)
 HUSH = text(
     "UPDATE saga SET quiet_until = n.quiet_until "
-    f"FROM {recordset(saga, ('order_id', 'quiet_until'))} WHERE saga.order_id = n.order_id"
+    f"FROM {recordset(saga, ('order_id', 'quiet_until'))} "
+    f"WHERE saga.order_id = n.order_id AND saga.order_id = ANY({KEYS})"  # the index, not the table
 )
 
 
@@ -218,7 +219,7 @@ def hush(connection: Connection, untils: Mapping[str, datetime]) -> None:
     """Do not judge these again before then, or before a new event of theirs is read."""
     if untils:
         rows = [{"order_id": key, "quiet_until": until} for key, until in untils.items()]
-        connection.execute(HUSH, rows_of(rows))
+        connection.execute(HUSH, {**rows_of(rows), "keys": as_json(list(untils))})
 
 
 def load_saga(order_id: str, facts: str) -> Saga:

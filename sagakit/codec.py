@@ -7,7 +7,7 @@ the contract are ever used to decode: hostile bytes cannot choose a recursive or
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid5
@@ -282,6 +282,3 @@ def _bounded(avro: Any, within: tuple[str, ...] = ()) -> bool:
     if kind in ("fixed", "enum"):
         return bool(avro["size"] if kind == "fixed" else avro["symbols"])
     return _bounded(kind, within)
-
-
-Decoder = Callable[[Record], Envelope]

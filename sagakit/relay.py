@@ -5,7 +5,7 @@ moved to `outbox_sent` (a partition a day) in the statement that checks that we 
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -200,6 +200,3 @@ class Relay:
 
 def _day(day: datetime) -> str:
     return f"outbox_sent_{day:%Y%m%d}"
-
-
-Wake = Callable[[], None]
