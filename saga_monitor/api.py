@@ -157,7 +157,7 @@ def _refusal(refused: Refused) -> JSONResponse:
 def _shown(
     saga: Saga, seen: SagaView, told: list[dict[str, Any]], log_time: datetime | None
 ) -> dict[str, Any]:
-    told.sort(key=lambda row: (row["at"], _depth(saga, row["causation"]), row["seq"] or 0))
+    rows = {row["event_id"]: row for row in told}
     return {
         **asdict(seen),
         "interventions": seen.interventions,
@@ -169,15 +169,7 @@ def _shown(
                 **row,
                 "caused_by": cause.type if (cause := saga.facts.get(row["causation"])) else None,
             }
-            for row in told
+            for fact in saga.timeline()
+            if (row := rows.get(fact.id))
         ],
     }
-
-
-def _depth(saga: Saga, cause: str | None) -> int:
-    """How many known events led to an event: within one millisecond causes are told first."""
-    seen: set[str] = set()
-    while cause is not None and cause in saga.facts and cause not in seen:
-        seen.add(cause)
-        cause = saga.facts[cause].causation
-    return len(seen)

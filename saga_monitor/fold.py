@@ -71,8 +71,17 @@ class Saga:
         return first.flow if first else None
 
     def timeline(self) -> list[Fact]:
-        """The facts in log time."""
-        return sorted(self.facts.values(), key=lambda f: (f.at, *f.place))
+        """The facts in log time, and within one millisecond causes first."""
+        return sorted(self.facts.values(), key=lambda f: (f.at, self._depth(f), *f.place))
+
+    def _depth(self, fact: Fact) -> int:
+        """How many known events led to it."""
+        seen: set[str] = set()
+        cause = fact.causation
+        while cause is not None and cause in self.facts and cause not in seen:
+            seen.add(cause)
+            cause = self.facts[cause].causation
+        return len(seen)
 
 
 def fold(saga: Saga, *facts: Fact) -> Saga:

@@ -41,7 +41,7 @@ FLOWS = text("""
 """)
 TIMELINE = text("""
     SELECT event_id, type, source, seq, at, causation, partition, "offset", detail
-    FROM timeline WHERE order_id = :order_id ORDER BY at, seq NULLS FIRST, event_id
+    FROM timeline WHERE order_id = :order_id
 """)
 ONE = text("SELECT facts::text FROM saga WHERE order_id = :order_id")
 LOCK_ONE = text("SELECT facts::text FROM saga WHERE order_id = :order_id FOR UPDATE")
@@ -155,7 +155,7 @@ def flows(connection: Connection) -> list[Count]:
 
 
 def timeline(connection: Connection, order_id: str) -> list[Row]:
-    """The events of an order in log time."""
+    """The events of an order, in no order: see `Saga.timeline`."""
     return _rows(connection, TIMELINE, order_id=order_id)
 
 

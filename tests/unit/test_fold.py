@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from saga_monitor.fold import Saga, emission_id, fold
+from saga_monitor.fold import Fact, Saga, emission_id, fold, log_time
 from saga_monitor.view import Mode, Status
 from tests.stories import ORDER, after, facts, seen, told
 
@@ -195,3 +195,15 @@ def test_a_second_placing_is_not_the_start() -> None:
 def test_ids_of_emissions_are_the_same_everywhere() -> None:
     assert emission_id("o", "deadline", "payment", 1) == emission_id("o", "deadline", "payment")
     assert emission_id("o", "deadline", "payment", 2) != emission_id("o", "deadline", "payment")
+
+
+@pytest.mark.parametrize("ids", ["abc", "cba", "bac"])
+def test_within_one_millisecond_causes_are_told_first(ids: str) -> None:
+    first, second, third = list(ids)
+    facts = [
+        Fact(third, "ShipmentCreated", log_time(5), "shipping", 1, second),
+        Fact(second, "InventoryReserved", log_time(5), "inventory", 1, first),
+        Fact(first, "OrderPlaced", log_time(5), "order", 1, "asked-for-elsewhere"),
+    ]
+    told = fold(Saga("o-1"), *facts).timeline()
+    assert [f.type for f in told] == ["OrderPlaced", "InventoryReserved", "ShipmentCreated"]
