@@ -18,7 +18,7 @@ from sagakit.kafka import Publisher, PublishFailed
 from sagakit.message import OutboxRow
 from sagakit.ports import Changes
 from sagakit.postgres import PostgresDatabase, engine_for
-from sagakit.relay import KEEP_DAYS, NEW_EPOCH, LostLeadership, Relay
+from sagakit.relay import KEEP_DAYS, NEW_EPOCH, LostLeadership, Relay, statements
 from tests.kafka import create_topic, read, values_by_key
 from tests.stack import TestInfra, until
 from tests.toy import NOW, create_tables, table_store
@@ -104,10 +104,8 @@ def relay_of(book: Book, publisher: Any, **options: Any) -> Relay:
 @contextmanager
 def leading(book: Book) -> Iterator[tuple[Any, int]]:
     """A connection with a fresh epoch, to publish batch by batch."""
-    with book.engine.connect() as connection:
-        epoch = connection.execute(NEW_EPOCH).scalar_one()
-        connection.commit()
-        yield connection, epoch
+    with statements(book.engine) as connection:
+        yield connection, connection.execute(NEW_EPOCH).scalar_one()
 
 
 @contextmanager
