@@ -109,7 +109,7 @@ def stage(
     world.chances = chances
     for story in stories:
         world.outside.behaviours[story.order_id] = story.behaviour
-        world.after(story.place_after, lambda s=story: _place(world, s))  # type: ignore[misc]
+        world.after(story.place_after, lambda s=story: begin(world, s))  # type: ignore[misc]
         poison_at = story.place_after + story.poisoned_after
         world.after(poison_at, lambda s=story: world.operator.tempt(s.order_id))  # type: ignore[misc]
     return world, stories
@@ -125,7 +125,8 @@ def _restock(world: World, sku: str, delivery: Verdict) -> None:
     world.told("inventory", f"sku:{sku}", delivery)
 
 
-def _place(world: World, story: Story) -> None:
+def begin(world: World, story: Story) -> None:
+    """Place the order of a story, and have people do what they will do."""
     placed = OrderPlaced(order_id=story.order_id, order=story.facts, placed_at=world.now)
     named = story.entrance != "nameless"
 

@@ -1,0 +1,65 @@
+"""A monitor that was stopped finds a long log when it is back: how fast it reads that, and that it
+does not take for overdue what only it had not read."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.monitor import Voice, monitor, placed, reserved, whole
+from tests.stack import TestInfra, until
+
+ORDERS, CHUNK, OVERDUE = 8_000, 400, 20
+DEADLINE_MS = 2_000
+SHORT = '{"payment": "2s", "shipping": "2s", "notification": "2s", "inventory": "2s"}'
+READING_S = 400.0
+
+
+@pytest.fixture
+def voice(infra: TestInfra) -> Iterator[Voice]:
+    said = Voice(infra)
+    yield said
+    said.close()
+
+
+def count(url: str, query: str, orders: list[str]) -> int:
+    """Of a query over these orders."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute(query, [orders]).fetchone()
+    return int(row[0]) if row else 0
+
+
+@pytest.mark.timeout(900)
+def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
+    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+) -> None:
+    tag = uuid.uuid4().hex[:6]
+    first, *healthy = [f"b-{tag}-{n:05d}" for n in range(ORDERS)]
+    overdue = [f"b-{tag}-late-{n:02d}" for n in range(OVERDUE)]
+    options = {"group": f"saga-monitor-{tag}", "deadlines": SHORT}
+    with monitor(infra, database_url, tmp_path / "monitor.log", **options) as process:
+        process.start()
+        voice.say(*whole(first))
+        until(lambda: process.status(first) == "completed", "the first order is read", 120)
+        process.kill()
+        voice.say(*(e for order in overdue for e in (placed(order), reserved(order))))
+        for n in range(0, len(healthy), CHUNK):
+            voice.say(*(e for order in healthy[n : n + CHUNK] for e in whole(order)))
+        passed_ms = voice.log_time_ms() + DEADLINE_MS
+        until(lambda: voice.log_time_ms() > passed_ms, "every deadline has passed", 60)
+        process.start(wait=False)
+        events = len(healthy) * len(whole(first))
+        read = "SELECT count(*) FROM timeline WHERE order_id = ANY(%s)"
+        until(lambda: count(database_url, read, healthy) > 0, "reading begins", 120)
+        began, already = time.monotonic(), count(database_url, read, healthy)
+        until(lambda: count(database_url, read, healthy) == events, "all is read", READING_S)
+        took_s = time.monotonic() - began
+        asked = f"{read} AND type = 'CompensationRequested'"
+        until(lambda: count(database_url, asked, overdue) >= OVERDUE, "overdue ones asked", 120)
+        assert count(database_url, asked, healthy) == 0
+        done = "SELECT count(*) FROM saga WHERE order_id = ANY(%s) AND status = 'completed'"
+        assert count(database_url, done, healthy) == len(healthy)
+    print(f"\n{events} events of backlog read at {(events - already) / took_s:,.0f} events/s")

@@ -1,0 +1,194 @@
+"""Several monitors: replicas that come and go write the very rows that one alone would, and no two
+monitors ask for different things."""
+
+import signal
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from saga_monitor.fold import emission_id
+from schemas.events import InventoryReleased, PaymentDeclined, ShipmentCancelled
+from tests.kafka import read
+from tests.monitor import CODEC, MonitorProcess, Voice, monitor, placed, reserved, whole
+from tests.stack import TestInfra, fresh_database, until
+
+SHORT = '{"payment": "2s", "shipping": "2s"}'
+CHUNK = 60
+PATIENCE_S = 180.0
+ROWS = (
+    "SELECT order_id, flow, version, status, facts, awaited, next_deadline, captured_minor, "
+    "refunded_minor, started_at, ended_at, updated_at, partition FROM saga "
+    "WHERE order_id = ANY(%s) ORDER BY order_id",
+    "SELECT * FROM timeline WHERE order_id = ANY(%s) ORDER BY order_id, event_id",
+    "SELECT * FROM intervention WHERE order_id = ANY(%s) ORDER BY order_id, code",
+)
+"""All that is known of orders; `quiet_until` is no knowledge, it says when to look again."""
+
+
+@pytest.fixture
+def voice(infra: TestInfra) -> Iterator[Voice]:
+    said = Voice(infra)
+    yield said
+    said.close()
+
+
+def order_ids(count: int) -> list[str]:
+    tag = uuid.uuid4().hex[:8]
+    return [f"r-{tag}-{n:04d}" for n in range(count)]
+
+
+def known(database_url: str, orders: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+    """Every row about these orders."""
+    with psycopg.connect(database_url) as connection:
+        return [connection.execute(query, [list(orders)]).fetchall() for query in ROWS]
+
+
+def counted(database_url: str, orders: Sequence[str]) -> dict[str, int]:
+    """How many of these orders are in which status."""
+    query = "SELECT status, count(*) FROM saga WHERE order_id = ANY(%s) GROUP BY 1"
+    with psycopg.connect(database_url) as connection:
+        return dict(connection.execute(query, [list(orders)]).fetchall())
+
+
+def asked(database_url: str, orders: Sequence[str]) -> set[str]:
+    """Which of these orders were asked to be undone."""
+    query = (
+        "SELECT DISTINCT order_id FROM timeline "
+        "WHERE type = 'CompensationRequested' AND order_id = ANY(%s)"
+    )
+    with psycopg.connect(database_url) as connection:
+        return {order for (order,) in connection.execute(query, [list(orders)])}
+
+
+class Group:
+    """Replicas of one monitor: one database, one consumer group."""
+
+    def __init__(self, infra: TestInfra, database_url: str, log: Path, size: int) -> None:
+        self.database_url = database_url
+        self._open = ExitStack()
+        group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
+        options = {"group": group, "deadlines": SHORT}
+        self.replicas: list[MonitorProcess] = [
+            self._open.enter_context(
+                monitor(infra, database_url, log / f"{n}.log", name=f"monitor-{n}", **options)
+            )
+            for n in range(1, size + 1)
+        ]
+
+    def close(self) -> None:
+        """End them all."""
+        self._open.close()
+
+    def turmoil(self) -> Iterator[str]:
+        """One blow after the other, so that the partitions change hands again and again."""
+        first, *others = self.replicas
+        first.start()
+        yield "one alone"
+        for other in others:
+            other.start()
+            yield "one more comes"
+        first.kill()
+        yield "one is killed"
+        first.start()
+        yield "and comes back"
+        others[0].signal(signal.SIGSTOP)
+        yield "one stands still"
+        others[0].signal(signal.SIGCONT)
+        yield "and goes on"
+        others[-1].signal(signal.SIGTERM)
+        assert others[-1].exit_status() == 0
+        yield "one leaves in good order"
+        others[-1].start()
+        yield "and comes back"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("size", [2, 3])
+def test_replicas_that_come_and_go_write_what_one_alone_would(
+    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path, size: int
+) -> None:
+    group = Group(infra, database_url, tmp_path, size)
+    healthy: list[str] = []
+    overdue: list[str] = []
+
+    def half_is_read() -> bool:
+        return counted(database_url, healthy).get("completed", 0) >= len(healthy) // 2
+
+    try:
+        for _ in group.turmoil():
+            chunk, stuck = order_ids(CHUNK), order_ids(CHUNK // 10)
+            voice.say(*(e for order in stuck for e in (placed(order), reserved(order))))
+            voice.say(*(e for order in chunk for e in whole(order)))
+            healthy += chunk
+            overdue += stuck
+            until(half_is_read, "half of what was said is read", PATIENCE_S)
+        until(lambda: asked(database_url, overdue) == set(overdue), "all are asked", PATIENCE_S)
+        for order in overdue:
+            voice.say(ShipmentCancelled(order_id=order, reason="asked"))
+            voice.say(PaymentDeclined(order_id=order, code="fenced", reason="asked"))
+            voice.say(InventoryReleased(order_id=order, lines=(), reason="asked"))
+        everyone = [*healthy, *overdue]
+        expected = {"completed": len(healthy), "cancelled": len(overdue)}
+        until(lambda: counted(database_url, everyone) == expected, "all have ended", PATIENCE_S)
+        assert asked(database_url, healthy) == set()
+    finally:
+        group.close()
+    alone = Group(infra, fresh_database(infra), tmp_path / "alone", 1)
+    (tmp_path / "alone").mkdir()
+    try:
+        alone.replicas[0].start()
+        theirs = known(database_url, everyone)
+        until(
+            lambda: len(known(alone.database_url, everyone)[1]) >= len(theirs[1]),
+            "one monitor alone has read the same",
+            PATIENCE_S,
+        )
+        assert known(alone.database_url, everyone) == theirs
+    finally:
+        alone.close()
+    sagas, timeline, _ = theirs
+    print(f"\n{size} replicas: {len(sagas)} sagas, {len(timeline)} events, the same as one alone")
+
+
+@pytest.mark.timeout(300)
+def test_two_monitors_never_ask_for_different_things(
+    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+) -> None:
+    """Each has a database of its own, so neither knows that the other asks as well."""
+    logs = [tmp_path / "a", tmp_path / "b"]
+    groups = []
+    overdue = order_ids(50)
+    try:
+        for log, database in zip(logs, (database_url, fresh_database(infra)), strict=True):
+            log.mkdir()
+            groups.append(Group(infra, database, log, 1))
+            groups[-1].replicas[0].start()
+        voice.say(*(e for order in overdue for e in (placed(order), reserved(order))))
+        for group in groups:
+            until(
+                lambda url=group.database_url: asked(url, overdue) == set(overdue),  # type: ignore[misc]
+                "all are asked",
+                PATIENCE_S,
+            )
+    finally:
+        for group in groups:
+            group.close()
+    said: dict[tuple[str, str, int], list[tuple[Any, Any]]] = defaultdict(list)
+    for record in read(infra.bootstrap_servers, "saga.events"):
+        envelope = CODEC.decode(record)
+        if envelope.key in overdue and envelope.event.type == "CompensationRequested":
+            place = (envelope.key, envelope.event.step, envelope.event.attempt)
+            said[place].append((envelope.id, envelope.event))
+    assert {order for order, _, _ in said} == set(overdue)
+    for (order, step, attempt), those in said.items():
+        assert {id_ for id_, _ in those} == {emission_id(order, "deadline", step, attempt)}
+        assert len({event for _, event in those}) == 1, those
+        assert attempt == 1 or (order, step, attempt - 1) in said
+    assert {key[1:] for key in said} >= {("payment", 1)}
+    assert all((order, "payment", 2) not in said for order in overdue), "the turn is shipping's"
