@@ -1,8 +1,9 @@
 """Effects: calls to the outside world, after commit, at least once, under one idempotency key.
 
 A timeout or an error leaves the result unknown: the effect is given back and tried again under the
-same key, never assumed. An effect is usually performed by the process that decided it (it is leased
-at birth); where that process dies, the lease runs out and another claims it.
+same key, never assumed. So is one whose end is still to come (`NotFinal`), less and less often. An
+effect is usually performed by the process that decided it (it is leased at birth); where that
+process dies, the lease runs out and another claims it.
 """
 
 import asyncio
@@ -17,11 +18,12 @@ from uuid import UUID, uuid5
 import structlog
 
 from sagakit.decision import Effect, Outcome
+from sagakit.errors import NotFinal
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.inlet import Inlet
 from sagakit.message import EffectRow, Lease, Message
 from sagakit.ports import Clock, EffectQueue
-from sagakit.retry import Backoff, until_stored
+from sagakit.retry import PATIENT, RETRIED, Backoff, until_stored
 
 log = structlog.get_logger(__name__)
 Perform = Callable[[Effect], Awaitable[Any]]
@@ -48,7 +50,8 @@ class EffectWorker:
         *,
         token: UUID,
         rng: random.Random,
-        backoff: Backoff = Backoff(),  # noqa: B008
+        backoff: Backoff = RETRIED,
+        patient: Backoff = PATIENT,
         faults: Faults = NO_FAULTS,
     ) -> None:
         self._queue = queue
@@ -58,7 +61,7 @@ class EffectWorker:
         self._stop = stop
         self._token = token
         self._rng = rng
-        self._backoff = backoff
+        self._backoff, self._patient = backoff, patient
         self._faults = faults
         self._in_hand: dict[UUID, EffectRow] = {}
         self._slots = asyncio.Semaphore(CONCURRENT)
@@ -121,9 +124,12 @@ class EffectWorker:
                 Message(message_id, row.order_key, trace=row.trace, trigger=outcome, lease=lease)
             )
         except Exception as error:
-            due = self._clock() + self._backoff.after(row.attempts, self._rng)
+            waits = isinstance(error, NotFinal)
+            backoff = self._patient if waits else self._backoff
+            due = self._clock() + backoff.after(row.attempts, self._rng)
             told = f"{type(error).__name__}: {error}"
-            log.warning("effect is tried again", key=row.effect.key, due=str(due), error=told)
+            tell = log.info if waits else log.warning
+            tell("effect is tried again", key=row.effect.key, due=str(due), error=told)
             await self._stored(lambda: self._queue.retry(lease, told, due))
         finally:
             self._in_hand.pop(row.id, None)

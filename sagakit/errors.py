@@ -12,6 +12,7 @@ SagaError
 │   └── SequenceConflict       another event already stood at this place of the sequence
 ├── EventTooLarge          an own event would not pass the broker; the decision is refused
 └── EffectFailed           the outside world did not answer: unknown, to be asked again
+    └── NotFinal               it answered that the end is still to come: asked again, patiently
 """
 
 
@@ -76,3 +77,8 @@ class EventTooLarge(SagaError):
 
 class EffectFailed(SagaError):
     """The outside world gave no usable answer. What happened there is unknown: ask again."""
+
+
+class NotFinal(EffectFailed):
+    """The outside world took the call, and its end is still to come. Nothing failed; the end is
+    asked for under the same key until it is known, whether or not somebody calls back."""

@@ -35,6 +35,12 @@ class Backoff:
         return timedelta(seconds=whole * (0.5 + rng.random() / 2))
 
 
+RETRIED = Backoff()
+"""Of effects without an answer."""
+PATIENT = Backoff(first_s=1.0, cap_s=900.0)
+"""Of effects whose end is still to come: it may take a bank days."""
+
+
 def is_transient(error: BaseException) -> bool:
     """A database error that goes away by itself: connection lost, dead-lock, serialization,
     shutdown, no room, no free connection. Everything else would fail again."""

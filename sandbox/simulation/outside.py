@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from sagakit.decision import Callback, Effect
-from sagakit.errors import EffectFailed
+from sagakit.errors import EffectFailed, NotFinal
 from services.notification.decide import Kind, MailAccepted, MailRefused
 from services.payment.decide import (
     ActionRequired,
@@ -20,7 +20,6 @@ from services.payment.decide import (
     NothingLeft,
     Pending,
     Refunded,
-    RefundPending,
     Voided,
 )
 from services.shipping.decide import Cancelled, Labelled, PickedUp, Refused, TooLate
@@ -52,8 +51,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the outside treats one order. `delay`: of its callbacks; `careless`: the carrier picks
-    the parcel up though it took the cancellation."""
+    """How the outside treats one order. `delay`: of its callbacks; a `forgotten` refund
+    goes through as late as one that comes `later`, and nobody calls back; `careless`: the carrier
+    picks the parcel up though it took the cancellation."""
 
     charge: str = "captured"
     refund: str = "refunded"
@@ -79,8 +79,8 @@ class Outside:
     mails: dict[str, tuple[str, Kind]] = field(default_factory=dict)
     """Message-ID -> order id and kind: the same mail again is the same mail."""
     _answers: dict[str, Any] = field(default_factory=dict)
-    _forgotten: dict[str, Refunded] = field(default_factory=dict)
-    """Refunds nobody calls back about: they are told when they are asked for once more."""
+    _pending: set[str] = field(default_factory=set)
+    """Keys of refunds that are not through yet."""
     _voided: set[str] = field(default_factory=set)
 
     def perform(self, effect: Effect) -> Any:
@@ -165,8 +165,8 @@ class Outside:
     def _refund(self, effect: Effect) -> Any:
         if effect.key not in self._answers:
             self._answers[effect.key] = self._give_back(effect)
-        elif effect.key in self._forgotten:
-            self._answers[effect.key] = self._forgotten.pop(effect.key)
+        if effect.key in self._pending:
+            raise NotFinal(f"{effect.key} is pending")
         return self._answers[effect.key]
 
     def _give_back(self, effect: Effect) -> Any:
@@ -188,12 +188,15 @@ class Outside:
         made.refunded_minor += wanted
         self.refunds[refund_id] = (made.order_id, wanted)
         done = Refunded(refund_id, wanted, made.id, partial=wanted < left_minor)
-        if behaviour.refund == "later":
-            self.later(behaviour.delay, "payment", made.order_id, Callback(lambda: done))
-            return RefundPending(refund_id)
-        if behaviour.refund == "forgotten":
-            self._forgotten[effect.key] = done
-            return RefundPending(refund_id)
+        if behaviour.refund in ("later", "forgotten"):
+            self._pending.add(effect.key)
+            told = done if behaviour.refund == "later" else None
+
+            def through() -> Refunded | None:
+                self._pending.discard(effect.key)
+                return told
+
+            self.later(behaviour.delay, "payment", made.order_id, Callback(through))
         return done
 
     # --- carrier ------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
 from sagakit.decision import Outcome
-from sagakit.errors import EffectFailed
+from sagakit.errors import EffectFailed, NotFinal
 from sagakit.faults import Crash
 from sagakit.handler import Handler, incoming
 from sagakit.message import EffectRow, Message, Record
-from sagakit.retry import Backoff
+from sagakit.retry import PATIENT, RETRIED
 from sandbox.simulation.log import Place
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ class Process:
         try:
             result = self.node.ask(row)
         except EffectFailed as error:
-            due = self.now() + Backoff().after(row.attempts, self.world.rng)
+            backoff = PATIENT if isinstance(error, NotFinal) else RETRIED
+            due = self.now() + backoff.after(row.attempts, self.world.rng)
             self.node.database.retry(row.lease, str(error), due)
             self.world.hits["trouble"] += 1
             self.world.note(f"{row.effect.key}: {error}", {row.order_key})

@@ -107,8 +107,7 @@ def _behaviour(rng: random.Random) -> Behaviour:
         mail=rng.choice(("accepted",) * 9 + ("refused",)),
         delay=timedelta(seconds=rng.choice((0.1, 5, 60, 3600, 86_400))),
         pickup=rng.choice((timedelta(), _soon(rng, 60), _soon(rng, 60), _soon(rng, 86_400), None)),
-        # past the pivot nobody asks about a refund again: both at once is left to reconciliation
-        careless=rng.random() < 0.25 and refund != "forgotten",
+        careless=rng.random() < 0.25,
     )
 
 

@@ -4,7 +4,9 @@ Contract of the provider: `POST /v1/charges` and `POST /v1/refunds`, each with t
 `Idempotency-Key`, `GET /v1/charges/{id}`; webhooks see `service`. Only the documented business
 answers count as an answer: the statuses of charges and refunds, and the refusal `already_refunded`.
 A timeout, a dropped connection, any other refusal and garbage mean that what happened is unknown:
-EffectFailed, and the kit asks again under the same key. So a decline is never assumed.
+EffectFailed, and the kit asks again under the same key. So a decline is never assumed. A
+refund that the bank keeps pending is asked again as well, under its key, so that its end becomes
+known even if nobody calls back.
 """
 
 import hashlib
@@ -18,7 +20,7 @@ from urllib.parse import quote
 import httpx
 
 from sagakit.decision import Effect
-from sagakit.errors import EffectFailed
+from sagakit.errors import EffectFailed, NotFinal
 from services.payment.ledger import (
     ActionRequired,
     Captured,
@@ -26,7 +28,6 @@ from services.payment.ledger import (
     NothingLeft,
     Pending,
     Refunded,
-    RefundPending,
     Voided,
 )
 
@@ -34,7 +35,7 @@ TIMEOUT_S = 10.0
 EVERYTHING_MINOR = 10**12
 """The most a charge can be: a refund of so much gives back what is there."""
 ChargeAnswer = Captured | Declined | ActionRequired | Pending
-RefundAnswer = Voided | Refunded | RefundPending | NothingLeft
+RefundAnswer = Voided | Refunded | NothingLeft
 
 
 class Provider(Protocol):
@@ -56,6 +57,7 @@ class Provider(Protocol):
         not captured, also one that was never made.
 
         payload: `order_id`, `charge_id` (None where never learned), `charge_key`, `amount_minor`.
+        Raises NotFinal while the refund is pending.
         """
         ...
 
@@ -98,7 +100,7 @@ class HttpProvider:
             case {"id": str(refund_id), "status": "voided"} if amount_minor is None:
                 return Voided(refund_id)
             case {"id": str(refund_id), "status": "pending"}:
-                return RefundPending(refund_id)
+                raise NotFinal(f"refund {effect.key}: the provider has {refund_id} pending")
             case {
                 "id": str(refund_id),
                 "charge_id": str(charge_id),
@@ -193,6 +195,7 @@ class MemoryProvider:
     def __init__(self) -> None:
         self.charges: dict[str, _Made] = {}
         self._refunds: dict[str, RefundAnswer] = {}
+        self._pending: set[str] = set()
         self._voided: set[str] = set()
         self._calls: Counter[str] = Counter()
 
@@ -237,10 +240,13 @@ class MemoryProvider:
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""
         if effect.key not in self._refunds:
-            self._refunds[effect.key] = self._give_back(effect.payload)
+            self._refunds[effect.key] = self._give_back(effect)
+        if effect.key in self._pending:
+            raise NotFinal(f"refund {effect.key} is pending")
         return self._refunds[effect.key]
 
-    def _give_back(self, payload: Mapping[str, Any]) -> RefundAnswer:
+    def _give_back(self, effect: Effect) -> RefundAnswer:
+        payload: Any = effect.payload
         refund_id = f"re_{len(self._refunds) + 1}"
         made = self.charges.get(payload["charge_key"])
         if made is None or made.status != "captured":
@@ -258,7 +264,7 @@ class MemoryProvider:
             given_minor //= 2
         made.refunded_minor += given_minor
         if made.token == "tok_refund_async":
-            return RefundPending(refund_id)
+            self._pending.add(effect.key)
         return Refunded(refund_id, given_minor, made.charge_id, partial)
 
     def settle(self, order_id: str) -> list[ChargeAnswer | RefundAnswer]:
@@ -269,12 +275,9 @@ class MemoryProvider:
             made.status = "declined" if made.token == "tok_async_declined" else "captured"
             told += [self._answer(made)] * (2 if made.token == "tok_late" else 1)
             made.token = "tok_ok"
-        for key, answer in self._refunds.items():
-            if key.startswith(f"refund:{order_id}:") and isinstance(answer, RefundPending):
-                done = Refunded(answer.refund_id, made.refunded_minor, made.charge_id)
-                self._refunds[key] = done
-                told.append(done)
-        return told
+        through = {key for key in self._pending if key.startswith(f"refund:{order_id}:")}
+        self._pending -= through
+        return [*told, *(self._refunds[key] for key in sorted(through))]
 
     def _find(self, charge_id: Any) -> _Made:
         return next(made for made in self.charges.values() if made.charge_id == charge_id)

@@ -150,13 +150,6 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundPending:
-    """The refund is accepted; that it went through is reported later."""
-
-    refund_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class NothingLeft:
     """The charge is refunded in full already, by a refund that is not ours."""
 

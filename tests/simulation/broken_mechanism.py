@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from sagakit.errors import NotFinal
 from sagakit.handler import Fate, Handled
 from sagakit.message import EffectRow, Lease, Message, OutboxRow, ParkedRow
 from sagakit.ports import Account, Changes
@@ -126,3 +127,11 @@ def charge_attempt(ask: Any, node: Node, row: EffectRow) -> Any:
     if effect.kind == "charge":
         effect = replace(effect, key=f"{effect.key}:{row.attempts}")
     return ask(node, replace(row, effect=effect))
+
+
+def pending_is_over(ask: Any, node: Node, row: EffectRow) -> Any:
+    """What is not final yet is not asked about again."""
+    try:
+        return ask(node, row)
+    except NotFinal:
+        return None

@@ -182,6 +182,12 @@ MUTANTS = (
         around(Node, "ask", deciders.unknown_is_no),
     ),
     _m(
+        "pending refund not asked about again",
+        "an order is completed and its money goes back",
+        100,
+        around(Node, "ask", broken.pending_is_over),
+    ),
+    _m(
         "parked record dropped",
         "events are lost",
         80,

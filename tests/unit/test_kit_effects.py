@@ -17,7 +17,7 @@ from sagakit import effects
 from sagakit.codec import Codec
 from sagakit.decision import Effect, Outcome
 from sagakit.effects import EffectWorker
-from sagakit.errors import EffectFailed
+from sagakit.errors import EffectFailed, NotFinal
 from sagakit.faults import NO_FAULTS, CrashAt, Faults
 from sagakit.handler import Fate, Handler, incoming
 from sagakit.inlet import Inlet
@@ -267,6 +267,32 @@ def test_a_failure_is_kept_and_asked_again_later_under_the_same_key() -> None:
             site.advance(longer)
             await until(lambda: site.pending() == {}, "the outcome")
         assert outside.calls == ["call:a"] * 3
+        assert site.words("a") == ("called", "outcome ok")
+
+    play(scenario())
+
+
+def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
+    async def scenario() -> None:
+        async def pending(effect: Effect) -> str:
+            raise NotFinal("the bank has it")
+
+        site, outside = Site(), Outside(answer=pending)
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            for attempt in range(1, 13):
+                await until(lambda n=attempt: site.pending()["call:a"].attempts == n, "given back")  # type: ignore[misc]
+                wait = held_until(site) - site.now
+                assert wait <= timedelta(seconds=2 ** (attempt - 1))
+                site.advance(wait)
+            await until(lambda: site.pending()["call:a"].attempts == 13, "given back")
+            assert timedelta(minutes=7) <= held_until(site) - site.now <= timedelta(minutes=15)
+            held = site.database.tables.effects["call:a"]
+            assert held.error == "NotFinal: the bank has it"
+            outside.answer = None
+            site.advance(timedelta(minutes=15))
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert set(outside.calls) == {"call:a"}
         assert site.words("a") == ("called", "outcome ok")
 
     play(scenario())

@@ -36,7 +36,6 @@ from services.payment.ledger import (
     Pending,
     Phase,
     Refunded,
-    RefundPending,
     Voided,
     charge_effect,
     evolve,
@@ -175,7 +174,6 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "void: nothing left": (Outcome(refund(1, None, None), NothingLeft()), ()),
     "refund: refunded": (Outcome(refund(1), Refunded("re2", 2500, "ch1")), ()),
     "refund: part": (Outcome(refund(1), Refunded("re2", 500, "ch1")), ()),
-    "refund: pending": (Outcome(refund(1), RefundPending("re2")), ()),
     "refund: voided": (Outcome(refund(1), Voided("re2")), ()),
     "refund: nothing left": (Outcome(refund(1), NothingLeft()), ()),
     "told: captured": (Callback(TOOK), ()),
@@ -193,7 +191,6 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "told: refunded": (Callback(Refunded("re2", 2500, "ch1")), ()),
     "told: refunded re1 again": (Callback(Refunded("re1", 2500, "ch1")), ()),
     "told: refunded nothing": (Callback(Refunded("re2", 0, "ch1")), ()),
-    "told: refund pending": (Callback(RefundPending("re2")), ()),
     "told: voided": (Callback(Voided("re2")), ()),
     "told: nothing left": (Callback(NothingLeft()), ()),
     "observed": (Observed("completed", CAPTURED), ()),
@@ -432,7 +429,6 @@ TABLE: dict[str, dict[str, Answer]] = {
             replace(FENCE, refund_id="re2", amount_minor=500, currency="EUR"),
         ),
     ),
-    "refund: pending": nothing_but(),
     "refund: voided": nothing_but(),
     "refund: nothing left": nothing_but(
         refunding_blind=says(replace(FENCE, refund_id="refund:o1:1")),
@@ -521,7 +517,6 @@ TABLE: dict[str, dict[str, Answer]] = {
             (replace(HALF, refund_id="re2", amount_minor=0),), (refund(3, "ch1", 1250),)
         ),
     ),
-    "told: refund pending": nothing_but(),
     "told: voided": nothing_but(),
     "told: nothing left": nothing_but(),
     "observed": nothing_but(),
@@ -669,14 +664,14 @@ def test_a_partial_refund_goes_on_under_the_next_key() -> None:
 
 @pytest.mark.parametrize("webhook_first", [True, False])
 def test_an_asynchronous_refund_counts_once(webhook_first: bool) -> None:
+    """The provider is asked until it is through, whether or not it calls back."""
     started = situation("captured").when(undo()).then(STARTED, effects=[refund(1)])
-    answer = Outcome(refund(1), RefundPending("re1"))
-    report = Callback(Refunded("re1", 2500, "ch1"))
+    through = Refunded("re1", 2500, "ch1")
+    report, answer = Callback(through), Outcome(refund(1), through)
     if webhook_first:
         landed(started.when(report).then(REFUNDED), REFUND_KEY).when(answer).then_nothing()
     else:
-        waiting = landed(started, REFUND_KEY).when(answer).then_nothing()
-        waiting.when(report).then(REFUNDED).when(report).then_nothing()
+        landed(started, REFUND_KEY).when(answer).then(REFUNDED).when(report).then_nothing()
 
 
 def test_a_second_charge_of_a_live_order_goes_back_and_the_first_stays() -> None:
