@@ -16,15 +16,24 @@ from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
 from saga_monitor.view import (
     CONSERVATION,
     DEADLINE,
+    ESCALATION,
+    REMINDER,
     STALLED,
+    SYSTEM_TIMEOUT,
     UNDONE_PAST_PIVOT,
     UNEXPECTED,
+    VERDICT,
     Awaited,
     Imbalance,
     Mode,
     SagaView,
 )
-from schemas.events import CompensationRequested, InterventionOpened
+from schemas.events import (
+    CompensationRequested,
+    InterventionOpened,
+    VerdictGiven,
+    VerdictRequested,
+)
 
 CEILING = 8
 """Requests without any sign of life before a person is called; asking goes on."""
@@ -68,6 +77,9 @@ def _unbalanced(saga: Saga, found: Imbalance) -> Emission:
 
 def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:
     order_id, cause = saga.order_id, UUID(item.cause)
+    if item.code in (REMINDER, ESCALATION, VERDICT):
+        yield Emission(emission_id(order_id, item.code, item.cause), _asking(saga, item), cause)
+        return
     if item.code != DEADLINE:
         opened = InterventionOpened(order_id=order_id, code=item.code, reason=_reason(item))
         yield Emission(emission_id(order_id, item.code, item.step), opened, cause)
@@ -85,6 +97,26 @@ def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:
         reason = f"{_reason(item)}; asked {item.tries} times without a sign of life"
         opened = InterventionOpened(order_id=order_id, code=STALLED, reason=reason)
         yield Emission(emission_id(order_id, STALLED, item.step), opened, cause)
+
+
+def _asking(saga: Saga, item: Awaited) -> Any:
+    """What is said to the people who are asked for a verdict, or instead of them."""
+    assert item.asked is not None
+    if item.code == VERDICT:
+        return VerdictGiven(
+            order_id=saga.order_id,
+            step=item.step,
+            verdict="reject",
+            actor=SYSTEM_TIMEOUT,
+            reason=f"{_reason(item)}; nobody answered in time",
+        )
+    return VerdictRequested(
+        order_id=saga.order_id,
+        step=item.step,
+        code=item.code,
+        role=item.asked.senior if item.code == ESCALATION else item.asked.role,
+        reason=_reason(item),
+    )
 
 
 def _reason(item: Awaited) -> str:

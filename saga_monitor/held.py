@@ -23,7 +23,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from saga_monitor.fold import SOURCE
-from saga_monitor.view import ENDED, UNDONE_PAST_PIVOT, Awaited, SagaView
+from saga_monitor.view import ENDED, UNDONE_PAST_PIVOT, Asked, Awaited, SagaView
 
 BROKER = "kafka"
 """Stands among the participants for who was asked how far they have read."""
@@ -127,6 +127,16 @@ def held_by(
     return min(found, key=lambda c: _RANK[c.kind])
 
 
+def asks(who: Asked) -> str:
+    """Who is asked for a verdict, and since when it is another."""
+    told = f"{who.event} asks {who.role}"
+    if who.escalated:
+        return f"{told}, escalated to {who.senior} at {who.escalated.isoformat(timespec='seconds')}"
+    if who.reminded:
+        return f"{told}, reminded at {who.reminded.isoformat(timespec='seconds')}"
+    return told
+
+
 def _of_step(
     item: Awaited, holds: Mapping[str, Holds], lags: Mapping[str, Lag], now: datetime | None
 ) -> Iterator[Cause]:
@@ -139,9 +149,9 @@ def _of_step(
     theirs, lag = holds.get(item.step), lags.get(item.step)
     if theirs is not None:
         yield from _kept(item.step, theirs)
-    if item.asks:
-        told = f"{item.asks} asks a person; `saga approve` or `saga reject` answers"
-        yield Cause(Kind.PERSON, "a person", told, item.since, item.due)
+    if item.asked:
+        told = f"{asks(item.asked)}; `saga approve` or `saga reject` answers"
+        yield Cause(Kind.PERSON, item.asked.turn, told, item.since, item.asked.until)
     unread = lag and f"{lag.topic}/{lag.partition}, {lag.depth} records behind"
     if theirs is not None and theirs.silent:
         told = f"{item.step} does not answer: {theirs.silent}"

@@ -10,7 +10,7 @@ from datetime import datetime
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.plan import Plan
 from saga_monitor.reading import read
-from saga_monitor.view import DEADLINE, ENDED, SagaView, Status
+from saga_monitor.view import DEADLINE, ENDED, SYSTEM_TIMEOUT, VERDICT, SagaView, Status
 from sagakit.flow import Step
 
 
@@ -42,7 +42,8 @@ class StepTime:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to undo after a deadline. late_s: how long after the deadline it was in the log."""
+    """What the monitor said of a deadline that has passed: a request to undo, or the verdict that
+    nobody gave. late_s: how long after the deadline it was in the log."""
 
     step: str
     attempt: int
@@ -68,14 +69,19 @@ def moved(change: Change) -> Iterator[tuple[str, str, int]]:
 
 
 def requests(change: Change) -> Iterator[Request]:
-    """The monitor's own requests to undo, known by their ids."""
-    plan = change.plan
-    for fact in (f for f in change.new if f.type == plan.flow.compensate):
+    """The monitor's own, known by their ids; a verdict by its actor as well, for a person's on the
+    same wait would have the same."""
+    plan, order_id = change.plan, change.saga.order_id
+    for fact in (f for f in change.new if f.type in (plan.flow.compensate, plan.flow.verdict)):
         step, attempt = str(fact.detail.get("step")), fact.detail.get("attempt", 1)
-        if fact.id == str(emission_id(change.saga.order_id, DEADLINE, step, attempt)):
+        mine = emission_id(order_id, DEADLINE, step, attempt)
+        if fact.detail.get("actor") == SYSTEM_TIMEOUT:
+            mine = emission_id(order_id, VERDICT, str(fact.causation))
+        if fact.id == str(mine):
             earlier = {id_: f for id_, f in change.saga.facts.items() if f.at < fact.at}
-            due = (a.due for a in read(Saga(fact.id, earlier), plan).awaited if a.step == step)
-            passed = next((at for at in due if at), None)
+            awaited = read(Saga(fact.id, earlier), plan).awaited
+            dues = (a.asked.until if a.asked else a.due for a in awaited if a.step == step)
+            passed = next((at for at in dues if at), None)
             late_s = (fact.at - passed).total_seconds() if passed else 0.0
             yield Request(step, attempt, max(late_s, 0.0))
 

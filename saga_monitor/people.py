@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from saga_monitor.cases import RESOLVED, Case, CaseStatus
 from saga_monitor.deadlines import Emission
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
-from saga_monitor.view import ENDED, SagaView
+from saga_monitor.view import ENDED, VERDICT, SagaView
 from schemas.events import (
     CompensationRequested,
     InterventionClaimed,
@@ -94,8 +94,8 @@ def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
     if body.id is not None and str(body.id) in saga.facts:
         return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
     for item in seen.awaited:
-        if item.step == body.step and item.asks:
-            default = emission_id(saga.order_id, "verdict", item.cause)
+        if item.step == body.step and item.asked:
+            default = emission_id(saga.order_id, VERDICT, item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
     verdicts = [f for f in _of_type(saga, VerdictGiven.type) if f.detail.get("step") == body.step]
     since = f" since {step.since.isoformat()}" if step.since else ""

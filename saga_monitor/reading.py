@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from saga_monitor import late
+from saga_monitor.asking import asked
 from saga_monitor.cases import WORDS, cases, settled
 from saga_monitor.conservation import imbalance
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
@@ -144,13 +145,19 @@ class _Reading:
                 mode, allowed_s, trigger = Mode.WAIT, step.waits[last.type], last
             else:
                 trigger = answer
-        due: datetime | None = trigger.at + timedelta(seconds=allowed_s)
-        asks = trigger.type if mode == Mode.WAIT and trigger.type in step.asks else None
-        if not self.past_pivot:
+
+        def due_after(seconds: float) -> datetime:
+            return trigger.at + timedelta(seconds=seconds)
+
+        due = due_after(allowed_s)
+        ask = step.asks.get(trigger.type) if mode == Mode.WAIT else None
+        if self.past_pivot:
+            mode = mode if mode == Mode.WAIT else Mode.FORWARD
+            found = self.escalated(step, mode, events, trigger, due, OVERDUE)
+        else:
             found = Awaited(step.name, mode, events, trigger.at, trigger.id, due)
-            return replace(found, attempt=len(self.requests(step)) + 1, asks=asks)
-        mode = mode if mode == Mode.WAIT else Mode.FORWARD
-        return replace(self.escalated(step, mode, events, trigger, due, OVERDUE), asks=asks)
+            found = replace(found, attempt=len(self.requests(step)) + 1)
+        return asked(self.saga, found, trigger.type, ask, due_after) if ask else found
 
     def contradiction(self, step: Step) -> Awaited:
         """Undone, and yet the pivot is done: only a person can settle that, and at once."""

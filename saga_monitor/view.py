@@ -27,7 +27,11 @@ from saga_monitor.fold import Fact, Ledger
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
 UNEXPECTED, CONSERVATION = "unexpected_event", "conservation"
-"""Codes of what the monitor emits: a request to undo, and cases for a person."""
+REMINDER, ESCALATION, VERDICT = "reminder", "escalation", "verdict"
+"""Codes of what the monitor emits: a request to undo, cases for a person, and, of a wait for a
+verdict, that it is still awaited, that it is a senior's turn, and the verdict that nobody gave."""
+SYSTEM_TIMEOUT = "system_timeout"
+"""The actor of the verdict that nobody gave."""
 SETTLES = frozenset({OVERDUE, UNDONE_PAST_PIVOT, STALLED})
 """Codes of cases that are over when the order has ended."""
 ANSWERS = ("approve", "reject")
@@ -70,13 +74,31 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked for a verdict. event: that asks; until: then silence is a no; reminded,
+    escalated: when the role was asked again, and when it became the senior's turn."""
+
+    event: str
+    role: str
+    senior: str
+    until: datetime | None
+    reminded: datetime | None = None
+    escalated: datetime | None = None
+
+    @property
+    def turn(self) -> str:
+        """Whose it is."""
+        return self.senior if self.escalated else self.role
+
+
+@dataclass(frozen=True, slots=True)
 class Awaited:
     """What is expected of a step.
 
     events: any of them would do; since: of the last sign of life; cause: id of the fact that made
     it due; due: when the monitor acts next, None if it never does; tries: how often it asked since
-    the last sign of life; attempt: number of its next request; code: of an intervention; asks: the
-    event that asks a person, where it waits for one.
+    the last sign of life; attempt: number of its next request; code: of what it says then; asked:
+    who is to give a verdict, where it waits for one.
     """
 
     step: str
@@ -88,7 +110,7 @@ class Awaited:
     tries: int = 0
     attempt: int = 1
     code: str = DEADLINE
-    asks: str | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)

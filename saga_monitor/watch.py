@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from saga_monitor import gate, store
+from saga_monitor import gate, queries, store
 from saga_monitor.deadlines import Emission, judge
 from saga_monitor.fold import SOURCE, Saga
 from saga_monitor.gate import EVERY_PARTITION, Gate
@@ -20,6 +20,7 @@ from sagakit.message import Envelope, OutboxRow, Trace
 from sagakit.postgres import add_outbox
 from sagakit.retry import until_stored
 from sagakit.tracing import child
+from schemas.events import VerdictGiven
 
 log = structlog.get_logger(__name__)
 EVERY_S = 1.0
@@ -126,16 +127,21 @@ class Watch:
             for saga, partition in overdue:
                 through = self.gate.of_order(saga.order_id, partition)
                 quiet[saga.order_id] = known[partition]
-                if through is not None and (said := self._said(saga, through)):
+                if through is not None and (said := self._said(connection, saga, through)):
                     rows += said
                     quiet[saga.order_id] = through + timedelta(seconds=ECHO_S)
             add_outbox(connection, rows)
             store.hush(connection, quiet)
         return len(overdue), len(rows)
 
-    def _said(self, saga: Saga, through: datetime) -> list[OutboxRow]:
+    def _said(self, connection: Connection, saga: Saga, through: datetime) -> list[OutboxRow]:
         seen = self._projection.view(saga)
-        emissions = judge(saga, seen, through)
+        emissions = [
+            emission
+            for emission in judge(saga, seen, through)
+            if emission.event.type != VerdictGiven.type
+            or self._is_first(connection, emission, through)
+        ]
         for emission in emissions:
             log.warning(
                 "deadline passed",
@@ -144,3 +150,10 @@ class Watch:
                 reason=emission.event.reason,
             )
         return [self._voice.row(saga, seen.flow, emission, through) for emission in emissions]
+
+    def _is_first(self, connection: Connection, verdict: Emission, at: datetime) -> bool:
+        """No person's verdict is on its way, and one that comes later is told of this one."""
+        event = verdict.event
+        words = event.to_dict()
+        before = queries.said(connection, verdict.id, event.type, event.order_id, words, at)
+        return before is None or before == words

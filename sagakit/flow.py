@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sagakit.asking import Ask, ask, why_not
 from sagakit.errors import FlowError, UnknownFlow
-from sagakit.shapes import number, only, ordinal, shown, table, text, texts, word
+from sagakit.shapes import duration, number, only, ordinal, seconds, shown, table, text, texts, word
 
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
 COMPLETED, UNDONE = "completed", "undone"
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-MAX_DURATION_S = 3650 * 86400.0
 _EVENTS = ("start", "cancel", "compensate", "verdict")
 _KEYS = {"name", "default_version", "versions", "steps", "observes", "ledger", *_EVENTS}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
@@ -25,7 +24,7 @@ _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 @dataclass(frozen=True, slots=True)
 class Step:
     """One participant's part. `waits`: event type -> seconds that event extends the deadline to;
-    `asks`: those of them that ask a person."""
+    `asks`: those of them that ask a person -> whom."""
 
     name: str
     kind: str
@@ -34,7 +33,14 @@ class Step:
     undone: str | None = None
     deadline_s: float = 3600.0
     waits: Mapping[str, float] = field(default_factory=dict)
-    asks: tuple[str, ...] = ()
+    asks: Mapping[str, Ask] = field(default_factory=dict)
+
+    def waiting(self, event: str, for_s: float) -> "Step":
+        """The same step with another wait; who is asked meanwhile is reminded in proportion."""
+        asks = dict(self.asks)
+        if event in asks:
+            asks[event] = asks[event].scaled(for_s / self.waits[event])
+        return replace(self, waits={**self.waits, event: for_s}, asks=asks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +125,6 @@ class Flows:
         )
 
 
-def seconds(written: str) -> float:
-    """`"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"` in seconds. Raises ValueError."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", written)
-    if not match:
-        raise ValueError(f"{written!r} is no duration; write for example 30s, 5m, 24h or 7d")
-    found = float(match[1]) * _SECONDS[match[2]]
-    if found > MAX_DURATION_S:
-        raise ValueError(f"{written[:40]!r} is longer than ten years; write a duration that ends")
-    return found
-
-
 def load(content: str, owners: Mapping[str, str]) -> Flow:
     """A flow from the TOML text of its file. `owners`: event type -> participant that emits it.
 
@@ -184,11 +179,7 @@ def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
             value = seconds(written)
         except ValueError as error:
             raise FlowError(f"deadline {path}: {error}") from error
-        steps[name] = (
-            replace(step, waits={**step.waits, wait: value})
-            if wait
-            else replace(step, deadline_s=value)
-        )
+        steps[name] = step.waiting(wait, value) if wait else replace(step, deadline_s=value)
     return replace(flow, steps=steps)
 
 
@@ -197,13 +188,6 @@ def _places(version: str, value: Any) -> tuple[tuple[str, ...], ...]:
     if not isinstance(value, list):
         raise ValueError(f"{where} must be a list of steps, not {shown(value)}")
     return tuple(texts(where, p) if isinstance(p, list) else (text(where, p),) for p in value)
-
-
-def _duration(where: str, value: Any) -> float:
-    try:
-        return seconds(text(where, value))
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
 
 
 def _step(name: str, value: Any) -> Step:
@@ -223,9 +207,12 @@ def _step(name: str, value: Any) -> Step:
         done=text(f"{where}: done", raw["done"]),
         failed=texts(f"{where}: failed", raw.get("failed", [])),
         undone=text(f"{where}: undone", raw["undone"]) if "undone" in raw else None,
-        deadline_s=_duration(f"{where}: deadline", raw["deadline"]),
-        waits={event: _duration(f"{where}: waits.{event}", v) for event, v in waits.items()},
-        asks=texts(f"{where}: asks", raw.get("asks", [])),
+        deadline_s=duration(f"{where}: deadline", raw["deadline"]),
+        waits={event: duration(f"{where}: waits.{event}", v) for event, v in waits.items()},
+        asks={
+            event: ask(f"steps.{name}.asks.{event}", value)
+            for event, value in table(f"{where}: asks", raw.get("asks", {})).items()
+        },
     )
 
 
@@ -291,12 +278,9 @@ def _validate_step(flow: Flow, step: Step) -> None:
             raise FlowError(f"{where}: {event} marks more than one thing; use an event for each")
         if flow.owners[event] != step.name:
             raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
-    for event in step.asks:
-        if event not in step.waits:
-            raise FlowError(
-                f"{where}: asks names {event}, for which it does not wait; "
-                f'say for how long, as in waits = {{ {event} = "24h" }}'
-            )
+    for event, asked in step.asks.items():
+        if wrong := why_not(event, asked, step.waits.get(event)):
+            raise FlowError(f"{where}: {wrong}")
 
 
 def _validate_ledger(flow: Flow) -> None:

@@ -5,6 +5,9 @@ import re
 from collections.abc import Mapping, Set
 from typing import Any
 
+MAX_DURATION_S = 3650 * 86400.0
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
 
 def shown(value: Any) -> str:
     """The start of a value, harmless to print."""
@@ -57,3 +60,22 @@ def ordinal(where: str, key: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,8}", key):
         raise ValueError(f"{where} is no number; count from 1")
     return int(key)
+
+
+def seconds(written: str) -> float:
+    """`"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"` in seconds."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", written)
+    if not match:
+        raise ValueError(f"{written!r} is no duration; write for example 30s, 5m, 24h or 7d")
+    found = float(match[1]) * _SECONDS[match[2]]
+    if found > MAX_DURATION_S:
+        raise ValueError(f"{written[:40]!r} is longer than ten years; write a duration that ends")
+    return found
+
+
+def duration(where: str, value: Any) -> float:
+    """A text that is a duration, in seconds."""
+    try:
+        return seconds(text(where, value))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -123,7 +123,7 @@ def _versions(flow: Flow) -> list[str]:
 def _step_table(flow: Flow) -> str:
     rows = []
     for step in flow.steps.values():
-        waits = ", ".join(f"{event} {span(s)}" for event, s in step.waits.items())
+        waits = ", ".join(f"{e} {span(s)}{_asks(step, e)}" for e, s in step.waits.items())
         rows.append(
             (
                 step.name,
@@ -136,6 +136,13 @@ def _step_table(flow: Flow) -> str:
             )
         )
     return _table(("step", "kind", "done", "failed", "undone", "deadline", "waits"), rows)
+
+
+def _asks(step: Step, event: str) -> str:
+    if (asked := step.asks.get(event)) is None:
+        return ""
+    after = f"again after {span(asked.remind_s)}, {asked.senior} after {span(asked.escalate_s)}"
+    return f" (asks {asked.role}, {after})"
 
 
 def _participant(flow: Flow, name: str) -> Iterator[str]:

@@ -1118,6 +1118,40 @@ class VerdictGiven:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRequested:
+    """A person's decision is still awaited: a reminder, or the senior's turn."""
+
+    type: ClassVar[str] = "VerdictRequested"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    step: str
+    code: str
+    role: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "step": self.step,
+            "code": self.code,
+            "role": self.role,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> VerdictRequested:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            step=record["step"],
+            code=record["code"],
+            role=record["role"],
+            reason=record["reason"],
+        )
+
+
 EVENTS: tuple[type[Any], ...] = (
     CancellationMailSent,
     CompensationRequested,
@@ -1153,4 +1187,5 @@ EVENTS: tuple[type[Any], ...] = (
     ShippedMailSent,
     StockReceived,
     VerdictGiven,
+    VerdictRequested,
 )

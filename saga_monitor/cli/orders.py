@@ -178,7 +178,19 @@ def _awaits(item: dict[str, Any], now: datetime) -> str:
     words = f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, for {ago(item['since'], now)}"
     if item["tries"]:
         words += f", asked {item['tries']} times"
+    if asked := item.get("asked"):
+        return f"{words}, deadline {_until(asked['until'], now)}; {_asked(asked, now)}"
     return words + (f", deadline {_until(item['due'], now)}" if item["due"] else "")
+
+
+def _asked(asked: dict[str, Any], now: datetime) -> str:
+    """Who is asked for a verdict."""
+    words = f"asked: {escape(asked['role'])}"
+    if asked["reminded"]:
+        words += f", reminded {ago(asked['reminded'], now)} ago"
+    if asked["escalated"]:
+        words += f", escalated to {escape(asked['senior'])} {ago(asked['escalated'], now)} ago"
+    return words
 
 
 def _case(case: dict[str, Any], now: datetime) -> str:

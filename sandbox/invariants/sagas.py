@@ -7,8 +7,8 @@ from datetime import timedelta
 from sandbox.invariants.evidence import Evidence, Logged
 from sandbox.invariants.finding import Finding, judged
 
-DEADLINE = "deadline"
-"""Code of a CompensationRequested that the monitor makes by itself."""
+DEADLINE, SYSTEM_TIMEOUT = "deadline", "system_timeout"
+"""Code of a CompensationRequested, actor of a VerdictGiven: what comes from the monitor itself."""
 
 
 def one_end(evidence: Evidence) -> Finding:
@@ -67,7 +67,9 @@ def _undone_past_pivot(evidence: Evidence, order_id: str) -> Iterator[str]:
 
 
 def is_timeout(logged: Logged) -> bool:
-    """The monitor asks for an undo because a deadline has passed."""
+    """The monitor asks for an undo, or says no instead of a person, because a deadline passed."""
+    if logged.type == "VerdictGiven":
+        return bool(logged.event.actor == SYSTEM_TIMEOUT)
     return logged.type == "CompensationRequested" and logged.event.code == DEADLINE
 
 

@@ -198,12 +198,15 @@ def _watch(world: World) -> Iterator[str]:
                 yield f"{key}: a monitor folded something else than the log"
         for emission, due in monitor.said:
             key = emission.event.order_id
+            said_at = min((f.at for f in facts[key] if f.id == str(emission.id)), default=due)
             # what was said of the same moment to a person changes nothing but who is still to be
-            # called
+            # called; and people are asked in turn, however late
             known = [
                 f
                 for f in facts[key]
-                if f.at <= due or (f.type == "InterventionOpened" and f.id != str(emission.id))
+                if f.at <= due
+                or (f.type == "InterventionOpened" and f.id != str(emission.id))
+                or (f.type == "VerdictRequested" and f.at < said_at)
             ]
             by_then = gather(Saga(key), *known)
             seen = read_as_its_flow(by_then)

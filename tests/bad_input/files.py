@@ -123,7 +123,7 @@ FLOWS = (
     ),
     flow(
         "misspelt key",
-        swap("asks = ", "aks = "),
+        swap('deadline = "5m"', 'deadline = "5m"\naks = []'),
         "step payment",
         "'aks' is not known",
         "asks, deadline",

@@ -88,8 +88,9 @@ def test_a_person_who_is_asked(whole: LiveStack) -> None:
     order = on_flow("order/2", "review_ignored")
     with trading(whole, [order]) as running:
         cause = held(whole, order, lambda c: c["kind"] == "person")
-        assert cause["told"].startswith("PaymentReviewRequired asks a person")
-        assert cause["until"] == saga(whole, order.order_id)["next_deadline"]
+        assert cause["told"].startswith("PaymentReviewRequired ask")
+        [waits] = saga(whole, order.order_id)["awaited"]
+        assert cause["until"] == waits["asked"]["until"]
     assert_as_expected(running.outcomes())
 
 

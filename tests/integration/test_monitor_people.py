@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from saga_monitor.cli.cases import evidence
 from saga_monitor.evidence import replay
 from schemas import FLOWS
-from schemas.events import InventoryReleased, PaymentRefunded, ShipmentCancelled
+from schemas.events import InventoryReleased, PaymentDeclined, PaymentRefunded, ShipmentCancelled
 from tests.monitor import MonitorProcess, Voice, monitor, placed, reserved, review, whole
 from tests.stack import TestInfra, fresh_database, until
 
@@ -113,6 +113,34 @@ def test_of_many_at_once_one_is_heard_and_the_others_are_told(
     (heard,) = [n for n, a in enumerate(answers) if a.status_code == 202]
     for refused in (a for a in answers if a.status_code == 409):
         assert f"person-{heard}" in refused.json()["detail"]
+
+
+def test_nobody_answers_and_the_order_is_rejected(
+    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+) -> None:
+    """The wait of 24 h in six seconds: reminded, escalated, rejected, each said once."""
+    order_id = f"o-{uuid.uuid4().hex[:8]}"
+    quick = {"group": f"g-{order_id}", "deadlines": '{"payment.PaymentReviewRequired": "6s"}'}
+    with monitor(infra, database_url, tmp_path / "quick.log", **quick) as process:
+        process.start()
+        voice.say(placed(order_id), reserved(order_id), review(order_id))
+        until(lambda: "VerdictGiven" in process.types(order_id), "rejected", 60)
+        saga = process.saga(order_id)
+        assert saga is not None
+        asked = [e["detail"] for e in saga["timeline"] if e["type"] == "VerdictRequested"]
+        assert [(a["code"], a["role"]) for a in asked] == [
+            ("reminder", "payments-reviewer"),
+            ("escalation", "payments-lead"),
+        ]
+        (given,) = [e["detail"] for e in saga["timeline"] if e["type"] == "VerdictGiven"]
+        assert (given["verdict"], given["actor"]) == ("reject", "system_timeout")
+        body = {"order_id": order_id, "step": "payment", "verdict": "approve"}
+        late = process.post("/verdicts", {**body, **ADA})
+        assert late.status_code == 409
+        assert "system_timeout said reject" in late.json()["detail"]
+        voice.say(PaymentDeclined(order_id=order_id, code="review_rejected", reason="nobody"))
+        voice.say(InventoryReleased(order_id=order_id, lines=(), reason="nobody"))
+        until(lambda: process.status(order_id) == "cancelled", "order cancelled", 60)
 
 
 def test_what_cannot_be_said(running: MonitorProcess, order: str) -> None:

@@ -62,7 +62,7 @@ def test_ended_orders_are_left_alone() -> None:
 
 
 def test_an_open_wait_has_its_own_deadline() -> None:
-    waiting = told(*RESERVED, "PaymentReviewRequired")
+    waiting = told(*RESERVED, "PaymentActionRequired")
     assert said(waiting, after(23 * 3600)) == []
     [request] = said(waiting, after(24 * 3600 + 1))
     assert request.step == "payment"

@@ -6,8 +6,9 @@ import pytest
 
 from sagakit.decision import Do, Observed, Undo, Verdict
 from sagakit.errors import FlowError, UnknownFlow
-from sagakit.flow import Flow, Flows, load, seconds, with_deadlines
+from sagakit.flow import Flow, Flows, load, with_deadlines
 from sagakit.routing import Router, rules_of, topic, topics_of
+from sagakit.shapes import seconds
 from schemas import FLOWS
 from schemas.events import (
     CompensationRequested,

@@ -34,8 +34,14 @@ def with_text(old: str, new: str) -> Flow:
         (CAPTURED, 'captured = { OrderPlaced = "id" }', ["OrderPlaced", "owned by order"]),
         (CAPTURED, "", ["both captured and refunded"]),
         (CAPTURED, 'captured = "PaymentCaptured"', ["flow order"]),
-        ('asks = ["Pay', 'asks = ["Unpay', ["step payment", "does not wait", "waits = {"]),
-        ('asks = ["PaymentReviewRequired"]', 'asks = "all"', ["payment: asks", "list"]),
+        ("asks.Pay", "asks.Unpay", ["step payment", "does not wait", "waits = {"]),
+        ('kind = "pivot"', 'kind = "pivot"\nasks = "all"', ["shipping: asks", "table"]),
+        ('remind = "8h"', "", ["asks.PaymentReviewRequired", "'remind'", "add it"]),
+        ('remind = "8h"', 'remind = "soon"', ["remind", "'soon' is no duration"]),
+        ('remind = "8h"', 'remind = "16h"', ["asks PaymentReviewRequired", "57600 s", "longer"]),
+        ('escalate = "16h"', 'escalate = "24h"', ["86400 s", "follow each other"]),
+        ('senior = "pay', 'boss = "pay', ["'boss' is not known", "escalate, remind, role, senior"]),
+        ('role = "payments-reviewer"', 'role = "the boss"', ["role 'the boss' is unfit"]),
     ],
 )
 def test_what_makes_no_sense_is_refused(old: str, new: str, says: list[str]) -> None:
@@ -59,10 +65,11 @@ def test_money_is_what_the_flow_calls_money() -> None:
 def test_a_person_is_asked_where_the_flow_says_so() -> None:
     asked = told("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")
     (item,) = seen(asked).awaited
-    assert item.asks == "PaymentReviewRequired"
+    assert item.asked is not None
+    assert (item.asked.event, item.asked.turn) == ("PaymentReviewRequired", "payments-reviewer")
     (customer,) = seen(told("OrderPlaced", "InventoryReserved", "PaymentActionRequired")).awaited
-    assert customer.asks is None
+    assert customer.asked is None
     answer = facts("VerdictGiven", {"step": "payment", "verdict": "approve"})[0]
     later = replace(answer, at=max(f.at for f in asked.facts.values()))
     (answered,) = seen(fold(Saga(ORDER, asked.facts), later)).awaited
-    assert answered.asks is None
+    assert answered.asked is None

@@ -122,8 +122,8 @@ def test_a_person_is_asked_until_they_answer(verdict: str | None, kind: Kind) ->
 def test_the_wait_for_a_person_says_who_and_until_when() -> None:
     found = cause(REVIEW, payment=Holds())
     assert found is not None
-    assert found.told.startswith("PaymentReviewRequired asks a person")
-    assert (found.who, found.until) == ("a person", after(0.002 + 24 * 3600))
+    assert found.told.startswith("PaymentReviewRequired asks payments-reviewer; `saga approve`")
+    assert (found.who, found.until) == ("payments-reviewer", after(0.002 + 24 * 3600))
 
 
 def test_a_call_that_fails() -> None:

@@ -75,6 +75,26 @@ SEEN: dict[str, Any] = {
 }
 
 
+def test_who_is_asked_for_a_verdict_is_told() -> None:
+    asked = {
+        "event": "PaymentReviewRequired",
+        "role": "payments-reviewer",
+        "senior": "payments-lead",
+        "until": "2026-01-03T03:00:00+00:00",
+        "reminded": "2026-01-02T03:08:00+00:00",
+        "escalated": None,
+    }
+    waits = {**SEEN["awaited"][0], "mode": "wait", "tries": 0, "asked": asked}
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(shown({**SEEN, "awaited": [waits]}, NOW))
+        waits["asked"] = {**asked, "escalated": "2026-01-02T03:09:00+00:00"}
+        console.print(shown({**SEEN, "awaited": [waits]}, NOW))
+    told = capture.get()
+    assert "deadline in 23 h 50 min; asked: payments-reviewer, reminded 2 min 0 s ago\n" in told
+    assert "reminded 2 min 0 s ago, escalated to payments-lead 1 min 0 s ago" in told
+
+
 def test_an_order_is_told_in_full() -> None:
     console = Console(width=120, record=True, file=None, color_system=None)
     with console.capture() as capture:

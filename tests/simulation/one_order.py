@@ -1,0 +1,158 @@
+"""One order in a simulated world without faults, stopped at a moment of its life for people to do
+something: real deciders, handlers, relays and a real monitor, on a virtual clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from saga_monitor.deadlines import Emission
+from saga_monitor.fold import SOURCE, Saga
+from saga_monitor.view import SagaView
+from sagakit.decision import Verdict
+from sagakit.message import Envelope, Trace
+from sandbox.simulation.chances import Chances
+from sandbox.simulation.log import CODEC
+from sandbox.simulation.outside import Behaviour
+from sandbox.simulation.play import stores
+from sandbox.simulation.story import SKUS, Story
+from sandbox.simulation.verdict import violations
+from sandbox.simulation.world import World
+from schemas.events import OrderFacts, OrderLine
+from services.order.decide import CANCEL, PLACE, Cancelling, Placing
+
+ORDER = "o1"
+MOST_STEPS = 5_000
+STOCK = 100
+FACTS = OrderFacts(
+    customer_id="c1",
+    email="ada@customer.example",
+    currency="EUR",
+    total_minor=300,
+    lines=(OrderLine(sku="apple", quantity=3, unit_price_minor=100),),
+    card_token="tok",
+    ship_to="1 Main Street",
+)
+DEAR = replace(
+    FACTS,
+    total_minor=300_000,
+    lines=(OrderLine(sku="apple", quantity=3, unit_price_minor=100_000),),
+)
+NEVER_PICKED_UP = Behaviour(pickup=None)
+
+
+@dataclass
+class OneOrder:
+    """The world with its order, placed at the front door. `seed`: in which way it is played."""
+
+    flow: str = "order/1"
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    facts: OrderFacts = FACTS
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.world = World(self.seed, stores())  # type: ignore[arg-type]
+        self.world.outside.trouble = 0.0
+        self.world.drawn = self.world.chances = Chances(linger=0.5)
+        self.world.outside.behaviours[ORDER] = self.behaviour
+        self.world.stock = STOCK
+        for sku in SKUS:
+            delivery = Verdict("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
+            self.world.told("inventory", f"sku:{sku}", delivery)
+        self.until(lambda: not self.world.nodes["inventory"].unpublished(), "stock put in")
+        placing = Placing(ORDER, self.facts, self.world.now)
+        self.world.told("order", ORDER, Verdict(PLACE, "customer", "", placing), self.flow)
+
+    @property
+    def events(self) -> list[Any]:
+        """What the log says of the order, in its order."""
+        said = [e for e in self.world.log.envelopes() if e.key == ORDER]
+        return [e.event for e in sorted(said, key=lambda e: e.time)]
+
+    @property
+    def types(self) -> list[str]:
+        """The same, by name."""
+        return [event.type for event in self.events]
+
+    def until(self, moment: Callable[[], bool], what: str) -> None:
+        """Play up to a moment."""
+        for _ in range(MOST_STEPS):
+            if moment():
+                return
+            assert self.world.step(), f"the world came to rest before: {what}; {self.types}"
+        raise AssertionError(f"not within {MOST_STEPS} steps: {what}; {self.types}")
+
+    def until_said(self, event: str) -> None:
+        """Play until an event stands in the log."""
+        self.until(lambda: event in self.types, event)
+
+    def for_a(self, while_: timedelta) -> None:
+        """Play for some time."""
+        end = self.world.now + while_
+        self.world.after(while_, lambda: None)
+        self.until(lambda: self.world.now >= end, f"{while_} later")
+
+    def cancel(self) -> bool:
+        """At the front door; whether it says yes."""
+        before = self.world.nodes["order"].state(ORDER)
+        verdict = Verdict(CANCEL, "customer", "changed my mind", Cancelling(ORDER))
+        asked = self._sent("order")
+        self.world.told("order", ORDER, verdict)
+        after = self.world.nodes["order"].state(ORDER)
+        assert before.phase == after.phase
+        return self._sent("order") > asked
+
+    def _sent(self, participant: str) -> int:
+        return self.world.nodes[participant].database.tables.accounts[ORDER].sent
+
+    def say(self, decide: Callable[[Saga, SagaView], Emission]) -> Emission:
+        """What a person tells the monitor, as it knows the order now. Raises Refused."""
+        monitor = self.world.monitor
+        while monitor.behind():
+            monitor.read()
+        saga, seen = monitor.sagas[ORDER], self.seen
+        emission = decide(saga, seen)
+        if str(emission.id) not in saga.facts:
+            now, trace = self.world.now, Trace(saga.flow)
+            told = Envelope(
+                emission.id, ORDER, SOURCE, None, now, emission.event, emission.cause, trace
+            )
+            self.world.log.append(CODEC.encode(told), now)
+        return emission
+
+    @property
+    def seen(self) -> SagaView:
+        """As the monitor sees it."""
+        found = self.world.monitor.view(ORDER)
+        assert found is not None
+        return found
+
+    @property
+    def taken_minor(self) -> int:
+        """What the provider holds of the customer's money."""
+        charges = self.world.outside.charges.values()
+        return sum(c.amount_minor - c.refunded_minor for c in charges if c.status == "captured")
+
+    def rest(self) -> None:
+        """Play until nothing is left to happen; every invariant holds then."""
+        for _ in range(MOST_STEPS):
+            if not self.world.step():
+                break
+        assert not violations(self.world, [self._story()])
+
+    def _story(self) -> Story:
+        never = timedelta()
+        return Story(
+            order_id=ORDER,
+            flow=self.flow,
+            facts=self.facts,
+            behaviour=self.behaviour,
+            entrance="front_door",
+            place_after=never,
+            twice=False,
+            conflict=False,
+            cancel_after=never,
+            verdict=None,
+            verdict_after=never,
+            poisoned_after=never,
+        )

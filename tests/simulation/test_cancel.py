@@ -1,0 +1,166 @@
+"""docs/cancel.md, row by row, on both step orders and through both doors."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from saga_monitor.people import Cancellation, Refused, Verdict, cancellation_of, verdict_on
+from sandbox.simulation.outside import Behaviour
+from tests.simulation.one_order import DEAR, FACTS, NEVER_PICKED_UP, ORDER, OneOrder
+
+PAGE = Path(__file__).parent.parent.parent / "docs/cancel.md"
+ASKED = Cancellation(order_id=ORDER, actor="ada", reason="the customer called")
+SEEDS = range(5)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the page."""
+
+    moment: str
+    front_door: int
+    operator: int
+    events: tuple[str, ...]
+    end: str
+
+
+def rows() -> dict[str, Row]:
+    """The page's table."""
+    found = {}
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 5 and cells[1].isdigit():
+            moment, door, operator, told, end = cells
+            events = tuple(re.findall(r"`([A-Z]\w+)`", told))
+            found[moment] = Row(moment, int(door), int(operator), events, end)
+    return found
+
+
+ROWS = rows()
+
+
+# --- the moments ----------------------------------------------------------------------------------
+
+
+def before_reservation(flow: str, seed: int) -> OneOrder:
+    order = OneOrder(flow, seed=seed)
+    order.until_said("OrderPlaced")
+    assert order.types == ["OrderPlaced"]
+    return order
+
+
+def during_the_charge(flow: str, seed: int) -> OneOrder:
+    order = OneOrder(flow, seed=seed)
+    order.until(lambda: bool(order.world.outside.charges), "the provider is asked")
+    assert "PaymentCaptured" not in order.types
+    return order
+
+
+def waiting_for_review(flow: str, seed: int) -> OneOrder:
+    order = OneOrder(flow, facts=DEAR, seed=seed)
+    order.until_said("PaymentReviewRequired")
+    return order
+
+
+def after_the_label(flow: str, seed: int) -> OneOrder:
+    order = OneOrder(flow, NEVER_PICKED_UP, seed=seed)
+    order.until_said("ShipmentCreated")
+    return order
+
+
+def after_the_pickup(flow: str, seed: int) -> OneOrder:
+    order = OneOrder(flow, seed=seed)
+    order.until_said("ShipmentPickedUp")
+    assert "OrderCompleted" not in order.types
+    return order
+
+
+def during_compensation(flow: str, seed: int) -> OneOrder:
+    """The label is refused; the refund takes its time."""
+    slowly = Behaviour(label="refused", refund="later", delay=timedelta(seconds=60))
+    order = OneOrder(flow, slowly, seed=seed)
+    order.until_said("PaymentRefundStarted")
+    assert "PaymentRefunded" not in order.types
+    return order
+
+
+def after_it_is_cancelled(flow: str, seed: int) -> OneOrder:
+    order = OneOrder(flow, Behaviour(charge="declined"), seed=seed)
+    order.until_said("OrderCancelled")
+    return order
+
+
+def after_completion(flow: str, seed: int) -> OneOrder:
+    order = OneOrder(flow, seed=seed)
+    order.until_said("OrderCompleted")
+    return order
+
+
+MOMENTS: dict[str, Callable[[str, int], OneOrder]] = {
+    "before reservation": before_reservation,
+    "during the charge": during_the_charge,
+    "waiting for review": waiting_for_review,
+    "after the label": after_the_label,
+    "after the pick-up": after_the_pickup,
+    "during compensation": during_compensation,
+    "after it is cancelled": after_it_is_cancelled,
+    "after completion": after_completion,
+}
+
+
+def test_the_page_and_the_tests_speak_of_the_same_moments() -> None:
+    assert list(ROWS) == list(MOMENTS)
+
+
+# --- the cells ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flow", ["order/1", "order/2"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_at_the_front_door(moment: str, flow: str) -> None:
+    for seed in SEEDS:
+        order = MOMENTS[moment](flow, seed)
+        taken = order.cancel()
+        assert (202 if taken else 409) == ROWS[moment].front_door
+        assert_becomes(order, ROWS[moment], taken)
+        assert ("OrderCancelRequested" in order.types) == taken
+
+
+@pytest.mark.parametrize("flow", ["order/1", "order/2"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_by_an_operator(moment: str, flow: str) -> None:
+    for seed in SEEDS:
+        order = MOMENTS[moment](flow, seed)
+        status = 202
+        try:
+            order.say(lambda saga, seen: cancellation_of(ASKED, saga, seen))
+        except Refused as refused:
+            status = refused.status
+        assert status == ROWS[moment].operator
+        assert_becomes(order, ROWS[moment], status == 202)
+
+
+def assert_becomes(order: OneOrder, row: Row, taken: bool) -> None:
+    """From here on: the events named, the end, the customer's money, every invariant."""
+    before = len(order.types)
+    order.rest()
+    told = order.types[before:]
+    answered = {"ShipmentCancelRefused"}  # there is no answer where nobody asked
+    assert [e for e in row.events if e not in told and (taken or e not in answered)] == []
+    assert order.seen.status == row.end
+    assert order.taken_minor == (FACTS.total_minor if row.end == "completed" else 0)
+    refunds = [e for e in order.events if e.type == "PaymentRefunded" and e.amount_minor]
+    assert len(refunds) <= 1
+
+
+def test_a_verdict_on_what_was_cancelled_meanwhile_is_refused() -> None:
+    order = waiting_for_review("order/1", 0)
+    assert order.cancel()
+    order.rest()
+    body = Verdict(order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="ok")
+    with pytest.raises(Refused, match="waits for no person: it is undone"):
+        order.say(lambda saga, seen: verdict_on(body, saga, seen))
