@@ -17,8 +17,10 @@ from saga_monitor.evidence import plainly
 from saga_monitor.fold import Saga
 from saga_monitor.people import (
     DEEDS,
+    PINNING,
     Cancellation,
     CaseWork,
+    Pinning,
     Refused,
     Verdict,
     cancellation_of,
@@ -38,11 +40,16 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/sagas")
     def sagas(
-        status: Status | None = None, stuck: bool = False, limit: Limit = 100
+        status: Status | None = None,
+        stuck: bool = False,
+        history: bool = False,
+        limit: Limit = 100,
     ) -> list[dict[str, Any]]:
-        """Orders, the newest event first. `stuck`: overdue, unplaced, or a case for a person."""
+        """Orders, the newest event first. `stuck`: overdue, unplaced, or a case for a person;
+        `history`: instead of the orders at hand those that were moved to the history."""
+        now = desk.log_time()
         with desk.engine.connect() as connection:
-            return queries.sagas(connection, status, stuck, desk.log_time(), limit)
+            return queries.sagas(connection, status, stuck, now, limit, history=history)
 
     @router.get("/sagas/{order_id:path}", response_model=None)
     def saga(order_id: str) -> dict[str, Any] | JSONResponse:
@@ -53,8 +60,10 @@ def routes(desk: Desk) -> APIRouter:
             except Refused as refused:
                 return _refusal(refused)
             told = queries.timeline(connection, order_id)
+            moved = queries.is_history(connection, order_id)
         cause = desk.held_by(seen).get(order_id)
-        return {**_shown(known, seen, told, desk.log_time()), "held_by": cause}
+        shown = _shown(known, seen, told, desk.log_time())
+        return {**shown, "held_by": cause, "history": moved}
 
     @router.get("/evidence/{order_id:path}", response_model=None)
     def evidence(order_id: str) -> Response:
@@ -71,7 +80,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/summary")
     def summary() -> dict[str, Any]:
-        """How many orders of each flow version are in which status."""
+        """How many orders at hand of each flow version are in which status."""
         with desk.engine.connect() as connection:
             return {
                 "read_through": desk.log_time(),
@@ -138,6 +147,12 @@ def _case_routes(router: APIRouter, desk: Desk) -> None:
     ) -> Said | JSONResponse:
         """A person opens, claims, notes on, resolves or reopens a case."""
         decide = DEEDS[deed]
+        return _answered(desk, body.order_id, lambda saga, seen: decide(body, saga, seen))
+
+    @router.post("/pins/{deed}", status_code=202, response_model=None)
+    def pins(deed: Literal["pin", "unpin"], body: Pinning) -> Said | JSONResponse:
+        """A person wants to keep an order at hand, or does so no more."""
+        decide = PINNING[deed]
         return _answered(desk, body.order_id, lambda saga, seen: decide(body, saga, seen))
 
 

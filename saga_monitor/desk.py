@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from saga_monitor import queries
+from saga_monitor import queries, store
 from saga_monitor.deadlines import Emission
 from saga_monitor.evidence import bundle
 from saga_monitor.fold import SOURCE, Saga
@@ -116,8 +116,13 @@ class Desk:
     def known(
         self, connection: Connection, order_id: str, *, lock: bool = False
     ) -> tuple[Saga, SagaView]:
-        """The order and what it means. Raises Refused."""
-        saga = queries.find(connection, order_id, lock=lock)
+        """The order and what it means. Raises Refused.
+
+        lock: to say something about it, until the end of the transaction; it comes back from the
+        history then, since what is said will be read and would bring it back.
+        """
+        find = _locked if lock else queries.find
+        saga = find(connection, order_id)
         if saga is None or not saga.facts:
             detail = f"no event of order {order_id!r} was read yet; check the id, or try again"
             raise Refused(404, "unknown order", detail)
@@ -125,6 +130,12 @@ class Desk:
             return saga, self.projection.view(saga)
         except UnknownFlow as error:
             raise Refused(409, "unknown flow", f"order {order_id}: {error}") from error
+
+
+def _locked(connection: Connection, order_id: str) -> Saga | None:
+    if not order_id.isprintable():
+        return None
+    return store.lock(connection, {order_id: EVERY_PARTITION})[order_id][0]
 
 
 def _told(words: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from saga_monitor.cases import RESOLVED, Case, CaseStatus
 from saga_monitor.deadlines import Emission
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
+from saga_monitor.pins import last_word
 from saga_monitor.view import ENDED, VERDICT, SagaView
 from schemas.events import (
     CompensationRequested,
@@ -20,6 +21,8 @@ from schemas.events import (
     InterventionNoted,
     InterventionOpened,
     InterventionResolved,
+    OrderPinned,
+    OrderUnpinned,
     VerdictGiven,
 )
 
@@ -44,6 +47,14 @@ class Verdict(BaseModel):
 
 class Cancellation(BaseModel):
     """A person wants the order undone."""
+
+    order_id: OrderId
+    actor: Text
+    reason: Text
+
+
+class Pinning(BaseModel):
+    """A person wants to keep an order at hand, or does so no more."""
 
     order_id: OrderId
     actor: Text
@@ -122,6 +133,43 @@ def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
             what += f"; {_told(asked, 'cancel')}"
         raise Refused(409, "too late", f"order {saga.order_id} is {what}")
     return Emission(id_, event, UUID(saga.timeline()[-1].id))
+
+
+# --- pins ---------------------------------------------------------------------------------------
+
+
+def pinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
+    """A person pins the order. Raises Refused where somebody else has."""
+    event = OrderPinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    before = last_word(saga.facts.values())
+    if seen.pin is None:
+        cause = before.id if before else saga.timeline()[-1].id
+        id_ = emission_id(saga.order_id, "pin", before.id if before else "")
+        return Emission(id_, event, UUID(cause))
+    if (seen.pin.actor, seen.pin.reason) == (body.actor, body.reason):
+        return Emission(UUID(seen.pin.id), event, UUID(seen.pin.id))
+    since = f"{seen.pin.actor} pinned it at {seen.pin.since.isoformat()}: {seen.pin.reason}"
+    raise Refused(409, "already so", f"order {saga.order_id} is pinned; {since}")
+
+
+def unpinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
+    """A person takes the pin off. Raises Refused where there is none."""
+    event = OrderUnpinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    if seen.pin is not None:
+        id_ = emission_id(saga.order_id, "unpin", seen.pin.id)
+        return Emission(id_, event, UUID(seen.pin.id))
+    before = last_word(saga.facts.values())
+    if before and (before.detail.get("actor"), before.detail.get("reason")) == (
+        body.actor,
+        body.reason,
+    ):
+        return Emission(UUID(before.id), event, UUID(before.id))
+    told = f"; {_told(before, 'unpin')}" if before else ""
+    raise Refused(409, "not pinned", f"order {saga.order_id} is not pinned{told}")
+
+
+PINNING = {"pin": pinned_by, "unpin": unpinned_by}
+"""What can be done about a pin."""
 
 
 # --- cases --------------------------------------------------------------------------------------

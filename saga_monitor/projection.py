@@ -17,6 +17,7 @@ from saga_monitor.cases import cases
 from saga_monitor.fold import Fact, Saga, fold
 from saga_monitor.gate import EVERY_PARTITION
 from saga_monitor.measures import Change
+from saga_monitor.pins import pin_of
 from saga_monitor.plan import Plan
 from saga_monitor.reading import read, view
 from saga_monitor.store import Batch, CaseRow, SagaRow, TimelineRow
@@ -185,6 +186,7 @@ def _row(saga: Saga, seen: SagaView, partition: int) -> SagaRow:
         ended_at=seen.ended_at,
         updated_at=max(f.at for f in saga.facts.values()),
         partition=partition,
+        pinned=seen.pin is not None,
     )
 
 
@@ -202,6 +204,7 @@ def _unknown(saga: Saga, partition: int, error: UnknownFlow) -> SagaRow:
         *nothing,
         last,
         partition,
+        pin_of(saga.facts.values()) is not None,
     )
 
 

@@ -1,4 +1,5 @@
-"""What the API reads, and the one row it locks."""
+"""What the API reads: one order wherever it is, lists and counts of the orders at hand, unless the
+history is asked for."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -14,17 +15,24 @@ from saga_monitor.store import load_saga
 from saga_monitor.versions import Count
 from sagakit.http import holds_of
 
+
+def _both(table: str) -> tuple[str, str]:
+    return table, f"{table}_history"
+
+
 # Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
 # without a start event.
-LIST = text("""
+_LIST = """
     SELECT order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
-           started_at, ended_at, updated_at
-    FROM saga
+           started_at, ended_at, updated_at, pinned
+    FROM {table}
     WHERE (CAST(:status AS text) IS NULL OR status = :status)
     AND (NOT :stuck OR status IN ('intervention', 'unplaced')
          OR next_deadline < CAST(:log_time AS timestamptz))
     ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
-""")
+"""
+LIST = text(_LIST.format(table="saga"))
+LIST_HISTORY = text(_LIST.format(table="saga_history"))
 SUMMARY = text("""
     SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest,
            coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
@@ -39,12 +47,15 @@ FLOWS = text("""
     FROM (SELECT *, status IN ('completed', 'cancelled') AS ended FROM saga) AS s
     WHERE flow IS NOT NULL GROUP BY 1 ORDER BY 1
 """)
-TIMELINE = text("""
+# One statement over both tables sees an order once, also while it is being moved.
+_TIMELINE = """
     SELECT event_id, type, source, seq, at, causation, partition, "offset", detail
-    FROM timeline WHERE order_id = :order_id
-""")
-ONE = text("SELECT facts::text FROM saga WHERE order_id = :order_id")
-LOCK_ONE = text("SELECT facts::text FROM saga WHERE order_id = :order_id FOR UPDATE")
+    FROM {table} WHERE order_id = :order_id
+"""
+TIMELINE = text(" UNION ALL ".join(_TIMELINE.format(table=t) for t in _both("timeline")))
+_ONE = "SELECT facts::text FROM {table} WHERE order_id = :order_id"
+ONE = text(" UNION ALL ".join(_ONE.format(table=table) for table in _both("saga")))
+IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE order_id = :order_id)")
 UNREADABLE = text("""
     SELECT topic, partition, "offset", at, code, error, encode(record_key, 'escape') AS key,
            length(value) AS bytes
@@ -89,10 +100,18 @@ Places = dict[tuple[str, str], tuple[str, int, int]]
 
 
 def sagas(
-    connection: Connection, status: str | None, stuck: bool, log_time: datetime | None, limit: int
+    connection: Connection,
+    status: str | None,
+    stuck: bool,
+    log_time: datetime | None,
+    limit: int,
+    *,
+    history: bool = False,
 ) -> list[Row]:
-    """Rows for a list, the newest first. `log_time`: up to which the log is read, if known."""
-    return _rows(connection, LIST, status=status, stuck=stuck, log_time=log_time, limit=limit)
+    """Rows for a list, the newest first. `log_time`: up to which the log is read, if known;
+    `history`: of those alone that were moved there."""
+    query = LIST_HISTORY if history else LIST
+    return _rows(connection, query, status=status, stuck=stuck, log_time=log_time, limit=limit)
 
 
 def in_flight(
@@ -128,7 +147,7 @@ def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[s
 
 
 def interventions(connection: Connection, statuses: Sequence[str], limit: int) -> list[Row]:
-    """Cases for people, the oldest first."""
+    """Cases for people, the oldest first; those of orders at hand."""
     return _rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
 
 
@@ -145,12 +164,13 @@ def said(
 
 
 def summary(connection: Connection) -> list[Row]:
-    """How many sagas of each flow version are in which status."""
+    """How many sagas at hand of each flow version are in which status."""
     return _rows(connection, SUMMARY)
 
 
 def flows(connection: Connection) -> list[Count]:
-    """How many orders each flow version has."""
+    """How many orders at hand each flow version has: all in flight, and the ended ones that are not
+    history yet."""
     return [Count(*row) for row in connection.execute(FLOWS)]
 
 
@@ -169,12 +189,17 @@ def count_unreadable(connection: Connection) -> int:
     return int(connection.execute(COUNT_UNREADABLE).scalar_one())
 
 
-def find(connection: Connection, order_id: str, *, lock: bool = False) -> Saga | None:
+def find(connection: Connection, order_id: str) -> Saga | None:
     """One saga; None where nothing was ever read of the order."""
     if not order_id.isprintable():  # no order has such an id, and PostgreSQL keeps no NUL
         return None
-    facts = connection.execute(LOCK_ONE if lock else ONE, {"order_id": order_id}).scalar()
+    facts = connection.execute(ONE, {"order_id": order_id}).scalar()
     return None if facts is None else load_saga(order_id, facts)
+
+
+def is_history(connection: Connection, order_id: str) -> bool:
+    """The order was moved to the history."""
+    return bool(connection.execute(IS_HISTORY, {"order_id": order_id}).scalar_one())
 
 
 def _rows(connection: Connection, query: Any, **parameters: Any) -> list[Row]:

@@ -11,6 +11,7 @@ from saga_monitor.cases import WORDS, cases, settled
 from saga_monitor.conservation import imbalance
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.late import Situation
+from saga_monitor.pins import PINNED, UNPINNED, pin_of
 from saga_monitor.plan import Plan, Role
 from saga_monitor.view import (
     ANSWERS,
@@ -88,6 +89,7 @@ class _Reading:
             unexpected=self.unexpected(self.situation(status, entry)),
             imbalance=imbalance(self.saga, self.plan, self.ledger, status),
             cases=known,
+            pin=pin_of(f for word in (PINNED, UNPINNED) for f in self.facts.get(word, ())),
             ledger=self.ledger,
             undoing=entry >= 0,
             past_pivot=self.past_pivot,

@@ -1,8 +1,8 @@
 """The monitor's process: everything wired once, started together, stopped in order.
 
-Event loop: Faust and HTTP. Threads: the relay, the watch, and the projection's transactions. The
-monitor is passive: orders complete without it, and a part of it that dies takes the process with
-it, to be started again where it stopped.
+Event loop: Faust and HTTP. Threads: the relay, the watch, the history, and the projection's
+transactions. The monitor is passive: orders complete without it, and a part of it that dies takes
+the process with it, to be started again where it stopped.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -21,6 +22,7 @@ from sqlalchemy import Engine, text
 from saga_monitor import queries
 from saga_monitor.api import routes
 from saga_monitor.desk import Desk
+from saga_monitor.history import History
 from saga_monitor.inquiry import Inquiry, Log
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.projection import Projection
@@ -56,6 +58,12 @@ class MonitorSettings(ServiceSettings):
     participants: dict[str, str] = Field(
         default_factory=dict,
         description='Base URLs of the participants, as JSON: {"payment": "http://payment:8080"}',
+    )
+    history_after_s: float = Field(
+        default=30 * 86400.0,
+        ge=0,
+        description="When finished orders are moved to the history: this long after their last "
+        "event, in log time",
     )
     group: str = Field(default=GROUP, description="Consumer group; one per monitor database")
 
@@ -119,6 +127,8 @@ class Monitor:
             settings.now,
             Inquiry(self.engine, settings.participants, flows, log_of.positions),
         )
+        after = timedelta(seconds=settings.history_after_s)
+        self.history = History(self.engine, self.desk.log_time, after)
         self.stop, self._stop_relay = threading.Event(), threading.Event()
 
     @property
@@ -132,6 +142,7 @@ class Monitor:
             "stream": lambda: None if self.reader.running else "the stream does not run yet",
             "relay": lambda: threads.check("relay"),
             "watch": lambda: threads.check("watch"),
+            "history": lambda: threads.check("history"),
             "database": self._ping,
         }
         return make_app("monitor", checks, routes(self.desk))
@@ -162,6 +173,7 @@ class Monitor:
         serving = asyncio.create_task(server.serve())
         threads.start("relay", lambda: self.relay.run(self._stop_relay))
         threads.start("watch", lambda: self.watch.run(self.stop))
+        threads.start("history", lambda: self.history.run(self.stop))
         reading = asyncio.create_task(self.reader.run(ending))
         log.info("running", http_port=self.settings.http_port)
         parts = {serving, reading}
@@ -172,7 +184,8 @@ class Monitor:
         self.stop.set()
         server.should_exit = True
         await asyncio.wait(parts, timeout=self.settings.drain_s)
-        await asyncio.to_thread(threads.join, "watch", self.settings.drain_s)
+        for name in ("watch", "history"):
+            await asyncio.to_thread(threads.join, name, self.settings.drain_s)
         self._stop_relay.set()
         self.relay.wake()
         await asyncio.to_thread(threads.join, "relay", self.settings.drain_s)

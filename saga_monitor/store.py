@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, TextClause, text
 
 from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Saga, log_time, unix_ms
-from saga_monitor.tables import intervention, saga, stream_offset, timeline
+from saga_monitor.tables import HISTORY, intervention, saga, stream_offset, timeline
 from sagakit.message import Record
 from sagakit.postgres import pack_headers
 from sagakit.tables import KEYS, as_json, recordset, rows_of
@@ -35,6 +35,7 @@ class SagaRow:
     ended_at: datetime | None
     updated_at: datetime | None
     partition: int
+    pinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,26 @@ def _quoted(names: Sequence[str]) -> str:
 
 MAKE = text(
     "INSERT INTO saga (order_id, partition) "
-    f"SELECT * FROM {recordset(saga, ('order_id', 'partition'))} ON CONFLICT (order_id) DO NOTHING"
+    f"SELECT * FROM {recordset(saga, ('order_id', 'partition'))} ON CONFLICT (order_id) DO NOTHING "
+    "RETURNING order_id"
 )
+
+
+def moving(table: Table, to: Table) -> TextClause:
+    """The rows of some orders from one table to another of the same columns. A row that is there
+    already is the empty one that `MAKE` has made."""
+    columns, key = [c.name for c in table.columns], _quoted([c.name for c in table.primary_key])
+    rest = ", ".join(f"{c} = excluded.{c}" for c in map(_quoted, [[c] for c in columns]))
+    return text(
+        f"WITH moved AS (DELETE FROM {table.name} WHERE order_id = ANY({KEYS}) "
+        f"RETURNING {_quoted(columns)}) "
+        f"INSERT INTO {to.name} ({_quoted(columns)}) SELECT * FROM moved "
+        f"ON CONFLICT ({key}) DO UPDATE SET {rest}"
+    )
+
+
+MOVES = [moving(table, there) for table, there in HISTORY.items()]
+RETURNS = [moving(there, table) for table, there in HISTORY.items()]
 LOCK = text(
     "SELECT order_id, partition, status, facts::text FROM saga "
     f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
@@ -158,16 +177,28 @@ HUSH = text(
 
 
 def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
-    """Order id -> its saga, partition and status, locked in order, made where there is none yet.
+    """Order id -> its saga, partition and status, locked in order, made where there is none yet,
+    brought back from the history where it is there.
 
     `partitions`: order id -> partition its events were read from now.
     """
-    keys = sorted(partitions)
-    connection.execute(MAKE, rows_of([{"order_id": k, "partition": partitions[k]} for k in keys]))
-    rows = connection.execute(LOCK, {"keys": as_json(keys)})
-    return {
-        key: (load_saga(key, facts), partition, status) for key, partition, status, facts in rows
-    }
+    found: dict[str, tuple[Saga, int, str]] = {}
+    # A second time round only where an order was moved to the history in between.
+    while keys := sorted(partitions.keys() - found.keys()):
+        wanted = rows_of([{"order_id": key, "partition": partitions[key]} for key in keys])
+        made = connection.execute(MAKE, wanted).scalars().all()
+        if made:
+            for statement in RETURNS:
+                connection.execute(statement, {"keys": as_json(sorted(made))})
+        for key, partition, status, facts in connection.execute(LOCK, {"keys": as_json(keys)}):
+            found[key] = (load_saga(key, facts), partition, status)
+    return found
+
+
+def move_to_history(connection: Connection, orders: Sequence[str]) -> None:
+    """All of these orders; their sagas must be locked."""
+    for statement in MOVES:
+        connection.execute(statement, {"keys": as_json(orders)})
 
 
 def write(connection: Connection, batch: Batch) -> None:

@@ -23,6 +23,7 @@ from uuid import UUID
 
 from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Ledger
+from saga_monitor.pins import Pin
 
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
@@ -127,7 +128,8 @@ class Imbalance:
 @dataclass(frozen=True, slots=True)
 class SagaView:
     """A saga in the words of its flow. undoing, past the pivot never: it is on the way back, or has
-    arrived; unexpected: events that should never have been said, and no case is open about yet."""
+    arrived; unexpected: events that should never have been said, and no case is open about yet;
+    pin: who wants to keep it at hand."""
 
     order_id: str
     flow: str
@@ -137,6 +139,7 @@ class SagaView:
     unexpected: tuple[Fact, ...]
     imbalance: Imbalance | None
     cases: tuple[Case, ...]
+    pin: Pin | None
     ledger: Ledger
     undoing: bool
     past_pivot: bool

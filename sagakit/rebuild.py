@@ -5,12 +5,12 @@ here has a producer or a gateway: a rebuild cannot touch the outside world.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, select, text
+from sqlalchemy import Connection, Engine, Table, select, text, union_all
 
 from sagakit.codec import Codec
 from sagakit.decision import Observed, Trigger, fold
@@ -104,9 +104,15 @@ def _fold_batch(participant: Participant[S], connection: Connection, batch: list
     working.save(connection)
 
 
-def differences(table: Table, live: Engine, rebuilt: Engine, limit: int = 20) -> list[str]:
-    """Rows that are not the same in both databases, as text; empty when all are."""
-    query = select(table).order_by(*table.primary_key.columns)
+def differences(
+    table: Table, live: Engine, rebuilt: Engine, limit: int = 20, *, also_in: Sequence[Table] = ()
+) -> list[str]:
+    """Rows that are not the same in both databases, as text; empty when all are.
+
+    also_in: tables of the same columns to which rows may have been moved; where a row is does not
+    matter.
+    """
+    query = union_all(*(select(each) for each in (table, *also_in)))
     found: list[str] = []
     with live.connect() as a, rebuilt.connect() as b:
         keep = tuple(table.primary_key.columns.keys())

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -140,6 +141,7 @@ class MonitorProcess:
         *,
         group: str,
         deadlines: str = "{}",
+        settings: Mapping[str, str] = MappingProxyType({}),
         name: str = "monitor-1",
     ) -> None:
         with socket.socket() as probe:
@@ -156,6 +158,7 @@ class MonitorProcess:
             "SAGA_INSTANCE_ID": name,
             "SAGA_GROUP": group,
             "SAGA_DEADLINES": deadlines,
+            **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

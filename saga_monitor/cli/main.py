@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, str] = {
     "reject": "orders",
     "show": "orders",
     "ls": "orders",
+    "pin": "orders",
+    "unpin": "orders",
     "interventions": "cases",
     "resolve": "cases",
     "evidence": "cases",

@@ -47,16 +47,18 @@ def show(order_id: str) -> None:
 @click.command()
 @click.option("--status", type=click.Choice([s.value for s in Status]), help="Only these.")
 @click.option("--stuck", is_flag=True, help="Only overdue, unplaced, or cases for a person.")
+@click.option("--history", is_flag=True, help="Only those that were moved to the history.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-def ls(status: str | None, stuck: bool, limit: int) -> None:
+def ls(status: str | None, stuck: bool, history: bool, limit: int) -> None:
     """List orders, the newest event first."""
-    if stuck and not status:
+    if stuck and not (status or history):
         _ls_held(limit)
         return
     wanted = {"stuck": stuck, "limit": limit, **({"status": status} if status else {})}
+    wanted |= {"history": True} if history else {}
     rows = ask("GET", "/sagas", params=wanted)
     if not rows:
-        click.echo("no orders" if not (status or stuck) else "no such orders")
+        click.echo("no orders" if not (status or stuck or history) else "no such orders")
         return
     now = datetime.now(UTC)
     table = Table("order", "flow", "status", "age", "awaits", "until", box=None, pad_edge=False)
@@ -124,6 +126,28 @@ def cancel(order_id: str, actor: str, reason: str) -> None:
     click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")
 
 
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@told_by
+def pin(order_id: str, actor: str, reason: str) -> None:
+    """Keep an order at hand: it is not moved to the history."""
+    _pinning("pin", order_id, actor, reason)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@told_by
+def unpin(order_id: str, actor: str, reason: str) -> None:
+    """Let an order go the way of all others."""
+    _pinning("unpin", order_id, actor, reason)
+
+
+def _pinning(deed: str, order_id: str, actor: str, reason: str) -> None:
+    body = {"order_id": order_id, "actor": actor, "reason": reason}
+    said = ask("POST", f"/pins/{deed}", json=body)
+    click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")
+
+
 def _decide(order_id: str, step: str, verdict: str, actor: str, reason: str) -> None:
     body = {"order_id": order_id, "step": step, "verdict": verdict, "actor": actor}
     said = ask("POST", "/verdicts", json={**body, "reason": reason})
@@ -146,6 +170,11 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
     parts: list[Any] = [Text.from_markup(title), Text.from_markup(steps), _timeline(seen)]
     parts += [Text.from_markup(_awaits(item, now)) for item in seen["awaited"]]
     parts += [Text.from_markup(_case(case, now)) for case in seen["cases"]]
+    if pin := seen.get("pin"):
+        told = f"pinned by {pin['actor']} {ago(pin['since'], now)} ago: {pin['reason']}"
+        parts.append(Text(told))
+    if seen.get("history"):
+        parts.append(Text("history: moved there since nothing was said of it for long"))
     if seen.get("held_by"):
         parts.append(Text.from_markup(f"[bold]held by[/] {held(seen['held_by'], now)}"))
     return Group(*parts, _money(seen["ledger"]))

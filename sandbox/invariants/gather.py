@@ -24,6 +24,7 @@ from schemas import CONTRACT, FLOWS, OWNERS
 
 MONITOR = "monitor"
 PAGE = 10_000
+SAGAS = "SELECT order_id, status FROM saga UNION ALL SELECT order_id, status FROM saga_history"
 LOOK_AGAIN_S = 0.25
 Stack = Mapping[str, Any]
 """The content of `stack.json`."""
@@ -76,7 +77,7 @@ def gather(stack: Stack) -> Evidence:
         books = pool.submit(_books, databases["inventory"])
         left = {s: pool.submit(_left, s, url) for s, url in databases.items()}
         sent = {s: pool.submit(_sent, s, url) for s, url in databases.items()}
-        sagas = pool.submit(_query, databases[MONITOR], "SELECT order_id, status FROM saga")
+        sagas = pool.submit(_query, databases[MONITOR], SAGAS)
         ledgers = {
             name: pool.submit(_ledger, f"{urls[server]}/v1/{name}")
             for server, name in (

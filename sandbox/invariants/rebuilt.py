@@ -32,6 +32,8 @@ from sandbox.invariants.gather import EVENT_TOPICS, MONITOR, Stack, codec_of, fl
 NO_STATE = {"idempotency": set[str](), "said": set[str](), "saga": {"quiet_until"}}
 """Table -> columns that are no state; without columns: the whole table. Two are memories of what
 was asked and said, the last of when the monitor looked last."""
+HISTORY = "_history"
+"""Rows of a table may have been moved to the table of this ending; that changes no row."""
 BATCH = 500
 
 
@@ -90,7 +92,13 @@ def _compared(stack: Stack, name: str, codec: Codec, log: Sequence[Record]) -> R
                 rebuild(participant, codec, flows_of(stack), own, fresh)
                 tables = participant.store.metadata
             kept = [t for table in tables.sorted_tables if (t := _state(table)) is not None]
-            found = [told for table in kept for told in differences(table, live, fresh)]
+            moved = {t.name.removesuffix(HISTORY): t for t in kept if t.name.endswith(HISTORY)}
+            found = [
+                told
+                for table in kept
+                if not table.name.endswith(HISTORY)
+                for told in differences(table, live, fresh, also_in=_at(moved, table))
+            ]
             return Rebuilt(name, sum(_count(live, table) for table in kept), found)
         finally:
             fresh.dispose()
@@ -107,11 +115,17 @@ def _project(stack: Stack, codec: Codec, log: Sequence[Record], fresh: Engine) -
     return tables
 
 
+def _at(moved: Mapping[str, Table], table: Table) -> list[Table]:
+    """Where rows of the table may have been moved."""
+    return [moved[table.name]] if table.name in moved else []
+
+
 def _state(table: Table) -> Table | None:
     """The table without what is no state; None where nothing of it is."""
-    if table.name not in NO_STATE:
+    name = table.name.removesuffix(HISTORY)
+    if name not in NO_STATE:
         return table
-    without = NO_STATE[table.name]
+    without = NO_STATE[name]
     columns = [column._copy() for column in table.columns if column.name not in without]
     return Table(table.name, MetaData(), *columns) if without else None
 

@@ -203,3 +203,26 @@ def test_no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CliRunner().invoke(cases.interventions).output == "no open cases\n"
     told = CliRunner().invoke(cases.interventions, ["--status", "settled"]).output
     assert told == "no such cases\n"
+
+
+def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def ask(*request: Any, **more: Any) -> list[Any]:
+        asked.append((*request, more["params"]))
+        return []
+
+    monkeypatch.setattr(orders, "ask", ask)
+    told = CliRunner().invoke(ls, ["--history", "--status", "cancelled"]).output
+    wanted = {"stuck": False, "limit": 50, "status": "cancelled", "history": True}
+    assert asked == [("GET", "/sagas", wanted)]
+    assert told == "no such orders\n"
+
+
+def test_show_tells_of_pin_and_history() -> None:
+    pin = {"actor": "ada", "reason": "for [the] auditors", "since": "2026-01-02T03:09:00+00:00"}
+    console = Console(width=200, record=True)
+    console.print(shown({**SEEN, "pin": pin, "history": True}, NOW))
+    told = console.export_text()
+    assert "pinned by ada 1 min 0 s ago: for [the] auditors" in told
+    assert "history" in told

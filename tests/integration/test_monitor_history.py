@@ -1,0 +1,300 @@
+"""History on a real monitor: what has long ended moves away, is found there, and comes back."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Engine, text
+
+from saga_monitor import store
+from saga_monitor.cli.orders import ls, show
+from saga_monitor.fold import Fact, Saga
+from saga_monitor.history import History
+from saga_monitor.tables import HISTORY, intervention, metadata, saga, timeline
+from sagakit.postgres import engine_for
+from sagakit.rebuild import differences
+from schemas.events import (
+    InterventionOpened,
+    InventoryReleased,
+    PaymentRefunded,
+    ShipmentCancelled,
+)
+from tests.monitor import MonitorProcess, Voice, captured, monitor, placed, reserved, whole
+from tests.stack import TestInfra, fresh_database, until
+
+ADA = {"actor": "ada", "reason": "the auditors ask for it"}
+BOB = {"actor": "bob", "reason": "the auditors have gone"}
+AT_ONCE = {"SAGA_HISTORY_AFTER_S": "1"}
+
+
+@pytest.fixture
+def voice(infra: TestInfra) -> Iterator[Voice]:
+    said = Voice(infra)
+    yield said
+    said.close()
+
+
+@pytest.fixture
+def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
+    """A monitor that keeps finished orders at hand for a second."""
+    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
+    with monitor(
+        infra, database_url, tmp_path / "monitor.log", group=group, settings=AT_ONCE
+    ) as process:
+        yield process.start()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """On the monitor's tables, without a monitor."""
+    made = engine_for(database_url)
+    metadata.create_all(made)
+    yield made
+    made.dispose()
+
+
+def order_id() -> str:
+    return f"o-{uuid.uuid4().hex[:8]}"
+
+
+def is_history(process: MonitorProcess, order: str) -> bool:
+    found = process.saga(order)
+    return found is not None and bool(found["history"])
+
+
+def listed(process: MonitorProcess, **wanted: Any) -> set[str]:
+    return {row["order_id"] for row in process.get("/sagas", limit=10_000, **wanted)}
+
+
+def undone(order: str) -> tuple[Any, ...]:
+    """All events of an order that was undone before it was paid."""
+    return (
+        placed(order),
+        reserved(order),
+        ShipmentCancelled(order_id=order, reason="asked"),
+        PaymentRefunded(order_id=order, amount_minor=0, reason="asked"),
+        InventoryReleased(order_id=order, lines=(), reason="asked"),
+    )
+
+
+def test_a_finished_order_moves_and_is_found(
+    running: MonitorProcess, voice: Voice, database_url: str
+) -> None:
+    done, gone, flying, asked = (order_id() for _ in range(4))
+    voice.say(*whole(done))
+    voice.say(*undone(gone))
+    voice.say(placed(flying), reserved(flying))
+    voice.say(*whole(asked))
+    voice.say(InterventionOpened(order_id=asked, code="manual", reason="look", actor="ada"))
+    until(lambda: is_history(running, done) and is_history(running, gone), "two are history")
+    assert not is_history(running, flying), "it is in flight"
+    assert not is_history(running, asked), "a case is open"
+    assert listed(running) & {done, gone, flying, asked} == {flying, asked}
+    assert {done, gone} <= listed(running, history=True)
+    assert listed(running, history=True, status="cancelled") & {done, gone} == {gone}
+    found = running.saga(done)
+    assert found is not None
+    assert sorted(running.types(done)) == sorted(e.type for e in whole(done))
+    assert (found["status"], found["ledger"]["held_minor"]) == ("completed", 500)
+    assert running.get(f"/evidence/{done}")["view"]["status"] == "completed"
+    env = {"SAGA_MONITOR_URL": running.url}
+    told = CliRunner().invoke(show, [done], env=env).output
+    assert "ShippedMailSent" in told
+    assert "history" in told
+    assert done in CliRunner().invoke(ls, ["--history", "--limit", "10000"], env=env).output
+    with psycopg.connect(database_url) as connection:
+        for table in ("saga", "timeline", "intervention"):
+            query = f"SELECT count(*) FROM {table} WHERE order_id = ANY(%s)"
+            assert connection.execute(query, [[done, gone]]).fetchall() == [(0,)], table
+
+
+def test_a_late_event_brings_it_back_with_all_that_was_said(
+    running: MonitorProcess, voice: Voice
+) -> None:
+    order = order_id()
+    voice.say(*undone(order))
+    until(lambda: is_history(running, order), "it is history")
+    voice.say(captured(order))
+    until(lambda: running.status(order) == "undoing", "the late capture is to be undone")
+    found = running.saga(order)
+    assert found is not None
+    assert not found["history"]
+    assert found["ledger"]["held_minor"] == 500
+    said = [*undone(order), captured(order)]
+    assert sorted(running.types(order)) == sorted(event.type for event in said)
+    assert order in listed(running, status="undoing")
+    voice.say(PaymentRefunded(order_id=order, refund_id="re-1", amount_minor=500, reason="late"))
+    until(lambda: is_history(running, order), "it is history again")
+    assert running.status(order) == "cancelled"
+
+
+def test_a_pinned_order_stays_until_it_is_unpinned(running: MonitorProcess, voice: Voice) -> None:
+    pinned, other, third = (order_id() for _ in range(3))
+
+    def do(deed: str, who: dict[str, str]) -> int:
+        return running.post(f"/pins/{deed}", {"order_id": pinned, **who}).status_code
+
+    voice.say(placed(pinned))
+    until(lambda: running.status(pinned) == "running", "order running")
+    assert do("unpin", ADA) == 409
+    assert [do("pin", ADA), do("pin", ADA), do("pin", BOB)] == [202, 202, 409]
+    until(lambda: "OrderPinned" in running.types(pinned), "the pin is read back")
+    assert [do("pin", ADA), do("pin", BOB)] == [202, 409]
+    voice.say(*whole(pinned)[1:])
+    until(lambda: running.status(pinned) == "completed", "order completed")
+    voice.say(*whole(other))
+    until(lambda: is_history(running, other), "one that ended later is history")
+    assert not is_history(running, pinned)
+    assert do("unpin", BOB) == 202
+    until(lambda: is_history(running, pinned), "the unpinned one is history")
+    assert do("pin", ADA) == 202, "also from the history"
+    until(lambda: running.types(pinned).count("OrderPinned") == 2, "it is pinned again")
+    voice.say(*whole(third))
+    until(lambda: is_history(running, third), "one that ended later is history")
+    found = running.saga(pinned)
+    assert found is not None
+    assert (found["history"], found["pin"]["actor"]) == (False, "ada")
+
+
+def test_a_rebuilt_monitor_has_the_same_rows_wherever_they_are(
+    running: MonitorProcess, voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+) -> None:
+    orders = [order_id() for _ in range(8)]
+    for order in orders:
+        voice.say(*whole(order))
+    voice.say(InterventionOpened(order_id=orders[0], code="manual", reason="look", actor="ada"))
+    voice.say(placed(last := order_id()))
+    until(lambda: all(is_history(running, order) for order in orders[1:]), "they are history")
+    until(lambda: running.status(last) == "running", "the last is read")
+    empty = fresh_database(infra)
+    with monitor(infra, empty, tmp_path / "second.log", group=f"g-{last}") as second:
+        second.start()
+        until(lambda: second.status(last) == "running", "all is read again")
+        until(lambda: all(second.status(o) == running.status(o) for o in orders), "the rest too")
+    live, fresh = engine_for(database_url), engine_for(empty)
+    mine = [*orders, last]
+    for url in (database_url, empty):
+        with psycopg.connect(url) as connection:  # other tests talk on the same topics
+            for table in [*HISTORY, *HISTORY.values()]:
+                query = f"DELETE FROM {table.name} WHERE NOT order_id = ANY(%s)"
+                connection.execute(query, [mine])
+            for name in ("saga", "saga_history"):
+                connection.execute(f"UPDATE {name} SET quiet_until = NULL")
+    for table, there in HISTORY.items():
+        assert differences(table, live, fresh, also_in=[there]) == [], table.name
+    assert differences(saga, live, fresh), "some have moved in one of them alone"
+    live.dispose()
+    fresh.dispose()
+
+
+def test_old_words_are_forgotten(running: MonitorProcess, voice: Voice, database_url: str) -> None:
+    order, pinned = order_id(), order_id()
+    voice.say(placed(order), placed(pinned))
+    for wanted in (order, pinned):
+        until(lambda o=wanted: running.status(o) == "running", "order running")  # type: ignore[misc]
+        assert running.post("/pins/pin", {"order_id": wanted, **ADA}).status_code == 202
+        until(lambda o=wanted: "OrderPinned" in running.types(o), "pinned")  # type: ignore[misc]
+    assert running.post("/pins/unpin", {"order_id": order, **BOB}).status_code == 202
+    until(lambda: "OrderUnpinned" in running.types(order), "unpinned")
+
+    def words() -> list[tuple[str, str]]:
+        with psycopg.connect(database_url) as connection:
+            query = "SELECT order_id, type FROM said WHERE order_id = ANY(%s)"
+            return connection.execute(query, [[order, pinned]]).fetchall()
+
+    assert len(words()) == 3
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "UPDATE said SET at = at - interval '32 days' WHERE type = 'OrderPinned'"
+        )
+    until(lambda: len(words()) == 2, "what is old is forgotten")
+    assert sorted(words()) == sorted([(order, "OrderUnpinned"), (pinned, "OrderPinned")])
+
+
+# --- without a monitor --------------------------------------------------------------------------
+
+
+def put(engine: Engine, order: str, at: datetime) -> None:
+    """A completed order of one event."""
+    fact = Fact("f1", "OrderPlaced", at, detail={"note": "kept"})
+    row = store.SagaRow(
+        order, "order", 1, "completed", store.dump_facts(Saga(order, {"f1": fact})),
+        None, None, 500, 0, at, at, at, 3, pinned=False,
+    )  # fmt: skip
+    told = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
+    case = store.CaseRow(order, "manual", "resolved", "look", "ada", at, at, 2)
+    with engine.begin() as connection:
+        store.write(connection, store.Batch(sagas=[row], timeline=[told], cases=[case]))
+
+
+def rows(engine: Engine, order: str) -> dict[str, list[tuple[Any, ...]]]:
+    with engine.connect() as connection:
+        found = {}
+        for table in (*HISTORY, *HISTORY.values()):
+            query = text(f"SELECT * FROM {table.name} WHERE order_id = :o")
+            found[table.name] = [tuple(row) for row in connection.execute(query, {"o": order})]
+    return found
+
+
+def test_there_and_back_no_column_is_lost(engine: Engine) -> None:
+    now = datetime.now(UTC)
+    put(engine, "o-1", now - timedelta(days=40))
+    before = rows(engine, "o-1")
+    history = History(engine, lambda: now, timedelta(days=30))
+    assert history.keep(now, threading.Event()) == 1
+    moved = rows(engine, "o-1")
+    for table in (saga, timeline, intervention):
+        assert moved[table.name] == []
+        assert moved[f"{table.name}_history"] == before[table.name] != []
+    with engine.begin() as connection:
+        found = store.lock(connection, {"o-1": 3, "o-new": 5})
+    assert rows(engine, "o-1") == before
+    known, partition, status = found["o-1"]
+    assert (known.facts["f1"].detail, partition, status) == ({"note": "kept"}, 3, "completed")
+    assert (found["o-new"][0].facts, found["o-new"][2]) == ({}, "unplaced")
+
+
+def test_what_is_too_young_stays(engine: Engine) -> None:
+    now = datetime.now(UTC)
+    for n in range(450):
+        put(engine, f"o-{n:03}", now - timedelta(days=40 if n % 9 else 20))
+    history = History(engine, lambda: now, timedelta(days=30))
+    assert history.keep(now, threading.Event()) == 400, "more than two batches"
+    with engine.connect() as connection:
+        left = connection.execute(text("SELECT order_id FROM saga")).scalars().all()
+    assert sorted(left) == [f"o-{n:03}" for n in range(0, 450, 9)]
+
+
+def test_an_event_that_comes_while_its_order_is_moved_finds_it(engine: Engine) -> None:
+    now = datetime.now(UTC)
+    put(engine, "o-1", now - timedelta(days=40))
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+
+    def locked() -> tuple[Saga, int, str]:
+        with engine.begin() as connection:
+            return store.lock(connection, {"o-0": 3, "o-1": 3})["o-1"]
+
+    def somebody_waits() -> bool:
+        with engine.connect() as connection:
+            return bool(connection.execute(waiting).scalar_one())
+
+    with ThreadPoolExecutor(1) as threads:
+        with engine.begin() as mover:
+            mover.execute(text("SELECT FROM saga WHERE order_id = 'o-1' FOR UPDATE"))
+            reader = threads.submit(locked)
+            until(somebody_waits, "the reader waits for the row")
+            store.move_to_history(mover, ["o-1"])
+        known, _, status = reader.result(60)
+    assert (list(known.facts), status) == (["f1"], "completed")
+    assert len(rows(engine, "o-1")["saga"]) == 1
+    assert rows(engine, "o-1")["saga_history"] == []
