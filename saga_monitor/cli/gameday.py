@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from saga_monitor.cli.demo import OPTIONS
-from sandbox.gameday.kinds import BY_NAME, KINDS
+from sandbox.gameday.fault import Kind
+from sandbox.gameday.kinds import BY_NAME, drawn
 from sandbox.gameday.load import Load
 from sandbox.gameday.play import Gameday, Struck
 from sandbox.gameday.report import Report, report
@@ -44,6 +45,9 @@ ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
     type=click.Choice(sorted(BY_NAME)),
     help="Only faults of this kind. Repeatable.",
 )
+@click.option(
+    "--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Of Kafka."
+)
 @click.option("--keep-up", is_flag=True, help="Leave the stack running at the end.")
 def gameday(
     minutes: float,
@@ -51,6 +55,7 @@ def gameday(
     faults: int | None,
     seed: int,
     only: tuple[str, ...],
+    brokers: str,
     keep_up: bool,
 ) -> None:
     """Break everything while orders of every kind run, and check every invariant at the end.
@@ -63,8 +68,8 @@ def gameday(
     lasts_s = minutes * 60
     orders = orders or round(lasts_s * ORDERS_A_SECOND)
     faults = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
-    kinds = tuple(kind for kind in KINDS if kind.name in only or not only)
-    stack = _fresh_stack(default_home() / "gameday", console)
+    kinds = _kinds(only, int(brokers))
+    stack = _fresh_stack(default_home() / "gameday", int(brokers), console)
     try:
         shop = Shop(f"g{seed}-{datetime.now(UTC):%H%M%S}", seed)
         load = Load(stack.read(), shop.orders(orders), lasts_s)
@@ -73,6 +78,7 @@ def gameday(
         with _told(console, day) as told:
             day.play(told)
         words = [f"--minutes {minutes:g} --orders {orders} --faults {faults} --seed {seed}"]
+        words += [f"--brokers {brokers}"] if brokers != "1" else []
         words += [f"--only {name!r}" for name in only]
         made = report(
             day,
@@ -95,7 +101,16 @@ def _quiet() -> None:
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
 
-def _fresh_stack(home: Path, console: Console) -> Stack:
+def _kinds(only: tuple[str, ...], brokers: int) -> tuple[Kind, ...]:
+    """Those that can be drawn. Raises StackError where one was named that cannot."""
+    possible = {kind.name: kind for kind in drawn(brokers)}
+    for name in only:
+        if name not in possible:
+            raise StackError(f"{name!r} takes more than one broker; add --brokers 3.")
+    return tuple(kind for name, kind in possible.items() if name in only or not only)
+
+
+def _fresh_stack(home: Path, brokers: int, console: Console) -> Stack:
     """A stack without a past. Raises StackError where one runs there."""
     if Stack(home).supervisor.running():
         raise StackError(
@@ -103,7 +118,9 @@ def _fresh_stack(home: Path, console: Console) -> Stack:
         )
     shutil.rmtree(home, ignore_errors=True)
     return Stack.up(
-        home, replace(OPTIONS, links=True), say=lambda line: console.print(line, style="dim")
+        home,
+        replace(OPTIONS, links=True, brokers=brokers),
+        say=lambda line: console.print(line, style="dim"),
     )
 
 

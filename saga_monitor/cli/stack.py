@@ -49,6 +49,11 @@ def _environment(
     help="Processes of each participant.",
 )
 @click.option(
+    "--brokers",
+    type=click.Choice(["1", "3"]),
+    help="Brokers of the embedded Kafka, for good. [default: this home's, else 1]",
+)
+@click.option(
     "--env",
     multiple=True,
     callback=_environment,
@@ -67,6 +72,7 @@ def up(
     port_base: int | None,
     registry: bool,
     replicas: int,
+    brokers: str | None,
     env: Mapping[str, str],
     only: str,
 ) -> None:
@@ -76,6 +82,7 @@ def up(
         port_base=port_base,
         registry=registry,
         replicas=replicas,
+        brokers=int(brokers) if brokers else None,
         only=frozenset(name.strip() for name in only.split(",") if name.strip()),
         env=env,
     )

@@ -35,10 +35,12 @@ class Fault(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of faults. `lasts_s`: shortest and longest time between inject and heal."""
+    """A kind of faults. `lasts_s`: shortest and longest time between inject and heal; `brokers`:
+    how many it takes."""
 
     name: str
     about: str
     make: Callable[[str], Fault]
     targets: tuple[str, ...]
     lasts_s: tuple[float, float] = (0.0, 0.0)
+    brokers: int = 1

@@ -1,20 +1,23 @@
 """The table of all kinds of faults."""
 
+from dataclasses import replace
+
 from sandbox.gameday import bus, links, outside, processes, servers
 from sandbox.gameday.fault import Kind
-from sandbox.stack.ports import LINKS
+from sandbox.stack.ports import BROKERS, LINKS
 from sandbox.stack.processes import MONITOR, SERVICES, WORLD
 from sandbox.stack.topics import OWNERS
 
 PARTICIPANTS = SERVICES[1:]
 OURS = (*SERVICES, MONITOR)
 CALLERS = ("provider", "carrier")
+ALL = ("kafka",)
 SHORT, PAST_SESSION, A_WHILE = (1.0, 6.0), (12.0, 16.0), (5.0, 12.0)
 """Seconds. A consumer's session ends after 10 s without a sign of life."""
 
 KINDS: tuple[Kind, ...] = (
     Kind("service killed", "kill -9", processes.Killed, SERVICES),
-    Kind("broker killed", "kill -9", processes.Killed, ("kafka",)),
+    Kind("broker killed", "kill -9 of one", processes.Killed, BROKERS),
     Kind(
         "PostgreSQL killed",
         "kill -9 of the server, so an immediate stop",
@@ -62,7 +65,23 @@ KINDS: tuple[Kind, ...] = (
         OURS,
         SHORT,
     ),
-    Kind("broker gone", "stopped for 20 s", servers.Stopped, ("kafka",), (20.0, 20.0)),
+    Kind("broker gone", "all brokers stopped for 20 s", servers.AllStopped, ALL, (20.0, 20.0)),
+    Kind(
+        "broker lost",
+        "kill -9 of one of three, kept away for 20 s",
+        servers.BrokerLost,
+        BROKERS,
+        (20.0, 25.0),
+        brokers=3,
+    ),
+    Kind(
+        "leader moved",
+        "one of three stopped, leadership moves; back, it is elected again",
+        servers.LeaderMoved,
+        BROKERS,
+        SHORT,
+        brokers=3,
+    ),
     Kind("rolling restart", "everything, one after the other", processes.RollingRestart, ("all",)),
     Kind(
         "connections cut",
@@ -106,5 +125,16 @@ KINDS: tuple[Kind, ...] = (
     Kind("offsets reset", "a group reads everything again", bus.ReadAgain, SERVICES),
     Kind("rush", "ten times the load", bus.Rush, ("load",), (3.0, 6.0)),
 )
+
+
+def drawn(brokers: int) -> tuple[Kind, ...]:
+    """The kinds that a stack with so many brokers can bear, with the targets it has."""
+    missing = BROKERS[brokers:]
+    return tuple(
+        replace(kind, targets=tuple(t for t in kind.targets if t not in missing))
+        for kind in KINDS
+        if kind.brokers <= brokers
+    )
+
 
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -5,13 +5,14 @@ from typing import ClassVar
 
 from sandbox.gameday.fault import Fault
 from sandbox.gameday.site import Site
-from sandbox.stack.processes import LINKS
+from sandbox.stack.processes import LINKS, is_of
 from sandbox.world.link import Mode
 
 
 @dataclass(frozen=True, slots=True)
 class Linked(Fault):
-    """A link in another mode for a while. The target is the link, `service>server`."""
+    """A link in another mode for a while. The target is the link, `service>server`; to Kafka those
+    to all its brokers."""
 
     mode: ClassVar[Mode]
 
@@ -26,7 +27,9 @@ class Linked(Fault):
 
 
 def _change(site: Site, link: str, mode: Mode) -> None:
-    site.post(LINKS, "/control/link", {"name": link, "mode": mode})
+    for name in site.content["ports"]:
+        if is_of(name, link):
+            site.post(LINKS, "/control/link", {"name": name, "mode": mode})
 
 
 class Cut(Linked):

@@ -1,5 +1,6 @@
 """Faults of Kafka and PostgreSQL."""
 
+import signal
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -7,6 +8,7 @@ from psycopg import sql
 from sandbox.gameday.fault import Fault
 from sandbox.gameday.site import Site
 from sandbox.stack.processes import MONITOR
+from sandbox.stack.topics import out_of_step
 
 HOT_TABLES = ("inbox", "outbox", "effects")
 HOT_TABLES_OF_MONITOR = ("saga", "stream_offset", "outbox")
@@ -17,14 +19,44 @@ CUT = sql.SQL(
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped(Fault):
-    """Stopped in good order and gone for a while."""
+class AllStopped(Fault):
+    """Every broker stopped in good order and gone for a while."""
+
+    def inject(self, site: Site) -> None:
+        site.stop(*site.brokers)
+
+    def heal(self, site: Site) -> None:
+        site.start(*site.brokers)
+
+    def healed(self, site: Site) -> bool:
+        return all(map(site.ready, site.brokers)) and not out_of_step(site.bootstrap_servers)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLost(Fault):
+    """One broker of several is killed and kept away; then it comes back and catches up."""
+
+    def inject(self, site: Site) -> None:
+        site.signal(self.target, signal.SIGKILL)
+        site.stop(self.target)  # before the supervisor's next one has done anything
+
+    def heal(self, site: Site) -> None:
+        site.start(self.target)
+
+    def healed(self, site: Site) -> bool:
+        return site.ready(self.target) and not out_of_step(site.bootstrap_servers)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderMoved(BrokerLost):
+    """A broker stops in good order, so every partition it leads moves to another; when it is back
+    and has caught up, the controller elects it again as the leader of those it is preferred for."""
 
     def inject(self, site: Site) -> None:
         site.stop(self.target)
 
-    def heal(self, site: Site) -> None:
-        site.start(self.target)
+    def healed(self, site: Site) -> bool:
+        return site.ready(self.target) and not out_of_step(site.bootstrap_servers, leaders=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from psycopg import sql
 from sandbox.gameday.load import Load
 from sandbox.stack import Stack
 from sandbox.stack.manifest import probe_of
+from sandbox.stack.ports import BROKERS
 
 PATIENCE_S = 90.0
 """How long anything may take that a fault waits for: starting on a busy machine is slow."""
@@ -40,6 +41,7 @@ class Site:
         self.stack, self.load = stack, load
         self.content = stack.read()
         self.bootstrap_servers = str(self.content["bootstrap_servers"])
+        self.brokers = BROKERS[: int(self.content["brokers"])]
         self._held: dict[str, psycopg.Connection[Any]] = {}
         self._lock = threading.Lock()
 
@@ -65,13 +67,13 @@ class Site:
 
         until(sent, f"{name} runs, to get {number.name}")
 
-    def stop(self, name: str) -> None:
+    def stop(self, *names: str) -> None:
         """Stop in good order, until `start`."""
-        self.stack.supervisor.stop([name])
+        self.stack.supervisor.stop(names)
 
-    def start(self, name: str) -> None:
+    def start(self, *names: str) -> None:
         """Start again; returns at once."""
-        self.stack.supervisor.start_processes([name])
+        self.stack.supervisor.start_processes(names)
 
     # --- servers --------------------------------------------------------------------------------
 

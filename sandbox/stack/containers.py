@@ -91,7 +91,7 @@ class ContainerInfra:
     def _start_kafka(self) -> None:
         data = "/var/lib/kafka/data"
         settings = broker_settings(
-            data, f"0.0.0.0:{_KAFKA_PORT}", self.bootstrap_servers, "localhost:9093"
+            data, f"0.0.0.0:{_KAFKA_PORT}", self.bootstrap_servers, ["localhost:9093"]
         )
         env = {f"KAFKA_{name.upper().replace('.', '_')}": text for name, text in settings.items()}
         self._start("kafka", KAFKA_IMAGE, env, _KAFKA_PORT, data)

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from sandbox.stack import jars
 from sandbox.stack.errors import StackError
-from sandbox.stack.kafka import kafka_process
+from sandbox.stack.kafka import broker_processes
 from sandbox.stack.options import Kind
-from sandbox.stack.ports import HOST, LINKED_LISTENERS
+from sandbox.stack.ports import BROKERS, HOST
 from sandbox.stack.postgres import create_databases, database_url, postgres_process
 from sandbox.stack.processes import DATABASES, Process
 from sandbox.stack.readiness import Probe, postgres_ready
@@ -56,18 +56,19 @@ class Infra(Protocol):
 
 
 class EmbeddedInfra:
-    """Real Kafka and PostgreSQL as plain processes, no Docker, no root."""
-
-    listens: tuple[str, ...] = ("kafka", "postgres")
+    """Real Kafka and PostgreSQL as plain processes, no Docker, no root. It has the brokers that
+    `ports` names."""
 
     def __init__(self, data: Path, ports: Mapping[str, int], say: Say) -> None:
         self._data = data
+        self._brokers = tuple(name for name in BROKERS if name in ports)
+        self.listens: tuple[str, ...] = (*self._brokers, "postgres")
         self._ports = ports
         self._say = say
 
     @property
     def bootstrap_servers(self) -> str:
-        return f"{HOST}:{self._ports['kafka']}"
+        return ",".join(f"{HOST}:{self._ports[name]}" for name in self._brokers)
 
     @property
     def databases(self) -> dict[str, str]:
@@ -76,10 +77,8 @@ class EmbeddedInfra:
     @property
     def probes(self) -> dict[str, Probe]:
         admin_url = database_url(self._ports["postgres"], "postgres")
-        return {
-            "postgres": postgres_ready(admin_url),
-            "kafka": kafka_ready(self.bootstrap_servers),
-        }
+        brokers = {b: kafka_ready(f"{HOST}:{self._ports[b]}") for b in self._brokers}
+        return {"postgres": postgres_ready(admin_url), **brokers}
 
     def prepare(self) -> list[Process]:
         java = find_java()
@@ -87,23 +86,8 @@ class EmbeddedInfra:
         kafka_jars = jars.fetch(jars.KAFKA_LOCK, jars.cache_dir(), self._say)
         return [
             postgres_process(self._data / "postgres", self._ports["postgres"]),
-            kafka_process(
-                java,
-                kafka_jars,
-                self._data / "kafka",
-                self._ports["kafka"],
-                self._ports["controller"],
-                self._linked(),
-            ),
+            *broker_processes(java, kafka_jars, self._data, self._ports),
         ]
-
-    def _linked(self) -> dict[int, int]:
-        """Ports of the broker's listeners behind links -> those of the links."""
-        return {
-            self._ports[name]: self._ports[f"{name.partition('<')[2]}>kafka"]
-            for name in LINKED_LISTENERS
-            if name in self._ports
-        }
 
     def create_databases(self) -> None:
         create_databases(

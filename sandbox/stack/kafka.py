@@ -1,4 +1,4 @@
-"""One real Kafka broker (KRaft, broker and controller in one JVM) on this machine."""
+"""Real Kafka brokers (KRaft, broker and controller in one JVM) on this machine: one, or three."""
 
 import base64
 import subprocess
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox.stack.errors import StackError
-from sandbox.stack.ports import HOST
+from sandbox.stack.ports import BROKERS, HOST, LINKED_LISTENERS, of_broker
 from sandbox.stack.processes import Process
 from sandbox.stack.topics import kafka_ready
 
+_HEAP, _HEAP_OF_SEVERAL = "-Xmx256m", "-Xmx192m"
 _JVM_FLAGS = (
-    "-Xmx256m",
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
     "--enable-native-access=ALL-UNNAMED",
@@ -24,57 +24,71 @@ _JVM_FLAGS = (
 _FORMAT_TIMEOUT_S = 60
 
 
-def kafka_process(
-    java: Path,
-    jars: Sequence[Path],
-    data: Path,
-    port: int,
-    controller_port: int,
-    linked: Mapping[int, int],
-) -> Process:
-    """The broker as a supervised process; formats its storage on the first call.
+def broker_processes(
+    java: Path, jars: Sequence[Path], data: Path, ports: Mapping[str, int]
+) -> list[Process]:
+    """The brokers that `ports` names, as supervised processes; formats their storage on the first
+    call.
 
-    `data` is the broker's own directory; what it holds survives stops and crashes. `linked`: ports
-    of further listeners -> ports of the links that lead there, by which clients must come back.
+    What their folders of `data` hold survives stops and crashes.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    properties = data / "server.properties"
-    address = f"{HOST}:{port}"
-    settings = broker_settings(str(data / "log"), address, address, f"{HOST}:{controller_port}")
-    for own, link in linked.items():
-        name = f"LINKED{own}"
+    brokers = [name for name in BROKERS if name in ports]
+    voters = [f"{HOST}:{ports[of_broker('controller', name)]}" for name in brokers]
+    class_path = ":".join(map(str, jars))
+    # All brokers of a home must agree on it, whenever each of them was made.
+    cluster = uuid.uuid5(uuid.NAMESPACE_URL, data.as_uri())
+    processes = []
+    for node, name in enumerate(brokers, 1):
+        address = f"{HOST}:{ports[name]}"
+        folder = data / name
+        settings = broker_settings(str(folder / "log"), address, address, voters, node)
+        _add_listeners(settings, name, ports)
+        properties = folder / "server.properties"
+        folder.mkdir(parents=True, exist_ok=True)
+        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        if not (folder / "log" / "meta.properties").exists():
+            _format(java, class_path, properties, cluster)
+        heap = _HEAP if len(brokers) == 1 else _HEAP_OF_SEVERAL
+        command = (str(java), heap, *_JVM_FLAGS, "-cp", class_path, "kafka.Kafka", str(properties))
+        # Several that stop together wait in vain for a controller to take their leadership.
+        stop_wait_s = 30 if len(brokers) == 1 else 10
+        processes.append(Process(name, command, kafka_ready(address), stop_wait_s=stop_wait_s))
+    return processes
+
+
+def _add_listeners(settings: dict[str, str], broker: str, ports: Mapping[str, int]) -> None:
+    """A further listener for each link to the broker, by which its clients must come back. It has
+    the same name on every broker: who comes by one is told of others by that name alone."""
+    for listener in LINKED_LISTENERS:
+        own = ports.get(of_broker(listener, broker))
+        if own is None:
+            continue
+        service = listener.partition("<")[2]
+        link = ports[of_broker(f"{service}>kafka", broker)]
+        name = f"LINKED_{service.upper()}"
         settings["listeners"] += f",{name}://{HOST}:{own}"
         settings["advertised.listeners"] += f",{name}://{HOST}:{link}"
         settings["listener.security.protocol.map"] += f",{name}:PLAINTEXT"
-    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    class_path = ":".join(map(str, jars))
-    if not (data / "log" / "meta.properties").exists():
-        _format(java, class_path, properties)
-    return Process(
-        name="kafka",
-        command=(
-            str(java),
-            *_JVM_FLAGS,
-            "-cp",
-            class_path,
-            "kafka.Kafka",
-            str(properties),
-        ),
-        ready=kafka_ready(address),
-        stop_wait_s=30,
-    )
 
 
-def broker_settings(log_dir: str, listeners: str, advertised: str, voter: str) -> dict[str, str]:
-    """The broker's settings. Addresses are `host:port`; `voter` is the controller's.
+def broker_settings(
+    log_dir: str, listeners: str, advertised: str, voters: Sequence[str], node: int = 1
+) -> dict[str, str]:
+    """The settings of broker number `node`. Addresses are `host:port`; `voters` are those of the
+    controllers, its own among them.
 
     Durability is the page cache's: records survive kill -9 of the broker. Surviving the loss of
-    the machine takes replicas, which one machine does not have.
+    the machine takes replicas on others. Of three copies two must be there for a record to be
+    acknowledged: any one broker may be lost.
     """
+    copies, enough = (3, 2) if len(voters) >= 3 else (1, 1)
+    voter = voters[node - 1]
     return {
-        "node.id": "1",
+        "node.id": str(node),
         "process.roles": "broker,controller",
-        "controller.quorum.voters": f"1@{voter}",
+        "controller.quorum.voters": ",".join(
+            f"{n}@{address}" for n, address in enumerate(voters, 1)
+        ),
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{listeners},CONTROLLER://{voter}",
         "advertised.listeners": f"PLAINTEXT://{advertised}",
@@ -82,17 +96,19 @@ def broker_settings(log_dir: str, listeners: str, advertised: str, voter: str) -
         "log.dirs": log_dir,
         "auto.create.topics.enable": "false",
         "log.message.timestamp.type": "LogAppendTime",
-        "default.replication.factor": "1",
-        "min.insync.replicas": "1",
-        "offsets.topic.replication.factor": "1",
+        "default.replication.factor": str(copies),
+        "min.insync.replicas": str(enough),
+        "offsets.topic.replication.factor": str(copies),
         "offsets.topic.num.partitions": "8",
         "offsets.retention.minutes": str(30 * 24 * 60),
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.replication.factor": str(copies),
+        "transaction.state.log.min.isr": str(enough),
         "transaction.state.log.num.partitions": "8",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": str(copies),
+        "share.coordinator.state.topic.min.isr": str(enough),
         "group.initial.rebalance.delay.ms": "0",
+        # Who came back leads again what it is preferred for, within seconds and not five minutes.
+        "leader.imbalance.check.interval.seconds": "10",
         # A killed broker cannot register again until its old session has ended (default 9 s).
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "1000",
@@ -101,8 +117,8 @@ def broker_settings(log_dir: str, listeners: str, advertised: str, voter: str) -
     }
 
 
-def _format(java: Path, class_path: str, properties: Path) -> None:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+def _format(java: Path, class_path: str, properties: Path, cluster: uuid.UUID) -> None:
+    cluster_id = base64.urlsafe_b64encode(cluster.bytes).rstrip(b"=").decode()
     tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted")
     done = subprocess.run(
         [

@@ -8,15 +8,13 @@ from typing import Any
 
 from sandbox.stack.errors import StackError
 from sandbox.stack.options import StackOptions
-from sandbox.stack.ports import HOST, LINKED_LISTENERS, LINKS
-from sandbox.stack.processes import Surroundings
+from sandbox.stack.ports import BROKERS, HOST
+from sandbox.stack.processes import Surroundings, is_of
 from sandbox.stack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
 from sandbox.stack.topics import kafka_ready
 
 FILE_NAME = "stack.json"
-_NOT_HTTP = frozenset(
-    {"kafka", "controller", "postgres", "registry", "smtp", *LINKS, *LINKED_LISTENERS}
-)
+_NOT_HTTP = ("kafka", "controller", "postgres", "registry", "smtp")
 
 
 def read_manifest(home: Path) -> dict[str, Any]:
@@ -50,12 +48,13 @@ def manifest(
     running: Mapping[str, ProcessInfo],
 ) -> dict[str, Any]:
     """What `stack.json` says. Keys are part of the contract with whoever reads it."""
-    urls = {name: around.url(name) for name in around.ports if name not in _NOT_HTTP}
+    urls = {name: around.url(name) for name in around.ports if _speaks_http(name)}
     urls["smtp"] = f"{HOST}:{around.ports['smtp']}"
     if around.schema_registry_url:
         urls["registry"] = around.schema_registry_url
     return {
         "stack": str(options.kind),
+        "brokers": sum(name in BROKERS for name in around.ports),
         "bootstrap_servers": around.bootstrap_servers,
         "databases": dict(around.databases),
         "urls": urls,
@@ -69,10 +68,14 @@ def manifest(
     }
 
 
+def _speaks_http(name: str) -> bool:
+    return not {"<", ">"} & set(name) and not any(is_of(name, other) for other in _NOT_HTTP)
+
+
 def probe_of(name: str, content: Mapping[str, Any]) -> Probe:
     """The readiness probe of a process of the stack that `content` describes."""
-    if name == "kafka":
-        return kafka_ready(content["bootstrap_servers"])
+    if is_of(name, "kafka"):
+        return kafka_ready(f"{HOST}:{content['ports'][name]}")
     if name == "postgres":
         return postgres_ready(next(iter(content["databases"].values())))
     if name == "registry":

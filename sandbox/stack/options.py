@@ -21,6 +21,8 @@ class StackOptions:
     keeps the ports of the last run, or the default ones.
     `only`: names of processes, or of the groups `infra`, `world` and `services`; empty means
     everything. Kafka and PostgreSQL always run: nothing else can without them.
+    `brokers`: how many brokers Kafka has, 1 or 3 (then every record has three copies, two of which
+    acknowledge it); None keeps those of the last run, or one. A home keeps its number for good.
     `links`: between the services and what they talk to lie TCP links that can be cut.
     `env`: extra environment for the services and the monitor.
     """
@@ -30,5 +32,6 @@ class StackOptions:
     registry: bool = False
     replicas: int = 1
     only: frozenset[str] = frozenset()
+    brokers: int | None = None
     links: bool = False
     env: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,8 @@ With the default base of 18000, always on 127.0.0.1:
     18003 registry     18013 shipping                        18024 links
 
 Replica n of a service listens 100 * (n - 1) higher: payment-2 on 18112. With links, each has a
-port of its own from 18030 on, and the broker one for each link to it.
+port of its own from 18030 on, and the broker one for each link to it. Broker n, its controller,
+its listeners and the links to it are 100 * (n - 1) higher as well: kafka-2 on 18100.
 """
 
 import os
@@ -45,8 +46,10 @@ LINKS: Mapping[str, int] = {
     "shipping>carrier": 61,
 }
 LINKED_LISTENERS: Mapping[str, int] = {f"kafka<{s}": 50 + i for i, s in enumerate(_DATABASES)}
+BROKERS = ("kafka", "kafka-2", "kafka-3")
+"""Processes of the brokers, as far as there are so many."""
 _LISTENS_ON = {
-    "kafka": ("kafka", "controller"),
+    **{b: (b, f"controller{b.removeprefix('kafka')}") for b in BROKERS},
     "mail": ("mail", "smtp"),
     "links": ("links", *LINKS),
 }
@@ -54,6 +57,22 @@ _ALL_OFFSETS = {**OFFSETS, **LINKS, **LINKED_LISTENERS}
 # Free ports are looked for below the range the kernel hands to outgoing connections (from 32768
 # on Linux): a port from that range could be taken while, say, the broker restarts.
 _FREE_FIRST, _FREE_LAST = 20000, 31999
+
+
+def of_broker(name: str, broker: str) -> str:
+    """The port of this name that belongs to that broker: `controller` of kafka-2: controller-2."""
+    return f"{name}{broker.removeprefix('kafka')}"
+
+
+def of_brokers(names: Iterable[str], brokers: int) -> list[str]:
+    """The ports of these names of every broker."""
+    return [of_broker(name, broker) for name in names for broker in BROKERS[:brokers]]
+
+
+def links(brokers: int) -> list[str]:
+    """The ports of all links, and of what is behind those to Kafka."""
+    of_kafka = [*LINKED_LISTENERS, *(name for name in LINKS if name.endswith(">kafka"))]
+    return [*(n for n in LINKS if n not in of_kafka), *of_brokers(of_kafka, brokers)]
 
 
 def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str, int]:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from sandbox.stack.errors import StackError
 from sandbox.stack.options import StackOptions
-from sandbox.stack.ports import HOST
-from sandbox.stack.ports import LINKS as LINK_PORTS
+from sandbox.stack.ports import HOST, of_broker
 from sandbox.stack.readiness import Probe, http_ready
 
 SERVICES = ("order", "inventory", "payment", "shipping", "notification")
@@ -79,6 +78,12 @@ class Surroundings:
         port = self.ports.get(f"{service}>{server}")
         return f"{HOST}:{port}" if port else None
 
+    def kafka_for(self, service: str) -> str:
+        """The bootstrap servers a service is told: those of its links, where there are links."""
+        link = f"{service}>kafka"
+        ends = [f"{HOST}:{port}" for name, port in self.ports.items() if is_of(name, link)]
+        return ",".join(ends) or self.bootstrap_servers
+
     def database_for(self, service: str) -> str:
         """The URL under which a service reaches its database."""
         direct, link = self.databases[service], self.link(service, "postgres")
@@ -94,7 +99,12 @@ def stage_of(name: str) -> Stage:
     """The stage of the process of this name."""
     if name in WORLD:
         return Stage.WORLD
-    return _OWN_STAGE.get(name, Stage.SERVICES)
+    return _OWN_STAGE.get("kafka" if is_of(name, "kafka") else name, Stage.SERVICES)
+
+
+def is_of(name: str, first: str) -> bool:
+    """Whether this is `first` or a numbered one of its kind: kafka-2 is of kafka."""
+    return name == first or name.startswith(f"{first}-")
 
 
 def replicas_of(service: str, replicas: int) -> list[str]:
@@ -144,9 +154,10 @@ def declare(names: Iterable[str], around: Surroundings, env: Mapping[str, str]) 
 def _links(around: Surroundings) -> Process:
     def ends(link: str) -> tuple[int, int]:
         service, _, server = link.partition(">")
-        behind = f"kafka<{service}" if server == "kafka" else server
+        behind = of_broker(f"kafka<{service}", server) if is_of(server, "kafka") else server
         return around.ports[link], around.ports[behind]
 
+    links = [name for name in around.ports if ">" in name]
     return Process(
         name=LINKS,
         command=(sys.executable, "-m", "sandbox.world.link"),
@@ -154,7 +165,7 @@ def _links(around: Surroundings) -> Process:
         env={
             "SANDBOX_HOST": HOST,
             "SANDBOX_PORT": str(around.ports[LINKS]),
-            "SANDBOX_LINKS": json.dumps({link: ends(link) for link in LINK_PORTS}),
+            "SANDBOX_LINKS": json.dumps({link: ends(link) for link in links}),
         },
     )
 
@@ -184,7 +195,7 @@ def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> P
     # The first replica keeps the service's own port: that is where webhooks and callers go.
     port_name = service if replica in ("", "1") else name
     env = {
-        "SAGA_BOOTSTRAP_SERVERS": around.link(service, "kafka") or around.bootstrap_servers,
+        "SAGA_BOOTSTRAP_SERVERS": around.kafka_for(service),
         "SAGA_DATABASE_URL": around.database_for(service),
         "SAGA_HTTP_HOST": HOST,
         "SAGA_HTTP_PORT": str(around.ports[port_name]),

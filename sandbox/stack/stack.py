@@ -244,11 +244,31 @@ def _assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int
     base = last_base if options.port_base is None else options.port_base
     kept = before.get("ports", {}) if base == last_base else {}
     replicas = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
-    links = (*port_table.LINKS, *port_table.LINKED_LISTENERS) if options.links else ()
+    brokers = _brokers(options, before)
+    kafka = port_table.of_brokers(("kafka", "controller"), brokers)
+    links = port_table.links(brokers) if options.links else ()
     names = dict.fromkeys(
-        (*port_table.OFFSETS, *links, *(n for n in replicas if not n.endswith("-1")))
+        (*port_table.OFFSETS, *kafka, *links, *(n for n in replicas if not n.endswith("-1")))
     )
     return base, port_table.assign(names, base, kept)
+
+
+def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
+    """How many brokers this home has, or is to have. Raises `StackError`: that cannot change."""
+    if (options.brokers or 1) > 1 and options.kind is not Kind.EMBEDDED:
+        raise StackError(
+            f"--brokers {options.brokers} is for the embedded stack, not for "
+            f"--stack={options.kind}: leave one of the two options away."
+        )
+    if not before:
+        return options.brokers or 1
+    present: int = before.get("brokers", 1)
+    if options.brokers not in (None, present):
+        raise StackError(
+            f"this home's Kafka was made with --brokers {present}, not {options.brokers}, and its "
+            "records stay where they are. Use another SAGA_HOME, or remove this one."
+        )
+    return present
 
 
 def _check_compatible(options: StackOptions, before: Mapping[str, Any]) -> None:

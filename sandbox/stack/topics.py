@@ -94,6 +94,26 @@ def read_again(
         time.sleep(_LOOK_AGAIN_S)
 
 
+def out_of_step(bootstrap_servers: str, *, leaders: bool = False) -> str | None:
+    """The first partition that lacks a leader or a copy in step, with what it lacks; None where
+    all have all. With `leaders`, also one that its preferred broker does not lead.
+
+    A cluster that does not answer is out of step.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as error:
+        return f"{bootstrap_servers}: {error}"
+    for name, topic in topics.items():
+        for number, partition in topic.partitions.items():
+            if missing := set(partition.replicas) - set(partition.isrs):
+                return f"{name}/{number} is behind on brokers {sorted(missing)}"
+            if partition.leader < 0 or (leaders and partition.leader != partition.replicas[0]):
+                return f"{name}/{number} is led by {partition.leader} of {partition.replicas}"
+    return None
+
+
 def kafka_ready(bootstrap_servers: str) -> Callable[[], str | None]:
     """A probe: ready when the broker answers a metadata request."""
 

@@ -20,7 +20,7 @@ from sandbox.gameday.figures import (
     recovery_s,
     wrong_ends,
 )
-from sandbox.gameday.kinds import KINDS
+from sandbox.gameday.kinds import KINDS, drawn
 from sandbox.gameday.load import Pace
 from sandbox.gameday.play import Struck
 from sandbox.gameday.processes import Killed
@@ -29,6 +29,7 @@ from sandbox.gameday.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, sched
 from sandbox.shop import KINDS as ORDER_KINDS
 from sandbox.shop import End, Entrance, Shop, ShopOrder
 from sandbox.shop.trade import Outcome
+from sandbox.stack.ports import BROKERS
 from tests.architecture.source import ROOT
 
 LASTS_S = 180.0
@@ -66,6 +67,16 @@ def test_there_are_at_least_twenty_kinds_each_with_a_name_of_its_own() -> None:
     for kind in KINDS:
         for target in kind.targets:
             assert kind.make(target) == kind.make(target), "a fault is a value"
+
+
+def test_faults_of_one_broker_of_three_are_not_drawn_where_there_is_one() -> None:
+    one, three = ({kind.name: kind for kind in drawn(brokers)} for brokers in (1, 3))
+    assert three.keys() - one.keys() == {"broker lost", "leader moved"}
+    assert three.keys() == {kind.name for kind in KINDS}
+    assert one["broker killed"].targets == ("kafka",)
+    for name in ("broker killed", "broker lost", "leader moved"):
+        assert three[name].targets == BROKERS
+    assert one["broker gone"].targets == three["broker gone"].targets == ("kafka",)
 
 
 def test_the_page_on_reliability_lists_the_kinds() -> None:

@@ -6,14 +6,22 @@ from pathlib import Path
 import pytest
 
 from sandbox.stack.options import StackOptions
-from sandbox.stack.ports import LINKED_LISTENERS, LINKS, OFFSETS, assign
+from sandbox.stack.ports import (
+    LINKED_LISTENERS,
+    LINKS,
+    OFFSETS,
+    assign,
+    links,
+    of_brokers,
+)
 from sandbox.stack.processes import DATABASES, Surroundings, declare, selected
 
 BASE = 18000
 
 
-def around(links: bool) -> Surroundings:
-    names = [*OFFSETS, *(LINKS if links else ()), *(LINKED_LISTENERS if links else ())]
+def around(linked: bool, brokers: int = 1) -> Surroundings:
+    kafka = of_brokers(("kafka", "controller"), brokers)
+    names = dict.fromkeys([*OFFSETS, *kafka, *(links(brokers) if linked else ())])
     ports = assign(names, BASE, {})
     return Surroundings(
         data=Path("data"),
@@ -27,14 +35,14 @@ def around(links: bool) -> Surroundings:
     )
 
 
-def environment(name: str, links: bool) -> dict[str, str]:
-    (process,) = declare([name], around(links), {})
+def environment(name: str, linked: bool, brokers: int = 1) -> dict[str, str]:
+    (process,) = declare([name], around(linked, brokers), {})
     return dict(process.env)
 
 
 @pytest.mark.parametrize("name", ["payment", "payment-2"])
 def test_a_service_and_its_replica_go_through_the_service_s_links(name: str) -> None:
-    surroundings = around(links=True)
+    surroundings = around(linked=True)
     ports = {**surroundings.ports, "payment-2": 18112}
     (process,) = declare([name], Surroundings(**{**vars(surroundings), "ports": ports}), {})
     assert process.env["SAGA_BOOTSTRAP_SERVERS"] == f"127.0.0.1:{ports['payment>kafka']}"
@@ -45,19 +53,31 @@ def test_a_service_and_its_replica_go_through_the_service_s_links(name: str) -> 
 
 
 def test_without_links_services_go_straight() -> None:
-    assert environment("payment", links=False)["SAGA_DATABASE_URL"].endswith(":18002/saga_payment")
+    assert environment("payment", linked=False)["SAGA_DATABASE_URL"].endswith(":18002/saga_payment")
     assert "links" not in selected(StackOptions())
     assert "links" in selected(StackOptions(links=True))
 
 
 def test_each_link_leads_from_a_port_of_its_own_to_its_server() -> None:
-    ends = json.loads(environment("links", links=True)["SANDBOX_LINKS"])
-    ports = around(links=True).ports
+    ends = json.loads(environment("links", linked=True)["SANDBOX_LINKS"])
+    ports = around(linked=True).ports
     assert ends.keys() == LINKS.keys()
     assert len({port for port, _ in ends.values()}) == len(ends)
     assert ends["monitor>postgres"] == [ports["monitor>postgres"], ports["postgres"]]
     assert ends["monitor>kafka"] == [ports["monitor>kafka"], ports["kafka<monitor"]]
     assert ends["shipping>carrier"] == [ports["shipping>carrier"], ports["carrier"]]
+
+
+def test_a_service_has_a_link_to_each_of_three_brokers() -> None:
+    ports = around(linked=True, brokers=3).ports
+    servers = environment("payment", linked=True, brokers=3)["SAGA_BOOTSTRAP_SERVERS"].split(",")
+    assert servers == ["127.0.0.1:18042", "127.0.0.1:18142", "127.0.0.1:18242"]
+    ends = json.loads(environment("links", linked=True, brokers=3)["SANDBOX_LINKS"])
+    assert len(ends) == len(LINKS) + 2 * len(LINKED_LISTENERS)
+    for number in (2, 3):
+        name, behind = f"payment>kafka-{number}", f"kafka<payment-{number}"
+        assert ends[name] == [ports[name], ports[behind]]
+    assert len(set(ports.values())) == len(ports), "no two are one"
 
 
 def test_no_two_ports_of_the_table_are_one() -> None:
