@@ -182,12 +182,16 @@ class _MemoryTransaction(Generic[S]):
 
 
 def _copied(account: Account) -> Account:
-    return replace(
-        account,
+    return Account(
+        key=account.key,
+        flow=account.flow,
         seen={source: list(last) for source, last in account.seen.items()},
         ids=list(account.ids),
+        sent=account.sent,
         in_flight=list(account.in_flight),
         marks=list(account.marks),
+        parked=account.parked,
+        gap=account.gap,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 
 from saga_monitor.fold import unix_ms
 from saga_monitor.gate import murmur2
@@ -21,13 +22,14 @@ Place = tuple[str, int]
 """Topic and partition."""
 
 
+@cache
 def partition_of(key: str) -> int:
     """Where all events of an order lie, on every topic."""
     return murmur2(key.encode()) % PARTITIONS
 
 
 class Log:
-    """All topics. `witness` hears every event as it is appended."""
+    """All topics. `witness` hears every event as it is appended; `length`: records in all."""
 
     def __init__(self, witness: Callable[[Envelope], None]) -> None:
         self.partitions: dict[Place, list[Record]] = {
@@ -35,6 +37,7 @@ class Log:
         }
         self._read: dict[tuple[str, int, int], Envelope] = {}
         self._witness = witness
+        self.length = 0
 
     def append(self, row: OutboxRow, now: datetime) -> None:
         """At the end of the key's partition. Rows for other topics (dead letters) are let go."""
@@ -44,6 +47,7 @@ class Log:
         queue = self.partitions[place]
         record = Record(*place, len(queue), unix_ms(now), row.key.encode(), row.value, row.headers)
         queue.append(record)
+        self.length += 1
         if said := self.envelope(record):
             self._witness(said)
 

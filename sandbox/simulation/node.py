@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
-from functools import cache
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from sagakit.handler import Handler
@@ -22,6 +22,7 @@ from schemas import FLOWS
 
 BLOCK = 1_000
 """Row numbers a transaction may use up."""
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 if TYPE_CHECKING:
     from sandbox.simulation.world import World
@@ -33,7 +34,8 @@ def _router(name: str) -> Router:
 
 
 class Node:
-    """One participant. All its processes share the database and the stored offsets."""
+    """One participant. All its processes share the database and the stored offsets. `touched`:
+    it was at work since it was asked what it could do."""
 
     def __init__(
         self, world: World, participant: Participant[Any], store: Store[Any], processes: int = 1
@@ -45,10 +47,18 @@ class Node:
         self.router = _router(self.name)
         self.codec = Reader(self)
         self.topics = topics_of(FLOWS, self.name)
-        self.places = [(name, p) for name in self.topics for p in range(PARTITIONS)]
+        partitions = world.log.partitions
+        self.queues = [
+            (place, partitions[place])
+            for place in ((name, p) for name in self.topics for p in range(PARTITIONS))
+        ]
         self.committed: dict[Place, int] = {}
         self.refused: set[int] = set()
         self.astray = ""
+        self.touched = True
+        self._around: object = None
+        self._known_until = world.now
+        self._possible: list[Callable[[], None]] = []
         most = world.chances.skew_s
         self.processes = [
             Process(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
@@ -64,6 +74,25 @@ class Node:
     def crashes(self) -> int:
         """Of all its processes."""
         return sum(process.crashes for process in self.processes)
+
+    def possible(self, around: object) -> list[Callable[[], None]]:
+        """Everything it could do next: worked out again when it was at work, when what is `around`
+        it changed, and when the time has come for something that had to wait."""
+        now = self.world.now
+        if self.touched or around != self._around or now >= self._known_until:
+            self.touched, self._around, self._possible = False, around, list(self._choices())
+            moments = (at for process in self.processes for at in process.moments())
+            self._known_until = min((at for at in moments if at > now), default=NEVER)
+        return self._possible
+
+    def _choices(self) -> Iterator[Callable[[], None]]:
+        for process in self.processes:
+            yield from (partial(process.survive, work) for work in process.possible())
+        if self.overlapping():
+            yield self.overlap
+        first = self.processes[0]
+        if self.world.broker_up() and first.awake() and self.unpublished():
+            yield partial(first.survive, self.relay)
 
     def due_effects(self) -> list[EffectRow]:
         """Pending effects nobody holds."""
@@ -112,7 +141,11 @@ class Node:
         self.world.note(f"{self.name} publishes past a refused row", {row.key})
         self.refused.add(row.id)
         pause = timedelta(seconds=self.world.rng.choice((1, 10)))
-        self.world.after(pause, lambda: self.refused.discard(row.id))
+        self.world.after(pause, lambda: self._accept(row))
+
+    def _accept(self, row: OutboxRow) -> None:
+        self.refused.discard(row.id)
+        self.touched = True
 
     def _publish_again(self, rows: list[OutboxRow]) -> None:
         self.world.note(f"{self.name}'s former leader publishes again", {r.key for r in rows})

@@ -71,6 +71,7 @@ class Process:
             self.world.note(f"{self.name} dies {crash}", self.keys())
             self.positions = defaultdict(int, self.node.committed)
             self._drop()
+        self.node.touched = True
         self.node.check()
         if self.world.happens("pause"):
             pause = timedelta(seconds=self.world.rng.choice((1, 20, 60, 600)))
@@ -110,10 +111,8 @@ class Process:
 
     def unread(self) -> list[Place]:
         """Partitions with something to read."""
-        partitions = self.world.log.partitions
-        return [
-            place for place in self.node.places if self.positions[place] < len(partitions[place])
-        ]
+        positions = self.positions
+        return [place for place, queue in self.node.queues if positions[place] < len(queue)]
 
     def poll(self) -> None:
         """Take a micro-batch and handle it, now or later."""
@@ -154,8 +153,10 @@ class Process:
 
     def due_effects(self) -> list[EffectRow]:
         """Pending effects nobody holds, by its clock."""
-        now = self.now()
         pending = self.node.database.tables.effects.values()
+        if not pending:
+            return []
+        now = self.now()
         return [p.row for p in pending if p.due_at <= now and p.lease_until <= now]
 
     def claim(self) -> None:
@@ -201,5 +202,7 @@ class Process:
         if self.paused_until > self.world.now:
             return [self.paused_until]
         pending = self.node.database.tables.effects.values()
+        if not pending:
+            return []
         off = self.now() - self.world.now
         return [max(p.due_at, p.lease_until) - off for p in pending]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from saga_monitor.deadlines import Emission, judge
 from saga_monitor.fold import Saga, fold
 from saga_monitor.gate import Gate, Tick
+from saga_monitor.plan import Plan
 from saga_monitor.projection import fact_of
-from saga_monitor.reading import view
+from saga_monitor.reading import read
 from saga_monitor.view import SagaView
 from sagakit.message import Envelope, Trace
 from sandbox.simulation.log import CODEC, Place, partition_of
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 ECHO = timedelta(seconds=30)
 """As in `watch`: log time to read back what was said before it is said again."""
+PLANS = {flow.label(v): Plan.of(flow, v) for flow in FLOWS for v in flow.versions}
 PAUSES_S = (20, 100, 1000, 100_000)
 
 
@@ -29,7 +32,17 @@ def read_as_its_flow(saga: Saga) -> SagaView | None:
     if saga.order_id.startswith("sku:"):
         return None
     flow, version = FLOWS.find(saga.flow)
-    return view(saga, flow, version)
+    return read(saga, PLANS[flow.label(version)])
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """An order that waits for something. `due`: until when; `speaks_at`: when the monitor has
+    something to say of it, which may be sooner."""
+
+    seen: SagaView
+    due: datetime
+    speaks_at: datetime
 
 
 class Monitor:
@@ -43,6 +56,9 @@ class Monitor:
         self.gate = Gate()
         self.reads_from = world.now
         self._quiet: dict[str, datetime] = {}
+        self._read = 0
+        self._fresh: dict[str, None] = {}
+        self._waits: dict[str, Waits | None] = {}
         self.said: list[tuple[Emission, datetime]] = []
         """What it emitted, and the deadline that had passed."""
         self.views: dict[str, SagaView | None] = {}
@@ -51,6 +67,10 @@ class Monitor:
     def emitted(self) -> int:
         """How often it said something."""
         return len(self.said)
+
+    def is_behind(self) -> bool:
+        """It could read something."""
+        return self._read < self.world.log.length and self.world.now >= self.reads_from
 
     def behind(self) -> list[Place]:
         """Partitions with something to read, unless its reading stands still."""
@@ -65,12 +85,14 @@ class Monitor:
         queue = self.world.log.partitions[place]
         for record in queue[self.positions[place] :][: self.world.rng.randint(1, 20)]:
             self.positions[place] += 1
+            self._read += 1
             said = self.world.log.envelope(record)
             if said is None:
                 continue
             key = (record.key or b"").decode()
             self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(said))
             self.views.pop(key, None)
+            self._fresh[key] = None
         if self.world.happens("crash"):
             self.gate = Gate()
         if self.world.happens("pause"):
@@ -90,16 +112,16 @@ class Monitor:
         tick = Tick(self.world.now, self.world.log.ends())
         self.gate = self.gate.after(tick, self.positions)
         said = False
-        for order_id, saga in list(self.sagas.items()):
-            seen = self.view(order_id)
-            if seen is None or seen.next is None or seen.next.due is None:
+        for order_id, waits in self._waiting().items():
+            if waits is None or waits.speaks_at >= self.world.now:
                 continue
             through = self.gate.of_order(order_id, partition_of(order_id))
             if through is None or through < self._quiet.get(order_id, through):
                 continue
-            for emission in judge(saga, seen, through):
+            saga = self.sagas[order_id]
+            for emission in judge(saga, waits.seen, through):
                 self._quiet[order_id] = through + ECHO
-                self._say(saga, emission, seen.next.due)
+                self._say(saga, emission, waits.due)
                 said = True
         return said
 
@@ -120,9 +142,19 @@ class Monitor:
     def moments(self) -> list[datetime]:
         """When the next deadlines pass."""
         found = [self.reads_from]
-        for order_id in self.sagas:
-            seen = self.view(order_id)
-            if seen and seen.next and seen.next.due:
-                due = max(seen.next.due, self._quiet.get(order_id, seen.next.due))
+        for order_id, waits in self._waiting().items():
+            if waits:
+                due = max(waits.due, self._quiet.get(order_id, waits.due))
                 found.append(due + timedelta(milliseconds=1))
         return found
+
+    def _waiting(self) -> dict[str, Waits | None]:
+        """What each order waits for, in the order in which they were heard of."""
+        for order_id in self._fresh:
+            seen = self.view(order_id)
+            item = seen.next if seen else None
+            due, speaks_at = item and item.due, seen and seen.due
+            waits = seen and due and speaks_at and Waits(seen, due, speaks_at)
+            self._waits[order_id] = waits or None
+        self._fresh.clear()
+        return self._waits

@@ -2,6 +2,7 @@
 who goes next."""
 
 import random
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -85,10 +86,11 @@ class World:
 
     def happens(self, fault: str) -> bool:
         """Whether a fault hits now."""
-        chance = float(getattr(self.chances, fault))
-        hit = chance > 0 and self.rng.random() < chance
-        self.hits[fault] += hit
-        return hit
+        chance: float = getattr(self.chances, fault)
+        if not chance or self.rng.random() >= chance:
+            return False
+        self.hits[fault] += 1
+        return True
 
     def note(self, text: str, orders: Collection[str] = ()) -> None:
         """For the story of a broken seed."""
@@ -106,7 +108,7 @@ class World:
 
     def after(self, delay: timedelta, work: Callable[[], None]) -> None:
         """Have something happen."""
-        self.later.append(Later(self.now + delay, len(self.later) + self.steps, work))
+        insort(self.later, Later(self.now + delay, len(self.later) + self.steps, work))
 
     def call_back_later(
         self, delay: timedelta, name: str, order_id: str, callback: Callback
@@ -188,26 +190,17 @@ class World:
         """Everything that could happen next."""
         found: list[Callable[[], None]] = []
         up = self.broker_up()
+        around = (self.log.length, up, self.faulty)
         for node in self.nodes.values():
-            for process in node.processes:
-                found += [
-                    lambda p=process, w=work: p.survive(w)  # type: ignore[misc]
-                    for work in process.possible()
-                ]
-            if node.overlapping():
-                found.append(node.overlap)
-            if up and node.unpublished() and node.processes[0].awake():
-                found.append(lambda n=node: n.processes[0].survive(n.relay))  # type: ignore[misc]
+            found += node.possible(around)
         if up:
-            found += [monitor.read for monitor in self.monitors if monitor.behind()]
-        ready = [item for item in self.later if item.at <= self.now]
-        if ready:
-            found.append(lambda: self._happen(min(ready)))
+            found += [monitor.read for monitor in self.monitors if monitor.is_behind()]
+        if self.later and self.later[0].at <= self.now:
+            found.append(self._happen)
         return found
 
-    def _happen(self, item: Later) -> None:
-        self.later.remove(item)
-        item.work()
+    def _happen(self) -> None:
+        self.later.pop(0).work()
 
     def step(self) -> bool:
         """One thing happens, or time passes to the next; False when nothing is left to happen.
@@ -239,7 +232,7 @@ class World:
         return any(said)
 
     def _moments(self) -> list[datetime]:
-        moments = [item.at for item in self.later]
+        moments = [item.at for item in self.later[:1]]
         for node in self.nodes.values():
             moments += [at for process in node.processes for at in process.moments()]
         for monitor in self.monitors:
