@@ -37,7 +37,15 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 def routes(desk: Desk) -> APIRouter:
     """The monitor's own routes."""
     router = APIRouter(tags=["sagas"])
+    _saga_routes(router, desk)
+    _state_routes(router, desk)
+    _flow_routes(router, desk)
+    _case_routes(router, desk)
+    _word_routes(router, desk)
+    return router
 
+
+def _saga_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/sagas")
     def sagas(
         status: Status | None = None,
@@ -78,6 +86,8 @@ def routes(desk: Desk) -> APIRouter:
         """Orders in flight, the most overdue first, each with what holds it. `stuck`: as above."""
         return desk.held(stuck, limit)
 
+
+def _state_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/summary")
     def summary() -> dict[str, Any]:
         """How many orders at hand of each flow version are in which status."""
@@ -93,11 +103,6 @@ def routes(desk: Desk) -> APIRouter:
         """Records that are no event of the contract, and why."""
         with desk.engine.connect() as connection:
             return queries.unreadable(connection, limit)
-
-    _flow_routes(router, desk)
-    _case_routes(router, desk)
-    _word_routes(router, desk)
-    return router
 
 
 def _flow_routes(router: APIRouter, desk: Desk) -> None:
