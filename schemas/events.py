@@ -19,6 +19,7 @@ class OrderFacts:
     card_token: str
     ship_to: str
     fraud_score: float = 0.0
+    loyalty_card: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The Avro record as fastavro writes it."""
@@ -31,6 +32,7 @@ class OrderFacts:
             "card_token": self.card_token,
             "ship_to": self.ship_to,
             "fraud_score": self.fraud_score,
+            "loyalty_card": self.loyalty_card,
         }
 
     @classmethod
@@ -44,7 +46,8 @@ class OrderFacts:
             lines=tuple([OrderLine.from_dict(x) for x in record["lines"]]),
             card_token=record["card_token"],
             ship_to=record["ship_to"],
-            fraud_score=record["fraud_score"],
+            fraud_score=record.get("fraud_score", 0.0),
+            loyalty_card=record.get("loyalty_card"),
         )
 
 
@@ -121,7 +124,7 @@ class CancellationMailSent:
         return cls(
             order_id=record["order_id"],
             to=record["to"],
-            refused=record["refused"],
+            refused=record.get("refused"),
         )
 
 
@@ -154,11 +157,11 @@ class CompensationRequested:
         """From the record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
-            step=record["step"],
+            step=record.get("step"),
             code=record["code"],
             reason=record["reason"],
             actor=record["actor"],
-            attempt=record["attempt"],
+            attempt=record.get("attempt", 1),
         )
 
 
@@ -186,7 +189,91 @@ class ConfirmationMailSent:
         return cls(
             order_id=record["order_id"],
             to=record["to"],
-            refused=record["refused"],
+            refused=record.get("refused"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FraudCleared:
+    """The order is not taken for fraud."""
+
+    type: ClassVar[str] = "FraudCleared"
+    owner: ClassVar[str] = "fraud"
+    order_id: str
+    order: OrderFacts
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "order": self.order.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> FraudCleared:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            order=OrderFacts.from_dict(record["order"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FraudRejected:
+    """The order is taken for fraud, or is no order at all."""
+
+    type: ClassVar[str] = "FraudRejected"
+    owner: ClassVar[str] = "fraud"
+    order_id: str
+    code: str
+    reason: str
+    email: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "code": self.code,
+            "reason": self.reason,
+            "email": self.email,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> FraudRejected:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            code=record["code"],
+            reason=record["reason"],
+            email=record.get("email"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FraudWithdrawn:
+    """What was cleared is cleared no more; nothing had been, where it is a fence."""
+
+    type: ClassVar[str] = "FraudWithdrawn"
+    owner: ClassVar[str] = "fraud"
+    order_id: str
+    reason: str
+    email: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "reason": self.reason,
+            "email": self.email,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> FraudWithdrawn:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            reason=record["reason"],
+            email=record.get("email"),
         )
 
 
@@ -279,7 +366,7 @@ class InterventionOpened:
             order_id=record["order_id"],
             code=record["code"],
             reason=record["reason"],
-            actor=record["actor"],
+            actor=record.get("actor"),
         )
 
 
@@ -344,7 +431,7 @@ class InventoryRejected:
             code=record["code"],
             reason=record["reason"],
             skus=tuple(record["skus"]),
-            email=record["email"],
+            email=record.get("email"),
         )
 
 
@@ -375,7 +462,7 @@ class InventoryReleased:
             order_id=record["order_id"],
             lines=tuple([StockLine.from_dict(x) for x in record["lines"]]),
             reason=record["reason"],
-            email=record["email"],
+            email=record.get("email"),
         )
 
 
@@ -680,7 +767,7 @@ class PaymentCaptured:
             charge_id=record["charge_id"],
             amount_minor=record["amount_minor"],
             currency=record["currency"],
-            late=record["late"],
+            late=record.get("late", False),
         )
 
 
@@ -711,7 +798,7 @@ class PaymentDeclined:
             order_id=record["order_id"],
             code=record["code"],
             reason=record["reason"],
-            email=record["email"],
+            email=record.get("email"),
         )
 
 
@@ -801,10 +888,10 @@ class PaymentRefundStarted:
         """From the record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
-            charge_id=record["charge_id"],
+            charge_id=record.get("charge_id"),
             amount_minor=record["amount_minor"],
             reason=record["reason"],
-            email=record["email"],
+            email=record.get("email"),
         )
 
 
@@ -837,11 +924,11 @@ class PaymentRefunded:
         """From the record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
-            refund_id=record["refund_id"],
+            refund_id=record.get("refund_id"),
             amount_minor=record["amount_minor"],
-            currency=record["currency"],
+            currency=record.get("currency"),
             reason=record["reason"],
-            email=record["email"],
+            email=record.get("email"),
         )
 
 
@@ -874,6 +961,34 @@ class PaymentReviewRequired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointsGranted:
+    """The customer has the points of this order; none where there is no loyalty card."""
+
+    type: ClassVar[str] = "PointsGranted"
+    owner: ClassVar[str] = "loyalty"
+    order_id: str
+    loyalty_card: str | None = None
+    points: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "loyalty_card": self.loyalty_card,
+            "points": self.points,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> PointsGranted:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            loyalty_card=record.get("loyalty_card"),
+            points=record["points"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefundMailSent:
     """The customer was told that money went back."""
 
@@ -897,7 +1012,7 @@ class RefundMailSent:
         return cls(
             order_id=record["order_id"],
             to=record["to"],
-            refused=record["refused"],
+            refused=record.get("refused"),
         )
 
 
@@ -956,10 +1071,10 @@ class ShipmentCancelStarted:
         """From the record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
-            label_id=record["label_id"],
+            label_id=record.get("label_id"),
             reason=record["reason"],
-            order=None if record["order"] is None else OrderFacts.from_dict(record["order"]),
-            tracking=record["tracking"],
+            order=None if record.get("order") is None else OrderFacts.from_dict(record["order"]),
+            tracking=record.get("tracking"),
         )
 
 
@@ -986,7 +1101,7 @@ class ShipmentCancelled:
         """From the record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
-            label_id=record["label_id"],
+            label_id=record.get("label_id"),
             reason=record["reason"],
         )
 
@@ -1105,7 +1220,7 @@ class ShippedMailSent:
         return cls(
             order_id=record["order_id"],
             to=record["to"],
-            refused=record["refused"],
+            refused=record.get("refused"),
         )
 
 
@@ -1212,6 +1327,9 @@ EVENTS: tuple[type[Any], ...] = (
     CancellationMailSent,
     CompensationRequested,
     ConfirmationMailSent,
+    FraudCleared,
+    FraudRejected,
+    FraudWithdrawn,
     InterventionClaimed,
     InterventionNoted,
     InterventionOpened,
@@ -1235,6 +1353,7 @@ EVENTS: tuple[type[Any], ...] = (
     PaymentRefundStarted,
     PaymentRefunded,
     PaymentReviewRequired,
+    PointsGranted,
     RefundMailSent,
     ShipmentCancelRefused,
     ShipmentCancelStarted,

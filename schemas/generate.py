@@ -78,6 +78,17 @@ def _reader(expr: str, avro: Any) -> str:
     return expr
 
 
+def _field(field: dict[str, Any]) -> str:
+    """Rows and effects that were kept before a field was added do not have it: its default."""
+    found, avro = f'record["{field["name"]}"]', field["type"]
+    if "default" not in field:
+        return _reader(found, avro)
+    default = "" if field["default"] is None else f", {field['default']!r}"
+    perhaps, expr = f'record.get("{field["name"]}"{default})', _reader(found, avro)
+    known = f"None if {found}"
+    return expr.replace(known, f"None if {perhaps}") if known in expr else _reader(perhaps, avro)
+
+
 def _record(schema: dict[str, Any]) -> str:
     fields, owner = schema["fields"], schema.get("owner")
     lines = ["@dataclass(frozen=True, slots=True, kw_only=True)", f"class {schema['name']}:"]
@@ -97,7 +108,7 @@ def _record(schema: dict[str, Any]) -> str:
     lines += [f"    def from_dict(cls, record: dict[str, Any]) -> {schema['name']}:"]
     lines += ['        """From the record as fastavro reads it."""', "        return cls("]
     for field in fields:
-        expr = _reader(f'record["{field["name"]}"]', field["type"])
+        expr = _field(field)
         lines.append(f"            {field['name']}={expr},")
     lines += ["        )", "", ""]
     return "\n".join(lines)

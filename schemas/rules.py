@@ -13,6 +13,7 @@ from schemas.events import OrderFacts, OrderLine
 MAX_ORDER_ID = MAX_SKU = MAX_CUSTOMER_ID = 128
 MAX_EMAIL = 320
 MAX_CARD_TOKEN = 255
+MAX_LOYALTY_CARD = 64
 MAX_SHIP_TO = 1000
 MAX_LINES = 1000
 MAX_QUANTITY = 10**6
@@ -64,6 +65,8 @@ def _problems(order_id: str, order: OrderFacts) -> Iterator[str]:
         yield _no_currency(order.currency)
     if not 0 <= order.fraud_score <= 1:
         yield f"fraud_score is {order.fraud_score}: give a number from 0 to 1"
+    if order.loyalty_card is not None:
+        yield from _name("loyalty_card", order.loyalty_card, MAX_LOYALTY_CARD)
     yield from _lines(order)
 
 

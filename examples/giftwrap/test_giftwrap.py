@@ -155,7 +155,7 @@ class Bench:
         """An event from the bus, on the version that has a giftwrap."""
         cause = uuid5(NAMESPACE_OID, source)
         message_id = derived_id(cause, event.type, seq)
-        return self.handle(Message(message_id, "o1", source, seq, Trace("order/3"), event=event))
+        return self.handle(Message(message_id, "o1", source, seq, Trace("order/5"), event=event))
 
     def handle(self, message: Message) -> Handled[Gift]:
         """What becomes of one message."""
@@ -214,7 +214,7 @@ def test_no_paper_no_gift() -> None:
 
 
 def test_its_neighbours_are_told_without_a_change_of_theirs() -> None:
-    assert Router(FLOWS, "shipping").route("order/3", WRAPPED).triggers == (Do(WRAPPED),)
+    assert Router(FLOWS, "shipping").route("order/5", WRAPPED).triggers == (Do(WRAPPED),)
     for event in (UNWRAPPED, NO_PAPER):
-        told = Router(FLOWS, "payment").route("order/3", event).triggers
+        told = Router(FLOWS, "payment").route("order/5", event).triggers
         assert told == (Undo(event, event.reason),)

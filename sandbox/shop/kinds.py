@@ -121,6 +121,13 @@ KINDS: tuple[Kind, ...] = (
         fraud_score=0.95,
         acts=(_ASKED, Deed.REJECT),
     ),
+    Kind(
+        "fraudulent",
+        _UNDONE,
+        "taken for fraud; where nobody checks, a person rejects it",
+        fraud_score=0.995,
+        acts=(_ASKED, Deed.REJECT),
+    ),
     Kind("review_ignored", _UNDONE, "nobody reviews it: times out", basket=Basket.DEAR),
     Kind(
         "cancelled_early",

@@ -63,8 +63,8 @@ class Shop:
         return [self.order(number) for number in range(count)]
 
     def order(self, number: int) -> ShopOrder:
-        """Order number `number`, from 0: in four rounds each place of the round meets both
-        entrances under both flows."""
+        """Order number `number`, from 0: in twice as many rounds as there are versions of
+        flows each place of the round meets both entrances under each of them."""
         turn, place = divmod(number, len(self._round))
         kind = self._round[place]
         entrance = tuple(Entrance)[(turn + place) % 2]
@@ -86,6 +86,7 @@ class Shop:
             card_token=kind.card,
             ship_to=f"{chance.randrange(1, 200)} Main Street, Springfield {kind.tags}".rstrip(),
             fraud_score=kind.fraud_score,
+            loyalty_card=f"L-{number % 100:04d}" if number % 4 else None,
         )
 
 

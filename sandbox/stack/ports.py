@@ -4,12 +4,13 @@ With the default base of 18000, always on 127.0.0.1:
 
     18000 kafka        18010 order      18014 notification   18020 provider   18023 smtp
     18001 controller   18011 inventory  18015 monitor        18021 carrier
-    18002 postgres     18012 payment                         18022 mail
-    18003 registry     18013 shipping                        18024 links
+    18002 postgres     18012 payment    18016 fraud          18022 mail
+    18003 registry     18013 shipping   18017 loyalty        18024 links
 
-Replica n of a service listens 100 * (n - 1) higher: payment-2 on 18112. With links, each has a
-port of its own from 18030 on, and the broker one for each link to it. Broker n, its controller,
-its listeners and the links to it are 100 * (n - 1) higher as well: kafka-2 on 18100.
+The steps have theirs in the order in which the flow file declares them. Replica n of a service
+listens 100 * (n - 1) higher: payment-2 on 18112. With links, each has a port of its own from 18030
+on, and the broker one for each link to it. Broker n, its controller, its listeners and the links to
+it are 100 * (n - 1) higher as well: kafka-2 on 18100.
 """
 
 import os
@@ -17,35 +18,35 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from sandbox.stack.errors import StackError
+from schemas.asyncapi import participants
 
 HOST = "127.0.0.1"
 DEFAULT_BASE = 18000
+_FOR_STEPS = (11, 12, 13, 14, 16, 17, 18, 19)
 OFFSETS: Mapping[str, int] = {
     "kafka": 0,
     "controller": 1,
     "postgres": 2,
     "registry": 3,
     "order": 10,
-    "inventory": 11,
-    "payment": 12,
-    "shipping": 13,
-    "notification": 14,
     "monitor": 15,
+    **dict(zip((p for p in participants() if p != "order"), _FOR_STEPS, strict=False)),
     "provider": 20,
     "carrier": 21,
     "mail": 22,
     "smtp": 23,
     "links": 24,
 }
-_DATABASES = ("order", "inventory", "payment", "shipping", "notification", "monitor")
+# With a database: offset among the ten of them.
+_DATABASES = {name: offset - 10 for name, offset in OFFSETS.items() if 10 <= offset < 20}
 # Name -> offset of a link's own port, and of the broker's listener behind a link to Kafka.
 _TO = {"postgres": 30, "kafka": 40}
 LINKS: Mapping[str, int] = {
-    **{f"{s}>{to}": n + i for to, n in _TO.items() for i, s in enumerate(_DATABASES)},
+    **{f"{s}>{to}": n + i for to, n in _TO.items() for s, i in _DATABASES.items()},
     "payment>provider": 60,
     "shipping>carrier": 61,
 }
-LINKED_LISTENERS: Mapping[str, int] = {f"kafka<{s}": 50 + i for i, s in enumerate(_DATABASES)}
+LINKED_LISTENERS: Mapping[str, int] = {f"kafka<{s}": 50 + i for s, i in _DATABASES.items()}
 BROKERS = ("kafka", "kafka-2", "kafka-3")
 """Processes of the brokers, as far as there are so many."""
 _LISTENS_ON = {

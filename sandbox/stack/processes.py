@@ -12,10 +12,12 @@ from sandbox.stack.errors import StackError
 from sandbox.stack.options import StackOptions
 from sandbox.stack.ports import HOST, of_broker
 from sandbox.stack.readiness import Probe, http_ready
+from schemas.asyncapi import participants
 
-SERVICES = ("order", "inventory", "payment", "shipping", "notification")
-# The front door is one; the participants can be several.
-REPLICATED = frozenset(SERVICES) - {"order"}
+FRONT_DOOR = "order"
+# Whoever takes part in a flow runs. The front door is one; the others can be several.
+SERVICES = (FRONT_DOOR, *(name for name in participants() if name != FRONT_DOOR))
+REPLICATED = frozenset(SERVICES) - {FRONT_DOOR}
 MONITOR = "monitor"
 WORLD = ("provider", "carrier", "mail")
 LINKS = "links"

@@ -9,9 +9,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from sandbox.stack.errors import StackError
+from schemas.asyncapi import owners, participants
 
-OWNERS = ("order", "inventory", "payment", "shipping", "notification", "saga")
-CONSUMERS = ("order", "inventory", "payment", "shipping", "notification", "monitor")
+OWNERS = tuple(owners())
+CONSUMERS = (*participants(), "monitor")
 DEFAULT_PARTITIONS = 6
 
 _HOUR_MS = 3_600_000

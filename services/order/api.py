@@ -79,6 +79,9 @@ class NewOrder(_Asked):
     )
     ship_to: str = Field(description="Postal address.", examples=["1 Main Street, Springfield"])
     fraud_score: float = Field(0.0, description="0 (harmless) to 1, as scored by the shop.")
+    loyalty_card: str | None = Field(
+        None, description="The card that gets the points, on a flow with a loyalty step."
+    )
     flow: str | None = Field(
         None,
         description="Name and version of the flow, which is the order of its steps. Left out: "
@@ -97,6 +100,7 @@ class NewOrder(_Asked):
             card_token=self.card_token,
             ship_to=self.ship_to,
             fraud_score=self.fraud_score,
+            loyalty_card=self.loyalty_card,
         )
 
 

@@ -115,8 +115,12 @@ def evolve(state: Order, event: Any) -> Order:
 
 
 def digest(order: OrderFacts) -> str:
-    """SHA-256 (hex) of the facts as canonical JSON: sorted names, no spaces, ASCII."""
-    text = json.dumps(order.to_dict(), sort_keys=True, separators=(",", ":"))
+    """SHA-256 (hex) of the facts as canonical JSON: sorted names, no spaces, ASCII.
+
+    What is not given is left out: an order placed before a fact was known of is still the same.
+    """
+    given = {name: value for name, value in order.to_dict().items() if value is not None}
+    text = json.dumps(given, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -404,6 +404,13 @@ INVALID = (
         "InventoryRejected",
         ("fraud_score is nan", "give a number from 0 to 1"),
     ),
+    Case(
+        "a loyalty card without a number",
+        INVENTORY,
+        facts(loyalty_card=""),
+        "InventoryRejected",
+        ("loyalty_card is empty", "1 to 64 printable characters"),
+    ),
 )
 
 EVENTS = (*UNREADABLE, *MISPLACED, *OUT_OF_ORDER, *INVALID)

@@ -159,8 +159,8 @@ FLOWS = (
     ),
     flow(
         "undeclared default",
-        swap("default_version = 1", "default_version = 3"),
-        "default_version 3 is not declared",
+        swap("default_version = 1", "default_version = 9"),
+        "default_version 9 is not declared",
     ),
     flow(
         "name with a slash",

@@ -29,6 +29,7 @@ from sandbox.stack.postgres import create_databases, database_url, postgres_proc
 from sandbox.world import base, callbacks, carrier, charges, mail, provider
 from schemas import CONTRACT, FLOWS
 from services.inventory import service as inventory
+from services.loyalty import service as loyalty
 from services.order import service as order
 from services.payment import service as payment
 from services.shipping import service as shipping
@@ -111,6 +112,7 @@ SERVICES: Mapping[str, Any] = {
     "inventory": inventory,
     "payment": payment,
     "shipping": shipping,
+    "loyalty": loyalty,
 }
 ROOT = Path(order.__file__).parents[2]
 

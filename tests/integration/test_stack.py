@@ -19,7 +19,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from sandbox.stack import Kind, Stack, StackError, StackOptions, jars
 from sandbox.stack.ports import assign, check_free
-from sandbox.stack.processes import Process, selected
+from sandbox.stack.processes import SERVICES, Process, selected
 from sandbox.stack.supervisor import Supervisor, survivors, wait_gone
 from sandbox.stack.topics import read_again
 from tests.stack import (
@@ -92,10 +92,7 @@ def test_topics_are_co_partitioned_and_use_log_append_time(infra: TestInfra) -> 
     admin = AdminClient({"bootstrap.servers": infra.bootstrap_servers})
     topics = admin.list_topics(timeout=10).topics
     events = {t for t in topics if t.endswith(".events") and not has_unique_prefix(t)}
-    assert events == {
-        f"{owner}.events"
-        for owner in ("order", "inventory", "payment", "shipping", "notification", "saga")
-    }
+    assert events == {f"{owner}.events" for owner in ("saga", *SERVICES)}
     assert {len(topics[name].partitions) for name in events} == {6}
     resource = ConfigResource(ResourceType.TOPIC, "order.events")
     (future,) = admin.describe_configs([resource]).values()
@@ -121,8 +118,7 @@ def test_a_group_reads_again_what_it_has_read(infra: TestInfra) -> None:
 def test_each_service_has_a_durable_database_of_its_own(infra: TestInfra) -> None:
     urls = infra.stack.json["databases"]
     assert {url.rpartition("/")[2] for url in urls.values()} == {
-        f"saga_{name}"
-        for name in ("order", "inventory", "payment", "shipping", "notification", "monitor")
+        f"saga_{name}" for name in ("monitor", *SERVICES)
     }
     with psycopg.connect(fresh_database(infra)) as connection:
         for setting, value in (("fsync", "on"), ("max_connections", "300")):

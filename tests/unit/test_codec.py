@@ -412,3 +412,11 @@ def test_toys_share_the_shape_but_not_the_name() -> None:
     """Two types of the same fields are told apart by their fingerprints."""
     codec = Codec(TOYS)
     assert codec.body(Started("a", "b")) != codec.body(Ticked("a", "b"))
+
+
+def test_what_was_kept_before_a_field_was_added_has_its_default() -> None:
+    """Rows and effects of orders in flight, written by the code of before."""
+    kept = PLACED.to_dict()
+    for added in ("loyalty_card", "fraud_score"):
+        del kept["order"][added]
+    assert type(PLACED).from_dict(kept) == PLACED

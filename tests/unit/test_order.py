@@ -1,6 +1,8 @@
 """Order: what it answers in every situation, and its API."""
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -225,6 +227,16 @@ def test_the_digest_is_that_of_the_content() -> None:
     lines = (OrderLine(sku="tea", quantity=1, unit_price_minor=2500),)
     others = [OTHER, replace(FACTS, lines=lines), replace(FACTS, fraud_score=0.5)]
     assert len({digest(FACTS), *map(digest, others)}) == 4
+
+
+def test_an_order_is_the_same_though_facts_were_added_that_it_does_not_give() -> None:
+    before = json.dumps(
+        {name: value for name, value in FACTS.to_dict().items() if name != "loyalty_card"},
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    assert digest(FACTS) == hashlib.sha256(before.encode()).hexdigest()
+    assert digest(replace(FACTS, loyalty_card="L-1")) != digest(FACTS)
 
 
 # --- the API --------------------------------------------------------------------------------------

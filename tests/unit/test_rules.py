@@ -74,6 +74,8 @@ def line(**change: Any) -> dict[str, Any]:
         ({"fraud_score": math.nan}, "fraud_score is nan"),
         ({"fraud_score": math.inf}, "fraud_score is inf"),
         ({"fraud_score": -0.1}, "fraud_score is -0.1"),
+        ({"loyalty_card": ""}, "loyalty_card is empty"),
+        ({"loyalty_card": "L" * 65}, "loyalty_card"),
     ],
 )
 def test_a_problem_names_its_field(change: dict[str, Any], field: str) -> None:

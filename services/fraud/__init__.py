@@ -1,0 +1,8 @@
+"""Fraud: says of an order whether it is taken for fraud, side by side with inventory.
+
+Listens to   Do on the step before it (OrderPlaced, where it stands first); Undo when a step beside
+             it failed, or the step behind it failed or is undone
+Emits        FraudCleared (done), FraudRejected (failed), FraudWithdrawn (undone)
+Undoes       by withdrawing what it cleared; nothing was: a fence
+Calls        nobody
+"""

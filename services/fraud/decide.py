@@ -1,0 +1,73 @@
+"""What fraud decides. Pure.
+
+    new --Do--> cleared --Undo--> withdrawn
+     |  \\-----> rejected --Undo------^
+     \\--Undo--> withdrawn (a fence)
+
+The score is the shop's. One of REJECT_FROM and more is fraud, and no person has to look; what lies
+between that and payment's own limit a person decides there, in every version of the flow.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sagakit.decision import NOTHING, Decision, Do, Trigger, Undo
+from schemas.events import FraudCleared, FraudRejected, FraudWithdrawn
+from schemas.rules import email_of, problems, speakable
+
+REJECT_FROM = 0.99
+
+
+class Phase(StrEnum):
+    """What was said of an order."""
+
+    NEW = "new"
+    CLEARED = "cleared"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """`email`: the customer's, kept for the mail that tells of the end."""
+
+    phase: Phase = Phase.NEW
+    email: str | None = None
+    in_flight: frozenset[str] = frozenset()
+
+
+def decide(state: Screening, trigger: Trigger, now: datetime) -> Decision:
+    """See the module."""
+    match trigger:
+        case Do(event) if state.phase is Phase.NEW:
+            return Decision((_screened(event.order_id, event.order),))
+        case Undo(event, reason):
+            email = state.email or getattr(event, "email", None)
+            reason = speakable(reason)
+            return Decision((FraudWithdrawn(order_id=event.order_id, reason=reason, email=email),))
+    return NOTHING
+
+
+def _screened(order_id: str, order: Any) -> Any:
+    wrong, email = problems(order_id, order), email_of(order)
+    if wrong:
+        reason = speakable("; ".join(wrong))
+        return FraudRejected(order_id=order_id, code="invalid", reason=reason, email=email)
+    if order.fraud_score >= REJECT_FROM:
+        reason = f"the fraud score {order.fraud_score} is {REJECT_FROM} or more"
+        return FraudRejected(order_id=order_id, code="score", reason=reason, email=email)
+    return FraudCleared(order_id=order_id, order=order)
+
+
+def evolve(state: Screening, event: Any) -> Screening:
+    """The state after an own event."""
+    match event:
+        case FraudCleared(order=order):
+            return replace(state, phase=Phase.CLEARED, email=order.email)
+        case FraudRejected(email=email):
+            return replace(state, phase=Phase.REJECTED, email=email or state.email)
+        case FraudWithdrawn(email=email):
+            return replace(state, phase=Phase.WITHDRAWN, email=email or state.email)
+    return state

@@ -1,0 +1,21 @@
+"""Fraud's table: one row an order."""
+
+from sqlalchemy import Column, MetaData, Table, Text
+
+from sagakit.tables import TableStore
+from services.fraud.decide import Phase, Screening
+
+metadata = MetaData()
+
+screening = Table(
+    "screening",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("email", Text),
+)
+
+
+def store() -> TableStore[Screening]:
+    """The states of fraud."""
+    return TableStore(screening, Screening, {"phase": Phase})

@@ -1,0 +1,18 @@
+"""`python -m services.loyalty`."""
+
+from pathlib import Path
+
+from sagakit.runtime import run
+from sagakit.settings import ServiceSettings, load
+from schemas import CONTRACT, FLOWS
+from services.loyalty.service import build
+
+if __name__ == "__main__":
+    settings = load(ServiceSettings)
+    run(
+        build(settings),
+        settings,
+        flows=FLOWS,
+        contract=CONTRACT,
+        migrations=Path(__file__).parent / "migrations",
+    )

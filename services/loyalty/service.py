@@ -1,0 +1,53 @@
+"""Composition root of loyalty, and its API: what is on a card. Nothing is decided here."""
+
+import asyncio
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+from sqlalchemy import Engine
+
+from sagakit.http import problem
+from sagakit.ports import Participant
+from sagakit.postgres import engine_for
+from sagakit.service import Door, Service
+from sagakit.settings import ServiceSettings
+from services.loyalty.decide import Points, decide, evolve
+from services.loyalty.store import on_card, store
+
+READ_CONNECTIONS = 2
+
+
+def participant() -> Participant[Points]:
+    """Loyalty's decisions and tables."""
+    return Participant("loyalty", decide, evolve, store())
+
+
+def build(settings: ServiceSettings) -> Service[Points]:
+    """Loyalty, wired."""
+    engine = engine_for(settings.database_url, pool_size=READ_CONNECTIONS)
+
+    async def close() -> None:
+        await asyncio.to_thread(engine.dispose)
+
+    return Service(participant(), routes=api(engine), close=close)
+
+
+def api(engine: Engine) -> Callable[[Door[Points]], APIRouter]:
+    """`GET /cards/{card}`."""
+
+    def routes(door: Door[Points]) -> APIRouter:
+        router = APIRouter(tags=["cards"])
+
+        @router.get("/cards/{card}", response_model=None)
+        async def look(card: str) -> Response | dict[str, str | int]:
+            """The points on a card, and how many orders brought them."""
+            if not card.isprintable():
+                return problem(404, "no such card", "a card has printable characters only")
+            orders, total = await asyncio.to_thread(on_card, engine, card)
+            if not orders:
+                return problem(404, "no such card", f"nothing was ever put on {card[:80]!r}")
+            return {"loyalty_card": card, "points": total, "orders": orders}
+
+        return router
+
+    return routes

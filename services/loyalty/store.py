@@ -1,0 +1,30 @@
+"""Loyalty's table: one row an order; what is on a card is the sum of its orders."""
+
+from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, text
+
+from sagakit.tables import TableStore
+from services.loyalty.decide import Phase, Points
+
+metadata = MetaData()
+
+points = Table(
+    "points",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("phase", Text, nullable=False),
+    Column("loyalty_card", Text, index=True),
+    Column("points", BigInteger, nullable=False),
+)
+ON_CARD = text("SELECT count(*), coalesce(sum(points), 0) FROM points WHERE loyalty_card = :card")
+
+
+def store() -> TableStore[Points]:
+    """The states of loyalty."""
+    return TableStore(points, Points, {"phase": Phase})
+
+
+def on_card(engine: Engine, card: str) -> tuple[int, int]:
+    """Orders that brought points, and the points, of a card."""
+    with engine.connect() as connection:
+        orders, total = connection.execute(ON_CARD, {"card": card}).one()
+        return int(orders), int(total)
