@@ -38,6 +38,36 @@ def routes(desk: Desk) -> APIRouter:
     """The monitor's own routes."""
     router = APIRouter(tags=["sagas"])
 
+    _order_routes(router, desk)
+
+    @router.get("/held")
+    def held(stuck: bool = False, limit: Limit = 100) -> list[dict[str, Any]]:
+        """Orders in flight, the most overdue first, each with what holds it. `stuck`: as above."""
+        return desk.held(stuck, limit)
+
+    @router.get("/summary")
+    def summary() -> dict[str, Any]:
+        """How many orders at hand of each flow version are in which status."""
+        with desk.engine.connect() as connection:
+            return {
+                "read_through": desk.log_time(),
+                "unreadable": queries.count_unreadable(connection),
+                "sagas": queries.summary(connection),
+            }
+
+    @router.get("/unreadable")
+    def unreadable(limit: Limit = 100) -> list[dict[str, Any]]:
+        """Records that are no event of the contract, and why."""
+        with desk.engine.connect() as connection:
+            return queries.unreadable(connection, limit)
+
+    _flow_routes(router, desk)
+    _case_routes(router, desk)
+    _word_routes(router, desk)
+    return router
+
+
+def _order_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/sagas")
     def sagas(
         status: Status | None = None,
@@ -72,32 +102,6 @@ def routes(desk: Desk) -> APIRouter:
             return Response(plainly(desk.evidence(order_id)), media_type="application/json")
         except Refused as refused:
             return _refusal(refused)
-
-    @router.get("/held")
-    def held(stuck: bool = False, limit: Limit = 100) -> list[dict[str, Any]]:
-        """Orders in flight, the most overdue first, each with what holds it. `stuck`: as above."""
-        return desk.held(stuck, limit)
-
-    @router.get("/summary")
-    def summary() -> dict[str, Any]:
-        """How many orders at hand of each flow version are in which status."""
-        with desk.engine.connect() as connection:
-            return {
-                "read_through": desk.log_time(),
-                "unreadable": queries.count_unreadable(connection),
-                "sagas": queries.summary(connection),
-            }
-
-    @router.get("/unreadable")
-    def unreadable(limit: Limit = 100) -> list[dict[str, Any]]:
-        """Records that are no event of the contract, and why."""
-        with desk.engine.connect() as connection:
-            return queries.unreadable(connection, limit)
-
-    _flow_routes(router, desk)
-    _case_routes(router, desk)
-    _word_routes(router, desk)
-    return router
 
 
 def _flow_routes(router: APIRouter, desk: Desk) -> None:
