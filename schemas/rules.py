@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from iso4217 import Currency
 
+from sagakit.sealed import is_sealed
 from schemas.events import OrderFacts, OrderLine
 
 MAX_ORDER_ID = MAX_SKU = MAX_CUSTOMER_ID = 128
@@ -101,6 +102,8 @@ def _name(field: str, value: str, limit: int) -> Iterator[str]:
 
 
 def _address(field: str, value: str) -> Iterator[str]:
+    if is_sealed(value):
+        return  # whoever opens it sees what it is
     local, _, domain = value.rpartition("@")
     fit = len(value) <= MAX_EMAIL and value.isprintable() and " " not in value
     if not (fit and local and domain):
@@ -109,6 +112,8 @@ def _address(field: str, value: str) -> Iterator[str]:
 
 def _place(field: str, value: str) -> Iterator[str]:
     """Postal addresses have lines, so line feeds are fine."""
+    if is_sealed(value):
+        return
     if not value.strip():
         yield f"{field} is empty: give an address of 1 to {MAX_SHIP_TO} characters"
     elif len(value) > MAX_SHIP_TO or _CONTROL.search(value.replace("\n", "")):

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "resolve": "cases",
     "evidence": "cases",
     "flows": "flows",
+    "erase": "erase",
     "sim": "sim",
     "gameday": "gameday",
 }

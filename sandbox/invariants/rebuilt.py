@@ -29,9 +29,14 @@ from sagakit.routing import topic
 from sandbox.invariants.finding import Finding, judged
 from sandbox.invariants.gather import EVENT_TOPICS, MONITOR, Stack, codec_of, flows_of
 
-NO_STATE = {"idempotency": set[str](), "said": set[str](), "saga": {"quiet_until"}}
-"""Table -> columns that are no state; without columns: the whole table. Two are memories of what
-was asked and said, the last of when the monitor looked last."""
+NO_STATE = {
+    "idempotency": set[str](),
+    "customer_key": set[str](),
+    "said": set[str](),
+    "saga": {"quiet_until"},
+}
+"""Table -> columns that are no state; without columns: the whole table. Memories of what was asked
+and said, keys that no event tells of, and when the monitor looked last."""
 HISTORY = "_history"
 """Rows of a table may have been moved to the table of this ending; that changes no row."""
 BATCH = 500

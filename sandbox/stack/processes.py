@@ -226,10 +226,12 @@ def _outside(service: str, around: Surroundings) -> dict[str, str]:
         case "shipping":
             return {
                 "SAGA_CARRIER_URL": around.url_for("shipping", "carrier"),
+                "SAGA_VAULT_URL": around.url("order"),
                 "SAGA_WEBHOOK_SECRET": around.webhook_secrets["carrier"],
             }
         case "notification":
-            return {"SAGA_SMTP_HOST": HOST, "SAGA_SMTP_PORT": str(around.ports["smtp"])}
+            smtp = {"SAGA_SMTP_HOST": HOST, "SAGA_SMTP_PORT": str(around.ports["smtp"])}
+            return {**smtp, "SAGA_VAULT_URL": around.url("order")}
         case "monitor":
             addresses = {name: around.url(name) for name in SERVICES if name in around.ports}
             return {"SAGA_PARTICIPANTS": json.dumps(addresses)}

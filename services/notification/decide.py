@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from sagakit.decision import NOTHING, Decision, Do, Effect, Json, Observed, Outcome, Trigger
+from sagakit.sealed import is_sealed
 from schemas.events import (
     CancellationMailSent,
     ConfirmationMailSent,
@@ -26,6 +27,7 @@ from schemas.rules import minor_digits
 MAIL = "mail"
 MAX_ADDRESS_CHARS = 254
 """RFC 5321, section 4.5.3.1.3 (the path's 256 with its angle brackets)."""
+NO_ADDRESS = "this is no mail address; correct it in the shop and write to the customer"
 
 _ATOM = r"[^\s@<>()\[\]\\,;:\"\x00-\x20\x7f]+"
 _ADDRESS = re.compile(f"{_ATOM}@{_ATOM}")
@@ -102,6 +104,11 @@ def evolve(state: Mailing, event: Any) -> Mailing:
     return state if kind is None else replace(state, sent=state.sent | {kind})
 
 
+def is_address(to: str) -> bool:
+    """Also what keeps a second recipient or a header of its own out of the mail."""
+    return len(to) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(to) is not None
+
+
 def mail_key(kind: Kind, order_id: str) -> str:
     """The idempotency key of a mail."""
     return f"mail:{kind}:{order_id}"
@@ -114,10 +121,8 @@ def _begun(state: Mailing, kind: Kind, order_id: str) -> bool:
 def _mail(state: Mailing, kind: Kind, order_id: str, to: str, facts: dict[str, Json]) -> Decision:
     if _begun(state, kind, order_id):
         return NOTHING
-    if len(to) > MAX_ADDRESS_CHARS or not _ADDRESS.fullmatch(to):
-        # also what keeps a second recipient or a header of its own out of the mail
-        reason = "this is no mail address; correct it in the shop and write to the customer"
-        return _sent(state, kind, order_id, to[:MAX_ADDRESS_CHARS], reason)
+    if not is_sealed(to) and not is_address(to):
+        return _sent(state, kind, order_id, to[:MAX_ADDRESS_CHARS], NO_ADDRESS)
     payload: dict[str, Json] = {"order_id": order_id, "kind": kind.value, "to": to, **facts}
     return Decision(effects=(Effect(MAIL, mail_key(kind, order_id), payload),))
 

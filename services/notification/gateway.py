@@ -14,7 +14,15 @@ import aiosmtplib
 
 from sagakit.decision import Effect, Json
 from sagakit.errors import EffectFailed
-from services.notification.decide import Kind, MailAccepted, MailRefused
+from sagakit.sealed import Erased, is_sealed, without
+from sagakit.vault import HttpVault
+from services.notification.decide import (
+    NO_ADDRESS,
+    Kind,
+    MailAccepted,
+    MailRefused,
+    is_address,
+)
 
 TIMEOUT_S = 10.0
 SENDER = "orders@saga.example"
@@ -53,17 +61,34 @@ class Mailer(Protocol):
 
 
 class SmtpMailer:
-    """A mail server over SMTP, a connection a mail."""
+    """A mail server over SMTP, a connection a mail. vault: who opens a sealed recipient."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, host: str, port: int, vault: HttpVault) -> None:
+        self._host, self._port, self._vault = host, port, vault
 
     async def mail(self, effect: Effect) -> MailAnswer:
         """See `Mailer`."""
-        kind, to = Kind(str(effect.payload["kind"])), str(effect.payload["to"])
+        kind, told = Kind(str(effect.payload["kind"])), str(effect.payload["to"])
+        try:
+            (to,) = await self._vault.open(told)
+        except Erased as error:
+            return MailRefused(kind, told, str(error))
+        if not is_sealed(told):
+            return await self._send(effect, kind, to)
+        if not is_address(to):
+            return MailRefused(kind, told, NO_ADDRESS)
+        try:  # what the server says may name the recipient; what is kept of it does not
+            answer = await self._send(effect, kind, to)
+        except EffectFailed as error:
+            raise EffectFailed(without(str(error), to)) from None
+        if isinstance(answer, MailRefused):
+            return MailRefused(kind, told, without(answer.reason, to))
+        return MailAccepted(kind, told)
+
+    async def _send(self, effect: Effect, kind: Kind, to: str) -> MailAnswer:
         try:
             await aiosmtplib.send(
-                message(effect.payload),
+                message({**effect.payload, "to": to}),
                 sender=SENDER,
                 recipients=[to],
                 hostname=self._host,

@@ -1,20 +1,24 @@
 """Composition root of notification. Nothing is decided here."""
 
-from pydantic import Field
+import httpx
+from pydantic import AnyHttpUrl, Field
 
 from sagakit.ports import Participant
 from sagakit.service import Service
 from sagakit.settings import ServiceSettings
+from sagakit.vault import HttpVault
 from services.notification.decide import MAIL, Mailing, decide, evolve
 from services.notification.gateway import SmtpMailer
 from services.notification.store import store
 
 
 class NotificationSettings(ServiceSettings):
-    """`SAGA_SMTP_HOST`, `SAGA_SMTP_PORT`: the mail server."""
+    """`SAGA_SMTP_HOST`, `SAGA_SMTP_PORT`: the mail server; `SAGA_VAULT_URL`: who opens sealed
+    texts, the front door."""
 
     smtp_host: str
     smtp_port: int = Field(ge=1, le=65535)
+    vault_url: AnyHttpUrl | None = None
 
 
 def participant() -> Participant[Mailing]:
@@ -24,5 +28,7 @@ def participant() -> Participant[Mailing]:
 
 def build(settings: NotificationSettings) -> Service[Mailing]:
     """Notification, wired."""
-    mailer = SmtpMailer(settings.smtp_host, settings.smtp_port)
-    return Service(participant(), perform={MAIL: mailer.mail})
+    client = httpx.AsyncClient(trust_env=False)
+    vault = HttpVault(client, str(settings.vault_url) if settings.vault_url else None)
+    mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)
+    return Service(participant(), perform={MAIL: mailer.mail}, close=client.aclose)

@@ -1,7 +1,8 @@
 """Order: the front door. Takes orders, says what became of them.
 
-Listens to   POST /orders, POST /orders/{id}/cancel; observes OrderPlaced (its own echo, or that of
-             a shop with its own order system) and the two ends of an order, completed and undone
+Listens to   POST /orders, POST /orders/{id}/cancel, POST /erasures, POST /sealed,
+             POST /sealed/open; observes OrderPlaced (its own echo, or that of a shop with its own
+             order system) and the two ends of an order, completed and undone
 Emits        OrderPlaced, OrderRejected (the id is taken by an order with other content),
              OrderCancelRequested, OrderCompleted, OrderCancelled
 Undoes       nothing: it is no step

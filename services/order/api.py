@@ -19,6 +19,7 @@ from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable
 from services.order.decide import CANCEL, ENDED, PLACE, Cancelling, Order, Phase, Placing, digest
+from services.order.privacy import Keys, facts_sealed, privacy_routes
 from services.order.problem import (
     FieldProblem,
     Problem,
@@ -159,12 +160,13 @@ def _answers(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"description": texts[code], "content": content} for code in codes}
 
 
-def routes(keys: Claims, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
+def routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
     """The API's routes for the kit's HTTP app."""
 
     def build(door: Door[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
-        _place_route(router, door, keys, clock)
+        _place_route(router, door, keys, vault, clock)
+        privacy_routes(router, vault, clock)
         _look_routes(router, door)
         _cancel_route(router, door)
         return router
@@ -172,7 +174,9 @@ def routes(keys: Claims, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
     return build
 
 
-def _place_route(router: APIRouter, door: Door[Order], keys: Claims, clock: Clock) -> None:
+def _place_route(
+    router: APIRouter, door: Door[Order], keys: Claims, vault: Keys, clock: Clock
+) -> None:
     @router.post(
         "/orders",
         status_code=201,
@@ -192,22 +196,24 @@ def _place_route(router: APIRouter, door: Door[Order], keys: Claims, clock: Cloc
         201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was used with
         other content (for an order id, an OrderRejected event says so as well).
         """
-        label, facts = _checked(asked)
+        label, clear = _checked(asked)
+        facts = await facts_sealed(vault, clear, clock())
         order_id, mark = asked.order_id, digest(facts)
         if idempotency_key:
             request = hashlib.sha256(f"{mark} {label} {order_id}".encode()).hexdigest()
             if not await asyncio.to_thread(keys.claim, idempotency_key, request, clock()):
                 detail = "this Idempotency-Key was used with another request; use a new key"
                 raise _conflict("idempotency_key_reuse", detail, order_id, None)
-        placing = Verdict(PLACE, "api", "placed", Placing(order_id, facts, clock()))
+        placing = Placing(order_id, facts, clock(), digest(clear))
+        verdict = Verdict(PLACE, "api", "placed", placing)
         message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
         try:
-            receipt = await door.submit(order_id, placing, message_id, flow=label)
+            receipt = await door.submit(order_id, verdict, message_id, flow=label)
         except EventTooLarge as error:
             reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
             too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
             raise Refused(invalid([too_large])) from error
-        if receipt.state.digest != mark:
+        if not placing.is_same(receipt.state):
             detail = f"order {order_id} exists with other content; place this one under another id"
             raise _conflict("conflict", detail, order_id, receipt.state)
         if receipt.repeat or not receipt.events:

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 from sagakit.decision import NOTHING, Decision, Observed, Trigger, Verdict
+from sagakit.sealed import is_sealed
 from schemas.events import (
     OrderCancelled,
     OrderCancelRequested,
@@ -28,7 +29,7 @@ from schemas.events import (
     OrderPlaced,
     OrderRejected,
 )
-from schemas.rules import speakable
+from schemas.rules import MAX_CUSTOMER_ID, speakable
 
 PLACE, CANCEL = "place", "cancel"
 """The verdicts that come in through the API; their data: Placing and Cancelling."""
@@ -49,23 +50,32 @@ ENDED = frozenset({Phase.COMPLETED, Phase.CANCELLED})
 @dataclass(frozen=True, slots=True)
 class Order:
     """`digest` is empty until OrderPlaced is known; `reason`: why it was cancelled;
-    `cancel_reason`: why somebody asked to cancel it, empty where nobody did."""
+    `cancel_reason`: why somebody asked to cancel it, empty where nobody did; `customer_id`: whose
+    it is, empty until that is known; `in_clear`: it was published with personal data unsealed."""
 
     phase: Phase = Phase.UNKNOWN
     digest: str = ""
     placed_at: datetime | None = None
     reason: str = ""
     cancel_reason: str = ""
+    customer_id: str = ""
+    in_clear: bool = False
     in_flight: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """What `place` is about."""
+    """What `place` is about. clear: digest of the facts as they were before they were sealed, under
+    which somebody else may have published the same order."""
 
     order_id: str
     order: OrderFacts
     placed_at: datetime
+    clear: str = ""
+
+    def is_same(self, state: "Order") -> bool:
+        """It is the order that is known."""
+        return bool(state.digest) and state.digest in (digest(self.order), self.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,12 @@ def evolve(state: Order, event: Any) -> Order:
         case OrderPlaced():
             phase = Phase.PLACED if state.phase is Phase.UNKNOWN else state.phase
             return replace(
-                state, phase=phase, digest=digest(event.order), placed_at=event.placed_at
+                state,
+                phase=phase,
+                digest=digest(event.order),
+                placed_at=event.placed_at,
+                customer_id=_whose(event.order),
+                in_clear=not all(is_sealed(t) for t in (event.order.email, event.order.ship_to)),
             )
         case OrderCancelRequested():
             return replace(state, cancel_reason=event.reason)
@@ -124,8 +139,13 @@ def digest(order: OrderFacts) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _whose(order: OrderFacts) -> str:
+    """As it may be stored, also of an order that others will refuse."""
+    return speakable(order.customer_id, MAX_CUSTOMER_ID)
+
+
 def _place(state: Order, placing: Placing) -> Decision:
-    if state.digest == digest(placing.order):
+    if placing.is_same(state):
         return NOTHING
     if state.phase is not Phase.UNKNOWN:  # also an order of which only the end is known
         return _say(_conflict(placing.order_id))

@@ -9,6 +9,7 @@ from sagakit.settings import ServiceSettings
 from services.order.api import routes
 from services.order.decide import Order, decide, evolve
 from services.order.store import IdempotencyKeys, store
+from services.order.vault import Vault
 
 KEY_CONNECTIONS = 5
 
@@ -27,6 +28,6 @@ def build(settings: ServiceSettings) -> Service[Order]:
 
     return Service(
         participant(),
-        routes=routes(IdempotencyKeys(engine), settings.now),
+        routes=routes(IdempotencyKeys(engine), Vault(engine), settings.now),
         close=close,
     )

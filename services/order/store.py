@@ -1,8 +1,21 @@
-"""Order's tables: one row an order, and the API's memory of Idempotency-Keys."""
+"""Order's tables: one row an order, the keys of customers, the API's Idempotency-Keys."""
 
 from datetime import datetime
 
-from sqlalchemy import Column, DateTime, Engine, MetaData, Table, Text, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Engine,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    false,
+    text,
+)
 
 from sagakit.tables import TableStore
 from services.order.decide import Order, Phase
@@ -18,6 +31,8 @@ orders = Table(
     Column("placed_at", DateTime(timezone=True)),
     Column("reason", Text, nullable=False),
     Column("cancel_reason", Text, nullable=False),
+    Column("customer_id", Text, nullable=False, server_default="", index=True),
+    Column("in_clear", Boolean, nullable=False, server_default=false()),
 )
 
 # Like the inbox this is memory of what was asked, not state: it is no part of a rebuild.
@@ -27,6 +42,25 @@ idempotency = Table(
     Column("key", Text, primary_key=True),
     Column("digest", Text, nullable=False),
     Column("claimed_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+# See `vault`. No event tells of a key: what is lost here is erased.
+customer_key = Table(
+    "customer_key",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("customer_id", Text, nullable=False, index=True),
+    Column("key", LargeBinary),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+    Column("erased_at", DateTime(timezone=True)),
+    Column("actor", Text),
+    Column("reason", Text),
+)
+Index(
+    "customer_key_current",
+    customer_key.c.customer_id,
+    unique=True,
+    postgresql_where=customer_key.c.key.is_not(None),
 )
 
 KEEP_KEYS = "30 days"

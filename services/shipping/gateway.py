@@ -15,7 +15,17 @@ import httpx
 
 from sagakit.decision import Effect, Json
 from sagakit.errors import EffectFailed
-from services.shipping.decide import Cancelled, Labelled, PickedUp, Refused, TooLate
+from sagakit.sealed import Erased, without
+from sagakit.vault import HttpVault
+from services.shipping.decide import (
+    CANCEL,
+    Cancelled,
+    Labelled,
+    PickedUp,
+    Refused,
+    TooLate,
+    cancel_key,
+)
 
 TIMEOUT_S = 10.0
 LabelAnswer = Labelled | Refused | PickedUp
@@ -41,19 +51,44 @@ class Carrier(Protocol):
 
 
 class HttpCarrier:
-    """The carrier over HTTP. The caller closes `client`; `base_url` without a path."""
+    """The carrier over HTTP. The caller closes `client`; `base_url` without a path; vault: who
+    opens a sealed address."""
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, base_url: str, vault: HttpVault) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
+        self._vault = vault
 
     async def label(self, effect: Effect) -> LabelAnswer:
         """See `Carrier`."""
         payload: Mapping[str, Any] = effect.payload
+        told = (payload["order"]["ship_to"], payload["order"]["email"])
+        try:
+            ship_to, email = await self._vault.open(*told)
+        except Erased as error:
+            return await self._never_labelled(effect, str(error))
+        secrets = [clear for clear, was in zip((ship_to, email), told, strict=True) if clear != was]
+        try:  # what the carrier says may name the customer; what is kept of it does not
+            answer = await self._label(effect, ship_to, email)
+        except EffectFailed as error:
+            raise EffectFailed(without(str(error), *secrets)) from None
+        return Refused(without(answer.reason, *secrets)) if isinstance(answer, Refused) else answer
+
+    async def _never_labelled(self, effect: Effect, reason: str) -> Refused:
+        """Nobody can ask for this label again. One that was made all the same, its answer lost, is
+        cancelled by its key; one that was not, is refused from now on."""
+        order_id = str(effect.payload["order_id"])
+        about = {"order_id": order_id, "label_id": None, "label_key": effect.key}
+        if isinstance(await self.cancel(Effect(CANCEL, cancel_key(order_id), about)), TooLate):
+            raise EffectFailed(f"{reason}, and the parcel of {order_id} is picked up; ask a person")
+        return Refused(reason)
+
+    async def _label(self, effect: Effect, ship_to: str, email: str) -> LabelAnswer:
+        payload: Mapping[str, Any] = effect.payload
         order = payload["order"]
         body = {
             "order_id": payload["order_id"],
-            "ship_to": order["ship_to"],
-            "email": order["email"],
+            "ship_to": ship_to,
+            "email": email,
             "lines": [{"sku": x["sku"], "quantity": x["quantity"]} for x in order["lines"]],
         }
         answer = await self._post("/v1/labels", effect.key, body)

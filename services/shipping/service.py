@@ -17,6 +17,7 @@ from sagakit.message import NAMESPACE
 from sagakit.ports import Clock, Participant
 from sagakit.service import Door, Service
 from sagakit.settings import ServiceSettings
+from sagakit.vault import HttpVault
 from sagakit.webhook import HEADER, verify
 from services.shipping.decide import (
     CANCEL,
@@ -35,10 +36,12 @@ MAX_ID = 255
 
 
 class ShippingSettings(ServiceSettings):
-    """`SAGA_CARRIER_URL`; `SAGA_WEBHOOK_SECRET`: what the carrier signs its callbacks with."""
+    """`SAGA_CARRIER_URL`; `SAGA_WEBHOOK_SECRET`: what the carrier signs its callbacks with;
+    `SAGA_VAULT_URL`: who opens sealed texts, the front door."""
 
     carrier_url: AnyHttpUrl
     webhook_secret: SecretStr
+    vault_url: AnyHttpUrl | None = None
 
 
 def participant() -> Participant[Shipment]:
@@ -49,7 +52,8 @@ def participant() -> Participant[Shipment]:
 def build(settings: ShippingSettings) -> Service[Shipment]:
     """Shipping, wired."""
     client = httpx.AsyncClient()
-    carrier = HttpCarrier(client, str(settings.carrier_url))
+    vault = HttpVault(client, str(settings.vault_url) if settings.vault_url else None)
+    carrier = HttpCarrier(client, str(settings.carrier_url), vault)
     return Service(
         participant(),
         perform={LABEL: carrier.label, CANCEL: carrier.cancel},

@@ -14,6 +14,7 @@ import pytest
 
 from sagakit.decision import Effect, Json
 from sagakit.errors import EffectFailed
+from sagakit.vault import HttpVault
 from services.notification.decide import Kind, MailAccepted, MailRefused, mail_key
 from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
 from tests.stack import until
@@ -77,8 +78,13 @@ def mail(order_id: str, kind: Kind = Kind.SHIPPED, to: str = "ada@customer.examp
 BOTH = pytest.mark.parametrize("kind_of_mailer", ["memory", "smtp"])
 
 
+def smtp_mailer(port: int) -> SmtpMailer:
+    """One that knows no vault: the recipients here are in clear."""
+    return SmtpMailer("127.0.0.1", port, HttpVault(httpx.AsyncClient(), None))
+
+
 def mailer(kind: str, server: MailServer) -> Mailer:
-    return MemoryMailer() if kind == "memory" else SmtpMailer("127.0.0.1", server.smtp_port)
+    return MemoryMailer() if kind == "memory" else smtp_mailer(server.smtp_port)
 
 
 @BOTH
@@ -105,7 +111,7 @@ def test_a_recipient_refused_for_good_is_an_answer(kind_of_mailer: str, server: 
 
 
 def test_sent_twice_it_is_one_mail(server: MailServer) -> None:
-    it = SmtpMailer("127.0.0.1", server.smtp_port)
+    it = smtp_mailer(server.smtp_port)
     for _ in range(2):
         asyncio.run(it.mail(mail("folded")))
     (stored,) = server.mails("folded")
@@ -131,26 +137,26 @@ def test_sent_twice_it_is_one_mail(server: MailServer) -> None:
     ],
 )
 def test_odd_order_ids_arrive_as_they_are(order_id: str, server: MailServer) -> None:
-    asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail(order_id)))
+    asyncio.run(smtp_mailer(server.smtp_port).mail(mail(order_id)))
     (stored,) = server.mails(order_id)
     assert stored["message_id"] == message_id("shipped", order_id)
 
 
 def test_an_order_id_is_not_read_as_an_encoded_word(server: MailServer) -> None:
-    asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail("=?utf-8?q?a=0D=0AX:_b?=")))
+    asyncio.run(smtp_mailer(server.smtp_port).mail(mail("=?utf-8?q?a=0D=0AX:_b?=")))
     (stored,) = server.mails("= ?utf-8?q?a=0D=0AX:_b?=")
     assert stored["message_id"] == message_id("shipped", "=?utf-8?q?a=0D=0AX:_b?=")
 
 
 def test_addresses_of_any_script_arrive(server: MailServer) -> None:
     to = "jürgen@müller.example"
-    answer = asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail("utf8", to=to)))
+    answer = asyncio.run(smtp_mailer(server.smtp_port).mail(mail("utf8", to=to)))
     assert answer == MailAccepted(Kind.SHIPPED, to)
     assert [m["to"] for m in server.mails("utf8")] == [to]
 
 
 def test_control_characters_stay_out_of_the_headers(server: MailServer) -> None:
-    asyncio.run(SmtpMailer("127.0.0.1", server.smtp_port).mail(mail("a\r\nX-Saga-Order: b")))
+    asyncio.run(smtp_mailer(server.smtp_port).mail(mail("a\r\nX-Saga-Order: b")))
     assert server.mails("b") == []
     (stored,) = server.mails("a??X-Saga-Order: b")
     assert stored["deliveries"] == 1
@@ -160,7 +166,7 @@ def test_control_characters_stay_out_of_the_headers(server: MailServer) -> None:
 
 
 def test_put_off_is_unknown_and_tried_again(server: MailServer) -> None:
-    it = SmtpMailer("127.0.0.1", server.smtp_port)
+    it = smtp_mailer(server.smtp_port)
     put_off = mail("greylisted", to="greylist2+ada@customer.example")
     for _ in range(2):
         with pytest.raises(EffectFailed, match=r"451.*sending again"):
@@ -169,7 +175,7 @@ def test_put_off_is_unknown_and_tried_again(server: MailServer) -> None:
 
 
 def test_an_outage_is_unknown(server: MailServer) -> None:
-    it = SmtpMailer("127.0.0.1", server.smtp_port)
+    it = smtp_mailer(server.smtp_port)
     server.http.post("/control/outage", json={"seconds": 60}).raise_for_status()
     try:
         with pytest.raises(EffectFailed, match="451"):
@@ -181,7 +187,7 @@ def test_an_outage_is_unknown(server: MailServer) -> None:
 
 def test_nobody_there_is_unknown() -> None:
     with pytest.raises(EffectFailed, match="SMTPConnectError"):
-        asyncio.run(SmtpMailer("127.0.0.1", 9).mail(mail("nobody")))
+        asyncio.run(smtp_mailer(9).mail(mail("nobody")))
 
 
 def test_something_else_there_is_unknown() -> None:
@@ -193,6 +199,6 @@ def test_something_else_there_is_unknown() -> None:
         async with await asyncio.start_server(talk, "127.0.0.1", 0) as other:
             port = other.sockets[0].getsockname()[1]
             with pytest.raises(EffectFailed):
-                await SmtpMailer("127.0.0.1", port).mail(mail("other"))
+                await smtp_mailer(port).mail(mail("other"))
 
     asyncio.run(story())

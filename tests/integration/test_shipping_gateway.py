@@ -21,6 +21,7 @@ from sagakit.decision import Effect, Trigger, fold
 from sagakit.errors import EffectFailed
 from sagakit.http import make_app
 from sagakit.service import Receipt
+from sagakit.vault import HttpVault
 from sagakit.webhook import HEADER, sign
 from schemas.events import OrderFacts, OrderLine, ShipmentCreated, ShipmentPickedUp
 from services.shipping.decide import (
@@ -111,7 +112,7 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         answer.raise_for_status()
 
     async with httpx.AsyncClient(trust_env=False) as client:
-        yield Subject(HttpCarrier(client, url), pick_up)
+        yield Subject(HttpCarrier(client, url, HttpVault(client, None)), pick_up)
 
 
 # --- one suite for both ---------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def test_garbage_is_unknown(status: int, body: bytes) -> None:
     async def story() -> None:
         answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
         async with httpx.AsyncClient(transport=answer) as client:
-            carrier = HttpCarrier(client, "http://carrier")
+            carrier = HttpCarrier(client, "http://carrier", HttpVault(client, None))
             for call in (carrier.label(label("o")), carrier.cancel(cancel("o", None))):
                 with pytest.raises(EffectFailed):
                     await call
@@ -230,7 +231,9 @@ def test_nobody_there_is_unknown() -> None:
     async def story() -> None:
         async with httpx.AsyncClient(trust_env=False) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
-                await HttpCarrier(client, "http://127.0.0.1:9").label(label("o"))
+                await HttpCarrier(client, "http://127.0.0.1:9", HttpVault(client, None)).label(
+                    label("o")
+                )
 
     asyncio.run(story())
 

@@ -48,6 +48,7 @@ from services.order.api import routes
 from services.order.decide import Cancelling, Order, Phase, Placing, decide, digest, evolve
 from services.order.store import store
 from tests.gwt import NOW, Given, given, through_its_table
+from tests.vault import MemoryVault
 
 ORDER = Participant("order", decide, evolve, MemoryStore(Order()))
 FACTS = OrderFacts(
@@ -313,8 +314,15 @@ class Shop:
     def __init__(self) -> None:
         self.door = MemoryDoor()
         self.now = NOW
-        app = make_app("order", {}, routes(MemoryKeys(), lambda: self.now)(self.door))
+        self.vault = MemoryVault()
+        app = make_app("order", {}, routes(MemoryKeys(), self.vault, lambda: self.now)(self.door))
         self.http = Client(app)
+
+    def opened(self, facts: OrderFacts) -> OrderFacts:
+        email, ship_to = self.vault.open([facts.email, facts.ship_to])
+        assert email is not None
+        assert ship_to is not None
+        return replace(facts, email=email, ship_to=ship_to)
 
     def place(self, key: str | None = None, **changes: Any) -> Any:
         self.now += timedelta(seconds=1)
@@ -341,7 +349,10 @@ def test_placed_once_however_often_asked() -> None:
     assert first.json() == second.json()
     assert first.json()["order_id"] == "o1"
     assert first.json()["status"] == "placed"
-    assert [e.order for e in shop.door.events] == [FACTS]
+    (event,) = shop.door.events
+    assert "ada" not in str(event)
+    assert "Main Street" not in str(event)
+    assert shop.opened(event.order) == FACTS
     assert shop.door.flows == ["order/1"]
 
 
@@ -522,3 +533,81 @@ def test_a_newcomer_finds_everything_in_the_openapi_page() -> None:
     order = described["components"]["schemas"]["NewOrder"]["properties"]
     labels = [flow.label(v) for flow in FLOWS for v in flow.versions]
     assert order["flow"]["enum"][:-1] == labels
+
+
+# --- personal data --------------------------------------------------------------------------------
+
+ERASE = {"customer_id": "c1", "actor": "ada", "reason": "asked for by mail"}
+
+
+def test_what_is_erased_cannot_be_opened_and_a_new_order_has_a_new_key() -> None:
+    shop = Shop()
+    shop.place()
+    (event,) = shop.door.events
+    texts = [event.order.email, event.order.ship_to]
+    told = shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"]
+    assert told == [FACTS.email, FACTS.ship_to]
+    answer = shop.http.post("/erasures", json=ERASE)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["erased_at"] is not None
+    assert shop.http.post("/erasures", json=ERASE).json() == answer.json(), "once and for all"
+    assert shop.vault.words == [("ada", "asked for by mail")]
+    assert shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"] == [None, None]
+    shop.place(order_id="o2")
+    assert shop.opened(shop.door.events[-1].order) == FACTS
+    assert shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"] == [None, None]
+
+
+def test_nothing_is_erased_that_an_order_in_flight_needs_unless_it_is_forced() -> None:
+    shop = Shop()
+    shop.place()
+    shop.vault.in_flight["c1"] = ("o1",)
+    answer = shop.http.post("/erasures", json=ERASE)
+    assert (answer.status_code, answer.json()["code"]) == (409, "in_flight")
+    assert "o1" in answer.json()["detail"]
+    assert shop.opened(shop.door.events[0].order) == FACTS
+    forced = shop.http.post("/erasures", json={**ERASE, "force": True}).json()
+    assert (forced["in_flight"], forced["erased_at"] is None) == (["o1"], False)
+
+
+def test_a_publisher_from_outside_can_have_its_texts_sealed() -> None:
+    shop = Shop()
+    asked = {"customer_id": "c1", "texts": [FACTS.email, FACTS.ship_to, ""]}
+    email, ship_to, empty = shop.http.post("/sealed", json=asked).json()["texts"]
+    assert empty == ""
+    shop.place()
+    assert (shop.door.events[0].order.email, shop.door.events[0].order.ship_to) == (email, ship_to)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/erasures", {**ERASE, "customer_id": "a\0b"}),
+        ("/erasures", {**ERASE, "customer_id": ""}),
+        ("/erasures", {**ERASE, "reason": ""}),
+        ("/erasures", {"customer_id": "c1"}),
+        ("/sealed", {"customer_id": "c1", "texts": ["x" * 1001]}),
+        ("/sealed", {"customer_id": "c1", "texts": ["a\0b"]}),
+        ("/sealed/open", {"texts": "sealed"}),
+        ("/sealed/open", {"texts": ["x"] * 101}),
+    ],
+)
+def test_what_cannot_be_asked_about_a_customer(path: str, body: Any) -> None:
+    answer = Shop().http.post(path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "in clear", "sealed:1:x:y", f"sealed:1:{'0' * 32}:{'A' * 40}"]
+)
+def test_what_was_never_sealed_is_not_opened(text: str) -> None:
+    assert Shop().http.post("/sealed/open", json={"texts": [text]}).json() == {"texts": [None]}
+
+
+def test_whose_an_order_is_and_whether_it_came_in_clear() -> None:
+    shop = Shop()
+    shop.place()
+    shop.door.tell("o2", Observed("OrderPlaced", replace(placed(), order_id="o2")))
+    states = shop.door.states
+    assert (states["o1"].customer_id, states["o1"].in_clear) == ("c1", False)
+    assert (states["o2"].customer_id, states["o2"].in_clear) == ("c1", True)

@@ -1,0 +1,140 @@
+"""Personal data over HTTP: seal, open, erase. For the inside of a network, as `/admin` is."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, Field
+
+from sagakit.ports import Clock
+from schemas.events import OrderFacts
+from schemas.rules import MAX_CUSTOMER_ID, speakable
+from services.order.problem import Problem, ProblemRoute, Refused
+from services.order.vault import Erasure
+
+MAX_TEXTS = 100
+CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"
+CustomerId = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER_ID, pattern=PRINTABLE)]
+Clear = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
+Texts = Annotated[list[str], Field(max_length=MAX_TEXTS)]
+
+
+class Keys(Protocol):
+    """The keys of customers; see `vault.Vault`."""
+
+    def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
+        """The texts, sealed."""
+        ...
+
+    def open(self, texts: Sequence[str]) -> list[str | None]:
+        """The texts in clear; None where the key is gone."""
+        ...
+
+    def erase(
+        self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False
+    ) -> Erasure:
+        """Delete the customer's key."""
+        ...
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ToSeal(_Asked):
+    """Texts about a customer."""
+
+    customer_id: CustomerId
+    texts: Annotated[list[Clear], Field(max_length=MAX_TEXTS)]
+
+
+class ToOpen(_Asked):
+    """Sealed texts."""
+
+    texts: Texts
+
+
+class ToErase(_Asked):
+    """Whose data is to be erased, who says so, and why."""
+
+    customer_id: CustomerId
+    actor: str = Field(min_length=1, max_length=200, examples=["ada"])
+    reason: str = Field(min_length=1, max_length=500, examples=["asked for by mail, ticket 4711"])
+    force: bool = Field(False, description="Also while orders are in flight: they are undone.")
+
+
+class Sealed(BaseModel):
+    """In the order they were asked for."""
+
+    texts: list[str]
+
+
+class Opened(BaseModel):
+    """In the order they were asked for; null where the key is gone."""
+
+    texts: list[str | None]
+
+
+class ErasureTold(BaseModel):
+    """What became of it."""
+
+    customer_id: str
+    erased_at: datetime | None = Field(description="Null where nothing of the customer was sealed.")
+    in_flight: list[str] = Field(description="Orders that needed the data, and are undone (some).")
+    in_clear: list[str] = Field(
+        description="Orders that somebody published without sealing them (some): these stay."
+    )
+
+
+async def facts_sealed(keys: Keys, facts: OrderFacts, now: datetime) -> OrderFacts:
+    """The facts with what is personal of them sealed."""
+    texts = (facts.email, facts.ship_to)
+    email, ship_to = await asyncio.to_thread(keys.seal, facts.customer_id, texts, now)
+    return replace(facts, email=email, ship_to=ship_to)
+
+
+def privacy_routes(router: APIRouter, keys: Keys, clock: Clock) -> None:
+    """Adds them; the router's class must be ProblemRoute."""
+    assert router.route_class is ProblemRoute
+
+    @router.post("/sealed", summary="Seal texts about a customer", tags=["privacy"])
+    def seal(asked: Annotated[ToSeal, Body()]) -> Sealed:
+        """For who publishes OrderPlaced without this service: its `email` and `ship_to`."""
+        return Sealed(texts=keys.seal(asked.customer_id, asked.texts, clock()))
+
+    @router.post("/sealed/open", summary="Open sealed texts", tags=["privacy"])
+    def open_(asked: Annotated[ToOpen, Body()]) -> Opened:
+        """For the participants that hand them to the outside world."""
+        return Opened(texts=keys.open(asked.texts))
+
+    @router.post(
+        "/erasures",
+        summary="Erase a customer's personal data",
+        tags=["privacy"],
+        responses={409: {"description": "Orders are in flight.", "content": CONTENT}},
+    )
+    def erase(asked: Annotated[ToErase, Body()]) -> ErasureTold:
+        """For good, and everywhere at once: the key is deleted, without which nobody reads what was
+        sealed with it, in no topic and no database. Safe to repeat."""
+        actor, reason = speakable(asked.actor), speakable(asked.reason)
+        done = keys.erase(asked.customer_id, actor, reason, clock(), force=asked.force)
+        if done.in_flight and not asked.force:
+            raise _in_flight(done.in_flight)
+        return ErasureTold(
+            customer_id=asked.customer_id,
+            erased_at=done.erased_at,
+            in_flight=list(done.in_flight),
+            in_clear=list(done.in_clear),
+        )
+
+
+def _in_flight(orders: Sequence[str]) -> Refused:
+    detail = (
+        f"orders in flight need the data: {', '.join(orders)}; wait until they have ended, or "
+        "force it, and they are undone"
+    )
+    return Refused(Problem(title="Conflict", status=409, code="in_flight", detail=detail))

@@ -1,0 +1,108 @@
+"""The keys of customers in a real PostgreSQL."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+import services.order
+from sagakit.decision import Observed
+from sagakit.migrations import migrate
+from sagakit.postgres import engine_for
+from schemas.events import OrderPlaced, ShippedMailSent
+from services.order.service import participant
+from services.order.vault import Vault
+from tests.monitor import FACTS
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+WHO = ("ada", "asked for by mail")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = engine_for(database_url)
+    migrate(made, Path(services.order.__file__).parent / "migrations")
+    yield made
+    made.dispose()
+
+
+def tell(engine: Engine, order: str, event: Any) -> None:
+    """What the participant makes of an event, stored."""
+    it, trigger = participant(), Observed(event.type, event)
+    if isinstance(event, ShippedMailSent):
+        trigger = Observed("completed", event)
+    with engine.begin() as connection:
+        working = it.store.load(connection, {order: [trigger]})
+        decision = it.decide(working.get(order), trigger, NOW)
+        state = working.get(order)
+        told = (*decision.adopted, *decision.events)
+        for one in told:
+            state = it.evolve(state, one)
+        working.put(order, state, told)
+        working.save(connection)
+
+
+def place(engine: Engine, order: str, *, clear: bool = False) -> OrderPlaced:
+    email, ship_to = Vault(engine).seal("c-1", [FACTS.email, FACTS.ship_to], NOW)
+    facts = FACTS if clear else replace(FACTS, email=email, ship_to=ship_to)
+    event = OrderPlaced(order_id=order, order=facts, placed_at=NOW)
+    tell(engine, order, event)
+    return event
+
+
+def test_one_key_a_customer_also_where_many_ask_at_once(engine: Engine) -> None:
+    vault = Vault(engine)
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(lambda _: vault.seal("c-1", ["ada"], NOW)[0], range(40)))
+    assert len(set(texts)) == 1
+    (other,) = vault.seal("c-2", ["ada"], NOW)
+    assert other not in texts
+    assert vault.open([other, texts[0], "in clear"]) == ["ada", "ada", None]
+
+
+def test_erased_for_good_and_with_reason(engine: Engine) -> None:
+    vault = Vault(engine)
+    before = vault.seal("c-1", ["ada", "street"], NOW)
+    (kept,) = vault.seal("c-2", ["bob"], NOW)
+    assert vault.erase("c-1", *WHO, NOW).erased_at == NOW
+    assert vault.erase("c-1", "bob", "again", NOW + timedelta(days=1)).erased_at == NOW
+    assert vault.open([*before, kept]) == [None, None, "bob"]
+    (after,) = vault.seal("c-1", ["ada"], NOW)
+    assert after != before[0]
+    assert vault.open([before[0], after]) == [None, "ada"]
+    assert vault.erase("nobody", *WHO, NOW).erased_at is None
+    with engine.connect() as connection:
+        query = text("SELECT key, actor, reason FROM customer_key WHERE erased_at IS NOT NULL")
+        assert connection.execute(query).all() == [(None, *WHO)]
+
+
+def test_what_an_order_in_flight_needs_is_kept_until_it_has_ended(engine: Engine) -> None:
+    vault = Vault(engine)
+    event = place(engine, "o-1")
+    refused = vault.erase("c-1", *WHO, NOW)
+    assert (refused.erased_at, refused.in_flight) == (None, ("o-1",))
+    assert vault.open([event.order.email]) == [FACTS.email]
+    tell(engine, "o-1", ShippedMailSent(order_id="o-1", to=event.order.email))
+    assert vault.erase("c-1", *WHO, NOW).erased_at == NOW
+    assert vault.open([event.order.email]) == [None]
+
+
+def test_forced_it_is_erased_and_the_orders_are_named(engine: Engine) -> None:
+    vault = Vault(engine)
+    events = [place(engine, f"o-{n:02}") for n in range(25)]
+    done = vault.erase("c-1", *WHO, NOW, force=True)
+    assert done.in_flight == tuple(f"o-{n:02}" for n in range(20)), "some of them"
+    assert done.erased_at == NOW
+    assert vault.open([events[0].order.email]) == [None]
+
+
+def test_what_was_published_in_clear_is_told(engine: Engine) -> None:
+    place(engine, "o-1")
+    place(engine, "o-2", clear=True)
+    done = Vault(engine).erase("c-1", *WHO, NOW, force=True)
+    assert done.in_clear == ("o-2",)

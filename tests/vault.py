@@ -1,0 +1,46 @@
+"""The keys of customers in memory, sealing as the real ones do."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from sagakit.message import NAMESPACE
+from services.order.vault import KEY_BITS, Erasure, opened, sealed
+
+
+class MemoryVault:
+    """See `services.order.vault.Vault`. in_flight: customer -> orders that need the data."""
+
+    def __init__(self) -> None:
+        self.keys: dict[UUID, bytes] = {}
+        self.current: dict[str, UUID] = {}
+        self.erased: dict[str, datetime] = {}
+        self.in_flight: dict[str, tuple[str, ...]] = {}
+        self.words: list[tuple[str, str]] = []
+
+    def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
+        """The texts, sealed."""
+        if customer not in self.current:
+            key_id = uuid5(NAMESPACE, f"{customer}:{len(self.keys)}:{len(self.erased)}")
+            self.current[customer], self.keys[key_id] = key_id, AESSIV.generate_key(KEY_BITS)
+        key_id = self.current[customer]
+        return [sealed(key_id, self.keys[key_id], text) for text in texts]
+
+    def open(self, texts: Sequence[str]) -> list[str | None]:
+        """The texts in clear; None where the key is gone."""
+        return [opened(self.keys, text) for text in texts]
+
+    def erase(
+        self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False
+    ) -> Erasure:
+        """Delete the customer's key."""
+        flying = self.in_flight.get(customer, ())
+        if flying and not force:
+            return Erasure(None, flying)
+        if customer in self.current:
+            del self.keys[self.current.pop(customer)]
+            self.erased[customer] = now
+            self.words.append((actor, reason))
+        return Erasure(self.erased.get(customer), flying)
