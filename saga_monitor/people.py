@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from saga_monitor.cases import RESOLVED, Case, CaseStatus
 from saga_monitor.deadlines import Emission
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
+from saga_monitor.pauses import Pause
 from saga_monitor.view import ENDED, VERDICT, SagaView
 from schemas.events import (
     CompensationRequested,
@@ -20,6 +21,8 @@ from schemas.events import (
     InterventionNoted,
     InterventionOpened,
     InterventionResolved,
+    OrderPaused,
+    OrderResumed,
     VerdictGiven,
 )
 
@@ -44,6 +47,14 @@ class Verdict(BaseModel):
 
 class Cancellation(BaseModel):
     """A person wants the order undone."""
+
+    order_id: OrderId
+    actor: Text
+    reason: Text
+
+
+class Pausing(BaseModel):
+    """A person wants the order to begin nothing new, or to go on."""
 
     order_id: OrderId
     actor: Text
@@ -94,6 +105,8 @@ def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
     if body.id is not None and str(body.id) in saga.facts:
         return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
     for item in seen.awaited:
+        if item.step == body.step and item.asked and seen.paused:
+            raise Refused(409, "paused", f"{_paused(seen.paused, saga)}; resume it first")
         if item.step == body.step and item.asked:
             default = emission_id(saga.order_id, VERDICT, item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
@@ -122,6 +135,45 @@ def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
             what += f"; {_told(asked, 'cancel')}"
         raise Refused(409, "too late", f"order {saga.order_id} is {what}")
     return Emission(id_, event, UUID(saga.timeline()[-1].id))
+
+
+def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
+    """The event that pauses an order. Raises Refused where it is on its way back or has ended, or
+    somebody else has paused it."""
+    event = OrderPaused(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    if seen.paused:
+        if (seen.paused.actor, seen.paused.reason) == (body.actor, body.reason):
+            return Emission(UUID(seen.paused.id), event, UUID(seen.paused.id))
+        raise Refused(409, "paused already", _paused(seen.paused, saga))
+    if seen.undoing or seen.status in ENDED:
+        what = f"{seen.status} since {seen.ended_at}" if seen.ended_at else "being undone"
+        detail = f"order {saga.order_id} is {what}; there is nothing to hold back"
+        raise Refused(409, "too late", detail)
+    last = _last(saga, OrderResumed.type)
+    id_ = emission_id(saga.order_id, "pause", last.id if last else "")
+    return Emission(id_, event, UUID((last or saga.timeline()[-1]).id))
+
+
+def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
+    """The event that lets a paused order go on. Raises Refused where it is not paused."""
+    event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    if seen.paused:
+        id_ = emission_id(saga.order_id, "resume", seen.paused.id)
+        return Emission(id_, event, UUID(seen.paused.id))
+    last = _last(saga, OrderResumed.type)
+    if last and (last.detail.get("actor"), last.detail.get("reason")) == (body.actor, body.reason):
+        return Emission(UUID(last.id), event, UUID(last.id))
+    detail = f"order {saga.order_id} is not paused, it is {seen.status}"
+    raise Refused(409, "not paused", f"{detail}; {_told(last, 'resume')}" if last else detail)
+
+
+def _paused(pause: Pause, saga: Saga) -> str:
+    since = pause.since.isoformat()
+    return f"order {saga.order_id} is paused since {since} by {pause.actor}: {pause.reason}"
+
+
+def _last(saga: Saga, type_: str) -> Fact | None:
+    return next(reversed(_of_type(saga, type_)), None)
 
 
 # --- cases --------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ Status of a saga:
 | unplaced | facts are known, the start event is not |
 | running | going forward, somebody is expected to act |
 | waiting | going forward, a wait event is open: a person, a bank, a carrier |
+| paused | going forward, and a person has paused it: nothing new is begun, no deadline runs |
 | undoing | on the way back, or done again after it was undone (a late capture) |
 | completed | every step is done |
 | cancelled | undone back to the first step, and no money is held |
@@ -23,6 +24,7 @@ from uuid import UUID
 
 from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Ledger
+from saga_monitor.pauses import Pause
 
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
@@ -45,6 +47,7 @@ class Status(StrEnum):
     UNPLACED = "unplaced"
     RUNNING = "running"
     WAITING = "waiting"
+    PAUSED = "paused"
     UNDOING = "undoing"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -127,7 +130,8 @@ class Imbalance:
 @dataclass(frozen=True, slots=True)
 class SagaView:
     """A saga in the words of its flow. undoing, past the pivot never: it is on the way back, or has
-    arrived; unexpected: events that should never have been said, and no case is open about yet."""
+    arrived; unexpected: events that should never have been said, and no case is open about yet;
+    paused: the pause that lasts."""
 
     order_id: str
     flow: str
@@ -142,6 +146,7 @@ class SagaView:
     past_pivot: bool
     started_at: datetime | None
     ended_at: datetime | None
+    paused: Pause | None = None
 
     @property
     def interventions(self) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ GAUGES = text("""
               FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 1) o) AS outbox_age_s,
            (SELECT count(*) FROM effects) AS effects,
            (SELECT count(*) FROM effects WHERE attempts > 0) AS effects_retried,
-           (SELECT count(*) FROM parked) AS parked
+           (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
 """)
 HELP = {
     "outbox": "Events awaiting publication",

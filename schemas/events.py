@@ -505,6 +505,34 @@ class OrderCompleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPaused:
+    """Nothing new is begun of the order until it is resumed; an undo goes on."""
+
+    type: ClassVar[str] = "OrderPaused"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    actor: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "actor": self.actor,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> OrderPaused:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPlaced:
     """An order was placed: the start of the flow."""
 
@@ -556,6 +584,34 @@ class OrderRejected:
         return cls(
             order_id=record["order_id"],
             code=record["code"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderResumed:
+    """The order goes on where it was paused."""
+
+    type: ClassVar[str] = "OrderResumed"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    actor: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "actor": self.actor,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> OrderResumed:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            actor=record["actor"],
             reason=record["reason"],
         )
 
@@ -1167,8 +1223,10 @@ EVENTS: tuple[type[Any], ...] = (
     OrderCancelRequested,
     OrderCancelled,
     OrderCompleted,
+    OrderPaused,
     OrderPlaced,
     OrderRejected,
+    OrderResumed,
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDeclined,
