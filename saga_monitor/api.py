@@ -20,10 +20,13 @@ from saga_monitor.people import (
     PINNING,
     Cancellation,
     CaseWork,
+    Pausing,
     Pinning,
     Refused,
     Verdict,
     cancellation_of,
+    paused_by,
+    resumed_by,
     verdict_on,
 )
 from saga_monitor.versions import Version, versions, why_not_retired
@@ -136,6 +139,16 @@ def _word_routes(router: APIRouter, desk: Desk) -> None:
     def cancellations(body: Cancellation) -> Said | JSONResponse:
         """An operator wants an order undone."""
         return _answered(desk, body.order_id, lambda saga, seen: cancellation_of(body, saga, seen))
+
+    @router.post("/pauses", status_code=202, response_model=None)
+    def pauses(body: Pausing) -> Said | JSONResponse:
+        """Nothing new is begun of an order until it is resumed."""
+        return _answered(desk, body.order_id, lambda saga, seen: paused_by(body, saga, seen))
+
+    @router.post("/resumptions", status_code=202, response_model=None)
+    def resumptions(body: Pausing) -> Said | JSONResponse:
+        """A paused order goes on."""
+        return _answered(desk, body.order_id, lambda saga, seen: resumed_by(body, saga, seen))
 
 
 def _case_routes(router: APIRouter, desk: Desk) -> None:

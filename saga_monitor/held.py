@@ -6,6 +6,7 @@ it is found, the truer that is as the cause, so the causes come in this order:
 
 | kind | the order waits for |
 |---|---|
+| paused | the person who paused it to resume it |
 | parked | a record of its own that could not be handled; all later ones queue behind it |
 | outbox | an event that is decided and not yet published |
 | gateway | the outside world: a call that is being made, or made again |
@@ -32,6 +33,7 @@ BROKER = "kafka"
 class Kind(StrEnum):
     """Of a cause, the truest first; see the table above."""
 
+    PAUSED = "paused"
     PARKED = "parked"
     OUTBOX = "outbox"
     GATEWAY = "gateway"
@@ -120,6 +122,9 @@ def held_by(
     """
     if view.status in ENDED:
         return None
+    if view.paused:
+        told = f"{view.paused.actor} paused it: {view.paused.reason}; `saga resume` lets it go on"
+        return Cause(Kind.PAUSED, view.paused.actor, told, view.paused.since)
     found = [c for item in view.awaited for c in _of_step(item, holds, lags, now)]
     found += _of_monitor(view, holds.get(SOURCE, Holds()))
     if not view.awaited:

@@ -30,13 +30,14 @@ class Outcome(StrEnum):
     MOVES = "moves"
     TURNS = "turns back"
     AGAIN = "undone again"
+    PAUSES = "pauses"
     NOTHING = "-"
     CONTRADICTS = "case: undone"
     UNEXPECTED = "case: unexpected"
 
 
 S, M, T, A = Outcome.STARTS, Outcome.MOVES, Outcome.TURNS, Outcome.AGAIN
-N, C, U = Outcome.NOTHING, Outcome.CONTRADICTS, Outcome.UNEXPECTED
+P, N, C, U = Outcome.PAUSES, Outcome.NOTHING, Outcome.CONTRADICTS, Outcome.UNEXPECTED
 DECLARED: dict[Role, tuple[Outcome, ...]] = {
     # in the order of Situation: unplaced, placed, ready, undoing, cancelled, past, completed
     Role.START: (S, N, N, N, N, N, N),
@@ -51,6 +52,7 @@ DECLARED: dict[Role, tuple[Outcome, ...]] = {
     Role.LAST_WAIT: (N, M, M, N, U, M, M),
     Role.UNDO: (N, T, T, N, N, N, N),
     Role.VERDICT: (N, N, N, N, N, N, N),
+    Role.PAUSE: (N, P, P, N, N, P, N),
     Role.SIGN: (N, N, N, N, N, N, N),
     Role.WORD: (N, N, N, N, N, N, N),
     Role.FOREIGN: (U, U, U, U, U, U, U),

@@ -17,6 +17,7 @@ _MEANS = {
     Outcome.MOVES: "something else is awaited, or one thing less",
     Outcome.TURNS: "the order is undone from here on",
     Outcome.AGAIN: "it was done after it was undone, so it is undone once more",
+    Outcome.PAUSES: "nothing new is begun and no deadline runs, until it is resumed",
     Outcome.NOTHING: "known already, too early, or too late: it is kept and changes nothing",
     Outcome.CONTRADICTS: "a person is called, `undone_past_pivot`: something is undone, and yet "
     "the order is past its pivot",

@@ -41,7 +41,8 @@ HELP = {
 }
 IN_FLIGHT = text("""
     SELECT coalesce(flow, '') AS flow, coalesce(version, 0) AS version, status, count(*) AS sagas
-    FROM saga WHERE status IN ('unplaced', 'running', 'waiting', 'undoing', 'intervention')
+    FROM saga
+    WHERE status IN ('unplaced', 'running', 'waiting', 'paused', 'undoing', 'intervention')
     GROUP BY 1, 2, 3
 """)
 CASES = text("""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from saga_monitor.cases import RESOLVED, Case, CaseStatus
 from saga_monitor.deadlines import Emission
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
+from saga_monitor.pauses import Pause
 from saga_monitor.pins import last_word
 from saga_monitor.view import ENDED, VERDICT, SagaView
 from schemas.events import (
@@ -21,7 +22,9 @@ from schemas.events import (
     InterventionNoted,
     InterventionOpened,
     InterventionResolved,
+    OrderPaused,
     OrderPinned,
+    OrderResumed,
     OrderUnpinned,
     VerdictGiven,
 )
@@ -32,47 +35,45 @@ Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f
 OrderId = Annotated[str, Field(max_length=128)]
 
 
-class Verdict(BaseModel):
-    """A person's decision on a step that waits for one."""
+class Word(BaseModel):
+    """What a person says of an order, and why."""
 
     order_id: OrderId
-    step: str = Field(max_length=100, examples=["payment"])
-    verdict: Literal["approve", "reject"]
     actor: Text
     reason: Text
+
+
+class Verdict(Word):
+    """A person's decision on a step that waits for one."""
+
+    step: str = Field(max_length=100, examples=["payment"])
+    verdict: Literal["approve", "reject"]
     id: UUID | None = Field(
         default=None, description="Id of the event; the same id, the same event"
     )
 
 
-class Cancellation(BaseModel):
+class Cancellation(Word):
     """A person wants the order undone."""
 
-    order_id: OrderId
-    actor: Text
-    reason: Text
 
-
-class Pinning(BaseModel):
+class Pinning(Word):
     """A person wants to keep an order at hand, or does so no more."""
 
-    order_id: OrderId
-    actor: Text
-    reason: Text
+
+class Pausing(Word):
+    """A person wants the order to begin nothing new, or to go on."""
 
 
-class CaseWork(BaseModel):
+class CaseWork(Word):
     """What a person does about a case."""
 
-    order_id: OrderId
     code: str | None = Field(
         default=None,
         max_length=100,
         pattern="^[a-z][a-z0-9_]*$",
         description="Of the case; may be left out where only one can be meant",
     )
-    actor: Text
-    reason: Text
     taken_from: str | None = Field(
         default=None, max_length=300, description="Who looked after it until now, for a claim"
     )
@@ -105,6 +106,8 @@ def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
     if body.id is not None and str(body.id) in saga.facts:
         return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
     for item in seen.awaited:
+        if item.step == body.step and item.asked and seen.paused:
+            raise Refused(409, "paused", f"{_paused(seen.paused, saga)}; resume it first")
         if item.step == body.step and item.asked:
             default = emission_id(saga.order_id, VERDICT, item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
@@ -133,6 +136,45 @@ def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
             what += f"; {_told(asked, 'cancel')}"
         raise Refused(409, "too late", f"order {saga.order_id} is {what}")
     return Emission(id_, event, UUID(saga.timeline()[-1].id))
+
+
+def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
+    """The event that pauses an order. Raises Refused where it is on its way back or has ended, or
+    somebody else has paused it."""
+    event = OrderPaused(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    if seen.paused:
+        if (seen.paused.actor, seen.paused.reason) == (body.actor, body.reason):
+            return Emission(UUID(seen.paused.id), event, UUID(seen.paused.id))
+        raise Refused(409, "paused already", _paused(seen.paused, saga))
+    if seen.undoing or seen.status in ENDED:
+        what = f"{seen.status} since {seen.ended_at}" if seen.ended_at else "being undone"
+        detail = f"order {saga.order_id} is {what}; there is nothing to hold back"
+        raise Refused(409, "too late", detail)
+    last = _last(saga, OrderResumed.type)
+    id_ = emission_id(saga.order_id, "pause", last.id if last else "")
+    return Emission(id_, event, UUID((last or saga.timeline()[-1]).id))
+
+
+def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
+    """The event that lets a paused order go on. Raises Refused where it is not paused."""
+    event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    if seen.paused:
+        id_ = emission_id(saga.order_id, "resume", seen.paused.id)
+        return Emission(id_, event, UUID(seen.paused.id))
+    last = _last(saga, OrderResumed.type)
+    if last and (last.detail.get("actor"), last.detail.get("reason")) == (body.actor, body.reason):
+        return Emission(UUID(last.id), event, UUID(last.id))
+    detail = f"order {saga.order_id} is not paused, it is {seen.status}"
+    raise Refused(409, "not paused", f"{detail}; {_told(last, 'resume')}" if last else detail)
+
+
+def _paused(pause: Pause, saga: Saga) -> str:
+    since = pause.since.isoformat()
+    return f"order {saga.order_id} is paused since {since} by {pause.actor}: {pause.reason}"
+
+
+def _last(saga: Saga, type_: str) -> Fact | None:
+    return next(reversed(_of_type(saga, type_)), None)
 
 
 # --- pins ---------------------------------------------------------------------------------------

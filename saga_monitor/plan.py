@@ -27,6 +27,7 @@ class Role(StrEnum):
     LAST_WAIT = "last_wait"
     UNDO = "undo"
     VERDICT = "verdict"
+    PAUSE = "pause"
     SIGN = "sign"
     WORD = "word"
     FOREIGN = "foreign"
@@ -108,6 +109,7 @@ def _role(flow: Flow, steps: tuple[Step, ...], event: str) -> Role:
         flow.cancel: Role.UNDO,
         flow.compensate: Role.UNDO,
         flow.verdict: Role.VERDICT,
+        **({flow.pause: Role.PAUSE} if flow.pause else {}),
     }
     if event in named:
         return named[event]

@@ -11,6 +11,7 @@ from saga_monitor.cases import WORDS, cases, settled
 from saga_monitor.conservation import imbalance
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.late import Situation
+from saga_monitor.pauses import due_after, pauses
 from saga_monitor.pins import PINNED, UNPINNED, pin_of
 from saga_monitor.plan import Plan, Role
 from saga_monitor.view import (
@@ -55,6 +56,8 @@ class _Reading:
                 self.last[step] = fact
         self.ledger = ledger(saga.facts.values(), self.flow)
         self.past_pivot = all(self.is_passed(s) for s in plan.pivots)
+        paused, resumed = self.flow.pause or "", self.flow.resume or ""
+        self.pauses = pauses(self.facts.get(paused, ()), self.facts.get(resumed, ()))
 
     def view(self) -> SagaView:
         start = min(self.facts[self.flow.start], key=_log_order, default=None)
@@ -63,6 +66,8 @@ class _Reading:
         awaited: tuple[Awaited, ...] = ()
         if start is not None and not completed:
             awaited = tuple(self.backward(entry) if entry >= 0 else self.forward(start))
+        lasting = next((p for p in self.pauses if p.until is None), None)
+        paused = lasting if entry < 0 and not completed else None
         known = cases(f for word in WORDS if word in self.facts for f in self.facts[word])
         if start is None:
             status = Status.UNPLACED
@@ -74,6 +79,8 @@ class _Reading:
             status = Status.INTERVENTION
         elif entry >= 0:
             status = Status.UNDOING
+        elif paused:
+            status = Status.PAUSED
         else:
             waits = any(a.mode == Mode.WAIT for a in awaited)
             status = Status.WAITING if waits else Status.RUNNING
@@ -95,6 +102,7 @@ class _Reading:
             past_pivot=self.past_pivot,
             started_at=start.at if start else None,
             ended_at=ended_at,
+            paused=paused,
         )
 
     def situation(self, status: Status, entry: int) -> Situation:
@@ -148,10 +156,10 @@ class _Reading:
             else:
                 trigger = answer
 
-        def due_after(seconds: float) -> datetime:
-            return trigger.at + timedelta(seconds=seconds)
+        def after(seconds: float) -> datetime | None:
+            return due_after(trigger.at, seconds, self.pauses)
 
-        due = due_after(allowed_s)
+        due = after(allowed_s)
         ask = step.asks.get(trigger.type) if mode == Mode.WAIT else None
         if self.past_pivot:
             mode = mode if mode == Mode.WAIT else Mode.FORWARD
@@ -159,7 +167,7 @@ class _Reading:
         else:
             found = Awaited(step.name, mode, events, trigger.at, trigger.id, due)
             found = replace(found, attempt=len(self.requests(step)) + 1)
-        return asked(self.saga, found, trigger.type, ask, due_after) if ask else found
+        return asked(self.saga, found, trigger.type, ask, after) if ask else found
 
     def contradiction(self, step: Step) -> Awaited:
         """Undone, and yet the pivot is done: only a person can settle that, and at once."""

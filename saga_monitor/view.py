@@ -7,6 +7,7 @@ Status of a saga:
 | unplaced | facts are known, the start event is not |
 | running | going forward, somebody is expected to act |
 | waiting | going forward, a wait event is open: a person, a bank, a carrier |
+| paused | going forward, and a person has paused it: nothing new is begun, no deadline runs |
 | undoing | on the way back, or done again after it was undone (a late capture) |
 | completed | every step is done |
 | cancelled | undone back to the first step, and no money is held |
@@ -23,6 +24,7 @@ from uuid import UUID
 
 from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Ledger
+from saga_monitor.pauses import Pause
 from saga_monitor.pins import Pin
 
 DEADLINE = "deadline"
@@ -46,6 +48,7 @@ class Status(StrEnum):
     UNPLACED = "unplaced"
     RUNNING = "running"
     WAITING = "waiting"
+    PAUSED = "paused"
     UNDOING = "undoing"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -129,7 +132,7 @@ class Imbalance:
 class SagaView:
     """A saga in the words of its flow. undoing, past the pivot never: it is on the way back, or has
     arrived; unexpected: events that should never have been said, and no case is open about yet;
-    pin: who wants to keep it at hand."""
+    paused: the pause that lasts; pin: who wants to keep it at hand."""
 
     order_id: str
     flow: str
@@ -145,6 +148,7 @@ class SagaView:
     past_pivot: bool
     started_at: datetime | None
     ended_at: datetime | None
+    paused: Pause | None = None
 
     @property
     def interventions(self) -> tuple[str, ...]:

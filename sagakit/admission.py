@@ -1,5 +1,7 @@
 """What an order's account says of a message: handled before, too early, or its turn. Pure."""
 
+from collections.abc import Iterable, Mapping
+
 from sagakit.errors import SequenceConflict, SequenceGap
 from sagakit.message import Message
 from sagakit.ports import Account
@@ -37,6 +39,11 @@ def fills_gap(message: Message, account: Account) -> bool:
     """It is the event that the account's queue waits for."""
     last = account.seen.get(message.source, [0, ""])[0]
     return account.gap == message.source and message.seq == last + 1
+
+
+def filled(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
+    """Orders whose queue may go on after these messages."""
+    return {m.key for m in done if m.seq is not None and m.source == accounts[m.key].gap}
 
 
 def remember(message: Message, account: Account) -> None:

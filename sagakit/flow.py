@@ -17,7 +17,8 @@ from sagakit.shapes import duration, number, only, ordinal, seconds, shown, tabl
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
 COMPLETED, UNDONE = "completed", "undone"
 _EVENTS = ("start", "cancel", "compensate", "verdict")
-_KEYS = {"name", "default_version", "versions", "steps", "observes", "ledger", *_EVENTS}
+_PAUSE = ("pause", "resume")
+_KEYS = {"name", "default_version", "versions", "steps", "observes", "ledger", *_EVENTS, *_PAUSE}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
 
@@ -49,7 +50,8 @@ class Flow:
 
     captured, refunded: events that tell of money taken and given back -> the field that names the
     movement. The same movement is often told twice (an `undone` repeated to a second undo, a
-    capture reported by answer and webhook): by its name it counts once.
+    capture reported by answer and webhook): by its name it counts once. pause, resume: between
+    them nothing new is begun.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Flow:
     owners: Mapping[str, str]
     captured: Mapping[str, str] = field(default_factory=dict)
     refunded: Mapping[str, str] = field(default_factory=dict)
+    pause: str | None = None
+    resume: str | None = None
 
     def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
         """The steps of a version in order, those side by side together."""
@@ -154,7 +158,12 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
                 for n, v in table("observes", raw.get("observes", {})).items()
             },
             owners=dict(owners),
-            **_ledger(table("ledger", raw.get("ledger", {}))),
+            captured=(ledger := _ledger(table("ledger", raw.get("ledger", {})))).get(
+                "captured", {}
+            ),
+            refunded=ledger.get("refunded", {}),
+            pause=text("pause", raw["pause"]) if "pause" in raw else None,
+            resume=text("resume", raw["resume"]) if "resume" in raw else None,
         )
     except KeyError as error:
         raise FlowError(f"flow {name}: the key {error} is missing; add it") from error
@@ -239,6 +248,8 @@ def _validate(flow: Flow) -> None:
     for step in flow.steps.values():
         _validate_step(flow, step)
     _validate_ledger(flow)
+    if bool(flow.pause) != bool(flow.resume):
+        raise FlowError(f"flow {flow.name}: name both pause and resume, or leave both out")
     for participant, names in flow.observes.items():
         if not names:
             raise FlowError(f"flow {flow.name}, observes.{participant}: names no event")
@@ -249,8 +260,7 @@ def _validate(flow: Flow) -> None:
 
 
 def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
-    for key in _EVENTS:
-        yield key, getattr(flow, key)
+    yield from ((key, event) for key in (*_EVENTS, *_PAUSE) if (event := getattr(flow, key)))
     for step in flow.steps.values():
         where = f"step {step.name}"
         yield where, step.done

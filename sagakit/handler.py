@@ -6,18 +6,19 @@ gaps and what queues behind), decide, evolve -> write states, accounts, effects 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
-from sagakit.admission import check_sequence, fills_gap, is_repeat, remember
+from sagakit.admission import check_sequence, filled, fills_gap, is_repeat, remember
 from sagakit.codec import Codec
 from sagakit.decision import Effect, Outcome, Trigger, fold
 from sagakit.errors import Poison, SequenceGap
 from sagakit.faults import NO_FAULTS, Faults
+from sagakit.holding import HELD, PAUSED, freed, is_forward, joining, marked
 from sagakit.message import (
     EffectRow,
     Envelope,
@@ -38,7 +39,7 @@ from sagakit.tracing import child
 S = TypeVar("S")
 REDRIVE = 500
 """Parked records of an order handled again in one transaction."""
-SILENT = ("queued", SequenceGap.code)
+SILENT = ("queued", SequenceGap.code, PAUSED)
 """Reasons to park that need no dead letter: nothing is wrong with the record itself."""
 
 
@@ -48,6 +49,7 @@ class Fate(StrEnum):
     HANDLED = "handled"
     REPEAT = "repeat"
     PARKED = "parked"
+    HELD = "held"
     STALE = "stale"
 
 
@@ -77,6 +79,7 @@ class _Planned:
     label: str | None
     triggers: tuple[Trigger, ...] = ()
     marks: frozenset[str] = frozenset()
+    paused: bool | None = None
 
 
 class Handler(Generic[S]):
@@ -124,7 +127,9 @@ class Handler(Generic[S]):
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(batch.changes.effects)
-        for key in sorted(_filled(fates, accounts)):
+        # also after a repeat: the first time may have ended in a crash
+        done = [f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT)]
+        for key in sorted(filled(done, accounts) | freed(done, accounts)):
             self.redrive(key)
         return fates
 
@@ -151,7 +156,9 @@ class Handler(Generic[S]):
             account = tx.lock([key])[key]
             rows = tx.parked(key, limit)
             account.parked, account.gap = 0, None
+            account.marks = [mark for mark in account.marks if mark != HELD]
             batch = _Batch(self, {key: account}, self._clock())
+            batch.held = {row.record for row in rows if row.code == PAUSED}
             batch.told = {row.record for row in rows if row.code not in SILENT}
             planned = [
                 batch.plan(unread(r.record, refusal) if refusal else incoming(self.codec, r.record))
@@ -159,17 +166,11 @@ class Handler(Generic[S]):
             ]
             working = tx.load(_wanted(planned))
             fates = [batch.settle(plan, working) for plan in planned]
-            done = [fate.fate is not Fate.PARKED for fate in fates]
+            done = [fate.fate not in (Fate.PARKED, Fate.HELD) for fate in fates]
             batch.changes.unpark = [row.id for row, d in zip(rows, done, strict=True) if d]
             tx.write(batch.changes, working)
         self._added(batch.changes.effects)
         return [fate for fate, d in zip(fates, done, strict=True) if d]
-
-
-def _filled(fates: Sequence[Handled[Any]], accounts: Mapping[str, Account]) -> set[str]:
-    """Orders whose gap may be filled; a repeat too, as the first time may have ended in a crash."""
-    done = (f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT))
-    return {m.key for m in done if m.seq is not None and m.source == accounts[m.key].gap}
 
 
 def _wanted(planned: Sequence[_Planned]) -> dict[str, list[Trigger]]:
@@ -187,10 +188,11 @@ class _Batch(Generic[S]):
         self._handler = handler
         self._accounts = accounts
         self._now = now
-        self._marks = {key: frozenset(a.marks) for key, a in accounts.items()}
+        self._marks = {key: joining(a) for key, a in accounts.items()}
         self._flows = {key: a.flow for key, a in accounts.items()}
         self.alive: set[UUID] = set()
         self.told: set[Record] = set()
+        self.held: set[Record] = set()
         self.changes = Changes(accounts=list(accounts.values()))
 
     def plan(self, message: Message) -> _Planned:
@@ -206,7 +208,7 @@ class _Batch(Generic[S]):
             return _Planned(replace(message, event=None, poison=poison), None)
         routed = router.route(label, message.event, self._marks[message.key])
         self._marks[message.key] = routed.marks
-        return _Planned(message, label, routed.triggers, routed.marks)
+        return _Planned(message, label, routed.triggers, routed.marks, routed.paused)
 
     def settle(self, plan: _Planned, working: Working[S]) -> Handled[S]:
         """Admit and decide one message."""
@@ -215,15 +217,19 @@ class _Batch(Generic[S]):
             if message.lease.effect_id not in self.alive:
                 return Handled(message, Fate.STALE)
             self.alive.remove(message.lease.effect_id)
+        held = bool(self.held) and message.record in self.held
         try:
             if message.poison:
                 raise message.poison
-            if is_repeat(message, account):
-                state = working.get(message.key) if message.trigger else None
-                return Handled(message, Fate.REPEAT, (), state)
-            if message.record and account.parked and not fills_gap(message, account):
-                return self._park(message, "queued", "behind an earlier parked record")
-            check_sequence(message, account)
+            if not held:
+                if is_repeat(message, account):
+                    state = working.get(message.key) if message.trigger else None
+                    return Handled(message, Fate.REPEAT, (), state)
+                if message.record and account.parked and not fills_gap(message, account):
+                    return self._park(message, "queued", "behind an earlier parked record")
+                check_sequence(message, account)
+            if message.event and PAUSED in account.marks and is_forward(plan.triggers):
+                return self._hold(plan, account)
             state, events = self._decide(plan, account, working)
         except Poison as poison:
             return self._park(message, poison.code, str(poison))
@@ -231,7 +237,8 @@ class _Batch(Generic[S]):
             if message.record is None:
                 raise
             return self._park(message, "decide", f"{type(error).__name__}: {error}")
-        remember(message, account)
+        if not held:
+            remember(message, account)
         return Handled(message, Fate.HANDLED, events, state)
 
     def _decide(
@@ -264,13 +271,23 @@ class _Batch(Generic[S]):
 
     def _agree(self, account: Account, plan: _Planned) -> None:
         account.flow = plan.label
-        account.marks = sorted(plan.marks | set(account.marks))
+        account.marks = marked(plan.marks | set(account.marks), plan.paused)
+
+    def _hold(self, plan: _Planned, account: Account) -> Handled[S]:
+        """Handled, all but the decision."""
+        if plan.message.record not in self.held:
+            remember(plan.message, account)
+        self._agree(account, replace(plan, marks=plan.marks | {HELD}))
+        self._park(plan.message, PAUSED, "it goes on when the order is resumed")
+        return Handled(plan.message, Fate.HELD)
 
     def _park(self, message: Message, code: str, error: str) -> Handled[S]:
         account, record = self._accounts[message.key], message.record
         if record is None:
             raise RuntimeError(f"only records can be parked, not {message}")
-        account.parked += 1
+        if record in self.held:
+            code = PAUSED  # it is handled, in the eyes of what came behind it
+        account.parked += code != PAUSED
         if code == SequenceGap.code and account.parked == 1:
             account.gap = message.source
         self.changes.park.append(

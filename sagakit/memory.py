@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, MetaData
 
 from sagakit.decision import Trigger
+from sagakit.holding import PAUSED
 from sagakit.message import NAMESPACE, EffectRow, Lease, OutboxRow, ParkedRow
 from sagakit.ports import Account, Changes, Store, Working
 
@@ -178,7 +179,7 @@ class _MemoryTransaction(Generic[S]):
         if changes.park or changes.unpark:
             for account in changes.accounts:
                 queue = self.parked(account.key, len(tables.parked))
-                account.parked = len(queue)
+                account.parked = sum(row.code != PAUSED for row in queue)
 
 
 def _copied(account: Account) -> Account:

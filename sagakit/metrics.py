@@ -39,7 +39,7 @@ GAUGES = text("""
            (SELECT count(*) FROM effects) AS effects,
            (SELECT count(*) FROM effects WHERE attempts > 0 AND last_error NOT LIKE 'NotFinal:%')
            AS effects_retried,
-           (SELECT count(*) FROM parked) AS parked
+           (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
 """)
 HELP = {
     "outbox": "Events awaiting publication",

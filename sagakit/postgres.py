@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from sagakit.decision import Effect, Trigger
+from sagakit.holding import PAUSED
 from sagakit.message import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
 from sagakit.ports import Account, Changes, Clock, Store, Working
 from sagakit.schema import effects, inbox, outbox
@@ -85,7 +86,8 @@ ADD_PARKED = text(
 )
 DROP_PARKED = text("DELETE FROM parked WHERE id = ANY(:ids)")
 COUNT_PARKED = text(
-    "UPDATE inbox SET parked = (SELECT count(*) FROM parked p WHERE p.key = inbox.key) "
+    "UPDATE inbox SET parked = "
+    f"(SELECT count(*) FROM parked p WHERE p.key = inbox.key AND p.code <> '{PAUSED}') "
     "WHERE key = ANY(:keys)"
 )
 QUEUE_OF = text(

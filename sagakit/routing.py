@@ -3,7 +3,8 @@
 Do(step i) on `done` of place i-1 (of the first place: on `start`). Undo(place i) when all of place
 i+1 have `failed` or are `undone`; a failure among steps side by side undoes its siblings first.
 Undo of the last place at or before the pivot on the flow's `compensate` and `cancel` events. So an
-undo always enters at the far end and runs back, newest step first.
+undo always enters at the far end and runs back, newest step first. A flow's `pause` and `resume`
+tell every step; what they do is the kit's alone, see `holding`.
 """
 
 from collections import defaultdict
@@ -18,9 +19,14 @@ Needs = tuple[tuple[str, ...], ...]
 """All of these, of each any one event: what must have been seen before the rule fires."""
 
 
+_PAUSES = {"pause": True, "resume": False, "undo": False}
+"""Kinds of rules after which a step is paused, or no longer: what is undone waits for nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`kind` is do, undo, observe or verdict; `name` is what an observer calls the moment."""
+    """`kind` is do, undo, observe, verdict, pause or resume; `name` is what an observer calls the
+    moment."""
 
     kind: str
     needs: Needs = ()
@@ -29,10 +35,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The triggers of one event, and the joining marks to remember for the order."""
+    """The triggers of one event, the joining marks to remember for the order, and whether it is
+    paused (True) or goes on (False) from here; None: neither."""
 
     triggers: tuple[Trigger, ...]
     marks: frozenset[str]
+    paused: bool | None = None
 
 
 def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule, ...]]:
@@ -60,6 +68,9 @@ def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule
             else:
                 add((flow.compensate, flow.cancel), Rule("undo"))
         add((flow.verdict,), Rule("verdict"))
+        if flow.pause and flow.resume:
+            add((flow.pause,), Rule("pause"))
+            add((flow.resume,), Rule("resume"))
     for name in flow.observes.get(participant, ()):
         seen: Needs = ((name,),)
         if name == COMPLETED:
@@ -106,15 +117,17 @@ class Router:
     def route(self, label: str, event: Any, marks: frozenset[str] = frozenset()) -> Routed:
         """The triggers this participant gets from `event` of an order that has `marks`."""
         triggers: list[Trigger] = []
+        paused: bool | None = None
         for rule in self._rules[label].get(event.type, ()):
             if rule.needs:
                 marks |= {event.type}
                 if not all(any(e in marks for e in any_of) for any_of in rule.needs):
                     continue
+            paused = _PAUSES.get(rule.kind, paused)
             trigger = self._trigger(rule, event)
             if trigger is not None:
                 triggers.append(trigger)
-        return Routed(tuple(triggers), marks)
+        return Routed(tuple(triggers), marks, paused)
 
     def _trigger(self, rule: Rule, event: Any) -> Trigger | None:
         match rule.kind:
@@ -125,7 +138,7 @@ class Router:
                 return Undo(event, getattr(event, "reason", event.type))
             case "observe":
                 return Observed(rule.name, event)
-            case _ if event.step == self.participant:
+            case "verdict" if event.step == self.participant:
                 return Verdict(event.verdict, event.actor, event.reason, event)
         return None
 

@@ -592,6 +592,34 @@ class OrderCompleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPaused:
+    """Nothing new is begun of the order until it is resumed; an undo goes on."""
+
+    type: ClassVar[str] = "OrderPaused"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    actor: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "actor": self.actor,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> OrderPaused:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPinned:
     """A person wants to keep this order at hand: the monitor does not move it to its history."""
 
@@ -671,6 +699,34 @@ class OrderRejected:
         return cls(
             order_id=record["order_id"],
             code=record["code"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderResumed:
+    """The order goes on where it was paused."""
+
+    type: ClassVar[str] = "OrderResumed"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    actor: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "actor": self.actor,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> OrderResumed:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            actor=record["actor"],
             reason=record["reason"],
         )
 
@@ -1341,9 +1397,11 @@ EVENTS: tuple[type[Any], ...] = (
     OrderCancelRequested,
     OrderCancelled,
     OrderCompleted,
+    OrderPaused,
     OrderPinned,
     OrderPlaced,
     OrderRejected,
+    OrderResumed,
     OrderUnpinned,
     PaymentActionRequired,
     PaymentCaptured,

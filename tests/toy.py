@@ -88,6 +88,14 @@ class Asked(ToyEvent):
     type, owner = "Asked", "saga"
 
 
+class Paused(ToyEvent):
+    type, owner = "Paused", "saga"
+
+
+class Resumed(ToyEvent):
+    type, owner = "Resumed", "saga"
+
+
 EVENTS: tuple[type[ToyEvent], ...] = (
     Started,
     LeftDone,
@@ -97,6 +105,8 @@ EVENTS: tuple[type[ToyEvent], ...] = (
     RightUndone,
     Counted,
     Asked,
+    Paused,
+    Resumed,
 )
 OWNERS = {event.type: event.owner for event in EVENTS}
 
@@ -114,6 +124,8 @@ start = "Started"
 cancel = "Asked"
 compensate = "Asked"
 verdict = "Asked"
+pause = "Paused"
+resume = "Resumed"
 default_version = 1
 
 [versions]

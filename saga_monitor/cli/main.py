@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, str] = {
     "place": "place",
     "wait": "place",
     "cancel": "orders",
+    "pause": "orders",
+    "resume": "orders",
     "approve": "orders",
     "reject": "orders",
     "show": "orders",

@@ -24,9 +24,16 @@ COLOURS = {
     "failed": "red",
     "intervention": "red",
     "waiting": "cyan",
+    "paused": "cyan",
     "unplaced": "red",
 }
-HELD = {"on_time": "green", "person": "cyan", "gateway": "yellow", "lag": "yellow"}
+HELD = {
+    "on_time": "green",
+    "person": "cyan",
+    "paused": "cyan",
+    "gateway": "yellow",
+    "lag": "yellow",
+}
 VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forward": "is due:"}
 
 
@@ -104,7 +111,7 @@ def _ls_held(limit: int) -> None:
 @told_by
 def approve(order_id: str, step: str, actor: str, reason: str) -> None:
     """Say yes where a step waits for a person."""
-    _decide(order_id, step, "approve", actor, reason)
+    _say("/verdicts", order_id, actor, reason, step=step, verdict="approve")
 
 
 @click.command()
@@ -113,7 +120,7 @@ def approve(order_id: str, step: str, actor: str, reason: str) -> None:
 @told_by
 def reject(order_id: str, step: str, actor: str, reason: str) -> None:
     """Say no where a step waits for a person."""
-    _decide(order_id, step, "reject", actor, reason)
+    _say("/verdicts", order_id, actor, reason, step=step, verdict="reject")
 
 
 @click.command()
@@ -121,9 +128,23 @@ def reject(order_id: str, step: str, actor: str, reason: str) -> None:
 @told_by
 def cancel(order_id: str, actor: str, reason: str) -> None:
     """Have an order undone, newest step first; possible until it is picked up."""
-    body = {"order_id": order_id, "actor": actor, "reason": reason}
-    said = ask("POST", "/cancellations", json=body)
-    click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")
+    _say("/cancellations", order_id, actor, reason)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@told_by
+def pause(order_id: str, actor: str, reason: str) -> None:
+    """Begin nothing new of an order until it is resumed; it can still be cancelled."""
+    _say("/pauses", order_id, actor, reason)
+
+
+@click.command()
+@click.argument("order_id", metavar="ORDER")
+@told_by
+def resume(order_id: str, actor: str, reason: str) -> None:
+    """Let a paused order go on."""
+    _say("/resumptions", order_id, actor, reason)
 
 
 @click.command()
@@ -131,7 +152,7 @@ def cancel(order_id: str, actor: str, reason: str) -> None:
 @told_by
 def pin(order_id: str, actor: str, reason: str) -> None:
     """Keep an order at hand: it is not moved to the history."""
-    _pinning("pin", order_id, actor, reason)
+    _say("/pins/pin", order_id, actor, reason)
 
 
 @click.command()
@@ -139,18 +160,11 @@ def pin(order_id: str, actor: str, reason: str) -> None:
 @told_by
 def unpin(order_id: str, actor: str, reason: str) -> None:
     """Let an order go the way of all others."""
-    _pinning("unpin", order_id, actor, reason)
+    _say("/pins/unpin", order_id, actor, reason)
 
 
-def _pinning(deed: str, order_id: str, actor: str, reason: str) -> None:
-    body = {"order_id": order_id, "actor": actor, "reason": reason}
-    said = ask("POST", f"/pins/{deed}", json=body)
-    click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")
-
-
-def _decide(order_id: str, step: str, verdict: str, actor: str, reason: str) -> None:
-    body = {"order_id": order_id, "step": step, "verdict": verdict, "actor": actor}
-    said = ask("POST", "/verdicts", json={**body, "reason": reason})
+def _say(path: str, order_id: str, actor: str, reason: str, **more: str) -> None:
+    said = ask("POST", path, json={"order_id": order_id, "actor": actor, "reason": reason, **more})
     click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")
 
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from sagakit.decision import Verdict
 from sagakit.memory import MemoryStore
@@ -12,7 +13,7 @@ from sandbox.simulation.chances import Chances
 from sandbox.simulation.story import SKUS, Story, draw
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import World
-from schemas.events import OrderPlaced, VerdictGiven
+from schemas.events import OrderPaused, OrderPlaced, OrderResumed, VerdictGiven
 from services.inventory.service import participant as inventory
 from services.inventory.store import MemoryInventoryStore
 from services.notification.decide import Mailing
@@ -118,7 +119,8 @@ def stage(
 def _undisturbed(story: Story) -> Story:
     refund = "later" if story.behaviour.refund == "forgotten" else story.behaviour.refund
     behaviour = replace(story.behaviour, careless=False, refund=refund)
-    return replace(story, cancel_after=None, verdict=None, conflict=False, behaviour=behaviour)
+    calm = replace(story, cancel_after=None, verdict=None, conflict=False, paused=None)
+    return replace(calm, behaviour=behaviour)
 
 
 def _restock(world: World, sku: str, delivery: Verdict) -> None:
@@ -156,3 +158,10 @@ def begin(world: World, story: Story) -> None:
             reason="looked at it",
         )
         world.after(story.verdict_after, lambda: publish(given))
+    if story.paused is not None:
+        words: Any = {"order_id": story.order_id, "actor": "ada", "reason": "a question"}
+        for delay, event in (
+            (story.paused[0], OrderPaused(**words)),
+            (sum(story.paused, timedelta()), OrderResumed(**words)),
+        ):
+            world.after(delay, lambda e=event: world.publish(e, e.order_id, story.flow))  # type: ignore[misc]

@@ -27,7 +27,8 @@ CHARGES = ("captured",) * 8 + (
 class Story:
     """One order. `entrance`: front_door, outside (straight to the topic) or nameless (the same, and
     the events have no ids); `cancel_after` and `verdict_after`: what people do,
-    and when; None: they do nothing; `poisoned_after`: when garbage comes, if the world has any.
+    and when; None: they do nothing; `paused`: when it is, and for how long; `poisoned_after`: when
+    garbage comes, if the world has any.
     """
 
     order_id: str
@@ -42,6 +43,7 @@ class Story:
     verdict: str | None
     verdict_after: timedelta
     poisoned_after: timedelta
+    paused: tuple[timedelta, timedelta] | None = None
 
     @property
     def benign(self) -> bool:
@@ -95,6 +97,7 @@ def draw(rng: random.Random, number: int) -> Story:
         verdict=rng.choice(("approve", "approve", "reject", None)),
         verdict_after=_soon(rng, 300),
         poisoned_after=_soon(rng, 120),
+        paused=(_soon(rng, 120), _soon(rng, 86_400)) if rng.random() < 0.15 else None,
     )
 
 

@@ -69,7 +69,9 @@ def routed(participant: str) -> Iterator[tuple[str, str]]:
     for flow in FLOWS:
         for version in flow.versions:
             for rules in rules_of(flow, version, participant).values():
-                yield from ((rule.kind, rule.name) for rule in rules)
+                # pause and resume are the kit's: `decide` never hears of them
+                told = (r for r in rules if r.kind not in ("pause", "resume"))
+                yield from ((rule.kind, rule.name) for rule in told)
 
 
 @pytest.mark.parametrize("participant", participants())

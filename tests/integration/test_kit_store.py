@@ -266,6 +266,12 @@ def test_parked_records_queue_by_order_as_they_came_and_keep_every_byte(subject:
         assert tx.parked("a", 2) == queue[:2]
 
 
+def test_what_a_pause_holds_is_kept_and_not_counted(subject: Subject) -> None:
+    subject.write(["a"], park=[parked("a", 5, "paused"), parked("a", 6)])
+    assert [row.code for row in subject.queue("a")] == ["paused", "decide"]
+    assert subject.account("a").parked == 1
+
+
 def test_a_record_is_parked_once(subject: Subject) -> None:
     subject.write(["a"], park=[parked("a", 1)])
     subject.write(["a"], park=[parked("a", 1, "queued"), parked("a", 2, "queued")])

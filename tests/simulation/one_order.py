@@ -8,6 +8,7 @@ from typing import Any
 
 from saga_monitor.deadlines import Emission
 from saga_monitor.fold import SOURCE, Saga
+from saga_monitor.people import Pausing, paused_by, resumed_by
 from saga_monitor.view import SagaView
 from sagakit.decision import Verdict
 from sagakit.message import Envelope, Trace
@@ -18,7 +19,7 @@ from sandbox.simulation.play import stores
 from sandbox.simulation.story import SKUS, Story
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import World
-from schemas.events import OrderFacts, OrderLine
+from schemas.events import OrderFacts, OrderLine, VerdictGiven
 from services.order.decide import CANCEL, PLACE, Cancelling, Placing
 
 ORDER = "o1"
@@ -39,6 +40,7 @@ DEAR = replace(
     lines=(OrderLine(sku="apple", quantity=3, unit_price_minor=100_000),),
 )
 NEVER_PICKED_UP = Behaviour(pickup=None)
+WORDS = Pausing(order_id=ORDER, actor="ada", reason="a question")
 
 
 @dataclass
@@ -120,6 +122,22 @@ class OneOrder:
             self.world.log.append(CODEC.encode(told), now)
         return emission
 
+    def pause(self) -> None:
+        """A person pauses it, and everybody has read so."""
+        self.say(lambda saga, seen: paused_by(WORDS, saga, seen))
+        self.for_a(timedelta(seconds=10))
+
+    def resume(self) -> None:
+        """A person lets it go on."""
+        self.say(lambda saga, seen: resumed_by(WORDS, saga, seen))
+
+    def approve(self) -> None:
+        """Straight to the topic, without asking the monitor."""
+        given = VerdictGiven(
+            order_id=ORDER, step="payment", verdict="approve", actor="bob", reason="known"
+        )
+        self.world.publish(given, ORDER, self.flow)
+
     @property
     def seen(self) -> SagaView:
         """As the monitor sees it."""
@@ -156,3 +174,13 @@ class OneOrder:
             verdict_after=never,
             poisoned_after=never,
         )
+
+
+def paid_while_paused(flow: str, seed: int) -> OneOrder:
+    """Paused while the money is pending, which then comes in; what it makes due is held."""
+    order = OneOrder(flow, Behaviour(charge="later", delay=timedelta(hours=1)), seed=seed)
+    order.until_said("PaymentPending")
+    order.pause()
+    order.until_said("PaymentCaptured")
+    order.for_a(timedelta(minutes=1))
+    return order

@@ -10,7 +10,14 @@ import pytest
 
 from saga_monitor.people import Cancellation, Refused, Verdict, cancellation_of, verdict_on
 from sandbox.simulation.outside import Behaviour
-from tests.simulation.one_order import DEAR, FACTS, NEVER_PICKED_UP, ORDER, OneOrder
+from tests.simulation.one_order import (
+    DEAR,
+    FACTS,
+    NEVER_PICKED_UP,
+    ORDER,
+    OneOrder,
+    paid_while_paused,
+)
 
 PAGE = Path(__file__).parent.parent.parent / "docs/cancel.md"
 ASKED = Cancellation(order_id=ORDER, actor="ada", reason="the customer called")
@@ -88,6 +95,23 @@ def during_compensation(flow: str, seed: int) -> OneOrder:
     return order
 
 
+def paused_in_review(flow: str, seed: int) -> OneOrder:
+    """Somebody else's approval is held."""
+    order = waiting_for_review(flow, seed)
+    order.pause()
+    order.approve()
+    order.for_a(timedelta(minutes=1))
+    assert not order.world.outside.charges
+    return order
+
+
+def paused_before_the_parcel(flow: str, seed: int) -> OneOrder:
+    """Paused while the money is pending; when it comes, nothing more is begun."""
+    order = paid_while_paused(flow, seed)
+    assert not order.world.outside.labels
+    return order
+
+
 def after_it_is_cancelled(flow: str, seed: int) -> OneOrder:
     order = OneOrder(flow, Behaviour(charge="declined"), seed=seed)
     order.until_said("OrderCancelled")
@@ -107,6 +131,8 @@ MOMENTS: dict[str, Callable[[str, int], OneOrder]] = {
     "after the label": after_the_label,
     "after the pick-up": after_the_pickup,
     "during compensation": during_compensation,
+    "paused, waiting for review": paused_in_review,
+    "paused, with the parcel not begun": paused_before_the_parcel,
     "after it is cancelled": after_it_is_cancelled,
     "after completion": after_completion,
 }

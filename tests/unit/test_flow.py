@@ -306,7 +306,7 @@ def said(flow: Flow, version: int, participant: str) -> dict[str, str]:
 def test_the_rules_of_the_order_flow(version: int, participant: str) -> None:
     expected = dict(RULES[version][participant])
     if participant in ORDER.steps:
-        expected["VerdictGiven"] = "verdict"
+        expected |= {"VerdictGiven": "verdict", "OrderPaused": "pause", "OrderResumed": "resume"}
     assert said(ORDER, version, participant) == expected
 
 

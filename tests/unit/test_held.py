@@ -225,6 +225,7 @@ def test_only_whom_the_order_waits_for_is_to_blame() -> None:
 
 
 LADDER: tuple[tuple[Kind, Mapping[str, Any]], ...] = (
+    (Kind.PAUSED, {"story": (*RESERVED, "OrderPaused")}),
     (Kind.PARKED, {"parked": (PARKED,)}),
     (Kind.OUTBOX, {"outbox": (OUTBOX,)}),
     (Kind.GATEWAY, {"effects": (FAILED,)}),

@@ -64,6 +64,8 @@ def outcome(before: SagaView, now: SagaView, plan: Plan) -> Outcome:
         return Outcome.UNEXPECTED
     if Status.UNPLACED in (before.status, now.status):
         return Outcome.NOTHING if before.status == now.status else Outcome.STARTS
+    if now.status == Status.PAUSED != before.status:
+        return Outcome.PAUSES
     codes = [{a.step for a in v.awaited if a.code == UNDONE_PAST_PIVOT} for v in (before, now)]
     if codes[1] - codes[0]:
         return Outcome.CONTRADICTS

@@ -1,0 +1,73 @@
+"""What people do to orders on the real stack: an order that is paused does not ship."""
+
+import json
+
+import psycopg
+
+from sandbox.shop.orders import FLOW_LABELS
+from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga
+from tests.e2e.test_late_capture import place
+from tests.stack import LiveStack, until
+
+PATIENCE_S = 90.0
+WHO = {"actor": "ada", "reason": "is the address right?"}
+
+
+def marks(stack: LiveStack, service: str, order_id: str) -> list[str]:
+    """What a participant's account of an order says of pauses."""
+    with psycopg.connect(stack.database_url(service)) as connection:
+        row = connection.execute("SELECT marks FROM inbox WHERE key = %s", [order_id]).fetchone()
+    return list(row[0]) if row else []
+
+
+def held(stack: LiveStack, order_id: str) -> bool:
+    """Some participant does not begin its step."""
+    return any("held" in marks(stack, s, order_id) for s in ("inventory", "payment", "shipping"))
+
+
+def is_said(stack: LiveStack, event: str, order_id: str) -> bool:
+    """The event stands on its timeline."""
+    return event in [e["type"] for e in saga(stack, order_id).get("timeline", ())]
+
+
+def wait(stack: LiveStack, event: str, order_id: str) -> None:
+    """For an event."""
+    until(lambda: is_said(stack, event, order_id), f"{event} of {order_id}", PATIENCE_S)
+
+
+def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> None:
+    """While payment is down the order is paused, and shipping has read so: it cannot have begun."""
+    whole.stop("payment")
+    resumed, cancelled = (
+        [place(whole, "tok_ok", flow) for flow in FLOW_LABELS] for _ in ("resumed", "cancelled")
+    )
+    orders = [*resumed, *cancelled]
+    for order_id in orders:
+        wait(whole, "OrderPlaced", order_id)
+        post(whole, "monitor", "/pauses", {"order_id": order_id, **WHO}).raise_for_status()
+    for order_id in orders:
+        until(
+            lambda o=order_id: "paused" in marks(whole, "shipping", o),  # type: ignore[misc]
+            f"shipping has read that {order_id} is paused",
+            PATIENCE_S,
+        )
+    whole.start("payment")
+    for order_id in orders:
+        until(lambda o=order_id: held(whole, o), f"{order_id} held", PATIENCE_S)  # type: ignore[misc]
+        cause = saga(whole, order_id)["held_by"]
+        assert (cause["kind"], cause["who"]) == ("paused", "ada")
+        again = {"order_id": order_id, "actor": "bob", "reason": "mine too"}
+        told = post(whole, "monitor", "/pauses", again)
+        assert told.status_code == 409
+        assert "by ada: is the address right?" in json.dumps(told.json())
+        assert ledger(whole, "carrier", "labels", order_id) == []
+    for order_id in cancelled:
+        post(whole, "monitor", "/cancellations", {"order_id": order_id, **WHO}).raise_for_status()
+        wait(whole, "OrderCancelled", order_id)
+        assert ledger(whole, "carrier", "labels", order_id) == []
+    for order_id in resumed:
+        post(whole, "monitor", "/resumptions", {"order_id": order_id, **WHO}).raise_for_status()
+        wait(whole, "ShipmentCreated", order_id)
+        wait(whole, "OrderCancelled", order_id)  # nobody picks it up: its deadline runs again
+        assert not held(whole, order_id)
+    assert_all_hold(whole)

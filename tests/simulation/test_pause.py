@@ -1,0 +1,88 @@
+"""A paused order on a virtual clock: what is under way is finished, nothing new is begun, no
+deadline runs, and after the pause it goes on as if nothing had been."""
+
+from datetime import timedelta
+
+import pytest
+
+from saga_monitor.held import Kind, held_by
+from saga_monitor.people import Refused, Verdict, verdict_on
+from saga_monitor.view import Status
+from tests.simulation.one_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
+
+LONG = timedelta(days=40)
+"""Longer than any deadline of the flow."""
+FLOWS = pytest.mark.parametrize("flow", ["order/1", "order/2"])
+SEEDS = pytest.mark.parametrize("seed", range(5))
+
+
+def now_is(order: OneOrder) -> Status:
+    """Where it is now."""
+    return order.seen.status
+
+
+@FLOWS
+@SEEDS
+def test_a_paid_order_does_not_ship_until_it_is_resumed(flow: str, seed: int) -> None:
+    order = paid_while_paused(flow, seed)
+    before = order.types
+    order.for_a(LONG)
+    assert order.types == before, "nothing new was begun, and nothing undone"
+    assert not order.world.outside.labels
+    assert now_is(order) == Status.PAUSED
+    cause = held_by(order.seen, {}, {}, order.world.now)
+    assert cause is not None
+    assert (cause.kind, cause.who) == (Kind.PAUSED, "ada")
+    assert cause.told == "ada paused it: a question; `saga resume` lets it go on"
+    order.resume()
+    order.rest()
+    assert now_is(order) == Status.COMPLETED
+    assert order.taken_minor == FACTS.total_minor
+    assert "CompensationRequested" not in order.types
+
+
+@FLOWS
+@SEEDS
+def test_nobody_is_reminded_and_nothing_rejected_in_a_pause(flow: str, seed: int) -> None:
+    order = OneOrder(flow, facts=DEAR, seed=seed)
+    order.until_said("PaymentReviewRequired")
+    order.pause()
+    order.for_a(LONG)
+    assert "VerdictRequested" not in order.types
+    body = Verdict(order_id=ORDER, step="payment", verdict="approve", actor="bob", reason="ok")
+    with pytest.raises(Refused, match=r"is paused since .* by ada: a question; resume it first"):
+        order.say(lambda saga, seen: verdict_on(body, saga, seen))
+    order.approve()
+    order.for_a(LONG)
+    assert not order.world.outside.charges, "an approval waits as well"
+    order.resume()
+    order.rest()
+    assert now_is(order) == Status.COMPLETED
+
+
+@FLOWS
+@SEEDS
+def test_paused_from_the_start_and_twice(flow: str, seed: int) -> None:
+    order = OneOrder(flow, seed=seed)
+    order.until_said("OrderPlaced")
+    order.pause()
+    order.for_a(LONG)
+    order.resume()
+    order.pause()
+    order.for_a(LONG)
+    order.resume()
+    order.rest()
+    assert now_is(order) == Status.COMPLETED
+    assert order.types.count("OrderPaused") == order.types.count("OrderResumed") == 2
+
+
+def test_the_pick_up_of_a_paused_order_is_heard_and_only_the_mail_waits() -> None:
+    order = OneOrder()
+    order.until_said("ShipmentCreated")
+    order.pause()
+    order.for_a(LONG)
+    assert "ShipmentPickedUp" in order.types
+    assert "ShippedMailSent" not in order.types
+    order.resume()
+    order.rest()
+    assert now_is(order) == Status.COMPLETED
