@@ -22,6 +22,7 @@ from sqlalchemy import Engine, text
 from saga_monitor import queries
 from saga_monitor.api import routes
 from saga_monitor.desk import Desk
+from saga_monitor.fold import SOURCE
 from saga_monitor.history import History
 from saga_monitor.inquiry import Inquiry, Log
 from saga_monitor.metrics import HELP, Meter, Position
@@ -29,7 +30,7 @@ from saga_monitor.projection import Projection
 from saga_monitor.stream import GROUP, Reader
 from saga_monitor.versions import refuse_orphans
 from saga_monitor.watch import Voice, Watch
-from sagakit import logs, metrics
+from sagakit import logs, metrics, tracing
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow import Flows, with_deadlines
 from sagakit.http import make_app
@@ -37,11 +38,13 @@ from sagakit.kafka import Publisher
 from sagakit.migrations import migrate
 from sagakit.onlooker import LogEnds
 from sagakit.postgres import engine_for
-from sagakit.relay import Relay
+from sagakit.relay import Publishes, Relay
 from sagakit.retry import until_stored
 from sagakit.routing import topic
 from sagakit.runtime import Server, Threads, codec_for, spare_collector
 from sagakit.settings import ServiceSettings
+from sagakit.spans import TracedPublisher
+from sagakit.tracing import span_of
 from schemas import CONTRACT, FLOWS
 
 log = structlog.get_logger(__name__)
@@ -106,7 +109,14 @@ class Monitor:
         self.reader = Reader(
             settings, topics_of(flows), self.engine, self.projection, group=settings.group
         )
-        self.relay = Relay(self.engine, Publisher(servers, settings.instance_id), settings.now)
+        self.tracer = tracing.tracer("monitor", settings.instance_id)
+        publisher: Publishes = Publisher(servers, settings.instance_id)
+        publisher = metrics.MeasuredPublisher(publisher, "monitor", settings.now)
+        if self.tracer:  # what it says hangs from the event whose sequel is missing
+            publisher = TracedPublisher(
+                publisher, self.tracer.tell, SOURCE, lambda c, _: span_of(c)
+            )
+        self.relay = Relay(self.engine, publisher, settings.now)
         voice = Voice(codec)
         self.watch = Watch(
             self.engine,
@@ -190,6 +200,8 @@ class Monitor:
         self.relay.wake()
         await asyncio.to_thread(threads.join, "relay", self.settings.drain_s)
         waiting.cancel()
+        if self.tracer:
+            await asyncio.to_thread(self.tracer.close)
         self.engine.dispose()
         died = [t for t in parts if t.done() and not t.cancelled() and t.exception()]
         for task in died:

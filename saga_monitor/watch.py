@@ -19,7 +19,7 @@ from sagakit.kafka import KafkaException, PublishFailed  # type: ignore[attr-def
 from sagakit.message import Envelope, OutboxRow, Trace
 from sagakit.postgres import add_outbox
 from sagakit.retry import until_stored
-from sagakit.tracing import child
+from sagakit.tracing import about, child
 from schemas.events import VerdictGiven
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class Voice:
     def row(self, saga: Saga, flow: str, emission: Emission, at: datetime) -> OutboxRow:
         """The row for the outbox; the caller holds the lock of the saga's row."""
         first = saga.timeline()[0]
-        traceparent = child(None, emission.id, saga.order_id)
+        traceparent = child(emission.id, saga.order_id)
         trace = Trace(flow, correlation=first.id, traceparent=traceparent)
         envelope = Envelope(
             id=emission.id,
@@ -145,7 +145,7 @@ class Watch:
         for emission in emissions:
             log.warning(
                 "deadline passed",
-                order_id=saga.order_id,
+                **about(saga.order_id, emission.id),
                 emitted=emission.event.type,
                 reason=emission.event.reason,
             )

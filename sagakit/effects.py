@@ -24,10 +24,14 @@ from sagakit.inlet import Inlet
 from sagakit.message import EffectRow, Lease, Message
 from sagakit.ports import Clock, EffectQueue
 from sagakit.retry import PATIENT, RETRIED, Backoff, until_stored
+from sagakit.tracing import about
 
 log = structlog.get_logger(__name__)
 Perform = Callable[[Effect], Awaitable[Any]]
 """Calls the outside world. Returns a result for `Outcome`; raises when that is unknown."""
+
+Around = Callable[[EffectRow, Perform], Awaitable[Any]]
+"""Performs an effect, and may tell of it."""
 
 LEASE = timedelta(seconds=15)
 HEARTBEAT_S = LEASE.total_seconds() / 3
@@ -35,6 +39,11 @@ CONCURRENT = 64
 IN_HAND = 1000
 CALL_TIMEOUT_S = 60.0
 IDLE_S = 0.5
+
+
+async def plainly(row: EffectRow, perform: Perform) -> Any:
+    """Without a word."""
+    return await perform(row.effect)
 
 
 class EffectWorker:
@@ -53,6 +62,7 @@ class EffectWorker:
         backoff: Backoff = RETRIED,
         patient: Backoff = PATIENT,
         faults: Faults = NO_FAULTS,
+        around: Around = plainly,
     ) -> None:
         self._queue = queue
         self._inlet = inlet
@@ -63,6 +73,7 @@ class EffectWorker:
         self._rng = rng
         self._backoff, self._patient = backoff, patient
         self._faults = faults
+        self._around = around
         self._in_hand: dict[UUID, EffectRow] = {}
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +140,13 @@ class EffectWorker:
             due = self._clock() + backoff.after(row.attempts, self._rng)
             told = f"{type(error).__name__}: {error}"
             tell = log.info if waits else log.warning
-            tell("effect is tried again", key=row.effect.key, due=str(due), error=told)
+            tell(
+                "effect is tried again",
+                **about(row.order_key, row.trace.cause),
+                key=row.effect.key,
+                due=str(due),
+                error=told,
+            )
             await self._stored(lambda: self._queue.retry(lease, told, due))
         finally:
             self._in_hand.pop(row.id, None)
@@ -139,7 +156,7 @@ class EffectWorker:
         if perform is None:
             raise LookupError(f"nothing performs effects of kind {row.effect.kind!r} here")
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            return await perform(row.effect)
+            return await self._around(row, perform)
 
     async def _heartbeat(self) -> None:
         while True:

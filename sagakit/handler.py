@@ -336,9 +336,7 @@ class _Trial(Generic[S]):
                 self._now,
                 event,
                 UUID(self._cause),
-                replace(
-                    self._trace, traceparent=child(message.trace.traceparent, event_id, message.key)
-                ),
+                replace(self._trace, traceparent=child(event_id, message.key)),
             )
             self.outbox.append(self._handler.codec.encode(envelope))
         for effect in effects:

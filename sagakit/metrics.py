@@ -1,10 +1,11 @@
-"""Prometheus metrics, the only module that knows prometheus_client: one wrapper round the handler,
-and gauges that are read from the tables when they are asked for."""
+"""Prometheus metrics, the only module that knows prometheus_client: a wrapper each round
+handler, publisher and calls, and gauges that are read from the tables when they are asked for."""
 
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -12,8 +13,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, text
 
+from sagakit.effects import Around, Perform
 from sagakit.handler import Handled, Handles
-from sagakit.message import Message
+from sagakit.kafka import PublishFailed
+from sagakit.message import EffectRow, Message, OutboxRow
+from sagakit.ports import Clock
+from sagakit.relay import Publishes
 
 S = TypeVar("S")
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -31,6 +36,25 @@ BATCH_MESSAGES = Histogram(
     "Messages in one transaction",
     ["participant"],
     buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500),
+)
+_WAITS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+WAIT_SECONDS = Histogram(
+    "saga_consume_wait_seconds",
+    "From the log to the participant's tables",
+    ["participant", "topic"],
+    buckets=_WAITS_S,
+)
+RELAY_SECONDS = Histogram(
+    "saga_relay_lag_seconds",
+    "From an event's decision to the broker's acknowledgement",
+    ["participant"],
+    buckets=_WAITS_S,
+)
+EFFECT_SECONDS = Histogram(
+    "saga_effect_seconds",
+    "One attempt at a call to the outside world; outcome: answered or failed",
+    ["participant", "kind", "outcome"],
+    buckets=_WAITS_S,
 )
 GAUGES = text("""
     SELECT (SELECT count(*) FROM outbox) AS outbox,
@@ -63,11 +87,64 @@ class Measured(Generic[S]):
         name = self._participant
         BATCH_SECONDS.labels(name).observe(time.perf_counter() - began)
         BATCH_MESSAGES.labels(name).observe(len(messages))
+        now_s = time.time()
+        for record in (m.record for m in messages if m.record):
+            waited_s = max(now_s - record.timestamp_ms / 1000, 0.0)
+            WAIT_SECONDS.labels(name, record.topic).observe(waited_s)
         for fate, n in Tally(f.fate for f in fates).items():
             MESSAGES.labels(name, fate.value).inc(n)
         for kind, n in Tally(e.type for f in fates for e in f.events).items():
             EVENTS.labels(name, kind).inc(n)
         return fates
+
+
+class MeasuredPublisher:
+    """A relay's publisher that measures how long events waited for it. Every row is measured that
+    the broker has, also where others of its batch failed."""
+
+    def __init__(self, publisher: Publishes, participant: str, clock: Clock) -> None:
+        self._publisher, self._clock = publisher, clock
+        self._lag = RELAY_SECONDS.labels(participant)
+
+    def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """See `kafka.Publisher.publish`."""
+        try:
+            self._publisher.publish(rows)
+        except PublishFailed as failure:
+            there = set(failure.acknowledged)
+            self._observe([row for row in rows if row.id in there])
+            raise
+        self._observe(rows)
+
+    def forget(self) -> None:
+        """See `kafka.Publisher.forget`."""
+        self._publisher.forget()
+
+    def _observe(self, rows: Sequence[OutboxRow]) -> None:
+        now = self._clock()
+        for row in rows:
+            decided = next((value for name, value in row.headers if name == "ce_time"), None)
+            if decided and not row.topic.endswith(".dlt"):  # a letter has the time of its record
+                waited = now - datetime.fromisoformat(decided.decode())
+                self._lag.observe(max(waited.total_seconds(), 0.0))
+
+
+class MeasuredCalls:
+    """Calls to the outside world, timed, each attempt."""
+
+    def __init__(self, participant: str, around: Around) -> None:
+        self._participant, self._around = participant, around
+
+    async def __call__(self, row: EffectRow, perform: Perform) -> Any:
+        """Perform an effect."""
+        began, outcome = time.perf_counter(), "failed"
+        try:
+            result = await self._around(row, perform)
+            outcome = "answered"
+        finally:
+            labels = EFFECT_SECONDS.labels(self._participant, row.effect.kind, outcome)
+            labels.observe(time.perf_counter() - began)
+        return result
 
 
 class TableGauges(Collector):

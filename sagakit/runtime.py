@@ -22,13 +22,13 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from sagakit import logs, metrics
+from sagakit import logs, metrics, tracing
 from sagakit.codec import Codec
 from sagakit.consumer import ConsumerLoop
 from sagakit.contract import Contract
-from sagakit.effects import EffectWorker
+from sagakit.effects import EffectWorker, plainly
 from sagakit.flow import Flows
-from sagakit.handler import Handled, Handler, Handles
+from sagakit.handler import Fate, Handled, Handler, Handles
 from sagakit.http import admin, make_app
 from sagakit.inlet import Inlet
 from sagakit.kafka import BusConsumer, Publisher
@@ -36,11 +36,13 @@ from sagakit.message import Message
 from sagakit.migrations import migrate
 from sagakit.postgres import PostgresDatabase, engine_for
 from sagakit.registry import HttpRegistry
-from sagakit.relay import Relay
+from sagakit.relay import Publishes, Relay
 from sagakit.retry import until_stored
 from sagakit.routing import Router, topics_of
 from sagakit.service import Service, ServiceDoor
 from sagakit.settings import ServiceSettings
+from sagakit.spans import TracedCalls, TracedHandler, TracedPublisher
+from sagakit.tracing import about
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)
@@ -61,7 +63,7 @@ def spare_collector() -> None:
 
 
 class Waking(Generic[S]):
-    """A handler that wakes the relay when there is something to publish."""
+    """A handler that wakes the relay if there is something to publish, and logs what it parks."""
 
     def __init__(self, handler: Handles[S], wake: Callable[[], None]) -> None:
         self._handler, self._wake = handler, wake
@@ -71,6 +73,8 @@ class Waking(Generic[S]):
         fates = self._handler.handle(messages)
         if any(f.events for f in fates):
             self._wake()
+        for parked in (f.message for f in fates if f.fate is Fate.PARKED):
+            log.warning("a record is parked", **about(parked.key, parked.id))
         return fates
 
 
@@ -124,9 +128,12 @@ class Process(Generic[S]):
         self.engine = engine_for(settings.database_url)
         self.database = PostgresDatabase(self.engine, participant.store, settings.now)
         codec = codec_for(settings, contract)
-        self.relay = Relay(
-            self.engine, Publisher(settings.bootstrap_servers, settings.instance_id), settings.now
-        )
+        self.tracer = tracing.tracer(participant.name, settings.instance_id)
+        publisher: Publishes = Publisher(settings.bootstrap_servers, settings.instance_id)
+        publisher = metrics.MeasuredPublisher(publisher, participant.name, settings.now)
+        if self.tracer:
+            publisher = TracedPublisher(publisher, self.tracer.tell, participant.name)
+        self.relay = Relay(self.engine, publisher, settings.now)
         self.handler = Handler(
             participant,
             self.database,
@@ -136,8 +143,13 @@ class Process(Generic[S]):
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        measured = metrics.Measured(Waking(self.handler, self.relay.wake), participant.name)
+        measured: Handles[S] = Waking(self.handler, self.relay.wake)
+        measured = metrics.Measured(measured, participant.name)
+        if self.tracer:
+            starts = frozenset(f.start for f in flows if f.owners[f.start] == participant.name)
+            measured = TracedHandler(measured, self.tracer.tell, participant.name, starts)
         self.inlet = Inlet(measured, self.stop)
+        calls = TracedCalls(self.tracer.tell, participant.name) if self.tracer else plainly
         self.worker = EffectWorker(
             self.database,
             self.inlet,
@@ -146,6 +158,7 @@ class Process(Generic[S]):
             self.stop,
             token=uuid4(),
             rng=random.Random(),
+            around=metrics.MeasuredCalls(participant.name, calls),
         )
         self.bus = BusConsumer(
             settings.bootstrap_servers,
@@ -222,6 +235,8 @@ class Process(Generic[S]):
         effects.cancel()
         if self.service.close:
             await self.service.close()
+        if self.tracer:
+            await asyncio.to_thread(self.tracer.close)
         died = [t for t in done & parts if not t.cancelled() and t.exception()]
         for task in died:
             log.error("a part died", exc_info=task.exception())

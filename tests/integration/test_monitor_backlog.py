@@ -3,7 +3,7 @@ does not take for overdue what only it had not read."""
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -34,7 +34,7 @@ def count(url: str, query: str, orders: list[str]) -> int:
 
 @pytest.mark.timeout(900)
 def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
-    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     tag = uuid.uuid4().hex[:6]
     first, *healthy = [f"b-{tag}-{n:05d}" for n in range(ORDERS)]
@@ -62,4 +62,4 @@ def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
         assert count(database_url, asked, healthy) == 0
         done = "SELECT count(*) FROM saga WHERE order_id = ANY(%s) AND status = 'completed'"
         assert count(database_url, done, healthy) == len(healthy)
-    print(f"\n{events} events of backlog read at {(events - already) / took_s:,.0f} events/s")
+    tell(f"{events} events of backlog read at {(events - already) / took_s:,.0f} events/s")

@@ -4,7 +4,7 @@ monitors ask for different things."""
 import signal
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,12 @@ class Group:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", [2, 3])
 def test_replicas_that_come_and_go_write_what_one_alone_would(
-    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path, size: int
+    voice: Voice,
+    infra: TestInfra,
+    database_url: str,
+    tmp_path: Path,
+    size: int,
+    tell: Callable[[str], None],
 ) -> None:
     group = Group(infra, database_url, tmp_path, size)
     healthy: list[str] = []
@@ -153,7 +158,7 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
     finally:
         alone.close()
     sagas, timeline, _ = theirs
-    print(f"\n{size} replicas: {len(sagas)} sagas, {len(timeline)} events, the same as one alone")
+    tell(f"{size} replicas: {len(sagas)} sagas, {len(timeline)} events, the same as one alone")
 
 
 @pytest.mark.timeout(300)

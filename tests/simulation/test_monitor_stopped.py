@@ -1,46 +1,22 @@
 """The monitor is gone, or stands still, for ten hours of a virtual day while orders flow. Back,
 it undoes what is truly overdue, and nothing else."""
 
-import random
-from collections.abc import Iterable
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 import pytest
 
 from saga_monitor.gate import Gate
 from saga_monitor.view import Status
-from sagakit.decision import Verdict
-from sandbox.simulation.chances import Chances
 from sandbox.simulation.outside import Behaviour
-from sandbox.simulation.play import begin, stage
-from sandbox.simulation.story import SKUS, Story, draw
+from sandbox.simulation.story import Story
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import START, World
-from schemas.events import OrderLine
+from tests.simulation.calm import calm_world, run, stand_still, story
 
 STOPS, BACK = START + timedelta(hours=20), START + timedelta(hours=30)
 PAYMENT_STOPS, PAYMENT_BACK = START + timedelta(hours=22), START + timedelta(hours=24)
 """Longer than its deadline of five minutes, and over before the monitor is back."""
-MOST_STEPS = 200_000
-ENDLESS_STOCK = 100_000
-
-
-def story(number: int, placed_at: datetime, behaviour: Behaviour) -> Story:
-    """An order like any other, that nobody meddles with."""
-    drawn = draw(random.Random(f"stopped:{number}"), number)
-    line = OrderLine(sku=SKUS[number % len(SKUS)], quantity=1, unit_price_minor=500)
-    facts = replace(drawn.facts, lines=(line,), total_minor=500, fraud_score=0.0)
-    return replace(
-        drawn,
-        facts=replace(facts, currency="EUR"),
-        behaviour=behaviour,
-        place_after=placed_at - START,
-        twice=False,
-        conflict=False,
-        cancel_after=None,
-        verdict=None,
-    )
 
 
 def stories() -> tuple[list[Story], list[Story]]:
@@ -76,29 +52,17 @@ def standing_still(world: World) -> None:
 
 def play(how: str, told: Iterable[Story]) -> World:
     """A world without any other fault, to its rest."""
-    every_fault = Chances.__dataclass_fields__
-    world, _ = stage(0, (), without=every_fault)
-    world.stock += ENDLESS_STOCK
-    for sku in SKUS:
-        delivery = Verdict("restock", "keeper", "", {"sku": sku, "quantity": ENDLESS_STOCK})
-        world.told("inventory", f"sku:{sku}", delivery)
-    for one in told:
-        world.outside.behaviours[one.order_id] = one.behaviour
-        world.after(one.place_after, lambda s=one: begin(world, s))  # type: ignore[misc]
+    world = calm_world(told)
     world.after(STOPS - START, lambda: {"gone": gone, "standing still": standing_still}[how](world))
 
-    def payment_stops() -> None:
-        for process in world.nodes["payment"].processes:
-            process.paused_until = PAYMENT_BACK
-
-    world.after(PAYMENT_STOPS - START, payment_stops)
-    world.run(1, MOST_STEPS)
+    stand_still(world, "payment", PAYMENT_STOPS - START, PAYMENT_BACK - PAYMENT_STOPS)
+    run(world)
     return world
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", ["gone", "standing still"])
-def test_ten_hours_without_a_monitor(how: str) -> None:
+def test_ten_hours_without_a_monitor(how: str, tell: Callable[[str], None]) -> None:
     healthy, overdue = stories()
     world = play(how, [*healthy, *overdue])
     assert violations(world, [*healthy, *overdue]) == []
@@ -114,7 +78,7 @@ def test_ten_hours_without_a_monitor(how: str) -> None:
     took_s = (max(e.time for e in asked) - BACK).total_seconds()
     meanwhile = sum(STOPS < e.time <= BACK for e in world.log.envelopes())
     assert meanwhile > 5 * len(healthy)
-    print(
-        f"\n{how} for {BACK - STOPS}: {meanwhile} events meanwhile, {len(healthy)} orders healthy "
+    tell(
+        f"{how} for {BACK - STOPS}: {meanwhile} events meanwhile, {len(healthy)} orders healthy "
         f"and left alone, {len(overdue)} overdue and undone within {took_s:.1f} s of its return"
     )

@@ -1,0 +1,46 @@
+"""docs/metrics.md names every metric there is, with its labels, and no other."""
+
+import re
+from pathlib import Path
+
+from prometheus_client import REGISTRY, Counter, Histogram
+
+import saga_monitor.metrics as monitors
+from sagakit import metrics
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+OF_TABLES = {f"saga_{name}": {"participant"} for name in metrics.HELP}
+
+
+def told() -> dict[str, set[str]]:
+    """Metric -> labels, as the page says."""
+    found = {}
+    for line in PAGE.read_text().splitlines():
+        if row := re.fullmatch(r"\| .* \| `(saga_\w+)` \|(.*)\|", line):
+            found[row[1]] = set(re.findall(r"`(\w+)`", row[2]))
+    return found
+
+
+def counted() -> dict[str, set[str]]:
+    """Counters and histograms of this process, the services' and the monitor's."""
+    found = {}
+    for collector in {id(c): c for c in REGISTRY._names_to_collectors.values()}.values():
+        if isinstance(collector, Counter | Histogram) and collector._name.startswith("saga_"):
+            total = "_total" if isinstance(collector, Counter) else ""
+            found[collector._name + total] = set(collector._labelnames)
+    return found
+
+
+def test_the_page_names_every_metric_and_no_other() -> None:
+    page = told()
+    assert page.keys() == counted().keys() | OF_TABLES.keys() | monitors.HELP.keys()
+
+
+def test_the_page_names_their_labels() -> None:
+    page = told()
+    known = {**counted(), **OF_TABLES}
+    assert {name: page[name] for name in known} == known
+    gauges = Path(monitors.__file__).read_text().partition("def read")[2]
+    for name in monitors.HELP:
+        assert f'"{name}"' in gauges
+        assert all(f'"{label}"' in gauges for label in page[name]), name

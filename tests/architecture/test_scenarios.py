@@ -1,0 +1,23 @@
+"""Whatever test a document names, there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+KNOWN = {path.name for path in TESTS} | {
+    name for path in TESTS for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.M)
+}
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_a_named_test_exists(page: Path) -> None:
+    named = set(re.findall(r"\b(test_\w+(?:\.py)?)", page.read_text()))
+    assert named <= KNOWN
+
+
+def test_documents_do_name_tests() -> None:
+    assert "test_ten_hours_without_a_monitor" in (ROOT / "docs" / "reliability.md").read_text()

@@ -1,0 +1,70 @@
+"""Worlds in which nothing fails but what the test says, and orders nobody meddles with."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sagakit.decision import Verdict
+from sagakit.message import Envelope
+from sandbox.simulation.chances import Chances
+from sandbox.simulation.outside import Behaviour
+from sandbox.simulation.play import begin, stage
+from sandbox.simulation.story import SKUS, Story, draw
+from sandbox.simulation.world import START, World
+from schemas.events import OrderLine
+
+MOST_STEPS = 200_000
+STOCK = 100_000
+
+
+def story(
+    number: int, placed_at: datetime, behaviour: Behaviour, price_minor: int = 500, **changes: Any
+) -> Story:
+    """An order for one thing; `changes`: of what people do."""
+    drawn = draw(random.Random(f"calm:{number}"), number)
+    line = OrderLine(sku=SKUS[number % len(SKUS)], quantity=1, unit_price_minor=price_minor)
+    alone = {"twice": False, "conflict": False, "cancel_after": None, "verdict": None}
+    return replace(
+        drawn,
+        facts=replace(
+            drawn.facts, lines=(line,), total_minor=price_minor, currency="EUR", fraud_score=0.0
+        ),
+        behaviour=behaviour,
+        place_after=placed_at - START,
+        **{**alone, **changes},
+    )
+
+
+def calm_world(told: Iterable[Story]) -> World:
+    """A world in which these are about to begin, and there is enough of everything."""
+    world, _ = stage(0, (), without=[f.name for f in fields(Chances)])
+    world.stock += STOCK
+    for sku in SKUS:
+        delivery = Verdict("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
+        world.told("inventory", f"sku:{sku}", delivery)
+    for one in told:
+        world.outside.behaviours[one.order_id] = one.behaviour
+        world.after(one.place_after, lambda s=one: begin(world, s))  # type: ignore[misc]
+    return world
+
+
+def stand_still(world: World, participant: str, begins: timedelta, lasts: timedelta) -> None:
+    """None of its processes does anything for a while."""
+
+    def pause() -> None:
+        for process in world.nodes[participant].processes:
+            process.paused_until = world.now + lasts
+
+    world.after(begins, pause)
+
+
+def run(world: World) -> None:
+    """To its rest."""
+    world.run(1, MOST_STEPS)
+
+
+def said(world: World, order_id: str, *types: str) -> list[Envelope]:
+    """Events of these types about an order, in log time."""
+    return [e for e in world.log.envelopes() if e.key == order_id and e.event.type in types]
