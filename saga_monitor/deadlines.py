@@ -32,11 +32,12 @@ CEILING = 8
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """An event to emit. `cause`: id of the fact whose sequel is missing."""
+    """An event to emit. `cause`: id of the fact whose sequel is missing; None where it comes from
+    outside the log."""
 
     id: UUID
     event: Any
-    cause: UUID
+    cause: UUID | None
 
 
 def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Emission, ...]:

@@ -24,6 +24,8 @@ from saga_monitor.desk import Desk
 from saga_monitor.inquiry import Inquiry, Log
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.projection import Projection
+from saga_monitor.reconciler import HELP as FINDINGS
+from saga_monitor.reconciler import Reconciler
 from saga_monitor.stream import GROUP, Reader
 from saga_monitor.versions import refuse_orphans
 from saga_monitor.watch import Voice, Watch
@@ -119,6 +121,9 @@ class Monitor:
             settings.now,
             Inquiry(self.engine, settings.participants, flows, log_of.positions),
         )
+        self.reconciler = Reconciler(
+            self.desk, settings.participants, lambda: self.watch.tick_at, settings.now
+        )
         self.stop, self._stop_relay = threading.Event(), threading.Event()
 
     @property
@@ -134,7 +139,7 @@ class Monitor:
             "watch": lambda: threads.check("watch"),
             "database": self._ping,
         }
-        return make_app("monitor", checks, routes(self.desk))
+        return make_app("monitor", checks, routes(self.desk), self.reconciler.routes())
 
     def _refuse_orphans(self) -> None:
         with self.engine.connect() as connection:
@@ -201,6 +206,7 @@ def run(settings: MonitorSettings) -> None:
         monitor = Monitor(settings)
         metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
         metrics.register(metrics.Readings(HELP, monitor.meter.read))
+        metrics.register(metrics.Readings(FINDINGS, monitor.reconciler.read))
         spare_collector()
         status = asyncio.run(_until_told(monitor))
     except ConfigurationError as error:

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "resolve": "cases",
     "evidence": "cases",
     "flows": "flows",
+    "reconcile": "reconcile",
     "sim": "sim",
     "gameday": "gameday",
 }

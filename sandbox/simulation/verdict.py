@@ -19,7 +19,7 @@ from sandbox.simulation.world import World
 from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
 from services.notification.decide import Kind
-from services.payment.decide import Phase as PaymentPhase
+from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
 MOST_WANTED = 4
