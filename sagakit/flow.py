@@ -12,13 +12,14 @@ from typing import Any
 
 from sagakit.errors import FlowError, UnknownFlow
 from sagakit.shapes import number, only, ordinal, shown, table, text, texts, word
+from sagakit.units import NO_UNITS, Units, check_units, read_units
 
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
 COMPLETED, UNDONE = "completed", "undone"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_DURATION_S = 3650 * 86400.0
 _EVENTS = ("start", "cancel", "compensate", "verdict")
-_KEYS = {"name", "default_version", "versions", "steps", "observes", "ledger", *_EVENTS}
+_KEYS = {"name", "default_version", "versions", "steps", "observes", "ledger", "units", *_EVENTS}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
 
@@ -58,6 +59,7 @@ class Flow:
     owners: Mapping[str, str]
     captured: Mapping[str, str] = field(default_factory=dict)
     refunded: Mapping[str, str] = field(default_factory=dict)
+    units: Units = NO_UNITS
 
     def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
         """The steps of a version in order, those side by side together."""
@@ -159,6 +161,7 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
                 for n, v in table("observes", raw.get("observes", {})).items()
             },
             owners=dict(owners),
+            units=read_units(table("units", raw.get("units", {}))),
             **_ledger(table("ledger", raw.get("ledger", {}))),
         )
     except KeyError as error:
@@ -252,6 +255,7 @@ def _validate(flow: Flow) -> None:
     for step in flow.steps.values():
         _validate_step(flow, step)
     _validate_ledger(flow)
+    check_units(flow.name, flow.units, flow.owners, flow.steps)
     for participant, names in flow.observes.items():
         if not names:
             raise FlowError(f"flow {flow.name}, observes.{participant}: names no event")
@@ -271,6 +275,7 @@ def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
         if step.undone:
             yield where, step.undone
     yield from (("ledger", event) for event in (*flow.captured, *flow.refunded))
+    yield from (("units", event) for event in flow.units.paths)
     for participant, names in flow.observes.items():
         yield from ((f"observes.{participant}", n) for n in names if n not in (COMPLETED, UNDONE))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ECHO = timedelta(seconds=30)
 """As in `watch`: log time to read back what was said before it is said again."""
+UNITS = tuple(flow.units for flow in FLOWS)
 PAUSES_S = (20, 100, 1000, 100_000)
 
 
@@ -69,7 +70,7 @@ class Monitor:
             if said is None:
                 continue
             key = (record.key or b"").decode()
-            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(said))
+            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(said, UNITS))
             self.views.pop(key, None)
         if self.world.happens("crash"):
             self.gate = Gate()
