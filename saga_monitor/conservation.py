@@ -7,8 +7,9 @@
 | whatever it is | not less than nothing: never more goes back than was taken | the same |
 
 What moves takes a while to come to rest: a late capture is refunded by payment itself, and stock
-ships when inventory hears of the pickup. So an imbalance is one only after the deadline of the step
-that moves it, from the last movement on, and for units from the order's end on.
+ships when inventory hears of the pickup. So money that does not add up is an imbalance only after
+the deadline of the step that moves it, from the last movement on; units, of which nobody waits for
+the last, after the longest deadline of all, from the order's end or the last movement on.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -59,8 +60,10 @@ def _of_units(saga: Saga, plan: Plan, status: Status) -> Imbalance | None:
         return None
     words = {step.done for step in plan.steps}.union(plan.endings, plan.flow.units.paths)
     last = _last(f for f in saga.facts.values() if f.type in words)
-    id_ = emission_id(saga.order_id, UNITS_LOST, _told(seen))
-    due = last.at + _rest(plan, plan.keepers)
+    moved = (sorted(units.items()) for units in (seen.reserved, seen.released, seen.shipped))
+    id_ = emission_id(saga.order_id, UNITS_LOST, str(list(moved)))
+    rest_s = max(step.deadline_s for step in plan.steps)
+    due = last.at + timedelta(seconds=rest_s)
     return Imbalance(id_, last.id, due, reason, UNITS_LOST)
 
 

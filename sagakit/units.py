@@ -1,4 +1,4 @@
-"""The flow file's `[units]`: which events tell that units were set aside, put back, or handed over.
+"""The flow file's section `units`: which events tell of units set aside, put back or handed over.
 
     [units]
     of = "sku"                                     # tells one kind of unit from another
@@ -38,10 +38,10 @@ class Units:
 
     def counted(self, event: Any) -> dict[str, int] | None:
         """Units by kind that an event moves; None for one that moves none by its type."""
-        path = self.paths.get(event.type)
+        kind, found = event.type, event
+        path = self.reserved.get(kind) or self.released.get(kind) or self.shipped.get(kind)
         if path is None:
             return None
-        found: Any = event
         for name in path.split("."):
             found = getattr(found, name)
         units = Counter[str]()
