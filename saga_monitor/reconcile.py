@@ -28,6 +28,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 T = TypeVar("T")
+SKU = "sku:"
+"""How the subject of a finding about stock begins; no order is looked for behind it."""
 
 
 class Remedy(StrEnum):
@@ -324,7 +326,7 @@ def _units(sides: _Sides, order_id: str) -> Iterator[Finding]:
 
 def _shelf(shelf: Shelf) -> Iterator[Finding]:
     def told(what: str) -> Finding:
-        return Finding("stock", f"sku:{shelf.sku}", what)
+        return Finding("stock", f"{SKU}{shelf.sku}", what)
 
     if min(shelf.on_hand, shelf.reserved, shelf.shipped) < 0:
         yield told(

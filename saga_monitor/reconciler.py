@@ -22,10 +22,11 @@ from saga_monitor.deadlines import Emission
 from saga_monitor.desk import Desk
 from saga_monitor.fold import SOURCE, Saga, emission_id
 from saga_monitor.people import Refused
-from saga_monitor.reconcile import Finding, Remedy, compare
+from saga_monitor.reconcile import SKU, Finding, Remedy, compare
 from saga_monitor.view import SagaView
 from sagakit.codec import order_key
 from sagakit.errors import BadKey
+from sagakit.flow import Flow
 from sagakit.http import problem
 from schemas.events import ChargeFound, InterventionOpened
 
@@ -107,7 +108,7 @@ class Reconciler:
             found = self._shop.read()
             through = self._read_on()
             compared = compare(together(found, orders(self._desk.engine, before)))
-            lines = tuple(self._line(f, before, asked.fix) for f in compared.findings)
+            lines = tuple(self._line(f, before, through, asked.fix) for f in compared.findings)
             report = Report(asked.fix, before, through, compared.judged, compared.unsettled, lines)
             self._last = self._now(), report
         return report
@@ -129,58 +130,33 @@ class Reconciler:
 
     # --- putting it right -----------------------------------------------------------------------
 
-    def _line(self, found: Finding, before: datetime, fix: bool) -> Line:
-        deed = self._deed(found, before) if fix else Deed.NOTHING
-        level = log.info if fix else log.warning
-        level("difference", kind=found.kind, subject=found.subject, what=found.what, deed=deed)
+    def _line(self, found: Finding, before: datetime, through: datetime, fix: bool) -> Line:
+        deed = self._deed(found, before, through) if fix else Deed.NOTHING
+        log.warning(
+            "difference", kind=found.kind, subject=found.subject, what=found.what, deed=deed
+        )
         return Line(found.kind, found.subject, found.what, found.remedy.value, deed.value)
 
-    def _deed(self, found: Finding, before: datetime) -> Deed:
+    def _deed(self, found: Finding, before: datetime, through: datetime) -> Deed:
         try:
             order_key(found.subject.encode())
         except BadKey:
             return Deed.REPORTED  # no order can have such an id, so nobody could open its case
-        if found.subject.startswith("sku:"):
+        if found.subject.startswith(SKU):
             return Deed.REPORTED
-        deeds = [Deed.CASE]
+        said: list[Emission] = []
 
         def decide(saga: Saga, seen: SagaView) -> Emission:
-            if any(fact.at > before for fact in saga.facts.values()):
-                raise Refused(409, "moved on", "it has moved on since")
-            told = self._told(found, saga, seen)
-            if told is not None:
-                deeds[0] = Deed.TOLD
-            return told or _case(found, saga)
+            flow, _ = self._desk.projection.flows.find(seen.flow)
+            said.append(put_right(found, saga, flow, before, through))
+            return said[0]
 
         try:
             self._desk.say(found.subject, decide, stranger=True)
         except Refused as refused:
             log.info("difference left alone", subject=found.subject, why=refused.detail)
             return Deed.MOVED
-        return deeds[0]
-
-    def _told(self, found: Finding, saga: Saga, seen: SagaView) -> Emission | None:
-        """The event that has it put right; None where that is a person's, where nobody listens to
-        it, and where it was said before and did not help."""
-        charge = found.charge
-        flow, _ = self._desk.projection.flows.find(seen.flow)
-        heard = any(ChargeFound.type in names for names in flow.observes.values())
-        if found.remedy != Remedy.FORCE or charge is None or not heard:
-            return None
-        amounts = f"{charge.charge_id}:{charge.amount_minor}:{found.refunded_minor}"
-        id_ = emission_id(saga.order_id, ChargeFound.type, amounts)
-        if str(id_) in saga.facts:
-            return None
-        event = ChargeFound(
-            order_id=saga.order_id,
-            charge_id=charge.charge_id,
-            captured_minor=charge.amount_minor,
-            refunded_minor=found.refunded_minor,
-            currency=charge.currency,
-            actor=SOURCE,
-            reason=f"{found.kind}: {found.what}",
-        )
-        return Emission(id_, event, None)
+        return Deed.TOLD if isinstance(said[0].event, ChargeFound) else Deed.CASE
 
     # --- telling of it --------------------------------------------------------------------------
 
@@ -207,7 +183,32 @@ class Reconciler:
         return router
 
 
-def _case(found: Finding, saga: Saga) -> Emission:
+def put_right(
+    found: Finding, saga: Saga, flow: Flow, before: datetime, through: datetime
+) -> Emission:
+    """The event that has a finding put right: by the participant whose books they are; by a person
+    where nobody can, nobody listens, or it was told SETTLE_S ago and did not help. Pure.
+
+    Raises Refused where something came into the log after `before`.
+    """
+    if any(fact.at > before for fact in saga.facts.values()):
+        raise Refused(409, "moved on", f"order {saga.order_id} has moved on since")
+    charge = found.charge
+    heard = any(ChargeFound.type in names for names in flow.observes.values())
+    if found.remedy == Remedy.FORCE and charge is not None and heard:
+        amounts = f"{charge.charge_id}:{charge.amount_minor}:{found.refunded_minor}"
+        id_ = emission_id(saga.order_id, ChargeFound.type, amounts)
+        told = saga.facts.get(str(id_))
+        if told is None or through - told.at <= timedelta(seconds=SETTLE_S):
+            event = ChargeFound(
+                order_id=saga.order_id,
+                charge_id=charge.charge_id,
+                captured_minor=charge.amount_minor,
+                refunded_minor=found.refunded_minor,
+                currency=charge.currency,
+                actor=SOURCE,
+                reason=f"{found.kind}: {found.what}",
+            )
+            return Emission(id_, event, None)
     opened = InterventionOpened(order_id=saga.order_id, code=found.kind, reason=found.what)
-    id_ = emission_id(saga.order_id, found.kind, found.what)
-    return Emission(id_, opened, None)
+    return Emission(emission_id(saga.order_id, found.kind, found.what), opened, None)

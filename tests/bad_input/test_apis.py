@@ -11,7 +11,7 @@ from sandbox.world.trouble import CALLBACK_WAYS, SERVER_WAYS
 from tests.bad_input.house import House
 
 APIS = ("order", "inventory", "payment", "shipping", "monitor", "provider", "carrier", "mail")
-BY_DESIGN = {"GET /health/ready"}
+BY_DESIGN = {"GET /health/ready", "POST /reconciliations"}
 """503 is its way to say that there is no Kafka behind this house."""
 TROUBLE = {f"/control/{way}" for way in (*SERVER_WAYS, *CALLBACK_WAYS)}
 EXAMPLES = 30

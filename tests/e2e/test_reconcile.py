@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from saga_monitor.cli.demo import OPTIONS
 from saga_monitor.cli.reconcile import reconcile
 from sandbox.shop.orders import FLOW_LABELS
-from tests.e2e.rehearsal import ledger, post, saga, shop
+from tests.e2e.rehearsal import ledger, post, saga, shop, trading
 from tests.stack import LiveStack, live_stack, until
 
 ENDED_S = 120.0
@@ -100,6 +100,18 @@ def given_back(stack: LiveStack, order_id: str) -> list[tuple[str, int]]:
     """Refunds that moved money, in the provider's own ledger."""
     rows = ledger(stack, "provider", "refunds", order_id)
     return [(row["charge_id"], row["amount_minor"]) for row in rows if row["amount_minor"]]
+
+
+def test_orders_of_every_kind_differ_in_nothing_also_while_they_flow(stack: LiveStack) -> None:
+    runs: list[Any] = []
+    with trading(stack, shop(seed=5).orders(60)) as running:
+        while not running.over:
+            runs.append(at_once(stack))
+    assert [told["findings"] for told in runs if told["findings"]] == []
+    assert any(told["unsettled"] for told in runs), "no run met an order that moves"
+    status, found = quiet(stack)
+    assert (status, found) == (0, {})
+    assert at_once(stack)["judged"] >= 50
 
 
 def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None:
