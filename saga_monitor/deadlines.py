@@ -14,7 +14,6 @@ from uuid import UUID
 
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
 from saga_monitor.view import (
-    CONSERVATION,
     DEADLINE,
     ESCALATION,
     REMINDER,
@@ -41,11 +40,12 @@ CEILING = 8
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """An event to emit. `cause`: id of the fact whose sequel is missing."""
+    """An event to emit. `cause`: id of the fact whose sequel is missing; None where it comes from
+    outside the log."""
 
     id: UUID
     event: Any
-    cause: UUID
+    cause: UUID | None
 
 
 def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Emission, ...]:
@@ -54,8 +54,7 @@ def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Em
         return ()
     item = seen.next
     said = [_unexpected(saga, seen, fact) for fact in seen.unexpected if fact.at < read_through]
-    if seen.imbalance is not None and seen.imbalance.due < read_through:
-        said.append(_unbalanced(saga, seen.imbalance))
+    said += [_unbalanced(saga, found) for found in seen.imbalances if found.due < read_through]
     if item is not None and item.due is not None and item.due < read_through:
         said += _sayings(saga, item)
     return tuple(e for e in said if str(e.id) not in saga.facts)
@@ -71,7 +70,7 @@ def _unexpected(saga: Saga, seen: SagaView, fact: Fact) -> Emission:
 
 
 def _unbalanced(saga: Saga, found: Imbalance) -> Emission:
-    opened = InterventionOpened(order_id=saga.order_id, code=CONSERVATION, reason=found.reason)
+    opened = InterventionOpened(order_id=saga.order_id, code=found.code, reason=found.reason)
     return Emission(found.id, opened, UUID(found.cause))
 
 

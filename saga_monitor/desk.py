@@ -90,13 +90,20 @@ class Desk:
             "kept": {SOURCE: mine, **self.inquiry.kept(order_id)},
         }
 
-    def say(self, order_id: str, decide: Callable[[Saga, SagaView], Emission]) -> Said:
+    def say(
+        self,
+        order_id: str,
+        decide: Callable[[Saga, SagaView], Emission],
+        *,
+        stranger: bool = False,
+    ) -> Said:
         """Emit what `decide` answers to the order as it is now; the same said twice is one event.
+        `stranger`: also to an order of which nothing was ever read.
 
         Raises Refused, also where somebody else has said the like and it is not read back yet.
         """
         with self.engine.begin() as connection:
-            saga, seen = self.known(connection, order_id, lock=True)
+            saga, seen = self.known(connection, order_id, lock=True, stranger=stranger)
             emission = decide(saga, seen)
             if str(emission.id) not in saga.facts:
                 at, event = self._now(), emission.event
@@ -114,15 +121,19 @@ class Desk:
         return Said(order_id, emission.event.type, emission.id)
 
     def known(
-        self, connection: Connection, order_id: str, *, lock: bool = False
+        self, connection: Connection, order_id: str, *, lock: bool = False, stranger: bool = False
     ) -> tuple[Saga, SagaView]:
         """The order and what it means. Raises Refused.
 
         lock: to say something about it, until the end of the transaction; it comes back from the
         history then, since what is said will be read and would bring it back.
+        stranger: an order nobody ever spoke of is an empty one.
         """
         find = _locked if lock else queries.find
         saga = find(connection, order_id)
+        if saga is None and stranger:
+            saga = Saga(order_id)
+            return saga, self.projection.view(saga)
         if saga is None or not saga.facts:
             detail = f"no event of order {order_id!r} was read yet; check the id, or try again"
             raise Refused(404, "unknown order", detail)

@@ -4,6 +4,7 @@
 the same saga. What the facts mean for a flow is read off them in `view`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from uuid import UUID, uuid5
 
 from sagakit.flow import Flow
 from sagakit.message import NAMESPACE
+from sagakit.units import MOVES
 
 SOURCE = "saga_monitor"
 """The `source` and the actor of the events the monitor itself emits."""
@@ -141,6 +143,41 @@ def _movements(facts: Iterable[Fact], names: Mapping[str, str]) -> dict[str, int
             amount = int(fact.detail.get("amount_minor", 0))
             moved[movement] = max(moved.get(movement, 0), amount)
     return moved
+
+
+# --- units --------------------------------------------------------------------------------------
+
+UNITS = "units"
+"""Where a fact keeps the units it moves: kind -> how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Units moved for one order, by kind."""
+
+    reserved: Mapping[str, int]
+    released: Mapping[str, int]
+    shipped: Mapping[str, int]
+
+    @property
+    def left(self) -> dict[str, int]:
+        """Set aside, and neither put back nor handed over; kinds with none are left out."""
+        found = Counter(self.reserved)
+        found.subtract(self.released)
+        found.subtract(self.shipped)
+        return {kind: units for kind, units in sorted(found.items()) if units}
+
+
+def stock(facts: Iterable[Fact], flow: Flow) -> Stock | None:
+    """What the facts say of units; None where one was read before units were kept."""
+    told = {move: Counter[str]() for move in MOVES}
+    for fact in facts:
+        for move, moved in told.items():
+            if fact.type in getattr(flow.units, move):
+                if UNITS not in fact.detail:
+                    return None
+                moved.update(fact.detail[UNITS])
+    return Stock(**told)
 
 
 def _sighting(fact: Fact) -> tuple[datetime, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
-from saga_monitor.fold import Fact, Saga, emission_id, ledger
+from saga_monitor.fold import Fact, Saga, emission_id, ledger, stock
 from saga_monitor.plan import Plan
 from saga_monitor.reading import read
 from saga_monitor.view import DEADLINE, ENDED, SYSTEM_TIMEOUT, VERDICT, SagaView, Status
@@ -66,6 +66,16 @@ def moved(change: Change) -> Iterator[tuple[str, str, int]]:
         currency = now.currency or "unknown"
         yield "captured", currency, now.captured_minor - before.captured_minor
         yield "refunded", currency, now.refunded_minor - before.refunded_minor
+
+
+def units_moved(change: Change) -> Iterator[tuple[str, int]]:
+    """Units that moved: reserved, released or shipped, and how many."""
+    flow = change.plan.flow
+    found = stock((f for f in change.new if f.type in flow.units.paths), flow)
+    if found is not None:
+        yield "reserved", sum(found.reserved.values())
+        yield "released", sum(found.released.values())
+        yield "shipped", sum(found.shipped.values())
 
 
 def requests(change: Change) -> Iterator[Request]:

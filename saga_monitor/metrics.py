@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, text
 
 from saga_monitor.fold import log_time
-from saga_monitor.measures import Change, became, moved, requests, step_times
+from saga_monitor.measures import Change, became, moved, requests, step_times, units_moved
 from sagakit import metrics
 from sagakit.message import Record
 
@@ -23,6 +23,7 @@ TIMEOUTS = metrics.counter("saga_timeouts_total", "Steps whose deadline passed",
 MONEY = metrics.counter(
     "saga_money_minor_total", "Money captured and refunded, in minor units", "moved", "currency"
 )
+UNITS = metrics.counter("saga_units_total", "Units reserved, released and shipped", "moved")
 STEP_SECONDS = metrics.histogram(
     "saga_step_seconds", "From due to done, failed or undone", _LONG_S, *_FLOW, "step", "outcome"
 )
@@ -105,6 +106,8 @@ def _changed(change: Change) -> None:
         SAGAS.labels(flow, version, what).inc()
     for what, currency, minor in moved(change):
         MONEY.labels(what, currency).inc(max(minor, 0))
+    for what, units in units_moved(change):
+        UNITS.labels(what).inc(units)
     for request in requests(change):
         LATE_SECONDS.labels(request.step).observe(request.late_s)
         if request.attempt == 1:

@@ -39,7 +39,8 @@ class Plan:
 
     turn: index of the last place that can be undone; pivots: steps that, done, forbid undoing;
     word_of: event type -> name of the step whose last word it may be; endings: events after which
-    nothing of their step is left; payees: steps that take money; roles: of every event there is.
+    nothing of their step is left; payees: steps that take money; keepers: steps
+    that set units aside; roles: of every event there is.
     """
 
     flow: Flow
@@ -51,6 +52,7 @@ class Plan:
     word_of: dict[str, str]
     endings: frozenset[str]
     payees: frozenset[str]
+    keepers: frozenset[str]
     roles: Mapping[str, Role]
 
     @classmethod
@@ -71,6 +73,7 @@ class Plan:
             word_of={event: step.name for step in steps for event in _words(step)},
             endings=frozenset(failed | {step.undone for step in steps if step.undone}),
             payees=payees,
+            keepers=frozenset(flow.owners[event] for event in flow.units.paths),
             roles={
                 **{event: _role(flow, steps, event) for event in flow.owners},
                 **{

@@ -5,7 +5,7 @@ does not hold. Reading a record twice changes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import Engine, exc
 
 from saga_monitor import store
 from saga_monitor.cases import cases
-from saga_monitor.fold import Fact, Saga, fold
+from saga_monitor.fold import UNITS, Fact, Saga, fold
 from saga_monitor.gate import EVERY_PARTITION
 from saga_monitor.measures import Change
 from saga_monitor.pins import pin_of
@@ -26,6 +26,7 @@ from sagakit.codec import Codec
 from sagakit.errors import Poison, UnknownFlow
 from sagakit.flow import Flows
 from sagakit.message import Envelope, Record
+from sagakit.units import Units
 
 _SCALARS = ("str", "int", "bool")
 _PRIVATE = ("order_id", "email", "to")
@@ -57,6 +58,7 @@ class Projection:
         self._committed = committed
         self._codec = codec
         self.flows = flows
+        self._units = tuple(flow.units for flow in flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
     def apply(self, records: Sequence[Record]) -> Applied:
@@ -146,12 +148,14 @@ class Projection:
             self.flows.find(label)  # raises UnknownFlow, which says what is known
         if not hasattr(envelope.event, "order_id"):
             return envelope.key, None
-        return envelope.key, fact_of(envelope)
+        return envelope.key, fact_of(envelope, self._units)
 
 
-def fact_of(envelope: Envelope) -> Fact:
-    """What the monitor keeps of an event. Mail addresses are not among it."""
+def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
+    """What the monitor keeps of an event. Mail addresses are not among it. `units`: of the flows,
+    which say what events move any."""
     event = envelope.event
+    moved = next((found for u in units if (found := u.counted(event)) is not None), None)
     cause = envelope.causation
     return Fact(
         id=str(envelope.id),
@@ -161,7 +165,7 @@ def fact_of(envelope: Envelope) -> Fact:
         seq=envelope.seq,
         causation=str(cause) if cause else None,
         flow=envelope.trace.flow,
-        detail=_detail(event),
+        detail=_detail(event) if moved is None else {**_detail(event), UNITS: moved},
     )
 
 

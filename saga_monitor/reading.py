@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from saga_monitor import late
 from saga_monitor.asking import asked
 from saga_monitor.cases import WORDS, cases, settled
-from saga_monitor.conservation import imbalance
+from saga_monitor.conservation import imbalances
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.late import Situation
 from saga_monitor.pauses import due_after, pauses
@@ -94,7 +94,7 @@ class _Reading:
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
             unexpected=self.unexpected(self.situation(status, entry)),
-            imbalance=imbalance(self.saga, self.plan, self.ledger, status),
+            imbalances=imbalances(self.saga, self.plan, self.ledger, status),
             cases=known,
             pin=pin_of(f for word in (PINNED, UNPINNED) for f in self.facts.get(word, ())),
             ledger=self.ledger,

@@ -27,6 +27,8 @@ from saga_monitor.history import History
 from saga_monitor.inquiry import Inquiry, Log
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.projection import Projection
+from saga_monitor.reconciler import HELP as FINDINGS
+from saga_monitor.reconciler import Reconciler
 from saga_monitor.stream import GROUP, Reader
 from saga_monitor.versions import refuse_orphans
 from saga_monitor.watch import Voice, Watch
@@ -139,6 +141,9 @@ class Monitor:
         )
         after = timedelta(seconds=settings.history_after_s)
         self.history = History(self.engine, self.desk.log_time, after)
+        self.reconciler = Reconciler(
+            self.desk, settings.participants, lambda: self.watch.tick_at, settings.now
+        )
         self.stop, self._stop_relay = threading.Event(), threading.Event()
 
     @property
@@ -155,7 +160,7 @@ class Monitor:
             "history": lambda: threads.check("history"),
             "database": self._ping,
         }
-        return make_app("monitor", checks, routes(self.desk))
+        return make_app("monitor", checks, routes(self.desk), self.reconciler.routes())
 
     def _refuse_orphans(self) -> None:
         with self.engine.connect() as connection:
@@ -226,6 +231,7 @@ def run(settings: MonitorSettings) -> None:
         monitor = Monitor(settings)
         metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
         metrics.register(metrics.Readings(HELP, monitor.meter.read))
+        metrics.register(metrics.Readings(FINDINGS, monitor.reconciler.read))
         spare_collector()
         status = asyncio.run(_until_told(monitor))
     except ConfigurationError as error:

@@ -29,7 +29,7 @@ from saga_monitor.pins import Pin
 
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
-UNEXPECTED, CONSERVATION = "unexpected_event", "conservation"
+UNEXPECTED, CONSERVATION, UNITS_LOST = "unexpected_event", "conservation", "units_conservation"
 REMINDER, ESCALATION, VERDICT = "reminder", "escalation", "verdict"
 """Codes of what the monitor emits: a request to undo, cases for a person, and, of a wait for a
 verdict, that it is still awaited, that it is a senior's turn, and the verdict that nobody gave."""
@@ -119,13 +119,14 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """Money that does not add up. id: of the event that says so; cause: id of the last movement;
-    due: when to say it, if nothing has moved by then."""
+    """Money, or units, that do not add up. code: of the case; id: of the event that says so;
+    cause: id of the last movement; due: when to say it, if nothing has moved by then."""
 
     id: UUID
     cause: str
     due: datetime
     reason: str
+    code: str = CONSERVATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class SagaView:
     steps: tuple[StepView, ...]
     awaited: tuple[Awaited, ...]
     unexpected: tuple[Fact, ...]
-    imbalance: Imbalance | None
+    imbalances: tuple[Imbalance, ...]
     cases: tuple[Case, ...]
     pin: Pin | None
     ledger: Ledger
@@ -164,7 +165,7 @@ class SagaView:
     def due(self) -> datetime | None:
         """When the monitor speaks next; None: never."""
         dues = [fact.at for fact in self.unexpected]
-        dues += [self.imbalance.due] if self.imbalance else []
+        dues += [found.due for found in self.imbalances]
         return min([*dues, *([self.next.due] if self.next and self.next.due else [])], default=None)
 
 

@@ -38,9 +38,9 @@ class Voice:
 
     def row(self, saga: Saga, flow: str, emission: Emission, at: datetime) -> OutboxRow:
         """The row for the outbox; the caller holds the lock of the saga's row."""
-        first = saga.timeline()[0]
-        traceparent = child(emission.id, saga.order_id)
-        trace = Trace(flow, correlation=first.id, traceparent=traceparent)
+        first = next(iter(saga.timeline()), None)
+        correlation = first.id if first else str(emission.id)
+        trace = Trace(flow, correlation=correlation, traceparent=child(emission.id, saga.order_id))
         envelope = Envelope(
             id=emission.id,
             key=saga.order_id,
@@ -58,7 +58,8 @@ class Voice:
 class Watch:
     """`run` in a thread. `wake` is called after a commit that added outbox rows.
 
-    gate, unread: as of the last look; how far each partition is read, and how much is not.
+    gate, unread: as of the last look; how far each partition is read, and how much is not;
+    tick_at: log time of its tick.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Watch:
         self._wake = wake
         self.gate = Gate()
         self.unread = 0
+        self.tick_at: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`. While the broker cannot be asked, nothing is judged."""
@@ -100,6 +102,7 @@ class Watch:
 
         stored = until_stored(read, stop)
         self.gate = self.gate.after(tick, stored)
+        self.tick_at = tick.at
         self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
         return self.judge(stop)
 

@@ -13,12 +13,14 @@ from typing import Any
 from sagakit.asking import Ask, ask, why_not
 from sagakit.errors import FlowError, UnknownFlow
 from sagakit.shapes import duration, number, only, ordinal, seconds, shown, table, text, texts, word
+from sagakit.units import NO_UNITS, Units, check_units, read_units
 
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
 COMPLETED, UNDONE = "completed", "undone"
 _EVENTS = ("start", "cancel", "compensate", "verdict")
 _PAUSE = ("pause", "resume")
-_KEYS = {"name", "default_version", "versions", "steps", "observes", "ledger", *_EVENTS, *_PAUSE}
+_SECTIONS = ("versions", "steps", "observes", "ledger", "units")
+_KEYS = {"name", "default_version", *_SECTIONS, *_EVENTS, *_PAUSE}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
 
@@ -68,6 +70,7 @@ class Flow:
     refunded: Mapping[str, str] = field(default_factory=dict)
     pause: str | None = None
     resume: str | None = None
+    units: Units = NO_UNITS
 
     def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
         """The steps of a version in order, those side by side together."""
@@ -141,6 +144,7 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
     name = shown(raw.get("name", "?")).strip("'")
     try:
         only("the flow file", raw, _KEYS)
+        ledger = _ledger(table("ledger", raw.get("ledger", {})))
         flow = Flow(
             name=word("name", raw["name"]),
             start=text("start", raw["start"]),
@@ -158,10 +162,9 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
                 for n, v in table("observes", raw.get("observes", {})).items()
             },
             owners=dict(owners),
-            captured=(ledger := _ledger(table("ledger", raw.get("ledger", {})))).get(
-                "captured", {}
-            ),
+            captured=ledger.get("captured", {}),
             refunded=ledger.get("refunded", {}),
+            units=read_units(table("units", raw.get("units", {}))),
             pause=text("pause", raw["pause"]) if "pause" in raw else None,
             resume=text("resume", raw["resume"]) if "resume" in raw else None,
         )
@@ -250,6 +253,7 @@ def _validate(flow: Flow) -> None:
     _validate_ledger(flow)
     if bool(flow.pause) != bool(flow.resume):
         raise FlowError(f"flow {flow.name}: name both pause and resume, or leave both out")
+    check_units(flow.name, flow.units, flow.owners, flow.steps)
     for participant, names in flow.observes.items():
         if not names:
             raise FlowError(f"flow {flow.name}, observes.{participant}: names no event")
@@ -268,6 +272,7 @@ def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
         if step.undone:
             yield where, step.undone
     yield from (("ledger", event) for event in (*flow.captured, *flow.refunded))
+    yield from (("units", event) for event in flow.units.paths)
     for participant, names in flow.observes.items():
         yield from ((f"observes.{participant}", n) for n in names if n not in (COMPLETED, UNDONE))
 

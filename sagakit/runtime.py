@@ -22,7 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from sagakit import logs, metrics, tracing
+from sagakit import books, logs, metrics, tracing
 from sagakit.codec import Codec
 from sagakit.consumer import ConsumerLoop
 from sagakit.contract import Contract
@@ -178,7 +178,8 @@ class Process(Generic[S]):
             "relay": lambda: threads.check("relay"),
             "database": self._ping,
         }
-        routers = [admin(self.engine, self._redrive)]
+        kept = books.routes(self.engine, self.service.books, self.service.ledgers)
+        routers = [admin(self.engine, self._redrive), kept]
         if self.service.routes:
             door = ServiceDoor(self.service.participant, self.database, self.inlet)
             routers.append(self.service.routes(door))

@@ -7,7 +7,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter
+from sqlalchemy import TextClause
 
+from sagakit.books import Ledger
 from sagakit.decision import Observed, Trigger
 from sagakit.effects import Perform
 from sagakit.handler import Fate
@@ -49,12 +51,14 @@ class Door(Protocol[S]):
 
 @dataclass(frozen=True)
 class Service(Generic[S]):
-    """A participant with its connections to the outside world."""
+    """A participant with its connections to the outside world. books, ledgers: see `books`."""
 
     participant: Participant[S]
     perform: Mapping[str, Perform] = field(default_factory=dict)
     routes: Callable[[Door[S]], APIRouter] | None = None
     close: Callable[[], Awaitable[None]] | None = None
+    books: Mapping[str, TextClause] = field(default_factory=dict)
+    ledgers: Mapping[str, Ledger] = field(default_factory=dict)
 
 
 class ServiceDoor(Generic[S]):

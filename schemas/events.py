@@ -129,6 +129,46 @@ class CancellationMailSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeFound:
+    """The provider's ledger holds more of a charge than payment's own books do."""
+
+    type: ClassVar[str] = "ChargeFound"
+    owner: ClassVar[str] = "saga"
+    order_id: str
+    charge_id: str
+    captured_minor: int
+    refunded_minor: int
+    currency: str
+    actor: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Avro record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "charge_id": self.charge_id,
+            "captured_minor": self.captured_minor,
+            "refunded_minor": self.refunded_minor,
+            "currency": self.currency,
+            "actor": self.actor,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> ChargeFound:
+        """From the record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            charge_id=record["charge_id"],
+            captured_minor=record["captured_minor"],
+            refunded_minor=record["refunded_minor"],
+            currency=record["currency"],
+            actor=record["actor"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompensationRequested:
     """The order is to be undone, newest step first."""
 
@@ -1381,6 +1421,7 @@ class VerdictRequested:
 
 EVENTS: tuple[type[Any], ...] = (
     CancellationMailSent,
+    ChargeFound,
     CompensationRequested,
     ConfirmationMailSent,
     FraudCleared,

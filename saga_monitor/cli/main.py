@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "evidence": "cases",
     "flows": "flows",
     "erase": "erase",
+    "reconcile": "reconcile",
     "sim": "sim",
     "gameday": "gameday",
 }

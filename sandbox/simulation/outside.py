@@ -13,7 +13,7 @@ from typing import Any
 from sagakit.decision import Callback, Effect
 from sagakit.errors import EffectFailed, NotFinal
 from services.notification.decide import Kind, MailAccepted, MailRefused
-from services.payment.decide import (
+from services.payment.ledger import (
     ActionRequired,
     Captured,
     Declined,

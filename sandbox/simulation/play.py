@@ -20,7 +20,7 @@ from services.notification.decide import Mailing
 from services.notification.service import participant as notification
 from services.order.decide import CANCEL, PLACE, Cancelling, Order, Placing
 from services.order.service import participant as order
-from services.payment.decide import Payment
+from services.payment.ledger import Payment
 from services.payment.service import participant as payment
 from services.shipping.decide import Shipment
 from services.shipping.service import participant as shipping

@@ -14,12 +14,12 @@ from saga_monitor.view import UNDONE_PAST_PIVOT, Status
 from sagakit.decision import fold
 from sagakit.message import Envelope, derived_id
 from sandbox.simulation.story import SKUS, Story
-from sandbox.simulation.watcher import read_as_its_flow
+from sandbox.simulation.watcher import UNITS, read_as_its_flow
 from sandbox.simulation.world import World
 from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
 from services.notification.decide import Kind
-from services.payment.decide import Phase as PaymentPhase
+from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
 MOST_WANTED = 4
@@ -191,7 +191,7 @@ def _watch(world: World) -> Iterator[str]:
     """Monitors agree, and spoke only on what had truly passed in the log."""
     facts: dict[str, list[Any]] = defaultdict(list)
     for said in world.log.envelopes():
-        facts[said.key].append(fact_of(said))
+        facts[said.key].append(fact_of(said, UNITS))
     for monitor in world.monitors:
         for key, saga in monitor.sagas.items():
             if saga != gather(Saga(key), *facts[key]):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ECHO = timedelta(seconds=30)
 """As in `watch`: log time to read back what was said before it is said again."""
 PLANS = {flow.label(v): Plan.of(flow, v) for flow in FLOWS for v in flow.versions}
+UNITS = tuple(flow.units for flow in FLOWS)
 PAUSES_S = (20, 100, 1000, 100_000)
 
 
@@ -90,7 +91,7 @@ class Monitor:
             if said is None:
                 continue
             key = (record.key or b"").decode()
-            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(said))
+            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(said, UNITS))
             self.views.pop(key, None)
             self._fresh[key] = None
         if self.world.happens("crash"):

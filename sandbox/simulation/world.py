@@ -134,7 +134,7 @@ class World:
 
     def premature(self, node: Node, order_id: str) -> bool:
         """A webhook now would come before the answer to the call it is about: it is refused."""
-        from services.payment.decide import Phase as PaymentPhase
+        from services.payment.ledger import Phase as PaymentPhase
         from services.shipping.decide import premature
 
         state = node.state(order_id)

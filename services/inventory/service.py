@@ -24,7 +24,7 @@ from services.inventory.decide import (
     decide,
     evolve,
 )
-from services.inventory.store import InventoryStore, StockReader
+from services.inventory.store import BOOKS, InventoryStore, StockReader
 
 READ_CONNECTIONS = 2
 
@@ -41,7 +41,8 @@ def build(settings: ServiceSettings) -> Service[Reservation]:
     async def close() -> None:
         await asyncio.to_thread(engine.dispose)
 
-    return Service(participant(), routes=api(StockReader(engine)), close=close)
+    routes = api(StockReader(engine))
+    return Service(participant(), routes=routes, close=close, books=BOOKS)
 
 
 def _printable(value: str) -> str:

@@ -177,6 +177,27 @@ LIST_STOCK = text(
     "WHERE (CAST(:sku AS text) IS NULL OR sku = :sku) AND sku > :after ORDER BY sku LIMIT :limit"
 )
 
+# One statement, so one moment: orders may flow meanwhile.
+BOOKS = {
+    "stock": text(
+        "SELECT sku, coalesce(on_hand, 0) AS on_hand, coalesce(reserved, 0) AS reserved, "
+        "coalesce(shipped, 0) AS shipped, coalesce(put_in, 0) AS put_in, "
+        "coalesce(orders_hold, 0) AS orders_hold, coalesce(orders_shipped, 0) AS orders_shipped "
+        "FROM stock FULL JOIN (SELECT line ->> 'sku' AS sku, "
+        "CAST(coalesce(sum(CAST(line ->> 'quantity' AS bigint)) "
+        "FILTER (WHERE phase = 'reserved'), 0) AS bigint) AS orders_hold, "
+        "CAST(coalesce(sum(CAST(line ->> 'quantity' AS bigint)) "
+        "FILTER (WHERE phase = 'shipped'), 0) AS bigint) AS orders_shipped "
+        "FROM reservation, jsonb_array_elements(lines) AS line "
+        "WHERE phase IN ('reserved', 'shipped') GROUP BY 1) AS kept USING (sku) "
+        "WHERE sku > :after ORDER BY sku LIMIT :limit"
+    ),
+    "reservations": text(
+        "SELECT order_id, phase = 'reserved' AS held, phase = 'shipped' AS shipped "
+        "FROM reservation WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+    ),
+}
+
 
 class InventoryStore:
     """See `ports.Store`."""

@@ -29,12 +29,14 @@ from sagakit.decision import (
     Decision,
     Do,
     Effect,
+    Observed,
     Outcome,
     Trigger,
     Undo,
     Verdict,
 )
 from schemas.events import (
+    ChargeFound,
     OrderFacts,
     PaymentActionRequired,
     PaymentCaptured,
@@ -49,7 +51,6 @@ from schemas.rules import email_of, minor_digits, problems, speakable
 from services.payment.ledger import (
     ALIVE,
     CHARGE,
-    LOOK,
     REFUND,
     ActionRequired,
     Captured,
@@ -66,25 +67,9 @@ from services.payment.ledger import (
     evolve,
     look_effect,
     owed,
+    refund_again,
     refund_effect,
 )
-
-__all__ = [
-    "CHARGE",
-    "LOOK",
-    "REFUND",
-    "ActionRequired",
-    "Captured",
-    "Declined",
-    "NothingLeft",
-    "Payment",
-    "Pending",
-    "Phase",
-    "Refunded",
-    "Voided",
-    "decide",
-    "evolve",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +97,14 @@ def decide(state: Payment, trigger: Trigger, now: datetime, *, policy: Policy = 
             return _undo(state, speakable(reason))
         case Verdict(verdict=verdict, reason=reason):
             return _verdict(state, verdict, speakable(reason))
+        case Outcome(effect) if effect.payload.get("again"):
+            return NOTHING
         case Outcome(effect, result):
             return _told(_with_facts(state, effect), result, effect)
         case Callback(result):
             return _told(state, result, None)
+        case Observed(event=ChargeFound() as found):
+            return _found(replace(state, order_ref=found.order_id), found)
     return NOTHING
 
 
@@ -250,7 +239,8 @@ def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decisi
     whole_minor = state.facts.total_minor if told.partial and state.facts else 0
     taken_minor = max(told.amount_minor, whole_minor)
     unknown_minor = 0 if heard else max(0, taken_minor - state.left_minor)
-    amount_minor = min(told.amount_minor, state.left_minor + unknown_minor)
+    of_it = [c for c in state.charges if told.charge_id == c.charge_id] or state.charges
+    amount_minor = min(told.amount_minor, sum(c.left_minor for c in of_it) + unknown_minor)
     if amount_minor <= 0 and state.asked is None and not told.partial:
         return NOTHING
     if not unknown_minor:
@@ -261,6 +251,20 @@ def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decisi
     capture = _capture(state, Captured(charge_id, unknown_minor, currency), late=True)
     rest = _concluded(evolve(state, capture), told.refund_id, amount_minor, told.partial)
     return replace(rest, events=(capture, *rest.events))
+
+
+def _found(state: Payment, found: ChargeFound) -> Decision:
+    """The provider's ledger against ours, by a reconciliation: a capture we never heard of is one
+    that is told now. What we gave back and the provider still holds is asked back once more; our
+    books are right already, so no event comes of it."""
+    known = [c for c in state.charges if c.charge_id == found.charge_id]
+    if sum(c.captured_minor for c in known) < found.captured_minor:
+        told = Captured(found.charge_id, found.captured_minor, found.currency)
+        return _told(state, told, None)
+    missing_minor = sum(c.refunded_minor for c in known) - found.refunded_minor
+    if missing_minor <= 0 or state.asked or state.refunding:
+        return NOTHING
+    return Decision(effects=(refund_again(state, found, missing_minor),))
 
 
 def _not_given_back(state: Payment, told: Voided | NothingLeft, effect: Effect) -> Decision:

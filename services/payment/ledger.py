@@ -10,6 +10,7 @@ from typing import Any
 
 from sagakit.decision import Effect
 from schemas.events import (
+    ChargeFound,
     OrderFacts,
     PaymentActionRequired,
     PaymentCaptured,
@@ -89,6 +90,11 @@ class Payment:
     def charging(self) -> bool:
         """The charge call is in flight: it may still take money."""
         return any(key.startswith(f"{CHARGE}:") for key in self.in_flight)
+
+    @property
+    def refunding(self) -> bool:
+        """A refund call is in flight."""
+        return any(key.startswith(f"{REFUND}:") for key in self.in_flight)
 
     @property
     def waiting(self) -> bool:
@@ -201,6 +207,21 @@ def refund_effect(state: Payment) -> Effect:
         "currency": state.facts.currency if state.facts else None,
     }
     return Effect(REFUND, f"{REFUND}:{state.order_ref}:{len(state.refunds) + 1}", payload)
+
+
+def refund_again(state: Payment, found: ChargeFound, amount_minor: int) -> Effect:
+    """Give back what was given back by our books alone. The key names how much the provider had
+    given back before, so one state of its ledger is put right once, whoever finds it how often."""
+    payload: dict[str, Any] = {
+        "order_id": state.order_ref,
+        "charge_id": found.charge_id,
+        "charge_key": f"{CHARGE}:{state.order_ref}",
+        "amount_minor": amount_minor,
+        "currency": found.currency,
+        "again": True,
+    }
+    key = f"{REFUND}:{state.order_ref}:again:{found.charge_id}:{found.refunded_minor}"
+    return Effect(REFUND, key, payload)
 
 
 # --- evolve ---------------------------------------------------------------------------------------

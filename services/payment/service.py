@@ -31,7 +31,8 @@ from services.payment.ledger import (
     Refunded,
     evolve,
 )
-from services.payment.store import store
+from services.payment.statement import HttpStatement
+from services.payment.store import BOOKS, store
 
 RETRY_AFTER_S = "1"
 MAX_ID = 255
@@ -54,11 +55,14 @@ def build(settings: PaymentSettings) -> Service[Payment]:
     """Payment, wired."""
     client = httpx.AsyncClient()  # its pool looks at every idle connection: more of them cost more
     provider = HttpProvider(client, str(settings.provider_url))
+    statement = HttpStatement(client, str(settings.provider_url))
     return Service(
         participant(),
         perform={CHARGE: provider.charge, LOOK: provider.look, REFUND: provider.refund},
         routes=webhook(settings.webhook_secret.get_secret_value(), settings.now),
         close=client.aclose,
+        books=BOOKS,
+        ledgers={"charges": statement.charges, "refunds": statement.refunds},
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, Text
+from sqlalchemy import Column, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.tables import TableStore
@@ -25,6 +25,13 @@ payment = Table(
     Column("refunds", JSONB, nullable=False),
     Column("asked", JSONB),
 )
+
+BOOKS = {
+    "payments": text(
+        "SELECT order_id, charges FROM payment "
+        "WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+    )
+}
 
 
 def _facts(row: dict[str, Any] | None) -> OrderFacts | None:

@@ -8,11 +8,12 @@ happened is unknown: EffectFailed, and the kit asks again under the same key.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import httpx
 
+from sagakit.books import Row
 from sagakit.decision import Effect, Json
 from sagakit.errors import EffectFailed
 from sagakit.sealed import Erased, without
@@ -46,6 +47,18 @@ class Carrier(Protocol):
         """Cancel the label; one that was never made will be refused from now on.
 
         payload: `order_id`, `label_id` (None where never learned), `label_key`.
+        """
+        ...
+
+
+class Statement(Protocol):
+    """What reconciliation asks of a carrier."""
+
+    async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
+        """Its valid labels from the first on, in pages of at most `limit`: `order_id`, `label_id`,
+        `gone` (picked up); and the offset of the next page, None at the end.
+
+        Raises EffectFailed.
         """
         ...
 
@@ -117,6 +130,27 @@ class HttpCarrier:
             case {"status": "too_late"}:
                 return TooLate()
         raise _unusable("/v1/cancellations", effect.key, str(answer))
+
+    async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
+        """See `Statement`."""
+        path, page = "/v1/labels", {"offset": offset, "limit": limit}
+        try:
+            url = self._base_url + path
+            answer = await self._client.get(url, params=page, timeout=TIMEOUT_S)
+            told = answer.raise_for_status().json()
+            rows, end = told["data"], offset + len(told["data"])
+            found = [
+                {
+                    "order_id": str(row["order_id"]),
+                    "label_id": str(row["id"]),
+                    "gone": row["status"] == "picked_up",
+                }
+                for row in rows
+                if row["status"] in ("created", "picked_up")
+            ]
+            return found, end if rows and end < int(told["total"]) else None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+            raise _unusable(path, "page", f"{type(error).__name__}: {error}") from error
 
     async def _post(self, path: str, key: str, body: Mapping[str, Json]) -> dict[str, Any]:
         try:

@@ -29,7 +29,7 @@ from services.shipping.decide import (
     premature,
 )
 from services.shipping.gateway import HttpCarrier
-from services.shipping.store import store
+from services.shipping.store import BOOKS, store
 
 RETRY_AFTER_S = 1
 MAX_ID = 255
@@ -59,6 +59,8 @@ def build(settings: ShippingSettings) -> Service[Shipment]:
         perform={LABEL: carrier.label, CANCEL: carrier.cancel},
         routes=webhook(settings.webhook_secret.get_secret_value(), settings.now),
         close=client.aclose,
+        books=BOOKS,
+        ledgers={"labels": carrier.labels},
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, Text
+from sqlalchemy import Column, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.tables import TableStore
@@ -21,6 +21,14 @@ shipment = Table(
     Column("tracking", Text),
     Column("reason", Text, nullable=False),
 )
+
+BOOKS = {
+    "shipments": text(
+        "SELECT order_id, label_id, phase = 'labelled' AS labelled, "
+        "phase = 'picked_up' AS gone FROM shipment "
+        "WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+    )
+}
 
 
 def _facts(row: dict[str, Any] | None) -> OrderFacts | None:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings
 
 from saga_monitor.cli.main import saga
 from saga_monitor.metrics import HELP as MONITORS
+from saga_monitor.reconciler import HELP as FINDINGS
 from saga_monitor.service import MonitorSettings
 from sagakit.metrics import HELP, exposition
 from sagakit.settings import ServiceSettings
@@ -145,7 +146,9 @@ def test_every_card_token_and_address_tag_in_the_readme_is_real() -> None:
 
 @pytest.mark.parametrize("paper", papers())
 def test_every_metric_named_is_exposed(paper: Path) -> None:
-    exposed = exposition().decode() + " ".join([*(f"saga_{name}" for name in HELP), *MONITORS])
+    exposed = exposition().decode() + " ".join(
+        [*(f"saga_{name}" for name in HELP), *MONITORS, *FINDINGS]
+    )
     for words in code(paper.read_text()):
         for metric in re.findall(r"\bsaga_[a-z_]+[a-z](?=\{| [<>])", words):
             assert re.search(rf"\b{metric}\b", exposed), f"{paper.name} names {metric}"

@@ -14,7 +14,7 @@ APIS = (
     *("order", "inventory", "payment", "shipping", "loyalty", "monitor"),
     *("provider", "carrier", "mail"),
 )
-BY_DESIGN = {"GET /health/ready"}
+BY_DESIGN = {"GET /health/ready", "POST /reconciliations"}
 """503 is its way to say that there is no Kafka behind this house."""
 TROUBLE = {f"/control/{way}" for way in (*SERVER_WAYS, *CALLBACK_WAYS)}
 EXAMPLES = 30

@@ -23,6 +23,7 @@ from sagakit.handler import incoming
 from sagakit.message import Envelope, Record
 from sandbox.simulation.node import CODEC, Chances, Node
 from sandbox.simulation.play import stage
+from sandbox.simulation.watcher import UNITS
 from sandbox.simulation.world import World
 from schemas import FLOWS
 from services.notification.decide import Kind
@@ -114,7 +115,11 @@ def step(world: World, node: Node, rng: random.Random) -> bool:
         node.database.now = world.now
         item.work()
         return True
-    return False
+    pending = node.database.tables.effects.values()
+    if pending:  # what is not final yet is asked about again when it is due
+        world.now = min(max(p.due_at, p.lease_until) for p in pending)
+        node.database.now = world.now
+    return bool(pending)
 
 
 def is_stock(record: Record) -> bool:
@@ -169,7 +174,7 @@ def test_the_monitor_folds_the_same(seed: int, rng: random.Random) -> None:
     world = played(seed)
     for order_id, saga in world.monitor.sagas.items():
         facts = [
-            fact_of(CODEC.decode(r))
+            fact_of(CODEC.decode(r), UNITS)
             for r in world.log.records()
             if (r.key or b"").decode() == order_id
         ]

@@ -10,12 +10,12 @@ from sandbox.simulation.node import Node
 from schemas.events import PaymentRefunded, ShipmentCancelled
 from services.inventory.decide import Phase as StockPhase
 from services.inventory.decide import Reservation
-from services.payment import decide as payment
 from services.payment.ledger import ALIVE, Captured, Declined, Payment
+from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Labelled, PickedUp, Shipment
 from services.shipping.decide import Phase as ShipmentPhase
 
-UNDONE = (StockPhase.RELEASED, payment.Phase.REFUNDED, ShipmentPhase.CANCELLED)
+UNDONE = (StockPhase.RELEASED, PaymentPhase.REFUNDED, ShipmentPhase.CANCELLED)
 
 
 def no_fence(decide: Any, state: Any, trigger: Trigger, now: Any) -> Decision:
@@ -36,7 +36,7 @@ def not_said_again(decide: Any, state: Any, trigger: Trigger, now: Any) -> Decis
 def believed(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:
     """The payment is called undone when the refund is asked for."""
     decision: Decision = decide(state, trigger, now)
-    if isinstance(trigger, Undo) and state.phase is payment.Phase.CAPTURED:
+    if isinstance(trigger, Undo) and state.phase is PaymentPhase.CAPTURED:
         amount_minor, currency = state.left_minor, state.charges[0].currency
         told = PaymentRefunded(
             order_id=state.order_ref,

@@ -32,7 +32,7 @@ from schemas.events import (
     ShipmentPickedUp,
 )
 from services.inventory.decide import Phase as StockPhase
-from services.payment.decide import Phase as PaymentPhase
+from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
 PRISTINE: dict[str, Any] = {

@@ -307,6 +307,8 @@ def test_the_rules_of_the_order_flow(version: int, participant: str) -> None:
     expected = dict(RULES[version][participant])
     if participant in ORDER.steps:
         expected |= {"VerdictGiven": "verdict", "OrderPaused": "pause", "OrderResumed": "resume"}
+    if participant == "payment":
+        expected["ChargeFound"] = "observe ChargeFound"
     assert said(ORDER, version, participant) == expected
 
 

@@ -12,6 +12,7 @@ from sagakit.decision import Callback, Do, Effect, Observed, Outcome, Trigger, U
 from sagakit.memory import MemoryStore
 from sagakit.ports import Participant
 from schemas.events import (
+    ChargeFound,
     InventoryReserved,
     OrderFacts,
     OrderLine,
@@ -132,6 +133,23 @@ REFUNDED = PaymentRefunded(
 
 # --- the table ------------------------------------------------------------------------------------
 
+FOUND = ChargeFound(
+    order_id="o1",
+    charge_id="ch1",
+    captured_minor=2500,
+    refunded_minor=0,
+    currency="EUR",
+    actor="saga_monitor",
+    reason="the provider holds it",
+)
+
+
+def again(amount_minor: int = 2500, before_minor: int = 0, charge_id: str = "ch1") -> Effect:
+    """A refund that our books have and the provider has not."""
+    payload = {**refund(1, charge_id, amount_minor).payload, "again": True}
+    return Effect("refund", f"refund:o1:again:{charge_id}:{before_minor}", payload)
+
+
 SITUATIONS: dict[str, tuple[Any, ...]] = {
     "new": (),
     "review": (REVIEW,),
@@ -194,6 +212,10 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "told: voided": (Callback(Voided("re2")), ()),
     "told: nothing left": (Callback(NothingLeft()), ()),
     "observed": (Observed("completed", CAPTURED), ()),
+    "found": (Observed("ChargeFound", FOUND), ()),
+    "found, charge in flight": (Observed("ChargeFound", FOUND), (CHARGE_KEY,)),
+    "found, refund in flight": (Observed("ChargeFound", FOUND), (REFUND_KEY,)),
+    "again: refunded": (Outcome(again(), Refunded("re7", 2500, "ch1")), ()),
     "result of another kind": (Outcome(Effect("other", "x", {}), object()), ()),
 }
 
@@ -520,6 +542,16 @@ TABLE: dict[str, dict[str, Answer]] = {
     "told: voided": nothing_but(),
     "told: nothing left": nothing_but(),
     "observed": nothing_but(),
+    "found": {**CAPTURE_TOLD, "refunded": Answer(effects=(again(),))},
+    "found, charge in flight": {
+        **CAPTURE_TOLD,
+        "declined": NO,
+        "refunding blind": NO,
+        "fenced": NO,
+        "refunded": Answer(effects=(again(),)),
+    },
+    "found, refund in flight": CAPTURE_TOLD,
+    "again: refunded": nothing_but(),
     "result of another kind": nothing_but(),
 }
 CELLS = [(t, s) for t in TABLE for s in TABLE[t]]
@@ -672,6 +704,33 @@ def test_an_asynchronous_refund_counts_once(webhook_first: bool) -> None:
         landed(started.when(report).then(REFUNDED), REFUND_KEY).when(answer).then_nothing()
     else:
         landed(started, REFUND_KEY).when(answer).then(REFUNDED).when(report).then_nothing()
+
+
+def test_what_a_reconciliation_finds_is_put_right_once_however_often_it_is_found() -> None:
+    found = Observed("ChargeFound", FOUND)
+    asked = situation("refunded").when(found).then(effects=[again()])
+    asked.when(found).then_nothing()
+    done = landed(asked, again().key).when(Outcome(again(), Refunded("re7", 2500, "ch1")))
+    done.then_nothing().when(Callback(Refunded("re7", 2500, "ch1"))).then_nothing()
+
+
+def test_what_the_provider_has_given_back_of_it_is_not_asked_for_again() -> None:
+    half = Observed("ChargeFound", replace(FOUND, refunded_minor=1000))
+    situation("refunded").when(half).then(effects=[again(1500, 1000)])
+    whole = Observed("ChargeFound", replace(FOUND, refunded_minor=2500))
+    situation("refunded").when(whole).then_nothing()
+
+
+def test_a_second_charge_that_is_found_goes_back_and_the_first_stays() -> None:
+    twice = Observed("ChargeFound", replace(FOUND, charge_id="ch2", captured_minor=900))
+    surplus = situation("captured").when(twice).then(SURPLUS, effects=[refund(1, "ch2", 900)])
+    surplus.when(twice).then_nothing()
+    gone = Refunded("re1", 900, "ch2")
+    back = landed(surplus, REFUND_KEY).when(Outcome(refund(1, "ch2", 900), gone))
+    lost = back.then(replace(HALF, amount_minor=900, remaining_minor=0)).when(twice)
+    asked = lost.then(effects=[again(900, 0, "ch2")])
+    asked.when(Callback(Refunded("re7", 900, "ch2"))).then_nothing()
+    assert asked.state.left_minor == 2500
 
 
 def test_a_second_charge_of_a_live_order_goes_back_and_the_first_stays() -> None:

@@ -1,0 +1,65 @@
+"""Books and ledgers, page by page, for whoever compares them: what a participant keeps itself, and
+what the outside world keeps of the participant's calls, read through its gateway."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+from sqlalchemy import Engine, TextClause, text
+
+from sagakit.errors import EffectFailed
+
+Row = Mapping[str, Any]
+Ledger = Callable[[int, int], Awaitable[tuple[Sequence[Row], int | None]]]
+"""(offset, limit) -> rows, offset of the next page (None at the end). Raises EffectFailed."""
+
+BUSY = text(
+    "SELECT order_id FROM (SELECT order_key AS order_id FROM effects UNION SELECT key FROM outbox) "
+    "AS found WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+)
+"""The book `busy` that everybody keeps: orders of which something is under way here."""
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+After = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
+Offset = Annotated[int, Query(ge=0, lt=2**53)]
+
+
+def routes(
+    engine: Engine, books: Mapping[str, TextClause], ledgers: Mapping[str, Ledger]
+) -> APIRouter:
+    """`books`: name -> statement with `:after` and `:limit`, its first column the key of the rows
+    and what they are sorted by."""
+    router = APIRouter(prefix="/admin", tags=["admin"])
+    books = {**books, "busy": BUSY}
+
+    @router.get("/books")
+    def names() -> dict[str, list[str]]:
+        """What there is to be read."""
+        return {"books": sorted(books), "ledgers": sorted(ledgers)}
+
+    @router.get("/books/{name}")
+    def book(name: str, after: After = "", limit: Limit = 1000) -> dict[str, Any]:
+        """Rows behind the key `after`; `next` is the key to go on from, null at the end."""
+        with engine.connect() as connection:
+            statement = _named(books, name)
+            found = connection.execute(statement, {"after": after, "limit": limit}).all()
+        more = found[-1][0] if len(found) == limit else None
+        return {"data": [dict(row._mapping) for row in found], "next": more}
+
+    @router.get("/ledgers/{name}")
+    async def ledger(name: str, offset: Offset = 0, limit: Limit = 1000) -> dict[str, Any]:
+        """Rows of the outside world's ledger; `next` is the offset to go on from, null at the
+        end. 502: the outside world gives no usable answer."""
+        try:
+            rows, more = await _named(ledgers, name)(offset, limit)
+        except EffectFailed as error:
+            raise HTTPException(502, f"ledger {name}: {error}") from error
+        return {"data": rows, "next": more}
+
+    return router
+
+
+def _named(found: Mapping[str, Any], name: str) -> Any:
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise HTTPException(404, f"no {name[:80]!r} is kept here; there is: {known}")
+    return found[name]

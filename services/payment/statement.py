@@ -1,0 +1,83 @@
+"""The provider's own ledger, as reconciliation reads it: the port and its HTTP adapter.
+
+Contract of the provider: `GET /v1/charges` and `GET /v1/refunds` with `offset` and `limit`, each
+answered with `data` and `total`, in the order of writing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import httpx
+
+from sagakit.books import Row
+from sagakit.errors import EffectFailed
+
+TIMEOUT_S = 30.0
+MOVED = ("refunded", "partial", "pending")
+"""Statuses of refunds that have moved money, or are under way."""
+Page = tuple[Sequence[Row], int | None]
+
+
+class Statement(Protocol):
+    """What reconciliation asks of a provider: its own ledger from the first row on, in pages of at
+    most `limit`; the offset of the next page, None at the end. Both raise EffectFailed."""
+
+    async def charges(self, offset: int, limit: int) -> Page:
+        """Money taken: `order_id`, `charge_id`, `amount_minor`, `currency`."""
+        ...
+
+    async def refunds(self, offset: int, limit: int) -> Page:
+        """Money given back or on its way: `order_id`, `refund_id`, `charge_id`, `amount_minor`."""
+        ...
+
+
+class HttpStatement:
+    """Over HTTP. The caller closes `client`; `base_url` without a path."""
+
+    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+        self._client, self._base_url = client, base_url.rstrip("/")
+
+    async def charges(self, offset: int, limit: int) -> Page:
+        """See `Statement`."""
+        rows, more = await self._page("/v1/charges", offset, limit)
+        taken = [row for row in rows if row.get("status") == "captured"]
+        return [
+            _line(row, charge_id=row.get("id"), currency=row.get("currency")) for row in taken
+        ], more
+
+    async def refunds(self, offset: int, limit: int) -> Page:
+        """See `Statement`."""
+        rows, more = await self._page("/v1/refunds", offset, limit)
+        given = [row for row in rows if row.get("status") in MOVED]
+        return [
+            _line(row, refund_id=row.get("id"), charge_id=row.get("charge_id")) for row in given
+        ], more
+
+    async def _page(self, path: str, offset: int, limit: int) -> tuple[list[Row], int | None]:
+        page = {"offset": offset, "limit": limit}
+        try:
+            url = self._base_url + path
+            response = await self._client.get(url, params=page, timeout=TIMEOUT_S)
+            answer: Any = response.raise_for_status().json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise _unusable(path, f"{type(error).__name__}: {error}") from error
+        match answer:
+            case {"data": list(rows), "total": int(total)} if all(
+                isinstance(r, dict) for r in rows
+            ):
+                end = offset + len(rows)
+                return rows, end if rows and end < total else None
+        raise _unusable(path, str(answer))
+
+
+def _line(row: Row, **words: Any) -> Row:
+    """A row in our words. Raises EffectFailed for one that lacks some of them."""
+    words["order_id"] = row.get("order_id")
+    amount_minor = row.get("amount_minor")
+    if not isinstance(amount_minor, int) or not all(isinstance(w, str) for w in words.values()):
+        raise _unusable("a row", str(row))
+    return {**words, "amount_minor": amount_minor}
+
+
+def _unusable(path: str, answer: str) -> EffectFailed:
+    return EffectFailed(f"provider, {path}: {answer[:300]}; its ledger cannot be read, try again")

@@ -1,0 +1,195 @@
+"""Reconciliation on the real stack: differences are planted, found, told, and put right once."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from saga_monitor.cli.demo import OPTIONS
+from saga_monitor.cli.reconcile import reconcile
+from sandbox.shop.orders import FLOW_LABELS
+from tests.e2e.rehearsal import ledger, post, saga, shop, trading
+from tests.stack import LiveStack, live_stack, until
+
+ENDED_S = 120.0
+TEA = "TEA-RECONCILED"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """A stack of its own: what is planted here would be found by the others."""
+    with live_stack(tmp_path_factory.mktemp("books"), OPTIONS) as running:
+        yield running
+
+
+def place(stack: LiveStack, name: str, *, card: str = "tok_ok", pickup: bool = True) -> str:
+    stock = {"sku": TEA, "quantity": 10, "actor": "t", "reason": "t", "id": f"{name}:stock"}
+    post(stack, "inventory", "/stock", stock).raise_for_status()
+    body = {
+        **shop("plain").order(0).facts.to_dict(),
+        "order_id": name,
+        "flow": FLOW_LABELS[0],
+        "card_token": card,
+        "currency": "EUR",
+        "lines": [{"sku": TEA, "quantity": 1, "unit_price_minor": 500}],
+        "ship_to": "1 Main Street" + ("" if pickup else " [no-pickup]"),
+    }
+    del body["total_minor"]
+    post(stack, "order", "/orders", body).raise_for_status()
+    return name
+
+
+def ends(stack: LiveStack, order_id: str, status: str) -> None:
+    until(lambda: saga(stack, order_id)["status"] == status, f"{order_id} {status}", ENDED_S)
+
+
+def outside(stack: LiveStack, server: str, path: str, **body: Any) -> None:
+    """A call nobody of ours makes."""
+    key = {"Idempotency-Key": f"planted:{body['order_id']}"}
+    url = f"{stack.url(server)}{path}"
+    httpx.post(url, json=body, headers=key, trust_env=False).raise_for_status()
+
+
+def at_provider(stack: LiveStack, *statements: str) -> None:
+    """Somebody works on the provider's own database, while it stands still."""
+    (path,) = stack.home.rglob("provider.sqlite")
+    stack.stop("provider")
+    with sqlite3.connect(path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+    stack.start("provider")
+
+
+def shelf(stack: LiveStack, more: int) -> None:
+    with psycopg.connect(stack.database_url("inventory")) as connection:
+        connection.execute("UPDATE stock SET on_hand = on_hand + %s WHERE sku = %s", (more, TEA))
+
+
+def run(stack: LiveStack, *options: str) -> Result:
+    environment = {"SAGA_MONITOR_URL": stack.url("monitor")}
+    return CliRunner().invoke(reconcile, ["--settle", "0s", *options], env=environment)
+
+
+def report(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], str]]:
+    """Exit status; (kind, subject) -> what was done."""
+    result = run(stack, "--json", *options)
+    rows = json.loads(result.stdout)["findings"] if result.exit_code < 2 else ()
+    return result.exit_code, {(row["kind"], row["subject"]): row["deed"] for row in rows}
+
+
+def quiet(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], str]]:
+    """The same, once nothing is under way any more."""
+    until(lambda: at_once(stack)["unsettled"] == 0, "every order quiet", ENDED_S)
+    return report(stack, *options)
+
+
+def at_once(stack: LiveStack, *, fix: bool = False) -> Any:
+    """A run straight at the monitor, for several at a time."""
+    url, body = f"{stack.url('monitor')}/reconciliations", {"fix": fix, "settle_s": 0}
+    return httpx.post(url, json=body, timeout=120, trust_env=False).raise_for_status().json()
+
+
+def given_back(stack: LiveStack, order_id: str) -> list[tuple[str, int]]:
+    """Refunds that moved money, in the provider's own ledger."""
+    rows = ledger(stack, "provider", "refunds", order_id)
+    return [(row["charge_id"], row["amount_minor"]) for row in rows if row["amount_minor"]]
+
+
+def test_orders_of_every_kind_differ_in_nothing_also_while_they_flow(stack: LiveStack) -> None:
+    runs: list[Any] = []
+    with trading(stack, shop(seed=5).orders(60)) as running:
+        while not running.over:
+            runs.append(at_once(stack))
+    assert [told["findings"] for told in runs if told["findings"]] == []
+    assert any(told["unsettled"] for told in runs), "no run met an order that moves"
+    status, found = quiet(stack)
+    assert (status, found) == (0, {})
+    assert at_once(stack)["judged"] >= 50
+
+
+def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None:
+    kept, twice = place(stack, "kept"), place(stack, "twice")
+    declined = place(stack, "declined", card="tok_declined")
+    lost = place(stack, "lost", pickup=False)
+    for order_id in (kept, twice):
+        ends(stack, order_id, "completed")
+    ends(stack, declined, "cancelled")
+    until(lambda: bool(ledger(stack, "carrier", "labels", lost)), "a label", ENDED_S)
+    words = {"actor": "t", "reason": "changed their mind"}
+    post(stack, "order", f"/orders/{lost}/cancel", words).raise_for_status()
+    ends(stack, lost, "cancelled")
+    assert quiet(stack) == (0, {})
+    assert "nothing differs" in run(stack).stdout
+
+    for order_id in (declined, twice, "who"):
+        card = {"currency": "EUR", "card_token": "tok_ok", "amount_minor": 700}
+        outside(stack, "provider", "/v1/charges", order_id=order_id, **card)
+    parcel = {"ship_to": "2 Main Street [no-pickup]", "email": "a@b.example"}
+    lines = [{"sku": TEA, "quantity": 1}]
+    outside(stack, "carrier", "/v1/labels", order_id="nobody", lines=lines, **parcel)
+    at_provider(
+        stack,
+        f"DELETE FROM refunds WHERE order_id = '{lost}'",
+        f"UPDATE charges SET amount_refunded_minor = 0 WHERE order_id = '{lost}'",
+        f"UPDATE charges SET amount_minor = 501 WHERE order_id = '{kept}'",
+    )
+    shelf(stack, 3)
+    forced = {("unheard_charge", declined), ("unheard_charge", twice), ("missing_refund", lost)}
+    cases = {("amount_difference", kept), ("unknown_charge", "who"), ("unknown_label", "nobody")}
+    planted = {*forced, *cases, ("stock", f"sku:{TEA}")}
+
+    status, found = quiet(stack)
+    assert (status, set(found)) == (1, planted)
+    assert set(found.values()) == {"nothing: not asked to"}
+    assert "--fix has it put right" in run(stack).stdout
+    assert open_cases(stack) == set()
+    assert not any(given_back(stack, order_id) for order_id in (declined, twice, lost, "who"))
+
+    with ThreadPoolExecutor(3) as threads:
+        runs = [threads.submit(at_once, stack, fix=True) for _ in range(3)]
+        assert any(told.result()["findings"] for told in runs)
+    for order_id in (declined, twice, lost):
+        until(lambda o=order_id: bool(given_back(stack, o)), f"{order_id} given back", ENDED_S)  # type: ignore[misc]
+    until(lambda: open_cases(stack) == cases, "the cases", ENDED_S)
+    status, left = quiet(stack, "--fix")
+    assert (status, set(left)) == (1, planted - forced)
+    assert {left[case] for case in cases} == {"case"}
+    assert quiet(stack, "--fix")[1] == left
+
+    for order_id, amount_minor in ((declined, 700), (twice, 700), (lost, 500)):
+        ((charge_id, back_minor),) = given_back(stack, order_id)
+        assert back_minor == amount_minor
+        held = [row["id"] for row in ledger(stack, "provider", "charges", order_id)]
+        assert charge_id == held[0 if order_id == lost else -1]
+    assert given_back(stack, "who") == []
+    assert open_cases(stack) == cases
+    assert saga(stack, twice)["status"] == "completed"
+    assert saga(stack, twice)["ledger"]["held_minor"] == 500
+    assert saga(stack, declined)["status"] == "cancelled"
+
+
+def open_cases(stack: LiveStack) -> set[tuple[str, str]]:
+    rows = httpx.get(f"{stack.url('monitor')}/interventions", trust_env=False).json()
+    return {(row["code"], row["order_id"]) for row in rows}
+
+
+def test_what_cannot_be_read_cannot_be_told(stack: LiveStack) -> None:
+    stack.stop("provider")
+    try:
+        result = run(stack)
+        assert result.exit_code == 2
+        assert "ledgers/charges answers 502" in result.stderr
+    finally:
+        stack.start("provider")
+    stack.stop("payment")
+    try:
+        assert run(stack).exit_code == 2
+    finally:
+        stack.start("payment")
