@@ -22,7 +22,7 @@ from fastavro.schema import (
 )
 
 from sagakit.contract import Contract, inline
-from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable
+from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable, UnknownSchema
 from sagakit.message import NAMESPACE, Envelope, OutboxRow, Record, Trace
 from sagakit.routing import topic
 
@@ -132,9 +132,9 @@ class Codec:
         if value[:2] == SINGLE_OBJECT:
             found = self._writers.get(value[2:10])
             if found is None:
-                raise Undecodable(
+                raise UnknownSchema(
                     f"schema fingerprint {value[2:10].hex()} is not of this contract; "
-                    "publish with one of schemas/*.avsc"
+                    "deploy what knows it, or publish with one of schemas/*.avsc"
                 )
             return (*found, 10)
         if value[:1] == CONFLUENT and len(value) > 5:
@@ -152,7 +152,7 @@ class Codec:
                 schema = self._registry.lookup(number)
                 name = str(schema["name"])
                 if name not in self._types or not _bounded(schema):
-                    raise Undecodable(f"schema id {number} ({name}) is no event of this contract")
+                    raise UnknownSchema(f"schema id {number} ({name}) is no event of this contract")
                 self._by_id[number] = (name, fastavro.parse_schema(dict(schema)))
             except KeyError as error:
                 raise Undecodable(f"schema id {number} is not in the registry: {error}") from error

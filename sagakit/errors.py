@@ -6,6 +6,7 @@ SagaError
 ├── Poison                 an incoming record that cannot be handled: it is parked
 │   ├── BadKey                 the record key is no order id
 │   ├── Undecodable            the bytes are no event of the contract
+│   │   └── UnknownSchema          they are written with a schema that is not known here
 │   ├── Oversized              more bytes than any event may have
 │   ├── UnknownFlow            the `flow` header names no flow or version known here
 │   ├── SequenceGap            events of the same producer and order are missing before it
@@ -44,6 +45,12 @@ class Undecodable(Poison):
     """The bytes are no event of the contract (framing, schema, types, type header)."""
 
     code = "undecodable"
+
+
+class UnknownSchema(Undecodable):
+    """Written with a schema that is not known here: by newer code, or by a stranger."""
+
+    code = "unknown_schema"
 
 
 class Oversized(Poison):

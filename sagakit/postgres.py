@@ -84,6 +84,10 @@ ADD_PARKED = text(
     'ON CONFLICT (topic, partition, "offset") DO UPDATE SET code = excluded.code, '
     "error = excluded.error WHERE excluded.code <> 'queued'"
 )
+PARKED_FOR = text(
+    f'SELECT id, {", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])} '
+    "FROM parked WHERE code = ANY(:codes) AND id <> ALL(:but) ORDER BY id LIMIT :limit"
+)
 DROP_PARKED = text("DELETE FROM parked WHERE id = ANY(:ids)")
 COUNT_PARKED = text(
     "UPDATE inbox SET parked = "
@@ -268,6 +272,14 @@ def _parked_parameters(row: ParkedRow) -> dict[str, Any]:
         "value": record.value,
         "headers": pack_headers(record.headers),
     }
+
+
+def parked_for(
+    connection: Connection, codes: Sequence[str], but: Sequence[int], limit: int
+) -> list[ParkedRow]:
+    """What is parked for one of these reasons, the oldest first, without the rows of ids `but`."""
+    asked = {"codes": list(codes), "but": list(but), "limit": limit}
+    return [_parked_row(row._mapping) for row in connection.execute(PARKED_FOR, asked)]
 
 
 def _parked_row(row: Any) -> ParkedRow:

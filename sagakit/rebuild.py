@@ -5,7 +5,7 @@ here has a producer or a gateway: a rebuild cannot touch the outside world.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -118,11 +118,18 @@ def differences(
         keep = tuple(table.primary_key.columns.keys())
         rows = _paired(_rows(a, query, keep), _rows(b, query, keep))
         for key, mine, theirs in rows:
-            if mine != theirs:
+            if _given(mine) != _given(theirs):
                 found.append(f"{table.name} {key}: live {mine}, rebuilt {theirs}")
             if len(found) >= limit:
                 break
     return found
+
+
+def _given(value: Any) -> Any:
+    """Without what is null in JSON: code of before a field was added has not written it at all."""
+    if isinstance(value, Mapping):
+        return {name: _given(inner) for name, inner in value.items() if inner is not None}
+    return [_given(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _rows(connection: Connection, query: Any, keys: tuple[str, ...]) -> dict[tuple[Any, ...], Any]:

@@ -1,8 +1,9 @@
 """A service's process: everything wired once, started together, stopped in order.
 
-Threads: the consumer loop, the relay. Event loop: HTTP, effects, the inlet. SIGTERM stops polling,
-finishes the batch, drains effects in hand, publishes the outbox, leaves the group. A part that
-dies takes the process with it: whoever supervises it starts it again, and nothing is lost.
+Threads: the consumer loop, the relay, and `newer`. Event loop: HTTP, effects, the inlet. SIGTERM
+stops polling, finishes the batch, drains effects in hand, publishes the outbox, leaves the group. A
+part that dies takes the process with it: whoever supervises it starts it again, and nothing is
+lost.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from sagakit.inlet import Inlet
 from sagakit.kafka import BusConsumer, Publisher
 from sagakit.message import Message
 from sagakit.migrations import migrate
+from sagakit.newer import Newer
 from sagakit.postgres import PostgresDatabase, engine_for
 from sagakit.registry import HttpRegistry
 from sagakit.relay import Publishes, Relay
@@ -167,6 +169,7 @@ class Process(Generic[S]):
             topics_of(flows, participant.name),
             lambda partitions: self.loop.assigned(partitions),
         )
+        self.newer = Newer(self.engine, codec, self.handler.router, self._redrive)
         self.loop = ConsumerLoop(self.bus, codec, measured, self.engine, self.stop)
         metrics.register(metrics.TableGauges(self.engine, participant.name))
 
@@ -216,6 +219,7 @@ class Process(Generic[S]):
         effects = asyncio.create_task(self.worker.run())
         threads.start("relay", lambda: self.relay.run(self._stop_relay))
         threads.start("consumer", self._consume)
+        threads.start("newer", lambda: self.newer.run(self.stop))
         server = Server(self.app(threads), self.settings)
         serving = asyncio.create_task(server.serve())
         log.info("running", http_port=self.settings.http_port)
@@ -226,7 +230,8 @@ class Process(Generic[S]):
         log.info("stopping")
         self.stop.set()
         server.should_exit = True
-        await asyncio.to_thread(threads.join, "consumer", self.settings.drain_s)
+        for reader in ("consumer", "newer"):
+            await asyncio.to_thread(threads.join, reader, self.settings.drain_s)
         await self.worker.drain(self.settings.drain_s)
         await asyncio.wait({serving}, timeout=self.settings.drain_s)
         self._stop_relay.set()

@@ -1,19 +1,23 @@
 """Every schema stays compatible with every released set, both ways (FULL_TRANSITIVE).
 
     python -m schemas.compat               check; exit status 1 and a line for each problem
-    python -m schemas.compat --release 2   check, then keep today's schemas as released/2/
+    python -m schemas.compat --release 2   check, then keep today's schemas and flows as released/2/
 
 Topics keep events for weeks and old services run beside new ones during a deployment, so today's
 code reads what every released set wrote, and every released set's code reads what is written today.
 Apache's own `avro` package judges (Avro 1.12, "Schema Resolution"). Three things it does not look
 at are judged here: an event that is gone, an event that changed its owner (its topic with it), and
 a field that changed its logical type (the same long, read as another time).
+
+A version of a flow that is out is never changed either: orders in flight are on it, and old and new
+code have to mean the same by it. It may go (`saga flows retire`); another order of steps is another
+version.
 """
 
 import shutil
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,8 @@ from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibi
 from avro.schema import ArraySchema, RecordSchema, Schema, UnionSchema
 
 from sagakit.contract import inline
-from schemas import read_set
+from sagakit.flow import Flow, load
+from schemas import FLOWS, OWNERS, read_set
 
 HERE = Path(__file__).parent
 Records = Mapping[str, Mapping[str, Any]]
@@ -139,6 +144,39 @@ def check(current: Records, released: Sequence[tuple[str, Records]]) -> list[str
     return [line for name, old in released for line in problems(current, old, name)]
 
 
+def changed_versions(today: Flow, then: Flow, name: str) -> Iterator[str]:
+    """What is wrong with a flow against the one in the released set called `name`."""
+    for version in then.versions.keys() & today.versions.keys():
+        where = f"{then.label(version)}, against released set {name}"
+        if today.versions[version] != then.versions[version]:
+            yield (
+                f"{where}: its steps were {then.versions[version]}, now they are "
+                f"{today.versions[version]}. Put them back, and declare another version."
+            )
+            continue
+        for step in (step for place in then.places(version) for step in place):
+            for told in ("kind", "done", "failed", "undone"):
+                was, now = getattr(step, told), getattr(today.steps[step.name], told)
+                if was != now:
+                    yield (
+                        f"{where}: `{told}` of {step.name} was {was}, now it is {now}. Put it "
+                        "back; what is to be another event needs a step of another name."
+                    )
+
+
+def check_flows(today: Iterable[Flow], folder: Path) -> list[str]:
+    """All problems of `today` against the flow files of every released set below `folder`."""
+    flows = {flow.name: flow for flow in today}
+    return [
+        line
+        for released in sorted((folder / "released").glob("*"), key=lambda path: int(path.name))
+        for path in sorted((released / "flows").glob("*.toml"))
+        for then in [load(path.read_text(), OWNERS)]
+        if then.name in flows
+        for line in changed_versions(flows[then.name], then, released.name)
+    ]
+
+
 def released_sets(folder: Path) -> list[tuple[str, Records]]:
     """The released sets below `folder` with their names, oldest first."""
     paths = sorted((folder / "released").glob("*"), key=lambda path: int(path.name))
@@ -146,7 +184,7 @@ def released_sets(folder: Path) -> list[tuple[str, Records]]:
 
 
 def release(folder: Path, number: int) -> Path:
-    """Keep the schemas of `folder` as its next released set; returns the new folder.
+    """Keep the schemas and flow files of `folder` as its next released set; returns the new folder.
 
     Raises ValueError for a number that is not the next: a released set never changes.
     """
@@ -160,6 +198,8 @@ def release(folder: Path, number: int) -> Path:
     target.mkdir(parents=True)
     for path in sorted(folder.glob("*.avsc")):
         shutil.copyfile(path, target / path.name)
+    if (folder / "flows").exists():
+        shutil.copytree(folder / "flows", target / "flows")
     return target
 
 
@@ -168,7 +208,7 @@ def main() -> int:
     parser = ArgumentParser(prog="python -m schemas.compat", description=__doc__)
     parser.add_argument("--release", type=int, metavar="N", help="keep the schemas as set N")
     wanted = parser.parse_args().release
-    found = check(read_set(HERE), released_sets(HERE))
+    found = [*check(read_set(HERE), released_sets(HERE)), *check_flows(FLOWS, HERE)]
     for line in found:
         print(line)
     if found:

@@ -1,4 +1,4 @@
-"""The invariants of design section 10, checked from outside.
+"""The invariants of design section 10, and one of versions, checked from outside.
 
     findings = check(stack_json)      # the content of .saga/stack.json
 
@@ -15,6 +15,7 @@ only. Each invariant is one pure function of that evidence:
 | 5 nothing lost or overtaken between outbox and topic | `log.nothing_lost` |
 | 6 databases rebuilt from the topics are the same | `rebuilt.same_rows` |
 | 7 nothing undone past the pivot, nothing healthy undone | `sagas.nothing_healthy_undone` |
+| 8 each order on its own version of the flow | `versions.own_version` |
 """
 
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from sandbox.invariants.ledgers import money, once, units
 from sandbox.invariants.log import nothing_lost
 from sandbox.invariants.rebuilt import same_rows
 from sandbox.invariants.sagas import nothing_healthy_undone, one_end
+from sandbox.invariants.versions import own_version
 
 __all__ = ["CHECKS", "Evidence", "Finding", "await_rest", "check", "gather"]
 
@@ -37,6 +39,7 @@ CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
     once,
     nothing_lost,
     nothing_healthy_undone,
+    own_version,
 )
 
 

@@ -14,8 +14,12 @@ from sandbox.simulation.story import SKUS, Story, draw
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import World
 from schemas.events import OrderPaused, OrderPlaced, OrderResumed, VerdictGiven
+from services.fraud.decide import Screening
+from services.fraud.service import participant as fraud
 from services.inventory.service import participant as inventory
 from services.inventory.store import MemoryInventoryStore
+from services.loyalty.decide import Points
+from services.loyalty.service import participant as loyalty
 from services.notification.decide import Mailing
 from services.notification.service import participant as notification
 from services.order.decide import CANCEL, PLACE, Cancelling, Order, Placing
@@ -51,6 +55,8 @@ def stores() -> list[tuple[Participant, object]]:  # type: ignore[type-arg]
         (payment(), MemoryStore(Payment())),
         (shipping(), MemoryStore(Shipment())),
         (notification(), MemoryStore(Mailing())),
+        (fraud(), MemoryStore(Screening())),
+        (loyalty(), MemoryStore(Points())),
     ]
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sandbox.simulation.outside import Behaviour
+from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 from schemas.rules import minor_digits
 
+FLOW_LABELS = tuple(flow.label(version) for flow in FLOWS for version in flow.versions)
 SKUS = ("apple", "pear", "quince")
 CHARGES = ("captured",) * 8 + (
     "told_first",
@@ -82,11 +84,11 @@ def draw(rng: random.Random, number: int) -> Story:
         lines=lines,
         card_token="tok",
         ship_to="Main Street 1",
-        fraud_score=rng.choice((0.0, 0.0, 0.0, 0.0, 0.9)),
+        fraud_score=rng.choice((0.0, 0.0, 0.0, 0.0, 0.9, 1.0)),
     )
     return Story(
         order_id=f"o{number}",
-        flow=rng.choice(("order/1", "order/2")),
+        flow=rng.choice(FLOW_LABELS),
         facts=facts,
         behaviour=_behaviour(rng),
         entrance=rng.choice(("front_door", "outside", "nameless")),

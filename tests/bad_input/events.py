@@ -127,7 +127,7 @@ UNREADABLE = (
         "unknown fingerprint",
         INVENTORY,
         bytes_(_fingerprint),
-        "undecodable",
+        "unknown_schema",
         ("0707070707070707", "publish with one of schemas/*.avsc"),
     ),
     Case(

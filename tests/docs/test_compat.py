@@ -5,13 +5,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from schemas import read_set
-from schemas.compat import HERE, check, release, released_sets
+from sagakit.flow import Flow
+from schemas import FLOWS, read_set
+from schemas.compat import HERE, check, check_flows, release, released_sets
 
 Records = dict[str, dict[str, Any]]
 
@@ -149,6 +151,39 @@ def test_the_contract_is_compatible_with_all_that_was_released() -> None:
     sets = released_sets(HERE)
     assert sets
     assert check(read_set(HERE), sets) == []
+
+
+(ORDER,) = FLOWS
+STEPS = {**ORDER.steps, "payment": replace(ORDER.steps["payment"], done="PaymentPending")}
+CHANGED: dict[str, tuple[Flow, str]] = {
+    "another order of steps": (
+        replace(ORDER, versions={**ORDER.versions, 1: ORDER.versions[2]}),
+        "order/1, against released set 1: its steps were",
+    ),
+    "another word for done": (
+        replace(ORDER, steps=STEPS),
+        "order/1, against released set 1: `done` of payment was PaymentCaptured",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_version_of_a_flow_that_is_out_is_never_changed(name: str) -> None:
+    flow, told = CHANGED[name]
+    assert any(line.startswith(told) for line in check_flows([flow], HERE))
+
+
+def test_a_version_may_go_and_another_come() -> None:
+    assert check_flows(FLOWS, HERE) == []
+    assert max(ORDER.versions) > 2
+    assert check_flows([replace(ORDER, versions={5: ORDER.versions[2]})], HERE) == []
+
+
+def test_a_release_keeps_the_flow_files_too(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "order.toml").write_text("name = 'order'")
+    kept = release(tmp_path, 1) / "flows" / "order.toml"
+    assert kept.read_text() == "name = 'order'"
 
 
 def test_a_release_keeps_the_schemas_as_they_are(tmp_path: Path) -> None:

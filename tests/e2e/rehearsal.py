@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 
+from sagakit.contract import Contract
 from sandbox.invariants import check
 from sandbox.shop import KINDS, Shop, ShopOrder
 from sandbox.shop.trade import Outcome, Progress, Trade
+from schemas import CONTRACT
 from tests.stack import LiveStack
 
 DEADLINE_S = 240.0
@@ -39,8 +41,10 @@ def trade(
 class Trading:
     """Orders that are placed and waited for in a thread, while the test breaks things."""
 
-    def __init__(self, stack: LiveStack, orders: Sequence[ShopOrder]) -> None:
-        self._trade = Trade(stack.json, orders)
+    def __init__(
+        self, stack: LiveStack, orders: Sequence[ShopOrder], contract: Contract = CONTRACT
+    ) -> None:
+        self._trade = Trade(stack.json, orders, contract=contract)
         self._outcomes: list[Outcome] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
@@ -71,9 +75,12 @@ class Trading:
 
 
 @contextmanager
-def trading(stack: LiveStack, orders: Sequence[ShopOrder]) -> Iterator[Trading]:
-    """Trade beside the body, which must not end before the trade does."""
-    running = Trading(stack, orders)
+def trading(
+    stack: LiveStack, orders: Sequence[ShopOrder], contract: Contract = CONTRACT
+) -> Iterator[Trading]:
+    """Trade beside the body, which must not end before the trade does. `contract`: how orders that
+    come over Kafka are written."""
+    running = Trading(stack, orders, contract)
     try:
         yield running
     finally:
@@ -91,9 +98,9 @@ def assert_as_expected(outcomes: Sequence[Outcome], but: Sequence[str] = ()) -> 
 
 
 def assert_all_hold(stack: LiveStack) -> None:
-    """Every invariant of design section 10."""
+    """Every invariant."""
     found = check(stack.json)
-    assert len(found) == 7
+    assert len(found) == 8
     broken = [f"{f.number} {f.title}: {told}" for f in found for told in f.violations]
     assert not broken, "\n".join(broken)
 

@@ -8,9 +8,15 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 
-from tests.monitor import MonitorProcess, Voice, monitor, placed, whole
+from saga_monitor.cli.flows import flows
+from schemas import FLOWS
+from schemas.events import FraudCleared, PointsGranted
+from tests.monitor import FACTS, MonitorProcess, Voice, monitor, placed, whole
 from tests.stack import TestInfra, until
+
+WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -53,6 +59,52 @@ def test_a_version_is_needed_until_its_last_order_has_ended(
     until(lambda: running.status(order) == "completed", "order completed")
     assert count(running, "order/2")["ended"] == before["ended"] + 1
     assert (retirement().status_code == 200) == (before["in_flight"] == 0)
+
+
+def told(order: str, label: str) -> tuple[Any, ...]:
+    """All events of an order that goes well on this version, each step after those before it."""
+    start, reserved, *rest = whole(order)
+    if label == "order/2":
+        captured, *rest = rest
+        return (start, captured, reserved, *rest)
+    cleared = FraudCleared(order_id=order, order=FACTS)
+    granted = PointsGranted(order_id=order, loyalty_card="L-1", points=5)
+    checked = (cleared, reserved) if label in ("order/3", "order/4") else (reserved,)
+    return (start, *checked, *rest, *([granted] if label == "order/4" else ()))
+
+
+def test_orders_on_every_version_are_in_flight_at_once_and_each_ends_on_its_own(
+    running: MonitorProcess, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(*words: str) -> Result:
+        return CliRunner().invoke(flows, words)
+
+    monkeypatch.setenv("SAGA_MONITOR_URL", running.url)
+    monkeypatch.setenv("COLUMNS", "200")
+    (flow,) = FLOWS
+    labels = [flow.label(version) for version in flow.versions]
+    orders = {label: f"o-{uuid.uuid4().hex[:8]}" for label in labels}
+    until(lambda: "cannot tell yet" not in command("retire", labels[-1]).output, "read", WAIT_S)
+    before = {label: count(running, label) for label in labels}
+    for label, order in orders.items():
+        voice.say(*told(order, label)[:-1], flow=label)
+    for label, order in orders.items():
+        until(lambda o=order: running.status(o) == "running", f"{label} runs", WAIT_S)  # type: ignore[misc]
+        now = count(running, label)
+        assert now["in_flight"] == before[label]["in_flight"] + 1
+        row = next(line for line in command().output.splitlines() if label in line)
+        assert row.split()[:2] == [label, str(now["in_flight"])]
+        refused = command("retire", label)
+        assert refused.exit_code == 1
+        why = "is the default version" if now["default"] else f"{now['in_flight']} orders in flight"
+        assert why in refused.output
+    for label, order in orders.items():
+        voice.say(told(order, label)[-1], flow=label)
+        until(lambda o=order: running.status(o) == "completed", f"{label} ends", WAIT_S)  # type: ignore[misc]
+        assert count(running, label)["in_flight"] == before[label]["in_flight"]
+        assert running.get(f"/sagas/{order}")["flow"] == label
+        gone = not before[label]["in_flight"] and label != flow.label(flow.default_version)
+        assert (command("retire", label).exit_code == 0) == gone
 
 
 def test_without_a_version_that_has_orders_the_monitor_does_not_start(

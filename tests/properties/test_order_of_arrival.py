@@ -30,6 +30,7 @@ from services.notification.decide import Kind
 
 ORDERS = 3
 MOST_STEPS = 3_000
+PARTICIPANTS = ("inventory", "payment", "shipping", "notification", "fraud", "loyalty")
 
 
 def calm(seed: int) -> World:
@@ -144,7 +145,7 @@ def parcels(world: World, order_id: str) -> int:
 @given(st.integers(0, 10_000), st.integers(0, 1_000_000))
 def test_participants_end_the_same(seed: int, arrival: int) -> None:
     world = played(seed)
-    for name in ("inventory", "payment", "shipping", "notification"):
+    for name in PARTICIPANTS:
         again = calm(seed)
         for order_id, behaviour in world.outside.behaviours.items():
             again.outside.behaviours[order_id] = behaviour

@@ -16,6 +16,7 @@ from sandbox.invariants.ledgers import money, once, units
 from sandbox.invariants.log import nothing_lost
 from sandbox.invariants.rebuilt import Rebuilt, finding
 from sandbox.invariants.sagas import nothing_healthy_undone, one_end
+from sandbox.invariants.versions import own_version
 from schemas import FLOWS
 from schemas.events import (
     CompensationRequested,
@@ -31,6 +32,7 @@ from schemas.events import (
     PaymentCaptured,
     PaymentPending,
     PaymentRefunded,
+    PointsGranted,
     ShipmentCancelled,
     ShipmentPickedUp,
     ShippedMailSent,
@@ -440,6 +442,31 @@ def test_a_rebuilt_database_that_differs_is_found() -> None:
     assert finding([Rebuilt("payment", 3, [])]).holds
     found = finding([Rebuilt("payment", 3, ["payment ('a',): live 1, rebuilt 2"])])
     assert found.violations == ("payment: payment ('a',): live 1, rebuilt 2",)
+
+
+def relabelled(label: str, *types: str) -> Evidence:
+    """The order that went well, with these events (none named: all) on another version."""
+    seen = healthy()
+    log = [
+        replace(e, flow=label) if e.order_id == DONE and e.type in (types or {e.type}) else e
+        for e in seen.log
+    ]
+    return replace(seen, log=log)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "told"),
+    [
+        (relabelled("order/2", "ShipmentPickedUp"), "on order/1 and order/2"),
+        (relabelled("order/3"), "completed on order/3 without FraudCleared"),
+        (healthy(PointsGranted(order_id=DONE, points=1)), "PointsGranted on order/1, which has no"),
+    ],
+)
+def test_an_order_that_left_its_version_is_found(evidence: Evidence, told: str) -> None:
+    found = own_version(evidence)
+    assert any(told in violation for violation in found.violations), found.violations
+    assert own_version(healthy()).holds
+    assert "2 on order/1" in own_version(healthy()).checked_against
 
 
 def test_many_violations_are_counted_and_the_first_are_told() -> None:
