@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, str] = {
     "reject": "orders",
     "show": "orders",
     "ls": "orders",
+    "batch": "links",
+    "links": "links",
     "interventions": "cases",
     "resolve": "cases",
     "evidence": "cases",

@@ -17,7 +17,7 @@ from sagakit.ports import Clock
 from sagakit.service import Door
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
-from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable
+from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable, unfit_id
 from services.order.decide import CANCEL, ENDED, PLACE, Cancelling, Order, Phase, Placing, digest
 from services.order.problem import (
     FieldProblem,
@@ -79,6 +79,12 @@ class NewOrder(_Asked):
     )
     ship_to: str = Field(description="Postal address.", examples=["1 Main Street, Springfield"])
     fraud_score: float = Field(0.0, description="0 (harmless) to 1, as scored by the shop.")
+    caused_by: str | None = Field(
+        None,
+        description="The order that led to this one, such as the one it replaces. It counts when "
+        "the order is first placed.",
+        examples=["2026-000122"],
+    )
     flow: str | None = Field(
         None,
         description="Name and version of the flow, which is the order of its steps. Left out: "
@@ -195,20 +201,31 @@ def _place_route(router: APIRouter, door: Door[Order], keys: Claims, clock: Cloc
             if not await asyncio.to_thread(keys.claim, idempotency_key, request, clock()):
                 detail = "this Idempotency-Key was used with another request; use a new key"
                 raise _conflict("idempotency_key_reuse", detail, order_id, None)
-        placing = Verdict(PLACE, "api", "placed", Placing(order_id, facts, clock()))
-        message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
-        try:
-            receipt = await door.submit(order_id, placing, message_id, flow=label)
-        except EventTooLarge as error:
-            reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
-            too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
-            raise Refused(invalid([too_large])) from error
-        if receipt.state.digest != mark:
-            detail = f"order {order_id} exists with other content; place this one under another id"
-            raise _conflict("conflict", detail, order_id, receipt.state)
-        if receipt.repeat or not receipt.events:
-            response.status_code = 200
-        return _status(order_id, receipt.state)
+        response.status_code, status = await placed(asked, door, clock)
+        return status
+
+
+async def placed(
+    asked: NewOrder, door: Door[Order], clock: Clock, batch_id: str | None = None
+) -> tuple[int, OrderStatus]:
+    """Place one order: 201, or 200 where this very order had been placed before. Raises Refused."""
+    label, facts = _checked(asked)
+    order_id, mark = asked.order_id, digest(facts)
+    data = Placing(order_id, facts, clock(), batch_id, asked.caused_by)
+    message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
+    try:
+        receipt = await door.submit(
+            order_id, Verdict(PLACE, "api", "placed", data), message_id, flow=label
+        )
+    except EventTooLarge as error:
+        reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
+        too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
+        raise Refused(invalid([too_large])) from error
+    if receipt.state.digest != mark:
+        detail = f"order {order_id} exists with other content; place this one under another id"
+        raise _conflict("conflict", detail, order_id, receipt.state)
+    repeated = receipt.repeat or not receipt.events
+    return 200 if repeated else 201, _status(order_id, receipt.state)
 
 
 def _look_routes(router: APIRouter, door: Door[Order]) -> None:
@@ -269,6 +286,13 @@ def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
     """The flow's label and the order's facts. Raises Refused (422)."""
     facts = asked.facts()
     found = from_rules(problems(asked.order_id, facts))
+    if asked.caused_by is not None:
+        found += from_rules(unfit_id("caused_by", asked.caused_by))
+    if asked.caused_by == asked.order_id:
+        itself = FieldProblem(
+            field="caused_by", reason="is the order itself", remedy="name another, or none"
+        )
+        found.append(itself)
     label = DEFAULT_LABEL
     try:
         flow, version = FLOWS.find(asked.flow)

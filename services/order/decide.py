@@ -66,6 +66,8 @@ class Placing:
     order_id: str
     order: OrderFacts
     placed_at: datetime
+    batch_id: str | None = None
+    caused_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,11 @@ def _place(state: Order, placing: Placing) -> Decision:
     if state.phase is not Phase.UNKNOWN:  # also an order of which only the end is known
         return _say(_conflict(placing.order_id))
     placed = OrderPlaced(
-        order_id=placing.order_id, order=placing.order, placed_at=placing.placed_at
+        order_id=placing.order_id,
+        order=placing.order,
+        placed_at=placing.placed_at,
+        batch_id=placing.batch_id,
+        caused_by=placing.caused_by,
     )
     return _say(placed)
 
