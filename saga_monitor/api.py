@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from saga_monitor import queries
+from saga_monitor import links, queries
 from saga_monitor.cases import CaseStatus
 from saga_monitor.deadlines import Emission
 from saga_monitor.desk import Desk, Said
@@ -43,6 +43,7 @@ def routes(desk: Desk) -> APIRouter:
     _saga_routes(router, desk)
     _state_routes(router, desk)
     _flow_routes(router, desk)
+    _link_routes(router, desk)
     _case_routes(router, desk)
     _word_routes(router, desk)
     return router
@@ -72,9 +73,10 @@ def _saga_routes(router: APIRouter, desk: Desk) -> None:
                 return _refusal(refused)
             told = queries.timeline(connection, order_id)
             moved = queries.is_history(connection, order_id)
+            linked = links.of_order(connection, order_id)
         cause = desk.held_by(seen).get(order_id)
         shown = _shown(known, seen, told, desk.log_time())
-        return {**shown, "held_by": cause, "history": moved}
+        return {**shown, "links": linked, "held_by": cause, "history": moved}
 
     @router.get("/evidence/{order_id:path}", response_model=None)
     def evidence(order_id: str) -> Response:
@@ -127,6 +129,28 @@ def _flow_routes(router: APIRouter, desk: Desk) -> None:
         if why_not:
             return problem(409, "still needed", why_not)
         return {"flow": flow, "ended": next((c.ended for c in counts if c.label == flow), 0)}
+
+
+def _link_routes(router: APIRouter, desk: Desk) -> None:
+    @router.get("/batches/{batch_id:path}", response_model=None)
+    def batch(batch_id: str) -> dict[str, Any] | JSONResponse:
+        """The orders of a batch, and how many are in which status."""
+        with desk.engine.connect() as connection:
+            found = links.batch(connection, batch_id) if batch_id.isprintable() else None
+        if found is None:
+            detail = f"no order of batch {batch_id!r} was read yet; check the id, or try again"
+            return problem(404, "unknown batch", detail)
+        return found
+
+    @router.get("/links/{order_id:path}", response_model=None)
+    def tree(order_id: str) -> list[links.Link] | JSONResponse:
+        """All orders that hang together with this one, each behind the one that led to it."""
+        with desk.engine.connect() as connection:
+            try:
+                desk.known(connection, order_id)
+            except Refused as refused:
+                return _refusal(refused)
+            return links.tree(connection, order_id)
 
 
 def _word_routes(router: APIRouter, desk: Desk) -> None:

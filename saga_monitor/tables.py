@@ -62,6 +62,11 @@ timeline = Table(
     Column("detail", JSONB, nullable=False),
 )
 
+# Orders of a batch, and orders that another led to: few events say so.
+for _name in ("batch_id", "caused_by"):
+    _word = timeline.c.detail[_name].astext
+    Index(f"timeline_{_name}", _word, postgresql_where=_word.is_not(None))
+
 stream_offset = Table(
     "stream_offset",
     metadata,

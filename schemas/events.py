@@ -696,6 +696,8 @@ class OrderPlaced:
     order_id: str
     order: OrderFacts
     placed_at: datetime
+    batch_id: str | None = None
+    caused_by: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The Avro record as fastavro writes it."""
@@ -703,6 +705,8 @@ class OrderPlaced:
             "order_id": self.order_id,
             "order": self.order.to_dict(),
             "placed_at": self.placed_at,
+            "batch_id": self.batch_id,
+            "caused_by": self.caused_by,
         }
 
     @classmethod
@@ -712,6 +716,8 @@ class OrderPlaced:
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
             placed_at=record["placed_at"],
+            batch_id=record.get("batch_id"),
+            caused_by=record.get("caused_by"),
         )
 
 

@@ -46,6 +46,11 @@ def problems(order_id: str, order: OrderFacts) -> tuple[str, ...]:
     return tuple(_problems(order_id, order))
 
 
+def unfit_id(field: str, value: str) -> tuple[str, ...]:
+    """Why an id, of an order or a batch, is unfit; the same rule as for an order's own."""
+    return tuple(_name(field, value, MAX_ORDER_ID))
+
+
 def email_of(order: OrderFacts) -> str | None:
     """The customer's address if it is one, also of an order that is invalid for other reasons."""
     return None if list(_address("email", order.email)) else order.email

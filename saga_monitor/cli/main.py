@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, str] = {
     "ls": "orders",
     "pin": "orders",
     "unpin": "orders",
+    "batch": "links",
+    "links": "links",
     "interventions": "cases",
     "resolve": "cases",
     "evidence": "cases",

@@ -73,7 +73,7 @@ def ls(status: str | None, stuck: bool, history: bool, limit: int) -> None:
         table.add_row(
             escape(row["order_id"]),
             f"{row['flow']}/{row['version']}" if row["version"] else "",
-            _coloured(row["status"]),
+            coloured(row["status"]),
             ago(row["started_at"], now),
             escape(row["awaited"] or ""),
             _until(row["next_deadline"], now),
@@ -95,7 +95,7 @@ def _ls_held(limit: int) -> None:
     for row in rows:
         table.add_row(
             escape(row["order_id"]),
-            _coloured(row["status"]),
+            coloured(row["status"]),
             ago(row["started_at"], now),
             _until(row["next_deadline"], now),
             held(row["held_by"], now),
@@ -177,10 +177,8 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
         if started
         else ""
     )
-    title = (
-        f"[bold]{escape(seen['order_id'])}[/]  {seen['flow']}  {_coloured(seen['status'])}{took}"
-    )
-    steps = "  ".join(f"{s['name']} {_coloured(s['status'])}" for s in seen["steps"])
+    title = f"[bold]{escape(seen['order_id'])}[/]  {seen['flow']}  {coloured(seen['status'])}{took}"
+    steps = "  ".join(f"{s['name']} {coloured(s['status'])}" for s in seen["steps"])
     parts: list[Any] = [Text.from_markup(title), Text.from_markup(steps), _timeline(seen)]
     parts += [Text.from_markup(_awaits(item, now)) for item in seen["awaited"]]
     parts += [Text.from_markup(_case(case, now)) for case in seen["cases"]]
@@ -191,7 +189,16 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
         parts.append(Text("history: moved there since nothing was said of it for long"))
     if seen.get("held_by"):
         parts.append(Text.from_markup(f"[bold]held by[/] {held(seen['held_by'], now)}"))
+    parts += [Text.from_markup(line) for line in _links(seen.get("links") or {})]
     return Group(*parts, _money(seen["ledger"]))
+
+
+def _links(links: dict[str, Any]) -> list[str]:
+    """The batch it came in, and the orders it hangs together with."""
+    found = [f"in batch {escape(links['batch_id'])}"] if links.get("batch_id") else []
+    if links.get("caused_by"):
+        found.append(f"caused by order {escape(links['caused_by'])}")
+    return found + [f"led to order {escape(order)}" for order in links.get("led_to", ())]
 
 
 def _timeline(seen: dict[str, Any]) -> Table:
@@ -269,7 +276,8 @@ def _money(ledger: dict[str, Any]) -> Text:
     return Text(f"{amounts} ({currency}, minor units)" if ledger["currency"] else currency)
 
 
-def _coloured(status: str) -> str:
+def coloured(status: str) -> str:
+    """A status in its colour."""
     return f"[{COLOURS.get(status, 'white')}]{status}[/]"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 from uuid import uuid4, uuid5
@@ -17,17 +18,10 @@ from sagakit.ports import Clock
 from sagakit.service import Door
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
-from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable
+from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable, unfit_id
 from services.order.decide import CANCEL, ENDED, PLACE, Cancelling, Order, Phase, Placing, digest
 from services.order.privacy import Keys, facts_sealed, privacy_routes
-from services.order.problem import (
-    FieldProblem,
-    Problem,
-    ProblemRoute,
-    Refused,
-    from_rules,
-    invalid,
-)
+from services.order.problem import FieldProblem, Problem, ProblemRoute, Refused, from_rules, invalid
 
 FLOW_LABELS = [flow.label(version) for flow in FLOWS for version in flow.versions]
 _default_flow, _default_version = FLOWS.find(None)
@@ -82,6 +76,12 @@ class NewOrder(_Asked):
     fraud_score: float = Field(0.0, description="0 (harmless) to 1, as scored by the shop.")
     loyalty_card: str | None = Field(
         None, description="The card that gets the points, on a flow with a loyalty step."
+    )
+    caused_by: str | None = Field(
+        None,
+        description="The order that led to this one, such as the one it replaces. It counts when "
+        "the order is first placed.",
+        examples=["2026-000122"],
     )
     flow: str | None = Field(
         None,
@@ -196,29 +196,46 @@ def _place_route(
         201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was used with
         other content (for an order id, an OrderRejected event says so as well).
         """
+        placer = Placer(door, keys, vault, clock)
+        response.status_code, status = await placer.place(asked, key=idempotency_key)
+        return status
+
+
+@dataclass(frozen=True)
+class Placer:
+    """Places orders, one by one."""
+
+    door: Door[Order]
+    keys: Claims
+    vault: Keys
+    clock: Clock
+
+    async def place(
+        self, asked: NewOrder, *, key: str | None = None, batch_id: str | None = None
+    ) -> tuple[int, OrderStatus]:
+        """201, or 200 where this very order had been placed before. Raises Refused."""
         label, clear = _checked(asked)
-        facts = await facts_sealed(vault, clear, clock())
+        facts = await facts_sealed(self.vault, clear, self.clock())
         order_id, mark = asked.order_id, digest(facts)
-        if idempotency_key:
+        if key:
             request = hashlib.sha256(f"{mark} {label} {order_id}".encode()).hexdigest()
-            if not await asyncio.to_thread(keys.claim, idempotency_key, request, clock()):
+            if not await asyncio.to_thread(self.keys.claim, key, request, self.clock()):
                 detail = "this Idempotency-Key was used with another request; use a new key"
                 raise _conflict("idempotency_key_reuse", detail, order_id, None)
-        placing = Placing(order_id, facts, clock(), digest(clear))
-        verdict = Verdict(PLACE, "api", "placed", placing)
+        data = Placing(order_id, facts, self.clock(), digest(clear), batch_id, asked.caused_by)
+        verdict = Verdict(PLACE, "api", "placed", data)
         message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
         try:
-            receipt = await door.submit(order_id, verdict, message_id, flow=label)
+            receipt = await self.door.submit(order_id, verdict, message_id, flow=label)
         except EventTooLarge as error:
             reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
             too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
             raise Refused(invalid([too_large])) from error
-        if not placing.is_same(receipt.state):
+        if not data.is_same(receipt.state):
             detail = f"order {order_id} exists with other content; place this one under another id"
             raise _conflict("conflict", detail, order_id, receipt.state)
-        if receipt.repeat or not receipt.events:
-            response.status_code = 200
-        return _status(order_id, receipt.state)
+        repeated = receipt.repeat or not receipt.events
+        return 200 if repeated else 201, _status(order_id, receipt.state)
 
 
 def _look_routes(router: APIRouter, door: Door[Order]) -> None:
@@ -279,6 +296,13 @@ def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
     """The flow's label and the order's facts. Raises Refused (422)."""
     facts = asked.facts()
     found = from_rules(problems(asked.order_id, facts))
+    if asked.caused_by is not None:
+        found += from_rules(unfit_id("caused_by", asked.caused_by))
+    if asked.caused_by == asked.order_id:
+        itself = FieldProblem(
+            field="caused_by", reason="is the order itself", remedy="name another, or none"
+        )
+        found.append(itself)
     label = DEFAULT_LABEL
     try:
         flow, version = FLOWS.find(asked.flow)

@@ -72,6 +72,8 @@ class Placing:
     order: OrderFacts
     placed_at: datetime
     clear: str = ""
+    batch_id: str | None = None
+    caused_by: str | None = None
 
     def is_same(self, state: "Order") -> bool:
         """It is the order that is known."""
@@ -150,7 +152,11 @@ def _place(state: Order, placing: Placing) -> Decision:
     if state.phase is not Phase.UNKNOWN:  # also an order of which only the end is known
         return _say(_conflict(placing.order_id))
     placed = OrderPlaced(
-        order_id=placing.order_id, order=placing.order, placed_at=placing.placed_at
+        order_id=placing.order_id,
+        order=placing.order,
+        placed_at=placing.placed_at,
+        batch_id=placing.batch_id,
+        caused_by=placing.caused_by,
     )
     return _say(placed)
 

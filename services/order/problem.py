@@ -96,6 +96,11 @@ def from_rules(texts: Sequence[str]) -> list[FieldProblem]:
     return found
 
 
+def explained(errors: Iterable[Any]) -> Problem:
+    """422 for what pydantic says is wrong with a part of the body."""
+    return invalid(_field_problem({**error, "loc": ("body", *error["loc"])}) for error in errors)
+
+
 def _field_problem(error: dict[str, Any]) -> FieldProblem:
     where = ""
     for part in error["loc"][1:] or error["loc"]:

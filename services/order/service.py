@@ -2,11 +2,14 @@
 
 import asyncio
 
+from fastapi import APIRouter
+
 from sagakit.ports import Participant
 from sagakit.postgres import engine_for
-from sagakit.service import Service
+from sagakit.service import Door, Service
 from sagakit.settings import ServiceSettings
 from services.order.api import routes
+from services.order.batch import batch_routes
 from services.order.decide import Order, decide, evolve
 from services.order.store import IdempotencyKeys, store
 from services.order.vault import Vault
@@ -26,8 +29,15 @@ def build(settings: ServiceSettings) -> Service[Order]:
     async def close() -> None:
         await asyncio.to_thread(engine.dispose)
 
+    keys, vault = IdempotencyKeys(engine), Vault(engine)
+
+    def both(door: Door[Order]) -> APIRouter:
+        router = batch_routes(keys, vault, settings.now)(door)
+        router.include_router(routes(keys, vault, settings.now)(door))
+        return router
+
     return Service(
         participant(),
-        routes=routes(IdempotencyKeys(engine), Vault(engine), settings.now),
+        routes=both,
         close=close,
     )

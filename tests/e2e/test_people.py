@@ -1,11 +1,14 @@
-"""What people do to orders on the real stack: an order that is paused does not ship."""
+"""What people do to orders on the real stack: a paused one does not ship, and many come at once."""
 
 import json
+from typing import Any
 
+import httpx
 import psycopg
 
+from sandbox.shop import ShopOrder
 from sandbox.shop.orders import FLOW_LABELS
-from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga
+from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga, shop
 from tests.e2e.test_late_capture import place
 from tests.stack import LiveStack, until
 
@@ -71,3 +74,47 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
         wait(whole, "OrderCancelled", order_id)  # nobody picks it up: its deadline runs again
         assert not held(whole, order_id)
     assert_all_hold(whole)
+
+
+def test_a_batch_of_which_some_cannot_be_placed(whole: LiveStack) -> None:
+    """Two good ones, of which one replaces the other; one that is not valid; one in conflict."""
+    first, second = shop("plain").orders(2)
+    stock(whole, first, second)
+    bad = {**body_of(first), "order_id": f"{first.order_id}-bad", "lines": []}
+    conflict = {**body_of(first), "ship_to": "elsewhere"}
+    good = {**body_of(second), "caused_by": first.order_id}
+    batch = {"batch_id": f"b-{first.order_id}", "orders": [body_of(first), bad, conflict, good]}
+    answer = post(whole, "order", "/batches", batch).raise_for_status().json()
+    # the first and its conflict come at once: whichever is first is placed
+    statuses = [r["status"] for r in answer["results"]]
+    assert sorted(statuses) == [201, 201, 409, 422]
+    assert (statuses[1], statuses[3]) == (422, 201)
+    again = post(whole, "order", "/batches", batch).raise_for_status().json()
+    assert [r["status"] for r in again["results"]] == [200 if s == 201 else s for s in statuses]
+    other = post(whole, "order", "/batches", {**batch, "orders": [bad]})
+    assert other.status_code == 409
+    url = f"{whole.url('monitor')}/batches/{batch['batch_id']}"
+
+    def ended() -> bool:
+        found = httpx.get(url, trust_env=False)
+        return found.is_success and found.json()["counts"] == {"completed": 2}
+
+    until(ended, "both completed", PATIENCE_S)
+    assert saga(whole, first.order_id)["links"]["led_to"] == [second.order_id]
+    assert_all_hold(whole)
+
+
+def body_of(order: ShopOrder) -> dict[str, Any]:
+    """As the front door takes it."""
+    body = {**order.facts.to_dict(), "order_id": order.order_id, "flow": order.flow}
+    del body["total_minor"]
+    return body
+
+
+def stock(stack: LiveStack, *orders: ShopOrder) -> None:
+    """What they need is on hand."""
+    for order in orders:
+        for line in order.facts.lines:
+            wanted = {"sku": line.sku, "quantity": line.quantity, **WHO}
+            delivery = {**wanted, "id": f"{order.order_id}:{line.sku}"}
+            post(stack, "inventory", "/stock", delivery).raise_for_status()

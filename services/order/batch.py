@@ -1,0 +1,111 @@
+"""Many orders at once: each is placed by itself, and one that fails sinks no other."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sagakit.ports import Clock
+from sagakit.service import Door
+from schemas.rules import MAX_ORDER_ID, speakable, unfit_id
+from services.order.api import Claims, NewOrder, OrderStatus, Placer
+from services.order.decide import Order
+from services.order.privacy import Keys
+from services.order.problem import Problem, ProblemRoute, Refused, explained, from_rules, invalid
+
+MAX_BATCH = 500
+
+
+class NewBatch(BaseModel):
+    """Orders that belong together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    batch_id: str = Field(
+        description="Yours to choose, 1 to 128 printable characters; each order carries it. The "
+        "same batch sent again places nothing twice.",
+        examples=["import-2026-11-21"],
+    )
+    orders: list[dict[str, Any]] = Field(
+        min_length=1,
+        max_length=MAX_BATCH,
+        description="Each as for `POST /orders`, and judged by itself.",
+        json_schema_extra={"items": {"$ref": "#/components/schemas/NewOrder"}},
+    )
+
+
+class Item(BaseModel):
+    """What became of one order of a batch."""
+
+    order_id: str | None = Field(None, description="As it was given.")
+    status: int = Field(description="As `POST /orders` answers: 201, 200, 409 or 422.")
+    order: OrderStatus | None = None
+    problem: Problem | None = None
+
+
+class Batch(BaseModel):
+    """One item for each order, in the order given."""
+
+    batch_id: str
+    results: list[Item]
+
+
+def batch_routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
+    """The API's route for batches."""
+
+    def build(door: Door[Order]) -> APIRouter:
+        router = APIRouter(tags=["orders"], route_class=ProblemRoute)
+
+        @router.post(
+            "/batches",
+            summary="Place many orders",
+            response_model_exclude_none=True,
+            responses={
+                409: {"model": Problem, "description": "The batch id was used with other orders."},
+                422: {"model": Problem, "description": "No batch; of an order, its item says so."},
+            },
+        )
+        async def place_batch(asked: Annotated[NewBatch, Body()]) -> Batch:
+            """Each order is placed by itself: one that is not valid, or in conflict, sinks no
+            other. Safe to repeat; `GET /batches/BATCH` of the monitor shows what becomes of it."""
+            if wrong := unfit_id("batch_id", asked.batch_id):
+                raise Refused(invalid(from_rules(wrong)))
+            request = hashlib.sha256(json.dumps(asked.orders, sort_keys=True).encode()).hexdigest()
+            # no Idempotency-Key has a line feed in it, and no batch id
+            key = f"batch\n{asked.batch_id}"
+            if not await asyncio.to_thread(keys.claim, key, request, clock()):
+                raise Refused(_reused(asked.batch_id))
+            placer = Placer(door, keys, vault, clock)
+            tasks = (_item(order, placer, asked.batch_id) for order in asked.orders)
+            return Batch(batch_id=asked.batch_id, results=await asyncio.gather(*tasks))
+
+        return router
+
+    return build
+
+
+async def _item(given: dict[str, Any], placer: Placer, batch_id: str) -> Item:
+    named = given.get("order_id")
+    order_id = speakable(named, MAX_ORDER_ID) if isinstance(named, str) else None
+    try:
+        status, order = await placer.place(NewOrder.model_validate(given), batch_id=batch_id)
+    except ValidationError as error:
+        problem = explained(error.errors())
+    except Refused as refused:
+        problem = refused.problem
+    else:
+        return Item(order_id=order_id, status=status, order=order)
+    return Item(order_id=order_id, status=problem.status, problem=problem)
+
+
+def _reused(batch_id: str) -> Problem:
+    return Problem(
+        title="Conflict",
+        status=409,
+        code="batch_id_reuse",
+        detail=f"batch {batch_id} was sent with other orders; send these under another batch id",
+    )

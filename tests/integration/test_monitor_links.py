@@ -1,0 +1,76 @@
+"""Batches and links between orders, as a real monitor reads them off the log."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from saga_monitor.cli.links import batch, links
+from saga_monitor.cli.orders import show
+from tests.monitor import MonitorProcess, Voice, monitor, placed, whole
+from tests.stack import TestInfra, until
+
+
+@pytest.fixture
+def voice(infra: TestInfra) -> Iterator[Voice]:
+    said = Voice(infra)
+    yield said
+    said.close()
+
+
+@pytest.fixture
+def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
+    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
+    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
+        yield process.start()
+
+
+def test_batches_and_links(running: MonitorProcess, voice: Voice) -> None:
+    """b replaces a, c and d replace b; x and y name each other."""
+    tag = uuid.uuid4().hex[:8]
+    a, b, c, d, x, y = (f"{name}-{tag}" for name in "abcdxy")
+    told: dict[str, dict[str, Any]] = {
+        b: {"caused_by": a, "batch_id": tag},
+        c: {"caused_by": b, "batch_id": tag},
+        d: {"caused_by": b},
+        x: {"caused_by": y},
+        y: {"caused_by": x},
+    }
+    voice.say(*whole(a))
+    for order_id, more in told.items():
+        voice.say(replace(placed(order_id), **more))
+    until(lambda: all(running.status(o) for o in (a, *told)), "all read", 60)
+    until(lambda: running.status(a) == "completed", "a completed", 60)
+
+    found = running.get(f"/batches/{tag}")
+    assert found["counts"] == {"running": 2}
+    assert [order["order_id"] for order in found["orders"]] == [b, c]
+    assert httpx.get(f"{running.url}/batches/never-seen").status_code == 404
+
+    family = [(a, None), (b, a), (c, b), (d, b)]
+    for order_id in (a, b, d):
+        tree = running.get(f"/links/{order_id}")
+        assert sorted((link["order_id"], link["caused_by"]) for link in tree) == sorted(
+            family, key=lambda pair: pair[0]
+        )
+        assert {link["order_id"]: link["status"] for link in tree}[a] == "completed"
+    assert len(running.get(f"/links/{x}")) == 2, "a circle ends"
+    assert httpx.get(f"{running.url}/links/never-seen").status_code == 404
+
+    seen = running.saga(b)
+    assert seen is not None
+    assert {**seen["links"], "led_to": set(seen["links"]["led_to"])} == {
+        "batch_id": tag,
+        "caused_by": a,
+        "led_to": {c, d},
+    }
+    env = {"SAGA_MONITOR_URL": running.url, "COLUMNS": "200"}
+    shown = CliRunner().invoke(show, [b], env=env).output
+    assert f"in batch {tag}\ncaused by order {a}\nled to order " in shown
+    assert f"└── {b}  running" in CliRunner().invoke(links, [c], env=env).output
+    assert "2 orders, 2 running" in CliRunner().invoke(batch, [tag], env=env).output

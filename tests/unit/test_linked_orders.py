@@ -1,0 +1,61 @@
+"""How linked orders are drawn."""
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from saga_monitor.cli import links as commands
+from saga_monitor.links import below, mermaid
+
+
+def link(order_id: str, caused_by: str | None = None, status: str | None = "completed") -> Any:
+    return {"order_id": order_id, "caused_by": caused_by, "status": status}
+
+
+FAMILY = [link("a", status=None), link("b", "a"), link("c", "a", "cancelled"), link("d", "c")]
+
+
+def test_as_a_mermaid_flowchart() -> None:
+    assert list(mermaid([*FAMILY[:2], link('<"&', "a")])) == [
+        "flowchart LR",
+        '    o0["a<br>not seen"]',
+        '    o1["b<br>completed"]',
+        '    o2["&lt;&quot;&amp;<br>completed"]',
+        "    o0 --> o1",
+        "    o0 --> o2",
+    ]
+
+
+def test_each_stands_below_the_one_that_led_to_it() -> None:
+    found = below(FAMILY)
+    assert {by: [x["order_id"] for x in those] for by, those in found.items()} == {
+        None: ["a"],
+        "a": ["b", "c"],
+        "c": ["d"],
+    }
+
+
+def test_as_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "ask", lambda *_, **__: FAMILY)
+    told = CliRunner().invoke(commands.links, ["c"])
+    assert told.exit_code == 0, told.output
+    assert [line.rstrip() for line in told.output.splitlines()] == [
+        "a  not seen",
+        "├── b  completed",
+        "└── c  cancelled",
+        "    └── d  completed",
+    ]
+    drawn = CliRunner().invoke(commands.links, ["c", "--mermaid"]).output
+    assert drawn.startswith("flowchart LR\n")
+
+
+def test_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"flow": "order", "version": 1, "status": "running", "started_at": None, "awaited": "x"}
+    orders = [{**row, "order_id": "a"}, {**row, "order_id": "b", "version": None}]
+    found = {"batch_id": "b1", "counts": {"running": 2}, "orders": orders}
+    monkeypatch.setattr(commands, "ask", lambda *_, **__: found)
+    told = CliRunner().invoke(commands.batch, ["b1"])
+    assert told.exit_code == 0, told.output
+    assert "order/1  running" in told.output
+    assert told.output.endswith("b1: 2 orders, 2 running\n")
