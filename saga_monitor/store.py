@@ -188,11 +188,19 @@ def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tup
         wanted = rows_of([{"order_id": key, "partition": partitions[key]} for key in keys])
         made = connection.execute(MAKE, wanted).scalars().all()
         if made:
-            for statement in RETURNS:
-                connection.execute(statement, {"keys": as_json(sorted(made))})
+            _bring_back(connection, made)
         for key, partition, status, facts in connection.execute(LOCK, {"keys": as_json(keys)}):
             found[key] = (load_saga(key, facts), partition, status)
     return found
+
+
+def _bring_back(connection: Connection, orders: Sequence[str]) -> None:
+    """Those of these orders that are history; most are new, and one look says so."""
+    keys = {"keys": as_json(sorted(orders))}
+    sagas, *rest = RETURNS
+    if connection.execute(sagas, keys).rowcount:
+        for statement in rest:
+            connection.execute(statement, keys)
 
 
 def move_to_history(connection: Connection, orders: Sequence[str]) -> None:
