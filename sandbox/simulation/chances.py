@@ -15,8 +15,9 @@ class Chances:
     stale: a former leader of the relay publishes its batch again, later; disorder: a relay goes on
     behind a row that was refused; outage: no broker for a while; poison: garbage under an order's
     key, or a participant too old for what comes of it; second: a second process consumes the same
-    records, as after a rebalance, and a second monitor speaks; skew_s: clocks of processes are off
-    by up to this many seconds.
+    records, as after a rebalance, and a second monitor speaks; switch: processes begin with an
+    older flow file and go over to today's one by one; skew_s: clocks of processes are off by up to
+    this many seconds.
     """
 
     crash: float = 0.0
@@ -30,6 +31,7 @@ class Chances:
     outage: float = 0.0
     poison: float = 0.0
     second: float = 0.0
+    switch: float = 0.0
     skew_s: float = 0.0
 
     @classmethod
@@ -48,6 +50,7 @@ class Chances:
             poison=rng.choice((0.0, 0.0, 0.0, 0.3)),
             second=rng.choice((0.0, 1.0)),
             skew_s=rng.choice((0.0, 0.0, 5.0, 7200.0)),
+            switch=rng.choice((0.0, 1.0)),
         )
         if rng.random() < 0.05:
             drawn = cls()
