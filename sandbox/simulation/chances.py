@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 @dataclass
 class Chances:
-    """All zero when the faults are off. Chances at each occasion, but for the last three.
+    """All zero when the faults are off. Chances at each occasion, but for the last four.
 
     crash: a process dies at a named point; trouble: a call or its answer is lost; repeat: something
     published or delivered is so again; forget: offsets are not stored; linger: a batch, a claimed
@@ -50,10 +50,11 @@ class Chances:
             poison=rng.choice((0.0, 0.0, 0.0, 0.3)),
             second=rng.choice((0.0, 1.0)),
             skew_s=rng.choice((0.0, 0.0, 5.0, 7200.0)),
-            switch=rng.choice((0.0, 1.0)),
         )
         if rng.random() < 0.05:
             drawn = cls()
+        elif rng.random() < 0.5:
+            drawn.switch = 1.0
         return replace(drawn, **dict.fromkeys(without, 0.0))
 
     def named(self) -> list[str]:
@@ -63,3 +64,7 @@ class Chances:
     def calm(self) -> bool:
         """Nothing goes wrong."""
         return not self.named()
+
+
+FAULTS = tuple(f.name for f in fields(Chances))
+"""Their names."""

@@ -58,6 +58,11 @@ class Node:
         return self.processes[0].handler
 
     @property
+    def topics(self) -> tuple[str, ...]:
+        """What its first process consumes."""
+        return self.processes[0].topics
+
+    @property
     def crashes(self) -> int:
         """Of all its processes."""
         return sum(process.crashes for process in self.processes)

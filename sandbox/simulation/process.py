@@ -47,11 +47,11 @@ class Process:
     def start(self, flows: Flows) -> None:
         """With nothing in hand, from the stored offsets, on the flow files it is given."""
         node, self.flows = self.node, flows
-        self.router, topics = _routes(flows, node.name)
+        self.router, self.topics = _routes(flows, node.name)
         self.handler: Handler[Any] = Handler(
             node.participant, node.database, self.router, node.codec, self.now, faults=self.fault
         )
-        places = [(topic, p) for topic in topics for p in range(PARTITIONS)]
+        places = [(topic, p) for topic in self.topics for p in range(PARTITIONS)]
         self.queues = [(place, self.world.log.partitions[place]) for place in places]
         self.paused_until = self.world.now
         self.positions = defaultdict(int, node.committed)

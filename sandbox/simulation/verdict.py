@@ -40,9 +40,9 @@ def violations(world: World, stories: list[Story]) -> list[str]:
 def _order(world: World, story: Story) -> Iterator[str]:
     seen = world.monitor.view(story.order_id)
     assert seen is not None
-    labels = {e.trace.flow for e in world.log.envelopes() if e.key == story.order_id}
-    if labels - {None, story.flow}:
-        yield f"began on {story.flow}, and events of it say {sorted(filter(None, labels))}"
+    flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.order_id}
+    if flows - {None, story.flow}:
+        yield f"began on {story.flow}, and events of it say {sorted(filter(None, flows))}"
     payment = world.nodes["payment"].state(story.order_id)
     shipment = world.nodes["shipping"].state(story.order_id)
     stock = world.nodes["inventory"].state(story.order_id)
