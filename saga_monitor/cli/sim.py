@@ -1,22 +1,25 @@
 """`saga sim`: the whole choreography on a virtual clock, seed after seed."""
 
 import os
+import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields
+from dataclasses import dataclass, field
 from functools import partial
 
 import click
 from rich.console import Console
 from rich.progress import track
 
-from sandbox.simulation.chances import Chances
+from sandbox.simulation.chances import FAULTS
 from sandbox.simulation.play import Report, play
 from sandbox.simulation.shrink import Case, shrink, story
 
-FAULTS = tuple(f.name for f in fields(Chances))
+BROKEN_OFF = 130
+EVERY_S = 30.0
 NUMBER = click.IntRange(min=0)
 
 
@@ -68,22 +71,47 @@ def sim(
 ) -> None:
     """Play worlds with crashes, repeats and lost answers; check every invariant in each.
 
-    A seed that breaks one prints the command that plays it again, and its story. Exit status 1
-    then.
+    A seed that breaks one prints, as soon as it is found, the command that plays it again, and its
+    story. Exit status 1 then. Broken off by Ctrl-C or SIGTERM it tells how far it came; exit status
+    130.
     """
-    console = Console(stderr=True)
     chosen = only or tuple(range(orders))
     one = partial(play, orders=chosen, without=without, schedule=schedule)
-    began = time.monotonic()
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    tally = Tally()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pool = ProcessPoolExecutor(os.cpu_count(), initializer=_deaf)
+    try:
         played = pool.map(one, range(first, first + seeds), chunksize=4)
-        reports = list(track(played, "playing", total=seeds, console=console))
-    took_s = time.monotonic() - began
-    broken = [r.seed for r in reports if r.violations]
-    for seed in broken:
-        tell(Case(seed, chosen, without, schedule), smaller)
-    click.echo(summary(reports, took_s))
-    sys.exit(1 if broken else 0)
+        for report in _followed(played, seeds, tally):
+            tally.add(report)
+            if report.violations:
+                tell(Case(report.seed, chosen, without, schedule), smaller)
+    except KeyboardInterrupt:
+        click.echo(f"broken off; of {seeds} seeds from {first} on the first {tally.seeds} are told")
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    click.echo(tally.summary())
+    sys.exit(1 if tally.broken else BROKEN_OFF if tally.seeds < seeds else 0)
+
+
+def _deaf() -> None:
+    """Who plays is stopped by who asked it to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _followed(played: Iterator[Report], seeds: int, tally: "Tally") -> Iterator[Report]:
+    """With a bar where somebody looks on, else with a line now and then."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(played, "playing", total=seeds, console=console)
+        return
+    told_at = time.monotonic()
+    for report in played:
+        yield report
+        if time.monotonic() - told_at >= EVERY_S:
+            told_at = time.monotonic()
+            click.echo(tally.line(), err=True)
 
 
 def tell(case: Case, smaller: bool) -> None:
@@ -95,17 +123,37 @@ def tell(case: Case, smaller: bool) -> None:
         click.echo(f"  {said}")
 
 
-def summary(reports: list[Report], took_s: float) -> str:
-    """Figures: seeds and their ends, faults by kind."""
-    crashes = sum(r.crashes for r in reports)
-    steps = sum(r.steps for r in reports)
-    ends = Counter(status for report in reports for status in report.ends.values())
-    faults = sum((Counter(report.faults) for report in reports), Counter[str]())
-    told = ", ".join(f"{n} {status}" for status, n in sorted(ends.items()))
-    kinds = ", ".join(f"{n} {fault}" for fault, n in sorted(faults.items()))
-    bad = sum(bool(r.violations) for r in reports)
-    speed = len(reports) / max(took_s, 0.001)
-    return (
-        f"{len(reports)} seeds ({speed:.1f}/s), {steps} steps, {crashes} crashes; "
-        f"{told}; {bad} seeds broken\nfaults: {kinds or 'none'}"
-    )
+@dataclass
+class Tally:
+    """Figures of the seeds played so far: their ends, and faults by kind."""
+
+    began: float = field(default_factory=time.monotonic)
+    seeds: int = 0
+    steps: int = 0
+    crashes: int = 0
+    broken: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, report: Report) -> None:
+        """One more."""
+        self.seeds += 1
+        self.steps += report.steps
+        self.crashes += report.crashes
+        self.broken += bool(report.violations)
+        self.ends.update(report.ends.values())
+        self.faults.update(report.faults)
+
+    def line(self) -> str:
+        """How far it is."""
+        speed = self.seeds / max(time.monotonic() - self.began, 0.001)
+        return f"{self.seeds} seeds ({speed:.1f}/s), {self.broken} broken"
+
+    def summary(self) -> str:
+        """All of them."""
+        told = ", ".join(f"{n} {status}" for status, n in sorted(self.ends.items()))
+        kinds = ", ".join(f"{n} {fault}" for fault, n in sorted(self.faults.items()))
+        return (
+            f"{self.line()}; {self.steps} steps, {self.crashes} crashes; {told or 'no order'}\n"
+            f"faults: {kinds or 'none'}"
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 @dataclass
 class Chances:
-    """All zero when the faults are off. Chances at each occasion, but for the last three.
+    """All zero when the faults are off. Chances at each occasion, but for the last four.
 
     crash: a process dies at a named point; trouble: a call or its answer is lost; repeat: something
     published or delivered is so again; forget: offsets are not stored; linger: a batch, a claimed
@@ -15,8 +15,9 @@ class Chances:
     stale: a former leader of the relay publishes its batch again, later; disorder: a relay goes on
     behind a row that was refused; outage: no broker for a while; poison: garbage under an order's
     key, or a participant too old for what comes of it; second: a second process consumes the same
-    records, as after a rebalance, and a second monitor speaks; skew_s: clocks of processes are off
-    by up to this many seconds.
+    records, as after a rebalance, and a second monitor speaks; switch: processes begin with an
+    older flow file and go over to today's one by one; skew_s: clocks of processes are off by up to
+    this many seconds.
     """
 
     crash: float = 0.0
@@ -30,6 +31,7 @@ class Chances:
     outage: float = 0.0
     poison: float = 0.0
     second: float = 0.0
+    switch: float = 0.0
     skew_s: float = 0.0
 
     @classmethod
@@ -51,6 +53,8 @@ class Chances:
         )
         if rng.random() < 0.05:
             drawn = cls()
+        elif rng.random() < 0.5:
+            drawn.switch = 1.0
         return replace(drawn, **dict.fromkeys(without, 0.0))
 
     def named(self) -> list[str]:
@@ -60,3 +64,7 @@ class Chances:
     def calm(self) -> bool:
         """Nothing goes wrong."""
         return not self.named()
+
+
+FAULTS = tuple(f.name for f in fields(Chances))
+"""Their names."""

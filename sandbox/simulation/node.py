@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sagakit.handler import Handler
 from sagakit.memory import MemoryDatabase
 from sagakit.message import EffectRow, OutboxRow
 from sagakit.ports import Participant, Store
-from sagakit.routing import Router, topics_of
 from sandbox.simulation.chances import Chances as Chances
 from sandbox.simulation.log import CODEC as CODEC
-from sandbox.simulation.log import PARTITIONS, Place
+from sandbox.simulation.log import Place
 from sandbox.simulation.operator import Reader
 from sandbox.simulation.process import Process
-from schemas import FLOWS
 
 BLOCK = 1_000
 """Row numbers a transaction may use up."""
@@ -26,11 +24,6 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 if TYPE_CHECKING:
     from sandbox.simulation.world import World
-
-
-@cache
-def _router(name: str) -> Router:
-    return Router(FLOWS, name)
 
 
 class Node:
@@ -44,14 +37,7 @@ class Node:
         self.name = participant.name
         self.participant = replace(participant, store=store)
         self.database = MemoryDatabase(store, world.now)
-        self.router = _router(self.name)
         self.codec = Reader(self)
-        self.topics = topics_of(FLOWS, self.name)
-        partitions = world.log.partitions
-        self.queues = [
-            (place, partitions[place])
-            for place in ((name, p) for name in self.topics for p in range(PARTITIONS))
-        ]
         self.committed: dict[Place, int] = {}
         self.refused: set[int] = set()
         self.astray = ""
@@ -64,11 +50,17 @@ class Node:
             Process(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
             for n in range(processes)
         ]
+        world.rollout.begin(self)
 
     @property
     def handler(self) -> Handler[Any]:
         """Of its first process."""
         return self.processes[0].handler
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What its first process consumes."""
+        return self.processes[0].topics
 
     @property
     def crashes(self) -> int:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sagakit.codec import Codec
-from sagakit.errors import Undecodable
+from sagakit.errors import Undecodable, UnknownFlow
 from sagakit.message import Envelope, OutboxRow, ParkedRow, Record
 from sandbox.simulation.log import CODEC, GARBAGE, TOPICS
 
@@ -67,6 +67,18 @@ class Operator:
         self.unknown.discard((node.name, order_id))
         process = node.processes[0]
         process.survive(lambda: process.redrive(order_id))
+
+    def updated(self, node: Node) -> None:
+        """All its processes have today's flow file: what they parked for want of it is handled
+        again, in a while."""
+        self.world.after(self._a_while(), lambda: self._redrive_unknown(node))
+
+    def _redrive_unknown(self, node: Node) -> None:
+        parked = node.database.tables.parked.values()
+        for key in sorted({row.key for row in parked if row.code == UnknownFlow.code}):
+            self.world.note(f"{node.name} has its new flow file, {key} redriven", {key})
+            process = self.world.rng.choice(node.processes)
+            process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
 
     def notice(self) -> None:
         """Garbage that is parked calls the operator, who comes in a while. What is read again after

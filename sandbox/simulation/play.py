@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from sagakit.decision import Verdict
+from sagakit.flow import Flows
 from sagakit.memory import MemoryStore
 from sagakit.ports import Participant
 from sandbox.simulation.chances import Chances
 from sandbox.simulation.story import SKUS, Story, draw
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import World
+from schemas import FLOWS
 from schemas.events import OrderPaused, OrderPlaced, OrderResumed, VerdictGiven
 from services.fraud.decide import Screening
 from services.fraud.service import participant as fraud
@@ -93,14 +95,15 @@ def stage(
     people: bool = True,
     without: Collection[str] = (),
     schedule: int = 0,
+    flows: Flows = FLOWS,
 ) -> tuple[World, list[Story]]:
     """A world in which the stories are about to begin; `orders`: how many, or the numbers of those
-    that are told; `without` and `schedule`: see `World`. Without people nobody cancels, approves,
-    places another order under a number that is taken, picks up what was cancelled or forgets to
-    call back."""
-    world = World(seed, stores(), without, schedule)  # type: ignore[arg-type]
+    that are told; `without`, `schedule` and `flows`: see `World`. Without people nobody cancels,
+    approves, places another order under a number that is taken, picks up what was cancelled or
+    forgets to call back."""
+    world = World(seed, stores(), without, schedule, flows)  # type: ignore[arg-type]
     numbers = range(orders) if isinstance(orders, int) else sorted(orders)
-    stories = [draw(random.Random(f"{seed}:story:{n}"), n) for n in numbers]
+    stories = [draw(random.Random(f"{seed}:story:{n}"), n, flows) for n in numbers]
     if random.Random(f"{seed}:rush").random() < 0.5:  # all at once, not one after the other
         stories = [replace(s, place_after=s.place_after / 1000) for s in stories]
     if not people:

@@ -6,16 +6,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
 from sagakit.decision import Outcome
-from sagakit.errors import EffectFailed, NotFinal
+from sagakit.errors import EffectFailed, NotFinal, UnknownFlow
 from sagakit.faults import Crash
+from sagakit.flow import Flows
 from sagakit.handler import Handler, incoming
 from sagakit.message import EffectRow, Message, Record
 from sagakit.retry import PATIENT, RETRIED
-from sandbox.simulation.log import Place
+from sagakit.routing import Router, topics_of
+from sandbox.simulation.log import PARTITIONS, Place
 
 if TYPE_CHECKING:
     from sandbox.simulation.node import Node
@@ -25,6 +28,11 @@ MOST_IN_HAND = 4
 MOST_POLLED = 12
 
 
+@cache
+def _routes(flows: Flows, name: str) -> tuple[Router, tuple[str, ...]]:
+    return Router(flows, name), topics_of(flows, name)
+
+
 class Process:
     """Consumes, decides, and performs effects, each step when the scheduler says so."""
 
@@ -32,12 +40,22 @@ class Process:
         self.node, self.world = node, node.world
         self.name = f"{node.name}/{number}"
         self.skew = skew
-        self.paused_until = self.world.now
         self.crashes = 0
         self.positions: dict[Place, int] = defaultdict(int)
+        self.start(self.world.rollout.before or self.world.flows)
+
+    def start(self, flows: Flows) -> None:
+        """With nothing in hand, from the stored offsets, on the flow files it is given."""
+        node, self.flows = self.node, flows
+        self.router, self.topics = _routes(flows, node.name)
         self.handler: Handler[Any] = Handler(
-            node.participant, node.database, node.router, node.codec, self.now, faults=self.fault
+            node.participant, node.database, self.router, node.codec, self.now, faults=self.fault
         )
+        places = [(topic, p) for topic in self.topics for p in range(PARTITIONS)]
+        self.queues = [(place, self.world.log.partitions[place]) for place in places]
+        self.paused_until = self.world.now
+        self.positions = defaultdict(int, node.committed)
+        node.touched = True
         self._drop()
 
     def _drop(self) -> None:
@@ -49,6 +67,14 @@ class Process:
     def now(self) -> datetime:
         """By its own clock."""
         return self.world.now + (self.skew if self.world.chances.skew_s else timedelta())
+
+    def knows(self, label: str | None) -> bool:
+        """Whether its flow files have a version; no label: the default."""
+        try:
+            self.router.label(label)
+        except UnknownFlow:
+            return False
+        return True
 
     def awake(self) -> bool:
         """Not standing still."""
@@ -112,7 +138,7 @@ class Process:
     def unread(self) -> list[Place]:
         """Partitions with something to read."""
         positions = self.positions
-        return [place for place, queue in self.node.queues if positions[place] < len(queue)]
+        return [place for place, queue in self.queues if positions[place] < len(queue)]
 
     def poll(self) -> None:
         """Take a micro-batch and handle it, now or later."""
@@ -139,7 +165,7 @@ class Process:
         self.positions.update(self.ends)
         self.batch = []
         if not self.world.happens("forget"):
-            self.node.committed = dict(self.positions)
+            self.node.committed |= self.positions
 
     def redrive(self, key: str) -> None:
         """Handle again what is parked of an order."""

@@ -1,9 +1,9 @@
 """A broken seed made small: fewer orders, fewer faults, and the story that is left."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
-from sandbox.simulation.chances import Chances
+from sandbox.simulation.chances import FAULTS
 from sandbox.simulation.play import run, stage
 from sandbox.simulation.world import World
 
@@ -48,7 +48,7 @@ def _smaller(case: Case) -> Iterator[Case]:
     world, _ = stage(case.seed, case.orders, without=case.without)
     left = world.drawn.named()
     if len(left) > 1:
-        yield replace(case, without=tuple(f.name for f in fields(Chances)))
+        yield replace(case, without=FAULTS)
     yield from (replace(case, without=(*case.without, fault)) for fault in left)
 
 

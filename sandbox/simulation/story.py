@@ -5,12 +5,11 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sagakit.flow import Flows
 from sandbox.simulation.outside import Behaviour
-from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 from schemas.rules import minor_digits
 
-FLOW_LABELS = tuple(flow.label(version) for flow in FLOWS for version in flow.versions)
 SKUS = ("apple", "pear", "quince")
 CHARGES = ("captured",) * 8 + (
     "told_first",
@@ -62,8 +61,8 @@ class Story:
         return treated and plain and left_alone and b.pickup is not None
 
 
-def draw(rng: random.Random, number: int) -> Story:
-    """A story for order `number`."""
+def draw(rng: random.Random, number: int, flows: Flows) -> Story:
+    """A story for order `number`, on any version of `flows`."""
     lines = tuple(
         OrderLine(sku=sku, quantity=rng.randint(1, 3), unit_price_minor=rng.randint(1, 900))
         for sku in rng.sample(SKUS, rng.randint(1, len(SKUS)))
@@ -88,7 +87,7 @@ def draw(rng: random.Random, number: int) -> Story:
     )
     return Story(
         order_id=f"o{number}",
-        flow=rng.choice(FLOW_LABELS),
+        flow=rng.choice([flow.label(v) for flow in flows for v in flow.versions]),
         facts=facts,
         behaviour=_behaviour(rng),
         entrance=rng.choice(("front_door", "outside", "nameless")),

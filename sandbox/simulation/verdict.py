@@ -42,6 +42,9 @@ def violations(world: World, stories: list[Story]) -> list[str]:
 def _order(world: World, story: Story) -> Iterator[str]:
     seen = world.monitor.view(story.order_id)
     assert seen is not None
+    flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.order_id}
+    if flows - {None, story.flow}:
+        yield f"began on {story.flow}, and events of it say {sorted(filter(None, flows))}"
     payment = world.nodes["payment"].state(story.order_id)
     shipment = world.nodes["shipping"].state(story.order_id)
     stock = world.nodes["inventory"].state(story.order_id)
@@ -210,7 +213,7 @@ def _watch(world: World) -> Iterator[str]:
                 or (f.type == "VerdictRequested" and f.at < said_at)
             ]
             by_then = gather(Saga(key), *known)
-            seen = read_as_its_flow(by_then)
+            seen = read_as_its_flow(by_then, world.flows)
             if seen and seen.undoing:
                 continue  # asking once more harms nobody
             right = judge(by_then, seen, due + JUST_AFTER) if seen else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 from saga_monitor.deadlines import Emission, judge
@@ -14,6 +15,7 @@ from saga_monitor.plan import Plan
 from saga_monitor.projection import fact_of
 from saga_monitor.reading import read
 from saga_monitor.view import SagaView
+from sagakit.flow import Flows
 from sagakit.message import Envelope, Trace
 from sandbox.simulation.log import CODEC, Place, partition_of
 from schemas import FLOWS
@@ -23,17 +25,21 @@ if TYPE_CHECKING:
 
 ECHO = timedelta(seconds=30)
 """As in `watch`: log time to read back what was said before it is said again."""
-PLANS = {flow.label(v): Plan.of(flow, v) for flow in FLOWS for v in flow.versions}
 UNITS = tuple(flow.units for flow in FLOWS)
 PAUSES_S = (20, 100, 1000, 100_000)
 
 
-def read_as_its_flow(saga: Saga) -> SagaView | None:
+def read_as_its_flow(saga: Saga, flows: Flows) -> SagaView | None:
     """The saga in the words of its flow; None for what is no saga (stock)."""
     if saga.order_id.startswith("sku:"):
         return None
-    flow, version = FLOWS.find(saga.flow)
-    return read(saga, PLANS[flow.label(version)])
+    flow, version = flows.find(saga.flow)
+    return read(saga, _plans(flows)[flow.label(version)])
+
+
+@cache
+def _plans(flows: Flows) -> dict[str, Plan]:
+    return {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,9 @@ class Monitor:
     def view(self, order_id: str) -> SagaView | None:
         """The saga in the words of its flow; None for what is no saga (stock)."""
         if order_id not in self.views:
-            self.views[order_id] = read_as_its_flow(self.sagas.get(order_id, Saga(order_id)))
+            self.views[order_id] = read_as_its_flow(
+                self.sagas.get(order_id, Saga(order_id)), self.world.flows
+            )
         return self.views[order_id]
 
     def judge(self) -> bool:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from sagakit.decision import Callback, Verdict
 from sagakit.faults import Crash
+from sagakit.flow import Flows
 from sagakit.message import NAMESPACE, Envelope, Message, OutboxRow, Trace
 from sagakit.ports import Participant, Store
 from sandbox.simulation.chances import Chances
@@ -20,8 +21,10 @@ from sandbox.simulation.node import Node
 from sandbox.simulation.operator import Operator
 from sandbox.simulation.outside import Outside
 from sandbox.simulation.process import Process
+from sandbox.simulation.rollout import REFUSED, Rollout
 from sandbox.simulation.watcher import Monitor
 from sandbox.simulation.witness import Witness
+from schemas import FLOWS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FAULTY = timedelta(days=5)
@@ -49,7 +52,8 @@ class Note:
 
 class World:
     """Everything. `run` plays it to the end. `without`: faults that are switched off; `schedule`:
-    the same orders and faults can be played in many ways, this one. `hits`: faults by kind."""
+    the same orders and faults can be played in many ways, this one; `flows`: today's flow files.
+    `hits`: faults by kind."""
 
     def __init__(
         self,
@@ -57,8 +61,10 @@ class World:
         participants: list[tuple[Participant[Any], Store[Any]]],
         without: Collection[str] = (),
         schedule: int = 0,
+        flows: Flows = FLOWS,
     ) -> None:
         self.rng = random.Random(f"{seed}:{schedule}")
+        self.flows = flows
         self.hits: Counter[str] = Counter()
         self.now = START
         self.diary: list[Note] = []
@@ -75,6 +81,7 @@ class World:
         self.later: list[Later] = []
         self.steps = 0
         self.stock = 0
+        self.rollout = Rollout(self, f"{seed}:switch")
         each = 2 if self.chances.second else 1
         self.nodes = {p.name: Node(self, p, store, each) for p, store in participants}
         self.monitors = [Monitor(self) for _ in range(each)]
@@ -147,6 +154,9 @@ class World:
         process = self.rng.choice(node.processes)
         if not process.awake():
             self.after(timedelta(seconds=1), again)
+            return
+        if not process.knows(message.trace.flow):
+            self.after(REFUSED, again)
             return
         node.visit(process, message.key, lambda: self._submit(process, message, again))
 

@@ -21,7 +21,8 @@ from saga_monitor.reading import view
 from sagakit.faults import duplicated
 from sagakit.handler import incoming
 from sagakit.message import Envelope, Record
-from sandbox.simulation.node import CODEC, Chances, Node
+from sandbox.simulation.chances import FAULTS
+from sandbox.simulation.node import CODEC, Node
 from sandbox.simulation.play import stage
 from sandbox.simulation.watcher import UNITS
 from sandbox.simulation.world import World
@@ -35,14 +36,11 @@ PARTICIPANTS = ("inventory", "payment", "shipping", "notification", "fraud", "lo
 
 def calm(seed: int) -> World:
     """A world in which nothing fails and nobody cancels, at rest."""
-    world, _ = stage(seed, 0, people=False)
-    world.chances, world.outside.trouble = Chances(), 0.0
-    return world
+    return stage(seed, 0, people=False, without=FAULTS)[0]
 
 
 def played(seed: int) -> World:
-    world, _ = stage(seed, ORDERS, people=False)
-    world.chances, world.outside.trouble = Chances(), 0.0
+    world, _ = stage(seed, ORDERS, people=False, without=FAULTS)
     world.run(0, 20_000)
     return world
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sagakit.errors import NotFinal
+from sagakit.errors import NotFinal, UnknownFlow
 from sagakit.handler import Fate, Handled
 from sagakit.message import EffectRow, Lease, Message, OutboxRow, ParkedRow
 from sagakit.ports import Account, Changes
+from sagakit.routing import Router
 from sandbox.simulation.node import Node
 from sandbox.simulation.process import Process
 from services.inventory.decide import Reservation
@@ -87,6 +88,28 @@ def queue_reversed(parked: Any, tx: Any, key: str, limit: int) -> list[ParkedRow
     """Parked records are handled again newest first."""
     rows: list[ParkedRow] = parked(tx, key, limit)
     return rows[::-1]
+
+
+def unknown_dropped(park: Any, batch: Any, message: Message, code: str, error: str) -> Handled[Any]:
+    """Events of a version that is not known yet are let go."""
+    if code == UnknownFlow.code:
+        return Handled(message, Fate.PARKED)
+    parked: Handled[Any] = park(batch, message, code, error)
+    return parked
+
+
+def unknown_is_default(label: Any, router: Router, header: str | None) -> str:
+    """A version that is not known yet is taken for the default."""
+    try:
+        return str(label(router, header))
+    except UnknownFlow:
+        return str(label(router, None))
+
+
+def newest_known(label: Any, router: Router, header: str | None) -> str:
+    """Whatever an order began on, it goes on with the newest version that is known."""
+    flow, _ = router._flows.find(label(router, header))
+    return flow.label(max(flow.versions))
 
 
 def no_gap(message: Message, account: Account) -> None:

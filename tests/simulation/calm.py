@@ -13,6 +13,7 @@ from sandbox.simulation.outside import Behaviour
 from sandbox.simulation.play import begin, stage
 from sandbox.simulation.story import SKUS, Story, draw
 from sandbox.simulation.world import START, World
+from schemas import FLOWS
 from schemas.events import OrderLine
 
 MOST_STEPS = 200_000
@@ -23,7 +24,7 @@ def story(
     number: int, placed_at: datetime, behaviour: Behaviour, price_minor: int = 500, **changes: Any
 ) -> Story:
     """An order for one thing; `changes`: of what people do."""
-    drawn = draw(random.Random(f"calm:{number}"), number)
+    drawn = draw(random.Random(f"calm:{number}"), number, FLOWS)
     line = OrderLine(sku=SKUS[number % len(SKUS)], quantity=1, unit_price_minor=price_minor)
     alone = {"twice": False, "conflict": False, "cancel_after": None, "verdict": None}
     return replace(

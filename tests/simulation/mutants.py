@@ -11,6 +11,7 @@ import saga_monitor.gate
 import sagakit.handler
 import services.payment.decide
 from sagakit.memory import _MemoryTransaction
+from sagakit.routing import Router
 from sandbox.simulation.node import Node
 from sandbox.simulation.play import play
 from sandbox.simulation.process import Process
@@ -192,6 +193,24 @@ MUTANTS = (
         "events are lost",
         80,
         instead(HANDLER._Batch, "_park", broken.drop_parked),
+    ),
+    _m(
+        "events of an unknown version dropped",
+        "orders on a new version are lost where it comes late",
+        60,
+        around(HANDLER._Batch, "_park", broken.unknown_dropped),
+    ),
+    _m(
+        "unknown version taken for the default",
+        "an order is carried out by the rules of two versions",
+        60,
+        around(Router, "label", broken.unknown_is_default),
+    ),
+    _m(
+        "orders go over to the newest version",
+        "an order in flight changes its version with the release",
+        60,
+        around(Router, "label", broken.newest_known),
     ),
     _m(
         "sequence gap ignored",

@@ -91,7 +91,7 @@ class Scene:
 
     def __init__(self, name: str, behaviour: Behaviour, events: dict[str, Any]) -> None:
         participant, store = PRISTINE[name]
-        self.world = World(0, [(participant, copy.deepcopy(store))])
+        self.world = World(0, [(participant, copy.deepcopy(store))], ["switch"])
         self.world.chances = Chances(linger=1.0)  # each step by itself
         self.world.outside.trouble = 0.0
         self.world.outside.behaviours[ORDER] = behaviour
