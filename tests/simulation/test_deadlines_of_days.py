@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from saga_monitor.deadlines import CEILING
-from saga_monitor.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, Status
+from saga_monitor.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
 from sandbox.simulation.outside import Behaviour
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import START, World
@@ -41,8 +41,10 @@ def test_a_review_nobody_answers_ends_after_a_day_without_a_charge() -> None:
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
     [wait] = said(world, one.order_id, "PaymentReviewRequired")
-    first, *_ = said(world, one.order_id, ASKED)
-    assert DAY < first.time - wait.time < DAY + SOON
+    [verdict] = said(world, one.order_id, "VerdictGiven")
+    assert (verdict.event.verdict, verdict.event.actor) == ("reject", SYSTEM_TIMEOUT)
+    assert DAY < verdict.time - wait.time < DAY + SOON
+    assert said(world, one.order_id, ASKED) == []
     assert all(c.status != "captured" for c in world.outside.charges.values())
 
 

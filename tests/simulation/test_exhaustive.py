@@ -108,7 +108,7 @@ class Scene:
 
     def play(self, choices: Choices) -> None:
         """To the end."""
-        while options := self.options():
+        while options := self.options() or self.wait():
             self.world.now += LEASE / 1000
             chosen = options[choices(len(options))]
             self.process.survive(chosen)
@@ -124,6 +124,12 @@ class Scene:
         if self.world.later and not self.world.premature(self.node, ORDER):
             found += [partial(self.call_back, item) for item in self.world.later]
         return found
+
+    def wait(self) -> list[Callable[[], None]]:
+        """Nothing could come before an effect is due again: what could come then."""
+        if moments := self.process.moments():
+            self.world.now = min(moments)
+        return self.options()
 
     def deliver(self, m: Message) -> None:
         self.waiting.remove(m)
