@@ -3,9 +3,11 @@
 from benchmarks.figures import Contender
 from benchmarks.ours import Platform
 from benchmarks.peers.choreography import Choreography
+from benchmarks.peers.dbos import Dbos
 
 CONTENDERS: tuple[Contender, ...] = (
     Platform(),
     Choreography("plain", "plain", 10_000),
     Choreography("fast", "fast", 5_000),
+    Dbos(),
 )
