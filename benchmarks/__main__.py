@@ -14,6 +14,8 @@ from benchmarks.contest import Plan, contest
 from benchmarks.figures import Contender
 from benchmarks.report import as_json, machine, tables
 
+WIDTH = 100
+"""Of the tables, also where they go to a file."""
 NAMES = [contender.name for contender in CONTENDERS]
 
 
@@ -37,6 +39,7 @@ def bench(
     """Measure on this machine: real Kafka and PostgreSQL with durable settings, fresh each time."""
     plan = Plan(rounds, scale, rates or (50,), seconds, nearly)
     console = Console()
+    console.width = max(console.width, WIDTH)
     here = machine()
     found = contest(_chosen(only), plan, console.print)
     for table in tables(found):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from benchmarks.contest import FULL, Runs, medians
@@ -54,7 +55,7 @@ def tables(found: Mapping[str, Runs]) -> Iterator[Table]:
     for mode in dict.fromkeys(mode for modes in middle.values() for mode in modes):
         yield _mode(mode, {n: modes[mode] for n, modes in middle.items() if mode in modes})
     for name, modes in middle.items():
-        yield _cost(f"{name}, {FULL}: where it goes", modes[FULL])
+        yield _cost(f"{name}: CPU at {FULL}", modes[FULL])
     yield _spread(found)
 
 
@@ -70,17 +71,7 @@ def ratios(figures: Mapping[str, Figures], name: str) -> tuple[str, str]:
 
 
 def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
-    columns = (
-        "",
-        "orders",
-        "orders/s",
-        "ours is",
-        "p50",
-        "p99",
-        "CPU an order",
-        "of ours",
-        "memory",
-    )
+    columns = ("", "orders", "a second", "ours is", "p50 ms", "p99 ms", "CPU ms", "of ours", "MiB")
     table = _table(f"{mode} ({os.cpu_count()} cores)", columns)
     for name, f in figures.items():
         times, cpu = ratios(figures, name)
@@ -89,11 +80,11 @@ def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
             str(f.orders),
             f"{f.orders_a_second:.0f}",
             times,
-            f"{f.p50_ms:.0f} ms",
-            f"{f.p99_ms:.0f} ms",
-            f"{f.cpu_ms:.2f} ms",
+            f"{f.p50_ms:.0f}",
+            f"{f.p99_ms:.0f}",
+            f"{f.cpu_ms:.2f}",
             cpu,
-            f"{f.memory_all_mb:.0f} MiB",
+            f"{f.memory_all_mb:.0f}",
         )
     return table
 
@@ -116,9 +107,9 @@ def _spread(found: Mapping[str, Runs]) -> Table:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
     return table
 
 

@@ -1,13 +1,18 @@
-"""The peers' tables: a run only counts when every row is there, and none too many."""
+"""What the benchmark holds figures against: the peers' tables, which must have every row and none
+too many, and the bare statements, which must do the same again."""
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
+from benchmarks.bare import recorded
 from benchmarks.figures import WrongEnds
 from benchmarks.orders import orders
 from benchmarks.peers.apps.steps import BY_NAME, DECLINED, REJECTED, run
 from benchmarks.peers.books import Books
 from benchmarks.peers.choreography import SERVICES, as_json
+from sagakit.postgres import engine_for
+from tests.stack import TestInfra, fresh_database
 
 PLACED = orders("run", 1, 40)
 
@@ -48,3 +53,28 @@ def test_a_row_missing_added_or_changed_is_found(
         connection.execute(wrong)
     with pytest.raises(WrongEnds):
         books.ends(PLACED)
+
+
+def test_what_is_recorded_is_done_again_and_committed(infra: TestInfra, database_url: str) -> None:
+    other_url = fresh_database(infra)
+    for url in (database_url, other_url):
+        with psycopg.connect(url) as connection:
+            connection.execute("create table number (n int primary key)")
+    engine = engine_for(database_url)
+    insert = text("insert into number values (:n)")
+    with recorded(engine) as recording:
+        with engine.begin() as first:
+            first.execute(insert, {"n": 1})
+        with engine.begin() as second:
+            second.execute(insert, [{"n": 2}, {"n": 3}])
+    with engine.begin() as unheard:
+        unheard.execute(insert, {"n": 4})
+    engine.dispose()
+
+    assert recording.replay_s(other_url) > 0
+    with psycopg.connect(other_url) as connection:
+        assert connection.execute("select n from number order by n").fetchall() == [
+            (1,),
+            (2,),
+            (3,),
+        ]

@@ -7,7 +7,9 @@ from typing import Any
 
 from benchmarks.contest import FULL, NEARLY, Plan, contest, medians, steady
 from benchmarks.figures import Figures
+from benchmarks.measured import Part
 from benchmarks.orders import due, kinds_of, orders
+from benchmarks.parts import medians as of_parts
 from benchmarks.peers.apps import steps
 from benchmarks.peers.apps.route import step_for
 from benchmarks.report import as_json, ratios
@@ -137,3 +139,8 @@ def test_a_declined_card_leaves_no_ledger_row() -> None:
 def test_a_service_leaves_alone_what_is_not_its_own() -> None:
     assert step_for("inventory", {"type": steps.CAPTURED, "order": ORDER}) is None
     assert step_for("shipping", {"type": steps.CAPTURED, "order": ORDER}) is not None
+
+
+def test_parts_come_to_medians_by_name() -> None:
+    runs = [Part("a", 1, 10), Part("b", 5), Part("a", 3, 40), Part("b", 7), Part("a", 2, 20)]
+    assert of_parts(runs) == [Part("a", 2, 20), Part("b", 6, 0)]
