@@ -56,7 +56,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m saga_monitor.late_page --check
 	$(BIN)/pytest -q tests/unit tests/properties tests/bad_input tests/architecture
 
-bench: setup  ## what an order costs on this machine, some minutes
+bench: setup  ## what an order costs here, beside what else one could use, half an hour
 	@$(BIN)/python -m benchmarks
 
 mutants: setup  ## plant bugs in the core, one at a time; the simulation has to find each

@@ -1,86 +1,59 @@
-"""`make bench`: the order saga end to end, at saturation and at a steady rate, as a table and JSON.
+"""`make bench`: the order saga end to end, beside what else one could use, as tables and JSON.
 
-`python -m benchmarks [--orders N] [--steady N] [--json FILE]`.
+`python -m benchmarks [--only plain,ours] [--rounds N] [--scale F] [--steady N] [--json FILE]`.
 """
 
-import os
-import platform
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 import orjson
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.ours import KINDS, Figures, deployed
-from sandbox.shop import Shop
+from benchmarks.contenders import CONTENDERS
+from benchmarks.contest import Plan, contest
+from benchmarks.figures import Contender
+from benchmarks.report import as_json, machine, tables
 
-WARM_UP = 1000
-"""The broker's JIT, the caches, the pools: what a long run has behind it."""
+WIDTH = 100
+"""Of the tables, also where they go to a file."""
+NAMES = [contender.name for contender in CONTENDERS]
 
 
 @click.command()
-@click.option("--orders", default=10_000, show_default=True, help="Placed at once: saturation.")
-@click.option("--steady", default=50, show_default=True, help="Orders a second, for 20 seconds.")
+@click.option("--only", help=f"Some of {','.join(NAMES)}; all by default.")
+@click.option("--rounds", default=3, show_default=True, help="Medians are over these.")
+@click.option("--scale", default=1.0, show_default=True, help="Of the saturation runs' orders.")
+@click.option("--steady", "rates", type=int, multiple=True, help="Orders a second; 50 by default.")
+@click.option("--seconds", default=20, show_default=True, help="Of a run at a steady rate.")
+@click.option("--nearly/--no-nearly", default=True, help="Also at 80 % of each one's saturation.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here.")
-def bench(orders: int, steady: int, file: Path | None) -> None:
-    """Measure the platform on this machine: real Kafka and PostgreSQL with durable settings."""
-    with deployed() as platform_:
-        platform_.place(Shop("warm", 1, KINDS).orders(WARM_UP))
-        found = {
-            "saturation": platform_.place(Shop("full", 2, KINDS).orders(orders)),
-            f"{steady} orders/s": platform_.place(
-                Shop("steady", 3, KINDS).orders(20 * steady), steady
-            ),
-        }
+def bench(
+    only: str | None,
+    rounds: int,
+    scale: float,
+    rates: tuple[int, ...],
+    seconds: int,
+    nearly: bool,
+    file: Path | None,
+) -> None:
+    """Measure on this machine: real Kafka and PostgreSQL with durable settings, fresh each time."""
+    plan = Plan(rounds, scale, rates or (50,), seconds, nearly)
     console = Console()
-    console.print(_table(found))
-    for name, figures in found.items():
-        console.print(_cost(name, figures))
+    console.width = max(console.width, WIDTH)
+    here = machine()
+    found = contest(_chosen(only), plan, console.print)
+    for table in tables(found):
+        console.print(table)
     if file is not None:
-        told = {name: asdict(figures) for name, figures in found.items()}
-        file.write_bytes(orjson.dumps({"machine": machine(), **told}, option=orjson.OPT_INDENT_2))
+        file.write_bytes(orjson.dumps(as_json(found, here), option=orjson.OPT_INDENT_2))
 
 
-def machine() -> dict[str, str | int | None]:
-    """What these figures were measured on."""
-    model = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": model[0] if model else platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-    }
-
-
-def _table(found: dict[str, Figures]) -> Table:
-    table = Table(title=f"order saga, end to end, {os.cpu_count()} cores", title_justify="left")
-    for column in ("run", "orders", "orders/s", "p50", "p99", "CPU an order"):
-        table.add_column(column, justify="left" if column == "run" else "right")
-    for name, f in found.items():
-        table.add_row(
-            name,
-            str(f.orders),
-            f"{f.orders_a_second:.0f}",
-            f"{f.p50_ms:.0f} ms",
-            f"{f.p99_ms:.0f} ms",
-            f"{f.cpu_ms:.2f} ms",
-        )
-    return table
-
-
-def _cost(name: str, figures: Figures) -> Table:
-    table = Table(title=f"{name}: where it goes", title_justify="left")
-    for column in ("process", "CPU an order", "memory"):
-        table.add_column(column, justify="left" if column == "process" else "right")
-    for process, ms in sorted(figures.cpu_ms_an_order.items(), key=lambda item: -item[1]):
-        table.add_row(process, f"{ms:.2f} ms", f"{figures.memory_mb[process]:.0f} MiB")
-    return table
+def _chosen(only: str | None) -> list[Contender]:
+    wanted = NAMES if only is None else only.split(",")
+    unknown = [name for name in wanted if name not in NAMES]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(NAMES)}", param_hint="only")
+    return [contender for contender in CONTENDERS if contender.name in wanted]
 
 
 if __name__ == "__main__":

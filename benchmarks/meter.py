@@ -1,4 +1,4 @@
-"""What processes cost: CPU seconds and resident memory, read from /proc."""
+"""What processes cost: CPU seconds and memory, read from /proc."""
 
 import os
 from collections import Counter
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def family(pid: int) -> list[int]:
@@ -37,11 +36,18 @@ def cpu_s(roots: Mapping[str, int]) -> Counter[str]:
 
 
 def memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
-    """Name -> resident memory in MiB; pages shared within a family count in each of it."""
-    return {
-        name: sum(int(_stat(pid)[21]) for pid in family(root)) * _PAGE_MB
-        for name, root in roots.items()
-    }
+    """Name -> memory in MiB; a page that several processes share counts in parts in each."""
+    return {name: sum(_share_mb(pid) for pid in family(root)) for name, root in roots.items()}
+
+
+def _share_mb(pid: int) -> float:
+    """The proportional set size, see proc(5): summed up, shared buffers count once."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0  # gone meanwhile
+    (kb,) = (int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kb / 1024
 
 
 def _stat(pid: int) -> list[str]:

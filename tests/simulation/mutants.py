@@ -222,7 +222,7 @@ MUTANTS = (
         "a filled gap sets nothing free",
         "orders stand still",
         100,
-        instead(HANDLER, "_filled", broken.never_filled),
+        instead(HANDLER, "filled", broken.never_filled),
     ),
     _m(
         "event ids random",

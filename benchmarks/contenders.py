@@ -1,0 +1,16 @@
+"""Who takes part."""
+
+from benchmarks.figures import Contender
+from benchmarks.ours import Platform
+from benchmarks.peers.choreography import Choreography
+from benchmarks.peers.dbos import Dbos
+from benchmarks.peers.temporal import Temporal
+
+CONTENDERS: tuple[Contender, ...] = (
+    Platform(),
+    Choreography("plain", "plain", 10_000),
+    Choreography("fast", "fast", 5_000),
+    Dbos(),
+    Temporal("temporal-local", True, 1500),
+    Temporal("temporal", False, 800),
+)

@@ -1,0 +1,215 @@
+"""The parts that are measured, each on what the one before it left; see `benchmarks.parts`."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid5
+
+import psycopg
+from confluent_kafka import Producer
+
+import saga_monitor
+import services.inventory
+from benchmarks.bare import recorded
+from benchmarks.orders import orders
+from benchmarks.site import Site
+from saga_monitor import store, stream
+from saga_monitor.projection import Projection
+from sagakit.codec import Codec
+from sagakit.consumer import BATCH
+from sagakit.decision import Do
+from sagakit.handler import Handler
+from sagakit.kafka import Publisher
+from sagakit.message import NAMESPACE, Envelope, OutboxRow, Record, Trace
+from sagakit.migrations import migrate
+from sagakit.parking import incoming
+from sagakit.postgres import PostgresDatabase, engine_for, unpack_headers
+from sagakit.relay import NEW_EPOCH, Relay
+from sagakit.routing import Router
+from sandbox.shop.orders import SKUS
+from sandbox.stack.topics import DEFAULT_PARTITIONS
+from schemas import CONTRACT, FLOWS
+from schemas.events import OrderPlaced
+from services.inventory.decide import Reservation, decide, evolve
+from services.inventory.service import participant
+
+OURS, BARE = "inventory", "order"
+"""Databases of the site that serve as ours and as the bare one's; any two would do."""
+MONITOR, BARE_MONITOR = "monitor", "payment"
+PLENTY = 10**9
+SCANS, DUE = 50, 200
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part did. `bare_a_second`: the same rows without us; 0 where there is no such."""
+
+    name: str
+    a_second: float
+    bare_a_second: float = 0.0
+
+
+def placed(count: int) -> list[Record]:
+    """OrderPlaced of `count` orders, as it comes from the topic."""
+    codec, now = Codec(CONTRACT), datetime.now(UTC)
+    records = []
+    for number, order in enumerate(orders("parts", 1, count)):
+        event = OrderPlaced(order_id=order.order_id, order=order.facts, placed_at=now)
+        id_ = uuid5(NAMESPACE, order.order_id)
+        envelope = Envelope(
+            id_, order.order_id, "shop", None, now, event, trace=Trace(flow=order.flow)
+        )
+        records.append(as_record(codec.encode(envelope), number))
+    return records
+
+
+def as_record(row: OutboxRow, offset: int) -> Record:
+    """A row as it is read back."""
+    at_ms = int(time.time() * 1000)
+    return Record(row.topic, 0, offset, at_ms, row.key.encode(), row.value, row.headers)
+
+
+def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
+    """Events a second in one thread: bytes to events and back, and what inventory decides."""
+    codec = Codec(CONTRACT)
+    seconds = _seconds(lambda: [codec.decode(record) for record in records])
+    yield Part("codec: decode", len(records) / seconds)
+    envelopes = [codec.decode(record) for record in records]
+    seconds = _seconds(lambda: [codec.encode(envelope) for envelope in envelopes])
+    yield Part("codec: encode", len(records) / seconds)
+    state = Reservation(on_hand=dict.fromkeys(SKUS, PLENTY))
+    now = datetime.now(UTC)
+
+    def decided() -> None:
+        for envelope in envelopes:
+            decision = decide(state, Do(envelope.event), now)
+            for event in decision.events:
+                evolve(state, event)
+
+    yield Part("inventory: decide and evolve", len(records) / _seconds(decided))
+
+
+def transaction(site: Site, records: Sequence[Record]) -> Part:
+    """Events a second through inventory, decoded by then: inbox, state and outbox in a transaction
+    a batch, with what is decided and encoded. Bare: the same statements and rows."""
+    scripts = Path(services.inventory.__file__).parent / "migrations"
+    for name in (OURS, BARE):
+        engine = engine_for(site.database(name))
+        migrate(engine, scripts)
+        engine.dispose()
+        with psycopg.connect(site.database(name)) as connection:
+            connection.cursor().executemany(
+                f"insert into stock values (%s, {PLENTY}, 0, 0, {PLENTY})", [(s,) for s in SKUS]
+            )
+    engine, codec = engine_for(site.database(OURS)), Codec(CONTRACT)
+    taking_part = participant()
+    database = PostgresDatabase(engine, taking_part.store, _now)
+    handler = Handler(taking_part, database, Router(FLOWS, "inventory"), codec, _now)
+    messages = [incoming(codec, record) for record in records]
+    with recorded(engine) as recording:
+
+        def handled() -> None:
+            for start in range(0, len(messages), BATCH):
+                handler.handle(messages[start : start + BATCH])
+
+        seconds = _seconds(handled)
+    engine.dispose()
+    bare_s = recording.replay_s(site.database(BARE))
+    name = "inbox + state + outbox transaction"
+    return Part(name, len(records) / seconds, len(records) / bare_s)
+
+
+def relay(site: Site) -> tuple[Part, list[Record]]:
+    """Events a second from the outbox to the topic, with the rows' removal; and these events. Bare:
+    a producer that has them at hand."""
+    with psycopg.connect(site.database(OURS)) as connection:
+        found = connection.execute("select topic, key, headers, value from outbox order by id")
+        rows = [OutboxRow(t, k, unpack_headers(h), bytes(v)) for t, k, h, v in found]
+    engine = engine_for(site.database(OURS))
+    moving = Relay(engine, Publisher(site.bootstrap_servers, "parts"), _now)
+    with engine.connect() as leading:
+        epoch = leading.execute(NEW_EPOCH).scalar_one()
+        leading.commit()
+
+        def moved() -> None:
+            while moving.publish_once(leading, epoch):
+                pass
+
+        seconds = _seconds(moved)
+    engine.dispose()
+    producer = Producer(
+        {
+            "bootstrap.servers": site.bootstrap_servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": len(rows) + 1,
+        }
+    )
+
+    def produced() -> None:
+        for row in rows:
+            producer.produce(row.topic, row.value, row.key, headers=list(row.headers))
+        producer.flush()
+
+    part = Part("relay", len(rows) / seconds, len(rows) / _seconds(produced))
+    return part, [as_record(row, offset) for offset, row in enumerate(rows)]
+
+
+def monitor(site: Site, records: Sequence[Record]) -> Part:
+    """Events a second into the monitor's database: decoded, folded, written. Bare: the same
+    statements and rows."""
+    scripts = Path(saga_monitor.__file__).parent / "migrations"
+    engine = engine_for(site.database(MONITOR))
+    migrate(engine, scripts)
+    bare = engine_for(site.database(BARE_MONITOR))
+    migrate(bare, scripts)
+    bare.dispose()
+    projection = Projection(engine, Codec(CONTRACT), FLOWS)
+    with recorded(engine) as recording:
+
+        def applied() -> None:
+            for start in range(0, len(records), stream.BATCH):
+                projection.apply(records[start : start + stream.BATCH])
+
+        seconds = _seconds(applied)
+    engine.dispose()
+    bare_s = recording.replay_s(site.database(BARE_MONITOR))
+    return Part("monitor: fold + projection", len(records) / seconds, len(records) / bare_s)
+
+
+def scan(site: Site, waiting: int) -> Iterator[Part]:
+    """Looks a second for what is overdue, among `waiting` orders with an open deadline."""
+    now = datetime.now(UTC)
+    with psycopg.connect(site.database(MONITOR), autocommit=True) as connection:
+        connection.execute(
+            "insert into saga (order_id, flow, version, status, next_deadline, partition) "
+            "select 'waiting-' || n, 'order', 1, 'waiting', "
+            "%s + interval '1 day' + n * interval '1 ms', n %% %s from generate_series(1, %s) n",
+            [now, DEFAULT_PARTITIONS, waiting],
+        )
+        connection.execute("vacuum analyze saga")
+    engine = engine_for(site.database(MONITOR))
+    for told, at in (("none due", now), (f"{DUE} due", now + timedelta(days=1.1))):
+        through = dict.fromkeys(range(DEFAULT_PARTITIONS), at)
+
+        def looked(through: dict[int, datetime] = through) -> None:
+            for _ in range(SCANS):
+                with engine.connect() as connection:  # never committed: the next sees the same
+                    store.overdue(connection, through, DUE)
+
+        yield Part(f"deadline scan, {waiting:,} open, {told}", SCANS / _seconds(looked))
+    engine.dispose()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun

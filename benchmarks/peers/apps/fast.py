@@ -1,0 +1,76 @@
+"""`python -m benchmarks.peers.apps.fast SERVICE`: a service as one writes it with FastStream.
+
+Kept as fast as its manual tells: batches (`batch=True`), one transaction and one offset commit a
+batch, answers produced without waiting for each; JSON as it comes, without a model; no validation
+of arguments; uvloop.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker
+from psycopg_pool import AsyncConnectionPool
+
+from benchmarks.peers.apps.route import LISTENS, step_for
+from benchmarks.peers.apps.steps import run_async
+
+BATCH = 500
+
+
+def application(name: str, bootstrap_servers: str, database_url: str) -> FastStream:
+    """The service of this name."""
+    broker = KafkaBroker(
+        bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        apply_types=False,
+        logger=logging.getLogger(name),  # whose level leaves out a line a message
+    )
+    pool = AsyncConnectionPool(database_url, min_size=1, max_size=len(LISTENS[name]), open=False)
+
+    @broker.subscriber(
+        *LISTENS[name],
+        group_id=name,
+        auto_offset_reset="earliest",
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        batch=True,
+        max_records=BATCH,
+    )
+    async def handle(events: Sequence[dict[str, Any]]) -> None:
+        answers = []
+        async with pool.connection() as connection, connection.cursor() as cursor:
+            for event in events:
+                step = step_for(name, event)
+                if step is not None:
+                    answers.append({**event, "type": await run_async(cursor, step)})
+        # By key, which a batch of FastStream's is not; aiokafka gathers them by partition.
+        sent = [
+            await broker.publish(
+                answer,
+                f"{name}.events",
+                key=answer["order"]["order_id"].encode(),
+                no_confirm=True,
+            )
+            for answer in answers
+        ]
+        await asyncio.gather(*sent)
+
+    app = FastStream(broker, logger=None)
+    app.on_startup(pool.open)
+    app.after_startup(Path(os.environ["BENCH_READY"]).touch)
+    app.after_shutdown(pool.close)
+    return app
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    service = application(sys.argv[1], os.environ["BENCH_KAFKA"], os.environ["BENCH_DATABASE"])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(service.run())

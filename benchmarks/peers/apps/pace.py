@@ -1,0 +1,20 @@
+"""When to place which order: what `benchmarks.orders.due` is, for the drivers of the peers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+LOOK_S = 0.002
+
+
+async def due(count: int, rate: float | None) -> AsyncIterator[range]:
+    """Numbers below `count` to place now; all of them without a `rate`, in orders a second."""
+    begun, sent = time.perf_counter(), 0
+    while sent < count:
+        past_s = time.perf_counter() - begun
+        upto = count if rate is None else min(count, int(past_s * rate) + 1)
+        if upto > sent:
+            yield range(sent, upto)
+            sent = upto
+        else:
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,94 @@
+"""`python -m benchmarks.peers.apps.plain SERVICE`: a service as one writes it with confluent-kafka.
+
+A message at a time: poll, one transaction, produce. The offset is stored when the broker has the
+answer, so nothing is lost; a message that comes again finds its key in the database.
+Kept as fast as its manual tells: asynchronous production with a delivery report instead of a flush
+a message, offsets committed in the background, the idempotent producer with lz4.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import orjson
+import psycopg
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+
+from benchmarks.peers.apps.route import LISTENS, step_for
+from benchmarks.peers.apps.steps import run
+
+POLL_S = 0.2
+FLUSH_S = 10.0
+
+
+class Service:
+    """The loop of one service."""
+
+    def __init__(self, name: str, bootstrap_servers: str, database_url: str) -> None:
+        self._name, self._topic, self._stopping = name, f"{name}.events", False
+        self._connection = psycopg.connect(database_url)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "acks": "all",
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "compression.type": "lz4",
+            }
+        )
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": name,
+                "auto.offset.reset": "earliest",
+                "enable.auto.offset.store": False,
+                "partition.assignment.strategy": "cooperative-sticky",
+            }
+        )
+
+    def run(self) -> None:
+        """Until SIGTERM."""
+        signal.signal(signal.SIGTERM, self._stop)
+        self._consumer.subscribe(list(LISTENS[self._name]), on_assign=self._assigned)
+        while not self._stopping:
+            message = self._consumer.poll(POLL_S)
+            self._producer.poll(0)
+            if message is not None:
+                self._handle(message)
+        self._producer.flush(FLUSH_S)
+        self._consumer.close()
+        self._connection.close()
+
+    def _handle(self, message: Message) -> None:
+        if (error := message.error()) is not None:
+            raise KafkaException(error)
+        event = orjson.loads(message.value() or b"")
+        step = step_for(self._name, event)
+        if step is None:
+            return  # its offset is stored with that of the next one
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            answer = run(cursor, step)
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                raise KafkaException(error)  # end and begin again at the last stored offset
+            self._consumer.store_offsets(message)
+
+        self._producer.produce(
+            self._topic,
+            key=message.key(),
+            value=orjson.dumps({**event, "type": answer}),
+            on_delivery=delivered,
+        )
+
+    def _assigned(self, consumer: Consumer, partitions: object) -> None:
+        Path(os.environ["BENCH_READY"]).touch()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+
+if __name__ == "__main__":
+    Service(sys.argv[1], os.environ["BENCH_KAFKA"], os.environ["BENCH_DATABASE"]).run()

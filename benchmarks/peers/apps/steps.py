@@ -1,0 +1,133 @@
+"""The order's five steps as SQL, the same for every peer.
+
+A step is a generator of statements that is sent the rows of each and returns the name of the event
+it comes to: so that blocking and asynchronous peers, with or without SQLAlchemy, run the very same
+statements. The caller's transaction makes a step atomic.
+"""
+
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+Order = Mapping[str, Any]
+"""`order_id` and the facts of the shop's order, as JSON."""
+Statement = tuple[str, Sequence[Any]]
+Rows = Sequence[tuple[Any, ...]]
+Step = Generator[Statement, Rows, str]
+
+RESERVED, REJECTED, RELEASED = "InventoryReserved", "InventoryRejected", "InventoryReleased"
+CAPTURED, DECLINED = "PaymentCaptured", "PaymentDeclined"
+PICKED_UP, MAIL_SENT = "ShipmentPickedUp", "ShippedMailSent"
+PLACED = "OrderPlaced"
+ENDS = {MAIL_SENT: "plain", RELEASED: "declined", REJECTED: "out_of_stock"}
+"""The events after which nothing more comes, and the kind of order that ends so."""
+
+
+def reserve(order: Order) -> Step:
+    """Take every line from the stock, or none."""
+    lines = {line["sku"]: line["quantity"] for line in order["lines"]}
+    # Locked in one order by all, so two orders never wait for each other.
+    stock = yield (
+        "select sku, on_hand from stock where sku = any(%s) order by sku for update",
+        (list(lines),),
+    )
+    on_hand: dict[str, int] = dict(stock)
+    enough = all(on_hand.get(sku, 0) >= units for sku, units in lines.items())
+    if enough:
+        yield (
+            "update stock set on_hand = on_hand - quantity, reserved = reserved + quantity "
+            "from unnest(%s::text[], %s::bigint[]) line(name, quantity) where sku = name",
+            (list(lines), list(lines.values())),
+        )
+    yield (
+        "insert into reservation (order_id, phase, lines) values (%s, %s, %s)",
+        (order["order_id"], "reserved" if enough else "rejected", json.dumps(order["lines"])),
+    )
+    return RESERVED if enough else REJECTED
+
+
+def release(order: Order) -> Step:
+    """Put back what was reserved."""
+    lines = {line["sku"]: line["quantity"] for line in order["lines"]}
+    yield (
+        "update reservation set phase = 'released' where order_id = %s and phase = 'reserved'",
+        (order["order_id"],),
+    )
+    yield (
+        "select sku, on_hand from stock where sku = any(%s) order by sku for update",
+        (list(lines),),
+    )
+    yield (
+        "update stock set on_hand = on_hand + quantity, reserved = reserved - quantity "
+        "from unnest(%s::text[], %s::bigint[]) line(name, quantity) where sku = name",
+        (list(lines), list(lines.values())),
+    )
+    return RELEASED
+
+
+def charge(order: Order) -> Step:
+    """The provider answers at once: the token says what."""
+    if order["card_token"] == "tok_declined":
+        return DECLINED
+    yield (
+        "insert into ledger (order_id, kind, amount_minor, currency) values (%s, %s, %s, %s)",
+        (order["order_id"], "charge", order["total_minor"], order["currency"]),
+    )
+    return CAPTURED
+
+
+def ship(order: Order) -> Step:
+    """The carrier takes it at once."""
+    yield (
+        "insert into shipment (order_id, ship_to, tracking) values (%s, %s, %s)",
+        (order["order_id"], order["ship_to"], f"T-{order['order_id']}"),
+    )
+    return PICKED_UP
+
+
+def notify(order: Order) -> Step:
+    """The mail server takes it at once."""
+    yield (
+        "insert into mail (order_id, kind, address) values (%s, %s, %s)",
+        (order["order_id"], "shipped", order["email"]),
+    )
+    return MAIL_SENT
+
+
+def once(key: str, step: Step) -> Step:
+    """The step, unless it was done under this key before: then what it came to."""
+    done = yield ("select answer from done where key = %s", (key,))
+    if done:
+        step.close()
+        return str(done[0][0])
+    answer = yield from step
+    yield ("insert into done (key, answer) values (%s, %s)", (key, answer))
+    return answer
+
+
+BY_NAME: Mapping[str, Callable[[Order], Step]] = {
+    step.__name__: step for step in (reserve, release, charge, ship, notify)
+}
+
+
+def run(cursor: Any, step: Step) -> str:
+    """Run it with a psycopg cursor; the caller commits."""
+    try:
+        statement, values = next(step)
+        while True:
+            cursor.execute(statement, values)
+            statement, values = step.send(cursor.fetchall() if cursor.description else ())
+    except StopIteration as done:
+        return str(done.value)
+
+
+async def run_async(cursor: Any, step: Step) -> str:
+    """Run it with an asynchronous psycopg cursor; the caller commits."""
+    try:
+        statement, values = next(step)
+        while True:
+            await cursor.execute(statement, values)
+            rows = await cursor.fetchall() if cursor.description else ()
+            statement, values = step.send(rows)
+    except StopIteration as done:
+        return str(done.value)

@@ -1,0 +1,106 @@
+"""The peers' tables, and whether they hold what must have become of the orders."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from benchmarks.figures import WrongEnds
+from benchmarks.orders import kinds_of, run_of
+from sandbox.shop import ShopOrder
+from sandbox.shop.orders import stock_for
+
+_DONE = "create table done (key text primary key, answer text not null)"
+_TABLES = {
+    "inventory": (
+        "create table stock (sku text primary key, on_hand bigint not null check (on_hand >= 0), "
+        "reserved bigint not null check (reserved >= 0))",
+        "create table reservation (order_id text primary key, phase text not null, lines jsonb)",
+    ),
+    "payment": (
+        "create table ledger (order_id text, kind text, amount_minor bigint not null, "
+        "currency text not null, primary key (order_id, kind))",
+    ),
+    "shipping": (
+        "create table shipment (order_id text primary key, ship_to text not null, "
+        "tracking text not null)",
+    ),
+    "notification": (
+        "create table mail (order_id text, kind text, address text not null, "
+        "primary key (order_id, kind))",
+    ),
+}
+_ROWS = {"ledger": "payment", "shipment": "shipping", "mail": "notification"}
+"""Tables that hold one row an order that went well, and whose they are."""
+
+
+class Books:
+    """The tables over the databases (name of a service -> URL; it may be the same for all)."""
+
+    def __init__(self, urls: Mapping[str, str]) -> None:
+        self._urls = urls
+
+    def create(self) -> None:
+        """Make the tables."""
+        for name, statements in _TABLES.items():
+            with psycopg.connect(self._urls[name]) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+        for url in dict.fromkeys(self._urls.values()):
+            with psycopg.connect(url) as connection:
+                connection.execute(_DONE)
+
+    def stock(self, orders: Sequence[ShopOrder]) -> None:
+        """Put in what these orders may want."""
+        with psycopg.connect(self._urls["inventory"]) as connection:
+            connection.cursor().executemany(
+                "insert into stock values (%s, %s, 0) on conflict (sku) "
+                "do update set on_hand = stock.on_hand + excluded.on_hand",
+                sorted(stock_for(orders).items()),
+            )
+
+    def ends(self, orders: Sequence[ShopOrder]) -> dict[str, int]:
+        """Orders by kind, once every row that must be there is, and none more.
+
+        Raises `WrongEnds`.
+        """
+        ids = {
+            kind: sorted(order.order_id for order in orders if order.kind.name == kind)
+            for kind in ("plain", "declined", "out_of_stock")
+        }
+        phases = {"plain": "reserved", "declined": "released", "out_of_stock": "rejected"}
+        wanted = {i: phase for kind, phase in phases.items() for i in ids[kind]}
+        self._same(
+            "reservation", dict(self._rows("inventory", "reservation", "phase", orders)), wanted
+        )
+        for table, service in _ROWS.items():
+            found = sorted(i for i, _ in self._rows(service, table, "1", orders))
+            self._same(table, found, ids["plain"])
+        self._check_stock()
+        return kinds_of(orders)
+
+    def _rows(
+        self, service: str, table: str, column: str, orders: Sequence[ShopOrder]
+    ) -> list[tuple[str, str]]:
+        with psycopg.connect(self._urls[service]) as connection:
+            return connection.execute(
+                f"select order_id, {column} from {table} where order_id like %s",
+                [f"{run_of(orders)}%"],
+            ).fetchall()
+
+    def _same(self, table: str, found: object, wanted: object) -> None:
+        if found != wanted:
+            raise WrongEnds(f"table {table} holds {found}, not {wanted}"[:1000])
+
+    def _check_stock(self) -> None:
+        """What is set aside is what the reservations that stand say, unit by unit."""
+        with psycopg.connect(self._urls["inventory"]) as connection:
+            standing = connection.execute(
+                "select line ->> 'sku', (line ->> 'quantity')::bigint "
+                "from reservation, jsonb_array_elements(lines) line where phase = 'reserved'"
+            ).fetchall()
+            held = connection.execute("select sku, reserved from stock where reserved > 0")
+            wanted = Counter[str]()
+            for sku, quantity in standing:
+                wanted[sku] += quantity
+            self._same("stock", dict(held.fetchall()), dict(wanted))

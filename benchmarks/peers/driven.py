@@ -1,0 +1,59 @@
+"""The peers that are driven: a server's client places the orders and sees them end.
+
+The driver is a program in the peers' environment; like everybody's shop it is not counted. Kafka
+runs on their site as on all, has nothing to do, and is not counted either.
+"""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from benchmarks.figures import Figures, quantiles_ms
+from benchmarks.peers.books import Books
+from benchmarks.peers.choreography import as_json
+from benchmarks.peers.environment import python
+from benchmarks.site import ROOT, Meter, Site
+from sandbox.shop import ShopOrder
+
+SERVICES = ("inventory", "payment", "shipping", "notification")
+DATABASE = "order"
+"""All tables are in one database: steps of one program need no more."""
+IDLE = ("kafka",)
+RUN_S = 900.0
+
+
+def books(site: Site) -> Books:
+    """The tables, made."""
+    made = Books(dict.fromkeys(SERVICES, site.database(DATABASE)))
+    made.create()
+    return made
+
+
+class Driven:
+    """Workers that run; `driver` is the module in `apps` that gives them work."""
+
+    def __init__(self, site: Site, books: Books, driver: str, env: Mapping[str, str]) -> None:
+        self._site, self._books, self._driver, self._env = site, books, driver, dict(env)
+
+    def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
+        """See `Deployment`."""
+        self._books.stock(orders)
+        asked = orjson.dumps({"orders": [as_json(order) for order in orders], "rate": rate})
+        meter = Meter(self._site, IDLE)
+        done = subprocess.run(
+            (python(), "-m", f"benchmarks.peers.apps.{self._driver}"),
+            cwd=ROOT,
+            env=self._env,
+            input=asked,
+            capture_output=True,
+            timeout=RUN_S,
+        )
+        if done.returncode:
+            self._site.check_alive()
+            raise ChildProcessError(done.stderr.decode(errors="replace")[-3000:])
+        cpu, memory = meter.read(len(orders))
+        told = orjson.loads(done.stdout)
+        p50_ms, p99_ms = quantiles_ms(told["latencies_s"])
+        ends = self._books.ends(orders)
+        return Figures(len(orders), told["seconds"], p50_ms, p99_ms, cpu, memory, ends)

@@ -1,0 +1,53 @@
+"""Temporal: its server with PostgreSQL, and Python workers that run the steps as activities."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks.peers.driven import DATABASE, Driven, books
+from benchmarks.peers.environment import python
+from benchmarks.peers.temporal_server import installed, make_databases, write_config
+from benchmarks.site import ROOT, servers
+
+WORKERS = 2
+MAKE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """Contenders `temporal` and `temporal-local`; `local`: with local activities."""
+
+    name: str
+    local: bool
+    orders: int
+
+    @contextmanager
+    def deployed(self) -> Iterator[Driven]:
+        """See `Contender`."""
+        interpreter, home = str(python()), installed()
+        with servers() as site:
+            tables = books(site)
+            url = site.database(DATABASE)
+            make_databases(home, url)
+            config, address = write_config(site.home, url)
+            env = {
+                "BENCH_DATABASE": url,
+                "BENCH_TEMPORAL": address,
+                "BENCH_LOCAL": str(int(self.local)),
+            }
+            server = str(home / "server")
+            site.start("server", (server, "--config-file", str(config), "start"), {})
+            driver = "benchmarks.peers.apps.temporal_driver"
+            subprocess.run(
+                (interpreter, "-m", driver, "namespace"),
+                cwd=ROOT,
+                env={**os.environ, **env},
+                check=True,
+                timeout=MAKE_S,
+            )
+            argv = (interpreter, "-m", "benchmarks.peers.apps.temporal_app")
+            names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
+            site.wait({name: site.start(name, argv, env) for name in names})
+            yield Driven(site, tables, "temporal_driver", {**os.environ, **env})

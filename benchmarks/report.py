@@ -1,0 +1,121 @@
+"""Figures as tables for people and as JSON."""
+
+import os
+import platform
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from benchmarks.contest import FULL, Runs, medians
+from benchmarks.figures import Figures
+
+OURS = "ours"
+
+
+def machine() -> dict[str, str | int | float | None]:
+    """What the figures were measured on; `load`: what else ran there, processes in a minute."""
+    model = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": model[0] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_mb": pages // 2**20,
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def as_json(found: Mapping[str, Runs], machine_before: Mapping[str, object]) -> dict[str, object]:
+    """Machine, medians and every run."""
+    return {
+        "machine": machine_before,
+        "medians": {
+            name: {mode: _told(figures) for mode, figures in modes.items()}
+            for name, modes in medians(found).items()
+        },
+        "runs": {
+            name: {mode: [_told(run) for run in runs] for mode, runs in modes.items()}
+            for name, modes in found.items()
+        },
+    }
+
+
+def tables(found: Mapping[str, Runs]) -> Iterator[Table]:
+    """One a mode with everybody side by side, then where ours and each peer spend their CPU."""
+    middle = medians(found)
+    for mode in dict.fromkeys(mode for modes in middle.values() for mode in modes):
+        yield _mode(mode, {n: modes[mode] for n, modes in middle.items() if mode in modes})
+    for name, modes in middle.items():
+        yield _cost(f"{name}: CPU at {FULL}", modes[FULL])
+    yield _spread(found)
+
+
+def ratios(figures: Mapping[str, Figures], name: str) -> tuple[str, str]:
+    """How many times this contender's orders/s ours are, and its CPU an order in ours."""
+    if OURS not in figures or name == OURS:
+        return "", ""
+    ours, theirs = figures[OURS], figures[name]
+    return (
+        f"{ours.orders_a_second / theirs.orders_a_second:.1f}x",
+        f"{theirs.cpu_ms / ours.cpu_ms:.1f}x",
+    )
+
+
+def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
+    columns = ("", "orders", "a second", "ours is", "p50 ms", "p99 ms", "CPU ms", "of ours", "MiB")
+    table = _table(f"{mode} ({os.cpu_count()} cores)", columns)
+    for name, f in figures.items():
+        times, cpu = ratios(figures, name)
+        table.add_row(
+            name,
+            str(f.orders),
+            f"{f.orders_a_second:.0f}",
+            times,
+            f"{f.p50_ms:.0f}",
+            f"{f.p99_ms:.0f}",
+            f"{f.cpu_ms:.2f}",
+            cpu,
+            f"{f.memory_all_mb:.0f}",
+        )
+    return table
+
+
+def _cost(title: str, figures: Figures) -> Table:
+    table = _table(title, ("process", "CPU an order", "memory"))
+    for process, ms in sorted(figures.cpu_ms_an_order.items(), key=lambda item: -item[1]):
+        table.add_row(process, f"{ms:.2f} ms", f"{figures.memory_mb[process]:.0f} MiB")
+    return table
+
+
+def _spread(found: Mapping[str, Runs]) -> Table:
+    """How far the rounds lie apart: what a difference between contenders has to exceed."""
+    table = _table("orders/s at saturation, every round", ("", "rounds", "spread"))
+    for name, modes in found.items():
+        rates = [run.orders_a_second for run in modes[FULL]]
+        spread = (max(rates) - min(rates)) / statistics.median(rates)
+        table.add_row(name, " ".join(f"{rate:.0f}" for rate in rates), f"{100 * spread:.0f} %")
+    return table
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+    return table
+
+
+def _told(figures: Figures) -> dict[str, object]:
+    return {
+        **asdict(figures),
+        "orders_a_second": round(figures.orders_a_second, 1),
+        "cpu_ms": round(figures.cpu_ms, 3),
+    }

@@ -1,0 +1,119 @@
+"""Servers in a home of their own, and the processes a contender adds to them."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.meter import cpu_s, memory_mb
+from sandbox.stack import Stack, StackOptions
+from sandbox.stack.readiness import Probe, ProcessInfo, await_ready
+
+ROOT = Path(__file__).parent.parent
+READY_S, STOP_S = 60.0, 30.0
+READY = "BENCH_READY"
+"""Environment: the file a process makes when it is ready, where it has no other way to tell."""
+
+
+class Site:
+    """Kafka and PostgreSQL with the settings of `saga up`, and processes under names."""
+
+    def __init__(self, home: Path, content: dict[str, Any]) -> None:
+        self.home, self._content = home, content
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self.pids: dict[str, int] = {n: p["pid"] for n, p in content["processes"].items()}
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka's address."""
+        return str(self._content["bootstrap_servers"])
+
+    def database(self, name: str) -> str:
+        """URL of the database of a service, the order service or the monitor."""
+        return str(self._content["databases"][name])
+
+    def port(self, name: str) -> int:
+        """A free port, kept for this service or server."""
+        return int(self._content["ports"][name])
+
+    def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Probe:
+        """Start a process in the repository's root; the probe is content once its file is there."""
+        ready = self.home / f"{name}.ready"
+        with (self.home / f"{name}.log").open("wb") as log:
+            self._started[name] = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                env={**os.environ, **env, READY: str(ready)},
+                stdout=log,
+                stderr=log,
+            )
+        self.pids[name] = self._started[name].pid
+        return lambda: None if ready.exists() else f"{ready} is not there yet"
+
+    def wait(self, probes: Mapping[str, Probe]) -> None:
+        """Until all are content. Raises `StackError` with the log of who is not."""
+        await_ready(probes, self._seen, time.monotonic() + READY_S)
+
+    def check_alive(self) -> None:
+        """Raises ChildProcessError with the end of the log of a process that has ended."""
+        for name, process in self._started.items():
+            if process.poll() is not None:
+                log = (self.home / f"{name}.log").read_text(errors="replace")
+                raise ChildProcessError(f"{name} ended with {process.returncode}: {log[-3000:]}")
+
+    def stop(self) -> None:
+        """In good order, the last started first, and those that do not end all the same."""
+        for process in reversed(self._started.values()):
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _seen(self) -> dict[str, ProcessInfo]:
+        """What `await_ready` tells of a process that does not get ready: its log."""
+        self.check_alive()
+        return {
+            name: ProcessInfo(name, "STARTED", process.pid, self.home / f"{name}.log", "")
+            for name, process in self._started.items()
+        }
+
+
+class Meter:
+    """CPU and memory of a site's processes over a run, but for `idle`, which a contender has no
+    use for."""
+
+    def __init__(self, site: Site, idle: Sequence[str] = ()) -> None:
+        self._pids = {name: pid for name, pid in site.pids.items() if name not in idle}
+        self._before = cpu_s(self._pids)
+
+    def read(self, orders: int) -> tuple[dict[str, float], dict[str, float]]:
+        """CPU milliseconds an order by process since the start, and MiB by process."""
+        spent = cpu_s(self._pids)
+        spent.subtract(self._before)
+        cpu = {name: round(1000 * s / orders, 3) for name, s in spent.items()}
+        return cpu, {name: round(mb) for name, mb in memory_mb(self._pids).items()}
+
+
+@contextmanager
+def servers() -> Iterator[Site]:
+    """Fresh servers; they and whatever was started on the site are stopped after."""
+    with tempfile.TemporaryDirectory(prefix="saga-bench-", ignore_cleanup_errors=True) as folder:
+        stack = Stack.up(
+            Path(folder),
+            StackOptions(port_base=0, only=frozenset({"infra"})),
+            say=lambda told: None,
+        )
+        try:
+            site = Site(Path(folder), stack.read())
+            try:
+                yield site
+            finally:
+                site.stop()
+        finally:
+            stack.down()
