@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "flows": "flows",
     "sim": "sim",
     "gameday": "gameday",
+    "republish": "republish",
 }
 
 
