@@ -55,6 +55,10 @@ class Voice:
         return self.codec.encode(envelope)
 
 
+class MadeAnew(Exception):
+    """A topic is not the one that was read; the process ends and is started again."""
+
+
 class Watch:
     """`run` in a thread. `wake` is called after a commit that added outbox rows.
 
@@ -93,7 +97,10 @@ class Watch:
             stop.wait(EVERY_S)
 
     def look(self, stop: threading.Event) -> int:
-        """One tick; the number of events emitted. Raises PublishFailed and KafkaException."""
+        """One tick; the number of events emitted.
+
+        Raises PublishFailed, KafkaException and MadeAnew.
+        """
         tick = gate.take(self._clock, self._log, self._topics)
 
         def read() -> gate.Offsets:
@@ -101,10 +108,29 @@ class Watch:
                 return store.offsets(connection)
 
         stored = until_stored(read, stop)
+        self._refuse_anew(tick.ends, stored, stop)
         self.gate = self.gate.after(tick, stored)
         self.tick_at = tick.at
         self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
         return self.judge(stop)
+
+    def _refuse_anew(self, ends: gate.Offsets, stored: gate.Offsets, stop: threading.Event) -> None:
+        """A topic that ends before what was read of it is another one under its name: reading
+        begins anew, with the process, before it is as long as the old one. Raises MadeAnew."""
+        if all(stored.get(place, 0) <= end for place, end in ends.items()):
+            return
+        ends = self._log.ends(self._topics)  # what was read since the last look lies before these
+        anew = {place: 0 for place, end in ends.items() if stored.get(place, 0) > end}
+        if not anew:
+            return
+
+        def reset() -> None:
+            with self._engine.begin() as connection:
+                store.reset(connection, anew)
+
+        until_stored(reset, stop)
+        names = ", ".join(sorted({topic for topic, _ in anew}))
+        raise MadeAnew(f"{names} made anew, or without its tail: it is read from its first record")
 
     def judge(self, stop: threading.Event) -> int:
         """Speak on every order whose deadline has passed in log time."""

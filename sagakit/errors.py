@@ -11,6 +11,7 @@ SagaError
 │   ├── UnknownFlow            the `flow` header names no flow or version known here
 │   ├── SequenceGap            events of the same producer and order are missing before it
 │   └── SequenceConflict       another event already stood at this place of the sequence
+├── RelayLeads             events cannot be republished while a relay publishes newer ones
 ├── EventTooLarge          an own event would not pass the broker; the decision is refused
 └── EffectFailed           the outside world did not answer: unknown, to be asked again
     └── NotFinal               it answered that the end is still to come: asked again, patiently

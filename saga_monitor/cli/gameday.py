@@ -135,12 +135,17 @@ def _told(console: Console, day: Gameday) -> Iterator[Callable[[], None]]:
             yield lambda: live.update(_view(day))
         return
     last, phase, shown = time.monotonic(), "", 0
+    wrong = set[int]()
 
     def line() -> None:
         nonlocal last, phase, shown
         for one in day.struck[shown:]:
             shown += 1
             console.print(f"{one.injected_at:5.0f} s  {_named(one)}", markup=False)
+        for one in day.struck:
+            if one.error and one.planned.number not in wrong:
+                wrong.add(one.planned.number)
+                console.print(f"   went wrong: {_named(one)}: {one.error}", markup=False)
         if day.phase != phase or time.monotonic() - last >= TELL_EVERY_S:
             last, phase = time.monotonic(), day.phase
             console.print(_line(day), soft_wrap=True, markup=False)

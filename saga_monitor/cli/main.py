@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "reconcile": "reconcile",
     "sim": "sim",
     "gameday": "gameday",
+    "republish": "republish",
 }
 
 

@@ -102,8 +102,9 @@ class Gameday:
                         return
                     planned = left.pop(0)
                 time.sleep(max(0.0, planned.at_s - self._now()))
-                while planned.target in {one.planned.target for one in self.on}:
-                    time.sleep(TELL_EVERY_S)  # the end of one would be taken for that of the other
+                # The end of one would be taken for that of the other.
+                while self._is_on(planned.target) and not self.site.load.over:
+                    time.sleep(TELL_EVERY_S)
                 if self.site.load.pace.left:
                     struck = Struck(planned, self._now())
                     self.struck.append(struck)
@@ -116,6 +117,9 @@ class Gameday:
                 time.sleep(TELL_EVERY_S)
             for done in lanes:
                 done.result()
+
+    def _is_on(self, target: str) -> bool:
+        return any(one.planned.target == target for one in self.on)
 
     def _one(self, struck: Struck) -> None:
         fault = struck.planned.fault

@@ -197,8 +197,10 @@ def wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
 
 def _alive(pid: int) -> bool:
     try:
-        # A zombie waits for its parent to read its exit status; it runs no more.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        # A zombie waits for its parent to read its exit status; it runs no more. But while other
+        # threads of it are left, they hold its ports.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -1,0 +1,80 @@
+"""A topic made anew is filled again from the outbox: each order's events in order, each once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from sagakit.relay import LostLeadership
+from sagakit.republish import QuietOutbox, RelayLeads
+from tests.integration.test_kit_relay import EPOCH, Book, Ledger, leading, relay_of, running
+from tests.kafka import create_topic
+from tests.stack import TestInfra, until
+
+
+@pytest.fixture
+def book(infra: TestInfra, database_url: str, topic_prefix: str) -> Iterator[Book]:
+    book = Book(database_url, create_topic(infra.bootstrap_servers, f"{topic_prefix}events"))
+    yield book
+    book.engine.dispose()
+
+
+def publish_all(book: Book, publisher: Ledger) -> None:
+    with leading(book) as (connection, epoch):
+        while relay_of(book, publisher).publish_once(connection, epoch):
+            pass
+
+
+def republish(book: Book, topic: str) -> int:
+    outbox = QuietOutbox(book.engine)
+    try:
+        return outbox.republish(topic)
+    finally:
+        outbox.close()
+
+
+def test_what_was_published_goes_before_what_was_not_and_only_of_that_topic(book: Book) -> None:
+    first, second = Ledger(), Ledger()
+    book.write("a", 2)
+    book.write("b")
+    publish_all(book, first)
+    book.write("a")
+    assert republish(book, "another") == 0
+    assert republish(book, book.topic) == 3
+    assert republish(book, book.topic) == 0, "they wait already"
+    publish_all(book, second)
+    assert first.log == [("a", "1"), ("a", "2"), ("b", "1")]
+    assert second.log == [*first.log, ("a", "3")]
+    assert book.sent() == second.log
+    book.write("a")
+    assert book.waiting() == [("a", "4")], "new ids do not meet the old ones"
+
+
+def test_while_a_relay_leads_nothing_is_republished(infra: TestInfra, book: Book) -> None:
+    with running(infra, book, 1) as (relay,):
+        book.write("a")
+        until(lambda: relay.leading and book.empty(), "published")
+        with pytest.raises(RelayLeads, match="stop every replica"):
+            republish(book, book.topic)
+        assert book.sent() == [("a", "1")]
+    assert republish(book, book.topic) == 1
+
+
+def test_while_an_outbox_is_quiet_no_relay_leads(infra: TestInfra, book: Book) -> None:
+    book.write("a")
+    outbox = QuietOutbox(book.engine)
+    with running(infra, book, 1) as (relay,):
+        book.write("b")
+        assert not relay.leading
+        assert len(book.waiting()) == 2
+        outbox.close()
+        until(book.empty, "published once it is let go")
+
+
+def test_a_relay_that_was_publishing_when_its_place_was_taken_removes_nothing(book: Book) -> None:
+    book.write("a")
+    with leading(book) as (connection, epoch):
+        QuietOutbox(book.engine).close()
+        assert book.scalar(EPOCH) == epoch + 1
+        with pytest.raises(LostLeadership):
+            relay_of(book, Ledger()).publish_once(connection, epoch)
+    assert book.waiting() == [("a", "1")]
