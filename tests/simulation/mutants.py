@@ -130,7 +130,7 @@ MUTANTS = (
     _m(
         "late capture ignored",
         "money of a cancelled order is kept",
-        30,
+        60,
         deciding("payment", deciders.late_ignored),
     ),
     _m(
@@ -230,15 +230,17 @@ MUTANTS = (
         10,
         instead(HANDLER, "derived_id", broken.random_id),
     ),
-    _m(
-        "undo not answered again",
-        "a broken chain is never mended",
-        20,
-        deciding("payment inventory shipping", deciders.not_said_again),
-    ),
 )
 
 EQUIVALENT = (
+    _m(
+        "undo not answered again",
+        "nothing here: no event is ever lost in this world, so no chain of undos is broken; that a "
+        "repeated undo is answered is held by the unit tests of each participant. It was seen while "
+        "a repeated undo was what asked about a pending refund, which is asked by itself now",
+        40,
+        deciding("payment inventory shipping", deciders.not_said_again),
+    ),
     _m(
         "parked records handled newest first",
         "nothing: what is not next in its sequence is parked again, and the redrive goes on until "
