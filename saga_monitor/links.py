@@ -13,22 +13,30 @@ from sqlalchemy import Connection, text
 
 MOST = 1_000
 """Orders in one tree."""
-UP = text("""
-    SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM timeline
+# At hand and in the history: an order is in one of them.
+_EVENTS, _ORDERS = (
+    f"(SELECT {columns} FROM {table} UNION ALL SELECT {columns} FROM {table}_history) AS known"
+    for table, columns in (
+        ("timeline", "order_id, type, at, detail"),
+        ("saga", "order_id, flow, version, status, awaited, started_at, ended_at"),
+    )
+)
+UP = text(f"""
+    SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM {_EVENTS}
     WHERE order_id = ANY(:orders) AND detail->>'caused_by' IS NOT NULL ORDER BY order_id, at
 """)
-DOWN = text("""
-    SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM timeline
+DOWN = text(f"""
+    SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM {_EVENTS}
     WHERE detail->>'caused_by' = ANY(:orders) ORDER BY order_id, at LIMIT :most
 """)
-STATES = text("SELECT order_id, status FROM saga WHERE order_id = ANY(:orders)")
-BATCH = text("""
-    SELECT order_id, flow, version, status, awaited, started_at, ended_at FROM saga
-    WHERE order_id IN (SELECT order_id FROM timeline WHERE detail->>'batch_id' = :batch_id)
+STATES = text(f"SELECT order_id, status FROM {_ORDERS} WHERE order_id = ANY(:orders)")
+BATCH = text(f"""
+    SELECT * FROM {_ORDERS}
+    WHERE order_id IN (SELECT order_id FROM {_EVENTS} WHERE detail->>'batch_id' = :batch_id)
     ORDER BY order_id
 """)
-OF_ORDER = text("""
-    SELECT detail->>'batch_id', detail->>'caused_by' FROM timeline
+OF_ORDER = text(f"""
+    SELECT detail->>'batch_id', detail->>'caused_by' FROM {_EVENTS}
     WHERE order_id = :order_id AND type = 'OrderPlaced' ORDER BY at LIMIT 1
 """)
 

@@ -62,11 +62,6 @@ timeline = Table(
     Column("detail", JSONB, nullable=False),
 )
 
-# Orders of a batch, and orders that another led to: few events say so.
-for _name in ("batch_id", "caused_by"):
-    _word = timeline.c.detail[_name].astext
-    Index(f"timeline_{_name}", _word, postgresql_where=_word.is_not(None))
-
 stream_offset = Table(
     "stream_offset",
     metadata,
@@ -110,6 +105,12 @@ HISTORY = {
     for table in (saga, timeline, intervention)
 }
 Index("saga_history_updated_at", HISTORY[saga].c.updated_at)
+
+# Orders of a batch, and orders that another led to: few events say so.
+for _table in (timeline, HISTORY[timeline]):
+    for _name in ("batch_id", "caused_by"):
+        _word = _table.c.detail[_name].astext
+        Index(f"{_table.name}_{_name}", _word, postgresql_where=_word.is_not(None))
 
 # What people said here and may not be read back yet: whoever comes second learns of the first.
 said = Table(

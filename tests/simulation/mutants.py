@@ -236,7 +236,7 @@ EQUIVALENT = (
     _m(
         "undo not answered again",
         "nothing here: no event is ever lost in this world, so no chain of undos is broken; that a "
-        "repeated undo is answered is held by the unit tests of each participant. It was seen while "
+        "repeated undo is answered is held by the unit tests of each participant. It was seen when "
         "a repeated undo was what asked about a pending refund, which is asked by itself now",
         40,
         deciding("payment inventory shipping", deciders.not_said_again),

@@ -1,0 +1,15 @@
+"""Orders of a batch, and orders that another led to, are found by what their events say."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    for table in ("timeline", "timeline_history"):
+        for name in ("batch_id", "caused_by"):
+            said = sa.text(f"(detail ->> '{name}')")
+            where = sa.text(f"(detail ->> '{name}') IS NOT NULL")
+            op.create_index(f"{table}_{name}", table, [said], postgresql_where=where)
