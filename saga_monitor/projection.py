@@ -140,6 +140,14 @@ class Projection:
         plan = self._plans.get(saga.flow or "")
         return read(saga, plan) if plan else view(saga, *self.flows.find(saga.flow))
 
+    def understands(self, record: Record) -> bool:
+        """Whether it is an event of the contract and of a flow version known here."""
+        try:
+            self._read(record)
+        except Poison:
+            return False
+        return True
+
     def _read(self, record: Record) -> tuple[str, Fact | None]:
         """The fact in a record; None for an event that is about no order. Raises Poison."""
         envelope = self._codec.decode(record)

@@ -11,11 +11,14 @@ from sqlalchemy import Connection, Table, TextClause, text
 from saga_monitor.cases import Case
 from saga_monitor.fold import Fact, Saga, log_time, unix_ms
 from saga_monitor.tables import HISTORY, intervention, saga, stream_offset, timeline
+from sagakit.codec import MAX_EVENT_BYTES
+from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.message import Record
-from sagakit.postgres import pack_headers
+from sagakit.postgres import pack_headers, unpack_headers
 from sagakit.tables import KEYS, as_json, recordset, rows_of
 
 _MAX_KEPT_BYTES = 64 * 1024
+_STRANGE, _MOST_STRANGE_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,15 @@ RESET = text("""
     ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
 """)
 OFFSETS = text('SELECT topic, partition, "offset" FROM stream_offset')
+STRANGE = text("""
+    SELECT topic, partition, "offset", at, record_key, value, headers
+    FROM monitor_unreadable
+    WHERE code = ANY(:codes) AND octet_length(value) < :most AND length(headers) < :most
+""")
+NOT_STRANGE = text("""
+    DELETE FROM monitor_unreadable
+    WHERE topic = :topic AND partition = :partition AND "offset" = :offset
+""")
 ADD_UNREADABLE = text("""
     INSERT INTO monitor_unreadable
     (topic, partition, "offset", at, code, error, record_key, value, headers)
@@ -243,6 +255,22 @@ def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None
         connection.execute(RESET, {"topic": topic, "partition": partition, "offset": offset})
 
 
+def strange(connection: Connection) -> list[Record]:
+    """What was written with a schema or a flow version that was not known when it was read."""
+    rows = connection.execute(STRANGE, {"codes": list(_STRANGE), "most": _MOST_STRANGE_BYTES})
+    return [
+        Record(topic, partition, offset, unix_ms(at), key, value, unpack_headers(headers))
+        for topic, partition, offset, at, key, value, headers in rows
+    ]
+
+
+def not_strange(connection: Connection, records: Sequence[Record]) -> None:
+    """These are read again."""
+    places = [{"topic": r.topic, "partition": r.partition, "offset": r.offset} for r in records]
+    if places:
+        connection.execute(NOT_STRANGE, places)
+
+
 def overdue(
     connection: Connection, read_through: Mapping[int, datetime], limit: int
 ) -> list[tuple[Saga, int]]:
@@ -283,6 +311,8 @@ def dump_facts(found: Saga) -> dict[str, Any]:
 
 
 def _unreadable(record: Record, code: str, error: str) -> dict[str, Any]:
+    """What newer code will read is kept whole, else only so much that a person sees what it is."""
+    most = _MOST_STRANGE_BYTES if code in _STRANGE else _MAX_KEPT_BYTES
     return {
         "topic": record.topic,
         "partition": record.partition,
@@ -290,7 +320,7 @@ def _unreadable(record: Record, code: str, error: str) -> dict[str, Any]:
         "at": log_time(record.timestamp_ms),
         "code": code,
         "error": error.replace("\0", "")[:2000],
-        "record_key": record.key and record.key[:_MAX_KEPT_BYTES],
-        "value": record.value and record.value[:_MAX_KEPT_BYTES],
-        "headers": pack_headers(record.headers)[:_MAX_KEPT_BYTES],
+        "record_key": record.key and record.key[:most],
+        "value": record.value and record.value[:most],
+        "headers": pack_headers(record.headers)[:most],
     }

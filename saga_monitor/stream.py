@@ -10,13 +10,13 @@ what the projection's database says, since Faust also acknowledges what it drops
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, cast
 
 import faust
 import structlog
 from faust.transport.drivers import aiokafka as driver
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from saga_monitor import store
 from saga_monitor.projection import Applied, Projection
@@ -134,8 +134,10 @@ class Reader:
         def look_up() -> dict[Any, int]:
             with self._engine.begin() as connection:
                 stored = store.offsets(connection)
+                assigned = {(tp.topic, tp.partition) for tp in places}
+                wanted = stored | self._understood(connection, stored, assigned)
                 found = {
-                    tp: start_at(stored.get((tp.topic, tp.partition)), first, end)
+                    tp: start_at(wanted.get((tp.topic, tp.partition)), first, end)
                     for tp, (first, end) in places.items()
                 }
                 moved = {
@@ -153,6 +155,19 @@ class Reader:
             "reading from", offsets={f"{tp.topic}/{tp.partition}": o for tp, o in starts.items()}
         )
         return starts
+
+    def _understood(
+        self, connection: Connection, stored: Mapping[Place, int], assigned: Set[Place]
+    ) -> dict[Place, int]:
+        """Where older code met what is understood here: it is read again from there on."""
+        strange = (r for r in store.strange(connection) if (r.topic, r.partition) in assigned)
+        known = [record for record in strange if self._projection.understands(record)]
+        store.not_strange(connection, known)
+        again: dict[Place, int] = {}
+        for record in known:
+            place = (record.topic, record.partition)
+            again[place] = min(record.offset, again.get(place, stored.get(place, record.offset)))
+        return again
 
     def _app(self) -> App:
         servers = self._settings.bootstrap_servers.split(",")
