@@ -34,9 +34,6 @@ from schemas.events import (
     VerdictRequested,
 )
 
-CEILING = 8
-"""Requests without any sign of life before a person is called; asking goes on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Emission:
@@ -92,7 +89,7 @@ def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:
         attempt=item.attempt,
     )
     yield Emission(emission_id(order_id, DEADLINE, item.step, item.attempt), request, cause)
-    if item.tries >= CEILING:
+    if item.stalled:
         reason = f"{_reason(item)}; asked {item.tries} times without a sign of life"
         opened = InterventionOpened(order_id=order_id, code=STALLED, reason=reason)
         yield Emission(emission_id(order_id, STALLED, item.step), opened, cause)

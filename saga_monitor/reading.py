@@ -252,9 +252,11 @@ class _Reading:
         if unheard:
             last = max(unheard, key=_log_order)
             due = last.at + backoff(step.deadline_s, len(unheard))
+        stalled = self.flow.ceiling.reached(len(unheard), (due - alive.at).total_seconds())
         attempt = len(requests) + 1
         events = (*([step.undone] if step.undone else []), *step.failed)
-        return Awaited(step.name, Mode.UNDO, events, alive.at, alive.id, due, len(unheard), attempt)
+        found = Awaited(step.name, Mode.UNDO, events, alive.at, alive.id, due)
+        return replace(found, tries=len(unheard), attempt=attempt, stalled=stalled)
 
     def requests(self, step: Step) -> list[Fact]:
         """The monitor's own requests to undo because of this step, by attempt. They are known by

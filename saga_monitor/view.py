@@ -102,7 +102,7 @@ class Awaited:
     events: any of them would do; since: of the last sign of life; cause: id of the fact that made
     it due; due: when the monitor acts next, None if it never does; tries: how often it asked since
     the last sign of life; attempt: number of its next request; code: of what it says then; asked:
-    who is to give a verdict, where it waits for one.
+    who is to give a verdict, where it waits for one; stalled: it asked up to the flow's ceiling.
     """
 
     step: str
@@ -115,6 +115,7 @@ class Awaited:
     attempt: int = 1
     code: str = DEADLINE
     asked: Asked | None = None
+    stalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sagakit import flow as flow_files
 from sagakit.contract import Contract
 from sagakit.flow import Flows
+from sagakit.flow_file import load
 from schemas.events import EVENTS
 
 HERE = Path(__file__).parent
 EVENT_TYPES = {event.type: event for event in EVENTS}
 OWNERS = {event.type: event.owner for event in EVENTS}
-FLOWS = Flows(
-    *(flow_files.load(path.read_text(), OWNERS) for path in sorted((HERE / "flows").glob("*.toml")))
-)
+FLOWS = Flows(*(load(path.read_text(), OWNERS) for path in sorted((HERE / "flows").glob("*.toml"))))
 
 
 def read_set(folder: Path) -> dict[str, dict[str, Any]]:

@@ -26,7 +26,8 @@ from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibi
 from avro.schema import ArraySchema, RecordSchema, Schema, UnionSchema
 
 from sagakit.contract import inline
-from sagakit.flow import Flow, load
+from sagakit.flow import Flow
+from sagakit.flow_file import load
 from schemas import FLOWS, OWNERS, read_set
 
 HERE = Path(__file__).parent

@@ -17,7 +17,8 @@ from sagakit.codec import MAX_EVENT_BYTES, Codec
 from sagakit.contract import Contract
 from sagakit.decision import NOTHING, Callback, Decision, Do, Effect, Observed, Outcome, Trigger
 from sagakit.faults import NO_FAULTS, Faults
-from sagakit.flow import Flows, load
+from sagakit.flow import Flows
+from sagakit.flow_file import load
 from sagakit.handler import Fate, Handler, incoming
 from sagakit.memory import MemoryDatabase, MemoryStore
 from sagakit.message import (

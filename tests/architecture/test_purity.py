@@ -11,6 +11,7 @@ PURE = (
     "sagakit/admission.py",
     "sagakit/decision.py",
     "sagakit/flow.py",
+    "sagakit/flow_file.py",
     "sagakit/message.py",
     "sagakit/routing.py",
     "schemas/rules.py",

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings
 
 from saga_monitor.service import MonitorSettings, shortened
 from sagakit.errors import ConfigurationError, FlowError
-from sagakit.flow import load
+from sagakit.flow_file import load
 from sagakit.settings import load as load_settings
 from schemas import FLOWS as GOOD_FLOWS
 from schemas import OWNERS

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from saga_monitor.service import MonitorSettings, shortened
 from sagakit.codec import Codec
 from sagakit.errors import ConfigurationError, FlowError
-from sagakit.flow import Flow, Flows, load
+from sagakit.flow import Flow, Flows
+from sagakit.flow_file import load
 from sagakit.handler import Fate, Handler, incoming
 from sagakit.memory import MemoryDatabase, MemoryStore
 from sagakit.message import Envelope, Record, Trace

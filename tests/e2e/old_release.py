@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sagakit import flow as flow_files
+from sagakit import flow_file
 from sagakit.contract import Contract
 from sagakit.flow import Flow
 from schemas import EVENT_TYPES, OWNERS, read_set
@@ -30,7 +30,7 @@ CONTRACT = Contract({name: EVENT_TYPES[name] for name in EVENT_TYPES.keys() & _O
 
 def flow() -> Flow:
     """Its flow file."""
-    return flow_files.load((RELEASED / "flows" / "order.toml").read_text(), OWNERS)
+    return flow_file.load((RELEASED / "flows" / "order.toml").read_text(), OWNERS)
 
 
 def tree(at: Path) -> Path:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagakit.decision import Do, Observed, Undo
-from sagakit.flow import PIVOT, RETRIABLE, Flow, Flows, Step, load
+from sagakit.flow import PIVOT, RETRIABLE, Flow, Flows, Step
+from sagakit.flow_file import load
 from sagakit.routing import Router
 
 SAGA = {"Placed": "shop", "UndoAsked": "saga", "Judged": "saga"}

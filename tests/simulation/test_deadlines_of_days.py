@@ -8,16 +8,17 @@ from itertools import pairwise
 
 import pytest
 
-from saga_monitor.deadlines import CEILING
 from saga_monitor.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
 from sandbox.simulation.outside import Behaviour
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import START, World
+from schemas import FLOWS
 from tests.simulation.calm import calm_world, run, said, stand_still, story
 
 DAY, HOUR, SOON = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 DEAR_MINOR = 200_000
 ASKED = "CompensationRequested"
+CEILING = next(iter(FLOWS)).ceiling.attempts
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2 as kafka_murmur2  # type: ignore[import-untyped]
 
-from saga_monitor.deadlines import CEILING, judge
+from saga_monitor.deadlines import judge
 from saga_monitor.fold import Saga, fold, log_time, unix_ms
 from saga_monitor.gate import EVERY_PARTITION, Gate, Tick, murmur2, take
+from saga_monitor.reading import view
 from saga_monitor.view import LONGEST_BACKOFF_S, backoff
+from sagakit.flow import Ceiling
+from schemas import FLOWS
 from schemas.events import CompensationRequested, InterventionOpened
 from tests.stories import ORDER, after, facts, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
+(FLOW,) = FLOWS
+CEILING = FLOW.ceiling.attempts
 SHIPPED = (*RESERVED, "PaymentCaptured", "ShipmentCreated", "ShipmentPickedUp")
 
 
@@ -137,6 +142,17 @@ def test_past_the_ceiling_a_person_is_called_once_and_asking_goes_on() -> None:
     [fact] = facts("InterventionOpened", {"code": "undo_stalled"})
     [again] = said(fold(saga, _sighted(fact, str(opened.id), 10**6)), after(10**7))
     assert isinstance(again, CompensationRequested)
+
+
+@pytest.mark.parametrize(("age_s", "called"), [(4300.0, True), (4301.0, False)])
+def test_a_person_is_called_as_well_when_it_has_been_silent_for_too_long(
+    age_s: float, called: bool
+) -> None:
+    story = (*RESERVED, "PaymentCaptured", "ShipmentFailed", 4000, "CompensationRequested")
+    saga = told(*story, {"step": "payment", "attempt": 1})
+    impatient = replace(FLOW, ceiling=Ceiling(age_s=age_s))
+    events = [e.event for e in judge(saga, view(saga, impatient, 1), after(10**6))]
+    assert [isinstance(e, InterventionOpened) for e in events] == [False, *[True] * called]
 
 
 def test_past_the_pivot_a_person_is_called_once_and_nothing_is_undone() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from sagakit.decision import Do, Observed, Undo, Verdict
 from sagakit.errors import FlowError, UnknownFlow
-from sagakit.flow import Flow, Flows, load, with_deadlines
+from sagakit.flow import Flow, Flows, with_deadlines
+from sagakit.flow_file import load
 from sagakit.routing import Router, rules_of, topic, topics_of
 from sagakit.shapes import seconds
 from schemas import FLOWS
@@ -125,6 +126,9 @@ STRAIGHT = '1 = ["a", "b", "p", "r"]'
         ),
         (STRAIGHT, {"head": HEAD.replace("Placed", "Begun")}, ["start", "Begun has no schema"]),
         (STRAIGHT, {"observes": '[observes]\nshop = ["Lost"]'}, ["observes.shop", "Lost"]),
+        (STRAIGHT, {"observes": "[compensation]\nattempts = 0"}, ["compensation.attempts", "1"]),
+        (STRAIGHT, {"observes": '[compensation]\nage = "old"'}, ["compensation.age", "'old'"]),
+        (STRAIGHT, {"observes": "[compensation]\ntries = 3"}, ["compensation", "tries"]),
         (STRAIGHT, {"observes": "[observes]\nshop = []"}, ["observes.shop", "no event"]),
         (STRAIGHT, {"steps": STEPS.replace("AWaits", "BWaits")}, ["step a", "BWaits"]),
         (

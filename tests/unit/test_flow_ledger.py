@@ -9,7 +9,8 @@ import schemas
 from saga_monitor.fold import Saga, fold
 from saga_monitor.reading import view
 from sagakit.errors import FlowError
-from sagakit.flow import Flow, load
+from sagakit.flow import Flow
+from sagakit.flow_file import load
 from schemas import EVENT_TYPES, FLOWS, OWNERS
 from tests.stories import ORDER, facts, seen, told
 

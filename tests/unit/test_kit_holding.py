@@ -6,7 +6,7 @@ import pytest
 
 from sagakit.errors import FlowError
 from sagakit.faults import Crash, CrashAt
-from sagakit.flow import load
+from sagakit.flow_file import load
 from sagakit.handler import Fate
 from sagakit.message import Record
 from tests.toy import FLOW, OWNERS, Counter, LeftDone, Paused, Resumed, RightDone, Started, Ticked

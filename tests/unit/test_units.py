@@ -13,7 +13,7 @@ from saga_monitor.plan import Plan
 from saga_monitor.projection import fact_of
 from saga_monitor.view import UNITS_LOST, Status
 from sagakit.errors import FlowError
-from sagakit.flow import load
+from sagakit.flow_file import load
 from sagakit.message import NAMESPACE, Envelope
 from schemas import FLOWS, OWNERS
 from schemas.events import InventoryReleased, InventoryReserved, OrderFacts, OrderLine, StockLine
