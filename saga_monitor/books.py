@@ -34,9 +34,13 @@ BOOKS: Mapping[str, Any] = {
 }
 """Names under which participants keep them, see `sagakit.books`, and what their rows are. Who keeps
 which is asked, not known."""
+# The outside world's ledgers reach further back than what is at hand.
 ORDERS = text("""
     SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
     FROM saga WHERE status <> 'unplaced'
+    UNION ALL
+    SELECT order_id, status, updated_at <= :before, captured_minor, refunded_minor
+    FROM saga_history
 """)
 
 

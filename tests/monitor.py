@@ -31,6 +31,7 @@ from schemas.events import (
     ShipmentCreated,
     ShipmentPickedUp,
     ShippedMailSent,
+    StockLine,
 )
 from tests.stack import TestInfra, until
 
@@ -44,6 +45,7 @@ FACTS = OrderFacts(
     card_token="tok_ok",
     ship_to="Some street 1",
 )
+UNITS = (StockLine(sku="sku-1", quantity=1),)
 
 
 def placed(order_id: str) -> OrderPlaced:
@@ -77,7 +79,7 @@ def whole(order_id: str) -> tuple[Any, ...]:
         captured(order_id),
         ShipmentCreated(order_id=order_id, **label),
         ShipmentPickedUp(order_id=order_id, **label),
-        InventoryShipped(order_id=order_id, lines=()),
+        InventoryShipped(order_id=order_id, lines=UNITS),
         ShippedMailSent(order_id=order_id, to="a@example.org"),
     )
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
 from saga_monitor import store
+from saga_monitor.books import orders
 from saga_monitor.cli.orders import ls, show
 from saga_monitor.fold import Fact, Saga
 from saga_monitor.history import History
@@ -26,7 +27,7 @@ from schemas.events import (
     PaymentRefunded,
     ShipmentCancelled,
 )
-from tests.monitor import MonitorProcess, Voice, captured, monitor, placed, reserved, whole
+from tests.monitor import UNITS, MonitorProcess, Voice, captured, monitor, placed, reserved, whole
 from tests.stack import TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "the auditors ask for it"}
@@ -80,12 +81,12 @@ def undone(order: str) -> tuple[Any, ...]:
         reserved(order),
         ShipmentCancelled(order_id=order, reason="asked"),
         PaymentRefunded(order_id=order, amount_minor=0, reason="asked"),
-        InventoryReleased(order_id=order, lines=(), reason="asked"),
+        InventoryReleased(order_id=order, lines=UNITS, reason="asked"),
     )
 
 
 def test_a_finished_order_moves_and_is_found(
-    running: MonitorProcess, voice: Voice, database_url: str
+    running: MonitorProcess, voice: Voice, database_url: str, engine: Engine
 ) -> None:
     done, gone, flying, asked = (order_id() for _ in range(4))
     voice.say(*whole(done))
@@ -109,6 +110,9 @@ def test_a_finished_order_moves_and_is_found(
     assert "ShippedMailSent" in told
     assert "history" in told
     assert done in CliRunner().invoke(ls, ["--history", "--limit", "10000"], env=env).output
+    kept = orders(engine, datetime.now(UTC) + timedelta(minutes=1))
+    assert (kept[done].status, kept[done].captured_minor) == ("completed", 500)
+    assert {gone, flying, asked} <= kept.keys(), "a reconciliation knows all"
     with psycopg.connect(database_url) as connection:
         for table in ("saga", "timeline", "intervention"):
             query = f"SELECT count(*) FROM {table} WHERE order_id = ANY(%s)"

@@ -17,7 +17,7 @@ from saga_monitor.cli.cases import evidence
 from saga_monitor.evidence import replay
 from schemas import FLOWS
 from schemas.events import InventoryReleased, PaymentDeclined, PaymentRefunded, ShipmentCancelled
-from tests.monitor import MonitorProcess, Voice, monitor, placed, reserved, review, whole
+from tests.monitor import UNITS, MonitorProcess, Voice, monitor, placed, reserved, review, whole
 from tests.stack import TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "looked into it"}
@@ -139,7 +139,7 @@ def test_nobody_answers_and_the_order_is_rejected(
         assert late.status_code == 409
         assert "system_timeout said reject" in late.json()["detail"]
         voice.say(PaymentDeclined(order_id=order_id, code="review_rejected", reason="nobody"))
-        voice.say(InventoryReleased(order_id=order_id, lines=(), reason="nobody"))
+        voice.say(InventoryReleased(order_id=order_id, lines=UNITS, reason="nobody"))
         until(lambda: process.status(order_id) == "cancelled", "order cancelled", 60)
 
 
@@ -231,7 +231,7 @@ def test_what_should_never_have_been_said_opens_a_case_that_stays(
     *_, mail = whole(order)
     voice.say(ShipmentCancelled(order_id=order, reason="asked"))
     voice.say(PaymentRefunded(order_id=order, amount_minor=0, reason="asked"))
-    voice.say(InventoryReleased(order_id=order, lines=(), reason="asked"))
+    voice.say(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
     until(lambda: running.status(order) == "cancelled", "order cancelled")
     voice.say(mail)
     until(lambda: case(running, order)["status"] == "open", "case opened")

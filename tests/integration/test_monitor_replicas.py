@@ -15,7 +15,7 @@ import pytest
 from saga_monitor.fold import emission_id
 from schemas.events import InventoryReleased, PaymentDeclined, ShipmentCancelled
 from tests.kafka import read
-from tests.monitor import CODEC, MonitorProcess, Voice, monitor, placed, reserved, whole
+from tests.monitor import CODEC, UNITS, MonitorProcess, Voice, monitor, placed, reserved, whole
 from tests.stack import TestInfra, fresh_database, until
 
 SHORT = '{"payment": "2s", "shipping": "2s"}'
@@ -137,7 +137,7 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
         for order in overdue:
             voice.say(ShipmentCancelled(order_id=order, reason="asked"))
             voice.say(PaymentDeclined(order_id=order, code="fenced", reason="asked"))
-            voice.say(InventoryReleased(order_id=order, lines=(), reason="asked"))
+            voice.say(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
         everyone = [*healthy, *overdue]
         expected = {"completed": len(healthy), "cancelled": len(overdue)}
         until(lambda: counted(database_url, everyone) == expected, "all have ended", PATIENCE_S)
