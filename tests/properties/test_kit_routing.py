@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagakit.decision import Do, Observed, Undo
@@ -125,6 +125,7 @@ def names(places: Iterable[tuple[Step, ...]]) -> set[str]:
     return {step.name for place in places for step in place}
 
 
+@settings(deadline=None)
 @given(flows, st.randoms(use_true_random=False))
 def test_forward_each_step_is_told_once_and_in_turn(flow: Flow, rng: random.Random) -> None:
     play = Play(flow, rng).run("Placed")
@@ -138,6 +139,7 @@ def test_forward_each_step_is_told_once_and_in_turn(flow: Flow, rng: random.Rand
         )
 
 
+@settings(deadline=None)
 @given(flows, st.randoms(use_true_random=False), st.data())
 def test_a_failure_is_undone_back_to_the_first_step_newest_first(
     flow: Flow, rng: random.Random, data: st.DataObject
@@ -158,6 +160,7 @@ def test_a_failure_is_undone_back_to_the_first_step_newest_first(
         assert max(undone_at[n] for n in newer) < min(undone_at[n] for n in older)
 
 
+@settings(deadline=None)
 @given(pivoted, st.randoms(use_true_random=False), st.integers(1, 3))
 def test_compensation_whenever_it_comes_ends_in_one_end(
     flow: Flow, rng: random.Random, times: int
@@ -178,6 +181,7 @@ def test_compensation_whenever_it_comes_ends_in_one_end(
         assert play.counts("undo")[pivot] == times, "walked as often as it was asked for"
 
 
+@settings(deadline=None)
 @given(flows, st.randoms(use_true_random=False))
 def test_a_broken_chain_can_be_walked_a_second_time(flow: Flow, rng: random.Random) -> None:
     play = Play(flow, rng).run("UndoAsked")
@@ -188,6 +192,7 @@ def test_a_broken_chain_can_be_walked_a_second_time(flow: Flow, rng: random.Rand
     assert all(play.counts("undo")[name] > once[name] for name in able)
 
 
+@settings(deadline=None)
 @given(flows, st.randoms(use_true_random=False))
 def test_who_is_told_what_does_not_depend_on_repeats(flow: Flow, rng: random.Random) -> None:
     """Marks only grow: an event seen again never takes a trigger away."""
