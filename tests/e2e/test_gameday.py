@@ -32,7 +32,7 @@ def test_three_minutes_of_every_kind_of_fault_leave_no_violation(tmp_path: Path)
     (written,) = (tmp_path / "reports").glob("*.json")
     report = json.loads(written.read_text())
     assert report["violations"] == []
-    assert [finding["holds"] for finding in report["invariants"]] == [True] * 7
+    assert [finding["holds"] for finding in report["invariants"]] == [True] * 8
     assert report["orders"] == ORDERS
     assert report["kinds_injected"] >= 20
     assert all(fault["ready_at"] is not None for fault in report["faults"])

@@ -72,8 +72,12 @@ class Way:
 HEALTHY = Way(
     "healthy", "on_time", "payment", "not overdue: payment awaits", card="tok_async:86400"
 )
-REVIEW = Way("review", "person", "a person", "PaymentReviewRequired asks", price_minor=150_000)
+REVIEW = Way(
+    *("review", "person", "payments-reviewer", "PaymentReviewRequired asks payments-reviewer"),
+    price_minor=150_000,
+)
 CASE = replace(HEALTHY, name="case", kind="person", who="a person", told="a case is open: manual")
+PAUSED = replace(HEALTHY, name="paused", kind="paused", who="ada", told="ada paused it")
 CHARGE = Way("charge", "gateway", "payment", "times at charge, last:", card=f"tok_500:{FAILING}")
 REFUND = Way(
     *("refund", "gateway", "payment", "times at refund, last:"),
@@ -92,7 +96,7 @@ SILENT = Way("silent", "silent", "notification", "does not answer")
 LAG = Way("lag", "lag", "shipping", "shipping has not read payment.events/")
 OUTBOX = Way("outbox", "outbox", "inventory", "has not published 1 of its events")
 WAYS = (
-    *(REVIEW, CASE, CHARGE, REFUND, CARRIER, PARKED, BEHIND, UNREADABLE, NO_START),
+    *(REVIEW, CASE, PAUSED, CHARGE, REFUND, CARRIER, PARKED, BEHIND, UNREADABLE, NO_START),
     *(SILENT, LAG, OUTBOX),
 )
 
@@ -221,12 +225,14 @@ def place_what_everybody_reads(shop: Shop) -> None:
     shop.cancel_unplaced([*unreadable, *no_start])
     for way in (REVIEW, CHARGE, REFUND, CARRIER, SILENT):
         shop.place(way)
-    cases = shop.place(CASE)
+    cases, paused = shop.place(CASE), shop.place(PAUSED)
     shop.place(HEALTHY, IN_FLIGHT - len(WAYS) * A_WAY)
-    until(lambda: set(cases) <= shop.held().keys(), "the orders a case is opened for", SETTLE_S)
-    for id_ in cases:
+    told = {*cases, *paused}
+    until(lambda: told <= shop.held().keys(), "the orders that people speak of", SETTLE_S)
+    for id_ in sorted(told):
         who = {"order_id": id_, "actor": "ada", "reason": "the customer called"}
-        post(shop.stack, "monitor", "/interventions/open", who).raise_for_status()
+        path = "/interventions/open" if id_ in cases else "/pauses"
+        post(shop.stack, "monitor", path, who).raise_for_status()
 
 
 @pytest.mark.timeout(3 * SETTLE_S)
