@@ -130,11 +130,8 @@ class Desk:
         stranger: an order nobody ever spoke of is an empty one.
         """
         find = _locked if lock else queries.find
-        saga = find(connection, order_id)
-        if saga is None and stranger:
-            saga = Saga(order_id)
-            return saga, self.projection.view(saga)
-        if saga is None or not saga.facts:
+        saga = find(connection, order_id) or Saga(order_id)
+        if not saga.facts and not stranger:
             detail = f"no event of order {order_id!r} was read yet; check the id, or try again"
             raise Refused(404, "unknown order", detail)
         try:

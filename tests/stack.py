@@ -145,12 +145,19 @@ def live_stack(home: Path, options: StackOptions | None = None) -> Iterator[Live
         stack.down()
 
 
+@contextmanager
+def live_infra(home: Path) -> Iterator[TestInfra]:
+    """Kafka and PostgreSQL alone."""
+    options = StackOptions(port_base=0, only=frozenset({"infra"}))
+    with live_stack(home, options) as stack:
+        yield TestInfra(stack.json["bootstrap_servers"], stack.database_url("order"), stack)
+
+
 @pytest.fixture(scope="session")
 def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestInfra]:
     """Kafka and PostgreSQL for the session, started when the first test asks for them."""
-    options = StackOptions(port_base=0, only=frozenset({"infra"}))
-    with live_stack(tmp_path_factory.mktemp("infra"), options) as stack:
-        yield TestInfra(stack.json["bootstrap_servers"], stack.database_url("order"), stack)
+    with live_infra(tmp_path_factory.mktemp("infra")) as found:
+        yield found
 
 
 @pytest.fixture

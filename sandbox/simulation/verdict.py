@@ -3,14 +3,16 @@ of the outside, the stores and the log."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from saga_monitor.deadlines import judge
 from saga_monitor.fold import Saga
 from saga_monitor.fold import fold as gather
 from saga_monitor.projection import fact_of
-from saga_monitor.view import UNDONE_PAST_PIVOT, Status
+from saga_monitor.view import UNDONE_PAST_PIVOT, SagaView, Status
 from sagakit.decision import fold
 from sagakit.message import Envelope, derived_id
 from sandbox.simulation.story import SKUS, Story
@@ -23,9 +25,9 @@ from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
 MOST_WANTED = 4
+"""Units of a SKU in one order."""
 DIRECT = ("inventory", "order", "fraud", "loyalty")
 """They have no effects, so the ids of their events come straight from the cause."""
-"""Units of a SKU in one order."""
 JUST_AFTER = timedelta(milliseconds=1)
 
 
@@ -191,6 +193,12 @@ def _derived(said: Envelope) -> bool:
     return any(said.id == derived_id(said.causation, said.event.type, n) for n in range(5))
 
 
+def _right(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:
+    """What could be said then: of steps side by side, of any whose deadline had passed."""
+    for awaited in (seen.awaited, *((item,) for item in seen.awaited)):
+        yield from (e.id for e in judge(saga, replace(seen, awaited=awaited), read_through))
+
+
 def _watch(world: World) -> Iterator[str]:
     """Monitors agree, and spoke only on what had truly passed in the log."""
     facts: dict[str, list[Any]] = defaultdict(list)
@@ -216,6 +224,5 @@ def _watch(world: World) -> Iterator[str]:
             seen = read_as_its_flow(by_then, world.flows)
             if seen and seen.undoing:
                 continue  # asking once more harms nobody
-            right = judge(by_then, seen, due + JUST_AFTER) if seen else ()
-            if emission.id not in {e.id for e in right}:
+            if seen is None or emission.id not in set(_right(by_then, seen, due + JUST_AFTER)):
                 yield f"{key}: {emission.event} was said of what had not passed at {due}"

@@ -10,12 +10,19 @@ import psycopg
 import pytest
 
 from tests.monitor import Voice, monitor, placed, reserved, whole
-from tests.stack import TestInfra, until
+from tests.stack import TestInfra, live_infra, until
 
 ORDERS, CHUNK, OVERDUE = 8_000, 400, 20
 DEADLINE_MS = 2_000
 SHORT = '{"payment": "2s", "shipping": "2s", "notification": "2s", "inventory": "2s"}'
 READING_S = 400.0
+
+
+@pytest.fixture
+def infra(tmp_path: Path) -> Iterator[TestInfra]:
+    """Of its own: every later monitor reads the topics of the session from their beginning."""
+    with live_infra(tmp_path / "infra") as found:
+        yield found
 
 
 @pytest.fixture
