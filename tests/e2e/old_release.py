@@ -14,7 +14,7 @@ from pathlib import Path
 from sagakit import flow_file
 from sagakit.contract import Contract
 from sagakit.flow import Flow
-from schemas import EVENT_TYPES, OWNERS, read_set
+from schemas import EVENT_TYPES, FLOWS, OWNERS, read_set
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ROOT / "schemas" / "released" / "1"
@@ -39,8 +39,9 @@ def tree(at: Path) -> Path:
         no_caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, at / package, ignore=no_caches)
     shutil.copy(ROOT / "services" / "__init__.py", at / "services")
+    (today,) = FLOWS
     for name, owner in OWNERS.items():
-        if owner not in (*PARTICIPANTS, "order", "saga_monitor"):
+        if owner in today.steps and owner not in PARTICIPANTS:
             (at / "schemas" / f"{name}.avsc").unlink()
     for path in RELEASED.glob("*.avsc"):
         shutil.copy(path, at / "schemas")
