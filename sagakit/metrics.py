@@ -77,8 +77,8 @@ HELP = {
 class Measured(Generic[S]):
     """A handler that counts what it does."""
 
-    def __init__(self, handler: Handles[S], participant: str) -> None:
-        self._handler, self._participant = handler, participant
+    def __init__(self, handler: Handles[S], participant: str, clock: Clock) -> None:
+        self._handler, self._participant, self._clock = handler, participant, clock
 
     def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
         """See `handler.Handler.handle`."""
@@ -87,7 +87,7 @@ class Measured(Generic[S]):
         name = self._participant
         BATCH_SECONDS.labels(name).observe(time.perf_counter() - began)
         BATCH_MESSAGES.labels(name).observe(len(messages))
-        now_s = time.time()
+        now_s = self._clock().timestamp()
         for record in (m.record for m in messages if m.record):
             waited_s = max(now_s - record.timestamp_ms / 1000, 0.0)
             WAIT_SECONDS.labels(name, record.topic).observe(waited_s)

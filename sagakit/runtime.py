@@ -146,7 +146,7 @@ class Process(Generic[S]):
             added=lambda rows: self.worker.added(rows),
         )
         measured: Handles[S] = Waking(self.handler, self.relay.wake)
-        measured = metrics.Measured(measured, participant.name)
+        measured = metrics.Measured(measured, participant.name, settings.now)
         if self.tracer:
             starts = frozenset(f.start for f in flows if f.owners[f.start] == participant.name)
             measured = TracedHandler(measured, self.tracer.tell, participant.name, starts)
