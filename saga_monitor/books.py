@@ -21,6 +21,7 @@ from saga_monitor.reconcile import (
     Shelf,
     Shipment,
 )
+from saga_monitor.tables import wherever
 
 T = TypeVar("T")
 PAGE = 10_000
@@ -35,12 +36,10 @@ BOOKS: Mapping[str, Any] = {
 """Names under which participants keep them, see `sagakit.books`, and what their rows are. Who keeps
 which is asked, not known."""
 # The outside world's ledgers reach further back than what is at hand.
-ORDERS = text("""
+ORDERS = text(f"""
     SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
-    FROM saga WHERE status <> 'unplaced'
-    UNION ALL
-    SELECT order_id, status, updated_at <= :before, captured_minor, refunded_minor
-    FROM saga_history
+    FROM {wherever("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
+    WHERE status <> 'unplaced'
 """)
 
 

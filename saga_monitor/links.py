@@ -11,16 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from saga_monitor.tables import wherever
+
 MOST = 1_000
 """Orders in one tree."""
-# At hand and in the history: an order is in one of them.
-_EVENTS, _ORDERS = (
-    f"(SELECT {columns} FROM {table} UNION ALL SELECT {columns} FROM {table}_history) AS known"
-    for table, columns in (
-        ("timeline", "order_id, type, at, detail"),
-        ("saga", "order_id, flow, version, status, awaited, started_at, ended_at"),
-    )
-)
+_EVENTS = wherever("timeline", "order_id, type, at, detail")
+_ORDERS = wherever("saga", "order_id, flow, version, status, awaited, started_at, ended_at")
 UP = text(f"""
     SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM {_EVENTS}
     WHERE order_id = ANY(:orders) AND detail->>'caused_by' IS NOT NULL ORDER BY order_id, at

@@ -14,7 +14,7 @@ from saga_monitor.cases import RESOLVED, Case, CaseStatus
 from saga_monitor.deadlines import Emission
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
 from saga_monitor.pauses import Pause
-from saga_monitor.pins import last_word
+from saga_monitor.pins import Pin, last_word
 from saga_monitor.view import ENDED, VERDICT, SagaView
 from schemas.events import (
     CompensationRequested,
@@ -158,14 +158,22 @@ def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
 def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
     """The event that lets a paused order go on. Raises Refused where it is not paused."""
     event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
-    if seen.paused:
-        id_ = emission_id(saga.order_id, "resume", seen.paused.id)
-        return Emission(id_, event, UUID(seen.paused.id))
     last = _last(saga, OrderResumed.type)
-    if last and (last.detail.get("actor"), last.detail.get("reason")) == (body.actor, body.reason):
-        return Emission(UUID(last.id), event, UUID(last.id))
+    if said := _lifted(event, "resume", seen.paused, last):
+        return said
     detail = f"order {saga.order_id} is not paused, it is {seen.status}"
     raise Refused(409, "not paused", f"{detail}; {_told(last, 'resume')}" if last else detail)
+
+
+def _lifted(event: Any, word: str, lasts: Pause | Pin | None, last: Fact | None) -> Emission | None:
+    """The end of a pause or a pin. Where none lasts, the `last` to end one, if that was said in the
+    same words; else None."""
+    if lasts is not None:
+        return Emission(emission_id(event.order_id, word, lasts.id), event, UUID(lasts.id))
+    said = (last.detail.get("actor"), last.detail.get("reason")) if last else None
+    if last and said == (event.actor, event.reason):
+        return Emission(UUID(last.id), event, UUID(last.id))
+    return None
 
 
 def _paused(pause: Pause, saga: Saga) -> str:
@@ -197,17 +205,11 @@ def pinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
 def unpinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
     """A person takes the pin off. Raises Refused where there is none."""
     event = OrderUnpinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
-    if seen.pin is not None:
-        id_ = emission_id(saga.order_id, "unpin", seen.pin.id)
-        return Emission(id_, event, UUID(seen.pin.id))
-    before = last_word(saga.facts.values())
-    if before and (before.detail.get("actor"), before.detail.get("reason")) == (
-        body.actor,
-        body.reason,
-    ):
-        return Emission(UUID(before.id), event, UUID(before.id))
-    told = f"; {_told(before, 'unpin')}" if before else ""
-    raise Refused(409, "not pinned", f"order {saga.order_id} is not pinned{told}")
+    last = last_word(saga.facts.values())
+    if said := _lifted(event, "unpin", seen.pin, last):
+        return said
+    detail = f"order {saga.order_id} is not pinned"
+    raise Refused(409, "not pinned", f"{detail}; {_told(last, 'unpin')}" if last else detail)
 
 
 PINNING = {"pin": pinned_by, "unpin": unpinned_by}

@@ -12,13 +12,9 @@ from sqlalchemy import Connection, text
 from saga_monitor.fold import Saga
 from saga_monitor.held import Holds, ParkedRecord, Unpublished
 from saga_monitor.store import load_saga
+from saga_monitor.tables import wherever
 from saga_monitor.versions import Count
 from sagakit.http import holds_of
-
-
-def _both(table: str) -> tuple[str, str]:
-    return table, f"{table}_history"
-
 
 # Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
 # without a start event.
@@ -47,14 +43,14 @@ FLOWS = text("""
     FROM (SELECT *, status IN ('completed', 'cancelled') AS ended FROM saga) AS s
     WHERE flow IS NOT NULL GROUP BY 1 ORDER BY 1
 """)
-# One statement over both tables sees an order once, also while it is being moved.
-_TIMELINE = """
+_OF_EVENT = 'order_id, event_id, type, source, seq, at, causation, partition, "offset", detail'
+TIMELINE = text(f"""
     SELECT event_id, type, source, seq, at, causation, partition, "offset", detail
-    FROM {table} WHERE order_id = :order_id
-"""
-TIMELINE = text(" UNION ALL ".join(_TIMELINE.format(table=t) for t in _both("timeline")))
-_ONE = "SELECT facts::text FROM {table} WHERE order_id = :order_id"
-ONE = text(" UNION ALL ".join(_ONE.format(table=table) for table in _both("saga")))
+    FROM {wherever("timeline", _OF_EVENT)} WHERE order_id = :order_id
+""")
+ONE = text(
+    f"SELECT facts::text FROM {wherever('saga', 'order_id, facts')} WHERE order_id = :order_id"
+)
 IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE order_id = :order_id)")
 UNREADABLE = text("""
     SELECT topic, partition, "offset", at, code, error, encode(record_key, 'escape') AS key,

@@ -122,3 +122,10 @@ said = Table(
     Column("words", JSONB, nullable=False),
     Column("at", _TIME, nullable=False),
 )
+
+
+def wherever(table: str, columns: str) -> str:
+    """These columns of orders at hand and in the history, as the source of a query. One statement
+    over both sees an order once, also while it is being moved."""
+    both = (f"SELECT {columns} FROM {name}" for name in (table, f"{table}_history"))
+    return f"({' UNION ALL '.join(both)}) AS known"

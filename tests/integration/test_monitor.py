@@ -2,12 +2,10 @@
 
 import signal
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from saga_monitor.fold import emission_id
 from sagakit.message import OutboxRow
@@ -24,27 +22,6 @@ from tests.monitor import (
 from tests.stack import TestInfra, fresh_database, until
 
 SHORT = '{"payment": "2s", "shipping": "2s"}'
-
-
-@pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
-@pytest.fixture
-def group() -> str:
-    return f"saga-monitor-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def running(
-    infra: TestInfra, database_url: str, group: str, tmp_path: Path
-) -> Iterator[MonitorProcess]:
-    """A monitor with the flow's own deadlines."""
-    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
-        yield process.start()
 
 
 def order_ids(count: int) -> list[str]:

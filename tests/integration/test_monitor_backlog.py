@@ -25,13 +25,6 @@ def infra(tmp_path: Path) -> Iterator[TestInfra]:
         yield found
 
 
-@pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
 def count(url: str, query: str, orders: list[str]) -> int:
     """Of a query over these orders."""
     with psycopg.connect(url) as connection:

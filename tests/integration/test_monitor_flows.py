@@ -1,7 +1,6 @@
 """Versions in flight on a real monitor: counted, and not to be retired while orders need them."""
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,10 @@ from click.testing import CliRunner, Result
 from saga_monitor.cli.flows import flows
 from schemas import FLOWS
 from schemas.events import FraudCleared, PointsGranted
-from tests.monitor import FACTS, MonitorProcess, Voice, monitor, placed, whole
-from tests.stack import TestInfra, until
+from tests.monitor import FACTS, MonitorProcess, Voice, placed, whole
+from tests.stack import until
 
 WAIT_S = 60.0
-
-
-@pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
-@pytest.fixture
-def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
-    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
-    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
-        yield process.start()
 
 
 def count(process: MonitorProcess, flow: str) -> dict[str, Any]:

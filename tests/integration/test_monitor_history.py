@@ -36,13 +36,6 @@ AT_ONCE = {"SAGA_HISTORY_AFTER_S": "1"}
 
 
 @pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
-@pytest.fixture
 def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
     """A monitor that keeps finished orders at hand for a second."""
     group = f"saga-monitor-{uuid.uuid4().hex[:8]}"

@@ -1,33 +1,16 @@
 """Batches and links between orders, as a real monitor reads them off the log."""
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from click.testing import CliRunner
 
 from saga_monitor.cli.links import batch, links
 from saga_monitor.cli.orders import show
-from tests.monitor import MonitorProcess, Voice, monitor, placed, whole
-from tests.stack import TestInfra, until
-
-
-@pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
-@pytest.fixture
-def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
-    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
-    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
-        yield process.start()
+from tests.monitor import MonitorProcess, Voice, placed, whole
+from tests.stack import until
 
 
 def test_batches_and_links(running: MonitorProcess, voice: Voice) -> None:

@@ -16,13 +16,6 @@ FLOW = {"flow": "order", "version": "1"}
 
 
 @pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
-@pytest.fixture
 def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
     """It reads from the first record of the topics."""
     group = f"saga-monitor-{uuid.uuid4().hex[:8]}"

@@ -3,7 +3,6 @@
 import importlib
 import signal
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,6 @@ from tests.stack import TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "looked into it"}
 BOB = {"actor": "bob", "reason": "so did I"}
-
-
-@pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
-@pytest.fixture
-def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[MonitorProcess]:
-    group = f"saga-monitor-{uuid.uuid4().hex[:8]}"
-    with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
-        yield process.start()
 
 
 @pytest.fixture

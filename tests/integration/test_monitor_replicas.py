@@ -31,13 +31,6 @@ ROWS = (
 """All that is known of orders; `quiet_until` is no knowledge, it says when to look again."""
 
 
-@pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
-    said = Voice(infra)
-    yield said
-    said.close()
-
-
 def order_ids(count: int) -> list[str]:
     tag = uuid.uuid4().hex[:8]
     return [f"r-{tag}-{n:04d}" for n in range(count)]
