@@ -3,9 +3,10 @@ module that knows Faust.
 
 Why not `Stream.take`: it acknowledges in a `finally`, so a batch whose processing failed is
 committed all the same, and it yields values without headers. Here a batch is what has arrived
-while the last one was written; a lone event never waits. Events are acknowledged after the
-projection's transaction has committed. The group's offsets are advisory: reading always starts at
-what the projection's database says, since Faust also acknowledges what it drops in a rebalance.
+while the last one was written, and a moment later: nobody waits for the monitor, and a transaction
+costs the same for one event as for some. Events are acknowledged after the projection's transaction
+has committed. The group's offsets are advisory: reading always starts at what the projection's
+database says, since Faust also acknowledges what it drops in a rebalance.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from sagakit.settings import ServiceSettings
 log = structlog.get_logger(__name__)
 GROUP = "saga-monitor"
 BATCH = 4000
+COMPANY_S = 0.1
+"""How long an event waits for others where none is there."""
 SESSION_S = 10.0
 """As for the services: from then on a replica that died is not waited for. Faust's default of a
 minute left its partitions unread for as long."""
@@ -207,6 +210,8 @@ class Reader:
         batch: list[Any] = []
         async for event in stream.events():
             batch.append(event)
+            if len(batch) == 1 and arrived.empty():
+                await asyncio.sleep(COMPANY_S)
             if len(batch) < BATCH and not arrived.empty():
                 continue
             await asyncio.to_thread(self._project, [self._record(e.message) for e in batch])

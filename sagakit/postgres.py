@@ -1,5 +1,7 @@
-"""The store in PostgreSQL: all of the kit's SQL, set-based, one statement a table and batch."""
+"""The store in PostgreSQL: all of the kit's SQL, set-based, and few statements a batch."""
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -7,7 +9,8 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid4
 
 import orjson
-from sqlalchemy import Connection, Engine, create_engine, text
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 
 from sagakit.decision import Effect, Trigger
 from sagakit.holding import PAUSED
@@ -17,6 +20,8 @@ from sagakit.schema import effects, inbox, outbox
 from sagakit.tables import KEYS, as_json, recordset, rows_of
 
 S = TypeVar("S")
+FRESH_S = 1.0
+"""A connection that was used within it is taken to be alive."""
 _ACCOUNT = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
 _OUTBOX = ("topic", "key", "headers", "value")
 _EFFECT = ("id", "key", "order_key", "kind", "payload", "trace", "due_at", "token", "lease_until")
@@ -36,27 +41,35 @@ _PARKED = (
     "headers",
 )
 
-MAKE_ACCOUNTS = text(
-    "INSERT INTO inbox (key) SELECT json_array_elements_text(CAST(:keys AS json)) "
-    "ON CONFLICT (key) DO NOTHING"
-)
-LOCK_ACCOUNTS = text(
-    f"SELECT {', '.join(_ACCOUNT)} FROM inbox WHERE key = ANY({KEYS}) ORDER BY key FOR UPDATE"
-)
+# One statement, since a round trip costs more than what it asks for. It sees the rows there were
+# when it began, and those it has made.
+LOCK_ACCOUNTS = text(f"""
+    WITH made AS (
+        INSERT INTO inbox (key) SELECT json_array_elements_text(CAST(:keys AS json))
+        ON CONFLICT (key) DO NOTHING RETURNING {", ".join(_ACCOUNT)}
+    )
+    SELECT * FROM made UNION ALL SELECT * FROM (
+        SELECT {", ".join(_ACCOUNT)} FROM inbox WHERE key = ANY({KEYS}) ORDER BY key FOR UPDATE
+    ) AS known
+""")
 IN_FLIGHT = text("SELECT in_flight FROM inbox WHERE key = :key")
 # An upsert of rows that are there and locked: an UPDATE over a join may read the whole table, since
 # the planner takes any set of rows from JSON for a hundred.
-SAVE_ACCOUNTS = text(
-    f"INSERT INTO inbox ({', '.join(_ACCOUNT)}) SELECT * FROM {recordset(inbox, _ACCOUNT)} "
+_SAVE_ACCOUNTS = (
+    f"INSERT INTO inbox ({', '.join(_ACCOUNT)}) "
+    f"SELECT * FROM {recordset(inbox, _ACCOUNT, 'accounts')} "
     f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _ACCOUNT[1:])}"
 )
-ADD_OUTBOX = text(
-    f"INSERT INTO outbox ({', '.join(_OUTBOX)}) SELECT * FROM {recordset(outbox, _OUTBOX)}"
+_ADD_OUTBOX = (
+    f"INSERT INTO outbox ({', '.join(_OUTBOX)}) "
+    f"SELECT * FROM {recordset(outbox, _OUTBOX, 'outbox')}"
 )
-ADD_EFFECTS = text(
-    f"INSERT INTO effects ({', '.join(_EFFECT)}) SELECT * FROM {recordset(effects, _EFFECT)} "
-    "ON CONFLICT (key) DO NOTHING"
+_ADD_EFFECTS = (
+    f"INSERT INTO effects ({', '.join(_EFFECT)}) "
+    f"SELECT * FROM {recordset(effects, _EFFECT, 'effects')} ON CONFLICT (key) DO NOTHING"
 )
+SAVE_ACCOUNTS, ADD_OUTBOX = text(_SAVE_ACCOUNTS), text(_ADD_OUTBOX)
+SAVE_ALL = text(f"WITH said AS ({_ADD_OUTBOX}), wanted AS ({_ADD_EFFECTS}) {_SAVE_ACCOUNTS}")
 FINISH_EFFECTS = text(
     f"DELETE FROM effects USING {recordset(effects, _LEASE)} "
     "WHERE effects.id = n.id AND effects.token = n.token RETURNING effects.id"
@@ -107,13 +120,33 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
         raise ValueError(
             f"{url!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
         )
-    return create_engine(
+    engine = create_engine(
         f"postgresql+psycopg://{rest}",
         pool_size=pool_size,
         max_overflow=10,
-        pool_pre_ping=True,
         json_deserializer=orjson.loads,
     )
+    _ping_idle(engine)
+    return engine
+
+
+def _ping_idle(engine: Engine) -> None:
+    """Ask connections that lay idle whether they are alive, as `pool_pre_ping` asks all of them: in
+    a busy process that is a round trip in ten."""
+
+    def given_back(_: Any, kept: Any) -> None:
+        kept.info["at"] = time.monotonic()
+
+    def taken(driver: Any, kept: Any, _: Any) -> None:
+        if time.monotonic() - kept.info.get("at", math.inf) < FRESH_S:
+            return
+        try:
+            engine.dialect.do_ping(driver)
+        except psycopg.Error as error:
+            raise exc.DisconnectionError(f"the connection is gone: {error}") from error
+
+    event.listen(engine, "checkin", given_back)
+    event.listen(engine, "checkout", taken)
 
 
 def pack_headers(headers: Sequence[tuple[str, bytes]]) -> str:
@@ -129,11 +162,7 @@ def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
 def add_outbox(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Insert rows to be published; the caller holds the lock of their keys."""
     if rows:
-        values = [
-            {"topic": r.topic, "key": r.key, "headers": pack_headers(r.headers), "value": r.value}
-            for r in rows
-        ]
-        connection.execute(ADD_OUTBOX, rows_of(values))
+        connection.execute(ADD_OUTBOX, {"outbox": as_json(_outbox_rows(rows))})
 
 
 class PostgresTransaction(Generic[S]):
@@ -145,10 +174,12 @@ class PostgresTransaction(Generic[S]):
     def lock(self, keys: Sequence[str]) -> dict[str, Account]:
         """See `ports.Transaction`. Inserts come first and sorted, so that two batches that meet on
         the same new orders wait for each other instead of dead-locking."""
-        wanted = {"keys": as_json(sorted(keys))}
-        self._connection.execute(MAKE_ACCOUNTS, wanted)
-        rows = self._connection.execute(LOCK_ACCOUNTS, wanted)
-        return {row[0]: Account(*row) for row in rows}
+        found: dict[str, Account] = {}
+        # A second time round only where somebody else has made an account meanwhile.
+        while missing := sorted(set(keys) - found.keys()):
+            rows = self._connection.execute(LOCK_ACCOUNTS, {"keys": as_json(missing)})
+            found |= {row[0]: Account(*row) for row in rows}
+        return found
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
         """See `ports.Transaction`."""
@@ -168,9 +199,7 @@ class PostgresTransaction(Generic[S]):
     def write(self, changes: Changes, working: Working[S]) -> None:
         """See `ports.Transaction`."""
         working.save(self._connection)
-        self._save_accounts(changes.accounts)
-        add_outbox(self._connection, changes.outbox)
-        self._add_effects(changes.effects)
+        self._save(changes)
         if changes.park:
             self._connection.execute(ADD_PARKED, [_parked_parameters(p) for p in changes.park])
         if changes.unpark:
@@ -178,27 +207,26 @@ class PostgresTransaction(Generic[S]):
         if changes.park or changes.unpark:
             self._connection.execute(COUNT_PARKED, {"keys": [a.key for a in changes.accounts]})
 
-    def _save_accounts(self, accounts: Sequence[Account]) -> None:
-        self._connection.execute(SAVE_ACCOUNTS, rows_of(accounts))
+    def _save(self, changes: Changes) -> None:
+        """Accounts, and what comes of it in the same statement."""
+        rows = {"accounts": as_json(changes.accounts)}
+        if changes.outbox or changes.effects:
+            rows["outbox"] = as_json(_outbox_rows(changes.outbox))
+            rows["effects"] = as_json([self._effect_row(row) for row in changes.effects])
+        self._connection.execute(SAVE_ALL if len(rows) > 1 else SAVE_ACCOUNTS, rows)
 
-    def _add_effects(self, rows: Sequence[EffectRow]) -> None:
-        if not rows:
-            return
-        values = [
-            {
-                "id": r.id,
-                "key": r.effect.key,
-                "order_key": r.order_key,
-                "kind": r.effect.kind,
-                "payload": r.effect.payload,
-                "trace": _packed(r.trace),
-                "due_at": self._now,
-                "token": r.lease.token if r.lease else None,
-                "lease_until": r.lease_until or self._now,
-            }
-            for r in rows
-        ]
-        self._connection.execute(ADD_EFFECTS, rows_of(values))
+    def _effect_row(self, row: EffectRow) -> dict[str, Any]:
+        return {
+            "id": row.id,
+            "key": row.effect.key,
+            "order_key": row.order_key,
+            "kind": row.effect.kind,
+            "payload": row.effect.payload,
+            "trace": _packed(row.trace),
+            "due_at": self._now,
+            "token": row.lease.token if row.lease else None,
+            "lease_until": row.lease_until or self._now,
+        }
 
 
 class PostgresDatabase(Generic[S]):
@@ -246,6 +274,13 @@ class PostgresDatabase(Generic[S]):
         }
         with self.engine.begin() as connection:
             connection.execute(RETRY_EFFECT, parameters)
+
+
+def _outbox_rows(rows: Sequence[OutboxRow]) -> list[dict[str, Any]]:
+    return [
+        {"topic": r.topic, "key": r.key, "headers": pack_headers(r.headers), "value": r.value}
+        for r in rows
+    ]
 
 
 def _pairs(leases: Sequence[Lease]) -> dict[str, str]:

@@ -114,6 +114,12 @@ class Router:
         flow, version = self._flows.find(header)
         return flow.label(version)
 
+    def listens(self, label: str | None, event: str | None) -> bool:
+        """Whether an event of this type, with this `flow` header, may be more to this participant
+        than one it has to have seen. True where that cannot be told."""
+        rules = self._rules.get(label) if label else None
+        return rules is None or event is None or event in rules
+
     def route(self, label: str, event: Any, marks: frozenset[str] = frozenset()) -> Routed:
         """The triggers this participant gets from `event` of an order that has `marks`."""
         triggers: list[Trigger] = []

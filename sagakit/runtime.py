@@ -33,7 +33,7 @@ from sagakit.handler import Fate, Handled, Handler, Handles
 from sagakit.http import admin, make_app
 from sagakit.inlet import Inlet
 from sagakit.kafka import BusConsumer, Publisher
-from sagakit.message import Message
+from sagakit.message import Message, Record
 from sagakit.migrations import migrate
 from sagakit.newer import Newer
 from sagakit.postgres import PostgresDatabase, engine_for
@@ -170,7 +170,9 @@ class Process(Generic[S]):
             lambda partitions: self.loop.assigned(partitions),
         )
         self.newer = Newer(self.engine, codec, self.handler.router, self._redrive)
-        self.loop = ConsumerLoop(self.bus, codec, measured, self.engine, self.stop)
+        self.loop = ConsumerLoop(
+            self.bus, codec, measured, self.engine, self.stop, urgent=self._urgent
+        )
         metrics.register(metrics.TableGauges(self.engine, participant.name))
 
     def app(self, threads: Threads) -> FastAPI:
@@ -187,6 +189,12 @@ class Process(Generic[S]):
             door = ServiceDoor(self.service.participant, self.database, self.inlet)
             routers.append(self.service.routes(door))
         return make_app(name, checks, *routers)
+
+    def _urgent(self, record: Record) -> bool:
+        """Whether it may set us to work, as far as its headers tell."""
+        told = dict(record.headers)
+        label, event = (told.get(name, b"").decode("latin-1") for name in ("flow", "ce_type"))
+        return self.handler.router.listens(label or None, event or None)
 
     def _redrive(self, key: str) -> list[Handled[S]]:
         fates = self.handler.redrive(key)

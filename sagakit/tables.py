@@ -18,15 +18,15 @@ KEYS = "ARRAY(SELECT json_array_elements_text(CAST(:keys AS json)))"
 """The keys of a batch as one parameter, see `as_json`."""
 
 
-def recordset(table: Table, columns: Sequence[str]) -> str:
-    """`json_to_recordset(...) AS n (...)`: the rows of a batch as one parameter `rows`, see
-    `rows_of`, each column typed as it is in `table`.
+def recordset(table: Table, columns: Sequence[str], parameter: str = "rows") -> str:
+    """`json_to_recordset(...) AS n (...)`: the rows of a batch as one `parameter`, see `rows_of`,
+    each column typed as it is in `table`.
 
     JSON, since one document for the whole batch is written and read in C: psycopg would write an
     array a column, element by element, in thirty times the time (docs/adr/0010).
     """
     typed = ", ".join(f'"{name}" {_sql_type(table, name)}' for name in columns)
-    return f"json_to_recordset(CAST(:rows AS json)) AS n ({typed})"
+    return f"json_to_recordset(CAST(:{parameter} AS json)) AS n ({typed})"
 
 
 def rows_of(rows: Sequence[Any]) -> dict[str, str]:
@@ -96,6 +96,8 @@ class TableStore(Generic[S]):
         self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
     ) -> "TableWorking[S]":
         """The states of the orders in `wanted`; the initial state where there is no row."""
+        if not wanted:
+            return TableWorking(self, {})
         rows = connection.execute(self._select, {"keys": as_json(list(wanted))})
         return TableWorking(self, {row[0]: self.from_row(row[1:]) for row in rows})
 

@@ -19,7 +19,7 @@ from sandbox.invariants.sagas import is_timeout
 from sandbox.shop.trade import Outcome
 from sandbox.stack import StackError
 
-AT_ONCE = 2
+AT_ONCE = 3
 """Faults that may be on at the same time."""
 TELL_EVERY_S = 0.5
 SETTLE_S = 180.0

@@ -207,7 +207,8 @@ class InventoryStore:
     def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
         """Reservations, then the stock of every SKU they or their triggers touch, locked in one
         sorted order, so that batches which share SKUs wait for each other and never dead-lock."""
-        rows = connection.execute(RESERVATIONS, {"keys": as_json(list(wanted))})
+        keys = {"keys": as_json(list(wanted))}
+        rows = connection.execute(RESERVATIONS, keys).all() if wanted else []
         states = {row.order_id: _reservation(row) for row in rows}
         skus = {
             key: skus_of(states.get(key, Reservation()), triggers)

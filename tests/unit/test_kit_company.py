@@ -1,0 +1,96 @@
+"""Records that nobody waits for wait for each other; one that somebody waits for never does."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sagakit.codec import Codec
+from sagakit.consumer import BATCH, COMPANY_S, ConsumerLoop
+from sagakit.handler import Handled
+from sagakit.message import Message, Record
+from sagakit.routing import Router
+from schemas import CONTRACT, FLOWS
+
+
+def record(offset: int, urgent: bool = False) -> Record:
+    return Record("order.events", 0, offset, 0, b"o-1", b"", (("urgent", b"1"),) * urgent)
+
+
+class Bus:
+    """Hands out what it was given, a list a call; `waits`: how long each call would have waited."""
+
+    def __init__(self, stop: threading.Event, *arrivals: list[Record]) -> None:
+        self._stop, self._arrivals = stop, list(arrivals)
+        self.waits: list[float] = []
+        self.limits: list[int] = []
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        self.waits.append(timeout_s)
+        self.limits.append(limit)
+        if not self._arrivals:
+            self._stop.set()
+            return []
+        return self._arrivals.pop(0)
+
+    def store(self, records: Sequence[Record]) -> None:
+        """They are handled."""
+
+    def commit(self) -> None:
+        """Nothing is committed singly here."""
+
+
+class Seen:
+    """A handler that only notes the batches it was given, by their offsets."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[Any]]:
+        self.batches.append([m.record.offset for m in messages if m.record])
+        return []
+
+
+def handled(*arrivals: list[Record]) -> tuple[list[list[int]], Bus]:
+    stop, seen = threading.Event(), Seen()
+    bus = Bus(stop, *arrivals)
+    engine: Any = None
+    loop = ConsumerLoop(bus, Codec(CONTRACT), seen, engine, stop, urgent=lambda r: bool(r.headers))
+    loop.run()
+    return seen.batches, bus
+
+
+def test_what_is_urgent_is_handled_at_once() -> None:
+    batches, _ = handled([record(1, urgent=True)], [record(2, urgent=True)])
+    assert batches == [[1], [2]]
+
+
+def test_what_is_not_waits_for_what_follows_and_goes_with_it_in_order() -> None:
+    batches, bus = handled([record(1)], [record(2)], [record(3, urgent=True)], [record(4)])
+    assert batches == [[1, 2, 3], [4]]
+    assert all(wait_s <= COMPANY_S for wait_s in bus.waits[1:3])
+
+
+def test_a_full_batch_waits_for_nobody() -> None:
+    batches, bus = handled([record(n) for n in range(BATCH - 1)], [record(BATCH - 1)])
+    assert [len(batch) for batch in batches] == [BATCH]
+    assert bus.limits[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("label", "event", "listens"),
+    [
+        ("order/1", "OrderPlaced", True),
+        ("order/1", "ShipmentPickedUp", True),
+        ("order/1", "PaymentCaptured", False),
+        ("order/2", "PaymentCaptured", True),
+        ("order/99", "PaymentCaptured", True),
+        (None, "PaymentCaptured", True),
+        ("order/1", None, True),
+    ],
+)
+def test_an_event_is_urgent_to_whom_it_may_set_to_work(
+    label: str | None, event: str | None, listens: bool
+) -> None:
+    assert Router(FLOWS, "inventory").listens(label, event) is listens
