@@ -4,7 +4,6 @@
 the same saga. What the facts mean for a flow is read off them in `view`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -162,22 +161,30 @@ class Stock:
     @property
     def left(self) -> dict[str, int]:
         """Set aside, and neither put back nor handed over; kinds with none are left out."""
-        found = Counter(self.reserved)
-        found.subtract(self.released)
-        found.subtract(self.shipped)
+        found = dict(self.reserved)
+        for gone in (self.released, self.shipped):
+            for kind, units in gone.items():
+                found[kind] = found.get(kind, 0) - units
         return {kind: units for kind, units in sorted(found.items()) if units}
 
 
 def stock(facts: Iterable[Fact], flow: Flow) -> Stock | None:
     """What the facts say of units; None where one was read before units were kept."""
-    told = {move: Counter[str]() for move in MOVES}
-    for fact in facts:
-        for move, moved in told.items():
-            if fact.type in getattr(flow.units, move):
-                if UNITS not in fact.detail:
-                    return None
-                moved.update(fact.detail[UNITS])
+    moved = [fact for fact in facts if fact.type in flow.units.paths]
+    if any(UNITS not in fact.detail for fact in moved):
+        return None
+    told = {
+        move: _summed(f for f in moved if f.type in getattr(flow.units, move)) for move in MOVES
+    }
     return Stock(**told)
+
+
+def _summed(facts: Iterable[Fact]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for fact in facts:
+        for kind, units in fact.detail[UNITS].items():
+            found[kind] = found.get(kind, 0) + units
+    return found
 
 
 def _sighting(fact: Fact) -> tuple[datetime, str]:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from saga_monitor import late
@@ -165,8 +164,8 @@ class _Reading:
             mode = mode if mode == Mode.WAIT else Mode.FORWARD
             found = self.escalated(step, mode, events, trigger, due, OVERDUE)
         else:
-            found = Awaited(step.name, mode, events, trigger.at, trigger.id, due)
-            found = replace(found, attempt=len(self.requests(step)) + 1)
+            attempt = len(self.requests(step)) + 1
+            found = Awaited(step.name, mode, events, trigger.at, trigger.id, due, attempt=attempt)
         return asked(self.saga, found, trigger.type, ask, after) if ask else found
 
     def contradiction(self, step: Step) -> Awaited:
@@ -253,10 +252,17 @@ class _Reading:
             last = max(unheard, key=_log_order)
             due = last.at + backoff(step.deadline_s, len(unheard))
         stalled = self.flow.ceiling.reached(len(unheard), (due - alive.at).total_seconds())
-        attempt = len(requests) + 1
-        events = (*([step.undone] if step.undone else []), *step.failed)
-        found = Awaited(step.name, Mode.UNDO, events, alive.at, alive.id, due)
-        return replace(found, tries=len(unheard), attempt=attempt, stalled=stalled)
+        return Awaited(
+            step=step.name,
+            mode=Mode.UNDO,
+            events=(*([step.undone] if step.undone else []), *step.failed),
+            since=alive.at,
+            cause=alive.id,
+            due=due,
+            tries=len(unheard),
+            attempt=len(requests) + 1,
+            stalled=stalled,
+        )
 
     def requests(self, step: Step) -> list[Fact]:
         """The monitor's own requests to undo because of this step, by attempt. They are known by

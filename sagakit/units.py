@@ -23,23 +23,24 @@ MOVES = ("reserved", "released", "shipped")
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """reserved, released, shipped: event type -> path of its lines, with dots between the names."""
+    """reserved, released, shipped: event type -> path of its lines, with dots between the names;
+    paths: of every event that moves units."""
 
     of: str = ""
     count: str = ""
     reserved: Mapping[str, str] = field(default_factory=dict)
     released: Mapping[str, str] = field(default_factory=dict)
     shipped: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(init=False)
 
-    @property
-    def paths(self) -> dict[str, str]:
-        """Of every event that moves units."""
-        return {**self.reserved, **self.released, **self.shipped}
+    def __post_init__(self) -> None:
+        paths = {**self.reserved, **self.released, **self.shipped}
+        object.__setattr__(self, "paths", paths)
 
     def counted(self, event: Any) -> dict[str, int] | None:
         """Units by kind that an event moves; None for one that moves none by its type."""
         kind, found = event.type, event
-        path = self.reserved.get(kind) or self.released.get(kind) or self.shipped.get(kind)
+        path = self.paths.get(kind)
         if path is None:
             return None
         for name in path.split("."):
