@@ -25,6 +25,7 @@ Checks = Mapping[str, Callable[[], str | None]]
 MAX_BODY_BYTES = 1024 * 1024
 """Twice what an event may have: no request that could be taken is larger."""
 TOO_LARGE = f"the body has more than {MAX_BODY_BYTES} bytes; send less at once"
+RETRY_AFTER_S = 2
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL keeps no NUL in text."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
@@ -111,10 +112,8 @@ def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     async def refuse(request: Request, error: BadSignature) -> JSONResponse:
         return problem(401, "bad signature", str(error))
 
-    @app.exception_handler(exc.OperationalError)
-    async def unavailable(request: Request, error: exc.OperationalError) -> JSONResponse:
-        log.warning("no database for a request", path=request.url.path, error=str(error))
-        return problem(503, "database unavailable", "nothing has happened; try again")
+    for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
+        app.add_exception_handler(passing, _unavailable)
 
     @app.get("/health/live", tags=["health"])
     async def live() -> dict[str, str]:
@@ -133,6 +132,14 @@ def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     for router in routers:
         app.include_router(router)
     return app
+
+
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    """The database is gone, full, or has no connection left: see `retry.is_transient`."""
+    log.warning("no database for a request", path=request.url.path, error=str(error))
+    answer = problem(503, "database unavailable", "nothing has happened; try again")
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:

@@ -19,7 +19,7 @@ from sagakit.kafka import PublishFailed
 from sagakit.message import OutboxRow
 from sagakit.ports import Clock
 from sagakit.postgres import unpack_headers
-from sagakit.retry import is_transient
+from sagakit.retry import is_transient, until_stored
 from sagakit.tables import as_json
 
 log = structlog.get_logger(__name__)
@@ -85,6 +85,7 @@ class Relay:
         self._poll_s = poll_s
         self._faults = faults
         self._wake = threading.Event()
+        self._stop = threading.Event()
         self._days_made: datetime | None = None
         self.leading = False
 
@@ -100,6 +101,7 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Lead whenever nobody else does, until `stop`."""
+        self._stop = stop
         while not stop.is_set():
             try:
                 with statements(self._engine) as connection:
@@ -150,7 +152,13 @@ class Relay:
             ids = failure.acknowledged
         self._faults("mid-relay")
         if ids:
-            self._remove(connection, ids, epoch)
+            # While the database has no room, say, but our session and with it our lock still
+            # lives: rows would be published again each time, and fill the topics as well.
+            until_stored(
+                lambda: self._remove(connection, ids, epoch),
+                self._stop,
+                lambda error: is_transient(error) and not connection.invalidated,
+            )
         return len(ids)
 
     def _remove(self, connection: Connection, ids: list[int], epoch: int) -> None:

@@ -61,10 +61,15 @@ def _exceeds_limit(error: BaseException) -> bool:
     return str(getattr(cause, "sqlstate", "")).startswith("54")
 
 
-def until_stored(work: Callable[[], T], stop: threading.Event) -> T:
-    """Run a transaction until it went through; gives up with its error only when stopping."""
+def until_stored(
+    work: Callable[[], T],
+    stop: threading.Event,
+    passing: Callable[[BaseException], bool] = is_transient,
+) -> T:
+    """Run a transaction until it went through; gives up with its error only when stopping, or when
+    the error is none that is `passing`."""
     return Retrying(
-        retry=retry_if_exception(is_transient),
+        retry=retry_if_exception(passing),
         wait=wait_exponential_jitter(multiplier=0.05, max=3.0),
         stop=stop_when_event_set(stop),
         sleep=sleep_using_event(stop),

@@ -20,14 +20,14 @@ from rich.text import Text
 
 from saga_monitor.cli.demo import OPTIONS
 from sandbox.gameday.fault import Kind
-from sandbox.gameday.kinds import BY_NAME, drawn
+from sandbox.gameday.kinds import BY_NAME, drawn, left_out
 from sandbox.gameday.load import Load
 from sandbox.gameday.play import Gameday, Struck
 from sandbox.gameday.report import Report, report
 from sandbox.gameday.schedule import schedule
 from sandbox.gameday.site import Site
 from sandbox.shop import Shop
-from sandbox.stack import Stack, StackError
+from sandbox.stack import Stack, StackError, StackOptions, disks
 from sandbox.stack.stack import default_home
 
 TELL_EVERY_S = 10.0
@@ -48,7 +48,7 @@ ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
 @click.option(
     "--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Of Kafka."
 )
-@click.option("--keep-up", is_flag=True, help="Leave the stack running at the end.")
+@click.option("--keep-up", is_flag=True, help="Leave the stack running, with its disks.")
 def gameday(
     minutes: float,
     orders: int | None,
@@ -68,8 +68,13 @@ def gameday(
     lasts_s = minutes * 60
     orders = orders or round(lasts_s * ORDERS_A_SECOND)
     faults = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
-    kinds = _kinds(only, int(brokers))
-    stack = _fresh_stack(default_home() / "gameday", int(brokers), console)
+    home = default_home() / "gameday"
+    no_disks = disks.refusal(default_home())
+    kinds, left = _kinds(only, int(brokers), no_disks)
+    for name, why in left.items():
+        console.print(f"left out: {name}: {why}", style="yellow", markup=False, soft_wrap=True)
+    options = replace(OPTIONS, links=True, brokers=int(brokers), disks=no_disks is None)
+    stack = _fresh_stack(home, options, console)
     try:
         shop = Shop(f"g{seed}-{datetime.now(UTC):%H%M%S}", seed)
         load = Load(stack.read(), shop.orders(orders), lasts_s)
@@ -84,11 +89,19 @@ def gameday(
             day,
             command=f"saga gameday {' '.join(words)}",
             seed=seed,
+            left_out=left,
             started_at=started_at,
             lasted_s=time.monotonic() - began,
         )
     finally:
-        if not keep_up:
+        if keep_up:
+            console.print(
+                f"the stack goes on in {home}. To stop it, and unmount its disks: "
+                f"SAGA_HOME={home} saga down",
+                soft_wrap=True,
+                markup=False,
+            )
+        else:
             console.print("stopping the stack, all data is kept", style="dim")
             stack.down()
     _tell(console, made, made.write(default_home() / "reports"))
@@ -101,27 +114,28 @@ def _quiet() -> None:
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
 
-def _kinds(only: tuple[str, ...], brokers: int) -> tuple[Kind, ...]:
-    """Those that can be drawn. Raises StackError where one was named that cannot."""
-    possible = {kind.name: kind for kind in drawn(brokers)}
+def _kinds(
+    only: tuple[str, ...], brokers: int, no_disks: str | None
+) -> tuple[tuple[Kind, ...], dict[str, str]]:
+    """Those that can be drawn, and why the others cannot. Raises StackError where one of the
+    others was named."""
+    left = left_out(brokers, no_disks)
     for name in only:
-        if name not in possible:
-            raise StackError(f"{name!r} takes more than one broker; add --brokers 3.")
-    return tuple(kind for name, kind in possible.items() if name in only or not only)
+        if name in left:
+            raise StackError(f"{name!r} is not possible here: {left[name]}.")
+    kinds = drawn(brokers, no_disks)
+    return tuple(kind for kind in kinds if kind.name in only or not only), {} if only else left
 
 
-def _fresh_stack(home: Path, brokers: int, console: Console) -> Stack:
+def _fresh_stack(home: Path, options: StackOptions, console: Console) -> Stack:
     """A stack without a past. Raises StackError where one runs there."""
     if Stack(home).supervisor.running():
         raise StackError(
             f"a gameday's stack is running in {home}. Stop it with `SAGA_HOME={home} saga down`."
         )
+    Stack(home).down()  # what a day that was killed has left: processes, mounted disks
     shutil.rmtree(home, ignore_errors=True)
-    return Stack.up(
-        home,
-        replace(OPTIONS, links=True, brokers=brokers),
-        say=lambda line: console.print(line, style="dim"),
-    )
+    return Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
 
 
 # --- what is seen meanwhile -----------------------------------------------------------------------

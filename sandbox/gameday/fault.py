@@ -36,7 +36,7 @@ class Fault(ABC):
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of faults. `lasts_s`: shortest and longest time between inject and heal; `brokers`:
-    how many it takes."""
+    how many it takes; `disks`: whether it takes disks of PostgreSQL's own."""
 
     name: str
     about: str
@@ -44,3 +44,4 @@ class Kind:
     targets: tuple[str, ...]
     lasts_s: tuple[float, float] = (0.0, 0.0)
     brokers: int = 1
+    disks: bool = False

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sandbox.gameday import bus, links, outside, processes, servers
 from sandbox.gameday.fault import Kind
+from sandbox.stack.disks import DISKS
 from sandbox.stack.ports import BROKERS, LINKS
 from sandbox.stack.processes import MONITOR, SERVICES, WORLD
 from sandbox.stack.topics import OWNERS
@@ -93,6 +94,14 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "tables locked", "somebody else holds the hot tables", servers.TablesLocked, OURS, A_WHILE
     ),
+    Kind(
+        "disk full",
+        "of PostgreSQL: no room for data, or for its WAL",
+        servers.DiskFull,
+        DISKS,
+        A_WHILE,
+        disks=True,
+    ),
     Kind("provider out", "503", outside.Out, ("provider",), A_WHILE),
     Kind("carrier out", "503", outside.Out, ("carrier",), A_WHILE),
     Kind("mail server out", "451", outside.Out, ("mail",), A_WHILE),
@@ -127,14 +136,24 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-def drawn(brokers: int) -> tuple[Kind, ...]:
-    """The kinds that a stack with so many brokers can bear, with the targets it has."""
-    missing = BROKERS[brokers:]
+def drawn(brokers: int, no_disks: str | None = None) -> tuple[Kind, ...]:
+    """The kinds that a stack with so many brokers can bear, with the targets it has; `no_disks`:
+    why PostgreSQL has no disks of its own."""
+    missing, left = BROKERS[brokers:], left_out(brokers, no_disks)
     return tuple(
         replace(kind, targets=tuple(t for t in kind.targets if t not in missing))
         for kind in KINDS
-        if kind.brokers <= brokers
+        if kind.name not in left
     )
+
+
+def left_out(brokers: int, no_disks: str | None = None) -> dict[str, str]:
+    """The kinds that it cannot bear, by name, and why."""
+    few = f"it takes three brokers, add --brokers 3; there is {brokers}"
+    return {
+        **{kind.name: few for kind in KINDS if kind.brokers > brokers},
+        **{kind.name: no_disks for kind in KINDS if kind.disks and no_disks is not None},
+    }
 
 
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -49,6 +49,7 @@ def page(report: Mapping[str, Any]) -> str:
 passed unless it is listed as a violation ({report["timed_out"]} orders met one):</p>
 {_counts(report["otherwise"])}
 <h2>Faults by kind</h2>{_kinds(report["kinds"])}
+{_left_out(report["left_out"])}
 <h2>Faults in time</h2>{_timeline(report["faults"])}
 </html>
 """
@@ -102,6 +103,11 @@ def _kinds(rows: Iterable[Mapping[str, Any]]) -> str:
             for r in rows
         ),
     )
+
+
+def _left_out(kinds: Mapping[str, str]) -> str:
+    rows = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in kinds.items())
+    return f"<p>Left out:</p><ul>{rows}</ul>" if rows else ""
 
 
 def _timeline(faults: Iterable[Mapping[str, Any]]) -> str:

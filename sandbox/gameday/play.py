@@ -92,8 +92,9 @@ class Gameday:
         told()
 
     def _strike(self, told: Callable[[], None]) -> None:
-        """Every fault at its moment or soon after, as far as the time goes."""
-        left, lock = list(self.plan), threading.Lock()
+        """Every fault at its moment or soon after, as far as the time goes. Broken off, it ends
+        when those that are on are healed."""
+        left, lock, called_off = list(self.plan), threading.Lock(), threading.Event()
 
         def lane() -> None:
             while True:
@@ -101,10 +102,12 @@ class Gameday:
                     if not left or self.site.load.over:
                         return
                     planned = left.pop(0)
-                time.sleep(max(0.0, planned.at_s - self._now()))
+                called_off.wait(max(0.0, planned.at_s - self._now()))
                 # The end of one would be taken for that of the other.
                 while self._is_on(planned.target) and not self.site.load.over:
                     time.sleep(TELL_EVERY_S)
+                if called_off.is_set():
+                    return
                 if self.site.load.pace.left:
                     struck = Struck(planned, self._now())
                     self.struck.append(struck)
@@ -112,9 +115,12 @@ class Gameday:
 
         with ThreadPoolExecutor(AT_ONCE, "faults") as pool:
             lanes = [pool.submit(lane) for _ in range(AT_ONCE)]
-            while not all(done.done() for done in lanes):
-                told()
-                time.sleep(TELL_EVERY_S)
+            try:
+                while not all(done.done() for done in lanes):
+                    told()
+                    time.sleep(TELL_EVERY_S)
+            finally:
+                called_off.set()
             for done in lanes:
                 done.result()
 

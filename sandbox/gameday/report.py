@@ -15,6 +15,7 @@ from sandbox.shop import End
 @dataclass(frozen=True, slots=True)
 class Report:
     """One gameday in figures. Times are seconds; `faults`: one row each, in the order they came;
+    `left_out`: kinds that could not be drawn, and why;
     `otherwise`: orders that came to another end than their kind's, by kind and end;
     `longest_stall_s`: without any end, while orders were placed or some never ended."""
 
@@ -28,6 +29,7 @@ class Report:
     timed_out: int
     faults_planned: int
     faults_injected: int
+    left_out: Mapping[str, str]
     kinds_injected: int
     kinds: Sequence[Mapping[str, Any]]
     longest_stall_s: float
@@ -46,7 +48,15 @@ class Report:
         return as_json, as_html
 
 
-def report(day: Gameday, *, command: str, seed: int, started_at: str, lasted_s: float) -> Report:
+def report(
+    day: Gameday,
+    *,
+    command: str,
+    seed: int,
+    left_out: Mapping[str, str],
+    started_at: str,
+    lasted_s: float,
+) -> Report:
     """The report of a gameday that is over."""
     load = day.site.load
     began_at = load.pace.began_at
@@ -71,6 +81,7 @@ def report(day: Gameday, *, command: str, seed: int, started_at: str, lasted_s: 
         timed_out=len(day.timed_out),
         faults_planned=len(day.plan),
         faults_injected=len(day.struck),
+        left_out=left_out,
         kinds_injected=len(recovered),
         kinds=[_rounded(asdict(row)) for row in recovered],
         longest_stall_s=round(figures.longest_stall_s(over, last), 1),

@@ -3,10 +3,12 @@
 import signal
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from sandbox.gameday.fault import Fault
-from sandbox.gameday.site import Site
+from sandbox.gameday.site import Site, until
+from sandbox.stack.disks import WAL_DISK
 from sandbox.stack.processes import MONITOR
 from sandbox.stack.topics import out_of_step
 
@@ -15,6 +17,23 @@ HOT_TABLES_OF_MONITOR = ("saga", "stream_offset", "outbox")
 CUT = sql.SQL(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+BULKY = sql.SQL(
+    "CREATE TEMP TABLE bulky AS SELECT repeat('x', 4000) FROM generate_series(1, 100000)"
+)
+"""Data that nobody keeps. In a temporary table: it is not in the WAL, and goes with the session."""
+KEEP_WAL = sql.SQL(
+    "SELECT pg_create_physical_replication_slot('gameday', true)"
+    " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'gameday')"
+)
+WRITE_WAL = sql.SQL(
+    "SELECT pg_logical_emit_message(false, 'gameday', repeat('x', 1000000))"
+    " FROM generate_series(1, 4000)"
+)
+LET_WAL_GO = sql.SQL(
+    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+    " WHERE slot_name = 'gameday'"
 )
 
 
@@ -88,3 +107,42 @@ class TablesLocked(Fault):
 
     def heal(self, site: Site) -> None:
         site.let_go(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFull(Fault):
+    """A disk of PostgreSQL without room, and PostgreSQL meets it before time runs: statements that
+    need room for data fail; without room for its WAL the server panics, and again on each start.
+
+    The WAL fills as it mostly does in life: a replication slot nobody reads keeps all of it, or
+    segments used again would be room for ever.
+    """
+
+    def inject(self, site: Site) -> None:
+        statement = BULKY
+        if self.target == WAL_DISK:
+            until(lambda: _done(site, KEEP_WAL), "PostgreSQL keeps its WAL")
+            statement = WRITE_WAL
+
+        def met() -> bool:
+            site.disk(self.target).fill()  # again: something may have been removed meanwhile
+            return not _done(site, statement)
+
+        until(met, f"PostgreSQL finds no room on {self.target}")
+
+    def heal(self, site: Site) -> None:
+        site.disk(self.target).free()
+        if self.target == WAL_DISK:
+            until(lambda: _done(site, LET_WAL_GO), "PostgreSQL lets its WAL go")
+
+    def healed(self, site: Site) -> bool:
+        return site.ready("postgres")
+
+
+def _done(site: Site, statement: sql.SQL) -> bool:
+    """False where PostgreSQL is down or has no room, for this or another reason."""
+    try:
+        site.run(statement)
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from sandbox.gameday.load import Load
 from sandbox.stack import Stack
+from sandbox.stack.disks import Disk
 from sandbox.stack.manifest import probe_of
 from sandbox.stack.ports import BROKERS
 
@@ -95,6 +96,16 @@ class Site:
         url = f"{self.content['urls'][server]}{path}"
         with httpx.Client(timeout=10, trust_env=False) as client:
             return client.request(method, url, **more)
+
+    def disk(self, name: str) -> Disk:
+        """A disk of PostgreSQL's own."""
+        return Disk(self.stack.home / "data", name)
+
+    def run(self, statement: sql.SQL) -> None:
+        """Run this in PostgreSQL, in a database that no service uses. Raises psycopg.Error."""
+        url = next(iter(self.content["databases"].values()))
+        with psycopg.connect(url, dbname="postgres", autocommit=True, connect_timeout=5) as server:
+            server.execute(statement)
 
     def hold(self, service: str, *statements: sql.SQL | sql.Composed) -> None:
         """Run these in a service's database, in one transaction that stays open until `let_go`.

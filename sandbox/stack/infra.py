@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sandbox.stack import jars
+from sandbox.stack.disks import DATA_DISK, DISKS, WAL_DISK, Disk, disks_of
 from sandbox.stack.errors import StackError
 from sandbox.stack.kafka import broker_processes
 from sandbox.stack.options import Kind
@@ -57,10 +58,13 @@ class Infra(Protocol):
 
 class EmbeddedInfra:
     """Real Kafka and PostgreSQL as plain processes, no Docker, no root. It has the brokers that
-    `ports` names."""
+    `ports` names. With `disks` PostgreSQL begins on disks of its own, which takes root."""
 
-    def __init__(self, data: Path, ports: Mapping[str, int], say: Say) -> None:
+    def __init__(
+        self, data: Path, ports: Mapping[str, int], say: Say, *, disks: bool = False
+    ) -> None:
         self._data = data
+        self._disks = disks
         self._brokers = tuple(name for name in BROKERS if name in ports)
         self.listens: tuple[str, ...] = (*self._brokers, "postgres")
         self._ports = ports
@@ -85,9 +89,18 @@ class EmbeddedInfra:
         _check_disk(self._data)
         kafka_jars = jars.fetch(jars.KAFKA_LOCK, jars.cache_dir(), self._say)
         return [
-            postgres_process(self._data / "postgres", self._ports["postgres"]),
+            self._postgres(),
             *broker_processes(java, kafka_jars, self._data, self._ports),
         ]
+
+    def _postgres(self) -> Process:
+        port, data = self._ports["postgres"], self._data / "postgres"
+        if not disks_of(self._data) and (data.exists() or not self._disks):
+            return postgres_process(data, port)
+        on = {name: Disk(self._data, name) for name in DISKS}
+        for disk in on.values():
+            disk.mount()
+        return postgres_process(on[DATA_DISK].room / "data", port, on[WAL_DISK].room / "pg_wal")
 
     def create_databases(self) -> None:
         create_databases(

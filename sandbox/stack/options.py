@@ -24,6 +24,8 @@ class StackOptions:
     `brokers`: how many brokers Kafka has, 1 or 3 (then every record has three copies, two of which
     acknowledge it); None keeps those of the last run, or one. A home keeps its number for good.
     `links`: between the services and what they talk to lie TCP links that can be cut.
+    `disks`: PostgreSQL's data and its WAL lie on a disk each that can be filled (`stack.disks`); a
+    home begins with them or has none.
     `env`: extra environment for the services and the monitor.
     """
 
@@ -34,4 +36,5 @@ class StackOptions:
     only: frozenset[str] = frozenset()
     brokers: int | None = None
     links: bool = False
+    disks: bool = False
     env: Mapping[str, str] = field(default_factory=dict)

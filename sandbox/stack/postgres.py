@@ -27,11 +27,12 @@ def database_url(port: int, database: str) -> str:
     return f"postgresql://{USER}@{HOST}:{port}/{database}"
 
 
-def postgres_process(data: Path, port: int) -> Process:
-    """The server as a supervised process; makes its data directory on the first call."""
+def postgres_process(data: Path, port: int, wal: Path | None = None) -> Process:
+    """The server as a supervised process; makes its data directory on the first call, with the
+    WAL in `wal` where that is given."""
     binaries = _binaries()
     if not data.exists():
-        _initdb(binaries, data)
+        _initdb(binaries, data, wal)
     _forget_dead_server(data)
     settings = {
         "listen_addresses": HOST,
@@ -84,7 +85,7 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
-def _initdb(binaries: Path, data: Path) -> None:
+def _initdb(binaries: Path, data: Path, wal: Path | None) -> None:
     # Made aside and renamed, so a start that was cut short leaves no half directory behind.
     aside = data.with_name(data.name + ".new")
     shutil.rmtree(aside, ignore_errors=True)
@@ -92,12 +93,10 @@ def _initdb(binaries: Path, data: Path) -> None:
     if os.geteuid() == 0:
         user = _unprivileged_user()
         os.chown(aside, user.pw_uid, user.pw_gid)
-    options = (
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale=C.UTF-8",
-        "--no-instructions",
-    )
+    options = ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
+    if wal is not None:
+        shutil.rmtree(wal, ignore_errors=True)
+        options.append(f"--waldir={wal}")
     done = subprocess.run(
         [*_as_unprivileged(), binaries / "initdb", "-D", aside, "-U", USER, *options],
         capture_output=True,

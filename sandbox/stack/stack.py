@@ -12,6 +12,7 @@ from typing import Any
 from sandbox.stack import infra as infras
 from sandbox.stack import ports as port_table
 from sandbox.stack.containers import ContainerInfra
+from sandbox.stack.disks import disks_of
 from sandbox.stack.errors import StackError
 from sandbox.stack.infra import EmbeddedInfra, ExternalInfra, Infra
 from sandbox.stack.manifest import FILE_NAME, manifest, probe_of, read_manifest, write_manifest
@@ -79,8 +80,11 @@ class Stack:
         return stack
 
     def down(self) -> bool:
-        """Stop everything, services first, keeping all data. False if nothing was running."""
-        if not (self.home / FILE_NAME).exists():
+        """Stop everything, services first, keeping all data. False if nothing was running.
+
+        Its disks are unmounted, also those that a start or a gameday that was killed has left.
+        """
+        if not (self.home / FILE_NAME).exists() and not disks_of(self.home / "data"):
             return False
         with self._locked():
             return self._stop()
@@ -128,7 +132,7 @@ class Stack:
         else:
             end_survivors(self.home)
         base, ports = _assign_ports(options, before)
-        infra = self._infra(options.kind, ports)
+        infra = self._infra(options.kind, ports, disks=options.disks)
         around = self._surroundings(options, infra, ports, before)
         optional = ["registry"] if options.registry else []
         known = self.supervisor.processes() if running else {}
@@ -175,6 +179,8 @@ class Stack:
             self.supervisor.shutdown()
         left = survivors(self.home)
         end_survivors(self.home)
+        for disk in disks_of(self.home / "data"):
+            disk.unmount()
         content = self.read()
         if content:
             kind = Kind(content["stack"])
@@ -183,10 +189,10 @@ class Stack:
             write_manifest(self.home, {**content, "processes": {}})
         return running or bool(left)
 
-    def _infra(self, kind: Kind, ports: Mapping[str, int]) -> Infra:
+    def _infra(self, kind: Kind, ports: Mapping[str, int], *, disks: bool = False) -> Infra:
         match kind:
             case Kind.EMBEDDED:
-                return EmbeddedInfra(self.home / "data", ports, self._say)
+                return EmbeddedInfra(self.home / "data", ports, self._say, disks=disks)
             case Kind.CONTAINERS:
                 return ContainerInfra(self.home, ports)
             case Kind.EXTERNAL:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from sagakit import kafka
 from sagakit.faults import Crash, CrashAt
@@ -361,6 +362,34 @@ def test_after_a_failed_delivery_it_goes_on_at_the_first_unacknowledged_row(book
             pass
     assert publisher.log == [("a", "1"), ("a", "2"), ("b", "1"), ("a", "3"), ("a", "4")]
     assert book.sent() == publisher.log
+
+
+NO_ROOM = """
+    CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER no_room BEFORE INSERT ON outbox_sent FOR EACH ROW EXECUTE FUNCTION no_room();
+"""
+
+
+def test_while_the_database_has_no_room_nothing_is_published_again(book: Book) -> None:
+    """A relay that started over would publish the batch again each time, and fill the topic."""
+    publisher = Ledger()
+    relay, stop = relay_of(book, publisher, poll_s=0.02), threading.Event()
+    with book.engine.begin() as connection:
+        connection.execute(text(NO_ROOM))
+    thread = threading.Thread(target=relay.run, args=(stop,), daemon=True)
+    with capture_logs() as logs:
+        thread.start()
+        book.write("a", 2)
+        until(lambda: sum("tried again" in line["event"] for line in logs) > 3, "it tries again")
+        assert relay.leading
+    with book.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER no_room ON outbox_sent"))
+    until(book.empty, "published")
+    stop.set()
+    thread.join(10)
+    assert publisher.log == [("a", "1"), ("a", "2")]
+    assert book.scalar(EPOCH) == 1, "the same leader all the time"
 
 
 def test_a_crash_between_publishing_and_removing_repeats_but_loses_nothing(book: Book) -> None:

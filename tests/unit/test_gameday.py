@@ -8,9 +8,12 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from saga_monitor.cli.gameday import _kinds
 from sandbox.gameday.fault import Kind
 from sandbox.gameday.figures import (
     ends,
@@ -20,15 +23,17 @@ from sandbox.gameday.figures import (
     recovery_s,
     wrong_ends,
 )
-from sandbox.gameday.kinds import KINDS, drawn
+from sandbox.gameday.kinds import KINDS, drawn, left_out
 from sandbox.gameday.load import Pace
-from sandbox.gameday.play import Struck
+from sandbox.gameday.play import Gameday, Struck
 from sandbox.gameday.processes import Killed
 from sandbox.gameday.report import Report
 from sandbox.gameday.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
+from sandbox.gameday.site import Site
 from sandbox.shop import KINDS as ORDER_KINDS
 from sandbox.shop import End, Entrance, Shop, ShopOrder
 from sandbox.shop.trade import Outcome
+from sandbox.stack import StackError
 from sandbox.stack.ports import BROKERS
 from tests.architecture.source import ROOT
 
@@ -80,12 +85,42 @@ def test_faults_of_one_broker_of_three_are_not_drawn_where_there_is_one() -> Non
     assert one["broker gone"].targets == three["broker gone"].targets == ("kafka",)
 
 
+def test_what_cannot_be_drawn_is_left_out_with_the_reason() -> None:
+    why = "only root can mount a file system of its own"
+    assert left_out(3) == {}
+    assert left_out(3, why) == {"disk full": why}
+    assert left_out(1, why).keys() == {"broker lost", "leader moved", "disk full"}
+    for brokers in (1, 3):
+        names = {kind.name for kind in drawn(brokers, why)}
+        assert names | left_out(brokers, why).keys() == {kind.name for kind in KINDS}
+        assert not names & left_out(brokers, why).keys()
+    kinds, left = _kinds((), 3, why)
+    assert (kinds, left) == (drawn(3, why), {"disk full": why})
+    kinds, left = _kinds(("rush",), 1, why)
+    assert ([kind.name for kind in kinds], left) == (["rush"], {})
+    with pytest.raises(StackError, match=f"'disk full' is not possible here: {why}"):
+        _kinds(("disk full",), 3, why)
+
+
 def test_the_page_on_reliability_lists_the_kinds() -> None:
     page = (ROOT / "docs/reliability.md").read_text()
     listed = re.findall(r"^\| (.+?) \| (.+?) \|$", page, re.M)
     assert [row for row in listed if row in {(k.name, k.about) for k in KINDS}] == [
         (k.name, k.about) for k in KINDS
     ]
+
+
+def test_a_gameday_that_is_broken_off_does_not_wait_for_faults_still_to_come() -> None:
+    load = SimpleNamespace(over=False, pace=SimpleNamespace(past_s=0.0, left=9))
+    plan = schedule(1, 4, 3600.0, KINDS)
+    day = Gameday(cast(Site, SimpleNamespace(load=load)), plan)
+
+    def broken_off() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        day._strike(broken_off)
+    assert day.struck == []
 
 
 # --- the pace -------------------------------------------------------------------------------------
@@ -207,6 +242,7 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
         timed_out=0,
         faults_planned=1,
         faults_injected=1,
+        left_out={"disk full": "only <i>root</i> can mount"},
         kinds_injected=1,
         kinds=[
             {
@@ -227,6 +263,7 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
     shown = as_html.read_text()
     assert "<b>not ready" not in shown
     assert "&lt;b&gt;not ready" in shown
+    assert "disk full: only &lt;i&gt;root&lt;/i&gt; can mount" in shown
     assert "saga gameday --seed 1" in shown
     assert "http" not in shown.replace("http-equiv", ""), "it needs nothing from elsewhere"
     assert Counter(shown.split("<"))["table>"] >= 3

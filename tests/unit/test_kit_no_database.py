@@ -1,0 +1,94 @@
+"""A database without room, without connections or gone: tried again, and told to who asks."""
+
+import asyncio
+import threading
+
+import pytest
+from fastapi import APIRouter
+from httpx import ASGITransport, AsyncClient, Response
+from psycopg import errors
+from sqlalchemy import exc
+
+from sagakit.http import RETRY_AFTER_S, make_app
+from sagakit.retry import is_refused, is_transient, until_stored
+
+
+def raised(error: Exception) -> exc.DBAPIError:
+    """As SQLAlchemy hands on what psycopg raises."""
+    made = exc.DBAPIError.instance("INSERT", None, error, errors.Error)
+    assert isinstance(made, exc.DBAPIError)
+    return made
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InsufficientResources,  # 53000
+        errors.DiskFull,
+        errors.OutOfMemory,
+        errors.TooManyConnections,
+        errors.IoError,
+        errors.CannotConnectNow,
+        errors.CrashShutdown,
+        errors.DeadlockDetected,
+    ],
+)
+def test_what_goes_away_by_itself_is_tried_again(error: type[errors.Error]) -> None:
+    attempts = iter([raised(error("no")), raised(error("no"))])
+
+    def work() -> str:
+        for failure in attempts:
+            raise failure
+        return "stored"
+
+    assert is_transient(raised(error("no")))
+    assert not is_refused(raised(error("no")))
+    assert until_stored(work, threading.Event()) == "stored"
+
+
+@pytest.mark.parametrize(
+    "error", [errors.ProgramLimitExceeded, errors.UndefinedTable, errors.UniqueViolation]
+)
+def test_what_would_fail_again_is_not(error: type[errors.Error]) -> None:
+    assert not is_transient(raised(error("no")))
+
+
+def test_of_what_passes_only_what_the_caller_says_is_tried_again() -> None:
+    calls = []
+
+    def work() -> None:
+        calls.append(1)
+        raise raised(errors.DiskFull("no room"))
+
+    with pytest.raises(exc.OperationalError):
+        until_stored(work, threading.Event(), lambda _: len(calls) < 3)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        raised(errors.DiskFull("could not extend file")),
+        raised(errors.InterfaceError("the connection is closed")),
+        exc.TimeoutError("QueuePool limit of size 15 overflow 15 reached"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_who_asks_is_told_to_come_back(error: exc.SQLAlchemyError) -> None:
+    router = APIRouter()
+
+    @router.get("/orders")
+    def orders() -> None:
+        raise error
+
+    async def ask() -> Response:
+        transport = ASGITransport(make_app("shop", {}, router), raise_app_exceptions=False)
+        async with AsyncClient(transport=transport, base_url="http://shop") as client:
+            return await client.get("/orders")
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["retry-after"] == str(RETRY_AFTER_S)
+    assert answer.json()["title"] == "database unavailable"
+    assert "could not extend" not in answer.text, "what the database says is for the log"
