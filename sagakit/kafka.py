@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 
 from sagakit.errors import SagaError
-from sagakit.message import OutboxRow, Record
+from sagakit.message import Logged, OutboxRow, Record
 
 log = structlog.get_logger(__name__)
 LIBRARY_LOG = logging.getLogger("librdkafka")
@@ -28,9 +28,9 @@ GONE = (KafkaException, BufferError, SystemError)
 
 
 class PublishFailed(SagaError):
-    """Not every row was acknowledged; `acknowledged` holds the ids of those that may be removed."""
+    """Not every row was acknowledged; `acknowledged` holds those that may be removed."""
 
-    def __init__(self, acknowledged: list[int], error: str) -> None:
+    def __init__(self, acknowledged: Logged, error: str) -> None:
         super().__init__(f"the broker did not acknowledge all rows: {error}")
         self.acknowledged = acknowledged
 
@@ -143,20 +143,21 @@ class Publisher:
     def _made(self) -> Producer:
         return Producer(self._config, logger=LIBRARY_LOG)
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """All rows in order, acknowledged by all in-sync replicas.
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+        """All rows in order, acknowledged by all in-sync replicas; when the broker took them.
 
         Raises PublishFailed; a row is acknowledged only if all earlier ones of its key are.
         """
         if self._producer is None:
             self._producer = self._made()
-        acknowledged: set[int] = set()
+        acknowledged: dict[int, int | None] = {}
         errors: list[str] = []
 
         def delivered(row: OutboxRow) -> Callable[[Any, Message], None]:
-            def done(error: Any, _: Message) -> None:
+            def done(error: Any, message: Message) -> None:
                 if error is None:
-                    acknowledged.add(row.id)
+                    kind, at_ms = message.timestamp()
+                    acknowledged[row.id] = at_ms if kind == TIMESTAMP_LOG_APPEND_TIME else None
                 else:
                     errors.append(str(error))
 
@@ -172,8 +173,9 @@ class Publisher:
             errors.append(str(error))
         if errors or len(acknowledged) < len(rows):
             self.forget()
-            safe = _safe(rows, acknowledged)
-            raise PublishFailed(safe, errors[0] if errors else "no answer in time")
+            why = errors[0] if errors else "no answer in time"
+            raise PublishFailed(without_gaps(rows, acknowledged), why)
+        return acknowledged
 
     def _produce(self, row: OutboxRow, done: Callable[[Any, Message], None]) -> None:
         producer = self._producer
@@ -219,7 +221,7 @@ class Publisher:
             errors.append(str(error))
         if not found:
             self.forget()
-            raise PublishFailed([], errors[0] if errors else "no answer in time")
+            raise PublishFailed({}, errors[0] if errors else "no answer in time")
         return found[0]
 
     def forget(self) -> None:
@@ -231,15 +233,15 @@ class Publisher:
                 producer.flush(1.0)
 
 
-def _safe(rows: Sequence[OutboxRow], acknowledged: set[int]) -> list[int]:
-    """Ids whose predecessors of the same key are all acknowledged too."""
+def without_gaps(rows: Sequence[OutboxRow], there: Logged) -> Logged:
+    """Of the rows that are `there`, those whose predecessors of the same key all are too."""
     broken: set[tuple[str, str]] = set()
-    safe = []
+    safe = {}
     for row in rows:
-        if row.id not in acknowledged:
+        if row.id not in there:
             broken.add((row.topic, row.key))
         elif (row.topic, row.key) not in broken:
-            safe.append(row.id)
+            safe[row.id] = there[row.id]
     return safe
 
 

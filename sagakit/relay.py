@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, exc, text
 
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.kafka import PublishFailed
-from sagakit.message import OutboxRow
+from sagakit.message import Logged, OutboxRow
 from sagakit.ports import Clock
 from sagakit.postgres import unpack_headers
 from sagakit.retry import is_transient
@@ -33,16 +33,19 @@ NEW_EPOCH = text(
     "ON CONFLICT (one) DO UPDATE SET epoch = relay_epoch.epoch + 1 RETURNING epoch"
 )
 FETCH = text("SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT :limit")
+# `logged` is looked into once for each row, so it is parsed once, in a query of its own.
 REMOVE = text("""
     WITH gone AS (
         DELETE FROM outbox WHERE id = ANY(
-            ARRAY(SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS bigint))
+            ARRAY(SELECT CAST(json_object_keys(CAST(:logged AS json)) AS bigint))
         )
         AND (SELECT epoch FROM relay_epoch) = :epoch
         RETURNING id, topic, key, headers, value
     )
-    INSERT INTO outbox_sent (id, topic, key, headers, value, sent_at)
-    SELECT id, topic, key, headers, value, :now FROM gone
+    INSERT INTO outbox_sent (id, topic, key, headers, value, sent_at, logged_ms)
+    SELECT id, topic, key, headers, value, :now,
+           CAST((SELECT CAST(:logged AS jsonb)) ->> CAST(id AS text) AS bigint)
+    FROM gone
 """)
 DAYS = text(
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
@@ -53,8 +56,8 @@ DAYS = text(
 class Publishes(Protocol):
     """What the relay needs of `kafka.Publisher`."""
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """All rows in order. Raises PublishFailed."""
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+        """All rows in order; when the broker took them. Raises PublishFailed."""
         ...
 
     def forget(self) -> None:
@@ -143,23 +146,25 @@ class Relay:
         if not rows:
             return 0
         try:
-            self._publisher.publish(rows)
-            ids = [r.id for r in rows]
+            logged = self._publisher.publish(rows)
         except PublishFailed as failure:
             log.warning("the relay publishes again", error=str(failure))
-            ids = failure.acknowledged
+            logged = failure.acknowledged
         self._faults("mid-relay")
-        if ids:
-            self._remove(connection, ids, epoch)
-        return len(ids)
+        if logged:
+            self._remove(connection, logged, epoch)
+        return len(logged)
 
-    def _remove(self, connection: Connection, ids: list[int], epoch: int) -> None:
+    def _remove(self, connection: Connection, logged: Logged, epoch: int) -> None:
         now = self._clock()
         self._make_days(connection, now)
-        done = connection.execute(REMOVE, {"ids": as_json(ids), "epoch": epoch, "now": now})
-        if done.rowcount != len(ids):
+        packed = as_json({str(number): at_ms for number, at_ms in logged.items()})
+        done = connection.execute(REMOVE, {"logged": packed, "epoch": epoch, "now": now})
+        if done.rowcount != len(logged):
             self._publisher.forget()
-            raise LostLeadership(f"{len(ids)} rows published under epoch {epoch}, which has ended")
+            raise LostLeadership(
+                f"{len(logged)} rows published under epoch {epoch}, which has ended"
+            )
 
     def _rest(self, connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection

@@ -2,19 +2,24 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from saga_monitor import store
+from saga_monitor.fold import log_time
 from saga_monitor.projection import Projection
 from saga_monitor.stream import start_at
-from saga_monitor.tables import metadata
+from saga_monitor.tables import metadata, monitor_unreadable, saga, timeline
 from saga_monitor.watch import MadeAnew, Voice, Watch
+from sagakit.message import LOGGED_AT, Envelope, Record
 from sagakit.postgres import engine_for
 from schemas import FLOWS
-from tests.monitor import CODEC
+from tests.monitor import CODEC, captured
 
 PAYMENT, ORDER = ("payment.events", 0), ("order.events", 0)
 
@@ -51,6 +56,13 @@ def look(engine: Engine, *ends: int) -> None:
     watch.look(threading.Event())
 
 
+def rows_of(engine: Engine) -> list[list[dict[str, Any]]]:
+    """Timeline, unreadable records, sagas."""
+    with engine.connect() as connection:
+        tables = (timeline, monitor_unreadable, saga)
+        return [[dict(row) for row in connection.execute(select(t)).mappings()] for t in tables]
+
+
 def stored(engine: Engine) -> dict[tuple[str, int], int]:
     with engine.connect() as connection:
         return store.offsets(connection)
@@ -63,6 +75,30 @@ def test_a_topic_that_was_made_anew_ends_the_process_which_then_reads_from_its_s
         look(engine, 0)
     assert stored(engine) == {PAYMENT: 0, ORDER: 7}
     assert start_at(stored(engine)[PAYMENT], first=0, end=120) == 0, "though it is longer by then"
+
+
+def test_republished_events_keep_their_times_and_unreadable_ones_go_with_their_topic(
+    engine: Engine,
+) -> None:
+    """So the tables are what they would be if they were made from the topics of now."""
+    projection = Projection(engine, CODEC, FLOWS)
+    row = CODEC.encode(Envelope(UUID(int=1), "a", "payment", 1, log_time(0), captured("a")))
+    event = Record(row.topic, 0, 3, 1_767_000_000_000, row.key.encode(), row.value, row.headers)
+    projection.apply([event, replace(event, offset=4, value=b"no event")])
+    live = rows_of(engine)
+    with engine.begin() as connection:
+        store.reset(connection, {PAYMENT: 0})
+    anew = replace(
+        event,
+        offset=0,
+        timestamp_ms=event.timestamp_ms + 60_000,
+        headers=(*event.headers, (LOGGED_AT, str(event.timestamp_ms).encode())),
+    )
+    projection.apply([anew, replace(anew, offset=1)])
+    told, unreadable, sagas = rows_of(engine)
+    assert (len(live[1]), unreadable) == (1, [])
+    assert [(r["at"], r["offset"]) for r in told] == [(log_time(event.timestamp_ms), 1)]
+    assert sagas == live[2]
 
 
 def test_what_is_read_between_two_looks_at_the_log_is_no_topic_made_anew(engine: Engine) -> None:
