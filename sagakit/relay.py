@@ -5,7 +5,7 @@ moved to `outbox_sent` (a partition a day) in the statement that checks that we 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -65,6 +65,10 @@ class Publishes(Protocol):
         ...
 
 
+Standing = Callable[[Sequence[OutboxRow]], Logged]
+"""Which of these rows the log holds already, see `standing.standing`."""
+
+
 class LostLeadership(Exception):
     """Another relay has taken over (its epoch is newer), or the connection that held the lock is
     gone."""
@@ -81,12 +85,15 @@ class Relay:
         *,
         poll_s: float = 0.25,
         faults: Faults = NO_FAULTS,
+        standing: Standing = lambda rows: {},
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._clock = clock
         self._poll_s = poll_s
         self._faults = faults
+        self._standing = standing
+        self._unsure = True
         self._wake = threading.Event()
         self._days_made: datetime | None = None
         self.leading = False
@@ -128,7 +135,7 @@ class Relay:
     def _lead(self, connection: Connection, stop: threading.Event) -> None:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         connection.execute(text("LISTEN outbox"))
-        self.leading = True
+        self.leading = self._unsure = True
         log.info("the relay leads", epoch=epoch)
         while not stop.is_set():
             self._wake.clear()
@@ -139,10 +146,9 @@ class Relay:
 
     def publish_once(self, connection: Connection, epoch: int) -> int:
         """Publish one batch; how many rows are out of the outbox now. Raises LostLeadership."""
-        rows = [
-            OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
-            for r in connection.execute(FETCH, {"limit": BATCH})
-        ]
+        if self._unsure:
+            self._settle(connection, epoch)
+        rows = _waiting(connection, BATCH)
         if not rows:
             return 0
         try:
@@ -150,10 +156,21 @@ class Relay:
         except PublishFailed as failure:
             log.warning("the relay publishes again", error=str(failure))
             logged = failure.acknowledged
+            self._unsure = True
         self._faults("mid-relay")
         if logged:
             self._remove(connection, logged, epoch)
         return len(logged)
+
+    def _settle(self, connection: Connection, epoch: int) -> None:
+        """What was published and not removed is removed now, not published again. More rows than
+        a batch: some that are new may have come between those of the last one."""
+        rows = _waiting(connection, 2 * BATCH)
+        logged = self._standing(rows) if rows else {}
+        if logged:
+            log.info("rows stand in the log already", rows=len(logged))
+            self._remove(connection, logged, epoch)
+        self._unsure = False
 
     def _remove(self, connection: Connection, logged: Logged, epoch: int) -> None:
         now = self._clock()
@@ -199,6 +216,13 @@ def statements(engine: Engine) -> Connection:
     """A connection on which each statement is a transaction: no round trips to begin and end one.
     What the relay does needs no more: a row is removed, and kept, in one statement."""
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _waiting(connection: Connection, limit: int) -> list[OutboxRow]:
+    return [
+        OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
+        for r in connection.execute(FETCH, {"limit": limit})
+    ]
 
 
 def _day(day: datetime) -> str:

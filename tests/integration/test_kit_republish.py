@@ -11,6 +11,7 @@ from sagakit.relay import LostLeadership
 from sagakit.republish import QuietOutbox, RelayLeads
 from tests.integration.test_kit_relay import (
     EPOCH,
+    LEADERS,
     LOGGED_MS,
     Book,
     Ledger,
@@ -113,6 +114,8 @@ def test_while_a_relay_leads_nothing_is_republished(infra: TestInfra, book: Book
         with pytest.raises(RelayLeads, match="stop every replica"):
             republish(book, book.topic)
         assert book.sent() == [("a", "1")]
+    gone = f"SELECT count(*) = 0 FROM ({LEADERS}) AS leaders"
+    until(lambda: book.scalar(gone), "the server has heard that the relay is gone")
     assert republish(book, book.topic) == 1
 
 
