@@ -10,7 +10,10 @@ from typing import Any
 import httpx
 import psycopg
 from psycopg import sql
+from sqlalchemy import exc
 
+from sagakit.postgres import engine_for
+from sagakit.republish import QuietOutbox, RelayLeads
 from sandbox.gameday.load import Load
 from sandbox.stack import Stack
 from sandbox.stack.manifest import probe_of
@@ -42,7 +45,7 @@ class Site:
         self.content = stack.read()
         self.bootstrap_servers = str(self.content["bootstrap_servers"])
         self.brokers = BROKERS[: int(self.content["brokers"])]
-        self._held: dict[str, psycopg.Connection[Any]] = {}
+        self._held: dict[str, psycopg.Connection[Any] | QuietOutbox] = {}
         self._lock = threading.Lock()
 
     # --- processes ------------------------------------------------------------------------------
@@ -120,8 +123,44 @@ class Site:
 
         until(done, f"the database of {service} takes our transaction")
 
+    def silence(self, service: str) -> None:
+        """Stop a service and take its relay's place until `let_go`, so that nothing of it is
+        published, whoever starts it meanwhile. Raises NotReached."""
+        engine = engine_for(self.content["databases"][service])
+
+        def quiet() -> bool:
+            self.stop(service)
+            try:
+                outbox = QuietOutbox(engine)
+            except (exc.OperationalError, RelayLeads):
+                return False  # no database yet, or somebody has started the service again
+            with self._lock:
+                self._held[service] = outbox
+            return True
+
+        try:
+            until(quiet, f"the relay of {service} is silent")
+        finally:
+            engine.dispose()  # what is held keeps its connection
+
+    def republish(self, service: str, topic: str) -> None:
+        """What a service that is silenced keeps of a topic goes back to its outbox."""
+
+        def moved() -> bool:
+            held = self._held[service]
+            assert isinstance(held, QuietOutbox)
+            try:
+                held.republish(topic)
+            except exc.OperationalError:
+                self.let_go(service)
+                self.silence(service)
+                return False
+            return True
+
+        until(moved, f"{service} has its rows again")
+
     def let_go(self, service: str) -> None:
-        """End what is held in a service's database; nothing of it was committed."""
+        """End what is held in a service's database; nothing uncommitted of it remains."""
         with self._lock:
             connection = self._held.pop(service, None)
         if connection is not None:
