@@ -17,7 +17,9 @@ CLOCK_TOPIC = "saga.clock"
 EVERY_PARTITION = -1
 """Stands for the partition of an order whose events lie on several."""
 
-Offsets = Mapping[tuple[str, int], int]
+Place = tuple[str, int]
+"""Topic and partition."""
+Offsets = Mapping[Place, int]
 """(topic, partition) -> offset of the next record."""
 
 
@@ -34,6 +36,10 @@ class Log(Protocol):
 
     def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """The offset the next record of each partition will get."""
+        ...
+
+    def ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """The id each topic got when it was made; without those that are not there."""
         ...
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -46,6 +47,7 @@ from sagakit.routing import topic
 from sagakit.runtime import Server, Threads, codec_for, spare_collector
 from sagakit.settings import ServiceSettings
 from sagakit.spans import TracedPublisher
+from sagakit.standing import standing
 from sagakit.tracing import span_of
 from schemas import CONTRACT, FLOWS
 
@@ -108,8 +110,9 @@ class Monitor:
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
         self.projection = Projection(self.engine, codec, flows, self.meter.committed)
+        broker, topics = LogEnds(servers), topics_of(flows)
         self.reader = Reader(
-            settings, topics_of(flows), self.engine, self.projection, group=settings.group
+            settings, topics, self.engine, self.projection, broker, group=settings.group
         )
         self.tracer = tracing.tracer("monitor", settings.instance_id)
         publisher: Publishes = Publisher(servers, settings.instance_id)
@@ -118,15 +121,17 @@ class Monitor:
             publisher = TracedPublisher(
                 publisher, self.tracer.tell, SOURCE, lambda c, _: span_of(c)
             )
-        self.relay = Relay(self.engine, publisher, settings.now)
+        self.relay = Relay(
+            self.engine, publisher, settings.now, standing=partial(standing, servers)
+        )
         voice = Voice(codec)
         self.watch = Watch(
             self.engine,
             self.projection,
             voice,
             clock=Publisher(servers, f"{settings.instance_id}-clock"),
-            ends=LogEnds(servers),
-            topics=topics_of(flows),
+            ends=broker,
+            topics=topics,
             wake=self.relay.wake,
         )
         log_of = Log(servers, flows)

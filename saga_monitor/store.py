@@ -1,6 +1,6 @@
 """All of the monitor's SQL, set-based: one statement a table and batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -137,10 +137,13 @@ SAVE = text(
     f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _SAGA[1:])}, "
     "quiet_until = NULL"
 )
-# A republished event keeps the sighting that came first, as `fold` does.
+# Of an event published twice the first sighting stays, as in `fold`. One that was republished keeps
+# its time, and stands elsewhere.
 ADD_TIMELINE = text(
     f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT * FROM {recordset(timeline, _TIMELINE)} "
-    "ON CONFLICT (order_id, event_id) DO NOTHING"
+    "ON CONFLICT (order_id, event_id) DO UPDATE "
+    'SET partition = excluded.partition, "offset" = excluded."offset" '
+    'WHERE timeline.at = excluded.at AND timeline."offset" <> excluded."offset"'
 )
 SAVE_CASES = text(
     f"INSERT INTO intervention ({_quoted(_CASE)}) SELECT * FROM {recordset(intervention, _CASE)} "
@@ -156,6 +159,10 @@ ADVANCE = text(f"""
 RESET = text("""
     INSERT INTO stream_offset (topic, partition, "offset") VALUES (:topic, :partition, :offset)
     ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
+""")
+FORGET_UNREADABLE = text("""
+    DELETE FROM monitor_unreadable
+    WHERE topic = :topic AND partition = :partition AND "offset" >= :offset
 """)
 OFFSETS = text('SELECT topic, partition, "offset" FROM stream_offset')
 STRANGE = text("""
@@ -229,8 +236,7 @@ def write(connection: Connection, batch: Batch) -> None:
     if batch.sagas:
         connection.execute(SAVE, rows_of(batch.sagas))
     if batch.timeline:
-        batch.timeline.sort(key=lambda row: (row.order_id, row.event_id))
-        connection.execute(ADD_TIMELINE, rows_of(batch.timeline))
+        connection.execute(ADD_TIMELINE, rows_of(_told_once(batch.timeline)))
     if batch.cases:
         batch.cases.sort(key=lambda row: (row.order_id, row.code))
         connection.execute(SAVE_CASES, rows_of(batch.cases))
@@ -244,15 +250,28 @@ def write(connection: Connection, batch: Batch) -> None:
         connection.execute(ADVANCE, rows_of(places))
 
 
+def _told_once(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
+    """Sorted, each event once: the one of several that `ADD_TIMELINE` would leave."""
+    found: dict[tuple[str, str], TimelineRow] = {}
+    for row in sorted(rows, key=lambda row: (row.order_id, row.event_id)):
+        known = found.get((row.order_id, row.event_id), row)
+        if row.at == known.at:
+            found[row.order_id, row.event_id] = row
+    return list(found.values())
+
+
 def offsets(connection: Connection) -> dict[tuple[str, int], int]:
     """(topic, partition) -> offset of the next record to read."""
     return {(topic, partition): offset for topic, partition, offset in connection.execute(OFFSETS)}
 
 
 def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None:
-    """Reading begins anew at `starts`, whatever was stored."""
+    """Reading begins anew at `starts`, whatever was stored. What could not be read from there on is
+    met again, if it is still there."""
     for (topic, partition), offset in sorted(starts.items()):
-        connection.execute(RESET, {"topic": topic, "partition": partition, "offset": offset})
+        start = {"topic": topic, "partition": partition, "offset": offset}
+        connection.execute(RESET, start)
+        connection.execute(FORGET_UNREADABLE, start)
 
 
 def strange(connection: Connection) -> list[Record]:

@@ -19,9 +19,11 @@ import structlog
 from faust.transport.drivers import aiokafka as driver
 from sqlalchemy import Connection, Engine
 
-from saga_monitor import store
+from saga_monitor import anew, store
+from saga_monitor.gate import Log, Place
 from saga_monitor.projection import Applied, Projection
 from sagakit import metrics
+from sagakit.kafka import KafkaException  # type: ignore[attr-defined]
 from sagakit.message import Record
 from sagakit.retry import until_stored
 from sagakit.settings import ServiceSettings
@@ -37,8 +39,6 @@ minute left its partitions unread for as long."""
 SEEK_S = 60.0
 """Longer than that without a database, and the process gives up and is started again; Faust itself
 would wait for ever from 90 s on."""
-
-Place = tuple[str, int]
 
 
 class StreamError(Exception):
@@ -97,6 +97,7 @@ class Reader:
         topics: Sequence[str],
         engine: Engine,
         projection: Projection,
+        broker: Log,
         *,
         group: str = GROUP,
     ) -> None:
@@ -104,6 +105,7 @@ class Reader:
         self._topics = topics
         self._engine = engine
         self._projection = projection
+        self._broker = broker
         self._group = group
         self._stop = threading.Event()
         self._started: set[Place] = set()
@@ -135,10 +137,13 @@ class Reader:
         """Where to begin in each partition, and a note of it for the gate."""
 
         def look_up() -> dict[Any, int]:
+            ids = self._ids()
             with self._engine.begin() as connection:
                 stored = store.offsets(connection)
                 assigned = {(tp.topic, tp.partition) for tp in places}
-                wanted = stored | self._understood(connection, stored, assigned)
+                other = assigned & set(anew.of_another_log(connection, ids))
+                wanted = stored | self._understood(connection, stored, assigned - other)
+                wanted |= dict.fromkeys(other, 0)
                 found = {
                     tp: start_at(wanted.get((tp.topic, tp.partition)), first, end)
                     for tp, (first, end) in places.items()
@@ -149,6 +154,7 @@ class Reader:
                     if stored.get((tp.topic, tp.partition), 0) != start
                 }
                 store.reset(connection, moved)
+                anew.begun(connection, other, ids)
             return found
 
         stored = asyncio.to_thread(until_stored, look_up, self._stop)
@@ -158,6 +164,14 @@ class Reader:
             "reading from", offsets={f"{tp.topic}/{tp.partition}": o for tp, o in starts.items()}
         )
         return starts
+
+    def _ids(self) -> dict[str, str]:
+        """Where nobody can say it is read on; the watch asks again before anything is judged."""
+        try:
+            return self._broker.ids(self._topics)
+        except KafkaException as error:
+            log.warning("cannot tell whether the topics are the same", error=str(error))
+            return {}
 
     def _understood(
         self, connection: Connection, stored: Mapping[Place, int], assigned: Set[Place]

@@ -68,6 +68,7 @@ stream_offset = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("offset", BigInteger, nullable=False),
+    Column("topic_id", Text),
 )
 
 monitor_unreadable = Table(

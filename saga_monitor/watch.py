@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection, Engine
 
-from saga_monitor import gate, queries, store
+from saga_monitor import anew, gate, queries, store
 from saga_monitor.deadlines import Emission, judge
 from saga_monitor.fold import SOURCE, Saga
 from saga_monitor.gate import EVERY_PARTITION, Gate
@@ -109,6 +109,7 @@ class Watch:
 
         stored = until_stored(read, stop)
         self._refuse_anew(tick.ends, stored, stop)
+        self._refuse_another(stop)
         self.gate = self.gate.after(tick, stored)
         self.tick_at = tick.at
         self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
@@ -120,17 +121,31 @@ class Watch:
         if all(stored.get(place, 0) <= end for place, end in ends.items()):
             return
         ends = self._log.ends(self._topics)  # what was read since the last look lies before these
-        anew = {place: 0 for place, end in ends.items() if stored.get(place, 0) > end}
-        if not anew:
+        shorter = {place: 0 for place, end in ends.items() if stored.get(place, 0) > end}
+        if not shorter:
             return
 
         def reset() -> None:
             with self._engine.begin() as connection:
-                store.reset(connection, anew)
+                store.reset(connection, shorter)
 
         until_stored(reset, stop)
-        names = ", ".join(sorted({topic for topic, _ in anew}))
+        names = ", ".join(sorted({topic for topic, _ in shorter}))
         raise MadeAnew(f"{names} made anew, or without its tail: it is read from its first record")
+
+    def _refuse_another(self, stop: threading.Event) -> None:
+        """A topic that was made anew may be as long as the old one already, where nobody looked in
+        between: its id is another one. Where to begin is found at the start. Raises MadeAnew."""
+        ids = self._log.ids(self._topics)
+
+        def of_another() -> list[gate.Place]:
+            with self._engine.begin() as connection:
+                anew.first_seen(connection, ids)
+                return anew.of_another_log(connection, ids)
+
+        if other := until_stored(of_another, stop):
+            names = ", ".join(sorted({topic for topic, _ in other}))
+            raise MadeAnew(f"{names} made anew: it is read from its first record")
 
     def judge(self, stop: threading.Event) -> int:
         """Speak on every order whose deadline has passed in log time."""

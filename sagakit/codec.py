@@ -23,7 +23,7 @@ from fastavro.schema import (
 
 from sagakit.contract import Contract, inline
 from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable, UnknownSchema
-from sagakit.message import NAMESPACE, Envelope, OutboxRow, Record, Trace
+from sagakit.message import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
 from sagakit.routing import topic
 
 MAX_EVENT_BYTES = 512 * 1024
@@ -34,7 +34,7 @@ Headers = Sequence[tuple[str, bytes]]
 _SAME = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _READ = frozenset(
     ("ce_id", "ce_source", "ce_type", "ce_sequence", "ce_causationid", "ce_correlationid")
-) | {"flow", "traceparent"}
+) | {"flow", "traceparent", LOGGED_AT}
 """The headers whose content matters to a reader."""
 
 
@@ -120,7 +120,7 @@ class Codec:
             key=key,
             source=headers.get("ce_source", ""),
             seq=_sequence(headers),
-            time=_log_time(record),
+            time=_log_time(record, headers.get(LOGGED_AT)),
             event=event,
             causation=_uuid(headers.get("ce_causationid")),
             trace=Trace(
@@ -244,12 +244,22 @@ def _event_id(key: str, headers: Mapping[str, str], value: bytes) -> UUID:
     return _uuid(given) or uuid5(NAMESPACE, f"{headers.get('ce_source', '')}:{given}")
 
 
-def _log_time(record: Record) -> datetime:
+def _log_time(record: Record, logged_at: str | None) -> datetime:
+    """When the broker took the event first: of a republished one its header says so (decision
+    0017). It can only be earlier than where the record stands."""
+    at_ms = record.timestamp_ms
+    if logged_at is not None:
+        if not (logged_at.isascii() and logged_at.isdigit() and len(logged_at) < 16):
+            raise Undecodable(
+                f"the header {LOGGED_AT} is {logged_at[:40]!r}, not Unix milliseconds; leave it to "
+                "`saga republish`"
+            )
+        at_ms = min(at_ms, int(logged_at))
     try:
-        return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        return datetime.fromtimestamp(at_ms / 1000, UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise Undecodable(
-            f"its time, {record.timestamp_ms} ms, is in no calendar; set topic {record.topic} to "
+            f"its time, {at_ms} ms, is in no calendar; set topic {record.topic} to "
             "message.timestamp.type=LogAppendTime"
         ) from error
 

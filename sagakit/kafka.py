@@ -1,7 +1,8 @@
 """Kafka: a consumer in micro-batches and a publisher."""
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,30 +14,42 @@ from confluent_kafka import (
     KafkaException,
     Message,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient
 
 from sagakit.errors import SagaError
-from sagakit.message import OutboxRow, Record
+from sagakit.message import Logged, OutboxRow, Record
 
 log = structlog.get_logger(__name__)
 LIBRARY_LOG = logging.getLogger("librdkafka")
 FLUSH_S = 30.0
 """How long all rows of a batch together may take."""
+LOOK_EVERY_S = 1.0
+"""How often a consumer asks whether its topics are still the same."""
+ANSWER_S = 5.0
 GONE = (KafkaException, BufferError, SystemError)
 """What a producer raises after a fatal error; the last where that cuts into a delivery report."""
 
 
-class PublishFailed(SagaError):
-    """Not every row was acknowledged; `acknowledged` holds the ids of those that may be removed."""
+Place = tuple[str, int]
 
-    def __init__(self, acknowledged: list[int], error: str) -> None:
+
+class PublishFailed(SagaError):
+    """Not every row was acknowledged; `acknowledged` holds those that may be removed."""
+
+    def __init__(self, acknowledged: Logged, error: str) -> None:
         super().__init__(f"the broker did not acknowledge all rows: {error}")
         self.acknowledged = acknowledged
 
 
 class BusConsumer:
-    """Reads topics in micro-batches; offsets are stored by the caller, after its commit."""
+    """Reads topics in micro-batches; offsets are stored by the caller, after its commit.
+
+    A topic that was deleted and made anew has another id, which goes with each offset that is
+    committed. Offsets of another id are of another log: then it is read from its first record.
+    """
 
     def __init__(
         self,
@@ -46,8 +59,12 @@ class BusConsumer:
         topics: Sequence[str],
         on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
     ) -> None:
-        self.assigned: set[tuple[str, int]] = set()
+        self.assigned: set[Place] = set()
         self._on_assign = on_assign
+        self._admin = asking(bootstrap_servers)
+        self._ids: dict[Place, str] = {}
+        self._handled: dict[Place, int] = {}
+        self._look_at_s = 0.0
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -74,13 +91,18 @@ class BusConsumer:
         self._on_assign(new)
 
     def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
-        self.assigned -= {(p.topic, p.partition) for p in partitions}
+        for place in ((p.topic, p.partition) for p in partitions):
+            self.assigned.discard(place)
+            self._ids.pop(place, None)
+            self._handled.pop(place, None)
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Up to `limit` records. Waits for the first only: a lone record never waits for others.
 
         Raises KafkaException where this consumer will never read again.
         """
+        if self.assigned - self._ids.keys() or time.monotonic() >= self._look_at_s:
+            self._look()
         found = self._consumer.consume(1, timeout_s)
         if found and limit > 1:
             found += self._consumer.consume(limit - 1, 0)
@@ -98,17 +120,53 @@ class BusConsumer:
 
     def store(self, records: Sequence[Record]) -> None:
         """The records are handled: their offsets may be committed (advisory, the inbox decides)."""
-        ends: dict[tuple[str, int], int] = {}
         for r in records:
-            ends[r.topic, r.partition] = max(ends.get((r.topic, r.partition), 0), r.offset + 1)
-        mine = [TopicPartition(t, p, o) for (t, p), o in ends.items() if (t, p) in self.assigned]
+            place = (r.topic, r.partition)
+            if place in self.assigned:
+                self._handled[place] = max(self._handled.get(place, 0), r.offset + 1)
+        self._store_handled()
+
+    def _store_handled(self) -> None:
+        """As far as it is known of which log the offsets are; the rest after the next look."""
+        known = self._handled.keys() & self._ids.keys()
+        mine = [_at(place, self._handled.pop(place), self._ids[place]) for place in known]
         try:
             self._consumer.store_offsets(offsets=mine)
         except KafkaException as error:
             log.info("offsets not stored, the partition has moved on", error=str(error))
 
+    def _look(self) -> None:
+        """Are the topics those of our offsets? Where nobody can say, no new offset is stored."""
+        if not self.assigned:
+            return
+        self._look_at_s = time.monotonic() + LOOK_EVERY_S
+        try:
+            now = topic_ids(self._admin, {topic for topic, _ in self.assigned})
+            fresh = [TopicPartition(t, p) for t, p in self.assigned - self._ids.keys() if t in now]
+            for found in self._consumer.committed(fresh, timeout=ANSWER_S) if fresh else ():
+                self._ids[found.topic, found.partition] = found.metadata or now[found.topic]
+            for place, known in list(self._ids.items()):
+                if now.get(place[0], known) != known:
+                    self._begin_anew(place, now[place[0]])
+        except KafkaException as error:
+            log.info("cannot tell whether the topics are the same", error=str(error))
+        self._store_handled()
+
+    def _begin_anew(self, place: Place, topic_id: str) -> None:
+        start = _at(place, 0, topic_id)
+        self._consumer.seek(start)
+        # Also what is committed goes back: the client commits nothing that is less than that.
+        self._consumer.store_offsets(offsets=[start])
+        self._consumer.commit(offsets=[start], asynchronous=False)
+        self._ids[place] = topic_id
+        self._handled.pop(place, None)
+        self._on_assign([place])
+        log.warning("a topic was made anew and is read from its first record", place=place)
+
     def commit(self) -> None:
         """Commit stored offsets now."""
+        if self._handled:
+            self._look()
         try:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:
@@ -117,6 +175,8 @@ class BusConsumer:
 
     def close(self) -> None:
         """Commit and leave."""
+        if self._handled:
+            self._look()
         self._consumer.close()
 
 
@@ -143,20 +203,21 @@ class Publisher:
     def _made(self) -> Producer:
         return Producer(self._config, logger=LIBRARY_LOG)
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """All rows in order, acknowledged by all in-sync replicas.
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+        """All rows in order, acknowledged by all in-sync replicas; when the broker took them.
 
         Raises PublishFailed; a row is acknowledged only if all earlier ones of its key are.
         """
         if self._producer is None:
             self._producer = self._made()
-        acknowledged: set[int] = set()
+        acknowledged: dict[int, int | None] = {}
         errors: list[str] = []
 
         def delivered(row: OutboxRow) -> Callable[[Any, Message], None]:
-            def done(error: Any, _: Message) -> None:
+            def done(error: Any, message: Message) -> None:
                 if error is None:
-                    acknowledged.add(row.id)
+                    kind, at_ms = message.timestamp()
+                    acknowledged[row.id] = at_ms if kind == TIMESTAMP_LOG_APPEND_TIME else None
                 else:
                     errors.append(str(error))
 
@@ -172,8 +233,9 @@ class Publisher:
             errors.append(str(error))
         if errors or len(acknowledged) < len(rows):
             self.forget()
-            safe = _safe(rows, acknowledged)
-            raise PublishFailed(safe, errors[0] if errors else "no answer in time")
+            why = errors[0] if errors else "no answer in time"
+            raise PublishFailed(without_gaps(rows, acknowledged), why)
+        return acknowledged
 
     def _produce(self, row: OutboxRow, done: Callable[[Any, Message], None]) -> None:
         producer = self._producer
@@ -219,7 +281,7 @@ class Publisher:
             errors.append(str(error))
         if not found:
             self.forget()
-            raise PublishFailed([], errors[0] if errors else "no answer in time")
+            raise PublishFailed({}, errors[0] if errors else "no answer in time")
         return found[0]
 
     def forget(self) -> None:
@@ -231,16 +293,43 @@ class Publisher:
                 producer.flush(1.0)
 
 
-def _safe(rows: Sequence[OutboxRow], acknowledged: set[int]) -> list[int]:
-    """Ids whose predecessors of the same key are all acknowledged too."""
+def without_gaps(rows: Sequence[OutboxRow], there: Logged) -> Logged:
+    """Of the rows that are `there`, those whose predecessors of the same key all are too."""
     broken: set[tuple[str, str]] = set()
-    safe = []
+    safe = {}
     for row in rows:
-        if row.id not in acknowledged:
+        if row.id not in there:
             broken.add((row.topic, row.key))
         elif (row.topic, row.key) not in broken:
-            safe.append(row.id)
+            safe[row.id] = there[row.id]
     return safe
+
+
+def asking(bootstrap_servers: str) -> AdminClient:
+    """A client for `topic_ids`."""
+    config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "error_cb": tell_error}
+    return AdminClient(config, logger=LIBRARY_LOG)
+
+
+def topic_ids(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
+    """Topic -> the id it got when it was created; without those that are not there.
+
+    Raises KafkaException where the broker does not answer.
+    """
+    found = {}
+    asked = TopicCollection(list(topics))
+    answers = admin.describe_topics(asked, request_timeout=ANSWER_S) if topics else {}
+    for name, answer in answers.items():
+        try:
+            found[name] = str(answer.result().topic_id)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+    return found
+
+
+def _at(place: Place, offset: int, topic_id: str) -> TopicPartition:
+    return TopicPartition(*place, offset, metadata=topic_id)
 
 
 def record_of(message: Message) -> Record:

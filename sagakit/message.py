@@ -1,5 +1,6 @@
 """What travels: an event with its envelope, and what the handler is given to handle."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,10 @@ from sagakit.errors import Poison
 
 NAMESPACE = UUID("6f1f1b0e-6c0a-5d1e-9f7b-2f5c5d1c7a10")
 """Ids that have no cause to be derived from are uuid5 in this namespace."""
+LOGGED_AT = "logged_at"
+"""Header of a republished record: Unix ms as text, when the broker took the first one like it."""
+Logged = Mapping[int, int | None]
+"""Id of an outbox row -> LogAppendTime of its record, Unix ms; None where the broker told none."""
 
 
 def derived_id(cause: UUID, event_type: str, n: int) -> UUID:
@@ -48,8 +53,11 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An event with its CloudEvents attributes. `seq` counts a source's events of one key from 1;
-    None where the publisher keeps no count."""
+    """An event with its CloudEvents attributes.
+
+    `seq` counts a source's events of one key from 1; None where the publisher keeps no count.
+    `time`: log time of its first publication; before that, when it was decided.
+    """
 
     id: UUID
     key: str

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from sagakit.effects import Around, Perform
 from sagakit.handler import Handled, Handles
 from sagakit.kafka import PublishFailed
-from sagakit.message import EffectRow, Message, OutboxRow
+from sagakit.message import EffectRow, Logged, Message, OutboxRow
 from sagakit.ports import Clock
 from sagakit.relay import Publishes
 
@@ -106,15 +106,15 @@ class MeasuredPublisher:
         self._publisher, self._clock = publisher, clock
         self._lag = RELAY_SECONDS.labels(participant)
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
         """See `kafka.Publisher.publish`."""
         try:
-            self._publisher.publish(rows)
+            logged = self._publisher.publish(rows)
         except PublishFailed as failure:
-            there = set(failure.acknowledged)
-            self._observe([row for row in rows if row.id in there])
+            self._observe([row for row in rows if row.id in failure.acknowledged])
             raise
         self._observe(rows)
+        return logged
 
     def forget(self) -> None:
         """See `kafka.Publisher.forget`."""

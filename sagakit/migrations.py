@@ -46,4 +46,9 @@ def kit_tables(op: Any) -> None:
     KIT.create_all(op.get_bind())
 
 
+def kit_log_times(op: Any) -> None:
+    """`outbox_sent` keeps the broker's time. A database made today has the column already."""
+    op.execute("ALTER TABLE outbox_sent ADD COLUMN IF NOT EXISTS logged_ms bigint")
+
+
 Revision = Callable[[], None]

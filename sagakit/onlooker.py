@@ -2,13 +2,13 @@
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from sagakit.kafka import LIBRARY_LOG, record_of, tell_error
+from sagakit.kafka import LIBRARY_LOG, asking, record_of, tell_error, topic_ids
 from sagakit.message import Record
 
 
@@ -25,6 +25,7 @@ class LogEnds:
             },
             logger=LIBRARY_LOG,
         )
+        self._admin = asking(bootstrap_servers)
         self._lock = threading.Lock()
 
     def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
@@ -41,24 +42,39 @@ class LogEnds:
                     found[name, partition] = high
         return found
 
+    def ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """See `kafka.topic_ids`."""
+        return topic_ids(self._admin, topics)
+
     def close(self) -> None:
         """Give the connections back."""
         self._consumer.close()
 
 
 def read_log(
-    bootstrap_servers: str, topics: Sequence[str], timeout_s: float = 30.0
-) -> Iterator[Record]:
+    bootstrap_servers: str,
+    topics: Sequence[str],
+    timeout_s: float = 30.0,
+    *,
+    last: int | None = None,
+) -> Generator[Record, None, None]:
     """Every record of these topics from the first to the last there is now; joins no group.
+
+    last: only so many at the end of each partition.
 
     Raises TimeoutError where the broker hands out nothing for `timeout_s`, KafkaException for a
     topic that does not exist.
     """
     with closing(LogEnds(bootstrap_servers)) as looking:
         ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
-    consumer = _onlooker(bootstrap_servers, "log-reader", {"enable.partition.eof": True})
+    how = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
+    consumer = _onlooker(bootstrap_servers, "log-reader", how)
     try:
-        consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t, p in ends])
+        starts = {
+            place: OFFSET_BEGINNING if last is None else max(end - last, 0)
+            for place, end in ends.items()
+        }
+        consumer.assign([TopicPartition(t, p, at) for (t, p), at in starts.items()])
         while ends:
             found = consumer.consume(1, timeout_s)  # asked for more it would wait for all of them
             found += consumer.consume(999, 0) if found else []

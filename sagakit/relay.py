@@ -5,7 +5,7 @@ moved to `outbox_sent` (a partition a day) in the statement that checks that we 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, exc, text
 
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.kafka import PublishFailed
-from sagakit.message import OutboxRow
+from sagakit.message import Logged, OutboxRow
 from sagakit.ports import Clock
 from sagakit.postgres import unpack_headers
 from sagakit.retry import is_transient, until_stored
@@ -33,16 +33,19 @@ NEW_EPOCH = text(
     "ON CONFLICT (one) DO UPDATE SET epoch = relay_epoch.epoch + 1 RETURNING epoch"
 )
 FETCH = text("SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT :limit")
+# `logged` is looked into once for each row, so it is parsed once, in a query of its own.
 REMOVE = text("""
     WITH gone AS (
         DELETE FROM outbox WHERE id = ANY(
-            ARRAY(SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS bigint))
+            ARRAY(SELECT CAST(json_object_keys(CAST(:logged AS json)) AS bigint))
         )
         AND (SELECT epoch FROM relay_epoch) = :epoch
         RETURNING id, topic, key, headers, value
     )
-    INSERT INTO outbox_sent (id, topic, key, headers, value, sent_at)
-    SELECT id, topic, key, headers, value, :now FROM gone
+    INSERT INTO outbox_sent (id, topic, key, headers, value, sent_at, logged_ms)
+    SELECT id, topic, key, headers, value, :now,
+           CAST((SELECT CAST(:logged AS jsonb)) ->> CAST(id AS text) AS bigint)
+    FROM gone
 """)
 DAYS = text(
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
@@ -53,13 +56,17 @@ DAYS = text(
 class Publishes(Protocol):
     """What the relay needs of `kafka.Publisher`."""
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """All rows in order. Raises PublishFailed."""
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+        """All rows in order; when the broker took them. Raises PublishFailed."""
         ...
 
     def forget(self) -> None:
         """Drop what is queued."""
         ...
+
+
+Standing = Callable[[Sequence[OutboxRow]], Logged]
+"""Which of these rows the log holds already, see `standing.standing`."""
 
 
 class LostLeadership(Exception):
@@ -78,12 +85,15 @@ class Relay:
         *,
         poll_s: float = 0.25,
         faults: Faults = NO_FAULTS,
+        standing: Standing = lambda rows: {},
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._clock = clock
         self._poll_s = poll_s
         self._faults = faults
+        self._standing = standing
+        self._unsure = True
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._days_made: datetime | None = None
@@ -127,7 +137,7 @@ class Relay:
     def _lead(self, connection: Connection, stop: threading.Event) -> None:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         connection.execute(text("LISTEN outbox"))
-        self.leading = True
+        self.leading = self._unsure = True
         log.info("the relay leads", epoch=epoch)
         while not stop.is_set():
             self._wake.clear()
@@ -138,36 +148,48 @@ class Relay:
 
     def publish_once(self, connection: Connection, epoch: int) -> int:
         """Publish one batch; how many rows are out of the outbox now. Raises LostLeadership."""
-        rows = [
-            OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
-            for r in connection.execute(FETCH, {"limit": BATCH})
-        ]
+        if self._unsure:
+            self._settle(connection, epoch)
+        rows = _waiting(connection, BATCH)
         if not rows:
             return 0
         try:
-            self._publisher.publish(rows)
-            ids = [r.id for r in rows]
+            logged = self._publisher.publish(rows)
         except PublishFailed as failure:
             log.warning("the relay publishes again", error=str(failure))
-            ids = failure.acknowledged
+            logged = failure.acknowledged
+            self._unsure = True
         self._faults("mid-relay")
-        if ids:
+        if logged:
             # While the database has no room, say, but our session and with it our lock still
             # lives: rows would be published again each time, and fill the topics as well.
             until_stored(
-                lambda: self._remove(connection, ids, epoch),
+                lambda: self._remove(connection, logged, epoch),
                 self._stop,
                 lambda error: is_transient(error) and not connection.invalidated,
             )
-        return len(ids)
+        return len(logged)
 
-    def _remove(self, connection: Connection, ids: list[int], epoch: int) -> None:
+    def _settle(self, connection: Connection, epoch: int) -> None:
+        """What was published and not removed is removed now, not published again. More rows than
+        a batch: some that are new may have come between those of the last one."""
+        rows = _waiting(connection, 2 * BATCH)
+        logged = self._standing(rows) if rows else {}
+        if logged:
+            log.info("rows stand in the log already", rows=len(logged))
+            self._remove(connection, logged, epoch)
+        self._unsure = False
+
+    def _remove(self, connection: Connection, logged: Logged, epoch: int) -> None:
         now = self._clock()
         self._make_days(connection, now)
-        done = connection.execute(REMOVE, {"ids": as_json(ids), "epoch": epoch, "now": now})
-        if done.rowcount != len(ids):
+        packed = as_json({str(number): at_ms for number, at_ms in logged.items()})
+        done = connection.execute(REMOVE, {"logged": packed, "epoch": epoch, "now": now})
+        if done.rowcount != len(logged):
             self._publisher.forget()
-            raise LostLeadership(f"{len(ids)} rows published under epoch {epoch}, which has ended")
+            raise LostLeadership(
+                f"{len(logged)} rows published under epoch {epoch}, which has ended"
+            )
 
     def _rest(self, connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
@@ -202,6 +224,13 @@ def statements(engine: Engine) -> Connection:
     """A connection on which each statement is a transaction: no round trips to begin and end one.
     What the relay does needs no more: a row is removed, and kept, in one statement."""
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _waiting(connection: Connection, limit: int) -> list[OutboxRow]:
+    return [
+        OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
+        for r in connection.execute(FETCH, {"limit": limit})
+    ]
 
 
 def _day(day: datetime) -> str:

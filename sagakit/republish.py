@@ -1,20 +1,31 @@
 """Publishing again what a topic has lost, from the rows that were kept (docs/adr/0004).
 
 The rows go back to the outbox under the ids they had: they are published before anything newer of
-the same order, in the order they were decided, and whoever has handled them drops the repeat.
+the same order, in the order they were decided, and whoever has handled them drops the repeat. A
+header says when the broker took the first of them (docs/adr/0017): log time is what deadlines and
+timelines go by, and the log of then is gone.
 """
 
 from sqlalchemy import Connection, Engine, text
 
 from sagakit.errors import SagaError
+from sagakit.message import LOGGED_AT
 from sagakit.relay import LEAD, LEADER_LOCK, NEW_EPOCH
 
-MOVE_BACK = text("""
+# Headers are text, a JSON list of pairs (`postgres.pack_headers`), and stay text: `jsonb` takes no
+# NUL, a header may. What was republished before has its first time already.
+MOVE_BACK = text(f"""
     WITH back AS (
-        DELETE FROM outbox_sent WHERE topic = :topic RETURNING id, topic, key, headers, value
+        DELETE FROM outbox_sent WHERE topic = :topic
+        RETURNING id, topic, key, headers, value, logged_ms
     )
     INSERT INTO outbox (id, topic, key, headers, value) OVERRIDING SYSTEM VALUE
-    SELECT id, topic, key, headers, value FROM back
+    SELECT id, topic, key,
+           CASE WHEN logged_ms IS NULL OR strpos(headers, '["{LOGGED_AT}",') > 0 THEN headers
+                ELSE left(headers, -1) || CASE headers WHEN '[]' THEN '' ELSE ',' END
+                     || '["{LOGGED_AT}","' || logged_ms || '"]]' END,
+           value
+    FROM back
 """)
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
@@ -44,6 +45,7 @@ from sagakit.routing import Router, topics_of
 from sagakit.service import Service, ServiceDoor
 from sagakit.settings import ServiceSettings
 from sagakit.spans import TracedCalls, TracedHandler, TracedPublisher
+from sagakit.standing import standing
 from sagakit.tracing import about
 
 S = TypeVar("S")
@@ -135,7 +137,8 @@ class Process(Generic[S]):
         publisher = metrics.MeasuredPublisher(publisher, participant.name, settings.now)
         if self.tracer:
             publisher = TracedPublisher(publisher, self.tracer.tell, participant.name)
-        self.relay = Relay(self.engine, publisher, settings.now)
+        stands = partial(standing, settings.bootstrap_servers)
+        self.relay = Relay(self.engine, publisher, settings.now, standing=stands)
         self.handler = Handler(
             participant,
             self.database,

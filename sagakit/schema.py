@@ -2,7 +2,8 @@
 
 `inbox` has one row an order: what was handled (dedup), how far its own events are counted, what is
 in flight. It is the order's lock. `outbox_sent` keeps what was published, a partition a day, so
-that a topic that lost its tail can be published again; old days are dropped whole.
+that a topic that lost its tail can be published again; old days are dropped whole. `logged_ms` is
+the broker's time of the record, Unix ms; null where it was not told.
 """
 
 from sqlalchemy import (
@@ -59,6 +60,7 @@ outbox_sent = Table(
     Column("headers", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("sent_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("logged_ms", BigInteger),
     postgresql_partition_by="RANGE (sent_at)",
 )
 

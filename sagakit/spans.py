@@ -14,7 +14,7 @@ from sagakit.decision import Callback
 from sagakit.effects import Perform
 from sagakit.handler import Fate, Handled, Handles
 from sagakit.kafka import PublishFailed
-from sagakit.message import EffectRow, Message, OutboxRow
+from sagakit.message import EffectRow, Logged, Message, OutboxRow
 from sagakit.relay import Publishes
 from sagakit.tracing import (
     Kind,
@@ -110,16 +110,16 @@ class TracedPublisher:
         self._publisher, self._tell = publisher, tell
         self._source, self._parent = source, parent
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
         """See `kafka.Publisher.publish`."""
         began_ns = time.time_ns()
         try:
-            self._publisher.publish(rows)
+            logged = self._publisher.publish(rows)
         except PublishFailed as failure:
-            there = set(failure.acknowledged)
-            self._told([row for row in rows if row.id in there], began_ns)
+            self._told([row for row in rows if row.id in failure.acknowledged], began_ns)
             raise
         self._told(rows, began_ns)
+        return logged
 
     def forget(self) -> None:
         """See `kafka.Publisher.forget`."""

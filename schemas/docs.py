@@ -201,16 +201,19 @@ def _topic_table() -> str:
 def _acl_note() -> str:
     return (
         "One principal a service, and nothing else may write its topic: then the topic an event "
-        "stands on says who spoke. `Read` and `Write` bring `Describe` with them. Whoever places "
-        "orders from outside gets `Write` on `order.events` as well; see docs/security.md."
+        "stands on says who spoke. It reads its own topics as well, to see what it has published. "
+        "`Read` and `Write` bring `Describe` with them. Whoever places orders from outside gets "
+        "`Write` on `order.events` as well; see docs/security.md."
     )
 
 
 def _acls() -> str:
     rows = []
     for name in participants():
-        read = ", ".join(f"`{t}`" for t in topics_of(FLOWS, name))
-        rows.append((name, f"{read}; group `{name}`", f"`{topic(name)}`, `{name}.dlt`"))
+        own = (topic(name), f"{name}.dlt")
+        read = ", ".join(f"`{t}`" for t in sorted({*topics_of(FLOWS, name), *own}))
+        write = ", ".join(f"`{t}`" for t in own)
+        rows.append((name, f"{read}; group `{name}`", write))
     every = ", ".join(f"`{topic(owner)}`" for owner in owners())
     monitor = (
         "saga monitor",

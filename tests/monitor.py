@@ -190,6 +190,11 @@ class MonitorProcess:
         assert self._process is not None
         return self._process.wait(deadline_s)
 
+    def revive(self) -> None:
+        """Start it again if it has ended, as a supervisor does."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start(wait=False)
+
     def kill(self) -> None:
         """kill -9."""
         self.signal(signal.SIGKILL)

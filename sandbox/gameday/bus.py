@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from sagakit.kafka import Publisher, PublishFailed
 from sagakit.message import OutboxRow
-from sagakit.routing import topics_of
+from sagakit.routing import topic, topics_of
 from sandbox.gameday.fault import Fault
 from sandbox.gameday.site import Site, until
-from sandbox.stack.topics import read_again
+from sandbox.stack.topics import make_anew, read_again
 from schemas import FLOWS
 
 STORM = 60
@@ -62,12 +62,23 @@ class ReadAgain(Fault):
     """An operator resets a group's offsets to the first record, by mistake."""
 
     def inject(self, site: Site) -> None:
-        site.stop(self.target)
-        topics = topics_of(FLOWS, self.target)
-        try:
-            read_again(site.bootstrap_servers, self.target, topics)
-        finally:
-            site.start(self.target)
+        with site.away(self.target):
+            read_again(site.bootstrap_servers, self.target, topics_of(FLOWS, self.target))
+
+
+@dataclass(frozen=True, slots=True)
+class TopicMadeAnew(Fault):
+    """A service's topic is deleted, and its operator makes it anew and republishes what the service
+    keeps."""
+
+    def inject(self, site: Site) -> None:
+        site.silence(self.target)
+        name = topic(self.target)
+        make_anew(site.bootstrap_servers, name, lambda: site.republish(self.target, name))
+
+    def heal(self, site: Site) -> None:
+        site.let_go(self.target)
+        site.start(self.target)
 
 
 @dataclass(frozen=True, slots=True)

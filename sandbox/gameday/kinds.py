@@ -132,6 +132,13 @@ KINDS: tuple[Kind, ...] = (
         tuple(f"{o}.events" for o in OWNERS),
     ),
     Kind("offsets reset", "a group reads everything again", bus.ReadAgain, SERVICES),
+    Kind(
+        "topic made anew",
+        "deleted, created empty, republished from the outbox",
+        bus.TopicMadeAnew,
+        PARTICIPANTS,
+        SHORT,
+    ),
     Kind("rush", "ten times the load", bus.Rush, ("load",), (3.0, 6.0)),
 )
 

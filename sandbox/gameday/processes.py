@@ -48,7 +48,7 @@ class JoinedAndKilled(Fault):
     partitions wait for its session to end."""
 
     def inject(self, site: Site) -> None:
-        site.stack.put_up(second(self.target))
+        site.put_up(second(self.target))
 
     def heal(self, site: Site) -> None:
         site.signal(second(self.target), signal.SIGKILL)
@@ -60,7 +60,7 @@ class LeaderKilled(Fault):
     """The process that leads the relay is killed while a second one waits for its place."""
 
     def inject(self, site: Site) -> None:
-        site.stack.put_up(second(self.target))
+        site.put_up(second(self.target))
         site.signal(self.target, signal.SIGKILL)
 
     def heal(self, site: Site) -> None:
@@ -73,7 +73,7 @@ class Zombie(Fault):
     relay; then it wakes up and knows nothing of that."""
 
     def inject(self, site: Site) -> None:
-        site.stack.put_up(second(self.target))
+        site.put_up(second(self.target))
         site.signal(self.target, signal.SIGSTOP)
 
     def heal(self, site: Site) -> None:
@@ -88,10 +88,10 @@ class ClockAhead(Fault):
     offset_s: ClassVar[int] = 30
 
     def inject(self, site: Site) -> None:
-        site.stack.put_up(self.target, {"SAGA_CLOCK_OFFSET_S": str(self.offset_s)})
+        site.put_up(self.target, {"SAGA_CLOCK_OFFSET_S": str(self.offset_s)})
 
     def heal(self, site: Site) -> None:
-        site.stack.put_up(self.target)
+        site.put_up(self.target)
 
 
 class ClockBehind(ClockAhead):
@@ -106,8 +106,8 @@ class RollingRestart(Fault):
 
     def inject(self, site: Site) -> None:
         for name in (*SERVICES, MONITOR):
-            site.stop(name)
-            site.start(name)
+            with site.away(name):
+                pass
             until(lambda n=name: site.ready(n), f"{name} is ready again")  # type: ignore[misc]
 
     def healed(self, site: Site) -> bool:

@@ -4,13 +4,18 @@ import signal
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 import psycopg
 from psycopg import sql
+from sqlalchemy import exc
 
+from sagakit.postgres import engine_for
+from sagakit.republish import QuietOutbox, RelayLeads
 from sandbox.gameday.load import Load
 from sandbox.stack import Stack
 from sandbox.stack.disks import Disk
@@ -43,8 +48,9 @@ class Site:
         self.content = stack.read()
         self.bootstrap_servers = str(self.content["bootstrap_servers"])
         self.brokers = BROKERS[: int(self.content["brokers"])]
-        self._held: dict[str, psycopg.Connection[Any]] = {}
+        self._held: dict[str, psycopg.Connection[Any] | QuietOutbox] = {}
         self._lock = threading.Lock()
+        self._moving: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
     # --- processes ------------------------------------------------------------------------------
 
@@ -70,11 +76,38 @@ class Site:
 
     def stop(self, *names: str) -> None:
         """Stop in good order, until `start`."""
-        self.stack.supervisor.stop(names)
+        with self._alone(*names):
+            self.stack.supervisor.stop(names)
 
     def start(self, *names: str) -> None:
         """Start again; returns at once."""
-        self.stack.supervisor.start_processes(names)
+        with self._alone(*names):
+            self.stack.supervisor.start_processes(names)
+
+    @contextmanager
+    def away(self, name: str) -> Iterator[None]:
+        """A process is stopped in good order, and started again at the end."""
+        with self._alone(name):
+            self.stop(name)
+            try:
+                yield
+            finally:
+                self.start(name)
+
+    def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """See `Stack.put_up`."""
+        with self._alone(name):
+            self.stack.put_up(name, env)
+
+    @contextmanager
+    def _alone(self, *names: str) -> Iterator[None]:
+        """Two faults may want to stop and start the same process: one after the other."""
+        with ExitStack() as held:
+            for name in sorted(names):
+                with self._lock:
+                    moving = self._moving[name]
+                held.enter_context(moving)
+            yield
 
     # --- servers --------------------------------------------------------------------------------
 
@@ -131,8 +164,44 @@ class Site:
 
         until(done, f"the database of {service} takes our transaction")
 
+    def silence(self, service: str) -> None:
+        """Stop a service and take its relay's place until `let_go`, so that nothing of it is
+        published, whoever starts it meanwhile. Raises NotReached."""
+        engine = engine_for(self.content["databases"][service])
+
+        def quiet() -> bool:
+            self.stop(service)
+            try:
+                outbox = QuietOutbox(engine)
+            except (exc.OperationalError, RelayLeads):
+                return False  # no database yet, or somebody has started the service again
+            with self._lock:
+                self._held[service] = outbox
+            return True
+
+        try:
+            until(quiet, f"the relay of {service} is silent")
+        finally:
+            engine.dispose()  # what is held keeps its connection
+
+    def republish(self, service: str, topic: str) -> None:
+        """What a service that is silenced keeps of a topic goes back to its outbox."""
+
+        def moved() -> bool:
+            held = self._held[service]
+            assert isinstance(held, QuietOutbox)
+            try:
+                held.republish(topic)
+            except exc.OperationalError:
+                self.let_go(service)
+                self.silence(service)
+                return False
+            return True
+
+        until(moved, f"{service} has its rows again")
+
     def let_go(self, service: str) -> None:
-        """End what is held in a service's database; nothing of it was committed."""
+        """End what is held in a service's database; nothing uncommitted of it remains."""
         with self._lock:
             connection = self._held.pop(service, None)
         if connection is not None:

@@ -34,9 +34,10 @@ NO_STATE = {
     "customer_key": set[str](),
     "said": set[str](),
     "saga": {"quiet_until"},
+    "stream_offset": {"topic_id"},
 }
 """Table -> columns that are no state; without columns: the whole table. Memories of what was asked
-and said, keys that no event tells of, and when the monitor looked last."""
+and said, keys that no event tells of, when the monitor looked last, and at which topic."""
 HISTORY = "_history"
 """Rows of a table may have been moved to the table of this ending; that changes no row."""
 BATCH = 500

@@ -67,6 +67,39 @@ def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
         ) from error
 
 
+def make_anew(
+    bootstrap_servers: str, name: str, emptied: Callable[[], None], deadline_s: float = 60.0
+) -> None:
+    """Delete a topic with all its records and create it again, `emptied` called in between, while
+    nobody can publish to it. Raises `StackError` past the deadline."""
+    (topic,) = (one for one in shared_topics() if one.name == name)
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    deadline = time.monotonic() + deadline_s
+
+    def settled(there: bool) -> bool:
+        """Ask for it until it is so; the broker may have heard us the time before."""
+        try:
+            if (name in admin.list_topics(timeout=_TIMEOUT_S).topics) is there:
+                return True
+            asked = (
+                admin.create_topics([_new_topic(topic)]) if there else admin.delete_topics([name])
+            )
+            asked[name].result(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"topic {name} at {bootstrap_servers} cannot be made anew: {error}. Check that "
+                    "the brokers answer; if it is gone now, `saga up` creates it."
+                ) from error
+        return False
+
+    while not settled(there=False):
+        time.sleep(_LOOK_AGAIN_S)
+    emptied()
+    while not settled(there=True):
+        time.sleep(_LOOK_AGAIN_S)
+
+
 def read_again(
     bootstrap_servers: str, group: str, topics: Sequence[str], deadline_s: float = 60.0
 ) -> None:

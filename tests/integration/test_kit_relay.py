@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from sagakit import kafka
 from sagakit.faults import Crash, CrashAt
 from sagakit.kafka import Publisher, PublishFailed
-from sagakit.message import OutboxRow
+from sagakit.message import Logged, OutboxRow
 from sagakit.ports import Changes
 from sagakit.postgres import PostgresDatabase, engine_for
 from sagakit.relay import KEEP_DAYS, NEW_EPOCH, LostLeadership, Relay, statements
@@ -29,6 +29,8 @@ LEADERS = """
     WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
 """
 EPOCH = "SELECT epoch FROM relay_epoch"
+LOGGED_MS = 1_700_000_000_000
+"""When the broker in memory takes the row with id 0; the next a millisecond later."""
 Row = tuple[str, str]
 
 
@@ -83,16 +85,19 @@ def book(infra: TestInfra, database_url: str, topic_prefix: str) -> Iterator[Boo
 class Ledger:
     """A publisher in memory, which fails when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, later_ms: int = 0) -> None:
+        self.began_ms = LOGGED_MS + later_ms
         self.log: list[Row] = []
         self.failures: list[int] = []
         self.forgotten = 0
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
         good = self.failures.pop(0) if self.failures else len(rows)
         self.log += [(r.key, r.value.decode()) for r in rows[:good]]
+        logged = {row.id: self.began_ms + row.id for row in rows[:good]}
         if good < len(rows):
-            raise PublishFailed([r.id for r in rows[:good]], "the broker went away")
+            raise PublishFailed(logged, "the broker went away")
+        return logged
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -411,7 +416,7 @@ def test_the_publisher_says_which_rows_a_dead_broker_never_took(
     rows = [OutboxRow(book.topic, "a", (), b"1", 1), OutboxRow(book.topic, "a", (), b"2", 2)]
     with pytest.raises(PublishFailed) as failed:
         publisher.publish(rows)
-    assert failed.value.acknowledged == []
+    assert failed.value.acknowledged == {}
     assert publisher._producer is None, "the next attempt begins with a new producer"
 
 

@@ -3,11 +3,23 @@
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import text
 
+from sagakit.message import LOGGED_AT
+from sagakit.postgres import unpack_headers
 from sagakit.relay import LostLeadership
 from sagakit.republish import QuietOutbox, RelayLeads
-from tests.integration.test_kit_relay import EPOCH, Book, Ledger, leading, relay_of, running
-from tests.kafka import create_topic
+from tests.integration.test_kit_relay import (
+    EPOCH,
+    LEADERS,
+    LOGGED_MS,
+    Book,
+    Ledger,
+    leading,
+    relay_of,
+    running,
+)
+from tests.kafka import create_topic, read
 from tests.stack import TestInfra, until
 
 
@@ -49,6 +61,52 @@ def test_what_was_published_goes_before_what_was_not_and_only_of_that_topic(book
     assert book.waiting() == [("a", "4")], "new ids do not meet the old ones"
 
 
+def headers(book: Book, key: str) -> list[tuple[str, bytes]]:
+    packed = book.scalar("SELECT headers FROM outbox WHERE key = :k", k=key)
+    return list(unpack_headers(packed))
+
+
+def test_what_goes_back_says_when_it_was_published_first(book: Book) -> None:
+    book.write("a")
+    book.write("b")
+    publish_all(book, Ledger())
+    book.scalar("UPDATE outbox_sent SET headers = '[]' WHERE key = 'b' RETURNING id")
+    number = book.scalar("SELECT id FROM outbox_sent WHERE key = 'a'")
+    first = (LOGGED_AT, str(LOGGED_MS + number).encode())
+    assert republish(book, book.topic) == 2
+    assert headers(book, "a") == [*book.row("a", "1").headers, first]
+    assert [name for name, _ in headers(book, "b")] == [LOGGED_AT]
+    publish_all(book, Ledger(later_ms=1000))
+    assert republish(book, book.topic) == 2
+    assert headers(book, "a") == [*book.row("a", "1").headers, first], "not when it was the second"
+
+
+def test_what_was_published_at_no_known_time_goes_back_as_it_was(book: Book) -> None:
+    """Rows of before there was the column, or of a topic without LogAppendTime."""
+    book.write("a")
+    publish_all(book, Ledger())
+    book.scalar("UPDATE outbox_sent SET logged_ms = NULL RETURNING id")
+    assert republish(book, book.topic) == 1
+    assert headers(book, "a") == list(book.row("a", "1").headers)
+
+
+def test_the_brokers_time_is_kept_and_comes_back_in_the_log(infra: TestInfra, book: Book) -> None:
+    def published() -> dict[bytes | None, tuple[int, dict[str, bytes]]]:
+        with running(infra, book, 1):
+            until(book.empty, "published")
+        log = read(infra.bootstrap_servers, book.topic)
+        return {r.value: (r.timestamp_ms, dict(r.headers)) for r in log}
+
+    book.write("a", 3)
+    first = {value: at_ms for value, (at_ms, _) in published().items()}
+    kept = "SELECT logged_ms FROM outbox_sent ORDER BY id"
+    with book.engine.connect() as connection:
+        assert list(connection.execute(text(kept)).scalars()) == list(first.values())
+    assert republish(book, book.topic) == 3
+    again = {value: int(found[LOGGED_AT]) for value, (_, found) in published().items()}
+    assert again == first
+
+
 def test_while_a_relay_leads_nothing_is_republished(infra: TestInfra, book: Book) -> None:
     with running(infra, book, 1) as (relay,):
         book.write("a")
@@ -56,6 +114,8 @@ def test_while_a_relay_leads_nothing_is_republished(infra: TestInfra, book: Book
         with pytest.raises(RelayLeads, match="stop every replica"):
             republish(book, book.topic)
         assert book.sent() == [("a", "1")]
+    gone = f"SELECT count(*) = 0 FROM ({LEADERS}) AS leaders"
+    until(lambda: book.scalar(gone), "the server has heard that the relay is gone")
     assert republish(book, book.topic) == 1
 
 

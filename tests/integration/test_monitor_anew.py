@@ -1,20 +1,27 @@
 """A topic that ends before what was read of it: the monitor reads it from its start again."""
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from saga_monitor import store
+from saga_monitor.fold import log_time
 from saga_monitor.projection import Projection
-from saga_monitor.stream import start_at
-from saga_monitor.tables import metadata
+from saga_monitor.stream import Reader, start_at
+from saga_monitor.tables import metadata, monitor_unreadable, saga, timeline
 from saga_monitor.watch import MadeAnew, Voice, Watch
+from sagakit.message import LOGGED_AT, Envelope, Record
 from sagakit.postgres import engine_for
+from sagakit.settings import ServiceSettings
 from schemas import FLOWS
-from tests.monitor import CODEC
+from tests.monitor import CODEC, captured
 
 PAYMENT, ORDER = ("payment.events", 0), ("order.events", 0)
 
@@ -24,6 +31,7 @@ class Topics:
 
     def __init__(self, *ends: int) -> None:
         self.ends_of_payment = list(ends)
+        self.id_of_payment = "first"
 
     def tick(self, topic: str) -> int:
         return round(datetime.now(UTC).timestamp() * 1000)
@@ -32,6 +40,9 @@ class Topics:
         more = len(self.ends_of_payment) > 1
         end = self.ends_of_payment.pop(0) if more else self.ends_of_payment[0]
         return {PAYMENT: end, ORDER: 7}
+
+    def ids(self, topics: Sequence[str]) -> dict[str, str]:
+        return {"payment.events": self.id_of_payment, "order.events": "one"}
 
 
 @pytest.fixture
@@ -44,11 +55,18 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def look(engine: Engine, *ends: int) -> None:
-    log = Topics(*ends)
+def look(engine: Engine, *ends: int, log: Topics | None = None) -> None:
+    log = log or Topics(*ends)
     projection = Projection(engine, CODEC, FLOWS)
     watch = Watch(engine, projection, Voice(CODEC), log, log, ["payment.events"], lambda: None)
     watch.look(threading.Event())
+
+
+def rows_of(engine: Engine) -> list[list[dict[str, Any]]]:
+    """Timeline, unreadable records, sagas."""
+    with engine.connect() as connection:
+        tables = (timeline, monitor_unreadable, saga)
+        return [[dict(row) for row in connection.execute(select(t)).mappings()] for t in tables]
 
 
 def stored(engine: Engine) -> dict[tuple[str, int], int]:
@@ -65,6 +83,59 @@ def test_a_topic_that_was_made_anew_ends_the_process_which_then_reads_from_its_s
     assert start_at(stored(engine)[PAYMENT], first=0, end=120) == 0, "though it is longer by then"
 
 
+def test_republished_events_keep_their_times_and_unreadable_ones_go_with_their_topic(
+    engine: Engine,
+) -> None:
+    """So the tables are what they would be if they were made from the topics of now."""
+    projection = Projection(engine, CODEC, FLOWS)
+    row = CODEC.encode(Envelope(UUID(int=1), "a", "payment", 1, log_time(0), captured("a")))
+    event = Record(row.topic, 0, 3, 1_767_000_000_000, row.key.encode(), row.value, row.headers)
+    projection.apply([event, replace(event, offset=4, value=b"no event")])
+    live = rows_of(engine)
+    with engine.begin() as connection:
+        store.reset(connection, {PAYMENT: 0})
+    anew = replace(
+        event,
+        offset=0,
+        timestamp_ms=event.timestamp_ms + 60_000,
+        headers=(*event.headers, (LOGGED_AT, str(event.timestamp_ms).encode())),
+    )
+    projection.apply([anew, replace(anew, offset=1)])
+    told, unreadable, sagas = rows_of(engine)
+    assert (len(live[1]), unreadable) == (1, [])
+    assert [(r["at"], r["offset"]) for r in told] == [(log_time(event.timestamp_ms), 1)]
+    assert sagas == live[2]
+
+
 def test_what_is_read_between_two_looks_at_the_log_is_no_topic_made_anew(engine: Engine) -> None:
     look(engine, 99, 100)
     assert stored(engine) == {PAYMENT: 100, ORDER: 7}
+
+
+class Partition(NamedTuple):
+    """As Faust names a partition."""
+
+    topic: str
+    partition: int
+
+
+def starts(engine: Engine, log: Topics) -> dict[tuple[str, int], int]:
+    settings = ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d")
+    projection = Projection(engine, CODEC, FLOWS)
+    reader = Reader(settings, ["payment.events", "order.events"], engine, projection, log)
+    places = {Partition(*PAYMENT): (0, 300), Partition(*ORDER): (0, 7)}
+    return {(p.topic, p.partition): at for p, at in asyncio.run(reader.starts(places)).items()}
+
+
+def test_a_topic_made_anew_that_is_longer_already_is_told_by_its_id(engine: Engine) -> None:
+    """Filled again while the monitor was stopped, or within the second between two looks."""
+    log = Topics(100)
+    look(engine, log=log)
+    log.id_of_payment, log.ends_of_payment = "second", [300]
+    with pytest.raises(MadeAnew, match=r"payment\.events made anew"):
+        look(engine, log=log)
+    assert stored(engine) == {PAYMENT: 100, ORDER: 7}, "what is in hand may still be written"
+    assert starts(engine, log) == {PAYMENT: 0, ORDER: 7}
+    assert stored(engine) == {PAYMENT: 0, ORDER: 7}
+    look(engine, log=log)
+    assert starts(engine, log) == {PAYMENT: 0, ORDER: 7}, "and it is known from now on"

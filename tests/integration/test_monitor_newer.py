@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
+from unittest.mock import create_autospec
 
 import pytest
 from sqlalchemy import Engine
@@ -17,6 +18,7 @@ from sagakit.codec import Codec
 from sagakit.flow import Flows
 from sagakit.message import Record
 from sagakit.migrations import migrate
+from sagakit.onlooker import LogEnds
 from sagakit.postgres import engine_for
 from sagakit.settings import ServiceSettings
 from schemas import CONTRACT, FLOWS
@@ -67,7 +69,9 @@ def projection(engine: Engine, flows: Flows) -> Projection:
 def starts(engine: Engine, flows: Flows, *places: tuple[str, int]) -> dict[tuple[str, int], int]:
     """Where a monitor that knows these flows begins to read the partitions it is assigned."""
     settings = ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d")
-    reader = Reader(settings, ["order.events"], engine, projection(engine, flows))
+    broker = create_autospec(LogEnds, instance=True)
+    broker.ids.return_value = {}
+    reader = Reader(settings, ["order.events"], engine, projection(engine, flows), broker)
     asked = {Place(topic, partition): (0, 100) for topic, partition in places}
     return {(p.topic, p.partition): at for p, at in asyncio.run(reader.starts(asked)).items()}
 

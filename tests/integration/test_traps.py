@@ -390,7 +390,7 @@ def test_the_monitors_web_server_is_off() -> None:
 
     async def ours() -> faust.App:
         settings = ServiceSettings(bootstrap_servers="localhost:1", database_url="postgresql://x")
-        return Reader(settings, ["t"], None, None)._app()  # type: ignore[arg-type]
+        return Reader(settings, ["t"], None, None, None)._app()  # type: ignore[arg-type]
 
     app = asyncio.run(ours())
     assert faust.App("naive").conf.web_enabled is True, "the trap"

@@ -272,6 +272,29 @@ def test_a_time_outside_the_calendar(codec: Codec, stamp_ms: int) -> None:
     refused(codec, record(codec, timestamp_ms=stamp_ms), Undecodable, "LogAppendTime")
 
 
+# --- the time of what was republished -------------------------------------------------------------
+
+
+def at_ms(codec: Codec, logged_at: bytes | None, stands_ms: int = 1_767_323_045_000) -> float:
+    bad = replace(told(codec, logged_at=logged_at), timestamp_ms=stands_ms)
+    return codec.decode(bad).time.timestamp() * 1000
+
+
+def test_a_republished_event_has_the_time_of_its_first_publication(codec: Codec) -> None:
+    assert at_ms(codec, None) == 1_767_323_045_000
+    assert at_ms(codec, b"1767000000001") == 1_767_000_000_001
+
+
+def test_a_first_publication_is_never_later_than_the_record(codec: Codec) -> None:
+    """Else whoever publishes could put a deadline off for ever."""
+    assert at_ms(codec, b"1767323045001") == 1_767_323_045_000
+
+
+@pytest.mark.parametrize("text", [b"", b"x", b"-1", b"1.5", b" 1", b"9" * 16, b"\xff"])
+def test_a_first_publication_at_no_time(codec: Codec, text: bytes) -> None:
+    refused(codec, told(codec, logged_at=text), Undecodable, "logged_at")
+
+
 # --- schemas of others --------------------------------------------------------------------------
 
 

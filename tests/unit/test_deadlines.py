@@ -242,6 +242,9 @@ def test_the_ends_are_asked_for_after_the_time() -> None:
             asked.extend(topics)
             return {}
 
+        def ids(self, topics: Sequence[str]) -> dict[str, str]:
+            raise AssertionError("not asked for")
+
     assert take(Broker(), Broker(), ["a.events"]) == Tick(log_time(1_000), {})
     assert asked == ["saga.clock", "a.events"]
 

@@ -16,7 +16,7 @@ from sagakit import tracing
 from sagakit.decision import Callback, Effect
 from sagakit.effects import plainly
 from sagakit.kafka import PublishFailed
-from sagakit.message import EffectRow, Message, OutboxRow, Trace
+from sagakit.message import EffectRow, Logged, Message, OutboxRow, Trace
 from sagakit.metrics import MeasuredCalls, MeasuredPublisher
 from sagakit.parking import incoming
 from sagakit.runtime import Waking
@@ -33,9 +33,10 @@ class Broker:
     def __init__(self, takes: int | None = None) -> None:
         self.takes, self.forgot = takes, False
 
-    def publish(self, rows: Sequence[OutboxRow]) -> None:
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
         if self.takes is not None:
-            raise PublishFailed([row.id for row in rows[: self.takes]], "no more")
+            raise PublishFailed({row.id: None for row in rows[: self.takes]}, "no more")
+        return {row.id: None for row in rows}
 
     def forget(self) -> None:
         self.forgot = True

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from saga_monitor.projection import Projection
 from saga_monitor.stream import Reader
+from sagakit.onlooker import LogEnds
 from sagakit.settings import ServiceSettings
 
 SESSION_OF_SERVICES_S = 10.0
@@ -20,6 +21,7 @@ def test_the_session_of_a_monitor_is_as_long_as_that_of_a_service() -> None:
             ["order.events"],
             create_autospec(Engine, instance=True),
             create_autospec(Projection, instance=True),
+            create_autospec(LogEnds, instance=True),
         )
         return float(reader._app().conf.broker_session_timeout)
 

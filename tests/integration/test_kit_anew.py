@@ -1,0 +1,120 @@
+"""A topic that is deleted, made anew and filled at once is read from its first record, whatever its
+reader was doing meanwhile, and its offsets are committed again."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from sagakit.kafka import Publisher, PublishFailed
+from sagakit.message import OutboxRow
+from sagakit.onlooker import positions
+from tests.kafka import create_topic
+from tests.stack import TestInfra, until
+
+READER = """
+import signal, sys
+from sagakit.kafka import BusConsumer
+
+servers, group, topic, ending = *sys.argv[1:], []
+signal.signal(signal.SIGTERM, lambda *_: ending.append(1))
+bus = BusConsumer(servers, group, group, [topic])
+while not ending:
+    records = bus.poll(500, 0.1)
+    print(*(record.value.decode() for record in records), sep="\\n", end="\\n", flush=True)
+    bus.store(records)
+bus.close()
+"""
+OLD = 100
+
+
+class Log:
+    """A topic with one partition, its reader's group, and what the reader has read."""
+
+    def __init__(self, infra: TestInfra, prefix: str, read: Path) -> None:
+        self.servers, self.read = infra.bootstrap_servers, read
+        self.topic, self.group = create_topic(self.servers, f"{prefix}log", 1), f"{prefix}group"
+
+    @contextmanager
+    def reader(self) -> Iterator[subprocess.Popen[bytes]]:
+        with self.read.open("a") as out:
+            arguments = (self.servers, self.group, self.topic)
+            process = subprocess.Popen([sys.executable, "-c", READER, *arguments], stdout=out)
+            try:
+                yield process
+            finally:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+                process.wait(30)
+
+    def fill(self, word: str, count: int) -> None:
+        publisher = Publisher(self.servers, "filler")
+        rows = [OutboxRow(self.topic, "a", (), f"{word}{n}".encode(), n) for n in range(count)]
+
+        def taken() -> bool:
+            try:
+                publisher.publish(rows)
+            except PublishFailed:
+                return False
+            return True
+
+        until(taken, f"{count} records of {word}")
+        publisher.forget()
+
+    def make_anew(self, count: int) -> None:
+        admin = AdminClient({"bootstrap.servers": self.servers})
+        admin.delete_topics([self.topic])[self.topic].result(10)
+
+        def made() -> bool:
+            try:
+                create_topic(self.servers, self.topic, 1)
+            except KafkaException:
+                return False  # the old one is not gone yet
+            return True
+
+        until(made, "the topic is there again")
+        self.fill("new", count)
+
+    def has(self, word: str, count: int) -> bool:
+        """All of these have been read."""
+        return {f"{word}{n}" for n in range(count)} <= set(self.read.read_text().split())
+
+    def committed(self, offset: int) -> bool:
+        found = positions(self.servers, self.group, [self.topic])
+        return found[self.topic, 0] == (offset, offset)
+
+
+@pytest.fixture
+def log(infra: TestInfra, topic_prefix: str, tmp_path: Path) -> Log:
+    log = Log(infra, topic_prefix, tmp_path / "read")
+    log.fill("old", OLD)
+    return log
+
+
+@pytest.mark.parametrize("count", [OLD // 2, 3 * OLD])
+@pytest.mark.parametrize("meanwhile", ["it reads", "it stands still", "it is gone"])
+def test_a_topic_made_anew_is_read_from_its_first_record(
+    log: Log, meanwhile: str, count: int
+) -> None:
+    with log.reader() as reader:
+        until(lambda: log.has("old", OLD) and log.committed(OLD), "the old ones are read")
+        if meanwhile == "it stands still":
+            reader.send_signal(signal.SIGSTOP)
+        elif meanwhile == "it is gone":
+            reader.terminate()
+            reader.wait(30)
+        log.make_anew(count)
+        reader.send_signal(signal.SIGCONT)
+        if meanwhile != "it is gone":
+            until(lambda: log.has("new", count), "all of the new ones")
+            until(lambda: log.committed(count), "their offsets")
+    if meanwhile == "it is gone":
+        with log.reader():
+            until(lambda: log.has("new", count), "all of the new ones")
+            until(lambda: log.committed(count), "their offsets")

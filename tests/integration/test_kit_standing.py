@@ -1,0 +1,107 @@
+"""What stands in the log already is not published again, and keeps the time it has there."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+
+import pytest
+from sqlalchemy import text
+
+from sagakit.faults import Crash, CrashAt
+from sagakit.kafka import Publisher
+from sagakit.message import Logged, OutboxRow
+from sagakit.standing import standing
+from tests.integration.test_kit_relay import Book, Ledger, leading, relay_of
+from tests.kafka import create_topic, read
+from tests.stack import TestInfra
+
+
+@pytest.fixture
+def book(infra: TestInfra, database_url: str, topic_prefix: str) -> Iterator[Book]:
+    book = Book(database_url, create_topic(infra.bootstrap_servers, f"{topic_prefix}events"))
+    yield book
+    book.engine.dispose()
+
+
+def test_a_relay_killed_before_it_removed_what_it_published(infra: TestInfra, book: Book) -> None:
+    looks_up = partial(standing, infra.bootstrap_servers)
+    book.write("a", 3)
+    book.write("b", 2)
+    publisher = Publisher(infra.bootstrap_servers, "killed")
+    with leading(book) as (connection, epoch), pytest.raises(Crash):
+        relay_of(book, publisher, faults=CrashAt("mid-relay")).publish_once(connection, epoch)
+    book.write("b")
+    with leading(book) as (connection, epoch):
+        relay_of(book, publisher, standing=looks_up).publish_once(connection, epoch)
+    log = read(infra.bootstrap_servers, book.topic)
+    assert sorted(((r.key or b"").decode(), (r.value or b"").decode()) for r in log) == [
+        *[("a", "1"), ("a", "2"), ("a", "3")],
+        *[("b", "1"), ("b", "2"), ("b", "3")],
+    ]
+    assert book.empty()
+    with book.engine.connect() as connection:
+        kept = connection.execute(text("SELECT key, value, logged_ms FROM outbox_sent")).all()
+    assert {(r.key.encode(), bytes(r.value), r.logged_ms) for r in kept} == {
+        (r.key, r.value, r.timestamp_ms) for r in log
+    }
+    publisher.forget()
+
+
+def test_of_a_key_only_what_stands_without_a_gap(infra: TestInfra, book: Book) -> None:
+    """Else what is published again would stand behind what came later."""
+    rows = [OutboxRow(book.topic, "a", (), str(n).encode(), n) for n in (1, 2, 3)]
+    publisher = Publisher(infra.bootstrap_servers, "gap")
+    publisher.publish([rows[0], rows[2]])
+    assert standing(infra.bootstrap_servers, rows).keys() == {1}
+    publisher.forget()
+
+
+def test_of_what_stands_twice_the_first_counts(infra: TestInfra, book: Book) -> None:
+    row = OutboxRow(book.topic, "a", (("ce_id", b"1"),), b"1", 1)
+    publisher = Publisher(infra.bootstrap_servers, "twice")
+    first = publisher.publish([row])
+    publisher.publish([row])
+    assert standing(infra.bootstrap_servers, [row]) == first
+    another = OutboxRow(book.topic, "a", (("ce_id", b"2"),), b"1", 1)
+    assert standing(infra.bootstrap_servers, [another]) == {}
+    publisher.forget()
+
+
+def test_while_nobody_can_tell_all_is_published(book: Book) -> None:
+    row = OutboxRow(book.topic, "a", (), b"1", 1)
+    began = time.monotonic()
+    assert standing("127.0.0.1:1", [row]) == {}
+    assert time.monotonic() - began < 60
+
+
+class Looks:
+    """Counts how often it is asked; says of nothing that it stands."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __call__(self, rows: Sequence[OutboxRow]) -> Logged:
+        self.asked.append(len(rows))
+        return {}
+
+
+def test_it_is_looked_for_at_the_start_and_after_a_failure_and_not_in_between(book: Book) -> None:
+    publisher, looks = Ledger(), Looks()
+    relay = relay_of(book, publisher, standing=looks)
+    with leading(book) as (connection, epoch):
+        for key in ("a", "b"):
+            book.write(key)
+            assert relay.publish_once(connection, epoch)
+        assert looks.asked == [1]
+        publisher.failures = [0]
+        book.write("a", 2)
+        assert not relay.publish_once(connection, epoch)
+        assert looks.asked == [1]
+        assert relay.publish_once(connection, epoch)
+        book.write("b")
+        assert relay.publish_once(connection, epoch)
+    assert looks.asked == [1, 2]
+    with closing(book.engine.connect()), leading(book) as (connection, epoch):
+        assert not relay_of(book, publisher, standing=looks).publish_once(connection, epoch)
+    assert looks.asked == [1, 2], "an empty outbox asks nobody"

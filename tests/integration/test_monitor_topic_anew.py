@@ -1,0 +1,92 @@
+"""A topic that is deleted, made anew and filled at once is read from its first record by a real
+monitor, whatever that was doing meanwhile."""
+
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sagakit.kafka import PublishFailed
+from sagakit.onlooker import LogEnds
+from sandbox.stack.topics import make_anew
+from tests.monitor import MonitorProcess, Voice, monitor, whole
+from tests.stack import TestInfra, live_infra, until
+
+TOPIC = "payment.events"
+
+
+@pytest.fixture(scope="module")
+def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestInfra]:
+    """Of its own: nobody else's topic is deleted."""
+    with live_infra(tmp_path_factory.mktemp("infra")) as found:
+        yield found
+
+
+def say(infra: TestInfra, orders: list[str]) -> None:
+    """Their whole stories, as soon as every topic takes them."""
+    voice = Voice(infra)
+    rows = voice.rows(*(event for order in orders for event in whole(order)))
+
+    def taken() -> bool:
+        try:
+            voice.publish(rows)
+        except PublishFailed:
+            return False
+        return True
+
+    until(taken, "the events are published", 60)
+    voice.close()
+
+
+def read_to_the_end(infra: TestInfra, url: str) -> bool:
+    looking = LogEnds(infra.bootstrap_servers)
+    ends = {partition: end for (_, partition), end in looking.ends([TOPIC]).items() if end}
+    looking.close()
+    with psycopg.connect(url) as connection:
+        query = 'SELECT partition, "offset" FROM stream_offset WHERE topic = %s'
+        return dict(connection.execute(query, [TOPIC]).fetchall()) == ends
+
+
+def all_completed(process: MonitorProcess, orders: list[str]) -> bool:
+    """It may have ended itself to start over, as a supervisor would have it."""
+    process.revive()
+    if not process.is_ready():
+        return False
+    rows = process.get("/sagas", status="completed", limit=10_000)
+    return set(orders) <= {row["order_id"] for row in rows}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("meanwhile", ["it reads", "it stands still", "it is gone"])
+def test_a_topic_made_anew_is_read_from_its_first_record(
+    infra: TestInfra, database_url: str, tmp_path: Path, meanwhile: str
+) -> None:
+    tag = uuid.uuid4().hex[:6]
+    before = [f"n-{tag}-{n:03d}" for n in range(30)]
+    since = [f"n-{tag}-since-{n:03d}" for n in range(150)]  # each partition is longer than it was
+    options = {"group": f"saga-monitor-{tag}"}
+    with monitor(infra, database_url, tmp_path / "monitor.log", **options) as process:
+        process.start()
+        say(infra, before)
+        until(lambda: all_completed(process, before), "the first orders are read", 60)
+        until(lambda: read_to_the_end(infra, database_url), "and their offsets stored", 60)
+        until(lambda: identified(database_url), "and of which topic they are", 60)
+        if meanwhile == "it stands still":
+            process.signal(signal.SIGSTOP)
+        elif meanwhile == "it is gone":
+            process.kill()
+        make_anew(infra.bootstrap_servers, TOPIC, lambda: None)
+        say(infra, since)
+        if meanwhile == "it stands still":
+            process.signal(signal.SIGCONT)
+        until(lambda: all_completed(process, since), "nothing of the new topic is passed over", 120)
+        until(lambda: read_to_the_end(infra, database_url), "the offsets are those of now", 60)
+
+
+def identified(url: str) -> bool:
+    with psycopg.connect(url) as connection:
+        query = "SELECT count(*) FROM stream_offset WHERE topic_id IS NULL"
+        return connection.execute(query).fetchone() == (0,)
