@@ -1,6 +1,5 @@
 """Homes of servers whose databases hold many orders, waiting or finished, before a run begins."""
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -62,11 +61,6 @@ class Homes:
         self._runs[level] += 1
         return self._runs[level]
 
-    def drop(self, level: Level) -> None:
-        """Remove its data."""
-        shutil.rmtree(self.of(level))
-        del self._runs[level]
-
     def _fill(self, home: Path, level: Level) -> None:
         self._say(f"filling: {level.name}")
         placed = _templates(level)
@@ -81,7 +75,14 @@ class Homes:
         ids = [order.order_id for order in placed]
         prefix = "history-" if level.history else "waiting-"
         with servers(home) as site:
-            self.rows[level.name] = fill(site, Copies(ids, level.count, prefix, level.history))
+            copied = fill(site, Copies(ids, level.count, prefix, level.history))
+        self.rows[level.name] = copied
+        rows = sum(sum(tables.values()) for tables in copied.values())
+        self._say(f"filled: {rows:,} rows, {_bytes(home) / 1e9:.1f} GB")
+
+
+def _bytes(home: Path) -> int:
+    return sum(file.lstat().st_size for file in home.rglob("*") if file.is_file())
 
 
 def _templates(level: Level) -> list[ShopOrder]:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import httpx
 import orjson
+import psycopg
 from sqlalchemy import TextClause, text
 
 from benchmarks.ours import FRONT_DOOR, MONITOR
@@ -48,8 +49,6 @@ REQUESTS: Mapping[str, Sequence[str]] = {
     ),
     FRONT_DOOR: ("/metrics",),
 }
-ERASURE = {"customer_id": "c-0001-1", "actor": "bench", "reason": "a look"}
-"""Refused while orders wait; where there are none nothing is sealed: nothing changes."""
 READS_ALL = 10_000
 """Rows a statement may read from end to end."""
 
@@ -91,9 +90,20 @@ def _requests(site: Site) -> _Found:
             for path in paths:
                 url = f"{site.url(name)}{path}"
                 found[name, f"GET {path}"] = _median(lambda u=url: _get(client, u)), ()
-        url = f"{site.url(FRONT_DOOR)}/erasures"
-        found[FRONT_DOOR, "POST /erasures"] = _median(lambda: client.post(url, json=ERASURE)), ()
+        url, asked = f"{site.url(FRONT_DOOR)}/erasures", _erasure(site)
+        found[FRONT_DOOR, "POST /erasures"] = _median(lambda: client.post(url, json=asked)), ()
     return found
+
+
+def _erasure(site: Site) -> dict[str, str]:
+    """Of a customer with orders, if there is any: refused while they are in flight, and of others
+    nothing is sealed, so nothing changes."""
+    with psycopg.connect(site.database(FRONT_DOOR)) as connection:
+        (customer,) = connection.execute(
+            "select coalesce(max(customer_id), 'nobody') from orders where order_id = "
+            "(select max(order_id) from orders)"
+        ).fetchone() or ("nobody",)
+    return {"customer_id": customer, "actor": "bench", "reason": "a look"}
 
 
 def _get(client: httpx.Client, url: str) -> None:

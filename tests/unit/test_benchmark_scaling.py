@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from benchmarks.figures import Figures
+from benchmarks.ours import next_look_s
 from benchmarks.scaling.crowd import Crowded
 from benchmarks.scaling.filling import AT_ONCE, Copies, _parts
 from benchmarks.scaling.homes import EMPTY, Level
@@ -56,6 +57,13 @@ def test_copies_are_made_in_parts_that_meet() -> None:
         (AT_ONCE, 2 * AT_ONCE - 1),
         (2 * AT_ONCE, 2 * AT_ONCE),
     ]
+
+
+def test_the_end_is_looked_for_the_nearer_the_more_often() -> None:
+    assert next_look_s(0, 100, 3.0) == 0.05
+    assert next_look_s(50, 100, 2.0) == 0.5
+    assert next_look_s(1, 100, 2.0) == 1.0
+    assert next_look_s(99, 100, 10.0) == 0.05
 
 
 def test_idle_processes_are_told_by_medians() -> None:
