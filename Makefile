@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 PACKAGES := sagakit services saga_monitor sandbox schemas benchmarks
 UV_LOCK := $(VENV)/uv.lock
 
-.PHONY: help setup demo test check bench mutants up down lock clean
+.PHONY: help setup demo test check bench bench-scaling mutants up down lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with the locked dependencies (again only when the lock changed)
 
@@ -58,6 +58,9 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 
 bench: setup  ## what an order costs here, beside what else one could use, half an hour
 	@$(BIN)/python -m benchmarks
+
+bench-scaling: setup  ## the same with replicas, with a million orders waiting, with history, 1-2 hours
+	@$(BIN)/python -m benchmarks.scaling
 
 mutants: setup  ## plant bugs in the core, one at a time; the simulation has to find each
 	@$(BIN)/pytest -q -s tests/simulation/test_mutants.py

@@ -22,6 +22,7 @@ from services.shipping.decide import CANCEL, LABEL, Labelled, PickedUp
 from services.shipping.gateway import LabelAnswer, MemoryCarrier
 from services.shipping.service import participant as shipping
 
+NO_PICKUP = "[no-pickup]"
 SERVICES = Path(__file__).parent.parent / "services"
 
 
@@ -52,12 +53,15 @@ async def accept(effect: Effect) -> MailAccepted:
 
 
 class Driver(MemoryCarrier):
-    """A carrier whose driver stands at the door: the answer to the label call is the pickup."""
+    """A carrier whose driver stands at the door: the answer to the label call is the pickup;
+    but to an address with the tag `NO_PICKUP` nobody ever comes."""
 
     async def label(self, effect: Effect) -> LabelAnswer:
         """See `Carrier`."""
         answer = await super().label(effect)
-        if isinstance(answer, Labelled):
+        payload: Mapping[str, Any] = effect.payload
+        waits = NO_PICKUP in payload["order"]["ship_to"]
+        if isinstance(answer, Labelled) and not waits:
             return PickedUp(effect.key.partition(":")[2], answer.label_id, answer.tracking)
         return answer
 

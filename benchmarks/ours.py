@@ -4,11 +4,14 @@ Only the outside world is missing (see `benchmarks.instant`). An order counts as
 monitor has folded its end.
 """
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid5
 
 import httpx
@@ -28,8 +31,9 @@ from schemas import CONTRACT
 from schemas.events import OrderPlaced
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
+FRONT_DOOR, MONITOR = "order", "monitor"
 STALL_S = 60.0
-LOOK_S = 0.05
+LOOK_S, LONGEST_LOOK_S = 0.05, 1.0
 ROWS = {
     "payment": "select order_id from payment where phase = 'captured'",
     "shipping": "select order_id from shipment where phase = 'picked_up'",
@@ -38,21 +42,29 @@ ROWS = {
 """Rows that there are one of for an order that went well, and for no other."""
 
 
+@dataclass(frozen=True)
 class Platform:
-    """Contender `ours`."""
+    """Contender `ours`. replicas: of every service and of the monitor; front_door: the order
+    service takes part as well; home, partitions: see `servers`."""
 
-    name = "ours"
-    orders = 10_000
+    name: str = "ours"
+    orders: int = 10_000
+    replicas: int = 1
+    partitions: int | None = None
+    front_door: bool = False
+    home: Path | None = None
 
     @contextmanager
     def deployed(self) -> Iterator["Running"]:
         """See `Contender`."""
-        with servers() as site:
+        with servers(self.home, self.partitions) as site:
             probes = {}
-            for name in (*SERVICES, "monitor"):
-                module = ("saga_monitor",) if name == "monitor" else ("benchmarks.instant", name)
-                site.start(name, (sys.executable, "-m", *module), _settings(site, name))
-                probes[name] = http_ready(f"{_url(site, name)}/health/ready")
+            for service in (*SERVICES, *((FRONT_DOOR,) if self.front_door else ()), MONITOR):
+                for number in range(1, self.replicas + 1):
+                    name = service if number == 1 else f"{service}-{number}"
+                    env = _settings(site, name, service, number)
+                    site.start(name, (sys.executable, "-m", *_module(service)), env)
+                    probes[name] = http_ready(f"{site.url(name)}/health/ready")
             site.wait(probes)
             yield Running(site)
 
@@ -61,15 +73,14 @@ class Running:
     """The platform's processes, started by `Platform`."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self.site = site
         self._publisher = Publisher(site.bootstrap_servers, "bench")
         self._codec = Codec(CONTRACT)
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
         """See `Deployment`."""
-        self._stock(orders)
-        rows = [_row(self._codec, order, number) for number, order in enumerate(orders)]
-        meter = Meter(self._site)
+        rows = self._stocked(orders)
+        meter = Meter(self.site)
         begun = time.perf_counter()
         if rate is None:
             self._publisher.publish(rows)
@@ -83,7 +94,12 @@ class Running:
         ends = self._ends(orders)
         return Figures(len(orders), seconds, p50_ms, p99_ms, cpu, memory, ends)
 
-    def _stock(self, orders: Sequence[ShopOrder]) -> None:
+    def publish(self, orders: Sequence[ShopOrder]) -> None:
+        """Place them at once, and wait for nothing."""
+        self._publisher.publish(self._stocked(orders))
+
+    def _stocked(self, orders: Sequence[ShopOrder]) -> list[OutboxRow]:
+        """The orders as events, once what they need is in stock."""
         for sku, quantity in stock_for(orders).items():
             body = {
                 "sku": sku,
@@ -92,16 +108,18 @@ class Running:
                 "reason": "stock",
                 "id": f"{orders[0].order_id}:{sku}",
             }
-            httpx.post(f"{_url(self._site, 'inventory')}/stock", json=body).raise_for_status()
+            httpx.post(f"{self.site.url('inventory')}/stock", json=body).raise_for_status()
+        return [_row(self._codec, order, number) for number, order in enumerate(orders)]
 
     def _monitor(self) -> psycopg.Connection:
-        return psycopg.connect(self._site.database("monitor"), autocommit=True)
+        return psycopg.connect(self.site.database("monitor"), autocommit=True)
 
     def _wait(self, orders: Sequence[ShopOrder]) -> None:
         with self._monitor() as connection:
-            ended, at = -1, time.monotonic()
+            ended, begun = 0, time.monotonic()
+            at = begun
             while ended < len(orders):
-                time.sleep(LOOK_S)
+                time.sleep(next_look_s(ended, len(orders), time.monotonic() - begun))
                 (now,) = connection.execute(
                     "select count(*) from saga where order_id like %s "
                     "and status in ('completed', 'cancelled')",
@@ -110,7 +128,7 @@ class Running:
                 if now != ended:
                     ended, at = now, time.monotonic()
                 elif time.monotonic() - at > STALL_S:
-                    self._site.check_alive()
+                    self.site.check_alive()
                     raise TimeoutError(f"{ended} of {len(orders)} ended, none for {STALL_S} s")
 
     def _latency(self, orders: Sequence[ShopOrder]) -> tuple[float, float]:
@@ -135,7 +153,7 @@ class Running:
             raise WrongEnds(f"{len(wrong)} orders came to another end, {wrong[0]} among them")
         good = {order.order_id for order in orders if order.end is End.COMPLETED}
         for name, query in ROWS.items():
-            with psycopg.connect(self._site.database(name)) as connection:
+            with psycopg.connect(self.site.database(name)) as connection:
                 rows = connection.execute(f"{query} and order_id like %s", [f"{run_of(orders)}%"])
                 there = {order_id for (order_id,) in rows}
             if there != good:
@@ -143,18 +161,31 @@ class Running:
         return kinds_of(orders)
 
 
-def _url(site: Site, name: str) -> str:
-    return f"http://127.0.0.1:{site.port(name)}"
+def next_look_s(ended: int, orders: int, seconds: float) -> float:
+    """How long to wait before it is counted again how many ended: a fourth of what is left, as it
+    went so far. Counting costs the database more the more there are."""
+    left_s = (orders - ended) * seconds / ended if ended else 0.0
+    return min(max(left_s / 4, LOOK_S), LONGEST_LOOK_S)
 
 
-def _settings(site: Site, name: str) -> dict[str, str]:
+def _module(service: str) -> tuple[str, ...]:
+    match service:
+        case "monitor":
+            return ("saga_monitor",)
+        case "order":
+            return ("services.order",)
+    return ("benchmarks.instant", service)
+
+
+def _settings(site: Site, name: str, service: str, number: int) -> dict[str, str]:
     return {
         "SAGA_BOOTSTRAP_SERVERS": site.bootstrap_servers,
-        "SAGA_DATABASE_URL": site.database(name),
+        "SAGA_DATABASE_URL": site.database(service),
         "SAGA_HTTP_HOST": "127.0.0.1",
         "SAGA_HTTP_PORT": str(site.port(name)),
-        "SAGA_INSTANCE_ID": f"{name}-1",
+        "SAGA_INSTANCE_ID": f"{service}-{number}",
         "SAGA_LOG_LEVEL": "WARNING",
+        "SAGA_PARTICIPANTS": json.dumps({other: site.url(other) for other in SERVICES}),
     }
 
 

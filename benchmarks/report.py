@@ -72,7 +72,7 @@ def ratios(figures: Mapping[str, Figures], name: str) -> tuple[str, str]:
 
 def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
     columns = ("", "orders", "a second", "ours is", "p50 ms", "p99 ms", "CPU ms", "of ours", "MiB")
-    table = _table(f"{mode} ({os.cpu_count()} cores)", columns)
+    table = table_of(f"{mode} ({os.cpu_count()} cores)", columns)
     for name, f in figures.items():
         times, cpu = ratios(figures, name)
         table.add_row(
@@ -90,7 +90,7 @@ def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
 
 
 def _cost(title: str, figures: Figures) -> Table:
-    table = _table(title, ("process", "CPU an order", "memory"))
+    table = table_of(title, ("process", "CPU an order", "memory"))
     for process, ms in sorted(figures.cpu_ms_an_order.items(), key=lambda item: -item[1]):
         table.add_row(process, f"{ms:.2f} ms", f"{figures.memory_mb[process]:.0f} MiB")
     return table
@@ -98,7 +98,7 @@ def _cost(title: str, figures: Figures) -> Table:
 
 def _spread(found: Mapping[str, Runs]) -> Table:
     """How far the rounds lie apart: what a difference between contenders has to exceed."""
-    table = _table("orders/s at saturation, every round", ("", "rounds", "spread"))
+    table = table_of("orders/s at saturation, every round", ("", "rounds", "spread"))
     for name, modes in found.items():
         rates = [run.orders_a_second for run in modes[FULL]]
         spread = (max(rates) - min(rates)) / statistics.median(rates)
@@ -106,7 +106,8 @@ def _spread(found: Mapping[str, Runs]) -> Table:
     return table
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def table_of(title: str, columns: Sequence[str]) -> Table:
+    """An empty one, its first column to the left, figures to the right."""
     table = Table(title=title, title_justify="left", box=SIMPLE)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)

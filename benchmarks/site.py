@@ -5,16 +5,17 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.meter import cpu_s, memory_mb
 from sandbox.stack import Stack, StackOptions
+from sandbox.stack import ports as port_table
 from sandbox.stack.readiness import Probe, ProcessInfo, await_ready
 
 ROOT = Path(__file__).parent.parent
-READY_S, STOP_S = 60.0, 30.0
+READY_S, STOP_S = 180.0, 30.0
 READY = "BENCH_READY"
 """Environment: the file a process makes when it is ready, where it has no other way to tell."""
 
@@ -37,8 +38,15 @@ class Site:
         return str(self._content["databases"][name])
 
     def port(self, name: str) -> int:
-        """A free port, kept for this service or server."""
-        return int(self._content["ports"][name])
+        """A free port, kept for this service, a further replica of it (`payment-2`) or server."""
+        ports: dict[str, int] = self._content["ports"]
+        if name not in ports:
+            ports.update(port_table.assign([name], 0, ports))
+        return ports[name]
+
+    def url(self, name: str) -> str:
+        """Where a process listens that was told its `port`."""
+        return f"http://127.0.0.1:{self.port(name)}"
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Probe:
         """Start a process in the repository's root; the probe is content once its file is there."""
@@ -101,19 +109,24 @@ class Meter:
 
 
 @contextmanager
-def servers() -> Iterator[Site]:
-    """Fresh servers; they and whatever was started on the site are stopped after."""
-    with tempfile.TemporaryDirectory(prefix="saga-bench-", ignore_cleanup_errors=True) as folder:
-        stack = Stack.up(
-            Path(folder),
-            StackOptions(port_base=0, only=frozenset({"infra"})),
-            say=lambda told: None,
-        )
+def servers(home: Path | None = None, partitions: int | None = None) -> Iterator[Site]:
+    """Servers; they and whatever was started on the site are stopped after. They are fresh, and
+    gone after, or go on with the data of their `home`. partitions: of each event topic."""
+    with nullcontext(home) if home else new_home() as folder:
+        options = StackOptions(port_base=0, only=frozenset({"infra"}), partitions=partitions)
+        stack = Stack.up(folder, options, say=lambda told: None)
         try:
-            site = Site(Path(folder), stack.read())
+            site = Site(folder, stack.read())
             try:
                 yield site
             finally:
                 site.stop()
         finally:
             stack.down()
+
+
+@contextmanager
+def new_home() -> Iterator[Path]:
+    """An empty folder for servers, removed after."""
+    with tempfile.TemporaryDirectory(prefix="saga-bench-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -14,34 +14,56 @@ from saga_monitor.held import Holds, ParkedRecord, Unpublished
 from saga_monitor.store import load_saga
 from saga_monitor.tables import wherever
 from saga_monitor.versions import Count
+from saga_monitor.view import Status
 from sagakit.http import holds_of
 
-# Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
-# without a start event.
-_LIST = """
-    SELECT order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
-           started_at, ended_at, updated_at, pinned
-    FROM {table}
-    WHERE (CAST(:status AS text) IS NULL OR status = :status)
-    AND (NOT :stuck OR status IN ('intervention', 'unplaced')
-         OR next_deadline < CAST(:log_time AS timestamptz))
+_SHOWN = """
+    order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
+    started_at, ended_at, updated_at
+"""
+# The newest of each status, then the newest of those: an index has them in this order, and whatever
+# else there is, however many, is not read.
+_LIST = f"""
+    SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
+        SELECT {_SHOWN}, pinned FROM {{table}} WHERE {{table}}.status = wanted.status
+        ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit) AS found
     ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
 """
 LIST = text(_LIST.format(table="saga"))
 LIST_HISTORY = text(_LIST.format(table="saga_history"))
+# Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
+# without a start event.
+_STUCK = """
+    (status IN ('intervention', 'unplaced') OR next_deadline < CAST(:log_time AS timestamptz))
+"""
+LIST_STUCK = text(f"""
+    SELECT {_SHOWN}, pinned FROM saga WHERE status = ANY(:statuses) AND {_STUCK}
+    ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
+""")
 SUMMARY = text("""
     SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest,
            coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
     FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
 """)
-# What has no label yet is counted on the default version when it is read.
-FLOWS = text("""
+# What has no label yet is counted on the default version when it is read. The counts come from an
+# index alone; then the oldest of each is looked up, which has no start where no start was read.
+_OLDEST = """
+    SELECT order_id FROM saga WHERE status = counted.status AND flow = counted.flow
+    AND version IS NOT DISTINCT FROM counted.version AND started_at {since} LIMIT 1
+"""
+FLOWS = text(f"""
     SELECT CASE WHEN version IS NULL THEN flow ELSE flow || '/' || version END AS label,
-           count(*) FILTER (WHERE NOT ended), count(*) FILTER (WHERE ended),
-           min(started_at) FILTER (WHERE NOT ended),
-           (array_agg(order_id ORDER BY started_at) FILTER (WHERE NOT ended))[1]
-    FROM (SELECT *, status IN ('completed', 'cancelled') AS ended FROM saga) AS s
-    WHERE flow IS NOT NULL GROUP BY 1 ORDER BY 1
+           coalesce(sum(sagas) FILTER (WHERE NOT ended), 0),
+           coalesce(sum(sagas) FILTER (WHERE ended), 0),
+           min(since) FILTER (WHERE NOT ended),
+           (array_agg(oldest ORDER BY since) FILTER (WHERE NOT ended))[1]
+    FROM (
+        SELECT *, status IN ('completed', 'cancelled') AS ended,
+               coalesce(({_OLDEST.format(since="= counted.since")}),
+                        ({_OLDEST.format(since="IS NULL")})) AS oldest
+        FROM (SELECT status, flow, version, count(*) AS sagas, min(started_at) AS since
+              FROM saga WHERE flow IS NOT NULL GROUP BY 1, 2, 3) AS counted
+    ) AS found GROUP BY 1 ORDER BY 1
 """)
 _OF_EVENT = 'order_id, event_id, type, source, seq, at, causation, partition, "offset", detail'
 TIMELINE = text(f"""
@@ -58,15 +80,13 @@ UNREADABLE = text("""
     FROM monitor_unreadable ORDER BY at DESC LIMIT :limit
 """)
 # The most overdue first; an order without a start event has no deadline and comes before all.
-IN_FLIGHT = text("""
-    SELECT order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
-           started_at, ended_at, updated_at, facts::text
-    FROM saga
-    WHERE status NOT IN ('completed', 'cancelled')
-    AND (NOT :stuck OR status IN ('intervention', 'unplaced')
-         OR next_deadline < CAST(:log_time AS timestamptz))
+_IN_FLIGHT = f"""
+    SELECT {_SHOWN}, facts::text FROM saga
+    WHERE status NOT IN ('completed', 'cancelled') {{stuck}}
     ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit
-""")
+"""
+IN_FLIGHT = text(_IN_FLIGHT.format(stuck=""))
+IN_FLIGHT_STUCK = text(_IN_FLIGHT.format(stuck=f"AND {_STUCK}"))
 PLACES = text("""
     SELECT t.order_id, t.event_id, t.type, t.partition, t."offset" FROM timeline t
     JOIN unnest(CAST(:orders AS text[]), CAST(:events AS text[])) AS e (order_id, event_id)
@@ -106,15 +126,22 @@ def sagas(
 ) -> list[Row]:
     """Rows for a list, the newest first. `log_time`: up to which the log is read, if known;
     `history`: of those alone that were moved there."""
+    statuses = [status] if status else [known.value for known in Status]
+    if stuck:  # what is history is not
+        wanted = [] if history else statuses
+        return _rows(connection, LIST_STUCK, statuses=wanted, log_time=log_time, limit=limit)
     query = LIST_HISTORY if history else LIST
-    return _rows(connection, query, status=status, stuck=stuck, log_time=log_time, limit=limit)
+    return _rows(connection, query, statuses=statuses, limit=limit)
 
 
 def in_flight(
     connection: Connection, stuck: bool, log_time: datetime | None, limit: int
 ) -> list[tuple[Row, Saga]]:
     """Rows of orders in flight, the most overdue first, with their sagas."""
-    found = _rows(connection, IN_FLIGHT, stuck=stuck, log_time=log_time, limit=limit)
+    if stuck:
+        found = _rows(connection, IN_FLIGHT_STUCK, log_time=log_time, limit=limit)
+    else:
+        found = _rows(connection, IN_FLIGHT, limit=limit)
     return [(row, load_saga(row["order_id"], row.pop("facts"))) for row in found]
 
 
@@ -167,7 +194,10 @@ def summary(connection: Connection) -> list[Row]:
 def flows(connection: Connection) -> list[Count]:
     """How many orders at hand each flow version has: all in flight, and the ended ones that are not
     history yet."""
-    return [Count(*row) for row in connection.execute(FLOWS)]
+    return [
+        Count(label, int(in_flight), int(ended), *oldest)
+        for label, in_flight, ended, *oldest in connection.execute(FLOWS)
+    ]
 
 
 def timeline(connection: Connection, order_id: str) -> list[Row]:

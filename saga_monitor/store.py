@@ -189,7 +189,7 @@ OVERDUE = text("""
     ON s.partition = g.partition
     WHERE s.next_deadline < :latest AND s.next_deadline < g.through
     AND (s.quiet_until IS NULL OR s.quiet_until < g.through)
-    ORDER BY s.next_deadline LIMIT :limit FOR UPDATE OF s SKIP LOCKED
+    ORDER BY s.next_deadline NULLS FIRST LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
 HUSH = text(
     "UPDATE saga SET quiet_until = n.quiet_until "

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
@@ -42,10 +43,22 @@ saga = Table(
     Column("pinned", Boolean, nullable=False, server_default=false()),
     postgresql_with={"fillfactor": "70"},
 )
+# What is overdue, and what is in flight with the most overdue first.
 Index(
-    "saga_next_deadline", saga.c.next_deadline, postgresql_where=saga.c.next_deadline.is_not(None)
+    "saga_next_deadline",
+    saga.c.next_deadline.nulls_first(),
+    postgresql_where=text("next_deadline IS NOT NULL OR status NOT IN ('completed', 'cancelled')"),
 )
-Index("saga_status", saga.c.status, saga.c.updated_at)
+# The newest of a status, and what is history by now.
+Index("saga_status", saga.c.status, saga.c.updated_at.desc().nulls_last())
+# All counts are made from this alone, without the rows: they are large.
+Index(
+    "saga_flow",
+    saga.c.status,
+    saga.c.flow,
+    saga.c.started_at,
+    postgresql_include=["version", "captured_minor", "refunded_minor"],
+)
 
 timeline = Table(
     "timeline",
@@ -105,7 +118,11 @@ HISTORY = {
     table: Table(f"{table.name}_history", metadata, *(c._copy() for c in table.columns))
     for table in (saga, timeline, intervention)
 }
-Index("saga_history_updated_at", HISTORY[saga].c.updated_at)
+Index(
+    "saga_history_status",
+    HISTORY[saga].c.status,
+    HISTORY[saga].c.updated_at.desc().nulls_last(),
+)
 
 # Orders of a batch, and orders that another led to: few events say so.
 for _table in (timeline, HISTORY[timeline]):
@@ -121,7 +138,7 @@ said = Table(
     Column("order_id", _ORDER_ID, nullable=False),
     Column("type", Text, nullable=False),
     Column("words", JSONB, nullable=False),
-    Column("at", _TIME, nullable=False),
+    Column("at", _TIME, nullable=False, index=True),
 )
 
 

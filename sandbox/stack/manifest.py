@@ -55,6 +55,7 @@ def manifest(
     return {
         "stack": str(options.kind),
         "brokers": sum(name in BROKERS for name in around.ports),
+        "partitions": options.partitions,
         "bootstrap_servers": around.bootstrap_servers,
         "databases": dict(around.databases),
         "urls": urls,

@@ -23,6 +23,8 @@ class StackOptions:
     everything. Kafka and PostgreSQL always run: nothing else can without them.
     `brokers`: how many brokers Kafka has, 1 or 3 (then every record has three copies, two of which
     acknowledge it); None keeps those of the last run, or one. A home keeps its number for good.
+    `partitions`: of each event topic; None keeps those of the last run, or the default. A home
+    keeps this number for good, too.
     `links`: between the services and what they talk to lie TCP links that can be cut.
     `disks`: PostgreSQL's data and its WAL lie on a disk each that can be filled (`stack.disks`); a
     home begins with them or has none.
@@ -35,6 +37,7 @@ class StackOptions:
     replicas: int = 1
     only: frozenset[str] = frozenset()
     brokers: int | None = None
+    partitions: int | None = None
     links: bool = False
     disks: bool = False
     env: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from sandbox.stack.processes import (
 from sandbox.stack.readiness import await_ready
 from sandbox.stack.registry import registry_url
 from sandbox.stack.supervisor import Supervisor, end_survivors, survivors
-from sandbox.stack.topics import create_topics, shared_topics
+from sandbox.stack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
 
 READY_DEADLINE_S = 120.0
 
@@ -126,6 +127,7 @@ class Stack:
     def _start(self, options: StackOptions, running: bool, deadline_s: float) -> None:
         deadline = time.monotonic() + deadline_s
         before = self.read()
+        options = replace(options, partitions=_partitions(options, before))
         names = selected(options)
         if running:
             _check_compatible(options, before)
@@ -150,16 +152,19 @@ class Stack:
             self.supervisor.start()
         self.supervisor.update(processes, remove_others=not options.only)
         write_manifest(self.home, manifest(options, base, around, self.supervisor.processes()))
-        self._start_in_waves(processes, infra, deadline)
+        topics = shared_topics(options.partitions or DEFAULT_PARTITIONS)
+        self._start_in_waves(processes, infra, topics, deadline)
         write_manifest(self.home, manifest(options, base, around, self.supervisor.processes()))
 
-    def _start_in_waves(self, processes: list[Process], infra: Infra, deadline: float) -> None:
+    def _start_in_waves(
+        self, processes: list[Process], infra: Infra, topics: list[Topic], deadline: float
+    ) -> None:
         first = [process for process in processes if process.stage in _FIRST_WAVE]
         self._start_wave(first, deadline)
         # Whoever runs Kafka and PostgreSQL, nothing goes on before they answer.
         await_ready(infra.probes, self.supervisor.processes, deadline)
         infra.create_databases()
-        create_topics(infra.bootstrap_servers, shared_topics())
+        create_topics(infra.bootstrap_servers, topics)
         for stage in _LATER_WAVES:
             self._start_wave([item for item in processes if item.stage == stage], deadline)
 
@@ -273,6 +278,20 @@ def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
         raise StackError(
             f"this home's Kafka was made with --brokers {present}, not {options.brokers}, and its "
             "records stay where they are. Use another SAGA_HOME, or remove this one."
+        )
+    return present
+
+
+def _partitions(options: StackOptions, before: Mapping[str, Any]) -> int:
+    """How many partitions an event topic of this home has, or is to have. Raises `StackError`: that
+    cannot change, an order's events would lie on two."""
+    if not before:
+        return options.partitions or DEFAULT_PARTITIONS
+    present: int = before.get("partitions", DEFAULT_PARTITIONS)
+    if options.partitions not in (None, present):
+        raise StackError(
+            f"this home's topics were made with {present} partitions, not {options.partitions}. "
+            "Use another SAGA_HOME, or remove this one."
         )
     return present
 

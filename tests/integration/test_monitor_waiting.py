@@ -1,44 +1,126 @@
-"""Orders that wait cost rows and nothing else: the look for what is overdue does not read them."""
+"""Orders that wait cost rows and nothing else: neither the look for what is overdue, nor lists and
+counts for people and Prometheus, read the rows of those they do not show."""
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import Connection, Engine, text
 
 import saga_monitor
-from saga_monitor import store
+from saga_monitor import metrics, queries, store
+from saga_monitor.history import FORGET
 from sagakit.migrations import migrate
 from sagakit.postgres import engine_for
+from tests.stack import TestInfra, fresh_database
 
-WAITING, PARTITIONS = 20_000, 6
+WAITING, PARTITIONS, SHOWN = 20_000, 6, 20
+NOW = datetime.now(UTC)
+# Of this connection, since it last told; so it is asked before and after.
 READ = text(
-    "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) "
-    "from pg_stat_xact_user_tables where relname = 'saga'"
+    "select coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0) "
+    "from pg_stat_xact_user_tables where relname in ('saga', 'saga_history', 'said')"
 )
+# As wide as real ones: it is their rows that are not to be read.
+FACTS = (
+    "jsonb_build_object('f', jsonb_build_array("
+    "'Spoken', 0, repeat(md5(n::text), 50), null, null, 'order/1', '{}'::jsonb))"
+)
+FILL = [
+    "insert into saga (order_id, flow, version, status, next_deadline, partition, facts, "
+    "started_at, updated_at) select 'o-' || n, 'order', 1, 'waiting', "
+    f"cast(:now as timestamptz) + n * interval '1 minute', n % {PARTITIONS}, {FACTS}, "
+    "cast(:now as timestamptz) + n * interval '1 s', cast(:now as timestamptz) + n * interval "
+    f"'1 s' from generate_series(1, {WAITING}) n",
+    "insert into saga_history (order_id, flow, version, status, partition, facts, updated_at) "
+    f"select 'h-' || n, 'order', 1, 'completed', 0, {FACTS}, "
+    f"cast(:now as timestamptz) - n * interval '1 s' from generate_series(1, {WAITING}) n",
+    "insert into said (id, order_id, type, words, at) select gen_random_uuid(), 'o-' || n, "
+    f"'VerdictGiven', '{{}}', :now from generate_series(1, {WAITING}) n",
+]
 
 
-def test_a_look_reads_only_what_is_due(database_url: str) -> None:
-    engine = engine_for(database_url)
+@pytest.fixture(scope="module")
+def engine(infra: TestInfra) -> Iterator[Engine]:
+    """With WAITING orders in flight and as many in the history, as autovacuum leaves them."""
+    engine = engine_for(fresh_database(infra))
     migrate(engine, Path(saga_monitor.__file__).parent / "migrations")
-    now = datetime.now(UTC)
     with engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into saga (order_id, flow, version, status, next_deadline, partition) "
-                "select 'o-' || n, 'order', 1, 'waiting', "
-                "cast(:now as timestamptz) + n * interval '1 minute', n % :partitions "
-                "from generate_series(1, :waiting) n"
-            ),
-            {"now": now, "partitions": PARTITIONS, "waiting": WAITING},
-        )
-    with engine.begin() as connection:
-        connection.execute(text("analyze saga"))
+        for statement in FILL:
+            connection.execute(text(statement), {"now": NOW})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("vacuum analyze"))
+    yield engine
+    engine.dispose()
+
+
+def test_a_look_reads_only_what_is_due(engine: Engine) -> None:
     for minutes in (0, 3):
         # Not all partitions are read equally far, as it is when some lag behind.
-        through = {p: now + timedelta(minutes=minutes, seconds=p + 1) for p in range(PARTITIONS)}
+        through = {p: NOW + timedelta(minutes=minutes, seconds=p + 1) for p in range(PARTITIONS)}
         with engine.begin() as connection:
+            before = connection.execute(READ).scalar_one()
             found = store.overdue(connection, through, 200)
-            rows_read = connection.execute(READ).scalar_one()
+            rows_read = connection.execute(READ).scalar_one() - before
         assert [saga.order_id for saga, _ in found] == [f"o-{n + 1}" for n in range(minutes)]
         assert rows_read <= 10 * (minutes + 1), f"{rows_read} rows read for {minutes} that are due"
-    engine.dispose()
+
+
+def first(connection: Connection) -> object:
+    found = queries.flows(connection)
+    return [(c.label, c.in_flight, c.ended, c.oldest) for c in found]
+
+
+def in_flight(connection: Connection) -> object:
+    return [tuple(row) for row in connection.execute(metrics.IN_FLIGHT)]
+
+
+def summary(connection: Connection) -> object:
+    return [(row["status"], row["sagas"]) for row in queries.summary(connection)]
+
+
+def ids(rows: list[queries.Row]) -> object:
+    return [row["order_id"] for row in rows]
+
+
+DUE = NOW + timedelta(minutes=3, seconds=1)
+NEWEST = [f"o-{WAITING - n}" for n in range(SHOWN)]
+QUESTIONS: dict[str, tuple[Callable[[Connection], object], object]] = {
+    "newest": (lambda c: ids(queries.sagas(c, None, False, DUE, SHOWN)), NEWEST),
+    "newest waiting": (lambda c: ids(queries.sagas(c, "waiting", False, DUE, SHOWN)), NEWEST),
+    "none of a status": (lambda c: ids(queries.sagas(c, "undoing", False, DUE, SHOWN)), []),
+    "stuck": (
+        lambda c: ids(queries.sagas(c, None, True, DUE, SHOWN)),
+        ["o-3", "o-2", "o-1"],
+    ),
+    "newest of the history": (
+        lambda c: ids(queries.sagas(c, None, False, DUE, SHOWN, history=True)),
+        [f"h-{n + 1}" for n in range(SHOWN)],
+    ),
+    "most overdue": (
+        lambda c: ids([row for row, _ in queries.in_flight(c, False, DUE, SHOWN)]),
+        [f"o-{n + 1}" for n in range(SHOWN)],
+    ),
+    "overdue": (
+        lambda c: ids([row for row, _ in queries.in_flight(c, True, DUE, SHOWN)]),
+        ["o-1", "o-2", "o-3"],
+    ),
+    "flows": (first, [("order/1", WAITING, 0, "o-1")]),
+    "summary": (summary, [("waiting", WAITING)]),
+    "metrics": (in_flight, [("order", 1, "waiting", WAITING)]),
+    "words to forget": (
+        lambda c: c.execute(FORGET, {"before": NOW - timedelta(days=1)}).rowcount,
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_reads_what_it_shows(engine: Engine, question: str) -> None:
+    ask, answer = QUESTIONS[question]
+    with engine.begin() as connection:
+        before = connection.execute(READ).scalar_one()
+        assert ask(connection) == answer
+        rows_read = connection.execute(READ).scalar_one() - before
+    assert rows_read <= 3 * SHOWN, f"{rows_read} rows read of {2 * WAITING}"

@@ -21,7 +21,7 @@ from sandbox.stack import Kind, Stack, StackError, StackOptions, jars
 from sandbox.stack.ports import assign, check_free
 from sandbox.stack.processes import SERVICES, Process, selected
 from sandbox.stack.supervisor import Supervisor, survivors, wait_gone
-from sandbox.stack.topics import read_again
+from sandbox.stack.topics import DEFAULT_PARTITIONS, read_again
 from tests.stack import (
     LiveStack,
     TestInfra,
@@ -208,6 +208,12 @@ def environment_of(stack: LiveStack, name: str) -> dict[str, str]:
 def test_a_running_stack_refuses_other_ports(stack: LiveStack) -> None:
     with pytest.raises(StackError, match=r"running with --port-base 0, not 28000.*saga down"):
         Stack.up(stack.home, StackOptions(port_base=28000, only=frozenset({"infra"})))
+
+
+def test_a_home_keeps_its_partitions(stack: LiveStack) -> None:
+    assert stack.json["partitions"] == DEFAULT_PARTITIONS
+    with pytest.raises(StackError, match=r"made with 6 partitions, not 4.*another SAGA_HOME"):
+        Stack.up(stack.home, StackOptions(port_base=0, partitions=4))
 
 
 def test_a_process_that_keeps_exiting_is_named_with_its_log(tmp_path: Path) -> None:

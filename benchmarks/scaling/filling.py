@@ -1,0 +1,142 @@
+"""Orders by the million, made by PostgreSQL itself from the rows of orders that were really run.
+
+Every copy has the rows of its template in every table of every database, under an id of its own;
+events, amounts and times are the template's. The topics know nothing of copies.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.site import Site
+
+SENT = "outbox_sent"
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "order": {"inbox": "key", "orders": "order_id", SENT: "key"},
+    "inventory": {"inbox": "key", "reservation": "order_id", SENT: "key"},
+    "payment": {"inbox": "key", "payment": "order_id", SENT: "key"},
+    "shipping": {"inbox": "key", "shipment": "order_id", SENT: "key"},
+    "notification": {"inbox": "key", "mailing": "order_id", SENT: "key"},
+    "monitor": {"saga": "order_id", "timeline": "order_id"},
+}
+"""Database -> its tables with a row an order, or several, and the column with the order's id."""
+SENT_DAYS = 30
+"""Events were published on one of these days before today, a partition a day."""
+HISTORY_DAYS = 60
+"""How long ago the orders of the history ended: they have been moved there."""
+AT_ONCE = 100_000
+CUSTOMERS = 100_000
+Copied = dict[str, dict[str, int]]
+"""Database -> table -> rows."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies of the orders `templates`, `count` in all, with ids that begin with `prefix`. history:
+    they are in the monitor's history."""
+
+    templates: Sequence[str]
+    count: int
+    prefix: str
+    history: bool = False
+
+    def target(self, database: str, table: str) -> str:
+        """Where copies of a table's rows go."""
+        return f"{table}_history" if self.history and database == "monitor" else table
+
+
+def fill(site: Site, copies: Copies) -> Copied:
+    """Make the copies in every database; the services must not run. What there is now is vacuumed,
+    analysed and written to disk, as it would be had the orders come over months."""
+    with ThreadPoolExecutor(len(TABLES)) as threads:
+        found = {
+            database: threads.submit(_filled, site.database(database), database, copies)
+            for database in TABLES
+        }
+        return {database: rows.result() for database, rows in found.items()}
+
+
+def _filled(url: str, database: str, copies: Copies) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    with psycopg.connect(url, autocommit=True) as connection:
+        if SENT in TABLES[database]:
+            _make_days(connection)
+        for table, key in TABLES[database].items():
+            target = copies.target(database, table)
+            statement = _copy(connection, table, target, key, copies.history)
+            rows[target] = sum(
+                connection.execute(statement, part).rowcount for part in _parts(copies)
+            )
+        connection.execute("vacuum (analyze)")
+        connection.execute("checkpoint")
+    return rows
+
+
+def _parts(copies: Copies) -> list[dict[str, object]]:
+    """The parameters of a statement each."""
+    return [
+        {
+            "ids": list(copies.templates),
+            "many": len(copies.templates),
+            "prefix": copies.prefix,
+            "first": first,
+            "last": min(first + AT_ONCE, copies.count) - 1,
+        }
+        for first in range(0, copies.count, AT_ONCE)
+    ]
+
+
+def _copy(
+    connection: psycopg.Connection, table: str, target: str, key: str, history: bool
+) -> sql.Composed:
+    """The statement that makes the rows of a part of the copies."""
+    names = [column.name for column in connection.execute(_first(table)).description or ()]
+    return sql.SQL(
+        "with template as materialized (select x.nth, t.* from unnest(%(ids)s::text[]) "
+        "with ordinality x (id, nth) join {table} t on t.{key} = x.id) "
+        "insert into {target} ({columns}) select {values} "
+        "from generate_series(%(first)s::bigint, %(last)s::bigint) n "
+        "join template t on t.nth = 1 + n %% %(many)s"
+    ).format(
+        table=sql.Identifier(table),
+        key=sql.Identifier(key),
+        target=sql.Identifier(target),
+        columns=sql.SQL(", ").join(map(sql.Identifier, names)),
+        values=sql.SQL(", ").join(_value(name, key, history) for name in names),
+    )
+
+
+def _value(column: str, key: str, history: bool) -> sql.Composable:
+    """A column of a copy: the template's, but for what tells orders apart."""
+    if column == key:
+        return sql.SQL("%(prefix)s || lpad(n::text, 8, '0')")
+    own = sql.SQL("t.") + sql.Identifier(column)
+    match column:
+        case "customer_id":
+            return own + sql.SQL(f" || '-' || n %% {CUSTOMERS}")
+        case "sent_at":
+            return own + sql.SQL(f" - (1 + n %% {SENT_DAYS}) * interval '1 day'")
+        case "next_deadline":
+            return own + sql.SQL(" + n * interval '1 ms'")
+        case "at" | "started_at" | "ended_at" | "updated_at" if history:
+            return own + sql.SQL(f" - interval '{HISTORY_DAYS} days' - n * interval '1 s'")
+    return own
+
+
+def _first(table: str) -> sql.Composed:
+    return sql.SQL("select * from {} limit 0").format(sql.Identifier(table))
+
+
+def _make_days(connection: psycopg.Connection) -> None:
+    connection.execute(f"""
+        do $$ declare day date; begin
+            for day in select generate_series(
+                current_date - {SENT_DAYS + 1}, current_date, interval '1 day') loop
+                execute format('create table if not exists {SENT}_%s partition of {SENT} '
+                    'for values from (%L) to (%L)', to_char(day, 'YYYYMMDD'), day, day + 1);
+            end loop;
+        end $$
+    """)

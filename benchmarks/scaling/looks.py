@@ -1,0 +1,160 @@
+"""What is asked of the databases beside the orders' own way, with and without many orders there:
+the requests of people and Prometheus, and the statements that a process repeats as long as it runs.
+"""
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import orjson
+import psycopg
+from sqlalchemy import TextClause, text
+
+from benchmarks.ours import FRONT_DOOR, MONITOR
+from benchmarks.scaling.homes import EMPTY, Homes, Level
+from benchmarks.scaling.runs import platform, settle
+from benchmarks.site import Site
+from saga_monitor import history, store
+from sagakit import newer, postgres, relay
+from sagakit.postgres import engine_for
+from sandbox.stack.topics import DEFAULT_PARTITIONS
+
+TIMES = 5
+REQUESTS: Mapping[str, Sequence[str]] = {
+    MONITOR: (
+        "/health/ready",
+        "/metrics",
+        "/summary",
+        "/flows",
+        "/sagas",
+        "/sagas?stuck=true",
+        "/sagas?status=waiting",
+        "/sagas?history=true",
+        "/held",
+        "/held?stuck=true",
+        "/interventions",
+    ),
+    "payment": (
+        "/health/ready",
+        "/metrics",
+        "/admin/effects",
+        "/admin/outbox",
+        "/admin/parked",
+        "/admin/books/busy",
+    ),
+    FRONT_DOOR: ("/metrics",),
+}
+READS_ALL = 10_000
+"""Rows a statement may read from end to end."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Milliseconds, medians. reads: tables of more than READS_ALL rows that a statement reads from
+    end to end, if it is known."""
+
+    where: str
+    what: str
+    empty_ms: float
+    filled_ms: float
+    reads: Sequence[str] = ()
+
+
+def looked(homes: Homes, level: Level) -> list[Look]:
+    """Everything, in both homes."""
+    empty, filled = _all(homes, EMPTY), _all(homes, level)
+    return [
+        Look(where, what, empty[where, what][0], ms, reads)
+        for (where, what), (ms, reads) in filled.items()
+    ]
+
+
+_Found = dict[tuple[str, str], tuple[float, Sequence[str]]]
+
+
+def _all(homes: Homes, level: Level) -> _Found:
+    with platform(homes.of(level)).deployed() as running:
+        settle(running.site)
+        return {**_requests(running.site), **_statements(running.site)}
+
+
+def _requests(site: Site) -> _Found:
+    found: _Found = {}
+    with httpx.Client(timeout=120, trust_env=False) as client:
+        for name, paths in REQUESTS.items():
+            for path in paths:
+                url = f"{site.url(name)}{path}"
+                found[name, f"GET {path}"] = _median(lambda u=url: _get(client, u)), ()
+        url, asked = f"{site.url(FRONT_DOOR)}/erasures", _erasure(site)
+        found[FRONT_DOOR, "POST /erasures"] = _median(lambda: client.post(url, json=asked)), ()
+    return found
+
+
+def _erasure(site: Site) -> dict[str, str]:
+    """Of a customer with orders, if there is any: refused while they are in flight, and of others
+    nothing is sealed, so nothing changes."""
+    with psycopg.connect(site.database(FRONT_DOOR)) as connection:
+        (customer,) = connection.execute(
+            "select coalesce(max(customer_id), 'nobody') from orders where order_id = "
+            "(select max(order_id) from orders)"
+        ).fetchone() or ("nobody",)
+    return {"customer_id": customer, "actor": "bench", "reason": "a look"}
+
+
+def _get(client: httpx.Client, url: str) -> None:
+    client.get(url).raise_for_status()
+
+
+def _median(work: Any) -> float:
+    taken = []
+    for _ in range(TIMES):
+        begun = time.perf_counter()
+        work()
+        taken.append(1000 * (time.perf_counter() - begun))
+    return round(statistics.median(taken), 1)
+
+
+def repeated(now: datetime) -> Iterator[tuple[str, str, TextClause, dict[str, Any]]]:
+    """Database, name, statement and parameters of what is asked again and again."""
+    long_ago, nobody = now - timedelta(days=30), UUID(int=0)
+    partitions = list(range(DEFAULT_PARTITIONS))
+    due = {"partitions": partitions, "throughs": [now] * len(partitions), "latest": now}
+    ended = {"ended": ["completed", "cancelled"], "before": long_ago, "limit": history.BATCH}
+    codes = {"codes": list(newer.CODES), "but": [], "limit": newer.AT_ONCE}
+    claim = {"token": nobody, "until": now, "now": now, "limit": 1000}
+    yield MONITOR, "deadline scan", store.OVERDUE, {**due, "limit": 200}
+    yield MONITOR, "what is history now", history.FINISHED, ended
+    yield MONITOR, "words to forget", history.FORGET, {"before": long_ago}
+    yield MONITOR, "how far it has read", store.OFFSETS, {}
+    for name in ("payment", FRONT_DOOR):
+        yield name, "relay: next events", relay.FETCH, {"limit": relay.BATCH}
+        yield name, "effects: lease", postgres.CLAIM_EFFECTS, claim
+        yield name, "parked for newer code", postgres.PARKED_FOR, codes
+
+
+def _statements(site: Site) -> _Found:
+    found: _Found = {}
+    for name, what, statement, parameters in repeated(datetime.now(UTC)):
+        engine = engine_for(site.database(name))
+        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
+        with engine.connect() as connection:  # never committed
+            plans = [connection.execute(explain, parameters).scalar_one() for _ in range(TIMES)]
+        engine.dispose()
+        told = [plan if isinstance(plan, list) else orjson.loads(plan) for plan in plans]
+        taken_ms = statistics.median(plan[0]["Execution Time"] for plan in told)
+        found[name, what] = round(taken_ms, 2), sorted(set(_reads(told[0][0]["Plan"])))
+    return found
+
+
+def _reads(plan: Mapping[str, Any]) -> Iterator[str]:
+    """Tables that are read from end to end and are not small."""
+    rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+    if plan["Node Type"] == "Seq Scan" and rows * plan["Actual Loops"] > READS_ALL:
+        yield str(plan["Relation Name"])
+    for inner in plan.get("Plans", ()):
+        yield from _reads(inner)

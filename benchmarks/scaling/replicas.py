@@ -1,0 +1,44 @@
+"""Throughput against partitions and replicas, each on fresh servers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from benchmarks.contest import FULL, Plan, contest, medians
+from benchmarks.figures import Figures
+from benchmarks.ours import Platform
+
+GRID = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4))
+"""Partitions of each topic, replicas of each service and of the monitor."""
+
+
+def grid(rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Figures]:
+    """Medians by point of the grid, at saturation."""
+    points = [
+        Platform(f"{partitions}/{replicas}", partitions=partitions, replicas=replicas)
+        for partitions, replicas in GRID
+    ]
+    plan = Plan(rounds, scale, (), nearly=False)
+    found = medians(contest(points, plan, say))
+    return {name: by_service(modes[FULL]) for name, modes in found.items()}
+
+
+def by_service(figures: Figures) -> Figures:
+    """With CPU and memory of all replicas of a service together."""
+    return replace(
+        figures,
+        cpu_ms_an_order=_together(figures.cpu_ms_an_order),
+        memory_mb=_together(figures.memory_mb),
+    )
+
+
+def cores(figures: Figures) -> float:
+    """How many cores all processes together kept busy, but for the shop that publishes."""
+    return figures.cpu_ms / 1000 * figures.orders_a_second
+
+
+def _together(by_process: Mapping[str, float]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, value in by_process.items():
+        service = name.partition("-")[0]
+        found[service] = round(found.get(service, 0.0) + value, 3)
+    return found

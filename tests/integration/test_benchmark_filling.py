@@ -1,0 +1,96 @@
+"""Orders copied by the database: every row of the template, under an id of its own, as old as it is
+said to be."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+import saga_monitor
+import services.payment
+from benchmarks.scaling import filling
+from benchmarks.scaling.filling import Copies, fill
+from benchmarks.site import Site
+from sagakit.message import OutboxRow
+from sagakit.migrations import migrate
+from sagakit.postgres import add_outbox, engine_for
+from sagakit.relay import NEW_EPOCH, Relay
+from tests.stack import TestInfra, fresh_database
+
+MIGRATED = {"payment": services.payment, "monitor": saga_monitor}
+COUNT = 7
+TEMPLATES = {
+    "payment": [
+        "insert into inbox (key) values ('t-1'), ('t-2')",
+        "insert into payment (order_id, phase, order_ref, reason, charges, refunds) "
+        "values ('t-1', 'captured', 'a', '', '[]', '[]'), ('t-2', 'captured', 'b', '', '[]', '[]')",
+    ],
+    "monitor": [
+        "insert into saga (order_id, status, partition, next_deadline, updated_at) "
+        "values ('t-1', 'waiting', 1, now(), now()), ('t-2', 'waiting', 2, now(), now())",
+        "insert into timeline select o, e, 'OrderPlaced', 's', 1, now(), null, 1, 1, '{}' "
+        "from unnest(array['t-1', 't-2']) o, unnest(array['e-1', 'e-2', 'e-3']) e",
+    ],
+}
+
+
+class Everything:
+    """A publisher that has published."""
+
+    def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """See `relay.Publishes`."""
+
+    def forget(self) -> None:
+        """See `relay.Publishes`."""
+
+
+@pytest.fixture
+def site(infra: TestInfra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Two databases with two orders, and an event of each published."""
+    monkeypatch.setattr(filling, "TABLES", {name: filling.TABLES[name] for name in MIGRATED})
+    urls = {name: fresh_database(infra) for name in MIGRATED}
+    for name, package in MIGRATED.items():
+        engine = engine_for(urls[name])
+        migrate(engine, Path(str(package.__file__)).parent / "migrations")
+        with engine.begin() as connection:
+            for statement in TEMPLATES[name]:
+                connection.execute(text(statement))
+            add_outbox(
+                connection, [OutboxRow("payment.events", k, (), b"x") for k in ("t-1", "t-2")]
+            )
+        with engine.connect() as leading:
+            epoch = leading.execute(NEW_EPOCH).scalar_one()
+            Relay(engine, Everything(), lambda: datetime.now(UTC)).publish_once(leading, epoch)
+            leading.commit()
+        engine.dispose()
+    return Site(tmp_path, {"databases": urls, "processes": {}})
+
+
+def rows(site: Site, database: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(site.database(database)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_copies_in_flight_have_all_rows_of_their_template(site: Site) -> None:
+    made = fill(site, Copies(["t-1", "t-2"], COUNT, "copy-"))
+
+    assert made["payment"] == {"inbox": COUNT, "payment": COUNT, "outbox_sent": COUNT}
+    assert made["monitor"] == {"saga": COUNT, "timeline": 3 * COUNT}
+    found = rows(site, "payment", "select order_id, order_ref from payment where order_id ~ 'copy'")
+    assert sorted(found) == [(f"copy-{n:08d}", "ab"[n % 2]) for n in range(COUNT)]
+    due = "select count(distinct next_deadline) from saga where order_id ~ 'copy'"
+    assert rows(site, "monitor", due) == [(COUNT,)]
+    (days,) = rows(site, "payment", "select count(distinct sent_at::date) from outbox_sent")
+    assert days == (COUNT + 1,)
+
+
+def test_copies_of_the_history_are_in_it_alone_and_old(site: Site) -> None:
+    made = fill(site, Copies(["t-1", "t-2"], COUNT, "copy-", history=True))
+
+    assert made["monitor"] == {"saga_history": COUNT, "timeline_history": 3 * COUNT}
+    assert rows(site, "monitor", "select count(*) from saga") == [(2,)]
+    old = "select count(*) from saga_history where updated_at < now() - interval '59 days'"
+    assert rows(site, "monitor", old) == [(COUNT,)]
