@@ -107,6 +107,33 @@ def test_behind_a_parked_record_it_waits_for_both(counter: Counter) -> None:
     assert counter.words("a") == ("do",)
 
 
+def test_what_is_held_fills_the_gap_before_it(counter: Counter) -> None:
+    """Given a paused order with a gap; when what fills the gap is held; then nothing queues any
+    more, and the resuming is heard."""
+    late = counter.wire.record(Started("a"), 2, flow="toy/2")  # tells the counter nothing there
+    assert counter.reads(say(counter, Paused("a")), late) == [HANDLED, PARKED]
+    assert counter.reads(started(counter)) == [HELD]
+    assert [row.code for row in counter.parked()] == ["paused"]
+    assert (counter.account("a").parked, counter.account("a").gap) == (0, None)
+    assert counter.reads(say(counter, Resumed("a"))) == [HANDLED]
+    assert counter.words("a") == ("do",)
+    assert counter.parked() == []
+
+
+def test_what_is_held_fills_the_gap_before_it_in_the_queue(counter: Counter) -> None:
+    """Given a paused order, and behind a bad record what leaves a gap, what fills it and the
+    resuming; when the bad one is discarded; then one redrive handles the others."""
+    bad = counter.wire.raw("left.events", b"a", b"garbage")
+    late = counter.wire.record(Started("a"), 2, flow="toy/2")
+    pause, resume = say(counter, Paused("a")), say(counter, Resumed("a"))
+    counter.reads(pause, bad, late, started(counter), resume)
+    assert [row.code for row in counter.parked()] == ["undecodable", *["queued"] * 3]
+    del counter.database.tables.parked[counter.parked()[0].id]
+    counter.handler.redrive("a")
+    assert counter.words("a") == ("do",)
+    assert counter.parked() == []
+
+
 def test_a_flow_that_can_be_paused_can_be_resumed() -> None:
     with pytest.raises(FlowError, match="name both pause and resume"):
         load(FLOW.replace('resume = "Resumed"', ""), OWNERS)
