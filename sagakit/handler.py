@@ -273,7 +273,7 @@ class _Batch(Generic[S]):
 
     def _agree(self, account: Account, plan: _Planned) -> None:
         account.flow = plan.label
-        account.marks = marked(plan.marks | set(account.marks), plan.paused)
+        account.marks = marked(plan.marks | set(account.marks), plan.triggers, plan.paused)
 
     def _hold(self, plan: _Planned, account: Account) -> Handled[S]:
         """Handled, all but the decision."""

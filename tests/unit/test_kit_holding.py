@@ -1,17 +1,23 @@
 """A paused order in the kit: what would carry it forward is held, all else passes."""
 
+from itertools import permutations
 from typing import Any
 
 import pytest
 
+from sagakit.decision import Undo
 from sagakit.errors import FlowError
 from sagakit.faults import Crash, CrashAt
 from sagakit.flow_file import load
 from sagakit.handler import Fate
+from sagakit.holding import UNDONE, joining, marked
 from sagakit.message import Record
+from sagakit.ports import Account
 from tests.toy import FLOW, OWNERS, Counter, LeftDone, Paused, Resumed, RightDone, Started, Ticked
 
 HANDLED, HELD, REPEAT, PARKED = Fate.HANDLED, Fate.HELD, Fate.REPEAT, Fate.PARKED
+PAUSE, UNDO = ((), True), ((Undo(Started("a"), "so"),), False)
+"""Triggers, and whether it pauses the order (see `routing.Routed`)."""
 
 
 @pytest.fixture
@@ -132,6 +138,17 @@ def test_what_is_held_fills_the_gap_before_it_in_the_queue(counter: Counter) -> 
     counter.handler.redrive("a")
     assert counter.words("a") == ("do",)
     assert counter.parked() == []
+
+
+@pytest.mark.parametrize("turns", [*permutations([PAUSE, UNDO])])
+def test_where_an_undo_was_read_nothing_is_paused_whichever_comes_first(turns: Any) -> None:
+    """Given an undo and a pause from two topics; when they are read in either order; then the order
+    is not paused, and what comes late is decided on."""
+    marks: list[str] = []
+    for triggers, paused in turns:
+        marks = marked(set(marks), triggers, paused)
+    assert marks == [UNDONE]
+    assert joining(Account("a", marks=marks)) == frozenset(), "it is no mark of routing's"
 
 
 def test_a_flow_that_can_be_paused_can_be_resumed() -> None:
