@@ -106,3 +106,17 @@ def test_paused_while_the_cancellation_is_on_its_way_nothing_stays_held(seed: in
     order.rest()
     assert "InventoryReserved" in order.types
     assert now_is(order) == Status.CANCELLED
+
+
+def test_whoever_resumes_has_seen_that_it_is_paused() -> None:
+    """Given an order, and no broker; when it is paused and resumed meanwhile; then the resuming is
+    said when the pause was read, and the order goes on."""
+    order = OneOrder()
+    order.until_said("OrderPlaced")
+    order.world.broker_back_at = order.world.now + timedelta(minutes=5)
+    paused = OrderPaused(order_id=ORDER, actor="ada", reason="a question")
+    order.world.publish(paused, ORDER, order.flow)
+    order.world.operator.resume(ORDER)
+    order.rest()
+    assert order.types.index("OrderPaused") < order.types.index("OrderResumed")
+    assert now_is(order) == Status.COMPLETED
