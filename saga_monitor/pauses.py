@@ -37,6 +37,11 @@ def pauses(paused: Iterable[Fact], resumed: Iterable[Fact]) -> tuple[Pause, ...]
     return tuple(found)
 
 
+def lasting(known: Sequence[Pause]) -> Pause | None:
+    """The pause that was not resumed yet, if there is one."""
+    return known[-1] if known and known[-1].until is None else None
+
+
 def _order(
     words: Mapping[str, tuple[Fact, bool]], fact: Fact, resumes: bool
 ) -> tuple[datetime, int, bool, str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from saga_monitor.cases import RESOLVED, Case, CaseStatus
 from saga_monitor.deadlines import Emission
 from saga_monitor.fold import SOURCE, Fact, Saga, emission_id
-from saga_monitor.pauses import Pause
+from saga_monitor.pauses import Pause, lasting, pauses
 from saga_monitor.pins import Pin, last_word
 from saga_monitor.view import ENDED, VERDICT, SagaView
 from schemas.events import (
@@ -156,10 +156,12 @@ def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
 
 
 def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
-    """The event that lets a paused order go on. Raises Refused where it is not paused."""
+    """The event that lets a paused order go on: also one whose undo has overtaken the pause, for a
+    step that is not undone may hold something. Raises Refused where it is not paused."""
     event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     last = _last(saga, OrderResumed.type)
-    if said := _lifted(event, "resume", seen.paused, last):
+    known = pauses(_of_type(saga, OrderPaused.type), _of_type(saga, OrderResumed.type))
+    if said := _lifted(event, "resume", lasting(known), last):
         return said
     detail = f"order {saga.order_id} is not paused, it is {seen.status}"
     raise Refused(409, "not paused", f"{detail}; {_told(last, 'resume')}" if last else detail)

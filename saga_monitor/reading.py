@@ -10,7 +10,7 @@ from saga_monitor.cases import WORDS, cases, settled
 from saga_monitor.conservation import imbalances
 from saga_monitor.fold import Fact, Saga, emission_id, ledger
 from saga_monitor.late import Situation
-from saga_monitor.pauses import due_after, pauses
+from saga_monitor.pauses import due_after, lasting, pauses
 from saga_monitor.pins import PINNED, UNPINNED, pin_of
 from saga_monitor.plan import Plan, Role
 from saga_monitor.view import (
@@ -65,8 +65,7 @@ class _Reading:
         awaited: tuple[Awaited, ...] = ()
         if start is not None and not completed:
             awaited = tuple(self.backward(entry) if entry >= 0 else self.forward(start))
-        lasting = next((p for p in self.pauses if p.until is None), None)
-        paused = lasting if entry < 0 and not completed else None
+        paused = lasting(self.pauses) if entry < 0 and not completed else None
         known = cases(f for word in WORDS if word in self.facts for f in self.facts[word])
         if start is None:
             status = Status.UNPLACED

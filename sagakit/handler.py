@@ -127,8 +127,8 @@ class Handler(Generic[S]):
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(batch.changes.effects)
-        # also after a repeat: the first time may have ended in a crash
-        done = [f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT)]
+        # also after a repeat, the first time may have ended in a crash; what is held fills its gap
+        done = [f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT, Fate.HELD)]
         for key in sorted(filled(done, accounts) | freed(done, accounts)):
             self.redrive(key)
         return fates
@@ -139,7 +139,7 @@ class Handler(Generic[S]):
         limit, refusal = REDRIVE, ""
         while True:
             try:
-                done = self._redrive(key, limit, refusal)
+                done, moved = self._redrive(key, limit, refusal)
             except Exception as error:
                 if not is_refused(error):
                     raise
@@ -147,11 +147,12 @@ class Handler(Generic[S]):
                 limit = 1
             else:
                 handled += done
-                if not done:
+                if not moved:
                     return handled
 
-    def _redrive(self, key: str, limit: int, refusal: str) -> list[Handled[S]]:
-        """One transaction. What it handles may fill a gap before it: only the next one sees."""
+    def _redrive(self, key: str, limit: int, refusal: str) -> tuple[list[Handled[S]], bool]:
+        """One transaction. What it handles, or holds from now on, may fill a gap before it: only
+        the next one sees. What it handled, and whether there is anything for a next one."""
         with self._database.transaction() as tx:
             account = tx.lock([key])[key]
             rows = tx.parked(key, limit)
@@ -170,7 +171,8 @@ class Handler(Generic[S]):
             batch.changes.unpark = [row.id for row, d in zip(rows, done, strict=True) if d]
             tx.write(batch.changes, working)
         self._added(batch.changes.effects)
-        return [fate for fate, d in zip(fates, done, strict=True) if d]
+        held_now = any(f.fate is Fate.HELD and f.message.record not in batch.held for f in fates)
+        return [fate for fate, d in zip(fates, done, strict=True) if d], any(done) or held_now
 
 
 def _wanted(planned: Sequence[_Planned]) -> dict[str, list[Trigger]]:
@@ -271,7 +273,7 @@ class _Batch(Generic[S]):
 
     def _agree(self, account: Account, plan: _Planned) -> None:
         account.flow = plan.label
-        account.marks = marked(plan.marks | set(account.marks), plan.paused)
+        account.marks = marked(plan.marks | set(account.marks), plan.triggers, plan.paused)
 
     def _hold(self, plan: _Planned, account: Account) -> Handled[S]:
         """Handled, all but the decision."""

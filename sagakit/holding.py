@@ -1,19 +1,20 @@
 """A paused order: what would carry it forward is held until it is resumed. Pure.
 
 A held record counts as handled, so what comes behind it passes: answers to calls under way,
-observations, and an undo, which lifts the pause where it arrives. The record is kept among the
-parked ones under the code `paused`, and decided on when the pause is over, as if it came then.
-`decide` never knows.
+observations, and an undo, which lifts the pause where it arrives and leaves a mark: a pause that is
+read after it, from another topic, holds nothing there. The record is kept among the parked ones
+under the code `paused`, and decided on when the pause is over, as if it came then. `decide` never
+knows.
 """
 
 from collections.abc import Iterable, Mapping, Set
 
-from sagakit.decision import Do, Trigger, Verdict
+from sagakit.decision import Do, Trigger, Undo, Verdict
 from sagakit.message import Message
 from sagakit.ports import Account
 
-PAUSED, HELD = "paused", "held"
-"""Marks of an order's account: it is paused; records of it are held."""
+PAUSED, HELD, UNDONE = "paused", "held", "undone"
+"""Marks of an order's account: it is paused; records of it are held; it was told to undo."""
 
 
 def is_forward(triggers: Iterable[Trigger]) -> bool:
@@ -23,13 +24,16 @@ def is_forward(triggers: Iterable[Trigger]) -> bool:
 
 def joining(account: Account) -> frozenset[str]:
     """The marks that are routing's."""
-    return frozenset(account.marks) - {PAUSED, HELD}
+    return frozenset(account.marks) - {PAUSED, HELD, UNDONE}
 
 
-def marked(marks: Set[str], paused: bool | None) -> list[str]:
-    """The marks after an event that pauses the order (True), lets it go on (False), or neither."""
+def marked(marks: Set[str], triggers: Iterable[Trigger], paused: bool | None) -> list[str]:
+    """The marks after an event that has these triggers, and pauses the order (True), lets it go on
+    (False), or neither."""
+    if any(isinstance(trigger, Undo) for trigger in triggers):
+        marks = marks | {UNDONE}
     if paused is not None:
-        marks = marks | {PAUSED} if paused else marks - {PAUSED}
+        marks = marks | {PAUSED} if paused and UNDONE not in marks else marks - {PAUSED}
     return sorted(marks)
 
 

@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from saga_monitor.fold import Saga
+from saga_monitor.people import Pausing, Refused, resumed_by
 from sagakit.codec import Codec
 from sagakit.errors import Undecodable, UnknownFlow
 from sagakit.message import Envelope, OutboxRow, ParkedRow, Record
 from sandbox.simulation.log import CODEC, GARBAGE, TOPICS
+from sandbox.simulation.watcher import worded
 
 if TYPE_CHECKING:
     from sandbox.simulation.node import Node
     from sandbox.simulation.world import World
 
 A_WHILE_S = (1, 60, 3600)
+LOOKS_AGAIN = timedelta(minutes=10)
 
 
 class Reader(Codec):
@@ -79,6 +83,20 @@ class Operator:
             self.world.note(f"{node.name} has its new flow file, {key} redriven", {key})
             process = self.world.rng.choice(node.processes)
             process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
+
+    def resume(self, order_id: str) -> None:
+        """Lets a paused order go on, at the monitor's desk. That is refused while the monitor has
+        not read the pause: the operator looks again later."""
+        monitor = self.world.monitor
+        saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
+        assert seen is not None
+        body = Pausing(order_id=order_id, actor="ada", reason="answered")
+        try:
+            said = resumed_by(body, saga, seen)
+        except Refused:
+            self.world.after(LOOKS_AGAIN, lambda: self.resume(order_id))
+        else:
+            self.world.send(worded(said, saga, self.world.now))
 
     def notice(self) -> None:
         """Garbage that is parked calls the operator, who comes in a while. What is read again after

@@ -4,7 +4,6 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from sagakit.decision import Verdict
 from sagakit.flow import Flows
@@ -15,7 +14,7 @@ from sandbox.simulation.story import SKUS, Story, draw
 from sandbox.simulation.verdict import violations
 from sandbox.simulation.world import World
 from schemas import FLOWS
-from schemas.events import OrderPaused, OrderPlaced, OrderResumed, VerdictGiven
+from schemas.events import OrderPaused, OrderPlaced, VerdictGiven
 from services.fraud.decide import Screening
 from services.fraud.service import participant as fraud
 from services.inventory.service import participant as inventory
@@ -168,9 +167,7 @@ def begin(world: World, story: Story) -> None:
         )
         world.after(story.verdict_after, lambda: publish(given))
     if story.paused is not None:
-        words: Any = {"order_id": story.order_id, "actor": "ada", "reason": "a question"}
-        for delay, event in (
-            (story.paused[0], OrderPaused(**words)),
-            (sum(story.paused, timedelta()), OrderResumed(**words)),
-        ):
-            world.after(delay, lambda e=event: world.publish(e, e.order_id, story.flow))  # type: ignore[misc]
+        paused = OrderPaused(order_id=story.order_id, actor="ada", reason="a question")
+        world.after(story.paused[0], lambda: world.publish(paused, story.order_id, story.flow))
+        through = sum(story.paused, timedelta())
+        world.after(through, lambda: world.operator.resume(story.order_id))

@@ -9,14 +9,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from saga_monitor.deadlines import Emission, judge
-from saga_monitor.fold import Saga, fold
+from saga_monitor.fold import SOURCE, Saga, fold
 from saga_monitor.gate import Gate, Tick
 from saga_monitor.plan import Plan
 from saga_monitor.projection import fact_of
 from saga_monitor.reading import read
 from saga_monitor.view import SagaView
 from sagakit.flow import Flows
-from sagakit.message import Envelope, Trace
+from sagakit.message import Envelope, OutboxRow, Trace
 from sandbox.simulation.log import CODEC, Place, partition_of
 from schemas import FLOWS
 
@@ -35,6 +35,16 @@ def read_as_its_flow(saga: Saga, flows: Flows) -> SagaView | None:
         return None
     flow, version = flows.find(saga.flow)
     return read(saga, _plans(flows)[flow.label(version)])
+
+
+def worded(emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
+    """What the monitor says of an order, as it is published."""
+    trace = Trace(saga.flow)
+    return CODEC.encode(
+        Envelope(
+            emission.id, saga.order_id, SOURCE, None, now, emission.event, emission.cause, trace
+        )
+    )
 
 
 @cache
@@ -136,17 +146,7 @@ class Monitor:
 
     def _say(self, saga: Saga, emission: Emission, due: datetime) -> None:
         self.said.append((emission, due))
-        told = Envelope(
-            emission.id,
-            saga.order_id,
-            "saga_monitor",
-            None,
-            self.world.now,
-            emission.event,
-            emission.cause,
-            Trace(saga.flow),
-        )
-        self.world.log.append(CODEC.encode(told), self.world.now)
+        self.world.log.append(worded(emission, saga, self.world.now), self.world.now)
 
     def moments(self) -> list[datetime]:
         """When the next deadlines pass."""

@@ -232,10 +232,13 @@ def _unsettled(state: Payment, told: ActionRequired | Pending, look: bool) -> De
 
 def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decision:
     """Also a refund nobody here asked for. One of a charge we never heard of tells of a capture: of
-    the whole order, where only a part went back and the order is known."""
+    the whole order, where only a part went back; where the order is not known, the charge is looked
+    at, and the same refund is asked for again."""
     if state.phase in ALIVE or told.refund_id in state.refunds:
         return NOTHING
     heard = any(told.charge_id in (None, c.charge_id) for c in state.charges)
+    if told.partial and told.charge_id and not (heard or state.facts):
+        return Decision(effects=(look_effect(state.order_ref, told.charge_id),))
     whole_minor = state.facts.total_minor if told.partial and state.facts else 0
     taken_minor = max(told.amount_minor, whole_minor)
     unknown_minor = 0 if heard else max(0, taken_minor - state.left_minor)
@@ -309,10 +312,7 @@ def _and_refund(state: Payment, event: Any) -> Decision:
 
 def _decline(state: Payment, code: str, reason: str) -> Decision:
     event = PaymentDeclined(
-        order_id=state.order_ref,
-        code=speakable(code),
-        reason=speakable(reason),
-        email=state.email,
+        order_id=state.order_ref, code=speakable(code), reason=speakable(reason), email=state.email
     )
     return Decision((event,))
 

@@ -7,17 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from saga_monitor.deadlines import Emission
-from saga_monitor.fold import SOURCE, Saga
+from saga_monitor.fold import Saga
 from saga_monitor.people import Pausing, paused_by, resumed_by
 from saga_monitor.view import SagaView
 from sagakit.decision import Verdict
-from sagakit.message import Envelope, Trace
 from sandbox.simulation.chances import Chances
-from sandbox.simulation.log import CODEC
 from sandbox.simulation.outside import Behaviour
 from sandbox.simulation.play import stores
 from sandbox.simulation.story import SKUS, Story
 from sandbox.simulation.verdict import violations
+from sandbox.simulation.watcher import worded
 from sandbox.simulation.world import World
 from schemas.events import OrderFacts, OrderLine, VerdictGiven
 from services.order.decide import CANCEL, PLACE, Cancelling, Placing
@@ -115,11 +114,8 @@ class OneOrder:
         saga, seen = monitor.sagas[ORDER], self.seen
         emission = decide(saga, seen)
         if str(emission.id) not in saga.facts:
-            now, trace = self.world.now, Trace(saga.flow)
-            told = Envelope(
-                emission.id, ORDER, SOURCE, None, now, emission.event, emission.cause, trace
-            )
-            self.world.log.append(CODEC.encode(told), now)
+            now = self.world.now
+            self.world.log.append(worded(emission, saga, now), now)
         return emission
 
     def pause(self) -> None:

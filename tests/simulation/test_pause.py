@@ -8,6 +8,7 @@ import pytest
 from saga_monitor.held import Kind, held_by
 from saga_monitor.people import Refused, Verdict, verdict_on
 from saga_monitor.view import Status
+from schemas.events import OrderPaused
 from tests.simulation.one_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
 
 LONG = timedelta(days=40)
@@ -85,4 +86,37 @@ def test_the_pick_up_of_a_paused_order_is_heard_and_only_the_mail_waits() -> Non
     assert "ShippedMailSent" not in order.types
     order.resume()
     order.rest()
+    assert now_is(order) == Status.COMPLETED
+
+
+@SEEDS
+def test_paused_while_the_cancellation_is_on_its_way_nothing_stays_held(seed: int) -> None:
+    """Given an order whose stock is reserved, which nobody has heard; when it is cancelled, and
+    paused by somebody who has not heard that; then what inventory says late meets a fence."""
+    order = OneOrder(seed=seed)
+    inventory = order.world.nodes["inventory"]
+    order.until(lambda: bool(inventory.unpublished()), "the stock is reserved")
+    inventory.processes[0].paused_until = order.world.now + timedelta(seconds=20)
+    order.cancel()
+    order.until_said("PaymentRefunded")
+    words = {"order_id": ORDER, "actor": "ada", "reason": "a question"}
+    order.world.publish(OrderPaused(**words), ORDER, order.flow)
+    order.for_a(timedelta(seconds=10))
+    assert "InventoryReserved" not in order.types
+    order.rest()
+    assert "InventoryReserved" in order.types
+    assert now_is(order) == Status.CANCELLED
+
+
+def test_whoever_resumes_has_seen_that_it_is_paused() -> None:
+    """Given an order, and no broker; when it is paused and resumed meanwhile; then the resuming is
+    said when the pause was read, and the order goes on."""
+    order = OneOrder()
+    order.until_said("OrderPlaced")
+    order.world.broker_back_at = order.world.now + timedelta(minutes=5)
+    paused = OrderPaused(order_id=ORDER, actor="ada", reason="a question")
+    order.world.publish(paused, ORDER, order.flow)
+    order.world.operator.resume(ORDER)
+    order.rest()
+    assert order.types.index("OrderPaused") < order.types.index("OrderResumed")
     assert now_is(order) == Status.COMPLETED

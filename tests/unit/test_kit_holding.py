@@ -1,17 +1,23 @@
 """A paused order in the kit: what would carry it forward is held, all else passes."""
 
+from itertools import permutations
 from typing import Any
 
 import pytest
 
+from sagakit.decision import Undo
 from sagakit.errors import FlowError
 from sagakit.faults import Crash, CrashAt
 from sagakit.flow_file import load
 from sagakit.handler import Fate
+from sagakit.holding import UNDONE, joining, marked
 from sagakit.message import Record
+from sagakit.ports import Account
 from tests.toy import FLOW, OWNERS, Counter, LeftDone, Paused, Resumed, RightDone, Started, Ticked
 
 HANDLED, HELD, REPEAT, PARKED = Fate.HANDLED, Fate.HELD, Fate.REPEAT, Fate.PARKED
+PAUSE, UNDO = ((), True), ((Undo(Started("a"), "so"),), False)
+"""Triggers, and whether it pauses the order (see `routing.Routed`)."""
 
 
 @pytest.fixture
@@ -105,6 +111,44 @@ def test_behind_a_parked_record_it_waits_for_both(counter: Counter) -> None:
     assert [row.code for row in counter.parked()] == ["paused"]
     counter.reads(say(counter, Resumed("a")))
     assert counter.words("a") == ("do",)
+
+
+def test_what_is_held_fills_the_gap_before_it(counter: Counter) -> None:
+    """Given a paused order with a gap; when what fills the gap is held; then nothing queues any
+    more, and the resuming is heard."""
+    late = counter.wire.record(Started("a"), 2, flow="toy/2")  # tells the counter nothing there
+    assert counter.reads(say(counter, Paused("a")), late) == [HANDLED, PARKED]
+    assert counter.reads(started(counter)) == [HELD]
+    assert [row.code for row in counter.parked()] == ["paused"]
+    assert (counter.account("a").parked, counter.account("a").gap) == (0, None)
+    assert counter.reads(say(counter, Resumed("a"))) == [HANDLED]
+    assert counter.words("a") == ("do",)
+    assert counter.parked() == []
+
+
+def test_what_is_held_fills_the_gap_before_it_in_the_queue(counter: Counter) -> None:
+    """Given a paused order, and behind a bad record what leaves a gap, what fills it and the
+    resuming; when the bad one is discarded; then one redrive handles the others."""
+    bad = counter.wire.raw("left.events", b"a", b"garbage")
+    late = counter.wire.record(Started("a"), 2, flow="toy/2")
+    pause, resume = say(counter, Paused("a")), say(counter, Resumed("a"))
+    counter.reads(pause, bad, late, started(counter), resume)
+    assert [row.code for row in counter.parked()] == ["undecodable", *["queued"] * 3]
+    del counter.database.tables.parked[counter.parked()[0].id]
+    counter.handler.redrive("a")
+    assert counter.words("a") == ("do",)
+    assert counter.parked() == []
+
+
+@pytest.mark.parametrize("turns", [*permutations([PAUSE, UNDO])])
+def test_where_an_undo_was_read_nothing_is_paused_whichever_comes_first(turns: Any) -> None:
+    """Given an undo and a pause from two topics; when they are read in either order; then the order
+    is not paused, and what comes late is decided on."""
+    marks: list[str] = []
+    for triggers, paused in turns:
+        marks = marked(set(marks), triggers, paused)
+    assert marks == [UNDONE]
+    assert joining(Account("a", marks=marks)) == frozenset(), "it is no mark of routing's"
 
 
 def test_a_flow_that_can_be_paused_can_be_resumed() -> None:

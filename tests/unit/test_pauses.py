@@ -103,6 +103,18 @@ def test_paused_and_resumed_and_paused_again_each_said_twice() -> None:
         assert seen(saga).status == status
 
 
+def test_what_is_held_of_an_order_that_is_undone_can_be_let_go() -> None:
+    """Given an order that was paused and then failed; when somebody resumes it, since a participant
+    still holds something of it; then that is said, once."""
+    saga = told(*RESERVED, "OrderPaused", ADA, "PaymentDeclined", "InventoryReleased")
+    assert seen(saga).status == Status.CANCELLED
+    emission = resumed_by(body(BOB), saga, seen(saga))
+    saga = heard(saga, emission)
+    assert resumed_by(body(BOB), saga, seen(saga)).id == emission.id
+    with pytest.raises(Refused, match="is not paused, it is cancelled; bob said resume"):
+        resumed_by(body(ADA), saga, seen(saga))
+
+
 def test_of_two_who_pause_at_once_one_is_heard() -> None:
     saga = told(*RESERVED)
     ids = {paused_by(body(who), saga, seen(saga)).id for who in (ADA, BOB)}

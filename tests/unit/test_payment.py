@@ -812,3 +812,19 @@ def test_the_first_part_of_a_refund_tells_of_the_whole_charge() -> None:
     for event in answer.events:
         state = evolve(state, event)
     assert not decide(state, Callback(Captured("ch1", 2500, "EUR")), NOW).events
+
+
+def test_a_part_of_a_charge_whose_amount_is_not_known_is_booked_when_it_is() -> None:
+    """Given an undo that came while the charge was being made, and its void; when the provider
+    gives back a part instead; then the charge is looked at, told as one capture, and given back
+    whole."""
+    part = Outcome(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
+    looked = given(PAYMENT, Payment(), STARTED_BLIND, STARTED_VOID).when(part).then(effects=[LOOK])
+    asked = landed(looked, "look:o1").when(Outcome(LOOK, TOOK))
+    again_ = asked.then(replace(LATE, order=bare(email=MAIL)), effects=[refund(1, "ch1", None)])
+    progress = replace(HALF, refund_id="re1", amount_minor=1000, remaining_minor=1500)
+    rest = landed(again_, REFUND_KEY).when(part).then(progress, effects=[refund(2, "ch1", 1500)])
+    done = landed(rest, "refund:o1:2")
+    done.when(Outcome(refund(2, "ch1", 1500), Refunded("re2", 1500, "ch1"))).then(
+        replace(REFUNDED, refund_id="re2", amount_minor=1500)
+    ).when(Callback(TOOK)).then_nothing()
