@@ -6,7 +6,9 @@ header says when the broker took the first of them (docs/adr/0017): log time is 
 timelines go by, and the log of then is gone.
 """
 
-from sqlalchemy import Connection, Engine, text
+from contextlib import suppress
+
+from sqlalchemy import Connection, Engine, exc, text
 
 from sagakit.errors import SagaError
 from sagakit.message import LOGGED_AT
@@ -14,6 +16,7 @@ from sagakit.relay import LEAD, LEADER_LOCK, NEW_EPOCH
 
 # Headers are text, a JSON list of pairs (`postgres.pack_headers`), and stay text: `jsonb` takes no
 # NUL, a header may. What was republished before has its first time already.
+UNLEAD = text("SELECT pg_advisory_unlock(:lock)")
 MOVE_BACK = text(f"""
     WITH back AS (
         DELETE FROM outbox_sent WHERE topic = :topic
@@ -59,6 +62,9 @@ class QuietOutbox:
         return rows
 
     def close(self) -> None:
-        """Let a relay lead again: the lock ends with the session."""
+        """Let a relay lead again. The lock ends with the session anyhow, but only when the server
+        has seen that it did."""
+        with suppress(exc.SQLAlchemyError):
+            self._connection.execute(UNLEAD, {"lock": LEADER_LOCK})
         self._connection.invalidate()
         self._connection.close()

@@ -4,7 +4,7 @@ import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx
@@ -94,38 +94,43 @@ class Gameday:
     def _strike(self, told: Callable[[], None]) -> None:
         """Every fault at its moment or soon after, as far as the time goes. Broken off, it ends
         when those that are on are healed."""
-        left, lock, called_off = list(self.plan), threading.Lock(), threading.Event()
+        left, busy = list(self.plan), set[str]()
+        lock, called_off = threading.Lock(), threading.Event()
+
+        def taken() -> Planned | None:
+            """The first for a target that nothing else is wrong with: the end of one fault would be
+            taken for that of the other."""
+            with lock:
+                planned = next((p for p in left if p.target not in busy), None)
+                if planned is not None:
+                    left.remove(planned)
+                    busy.add(planned.target)
+                return planned
 
         def lane() -> None:
-            while True:
-                with lock:
-                    if not left or self.site.load.over:
-                        return
-                    planned = left.pop(0)
+            while left and not (self.site.load.over or called_off.is_set()):
+                planned = taken()
+                if planned is None:
+                    called_off.wait(TELL_EVERY_S)
+                    continue
                 called_off.wait(max(0.0, planned.at_s - self._now()))
-                # The end of one would be taken for that of the other.
-                while self._is_on(planned.target) and not self.site.load.over:
-                    time.sleep(TELL_EVERY_S)
-                if called_off.is_set():
-                    return
-                if self.site.load.pace.left:
+                if self.site.load.pace.left and not called_off.is_set():
                     struck = Struck(planned, self._now())
                     self.struck.append(struck)
                     self._one(struck)
+                with lock:
+                    busy.discard(planned.target)
 
         with ThreadPoolExecutor(AT_ONCE, "faults") as pool:
             lanes = [pool.submit(lane) for _ in range(AT_ONCE)]
             try:
-                while not all(done.done() for done in lanes):
+                while not (all(d.done() for d in lanes) or any(map(_failed, lanes))):
                     told()
                     time.sleep(TELL_EVERY_S)
             finally:
                 called_off.set()
             for done in lanes:
                 done.result()
-
-    def _is_on(self, target: str) -> bool:
-        return any(one.planned.target == target for one in self.on)
 
     def _one(self, struck: Struck) -> None:
         fault = struck.planned.fault
@@ -156,3 +161,8 @@ class Gameday:
 
     def _now(self) -> float:
         return round(self.site.load.pace.past_s, 2)
+
+
+def _failed(lane: Future[None]) -> bool:
+    """The instrument is broken: what it says from here on would be worth nothing."""
+    return lane.done() and lane.exception() is not None

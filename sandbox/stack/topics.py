@@ -119,7 +119,7 @@ def read_again(
             )
             asked[group].result(timeout=_TIMEOUT_S)
             return
-        except KafkaException as error:
+        except (KafkaException, KeyError) as error:  # a topic may be gone, to be made anew
             if time.monotonic() > deadline:
                 raise StackError(
                     f"the offsets of group {group} at {bootstrap_servers} cannot be reset: {error}."

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from saga_monitor.cli.gameday import _kinds
-from sandbox.gameday.fault import Kind
+from sandbox.gameday.fault import Fault, Kind
 from sandbox.gameday.figures import (
     ends,
     longest_stall_s,
@@ -121,6 +121,37 @@ def test_a_gameday_that_is_broken_off_does_not_wait_for_faults_still_to_come() -
     with pytest.raises(KeyboardInterrupt):
         day._strike(broken_off)
     assert day.struck == []
+
+
+class Clumsy(Fault):
+    """One whose injection breaks the instrument itself, unless its target is `fine`."""
+
+    def inject(self, site: Site) -> None:
+        if self.target != "fine":
+            raise KeyError(self.target)
+
+    def heal(self, site: Site) -> None:
+        """Nothing was done."""
+
+
+def day_of(*targets: str) -> Gameday:
+    """Faults one after the other, all of them due."""
+    load = SimpleNamespace(over=False, pace=SimpleNamespace(past_s=1.0, left=9))
+    kind = Kind("clumsy", "", Clumsy, targets)
+    plan = [Planned(number, 0.0, kind, target, 0.0) for number, target in enumerate(targets)]
+    return Gameday(cast(Site, SimpleNamespace(load=load, ready=lambda name: True)), plan)
+
+
+def test_a_broken_instrument_ends_the_day_instead_of_hanging() -> None:
+    with pytest.raises(KeyError, match="broken"):
+        day_of(*["fine"] * 3, "broken", *["fine"] * 100)._strike(lambda: None)
+
+
+def test_faults_of_one_target_follow_each_other() -> None:
+    day = day_of(*["fine"] * 5)
+    day._strike(lambda: None)
+    assert [one.planned.number for one in day.struck] == [0, 1, 2, 3, 4]
+    assert not day.on
 
 
 # --- the pace -------------------------------------------------------------------------------------

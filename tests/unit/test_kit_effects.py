@@ -23,7 +23,7 @@ from sagakit.handler import Fate, Handler, incoming
 from sagakit.inlet import Inlet
 from sagakit.memory import MemoryDatabase, MemoryStore
 from sagakit.message import EffectRow
-from sagakit.retry import Backoff
+from sagakit.retry import Backoff, until_stored
 from tests.toy import CONTRACT, NOW, Count, Ticked, Wire, handler_on
 
 DEADLINE_S = 10.0
@@ -138,7 +138,10 @@ class Process:
         """Events that come over the bus, in the consumer's thread."""
         records = [self.wire.record(Ticked(key, word)) for word in words]
         messages = [incoming(self.wire.codec, record) for record in records]
-        return [h.fate for h in await asyncio.to_thread(self.handler.handle, messages)]
+        fates = await asyncio.to_thread(
+            until_stored, lambda: self.handler.handle(messages), self.stop
+        )
+        return [h.fate for h in fates]
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
