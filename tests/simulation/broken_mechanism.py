@@ -121,6 +121,11 @@ def never_filled(fates: Any, accounts: Any) -> set[str]:
     return set()
 
 
+def never_freed(done: Any, accounts: Any) -> set[str]:
+    """What was held in a pause stays there when it is over."""
+    return set()
+
+
 def random_id(cause: UUID, event_type: str, n: int) -> UUID:
     """An event's id says nothing of its cause."""
     return uuid.uuid4()

@@ -225,6 +225,12 @@ MUTANTS = (
         instead(HANDLER, "filled", broken.never_filled),
     ),
     _m(
+        "a resumed order sets nothing free",
+        "what was held in a pause stays there",
+        60,
+        instead(HANDLER, "freed", broken.never_freed),
+    ),
+    _m(
         "event ids random",
         "a replay invents events",
         10,
