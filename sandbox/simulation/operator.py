@@ -85,18 +85,25 @@ class Operator:
             process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
 
     def resume(self, order_id: str) -> None:
-        """Lets a paused order go on, at the monitor's desk. That is refused while the monitor has
-        not read the pause: the operator looks again later."""
-        monitor = self.world.monitor
-        saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
-        assert seen is not None
-        body = Pausing(order_id=order_id, actor="ada", reason="answered")
+        """Lets a paused order go on, at the monitor's desk. While there is no monitor, or it has
+        not read the pause and refuses, the operator looks again later."""
         try:
-            said = resumed_by(body, saga, seen)
+            said = self._resuming(order_id)
         except Refused:
+            said = None
+        if said is None:
             self.world.after(LOOKS_AGAIN, lambda: self.resume(order_id))
         else:
-            self.world.send(worded(said, saga, self.world.now))
+            self.world.send(said)
+
+    def _resuming(self, order_id: str) -> OutboxRow | None:
+        """What the first monitor there is says to it. Raises Refused."""
+        for monitor in self.world.monitors:
+            saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
+            assert seen is not None
+            body = Pausing(order_id=order_id, actor="ada", reason="answered")
+            return worded(resumed_by(body, saga, seen), saga, self.world.now)
+        return None
 
     def notice(self) -> None:
         """Garbage that is parked calls the operator, who comes in a while. What is read again after
