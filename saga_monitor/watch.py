@@ -15,6 +15,7 @@ from saga_monitor.gate import EVERY_PARTITION, Gate
 from saga_monitor.projection import Projection
 from sagakit import metrics
 from sagakit.codec import Codec
+from sagakit.errors import TopicMadeAnew
 from sagakit.kafka import KafkaException, PublishFailed  # type: ignore[attr-defined]
 from sagakit.message import Envelope, OutboxRow, Trace
 from sagakit.postgres import add_outbox
@@ -53,10 +54,6 @@ class Voice:
         )
         metrics.EVENTS.labels("monitor", emission.event.type).inc()
         return self.codec.encode(envelope)
-
-
-class MadeAnew(Exception):
-    """A topic is not the one that was read; the process ends and is started again."""
 
 
 class Watch:
@@ -99,7 +96,7 @@ class Watch:
     def look(self, stop: threading.Event) -> int:
         """One tick; the number of events emitted.
 
-        Raises PublishFailed, KafkaException and MadeAnew.
+        Raises PublishFailed, KafkaException and TopicMadeAnew.
         """
         tick = gate.take(self._clock, self._log, self._topics)
 
@@ -117,7 +114,7 @@ class Watch:
 
     def _refuse_anew(self, ends: gate.Offsets, stored: gate.Offsets, stop: threading.Event) -> None:
         """A topic that ends before what was read of it is another one under its name: reading
-        begins anew, with the process, before it is as long as the old one. Raises MadeAnew."""
+        begins anew, with the process, before it is as long as the old one. Raises TopicMadeAnew."""
         if all(stored.get(place, 0) <= end for place, end in ends.items()):
             return
         ends = self._log.ends(self._topics)  # what was read since the last look lies before these
@@ -131,11 +128,13 @@ class Watch:
 
         until_stored(reset, stop)
         names = ", ".join(sorted({topic for topic, _ in shorter}))
-        raise MadeAnew(f"{names} made anew, or without its tail: it is read from its first record")
+        raise TopicMadeAnew(
+            f"{names} made anew or without its tail, to be read from the first record"
+        )
 
     def _refuse_another(self, stop: threading.Event) -> None:
         """A topic that was made anew may be as long as the old one already, where nobody looked in
-        between: its id is another one. Where to begin is found at the start. Raises MadeAnew."""
+        between: its id is another one. Where to begin is found at the start. Raises TopicMadeAnew."""
         ids = self._log.ids(self._topics)
 
         def of_another() -> list[gate.Place]:
@@ -145,7 +144,7 @@ class Watch:
 
         if other := until_stored(of_another, stop):
             names = ", ".join(sorted({topic for topic, _ in other}))
-            raise MadeAnew(f"{names} made anew: it is read from its first record")
+            raise TopicMadeAnew(f"{names} made anew: the first record comes next")
 
     def judge(self, stop: threading.Event) -> int:
         """Speak on every order whose deadline has passed in log time."""

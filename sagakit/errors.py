@@ -11,6 +11,7 @@ SagaError
 │   ├── UnknownFlow            the `flow` header names no flow or version known here
 │   ├── SequenceGap            events of the same producer and order are missing before it
 │   └── SequenceConflict       another event already stood at this place of the sequence
+├── TopicMadeAnew          a topic is not the one that was read; the process starts again
 ├── RelayLeads             events cannot be republished while a relay publishes newer ones
 ├── EventTooLarge          an own event would not pass the broker; the decision is refused
 └── EffectFailed           the outside world did not answer: unknown, to be asked again
@@ -28,6 +29,11 @@ class ConfigurationError(SagaError):
 
 class FlowError(SagaError):
     """A flow file that cannot be used: names the file's flow, the place in it and the remedy."""
+
+
+class TopicMadeAnew(SagaError):
+    """A topic was deleted and made anew: names it. The consumer that read it may never get another
+    record of it; its group begins at the first record when it is started again."""
 
 
 class Poison(SagaError):

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from sagakit.errors import SagaError
+from sagakit.errors import SagaError, TopicMadeAnew
 from sagakit.message import Logged, OutboxRow, Record
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,8 @@ class BusConsumer:
     """Reads topics in micro-batches; offsets are stored by the caller, after its commit.
 
     A topic that was deleted and made anew has another id, which goes with each offset that is
-    committed. Offsets of another id are of another log: then it is read from its first record.
+    committed. Offsets of another id are of another log: then `TopicMadeAnew` ends this consumer,
+    and the next one reads the topic from its first record.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class BusConsumer:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Up to `limit` records. Waits for the first only: a lone record never waits for others.
 
-        Raises KafkaException where this consumer will never read again.
+        Raises KafkaException where this consumer will never read again, and TopicMadeAnew.
         """
         if self.assigned - self._ids.keys() or time.monotonic() >= self._look_at_s:
             self._look()
@@ -145,23 +146,25 @@ class BusConsumer:
             fresh = [TopicPartition(t, p) for t, p in self.assigned - self._ids.keys() if t in now]
             for found in self._consumer.committed(fresh, timeout=ANSWER_S) if fresh else ():
                 self._ids[found.topic, found.partition] = found.metadata or now[found.topic]
-            for place, known in list(self._ids.items()):
-                if now.get(place[0], known) != known:
-                    self._begin_anew(place, now[place[0]])
+            anew = [place for place, id_ in self._ids.items() if now.get(place[0], id_) != id_]
+            if anew:
+                self._begin_anew(anew, now)
         except KafkaException as error:
             log.info("cannot tell whether the topics are the same", error=str(error))
         self._store_handled()
 
-    def _begin_anew(self, place: Place, topic_id: str) -> None:
-        start = _at(place, 0, topic_id)
-        self._consumer.seek(start)
+    def _begin_anew(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
+        """Not by a seek: a client that had lost the partitions with the deleted topic, and was moved
+        at that moment, never fetched them again (docs/reliability.md, S)."""
+        starts = [_at(place, 0, now[place[0]]) for place in anew]
         # Also what is committed goes back: the client commits nothing that is less than that.
-        self._consumer.store_offsets(offsets=[start])
-        self._consumer.commit(offsets=[start], asynchronous=False)
-        self._ids[place] = topic_id
-        self._handled.pop(place, None)
-        self._on_assign([place])
-        log.warning("a topic was made anew and is read from its first record", place=place)
+        self._consumer.store_offsets(offsets=starts)
+        self._consumer.commit(offsets=starts, asynchronous=False)
+        for place in anew:
+            self._ids[place] = now[place[0]]
+            self._handled.pop(place, None)
+        names = ", ".join(sorted({topic for topic, _ in anew}))
+        raise TopicMadeAnew(f"{names} made anew: the first record comes next")
 
     def commit(self) -> None:
         """Commit stored offsets now."""

@@ -20,13 +20,19 @@ from tests.stack import TestInfra, until
 
 READER = """
 import signal, sys
+from sagakit.errors import TopicMadeAnew
 from sagakit.kafka import BusConsumer
 
 servers, group, topic, ending = *sys.argv[1:], []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(1))
 bus = BusConsumer(servers, group, group, [topic])
 while not ending:
-    records = bus.poll(500, 0.1)
+    try:
+        records = bus.poll(500, 0.1)
+    except TopicMadeAnew:  # a service ends here, and is started again
+        bus.close()
+        bus = BusConsumer(servers, group, group, [topic])
+        continue
     print(*(record.value.decode() for record in records), sep="\\n", end="\\n", flush=True)
     bus.store(records)
 bus.close()

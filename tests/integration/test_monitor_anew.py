@@ -16,7 +16,8 @@ from saga_monitor.fold import log_time
 from saga_monitor.projection import Projection
 from saga_monitor.stream import Reader, start_at
 from saga_monitor.tables import metadata, monitor_unreadable, saga, timeline
-from saga_monitor.watch import MadeAnew, Voice, Watch
+from saga_monitor.watch import Voice, Watch
+from sagakit.errors import TopicMadeAnew
 from sagakit.message import LOGGED_AT, Envelope, Record
 from sagakit.postgres import engine_for
 from sagakit.settings import ServiceSettings
@@ -77,7 +78,7 @@ def stored(engine: Engine) -> dict[tuple[str, int], int]:
 def test_a_topic_that_was_made_anew_ends_the_process_which_then_reads_from_its_start(
     engine: Engine,
 ) -> None:
-    with pytest.raises(MadeAnew, match=r"payment\.events made anew"):
+    with pytest.raises(TopicMadeAnew, match=r"payment\.events made anew"):
         look(engine, 0)
     assert stored(engine) == {PAYMENT: 0, ORDER: 7}
     assert start_at(stored(engine)[PAYMENT], first=0, end=120) == 0, "though it is longer by then"
@@ -132,7 +133,7 @@ def test_a_topic_made_anew_that_is_longer_already_is_told_by_its_id(engine: Engi
     log = Topics(100)
     look(engine, log=log)
     log.id_of_payment, log.ends_of_payment = "second", [300]
-    with pytest.raises(MadeAnew, match=r"payment\.events made anew"):
+    with pytest.raises(TopicMadeAnew, match=r"payment\.events made anew"):
         look(engine, log=log)
     assert stored(engine) == {PAYMENT: 100, ORDER: 7}, "what is in hand may still be written"
     assert starts(engine, log) == {PAYMENT: 0, ORDER: 7}
