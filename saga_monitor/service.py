@@ -44,7 +44,7 @@ from sagakit.postgres import engine_for
 from sagakit.relay import Publishes, Relay
 from sagakit.retry import until_stored
 from sagakit.routing import topic
-from sagakit.runtime import Server, Threads, codec_for, spare_collector
+from sagakit.runtime import Server, Threads, codec_for, outlive_session, spare_collector
 from sagakit.settings import ServiceSettings
 from sagakit.spans import TracedPublisher
 from sagakit.standing import standing
@@ -133,6 +133,7 @@ class Monitor:
             ends=broker,
             topics=topics,
             wake=self.relay.wake,
+            reading=lambda: self.reader.begun,
         )
         log_of = Log(servers, flows)
         self.desk = Desk(
@@ -217,6 +218,7 @@ class Monitor:
         for task in died:
             log.error("a part died", exc_info=task.exception())
         early = bool(done & parts)
+        await outlive_session(threads.error)
         return 1 if died or early or threads.error else 0
 
 

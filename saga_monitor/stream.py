@@ -36,6 +36,8 @@ COMPANY_S = 0.1
 SESSION_S = 10.0
 """As for the services: from then on a replica that died is not waited for. Faust's default of a
 minute left its partitions unread for as long."""
+TOPICS_S = 10.0
+"""How often it asks which topics there are: one that was made anew is no part of an assignment."""
 SEEK_S = 60.0
 """Longer than that without a database, and the process gives up and is started again; Faust itself
 would wait for ever from 90 s on."""
@@ -108,7 +110,7 @@ class Reader:
         self._broker = broker
         self._group = group
         self._stop = threading.Event()
-        self._started: set[Place] = set()
+        self.begun: set[Place] = set()
         self._failed: asyncio.Future[None] | None = None
         self.running = False
 
@@ -159,7 +161,7 @@ class Reader:
 
         stored = asyncio.to_thread(until_stored, look_up, self._stop)
         starts = await asyncio.wait_for(stored, SEEK_S)
-        self._started |= {(tp.topic, tp.partition) for tp in starts}
+        self.begun |= {(tp.topic, tp.partition) for tp in starts}
         log.info(
             "reading from", offsets={f"{tp.topic}/{tp.partition}": o for tp, o in starts.items()}
         )
@@ -195,6 +197,7 @@ class Reader:
             broker_session_timeout=SESSION_S,
             consumer_group_instance_id=f"{self._group}-{self._settings.instance_id}",
             consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=round(TOPICS_S * 1000),
             key_serializer="raw",
             value_serializer="raw",
             store="memory://",
@@ -242,7 +245,7 @@ class Reader:
         return applied
 
     def _record(self, message: Any) -> Record:
-        if (message.topic, message.partition) not in self._started:
+        if (message.topic, message.partition) not in self.begun:
             raise StreamError(
                 f"{message.topic}/{message.partition} is read before its start is known"
             )

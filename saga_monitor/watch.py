@@ -1,7 +1,7 @@
 """The watch: every second, see how far the log is read and speak where a deadline has passed."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,7 +60,7 @@ class Watch:
     """`run` in a thread. `wake` is called after a commit that added outbox rows.
 
     gate, unread: as of the last look; how far each partition is read, and how much is not;
-    tick_at: log time of its tick.
+    tick_at: log time of its tick. `reading`: where this process has begun to read.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Watch:
         ends: gate.Log,
         topics: Sequence[str],
         wake: Callable[[], None],
+        reading: Callable[[], Set[gate.Place]],
     ) -> None:
         self._engine = engine
         self._projection = projection
@@ -80,6 +81,7 @@ class Watch:
         self._log = ends
         self._topics = topics
         self._wake = wake
+        self._reading = reading
         self.gate = Gate()
         self.unread = 0
         self.tick_at: datetime | None = None
@@ -106,7 +108,8 @@ class Watch:
 
         stored = until_stored(read, stop)
         self._refuse_anew(tick.ends, stored, stop)
-        self._refuse_another(stop)
+        if self._refuse_another(stop):
+            return 0
         self.gate = self.gate.after(tick, stored)
         self.tick_at = tick.at
         self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
@@ -132,9 +135,11 @@ class Watch:
             f"{names} made anew or without its tail, to be read from the first record"
         )
 
-    def _refuse_another(self, stop: threading.Event) -> None:
+    def _refuse_another(self, stop: threading.Event) -> bool:
         """A topic that was made anew may be as long as the old one already, where nobody looked in
-        between: its id is another one. Where to begin is found at the start. Raises TopicMadeAnew."""
+        between: its id is another. Where to begin is found at the start: raises TopicMadeAnew where
+        this process has begun with the old one. Whether one is still to be begun with: until then
+        nothing is judged."""
         ids = self._log.ids(self._topics)
 
         def of_another() -> list[gate.Place]:
@@ -142,9 +147,11 @@ class Watch:
                 anew.first_seen(connection, ids)
                 return anew.of_another_log(connection, ids)
 
-        if other := until_stored(of_another, stop):
-            names = ", ".join(sorted({topic for topic, _ in other}))
+        other = until_stored(of_another, stop)
+        if begun := self._reading() & set(other):
+            names = ", ".join(sorted({topic for topic, _ in begun}))
             raise TopicMadeAnew(f"{names} made anew: the first record comes next")
+        return bool(other)
 
     def judge(self, stop: threading.Event) -> int:
         """Speak on every order whose deadline has passed in log time."""

@@ -28,11 +28,9 @@ FLUSH_S = 30.0
 """How long all rows of a batch together may take."""
 LOOK_EVERY_S = 1.0
 """How often a consumer asks whether its topics are still the same."""
-ANSWER_S = 5.0
+ANSWER_S, SESSION_S = 5.0, 10.0
 GONE = (KafkaException, BufferError, SystemError)
 """What a producer raises after a fatal error; the last where that cuts into a delivery report."""
-
-
 Place = tuple[str, int]
 
 
@@ -76,8 +74,9 @@ class BusConsumer:
                 "enable.auto.offset.store": False,
                 "auto.commit.interval.ms": 1000,
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 10_000,
+                "session.timeout.ms": round(1000 * SESSION_S),
                 "fetch.wait.max.ms": 50,
+                "topic.metadata.refresh.interval.ms": 10_000,  # to meet a topic made anew
                 "error_cb": tell_error,
             },
             logger=LIBRARY_LOG,
@@ -91,8 +90,8 @@ class BusConsumer:
         self.assigned |= set(new)
         self._on_assign(new)
 
-    def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
-        for place in ((p.topic, p.partition) for p in partitions):
+    def _revoked(self, _: Any, lost: list[TopicPartition]) -> None:
+        for place in ((p.topic, p.partition) for p in lost):
             self.assigned.discard(place)
             self._ids.pop(place, None)
             self._handled.pop(place, None)
@@ -146,16 +145,14 @@ class BusConsumer:
             fresh = [TopicPartition(t, p) for t, p in self.assigned - self._ids.keys() if t in now]
             for found in self._consumer.committed(fresh, timeout=ANSWER_S) if fresh else ():
                 self._ids[found.topic, found.partition] = found.metadata or now[found.topic]
-            anew = [place for place, id_ in self._ids.items() if now.get(place[0], id_) != id_]
-            if anew:
+            if anew := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
                 self._begin_anew(anew, now)
         except KafkaException as error:
             log.info("cannot tell whether the topics are the same", error=str(error))
         self._store_handled()
 
     def _begin_anew(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
-        """Not by a seek: a client that had lost the partitions with the deleted topic, and was moved
-        at that moment, never fetched them again (docs/reliability.md, S)."""
+        # Not by a seek: after one, nothing was ever fetched (docs/reliability.md, S).
         starts = [_at(place, 0, now[place[0]]) for place in anew]
         # Also what is committed goes back: the client commits nothing that is less than that.
         self._consumer.store_offsets(offsets=starts)

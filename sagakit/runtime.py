@@ -29,11 +29,12 @@ from sagakit.codec import Codec
 from sagakit.consumer import ConsumerLoop
 from sagakit.contract import Contract
 from sagakit.effects import EffectWorker, plainly
+from sagakit.errors import TopicMadeAnew
 from sagakit.flow import Flows
 from sagakit.handler import Fate, Handled, Handler, Handles
 from sagakit.http import admin, make_app
 from sagakit.inlet import Inlet
-from sagakit.kafka import BusConsumer, Publisher
+from sagakit.kafka import SESSION_S, BusConsumer, Publisher
 from sagakit.message import Message, Record
 from sagakit.migrations import migrate
 from sagakit.newer import Newer
@@ -64,6 +65,13 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+async def outlive_session(error: BaseException | None) -> None:
+    """After TopicMadeAnew: who comes back within its session gets back the partitions it had, and
+    those may be from a moment without the topic. Later it is dealt new ones."""
+    if isinstance(error, TopicMadeAnew):
+        await asyncio.sleep(SESSION_S + 2)
 
 
 class Waking(Generic[S]):
@@ -257,6 +265,7 @@ class Process(Generic[S]):
         died = [t for t in done & parts if not t.cancelled() and t.exception()]
         for task in died:
             log.error("a part died", exc_info=task.exception())
+        await outlive_session(threads.error)
         return 1 if died or threads.error else 0
 
     def _consume(self) -> None:

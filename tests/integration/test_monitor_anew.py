@@ -59,7 +59,16 @@ def engine(database_url: str) -> Iterator[Engine]:
 def look(engine: Engine, *ends: int, log: Topics | None = None) -> None:
     log = log or Topics(*ends)
     projection = Projection(engine, CODEC, FLOWS)
-    watch = Watch(engine, projection, Voice(CODEC), log, log, ["payment.events"], lambda: None)
+    watch = Watch(
+        engine,
+        projection,
+        Voice(CODEC),
+        log,
+        log,
+        ["payment.events"],
+        lambda: None,
+        lambda: {PAYMENT},
+    )
     watch.look(threading.Event())
 
 
