@@ -19,7 +19,7 @@ from benchmarks.ours import FRONT_DOOR, MONITOR
 from benchmarks.scaling.homes import EMPTY, Homes, Level
 from benchmarks.scaling.runs import platform, settle
 from benchmarks.site import Site
-from saga_monitor import history, store
+from saga_monitor import history, metrics, store
 from sagakit import newer, postgres, relay
 from sagakit.postgres import engine_for
 from sandbox.stack.topics import DEFAULT_PARTITIONS
@@ -130,6 +130,7 @@ def repeated(now: datetime) -> Iterator[tuple[str, str, TextClause, dict[str, An
     yield MONITOR, "deadline scan", store.OVERDUE, {**due, "limit": 200}
     yield MONITOR, "what is history now", history.FINISHED, ended
     yield MONITOR, "words to forget", history.FORGET, {"before": long_ago}
+    yield MONITOR, "sagas in flight", metrics.IN_FLIGHT, {}
     yield MONITOR, "how far it has read", store.OFFSETS, {}
     for name in ("payment", FRONT_DOOR):
         yield name, "relay: next events", relay.FETCH, {"limit": relay.BATCH}
@@ -147,7 +148,7 @@ def _statements(site: Site) -> _Found:
         engine.dispose()
         told = [plan if isinstance(plan, list) else orjson.loads(plan) for plan in plans]
         taken_ms = statistics.median(plan[0]["Execution Time"] for plan in told)
-        found[name, what] = round(taken_ms, 2), sorted(set(_reads(told[0][0]["Plan"])))
+        found[name, what] = round(taken_ms, 3), sorted(set(_reads(told[0][0]["Plan"])))
     return found
 
 

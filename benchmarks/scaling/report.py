@@ -100,7 +100,7 @@ def of_looks(title: str, found: Sequence[Look]) -> Iterator[Table]:
     columns = ("whom", "what", "ms", "on empty", "reads all of")
     table = table_of(f"what is asked, {title}", columns)
     for look in found:
-        times = (f"{look.filled_ms:.1f}", f"{look.empty_ms:.1f}")
+        times = (f"{look.filled_ms:.2f}", f"{look.empty_ms:.2f}")
         table.add_row(look.where, look.what, *times, ", ".join(look.reads))
     yield table
 
