@@ -4,16 +4,22 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection, text
 
-from saga_monitor.gate import Place
+from saga_monitor.tables import stream_offset
+from sagakit.message import Place
+from sagakit.tables import recordset, rows_of
 
 KNOWN = text(
     "SELECT topic, partition, topic_id FROM stream_offset WHERE topic_id IS NOT NULL ORDER BY 1, 2"
 )
 FIRST = text(
-    "UPDATE stream_offset SET topic_id = :topic_id WHERE topic = :topic AND topic_id IS NULL"
+    "UPDATE stream_offset SET topic_id = n.topic_id "
+    f"FROM {recordset(stream_offset, ('topic', 'topic_id'))} "
+    "WHERE stream_offset.topic = n.topic AND stream_offset.topic_id IS NULL"
 )
 NOTE = text(
-    "UPDATE stream_offset SET topic_id = :topic_id WHERE topic = :topic AND partition = :partition"
+    "UPDATE stream_offset SET topic_id = n.topic_id "
+    f"FROM {recordset(stream_offset, ('topic', 'partition', 'topic_id'))} "
+    "WHERE stream_offset.topic = n.topic AND stream_offset.partition = n.partition"
 )
 
 
@@ -25,12 +31,11 @@ def of_another_log(connection: Connection, ids: Mapping[str, str]) -> list[Place
 
 def first_seen(connection: Connection, ids: Mapping[str, str]) -> None:
     """Offsets of which it was not noted yet are of these topics."""
-    for topic, topic_id in sorted(ids.items()):
-        connection.execute(FIRST, {"topic": topic, "topic_id": topic_id})
+    rows = [{"topic": topic, "topic_id": id_} for topic, id_ in ids.items()]
+    connection.execute(FIRST, rows_of(rows))
 
 
 def begun(connection: Connection, places: Iterable[Place], ids: Mapping[str, str]) -> None:
     """These are read from their first record, and their offsets are of the topics of now."""
-    for topic, partition in sorted(places):
-        note = {"topic": topic, "partition": partition, "topic_id": ids[topic]}
-        connection.execute(NOTE, note)
+    rows = [{"topic": t, "partition": p, "topic_id": ids[t]} for t, p in places]
+    connection.execute(NOTE, rows_of(rows))

@@ -12,13 +12,12 @@ from datetime import datetime
 from typing import Protocol
 
 from saga_monitor.fold import log_time
+from sagakit.message import Place
 
 CLOCK_TOPIC = "saga.clock"
 EVERY_PARTITION = -1
 """Stands for the partition of an order whose events lie on several."""
 
-Place = tuple[str, int]
-"""Topic and partition."""
 Offsets = Mapping[Place, int]
 """(topic, partition) -> offset of the next record."""
 

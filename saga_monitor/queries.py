@@ -65,10 +65,9 @@ FLOWS = text(f"""
               FROM saga WHERE flow IS NOT NULL GROUP BY 1, 2, 3) AS counted
     ) AS found GROUP BY 1 ORDER BY 1
 """)
-_OF_EVENT = 'order_id, event_id, type, source, seq, at, causation, partition, "offset", detail'
+_EVENT = 'event_id, type, source, seq, at, causation, partition, "offset", detail'
 TIMELINE = text(f"""
-    SELECT event_id, type, source, seq, at, causation, partition, "offset", detail
-    FROM {wherever("timeline", _OF_EVENT)} WHERE order_id = :order_id
+    SELECT {_EVENT} FROM {wherever("timeline", f"order_id, {_EVENT}")} WHERE order_id = :order_id
 """)
 ONE = text(
     f"SELECT facts::text FROM {wherever('saga', 'order_id, facts')} WHERE order_id = :order_id"

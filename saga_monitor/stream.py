@@ -20,24 +20,18 @@ from faust.transport.drivers import aiokafka as driver
 from sqlalchemy import Connection, Engine
 
 from saga_monitor import anew, store
-from saga_monitor.gate import Log, Place
+from saga_monitor.gate import Log
 from saga_monitor.projection import Applied, Projection
 from sagakit import metrics
-from sagakit.kafka import KafkaException  # type: ignore[attr-defined]
-from sagakit.message import Record
+from sagakit.consumer import COMPANY_S
+from sagakit.kafka import SESSION_S, TOPICS_S, KafkaException  # type: ignore[attr-defined]
+from sagakit.message import Place, Record
 from sagakit.retry import until_stored
 from sagakit.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
 GROUP = "saga-monitor"
 BATCH = 4000
-COMPANY_S = 0.1
-"""How long an event waits for others where none is there."""
-SESSION_S = 10.0
-"""As for the services: from then on a replica that died is not waited for. Faust's default of a
-minute left its partitions unread for as long."""
-TOPICS_S = 10.0
-"""How often it asks which topics there are: one that was made anew is no part of an assignment."""
 SEEK_S = 60.0
 """Longer than that without a database, and the process gives up and is started again; Faust itself
 would wait for ever from 90 s on."""

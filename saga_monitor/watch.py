@@ -17,7 +17,7 @@ from sagakit import metrics
 from sagakit.codec import Codec
 from sagakit.errors import TopicMadeAnew
 from sagakit.kafka import KafkaException, PublishFailed  # type: ignore[attr-defined]
-from sagakit.message import Envelope, OutboxRow, Trace
+from sagakit.message import Envelope, OutboxRow, Place, Trace
 from sagakit.postgres import add_outbox
 from sagakit.retry import until_stored
 from sagakit.tracing import about, child
@@ -72,7 +72,7 @@ class Watch:
         ends: gate.Log,
         topics: Sequence[str],
         wake: Callable[[], None],
-        reading: Callable[[], Set[gate.Place]],
+        reading: Callable[[], Set[Place]],
     ) -> None:
         self._engine = engine
         self._projection = projection
@@ -142,7 +142,7 @@ class Watch:
         nothing is judged."""
         ids = self._log.ids(self._topics)
 
-        def of_another() -> list[gate.Place]:
+        def of_another() -> list[Place]:
             with self._engine.begin() as connection:
                 anew.first_seen(connection, ids)
                 return anew.of_another_log(connection, ids)

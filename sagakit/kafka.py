@@ -20,7 +20,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from sagakit.errors import SagaError, TopicMadeAnew
-from sagakit.message import Logged, OutboxRow, Record
+from sagakit.message import Logged, OutboxRow, Place, Record
 
 log = structlog.get_logger(__name__)
 LIBRARY_LOG = logging.getLogger("librdkafka")
@@ -28,10 +28,10 @@ FLUSH_S = 30.0
 """How long all rows of a batch together may take."""
 LOOK_EVERY_S = 1.0
 """How often a consumer asks whether its topics are still the same."""
-ANSWER_S, SESSION_S = 5.0, 10.0
+ANSWER_S, SESSION_S, TOPICS_S = 5.0, 10.0, 10.0
+"""What a look may take; until a dead replica is given up; until a topic made anew is met."""
 GONE = (KafkaException, BufferError, SystemError)
 """What a producer raises after a fatal error; the last where that cuts into a delivery report."""
-Place = tuple[str, int]
 
 
 class PublishFailed(SagaError):
@@ -76,7 +76,7 @@ class BusConsumer:
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": round(1000 * SESSION_S),
                 "fetch.wait.max.ms": 50,
-                "topic.metadata.refresh.interval.ms": 10_000,  # to meet a topic made anew
+                "topic.metadata.refresh.interval.ms": round(1000 * TOPICS_S),
                 "error_cb": tell_error,
             },
             logger=LIBRARY_LOG,

@@ -13,6 +13,8 @@ NAMESPACE = UUID("6f1f1b0e-6c0a-5d1e-9f7b-2f5c5d1c7a10")
 """Ids that have no cause to be derived from are uuid5 in this namespace."""
 LOGGED_AT = "logged_at"
 """Header of a republished record: Unix ms as text, when the broker took the first one like it."""
+Place = tuple[str, int]
+"""Topic and partition."""
 Logged = Mapping[int, int | None]
 """Id of an outbox row -> LogAppendTime of its record, Unix ms; None where the broker told none."""
 

@@ -1,4 +1,4 @@
-"""What tests of the monitor share: somebody who says events, and a monitor that reads them."""
+"""What tests here share: who says events, a monitor that reads them, an outbox with its topic."""
 
 import uuid
 from collections.abc import Iterator
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kafka import create_topic
 from tests.monitor import MonitorProcess, Voice, monitor
+from tests.outbox import Book
 from tests.stack import TestInfra
 
 
@@ -31,3 +33,11 @@ def running(
     """A monitor with the flow's own deadlines."""
     with monitor(infra, database_url, tmp_path / "monitor.log", group=group) as process:
         yield process.start()
+
+
+@pytest.fixture
+def book(infra: TestInfra, database_url: str, topic_prefix: str) -> Iterator[Book]:
+    """A service's outbox, empty, and its topic."""
+    book = Book(database_url, create_topic(infra.bootstrap_servers, f"{topic_prefix}events"))
+    yield book
+    book.engine.dispose()

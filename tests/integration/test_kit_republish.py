@@ -1,7 +1,5 @@
 """A topic made anew is filled again from the outbox: each order's events in order, each once."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import text
 
@@ -9,7 +7,8 @@ from sagakit.message import LOGGED_AT
 from sagakit.postgres import unpack_headers
 from sagakit.relay import LostLeadership
 from sagakit.republish import QuietOutbox, RelayLeads
-from tests.integration.test_kit_relay import (
+from tests.kafka import read
+from tests.outbox import (
     EPOCH,
     LEADERS,
     LOGGED_MS,
@@ -19,15 +18,7 @@ from tests.integration.test_kit_relay import (
     relay_of,
     running,
 )
-from tests.kafka import create_topic, read
 from tests.stack import TestInfra, until
-
-
-@pytest.fixture
-def book(infra: TestInfra, database_url: str, topic_prefix: str) -> Iterator[Book]:
-    book = Book(database_url, create_topic(infra.bootstrap_servers, f"{topic_prefix}events"))
-    yield book
-    book.engine.dispose()
 
 
 def publish_all(book: Book, publisher: Ledger) -> None:

@@ -1,7 +1,7 @@
 """What stands in the log already is not published again, and keeps the time it has there."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 
@@ -12,16 +12,9 @@ from sagakit.faults import Crash, CrashAt
 from sagakit.kafka import Publisher
 from sagakit.message import Logged, OutboxRow
 from sagakit.standing import standing
-from tests.integration.test_kit_relay import Book, Ledger, leading, relay_of
-from tests.kafka import create_topic, read
+from tests.kafka import read
+from tests.outbox import Book, Ledger, leading, relay_of
 from tests.stack import TestInfra
-
-
-@pytest.fixture
-def book(infra: TestInfra, database_url: str, topic_prefix: str) -> Iterator[Book]:
-    book = Book(database_url, create_topic(infra.bootstrap_servers, f"{topic_prefix}events"))
-    yield book
-    book.engine.dispose()
 
 
 def test_a_relay_killed_before_it_removed_what_it_published(infra: TestInfra, book: Book) -> None:

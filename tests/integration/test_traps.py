@@ -45,8 +45,9 @@ from sagakit.relay import LEAD, LEADER_LOCK, NEW_EPOCH, Relay, statements
 from sagakit.retry import until_stored
 from sandbox.stack.topics import Topic, create_topics
 from tests.integration.test_inventory_store import order, restock, run, units
-from tests.integration.test_kit_relay import Book, Ledger, murmur2_partition
+from tests.integration.test_kit_relay import murmur2_partition
 from tests.kafka import create_topic, read
+from tests.outbox import Book, Ledger
 from tests.stack import TestInfra, until
 from tests.toy import (
     CONTRACT,
