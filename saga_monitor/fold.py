@@ -66,10 +66,8 @@ class Saga:
     @property
     def flow(self) -> str | None:
         """The label its earliest labelled event carries; None where no event carries one."""
-        first = min(
-            (f for f in self.facts.values() if f.flow), key=lambda f: (f.at, f.id), default=None
-        )
-        return first.flow if first else None
+        labelled = [(f.at, f.id, f.flow) for f in self.facts.values() if f.flow]
+        return min(labelled)[2] if labelled else None
 
     def timeline(self) -> list[Fact]:
         """The facts in log time, and within one millisecond causes first."""
@@ -170,21 +168,16 @@ class Stock:
 
 def stock(facts: Iterable[Fact], flow: Flow) -> Stock | None:
     """What the facts say of units; None where one was read before units were kept."""
-    moved = [fact for fact in facts if fact.type in flow.units.paths]
-    if any(UNITS not in fact.detail for fact in moved):
-        return None
-    told = {
-        move: _summed(f for f in moved if f.type in getattr(flow.units, move)) for move in MOVES
-    }
-    return Stock(**told)
-
-
-def _summed(facts: Iterable[Fact]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    told: dict[str, dict[str, int]] = {move: {} for move in MOVES}
     for fact in facts:
+        move = flow.units.moves.get(fact.type)
+        if move is None:
+            continue
+        if UNITS not in fact.detail:
+            return None
         for kind, units in fact.detail[UNITS].items():
-            found[kind] = found.get(kind, 0) + units
-    return found
+            told[move][kind] = told[move].get(kind, 0) + units
+    return Stock(**told)
 
 
 def _sighting(fact: Fact) -> tuple[datetime, str]:

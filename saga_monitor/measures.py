@@ -4,7 +4,7 @@ All times are log time, so a monitor that reads yesterday's log today measures y
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from saga_monitor.fold import Fact, Saga, emission_id, ledger, stock
@@ -17,18 +17,18 @@ from sagakit.flow import Step
 @dataclass(frozen=True, slots=True)
 class Change:
     """An order before and after a micro-batch. `was`: status before; `seen`: view after, as the
-    plan of its flow version reads it."""
+    plan of its flow version reads it; `new`: what was not known before."""
 
     before: Mapping[str, Fact]
     was: Status
     saga: Saga
     seen: SagaView
     plan: Plan
+    new: Sequence[Fact] = field(init=False)
 
-    @property
-    def new(self) -> list[Fact]:
-        """What was not known before."""
-        return [fact for id_, fact in self.saga.facts.items() if id_ not in self.before]
+    def __post_init__(self) -> None:
+        new = [fact for id_, fact in self.saga.facts.items() if id_ not in self.before]
+        object.__setattr__(self, "new", new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ def moved(change: Change) -> Iterator[tuple[str, str, int]]:
 def units_moved(change: Change) -> Iterator[tuple[str, int]]:
     """Units that moved: reserved, released or shipped, and how many."""
     flow = change.plan.flow
-    found = stock((f for f in change.new if f.type in flow.units.paths), flow)
+    moving = [fact for fact in change.new if fact.type in flow.units.paths]
+    found = stock(moving, flow) if moving else None
     if found is not None:
         yield "reserved", sum(found.reserved.values())
         yield "released", sum(found.released.values())
@@ -100,7 +101,7 @@ def step_times(change: Change) -> Iterator[StepTime]:
     """Steps that came to an outcome, timed from what made them due. What is said a second time has
     taken no time."""
     plan = change.plan
-    told = ((fact, step) for fact in change.new for step in plan.steps)
+    told = ((f, step) for f in change.new if f.type in plan.word_of for step in plan.steps)
     found = [(f, step, said) for f, step in told if (said := _outcome(step, f.type))]
     facts = change.saga.timeline() if found else []
     for fact, step, outcome in found:

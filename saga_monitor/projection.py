@@ -112,8 +112,9 @@ class Projection:
                 known, partition, was = locked[key]
                 saga = fold(known, *new)
                 joined = _joined(partition, partitions[key])
-                if saga.facts != known.facts or joined != partition:
-                    seen = self._add(batch, saga, joined)
+                fresh = [f for id_, f in saga.facts.items() if known.facts.get(id_) is not f]
+                if fresh or joined != partition:
+                    seen = self._add(batch, saga, fresh, joined)
                     if seen is not None:
                         plan = self._plans[seen.flow]
                         changes.append(Change(known.facts, Status(was), saga, seen, plan))
@@ -121,16 +122,19 @@ class Projection:
         self._committed(records, changes)
         return Applied(len(batch.timeline), len(batch.unreadable))
 
-    def _add(self, batch: Batch, saga: Saga, partition: int) -> SagaView | None:
-        """Its rows, into the batch; its view, unless its flow is not known."""
+    def _add(
+        self, batch: Batch, saga: Saga, fresh: Sequence[Fact], partition: int
+    ) -> SagaView | None:
+        """Its rows, into the batch; its view, unless its flow is not known. fresh: facts
+        that are new."""
         seen = None
         try:
             seen = self.view(saga)
         except UnknownFlow as error:
-            batch.sagas.append(_unknown(saga, partition, error))
+            batch.sagas.append(_unknown(saga, fresh, partition, error))
             known = cases(saga.facts.values())
         else:
-            batch.sagas.append(_row(saga, seen, partition))
+            batch.sagas.append(_row(saga, fresh, seen, partition))
             known = seen.cases
         batch.cases += [CaseRow.of(saga.order_id, case) for case in known]
         return seen
@@ -182,14 +186,14 @@ def told(awaited: Awaited) -> str:
     return f"{awaited.step}: {' or '.join(awaited.events)}"
 
 
-def _row(saga: Saga, seen: SagaView, partition: int) -> SagaRow:
+def _row(saga: Saga, fresh: Iterable[Fact], seen: SagaView, partition: int) -> SagaRow:
     flow, _, version = seen.flow.partition("/")
     return SagaRow(
         order_id=saga.order_id,
         flow=flow,
         version=int(version),
         status=seen.status.value,
-        facts=store.dump_facts(saga),
+        facts=store.dump_facts(fresh),
         awaited="; ".join(told(a) for a in seen.awaited) or None,
         next_deadline=seen.due,
         captured_minor=min(seen.ledger.captured_minor, _MAX_BIGINT),
@@ -202,10 +206,10 @@ def _row(saga: Saga, seen: SagaView, partition: int) -> SagaRow:
     )
 
 
-def _unknown(saga: Saga, partition: int, error: UnknownFlow) -> SagaRow:
+def _unknown(saga: Saga, fresh: Iterable[Fact], partition: int, error: UnknownFlow) -> SagaRow:
     """An order whose flow file was taken away while it was in flight: shown, not judged."""
     last = max(f.at for f in saga.facts.values())
-    facts, nothing = store.dump_facts(saga), (None, 0, 0, None, None)
+    facts, nothing = store.dump_facts(fresh), (None, 0, 0, None, None)
     return SagaRow(
         saga.order_id,
         saga.flow,

@@ -23,7 +23,8 @@ _STRANGE, _MOST_STRANGE_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_
 
 @dataclass(frozen=True, slots=True)
 class SagaRow:
-    """A row of `saga`, all but the two columns that are not the projection's to fill."""
+    """A row of `saga`, all but the column that is not the projection's to fill. facts: those that
+    are new."""
 
     order_id: str
     flow: str | None
@@ -97,6 +98,7 @@ class Batch:
 
 
 _SAGA = tuple(f.name for f in fields(SagaRow))
+_VIEW = tuple(name for name in _SAGA if name not in ("order_id", "facts"))
 _TIMELINE = tuple(f.name for f in fields(TimelineRow))
 _CASE = tuple(f.name for f in fields(CaseRow))
 
@@ -131,11 +133,12 @@ LOCK = text(
     "SELECT order_id, partition, status, facts::text FROM saga "
     f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
 )
-# An upsert of rows that are there and locked, see `sagakit.postgres.SAVE_ACCOUNTS`.
+# An upsert of rows that are there and locked, see `sagakit.postgres.SAVE_ACCOUNTS`. Facts only grow
+# in number, or an earlier sighting takes the place of one: those are sent, not all there are.
 SAVE = text(
     f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "
-    f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _SAGA[1:])}, "
-    "quiet_until = NULL"
+    f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _VIEW)}, "
+    "facts = saga.facts || excluded.facts, quiet_until = NULL"
 )
 # Of an event published twice the first sighting stays, as in `fold`. One that was republished keeps
 # its time, and stands elsewhere.
@@ -321,11 +324,10 @@ def load_saga(order_id: str, facts: str) -> Saga:
     )
 
 
-def dump_facts(found: Saga) -> dict[str, Any]:
+def dump_facts(found: Iterable[Fact]) -> dict[str, Any]:
     """For `saga.facts`, the reverse of `load_saga`."""
     return {
-        f.id: [f.type, unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail]
-        for f in found.facts.values()
+        f.id: [f.type, unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail] for f in found
     }
 
 

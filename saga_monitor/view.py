@@ -167,7 +167,8 @@ class SagaView:
         """When the monitor speaks next; None: never."""
         dues = [fact.at for fact in self.unexpected]
         dues += [found.due for found in self.imbalances]
-        return min([*dues, *([self.next.due] if self.next and self.next.due else [])], default=None)
+        dues += [awaited.due for awaited in self.awaited if awaited.due]
+        return min(dues, default=None)
 
 
 def backoff(deadline_s: float, tries: int) -> timedelta:

@@ -24,7 +24,7 @@ MOVES = ("reserved", "released", "shipped")
 @dataclass(frozen=True, slots=True)
 class Units:
     """reserved, released, shipped: event type -> path of its lines, with dots between the names;
-    paths: of every event that moves units."""
+    paths: of every event that moves units; moves: what it is that each of them does."""
 
     of: str = ""
     count: str = ""
@@ -32,10 +32,13 @@ class Units:
     released: Mapping[str, str] = field(default_factory=dict)
     shipped: Mapping[str, str] = field(default_factory=dict)
     paths: Mapping[str, str] = field(init=False)
+    moves: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         paths = {**self.reserved, **self.released, **self.shipped}
         object.__setattr__(self, "paths", paths)
+        moves = {event: move for move in MOVES for event in getattr(self, move)}
+        object.__setattr__(self, "moves", moves)
 
     def counted(self, event: Any) -> dict[str, int] | None:
         """Units by kind that an event moves; None for one that moves none by its type."""

@@ -222,7 +222,7 @@ def put(engine: Engine, order: str, at: datetime) -> None:
     """A completed order of one event."""
     fact = Fact("f1", "OrderPlaced", at, detail={"note": "kept"})
     row = store.SagaRow(
-        order, "order", 1, "completed", store.dump_facts(Saga(order, {"f1": fact})),
+        order, "order", 1, "completed", store.dump_facts([fact]),
         None, None, 500, 0, at, at, at, 3, pinned=False,
     )  # fmt: skip
     told = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
