@@ -13,6 +13,7 @@ SagaError
 │   └── SequenceConflict       another event already stood at this place of the sequence
 ├── TopicMadeAnew          a topic is not the one that was read; the process starts again
 ├── RelayLeads             events cannot be republished while a relay publishes newer ones
+├── Unanswered             a request was not handled in time; whether it will be is not known
 ├── EventTooLarge          an own event would not pass the broker; the decision is refused
 └── EffectFailed           the outside world did not answer: unknown, to be asked again
     └── NotFinal               it answered that the end is still to come: asked again, patiently
@@ -83,6 +84,11 @@ class SequenceConflict(Poison):
     what it had published."""
 
     code = "sequence_conflict"
+
+
+class Unanswered(SagaError):
+    """A request was not handled in time, such as while the database has no room. It may be handled
+    yet: send the same again."""
 
 
 class EventTooLarge(SagaError):

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit import metrics
 from sagakit.codec import MAX_KEY_CHARS
+from sagakit.errors import Unanswered
 from sagakit.handler import Fate, Handled
 from sagakit.webhook import BadSignature
 
@@ -112,6 +113,10 @@ def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     async def refuse(request: Request, error: BadSignature) -> JSONResponse:
         return problem(401, "bad signature", str(error))
 
+    @app.exception_handler(Unanswered)
+    async def unanswered(request: Request, error: Unanswered) -> JSONResponse:
+        return _come_again("not handled in time", str(error))
+
     for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
         app.add_exception_handler(passing, _unavailable)
 
@@ -137,7 +142,11 @@ def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     """The database is gone, full, or has no connection left: see `retry.is_transient`."""
     log.warning("no database for a request", path=request.url.path, error=str(error))
-    answer = problem(503, "database unavailable", "nothing has happened; try again")
+    return _come_again("database unavailable", "nothing has happened; try again")
+
+
+def _come_again(title: str, detail: str) -> JSONResponse:
+    answer = problem(503, title, detail)
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
 

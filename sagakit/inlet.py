@@ -1,5 +1,6 @@
 """How single messages come in (webhooks, people, outcomes): gathered while a transaction runs, so
-that many at once share one, and a lone one never waits."""
+that many at once share one, and a lone one never waits. While no transaction comes to its end, only
+so many wait for the next; who has left by then is not handled."""
 
 import asyncio
 import threading
@@ -11,7 +12,7 @@ from sagakit.message import Message
 from sagakit.retry import until_stored
 
 S = TypeVar("S")
-BATCH = 200
+BATCH, MOST_WAITING = 200, 1000
 
 
 @dataclass(slots=True)
@@ -26,12 +27,12 @@ class Inlet(Generic[S]):
     def __init__(self, handler: Handles[S], stop: threading.Event) -> None:
         self._handler = handler
         self._stop = stop
-        self._queue: asyncio.Queue[_Waiting[S]] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Waiting[S]] = asyncio.Queue(MOST_WAITING)
 
     async def submit(self, message: Message) -> Handled[S]:
         """The fate of a message, once it is committed. Raises what `decide` or the store raised."""
         answer: asyncio.Future[Handled[S]] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Waiting(message, answer))
+        await self._queue.put(_Waiting(message, answer))
         return await answer
 
     async def run(self) -> None:
@@ -40,9 +41,11 @@ class Inlet(Generic[S]):
             batch = [await self._queue.get()]
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            await self._handle(batch)
+            await self._handle([waiting for waiting in batch if not waiting.answer.done()])
 
     async def _handle(self, batch: list[_Waiting[S]]) -> None:
+        if not batch:
+            return
         messages = [w.message for w in batch]
         work = lambda: self._handler.handle(messages)  # noqa: E731
         try:

@@ -12,6 +12,7 @@ from sqlalchemy import TextClause
 from sagakit.books import Ledger
 from sagakit.decision import Observed, Trigger
 from sagakit.effects import Perform
+from sagakit.errors import Unanswered
 from sagakit.handler import Fate
 from sagakit.inlet import Inlet
 from sagakit.message import Message, Trace
@@ -20,6 +21,8 @@ from sagakit.postgres import IN_FLIGHT, PostgresDatabase
 
 S = TypeVar("S")
 LOOK_AGAIN_S = 0.1
+ANSWER_S = 10.0
+"""How long a webhook or a person waits until a trigger is handled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Door(Protocol[S]):
     async def submit(
         self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
     ) -> Receipt[S]:
-        """Handle a trigger. Raises what `decide` raised; then nothing has happened."""
+        """Handle a trigger. Raises what `decide` raised; then nothing has happened. Raises
+        Unanswered: nobody knows yet."""
         ...
 
     async def state(self, key: str) -> S:
@@ -74,7 +78,14 @@ class ServiceDoor(Generic[S]):
     ) -> Receipt[S]:
         """See `Door`."""
         message = Message(message_id, key, trace=Trace(flow), trigger=trigger)
-        handled = await self._inlet.submit(message)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                handled = await self._inlet.submit(message)
+        except TimeoutError as error:
+            raise Unanswered(
+                f"not handled within {ANSWER_S:g} s, the database does not take it now; it may be "
+                "handled yet: send the same again"
+            ) from error
         state = handled.state if handled.state is not None else await self.state(key)
         return Receipt(handled.events, state, handled.fate is Fate.REPEAT)
 

@@ -9,9 +9,11 @@ from uuid import uuid4
 import pytest
 
 from sagakit.decision import Callback
+from sagakit.errors import Unanswered
 from sagakit.handler import Fate, Handled
-from sagakit.inlet import BATCH, Inlet
+from sagakit.inlet import BATCH, MOST_WAITING, Inlet
 from sagakit.message import Message
+from sagakit.service import ServiceDoor
 from tests.toy import Count, Counter
 
 
@@ -111,3 +113,46 @@ def test_a_caller_who_left_does_not_hold_up_the_others() -> None:
 
     play(door, scenario())
     assert door.counter.words("left") == ("x",), "it was under way and is kept"
+
+
+def test_who_left_before_it_was_begun_is_not_handled() -> None:
+    door = Door()
+
+    async def scenario() -> None:
+        door.go_on.clear()
+        first = asyncio.create_task(door.submit("first"))
+        await asyncio.to_thread(door.entered.wait, 10)
+        left = asyncio.create_task(door.submit("left"))
+        await asyncio.sleep(0)
+        left.cancel()
+        door.go_on.set()
+        await first
+        await door.submit("other")
+
+    play(door, scenario())
+    assert door.counter.words("left") == ()
+    assert door.batches == [1, 1]
+
+
+def test_while_nothing_is_handled_only_so_many_wait_and_each_is_told_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sagakit.service.ANSWER_S", 0.5)
+    door = Door()
+    nobody: Any = None
+    outside = ServiceDoor[Count](nobody, nobody, door.inlet)
+
+    async def scenario() -> None:
+        door.go_on.clear()
+        asked = [
+            asyncio.create_task(outside.submit(f"o{n}", Callback((f"o{n}", "x")), uuid4()))
+            for n in range(MOST_WAITING + 50)
+        ]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(error) for error in told} == {Unanswered}
+        assert "send the same again" in str(told[0])
+        door.go_on.set()
+        assert (await door.submit("after")).fate is Fate.HANDLED
+
+    play(door, scenario())
+    assert door.batches[1:] == [1], "of those who left only what had been begun"

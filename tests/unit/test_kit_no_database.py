@@ -9,6 +9,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from psycopg import errors
 from sqlalchemy import exc
 
+from sagakit.errors import Unanswered
 from sagakit.http import RETRY_AFTER_S, make_app
 from sagakit.retry import is_refused, is_transient, until_stored
 
@@ -71,10 +72,11 @@ def test_of_what_passes_only_what_the_caller_says_is_tried_again() -> None:
         raised(errors.DiskFull("could not extend file")),
         raised(errors.InterfaceError("the connection is closed")),
         exc.TimeoutError("QueuePool limit of size 15 overflow 15 reached"),
+        Unanswered("not handled within 10 s"),
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_who_asks_is_told_to_come_back(error: exc.SQLAlchemyError) -> None:
+def test_who_asks_is_told_to_come_back(error: Exception) -> None:
     router = APIRouter()
 
     @router.get("/orders")
@@ -90,5 +92,7 @@ def test_who_asks_is_told_to_come_back(error: exc.SQLAlchemyError) -> None:
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == str(RETRY_AFTER_S)
-    assert answer.json()["title"] == "database unavailable"
+    assert answer.json()["title"] == (
+        "not handled in time" if isinstance(error, Unanswered) else "database unavailable"
+    )
     assert "could not extend" not in answer.text, "what the database says is for the log"
