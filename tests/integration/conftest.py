@@ -9,6 +9,7 @@ import pytest
 from tests.kafka import create_topic
 from tests.monitor import MonitorProcess, Voice, monitor
 from tests.outbox import Book
+from tests.outside import Receiver, Server
 from tests.stack import TestInfra
 
 
@@ -41,3 +42,20 @@ def book(infra: TestInfra, database_url: str, topic_prefix: str) -> Iterator[Boo
     book = Book(database_url, create_topic(infra.bootstrap_servers, f"{topic_prefix}events"))
     yield book
     book.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    """Takes the webhooks of the outside world."""
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+    assert receiver.forged == []
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
+    """A provider as a process of its own."""
+    server = Server("provider", tmp_path_factory.mktemp("provider") / "db", receiver.url)
+    yield server
+    server.close()

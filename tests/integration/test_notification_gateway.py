@@ -1,10 +1,6 @@
 """The mailer's port: one suite for the double and for the adapter against the real mail server."""
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +13,7 @@ from sagakit.errors import EffectFailed
 from sagakit.vault import HttpVault
 from services.notification.decide import Kind, MailAccepted, MailRefused, mail_key
 from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
-from tests.stack import until
+from tests.outside import NOWHERE, Server, free_port
 
 
 @dataclass(frozen=True)
@@ -35,31 +31,11 @@ class MailServer:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        http_port, smtp_port = one.getsockname()[1], other.getsockname()[1]
-    env = os.environ | {
-        "SANDBOX_PORT": str(http_port),
-        "SANDBOX_SMTP_PORT": str(smtp_port),
-        "SANDBOX_DB": str(tmp_path_factory.mktemp("mail") / "mail.db"),
-    }
-    process = subprocess.Popen([sys.executable, "-m", "sandbox.world.mail"], env=env)
-    with httpx.Client(base_url=f"http://127.0.0.1:{http_port}", trust_env=False) as http:
-        try:
-            until(lambda: _ready(http, process), "the mail server is ready")
-            yield MailServer(http, smtp_port)
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _ready(http: httpx.Client, process: "subprocess.Popen[bytes]") -> bool:
-    assert process.poll() is None, "the mail server ended while it started"
-    try:
-        return http.get("/health/ready").is_success
-    except httpx.TransportError:
-        return False
+    smtp_port = free_port()
+    db = tmp_path_factory.mktemp("mail") / "db"
+    running = Server("mail", db, NOWHERE, SANDBOX_SMTP_PORT=str(smtp_port))
+    yield MailServer(running.http, smtp_port)
+    running.close()
 
 
 def mail(order_id: str, kind: Kind = Kind.SHIPPED, to: str = "ada@customer.example") -> Effect:

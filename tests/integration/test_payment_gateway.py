@@ -2,10 +2,6 @@
 the route that takes the provider's webhook."""
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -47,9 +43,8 @@ from services.payment.ledger import (
     look_effect,
 )
 from services.payment.service import webhook
-from tests.stack import until
+from tests.outside import NOWHERE, SECRET, Server
 
-SECRET = "whsec_test"
 FACTS = OrderFacts(
     customer_id="c1",
     email="ada@customer.example",
@@ -81,31 +76,9 @@ def refund(order_id: str, n: int, charge_id: str | None, amount_minor: int | Non
 @pytest.fixture(scope="module")
 def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A provider as a process of its own, whose webhooks go nowhere."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    env = os.environ | {
-        "SANDBOX_PORT": str(port),
-        "SANDBOX_DB": str(tmp_path_factory.mktemp("provider") / "provider.db"),
-        "SANDBOX_WEBHOOK_URL": "http://127.0.0.1:9/webhooks/provider",
-        "SANDBOX_WEBHOOK_SECRET": SECRET,
-    }
-    process = subprocess.Popen([sys.executable, "-m", "sandbox.world.provider"], env=env)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        until(lambda: _ready(url, process), "the provider is ready")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _ready(url: str, process: "subprocess.Popen[bytes]") -> bool:
-    assert process.poll() is None, "the provider ended while it started"
-    try:
-        return httpx.get(f"{url}/health/ready", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+    server = Server("provider", tmp_path_factory.mktemp("provider") / "db", NOWHERE)
+    yield server.url
+    server.close()
 
 
 class Subject:

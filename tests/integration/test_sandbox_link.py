@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.world.link import SLOW_S
-from tests.integration.test_sandbox_world import DEADLINE_S, Server, free_port
+from tests.outside import DEADLINE_S, Server, free_port
 
 NAME = "here>there"
 

@@ -1,37 +1,13 @@
 """Trouble of the outside world that can be asked for: done all the same, and told badly."""
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
 from sandbox.world.trouble import NO_ANSWERS
-from tests.integration.test_sandbox_world import (
-    Receiver,
-    Row,
-    Server,
-    charge,
-    eventually,
-    status_of,
-)
+from tests.outside import Receiver, Row, Server, charge, eventually, status_of
 
 FOR_LONG = {"seconds": 600}
 OVER = {"seconds": 0}
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
-    assert receiver.forged == []
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
-    server = Server("provider", tmp_path_factory.mktemp("trouble") / "db", receiver.url)
-    yield server
-    server.close()
 
 
 def begin(server: Server, way: str, how_long: Row = FOR_LONG) -> None:

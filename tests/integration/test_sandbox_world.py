@@ -1,154 +1,31 @@
 """The outside world, judged as its clients see it: real processes, real sockets, real kill -9."""
 
-import hashlib
-import hmac
 import itertools
-import json
 import os
 import signal
 import smtplib
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
 
 import httpx
 import pytest
 
-SECRET = "whsec_test"
-DEADLINE_S = 20.0
-T = TypeVar("T")
-Row = dict[str, Any]
+from tests.outside import (
+    DEADLINE_S,
+    Receiver,
+    Server,
+    charge,
+    eventually,
+    free_port,
+    refund,
+    status_of,
+)
+
 _orders = itertools.count(1)
-
-
-def eventually(look: Callable[[], T], what: str) -> T:
-    """Look until what is seen is true; fail after the deadline."""
-    ends_at = time.monotonic() + DEADLINE_S
-    pause = threading.Event()
-    while not (seen := look()):
-        assert time.monotonic() < ends_at, f"not within {DEADLINE_S} s: {what}"
-        pause.wait(0.02)
-    return seen
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Receiver:
-    """Takes webhooks, checks their signatures, and can be told to refuse the next few."""
-
-    def __init__(self) -> None:
-        self.events: list[Row] = []
-        self.forged: list[bytes] = []
-        self.refuse_next = 0
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.take(body, self.headers["Saga-Signature"])
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/test"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def take(self, body: bytes, signature: str) -> int:
-        stamp, given = (part.split("=", 1)[1] for part in signature.split(","))
-        mac = hmac.new(SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256)
-        if not hmac.compare_digest(mac.hexdigest(), given) or abs(time.time() - int(stamp)) > 60:
-            self.forged.append(body)
-        if self.refuse_next > 0:
-            self.refuse_next -= 1
-            return 500
-        self.events.append(json.loads(body))
-        return 200
-
-    def of(self, order_id: str) -> list[Row]:
-        return [event for event in list(self.events) if event["data"]["order_id"] == order_id]
-
-    def types(self, order_id: str) -> list[str]:
-        return [event["type"] for event in self.of(order_id)]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Server:
-    """One of the three as a process, with an HTTP client to it."""
-
-    def __init__(self, name: str, db: Path, webhook_url: str, **env: str) -> None:
-        self.port = free_port()
-        self._command = [sys.executable, "-m", f"sandbox.world.{name}"]
-        self._env = os.environ | {
-            "SANDBOX_PORT": str(self.port),
-            "SANDBOX_DB": str(db),
-            "SANDBOX_WEBHOOK_URL": webhook_url,
-            "SANDBOX_WEBHOOK_SECRET": SECRET,
-            **env,
-        }
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, env=self._env)
-        eventually(self._ready, f"{self._command[-1]} is ready")
-
-    def _ready(self) -> bool:
-        assert self.process.poll() is None, "the server ended while it started"
-        try:
-            return self.http.get("/health/ready").is_success
-        except httpx.TransportError:
-            return False
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(DEADLINE_S)
-
-    def post(self, path: str, body: Row, key: str | None = None) -> httpx.Response:
-        headers = {} if key is None else {"Idempotency-Key": key}
-        return self.http.post(path, json=body, headers=headers, timeout=DEADLINE_S)
-
-    def list(self, what: str, order_id: str) -> list[Row]:
-        data: list[Row] = self.http.get(f"/v1/{what}", params={"order_id": order_id}).json()["data"]
-        return data
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.stop()
-        self.http.close()
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
-    assert receiver.forged == []
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
-    server = Server("provider", tmp_path_factory.mktemp("provider") / "db", receiver.url)
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -171,32 +48,6 @@ def mail(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterat
 @pytest.fixture
 def order() -> str:
     return f"order-{next(_orders)}"
-
-
-def charge(
-    provider: Server, order: str, token: str, amount_minor: object = 1001, key: str | None = None
-) -> httpx.Response:
-    body = {
-        "order_id": order,
-        "amount_minor": amount_minor,
-        "currency": "EUR",
-        "card_token": token,
-    }
-    return provider.post("/v1/charges", body, key or f"charge:{order}")
-
-
-def refund(
-    provider: Server, order: str, amount_minor: int = 1001, n: int = 1, **by: str
-) -> httpx.Response:
-    body: Row = {"order_id": order, "charge_id": None, "charge_key": f"charge:{order}"}
-    body |= {"amount_minor": amount_minor, **by}
-    return provider.post("/v1/refunds", body, f"refund:{order}:{n}")
-
-
-def status_of(provider: Server, order: str) -> str:
-    (row,) = provider.list("charges", order)
-    status: str = row["status"]
-    return status
 
 
 # -- provider: charging ----------------------------------------------------------------------------

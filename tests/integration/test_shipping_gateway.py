@@ -2,10 +2,6 @@
 the route that takes the carrier's webhook."""
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -36,9 +32,8 @@ from services.shipping.decide import (
 )
 from services.shipping.gateway import Carrier, HttpCarrier, MemoryCarrier, wire_key
 from services.shipping.service import webhook
-from tests.stack import until
+from tests.outside import NOWHERE, SECRET, Server
 
-SECRET = "whsec_test"
 FACTS = OrderFacts(
     customer_id="c1",
     email="ada@customer.example",
@@ -66,31 +61,9 @@ def cancel(order_id: str, label_id: str | None) -> Effect:
 @pytest.fixture(scope="module")
 def carrier_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A carrier as a process of its own, whose webhooks go nowhere."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    env = os.environ | {
-        "SANDBOX_PORT": str(port),
-        "SANDBOX_DB": str(tmp_path_factory.mktemp("carrier") / "carrier.db"),
-        "SANDBOX_WEBHOOK_URL": "http://127.0.0.1:9/webhooks/carrier",
-        "SANDBOX_WEBHOOK_SECRET": SECRET,
-    }
-    process = subprocess.Popen([sys.executable, "-m", "sandbox.world.carrier"], env=env)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        until(lambda: _ready(url, process), "the carrier is ready")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _ready(url: str, process: "subprocess.Popen[bytes]") -> bool:
-    assert process.poll() is None, "the carrier ended while it started"
-    try:
-        return httpx.get(f"{url}/health/ready", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+    server = Server("carrier", tmp_path_factory.mktemp("carrier") / "db", NOWHERE)
+    yield server.url
+    server.close()
 
 
 class Subject:
