@@ -1,6 +1,5 @@
 """What the tests of the whole share: orders on a stack, and the judgement at the end."""
 
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import httpx
 from sagakit.contract import Contract
 from sandbox.invariants import check
 from sandbox.shop import KINDS, Shop, ShopOrder
+from sandbox.shop.beside import Beside
 from sandbox.shop.trade import Outcome, Progress, Trade
 from schemas import CONTRACT
 from tests.stack import LiveStack
@@ -38,49 +38,14 @@ def trade(
     return Trade(stack.json, orders, told).run(DEADLINE_S)
 
 
-class Trading:
-    """Orders that are placed and waited for in a thread, while the test breaks things."""
-
-    def __init__(
-        self, stack: LiveStack, orders: Sequence[ShopOrder], contract: Contract = CONTRACT
-    ) -> None:
-        self._trade = Trade(stack.json, orders, contract=contract)
-        self._outcomes: list[Outcome] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._outcomes = self._trade.run(DEADLINE_S)
-        except BaseException as error:
-            self._error = error
-
-    @property
-    def progress(self) -> Progress:
-        """How far it is."""
-        return self._trade.progress
-
-    @property
-    def over(self) -> bool:
-        """Every order has ended, or the time is up."""
-        return not self._thread.is_alive()
-
-    def outcomes(self) -> list[Outcome]:
-        """Wait for the end."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._outcomes
-
-
 @contextmanager
 def trading(
     stack: LiveStack, orders: Sequence[ShopOrder], contract: Contract = CONTRACT
-) -> Iterator[Trading]:
+) -> Iterator[Beside]:
     """Trade beside the body, which must not end before the trade does. `contract`: how orders that
     come over Kafka are written."""
-    running = Trading(stack, orders, contract)
+    running = Beside(Trade(stack.json, orders, contract=contract))
+    running.start(DEADLINE_S)
     try:
         yield running
     finally:

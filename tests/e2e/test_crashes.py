@@ -4,11 +4,11 @@ import random
 
 import pytest
 
+from sandbox.shop.beside import Beside
 from sandbox.stack.processes import MONITOR, SERVICES, WORLD
 from tests.e2e.rehearsal import (
     PASSIVE,
     WAITERS,
-    Trading,
     assert_all_hold,
     assert_as_expected,
     shop,
@@ -29,7 +29,7 @@ def moments(seed: int) -> list[tuple[int, str]]:
     return sorted(times)
 
 
-def reached(running: Trading, moment: int) -> bool:
+def reached(running: Beside, moment: int) -> bool:
     return running.over or running.progress.placed + running.progress.ended >= moment
 
 
