@@ -19,7 +19,6 @@ from sagakit.http import make_app
 from sagakit.service import Receipt
 from sagakit.webhook import HEADER, sign
 from schemas.events import (
-    OrderFacts,
     OrderLine,
     PaymentCaptured,
     PaymentDeclined,
@@ -43,16 +42,13 @@ from services.payment.ledger import (
     look_effect,
 )
 from services.payment.service import webhook
+from tests.facts import TWO_TEAS
 from tests.outside import NOWHERE, SECRET, Server
 
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
+FACTS = replace(
+    TWO_TEAS,
     total_minor=2501,
     lines=(OrderLine(sku="tea", quantity=1, unit_price_minor=2501),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
 )
 
 

@@ -19,7 +19,7 @@ from sagakit.http import make_app
 from sagakit.service import Receipt
 from sagakit.vault import HttpVault
 from sagakit.webhook import HEADER, sign
-from schemas.events import OrderFacts, OrderLine, ShipmentCreated, ShipmentPickedUp
+from schemas.events import ShipmentCreated, ShipmentPickedUp
 from services.shipping.decide import (
     Cancelled,
     Labelled,
@@ -32,17 +32,10 @@ from services.shipping.decide import (
 )
 from services.shipping.gateway import Carrier, HttpCarrier, MemoryCarrier, wire_key
 from services.shipping.service import webhook
+from tests.facts import TWO_TEAS
 from tests.outside import NOWHERE, SECRET, Server
 
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
-)
+FACTS = TWO_TEAS
 
 
 def label(order_id: str, tag: str = "") -> Effect:

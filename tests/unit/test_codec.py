@@ -14,19 +14,12 @@ from sagakit.contract import Contract, inline
 from sagakit.errors import BadKey, EventTooLarge, Oversized, Poison, Undecodable
 from sagakit.message import NAMESPACE, Envelope, Record
 from schemas import CONTRACT
-from schemas.events import OrderFacts, OrderLine, OrderPlaced
+from schemas.events import OrderPlaced
+from tests.facts import TWO_TEAS
 from tests.toy import CONTRACT as TOYS
 from tests.toy import NOW, Started, Ticked, schema_of
 
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
-)
+FACTS = TWO_TEAS
 PLACED = OrderPlaced(order_id="o1", order=FACTS, placed_at=NOW)
 
 

@@ -17,27 +17,18 @@ from schemas.events import (
     FraudWithdrawn,
     InventoryRejected,
     InventoryReserved,
-    OrderFacts,
-    OrderLine,
     OrderPlaced,
     PaymentRefunded,
 )
 from services.fraud.decide import REJECT_FROM, Phase, Screening, decide, evolve
 from services.fraud.store import store
 from services.payment.decide import Policy
+from tests.facts import TWO_TEAS
 from tests.gwt import NOW, Given, given, through_its_table
 
 FRAUD = Participant("fraud", decide, evolve, MemoryStore(Screening()))
-ADA = "ada@customer.example"
-FACTS = OrderFacts(
-    customer_id="c1",
-    email=ADA,
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
-)
+ADA = TWO_TEAS.email
+FACTS = TWO_TEAS
 
 
 def placed(**other: Any) -> OrderPlaced:

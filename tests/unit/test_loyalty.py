@@ -21,7 +21,6 @@ from sagakit.ports import Participant
 from sagakit.routing import Router
 from schemas import FLOWS
 from schemas.events import (
-    OrderFacts,
     OrderLine,
     PointsGranted,
     ShipmentPickedUp,
@@ -29,17 +28,14 @@ from schemas.events import (
 )
 from services.loyalty.decide import Phase, Points, decide, evolve, points_of
 from services.loyalty.store import store
+from tests.facts import TWO_TEAS
 from tests.gwt import Given, given, through_its_table
 
 LOYALTY = Participant("loyalty", decide, evolve, MemoryStore(Points()))
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
+FACTS = replace(
+    TWO_TEAS,
     total_minor=2598,
     lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1299),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
     loyalty_card="L-1",
 )
 

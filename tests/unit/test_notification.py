@@ -16,8 +16,6 @@ from schemas.events import (
     ConfirmationMailSent,
     InventoryRejected,
     InventoryReleased,
-    OrderFacts,
-    OrderLine,
     PaymentRefunded,
     RefundMailSent,
     ShipmentCreated,
@@ -36,19 +34,12 @@ from services.notification.decide import (
 )
 from services.notification.gateway import message, message_id
 from services.notification.store import store
+from tests.facts import TWO_TEAS
 from tests.gwt import Given, given, through_its_table
 
 NOTIFICATION = Participant("notification", decide, evolve, MemoryStore(Mailing()))
-ADA = "ada@customer.example"
-FACTS = OrderFacts(
-    customer_id="c1",
-    email=ADA,
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
-)
+ADA = TWO_TEAS.email
+FACTS = TWO_TEAS
 NO_ADDRESS = "this is no mail address; correct it in the shop and write to the customer"
 
 

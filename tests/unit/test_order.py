@@ -47,19 +47,12 @@ from schemas.events import (
 from services.order.api import routes
 from services.order.decide import Cancelling, Order, Phase, Placing, decide, digest, evolve
 from services.order.store import store
+from tests.facts import TWO_TEAS
 from tests.gwt import NOW, Given, given, through_its_table
 from tests.vault import MemoryVault
 
 ORDER = Participant("order", decide, evolve, MemoryStore(Order()))
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
-)
+FACTS = TWO_TEAS
 OTHER = replace(FACTS, ship_to="2 Main Street")
 SHIPPED = ShippedMailSent(order_id="o1", to="ada@customer.example")
 RELEASED = InventoryReleased(order_id="o1", lines=(), reason="out of tea")

@@ -43,18 +43,11 @@ from services.payment.ledger import (
     look_effect,
 )
 from services.payment.store import store
+from tests.facts import TWO_TEAS
 from tests.gwt import NOW, Given, given, through_its_table
 
 PAYMENT = Participant("payment", decide, evolve, MemoryStore(Payment()))
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street\nSpringfield",
-)
+FACTS = replace(TWO_TEAS, ship_to="1 Main Street\nSpringfield")
 DEAR = replace(
     FACTS,
     total_minor=250_000,

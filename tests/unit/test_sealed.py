@@ -14,26 +14,19 @@ from sagakit.decision import Do, Effect, Observed
 from sagakit.errors import EffectFailed
 from sagakit.sealed import Erased, is_sealed, parts_of, sealed_text, without
 from sagakit.vault import HttpVault
-from schemas.events import OrderFacts, OrderLine, ShipmentCreated
+from schemas.events import ShipmentCreated
 from schemas.rules import MAX_SHIP_TO, problems
 from services.notification import decide as notification
 from services.notification.gateway import SmtpMailer
 from services.order.vault import opened, sealed
 from services.shipping import decide as shipping
 from services.shipping.gateway import HttpCarrier
+from tests.facts import TWO_TEAS
 from tests.gwt import NOW
 
 KEY_ID, KEY = UUID(int=7), bytes(range(64))
 EMAIL, ADDRESS = "ada@customer.example", "1 Main Street\nSpringfield"
-FACTS = OrderFacts(
-    customer_id="c1",
-    email=sealed(KEY_ID, KEY, EMAIL),
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to=sealed(KEY_ID, KEY, ADDRESS),
-)
+FACTS = replace(TWO_TEAS, email=sealed(KEY_ID, KEY, EMAIL), ship_to=sealed(KEY_ID, KEY, ADDRESS))
 
 
 def test_sealed_and_opened() -> None:

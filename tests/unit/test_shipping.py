@@ -11,8 +11,6 @@ from sagakit.memory import MemoryStore
 from sagakit.ports import Participant
 from schemas.events import (
     OrderCancelRequested,
-    OrderFacts,
-    OrderLine,
     PaymentCaptured,
     ShipmentCancelled,
     ShipmentCancelRefused,
@@ -34,18 +32,11 @@ from services.shipping.decide import (
     premature,
 )
 from services.shipping.store import store
+from tests.facts import TWO_TEAS
 from tests.gwt import Given, given, through_its_table
 
 SHIPPING = Participant("shipping", decide, evolve, MemoryStore(Shipment()))
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street\nSpringfield",
-)
+FACTS = replace(TWO_TEAS, ship_to="1 Main Street\nSpringfield")
 LABEL_KEY, CANCEL_KEY = "label:o1", "cancel:o1"
 LABEL = Effect("label", LABEL_KEY, {"order_id": "o1", "order": FACTS.to_dict()})
 TAKEN = "the carrier has picked the parcel up; ask the customer to send it back"

@@ -1,0 +1,13 @@
+"""What an order says of itself, for tests that need one."""
+
+from schemas.events import OrderFacts, OrderLine
+
+TWO_TEAS = OrderFacts(
+    customer_id="c1",
+    email="ada@customer.example",
+    currency="EUR",
+    total_minor=2500,
+    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
+    card_token="tok_ok",
+    ship_to="1 Main Street",
+)
