@@ -132,8 +132,8 @@ class World:
                 self.after(timedelta(seconds=1), deliver)
                 return
             message = Message(message_id, order_id, trigger=Callback(result))
-            self._at_the_door(node, message, deliver)
-            if self.happens("repeat"):
+            # Who is not let in asks again as it is: repeated each time, one would be thousands soon.
+            if self._at_the_door(node, message, deliver) and self.happens("repeat"):
                 self.note(f"the webhook of {order_id} comes again", {order_id})
                 self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
 
@@ -149,16 +149,17 @@ class World:
             return premature(state)
         return state.phase is PaymentPhase.NEW and not state.in_flight
 
-    def _at_the_door(self, node: Node, message: Message, again: Callable[[], None]) -> None:
-        """Any process may be asked; who gets no answer asks again."""
+    def _at_the_door(self, node: Node, message: Message, again: Callable[[], None]) -> bool:
+        """Any process may be asked; who gets no answer asks again. Whether it was let in."""
         process = self.rng.choice(node.processes)
         if not process.awake():
             self.after(timedelta(seconds=1), again)
-            return
+            return False
         if not process.knows(message.trace.flow):
             self.after(REFUSED, again)
-            return
+            return False
         node.visit(process, message.key, lambda: self._submit(process, message, again))
+        return True
 
     def _submit(self, process: Process, message: Message, again: Callable[[], None]) -> None:
         try:
