@@ -132,7 +132,7 @@ class World:
                 self.after(timedelta(seconds=1), deliver)
                 return
             message = Message(message_id, order_id, trigger=Callback(result))
-            # Who is not let in asks again as it is: repeated each time, one would be thousands soon.
+            # Who is not let in asks again anyway: repeated each time, one would soon be thousands.
             if self._at_the_door(node, message, deliver) and self.happens("repeat"):
                 self.note(f"the webhook of {order_id} comes again", {order_id})
                 self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
