@@ -5,6 +5,7 @@ moved to `outbox_sent` (a partition a day) in the statement that checks that we 
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ from sagakit.tables import as_json
 log = structlog.get_logger(__name__)
 BATCH = 1000
 KEEP_DAYS = 31
+LOOK_FOR_S = 300.0
+"""How long nothing is published where nobody can tell what was published already."""
 LEADER_LOCK = 0x5A6A_0001
 
 LEAD = text("SELECT pg_try_advisory_lock(:lock)")
@@ -66,7 +69,11 @@ class Publishes(Protocol):
 
 
 Standing = Callable[[Sequence[OutboxRow]], Logged]
-"""Which of these rows the log holds already, see `standing.standing`."""
+"""Which of these rows the log holds already, see `standing.standing`. Raises CannotTell."""
+
+
+class CannotTell(Exception):
+    """What the log holds cannot be looked up now."""
 
 
 class LostLeadership(Exception):
@@ -94,6 +101,7 @@ class Relay:
         self._faults = faults
         self._standing = standing
         self._unsure = True
+        self._blind_since_s: float | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._days_made: datetime | None = None
@@ -148,8 +156,8 @@ class Relay:
 
     def publish_once(self, connection: Connection, epoch: int) -> int:
         """Publish one batch; how many rows are out of the outbox now. Raises LostLeadership."""
-        if self._unsure:
-            self._settle(connection, epoch)
+        if self._unsure and not self._settle(connection, epoch):
+            return 0
         rows = _waiting(connection, BATCH)
         if not rows:
             return 0
@@ -170,15 +178,26 @@ class Relay:
             )
         return len(logged)
 
-    def _settle(self, connection: Connection, epoch: int) -> None:
+    def _settle(self, connection: Connection, epoch: int) -> bool:
         """What was published and not removed is removed now, not published again. More rows than
-        a batch: some that are new may have come between those of the last one."""
+        a batch: some that are new may have come between those of the last one. False where that is
+        to be tried again: while no broker answers none would take the rows either."""
         rows = _waiting(connection, 2 * BATCH)
-        logged = self._standing(rows) if rows else {}
+        try:
+            logged = self._standing(rows) if rows else {}
+            self._blind_since_s = None
+        except CannotTell as error:
+            log.warning("cannot tell what stands in the log already", error=str(error))
+            now_s = time.monotonic()
+            self._blind_since_s = self._blind_since_s or now_s
+            if now_s - self._blind_since_s < LOOK_FOR_S:
+                return False
+            logged = {}
         if logged:
             log.info("rows stand in the log already", rows=len(logged))
             self._remove(connection, logged, epoch)
         self._unsure = False
+        return True
 
     def _remove(self, connection: Connection, logged: Logged, epoch: int) -> None:
         now = self._clock()

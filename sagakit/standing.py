@@ -2,31 +2,26 @@
 before it could say so, or taken by a broker whose answer was lost. Published again it would stand
 there twice, and only its second time would be kept (docs/adr/0017)."""
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
-
-import structlog
 
 from sagakit.kafka import KafkaException, without_gaps  # type: ignore[attr-defined]
 from sagakit.message import Logged, OutboxRow
 from sagakit.onlooker import read_log
-from sagakit.relay import BATCH
+from sagakit.relay import BATCH, CannotTell
 
-log = structlog.get_logger(__name__)
 ANSWER_S = 5.0
-DEADLINE_S = 15.0
 
 
 def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
     """Those of the rows that the log holds, word for word, and when the broker took the first.
 
     Looked for are as many records as a relay publishes at once, at the end of each partition. What
-    is not found, or cannot be looked for within 15 s, is to be published: again, it may be.
+    is not found is to be published: again, it may be. Raises CannotTell where a broker does not
+    answer for 5 s.
     """
     wanted = {(r.topic, r.key.encode(), r.headers, r.value): r.id for r in rows}
     found: dict[int, int | None] = {}
-    deadline_s = time.monotonic() + DEADLINE_S
     tails = read_log(bootstrap_servers, sorted({r.topic for r in rows}), ANSWER_S, last=BATCH)
     try:
         with closing(tails):
@@ -34,8 +29,6 @@ def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
                 number = wanted.get((r.topic, r.key or b"", r.headers, r.value or b""))
                 if number is not None:
                     found.setdefault(number, r.timestamp_ms)
-                if time.monotonic() > deadline_s:
-                    break
     except (KafkaException, TimeoutError) as error:
-        log.warning("cannot tell what stands in the log already", error=str(error))
+        raise CannotTell(str(error)) from error
     return without_gaps(rows, found)

@@ -1,8 +1,8 @@
 """What stands in the log already is not published again, and keeps the time it has there."""
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sagakit.faults import Crash, CrashAt
 from sagakit.kafka import Publisher
 from sagakit.message import Logged, OutboxRow
+from sagakit.relay import CannotTell
 from sagakit.standing import standing
 from tests.kafka import read
 from tests.outbox import Book, Ledger, leading, relay_of
@@ -61,11 +62,35 @@ def test_of_what_stands_twice_the_first_counts(infra: TestInfra, book: Book) -> 
     publisher.forget()
 
 
-def test_while_nobody_can_tell_all_is_published(book: Book) -> None:
+def test_a_broker_that_does_not_answer_cannot_tell(book: Book) -> None:
     row = OutboxRow(book.topic, "a", (), b"1", 1)
-    began = time.monotonic()
-    assert standing("127.0.0.1:1", [row]) == {}
-    assert time.monotonic() - began < 60
+    with pytest.raises(CannotTell):
+        standing("127.0.0.1:1", [row])
+    with pytest.raises(CannotTell):
+        standing("127.0.0.1:1", [replace(row, topic="made-anew-right-now")])
+
+
+def test_while_nobody_can_tell_nothing_is_published(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher, looks = Ledger(), Looks()
+    relay = relay_of(book, publisher, standing=looks)
+    book.write("a", 2)
+    looks.blind = True
+    with leading(book) as (connection, epoch):
+        for _ in range(3):
+            assert relay.publish_once(connection, epoch) == 0
+        assert publisher.log == []
+        looks.blind = False
+        assert relay.publish_once(connection, epoch) == 2
+        assert looks.asked == [2, 2, 2, 2]
+        publisher.failures = [0]
+        book.write("a")
+        assert relay.publish_once(connection, epoch) == 0
+        looks.blind = True
+        assert relay.publish_once(connection, epoch) == 0
+        monkeypatch.setattr("sagakit.relay.LOOK_FOR_S", 0.0)
+        assert relay.publish_once(connection, epoch) == 1, "in vain for too long"
 
 
 class Looks:
@@ -73,9 +98,12 @@ class Looks:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.blind = False
 
     def __call__(self, rows: Sequence[OutboxRow]) -> Logged:
         self.asked.append(len(rows))
+        if self.blind:
+            raise CannotTell("no broker")
         return {}
 
 
