@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from saga_monitor.deadlines import Emission, judge
-from saga_monitor.fold import SOURCE, Saga, fold
+from saga_monitor.fold import SOURCE, Saga, fold, log_time, unix_ms
 from saga_monitor.gate import Gate, Tick
 from saga_monitor.plan import Plan
 from saga_monitor.projection import fact_of
@@ -128,11 +128,12 @@ class Monitor:
         """What has truly passed; True where something was said."""
         if not self.world.broker_up():
             return False
-        tick = Tick(self.world.now, self.world.log.ends())
+        now = log_time(unix_ms(self.world.now))  # the broker's, which knows no finer time
+        tick = Tick(now, self.world.log.ends())
         self.gate = self.gate.after(tick, self.positions)
         said = False
         for order_id, waits in self._waiting().items():
-            if waits is None or waits.speaks_at >= self.world.now:
+            if waits is None or waits.speaks_at >= now:
                 continue
             through = self.gate.of_order(order_id, partition_of(order_id))
             if through is None or through < self._quiet.get(order_id, through):
