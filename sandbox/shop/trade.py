@@ -256,9 +256,21 @@ class Trade:
             return
         money = seen["ledger"]
         came_and_went = money["refunded_minor"] == money["captured_minor"] > 0
-        if order.kind.captured_late and seen["status"] == End.CANCELLED and not came_and_went:
+        late = order.kind.captured_late and seen["status"] == End.CANCELLED and not came_and_went
+        if late and await self._may_be_captured(order):
             return
         self._end(_outcome(order, seen))
+
+    async def _may_be_captured(self, order: ShopOrder) -> bool:
+        """Whether its money may come yet: unless it was undone before the provider was asked."""
+        url = f"{self._urls['provider']}/v1/charges"
+        try:
+            answer = await self._client.get(url, params={"order_id": order.order_id})
+        except httpx.TransportError:
+            return True
+        if not answer.is_success:
+            return True
+        return any(charge["status"] != "declined" for charge in answer.json()["data"])
 
     async def _tell(self) -> None:
         answer = await self._ask("GET", f"{self._urls['monitor']}/summary")
