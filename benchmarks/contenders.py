@@ -7,7 +7,7 @@ from benchmarks.peers.dbos import Dbos
 from benchmarks.peers.temporal import Temporal
 
 CONTENDERS: tuple[Contender, ...] = (
-    Platform(),
+    Platform(monitors=2),
     Choreography("plain", "plain", 10_000),
     Choreography("fast", "fast", 5_000),
     Dbos(),

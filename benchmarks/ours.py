@@ -44,12 +44,13 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Platform:
-    """Contender `ours`. replicas: of every service and of the monitor; front_door: the order
-    service takes part as well; home, partitions: see `servers`."""
+    """Contender `ours`. replicas: of every service; monitors: of the monitor, as many where it is
+    not said; front_door: the order service takes part as well; home, partitions: see `servers`."""
 
     name: str = "ours"
     orders: int = 10_000
     replicas: int = 1
+    monitors: int | None = None
     partitions: int | None = None
     front_door: bool = False
     home: Path | None = None
@@ -60,7 +61,8 @@ class Platform:
         with servers(self.home, self.partitions) as site:
             probes = {}
             for service in (*SERVICES, *((FRONT_DOOR,) if self.front_door else ()), MONITOR):
-                for number in range(1, self.replicas + 1):
+                count = self.monitors if service == MONITOR and self.monitors else self.replicas
+                for number in range(1, count + 1):
                     name = service if number == 1 else f"{service}-{number}"
                     env = _settings(site, name, service, number)
                     site.start(name, (sys.executable, "-m", *_module(service)), env)
