@@ -44,13 +44,13 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Platform:
-    """Contender `ours`. replicas: of every service; monitors: of the monitor, as many where it is
-    not said; front_door: the order service takes part as well; home, partitions: see `servers`."""
+    """Contender `ours`. replicas: of every service; monitors: of the monitor; front_door: the order
+    service takes part as well; home, partitions: see `servers`."""
 
     name: str = "ours"
     orders: int = 10_000
     replicas: int = 1
-    monitors: int | None = None
+    monitors: int = 1
     partitions: int | None = None
     front_door: bool = False
     home: Path | None = None
@@ -61,7 +61,7 @@ class Platform:
         with servers(self.home, self.partitions) as site:
             probes = {}
             for service in (*SERVICES, *((FRONT_DOOR,) if self.front_door else ()), MONITOR):
-                count = self.monitors if service == MONITOR and self.monitors else self.replicas
+                count = self.monitors if service == MONITOR else self.replicas
                 for number in range(1, count + 1):
                     name = service if number == 1 else f"{service}-{number}"
                     env = _settings(site, name, service, number)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import uuid
@@ -33,6 +32,7 @@ from schemas.events import (
     ShippedMailSent,
     StockLine,
 )
+from tests.outside import free_port
 from tests.stack import TestInfra, until
 
 CODEC = Codec(CONTRACT)
@@ -146,9 +146,7 @@ class MonitorProcess:
         settings: Mapping[str, str] = MappingProxyType({}),
         name: str = "monitor-1",
     ) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         self._env = {

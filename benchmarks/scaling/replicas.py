@@ -14,7 +14,9 @@ GRID = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4))
 def grid(rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Figures]:
     """Medians by point of the grid, at saturation."""
     points = [
-        Platform(f"{partitions}/{replicas}", partitions=partitions, replicas=replicas)
+        Platform(
+            f"{partitions}/{replicas}", partitions=partitions, replicas=replicas, monitors=replicas
+        )
         for partitions, replicas in GRID
     ]
     plan = Plan(rounds, scale, (), nearly=False)

@@ -23,24 +23,15 @@ from schemas.events import (
     GiftUnwrapStarted,
     GiftWrapFailed,
     GiftWrapped,
-    OrderFacts,
-    OrderLine,
     PaymentCaptured,
     ShipmentFailed,
 )
 from services.giftwrap.decide import Gift, NoPaper, Phase, Unwrapped, Wrapped, decide, evolve
 from services.giftwrap.gateway import MemoryWrapper
+from tests.facts import TWO_TEAS
 from tests.gwt import NOW, given
 
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=2500,
-    lines=(OrderLine(sku="tea", quantity=2, unit_price_minor=1250),),
-    card_token="tok_ok",
-    ship_to="1 Main Street",
-)
+FACTS = TWO_TEAS
 CAPTURED = PaymentCaptured(
     order_id="o1", order=FACTS, charge_id="ch1", amount_minor=2500, currency="EUR"
 )

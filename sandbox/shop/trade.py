@@ -262,15 +262,16 @@ class Trade:
         self._end(_outcome(order, seen))
 
     async def _may_be_captured(self, order: ShopOrder) -> bool:
-        """Whether its money may come yet: unless it was undone before the provider was asked."""
+        """Whether its money may come yet: unless it was undone before the provider was asked. Asked
+        once, not until there is an answer: the other orders are not to wait for that."""
         url = f"{self._urls['provider']}/v1/charges"
         try:
             answer = await self._client.get(url, params={"order_id": order.order_id})
         except httpx.TransportError:
             return True
-        if not answer.is_success:
-            return True
-        return any(charge["status"] != "declined" for charge in answer.json()["data"])
+        return not answer.is_success or any(
+            charge["status"] != "declined" for charge in answer.json()["data"]
+        )
 
     async def _tell(self) -> None:
         answer = await self._ask("GET", f"{self._urls['monitor']}/summary")

@@ -22,8 +22,6 @@ from sandbox.simulation.world import START, World
 from schemas.events import (
     InventoryReserved,
     OrderCancelRequested,
-    OrderFacts,
-    OrderLine,
     OrderPlaced,
     PaymentCaptured,
     PaymentRefunded,
@@ -34,20 +32,11 @@ from schemas.events import (
 from services.inventory.decide import Phase as StockPhase
 from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
+from tests.simulation.one_order import FACTS, ORDER
 
 PRISTINE: dict[str, Any] = {
     participant.name: (participant, store) for participant, store in stores()
 }
-ORDER = "o1"
-FACTS = OrderFacts(
-    customer_id="c1",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=300,
-    lines=(OrderLine(sku="apple", quantity=3, unit_price_minor=100),),
-    card_token="tok",
-    ship_to="1 Main Street",
-)
 PARCEL: Any = {"order_id": ORDER, "order": FACTS, "label_id": "lb_1", "tracking": "T"}
 
 
