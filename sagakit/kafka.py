@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
 import structlog
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
@@ -30,6 +31,8 @@ LOOK_EVERY_S = 1.0
 """How often a consumer asks whether its topics are still the same."""
 ANSWER_S, SESSION_S, TOPICS_S = 5.0, 10.0, 10.0
 """What a look may take; until a dead replica is given up; until a topic made anew is met."""
+NO_LOG = ""
+"""The id of no topic."""
 GONE = (KafkaException, BufferError, SystemError)
 """What a producer raises after a fatal error; the last where that cuts into a delivery report."""
 
@@ -58,11 +61,10 @@ class BusConsumer:
         topics: Sequence[str],
         on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
     ) -> None:
-        self.assigned: set[Place] = set()
         self._on_assign = on_assign
         self._admin = asking(bootstrap_servers)
         self._ids: dict[Place, str] = {}
-        self._handled: dict[Place, int] = {}
+        self._read: dict[Place, int] = {}
         self._look_at_s = 0.0
         self._consumer = Consumer(
             {
@@ -85,32 +87,51 @@ class BusConsumer:
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
 
-    def _assigned(self, _: Any, partitions: list[TopicPartition]) -> None:
-        new = [(p.topic, p.partition) for p in partitions]
-        self.assigned |= set(new)
-        self._on_assign(new)
+    @property
+    def assigned(self) -> Set[Place]:
+        """The partitions we have."""
+        return self._ids.keys()
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Begin where we were. Of which log that is, is asked first: of a topic that is made anew
+        in between, the next look finds another id (docs/reliability.md, X)."""
+        if not partitions:
+            return
+        now = topic_ids(self._admin, {p.topic for p in partitions})
+        starts = []
+        for found in consumer.committed(partitions, timeout=ANSWER_S):
+            place = found.topic, found.partition
+            self._ids[place] = found.metadata or now.get(found.topic, NO_LOG)
+            known = found.error is None and found.offset >= 0
+            starts.append(TopicPartition(*place, found.offset if known else OFFSET_BEGINNING))
+        consumer.incremental_assign(starts)
+        self._look_at_s = 0.0
+        self._on_assign([(p.topic, p.partition) for p in starts])
 
     def _revoked(self, _: Any, lost: list[TopicPartition]) -> None:
         for place in ((p.topic, p.partition) for p in lost):
-            self.assigned.discard(place)
             self._ids.pop(place, None)
-            self._handled.pop(place, None)
+            self._read.pop(place, None)
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Up to `limit` records. Waits for the first only: a lone record never waits for others.
 
-        Raises KafkaException where this consumer will never read again, and TopicMadeAnew.
+        Raises KafkaException where this consumer will never read again, or cannot learn where to
+        begin, and TopicMadeAnew.
         """
-        if self.assigned - self._ids.keys() or time.monotonic() >= self._look_at_s:
+        if time.monotonic() >= self._look_at_s:
             self._look()
-        found = self._consumer.consume(1, timeout_s)
-        if found and limit > 1:
-            found += self._consumer.consume(limit - 1, 0)
+        records = self._take(1, timeout_s)
+        return records + self._take(limit - 1, 0) if records and limit > 1 else records
+
+    def _take(self, limit: int, timeout_s: float) -> list[Record]:
         records = []
-        for message in found:
+        for message in self._consumer.consume(limit, timeout_s):
             error = message.error()
             if error is None:
-                records.append(record_of(message))
+                record = record_of(message)
+                self._read[record.topic, record.partition] = record.offset + 1
+                records.append(record)
             elif error.fatal() or error.code() == KafkaError._FATAL:
                 # Such as fenced: `_FATAL` does not call itself fatal, and is told only once.
                 raise KafkaException(error)
@@ -119,37 +140,29 @@ class BusConsumer:
         return records
 
     def store(self, records: Sequence[Record]) -> None:
-        """The records are handled: their offsets may be committed (advisory, the inbox decides)."""
+        """The records are handled: their offsets may be committed (advisory, the inbox decides).
+        Not those of a partition that has left since they were read: it may be of another log now.
+        """
+        handled: dict[Place, int] = {}
         for r in records:
             place = (r.topic, r.partition)
-            if place in self.assigned:
-                self._handled[place] = max(self._handled.get(place, 0), r.offset + 1)
-        self._store_handled()
-
-    def _store_handled(self) -> None:
-        """As far as it is known of which log the offsets are; the rest after the next look."""
-        known = self._handled.keys() & self._ids.keys()
-        mine = [_at(place, self._handled.pop(place), self._ids[place]) for place in known]
+            if r.offset < self._read.get(place, 0):
+                handled[place] = max(handled.get(place, 0), r.offset + 1)
+        mine = [_at(place, offset, self._ids[place]) for place, offset in handled.items()]
         try:
             self._consumer.store_offsets(offsets=mine)
         except KafkaException as error:
             log.info("offsets not stored, the partition has moved on", error=str(error))
 
     def _look(self) -> None:
-        """Are the topics those of our offsets? Where nobody can say, no new offset is stored."""
-        if not self.assigned:
-            return
+        """Are the topics those of our offsets?"""
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
         try:
-            now = topic_ids(self._admin, {topic for topic, _ in self.assigned})
-            fresh = [TopicPartition(t, p) for t, p in self.assigned - self._ids.keys() if t in now]
-            for found in self._consumer.committed(fresh, timeout=ANSWER_S) if fresh else ():
-                self._ids[found.topic, found.partition] = found.metadata or now[found.topic]
+            now = topic_ids(self._admin, {topic for topic, _ in self._ids})
             if anew := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
                 self._begin_anew(anew, now)
         except KafkaException as error:
             log.info("cannot tell whether the topics are the same", error=str(error))
-        self._store_handled()
 
     def _begin_anew(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
         # Not by a seek: after one, nothing was ever fetched (docs/reliability.md, S).
@@ -159,14 +172,12 @@ class BusConsumer:
         self._consumer.commit(offsets=starts, asynchronous=False)
         for place in anew:
             self._ids[place] = now[place[0]]
-            self._handled.pop(place, None)
+            self._read.pop(place, None)
         names = ", ".join(sorted({topic for topic, _ in anew}))
         raise TopicMadeAnew(f"{names} made anew: the first record comes next")
 
     def commit(self) -> None:
         """Commit stored offsets now."""
-        if self._handled:
-            self._look()
         try:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:
@@ -175,8 +186,6 @@ class BusConsumer:
 
     def close(self) -> None:
         """Commit and leave."""
-        if self._handled:
-            self._look()
         self._consumer.close()
 
 

@@ -1,6 +1,7 @@
 """A topic that is deleted, made anew and filled at once is read from its first record, whatever its
 reader was doing meanwhile, and its offsets are committed again."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,17 +24,19 @@ import signal, sys
 from sagakit.errors import TopicMadeAnew
 from sagakit.kafka import BusConsumer
 
-servers, group, topic, ending = *sys.argv[1:], []
+servers, group, topic, halt, ending = *sys.argv[1:], []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(1))
 bus = BusConsumer(servers, group, group, [topic])
 while not ending:
     try:
-        records = bus.poll(500, 0.1)
+        records = bus.poll(500, 1.0)
     except TopicMadeAnew:  # a service ends here, and is started again
         bus.close()
         bus = BusConsumer(servers, group, group, [topic])
         continue
     print(*(record.value.decode() for record in records), sep="\\n", end="\\n", flush=True)
+    if records and halt:
+        halt = signal.raise_signal(signal.SIGSTOP)
     bus.store(records)
 bus.close()
 """
@@ -48,9 +51,10 @@ class Log:
         self.topic, self.group = create_topic(self.servers, f"{prefix}log", 1), f"{prefix}group"
 
     @contextmanager
-    def reader(self) -> Iterator[subprocess.Popen[bytes]]:
+    def reader(self, halt: str = "") -> Iterator[subprocess.Popen[bytes]]:
+        """`halt`: it stands still once it has read, before it says that it has handled that."""
         with self.read.open("a") as out:
-            arguments = (self.servers, self.group, self.topic)
+            arguments = (self.servers, self.group, self.topic, halt)
             process = subprocess.Popen([sys.executable, "-c", READER, *arguments], stdout=out)
             try:
                 yield process
@@ -124,3 +128,15 @@ def test_a_topic_made_anew_is_read_from_its_first_record(
         with log.reader():
             until(lambda: log.has("new", count), "all of the new ones")
             until(lambda: log.committed(count), "their offsets")
+
+
+@pytest.mark.parametrize("count", [OLD // 2, 3 * OLD])
+def test_what_was_read_before_a_topic_was_made_anew_is_no_offset_of_the_new_one(
+    log: Log, count: int
+) -> None:
+    with log.reader("halt") as reader:
+        os.waitid(os.P_PID, reader.pid, os.WSTOPPED)
+        log.make_anew(count)
+        reader.send_signal(signal.SIGCONT)
+        until(lambda: log.has("new", count), "all of the new ones")
+        until(lambda: log.committed(count), "their offsets")
