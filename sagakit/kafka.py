@@ -21,7 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from sagakit.errors import SagaError, TopicMadeAnew
-from sagakit.message import Logged, OutboxRow, Place, Record
+from sagakit.message import Logged, OutboxRow, Place, Record, without_gaps
 
 log = structlog.get_logger(__name__)
 LIBRARY_LOG = logging.getLogger("librdkafka")
@@ -300,18 +300,6 @@ class Publisher:
             producer.purge(in_queue=True, in_flight=True)
             with suppress(*GONE):
                 producer.flush(1.0)
-
-
-def without_gaps(rows: Sequence[OutboxRow], there: Logged) -> Logged:
-    """Of the rows that are `there`, those whose predecessors of the same key all are too."""
-    broken: set[tuple[str, str]] = set()
-    safe = {}
-    for row in rows:
-        if row.id not in there:
-            broken.add((row.topic, row.key))
-        elif (row.topic, row.key) not in broken:
-            safe[row.id] = there[row.id]
-    return safe
 
 
 def asking(bootstrap_servers: str) -> AdminClient:

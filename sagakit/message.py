@@ -1,6 +1,6 @@
 """What travels: an event with its envelope, and what the handler is given to handle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -134,3 +134,15 @@ class ParkedRow:
     source: str = ""
     seq: int | None = None
     id: int = 0
+
+
+def without_gaps(rows: Sequence[OutboxRow], there: Logged) -> Logged:
+    """Of the rows that are `there`, those whose predecessors of the same key all are too."""
+    broken: set[tuple[str, str]] = set()
+    safe = {}
+    for row in rows:
+        if row.id not in there:
+            broken.add((row.topic, row.key))
+        elif (row.topic, row.key) not in broken:
+            safe[row.id] = there[row.id]
+    return safe

@@ -5,8 +5,8 @@ there twice, and only its second time would be kept (docs/adr/0017)."""
 from collections.abc import Sequence
 from contextlib import closing
 
-from sagakit.kafka import KafkaException, without_gaps  # type: ignore[attr-defined]
-from sagakit.message import Logged, OutboxRow
+from sagakit.kafka import KafkaException  # type: ignore[attr-defined]
+from sagakit.message import Logged, OutboxRow, without_gaps
 from sagakit.onlooker import read_log
 from sagakit.relay import BATCH, CannotTell
 
