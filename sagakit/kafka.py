@@ -130,7 +130,8 @@ class BusConsumer:
             error = message.error()
             if error is None:
                 record = record_of(message)
-                self._read[record.topic, record.partition] = record.offset + 1
+                if (place := (record.topic, record.partition)) in self._ids:
+                    self._read[place] = record.offset + 1
                 records.append(record)
             elif error.fatal() or error.code() == KafkaError._FATAL:
                 # Such as fenced: `_FATAL` does not call itself fatal, and is told only once.
