@@ -171,9 +171,6 @@ class BusConsumer:
         # Also what is committed goes back: the client commits nothing that is less than that.
         self._consumer.store_offsets(offsets=starts)
         self._consumer.commit(offsets=starts, asynchronous=False)
-        for place in anew:
-            self._ids[place] = now[place[0]]
-            self._read.pop(place, None)
         names = ", ".join(sorted({topic for topic, _ in anew}))
         raise TopicMadeAnew(f"{names} made anew: the first record comes next")
 
