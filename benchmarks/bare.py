@@ -5,6 +5,7 @@ Python that decides, encodes or folds. What is left is PostgreSQL's and psycopg'
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,10 +18,19 @@ Statement = tuple[str, Any, bool]
 
 
 class Recording:
-    """Transactions in order, each with its statements."""
+    """Transactions in the order of their commits, each with its statements."""
 
     def __init__(self) -> None:
-        self.transactions: list[list[Statement]] = [[]]
+        self.transactions: list[list[Statement]] = []
+        self._open: dict[int, list[Statement]] = defaultdict(list)
+
+    def sent(self, connection: int, statement: Statement) -> None:
+        """A statement on this connection."""
+        self._open[connection].append(statement)
+
+    def committed(self, connection: int) -> None:
+        """What was sent on it is a transaction."""
+        self.transactions.append(self._open.pop(connection, []))
 
     def replay_s(self, url: str) -> float:
         """Seconds that it takes to do it again on the database of this URL."""
@@ -43,11 +53,11 @@ def recorded(engine: Engine) -> Iterator[Recording]:
     """Remembers what this engine sends; that costs an append a statement."""
     found = Recording()
 
-    def sent(_: Any, __: Any, text: str, parameters: Any, ___: Any, many: bool) -> None:
-        found.transactions[-1].append((text, parameters, many))
+    def sent(on: Any, _: Any, text: str, parameters: Any, __: Any, many: bool) -> None:
+        found.sent(id(on), (text, parameters, many))
 
-    def committed(_: Any) -> None:
-        found.transactions.append([])
+    def committed(on: Any) -> None:
+        found.committed(id(on))
 
     event.listen(engine, "before_cursor_execute", sent)
     event.listen(engine, "commit", committed)

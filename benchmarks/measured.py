@@ -38,6 +38,8 @@ from services.inventory.service import participant
 OURS, BARE = "inventory", "order"
 """Databases of the site that serve as ours and as the bare one's; any two would do."""
 MONITOR, BARE_MONITOR = "monitor", "payment"
+ELSEWHERE = "payment.events"
+"""A topic that nothing else here writes to or reads."""
 PLENTY = 10**9
 SCANS, DUE = 50, 200
 
@@ -53,13 +55,13 @@ class Part:
 
 def placed(count: int) -> list[Record]:
     """OrderPlaced of `count` orders, as it comes from the topic."""
-    codec, now = Codec(CONTRACT), datetime.now(UTC)
+    codec, at = Codec(CONTRACT), now()
     records = []
     for number, order in enumerate(orders("parts", 1, count)):
-        event = OrderPlaced(order_id=order.order_id, order=order.facts, placed_at=now)
+        event = OrderPlaced(order_id=order.order_id, order=order.facts, placed_at=at)
         id_ = uuid5(NAMESPACE, order.order_id)
         envelope = Envelope(
-            id_, order.order_id, "shop", None, now, event, trace=Trace(flow=order.flow)
+            id_, order.order_id, "shop", None, at, event, trace=Trace(flow=order.flow)
         )
         records.append(as_record(codec.encode(envelope), number))
     return records
@@ -80,11 +82,11 @@ def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
     seconds = _seconds(lambda: [codec.encode(envelope) for envelope in envelopes])
     yield Part("codec: encode", len(records) / seconds)
     state = Reservation(on_hand=dict.fromkeys(SKUS, PLENTY))
-    now = datetime.now(UTC)
+    at = now()
 
     def decided() -> None:
         for envelope in envelopes:
-            decision = decide(state, Do(envelope.event), now)
+            decision = decide(state, Do(envelope.event), at)
             for event in decision.events:
                 evolve(state, event)
 
@@ -105,8 +107,8 @@ def transaction(site: Site, records: Sequence[Record]) -> Part:
             )
     engine, codec = engine_for(site.database(OURS)), Codec(CONTRACT)
     taking_part = participant()
-    database = PostgresDatabase(engine, taking_part.store, _now)
-    handler = Handler(taking_part, database, Router(FLOWS, "inventory"), codec, _now)
+    database = PostgresDatabase(engine, taking_part.store, now)
+    handler = Handler(taking_part, database, Router(FLOWS, "inventory"), codec, now)
     messages = [incoming(codec, record) for record in records]
     with recorded(engine) as recording:
 
@@ -128,7 +130,7 @@ def relay(site: Site) -> tuple[Part, list[Record]]:
         found = connection.execute("select topic, key, headers, value from outbox order by id")
         rows = [OutboxRow(t, k, unpack_headers(h), bytes(v)) for t, k, h, v in found]
     engine = engine_for(site.database(OURS))
-    moving = Relay(engine, Publisher(site.bootstrap_servers, "parts"), _now)
+    moving = Relay(engine, Publisher(site.bootstrap_servers, "parts"), now)
     with engine.connect() as leading:
         epoch = leading.execute(NEW_EPOCH).scalar_one()
         leading.commit()
@@ -152,7 +154,7 @@ def relay(site: Site) -> tuple[Part, list[Record]]:
 
     def produced() -> None:
         for row in rows:
-            producer.produce(row.topic, row.value, row.key, headers=list(row.headers))
+            producer.produce(ELSEWHERE, row.value, row.key, headers=list(row.headers))
         producer.flush()
 
     part = Part("relay", len(rows) / seconds, len(rows) / _seconds(produced))
@@ -183,18 +185,18 @@ def monitor(site: Site, records: Sequence[Record]) -> Part:
 
 def scan(site: Site, waiting: int) -> Iterator[Part]:
     """Looks a second for what is overdue, among `waiting` orders with an open deadline."""
-    now = datetime.now(UTC)
+    at = now()
     with psycopg.connect(site.database(MONITOR), autocommit=True) as connection:
         connection.execute(
             "insert into saga (order_id, flow, version, status, next_deadline, partition) "
             "select 'waiting-' || n, 'order', 1, 'waiting', "
             "%s + interval '1 day' + n * interval '1 ms', n %% %s from generate_series(1, %s) n",
-            [now, DEFAULT_PARTITIONS, waiting],
+            [at, DEFAULT_PARTITIONS, waiting],
         )
         connection.execute("vacuum analyze saga")
     engine = engine_for(site.database(MONITOR))
-    for told, at in (("none due", now), (f"{DUE} due", now + timedelta(days=1.1))):
-        through = dict.fromkeys(range(DEFAULT_PARTITIONS), at)
+    for told, until in (("none due", at), (f"{DUE} due", at + timedelta(days=1.1))):
+        through = dict.fromkeys(range(DEFAULT_PARTITIONS), until)
 
         def looked(through: dict[int, datetime] = through) -> None:
             for _ in range(SCANS):
@@ -205,7 +207,8 @@ def scan(site: Site, waiting: int) -> Iterator[Part]:
     engine.dispose()
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The clock."""
     return datetime.now(UTC)
 
 

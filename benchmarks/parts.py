@@ -15,6 +15,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.live import effects, streamed
 from benchmarks.measured import Part, codec_and_decide, monitor, placed, relay, scan, transaction
 from benchmarks.report import machine
 from benchmarks.site import servers
@@ -60,7 +61,9 @@ def _round(orders: int, waiting: int) -> Iterator[Part]:
         yield transaction(site, records)
         relayed, events = relay(site)
         yield relayed
+        yield effects(site, events)
         yield monitor(site, [*records, *events])
+        yield from streamed(site, records)
         yield from scan(site, waiting)
 
 

@@ -1,0 +1,192 @@
+"""The parts that live in an event loop, effects and the monitor's stream; see `benchmarks.parts`."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+import saga_monitor
+import services.payment
+from benchmarks.bare import recorded
+from benchmarks.measured import Part, now
+from benchmarks.site import Site
+from saga_monitor.projection import Applied, Projection
+from saga_monitor.stream import Reader
+from sagakit.codec import Codec
+from sagakit.consumer import BATCH
+from sagakit.effects import EffectWorker
+from sagakit.handler import Handled, Handler, Handles
+from sagakit.inlet import Inlet
+from sagakit.kafka import Publisher
+from sagakit.message import Message, OutboxRow, Record
+from sagakit.migrations import migrate
+from sagakit.onlooker import LogEnds
+from sagakit.parking import incoming
+from sagakit.postgres import PostgresDatabase, engine_for
+from sagakit.routing import Router
+from sagakit.settings import ServiceSettings
+from sandbox.stack.topics import DEFAULT_PARTITIONS
+from schemas import CONTRACT, FLOWS
+from schemas.events import InventoryReserved
+from services.payment.gateway import MemoryProvider
+from services.payment.ledger import CHARGE, Payment
+from services.payment.service import participant
+
+OURS, BARE = "shipping", "notification"
+"""Databases of the site for effects; any two would do."""
+MONITORS = ("fraud", "loyalty")
+TOPICS = ["order.events", "inventory.events"]
+WAIT_S = 300.0
+
+
+class Counting:
+    """Hands on, and counts what was handled; `reached` is set at `wanted`."""
+
+    def __init__(self, inner: Handles[Payment], loop: asyncio.AbstractEventLoop) -> None:
+        self._inner, self._loop = inner, loop
+        self._left, self.reached = 0, asyncio.Event()
+
+    def want(self, count: int) -> None:
+        """So many more."""
+        self._left += count
+        self.reached.clear()
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[Payment]]:
+        """See `Handles`."""
+        fates = self._inner.handle(messages)
+        self._left -= len(fates)
+        if self._left <= 0:
+            self._loop.call_soon_threadsafe(self.reached.set)
+        return fates
+
+
+def effects(site: Site, events: Sequence[Record]) -> Part:
+    """Charges a second: payment handles what tells it to charge, the provider answers at once and
+    in the same process, its answer is handled. Two transactions for each, in batches. Bare: their
+    statements and rows."""
+    codec = Codec(CONTRACT)
+    scripts = Path(services.payment.__file__).parent / "migrations"
+    for name in (OURS, BARE):
+        engine = engine_for(site.database(name))
+        migrate(engine, scripts)
+        engine.dispose()
+    found = [incoming(codec, event) for event in events]
+    messages = [m for m in found if isinstance(m.event, InventoryReserved)]
+    engine = engine_for(site.database(OURS))
+    with recorded(engine) as recording:
+        seconds = asyncio.run(
+            _charged(PostgresDatabase(engine, participant().store, now), messages)
+        )
+    engine.dispose()
+    bare_s = recording.replay_s(site.database(BARE))
+    name = "payment: event, effect, outcome"
+    return Part(name, len(messages) / seconds, len(messages) / bare_s)
+
+
+async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Message]) -> float:
+    """Seconds until the last outcome is committed."""
+    stop = threading.Event()
+    handler = Handler(
+        participant(),
+        database,
+        Router(FLOWS, "payment"),
+        Codec(CONTRACT),
+        now,
+        lease=lambda row: worker.lease(row),
+        added=lambda rows: worker.added(rows),
+    )
+    outcomes = Counting(handler, asyncio.get_running_loop())
+    inlet = Inlet(outcomes, stop)
+    calls = {CHARGE: MemoryProvider().charge}
+    worker = EffectWorker(database, inlet, calls, now, stop, token=uuid4(), rng=random.Random(1))
+    tasks = [asyncio.create_task(inlet.run()), asyncio.create_task(worker.run())]
+    await asyncio.sleep(0)  # the worker has its loop
+    begun = time.perf_counter()
+    for start in range(0, len(messages), BATCH):
+        batch = messages[start : start + BATCH]
+        outcomes.want(len(batch))
+        await asyncio.to_thread(handler.handle, batch)
+        await asyncio.wait_for(outcomes.reached.wait(), WAIT_S)
+    seconds = time.perf_counter() - begun
+    stop.set()
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    return seconds
+
+
+class Unread(Projection):
+    """In the projection's place: what is read is forgotten."""
+
+    def apply(self, records: Sequence[Record]) -> Applied:
+        """See `Projection`."""
+        self._committed(records, ())
+        return Applied(len(records), 0)
+
+
+def streamed(site: Site, records: Sequence[Record]) -> Iterator[Part]:
+    """Events a second that one monitor reads from the topics: Faust alone, and with the projection.
+    Bare: the same topics read by confluent-kafka. `records`: OrderPlaced, to be published;
+    inventory's events are there already."""
+    rows = [
+        OutboxRow(r.topic, (r.key or b"").decode(), r.headers, r.value or b"", number)
+        for number, r in enumerate(records)
+    ]
+    Publisher(site.bootstrap_servers, "parts").publish(rows)
+    bare = _bare(site)
+    for name, kind, database in (
+        ("monitor: Faust alone", Unread, MONITORS[0]),
+        ("monitor: Faust and projection", Projection, MONITORS[1]),
+    ):
+        yield Part(name, asyncio.run(_read(site, kind, site.database(database))), bare)
+
+
+async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
+    """Events a second after the first batch, since joining the group takes its time."""
+    engine = engine_for(database_url)
+    migrate(engine, Path(saga_monitor.__file__).parent / "migrations")
+    ends, loop, ending = (
+        LogEnds(site.bootstrap_servers),
+        asyncio.get_running_loop(),
+        asyncio.Event(),
+    )
+    wanted = sum(ends.ends(TOPICS).values())
+    seen: list[tuple[float, int]] = []
+
+    def committed(read: Sequence[Record], _: object) -> None:
+        seen.append((time.perf_counter(), len(read)))
+        if sum(count for _, count in seen) >= wanted:
+            loop.call_soon_threadsafe(ending.set)
+
+    settings = ServiceSettings(
+        bootstrap_servers=site.bootstrap_servers, database_url=database_url, instance_id="parts"
+    )
+    projection = kind(engine, Codec(CONTRACT), FLOWS, committed)
+    reader = Reader(settings, TOPICS, engine, projection, ends, group=f"parts-{kind.__name__}")
+    await asyncio.wait_for(reader.run(ending), WAIT_S)
+    engine.dispose()
+    (begun, first), (ended, _) = seen[0], seen[-1]
+    return (wanted - first) / (ended - begun)
+
+
+def _bare(site: Site) -> float:
+    """The same, by the C client: records a second after the first batch."""
+    wanted = sum(LogEnds(site.bootstrap_servers).ends(TOPICS).values())
+    consumer = Consumer({"bootstrap.servers": site.bootstrap_servers, "group.id": "parts-bare"})
+    consumer.assign(
+        [TopicPartition(t, p, OFFSET_BEGINNING) for t in TOPICS for p in range(DEFAULT_PARTITIONS)]
+    )
+    first = found = len(consumer.consume(BATCH, WAIT_S))
+    begun = time.perf_counter()
+    while found < wanted:
+        found += len(consumer.consume(BATCH, WAIT_S))
+    seconds = time.perf_counter() - begun
+    consumer.close()
+    return (wanted - first) / seconds
