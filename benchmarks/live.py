@@ -1,4 +1,4 @@
-"""The parts that live in an event loop, effects and the monitor's stream; see `benchmarks.parts`."""
+"""Parts that live in an event loop, effects and the monitor's stream; see `benchmarks.parts`."""
 
 import asyncio
 import random
@@ -42,7 +42,7 @@ OURS, BARE = "shipping", "notification"
 """Databases of the site for effects; any two would do."""
 MONITORS = ("fraud", "loyalty")
 TOPICS = ["order.events", "inventory.events"]
-WAIT_S = 300.0
+WAIT_S, LOOK_S = 300.0, 0.1
 
 
 class Counting:
@@ -149,7 +149,8 @@ def streamed(site: Site, records: Sequence[Record]) -> Iterator[Part]:
 
 
 async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
-    """Events a second after the first batch, since joining the group takes its time."""
+    """Events a second after the first batch, since joining the group takes its time; 0 where there
+    is no second."""
     engine = engine_for(database_url)
     migrate(engine, Path(saga_monitor.__file__).parent / "migrations")
     ends, loop, ending = (
@@ -158,11 +159,11 @@ async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
         asyncio.Event(),
     )
     wanted = sum(ends.ends(TOPICS).values())
-    seen: list[tuple[float, int]] = []
+    batches: list[tuple[float, int]] = []
 
     def committed(read: Sequence[Record], _: object) -> None:
-        seen.append((time.perf_counter(), len(read)))
-        if sum(count for _, count in seen) >= wanted:
+        batches.append((time.perf_counter(), len(read)))
+        if sum(count for _, count in batches) >= wanted:
             loop.call_soon_threadsafe(ending.set)
 
     settings = ServiceSettings(
@@ -172,21 +173,21 @@ async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
     reader = Reader(settings, TOPICS, engine, projection, ends, group=f"parts-{kind.__name__}")
     await asyncio.wait_for(reader.run(ending), WAIT_S)
     engine.dispose()
-    (begun, first), (ended, _) = seen[0], seen[-1]
-    return (wanted - first) / (ended - begun)
+    (begun, first), (ended, _) = batches[0], batches[-1]
+    return (wanted - first) / (ended - begun) if ended > begun else 0.0
 
 
 def _bare(site: Site) -> float:
-    """The same, by the C client: records a second after the first batch."""
+    """The same, by the C client: records a second from the first batch on."""
     wanted = sum(LogEnds(site.bootstrap_servers).ends(TOPICS).values())
     consumer = Consumer({"bootstrap.servers": site.bootstrap_servers, "group.id": "parts-bare"})
     consumer.assign(
         [TopicPartition(t, p, OFFSET_BEGINNING) for t in TOPICS for p in range(DEFAULT_PARTITIONS)]
     )
-    first = found = len(consumer.consume(BATCH, WAIT_S))
+    first = found = len(consumer.consume(1, WAIT_S))
     begun = time.perf_counter()
     while found < wanted:
-        found += len(consumer.consume(BATCH, WAIT_S))
+        found += len(consumer.consume(BATCH, LOOK_S))
     seconds = time.perf_counter() - begun
     consumer.close()
     return (wanted - first) / seconds

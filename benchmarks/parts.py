@@ -19,6 +19,7 @@ from benchmarks.live import effects, streamed
 from benchmarks.measured import Part, codec_and_decide, monitor, placed, relay, scan, transaction
 from benchmarks.report import machine
 from benchmarks.site import servers
+from sagakit import logs
 from sagakit.runtime import spare_collector
 
 
@@ -29,6 +30,7 @@ from sagakit.runtime import spare_collector
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here.")
 def parts(orders: int, waiting: int, rounds: int, file: Path | None) -> None:
     """Measure the parts on this machine, on fresh servers in every round."""
+    logs.configure(json=False, participant="parts", level="WARNING")
     here = machine()
     spare_collector()
     runs = [part for _ in range(rounds) for part in _round(orders, waiting)]
