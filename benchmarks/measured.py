@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid5
@@ -130,7 +130,9 @@ def relay(site: Site) -> tuple[Part, list[Record]]:
         found = connection.execute("select topic, key, headers, value from outbox order by id")
         rows = [OutboxRow(t, k, unpack_headers(h), bytes(v)) for t, k, h, v in found]
     engine = engine_for(site.database(OURS))
-    moving = Relay(engine, Publisher(site.bootstrap_servers, "parts"), now)
+    publisher = Publisher(site.bootstrap_servers, "parts")
+    publisher.publish([replace(rows[0], topic=ELSEWHERE)])  # the first takes half a second longer
+    moving = Relay(engine, publisher, now)
     with engine.connect() as leading:
         epoch = leading.execute(NEW_EPOCH).scalar_one()
         leading.commit()
@@ -152,11 +154,12 @@ def relay(site: Site) -> tuple[Part, list[Record]]:
         }
     )
 
-    def produced() -> None:
-        for row in rows:
+    def produced(some: Sequence[OutboxRow] = rows) -> None:
+        for row in some:
             producer.produce(ELSEWHERE, row.value, row.key, headers=list(row.headers))
         producer.flush()
 
+    produced(rows[:1])
     part = Part("relay", len(rows) / seconds, len(rows) / _seconds(produced))
     return part, [as_record(row, offset) for offset, row in enumerate(rows)]
 

@@ -21,14 +21,15 @@ SAID_FOR = timedelta(days=KEEP_DAYS)
 
 # Quiet since then: nothing is awaited, no case is open, nobody pinned it. By its last event, not by
 # its end: an order that was brought back is at hand as long again. Any of them are good to begin
-# with, so they are not sorted.
+# with; the order is that of the index which knows them, for where many have ended since the table
+# was analysed, one that knows the status alone looks as good, and reads all that have ended.
 FINISHED = text("""
     SELECT s.order_id FROM saga s
     WHERE s.status = ANY(:ended) AND s.updated_at < :before
     AND s.next_deadline IS NULL AND NOT s.pinned AND NOT EXISTS (
         SELECT FROM intervention i
         WHERE i.order_id = s.order_id AND i.status IN ('open', 'claimed'))
-    LIMIT :limit FOR UPDATE OF s SKIP LOCKED
+    ORDER BY s.status, s.updated_at DESC NULLS LAST LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
 FORGET = text("""
     DELETE FROM said WHERE at < :before

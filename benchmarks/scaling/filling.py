@@ -1,7 +1,7 @@
 """Orders by the million, made by PostgreSQL itself from the rows of orders that were really run.
 
-Every copy has the rows of its template in every table of every database, under an id of its own;
-events, amounts and times are the template's. The topics know nothing of copies.
+Every copy has the rows of its template in every table of every database, under an id and at a time
+of its own; events and amounts are the template's. The topics know nothing of copies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,6 +123,8 @@ def _value(column: str, key: str, history: bool) -> sql.Composable:
             return own + sql.SQL(" + n * interval '1 ms'")
         case "at" | "started_at" | "ended_at" | "updated_at" if history:
             return own + sql.SQL(f" - interval '{HISTORY_DAYS} days' - n * interval '1 s'")
+        case "started_at" | "ended_at" | "updated_at":  # no two in the same moment, as in a shop
+            return own + sql.SQL(" - n * interval '1 ms'")
     return own
 
 

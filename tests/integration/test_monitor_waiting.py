@@ -2,6 +2,7 @@
 counts for people and Prometheus, read the rows of those they do not show."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 import saga_monitor
 from saga_monitor import metrics, queries, store
-from saga_monitor.history import FORGET
+from saga_monitor.history import FINISHED, FORGET
 from sagakit.migrations import migrate
 from sagakit.postgres import engine_for
 from tests.stack import TestInfra, fresh_database
@@ -41,9 +42,18 @@ FILL = [
 ]
 
 
-@pytest.fixture(scope="module")
-def engine(infra: TestInfra) -> Iterator[Engine]:
-    """With WAITING orders in flight and as many in the history, as autovacuum leaves them."""
+JUST_ENDED = [
+    "alter table saga set (autovacuum_enabled = false)",
+    "insert into saga (order_id, flow, version, status, partition, updated_at) "
+    "select 'e-' || n, 'order', 1, 'completed', 0, "
+    f"cast(:now as timestamptz) - n * interval '1 s' from generate_series(1, {WAITING}) n",
+]
+
+
+@contextmanager
+def filled(infra: TestInfra, *then: str) -> Iterator[Engine]:
+    """With WAITING orders in flight and as many in the history, as autovacuum leaves them; and what
+    came then."""
     engine = engine_for(fresh_database(infra))
     migrate(engine, Path(saga_monitor.__file__).parent / "migrations")
     with engine.begin() as connection:
@@ -51,8 +61,30 @@ def engine(infra: TestInfra) -> Iterator[Engine]:
             connection.execute(text(statement), {"now": NOW})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))
+        for statement in then:
+            connection.execute(text(statement), {"now": NOW})
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def engine(infra: TestInfra) -> Iterator[Engine]:
+    with filled(infra) as found:
+        yield found
+
+
+def test_what_is_history_now_reads_nothing_younger_even_before_it_is_analysed(
+    infra: TestInfra,
+) -> None:
+    ended = {"ended": ["cancelled", "completed"], "limit": 200}
+    with filled(infra, *JUST_ENDED) as engine, engine.begin() as connection:
+        before = connection.execute(READ).scalar_one()
+        month_ago = {**ended, "before": NOW - timedelta(days=30)}
+        assert connection.execute(FINISHED, month_ago).all() == []
+        rows_read = connection.execute(READ).scalar_one() - before
+        hours_ago = {**ended, "before": NOW - timedelta(seconds=WAITING - 5)}
+        assert len(connection.execute(FINISHED, hours_ago).all()) == 5
+    assert rows_read <= 3 * SHOWN, f"{rows_read} rows read of {WAITING} that have just ended"
 
 
 def test_a_look_reads_only_what_is_due(engine: Engine) -> None:
