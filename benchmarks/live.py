@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
@@ -14,7 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 import saga_monitor
 import services.payment
 from benchmarks.bare import recorded
-from benchmarks.measured import Part, now
+from benchmarks.measured import Part, now, prepared
 from benchmarks.site import Site
 from saga_monitor.projection import Applied, Projection
 from saga_monitor.stream import Reader
@@ -25,10 +24,9 @@ from sagakit.handler import Handled, Handler, Handles
 from sagakit.inlet import Inlet
 from sagakit.kafka import Publisher
 from sagakit.message import Message, OutboxRow, Record
-from sagakit.migrations import migrate
 from sagakit.onlooker import LogEnds
 from sagakit.parking import incoming
-from sagakit.postgres import PostgresDatabase, engine_for
+from sagakit.postgres import PostgresDatabase
 from sagakit.routing import Router
 from sagakit.settings import ServiceSettings
 from sandbox.stack.topics import DEFAULT_PARTITIONS
@@ -71,14 +69,10 @@ def effects(site: Site, events: Sequence[Record]) -> Part:
     in the same process, its answer is handled. Two transactions for each, in batches. Bare: their
     statements and rows."""
     codec = Codec(CONTRACT)
-    scripts = Path(services.payment.__file__).parent / "migrations"
-    for name in (OURS, BARE):
-        engine = engine_for(site.database(name))
-        migrate(engine, scripts)
-        engine.dispose()
+    engine = prepared(site.database(OURS), services.payment)
+    prepared(site.database(BARE), services.payment).dispose()
     found = [incoming(codec, event) for event in events]
     messages = [m for m in found if isinstance(m.event, InventoryReserved)]
-    engine = engine_for(site.database(OURS))
     with recorded(engine) as recording:
         seconds = asyncio.run(
             _charged(PostgresDatabase(engine, participant().store, now), messages)
@@ -151,13 +145,8 @@ def streamed(site: Site, records: Sequence[Record]) -> Iterator[Part]:
 async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
     """Events a second after the first batch, since joining the group takes its time; 0 where there
     is no second."""
-    engine = engine_for(database_url)
-    migrate(engine, Path(saga_monitor.__file__).parent / "migrations")
-    ends, loop, ending = (
-        LogEnds(site.bootstrap_servers),
-        asyncio.get_running_loop(),
-        asyncio.Event(),
-    )
+    engine, ends = prepared(database_url, saga_monitor), LogEnds(site.bootstrap_servers)
+    loop, ending = asyncio.get_running_loop(), asyncio.Event()
     wanted = sum(ends.ends(TOPICS).values())
     batches: list[tuple[float, int]] = []
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from uuid import uuid5
 
 import psycopg
 from confluent_kafka import Producer
+from sqlalchemy import Engine
 
 import saga_monitor
 import services.inventory
@@ -96,16 +98,14 @@ def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
 def transaction(site: Site, records: Sequence[Record]) -> Part:
     """Events a second through inventory, decoded by then: inbox, state and outbox in a transaction
     a batch, with what is decided and encoded. Bare: the same statements and rows."""
-    scripts = Path(services.inventory.__file__).parent / "migrations"
+    engine = prepared(site.database(OURS), services.inventory)
+    prepared(site.database(BARE), services.inventory).dispose()
     for name in (OURS, BARE):
-        engine = engine_for(site.database(name))
-        migrate(engine, scripts)
-        engine.dispose()
         with psycopg.connect(site.database(name)) as connection:
             connection.cursor().executemany(
                 f"insert into stock values (%s, {PLENTY}, 0, 0, {PLENTY})", [(s,) for s in SKUS]
             )
-    engine, codec = engine_for(site.database(OURS)), Codec(CONTRACT)
+    codec = Codec(CONTRACT)
     taking_part = participant()
     database = PostgresDatabase(engine, taking_part.store, now)
     handler = Handler(taking_part, database, Router(FLOWS, "inventory"), codec, now)
@@ -167,12 +167,8 @@ def relay(site: Site) -> tuple[Part, list[Record]]:
 def monitor(site: Site, records: Sequence[Record]) -> Part:
     """Events a second into the monitor's database: decoded, folded, written. Bare: the same
     statements and rows."""
-    scripts = Path(saga_monitor.__file__).parent / "migrations"
-    engine = engine_for(site.database(MONITOR))
-    migrate(engine, scripts)
-    bare = engine_for(site.database(BARE_MONITOR))
-    migrate(bare, scripts)
-    bare.dispose()
+    engine = prepared(site.database(MONITOR), saga_monitor)
+    prepared(site.database(BARE_MONITOR), saga_monitor).dispose()
     projection = Projection(engine, Codec(CONTRACT), FLOWS)
     with recorded(engine) as recording:
 
@@ -208,6 +204,13 @@ def scan(site: Site, waiting: int) -> Iterator[Part]:
 
         yield Part(f"deadline scan, {waiting:,} open, {told}", SCANS / _seconds(looked))
     engine.dispose()
+
+
+def prepared(url: str, package: ModuleType) -> Engine:
+    """An engine on a database that has the tables of this service, or of the monitor."""
+    engine = engine_for(url)
+    migrate(engine, Path(str(package.__file__)).parent / "migrations")
+    return engine
 
 
 def now() -> datetime:

@@ -84,8 +84,7 @@ class Bundle(ConsumerMessage):
 
 
 class Fetching(driver.AIOKafkaConsumerThread):
-    """Lets the broker gather, and hands on the records of a partition as one thing: what Faust does
-    for each message took it three times as long as the projection takes (benchmarks/README.md)."""
+    """Lets the broker gather, and hands on a partition's records as one thing (decision 18)."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -245,8 +244,6 @@ class Reader:
             consumer_group_instance_id=f"{self._group}-{self._settings.instance_id}",
             consumer_auto_offset_reset="earliest",
             consumer_metadata_max_age_ms=round(TOPICS_S * 1000),
-            key_serializer="raw",
-            value_serializer="raw",
             store="memory://",
             consumer_max_fetch_size=MOST_BYTES,
             stream_buffer_maxsize=BUNDLES,
@@ -258,7 +255,7 @@ class Reader:
             loop=asyncio.get_running_loop(),
         )
         app.reader = self
-        channel = app.topic(*self._topics, key_type=bytes, value_type=bytes)
+        channel = app.topic(*self._topics)
         app.agent(channel, name="projection")(self._consume)
         return app
 
@@ -306,7 +303,6 @@ class Reader:
         ]
 
 
-def _headers(found: Any) -> tuple[tuple[str, bytes], ...]:
-    """Faust gives a list of pairs, or a mapping, or None; a header may have no value."""
-    pairs = found.items() if isinstance(found, Mapping) else found or ()
-    return tuple((str(name), bytes(value or b"")) for name, value in pairs)
+def _headers(found: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+    """A header may have no value."""
+    return tuple([(name, value or b"") for name, value in found])
