@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    retry,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential_jitter,
+    wait_random_exponential,
+)
 
 from sagakit.errors import ConfigurationError
 
@@ -22,29 +29,60 @@ _patient = retry(
 )
 
 
+class _Conflict(Exception):
+    """409: another process changes the same subject at this moment, or the schema is refused."""
+
+
+_looked_up_again = retry(
+    retry=retry_if_exception_type(_Conflict),
+    wait=wait_random_exponential(multiplier=0.1, max=1.0),
+    stop=stop_after_attempt(8),
+    reraise=True,
+)
+
+
 class HttpRegistry:
     """See `codec.Registry`. Keeps connections until `close`."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=10.0)
 
-    @_patient
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
-        """See `codec.Registry`. Raises ConfigurationError when the schema is refused."""
-        self._client.put(
-            f"/config/{subject}", content=json.dumps({"compatibility": COMPATIBILITY}), headers=JSON
-        ).raise_for_status()
-        answer = self._client.post(
-            f"/subjects/{subject}/versions",
-            content=json.dumps({"schema": json.dumps(schema)}),
-            headers=JSON,
-        )
+        """See `codec.Registry`. Services that start together register the same subjects; one that
+        meets a conflict looks what the other has made. Raises ConfigurationError when the schema
+        is refused."""
+        try:
+            return self._register(subject, json.dumps({"schema": json.dumps(schema)}))
+        except _Conflict as error:
+            raise ConfigurationError(
+                f"the schema registry refuses {subject}: {error}; "
+                "give new fields a default, never remove or retype one"
+            ) from None
+
+    @_patient
+    @_looked_up_again
+    def _register(self, subject: str, schema: str) -> int:
+        self._set_compatibility(subject)
+        answer = self._client.post(f"/subjects/{subject}/versions", content=schema, headers=JSON)
+        if answer.status_code == 409:
+            known = self._client.post(f"/subjects/{subject}", content=schema, headers=JSON)
+            if known.is_error:
+                raise _Conflict(answer.text[:500])
+            answer = known
         if answer.is_error:
             raise ConfigurationError(
                 f"the schema registry refuses {subject}: {answer.text[:500]}; "
                 "give new fields a default, never remove or retype one"
             )
         return int(answer.json()["id"])
+
+    def _set_compatibility(self, subject: str) -> None:
+        answer = self._client.put(
+            f"/config/{subject}", content=json.dumps({"compatibility": COMPATIBILITY}), headers=JSON
+        )
+        if answer.status_code == 409:
+            raise _Conflict(answer.text[:500])
+        answer.raise_for_status()
 
     @_patient
     def lookup(self, schema_id: int) -> Mapping[str, Any]:

@@ -3,9 +3,11 @@
 import io
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from threading import Barrier
 from uuid import UUID
 
 import fastavro
@@ -32,6 +34,8 @@ ORDER = {
     "card_token": "tok_ok",
     "ship_to": "Main Street 1",
 }
+
+REPLICAS = 8
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,24 @@ def test_both_framings_are_read_whichever_is_written(codec: Codec) -> None:
 
 def test_a_second_process_gets_the_same_ids(codec: Codec, registry: HttpRegistry) -> None:
     assert codec.body(cancel().event) == Codec(CONTRACT, registry).body(cancel().event)
+
+
+def test_processes_that_register_the_same_subjects_at_once_get_the_same_ids(url: str) -> None:
+    """As the services of a stack that starts from nothing do."""
+    schemas = {
+        f"at-once-{n}": {"type": "record", "name": f"AtOnce{n}", "fields": []} for n in range(5)
+    }
+    together = Barrier(REPLICAS)
+
+    def start(_: int) -> dict[str, int]:
+        with closing(HttpRegistry(url)) as registry:
+            together.wait()
+            return {name: registry.register(name, schema) for name, schema in schemas.items()}
+
+    with ThreadPoolExecutor(REPLICAS) as pool:
+        first, *others = pool.map(start, range(REPLICAS))
+    assert all(other == first for other in others)
+    assert len(set(first.values())) == len(schemas)
 
 
 def test_an_id_the_registry_does_not_have_is_undecodable(codec: Codec) -> None:
