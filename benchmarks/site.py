@@ -3,7 +3,6 @@
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -64,7 +63,7 @@ class Site:
 
     def wait(self, probes: Mapping[str, Probe]) -> None:
         """Until all are content. Raises `StackError` with the log of who is not."""
-        await_ready(probes, self._seen, time.monotonic() + READY_S)
+        await_ready(probes, self._seen, standstill_s=READY_S)
 
     def check_alive(self) -> None:
         """Raises ChildProcessError with the end of the log of a process that has ended."""

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,10 @@ def manifest(
     port_base: int,
     around: Surroundings,
     running: Mapping[str, ProcessInfo],
+    before: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What `stack.json` says. Keys are part of the contract with whoever reads it."""
+    """What `stack.json` says. Keys are part of the contract with whoever reads it. `before`: what
+    it said until now."""
     urls = {name: around.url(name) for name in around.ports if _speaks_http(name)}
     urls["smtp"] = f"{HOST}:{around.ports['smtp']}"
     if around.schema_registry_url:
@@ -60,6 +63,7 @@ def manifest(
         "databases": dict(around.databases),
         "urls": urls,
         "env": dict(options.env),
+        "deadlines": with_deadlines(before, json.loads(options.env.get("SAGA_DEADLINES", "{}"))),
         "processes": {
             name: {"pid": info.pid, "log": str(info.log)} for name, info in running.items()
         },
@@ -67,6 +71,15 @@ def manifest(
         "ports": dict(around.ports),
         "secrets": dict(around.webhook_secrets),
     }
+
+
+def with_deadlines(content: Mapping[str, Any], overrides: Mapping[str, str]) -> list[Any]:
+    """The deadlines the monitor has been given, `[since, overrides]` each, and these from now on:
+    whoever judges what it did has to know which were in force. `since` is ISO 8601."""
+    known = [*content.get("deadlines", [])]
+    if not known or known[-1][1] != overrides:
+        known.append([datetime.now(UTC).isoformat(), dict(overrides)])
+    return known
 
 
 def _speaks_http(name: str) -> bool:

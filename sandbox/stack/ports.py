@@ -13,9 +13,9 @@ on, and the broker one for each link to it. Broker n, its controller, its listen
 it are 100 * (n - 1) higher as well: kafka-2 on 18100.
 """
 
-import os
+import secrets
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from sandbox.stack.errors import StackError
 from schemas.asyncapi import participants
@@ -84,7 +84,7 @@ def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str
     taken = set(kept.values())
     ports: dict[str, int] = {}
     for name in names:
-        port = kept.get(name) or (_table_port(name, base) if base else _free_port(taken))
+        port = kept.get(name) or (_table_port(name, base) if base else free_port(taken))
         taken.add(port)
         ports[name] = port
     return ports
@@ -118,10 +118,11 @@ def _table_port(name: str, base: int) -> int:
     return port
 
 
-def _free_port(taken: set[int]) -> int:
-    # Start somewhere else for each process, so that two stacks starting together rarely meet.
+def free_port(taken: Set[int] = frozenset()) -> int:
+    """A port that nobody listens on, none of `taken`. It lies outside the range from which the
+    kernel gives ports to outgoing connections, so that none of these has it a moment later."""
     span = _FREE_LAST - _FREE_FIRST + 1
-    start = os.getpid() * 61 % span
+    start = secrets.randbelow(span)  # two stacks that start together rarely meet
     for step in range(span):
         port = _FREE_FIRST + (start + step) % span
         if port not in taken and _free(port):

@@ -1,9 +1,9 @@
 """The whole stack of one home directory: up and down."""
 
 import fcntl
+import json
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,25 +15,31 @@ from sandbox.stack import ports as port_table
 from sandbox.stack.containers import ContainerInfra
 from sandbox.stack.disks import disks_of
 from sandbox.stack.errors import StackError
+from sandbox.stack.home import assign_ports, check_compatible, partitions_of
 from sandbox.stack.infra import EmbeddedInfra, ExternalInfra, Infra
-from sandbox.stack.manifest import FILE_NAME, manifest, probe_of, read_manifest, write_manifest
+from sandbox.stack.manifest import (
+    FILE_NAME,
+    manifest,
+    probe_of,
+    read_manifest,
+    with_deadlines,
+    write_manifest,
+)
 from sandbox.stack.options import Kind, StackOptions
 from sandbox.stack.processes import (
-    SERVICES,
+    MONITOR,
     Process,
     Stage,
     Surroundings,
     declare,
-    replicas_of,
+    is_of,
     selected,
     stage_of,
 )
-from sandbox.stack.readiness import await_ready
+from sandbox.stack.readiness import STANDSTILL_S, await_ready
 from sandbox.stack.registry import registry_url
 from sandbox.stack.supervisor import Supervisor, end_survivors, survivors
 from sandbox.stack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
-
-READY_DEADLINE_S = 120.0
 
 # The world needs neither Kafka nor PostgreSQL, so it starts beside them.
 _FIRST_WAVE = frozenset({Stage.POSTGRES, Stage.KAFKA, Stage.WORLD})
@@ -60,20 +66,21 @@ class Stack:
         options: StackOptions | None = None,
         *,
         say: Callable[[str], None] = print,
-        deadline_s: float = READY_DEADLINE_S,
+        standstill_s: float = STANDSTILL_S,
     ) -> "Stack":
         """Start what is not running yet, and return when all of it is ready.
 
         Safe to call again: a running stack is brought in line with the options, a stopped or
-        crashed one goes on with its data. If it is not ready within `deadline_s` seconds, a
-        stack that did not run before is stopped again, and `StackError` says which process it
-        was, with the end of its log.
+        crashed one goes on with its data. It waits as long as something moves. If nothing of a
+        process that is not ready has moved for `standstill_s` seconds, a stack that did not run
+        before is stopped again, and `StackError` says which process it was, with the end of its
+        log.
         """
         stack = cls(home, say)
         with stack._locked():
             was_running = stack.supervisor.running()
             try:
-                stack._start(options or StackOptions(), was_running, deadline_s)
+                stack._start(options or StackOptions(), was_running, standstill_s)
             except BaseException:
                 if not was_running:
                     stack._stop()
@@ -94,13 +101,14 @@ class Stack:
         """The content of `stack.json`; empty before the first start."""
         return read_manifest(self.home)
 
-    def wait_ready(self, names: Iterable[str] = (), deadline_s: float = READY_DEADLINE_S) -> None:
-        """Wait until these processes of a running stack are ready (none named: all of them)."""
+    def wait_ready(self, names: Iterable[str] = ()) -> None:
+        """Wait until these processes of a running stack are ready (none named: all of them).
+        Raises `StackError` when one stands still."""
         content = self.read()
         probes = {
             name: probe_of(name, content) for name in tuple(names) or self.supervisor.processes()
         }
-        await_ready(probes, self.supervisor.processes, time.monotonic() + deadline_s)
+        await_ready(probes, self.supervisor.processes)
 
     def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Have this process of a service or the monitor run, with `env` besides the stack's own.
@@ -114,9 +122,27 @@ class Stack:
             port_name = name.removesuffix("-1")
             ports = {**content["ports"], **port_table.assign([port_name], 0, content["ports"])}
             around = surroundings_of(self.home, {**content, "ports": ports})
-            (process,) = declare([name], around, {**content["env"], **(env or {})})
+            inherited = dict(content["env"])
+            if is_of(name, MONITOR):
+                inherited["SAGA_DEADLINES"] = json.dumps(content["deadlines"][-1][1])
+            (process,) = declare([name], around, {**inherited, **(env or {})})
             self.supervisor.update([process], remove_others=False)
-            self._start_wave([process], time.monotonic() + READY_DEADLINE_S)
+            self._start_wave([process])
+
+    def set_deadlines(self, overrides: Mapping[str, str]) -> None:
+        """Restart the monitor on other deadlines, unless it has these already, and note since when
+        in `stack.json`. They apply to events that it reads from now on.
+
+        `overrides` are as `SAGA_DEADLINES` takes them. Raises `StackError` when it does not become
+        ready.
+        """
+        with self._locked():
+            content = self.read()
+            deadlines = with_deadlines(content, overrides)
+            if deadlines == content["deadlines"]:
+                return
+            write_manifest(self.home, {**content, "deadlines": deadlines})
+        self.put_up(MONITOR, {"SAGA_DEADLINES": json.dumps(overrides)})
 
     def take_down(self, name: str) -> None:
         """Stop a process that `put_up` added, and forget it."""
@@ -124,16 +150,15 @@ class Stack:
             if name in self.supervisor.processes():
                 self.supervisor.remove([name])
 
-    def _start(self, options: StackOptions, running: bool, deadline_s: float) -> None:
-        deadline = time.monotonic() + deadline_s
+    def _start(self, options: StackOptions, running: bool, standstill_s: float) -> None:
         before = self.read()
-        options = replace(options, partitions=_partitions(options, before))
+        options = replace(options, partitions=partitions_of(options, before))
         names = selected(options)
         if running:
-            _check_compatible(options, before)
+            check_compatible(options, before)
         else:
             end_survivors(self.home)
-        base, ports = _assign_ports(options, before)
+        base, ports = assign_ports(options, before)
         infra = self._infra(options.kind, ports, disks=options.disks)
         around = self._surroundings(options, infra, ports, before)
         optional = ["registry"] if options.registry else []
@@ -148,32 +173,49 @@ class Stack:
             *declare(names, around, options.env),
             *infra.prepare(),
         ]
+
+        def written() -> None:
+            content = manifest(options, base, around, self.supervisor.processes(), before)
+            write_manifest(self.home, content)
+
         if not running:
             self.supervisor.start()
         self.supervisor.update(processes, remove_others=not options.only)
-        write_manifest(self.home, manifest(options, base, around, self.supervisor.processes()))
+        written()
         topics = shared_topics(options.partitions or DEFAULT_PARTITIONS)
-        self._start_in_waves(processes, infra, topics, deadline)
-        write_manifest(self.home, manifest(options, base, around, self.supervisor.processes()))
+        self._start_in_waves(processes, infra, topics, standstill_s)
+        written()
 
     def _start_in_waves(
-        self, processes: list[Process], infra: Infra, topics: list[Topic], deadline: float
+        self, processes: list[Process], infra: Infra, topics: list[Topic], standstill_s: float
     ) -> None:
         first = [process for process in processes if process.stage in _FIRST_WAVE]
-        self._start_wave(first, deadline)
+        self._start_wave(sorted(first, key=lambda process: process.stage), standstill_s)
         # Whoever runs Kafka and PostgreSQL, nothing goes on before they answer.
-        await_ready(infra.probes, self.supervisor.processes, deadline)
+        await_ready(infra.probes, self.supervisor.processes, standstill_s=standstill_s)
         infra.create_databases()
         create_topics(infra.bootstrap_servers, topics)
         for stage in _LATER_WAVES:
-            self._start_wave([item for item in processes if item.stage == stage], deadline)
+            wave = [item for item in processes if item.stage == stage]
+            self._start_wave(wave, standstill_s)
 
-    def _start_wave(self, processes: list[Process], deadline: float) -> None:
-        started = self.supervisor.start_processes([process.name for process in processes])
-        if started:
-            self._say(f"starting {', '.join(started)}")
-        probes = {process.name: process.ready for process in processes}
-        await_ready(probes, self.supervisor.processes, deadline)
+    def _start_wave(self, processes: list[Process], standstill_s: float = STANDSTILL_S) -> None:
+        """As many side by side as there are cores: more would only take them from each other."""
+        idle = self.supervisor.idle(process.name for process in processes)
+        if idle:
+            self._say(f"starting {', '.join(idle)}")
+
+        def start(name: str) -> None:
+            if name in idle:
+                self.supervisor.start_processes([name])
+
+        await_ready(
+            {process.name: process.ready for process in processes},
+            self.supervisor.processes,
+            start,
+            at_once=os.cpu_count(),
+            standstill_s=standstill_s,
+        )
 
     def _stop(self) -> bool:
         running = self.supervisor.running()
@@ -247,63 +289,3 @@ def surroundings_of(home: Path, content: Mapping[str, Any]) -> Surroundings:
         webhook_secrets=content["secrets"],
         schema_registry_url=content["urls"].get("registry"),
     )
-
-
-def _assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
-    """The base and a port for each name; those of the last run, unless the base changed."""
-    last_base = before.get("port_base", port_table.DEFAULT_BASE)
-    base = last_base if options.port_base is None else options.port_base
-    kept = before.get("ports", {}) if base == last_base else {}
-    replicas = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
-    brokers = _brokers(options, before)
-    kafka = port_table.of_brokers(("kafka", "controller"), brokers)
-    links = port_table.links(brokers) if options.links else ()
-    names = dict.fromkeys(
-        (*port_table.OFFSETS, *kafka, *links, *(n for n in replicas if not n.endswith("-1")))
-    )
-    return base, port_table.assign(names, base, kept)
-
-
-def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
-    """How many brokers this home has, or is to have. Raises `StackError`: that cannot change."""
-    if (options.brokers or 1) > 1 and options.kind is not Kind.EMBEDDED:
-        raise StackError(
-            f"--brokers {options.brokers} is for the embedded stack, not for "
-            f"--stack={options.kind}: leave one of the two options away."
-        )
-    if not before:
-        return options.brokers or 1
-    present: int = before.get("brokers", 1)
-    if options.brokers not in (None, present):
-        raise StackError(
-            f"this home's Kafka was made with --brokers {present}, not {options.brokers}, and its "
-            "records stay where they are. Use another SAGA_HOME, or remove this one."
-        )
-    return present
-
-
-def _partitions(options: StackOptions, before: Mapping[str, Any]) -> int:
-    """How many partitions an event topic of this home has, or is to have. Raises `StackError`: that
-    cannot change, an order's events would lie on two."""
-    if not before:
-        return options.partitions or DEFAULT_PARTITIONS
-    present: int = before.get("partitions", DEFAULT_PARTITIONS)
-    if options.partitions not in (None, present):
-        raise StackError(
-            f"this home's topics were made with {present} partitions, not {options.partitions}. "
-            "Use another SAGA_HOME, or remove this one."
-        )
-    return present
-
-
-def _check_compatible(options: StackOptions, before: Mapping[str, Any]) -> None:
-    changes = {
-        "--stack": (str(options.kind), before["stack"]),
-        "--port-base": (options.port_base, before["port_base"]),
-    }
-    for option, (wanted, present) in changes.items():
-        if wanted is not None and wanted != present:
-            raise StackError(
-                f"the stack is running with {option} {present}, not {wanted}. "
-                "Stop it with `saga down` first; its data is kept."
-            )

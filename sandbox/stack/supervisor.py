@@ -27,7 +27,7 @@ from sandbox.stack.readiness import ProcessInfo
 HOME_MARK = "SAGA_STACK_HOME"
 
 _SOCKET_PATH_MAX = 90  # the kernel allows 107 bytes; supervisord adds its pid to the name
-_START_TIMEOUT_S = 15
+_START_TIMEOUT_S = 120
 _STOP_GRACE_S = 10
 _POLL_S = 0.05
 _IDLE_STATES = frozenset({"STOPPED", "FATAL"})
@@ -99,11 +99,15 @@ class Supervisor:
 
     def start_processes(self, names: Iterable[str]) -> list[str]:
         """Start those that are not running, without waiting; returns what was started."""
-        active = self._active()
-        idle = [name for name in names if name not in active]
+        idle = self.idle(names)
         for name in idle:
             self._call("startProcess", name, False)
         return idle
+
+    def idle(self, names: Iterable[str]) -> list[str]:
+        """Those of these that are not running."""
+        active = self._active()
+        return [name for name in names if name not in active]
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop these, all at once, and wait until they are stopped.

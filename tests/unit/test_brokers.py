@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.stack import Kind, StackError, StackOptions
+from sandbox.stack.home import assign_ports
 from sandbox.stack.kafka import _add_listeners, broker_settings
 from sandbox.stack.manifest import manifest
 from sandbox.stack.ports import BROKERS, OFFSETS, assign, links, listening, of_brokers
 from sandbox.stack.processes import Stage, Surroundings, stage_of
-from sandbox.stack.stack import _assign_ports
 
 VOTERS = ["127.0.0.1:18001", "127.0.0.1:18101", "127.0.0.1:18201"]
 
@@ -52,19 +52,19 @@ def test_brokers_name_the_listener_behind_a_service_s_links_alike() -> None:
 
 
 def test_a_home_keeps_its_number_of_brokers() -> None:
-    base, ports = _assign_ports(StackOptions(brokers=3), {})
+    base, ports = assign_ports(StackOptions(brokers=3), {})
     assert [name for name in BROKERS if name in ports] == list(BROKERS)
     around = Surroundings(Path("data"), ports, "", {}, {})
-    before = manifest(StackOptions(), base, around, {})
+    before = manifest(StackOptions(), base, around, {}, {})
     assert before["brokers"] == 3
     assert not {name for name in before["urls"] if "kafka" in name or "controller" in name}
-    assert _assign_ports(StackOptions(), before)[1] == ports
+    assert assign_ports(StackOptions(), before)[1] == ports
     with pytest.raises(StackError, match="made with --brokers 3, not 1"):
-        _assign_ports(StackOptions(brokers=1), before)
+        assign_ports(StackOptions(brokers=1), before)
 
 
 def test_one_broker_is_the_default_and_three_are_of_the_embedded_stack_alone() -> None:
-    _, ports = _assign_ports(StackOptions(), {})
+    _, ports = assign_ports(StackOptions(), {})
     assert ports.keys() == OFFSETS.keys()
     with pytest.raises(StackError, match="--brokers 3 is for the embedded stack"):
-        _assign_ports(StackOptions(kind=Kind.CONTAINERS, brokers=3), {})
+        assign_ports(StackOptions(kind=Kind.CONTAINERS, brokers=3), {})
