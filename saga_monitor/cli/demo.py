@@ -5,7 +5,7 @@ import statistics
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,23 +18,13 @@ from rich.table import Table
 
 from sandbox.invariants import Finding, check
 from sandbox.shop import KINDS, Entrance, Shop
-from sandbox.shop.trade import Outcome, Progress, Trade
+from sandbox.shop.deadlines import NEAR, Deadlines
+from sandbox.shop.outcomes import Outcome, Progress
+from sandbox.shop.trade import Trade
 from sandbox.stack import Stack, StackOptions
 from sandbox.stack.stack import default_home
 
-DEADLINES: Mapping[str, str] = {
-    # Only what people, banks and carriers are waited for is shortened: whoever answers at all in
-    # the demo does so within 3 s, so nothing that is merely slow times out. The late capture comes
-    # after 25 s.
-    "payment.PaymentReviewRequired": "15s",
-    "payment.PaymentActionRequired": "15s",
-    "payment.PaymentPending": "15s",
-    "shipping.ShipmentCreated": "15s",
-}
-OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(DEADLINES)})
-DEADLINE_S = 180.0
-ORDERS_A_SECOND = 10.0
-"""What the slowest machine should manage: more orders get more time."""
+OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(NEAR)})
 TELL_EVERY_S = 5.0
 
 
@@ -45,9 +35,10 @@ TELL_EVERY_S = 5.0
 def demo(orders: int, seed: int, keep_up: bool) -> None:
     """Place orders of every kind on a stack of its own, and check every invariant.
 
-    The stack lives in the home's folder `demo`, apart from yours, with short deadlines. A stack
-    that already runs there is used and left running. Exit status 0 only if every order ended as
-    its kind says and every invariant holds.
+    The stack lives in the home's folder `demo`, apart from yours. Orders that nobody answers come
+    first, on deadlines of some seconds; the others run on the flow's own. A stack that already
+    runs there is used and left running. Exit status 0 only if every order ended as its kind says
+    and every invariant holds.
     """
     console = Console(highlight=False)
     home = default_home() / "demo"
@@ -68,13 +59,13 @@ def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
     content = stack.read()
     began = time.monotonic()
     with _told(console, orders) as told:
-        trade = Trade(content, shop.orders(orders), told)
-        outcomes = trade.run(DEADLINE_S + orders / ORDERS_A_SECOND)
+        trade = Trade(content, shop.orders(orders), told, deadlines=Deadlines(stack))
+        outcomes = trade.run()
     took_s = time.monotonic() - began
     console.print(_kinds(outcomes))
     console.print(_speed(outcomes, trade.progress.placing_s, took_s))
     console.print("checking the invariants", style="dim")
-    findings = check(content)
+    findings = check(stack.read())
     console.print(_invariants(findings))
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     for line in _trouble(wrong, findings):

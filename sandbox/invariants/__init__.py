@@ -43,13 +43,13 @@ CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
 )
 
 
-def check(stack: Mapping[str, Any], *, rest_s: float = 60.0) -> list[Finding]:
+def check(stack: Mapping[str, Any], *, standstill_s: float = 90.0) -> list[Finding]:
     """Every invariant against a running stack, given the content of its `stack.json`.
 
-    Waits up to `rest_s` seconds until nothing is on its way any more; what still is then shows as
-    a violation of invariant 5.
+    Waits until nothing is on its way any more. What is, and has not moved for `standstill_s`
+    seconds, shows as a violation of invariant 5.
     """
-    await_rest(stack, rest_s)
+    await_rest(stack, standstill_s)
     evidence = gather(stack)
     found = [*(judge(evidence) for judge in CHECKS), same_rows(stack)]
     return sorted(found, key=lambda finding: finding.number)

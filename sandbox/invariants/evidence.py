@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from sagakit.flow import Flow, Flows
+from sagakit.flow import Flow, Flows, Step
 from schemas.events import OrderFacts
 
 Row = Mapping[str, Any]
@@ -76,7 +76,8 @@ def mark_of(
 class Evidence:
     """Everything there is to look at.
 
-    flows: with the deadlines the stack runs on; log: readable events, each partition in offset
+    flows: as the flow files say; deadlines: the flows with other deadlines, and since when the
+    monitor had those, the earliest first; log: readable events, each partition in offset
     order; unreadable: records that are no event of the contract; marks: of every record in the log;
     charges, refunds, labels, mails: as the outside world's ledgers show them; stock: per SKU;
     held: SKU -> units that inventory's reservations hold; outbox, effects: rows left by service;
@@ -97,6 +98,7 @@ class Evidence:
     effects: Mapping[str, int] = field(default_factory=dict)
     sent: Sequence[Sent] = ()
     sagas: Mapping[str, str] = field(default_factory=dict)
+    deadlines: Sequence[tuple[datetime, Flows]] = ()
 
     @cached_property
     def told(self) -> Mapping[str, Mapping[str, tuple[Logged, ...]]]:
@@ -151,3 +153,11 @@ class Evidence:
         """The flow and version an order runs on."""
         labels = (e.flow for events in self.told[order_id].values() for e in events if e.flow)
         return self.flows.find(next(labels, None))
+
+    def steps_at(self, order_id: str, at: datetime) -> Mapping[str, Step]:
+        """The steps of an order's flow, with the deadlines that were in force at this time."""
+        flow, _ = self.flow_of(order_id)
+        for since, flows in self.deadlines:
+            if since <= at:
+                flow, _ = flows.find(flow.label(flow.default_version))
+        return flow.steps

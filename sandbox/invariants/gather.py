@@ -1,10 +1,10 @@
 """Fetches the evidence: HTTP to the outside world, the topics from their first record, SQL."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -32,13 +32,16 @@ Stack = Mapping[str, Any]
 EVENT_TOPICS = tuple(sorted({topic(owner) for owner in OWNERS.values()}))
 
 
-def await_rest(stack: Stack, deadline_s: float) -> str | None:
+def await_rest(stack: Stack, standstill_s: float) -> str | None:
     """Wait until nothing is on its way: all read, nothing to be published, no call to be made.
 
-    Returns what still was on its way at the deadline, None at rest.
+    Returns what still was on its way when that had not changed for `standstill_s` seconds, None at
+    rest.
     """
-    deadline = time.monotonic() + deadline_s
-    while (moving := on_its_way(stack)) and time.monotonic() < deadline:
+    before, since = None, time.monotonic()
+    while (moving := on_its_way(stack)) and time.monotonic() - since < standstill_s:
+        if moving != before:
+            before, since = moving, time.monotonic()
         time.sleep(LOOK_AGAIN_S)
     return moving
 
@@ -66,8 +69,12 @@ def on_its_way(stack: Stack) -> str | None:
     known = {(t, p): offset for t, p, offset in read}
     unread = {place: end for place, end in before.items() if end > known.get(place, 0)}
     if unread:
-        return f"{MONITOR} has to read {len(unread)} partitions to their ends"
-    return None if _ends(stack) == before else "events are still being published"
+        left = sum(end - known.get(place, 0) for place, end in unread.items())
+        return f"{MONITOR} has {left} records to read"
+    after = _ends(stack)
+    if after == before:
+        return None
+    return f"events are still being published, {sum(after.values())} until now"
 
 
 def gather(stack: Stack) -> Evidence:
@@ -90,7 +97,8 @@ def gather(stack: Stack) -> Evidence:
         log, unreadable, marks = _read(stack, [f"{s}.dlt" for s in databases])
         stock, held = books.result()
         return Evidence(
-            flows=flows_of(stack),
+            flows=FLOWS,
+            deadlines=flows_since(stack),
             log=log,
             unreadable=unreadable,
             marks=marks,
@@ -105,9 +113,16 @@ def gather(stack: Stack) -> Evidence:
 
 
 def flows_of(stack: Stack) -> Flows:
-    """The flows with the deadlines the stack was started with."""
-    overrides = json.loads(stack.get("env", {}).get("SAGA_DEADLINES") or "{}")
-    return Flows(*(with_deadlines(flow, overrides) for flow in FLOWS))
+    """The flows with the deadlines that the monitor has now."""
+    return flows_since(stack)[-1][1]
+
+
+def flows_since(stack: Stack) -> list[tuple[datetime, Flows]]:
+    """The flows with each set of deadlines that the monitor had, and since when."""
+    return [
+        (datetime.fromisoformat(since), Flows(*(with_deadlines(f, overrides) for f in FLOWS)))
+        for since, overrides in stack["deadlines"]
+    ]
 
 
 def codec_of(stack: Stack) -> Codec:

@@ -83,8 +83,7 @@ def _too_hasty(evidence: Evidence, request: Logged) -> Iterator[str]:
     if cause is None:
         yield f"{request.order_id}: a deadline passed, but its cause {request.cause} is on no topic"
         return
-    flow, _ = evidence.flow_of(request.order_id)
-    step = flow.steps[request.event.step]
+    step = evidence.steps_at(request.order_id, request.at)[request.event.step]
     deadline = cause.at + timedelta(seconds=step.waits.get(cause.type, step.deadline_s))
     if request.at <= deadline:
         yield f"{request.order_id}: {step.name} was judged at {request.at}, due {deadline}"

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Mapping
 
-from sandbox.shop.trade import Outcome, Progress, Trade
+from sandbox.shop.outcomes import Outcome, Progress
+from sandbox.shop.trade import Trade
 
 
 class Beside:
@@ -15,16 +16,14 @@ class Beside:
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, deadline_s: float) -> None:
-        """Begin; orders that have not ended by the deadline are given up."""
-        self._thread = threading.Thread(
-            target=self._run, args=(deadline_s,), name="trade", daemon=True
-        )
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name="trade", daemon=True)
         self._thread.start()
 
-    def _run(self, deadline_s: float) -> None:
+    def _run(self) -> None:
         try:
-            self._outcomes = self._trade.run(deadline_s)
+            self._outcomes = self._trade.run()
         except BaseException as error:  # told by `outcomes`, in the thread that asks
             self._error = error
 
@@ -35,7 +34,7 @@ class Beside:
 
     @property
     def over(self) -> bool:
-        """Every order has ended, or the time is up."""
+        """Every order has ended, or none moves any more."""
         return self._thread is not None and not self._thread.is_alive()
 
     def outcomes(self) -> list[Outcome]:

@@ -56,6 +56,7 @@ class Second(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of order. `share`: how many of a round of them; `tags`: address tags of the carrier;
+    `times_out`: nobody ever answers, it ends because a deadline passes;
     `captured_late`: only settled once money came in and went back, after it had ended before."""
 
     name: str
@@ -70,6 +71,7 @@ class Kind:
     fraud_score: float = 0.0
     acts: tuple[When, Deed] | None = None
     second: Second | None = None
+    times_out: bool = False
     captured_late: bool = False
 
     @property
@@ -92,7 +94,13 @@ KINDS: tuple[Kind, ...] = (
     Kind("greylisted_mail", _DONE, "the mail server says: later", mailbox="greylist2+"),
     # payment
     Kind("action_required", _DONE, "the customer confirms with the bank", card="tok_action_auto:1"),
-    Kind("action_never", _UNDONE, "the customer never confirms: times out", card="tok_action"),
+    Kind(
+        "action_never",
+        _UNDONE,
+        "the customer never confirms: times out",
+        card="tok_action",
+        times_out=True,
+    ),
     Kind("async_capture", _DONE, "captured later, by webhook", card="tok_async:2"),
     Kind("async_declined", _UNDONE, "declined later, by webhook", card="tok_async_declined:2"),
     Kind("slow_charge", _DONE, "the provider takes 3 s to answer", card="tok_slow:3"),
@@ -103,7 +111,8 @@ KINDS: tuple[Kind, ...] = (
         "late_capture",
         _UNDONE,
         "times out, is undone, and then captured: goes back",
-        card="tok_late:25",
+        card="tok_late:1",
+        times_out=True,
         captured_late=True,
     ),
     # people
@@ -128,7 +137,13 @@ KINDS: tuple[Kind, ...] = (
         fraud_score=0.995,
         acts=(_ASKED, Deed.REJECT),
     ),
-    Kind("review_ignored", _UNDONE, "nobody reviews it: times out", basket=Basket.DEAR),
+    Kind(
+        "review_ignored",
+        _UNDONE,
+        "nobody reviews it: times out",
+        basket=Basket.DEAR,
+        times_out=True,
+    ),
     Kind(
         "cancelled_early",
         _UNDONE,
@@ -154,12 +169,13 @@ KINDS: tuple[Kind, ...] = (
     Kind("carrier_refuses", _UNDONE, "no delivery there", tags="[refuse]"),
     Kind("carrier_500", _DONE, "the carrier fails three times", tags="[500:3]"),
     Kind("carrier_lost", _DONE, "the carrier's answer is lost", tags="[lost]"),
-    Kind("no_pickup", _UNDONE, "never picked up: times out", tags=_NEVER),
+    Kind("no_pickup", _UNDONE, "never picked up: times out", tags=_NEVER, times_out=True),
     Kind(
         "cancel_500",
         _UNDONE,
         "never picked up, and cancelling fails twice",
         tags=f"{_NEVER} [cancel-500:2]",
+        times_out=True,
     ),
     Kind(
         "refund_500",

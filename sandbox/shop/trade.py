@@ -1,14 +1,15 @@
 """Places a shop's orders on a running stack, acts as its people, and waits for every end.
 
 Only through the doors anybody has: HTTP of `order`, `inventory` and the monitor, and Kafka. A door
-that does not open (a service restarts) is tried again until the deadline.
+that does not open (a service restarts) is tried again. There is no deadline: a trade waits as long
+as some order moves.
 """
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +21,10 @@ from sagakit.codec import Codec
 from sagakit.contract import Contract
 from sagakit.kafka import Publisher, PublishFailed
 from sagakit.message import NAMESPACE, OutboxRow
+from sandbox.shop.deadlines import Deadlines
 from sandbox.shop.kinds import Deed, End, When
 from sandbox.shop.orders import Entrance, ShopOrder, stock_for
+from sandbox.shop.outcomes import Outcome, Progress, outcome_of
 from schemas import CONTRACT
 from schemas.events import OrderFacts, OrderPlaced
 
@@ -30,6 +33,8 @@ AT_ONCE = 16
 CHUNK = 25
 ACTIVE = ("unplaced", "running", "waiting", "undoing")
 """Statuses of the monitor under which an order is not ended."""
+STANDSTILL_S = 240.0
+"""How long no order may move until the trade is given up: longer than any rehearsed outage."""
 ACTOR = "shop"
 Stack = Mapping[str, Any]
 """The content of `stack.json`."""
@@ -37,39 +42,14 @@ Pace = Callable[[], Awaitable[None]]
 """Awaited before each order is placed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an order: `end` is a status of the monitor, `refused`, or what went wrong.
-    `duration_s`: from the first event to the last step's, in log time."""
-
-    order: ShopOrder
-    end: str
-    duration_s: float | None = None
-    ended_at: datetime | None = None
-
-    @property
-    def as_expected(self) -> bool:
-        """It ended as its kind says."""
-        return self.end == self.order.end
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a trade is. `statuses`: orders by the monitor's status."""
-
-    orders: int
-    placed: int = 0
-    ended: int = 0
-    placing_s: float = 0.0
-    statuses: Mapping[str, int] = field(default_factory=dict)
-
-
 async def at_once() -> None:
     """The pace of those who place all orders as fast as they are taken."""
 
 
 class Trade:
-    """One run over `orders`. `told` hears of progress, now and then.
+    """One run over `orders`. `told` hears of progress, now and then. With `deadlines` those that
+    have to time out are placed first, on near ones, and the others when these have ended, on far
+    ones; without, all run on what the monitor has.
 
     `placed_at`, `ended_at`: order -> when it was sent off, and seen to have ended
     (`time.monotonic` seconds).
@@ -82,9 +62,15 @@ class Trade:
         told: Callable[[Progress], None] = lambda progress: None,
         contract: Contract = CONTRACT,
         pace: Pace = at_once,
+        deadlines: Deadlines | None = None,
+        standstill_s: float = STANDSTILL_S,
     ) -> None:
         self._urls: Mapping[str, str] = stack["urls"]
         self._orders = orders
+        self._deadlines = deadlines
+        self._standstill_s = standstill_s
+        self._moved_at = 0.0
+        self._seen: object = None
         self._told = told
         self._pace = pace
         self._codec = Codec(contract)
@@ -96,15 +82,18 @@ class Trade:
         self.placed_at: dict[str, float] = {}
         self.ended_at: dict[str, float] = {}
 
-    def run(self, deadline_s: float) -> list[Outcome]:
-        """Stock, place, act and wait. At the deadline an order's end is what the monitor says."""
-        return asyncio.run(self._run(deadline_s))
+    def run(self) -> list[Outcome]:
+        """Stock, place, act and wait. Of an order that has stood still for too long, the end is
+        what the monitor says."""
+        return asyncio.run(self._run())
 
-    async def _run(self, deadline_s: float) -> list[Outcome]:
+    async def _run(self) -> list[Outcome]:
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             self._client = client
+            self._moved_at = time.monotonic()
             work = asyncio.create_task(self._work())
-            await asyncio.wait({work}, timeout=deadline_s)
+            while not work.done() and time.monotonic() - self._moved_at < self._standstill_s:
+                await asyncio.wait({work}, timeout=1.0)
             if work.done():
                 work.result()
             else:
@@ -115,13 +104,28 @@ class Trade:
 
     async def _work(self) -> None:
         await self._stock()
+        if self._deadlines is None:
+            await self._trade(self._orders)
+            return
+        timing_out = [order for order in self._orders if order.kind.times_out]
+        answered = [order for order in self._orders if not order.kind.times_out]
+        for orders, begin in (
+            (timing_out, self._deadlines.near),
+            (answered, self._deadlines.far),
+        ):
+            if orders:
+                await asyncio.to_thread(begin)
+                await self._trade(orders)
+
+    async def _trade(self, orders: Sequence[ShopOrder]) -> None:
+        """Place these and wait until they have ended."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch())
+            group.create_task(self._watch(orders))
             began = time.monotonic()
             async with asyncio.TaskGroup() as placing:
                 due: asyncio.Queue[ShopOrder | None] = asyncio.Queue()
                 placing.create_task(self._publish(due, group))
-                for order in self._orders:
+                for order in orders:
                     await self._pace()
                     self.placed_at[order.order_id] = time.monotonic()
                     if order.entrance is Entrance.HTTP:
@@ -129,7 +133,7 @@ class Trade:
                     else:
                         due.put_nowait(order)
                 due.put_nowait(None)
-            self.progress.placing_s = time.monotonic() - began
+            self.progress.placing_s += time.monotonic() - began
 
     # --- placing --------------------------------------------------------------------------------
 
@@ -230,9 +234,10 @@ class Trade:
 
     # --- waiting --------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        while len(self.outcomes) < len(self._orders):
+    async def _watch(self, orders: Sequence[ShopOrder]) -> None:
+        while any(order.order_id not in self.outcomes for order in orders):
             active = await self._active()
+            self._note((self.progress.placed, len(self.outcomes), active))
             ended = [
                 o for i, o in self._placed.items() if i not in active and i not in self.outcomes
             ]
@@ -240,12 +245,18 @@ class Trade:
             await self._tell()
             await asyncio.sleep(AGAIN_S)
 
-    async def _active(self) -> set[str]:
-        found: set[str] = set()
+    def _note(self, seen: object) -> None:
+        """An order was placed, has ended, or has been heard of again."""
+        if seen != self._seen:
+            self._seen, self._moved_at = seen, time.monotonic()
+
+    async def _active(self) -> dict[str, str]:
+        """Orders in flight, and when something was last heard of each."""
+        found: dict[str, str] = {}
         for status in ACTIVE:
             url = f"{self._urls['monitor']}/sagas?status={status}&limit=10000"
             answer = await self._ask("GET", url)
-            found |= {row["order_id"] for row in answer.raise_for_status().json()}
+            found |= {r["order_id"]: r["updated_at"] for r in answer.raise_for_status().json()}
         return found
 
     async def _look(self, order: ShopOrder) -> None:
@@ -259,7 +270,7 @@ class Trade:
         late = order.kind.captured_late and seen["status"] == End.CANCELLED and not came_and_went
         if late and await self._may_be_captured(order):
             return
-        self._end(_outcome(order, seen))
+        self._end(outcome_of(order, seen))
 
     async def _may_be_captured(self, order: ShopOrder) -> bool:
         """Whether its money may come yet: unless it was undone before the provider was asked. Asked
@@ -282,7 +293,7 @@ class Trade:
         self._told(self.progress)
 
     async def _give_up(self) -> None:
-        """The time is up: what has not ended is told as it is."""
+        """Nothing moves any more: what has not ended is told as it is."""
         for order in self._orders:
             if order.order_id not in self.outcomes:
                 try:
@@ -334,11 +345,3 @@ async def restock(
     }
     answer = await request("POST", f"{urls['inventory']}/stock", body)
     answer.raise_for_status()
-
-
-def _outcome(order: ShopOrder, seen: Mapping[str, Any]) -> Outcome:
-    started, ended = seen["started_at"], seen["ended_at"]
-    if not (started and ended):
-        return Outcome(order, seen["status"])
-    began, over = datetime.fromisoformat(started), datetime.fromisoformat(ended)
-    return Outcome(order, seen["status"], (over - began).total_seconds(), over)

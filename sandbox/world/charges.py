@@ -66,7 +66,6 @@ TIMER = {
     "tok_action_auto": "capture",
     "tok_async": "capture",
     "tok_async_declined": "decline",
-    "tok_late": "capture",
 }
 
 Amount = Field(strict=True, ge=1, le=10**12)
@@ -184,7 +183,7 @@ class Charges:
             same_request(known, key, order_id=asked.order_id, requested_minor=asked.amount_minor)
             return refund_view(known)
         charge = self._charge_of(asked)
-        token = charge and charge["status"] == "captured" and parse_token(charge["card_token"])
+        token = charge and charge["status"] != "declined" and parse_token(charge["card_token"])
         name, number = token or ("", 0.0)
         if charge and name == "tok_refund_500":
             self._ledger.fail_first(f"refund:{charge['id']}", number)
@@ -205,6 +204,8 @@ class Charges:
                 self._ledger.run(sql, asked.charge_key)
             elif charge["status"] in ("pending", "action_required"):
                 self._set_status(charge["id"], "voided")
+                if name == "tok_late":
+                    self._callbacks.later(number, "capture", charge["id"])
             elif charge["status"] == "captured":
                 refund |= self._give_back(charge, asked.amount_minor, name)
             self._ledger.add("refunds", refund)

@@ -14,7 +14,7 @@ The card token chooses what happens; `<s>` is seconds, `<n>` a number of calls:
 | `tok_async:<s>` | pending; captured after s, then webhook |
 | `tok_async_declined:<s>` | pending; declined after s, then webhook |
 | `tok_async_before:<s>` | captured; answered after s and only once the webhook has been taken |
-| `tok_late:<s>` | pending; captured after s even if voided before, webhook twice (two event ids) |
+| `tok_late:<s>` | pending; captured s after it is voided, webhook twice (two event ids) |
 | `tok_refund_500:<n>` | captured; the first n refund calls answer 500 with nothing recorded |
 | `tok_refund_partial` | captured; the first refund gives back half, rounded down: `partial` |
 | `tok_refund_async:<s>` | captured; a refund is pending, refunded after s, then webhook |

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from sagakit.flow import Flows, with_deadlines
 from sagakit.message import NAMESPACE
 from sandbox.invariants.evidence import Evidence, Logged, Sent, Stock, mark_of
 from sandbox.invariants.finding import SHOWN, Finding, judged
@@ -431,6 +432,18 @@ def test_a_deadline_that_truly_passed_is_no_violation() -> None:
 def test_an_answer_before_the_deadline_makes_the_request_a_violation() -> None:
     found = nothing_healthy_undone(waited(ALLOWED_S - 0.5, ALLOWED_S + 1))
     assert "PaymentCaptured stood in the log" in found.violations[0]
+
+
+@pytest.mark.parametrize(("asked_after_s", "holds"), [(4.0, True), (2.0, False), (40.0, False)])
+def test_a_request_is_judged_by_the_deadlines_in_force_then(
+    asked_after_s: float, holds: bool
+) -> None:
+    """Near ones for half a minute, and the flow file's own before and after."""
+    found = waited(ALLOWED_S, asked_after_s)
+    began = found.log[0].at
+    near = Flows(*(with_deadlines(flow, {"payment.PaymentPending": "3s"}) for flow in FLOWS))
+    regimes = [(began, near), (began + timedelta(seconds=30), FLOWS)]
+    assert nothing_healthy_undone(replace(found, deadlines=regimes)).holds == holds
 
 
 def test_a_request_before_the_deadline_is_a_violation() -> None:

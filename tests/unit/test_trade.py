@@ -1,17 +1,21 @@
-"""When a trade takes an order for over."""
+"""When a trade takes an order for over, in which order it places them, and when it gives up."""
 
 import asyncio
+import json
+import threading
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from sandbox.shop import KINDS, Shop
+from sandbox.shop.orders import Entrance, ShopOrder
 from sandbox.shop.trade import Trade
 
 STACK = {
     "bootstrap_servers": "127.0.0.1:1",
-    "urls": {"monitor": "http://monitor", "provider": "http://provider"},
+    "urls": {name: f"http://{name}" for name in ("monitor", "provider", "order", "inventory")},
 }
 
 
@@ -50,3 +54,82 @@ def test_a_late_capture_is_waited_for_unless_nobody_ever_asked_for_the_money(
         return order.order_id in trade.outcomes
 
     assert asyncio.run(looked()) == over
+
+
+class World:
+    """Front door, inventory and monitor in memory. `ends`: whether a placed order ever ends;
+    `done`: what was asked, in order."""
+
+    def __init__(self, *, ends: bool, moves: bool = False) -> None:
+        self.ends, self.moves = ends, moves
+        self.done: list[str] = []
+        self.placed: list[str] = []
+        self.looks = 0
+
+    def near(self) -> None:
+        self.done.append("near")
+
+    def far(self) -> None:
+        self.done.append("far")
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST" and request.url.host == "order":
+            order_id = json.loads(request.content)["order_id"]
+            self.placed.append(order_id)
+            self.done.append(order_id.rpartition("-")[2])
+            return httpx.Response(201, json={})
+        if request.url.host != "monitor":
+            return httpx.Response(200, json={})
+        if request.url.path == "/summary":
+            return httpx.Response(200, json={"sagas": []})
+        if request.url.path == "/sagas":
+            self.looks += 1
+            heard = self.looks if self.moves else 0
+            rows = [{"order_id": o, "updated_at": heard} for o in self.placed if not self.ends]
+            return httpx.Response(200, json=rows)
+        status = "cancelled" if self.ends else "running"
+        money = {"captured_minor": 1, "refunded_minor": 1}
+        seen = {"status": status, "ledger": money, "started_at": None, "ended_at": None}
+        return httpx.Response(200, json=seen)
+
+
+def orders(*kinds: str) -> list[ShopOrder]:
+    """One of each, by HTTP."""
+    shop = {kind.name: Shop("t", kinds=[kind]) for kind in KINDS}
+    found = (replace(shop[name].order(0), entrance=Entrance.HTTP) for name in kinds)
+    return [replace(o, order_id=f"t-{o.kind.name}") for o in found]
+
+
+def play(
+    world: World, monkeypatch: pytest.MonkeyPatch, *kinds: str, standstill_s: float = 30.0
+) -> list[str]:
+    """The ends of these orders in that world."""
+    client = httpx.AsyncClient
+    monkeypatch.setattr(
+        "sandbox.shop.trade.httpx.AsyncClient",
+        lambda **options: client(transport=httpx.MockTransport(world.answer)),
+    )
+    deadlines: Any = world
+    trade = Trade(STACK, orders(*kinds), deadlines=deadlines, standstill_s=standstill_s)
+    return [outcome.end for outcome in trade.run()]
+
+
+def test_orders_that_time_out_come_first_and_the_others_when_these_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(ends=True)
+    assert set(play(world, monkeypatch, "plain", "no_pickup", "declined")) == {"cancelled"}
+    assert world.done[:3] == ["near", "no_pickup", "far"]
+    assert set(world.done[3:]) == {"plain", "declined"}
+
+
+def test_a_trade_in_which_nothing_moves_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert play(World(ends=False), monkeypatch, "plain", standstill_s=1.5) == ["still running"]
+
+
+def test_a_trade_goes_on_as_long_as_an_order_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(ends=False, moves=True)
+    end = threading.Timer(4.0, lambda: setattr(world, "ends", True))
+    end.start()
+    assert play(world, monkeypatch, "declined", standstill_s=1.5) == ["cancelled"]
+    end.join()
