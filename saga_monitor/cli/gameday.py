@@ -1,5 +1,6 @@
 """`saga gameday`: real orders, real processes, faults at moments from a seed, every invariant."""
 
+import json
 import logging
 import shutil
 import sys
@@ -18,7 +19,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from saga_monitor.cli.demo import OPTIONS
 from sandbox.gameday.fault import Kind
 from sandbox.gameday.kinds import BY_NAME, drawn, left_out
 from sandbox.gameday.load import Load
@@ -27,9 +27,12 @@ from sandbox.gameday.report import Report, report
 from sandbox.gameday.schedule import schedule
 from sandbox.gameday.site import Site
 from sandbox.shop import Shop
+from sandbox.shop.deadlines import WAITS
 from sandbox.stack import Stack, StackError, StackOptions, disks
 from sandbox.stack.stack import default_home
 
+RUSHED = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(dict.fromkeys(WAITS, "15s"))})
+"""Which orders time out meanwhile depends on the faults; the log tells which truly did."""
 TELL_EVERY_S = 10.0
 ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
 
@@ -73,7 +76,7 @@ def gameday(
     kinds, left = _kinds(only, int(brokers), no_disks)
     for name, why in left.items():
         console.print(f"left out: {name}: {why}", style="yellow", markup=False, soft_wrap=True)
-    options = replace(OPTIONS, links=True, brokers=int(brokers), disks=no_disks is None)
+    options = replace(RUSHED, links=True, brokers=int(brokers), disks=no_disks is None)
     stack = _fresh_stack(home, options, console)
     try:
         shop = Shop(f"g{seed}-{datetime.now(UTC):%H%M%S}", seed)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from sandbox.gameday.play import Struck
 from sandbox.shop import End
-from sandbox.shop.trade import Outcome
+from sandbox.shop.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,8 @@ def wrong_ends(outcomes: Sequence[Outcome], timed_out: Collection[str]) -> Itera
 
 
 def _explained(outcome: Outcome, timed_out: Collection[str]) -> bool:
-    """A wait of some seconds truly passes while nobody answers; and where the monitor is away
-    for as long, money that comes late is in time."""
-    if outcome.end == End.CANCELLED:
-        return outcome.order.order_id in timed_out
-    return outcome.end == End.COMPLETED and outcome.order.kind.captured_late
+    """A wait of some seconds truly passes while nobody answers."""
+    return outcome.end == End.CANCELLED and outcome.order.order_id in timed_out
 
 
 def ends(outcomes: Sequence[Outcome]) -> dict[str, int]:

@@ -2,22 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sandbox.shop import ShopOrder
 from sandbox.shop.beside import Beside
 from sandbox.shop.trade import Stack, Trade
 
+LOOK_AGAIN_S = 0.1
+MAY_LEAD = 0.3
+"""By how much of all, at first, orders may lead the faults; at the end by nothing."""
+
 
 class Pace:
     """Spreads what is left to place over the time that is left.
 
-    In a rush `factor` times as much is placed for a while, and less afterwards: all orders are
-    placed when the time is over, whatever happens. `left`: orders still to be placed.
+    In a rush `factor` times as much is placed for a while, and less afterwards. Orders never run
+    ahead of `progress`, the share of the gameday's faults that were injected: where faults take
+    longer than planned, so does the load, and the last order comes after the last fault. `left`:
+    orders still to be placed.
     """
 
     def __init__(self, orders: int, lasts_s: float) -> None:
-        self.left, self._lasts_s = orders, lasts_s
+        self.left, self._orders, self._lasts_s = orders, orders, lasts_s
+        self.progress: Callable[[], float] = lambda: 1.0
         self.began_at = self._due_at = 0.0
         self.factor = 1.0
 
@@ -33,8 +40,14 @@ class Pace:
             self.began_at = self._due_at = now
         time_left_s = self.began_at + self._lasts_s - self._due_at
         self._due_at += max(0.0, time_left_s) / max(1, self.left) / self.factor
-        self.left -= 1
         await asyncio.sleep(max(0.0, self._due_at - now))
+        while self._is_ahead():
+            await asyncio.sleep(LOOK_AGAIN_S)
+        self.left -= 1
+
+    def _is_ahead(self) -> bool:
+        left = (self.left - 1) / self._orders
+        return 1.0 - left > self.progress() + MAY_LEAD * left
 
 
 class Load(Beside):
@@ -43,8 +56,3 @@ class Load(Beside):
     def __init__(self, stack: Stack, orders: Sequence[ShopOrder], lasts_s: float) -> None:
         self.pace = Pace(len(orders), lasts_s)
         super().__init__(Trade(stack, orders, pace=self.pace))
-        self._lasts_s = lasts_s
-
-    def start(self, settle_s: float) -> None:
-        """Begin; orders that have not ended `settle_s` after the last was due are given up."""
-        super().start(self._lasts_s + settle_s)

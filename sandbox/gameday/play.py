@@ -16,14 +16,12 @@ from sandbox.gameday.site import NotReached, Site, until
 from sandbox.invariants import CHECKS, Finding, await_rest, gather
 from sandbox.invariants.rebuilt import same_rows
 from sandbox.invariants.sagas import is_timeout
-from sandbox.shop.trade import Outcome
+from sandbox.shop.outcomes import Outcome
 from sandbox.stack import StackError
 
 AT_ONCE = 3
 """Faults that may be on at the same time."""
 TELL_EVERY_S = 0.5
-SETTLE_S = 180.0
-"""How long the last orders may take after the last was placed."""
 REST_S = 90.0
 WRONG = (
     Violation,
@@ -72,7 +70,8 @@ class Gameday:
     def play(self, told: Callable[[], None]) -> None:
         """All of it, with `told` called now and then."""
         load = self.site.load
-        load.start(SETTLE_S)
+        load.pace.progress = self._injected_share
+        load.start()
         until(lambda: load.pace.past_s > 0 or load.over, "the first order is placed")
         self.phase = "orders and faults"
         self._strike(told)
@@ -91,8 +90,11 @@ class Gameday:
         self.phase = "over"
         told()
 
+    def _injected_share(self) -> float:
+        return len(self.struck) / len(self.plan) if self.plan else 1.0
+
     def _strike(self, told: Callable[[], None]) -> None:
-        """Every fault at its moment or soon after, as far as the time goes. Broken off, it ends
+        """Every fault at its moment or as soon after it as its target is free. Broken off, it ends
         when those that are on are healed."""
         left, busy = list(self.plan), set[str]()
         lock, called_off = threading.Lock(), threading.Event()
@@ -114,7 +116,7 @@ class Gameday:
                     called_off.wait(TELL_EVERY_S)
                     continue
                 called_off.wait(max(0.0, planned.at_s - self._now()))
-                if self.site.load.pace.left and not called_off.is_set():
+                if not (self.site.load.over or called_off.is_set()):
                     struck = Struck(planned, self._now())
                     self.struck.append(struck)
                     self._one(struck)

@@ -6,17 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from sandbox.gameday.kinds import KINDS
 
 SAGA = (sys.executable, "-c", "from saga_monitor.cli.main import main; main()")
 MINUTES, ORDERS, SEED = 3, 600, 1
 FAULTS = len(KINDS)
-TIMEOUT_S = 900
+TIMEOUT_S = 1700
 
 
-@pytest.mark.timeout(TIMEOUT_S)
 def test_three_minutes_of_every_kind_of_fault_leave_no_violation(tmp_path: Path) -> None:
     words = ["gameday", f"--minutes={MINUTES}", f"--orders={ORDERS}"]
     words += [f"--faults={FAULTS}", f"--seed={SEED}"]
@@ -34,6 +31,7 @@ def test_three_minutes_of_every_kind_of_fault_leave_no_violation(tmp_path: Path)
     assert report["violations"] == []
     assert [finding["holds"] for finding in report["invariants"]] == [True] * 8
     assert report["orders"] == ORDERS
+    assert report["faults_injected"] == report["faults_planned"] == FAULTS
     assert report["kinds_injected"] >= 20
     assert all(fault["ready_at"] is not None for fault in report["faults"])
     assert "saga gameday" in written.with_suffix(".html").read_text()

@@ -32,7 +32,7 @@ from sandbox.gameday.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, sched
 from sandbox.gameday.site import Site
 from sandbox.shop import KINDS as ORDER_KINDS
 from sandbox.shop import End, Entrance, Shop, ShopOrder
-from sandbox.shop.trade import Outcome
+from sandbox.shop.outcomes import Outcome
 from sandbox.stack import StackError
 from sandbox.stack.ports import BROKERS
 from tests.architecture.source import ROOT
@@ -157,6 +157,30 @@ def test_faults_of_one_target_follow_each_other() -> None:
 # --- the pace -------------------------------------------------------------------------------------
 
 
+def test_the_last_order_comes_after_the_last_fault() -> None:
+    async def story() -> None:
+        pace, injected = Pace(10, 0.0), 0.0
+        pace.progress = lambda: injected
+        for _ in range(2):
+            await pace()
+        third = asyncio.ensure_future(pace())
+        done, _ = await asyncio.wait({third}, timeout=0.3)
+        assert not done, "the load runs ahead of the faults"
+        injected = 0.9
+        await third
+        for _ in range(6):
+            await pace()
+        last = asyncio.ensure_future(pace())
+        done, _ = await asyncio.wait({last}, timeout=0.3)
+        assert not done
+        assert pace.left == 1
+        injected = 1.0
+        await last
+        assert pace.left == 0
+
+    asyncio.run(story())
+
+
 def test_a_rush_places_more_at_first_and_less_afterwards_and_all_in_time() -> None:
     async def moments(rush: float) -> list[float]:
         pace, began, found = Pace(40, 0.4), time.monotonic(), []
@@ -222,7 +246,7 @@ def order(name: str, entrance: Entrance = Entrance.HTTP) -> ShopOrder:
         ("plain", "still running", True, True),
         ("declined", End.COMPLETED, True, True),
         ("declined", End.CANCELLED, False, False),
-        ("late_capture", End.COMPLETED, False, False),
+        ("late_capture", End.COMPLETED, True, True),
         ("no_lines", "http 400", False, True),
     ],
 )
