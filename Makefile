@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PACKAGES := sagakit services saga_monitor sandbox schemas benchmarks
+CORES := $(shell nproc)
+# Tests of the real stack wait most of the time, so there is one worker more than there are cores.
+WORKERS := $(shell expr $(CORES) + 1)
 UV_LOCK := $(VENV)/uv.lock
 
 .PHONY: help setup demo test check bench bench-scaling mutants up down lock clean
@@ -42,7 +45,7 @@ demo: setup  ## start everything, run a few hundred real orders, check every inv
 	@$(BIN)/saga demo
 
 test: setup  ## every test there is, on the real stack
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(WORKERS)
 
 check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/ruff format --check
@@ -54,7 +57,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.docs --check
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.late_page --check
-	$(BIN)/pytest -q tests/unit tests/properties tests/bad_input tests/architecture
+	$(BIN)/pytest -q -n $(CORES) tests/unit tests/properties tests/bad_input tests/architecture
 
 bench: setup  ## what an order costs here, beside what else one could use, half an hour
 	@$(BIN)/python -m benchmarks

@@ -16,7 +16,7 @@ def create_topic(
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     settings = {"message.timestamp.type": "LogAppendTime", **(config or {})}
     for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
-        future.result(timeout=10)
+        future.result(timeout=300)
     return name
 
 

@@ -18,6 +18,7 @@ import httpx
 from sagakit.codec import Codec
 from sagakit.kafka import Publisher
 from sagakit.message import Envelope, OutboxRow, Trace
+from sandbox.stack.ports import free_port
 from schemas import CONTRACT
 from schemas.events import (
     InventoryReserved,
@@ -32,8 +33,7 @@ from schemas.events import (
     ShippedMailSent,
     StockLine,
 )
-from tests.outside import free_port
-from tests.stack import TestInfra, until
+from tests.stack import PATIENCE_S, TestInfra, until
 
 CODEC = Codec(CONTRACT)
 FACTS = OrderFacts(
@@ -168,7 +168,7 @@ class MonitorProcess:
             command = [sys.executable, "-m", "saga_monitor"]
             self._process = subprocess.Popen(command, env=self._env, stdout=out, stderr=out)
         if wait:
-            until(self.is_ready, f"monitor ready, see {self._log}", 60)
+            until(self.is_ready, f"monitor ready, see {self._log}")
         return self
 
     def is_ready(self) -> bool:
@@ -183,10 +183,10 @@ class MonitorProcess:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def exit_status(self, deadline_s: float = 60) -> int:
+    def exit_status(self) -> int:
         """Wait for its end."""
         assert self._process is not None
-        return self._process.wait(deadline_s)
+        return self._process.wait(PATIENCE_S)
 
     def revive(self) -> None:
         """Start it again if it has ended, as a supervisor does."""
@@ -205,15 +205,15 @@ class MonitorProcess:
 
     def get(self, path: str, **params: Any) -> Any:
         """JSON of a GET."""
-        return httpx.get(f"{self.url}{path}", params=params, timeout=30).raise_for_status().json()
+        return httpx.get(f"{self.url}{path}", params=params, timeout=300).raise_for_status().json()
 
     def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         """A POST, whatever the answer."""
-        return httpx.post(f"{self.url}{path}", json=dict(body), timeout=30)
+        return httpx.post(f"{self.url}{path}", json=dict(body), timeout=300)
 
     def saga(self, order_id: str) -> dict[str, Any] | None:
         """What it knows of an order."""
-        answer = httpx.get(f"{self.url}/sagas/{order_id}", timeout=30)
+        answer = httpx.get(f"{self.url}/sagas/{order_id}", timeout=300)
         found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 

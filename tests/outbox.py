@@ -124,7 +124,7 @@ def running(infra: TestInfra, book: Book, count: int) -> Iterator[list[Relay]]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(300)
         assert not any(thread.is_alive() for thread in threads)
         assert died == []
         for relay in relays:

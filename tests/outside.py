@@ -6,7 +6,6 @@ import hmac
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,9 +17,11 @@ from typing import Any, TypeVar
 
 import httpx
 
+from sandbox.stack.ports import free_port
+
 SECRET = "whsec_test"
 NOWHERE = "http://127.0.0.1:9/webhooks"
-DEADLINE_S = 20.0
+DEADLINE_S = 300.0
 T = TypeVar("T")
 Row = dict[str, Any]
 
@@ -33,13 +34,6 @@ def eventually(look: Callable[[], T], what: str) -> T:
         assert time.monotonic() < ends_at, f"not within {DEADLINE_S} s: {what}"
         pause.wait(0.02)
     return seen
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Receiver:

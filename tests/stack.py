@@ -9,6 +9,7 @@ import re
 import signal
 import time
 import uuid
+import xmlrpc.client
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from typing import Any
 
 import pytest
 
+from sandbox.shop.deadlines import Deadlines
 from sandbox.stack import Stack, StackOptions
 from sandbox.stack.postgres import create_databases
 from sandbox.stack.readiness import ProcessInfo
 
 _POLL_S = 0.05
+PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,27 @@ class LiveStack:
 
     def kill(self, name: str) -> None:
         """kill -9; the supervisor starts it again. Returns once that process is gone."""
-        pid = self.process(name).pid
-        self._stack.supervisor.signal(name, signal.SIGKILL)
+        pid = self.signal(name, signal.SIGKILL)
         until(lambda: self.process(name).pid != pid, f"{name} (pid {pid}) gone")
 
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Any other signal, such as SIGSTOP and SIGCONT."""
-        self._stack.supervisor.signal(name, number)
+    def signal(self, name: str, number: signal.Signals) -> int:
+        """Any other signal, such as SIGSTOP and SIGCONT, as soon as there is a process to take it;
+        the process's id."""
+        sent_to: list[int] = []
+
+        def sent() -> bool:
+            pid = self.process(name).pid
+            if pid is None:
+                return False  # between two lives
+            try:
+                self._stack.supervisor.signal(name, number)
+            except xmlrpc.client.Fault:
+                return False
+            sent_to.append(pid)
+            return True
+
+        until(sent, f"{name} runs, to get {number.name}")
+        return sent_to[0]
 
     def stop(self, *names: str) -> None:
         """Stop processes in good order, until `start`."""
@@ -100,21 +117,30 @@ class LiveStack:
         self.stop(*names)
         self.start(*names)
 
-    def wait_ready(self, *names: str, deadline_s: float = 60.0) -> None:
+    def wait_ready(self, *names: str) -> None:
         """Wait until these are ready (none named: everything that is running)."""
-        self._stack.wait_ready(names, deadline_s)
+        self._stack.wait_ready(names)
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """Those of its monitor."""
+        return Deadlines(self._stack)
 
     def process(self, name: str) -> ProcessInfo:
         """What the supervisor says of a process: state, pid, log."""
         return self._stack.supervisor.processes()[name]
 
 
-def until(condition: Callable[[], bool], what: str, deadline_s: float = 30.0) -> None:
-    """Wait until the condition holds; fail the test saying what did not come."""
-    deadline = time.monotonic() + deadline_s
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until the condition holds; fail the test saying what did not come.
+
+    The deadline ends a test that is broken. None that is not is anywhere near it, also where five
+    others want the processor.
+    """
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {deadline_s} s: {what}")
+            pytest.fail(f"not within {PATIENCE_S:g} s: {what}")
         time.sleep(_POLL_S)
 
 

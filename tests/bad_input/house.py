@@ -24,7 +24,7 @@ from sagakit.migrations import migrate
 from sagakit.runtime import Process, Threads
 from sagakit.service import Service
 from sagakit.settings import ServiceSettings
-from sandbox.stack.ports import HOST
+from sandbox.stack.ports import HOST, free_port
 from sandbox.stack.postgres import create_databases, database_url, postgres_process
 from sandbox.world import base, callbacks, carrier, charges, mail, provider
 from schemas import CONTRACT, FLOWS
@@ -56,13 +56,6 @@ class House:
         return f"{self.postgres.rpartition('/')[0]}/{name}"
 
 
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        return int(found.getsockname()[1])
-
-
 @contextmanager
 def postgres(home: Path) -> Iterator[str]:
     """A PostgreSQL server of our own; its URL."""
@@ -71,11 +64,11 @@ def postgres(home: Path) -> Iterator[str]:
     with (home / "log").open("wb") as log:
         child = subprocess.Popen(process.command, stdout=log, stderr=log, cwd="/")
     try:
-        until(lambda: process.ready() is None, "PostgreSQL ready", 60)
+        until(lambda: process.ready() is None, "PostgreSQL ready")
         yield database_url(port, "postgres")
     finally:
         child.send_signal(signal.SIGINT)  # TERM would wait for every client to leave
-        child.wait(30)
+        child.wait(300)
 
 
 @contextmanager
@@ -99,11 +92,11 @@ def serving(
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
     try:
-        until(lambda: bool(made) and made[0][1].started, "the server listens", 20)
+        until(lambda: bool(made) and made[0][1].started, "the server listens")
         yield f"http://{HOST}:{listening.getsockname()[1]}", made[0][0]
     finally:
         made[0][1].should_exit = True
-        thread.join(30)
+        thread.join(300)
         listening.close()
 
 

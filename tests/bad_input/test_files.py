@@ -80,7 +80,7 @@ def test_a_bad_command_says_what_to_do(case: Case, tmp_path: Path) -> None:
         env={**around, "SAGA_HOME": str(tmp_path), "COLUMNS": "200", **ran.env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert f"exit {done.returncode}" == case.gets, done.stderr

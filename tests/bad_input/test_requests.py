@@ -26,7 +26,7 @@ def ask(house: House, where: str, call: Call) -> httpx.Response:
     url = house.urls[where.partition(",")[0]] + call.path
     body = {"json": call.json} if call.content is None else {"content": call.content}
     headers = [(k.encode(), v.encode("latin-1")) for k, v in call.headers.items()]
-    return httpx.request(call.method, url, headers=headers, trust_env=False, timeout=30, **body)
+    return httpx.request(call.method, url, headers=headers, trust_env=False, timeout=300, **body)
 
 
 @pytest.mark.parametrize("case", REQUESTS, ids=str)

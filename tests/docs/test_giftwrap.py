@@ -128,7 +128,7 @@ def test_it_runs_and_makes_its_tables(tree: Path, infra: TestInfra) -> None:
         effects = httpx.get(f"http://127.0.0.1:{port}/admin/effects")
         assert effects.json() == []
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(300) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -61,7 +61,7 @@ def run() -> str:
 
 
 @pytest.fixture(scope="module")
-def published(whole: LiveStack, run: str) -> dict[str, Bad]:
+def published(_whole: LiveStack, run: str) -> dict[str, Bad]:
     """Every bad record once, with good orders placed beside them, which all end well."""
     cases = {c.name: c for c in (*UNREADABLE, *MISPLACED)}
     made = {name: bad(cases[name], f"{run}-{name}") for name in BAD}
@@ -70,8 +70,8 @@ def published(whole: LiveStack, run: str) -> dict[str, Bad]:
         OutboxRow(one.sent.topic, one.key, one.sent.headers, one.sent.value or b"", n)
         for n, one in enumerate(found.values())
     ]
-    with trading(whole, shop("plain", "declined").orders(40)) as good:
-        Publisher(whole.json["bootstrap_servers"], "outside").publish(rows)
+    with trading(_whole, shop("plain", "declined").orders(40)) as good:
+        Publisher(_whole.json["bootstrap_servers"], "outside").publish(rows)
     assert_as_expected(good.outcomes())
     return found
 
@@ -92,14 +92,19 @@ def test_a_record_that_is_no_event_is_parked_with_its_reason(
     def told(error: str) -> bool:
         return all(word in error for word in words)
 
-    for service in READERS:
+    def mine(service: str) -> list[dict[str, Any]]:
         rows = [r for r in parked(whole, service) if told(r["error"])]
-        mine = [r for r in rows if code == "bad_key" or r["key"] == one.key]
-        assert mine, f"{service} did not park {name}: {[r['error'] for r in rows]}"
-        assert {r["code"] for r in mine} == {code}
-    url = f"{whole.url('monitor')}/unreadable"
-    unreadable = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
-    assert any(row["code"] == code and told(row["error"]) for row in unreadable)
+        return [r for r in rows if code == "bad_key" or r["key"] == one.key]
+
+    def is_shown() -> bool:
+        url = f"{whole.url('monitor')}/unreadable"
+        unreadable = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
+        return any(row["code"] == code and told(row["error"]) for row in unreadable)
+
+    for service in READERS:
+        until(lambda s=service: bool(mine(s)), f"{service} parks {name}")  # type: ignore[misc]
+        assert {r["code"] for r in mine(service)} == {code}
+    until(is_shown, f"the monitor shows {name}")
 
 
 def test_two_megabytes_do_not_even_reach_the_topic(whole: LiveStack, run: str) -> None:

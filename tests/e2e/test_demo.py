@@ -16,7 +16,7 @@ def run(home: object, *words: str) -> subprocess.CompletedProcess[str]:
     """The `saga` command in a home."""
     environment = {**os.environ, "SAGA_HOME": str(home), "COLUMNS": "200"}
     return subprocess.run(
-        [*SAGA, *words], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [*SAGA, *words], env=environment, capture_output=True, text=True, timeout=1500, check=False
     )
 
 

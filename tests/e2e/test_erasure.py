@@ -49,7 +49,7 @@ def place(stack: LiveStack, customer: str) -> str:
 
 
 def ends(stack: LiveStack, order_id: str, status: str) -> None:
-    until(lambda: saga(stack, order_id)["status"] == status, f"{order_id} {status}", 240)
+    until(lambda: saga(stack, order_id)["status"] == status, f"{order_id} {status}")
 
 
 def leaks(stack: LiveStack, *needles: str) -> Iterator[str]:
@@ -105,7 +105,7 @@ def erase_while_one_is_in_flight(
     """It is refused, and forced; the order that needed the address is undone."""
     whole.stop("shipping")
     asked = place(whole, customer)
-    until(lambda: _paid(saga(whole, asked)), f"{asked} is paid", 240)
+    until(lambda: _paid(saga(whole, asked)), f"{asked} is paid")
     refused = run(whole.home, "erase", customer, "--reason", "asked for by mail")
     assert refused.returncode == 1
     assert asked in refused.stderr

@@ -21,9 +21,6 @@ from tests.e2e.rehearsal import (
 )
 from tests.stack import LiveStack, until
 
-OUTAGE_S = 20
-HELD_S = 30.0
-
 
 def on_flow(flow: str, kind: str) -> ShopOrder:
     """An order of this kind on this version of the flow."""
@@ -42,7 +39,7 @@ def held(
             causes.append(cause)
         return bool(causes)
 
-    until(named, f"the cause of {order.order_id}", HELD_S)
+    until(named, f"the cause of {order.order_id}")
     return causes[0]
 
 
@@ -55,9 +52,14 @@ def listed(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
     return found
 
 
+def outage(stack: LiveStack, seconds: float) -> None:
+    """Of the provider, from now on."""
+    post(stack, "provider", "/control/outage", {"seconds": seconds}).raise_for_status()
+
+
 def test_a_provider_that_fails(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
-    post(whole, "provider", "/control/outage", {"seconds": OUTAGE_S}).raise_for_status()
+    outage(whole, 3600)
     with trading(whole, [order]) as running:
         cause = held(whole, order, lambda c: c["kind"] == "gateway" and "failed" in c["told"])
         assert cause["who"] == "payment"
@@ -67,6 +69,7 @@ def test_a_provider_that_fails(whole: LiveStack) -> None:
         env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
         told = CliRunner().invoke(show, [order.order_id], env=env).output
         assert "held by gateway: payment failed" in told
+        outage(whole, 0)
     assert_as_expected(running.outcomes())
     assert saga(whole, order.order_id)["held_by"] is None
 
@@ -86,11 +89,14 @@ def test_a_participant_that_does_not_run(whole: LiveStack) -> None:
 
 def test_a_person_who_is_asked(whole: LiveStack) -> None:
     order = on_flow("order/2", "review_ignored")
-    with trading(whole, [order]) as running:
+    with trading(whole, [order], sets_deadlines=False) as running:
         cause = held(whole, order, lambda c: c["kind"] == "person")
         assert cause["told"].startswith("PaymentReviewRequired ask")
         [waits] = saga(whole, order.order_id)["awaited"]
         assert cause["until"] == waits["asked"]["until"]
+        no = {"order_id": order.order_id, "step": "payment", "verdict": "reject"}
+        who = {"actor": "ada", "reason": "nobody knows them"}
+        post(whole, "monitor", "/verdicts", {**no, **who}).raise_for_status()
     assert_as_expected(running.outcomes())
 
 

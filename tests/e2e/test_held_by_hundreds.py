@@ -31,7 +31,6 @@ PATIENT = StackOptions(
         '"notification": "12h"}'
     },
 )
-SETTLE_S = 600.0
 GARBAGE = b"\xde\xad\xbe\xef"
 FAILING = 1_000_000
 """More often than anybody will have asked."""
@@ -152,7 +151,7 @@ class Shop:
         """Order id -> what holds it, of all in flight."""
         url = f"{self.stack.url('monitor')}/held"
         began = time.perf_counter()
-        answer = httpx.get(url, params={"limit": IN_FLIGHT}, timeout=120, trust_env=False)
+        answer = httpx.get(url, params={"limit": IN_FLIGHT}, timeout=300, trust_env=False)
         rows = answer.raise_for_status().json()
         print(f"GET /held: {len(rows)} orders in {time.perf_counter() - began:.2f} s")
         return {row["order_id"]: row["held_by"] for row in rows}
@@ -172,7 +171,7 @@ class Shop:
             return not wrong
 
         try:
-            until(named, f"causes of {len(wanted)} orders", SETTLE_S)
+            until(named, f"causes of {len(wanted)} orders")
         finally:
             for ids in wrong.values():
                 print(f"for example {ids[0]}")
@@ -228,14 +227,13 @@ def place_what_everybody_reads(shop: Shop) -> None:
     cases, paused = shop.place(CASE), shop.place(PAUSED)
     shop.place(HEALTHY, IN_FLIGHT - len(WAYS) * A_WAY)
     told = {*cases, *paused}
-    until(lambda: told <= shop.held().keys(), "the orders that people speak of", SETTLE_S)
+    until(lambda: told <= shop.held().keys(), "the orders that people speak of")
     for id_ in sorted(told):
         who = {"order_id": id_, "actor": "ada", "reason": "the customer called"}
         path = "/interventions/open" if id_ in cases else "/pauses"
         post(shop.stack, "monitor", path, who).raise_for_status()
 
 
-@pytest.mark.timeout(3 * SETTLE_S)
 def test_of_ten_thousand_in_flight_each_is_told_what_holds_it(
     shop: Shop, tell: Callable[[str], None]
 ) -> None:
@@ -245,7 +243,7 @@ def test_of_ten_thousand_in_flight_each_is_told_what_holds_it(
     first, *others = shop.name(LAG, A_WAY)
     with holding(shipping, "INSERT INTO inbox (key) VALUES (%s)", first):
         shop.place_these(LAG, [first])
-        until(waits_for_a_lock(shipping), "shipping's consumer stands still", SETTLE_S)
+        until(waits_for_a_lock(shipping), "shipping's consumer stands still")
         shop.place_these(LAG, others)
         shop.settle(LAG)
         inventory = shop.stack.database_url("inventory")

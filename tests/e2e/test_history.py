@@ -32,7 +32,7 @@ def test_what_moves_to_the_history_is_the_same_order_to_everybody(tmp_path: Path
                 assert row is not None
                 return int(row[0])
 
-        until(lambda: all(is_given_back(order) for order in late), "late money given back", 240)
-        until(lambda: left() == 0, "all of them are history", 240)
+        until(lambda: all(is_given_back(order) for order in late), "late money given back")
+        until(lambda: left() == 0, "all of them are history")
         assert {saga(stack, o.order.order_id)["history"] for o in outcomes} == {True}
         assert_all_hold(stack)

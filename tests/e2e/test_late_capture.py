@@ -6,9 +6,6 @@ from sandbox.shop.orders import FLOW_LABELS
 from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga, shop
 from tests.stack import LiveStack, until
 
-LATE_S = 18  # the demo's deadline for a pending payment is 15 s
-PENDING_S = 60.0
-
 
 def place(stack: LiveStack, card: str, flow: str) -> str:
     """An order that the carrier never picks up."""
@@ -56,7 +53,8 @@ def assert_refunded_once(stack: LiveStack, order_id: str) -> None:
 def test_captures_after_the_undo_and_before_the_answer_go_back_once(whole: LiveStack) -> None:
     """Captured after the order had timed out and was undone, reported twice; captured and reported
     before the charge call was answered, while the order was being cancelled; answered late."""
-    late = [place(whole, f"tok_late:{LATE_S}", flow) for flow in FLOW_LABELS]
+    whole.deadlines.near()
+    late = [place(whole, "tok_late:1", flow) for flow in FLOW_LABELS]
     early = [
         place(whole, card, flow)
         for card in ("tok_async_before:3", "tok_slow:3")
@@ -72,7 +70,6 @@ def test_captures_after_the_undo_and_before_the_answer_go_back_once(whole: LiveS
         until(
             lambda o=order_id: given_back(whole, o),  # type: ignore[misc]
             f"{order_id} refunded",
-            PENDING_S,
         )
         assert_refunded_once(whole, order_id)
     for order_id in late:
@@ -97,7 +94,6 @@ def test_an_undo_that_meets_a_charge_without_an_answer_claims_nothing(whole: Liv
         until(
             lambda o=order_id: saga(whole, o)["status"] == "cancelled",  # type: ignore[misc]
             f"{order_id} cancelled",
-            PENDING_S,
         )
         charges = ledger(whole, "provider", "charges", order_id)
         if any(charge["status"] == "captured" for charge in charges):

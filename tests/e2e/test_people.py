@@ -12,7 +12,6 @@ from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga, shop
 from tests.e2e.test_late_capture import place
 from tests.stack import LiveStack, until
 
-PATIENCE_S = 90.0
 WHO = {"actor": "ada", "reason": "is the address right?"}
 
 
@@ -35,11 +34,12 @@ def is_said(stack: LiveStack, event: str, order_id: str) -> bool:
 
 def wait(stack: LiveStack, event: str, order_id: str) -> None:
     """For an event."""
-    until(lambda: is_said(stack, event, order_id), f"{event} of {order_id}", PATIENCE_S)
+    until(lambda: is_said(stack, event, order_id), f"{event} of {order_id}")
 
 
 def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> None:
     """While payment is down the order is paused, and shipping has read so: it cannot have begun."""
+    whole.deadlines.near()
     whole.stop("payment")
     resumed, cancelled = (
         [place(whole, "tok_ok", flow) for flow in FLOW_LABELS] for _ in ("resumed", "cancelled")
@@ -52,11 +52,10 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
         until(
             lambda o=order_id: "paused" in marks(whole, "shipping", o),  # type: ignore[misc]
             f"shipping has read that {order_id} is paused",
-            PATIENCE_S,
         )
     whole.start("payment")
     for order_id in orders:
-        until(lambda o=order_id: held(whole, o), f"{order_id} held", PATIENCE_S)  # type: ignore[misc]
+        until(lambda o=order_id: held(whole, o), f"{order_id} held")  # type: ignore[misc]
         cause = saga(whole, order_id)["held_by"]
         assert (cause["kind"], cause["who"]) == ("paused", "ada")
         again = {"order_id": order_id, "actor": "bob", "reason": "mine too"}
@@ -99,7 +98,7 @@ def test_a_batch_of_which_some_cannot_be_placed(whole: LiveStack) -> None:
         found = httpx.get(url, trust_env=False)
         return found.is_success and found.json()["counts"] == {"completed": 2}
 
-    until(ended, "both completed", PATIENCE_S)
+    until(ended, "both completed")
     assert saga(whole, first.order_id)["links"]["led_to"] == [second.order_id]
     assert_all_hold(whole)
 

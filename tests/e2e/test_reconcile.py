@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 from saga_monitor.cli.demo import OPTIONS
 from saga_monitor.cli.reconcile import reconcile
+from sandbox.shop import KINDS
 from sandbox.shop.orders import FLOW_LABELS
-from tests.e2e.rehearsal import ledger, post, saga, shop, trading
+from tests.e2e.rehearsal import ledger, post, saga, shop, trade, trading
 from tests.stack import LiveStack, live_stack, until
 
-ENDED_S = 120.0
 TEA = "TEA-RECONCILED"
 
 
@@ -25,6 +25,7 @@ TEA = "TEA-RECONCILED"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """A stack of its own: what is planted here would be found by the others."""
     with live_stack(tmp_path_factory.mktemp("books"), OPTIONS) as running:
+        running.deadlines.far()
         yield running
 
 
@@ -46,7 +47,7 @@ def place(stack: LiveStack, name: str, *, card: str = "tok_ok", pickup: bool = T
 
 
 def ends(stack: LiveStack, order_id: str, status: str) -> None:
-    until(lambda: saga(stack, order_id)["status"] == status, f"{order_id} {status}", ENDED_S)
+    until(lambda: saga(stack, order_id)["status"] == status, f"{order_id} {status}")
 
 
 def outside(stack: LiveStack, server: str, path: str, **body: Any) -> None:
@@ -86,14 +87,14 @@ def report(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], 
 
 def quiet(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], str]]:
     """The same, once nothing is under way any more."""
-    until(lambda: at_once(stack)["unsettled"] == 0, "every order quiet", ENDED_S)
+    until(lambda: at_once(stack)["unsettled"] == 0, "every order quiet")
     return report(stack, *options)
 
 
 def at_once(stack: LiveStack, *, fix: bool = False) -> Any:
     """A run straight at the monitor, for several at a time."""
     url, body = f"{stack.url('monitor')}/reconciliations", {"fix": fix, "settle_s": 0}
-    return httpx.post(url, json=body, timeout=120, trust_env=False).raise_for_status().json()
+    return httpx.post(url, json=body, timeout=300, trust_env=False).raise_for_status().json()
 
 
 def given_back(stack: LiveStack, order_id: str) -> list[tuple[str, int]]:
@@ -104,9 +105,11 @@ def given_back(stack: LiveStack, order_id: str) -> list[tuple[str, int]]:
 
 def test_orders_of_every_kind_differ_in_nothing_also_while_they_flow(stack: LiveStack) -> None:
     runs: list[Any] = []
-    with trading(stack, shop(seed=5).orders(60)) as running:
+    kinds = [kind.name for kind in KINDS if not kind.times_out]
+    with trading(stack, shop(*kinds, seed=5).orders(60)) as running:
         while not running.over:
             runs.append(at_once(stack))
+    trade(stack, shop(*(kind.name for kind in KINDS if kind.times_out), seed=5).orders(5))
     assert [told["findings"] for told in runs if told["findings"]] == []
     assert any(told["unsettled"] for told in runs), "no run met an order that moves"
     status, found = quiet(stack)
@@ -121,7 +124,7 @@ def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None
     for order_id in (kept, twice):
         ends(stack, order_id, "completed")
     ends(stack, declined, "cancelled")
-    until(lambda: bool(ledger(stack, "carrier", "labels", lost)), "a label", ENDED_S)
+    until(lambda: bool(ledger(stack, "carrier", "labels", lost)), "a label")
     words = {"actor": "t", "reason": "changed their mind"}
     post(stack, "order", f"/orders/{lost}/cancel", words).raise_for_status()
     ends(stack, lost, "cancelled")
@@ -156,8 +159,8 @@ def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None
         runs = [threads.submit(at_once, stack, fix=True) for _ in range(3)]
         assert any(told.result()["findings"] for told in runs)
     for order_id in (declined, twice, lost):
-        until(lambda o=order_id: bool(given_back(stack, o)), f"{order_id} given back", ENDED_S)  # type: ignore[misc]
-    until(lambda: open_cases(stack) == cases, "the cases", ENDED_S)
+        until(lambda o=order_id: bool(given_back(stack, o)), f"{order_id} given back")  # type: ignore[misc]
+    until(lambda: open_cases(stack) == cases, "the cases")
     status, left = quiet(stack, "--fix")
     assert (status, set(left)) == (1, planted - forced)
     assert {left[case] for case in cases} == {"case"}

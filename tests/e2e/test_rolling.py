@@ -15,6 +15,7 @@ import pytest
 
 from sagakit.onlooker import read_log
 from sandbox.shop import End, Entrance, ShopOrder
+from sandbox.shop.deadlines import FAR
 from sandbox.stack import StackOptions
 from sandbox.stack.processes import SERVICES
 from schemas import FLOWS
@@ -30,11 +31,9 @@ from tests.e2e.rehearsal import (
 from tests.stack import LiveStack, live_stack, until
 
 OLD, NEW = ("order/1", "order/2"), ("order/3", "order/4")
-PATIENT = dict.fromkeys(("inventory", "fraud", "payment", "shipping"), "1h")
-OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(PATIENT)})
+OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(FAR)})
 """What is parked meanwhile is late, and no order is to time out over it."""
 KINDS = ("plain", "carrier_refuses", "slow_charge", "greylisted_mail")
-WAIT_S = 120.0
 CARD = "L-rolling"
 
 
@@ -109,15 +108,15 @@ def test_each_order_finishes_on_its_own_version_while_old_and_new_code_run_side_
 ) -> None:
     before, during, after = on(OLD, 24), on((*OLD, *NEW), 48), on((*OLD, *NEW), 16, CARD)
     with trading(stack, before, CONTRACT) as first:
-        until(lambda: first.progress.placed == len(before), "the first are placed", WAIT_S)
+        until(lambda: first.progress.placed == len(before), "the first are placed")
         with trading(stack, during) as second:
             # too early: only old code is there to meet what it does not know
-            until(lambda: sum(parked(stack).values()) > 0, "the old ones park it", WAIT_S)
-            until(lambda: all(in_flight(stack)[x] for x in OLD), "old versions in flight", WAIT_S)
+            until(lambda: sum(parked(stack).values()) > 0, "the old ones park it")
+            until(lambda: all(in_flight(stack)[x] for x in OLD), "old versions in flight")
             for name in PARTICIPANTS:
                 stack.put_up(f"{name}-2")  # side by side now, in one group
-            until(lambda: second.progress.placed == len(during), "the next are placed", WAIT_S)
-            until(lambda: second.progress.ended > 0, "the new ones handle it", WAIT_S)
+            until(lambda: second.progress.placed == len(during), "the next are placed")
+            until(lambda: second.progress.ended > 0, "the new ones handle it")
             for name in PARTICIPANTS:
                 stack.put_up(name)  # and the old one is gone
             with trading(stack, after) as third:

@@ -13,6 +13,7 @@ import pytest
 from sagakit.kafka import Publisher
 from sagakit.message import OutboxRow
 from sagakit.tracing import trace_of
+from sandbox.shop.deadlines import FAR
 from sandbox.stack import StackOptions
 from schemas.events import OrderPlaced
 from tests.e2e.rehearsal import post, saga
@@ -21,7 +22,6 @@ from tests.otlp import Collector, Seen, collector
 from tests.stack import LiveStack, live_stack, until
 
 CALLER = "0af7651916cd43dd8448eb211c80319c"
-PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def traced(received: Collector, tmp_path_factory: pytest.TempPathFactory) -> Ite
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": received.endpoint,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "SAGA_DEADLINES": '{"shipping.ShipmentCreated": "5s"}',
+        "SAGA_DEADLINES": json.dumps(FAR),
     }
     options = StackOptions(port_base=0, env=env)
     with live_stack(tmp_path_factory.mktemp("traced"), options) as stack:
@@ -56,7 +56,7 @@ def place(stack: LiveStack, card: str, ship_to: str, *headers: tuple[str, bytes]
 
 
 def ends(stack: LiveStack, order_id: str, status: str) -> None:
-    until(lambda: saga(stack, order_id)["status"] == status, f"{order_id} {status}", PATIENCE_S)
+    until(lambda: saga(stack, order_id)["status"] == status, f"{order_id} {status}")
 
 
 def whole_tree(received: Collector, order_id: str, *names: str) -> list[Seen]:
@@ -70,7 +70,7 @@ def whole_tree(received: Collector, order_id: str, *names: str) -> list[Seen]:
         return here >= set(names) and all(not s.parent or s.parent in known for s in spans)
 
     try:
-        until(complete, f"spans of {order_id}", PATIENCE_S)
+        until(complete, f"spans of {order_id}")
     finally:
         for s in received.of(order_id):
             print(s.service, s.kind, s.name, s.span, "<-", s.parent)
@@ -125,8 +125,10 @@ def test_an_order_is_one_tree_though_its_money_comes_by_a_late_webhook(
 def test_what_the_monitor_says_hangs_from_the_event_it_is_about(
     traced: LiveStack, received: Collector
 ) -> None:
+    traced.deadlines.near()
     order_id = place(traced, "tok_ok", "1 Main Street [no-pickup]")
     ends(traced, order_id, "cancelled")
+    traced.deadlines.far()
     spans = whole_tree(received, order_id, "send saga.events", "refund payment")
     by_id = {s.span: s for s in spans}
     asked = next(s for s in spans if s.name == "send saga.events")

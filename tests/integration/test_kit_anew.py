@@ -62,7 +62,7 @@ class Log:
             finally:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
-                process.wait(30)
+                process.wait(300)
 
     def fill(self, word: str, count: int) -> None:
         publisher = Publisher(self.servers, "filler")
@@ -80,7 +80,7 @@ class Log:
 
     def make_anew(self, count: int) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers})
-        admin.delete_topics([self.topic])[self.topic].result(10)
+        admin.delete_topics([self.topic])[self.topic].result(300)
 
         def made() -> bool:
             try:
@@ -123,7 +123,7 @@ def test_a_topic_made_anew_is_read_from_its_first_record(
             reader.send_signal(signal.SIGSTOP)
         elif meanwhile == "it is gone":
             reader.terminate()
-            reader.wait(30)
+            reader.wait(300)
         log.make_anew(count)
         reader.send_signal(signal.SIGCONT)
         if meanwhile != "it is gone":

@@ -148,13 +148,13 @@ class Replica:
 
     def dies(self) -> None:
         """Wait for its death."""
-        self._thread.join(30)
+        self._thread.join(300)
         assert isinstance(self.error, Crash)
 
     def ends(self) -> None:
         """Stop it in good order."""
         self.stop.set()
-        self._thread.join(30)
+        self._thread.join(300)
         assert not self._thread.is_alive()
         assert self.error is None, self.error
 
@@ -184,7 +184,7 @@ def start(place: Place) -> Iterator[Start]:
     yield begin
     for replica in started:
         replica.stop.set()
-        replica._thread.join(30)
+        replica._thread.join(300)
 
 
 # --- batches ------------------------------------------------------------------------------------
@@ -369,11 +369,11 @@ def test_a_stop_finishes_the_batch_in_hand(place: Place, start: Start) -> None:
 
     def hold(point: str) -> None:
         entered.set()
-        go_on.wait(30)
+        go_on.wait(300)
 
     place.publish(*place.ticks(20))
     replica = start(faults=hold)
-    assert entered.wait(30)
+    assert entered.wait(300)
     replica.stop.set()
     go_on.set()
     replica.ends()

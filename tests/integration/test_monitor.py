@@ -29,14 +29,14 @@ def order_ids(count: int) -> list[str]:
     return [f"o-{tag}-{n}" for n in range(count)]
 
 
-def ends(process: MonitorProcess, ids: list[str], status: str, deadline_s: float = 60) -> None:
+def ends(process: MonitorProcess, ids: list[str], status: str) -> None:
     """Wait until these orders have a status."""
 
     def all_have() -> bool:
         rows = process.get("/sagas", status=status, limit=10_000)
         return set(ids) <= {row["order_id"] for row in rows}
 
-    until(all_have, f"{len(ids)} orders {status}", deadline_s)
+    until(all_have, f"{len(ids)} orders {status}")
 
 
 def rows(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -15,7 +15,6 @@ from tests.stack import TestInfra, live_infra, until
 ORDERS, CHUNK, OVERDUE = 8_000, 400, 20
 DEADLINE_MS = 2_000
 SHORT = '{"payment": "2s", "shipping": "2s", "notification": "2s", "inventory": "2s"}'
-READING_S = 400.0
 
 
 @pytest.fixture
@@ -32,7 +31,6 @@ def count(url: str, query: str, orders: list[str]) -> int:
     return int(row[0]) if row else 0
 
 
-@pytest.mark.timeout(900)
 def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
     voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
@@ -43,22 +41,22 @@ def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
     with monitor(infra, database_url, tmp_path / "monitor.log", **options) as process:
         process.start()
         voice.say(*whole(first))
-        until(lambda: process.status(first) == "completed", "the first order is read", 120)
+        until(lambda: process.status(first) == "completed", "the first order is read")
         process.kill()
         voice.say(*(e for order in overdue for e in (placed(order), reserved(order))))
         for n in range(0, len(healthy), CHUNK):
             voice.say(*(e for order in healthy[n : n + CHUNK] for e in whole(order)))
         passed_ms = voice.log_time_ms() + DEADLINE_MS
-        until(lambda: voice.log_time_ms() > passed_ms, "every deadline has passed", 60)
+        until(lambda: voice.log_time_ms() > passed_ms, "every deadline has passed")
         process.start(wait=False)
         events = len(healthy) * len(whole(first))
         read = "SELECT count(*) FROM timeline WHERE order_id = ANY(%s)"
-        until(lambda: count(database_url, read, healthy) > 0, "reading begins", 120)
+        until(lambda: count(database_url, read, healthy) > 0, "reading begins")
         began, already = time.monotonic(), count(database_url, read, healthy)
-        until(lambda: count(database_url, read, healthy) == events, "all is read", READING_S)
+        until(lambda: count(database_url, read, healthy) == events, "all is read")
         took_s = time.monotonic() - began
         asked = f"{read} AND type = 'CompensationRequested'"
-        until(lambda: count(database_url, asked, overdue) >= OVERDUE, "overdue ones asked", 120)
+        until(lambda: count(database_url, asked, overdue) >= OVERDUE, "overdue ones asked")
         assert count(database_url, asked, healthy) == 0
         done = "SELECT count(*) FROM saga WHERE order_id = ANY(%s) AND status = 'completed'"
         assert count(database_url, done, healthy) == len(healthy)

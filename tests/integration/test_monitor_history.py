@@ -291,7 +291,7 @@ def test_an_event_that_comes_while_its_order_is_moved_finds_it(engine: Engine) -
             reader = threads.submit(locked)
             until(somebody_waits, "the reader waits for the row")
             store.move_to_history(mover, ["o-1"])
-        known, _, status = reader.result(60)
+        known, _, status = reader.result(300)
     assert (list(known.facts), status) == (["f1"], "completed")
     assert len(rows(engine, "o-1")["saga"]) == 1
     assert rows(engine, "o-1")["saga_history"] == []

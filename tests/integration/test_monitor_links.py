@@ -27,8 +27,8 @@ def test_batches_and_links(running: MonitorProcess, voice: Voice) -> None:
     voice.say(*whole(a))
     for order_id, more in told.items():
         voice.say(replace(placed(order_id), **more))
-    until(lambda: all(running.status(o) for o in (a, *told)), "all read", 60)
-    until(lambda: running.status(a) == "completed", "a completed", 60)
+    until(lambda: all(running.status(o) for o in (a, *told)), "all read")
+    until(lambda: running.status(a) == "completed", "a completed")
 
     found = running.get(f"/batches/{tag}")
     assert found["counts"] == {"running": 2}

@@ -109,7 +109,7 @@ def test_nobody_answers_and_the_order_is_rejected(
     with monitor(infra, database_url, tmp_path / "quick.log", **quick) as process:
         process.start()
         voice.say(placed(order_id), reserved(order_id), review(order_id))
-        until(lambda: "VerdictGiven" in process.types(order_id), "rejected", 60)
+        until(lambda: "VerdictGiven" in process.types(order_id), "rejected")
         saga = process.saga(order_id)
         assert saga is not None
         asked = [e["detail"] for e in saga["timeline"] if e["type"] == "VerdictRequested"]
@@ -125,7 +125,7 @@ def test_nobody_answers_and_the_order_is_rejected(
         assert "system_timeout said reject" in late.json()["detail"]
         voice.say(PaymentDeclined(order_id=order_id, code="review_rejected", reason="nobody"))
         voice.say(InventoryReleased(order_id=order_id, lines=UNITS, reason="nobody"))
-        until(lambda: process.status(order_id) == "cancelled", "order cancelled", 60)
+        until(lambda: process.status(order_id) == "cancelled", "order cancelled")
 
 
 def test_what_cannot_be_said(running: MonitorProcess, order: str) -> None:

@@ -11,9 +11,10 @@ import pytest
 from sagakit.decision import Effect, Json
 from sagakit.errors import EffectFailed
 from sagakit.vault import HttpVault
+from sandbox.stack.ports import free_port
 from services.notification.decide import Kind, MailAccepted, MailRefused, mail_key
 from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
-from tests.outside import NOWHERE, Server, free_port
+from tests.outside import NOWHERE, Server
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.stack.ports import free_port
 from sandbox.world.link import SLOW_S
-from tests.outside import DEADLINE_S, Server, free_port
+from tests.outside import DEADLINE_S, Server
 
 NAME = "here>there"
 

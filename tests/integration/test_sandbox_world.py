@@ -14,13 +14,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sandbox.stack.ports import free_port
 from tests.outside import (
     DEADLINE_S,
     Receiver,
     Server,
     charge,
     eventually,
-    free_port,
     refund,
     status_of,
 )

@@ -90,20 +90,20 @@ def remembered(stack: LiveStack) -> list[str]:
 
 def test_topics_are_co_partitioned_and_use_log_append_time(infra: TestInfra) -> None:
     admin = AdminClient({"bootstrap.servers": infra.bootstrap_servers})
-    topics = admin.list_topics(timeout=10).topics
+    topics = admin.list_topics(timeout=300).topics
     events = {t for t in topics if t.endswith(".events") and not has_unique_prefix(t)}
     assert events == {f"{owner}.events" for owner in ("saga", *SERVICES)}
     assert {len(topics[name].partitions) for name in events} == {6}
     resource = ConfigResource(ResourceType.TOPIC, "order.events")
     (future,) = admin.describe_configs([resource]).values()
-    settings = future.result(10)
+    settings = future.result(300)
     assert settings["message.timestamp.type"].value == "LogAppendTime"
     assert settings["retention.ms"].value == str(30 * 24 * 3600 * 1000)
 
 
 def test_unknown_topic_is_not_made_by_asking_for_it(infra: TestInfra) -> None:
     admin = AdminClient({"bootstrap.servers": infra.bootstrap_servers})
-    assert admin.list_topics("no.such.topic", timeout=10).topics["no.such.topic"].error is not None
+    assert admin.list_topics("no.such.topic", timeout=300).topics["no.such.topic"].error is not None
 
 
 def test_a_group_reads_again_what_it_has_read(infra: TestInfra) -> None:
@@ -398,7 +398,7 @@ def test_the_command_line_runs_a_stack_in_the_foreground_until_it_is_stopped(
         content = json.loads((tmp_path / "home" / "stack.json").read_text())
         assert set(content["processes"]) == {"kafka", "postgres"}
         foreground.send_signal(signal.SIGTERM)
-        foreground.communicate(timeout=60)
+        foreground.communicate(timeout=300)
     assert foreground.returncode == 0
     assert survivors(tmp_path / "home") == []
     down = subprocess.run([*saga, "down"], env=environment, capture_output=True, text=True)

@@ -282,7 +282,7 @@ def test_read_modify_write_on_stock_sells_it_twice(database_url: str) -> None:
         first = pool.submit(run, engine, order("o1", tea=60))
         until(lambda: waits(engine), "the first waits for the row")
         holder.commit()
-        first.result(30)
+        first.result(300)
     said = run(engine, order("o2", tea=60))
     assert [e.type for e in said] == ["InventoryRejected"]
     assert units(engine, "tea") == (40, 60, 0, 100)
@@ -304,7 +304,7 @@ def test_locks_in_any_order_dead_lock(engine: Engine) -> None:
         until(lambda: waits(engine), "one waits for two")
         with pytest.raises((exc.OperationalError, psycopg.Error), match="deadlock"):  # noqa: PT012
             lock_row(two, "a")
-            crossing.result(30)
+            crossing.result(300)
         one.rollback()
         two.rollback()
 
@@ -334,7 +334,7 @@ def test_we_lock_in_one_order_and_hold_nothing_that_comes_later(
         lock_row(other, "b")
         other.commit()
         holder.commit()
-        waiting.result(30)
+        waiting.result(300)
 
 
 def test_a_dead_lock_is_tried_again_as_a_whole() -> None:
@@ -360,7 +360,7 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
     def freeze(point: str) -> None:
         if point == "before-commit":
             reached.set()
-            go_on.wait(30)
+            go_on.wait(300)
 
     def process(**options: Any) -> list[Fate]:
         store = table_store()
@@ -370,12 +370,12 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         frozen = pool.submit(process, faults=freeze)
-        assert reached.wait(30)
+        assert reached.wait(300)
         other = pool.submit(process)
         until(lambda: waits(engine), "the other waits for the orders")
         go_on.set()
-        assert frozen.result(30) == [Fate.HANDLED] * 20
-        assert other.result(30) == [Fate.REPEAT] * 20
+        assert frozen.result(300) == [Fate.HANDLED] * 20
+        assert other.result(300) == [Fate.REPEAT] * 20
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM effects")).scalar() == 20
         assert connection.execute(text("SELECT count(*) FROM outbox")).scalar() == 20

@@ -60,7 +60,6 @@ def play(how: str, told: Iterable[Story]) -> World:
     return world
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", ["gone", "standing still"])
 def test_ten_hours_without_a_monitor(how: str, tell: Callable[[str], None]) -> None:
     healthy, overdue = stories()

@@ -1,7 +1,7 @@
 """Worlds on a virtual clock. A failing seed prints the command that plays it again."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
@@ -23,19 +23,16 @@ SEEDS = 2_000
 
 
 @pytest.fixture(scope="module")
-def reports(request: pytest.FixtureRequest) -> list[Report]:
-    tally = Tally()
+def reports() -> list[Report]:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        played = list(pool.map(play, range(SEEDS), chunksize=8))
-    for report in played:
+        return list(pool.map(play, range(SEEDS), chunksize=8))
+
+
+def test_no_seed_breaks_an_invariant(reports: list[Report], tell: Callable[[str], None]) -> None:
+    tally = Tally()
+    for report in reports:
         tally.add(report)
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("\n" + tally.summary())
-    return played
-
-
-@pytest.mark.timeout(900)
-def test_no_seed_breaks_an_invariant(reports: list[Report]) -> None:
+    tell(tally.summary())
     broken = {f"saga sim --seeds 1 --from {r.seed}": r.violations for r in reports if r.violations}
     assert not broken
 

@@ -29,7 +29,7 @@ class Door:
     def handle(self, messages: Sequence[Message]) -> list[Handled[Count]]:
         self.batches.append(len(messages))
         self.entered.set()
-        self.go_on.wait(10)
+        self.go_on.wait(300)
         return self.counter.handler.handle(messages)
 
     async def submit(self, key: str, word: str = "x") -> Handled[Count]:
