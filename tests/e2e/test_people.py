@@ -39,7 +39,6 @@ def wait(stack: LiveStack, event: str, order_id: str) -> None:
 
 def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> None:
     """While payment is down the order is paused, and shipping has read so: it cannot have begun."""
-    whole.deadlines.near()
     whole.stop("payment")
     resumed, cancelled = (
         [place(whole, "tok_ok", flow) for flow in FLOW_LABELS] for _ in ("resumed", "cancelled")
@@ -67,6 +66,7 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
         post(whole, "monitor", "/cancellations", {"order_id": order_id, **WHO}).raise_for_status()
         wait(whole, "OrderCancelled", order_id)
         assert ledger(whole, "carrier", "labels", order_id) == []
+    whole.deadlines.near()
     for order_id in resumed:
         post(whole, "monitor", "/resumptions", {"order_id": order_id, **WHO}).raise_for_status()
         wait(whole, "ShipmentCreated", order_id)
