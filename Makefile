@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := sagakit services saga_monitor sandbox schemas benchmarks
+PACKAGES := sagakit services saga_monitor saga_lab saga_cli schemas benchmarks
 CORES := $(shell nproc)
 # Tests of the real stack wait most of the time, so there is one worker more than there are cores.
 WORKERS := $(shell expr $(CORES) + 1)
@@ -56,7 +56,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.compat
 	$(BIN)/python -m schemas.docs --check
 	$(BIN)/python -m tests.bad_input.document --check
-	$(BIN)/python -m saga_monitor.late_page --check
+	$(BIN)/python -m saga_monitor.saga.event_matrix_page --check
 	$(BIN)/pytest -q -n $(CORES) tests/unit tests/properties tests/bad_input tests/architecture
 
 bench: setup  ## what an order costs here, beside what else one could use, half an hour
@@ -77,7 +77,7 @@ down: setup  ## stop the stack, keeping its data
 lock: setup  ## pin the newest dependencies that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml -q --upgrade --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
-	$(BIN)/python -c 'from sandbox.stack.jars import rewrite_locks; rewrite_locks()'
+	$(BIN)/python -c 'from saga_lab.devstack.jars import rewrite_locks; rewrite_locks()'
 
 clean:  ## remove the venv, caches and all data of the stack
 	-@test ! -f .saga/stack.json || $(BIN)/saga down

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from sandbox.shop import ShopOrder
+from saga_lab.workload import ShopOrder
 
 
 @dataclass(frozen=True)

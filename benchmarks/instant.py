@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sagakit.decision import Effect
-from sagakit.effects import Perform
-from sagakit.runtime import run
-from sagakit.service import Service
-from sagakit.settings import ServiceSettings, load
+from sagakit.decider import Effect
+from sagakit.effects.worker import Perform
+from sagakit.service.definition import Service
+from sagakit.service.process import run
+from sagakit.service.settings import ServiceSettings, load
 from schemas import CONTRACT, FLOWS
 from services.inventory.service import build as inventory
 from services.notification.decide import MAIL, Kind, MailAccepted

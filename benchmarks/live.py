@@ -15,21 +15,21 @@ import services.payment
 from benchmarks.bare import recorded
 from benchmarks.measured import Part, now, prepared
 from benchmarks.site import Site
-from saga_monitor.projection import Applied, Projection
-from saga_monitor.stream import Reader
-from sagakit.codec import Codec
-from sagakit.consumer import BATCH
-from sagakit.effects import EffectWorker
-from sagakit.handler import Handled, Handler, Handles
-from sagakit.inlet import Inlet
-from sagakit.kafka import Publisher
-from sagakit.message import Message, OutboxRow, Record
-from sagakit.onlooker import LogEnds
-from sagakit.parking import incoming
-from sagakit.postgres import PostgresDatabase
-from sagakit.routing import Router
-from sagakit.settings import ServiceSettings
-from sandbox.stack.topics import DEFAULT_PARTITIONS
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS
+from saga_monitor.ingest.faust_stream import Reader
+from saga_monitor.ingest.projection import Applied, Projection
+from sagakit.effects.worker import EffectWorker
+from sagakit.flow.routing import Router
+from sagakit.handling.consumer_loop import BATCH
+from sagakit.handling.handler import Handled, Handler, Handles
+from sagakit.handling.parking import incoming
+from sagakit.handling.request_batcher import Inlet
+from sagakit.kafka.inspector import LogEnds
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Message, OutboxRow, Record
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.postgres import PostgresDatabase
 from schemas import CONTRACT, FLOWS
 from schemas.events import InventoryReserved
 from services.payment.gateway import MemoryProvider

@@ -17,21 +17,22 @@ import services.inventory
 from benchmarks.bare import recorded
 from benchmarks.orders import orders
 from benchmarks.site import Site
-from saga_monitor import store, stream
-from saga_monitor.projection import Projection
-from sagakit.codec import Codec
-from sagakit.consumer import BATCH
-from sagakit.decision import Do
-from sagakit.handler import Handler
-from sagakit.kafka import Publisher
-from sagakit.message import NAMESPACE, Envelope, OutboxRow, Record, Trace
-from sagakit.migrations import migrate
-from sagakit.parking import incoming
-from sagakit.postgres import PostgresDatabase, engine_for, unpack_headers
-from sagakit.relay import NEW_EPOCH, Relay
-from sagakit.routing import Router
-from sandbox.shop.orders import SKUS
-from sandbox.stack.topics import DEFAULT_PARTITIONS
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS
+from saga_lab.workload.orders import SKUS
+from saga_monitor.ingest import faust_stream
+from saga_monitor.ingest.projection import Projection
+from saga_monitor.storage import store
+from sagakit.decider import Do
+from sagakit.flow.routing import Router
+from sagakit.handling.consumer_loop import BATCH
+from sagakit.handling.handler import Handler
+from sagakit.handling.parking import incoming
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import NAMESPACE, Envelope, OutboxRow, Record, Trace
+from sagakit.outbox.relay import NEW_EPOCH, Relay
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
 from schemas import CONTRACT, FLOWS
 from schemas.events import OrderPlaced
 from services.inventory.decide import Reservation, decide, evolve
@@ -173,8 +174,8 @@ def monitor(site: Site, records: Sequence[Record]) -> Part:
     with recorded(engine) as recording:
 
         def applied() -> None:
-            for start in range(0, len(records), stream.BATCH):
-                projection.apply(records[start : start + stream.BATCH])
+            for start in range(0, len(records), faust_stream.BATCH):
+                projection.apply(records[start : start + faust_stream.BATCH])
 
         seconds = _seconds(applied)
     engine.dispose()

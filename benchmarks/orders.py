@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from sandbox.shop import Shop, ShopOrder
-from sandbox.shop.kinds import Basket, End, Kind
-from sandbox.shop.orders import FLOW_LABELS
+from saga_lab.workload import Shop, ShopOrder
+from saga_lab.workload.kinds import Basket, End, Kind
+from saga_lab.workload.orders import FLOW_LABELS
 
 KINDS = (
     Kind("plain", End.COMPLETED, "nothing special", share=18),

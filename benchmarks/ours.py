@@ -20,13 +20,13 @@ import psycopg
 from benchmarks.figures import Figures, WrongEnds, quantiles_ms
 from benchmarks.orders import due, kinds_of, run_of
 from benchmarks.site import Meter, Site, servers
-from sagakit.codec import Codec
-from sagakit.kafka import Publisher
-from sagakit.message import NAMESPACE, OutboxRow
-from sandbox.shop import ShopOrder
-from sandbox.shop.kinds import End
-from sandbox.shop.orders import stock_for
-from sandbox.stack.readiness import http_ready
+from saga_lab.devstack.readiness import http_ready
+from saga_lab.workload import ShopOrder
+from saga_lab.workload.kinds import End
+from saga_lab.workload.orders import stock_for
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import NAMESPACE, OutboxRow
 from schemas import CONTRACT
 from schemas.events import OrderPlaced
 

@@ -19,8 +19,8 @@ from benchmarks.live import effects, streamed
 from benchmarks.measured import Part, codec_and_decide, monitor, placed, relay, scan, transaction
 from benchmarks.report import machine
 from benchmarks.site import servers
-from sagakit import logs
-from sagakit.runtime import spare_collector
+from sagakit.service.process import spare_collector
+from sagakit.telemetry import logs
 
 
 @click.command()

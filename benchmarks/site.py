@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.meter import cpu_s, memory_mb
-from sandbox.stack import Stack, StackOptions
-from sandbox.stack import ports as port_table
-from sandbox.stack.readiness import Probe, ProcessInfo, await_ready
+from saga_lab.devstack import Stack, StackOptions
+from saga_lab.devstack import ports as port_table
+from saga_lab.devstack.readiness import Probe, ProcessInfo, await_ready
 
 ROOT = Path(__file__).parent.parent
 READY_S, STOP_S = 180.0, 30.0

@@ -1,6 +1,6 @@
 """`python -m saga_monitor`: settings in, the monitor runs."""
 
 from saga_monitor.service import MonitorSettings, run
-from sagakit.settings import load
+from sagakit.service.settings import load
 
 run(load(MonitorSettings))

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
-from saga_monitor.fold import log_time
-from saga_monitor.measures import Change, became, moved, requests, step_times, units_moved
-from sagakit import metrics
-from sagakit.message import Record
+from saga_monitor.saga.facts import log_time
+from saga_monitor.saga.measures import Change, became, moved, requests, step_times, units_moved
+from sagakit.messages.envelope import Record
+from sagakit.telemetry import metrics
 
 _FLOW = ("flow", "version")
 _LONG_S = (0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86400, 3 * 86400, 7 * 86400)

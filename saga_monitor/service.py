@@ -20,35 +20,35 @@ from fastapi import FastAPI
 from pydantic import Field
 from sqlalchemy import Engine, text
 
-from saga_monitor import queries
-from saga_monitor.api import routes
-from saga_monitor.desk import Desk
-from saga_monitor.fold import SOURCE
-from saga_monitor.history import History
-from saga_monitor.inquiry import Inquiry, Log
+from saga_monitor.api.routes import routes
+from saga_monitor.ingest.faust_stream import GROUP, Reader
+from saga_monitor.ingest.projection import Projection
 from saga_monitor.metrics import HELP, Meter, Position
-from saga_monitor.projection import Projection
-from saga_monitor.reconciler import HELP as FINDINGS
-from saga_monitor.reconciler import Reconciler
-from saga_monitor.stream import GROUP, Reader
-from saga_monitor.versions import refuse_orphans
-from saga_monitor.watch import Voice, Watch
-from sagakit import logs, metrics, tracing
+from saga_monitor.operations.blocker_probe import Inquiry, Log
+from saga_monitor.operations.desk import Desk
+from saga_monitor.reconciliation.run import HELP as FINDINGS
+from saga_monitor.reconciliation.run import Reconciler
+from saga_monitor.saga.facts import SOURCE
+from saga_monitor.saga.flow_versions import refuse_orphans
+from saga_monitor.storage import queries
+from saga_monitor.storage.archiver import History
+from saga_monitor.supervision.deadline_watch import Voice, Watch
 from sagakit.errors import ConfigurationError, FlowError
-from sagakit.flow import Flows, with_deadlines
-from sagakit.http import make_app
-from sagakit.kafka import Publisher
-from sagakit.migrations import migrate
-from sagakit.onlooker import LogEnds
-from sagakit.postgres import engine_for
-from sagakit.relay import Publishes, Relay
+from sagakit.flow.model import Flows, with_deadlines
+from sagakit.flow.routing import topic
+from sagakit.kafka.inspector import LogEnds
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.trace_ids import span_of
+from sagakit.outbox.already_published import standing
+from sagakit.outbox.relay import Publishes, Relay
 from sagakit.retry import until_stored
-from sagakit.routing import topic
-from sagakit.runtime import Server, Threads, codec_for, outlive_session, spare_collector
-from sagakit.settings import ServiceSettings
-from sagakit.spans import TracedPublisher
-from sagakit.standing import standing
-from sagakit.tracing import span_of
+from sagakit.service.process import Server, Threads, codec_for, outlive_session, spare_collector
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import engine_for
+from sagakit.telemetry import logs, metrics, tracing
+from sagakit.telemetry.spans import TracedPublisher
+from sagakit.web.app import make_app
 from schemas import CONTRACT, FLOWS
 
 log = structlog.get_logger(__name__)

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sagakit.contract import Contract
-from sagakit.flow import Flows
-from sagakit.flow_file import load
+from sagakit.contract.model import Contract
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flows
 from schemas.events import EVENTS
 
 HERE = Path(__file__).parent

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sagakit.contract import inline
-from sagakit.routing import rules_of, topic, topics_of
+from sagakit.contract.model import inline
+from sagakit.flow.routing import rules_of, topic, topics_of
 from schemas import CONTRACT, EVENT_TYPES, FLOWS, OWNERS, RELEASED
 
 MONITOR = "saga"

@@ -25,9 +25,9 @@ import avro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from avro.schema import ArraySchema, RecordSchema, Schema, UnionSchema
 
-from sagakit.contract import inline
-from sagakit.flow import Flow
-from sagakit.flow_file import load
+from sagakit.contract.model import inline
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flow
 from schemas import FLOWS, OWNERS, read_set
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@
 README.md (between its markers): the graph of every version, the kit module by module, and the
 example of a publisher.
 docs/flow.md: who is told what, by whom, on which topic. docs/asyncapi.yaml: the same for machines.
-Routes come from `sagakit.routing`, the very code that routes, so the documents cannot differ.
+Routes come from `sagakit.flow.routing`, the very code that routes, so the documents cannot differ.
 """
 
 import ast
@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sagakit.flow import Flow, Step
-from sagakit.routing import Rule, rules_of, topic, topics_of
+from sagakit.flow.model import Flow, Step
+from sagakit.flow.routing import Rule, rules_of, topic, topics_of
 from schemas import FLOWS, OWNERS
 from schemas.asyncapi import MONITOR, asyncapi, doc, events_of, owners, participants, writer, yaml
 

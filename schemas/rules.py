@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from iso4217 import Currency
 
-from sagakit.sealed import is_sealed
+from sagakit.privacy.sealed_text import is_sealed
 from schemas.events import OrderFacts, OrderLine
 
 MAX_ORDER_ID = MAX_SKU = MAX_CUSTOMER_ID = 128

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from sagakit.decision import Decision, Effect, Trigger, fold
-from sagakit.ports import Participant
-from sagakit.tables import TableStore, as_json
+from sagakit.decider import Decision, Effect, Trigger, fold
+from sagakit.store.ports import Participant
+from sagakit.store.state_table import TableStore, as_json
 
 S = TypeVar("S")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from sagakit.message import Record
-from sagakit.onlooker import read_log
+from sagakit.kafka.inspector import read_log
+from sagakit.messages.envelope import Record
 
 
 def create_topic(

@@ -15,10 +15,10 @@ from typing import Any
 
 import httpx
 
-from sagakit.codec import Codec
-from sagakit.kafka import Publisher
-from sagakit.message import Envelope, OutboxRow, Trace
-from sandbox.stack.ports import free_port
+from saga_lab.devstack.ports import free_port
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Envelope, OutboxRow, Trace
 from schemas import CONTRACT
 from schemas.events import (
     InventoryReserved,

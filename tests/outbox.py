@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from sagakit.kafka import Publisher, PublishFailed
-from sagakit.message import Logged, OutboxRow
-from sagakit.ports import Changes
-from sagakit.postgres import PostgresDatabase, engine_for
-from sagakit.relay import NEW_EPOCH, Relay, statements
+from sagakit.kafka.publisher import Publisher, PublishFailed
+from sagakit.messages.envelope import Logged, OutboxRow
+from sagakit.outbox.relay import NEW_EPOCH, Relay, statements
+from sagakit.store.ports import Changes
+from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.stack import TestInfra
 from tests.toy import NOW, create_tables, table_store
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from sandbox.stack.ports import free_port
+from saga_lab.devstack.ports import free_port
 
 SECRET = "whsec_test"
 NOWHERE = "http://127.0.0.1:9/webhooks"
@@ -87,7 +87,7 @@ class Server:
 
     def __init__(self, name: str, db: Path, webhook_url: str, **env: str) -> None:
         self.port = free_port()
-        self._command = [sys.executable, "-m", f"sandbox.world.{name}"]
+        self._command = [sys.executable, "-m", f"saga_lab.fakes.{name}"]
         self._env = os.environ | {
             "SANDBOX_PORT": str(self.port),
             "SANDBOX_DB": str(db),

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.shop.deadlines import Deadlines
-from sandbox.stack import Stack, StackOptions
-from sandbox.stack.postgres import create_databases
-from sandbox.stack.readiness import ProcessInfo
+from saga_lab.devstack import Stack, StackOptions
+from saga_lab.devstack.postgres import create_databases
+from saga_lab.devstack.readiness import ProcessInfo
+from saga_lab.workload.deadlines import Deadlines
 
 _POLL_S = 0.05
 PATIENCE_S = 600.0

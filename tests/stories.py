@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from saga_monitor.fold import Fact, Saga, emission_id, fold
-from saga_monitor.reading import view
-from saga_monitor.view import SagaView
+from saga_monitor.saga.facts import Fact, Saga, emission_id, fold
+from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.view import SagaView
 from schemas import FLOWS, OWNERS
 
 ORDER = "o-1"

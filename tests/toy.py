@@ -13,15 +13,15 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import ARRAY, Column, Engine, MetaData, Table, Text
 
-from sagakit.codec import MAX_EVENT_BYTES, Codec
-from sagakit.contract import Contract
-from sagakit.decision import NOTHING, Callback, Decision, Do, Effect, Observed, Outcome, Trigger
+from sagakit.contract.model import Contract
+from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, Observed, Outcome, Trigger
 from sagakit.faults import NO_FAULTS, Faults
-from sagakit.flow import Flows
-from sagakit.flow_file import load
-from sagakit.handler import Fate, Handler, incoming
-from sagakit.memory import MemoryDatabase, MemoryStore
-from sagakit.message import (
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flows
+from sagakit.flow.routing import Router
+from sagakit.handling.handler import Fate, Handler, incoming
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
+from sagakit.messages.envelope import (
     NAMESPACE,
     EffectRow,
     Envelope,
@@ -31,11 +31,11 @@ from sagakit.message import (
     Record,
     Trace,
 )
-from sagakit.ports import Account, Participant
-from sagakit.postgres import PostgresDatabase
-from sagakit.routing import Router
-from sagakit.schema import KIT
-from sagakit.tables import TableStore
+from sagakit.store.memory import MemoryDatabase, MemoryStore
+from sagakit.store.ports import Account, Participant
+from sagakit.store.postgres import PostgresDatabase
+from sagakit.store.schema import KIT
+from sagakit.store.state_table import TableStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from sagakit.message import NAMESPACE
+from sagakit.messages.envelope import NAMESPACE
 from services.order.vault import KEY_BITS, Erasure, opened, sealed
 
 

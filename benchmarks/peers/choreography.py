@@ -18,10 +18,10 @@ from benchmarks.peers.apps.steps import ENDS, PLACED
 from benchmarks.peers.books import Books
 from benchmarks.peers.environment import python
 from benchmarks.site import Meter, Site, servers
-from sagakit.kafka import Publisher
-from sagakit.message import OutboxRow
-from sandbox.shop import ShopOrder
-from sandbox.stack.topics import DEFAULT_PARTITIONS
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS
+from saga_lab.workload import ShopOrder
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import OutboxRow
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
 READ = ("order.events", "inventory.events", "notification.events")

@@ -14,7 +14,7 @@ from benchmarks.peers.books import Books
 from benchmarks.peers.choreography import as_json
 from benchmarks.peers.environment import python
 from benchmarks.site import ROOT, Meter, Site
-from sandbox.shop import ShopOrder
+from saga_lab.workload import ShopOrder
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
 DATABASE = "order"

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sandbox.stack.jars import cache_dir
+from saga_lab.devstack.jars import cache_dir
 
 LOCK = Path(__file__).parent / "requirements.lock"
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from benchmarks.peers.environment import bench_cache
-from sandbox.stack.ports import assign
+from saga_lab.devstack.ports import assign
 
 MODULE, VERSION = "go.temporal.io/server", "1.32.1"
 PROGRAMS = ("cmd/server", "cmd/tools/sql")

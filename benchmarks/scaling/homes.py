@@ -14,7 +14,7 @@ from benchmarks.ours import MONITOR
 from benchmarks.scaling.filling import Copied, Copies, fill
 from benchmarks.scaling.runs import platform, settle
 from benchmarks.site import servers
-from sandbox.shop import End, Kind, Shop, ShopOrder
+from saga_lab.workload import End, Kind, Shop, ShopOrder
 
 TEMPLATES = 200
 WAITING = (Kind("waiting", End.COMPLETED, "nobody picks it up", tags=NO_PICKUP),)

@@ -19,10 +19,13 @@ from benchmarks.ours import FRONT_DOOR, MONITOR
 from benchmarks.scaling.homes import EMPTY, Homes, Level
 from benchmarks.scaling.runs import platform, settle
 from benchmarks.site import Site
-from saga_monitor import history, metrics, store
-from sagakit import newer, postgres, relay
-from sagakit.postgres import engine_for
-from sandbox.stack.topics import DEFAULT_PARTITIONS
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS
+from saga_monitor import metrics
+from saga_monitor.storage import archiver, store
+from sagakit.handling import auto_redrive
+from sagakit.outbox import relay
+from sagakit.store import postgres
+from sagakit.store.postgres import engine_for
 
 TIMES = 5
 REQUESTS: Mapping[str, Sequence[str]] = {
@@ -124,12 +127,12 @@ def repeated(now: datetime) -> Iterator[tuple[str, str, TextClause, dict[str, An
     long_ago, nobody = now - timedelta(days=30), UUID(int=0)
     partitions = list(range(DEFAULT_PARTITIONS))
     due = {"partitions": partitions, "throughs": [now] * len(partitions), "latest": now}
-    ended = {"ended": ["completed", "cancelled"], "before": long_ago, "limit": history.BATCH}
-    codes = {"codes": list(newer.CODES), "but": [], "limit": newer.AT_ONCE}
+    ended = {"ended": ["completed", "cancelled"], "before": long_ago, "limit": archiver.BATCH}
+    codes = {"codes": list(auto_redrive.CODES), "but": [], "limit": auto_redrive.AT_ONCE}
     claim = {"token": nobody, "until": now, "now": now, "limit": 1000}
     yield MONITOR, "deadline scan", store.OVERDUE, {**due, "limit": 200}
-    yield MONITOR, "what is history now", history.FINISHED, ended
-    yield MONITOR, "words to forget", history.FORGET, {"before": long_ago}
+    yield MONITOR, "what is history now", archiver.FINISHED, ended
+    yield MONITOR, "words to forget", archiver.FORGET, {"before": long_ago}
     yield MONITOR, "sagas in flight", metrics.IN_FLIGHT, {}
     yield MONITOR, "how far it has read", store.OFFSETS, {}
     for name in ("payment", FRONT_DOOR):

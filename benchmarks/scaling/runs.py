@@ -16,8 +16,8 @@ from benchmarks.orders import orders
 from benchmarks.ours import FRONT_DOOR, MONITOR, SERVICES, Platform, Running
 from benchmarks.site import Site
 from saga_monitor.service import topics_of as topics_of_all
-from sagakit.onlooker import LogEnds, lag
-from sagakit.routing import topics_of
+from sagakit.flow.routing import topics_of
+from sagakit.kafka.inspector import LogEnds, lag
 from schemas import FLOWS
 
 PARTICIPANTS = (*SERVICES, FRONT_DOOR)

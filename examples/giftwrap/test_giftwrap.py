@@ -10,13 +10,13 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from sagakit.codec import Codec
-from sagakit.decision import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
-from sagakit.handler import Fate, Handled, Handler
-from sagakit.memory import MemoryDatabase, MemoryStore
-from sagakit.message import Message, Trace, derived_id
-from sagakit.ports import Participant
-from sagakit.routing import Router
+from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.flow.routing import Router
+from sagakit.handling.handler import Fate, Handled, Handler
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Message, Trace, derived_id
+from sagakit.store.memory import MemoryDatabase, MemoryStore
+from sagakit.store.ports import Participant
 from schemas import CONTRACT, FLOWS
 from schemas.events import (
     GiftUnwrapped,

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import NOTHING, Decision, Do, Trigger, Undo
+from sagakit.decider import NOTHING, Decision, Do, Trigger, Undo
 from schemas.events import FraudCleared, FraudRejected, FraudWithdrawn
 from schemas.rules import email_of, problems, speakable
 

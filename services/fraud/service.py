@@ -1,7 +1,7 @@
 """Composition root of fraud. Nothing is decided here."""
 
-from sagakit.ports import Participant
-from sagakit.service import Service
+from sagakit.service.definition import Service
+from sagakit.store.ports import Participant
 from services.fraud.decide import Screening, decide, evolve
 from services.fraud.store import store
 

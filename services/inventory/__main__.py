@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sagakit.runtime import run
-from sagakit.settings import ServiceSettings, load
+from sagakit.service.process import run
+from sagakit.service.settings import ServiceSettings, load
 from schemas import CONTRACT, FLOWS
 from services.inventory.service import build
 

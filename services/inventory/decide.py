@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import NOTHING, Decision, Do, Observed, Trigger, Undo, Verdict
+from sagakit.decider import NOTHING, Decision, Do, Observed, Trigger, Undo, Verdict
 from schemas.events import (
     InventoryRejected,
     InventoryReleased,

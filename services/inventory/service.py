@@ -8,13 +8,13 @@ from uuid import uuid5
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from sagakit.decision import Verdict
-from sagakit.http import problem
-from sagakit.message import NAMESPACE
-from sagakit.ports import Participant
-from sagakit.postgres import engine_for
-from sagakit.service import Door, Service
-from sagakit.settings import ServiceSettings
+from sagakit.decider import Verdict
+from sagakit.messages.envelope import NAMESPACE
+from sagakit.service.definition import Door, Service
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.ports import Participant
+from sagakit.store.postgres import engine_for
+from sagakit.web.app import problem
 from services.inventory.decide import (
     MAX_RESTOCK,
     MAX_STOCK_SKU,

@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from sagakit.decision import Do, Observed, Trigger, Undo, Verdict
-from sagakit.tables import KEYS, as_json, recordset, rows_of
+from sagakit.decider import Do, Observed, Trigger, Undo, Verdict
+from sagakit.store.state_table import KEYS, as_json, recordset, rows_of
 from schemas.events import (
     InventoryReleased,
     InventoryReserved,

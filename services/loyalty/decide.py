@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import NOTHING, Decision, Do, Trigger
+from sagakit.decider import NOTHING, Decision, Do, Trigger
 from schemas.events import OrderFacts, PointsGranted
 from schemas.rules import minor_digits, problems
 

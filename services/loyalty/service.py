@@ -6,11 +6,11 @@ from collections.abc import Callable
 from fastapi import APIRouter, Response
 from sqlalchemy import Engine
 
-from sagakit.http import problem
-from sagakit.ports import Participant
-from sagakit.postgres import engine_for
-from sagakit.service import Door, Service
-from sagakit.settings import ServiceSettings
+from sagakit.service.definition import Door, Service
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.ports import Participant
+from sagakit.store.postgres import engine_for
+from sagakit.web.app import problem
 from services.loyalty.decide import Points, decide, evolve
 from services.loyalty.store import on_card, store
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, text
 
-from sagakit.tables import TableStore
+from sagakit.store.state_table import TableStore
 from services.loyalty.decide import Phase, Points
 
 metadata = MetaData()

@@ -13,8 +13,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import NOTHING, Decision, Do, Effect, Json, Observed, Outcome, Trigger
-from sagakit.sealed import is_sealed
+from sagakit.decider import NOTHING, Decision, Do, Effect, Json, Observed, Outcome, Trigger
+from sagakit.privacy.sealed_text import is_sealed
 from schemas.events import (
     CancellationMailSent,
     ConfirmationMailSent,

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import aiosmtplib
 
-from sagakit.decision import Effect, Json
+from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
-from sagakit.sealed import Erased, is_sealed, without
-from sagakit.vault import HttpVault
+from sagakit.privacy.key_service_client import HttpVault
+from sagakit.privacy.sealed_text import Erased, is_sealed, without
 from services.notification.decide import (
     NO_ADDRESS,
     Kind,

@@ -3,10 +3,10 @@
 import httpx
 from pydantic import AnyHttpUrl, Field
 
-from sagakit.ports import Participant
-from sagakit.service import Service
-from sagakit.settings import ServiceSettings
-from sagakit.vault import HttpVault
+from sagakit.privacy.key_service_client import HttpVault
+from sagakit.service.definition import Service
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.ports import Participant
 from services.notification.decide import MAIL, Mailing, decide, evolve
 from services.notification.gateway import SmtpMailer
 from services.notification.store import store

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Column, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from sagakit.tables import TableStore
+from sagakit.store.state_table import TableStore
 from services.notification.decide import Kind, Mailing
 
 metadata = MetaData()

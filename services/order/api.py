@@ -11,11 +11,11 @@ from uuid import uuid4, uuid5
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit.decision import Verdict
+from sagakit.decider import Verdict
 from sagakit.errors import EventTooLarge, UnknownFlow
-from sagakit.message import NAMESPACE
-from sagakit.ports import Clock
-from sagakit.service import Door
+from sagakit.messages.envelope import NAMESPACE
+from sagakit.service.definition import Door
+from sagakit.store.ports import Clock
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable, unfit_id

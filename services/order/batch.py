@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sagakit.ports import Clock
-from sagakit.service import Door
+from sagakit.service.definition import Door
+from sagakit.store.ports import Clock
 from schemas.rules import MAX_ORDER_ID, speakable, unfit_id
 from services.order.api import Claims, NewOrder, OrderStatus, Placer
 from services.order.decide import Order

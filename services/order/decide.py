@@ -19,8 +19,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import NOTHING, Decision, Observed, Trigger, Verdict
-from sagakit.sealed import is_sealed
+from sagakit.decider import NOTHING, Decision, Observed, Trigger, Verdict
+from sagakit.privacy.sealed_text import is_sealed
 from schemas.events import (
     OrderCancelled,
     OrderCancelRequested,

@@ -9,7 +9,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit.ports import Clock
+from sagakit.store.ports import Clock
 from schemas.events import OrderFacts
 from schemas.rules import MAX_CUSTOMER_ID, speakable
 from services.order.problem import Problem, ProblemRoute, Refused

@@ -4,10 +4,10 @@ import asyncio
 
 from fastapi import APIRouter
 
-from sagakit.ports import Participant
-from sagakit.postgres import engine_for
-from sagakit.service import Door, Service
-from sagakit.settings import ServiceSettings
+from sagakit.service.definition import Door, Service
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.ports import Participant
+from sagakit.store.postgres import engine_for
 from services.order.api import routes
 from services.order.batch import batch_routes
 from services.order.decide import Order, decide, evolve

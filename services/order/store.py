@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-from sagakit.tables import TableStore
+from sagakit.store.state_table import TableStore
 from services.order.decide import Order, Phase
 
 metadata = MetaData()

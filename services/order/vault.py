@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import Engine, text
 
-from sagakit.sealed import parts_of, sealed_text
+from sagakit.privacy.sealed_text import parts_of, sealed_text
 
 KEY_BITS = 512
 SHOWN = 20

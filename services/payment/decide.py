@@ -23,7 +23,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sagakit.decision import (
+from sagakit.decider import (
     NOTHING,
     Callback,
     Decision,

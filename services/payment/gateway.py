@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import httpx
 
-from sagakit.decision import Effect
+from sagakit.decider import Effect
 from sagakit.errors import EffectFailed, NotFinal
 from services.payment.ledger import (
     ActionRequired,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import Effect
+from sagakit.decider import Effect
 from schemas.events import (
     ChargeFound,
     OrderFacts,

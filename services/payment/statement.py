@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import httpx
 
-from sagakit.books import Row
 from sagakit.errors import EffectFailed
+from sagakit.web.ledger_pages import Row
 
 TIMEOUT_S = 30.0
 MOVED = ("refunded", "partial", "pending")

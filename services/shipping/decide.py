@@ -20,7 +20,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import NOTHING, Callback, Decision, Do, Effect, Outcome, Trigger, Undo
+from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, Outcome, Trigger, Undo
 from schemas.events import (
     OrderFacts,
     ShipmentCancelled,

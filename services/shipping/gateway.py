@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import httpx
 
-from sagakit.books import Row
-from sagakit.decision import Effect, Json
+from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
-from sagakit.sealed import Erased, without
-from sagakit.vault import HttpVault
+from sagakit.privacy.key_service_client import HttpVault
+from sagakit.privacy.sealed_text import Erased, without
+from sagakit.web.ledger_pages import Row
 from services.shipping.decide import (
     CANCEL,
     Cancelled,

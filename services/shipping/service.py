@@ -9,16 +9,16 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import AnyHttpUrl, SecretStr
 
-from sagakit.codec import order_key
-from sagakit.decision import Callback
+from sagakit.decider import Callback
 from sagakit.errors import BadKey
-from sagakit.http import problem
-from sagakit.message import NAMESPACE
-from sagakit.ports import Clock, Participant
-from sagakit.service import Door, Service
-from sagakit.settings import ServiceSettings
-from sagakit.vault import HttpVault
-from sagakit.webhook import HEADER, verify
+from sagakit.messages.codec import order_key
+from sagakit.messages.envelope import NAMESPACE
+from sagakit.privacy.key_service_client import HttpVault
+from sagakit.service.definition import Door, Service
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.ports import Clock, Participant
+from sagakit.web.app import problem
+from sagakit.web.signed_webhook import HEADER, verify
 from services.shipping.decide import (
     CANCEL,
     LABEL,

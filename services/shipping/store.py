@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from sagakit.tables import TableStore
+from sagakit.store.state_table import TableStore
 from schemas.events import OrderFacts
 from services.shipping.decide import Phase, Shipment
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("sagakit", "services", "saga_monitor", "sandbox", "schemas", "benchmarks")
+PACKAGES = ("sagakit", "services", "saga_monitor", "saga_lab", "saga_cli", "schemas", "benchmarks")
 GENERATED = frozenset({"schemas/events.py"})
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -13,14 +13,14 @@ import click
 import pytest
 from pydantic_settings import BaseSettings
 
-from saga_monitor.cli.main import saga
+from saga_cli.main import saga
+from saga_lab.devstack.topics import shared_topics
+from saga_lab.fakes.charges import TOKENS
 from saga_monitor.metrics import HELP as MONITORS
-from saga_monitor.reconciler import HELP as FINDINGS
+from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.service import MonitorSettings
-from sagakit.metrics import HELP, exposition
-from sagakit.settings import ServiceSettings
-from sandbox.stack.topics import shared_topics
-from sandbox.world.charges import TOKENS
+from sagakit.service.settings import ServiceSettings
+from sagakit.telemetry.metrics import HELP, exposition
 from schemas import OWNERS, docs
 from schemas.asyncapi import events_of, participants
 from services.notification.service import NotificationSettings
@@ -139,7 +139,7 @@ def test_every_card_token_and_address_tag_in_the_readme_is_real() -> None:
     text = (ROOT / "README.md").read_text()
     assert set(re.findall(r"\btok_[a-z0-9_]*[a-z]", text)) <= TOKENS.keys()
     tags = set(re.findall(r"`\[([a-z0-9-]+)(?::\d+)?\]`", text))
-    carrier = (ROOT / "sandbox/world/carrier.py").read_text()
+    carrier = (ROOT / "saga_lab/fakes/carrier.py").read_text()
     assert tags
     assert all(re.search(rf"`\[{tag}[:\]]", carrier) for tag in tags)
 

@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 import pytest
 
-from sagakit.decision import Callback, Do, Observed, Outcome, Trigger, Undo, Verdict
-from sagakit.routing import rules_of
+from sagakit.decider import Callback, Do, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.flow.routing import rules_of
 from schemas import CONTRACT, FLOWS
 from schemas.asyncapi import participants
 from tests.architecture.source import ROOT

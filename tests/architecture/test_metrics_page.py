@@ -6,7 +6,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY, Counter, Histogram
 
 import saga_monitor.metrics as monitors
-from sagakit import metrics
+from sagakit.telemetry import metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 OF_TABLES = {f"saga_{name}": {"participant"} for name in metrics.HELP}

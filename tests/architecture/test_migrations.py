@@ -9,15 +9,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData
 
-from sagakit.migrations import migrate
-from sagakit.postgres import engine_for
-from sagakit.schema import KIT
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import engine_for
+from sagakit.store.schema import KIT
 from schemas.asyncapi import participants
 from tests.architecture.source import ROOT
 
 TABLES = {
     **{name: (f"services.{name}.store", ROOT / "services" / name) for name in participants()},
-    "monitor": ("saga_monitor.tables", ROOT / "saga_monitor"),
+    "monitor": ("saga_monitor.storage.tables", ROOT / "saga_monitor"),
 }
 
 

@@ -71,14 +71,14 @@ def public(source: Source) -> Iterator[tuple[str, bool]]:
     """Public names with whether they are documented.
 
     Not asked of programs' `main`, migrations' `upgrade` and routes (their module says it), nor of
-    methods in the sandbox. A method may be told of in its class's docstring instead.
+    methods in the lab. A method may be told of in its class's docstring instead.
     """
     if source.text.strip():
         yield "the module", bool(ast.get_docstring(source.tree))
     for node in source.tree.body:
         if isinstance(node, ast.ClassDef) and node.name[0] != "_":
             yield node.name, bool(ast.get_docstring(node))
-            if not source.name.startswith("sandbox/"):
+            if not source.name.startswith("saga_lab/"):
                 yield from _methods(node)
         elif isinstance(node, Function) and not _told_by_its_module(node):
             yield node.name, bool(ast.get_docstring(node))

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sagakit.codec import MAX_EVENT_BYTES, Codec
-from sagakit.message import NAMESPACE, Envelope, Trace
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
+from sagakit.messages.envelope import NAMESPACE, Envelope, Trace
 from schemas import CONTRACT
 from schemas.events import (
     InventoryReserved,

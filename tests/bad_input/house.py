@@ -18,15 +18,15 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from saga_lab.devstack.ports import HOST, free_port
+from saga_lab.devstack.postgres import create_databases, database_url, postgres_process
+from saga_lab.fakes import base, callbacks, carrier, charges, mail, provider
 from saga_monitor.service import MIGRATIONS, Monitor, MonitorSettings
-from sagakit import metrics
-from sagakit.migrations import migrate
-from sagakit.runtime import Process, Threads
-from sagakit.service import Service
-from sagakit.settings import ServiceSettings
-from sandbox.stack.ports import HOST, free_port
-from sandbox.stack.postgres import create_databases, database_url, postgres_process
-from sandbox.world import base, callbacks, carrier, charges, mail, provider
+from sagakit.service.definition import Service
+from sagakit.service.process import Process, Threads
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.migrate import migrate
+from sagakit.telemetry import metrics
 from schemas import CONTRACT, FLOWS
 from services.inventory import service as inventory
 from services.loyalty import service as loyalty

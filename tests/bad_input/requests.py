@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from sagakit.http import MAX_BODY_BYTES
-from sagakit.webhook import HEADER, TOLERANCE_S, sign
+from sagakit.web.app import MAX_BODY_BYTES
+from sagakit.web.signed_webhook import HEADER, TOLERANCE_S, sign
 from tests.bad_input.case import Call, Case
 from tests.bad_input.house import SECRET
 

@@ -7,7 +7,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 
-from sandbox.world.trouble import CALLBACK_WAYS, SERVER_WAYS
+from saga_lab.fakes.trouble import CALLBACK_WAYS, SERVER_WAYS
 from tests.bad_input.house import House
 
 APIS = (

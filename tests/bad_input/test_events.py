@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from sagakit.codec import Codec
-from sagakit.consumer import ConsumerLoop
-from sagakit.handler import Handled
-from sagakit.message import Message, Record
-from sagakit.runtime import Process
+from sagakit.handling.consumer_loop import ConsumerLoop
+from sagakit.handling.handler import Handled
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Message, Record
+from sagakit.service.process import Process
 from schemas import CONTRACT
 from tests.bad_input.case import Case, Sent
 from tests.bad_input.events import EVENTS, placed, sent

@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings
 
 from saga_monitor.service import MonitorSettings, shortened
 from sagakit.errors import ConfigurationError, FlowError
-from sagakit.flow_file import load
-from sagakit.settings import load as load_settings
+from sagakit.flow.loader import load
+from sagakit.service.settings import load as load_settings
 from schemas import FLOWS as GOOD_FLOWS
 from schemas import OWNERS
 from services.payment.service import PaymentSettings

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saga_monitor.service import MonitorSettings, shortened
-from sagakit.codec import Codec
 from sagakit.errors import ConfigurationError, FlowError
-from sagakit.flow import Flow, Flows
-from sagakit.flow_file import load
-from sagakit.handler import Fate, Handler, incoming
-from sagakit.memory import MemoryDatabase, MemoryStore
-from sagakit.message import Envelope, Record, Trace
-from sagakit.ports import Participant
-from sagakit.routing import Router, topic
-from sagakit.settings import load as load_settings
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flow, Flows
+from sagakit.flow.routing import Router, topic
+from sagakit.handling.handler import Fate, Handler, incoming
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Envelope, Record, Trace
+from sagakit.service.settings import load as load_settings
+from sagakit.store.memory import MemoryDatabase, MemoryStore
+from sagakit.store.ports import Participant
 from schemas import CONTRACT, EVENT_TYPES, FLOWS, OWNERS
 from schemas.events import OrderResumed
 from services.inventory.decide import Reservation

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sagakit.message import Record
+from sagakit.messages.envelope import Record
 from tests.avro import any_event
 from tests.bad_input.events import placed, sent
 from tests.bad_input.house import SERVICES, House

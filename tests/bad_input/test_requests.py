@@ -4,9 +4,9 @@ import httpx
 import orjson
 import pytest
 
-from sagakit.http import MAX_BODY_BYTES
-from sagakit.message import Record
-from sagakit.parking import incoming
+from sagakit.handling.parking import incoming
+from sagakit.messages.envelope import Record
+from sagakit.web.app import MAX_BODY_BYTES
 from tests.bad_input.case import Call, Case
 from tests.bad_input.events import CODEC, placed, sent
 from tests.bad_input.house import House

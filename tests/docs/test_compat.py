@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.flow import Flow
+from sagakit.flow.model import Flow
 from schemas import FLOWS, read_set
 from schemas.compat import HERE, check, check_flows, release, released_sets
 

@@ -14,13 +14,23 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sandbox.stack.ports import assign
+from saga_lab.devstack.ports import assign
 from tests.stack import TestInfra, fresh_database, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "giftwrap"
 COPIED = (
-    *("sagakit", "schemas", "services", "saga_monitor", "sandbox", "tests", "examples", "docs"),
+    *(
+        "sagakit",
+        "schemas",
+        "services",
+        "saga_monitor",
+        "saga_lab",
+        "saga_cli",
+        "tests",
+        "examples",
+        "docs",
+    ),
     *("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml"),
 )
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sagakit.codec import Codec
-from sagakit.decision import Do
-from sagakit.kafka import Publisher
-from sagakit.message import Record
-from sagakit.onlooker import read_log
-from sagakit.routing import Router
+from sagakit.decider import Do
+from sagakit.flow.routing import Router
+from sagakit.kafka.inspector import read_log
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Record
 from schemas import CONTRACT, FLOWS
 from schemas.events import OrderPlaced
 from schemas.rules import problems

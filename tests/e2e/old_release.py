@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sagakit import flow_file
-from sagakit.contract import Contract
-from sagakit.flow import Flow
+from sagakit.contract.model import Contract
+from sagakit.flow import loader
+from sagakit.flow.model import Flow
 from schemas import EVENT_TYPES, FLOWS, OWNERS, read_set
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ CONTRACT = Contract({name: EVENT_TYPES[name] for name in EVENT_TYPES.keys() & _O
 
 def flow() -> Flow:
     """Its flow file."""
-    return flow_file.load((RELEASED / "flows" / "order.toml").read_text(), OWNERS)
+    return loader.load((RELEASED / "flows" / "order.toml").read_text(), OWNERS)
 
 
 def tree(at: Path) -> Path:

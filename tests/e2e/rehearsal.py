@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 
-from sagakit.contract import Contract
-from sandbox.invariants import check
-from sandbox.shop import KINDS, Shop, ShopOrder
-from sandbox.shop.beside import Beside
-from sandbox.shop.outcomes import Outcome, Progress
-from sandbox.shop.trade import Trade
+from saga_lab.invariants import check
+from saga_lab.workload import KINDS, Shop, ShopOrder
+from saga_lab.workload.beside import Beside
+from saga_lab.workload.outcomes import Outcome, Progress
+from saga_lab.workload.trade import Trade
+from sagakit.contract.model import Contract
 from schemas import CONTRACT
 from tests.stack import LiveStack
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from sagakit.codec import Codec
-from sagakit.kafka import Publisher, PublishFailed
-from sagakit.message import OutboxRow
-from sandbox.shop.orders import ShopOrder
+from saga_lab.workload.orders import ShopOrder
+from sagakit.kafka.publisher import Publisher, PublishFailed
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import OutboxRow
 from schemas import CONTRACT
 from schemas.events import OrderFacts, OrderLine, OrderPlaced
 from tests.bad_input.case import Case, Sent

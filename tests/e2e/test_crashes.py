@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from sandbox.shop.beside import Beside
-from sandbox.stack.processes import MONITOR, SERVICES, WORLD
+from saga_lab.devstack.processes import MONITOR, SERVICES, WORLD
+from saga_lab.workload.beside import Beside
 from tests.e2e.rehearsal import assert_all_hold, assert_as_expected, shop, trading
 from tests.stack import LiveStack, until
 

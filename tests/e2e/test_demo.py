@@ -5,10 +5,10 @@ import re
 import subprocess
 import sys
 
-from sandbox.shop import KINDS
+from saga_lab.workload import KINDS
 from tests.stack import LiveStack
 
-SAGA = (sys.executable, "-c", "from saga_monitor.cli.main import main; main()")
+SAGA = (sys.executable, "-c", "from saga_cli.main import main; main()")
 ORDERS = 120
 
 

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sagakit.codec import Codec
-from sagakit.onlooker import read_log
-from sandbox.invariants.gather import EVENT_TOPICS
+from saga_lab.invariants.gather import EVENT_TOPICS
+from sagakit.kafka.inspector import read_log
+from sagakit.messages.codec import Codec
 from schemas import CONTRACT
 from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga
 from tests.e2e.test_demo import run

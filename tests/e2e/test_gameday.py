@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sandbox.gameday.kinds import KINDS
+from saga_lab.chaos.kinds import KINDS
 
-SAGA = (sys.executable, "-c", "from saga_monitor.cli.main import main; main()")
+SAGA = (sys.executable, "-c", "from saga_cli.main import main; main()")
 MINUTES, ORDERS, SEED = 3, 600, 1
 FAULTS = len(KINDS)
 TIMEOUT_S = 1700

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
-from saga_monitor.cli.orders import ls, show
-from sagakit.kafka import Publisher
-from sagakit.message import OutboxRow
-from sandbox.shop import ShopOrder
-from sandbox.stack.processes import SERVICES
+from saga_cli.sagas import ls, show
+from saga_lab.devstack.processes import SERVICES
+from saga_lab.workload import ShopOrder
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import OutboxRow
 from tests.e2e.rehearsal import (
     assert_all_hold,
     assert_as_expected,

@@ -14,10 +14,10 @@ import httpx
 import psycopg
 import pytest
 
-from sagakit.kafka import Publisher
-from sagakit.message import OutboxRow
-from sagakit.relay import LEADER_LOCK
-from sandbox.stack import StackOptions
+from saga_lab.devstack import StackOptions
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import OutboxRow
+from sagakit.outbox.relay import LEADER_LOCK
 from schemas.events import OrderCancelRequested, OrderFacts, OrderLine, OrderPlaced
 from tests.e2e.rehearsal import post
 from tests.monitor import CODEC, FACTS

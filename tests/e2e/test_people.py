@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import psycopg
 
-from sandbox.shop import ShopOrder
-from sandbox.shop.orders import FLOW_LABELS
+from saga_lab.workload import ShopOrder
+from saga_lab.workload.orders import FLOW_LABELS
 from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga, shop
 from tests.e2e.test_late_capture import place
 from tests.stack import LiveStack, until

@@ -1,6 +1,6 @@
 """The payment provider loses answers and is gone for a minute: exactly one charge."""
 
-from sandbox.shop import ShopOrder
+from saga_lab.workload import ShopOrder
 from tests.e2e.rehearsal import (
     assert_all_hold,
     assert_as_expected,

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from saga_monitor.cli.demo import OPTIONS
-from saga_monitor.cli.reconcile import reconcile
-from sandbox.shop import KINDS
-from sandbox.shop.orders import FLOW_LABELS
+from saga_cli.demo import OPTIONS
+from saga_cli.reconcile import reconcile
+from saga_lab.workload import KINDS
+from saga_lab.workload.orders import FLOW_LABELS
 from tests.e2e.rehearsal import ledger, post, saga, shop, trade, trading
 from tests.stack import LiveStack, live_stack, until
 

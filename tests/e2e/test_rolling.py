@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sagakit.onlooker import read_log
-from sandbox.shop import End, Entrance, ShopOrder
-from sandbox.shop.deadlines import FAR
-from sandbox.stack import StackOptions
-from sandbox.stack.processes import SERVICES
+from saga_lab.devstack import StackOptions
+from saga_lab.devstack.processes import SERVICES
+from saga_lab.workload import End, Entrance, ShopOrder
+from saga_lab.workload.deadlines import FAR
+from sagakit.kafka.inspector import read_log
 from schemas import FLOWS
 from services.loyalty.decide import points_of
 from tests.e2e.old_release import CONTRACT, PARTICIPANTS, environment, flow, tree

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sagakit.kafka import Publisher
-from sagakit.message import OutboxRow
-from sagakit.tracing import trace_of
-from sandbox.shop.deadlines import FAR
-from sandbox.stack import StackOptions
+from saga_lab.devstack import StackOptions
+from saga_lab.workload.deadlines import FAR
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import OutboxRow
+from sagakit.messages.trace_ids import trace_of
 from schemas.events import OrderPlaced
 from tests.e2e.rehearsal import post, saga
 from tests.monitor import CODEC, FACTS

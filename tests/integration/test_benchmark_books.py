@@ -11,7 +11,7 @@ from benchmarks.orders import orders
 from benchmarks.peers.apps.steps import BY_NAME, DECLINED, REJECTED, run
 from benchmarks.peers.books import Books
 from benchmarks.peers.choreography import SERVICES, as_json
-from sagakit.postgres import engine_for
+from sagakit.store.postgres import engine_for
 from tests.stack import TestInfra, fresh_database
 
 PLACED = orders("run", 1, 40)

@@ -14,10 +14,10 @@ import services.payment
 from benchmarks.scaling import filling
 from benchmarks.scaling.filling import Copies, fill
 from benchmarks.site import Site
-from sagakit.message import Logged, OutboxRow
-from sagakit.migrations import migrate
-from sagakit.postgres import add_outbox, engine_for
-from sagakit.relay import NEW_EPOCH, Relay
+from sagakit.messages.envelope import Logged, OutboxRow
+from sagakit.outbox.relay import NEW_EPOCH, Relay
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import add_outbox, engine_for
 from tests.stack import TestInfra, fresh_database
 
 MIGRATED = {"payment": services.payment, "monitor": saga_monitor}

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import Engine, text
 
 import services.inventory
-from sagakit.decision import Do, Observed, Trigger, Undo, Verdict, fold
-from sagakit.memory import MemoryDatabase
-from sagakit.migrations import migrate
-from sagakit.ports import Changes, Transaction
-from sagakit.postgres import PostgresDatabase, engine_for
+from sagakit.decider import Do, Observed, Trigger, Undo, Verdict, fold
+from sagakit.store.memory import MemoryDatabase
+from sagakit.store.migrate import migrate
+from sagakit.store.ports import Changes, Transaction
+from sagakit.store.postgres import PostgresDatabase, engine_for
 from schemas.events import (
     InventoryRejected,
     InventoryReserved,

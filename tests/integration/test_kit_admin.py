@@ -8,11 +8,11 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from sagakit.codec import Codec
-from sagakit.http import ROWS_AN_ORDER, admin, make_app
-from sagakit.message import Record
-from sagakit.parking import incoming
-from sagakit.postgres import PostgresDatabase, engine_for
+from sagakit.handling.parking import incoming
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Record
+from sagakit.store.postgres import PostgresDatabase, engine_for
+from sagakit.web.app import ROWS_AN_ORDER, admin, make_app
 from tests.toy import CONTRACT, NOW, Ticked, Wire, create_tables, handler_on, table_store
 
 

@@ -13,16 +13,16 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sagakit.kafka import Publisher, PublishFailed
-from sagakit.message import OutboxRow
-from sagakit.onlooker import positions
+from sagakit.kafka.inspector import positions
+from sagakit.kafka.publisher import Publisher, PublishFailed
+from sagakit.messages.envelope import OutboxRow
 from tests.kafka import create_topic
 from tests.stack import TestInfra, until
 
 READER = """
 import signal, sys
 from sagakit.errors import TopicMadeAnew
-from sagakit.kafka import BusConsumer
+from sagakit.kafka.consumer import BusConsumer
 
 servers, group, topic, halt, ending = *sys.argv[1:], []
 signal.signal(signal.SIGTERM, lambda *_: ending.append(1))

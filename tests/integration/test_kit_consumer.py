@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from sagakit.codec import Codec
-from sagakit.consumer import GIVE_UP, ConsumerLoop
 from sagakit.faults import NO_FAULTS, Crash, CrashAt, Faults
-from sagakit.handler import Handled
-from sagakit.kafka import BusConsumer, Publisher
-from sagakit.message import Message, OutboxRow, Record
-from sagakit.onlooker import lag
-from sagakit.postgres import PostgresDatabase, engine_for
+from sagakit.handling.consumer_loop import GIVE_UP, ConsumerLoop
+from sagakit.handling.handler import Handled
+from sagakit.kafka.consumer import BusConsumer
+from sagakit.kafka.inspector import lag
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Message, OutboxRow, Record
+from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.kafka import create_topic
 from tests.stack import TestInfra, until
 from tests.toy import CONTRACT, NOW, Count, Ticked, Wire, create_tables, handler_on, table_store

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from sagakit import effects
+from sagakit.effects import worker
 from sagakit.errors import EffectFailed
-from sagakit.parking import incoming
-from sagakit.postgres import PostgresDatabase, engine_for
+from sagakit.handling.parking import incoming
+from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.toy import NOW, Ticked, create_tables, table_store
 from tests.unit.test_kit_effects import Outside, Process, Site, play, taken_over, until
 
@@ -37,8 +37,8 @@ class Rows(Site):
 
 @pytest.fixture
 def site(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rows]:
-    monkeypatch.setattr(effects, "IDLE_S", 0.01)
-    monkeypatch.setattr(effects, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(worker, "IDLE_S", 0.01)
+    monkeypatch.setattr(worker, "HEARTBEAT_S", 0.01)
     engine = engine_for(database_url)
     create_tables(engine)
     site = Rows(engine)
@@ -83,7 +83,7 @@ def test_two_workers_on_one_table_never_perform_the_same(
     site: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of them leases at birth, so all are claimed, by whoever is first."""
-    monkeypatch.setattr(effects, "IN_HAND", 5)
+    monkeypatch.setattr(worker, "IN_HAND", 5)
 
     async def scenario() -> None:
         outside = Outside()
@@ -102,7 +102,7 @@ def test_a_worker_with_full_hands_claims_nothing_and_goes_on(
     site: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch may bring more than fits: PostgreSQL would refuse a negative limit."""
-    monkeypatch.setattr(effects, "IN_HAND", 2)
+    monkeypatch.setattr(worker, "IN_HAND", 2)
 
     async def scenario() -> None:
         outside = Outside()

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 from confluent_kafka import KafkaException
 
-from sagakit.kafka import BusConsumer
+from sagakit.kafka.consumer import BusConsumer
 from tests.kafka import create_topic
 from tests.stack import TestInfra, until
 

@@ -10,13 +10,12 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from sagakit import kafka
 from sagakit.faults import Crash, CrashAt
-from sagakit.kafka import Publisher, PublishFailed
-from sagakit.message import OutboxRow
-from sagakit.ports import Changes
-from sagakit.postgres import engine_for
-from sagakit.relay import KEEP_DAYS, NEW_EPOCH, LostLeadership, Relay
+from sagakit.kafka.publisher import Publisher, PublishFailed
+from sagakit.messages.envelope import OutboxRow
+from sagakit.outbox.relay import KEEP_DAYS, NEW_EPOCH, LostLeadership, Relay
+from sagakit.store.ports import Changes
+from sagakit.store.postgres import engine_for
 from tests.kafka import create_topic, read, values_by_key
 from tests.outbox import EPOCH, LEADERS, Book, Ledger, leading, relay_of, running
 from tests.stack import TestInfra, until
@@ -286,7 +285,7 @@ def test_a_crash_between_publishing_and_removing_repeats_but_loses_nothing(book:
 def test_the_publisher_says_which_rows_a_dead_broker_never_took(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "FLUSH_S", 0.5)
+    monkeypatch.setattr("sagakit.kafka.publisher.FLUSH_S", 0.5)
     publisher = Publisher("127.0.0.1:1", "nobody-there")
     rows = [OutboxRow(book.topic, "a", (), b"1", 1), OutboxRow(book.topic, "a", (), b"2", 2)]
     with pytest.raises(PublishFailed) as failed:

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import text
 
-from sagakit.message import LOGGED_AT
-from sagakit.postgres import unpack_headers
-from sagakit.relay import LostLeadership
-from sagakit.republish import QuietOutbox, RelayLeads
+from sagakit.messages.envelope import LOGGED_AT
+from sagakit.outbox.relay import LostLeadership
+from sagakit.outbox.republish import QuietOutbox, RelayLeads
+from sagakit.store.postgres import unpack_headers
 from tests.kafka import read
 from tests.outbox import (
     EPOCH,

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from sagakit.faults import Crash, CrashAt
-from sagakit.kafka import Publisher
-from sagakit.message import Logged, OutboxRow
-from sagakit.relay import CannotTell
-from sagakit.standing import standing
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import Logged, OutboxRow
+from sagakit.outbox.already_published import standing
+from sagakit.outbox.relay import CannotTell
 from tests.kafka import read
 from tests.outbox import Book, Ledger, leading, relay_of
 from tests.stack import TestInfra
@@ -89,7 +89,7 @@ def test_while_nobody_can_tell_nothing_is_published(
         assert relay.publish_once(connection, epoch) == 0
         looks.blind = True
         assert relay.publish_once(connection, epoch) == 0
-        monkeypatch.setattr("sagakit.relay.LOOK_FOR_S", 0.0)
+        monkeypatch.setattr("sagakit.outbox.relay.LOOK_FOR_S", 0.0)
         assert relay.publish_once(connection, epoch) == 1, "in vain for too long"
 
 

@@ -10,11 +10,19 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 from sqlalchemy import text
 
-from sagakit.decision import Effect, Observed
-from sagakit.memory import MemoryDatabase, MemoryStore
-from sagakit.message import NAMESPACE, EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
-from sagakit.ports import Account, Changes, Transaction
-from sagakit.postgres import PostgresDatabase, engine_for, unpack_headers
+from sagakit.decider import Effect, Observed
+from sagakit.messages.envelope import (
+    NAMESPACE,
+    EffectRow,
+    Lease,
+    OutboxRow,
+    ParkedRow,
+    Record,
+    Trace,
+)
+from sagakit.store.memory import MemoryDatabase, MemoryStore
+from sagakit.store.ports import Account, Changes, Transaction
+from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
 from tests.stack import TestInfra, fresh_database
 from tests.toy import NOW, Count, Ticked, create_tables, table_store
 

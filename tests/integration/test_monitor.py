@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from saga_monitor.fold import emission_id
-from sagakit.message import OutboxRow
+from saga_monitor.saga.facts import emission_id
+from sagakit.messages.envelope import OutboxRow
 from schemas.events import OrderCancelRequested, ShipmentCancelled
 from tests.monitor import (
     MonitorProcess,

@@ -11,16 +11,16 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select
 
-from saga_monitor import store
-from saga_monitor.fold import log_time
-from saga_monitor.projection import Projection
-from saga_monitor.stream import Reader, start_at
-from saga_monitor.tables import metadata, monitor_unreadable, saga, timeline
-from saga_monitor.watch import Voice, Watch
+from saga_monitor.ingest.faust_stream import Reader, start_at
+from saga_monitor.ingest.projection import Projection
+from saga_monitor.saga.facts import log_time
+from saga_monitor.storage import store
+from saga_monitor.storage.tables import metadata, monitor_unreadable, saga, timeline
+from saga_monitor.supervision.deadline_watch import Voice, Watch
 from sagakit.errors import TopicMadeAnew
-from sagakit.message import LOGGED_AT, Envelope, Record
-from sagakit.postgres import engine_for
-from sagakit.settings import ServiceSettings
+from sagakit.messages.envelope import LOGGED_AT, Envelope, Record
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.postgres import engine_for
 from schemas import FLOWS
 from tests.monitor import CODEC, captured
 

@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
-from saga_monitor import store
-from saga_monitor.books import orders
-from saga_monitor.cli.orders import ls, show
-from saga_monitor.fold import Fact, Saga
-from saga_monitor.history import History
-from saga_monitor.tables import HISTORY, intervention, metadata, saga, timeline
-from sagakit.postgres import engine_for
-from sagakit.rebuild import differences
+from saga_cli.sagas import ls, show
+from saga_monitor.reconciliation.sources import orders
+from saga_monitor.saga.facts import Fact, Saga
+from saga_monitor.storage import store
+from saga_monitor.storage.archiver import History
+from saga_monitor.storage.tables import HISTORY, intervention, metadata, saga, timeline
+from sagakit.store.postgres import engine_for
+from sagakit.store.rebuild import differences
 from schemas.events import (
     InterventionOpened,
     InventoryReleased,

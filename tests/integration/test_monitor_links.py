@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
-from saga_monitor.cli.links import batch, links
-from saga_monitor.cli.orders import show
+from saga_cli.lineage import batch, links
+from saga_cli.sagas import show
 from tests.monitor import MonitorProcess, Voice, placed, whole
 from tests.stack import until
 

@@ -10,17 +10,17 @@ from unittest.mock import create_autospec
 import pytest
 from sqlalchemy import Engine
 
-from saga_monitor import queries, store
-from saga_monitor.projection import Projection
+from saga_monitor.ingest.faust_stream import Reader
+from saga_monitor.ingest.projection import Projection
 from saga_monitor.service import MIGRATIONS
-from saga_monitor.stream import Reader
-from sagakit.codec import Codec
-from sagakit.flow import Flows
-from sagakit.message import Record
-from sagakit.migrations import migrate
-from sagakit.onlooker import LogEnds
-from sagakit.postgres import engine_for
-from sagakit.settings import ServiceSettings
+from saga_monitor.storage import queries, store
+from sagakit.flow.model import Flows
+from sagakit.kafka.inspector import LogEnds
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Record
+from sagakit.service.settings import ServiceSettings
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import engine_for
 from schemas import CONTRACT, FLOWS
 from tests.monitor import Voice, placed, reserved
 from tests.stack import TestInfra

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from saga_monitor.cli.cases import evidence
-from saga_monitor.evidence import replay
+from saga_cli.interventions import evidence
+from saga_monitor.saga.evidence import replay
 from schemas import FLOWS
 from schemas.events import InventoryReleased, PaymentDeclined, PaymentRefunded, ShipmentCancelled
 from tests.monitor import UNITS, MonitorProcess, Voice, monitor, placed, reserved, review, whole
@@ -174,7 +174,7 @@ def test_cases_known_before_they_had_a_table_are_filled_in(
     running: MonitorProcess, order: str, database_url: str
 ) -> None:
     query = "SELECT * FROM intervention WHERE order_id = %s ORDER BY code"
-    fill = importlib.import_module("saga_monitor.migrations.versions.0002_cases").FILL
+    fill = importlib.import_module("saga_monitor.storage.migrations.versions.0002_cases").FILL
     for code in ("still_open", "long_closed"):
         assert do(running, "open", order, ADA, code=code).status_code == 202
     until(lambda: len(queue(running, order)) == 2, "both opened")

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from saga_monitor.fold import emission_id
+from saga_monitor.saga.facts import emission_id
 from schemas.events import InventoryReleased, PaymentDeclined, ShipmentCancelled
 from tests.kafka import read
 from tests.monitor import CODEC, UNITS, MonitorProcess, Voice, monitor, placed, reserved, whole

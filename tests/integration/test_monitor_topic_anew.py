@@ -9,9 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sagakit.kafka import PublishFailed
-from sagakit.onlooker import LogEnds
-from sandbox.stack.topics import make_anew
+from saga_lab.devstack.topics import make_anew
+from sagakit.kafka.inspector import LogEnds
+from sagakit.kafka.publisher import PublishFailed
 from tests.monitor import MonitorProcess, Voice, monitor, whole
 from tests.stack import TestInfra, live_infra, until
 

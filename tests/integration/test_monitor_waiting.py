@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 import saga_monitor
-from saga_monitor import metrics, queries, store
-from saga_monitor.history import FINISHED, FORGET
-from sagakit.migrations import migrate
-from sagakit.postgres import engine_for
+from saga_monitor import metrics
+from saga_monitor.storage import queries, store
+from saga_monitor.storage.archiver import FINISHED, FORGET
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import engine_for
 from tests.stack import TestInfra, fresh_database
 
 WAITING, PARTITIONS, SHOWN = 20_000, 6, 20

@@ -8,16 +8,16 @@ import pytest
 from sqlalchemy import Column, Engine, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from sagakit.codec import Codec
-from sagakit.contract import Contract
-from sagakit.flow import Flows
-from sagakit.handler import Handler
-from sagakit.migrations import migrate
-from sagakit.newer import Newer
-from sagakit.parking import incoming
-from sagakit.postgres import PostgresDatabase, engine_for
-from sagakit.rebuild import differences
-from sagakit.routing import Router
+from sagakit.contract.model import Contract
+from sagakit.flow.model import Flows
+from sagakit.flow.routing import Router
+from sagakit.handling.auto_redrive import Newer
+from sagakit.handling.handler import Handler
+from sagakit.handling.parking import incoming
+from sagakit.messages.codec import Codec
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import PostgresDatabase, engine_for
+from sagakit.store.rebuild import differences
 from tests.stack import TestInfra, fresh_database
 from tests.toy import (
     CONTRACT,

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from sagakit.decision import Effect, Json
+from saga_lab.devstack.ports import free_port
+from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
-from sagakit.vault import HttpVault
-from sandbox.stack.ports import free_port
+from sagakit.privacy.key_service_client import HttpVault
 from services.notification.decide import Kind, MailAccepted, MailRefused, mail_key
 from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
 from tests.outside import NOWHERE, Server

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 import services.order
-from sagakit.migrations import migrate
-from sagakit.postgres import engine_for
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import engine_for
 from services.order.store import IdempotencyKeys
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 import services.order
-from sagakit.decision import Observed
-from sagakit.migrations import migrate
-from sagakit.postgres import engine_for
+from sagakit.decider import Observed
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import engine_for
 from schemas.events import OrderPlaced, ShippedMailSent
 from services.order.service import participant
 from services.order.vault import Vault

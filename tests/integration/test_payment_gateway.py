@@ -13,11 +13,11 @@ import httpx
 import orjson
 import pytest
 
-from sagakit.decision import Effect, Trigger, fold
+from sagakit.decider import Effect, Trigger, fold
 from sagakit.errors import EffectFailed, NotFinal
-from sagakit.http import make_app
-from sagakit.service import Receipt
-from sagakit.webhook import HEADER, sign
+from sagakit.service.definition import Receipt
+from sagakit.web.app import make_app
+from sagakit.web.signed_webhook import HEADER, sign
 from schemas.events import (
     OrderLine,
     PaymentCaptured,

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 import services.payment
-from sagakit.decision import Observed
-from sagakit.migrations import migrate
-from sagakit.postgres import engine_for
+from sagakit.decider import Observed
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import engine_for
 from services.payment.store import store
 from tests.unit.test_payment import SITUATIONS, situation
 

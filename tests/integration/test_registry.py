@@ -14,13 +14,13 @@ import fastavro
 import httpx
 import pytest
 
-from sagakit.codec import CONFLUENT, Codec
-from sagakit.contract import Contract, inline
+from saga_lab.devstack.options import StackOptions
+from sagakit.contract.model import Contract, inline
 from sagakit.errors import ConfigurationError, Undecodable
-from sagakit.message import Envelope, Record
-from sagakit.onlooker import read_log
-from sagakit.registry import HttpRegistry
-from sandbox.stack import StackOptions
+from sagakit.kafka.inspector import read_log
+from sagakit.messages.codec import CONFLUENT, Codec
+from sagakit.messages.envelope import Envelope, Record
+from sagakit.messages.schema_registry import HttpRegistry
 from schemas import CONTRACT
 from schemas.events import OrderCancelRequested, OrderPlaced
 from tests.stack import LiveStack, live_stack, until

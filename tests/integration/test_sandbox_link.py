@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.stack.ports import free_port
-from sandbox.world.link import SLOW_S
+from saga_lab.devstack.ports import free_port
+from saga_lab.fakes.link import SLOW_S
 from tests.outside import DEADLINE_S, Server
 
 NAME = "here>there"

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from sandbox.world.trouble import NO_ANSWERS
+from saga_lab.fakes.trouble import NO_ANSWERS
 from tests.outside import Receiver, Row, Server, charge, eventually, status_of
 
 FOR_LONG = {"seconds": 600}

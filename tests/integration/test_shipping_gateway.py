@@ -13,12 +13,12 @@ import httpx
 import orjson
 import pytest
 
-from sagakit.decision import Effect, Trigger, fold
+from sagakit.decider import Effect, Trigger, fold
 from sagakit.errors import EffectFailed
-from sagakit.http import make_app
-from sagakit.service import Receipt
-from sagakit.vault import HttpVault
-from sagakit.webhook import HEADER, sign
+from sagakit.privacy.key_service_client import HttpVault
+from sagakit.service.definition import Receipt
+from sagakit.web.app import make_app
+from sagakit.web.signed_webhook import HEADER, sign
 from schemas.events import ShipmentCreated, ShipmentPickedUp
 from services.shipping.decide import (
     Cancelled,

@@ -17,11 +17,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from sandbox.stack import Kind, Stack, StackError, StackOptions, jars
-from sandbox.stack.ports import assign, check_free
-from sandbox.stack.processes import SERVICES, Process, selected
-from sandbox.stack.supervisor import Supervisor, survivors, wait_gone
-from sandbox.stack.topics import DEFAULT_PARTITIONS, read_again
+from saga_lab.devstack import Kind, Stack, StackError, StackOptions, jars
+from saga_lab.devstack.ports import assign, check_free
+from saga_lab.devstack.processes import SERVICES, Process, selected
+from saga_lab.devstack.supervisor import Supervisor, survivors, wait_gone
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS, read_again
 from tests.stack import (
     LiveStack,
     TestInfra,
@@ -387,7 +387,7 @@ def test_the_command_line_runs_a_stack_in_the_foreground_until_it_is_stopped(
     tmp_path: Path,
 ) -> None:
     environment = {**os.environ, "SAGA_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
-    saga = [sys.executable, "-c", "from saga_monitor.cli.main import main; main()"]
+    saga = [sys.executable, "-c", "from saga_cli.main import main; main()"]
     command = [*saga, "up", "--only", "infra", "--port-base", "0"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, text=True

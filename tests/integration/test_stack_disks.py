@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sandbox.gameday.kinds import left_out
-from sandbox.stack import Stack, StackOptions
-from sandbox.stack.disks import DATA_DISK, DISKS, Disk, disks_of, refusal
-from sandbox.stack.processes import DATABASES
-from sandbox.stack.supervisor import survivors
+from saga_lab.chaos.kinds import left_out
+from saga_lab.devstack import Stack, StackOptions
+from saga_lab.devstack.disks import DATA_DISK, DISKS, Disk, disks_of, refusal
+from saga_lab.devstack.processes import DATABASES
+from saga_lab.devstack.supervisor import survivors
 from tests.stack import LiveStack, live_stack, until
 
 DISKS_TOO = StackOptions(port_base=0, only=frozenset({"infra"}), disks=True)

@@ -34,16 +34,16 @@ from sqlalchemy import Connection, Engine, exc, text
 
 import sagakit
 import services.inventory
-from sagakit.codec import MAX_EVENT_BYTES, SINGLE_OBJECT, Codec
+from saga_lab.devstack.topics import Topic, create_topics
 from sagakit.errors import EventTooLarge, Undecodable
-from sagakit.handler import Fate, incoming
-from sagakit.kafka import Publisher, PublishFailed
-from sagakit.message import OutboxRow, Record
-from sagakit.migrations import migrate
-from sagakit.postgres import PostgresDatabase, add_outbox, engine_for
-from sagakit.relay import LEAD, LEADER_LOCK, NEW_EPOCH, Relay, statements
+from sagakit.handling.handler import Fate, incoming
+from sagakit.kafka.publisher import Publisher, PublishFailed
+from sagakit.messages.codec import MAX_EVENT_BYTES, SINGLE_OBJECT, Codec
+from sagakit.messages.envelope import OutboxRow, Record
+from sagakit.outbox.relay import LEAD, LEADER_LOCK, NEW_EPOCH, Relay, statements
 from sagakit.retry import until_stored
-from sandbox.stack.topics import Topic, create_topics
+from sagakit.store.migrate import migrate
+from sagakit.store.postgres import PostgresDatabase, add_outbox, engine_for
 from tests.integration.test_inventory_store import order, restock, run, units
 from tests.integration.test_kit_relay import murmur2_partition
 from tests.kafka import create_topic, read
@@ -386,8 +386,8 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
 
 def test_the_monitors_web_server_is_off() -> None:
     """Faust's own binds all interfaces, without authentication, and serves tables."""
-    from saga_monitor.stream import Reader
-    from sagakit.settings import ServiceSettings
+    from saga_monitor.ingest.faust_stream import Reader
+    from sagakit.service.settings import ServiceSettings
 
     async def ours() -> faust.App:
         settings = ServiceSettings(bootstrap_servers="localhost:1", database_url="postgresql://x")

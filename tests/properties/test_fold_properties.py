@@ -9,10 +9,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saga_monitor.deadlines import judge
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.store import dump_facts, load_saga
-from saga_monitor.view import ENDED, Status
+from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.view import ENDED, Status
+from saga_monitor.storage.store import dump_facts, load_saga
 from schemas import OWNERS
 from schemas.events import CompensationRequested
 from tests.stories import ORDER, after, facts, seen

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagakit.codec import Codec
 from sagakit.errors import Poison
-from sagakit.message import Envelope, Record, Trace
-from sagakit.routing import topic
+from sagakit.flow.routing import topic
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Envelope, Record, Trace
 from schemas import CONTRACT, EVENT_TYPES, OWNERS
 from tests.avro import any_event, events, order_ids
 from tests.unit.test_codec import FakeRegistry

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagakit.decision import Do, Observed, Undo
-from sagakit.flow import PIVOT, RETRIABLE, Flow, Flows, Step
-from sagakit.flow_file import load
-from sagakit.routing import Router
+from sagakit.decider import Do, Observed, Undo
+from sagakit.flow.loader import load
+from sagakit.flow.model import PIVOT, RETRIABLE, Flow, Flows, Step
+from sagakit.flow.routing import Router
 
 SAGA = {"Placed": "shop", "UndoAsked": "saga", "Judged": "saga"}
 HEAD = """

@@ -15,17 +15,17 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saga_monitor.fold import Saga, fold
-from saga_monitor.projection import fact_of
-from saga_monitor.reading import view
+from saga_lab.simulation.chances import FAULTS
+from saga_lab.simulation.node import CODEC, Node
+from saga_lab.simulation.play import stage
+from saga_lab.simulation.watcher import UNITS
+from saga_lab.simulation.world import World
+from saga_monitor.ingest.projection import fact_of
+from saga_monitor.saga.facts import Saga, fold
+from saga_monitor.saga.interpreter import view
 from sagakit.faults import duplicated
-from sagakit.handler import incoming
-from sagakit.message import Envelope, Record
-from sandbox.simulation.chances import FAULTS
-from sandbox.simulation.node import CODEC, Node
-from sandbox.simulation.play import stage
-from sandbox.simulation.watcher import UNITS
-from sandbox.simulation.world import World
+from sagakit.handling.handler import incoming
+from sagakit.messages.envelope import Envelope, Record
 from schemas import FLOWS
 from services.notification.decide import Kind
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from sagakit.decision import NOTHING, Callback, Decision, Do, Effect, Outcome, Trigger, Undo
+from saga_lab.simulation.node import Node
+from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, Outcome, Trigger, Undo
 from sagakit.errors import EffectFailed
-from sagakit.message import EffectRow
-from sandbox.simulation.node import Node
+from sagakit.messages.envelope import EffectRow
 from schemas.events import PaymentRefunded, ShipmentCancelled
 from services.inventory.decide import Phase as StockPhase
 from services.inventory.decide import Reservation

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from saga_lab.simulation.node import Node
+from saga_lab.simulation.process import Process
 from sagakit.errors import NotFinal, UnknownFlow
-from sagakit.handler import Fate, Handled
-from sagakit.message import EffectRow, Lease, Message, OutboxRow, ParkedRow
-from sagakit.ports import Account, Changes
-from sagakit.routing import Router
-from sandbox.simulation.node import Node
-from sandbox.simulation.process import Process
+from sagakit.flow.routing import Router
+from sagakit.handling.handler import Fate, Handled
+from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow
+from sagakit.store.ports import Account, Changes
 from services.inventory.decide import Reservation
 from services.inventory.store import MemoryInventoryStore, WorkingSet, skus_of
 

@@ -6,13 +6,13 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sagakit.decision import Verdict
-from sagakit.message import Envelope
-from sandbox.simulation.chances import Chances
-from sandbox.simulation.outside import Behaviour
-from sandbox.simulation.play import begin, stage
-from sandbox.simulation.story import SKUS, Story, draw
-from sandbox.simulation.world import START, World
+from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.outside import Behaviour
+from saga_lab.simulation.play import begin, stage
+from saga_lab.simulation.story import SKUS, Story, draw
+from saga_lab.simulation.world import START, World
+from sagakit.decider import Verdict
+from sagakit.messages.envelope import Envelope
 from schemas import FLOWS
 from schemas.events import OrderLine
 

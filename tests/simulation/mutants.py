@@ -6,15 +6,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import saga_monitor.deadlines
-import saga_monitor.gate
-import sagakit.handler
+import saga_monitor.ingest.watermark
+import saga_monitor.saga.deadlines
+import sagakit.handling.handler
 import services.payment.decide
-from sagakit.memory import _MemoryTransaction
-from sagakit.routing import Router
-from sandbox.simulation.node import Node
-from sandbox.simulation.play import play
-from sandbox.simulation.process import Process
+from saga_lab.simulation.node import Node
+from saga_lab.simulation.play import play
+from saga_lab.simulation.process import Process
+from sagakit.flow.routing import Router
+from sagakit.store.memory import _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
 from tests.simulation import broken_deciders as deciders
 from tests.simulation import broken_mechanism as broken
@@ -45,7 +45,7 @@ def _m(name: str, breaks: str, within: int, *plants: Plant) -> Mutant:
     return Mutant(name, breaks, within, plants)
 
 
-HANDLER: Any = sagakit.handler
+HANDLER: Any = sagakit.handling.handler
 TX = _MemoryTransaction
 MUTANTS = (
     _m(
@@ -113,7 +113,7 @@ MUTANTS = (
         "deadline gate removed",
         "a slow monitor undoes healthy orders",
         30,
-        instead(saga_monitor.gate, "_reached", lambda *args: True),
+        instead(saga_monitor.ingest.watermark, "_reached", lambda *args: True),
     ),
     _m(
         "undone believed before the refund",

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from saga_monitor.deadlines import Emission
-from saga_monitor.fold import Saga
-from saga_monitor.people import Pausing, paused_by, resumed_by
-from saga_monitor.view import SagaView
-from sagakit.decision import Verdict
-from sandbox.simulation.chances import Chances
-from sandbox.simulation.outside import Behaviour
-from sandbox.simulation.play import stores
-from sandbox.simulation.story import SKUS, Story
-from sandbox.simulation.verdict import violations
-from sandbox.simulation.watcher import worded
-from sandbox.simulation.world import World
+from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.outside import Behaviour
+from saga_lab.simulation.play import stores
+from saga_lab.simulation.story import SKUS, Story
+from saga_lab.simulation.verdict import violations
+from saga_lab.simulation.watcher import worded
+from saga_lab.simulation.world import World
+from saga_monitor.saga.commands import Pausing, paused_by, resumed_by
+from saga_monitor.saga.deadlines import Emission
+from saga_monitor.saga.facts import Saga
+from saga_monitor.saga.view import SagaView
+from sagakit.decider import Verdict
 from schemas.events import OrderFacts, OrderLine, VerdictGiven
 from services.order.decide import CANCEL, PLACE, Cancelling, Placing
 

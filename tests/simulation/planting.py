@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from sagakit.decision import Decision, Trigger
-from sagakit.ports import Participant
-from sandbox.simulation import play
+from saga_lab.simulation import play
+from sagakit.decider import Decision, Trigger
+from sagakit.store.ports import Participant
 
 Plant = Callable[[], AbstractContextManager[Any]]
 Decides = Callable[[Callable[..., Decision], Any, Trigger, Any], Decision]

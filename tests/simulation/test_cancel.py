@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from saga_monitor.people import Cancellation, Refused, Verdict, cancellation_of, verdict_on
-from sandbox.simulation.outside import Behaviour
+from saga_lab.simulation.outside import Behaviour
+from saga_monitor.saga.commands import Cancellation, Refused, Verdict, cancellation_of, verdict_on
 from tests.simulation.one_order import (
     DEAR,
     FACTS,

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from saga_monitor.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
-from sandbox.simulation.outside import Behaviour
-from sandbox.simulation.verdict import violations
-from sandbox.simulation.world import START, World
+from saga_lab.simulation.outside import Behaviour
+from saga_lab.simulation.verdict import violations
+from saga_lab.simulation.world import START, World
+from saga_monitor.saga.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
 from schemas import FLOWS
 from tests.simulation.calm import calm_world, run, said, stand_still, story
 

@@ -11,14 +11,14 @@ from uuid import UUID
 
 import pytest
 
-from sagakit.decision import Verdict
-from sagakit.message import Message, OutboxRow, Record, Trace
-from sandbox.simulation.chances import Chances
-from sandbox.simulation.log import CODEC
-from sandbox.simulation.outside import Behaviour
-from sandbox.simulation.play import stores
-from sandbox.simulation.process import LEASE
-from sandbox.simulation.world import START, World
+from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.log import CODEC
+from saga_lab.simulation.outside import Behaviour
+from saga_lab.simulation.play import stores
+from saga_lab.simulation.process import LEASE
+from saga_lab.simulation.world import START, World
+from sagakit.decider import Verdict
+from sagakit.messages.envelope import Message, OutboxRow, Record, Trace
 from schemas.events import (
     InventoryReserved,
     OrderCancelRequested,

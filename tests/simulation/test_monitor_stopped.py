@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from saga_monitor.gate import Gate
-from saga_monitor.view import Status
-from sandbox.simulation.outside import Behaviour
-from sandbox.simulation.story import Story
-from sandbox.simulation.verdict import violations
-from sandbox.simulation.world import START, World
+from saga_lab.simulation.outside import Behaviour
+from saga_lab.simulation.story import Story
+from saga_lab.simulation.verdict import violations
+from saga_lab.simulation.world import START, World
+from saga_monitor.ingest.watermark import Gate
+from saga_monitor.saga.view import Status
 from tests.simulation.calm import calm_world, run, stand_still, story
 
 STOPS, BACK = START + timedelta(hours=20), START + timedelta(hours=30)

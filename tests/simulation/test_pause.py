@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from saga_monitor.held import Kind, held_by
-from saga_monitor.people import Refused, Verdict, verdict_on
-from saga_monitor.view import Status
+from saga_monitor.saga.blockers import Kind, held_by
+from saga_monitor.saga.commands import Refused, Verdict, verdict_on
+from saga_monitor.saga.view import Status
 from schemas.events import OrderPaused
 from tests.simulation.one_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
 

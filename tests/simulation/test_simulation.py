@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from saga_monitor.cli import sim as cli
-from saga_monitor.cli.sim import Tally
-from sagakit.flow import Flows
-from sandbox.simulation.chances import FAULTS
-from sandbox.simulation.play import Report, play, run, stage
-from sandbox.simulation.rollout import older, releases
-from sandbox.simulation.shrink import Case, shrink, story
-from sandbox.simulation.world import World
+from saga_cli import sim as cli
+from saga_cli.sim import Tally
+from saga_lab.simulation.chances import FAULTS
+from saga_lab.simulation.play import Report, play, run, stage
+from saga_lab.simulation.rollout import older, releases
+from saga_lab.simulation.shrink import Case, shrink, story
+from saga_lab.simulation.world import World
+from sagakit.flow.model import Flows
 from schemas import FLOWS
 from tests.simulation.mutants import MUTANTS
 
@@ -94,7 +94,7 @@ def test_a_run_that_is_broken_off_tells_how_far_it_came(monkeypatch: pytest.Monk
             assert cancel_futures
 
     monkeypatch.setattr(cli, "ProcessPoolExecutor", lambda *_, **__: Pool())
-    monkeypatch.setattr("saga_monitor.cli.sim.signal.signal", lambda *_: None)
+    monkeypatch.setattr("saga_cli.sim.signal.signal", lambda *_: None)
     told = CliRunner().invoke(cli.sim, ["--seeds", "9", "--from", "4"])
     assert told.exit_code == 130
     assert "broken off; of 9 seeds from 4 on the first 1 are told" in told.output

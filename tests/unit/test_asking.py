@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.deadlines import Emission, judge
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.held import Holds, held_by
-from saga_monitor.measures import Change, requests
-from saga_monitor.people import Refused, Verdict, verdict_on
-from saga_monitor.plan import Plan
-from saga_monitor.reading import view
-from saga_monitor.view import Status
-from sagakit.flow import with_deadlines
+from saga_monitor.saga.blockers import Holds, held_by
+from saga_monitor.saga.commands import Refused, Verdict, verdict_on
+from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.measures import Change, requests
+from saga_monitor.saga.view import Status
+from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
 from schemas.events import VerdictGiven, VerdictRequested
 from tests.stories import FLOW, ORDER, after, facts, seen, told

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.http import make_app
+from sagakit.web.app import make_app
 from schemas.events import OrderPlaced
 from services.order.api import routes
 from services.order.batch import MAX_BATCH, batch_routes

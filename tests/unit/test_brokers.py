@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.stack import Kind, StackError, StackOptions
-from sandbox.stack.home import assign_ports
-from sandbox.stack.kafka import _add_listeners, broker_settings
-from sandbox.stack.manifest import manifest
-from sandbox.stack.ports import BROKERS, OFFSETS, assign, links, listening, of_brokers
-from sandbox.stack.processes import Stage, Surroundings, stage_of
+from saga_lab.devstack import Kind, StackError, StackOptions
+from saga_lab.devstack.home import assign_ports
+from saga_lab.devstack.kafka import _add_listeners, broker_settings
+from saga_lab.devstack.manifest import manifest
+from saga_lab.devstack.ports import BROKERS, OFFSETS, assign, links, listening, of_brokers
+from saga_lab.devstack.processes import Stage, Surroundings, stage_of
 
 VOTERS = ["127.0.0.1:18001", "127.0.0.1:18101", "127.0.0.1:18201"]
 

@@ -7,10 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from saga_monitor.cases import Case, CaseStatus, cases
-from saga_monitor.deadlines import Emission
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.people import (
+from saga_monitor.saga.commands import (
     DEEDS,
     Cancellation,
     CaseWork,
@@ -19,6 +16,9 @@ from saga_monitor.people import (
     cancellation_of,
     verdict_on,
 )
+from saga_monitor.saga.deadlines import Emission
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.interventions import Case, CaseStatus, cases
 from tests.stories import ORDER, after, facts, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")

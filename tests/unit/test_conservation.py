@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.deadlines import judge
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.view import CONSERVATION, Status
+from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.view import CONSERVATION, Status
 from tests.stories import after, seen, told
 
 PAID = ("OrderPlaced", "InventoryReserved", "PaymentCaptured")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2 as kafka_murmur2  # type: ignore[import-untyped]
 
-from saga_monitor.deadlines import judge
-from saga_monitor.fold import Saga, fold, log_time, unix_ms
-from saga_monitor.gate import EVERY_PARTITION, Gate, Tick, murmur2, take
-from saga_monitor.reading import view
-from saga_monitor.view import LONGEST_BACKOFF_S, backoff
-from sagakit.flow import Ceiling
+from saga_monitor.ingest.watermark import EVERY_PARTITION, Gate, Tick, murmur2, take
+from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.facts import Saga, fold, log_time, unix_ms
+from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.view import LONGEST_BACKOFF_S, backoff
+from sagakit.flow.model import Ceiling
 from schemas import FLOWS
 from schemas.events import CompensationRequested, InterventionOpened
 from tests.stories import ORDER, after, facts, seen, told

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from saga_monitor.evidence import bundle, plainly, replay
-from sagakit.flow import with_deadlines
+from saga_monitor.saga.evidence import bundle, plainly, replay
+from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
 from tests.stories import facts, seen, told
 

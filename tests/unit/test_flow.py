@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from sagakit.decision import Do, Observed, Undo, Verdict
+from sagakit.decider import Do, Observed, Undo, Verdict
 from sagakit.errors import FlowError, UnknownFlow
-from sagakit.flow import Flow, Flows, with_deadlines
-from sagakit.flow_file import load
-from sagakit.routing import Router, rules_of, topic, topics_of
-from sagakit.shapes import seconds
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flow, Flows, with_deadlines
+from sagakit.flow.routing import Router, rules_of, topic, topics_of
+from sagakit.flow.toml_values import seconds
 from schemas import FLOWS
 from schemas.events import (
     CompensationRequested,

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import schemas
-from saga_monitor.fold import Saga, fold
-from saga_monitor.reading import view
+from saga_monitor.saga.facts import Saga, fold
+from saga_monitor.saga.interpreter import view
 from sagakit.errors import FlowError
-from sagakit.flow import Flow
-from sagakit.flow_file import load
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flow
 from schemas import EVENT_TYPES, FLOWS, OWNERS
 from tests.stories import ORDER, facts, seen, told
 

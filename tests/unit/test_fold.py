@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from saga_monitor.fold import Fact, Saga, emission_id, fold, log_time
-from saga_monitor.view import Mode, Status
+from saga_monitor.saga.facts import Fact, Saga, emission_id, fold, log_time
+from saga_monitor.saga.view import Mode, Status
 from tests.stories import ORDER, after, facts, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sagakit.decision import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
-from sagakit.memory import MemoryStore
-from sagakit.ports import Participant
-from sagakit.routing import Router
+from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.flow.routing import Router
+from sagakit.store.memory import MemoryStore
+from sagakit.store.ports import Participant
 from schemas import FLOWS
 from schemas.events import (
     FraudCleared,

@@ -13,9 +13,9 @@ from typing import cast
 
 import pytest
 
-from saga_monitor.cli.gameday import _kinds
-from sandbox.gameday.fault import Fault, Kind
-from sandbox.gameday.figures import (
+from saga_cli.chaos import _kinds
+from saga_lab.chaos.fault import Fault, Kind
+from saga_lab.chaos.figures import (
     ends,
     longest_stall_s,
     otherwise,
@@ -23,18 +23,18 @@ from sandbox.gameday.figures import (
     recovery_s,
     wrong_ends,
 )
-from sandbox.gameday.kinds import KINDS, drawn, left_out
-from sandbox.gameday.load import Pace
-from sandbox.gameday.play import Gameday, Struck
-from sandbox.gameday.processes import Killed
-from sandbox.gameday.report import Report
-from sandbox.gameday.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
-from sandbox.gameday.site import Site
-from sandbox.shop import KINDS as ORDER_KINDS
-from sandbox.shop import End, Entrance, Shop, ShopOrder
-from sandbox.shop.outcomes import Outcome
-from sandbox.stack import StackError
-from sandbox.stack.ports import BROKERS
+from saga_lab.chaos.kinds import KINDS, drawn, left_out
+from saga_lab.chaos.load import Pace
+from saga_lab.chaos.play import Gameday, Struck
+from saga_lab.chaos.processes import Killed
+from saga_lab.chaos.report import Report
+from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
+from saga_lab.chaos.site import Site
+from saga_lab.devstack import StackError
+from saga_lab.devstack.ports import BROKERS
+from saga_lab.workload import KINDS as ORDER_KINDS
+from saga_lab.workload import End, Entrance, Shop, ShopOrder
+from saga_lab.workload.outcomes import Outcome
 from tests.architecture.source import ROOT
 
 LASTS_S = 180.0

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.fold import SOURCE, Saga
-from saga_monitor.held import (
+from saga_monitor.saga.blockers import (
     BROKER,
     Cause,
     Holds,
@@ -18,6 +17,7 @@ from saga_monitor.held import (
     Unpublished,
     held_by,
 )
+from saga_monitor.saga.facts import SOURCE, Saga
 from tests.stories import ORDER, after, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")

@@ -9,15 +9,15 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from sagakit.flow import Flows, with_deadlines
-from sagakit.message import NAMESPACE
-from sandbox.invariants.evidence import Evidence, Logged, Sent, Stock, mark_of
-from sandbox.invariants.finding import SHOWN, Finding, judged
-from sandbox.invariants.ledgers import money, once, units
-from sandbox.invariants.log import nothing_lost
-from sandbox.invariants.rebuilt import Rebuilt, finding
-from sandbox.invariants.sagas import nothing_healthy_undone, one_end
-from sandbox.invariants.versions import own_version
+from saga_lab.invariants.evidence import Evidence, Logged, Sent, Stock, mark_of
+from saga_lab.invariants.finding import SHOWN, Finding, judged
+from saga_lab.invariants.ledgers import money, once, units
+from saga_lab.invariants.log import nothing_lost
+from saga_lab.invariants.rebuilt import Rebuilt, finding
+from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
+from saga_lab.invariants.versions import own_version
+from sagakit.flow.model import Flows, with_deadlines
+from sagakit.messages.envelope import NAMESPACE
 from schemas import FLOWS
 from schemas.events import (
     CompensationRequested,

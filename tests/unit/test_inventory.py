@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
-from sagakit.decision import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict, fold
-from sagakit.http import make_app
-from sagakit.memory import NO_CONNECTION
-from sagakit.ports import Participant
-from sagakit.service import Receipt
+from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict, fold
+from sagakit.service.definition import Receipt
+from sagakit.store.memory import NO_CONNECTION
+from sagakit.store.ports import Participant
+from sagakit.web.app import make_app
 from schemas.events import (
     InventoryRejected,
     InventoryReleased,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sagakit.codec import Codec
-from sagakit.consumer import BATCH, COMPANY_S, ConsumerLoop
-from sagakit.handler import Handled
-from sagakit.message import Message, Record
-from sagakit.routing import Router
+from sagakit.flow.routing import Router
+from sagakit.handling.consumer_loop import BATCH, COMPANY_S, ConsumerLoop
+from sagakit.handling.handler import Handled
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Message, Record
 from schemas import CONTRACT, FLOWS
 
 

@@ -13,17 +13,17 @@ from uuid import uuid4
 
 import pytest
 
-from sagakit import effects
-from sagakit.codec import Codec
-from sagakit.decision import Effect, Outcome
-from sagakit.effects import EffectWorker
+from sagakit.decider import Effect, Outcome
+from sagakit.effects import worker
+from sagakit.effects.worker import EffectWorker
 from sagakit.errors import EffectFailed, NotFinal
 from sagakit.faults import NO_FAULTS, CrashAt, Faults
-from sagakit.handler import Fate, Handler, incoming
-from sagakit.inlet import Inlet
-from sagakit.memory import MemoryDatabase, MemoryStore
-from sagakit.message import EffectRow
+from sagakit.handling.handler import Fate, Handler, incoming
+from sagakit.handling.request_batcher import Inlet
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import EffectRow
 from sagakit.retry import Backoff, until_stored
+from sagakit.store.memory import MemoryDatabase, MemoryStore
 from tests.toy import CONTRACT, NOW, Count, Ticked, Wire, handler_on
 
 DEADLINE_S = 10.0
@@ -33,8 +33,8 @@ Call = Callable[[Effect], Awaitable[Any]]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real pauses are short; the lengths of leases and backoffs are the clock's, which stands."""
-    monkeypatch.setattr(effects, "IDLE_S", 0.005)
-    monkeypatch.setattr(effects, "HEARTBEAT_S", 0.005)
+    monkeypatch.setattr(worker, "IDLE_S", 0.005)
+    monkeypatch.setattr(worker, "HEARTBEAT_S", 0.005)
 
 
 @dataclass
@@ -187,7 +187,7 @@ def test_what_another_process_left_behind_is_claimed() -> None:
             site.database.claim = lambda *a: claims.append(1) or claim(*a)  # type: ignore[func-returns-value]
             await until(lambda: len(claims) > 2, "it looks again and again")
             assert outside.calls == []
-            site.advance(effects.LEASE)
+            site.advance(worker.LEASE)
             await until(lambda: site.pending() == {}, "the outcome")
             assert not process.stop.is_set()
         assert outside.calls == ["call:a"]
@@ -198,7 +198,7 @@ def test_what_another_process_left_behind_is_claimed() -> None:
 def test_many_are_performed_at_once_but_not_more_than_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(effects, "CONCURRENT", 3)
+    monkeypatch.setattr(worker, "CONCURRENT", 3)
 
     async def scenario() -> None:
         go_on = asyncio.Event()
@@ -221,7 +221,7 @@ def test_many_are_performed_at_once_but_not_more_than_the_limit(
 
 
 def test_more_effects_than_hands_are_left_to_be_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(effects, "IN_HAND", 2)
+    monkeypatch.setattr(worker, "IN_HAND", 2)
 
     async def scenario() -> None:
         site, outside = Site(), Outside()
@@ -322,7 +322,7 @@ async def settled(site: Site) -> None:
 def test_a_timeout_is_unknown_and_asked_again_never_assumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(effects, "CALL_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(worker, "CALL_TIMEOUT_S", 0.02)
 
     async def scenario() -> None:
         async def hang(effect: Effect) -> str:
@@ -389,7 +389,7 @@ def test_a_crash_after_the_call_asks_again_under_the_same_key() -> None:
             await first.reads("call")
             await until(lambda: outside.calls == ["call:a"] and not first.worker._tasks, "dead")
         assert site.words("a") == ("called",)
-        site.advance(effects.LEASE)
+        site.advance(worker.LEASE)
         async with Process(site, outside).running():
             await until(lambda: site.pending() == {}, "the outcome")
         assert outside.calls == ["call:a", "call:a"]
@@ -419,7 +419,7 @@ async def taken_over(site: Site, answer_of_first: Any) -> None:
         async with Process(site, quick).running():
             await settled(site)
             assert quick.calls == [], "held by the first"
-            site.advance(effects.LEASE)
+            site.advance(worker.LEASE)
             await until(lambda: "outcome ok" in site.words("a"), "the second takes over")
             go_on.set()
             await until(lambda: not first.worker._tasks, "the first has answered too")
@@ -450,8 +450,8 @@ def test_a_call_that_takes_long_keeps_its_lease() -> None:
             await first.reads("call")
             await until(lambda: slow.calls != [], "called")
             for _ in range(5):
-                site.advance(effects.LEASE * 0.9)
-                await until(lambda: lease_end(site) == site.now + effects.LEASE, "extended")
+                site.advance(worker.LEASE * 0.9)
+                await until(lambda: lease_end(site) == site.now + worker.LEASE, "extended")
             go_on.set()
             await until(lambda: site.pending() == {}, "the outcome")
         assert (slow.calls, other.calls) == (["call:a"], [])

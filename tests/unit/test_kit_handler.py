@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sagakit.admission import MAX_IDS
-from sagakit.codec import MAX_EVENT_BYTES
-from sagakit.decision import Callback, Effect, Outcome
+from sagakit.decider import Callback, Effect, Outcome
 from sagakit.faults import POINTS, Crash, CrashAt
-from sagakit.handler import Fate
-from sagakit.message import EffectRow, Lease, Message, Record, derived_id
+from sagakit.handling.handler import Fate
+from sagakit.handling.inbox import MAX_IDS
+from sagakit.messages.codec import MAX_EVENT_BYTES
+from sagakit.messages.envelope import EffectRow, Lease, Message, Record, derived_id
 from tests.toy import (
     NOW,
     Count,

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from sagakit.decision import Undo
+from sagakit.decider import Undo
 from sagakit.errors import FlowError
 from sagakit.faults import Crash, CrashAt
-from sagakit.flow_file import load
-from sagakit.handler import Fate
-from sagakit.holding import UNDONE, joining, marked
-from sagakit.message import Record
-from sagakit.ports import Account
+from sagakit.flow.loader import load
+from sagakit.handling.handler import Fate
+from sagakit.handling.pause import UNDONE, joining, marked
+from sagakit.messages.envelope import Record
+from sagakit.store.ports import Account
 from tests.toy import FLOW, OWNERS, Counter, LeftDone, Paused, Resumed, RightDone, Started, Ticked
 
 HANDLED, HELD, REPEAT, PARKED = Fate.HANDLED, Fate.HELD, Fate.REPEAT, Fate.PARKED

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from sagakit.decision import Callback
+from sagakit.decider import Callback
 from sagakit.errors import Unanswered
-from sagakit.handler import Fate, Handled
-from sagakit.inlet import BATCH, MOST_WAITING, Inlet
-from sagakit.message import Message
-from sagakit.service import ServiceDoor
+from sagakit.handling.handler import Fate, Handled
+from sagakit.handling.request_batcher import BATCH, MOST_WAITING, Inlet
+from sagakit.messages.envelope import Message
+from sagakit.service.definition import ServiceDoor
 from tests.toy import Count, Counter
 
 
@@ -137,7 +137,7 @@ def test_who_left_before_it_was_begun_is_not_handled() -> None:
 def test_while_nothing_is_handled_only_so_many_wait_and_each_is_told_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sagakit.service.ANSWER_S", 0.5)
+    monkeypatch.setattr("sagakit.service.definition.ANSWER_S", 0.5)
     door = Door()
     nobody: Any = None
     outside = ServiceDoor[Count](nobody, nobody, door.inlet)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from sagakit.kafka import BusConsumer
+from sagakit.kafka.consumer import BusConsumer
 
 NOWHERE = "127.0.0.1:1"
 

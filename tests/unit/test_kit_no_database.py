@@ -10,8 +10,8 @@ from psycopg import errors
 from sqlalchemy import exc
 
 from sagakit.errors import Unanswered
-from sagakit.http import RETRY_AFTER_S, make_app
 from sagakit.retry import is_refused, is_transient, until_stored
+from sagakit.web.app import RETRY_AFTER_S, make_app
 
 
 def raised(error: Exception) -> exc.DBAPIError:

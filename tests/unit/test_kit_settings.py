@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sagakit.settings import ServiceSettings
+from sagakit.service.settings import ServiceSettings
 
 
 @pytest.mark.parametrize("offset_s", [0, 3600, -3600])

@@ -6,13 +6,13 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from saga_monitor.deadlines import judge
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.late import DECLARED, Outcome, Situation, declared
-from saga_monitor.late_page import PAGE, page, speakers
-from saga_monitor.plan import Plan, Role
-from saga_monitor.reading import read
-from saga_monitor.view import UNDONE_PAST_PIVOT, UNEXPECTED, SagaView, Status
+from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.event_matrix import DECLARED, Outcome, Situation, declared
+from saga_monitor.saga.event_matrix_page import PAGE, page, speakers
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.flow_plan import Plan, Role
+from saga_monitor.saga.interpreter import read
+from saga_monitor.saga.view import UNDONE_PAST_PIVOT, UNEXPECTED, SagaView, Status
 from schemas import FLOWS, OWNERS
 from tests.stories import ORDER, START, after, facts
 
@@ -124,7 +124,7 @@ def test_every_role_has_a_word_for_every_situation() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text() == page(), "run python -m saga_monitor.late_page"
+    assert PAGE.read_text() == page(), "run python -m saga_monitor.saga.event_matrix_page"
 
 
 # --- what should never have been said -----------------------------------------------------------

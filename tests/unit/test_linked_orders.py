@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from saga_monitor.cli import links as commands
-from saga_monitor.links import below, mermaid
+from saga_cli import lineage as commands
+from saga_monitor.storage.lineage import below, mermaid
 
 
 def link(order_id: str, caused_by: str | None = None, status: str | None = "completed") -> Any:

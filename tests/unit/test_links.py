@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.stack.options import StackOptions
-from sandbox.stack.ports import (
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.ports import (
     LINKED_LISTENERS,
     LINKS,
     OFFSETS,
@@ -14,7 +14,7 @@ from sandbox.stack.ports import (
     links,
     of_brokers,
 )
-from sandbox.stack.processes import DATABASES, Surroundings, declare, selected
+from saga_lab.devstack.processes import DATABASES, Surroundings, declare, selected
 
 BASE = 18000
 

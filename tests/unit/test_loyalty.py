@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.decision import (
+from sagakit.decider import (
     Callback,
     Do,
     Effect,
@@ -16,9 +16,9 @@ from sagakit.decision import (
     Undo,
     Verdict,
 )
-from sagakit.memory import MemoryStore
-from sagakit.ports import Participant
-from sagakit.routing import Router
+from sagakit.flow.routing import Router
+from sagakit.store.memory import MemoryStore
+from sagakit.store.ports import Participant
 from schemas import FLOWS
 from schemas.events import (
     OrderLine,

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.fold import Saga, fold
-from saga_monitor.measures import (
+from saga_monitor.saga.facts import Saga, fold
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.measures import (
     Change,
     Request,
     StepTime,
@@ -14,7 +15,6 @@ from saga_monitor.measures import (
     requests,
     step_times,
 )
-from saga_monitor.plan import Plan
 from schemas import FLOWS
 from tests.stories import ORDER, facts, seen, told
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from saga_monitor.cli import cases, orders
-from saga_monitor.cli.orders import held, ls, show, shown
+from saga_cli import interventions, sagas
+from saga_cli.sagas import held, ls, show, shown
 
 NOW = datetime(2026, 1, 2, 3, 10, 0, tzinfo=UTC)
 
@@ -124,7 +124,7 @@ def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_list_with_nothing_in_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orders, "ask", lambda *_, **__: [])
+    monkeypatch.setattr(sagas, "ask", lambda *_, **__: [])
     assert CliRunner().invoke(ls).output == "no orders\n"
     assert CliRunner().invoke(ls, ["--stuck"]).output == "no such orders\n"
 
@@ -137,7 +137,7 @@ def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.Monkey
         asked.append((*words, more["params"]))
         return [row]
 
-    monkeypatch.setattr(orders, "ask", answer)
+    monkeypatch.setattr(sagas, "ask", answer)
     told = CliRunner().invoke(ls, ["--stuck", "--limit", "1"], env={"COLUMNS": "300"}).output
     assert asked == [("GET", "/held", {"stuck": True, "limit": 1})]
     assert "o-[1]" in told
@@ -178,20 +178,24 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
         asked.append((*words, *more.values()))
         return [CASE] if words[0] == "GET" else {"event": "InterventionClaimed", "id": "e-9"}
 
-    monkeypatch.setattr(cases, "ask", answer)
-    told = CliRunner().invoke(cases.interventions, ["--limit", "1"], env={"COLUMNS": "300"}).output
+    monkeypatch.setattr(interventions, "ask", answer)
+    told = (
+        CliRunner()
+        .invoke(interventions.interventions, ["--limit", "1"], env={"COLUMNS": "300"})
+        .output
+    )
     assert "o-[1]" in told
     assert "asked [8] times" in told
     assert told.endswith("the oldest 1; --limit shows more\n")
     who = ["o-1", "--code", "undo_stalled", "--actor", "ada", "--reason", "mine"]
     body = {"order_id": "o-1", "code": "undo_stalled", "actor": "ada", "reason": "mine"}
     for command, words, deed, more in (
-        (cases.interventions, ["open"], "open", {}),
-        (cases.interventions, ["claim"], "claim", {"taken_from": None}),
-        (cases.interventions, ["claim", "--from", "bob"], "claim", {"taken_from": "bob"}),
-        (cases.interventions, ["note"], "note", {}),
-        (cases.interventions, ["reopen"], "reopen", {}),
-        (cases.resolve, [], "resolve", {}),
+        (interventions.interventions, ["open"], "open", {}),
+        (interventions.interventions, ["claim"], "claim", {"taken_from": None}),
+        (interventions.interventions, ["claim", "--from", "bob"], "claim", {"taken_from": "bob"}),
+        (interventions.interventions, ["note"], "note", {}),
+        (interventions.interventions, ["reopen"], "reopen", {}),
+        (interventions.resolve, [], "resolve", {}),
     ):
         said = CliRunner().invoke(command, [*words, *who]).output
         assert said.startswith("InterventionClaimed e-9 is on its way")
@@ -199,9 +203,9 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cases, "ask", lambda *_, **__: [])
-    assert CliRunner().invoke(cases.interventions).output == "no open cases\n"
-    told = CliRunner().invoke(cases.interventions, ["--status", "settled"]).output
+    monkeypatch.setattr(interventions, "ask", lambda *_, **__: [])
+    assert CliRunner().invoke(interventions.interventions).output == "no open cases\n"
+    told = CliRunner().invoke(interventions.interventions, ["--status", "settled"]).output
     assert told == "no such cases\n"
 
 
@@ -212,7 +216,7 @@ def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((*request, more["params"]))
         return []
 
-    monkeypatch.setattr(orders, "ask", ask)
+    monkeypatch.setattr(sagas, "ask", ask)
     told = CliRunner().invoke(ls, ["--history", "--status", "cancelled"]).output
     wanted = {"stuck": False, "limit": 50, "status": "cancelled", "history": True}
     assert asked == [("GET", "/sagas", wanted)]

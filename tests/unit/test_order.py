@@ -16,7 +16,7 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
-from sagakit.decision import (
+from sagakit.decider import (
     Callback,
     Do,
     Effect,
@@ -28,10 +28,10 @@ from sagakit.decision import (
     fold,
 )
 from sagakit.errors import EventTooLarge
-from sagakit.http import make_app
-from sagakit.memory import MemoryStore
-from sagakit.ports import Participant
-from sagakit.service import Receipt
+from sagakit.service.definition import Receipt
+from sagakit.store.memory import MemoryStore
+from sagakit.store.ports import Participant
+from sagakit.web.app import make_app
 from schemas import FLOWS
 from schemas.events import (
     InventoryReleased,

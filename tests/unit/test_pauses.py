@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.deadlines import Emission, judge
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.pauses import Pause, due_after, pauses
-from saga_monitor.people import Pausing, Refused, paused_by, resumed_by
-from saga_monitor.view import Status
+from saga_monitor.saga.commands import Pausing, Refused, paused_by, resumed_by
+from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.pauses import Pause, due_after, pauses
+from saga_monitor.saga.view import Status
 from tests.stories import ORDER, after, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagakit.decision import Callback, Do, Effect, Outcome, Trigger, Undo, Verdict, fold
+from sagakit.decider import Callback, Do, Effect, Outcome, Trigger, Undo, Verdict, fold
 from sagakit.errors import EffectFailed
 from schemas.events import (
     InventoryReserved,

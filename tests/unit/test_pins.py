@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.people import PINNING, Pinning, Refused
+from saga_monitor.saga.commands import PINNING, Pinning, Refused
+from saga_monitor.saga.facts import Fact, Saga, fold
 from tests.stories import ORDER, after, seen, told
 
 PLACED = ("OrderPlaced",)

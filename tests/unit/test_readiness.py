@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.stack import StackError
-from sandbox.stack.movement import Movement, cpu_s
-from sandbox.stack.readiness import ProcessInfo, await_ready
+from saga_lab.devstack import StackError
+from saga_lab.devstack.movement import Movement, cpu_s
+from saga_lab.devstack.readiness import ProcessInfo, await_ready
 
 STANDSTILL_S = 0.3
 
@@ -95,7 +95,7 @@ def test_one_that_keeps_exiting_is_not_waited_for(
 
 
 def test_one_that_spins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.stack.movement._MOST_CPU_S", 0.2)
+    monkeypatch.setattr("saga_lab.devstack.movement._MOST_CPU_S", 0.2)
     with python("while True: pass") as pid:
         spinning = info(tmp_path / "payment.log", pid=pid)
         with pytest.raises(StackError, match="uses the processor without end"):
@@ -105,7 +105,7 @@ def test_one_that_spins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
 def test_one_that_wants_the_processor_moves_and_one_that_sleeps_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.stack.movement._WINDOW_S", 0.2)
+    monkeypatch.setattr("saga_lab.devstack.movement._WINDOW_S", 0.2)
     with python("while True: pass") as busy, python("import time; time.sleep(600)") as asleep:
         moving, still = (Movement(tmp_path / "no.log") for _ in "ab")
         moving.look("RUNNING", pid=busy)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.reconcile import (
+from saga_monitor.reconciliation.compare import (
     Books,
     Charge,
     Compared,

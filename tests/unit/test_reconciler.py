@@ -8,11 +8,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from saga_monitor.cli import reconcile as command
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.people import Refused
-from saga_monitor.reconcile import Charge, Finding, Remedy
-from saga_monitor.reconciler import SETTLE_S, put_right
+from saga_cli import reconcile as command
+from saga_monitor.reconciliation.compare import Charge, Finding, Remedy
+from saga_monitor.reconciliation.run import SETTLE_S, put_right
+from saga_monitor.saga.commands import Refused
+from saga_monitor.saga.facts import Fact, Saga, fold
 from schemas.events import ChargeFound, InterventionOpened
 from tests.stories import FLOW, ORDER, after, told
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from sagakit.errors import ConfigurationError
-from sagakit.registry import HttpRegistry
+from sagakit.messages.schema_registry import HttpRegistry
 
 SCHEMA = {"type": "record", "name": "Done", "fields": []}
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -23,7 +23,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
         return (given.pop(0) if len(given) > 1 else given[0])(request)
 
     monkeypatch.setattr(
-        "sagakit.registry.httpx.Client",
+        "sagakit.messages.schema_registry.httpx.Client",
         lambda **options: client(transport=httpx.MockTransport(answer), **options),
     )
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)

@@ -10,10 +10,10 @@ import httpx
 import orjson
 import pytest
 
-from sagakit.decision import Do, Effect, Observed
+from sagakit.decider import Do, Effect, Observed
 from sagakit.errors import EffectFailed
-from sagakit.sealed import Erased, is_sealed, parts_of, sealed_text, without
-from sagakit.vault import HttpVault
+from sagakit.privacy.key_service_client import HttpVault
+from sagakit.privacy.sealed_text import Erased, is_sealed, parts_of, sealed_text, without
 from schemas.events import ShipmentCreated
 from schemas.rules import MAX_SHIP_TO, problems
 from services.notification import decide as notification

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sagakit.decision import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
-from sagakit.memory import MemoryStore
-from sagakit.ports import Participant
+from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.store.memory import MemoryStore
+from sagakit.store.ports import Participant
 from schemas.events import (
     OrderCancelRequested,
     PaymentCaptured,

@@ -3,11 +3,11 @@
 from collections import Counter
 from itertools import product
 
-from sandbox.shop import KINDS, End, Entrance, Shop
-from sandbox.shop.kinds import mixed
-from sandbox.shop.orders import FLOW_LABELS, PRICES_MINOR, SOLD_OUT_SKU, stock_for
-from sandbox.world.carrier import parse_tags
-from sandbox.world.charges import parse_token
+from saga_lab.fakes.carrier import parse_tags
+from saga_lab.fakes.charges import parse_token
+from saga_lab.workload import KINDS, End, Entrance, Shop
+from saga_lab.workload.kinds import mixed
+from saga_lab.workload.orders import FLOW_LABELS, PRICES_MINOR, SOLD_OUT_SKU, stock_for
 from schemas.rules import minor_digits, problems
 
 ROUND = len(mixed(KINDS))

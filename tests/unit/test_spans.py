@@ -12,16 +12,17 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from sagakit import tracing
-from sagakit.decision import Callback, Effect
-from sagakit.effects import plainly
-from sagakit.kafka import PublishFailed
-from sagakit.message import EffectRow, Logged, Message, OutboxRow, Trace
-from sagakit.metrics import MeasuredCalls, MeasuredPublisher
-from sagakit.parking import incoming
-from sagakit.runtime import Waking
-from sagakit.spans import TracedCalls, TracedHandler, TracedPublisher
-from sagakit.tracing import Kind, Span, process_of, root_of, span_of, trace_of
+from sagakit.decider import Callback, Effect
+from sagakit.effects.worker import plainly
+from sagakit.handling.parking import incoming
+from sagakit.kafka.publisher import PublishFailed
+from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow, Trace
+from sagakit.messages.trace_ids import about, process_of, root_of, span_of, trace_of
+from sagakit.service.process import Waking
+from sagakit.telemetry import tracing
+from sagakit.telemetry.metrics import MeasuredCalls, MeasuredPublisher
+from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
+from sagakit.telemetry.tracing import Kind, Span
 from tests.toy import NOW, Counter, Started, Ticked, event_id
 
 ELSEWHERE = "0af7651916cd43dd8448eb211c80319c"
@@ -170,7 +171,7 @@ def test_without_an_endpoint_neither_sdk_nor_exporter_is_loaded(
     monkeypatch.delenv(tracing.ENDPOINT, raising=False)
     assert tracing.tracer("payment", "payment-1") is None
     look = (
-        "import sys, services.payment.service, sagakit.runtime; "
+        "import sys, services.payment.service, sagakit.service.process; "
         "print({'opentelemetry.sdk', 'opentelemetry.exporter'} & sys.modules.keys())"
     )
     found = subprocess.run([sys.executable, "-c", look], capture_output=True, check=True, text=True)
@@ -200,7 +201,7 @@ def test_what_a_span_says_is_what_is_exported() -> None:
 def test_what_a_log_line_says_of_an_order() -> None:
     id_ = UUID(int=7)
     expected = {"order_id": "a", "trace_id": trace_of("a"), "event_id": str(id_)}
-    assert tracing.about("a", id_) == expected
+    assert about("a", id_) == expected
 
 
 def test_what_is_parked_is_logged_with_order_trace_and_event() -> None:
@@ -208,6 +209,4 @@ def test_what_is_parked_is_logged_with_order_trace_and_event() -> None:
     gap = incoming(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
     with capture_logs() as lines:
         Waking(counter.handler, lambda: None).handle([gap])
-    assert lines == [
-        {"event": "a record is parked", "log_level": "warning", **tracing.about("a", gap.id)}
-    ]
+    assert lines == [{"event": "a record is parked", "log_level": "warning", **about("a", gap.id)}]

@@ -5,10 +5,10 @@ from unittest.mock import create_autospec
 
 from sqlalchemy import Engine
 
-from saga_monitor.projection import Projection
-from saga_monitor.stream import Reader
-from sagakit.onlooker import LogEnds
-from sagakit.settings import ServiceSettings
+from saga_monitor.ingest.faust_stream import Reader
+from saga_monitor.ingest.projection import Projection
+from sagakit.kafka.inspector import LogEnds
+from sagakit.service.settings import ServiceSettings
 
 SESSION_OF_SERVICES_S = 10.0
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sandbox.stack.supervisor import wait_gone
+from saga_lab.devstack.supervisor import wait_gone
 from tests.stack import until
 
 # The first thread ends, another stays: as a killed broker looks while its threads end one by one.

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.shop import KINDS, Shop
-from sandbox.shop.orders import Entrance, ShopOrder
-from sandbox.shop.trade import Trade
+from saga_lab.workload import KINDS, Shop
+from saga_lab.workload.orders import Entrance, ShopOrder
+from saga_lab.workload.trade import Trade
 
 STACK = {
     "bootstrap_servers": "127.0.0.1:1",
@@ -106,7 +106,7 @@ def play(
     """The ends of these orders in that world."""
     client = httpx.AsyncClient
     monkeypatch.setattr(
-        "sandbox.shop.trade.httpx.AsyncClient",
+        "saga_lab.workload.trade.httpx.AsyncClient",
         lambda **options: client(transport=httpx.MockTransport(world.answer)),
     )
     deadlines: Any = world

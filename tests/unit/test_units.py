@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 import schemas
-from saga_monitor.deadlines import judge
-from saga_monitor.fold import Fact, Saga, fold
-from saga_monitor.measures import Change, units_moved
-from saga_monitor.plan import Plan
-from saga_monitor.projection import fact_of
-from saga_monitor.view import UNITS_LOST, Status
+from saga_monitor.ingest.projection import fact_of
+from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.measures import Change, units_moved
+from saga_monitor.saga.view import UNITS_LOST, Status
 from sagakit.errors import FlowError
-from sagakit.flow_file import load
-from sagakit.message import NAMESPACE, Envelope
+from sagakit.flow.loader import load
+from sagakit.messages.envelope import NAMESPACE, Envelope
 from schemas import FLOWS, OWNERS
 from schemas.events import InventoryReleased, InventoryReserved, OrderFacts, OrderLine, StockLine
 from tests.stories import FLOW, ORDER, START, after, seen, told

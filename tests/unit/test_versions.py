@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from saga_monitor.cli import flows as command
-from saga_monitor.versions import Count, refuse_orphans, versions, why_not_retired
+from saga_cli import flows as command
+from saga_monitor.saga.flow_versions import Count, refuse_orphans, versions, why_not_retired
 from sagakit.errors import ConfigurationError, UnknownFlow
 from schemas import FLOWS
 from tests.stories import after

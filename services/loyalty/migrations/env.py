@@ -1,6 +1,6 @@
 """Alembic's entry: `loyalty`'s tables, run by the kit."""
 
-from sagakit.migrations import run_env
+from sagakit.store.migrate import run_env
 from services.loyalty.store import metadata
 
 run_env(metadata)

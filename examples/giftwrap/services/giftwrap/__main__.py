@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sagakit.runtime import run
-from sagakit.settings import load
+from sagakit.service.process import run
+from sagakit.service.settings import load
 from schemas import CONTRACT, FLOWS
 from services.giftwrap.service import GiftwrapSettings, build
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decision import NOTHING, Decision, Do, Effect, Outcome, Trigger, Undo
+from sagakit.decider import NOTHING, Decision, Do, Effect, Outcome, Trigger, Undo
 from schemas.events import GiftUnwrapped, GiftUnwrapStarted, GiftWrapFailed, GiftWrapped, OrderFacts
 
 WRAP, UNWRAP = "wrap", "unwrap"

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from sagakit.decision import Effect
+from sagakit.decider import Effect
 from sagakit.errors import EffectFailed
 from services.giftwrap.decide import NoPaper, Unwrapped, Wrapped
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, MetaData, Table, Text
 
-from sagakit.tables import TableStore
+from sagakit.store.state_table import TableStore
 from services.giftwrap.decide import Gift, Phase
 
 metadata = MetaData()

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from sagakit.migrations import kit_tables
+from sagakit.store.migrate import kit_tables
 
 revision = "0001"
 down_revision = None

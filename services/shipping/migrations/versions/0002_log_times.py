@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from sagakit.migrations import kit_log_times
+from sagakit.store.migrate import kit_log_times
 
 revision = "0002"
 down_revision = "0001"

@@ -1,0 +1,144 @@
+"""`saga up` and `saga down`."""
+
+import signal
+import time
+from collections.abc import Mapping
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from saga_lab.devstack import Kind, Stack, StackOptions
+from saga_lab.devstack.stack import default_home
+
+_WATCH_S = 1.0
+
+
+def _environment(
+    _context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]
+) -> dict[str, str]:
+    """KEY=VALUE words as a mapping."""
+    for pair in pairs:
+        if not pair.partition("=")[1]:
+            raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
+    return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when all is ready; `saga down` stops it.")
+@click.option(
+    "--stack",
+    "kind",
+    type=click.Choice([str(kind) for kind in Kind]),
+    default=str(Kind.EMBEDDED),
+    show_default=True,
+    help="Kafka and PostgreSQL: here, in containers, or at addresses in the environment.",
+)
+@click.option(
+    "--port-base",
+    type=click.IntRange(0, 65000),
+    help="First port of the stack, 0 for free ones. [default: last run's, else 18000]",
+)
+@click.option("--registry", is_flag=True, help="Also run a schema registry and use it.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="Processes of each participant.",
+)
+@click.option(
+    "--brokers",
+    type=click.Choice(["1", "3"]),
+    help="Brokers of the embedded Kafka, for good. [default: this home's, else 1]",
+)
+@click.option(
+    "--env",
+    multiple=True,
+    callback=_environment,
+    metavar="KEY=VALUE",
+    help="Environment for the services and the monitor. Repeatable.",
+)
+@click.option(
+    "--only",
+    default="",
+    metavar="NAMES",
+    help="Comma separated processes, or infra, world, services.",
+)
+def up(
+    detach: bool,
+    kind: str,
+    port_base: int | None,
+    registry: bool,
+    replicas: int,
+    brokers: str | None,
+    env: Mapping[str, str],
+    only: str,
+) -> None:
+    """Start Kafka, PostgreSQL, the outside world, every service and the monitor."""
+    options = StackOptions(
+        kind=Kind(kind),
+        port_base=port_base,
+        registry=registry,
+        replicas=replicas,
+        brokers=int(brokers) if brokers else None,
+        only=frozenset(name.strip() for name in only.split(",") if name.strip()),
+        env=env,
+    )
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    console = Console()
+    home = default_home()
+    was_running = Stack(home).supervisor.running()
+    try:
+        stack = Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
+    except KeyboardInterrupt:
+        raise click.Abort from None
+    ready = "already running, all ready" if was_running else "all ready"
+    try:
+        console.print(_table(stack), f"[green]{ready}", sep="\n")
+        if detach:
+            console.print("stop it with: saga down", style="dim")
+            return
+        console.print("running, Ctrl-C stops")
+        while stack.supervisor.running():
+            time.sleep(_WATCH_S)
+        console.print("the stack was stopped elsewhere")
+    except KeyboardInterrupt:  # from the moment there is something to stop
+        console.print("stopping, all data is kept", style="dim")
+        stack.down()
+
+
+@click.command()
+def down() -> None:
+    """Stop everything that `saga up` started. All data is kept."""
+    home = default_home()
+    click.echo("stopped" if Stack(home).down() else f"nothing is running in {home}")
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _table(stack: Stack) -> Table:
+    """Where everything is."""
+    content = stack.read()
+    table = Table(title=f"stack of {stack.home}", title_justify="left")
+    for column in ("what", "where", "pid", "log"):
+        table.add_column(column, overflow="fold")
+    addresses = {
+        "kafka": content["bootstrap_servers"],
+        "postgres": next(iter(content["databases"].values())).rpartition("/")[0],
+        **content["urls"],
+    }
+    processes = content["processes"]
+    for name, process in processes.items():
+        # The first of several replicas has the service's own address.
+        address = addresses.get(name) or addresses.get(name.removesuffix("-1"), "")
+        table.add_row(name, address, str(process["pid"] or ""), process["log"])
+    for name in ("kafka", "postgres"):
+        if name not in processes:
+            table.add_row(name, addresses[name], "", "")
+    if "mail" in processes:
+        table.add_row("smtp", addresses["smtp"], "", "")
+    return table

@@ -1,0 +1,33 @@
+"""`saga erase`: personal data of a customer, for good."""
+
+import click
+import httpx
+
+from saga_cli.place import _asked, _problem, _told, _urls
+from saga_cli.sagas import told_by
+from saga_lab.devstack.errors import StackError
+
+
+@click.command()
+@click.argument("customer_id", metavar="CUSTOMER")
+@click.option("--force", is_flag=True, help="Also while orders are in flight: they are undone.")
+@told_by
+def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
+    """Erase a customer's personal data, wherever it lies: the key that reads it is deleted."""
+    body = {"customer_id": customer_id, "actor": actor, "reason": reason, "force": force}
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        answer = _asked(client, "POST", f"{_urls()['order']}/erasures", json=body)
+    said = _told(answer)
+    if answer.is_error:
+        raise StackError(f"nothing is erased: {_problem(said)}")
+    if said["erased_at"] is None:
+        click.echo(f"nothing of {customer_id} was ever sealed; check the id")
+    else:
+        click.echo(f"the data of {customer_id} is erased since {said['erased_at']}")
+    if said["in_flight"]:
+        click.echo(f"orders that will be undone: {', '.join(said['in_flight'])}")
+    if said["in_clear"]:
+        click.echo(
+            "published unsealed, and there until the topics and databases forget them: "
+            f"{', '.join(said['in_clear'])}"
+        )

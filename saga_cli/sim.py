@@ -1,0 +1,159 @@
+"""`saga sim`: the whole choreography on a virtual clock, seed after seed."""
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import click
+from rich.console import Console
+from rich.progress import track
+
+from saga_lab.simulation.chances import FAULTS
+from saga_lab.simulation.play import Report, play
+from saga_lab.simulation.shrink import Case, shrink, story
+
+BROKEN_OFF = 130
+EVERY_S = 30.0
+NUMBER = click.IntRange(min=0)
+
+
+def _orders(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
+    words = [word for word in value.split(",") if word]
+    if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+        raise click.BadParameter(f"{value[:40]!r} names no orders; write their numbers: 0,3")
+    return tuple(int(word) for word in words)
+
+
+def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    words = tuple(word for word in value.split(",") if word)
+    for word in words:
+        if word not in FAULTS:
+            raise click.BadParameter(f"{word[:40]!r} is no fault; choose from {', '.join(FAULTS)}")
+    return words
+
+
+@click.command()
+@click.option(
+    "--seeds",
+    default=200,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many worlds to play.",
+)
+@click.option("--from", "first", default=0, show_default=True, type=NUMBER, help="The first seed.")
+@click.option(
+    "--orders",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Orders in each world.",
+)
+@click.option("--only", default="", callback=_orders, help="Only these orders of each world: 0,3.")
+@click.option("--without", default="", callback=_faults, help="Without these faults: crash,pause.")
+@click.option(
+    "--schedule", default=0, type=NUMBER, help="Another way to play the same orders and faults."
+)
+@click.option("--shrink", "smaller", is_flag=True, help="Make broken seeds small.")
+def sim(
+    seeds: int,
+    first: int,
+    orders: int,
+    only: tuple[int, ...],
+    without: tuple[str, ...],
+    schedule: int,
+    smaller: bool,
+) -> None:
+    """Play worlds with crashes, repeats and lost answers; check every invariant in each.
+
+    A seed that breaks one prints, as soon as it is found, the command that plays it again, and its
+    story. Exit status 1 then. Broken off by Ctrl-C or SIGTERM it tells how far it came; exit status
+    130.
+    """
+    chosen = only or tuple(range(orders))
+    one = partial(play, orders=chosen, without=without, schedule=schedule)
+    tally = Tally()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pool = ProcessPoolExecutor(os.cpu_count(), initializer=_deaf)
+    try:
+        played = pool.map(one, range(first, first + seeds), chunksize=4)
+        for report in _followed(played, seeds, tally):
+            tally.add(report)
+            if report.violations:
+                tell(Case(report.seed, chosen, without, schedule), smaller)
+    except KeyboardInterrupt:
+        click.echo(f"broken off; of {seeds} seeds from {first} on the first {tally.seeds} are told")
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    click.echo(tally.summary())
+    sys.exit(1 if tally.broken else BROKEN_OFF if tally.seeds < seeds else 0)
+
+
+def _deaf() -> None:
+    """Who plays is stopped by who asked it to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _followed(played: Iterator[Report], seeds: int, tally: "Tally") -> Iterator[Report]:
+    """With a bar where somebody looks on, else with a line now and then."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(played, "playing", total=seeds, console=console)
+        return
+    told_at = time.monotonic()
+    for report in played:
+        yield report
+        if time.monotonic() - told_at >= EVERY_S:
+            told_at = time.monotonic()
+            click.echo(tally.line(), err=True)
+
+
+def tell(case: Case, smaller: bool) -> None:
+    """A broken seed: how to play it again, what does not hold, and what happened."""
+    case = shrink(case) if smaller else case
+    world, found = case.play()
+    click.echo(f"seed {case.seed}: {case.command()}")
+    for said in [*found, *story(world, found)]:
+        click.echo(f"  {said}")
+
+
+@dataclass
+class Tally:
+    """Figures of the seeds played so far: their ends, and faults by kind."""
+
+    began: float = field(default_factory=time.monotonic)
+    seeds: int = 0
+    steps: int = 0
+    crashes: int = 0
+    broken: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, report: Report) -> None:
+        """One more."""
+        self.seeds += 1
+        self.steps += report.steps
+        self.crashes += report.crashes
+        self.broken += bool(report.violations)
+        self.ends.update(report.ends.values())
+        self.faults.update(report.faults)
+
+    def line(self) -> str:
+        """How far it is."""
+        speed = self.seeds / max(time.monotonic() - self.began, 0.001)
+        return f"{self.seeds} seeds ({speed:.1f}/s), {self.broken} broken"
+
+    def summary(self) -> str:
+        """All of them."""
+        told = ", ".join(f"{n} {status}" for status, n in sorted(self.ends.items()))
+        kinds = ", ".join(f"{n} {fault}" for fault, n in sorted(self.faults.items()))
+        return (
+            f"{self.line()}; {self.steps} steps, {self.crashes} crashes; {told or 'no order'}\n"
+            f"faults: {kinds or 'none'}"
+        )

@@ -1,0 +1,95 @@
+"""What the notes of a gameday come to: recovery, stalls, ends that nothing explains. Pure."""
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from saga_lab.chaos.play import Struck
+from saga_lab.workload import End
+from saga_lab.workload.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A kind of faults in figures, seconds; None where it never came to that.
+
+    `ready_s`: from the heal until the target says it is ready; `recovery_s`: from the heal until
+    an order that was placed after it is seen to have completed.
+    """
+
+    kind: str
+    times: int
+    ready_s: float | None
+    recovery_s: float | None
+    longest_recovery_s: float | None
+
+
+def recoveries(
+    struck: Sequence[Struck], placed_at: Mapping[str, float], completed_at: Mapping[str, float]
+) -> list[Recovery]:
+    """One row a kind. All times are seconds on the same clock."""
+    by_kind: dict[str, list[Struck]] = defaultdict(list)
+    for one in struck:
+        by_kind[one.planned.kind.name].append(one)
+    found = []
+    for kind, ones in sorted(by_kind.items()):
+        ready = [o.ready_at - o.healed_at for o in ones if o.ready_at and o.healed_at]
+        back = [
+            after
+            for o in ones
+            if o.healed_at
+            and (after := recovery_s(o.healed_at, placed_at, completed_at)) is not None
+        ]
+        found.append(Recovery(kind, len(ones), _median(ready), _median(back), _longest(back)))
+    return found
+
+
+def recovery_s(
+    healed_at: float, placed_at: Mapping[str, float], completed_at: Mapping[str, float]
+) -> float | None:
+    """From the heal until the first order placed after it has completed; None: none did."""
+    ends = [at for order_id, at in completed_at.items() if placed_at[order_id] >= healed_at]
+    return min(ends) - healed_at if ends else None
+
+
+def longest_stall_s(ended_at: Collection[float], until_s: float) -> float:
+    """The longest time in which no order ended, from the first end to `until_s`."""
+    ends = sorted(at for at in ended_at if at < until_s)
+    stalls = (after - before for before, after in pairwise([*ends, until_s]))
+    return max(stalls, default=0.0)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _longest(values: Sequence[float]) -> float | None:
+    return max(values) if values else None
+
+
+def wrong_ends(outcomes: Sequence[Outcome], timed_out: Collection[str]) -> Iterator[str]:
+    """Orders that came to an end their kind does not have, and no passed deadline explains."""
+    for outcome in outcomes:
+        if not (outcome.as_expected or _explained(outcome, timed_out)):
+            order = outcome.order
+            yield (
+                f"{order.order_id} ({order.entrance}, {order.flow}): {outcome.end}, not {order.end}"
+            )
+
+
+def _explained(outcome: Outcome, timed_out: Collection[str]) -> bool:
+    """A wait of some seconds truly passes while nobody answers."""
+    return outcome.end == End.CANCELLED and outcome.order.order_id in timed_out
+
+
+def ends(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Orders by their end."""
+    return dict(sorted(Counter(str(outcome.end) for outcome in outcomes).items()))
+
+
+def otherwise(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Orders whose end is not that of their kind, by `kind: end`."""
+    told = (f"{o.order.kind.name}: {o.end}" for o in outcomes if not o.as_expected)
+    return dict(sorted(Counter(told).items()))

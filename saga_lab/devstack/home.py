@@ -1,0 +1,72 @@
+"""What a home keeps from its last run: ports, brokers, partitions. Options that contradict it are
+refused. Pure, but for asking which ports are free."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from saga_lab.devstack import ports as port_table
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.processes import SERVICES, replicas_of
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS
+
+
+def assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
+    """The base and a port for each name; those of the last run, unless the base changed."""
+    last_base = before.get("port_base", port_table.DEFAULT_BASE)
+    base = last_base if options.port_base is None else options.port_base
+    kept = before.get("ports", {}) if base == last_base else {}
+    replicas = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
+    brokers = _brokers(options, before)
+    kafka = port_table.of_brokers(("kafka", "controller"), brokers)
+    links = port_table.links(brokers) if options.links else ()
+    names = dict.fromkeys(
+        (*port_table.OFFSETS, *kafka, *links, *(n for n in replicas if not n.endswith("-1")))
+    )
+    return base, port_table.assign(names, base, kept)
+
+
+def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
+    """How many brokers this home has, or is to have. Raises `StackError`: that cannot change."""
+    if (options.brokers or 1) > 1 and options.kind is not Kind.EMBEDDED:
+        raise StackError(
+            f"--brokers {options.brokers} is for the embedded stack, not for "
+            f"--stack={options.kind}: leave one of the two options away."
+        )
+    if not before:
+        return options.brokers or 1
+    present: int = before.get("brokers", 1)
+    if options.brokers not in (None, present):
+        raise StackError(
+            f"this home's Kafka was made with --brokers {present}, not {options.brokers}, and its "
+            "records stay where they are. Use another SAGA_HOME, or remove this one."
+        )
+    return present
+
+
+def partitions_of(options: StackOptions, before: Mapping[str, Any]) -> int:
+    """How many partitions an event topic of this home has, or is to have. Raises `StackError`: that
+    cannot change, an order's events would lie on two."""
+    if not before:
+        return options.partitions or DEFAULT_PARTITIONS
+    present: int = before.get("partitions", DEFAULT_PARTITIONS)
+    if options.partitions not in (None, present):
+        raise StackError(
+            f"this home's topics were made with {present} partitions, not {options.partitions}. "
+            "Use another SAGA_HOME, or remove this one."
+        )
+    return present
+
+
+def check_compatible(options: StackOptions, before: Mapping[str, Any]) -> None:
+    """Raise `StackError` for an option that a running stack cannot follow."""
+    changes = {
+        "--stack": (str(options.kind), before["stack"]),
+        "--port-base": (options.port_base, before["port_base"]),
+    }
+    for option, (wanted, present) in changes.items():
+        if wanted is not None and wanted != present:
+            raise StackError(
+                f"the stack is running with {option} {present}, not {wanted}. "
+                "Stop it with `saga down` first; its data is kept."
+            )

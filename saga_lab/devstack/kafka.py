@@ -1,0 +1,143 @@
+"""Real Kafka brokers (KRaft, broker and controller in one JVM) on this machine: one, or three."""
+
+import base64
+import subprocess
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.ports import BROKERS, HOST, LINKED_LISTENERS, of_broker
+from saga_lab.devstack.processes import Process
+from saga_lab.devstack.topics import kafka_ready
+
+_HEAP, _HEAP_OF_SEVERAL = "-Xmx256m", "-Xmx192m"
+_JVM_FLAGS = (
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "--enable-native-access=ALL-UNNAMED",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+)
+_FORMAT_TIMEOUT_S = 60
+
+
+def broker_processes(
+    java: Path, jars: Sequence[Path], data: Path, ports: Mapping[str, int]
+) -> list[Process]:
+    """The brokers that `ports` names, as supervised processes; formats their storage on the first
+    call.
+
+    What their folders of `data` hold survives stops and crashes.
+    """
+    brokers = [name for name in BROKERS if name in ports]
+    voters = [f"{HOST}:{ports[of_broker('controller', name)]}" for name in brokers]
+    class_path = ":".join(map(str, jars))
+    # All brokers of a home must agree on it, whenever each of them was made.
+    cluster = uuid.uuid5(uuid.NAMESPACE_URL, data.as_uri())
+    processes = []
+    for node, name in enumerate(brokers, 1):
+        address = f"{HOST}:{ports[name]}"
+        folder = data / name
+        settings = broker_settings(str(folder / "log"), address, address, voters, node)
+        _add_listeners(settings, name, ports)
+        properties = folder / "server.properties"
+        folder.mkdir(parents=True, exist_ok=True)
+        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        if not (folder / "log" / "meta.properties").exists():
+            _format(java, class_path, properties, cluster)
+        heap = _HEAP if len(brokers) == 1 else _HEAP_OF_SEVERAL
+        command = (str(java), heap, *_JVM_FLAGS, "-cp", class_path, "kafka.Kafka", str(properties))
+        # Several that stop together wait in vain for a controller to take their leadership.
+        stop_wait_s = 30 if len(brokers) == 1 else 10
+        processes.append(Process(name, command, kafka_ready(address), stop_wait_s=stop_wait_s))
+    return processes
+
+
+def _add_listeners(settings: dict[str, str], broker: str, ports: Mapping[str, int]) -> None:
+    """A further listener for each link to the broker, by which its clients must come back. It has
+    the same name on every broker: who comes by one is told of others by that name alone."""
+    for listener in LINKED_LISTENERS:
+        own = ports.get(of_broker(listener, broker))
+        if own is None:
+            continue
+        service = listener.partition("<")[2]
+        link = ports[of_broker(f"{service}>kafka", broker)]
+        name = f"LINKED_{service.upper()}"
+        settings["listeners"] += f",{name}://{HOST}:{own}"
+        settings["advertised.listeners"] += f",{name}://{HOST}:{link}"
+        settings["listener.security.protocol.map"] += f",{name}:PLAINTEXT"
+
+
+def broker_settings(
+    log_dir: str, listeners: str, advertised: str, voters: Sequence[str], node: int = 1
+) -> dict[str, str]:
+    """The settings of broker number `node`. Addresses are `host:port`; `voters` are those of the
+    controllers, its own among them.
+
+    Durability is the page cache's: records survive kill -9 of the broker. Surviving the loss of
+    the machine takes replicas on others. Of three copies two must be there for a record to be
+    acknowledged: any one broker may be lost.
+    """
+    copies, enough = (3, 2) if len(voters) >= 3 else (1, 1)
+    voter = voters[node - 1]
+    return {
+        "node.id": str(node),
+        "process.roles": "broker,controller",
+        "controller.quorum.voters": ",".join(
+            f"{n}@{address}" for n, address in enumerate(voters, 1)
+        ),
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{listeners},CONTROLLER://{voter}",
+        "advertised.listeners": f"PLAINTEXT://{advertised}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": log_dir,
+        "auto.create.topics.enable": "false",
+        "log.message.timestamp.type": "LogAppendTime",
+        "default.replication.factor": str(copies),
+        "min.insync.replicas": str(enough),
+        "offsets.topic.replication.factor": str(copies),
+        "offsets.topic.num.partitions": "8",
+        "offsets.retention.minutes": str(30 * 24 * 60),
+        "transaction.state.log.replication.factor": str(copies),
+        "transaction.state.log.min.isr": str(enough),
+        "transaction.state.log.num.partitions": "8",
+        "share.coordinator.state.topic.replication.factor": str(copies),
+        "share.coordinator.state.topic.min.isr": str(enough),
+        "group.initial.rebalance.delay.ms": "0",
+        # Who came back leads again what it is preferred for, within seconds and not five minutes.
+        "leader.imbalance.check.interval.seconds": "10",
+        # A killed broker cannot register again until its old session has ended (default 9 s).
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "1000",
+        # The default of 128 MB would be half of the heap.
+        "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+    }
+
+
+def _format(java: Path, class_path: str, properties: Path, cluster: uuid.UUID) -> None:
+    cluster_id = base64.urlsafe_b64encode(cluster.bytes).rstrip(b"=").decode()
+    tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted")
+    done = subprocess.run(
+        [
+            java,
+            "-cp",
+            class_path,
+            *tool,
+            f"--cluster-id={cluster_id}",
+            "-c",
+            properties,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=_FORMAT_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(
+            f"Kafka could not format its storage in {properties.parent}: "
+            f"{done.stderr.strip() or done.stdout.strip()}. Check that the disk has room and the "
+            "directory can be written."
+        )

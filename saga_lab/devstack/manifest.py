@@ -1,0 +1,99 @@
+"""`stack.json`: where everything is, for people, tests and the other commands."""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.ports import BROKERS, HOST
+from saga_lab.devstack.processes import Surroundings, is_of
+from saga_lab.devstack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
+from saga_lab.devstack.topics import kafka_ready
+
+FILE_NAME = "stack.json"
+_NOT_HTTP = ("kafka", "controller", "postgres", "registry", "smtp")
+
+
+def read_manifest(home: Path) -> dict[str, Any]:
+    """The content of `stack.json` of this home; empty before the first start."""
+    path = home / FILE_NAME
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, OSError) as error:
+        raise StackError(
+            f"{path} cannot be read ({error}). Set SAGA_HOME to the home of a stack, or remove "
+            "the file: `saga up` writes it anew."
+        ) from error
+
+
+def write_manifest(home: Path, content: Mapping[str, Any]) -> None:
+    """Replace the file at once: a reader sees the old or the new one, never half of it."""
+    aside = home / f"{FILE_NAME}.new"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+    aside.replace(home / FILE_NAME)
+
+
+def manifest(
+    options: StackOptions,
+    port_base: int,
+    around: Surroundings,
+    running: Mapping[str, ProcessInfo],
+    before: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What `stack.json` says. Keys are part of the contract with whoever reads it. `before`: what
+    it said until now."""
+    urls = {name: around.url(name) for name in around.ports if _speaks_http(name)}
+    urls["smtp"] = f"{HOST}:{around.ports['smtp']}"
+    if around.schema_registry_url:
+        urls["registry"] = around.schema_registry_url
+    return {
+        "stack": str(options.kind),
+        "brokers": sum(name in BROKERS for name in around.ports),
+        "partitions": options.partitions,
+        "bootstrap_servers": around.bootstrap_servers,
+        "databases": dict(around.databases),
+        "urls": urls,
+        "env": dict(options.env),
+        "deadlines": with_deadlines(before, json.loads(options.env.get("SAGA_DEADLINES", "{}"))),
+        "processes": {
+            name: {"pid": info.pid, "log": str(info.log)} for name, info in running.items()
+        },
+        "port_base": port_base,
+        "ports": dict(around.ports),
+        "secrets": dict(around.webhook_secrets),
+    }
+
+
+def with_deadlines(content: Mapping[str, Any], overrides: Mapping[str, str]) -> list[Any]:
+    """The deadlines the monitor has been given, `[since, overrides]` each, and these from now on:
+    whoever judges what it did has to know which were in force. `since` is ISO 8601."""
+    known = [*content.get("deadlines", [])]
+    if not known or known[-1][1] != overrides:
+        known.append([datetime.now(UTC).isoformat(), dict(overrides)])
+    return known
+
+
+def _speaks_http(name: str) -> bool:
+    return not {"<", ">"} & set(name) and not any(is_of(name, other) for other in _NOT_HTTP)
+
+
+def probe_of(name: str, content: Mapping[str, Any]) -> Probe:
+    """The readiness probe of a process of the stack that `content` describes."""
+    if is_of(name, "kafka"):
+        return kafka_ready(f"{HOST}:{content['ports'][name]}")
+    if name == "postgres":
+        return postgres_ready(next(iter(content["databases"].values())))
+    if name == "registry":
+        return http_ready(f"{content['urls']['registry']}/subjects")
+    # The first of several replicas has the service's own address.
+    url = content["urls"].get(name) or content["urls"][name.removesuffix("-1")]
+    return http_ready(f"{url}/health/ready")

@@ -1,0 +1,239 @@
+"""What runs: every process of the stack with its command, environment and probe."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.ports import HOST, of_broker
+from saga_lab.devstack.readiness import Probe, http_ready
+from schemas.asyncapi import participants
+
+FRONT_DOOR = "order"
+# Whoever takes part in a flow runs. The front door is one; the others can be several.
+SERVICES = (FRONT_DOOR, *(name for name in participants() if name != FRONT_DOOR))
+REPLICATED = frozenset(SERVICES) - {FRONT_DOOR}
+MONITOR = "monitor"
+WORLD = ("provider", "carrier", "mail")
+LINKS = "links"
+DATABASES = (*SERVICES, MONITOR)
+
+
+class Stage(IntEnum):
+    """Where a process stands; stopping goes through the stages in reverse."""
+
+    POSTGRES = 0
+    KAFKA = 1
+    REGISTRY = 2
+    WORLD = 3
+    SERVICES = 4
+    MONITOR = 5
+
+
+_OWN_STAGE = {
+    "postgres": Stage.POSTGRES,
+    "kafka": Stage.KAFKA,
+    LINKS: Stage.WORLD,
+    "registry": Stage.REGISTRY,
+    MONITOR: Stage.MONITOR,
+}
+
+
+@dataclass(frozen=True)
+class Process:
+    """One supervised process. `ready` is its probe; `stop_wait_s` is how long it may take."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Probe
+    env: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = "TERM"
+    stop_wait_s: int = 20
+
+    @property
+    def stage(self) -> Stage:
+        return stage_of(self.name)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What services and world need to know of each other."""
+
+    data: Path
+    ports: Mapping[str, int]
+    bootstrap_servers: str
+    databases: Mapping[str, str]
+    webhook_secrets: Mapping[str, str]
+    schema_registry_url: str | None = None
+
+    def url(self, name: str) -> str:
+        """Base URL of a process that speaks HTTP."""
+        return f"http://{HOST}:{self.ports[name]}"
+
+    def link(self, service: str, server: str) -> str | None:
+        """`host:port` of the link from a service to a server, where there are links."""
+        port = self.ports.get(f"{service}>{server}")
+        return f"{HOST}:{port}" if port else None
+
+    def kafka_for(self, service: str) -> str:
+        """The bootstrap servers a service is told: those of its links, where there are links."""
+        link = f"{service}>kafka"
+        ends = [f"{HOST}:{port}" for name, port in self.ports.items() if is_of(name, link)]
+        return ",".join(ends) or self.bootstrap_servers
+
+    def database_for(self, service: str) -> str:
+        """The URL under which a service reaches its database."""
+        direct, link = self.databases[service], self.link(service, "postgres")
+        return re.sub(r"@[^/]*", f"@{link}", direct) if link else direct
+
+    def url_for(self, service: str, server: str) -> str:
+        """The URL under which a service reaches a server of the outside world."""
+        link = self.link(service, server)
+        return f"http://{link}" if link else self.url(server)
+
+
+def stage_of(name: str) -> Stage:
+    """The stage of the process of this name."""
+    if name in WORLD:
+        return Stage.WORLD
+    return _OWN_STAGE.get("kafka" if is_of(name, "kafka") else name, Stage.SERVICES)
+
+
+def is_of(name: str, first: str) -> bool:
+    """Whether this is `first` or a numbered one of its kind: kafka-2 is of kafka."""
+    return name == first or name.startswith(f"{first}-")
+
+
+def replicas_of(service: str, replicas: int) -> list[str]:
+    """Process names: `payment`, or `payment-1`, `payment-2`, ... when there are several."""
+    if replicas == 1 or service not in REPLICATED:
+        return [service]
+    return [f"{service}-{number}" for number in range(1, replicas + 1)]
+
+
+def selected(options: StackOptions) -> list[str]:
+    """Names of the world's and services' processes to run. Raises `StackError` on a typo."""
+    services = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
+    groups = {
+        "infra": [],
+        "world": list(WORLD),
+        "services": [*services, MONITOR],
+        "kafka": [],
+        "postgres": [],
+        **{name: replicas_of(name, options.replicas) for name in SERVICES},
+    }
+    names = [*WORLD, *([LINKS] if options.links else []), *services, MONITOR]
+    if not options.only:
+        return names
+    known = sorted({*groups, *names})
+    unknown = sorted(options.only - set(known))
+    if unknown:
+        raise StackError(
+            f"--only names {', '.join(unknown)}, which is no process of this stack. "
+            f"Choose from: {', '.join(known)}."
+        )
+    chosen = {name for choice in options.only for name in groups.get(choice, [choice])}
+    return [name for name in names if name in chosen]
+
+
+def declare(names: Iterable[str], around: Surroundings, env: Mapping[str, str]) -> list[Process]:
+    """The processes of these names, ready to be supervised."""
+    return [
+        _links(around)
+        if name == LINKS
+        else _world(name, around)
+        if name in WORLD
+        else _service(name, around, env)
+        for name in names
+    ]
+
+
+def _links(around: Surroundings) -> Process:
+    def ends(link: str) -> tuple[int, int]:
+        service, _, server = link.partition(">")
+        behind = of_broker(f"kafka<{service}", server) if is_of(server, "kafka") else server
+        return around.ports[link], around.ports[behind]
+
+    links = [name for name in around.ports if ">" in name]
+    return Process(
+        name=LINKS,
+        command=(sys.executable, "-m", "saga_lab.fakes.link"),
+        ready=http_ready(f"{around.url(LINKS)}/health/ready"),
+        env={
+            "SANDBOX_HOST": HOST,
+            "SANDBOX_PORT": str(around.ports[LINKS]),
+            "SANDBOX_LINKS": json.dumps({link: ends(link) for link in links}),
+        },
+    )
+
+
+def _world(name: str, around: Surroundings) -> Process:
+    env = {
+        "SANDBOX_HOST": HOST,
+        "SANDBOX_PORT": str(around.ports[name]),
+        "SANDBOX_DB": str(around.data / f"{name}.sqlite"),
+    }
+    if name == "mail":
+        env["SANDBOX_SMTP_PORT"] = str(around.ports["smtp"])
+    else:
+        listener = "payment" if name == "provider" else "shipping"
+        env["SANDBOX_WEBHOOK_URL"] = f"{around.url(listener)}/webhooks/{name}"
+        env["SANDBOX_WEBHOOK_SECRET"] = around.webhook_secrets[name]
+    return Process(
+        name=name,
+        command=(sys.executable, "-m", f"saga_lab.fakes.{name}"),
+        ready=http_ready(f"{around.url(name)}/health/ready"),
+        env=env,
+    )
+
+
+def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> Process:
+    service, _, replica = name.partition("-")
+    # The first replica keeps the service's own port: that is where webhooks and callers go.
+    port_name = service if replica in ("", "1") else name
+    env = {
+        "SAGA_BOOTSTRAP_SERVERS": around.kafka_for(service),
+        "SAGA_DATABASE_URL": around.database_for(service),
+        "SAGA_HTTP_HOST": HOST,
+        "SAGA_HTTP_PORT": str(around.ports[port_name]),
+        "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",
+        "SAGA_LOG_JSON": "true",
+    }
+    if around.schema_registry_url:
+        env["SAGA_SCHEMA_REGISTRY_URL"] = around.schema_registry_url
+    module = "saga_monitor" if service == MONITOR else f"services.{service}"
+    return Process(
+        name=name,
+        command=(sys.executable, "-m", module),
+        ready=http_ready(f"{around.url(port_name)}/health/ready"),
+        env={**env, **_outside(service, around), **extra_env},
+    )
+
+
+def _outside(service: str, around: Surroundings) -> dict[str, str]:
+    """How a service reaches the outside world, and the monitor the services."""
+    match service:
+        case "payment":
+            return {
+                "SAGA_PROVIDER_URL": around.url_for("payment", "provider"),
+                "SAGA_WEBHOOK_SECRET": around.webhook_secrets["provider"],
+            }
+        case "shipping":
+            return {
+                "SAGA_CARRIER_URL": around.url_for("shipping", "carrier"),
+                "SAGA_VAULT_URL": around.url("order"),
+                "SAGA_WEBHOOK_SECRET": around.webhook_secrets["carrier"],
+            }
+        case "notification":
+            smtp = {"SAGA_SMTP_HOST": HOST, "SAGA_SMTP_PORT": str(around.ports["smtp"])}
+            return {**smtp, "SAGA_VAULT_URL": around.url("order")}
+        case "monitor":
+            addresses = {name: around.url(name) for name in SERVICES if name in around.ports}
+            return {"SAGA_PARTICIPANTS": json.dumps(addresses)}
+        case _:
+            return {}

@@ -1,0 +1,155 @@
+"""Probes: is this process ready to serve?
+
+A probe returns None when it is, and otherwise the reason why not, for people to read.
+"""
+
+import http.client
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.movement import Movement
+
+Probe = Callable[[], str | None]
+
+STANDSTILL_S = 60.0
+"""How long nothing of a process may move until it is given up. A client that cannot reach its
+server is silent for up to 30 s."""
+_PROBE_TIMEOUT_S = 2.0
+_POLL_S = 0.1
+_EXITS_TO_GIVE_UP = 3
+_EXIT_STATES = frozenset({"BACKOFF", "EXITED"})
+_LOG_TAIL_LINES = 20
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """What the supervisor says of one process. `pid` is None while it is not running."""
+
+    name: str
+    state: str
+    pid: int | None
+    log: Path
+    detail: str
+
+    @property
+    def running(self) -> bool:
+        return self.state == "RUNNING"
+
+
+def http_ready(url: str) -> Probe:
+    """Ready when GET `url` answers 200. The client is the plainest there is: it asks ten times a
+    second, beside processes that need the cores to start."""
+    parts = urlsplit(url)
+
+    def probe() -> str | None:
+        connection = http.client.HTTPConnection(parts.netloc, timeout=_PROBE_TIMEOUT_S)
+        try:
+            connection.request("GET", parts.path)
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            return f"GET {url}: {error}"
+        finally:
+            connection.close()
+        return None if status == 200 else f"GET {url} answers {status}"
+
+    return probe
+
+
+def postgres_ready(url: str) -> Probe:
+    """Ready when a connection can be opened."""
+
+    def probe() -> str | None:
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError as error:
+            return str(error).strip()
+        return None
+
+    return probe
+
+
+def await_ready(
+    probes: Mapping[str, Probe],
+    processes: Callable[[], Mapping[str, ProcessInfo]],
+    start: Callable[[str], None] = lambda name: None,
+    *,
+    at_once: int | None = None,
+    standstill_s: float = STANDSTILL_S,
+) -> None:
+    """Start each process and wait until every probe is content.
+
+    `processes` tells what the supervisor knows. At most `at_once` processes start side by side
+    (None: all of them), in the order of `probes`. There is no deadline: it waits as long as
+    something moves. Raises `StackError`, with the probe's reason and the end of the log, for a
+    process of which nothing has moved for `standstill_s` seconds, one that keeps exiting, and one
+    that spins.
+    """
+    to_start = deque(probes)
+    waiting: dict[str, _Waiting] = {}
+    while to_start or waiting:
+        while to_start and (at_once is None or len(waiting) < at_once):
+            name = to_start.popleft()
+            start(name)
+            waiting[name] = _Waiting(name, probes[name])
+        infos = processes()
+        for name, one in list(waiting.items()):
+            if one.is_ready(infos.get(name), standstill_s):
+                del waiting[name]
+        if waiting:
+            time.sleep(_POLL_S)
+
+
+class _Waiting:
+    """One process that is not ready yet."""
+
+    def __init__(self, name: str, probe: Probe) -> None:
+        self._name, self._probe = name, probe
+        self._pids: set[int] = set()
+        self._states = [""]
+        self._movement: Movement | None = None
+        self._began = time.monotonic()
+
+    def is_ready(self, info: ProcessInfo | None, standstill_s: float) -> bool:
+        """Ask the probe. Raises StackError when waiting on is useless."""
+        reason = self._probe()
+        if reason is None:
+            return True
+        # Of a server that runs elsewhere nothing can be watched.
+        moved_at = self._began if info is None else self._moved_at(info)
+        if time.monotonic() - moved_at > standstill_s:
+            reason = f"nothing of it has moved for {standstill_s:g} s, {reason}"
+            raise StackError(_not_ready(self._name, reason, info))
+        return False
+
+    def _moved_at(self, info: ProcessInfo) -> float:
+        if info.pid is not None:
+            self._pids.add(info.pid)
+        if info.state != self._states[-1]:
+            self._states.append(info.state)
+        exits = sum(state in _EXIT_STATES for state in self._states)
+        if max(len(self._pids), exits) > _EXITS_TO_GIVE_UP:
+            raise StackError(_not_ready(self._name, "it keeps exiting", info))
+        if self._movement is None:
+            self._movement = Movement(info.log)
+        self._movement.look(info.state, pid=info.pid)
+        if self._movement.spins(info.pid):
+            raise StackError(_not_ready(self._name, "it uses the processor without end", info))
+        return self._movement.since
+
+
+def _not_ready(name: str, reason: str, info: ProcessInfo | None) -> str:
+    if info is None:
+        return f"{name} did not become ready: {reason}"
+    lines = info.log.read_text(errors="replace").splitlines() if info.log.exists() else []
+    tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
+    return (
+        f"{name} did not become ready: {reason} (supervisor: {info.state} {info.detail})\n"
+        f"The end of its log, {info.log}:\n{tail}"
+    )

@@ -1,0 +1,291 @@
+"""The whole stack of one home directory: up and down."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from saga_lab.devstack import infra as infras
+from saga_lab.devstack import ports as port_table
+from saga_lab.devstack.containers import ContainerInfra
+from saga_lab.devstack.disks import disks_of
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.home import assign_ports, check_compatible, partitions_of
+from saga_lab.devstack.infra import EmbeddedInfra, ExternalInfra, Infra
+from saga_lab.devstack.manifest import (
+    FILE_NAME,
+    manifest,
+    probe_of,
+    read_manifest,
+    with_deadlines,
+    write_manifest,
+)
+from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.processes import (
+    MONITOR,
+    Process,
+    Stage,
+    Surroundings,
+    declare,
+    is_of,
+    selected,
+    stage_of,
+)
+from saga_lab.devstack.readiness import STANDSTILL_S, await_ready
+from saga_lab.devstack.registry import registry_url
+from saga_lab.devstack.supervisor import Supervisor, end_survivors, survivors
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
+
+# The world needs neither Kafka nor PostgreSQL, so it starts beside them.
+_FIRST_WAVE = frozenset({Stage.POSTGRES, Stage.KAFKA, Stage.WORLD})
+_LATER_WAVES = (Stage.REGISTRY, Stage.SERVICES, Stage.MONITOR)
+
+
+def default_home() -> Path:
+    """`$SAGA_HOME`, else `.saga` in the working directory."""
+    return Path(os.environ.get("SAGA_HOME") or ".saga").expanduser().absolute()
+
+
+class Stack:
+    """The stack of one home directory, which holds its data, logs and `stack.json`."""
+
+    def __init__(self, home: Path, say: Callable[[str], None] = print) -> None:
+        self.home = home.absolute()
+        self.supervisor = Supervisor(self.home)
+        self._say = say
+
+    @classmethod
+    def up(
+        cls,
+        home: Path,
+        options: StackOptions | None = None,
+        *,
+        say: Callable[[str], None] = print,
+        standstill_s: float = STANDSTILL_S,
+    ) -> "Stack":
+        """Start what is not running yet, and return when all of it is ready.
+
+        Safe to call again: a running stack is brought in line with the options, a stopped or
+        crashed one goes on with its data. It waits as long as something moves. If nothing of a
+        process that is not ready has moved for `standstill_s` seconds, a stack that did not run
+        before is stopped again, and `StackError` says which process it was, with the end of its
+        log.
+        """
+        stack = cls(home, say)
+        with stack._locked():
+            was_running = stack.supervisor.running()
+            try:
+                stack._start(options or StackOptions(), was_running, standstill_s)
+            except BaseException:
+                if not was_running:
+                    stack._stop()
+                raise
+        return stack
+
+    def down(self) -> bool:
+        """Stop everything, services first, keeping all data. False if nothing was running.
+
+        Its disks are unmounted, also those that a start or a gameday that was killed has left.
+        """
+        if not (self.home / FILE_NAME).exists() and not disks_of(self.home / "data"):
+            return False
+        with self._locked():
+            return self._stop()
+
+    def read(self) -> dict[str, Any]:
+        """The content of `stack.json`; empty before the first start."""
+        return read_manifest(self.home)
+
+    def wait_ready(self, names: Iterable[str] = ()) -> None:
+        """Wait until these processes of a running stack are ready (none named: all of them).
+        Raises `StackError` when one stands still."""
+        content = self.read()
+        probes = {
+            name: probe_of(name, content) for name in tuple(names) or self.supervisor.processes()
+        }
+        await_ready(probes, self.supervisor.processes)
+
+    def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """Have this process of a service or the monitor run, with `env` besides the stack's own.
+
+        One that is not there yet (`payment-2`, `monitor-2`) is added, on a free port, until
+        `take_down`; one that runs with another environment is restarted. Raises `StackError` when
+        it does not become ready.
+        """
+        with self._locked():
+            content = self.read()
+            port_name = name.removesuffix("-1")
+            ports = {**content["ports"], **port_table.assign([port_name], 0, content["ports"])}
+            around = surroundings_of(self.home, {**content, "ports": ports})
+            inherited = dict(content["env"])
+            if is_of(name, MONITOR):
+                inherited["SAGA_DEADLINES"] = json.dumps(content["deadlines"][-1][1])
+            (process,) = declare([name], around, {**inherited, **(env or {})})
+            self.supervisor.update([process], remove_others=False)
+            self._start_wave([process])
+
+    def set_deadlines(self, overrides: Mapping[str, str]) -> None:
+        """Restart the monitor on other deadlines, unless it has these already, and note since when
+        in `stack.json`. They apply to events that it reads from now on.
+
+        `overrides` are as `SAGA_DEADLINES` takes them. Raises `StackError` when it does not become
+        ready.
+        """
+        with self._locked():
+            content = self.read()
+            deadlines = with_deadlines(content, overrides)
+            if deadlines == content["deadlines"]:
+                return
+            write_manifest(self.home, {**content, "deadlines": deadlines})
+        self.put_up(MONITOR, {"SAGA_DEADLINES": json.dumps(overrides)})
+
+    def take_down(self, name: str) -> None:
+        """Stop a process that `put_up` added, and forget it."""
+        with self._locked():
+            if name in self.supervisor.processes():
+                self.supervisor.remove([name])
+
+    def _start(self, options: StackOptions, running: bool, standstill_s: float) -> None:
+        before = self.read()
+        options = replace(options, partitions=partitions_of(options, before))
+        names = selected(options)
+        if running:
+            check_compatible(options, before)
+        else:
+            end_survivors(self.home)
+        base, ports = assign_ports(options, before)
+        infra = self._infra(options.kind, ports, disks=options.disks)
+        around = self._surroundings(options, infra, ports, before)
+        optional = ["registry"] if options.registry else []
+        known = self.supervisor.processes() if running else {}
+        listening = [*infra.listens, *optional, *names]
+        needed = port_table.listening([name for name in listening if name not in known], ports)
+        # What a process that goes away holds is free by the time it is needed.
+        freed = set() if options.only else set(port_table.listening(known, ports).values())
+        port_table.check_free({name: port for name, port in needed.items() if port not in freed})
+        processes = [
+            *(infras.registry(self.home / "data", ports[name], self._say) for name in optional),
+            *declare(names, around, options.env),
+            *infra.prepare(),
+        ]
+
+        def written() -> None:
+            content = manifest(options, base, around, self.supervisor.processes(), before)
+            write_manifest(self.home, content)
+
+        if not running:
+            self.supervisor.start()
+        self.supervisor.update(processes, remove_others=not options.only)
+        written()
+        topics = shared_topics(options.partitions or DEFAULT_PARTITIONS)
+        self._start_in_waves(processes, infra, topics, standstill_s)
+        written()
+
+    def _start_in_waves(
+        self, processes: list[Process], infra: Infra, topics: list[Topic], standstill_s: float
+    ) -> None:
+        first = [process for process in processes if process.stage in _FIRST_WAVE]
+        self._start_wave(sorted(first, key=lambda process: process.stage), standstill_s)
+        # Whoever runs Kafka and PostgreSQL, nothing goes on before they answer.
+        await_ready(infra.probes, self.supervisor.processes, standstill_s=standstill_s)
+        infra.create_databases()
+        create_topics(infra.bootstrap_servers, topics)
+        for stage in _LATER_WAVES:
+            wave = [item for item in processes if item.stage == stage]
+            self._start_wave(wave, standstill_s)
+
+    def _start_wave(self, processes: list[Process], standstill_s: float = STANDSTILL_S) -> None:
+        """As many side by side as there are cores: more would only take them from each other."""
+        idle = self.supervisor.idle(process.name for process in processes)
+        if idle:
+            self._say(f"starting {', '.join(idle)}")
+
+        def start(name: str) -> None:
+            if name in idle:
+                self.supervisor.start_processes([name])
+
+        await_ready(
+            {process.name: process.ready for process in processes},
+            self.supervisor.processes,
+            start,
+            at_once=os.cpu_count(),
+            standstill_s=standstill_s,
+        )
+
+    def _stop(self) -> bool:
+        running = self.supervisor.running()
+        if running:
+            names = list(self.supervisor.processes())
+            for stage in reversed(Stage):
+                self.supervisor.stop(name for name in names if stage_of(name) is stage)
+            self.supervisor.shutdown()
+        left = survivors(self.home)
+        end_survivors(self.home)
+        for disk in disks_of(self.home / "data"):
+            disk.unmount()
+        content = self.read()
+        if content:
+            kind = Kind(content["stack"])
+            if kind is Kind.CONTAINERS:
+                self._infra(kind, content["ports"]).stop()
+            write_manifest(self.home, {**content, "processes": {}})
+        return running or bool(left)
+
+    def _infra(self, kind: Kind, ports: Mapping[str, int], *, disks: bool = False) -> Infra:
+        match kind:
+            case Kind.EMBEDDED:
+                return EmbeddedInfra(self.home / "data", ports, self._say, disks=disks)
+            case Kind.CONTAINERS:
+                return ContainerInfra(self.home, ports)
+            case Kind.EXTERNAL:
+                return ExternalInfra(os.environ)
+
+    def _surroundings(
+        self,
+        options: StackOptions,
+        infra: Infra,
+        ports: Mapping[str, int],
+        before: Mapping[str, Any],
+    ) -> Surroundings:
+        return Surroundings(
+            data=self.home / "data",
+            ports=ports,
+            bootstrap_servers=infra.bootstrap_servers,
+            databases=infra.databases,
+            # Kept from the last run: a webhook signed then may be delivered now.
+            webhook_secrets=before.get("secrets")
+            or {name: secrets.token_hex(16) for name in ("provider", "carrier")},
+            schema_registry_url=registry_url(ports["registry"]) if options.registry else None,
+        )
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One `up` or `down` of this home at a time."""
+        try:
+            (self.home / "data").mkdir(parents=True, exist_ok=True)
+            file = (self.home / "lock").open("w")
+        except OSError as error:
+            raise StackError(
+                f"cannot write to {self.home}: {error}. Free some space or set SAGA_HOME to a "
+                "directory that can be written."
+            ) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def surroundings_of(home: Path, content: Mapping[str, Any]) -> Surroundings:
+    """What the processes of the stack that `content` describes know of each other."""
+    return Surroundings(
+        data=home / "data",
+        ports=content["ports"],
+        bootstrap_servers=content["bootstrap_servers"],
+        databases=content["databases"],
+        webhook_secrets=content["secrets"],
+        schema_registry_url=content["urls"].get("registry"),
+    )

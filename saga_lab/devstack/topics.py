@@ -1,0 +1,175 @@
+"""The topics the services share, created before any of them starts."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from saga_lab.devstack.errors import StackError
+from schemas.asyncapi import owners, participants
+
+OWNERS = tuple(owners())
+CONSUMERS = (*participants(), "monitor")
+DEFAULT_PARTITIONS = 6
+
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+_TIMEOUT_S = 10
+_LOOK_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic's name, number of partitions and how long it keeps records."""
+
+    name: str
+    partitions: int
+    retention_ms: int
+
+
+def shared_topics(partitions: int = DEFAULT_PARTITIONS) -> list[Topic]:
+    """Every topic of the saga. Event topics are co-partitioned: one count for all of them."""
+    return [
+        *(Topic(f"{owner}.events", partitions, 30 * _DAY_MS) for owner in OWNERS),
+        *(Topic(f"{consumer}.dlt", 1, 30 * _DAY_MS) for consumer in CONSUMERS),
+        Topic("saga.clock", 1, _HOUR_MS),
+    ]
+
+
+def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
+    """Create the missing ones.
+
+    Raises `StackError` when an existing topic has another number of partitions: keys would
+    then sit on different partitions of different topics.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        existing = admin.list_topics(timeout=_TIMEOUT_S).topics
+        for topic in topics:
+            there = existing.get(topic.name)
+            if there is not None and len(there.partitions) != topic.partitions:
+                raise StackError(
+                    f"topic {topic.name} at {bootstrap_servers} has {len(there.partitions)} "
+                    f"partitions, this stack needs {topic.partitions}. Delete it if its events "
+                    "are no longer needed, or use another Kafka cluster."
+                )
+        missing = [_new_topic(topic) for topic in topics if topic.name not in existing]
+        if missing:
+            for future in admin.create_topics(missing, operation_timeout=_TIMEOUT_S).values():
+                future.result(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise StackError(
+            f"cannot create topics at {bootstrap_servers}: {error}. Check that the broker "
+            "answers there and lets this client create topics."
+        ) from error
+
+
+def make_anew(
+    bootstrap_servers: str, name: str, emptied: Callable[[], None], deadline_s: float = 60.0
+) -> None:
+    """Delete a topic with all its records and create it again, `emptied` called in between, while
+    nobody can publish to it. Raises `StackError` past the deadline."""
+    (topic,) = (one for one in shared_topics() if one.name == name)
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    deadline = time.monotonic() + deadline_s
+
+    def settled(there: bool) -> bool:
+        """Ask for it until it is so; the broker may have heard us the time before."""
+        try:
+            if (name in admin.list_topics(timeout=_TIMEOUT_S).topics) is there:
+                return True
+            asked = (
+                admin.create_topics([_new_topic(topic)]) if there else admin.delete_topics([name])
+            )
+            asked[name].result(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"topic {name} at {bootstrap_servers} cannot be made anew: {error}. Check that "
+                    "the brokers answer; if it is gone now, `saga up` creates it."
+                ) from error
+        return False
+
+    while not settled(there=False):
+        time.sleep(_LOOK_AGAIN_S)
+    emptied()
+    while not settled(there=True):
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def read_again(
+    bootstrap_servers: str, group: str, topics: Sequence[str], deadline_s: float = 60.0
+) -> None:
+    """Reset a group's offsets to the first record of these topics, as an operator may by mistake.
+
+    The broker does that only for a group without members; one that was killed, or is static, is a
+    member until its session ends. Raises `StackError` when that takes longer than the deadline.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    deadline = time.monotonic() + deadline_s
+    while True:
+        try:
+            known = admin.list_topics(timeout=_TIMEOUT_S).topics
+            firsts = [TopicPartition(t, p, 0) for t in topics for p in known[t].partitions]
+            asked = admin.alter_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group, firsts)], request_timeout=_TIMEOUT_S
+            )
+            asked[group].result(timeout=_TIMEOUT_S)
+            return
+        except (KafkaException, KeyError) as error:  # a topic may be gone, to be made anew
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"the offsets of group {group} at {bootstrap_servers} cannot be reset: {error}."
+                    " Stop whatever reads with it."
+                ) from error
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def out_of_step(bootstrap_servers: str, *, leaders: bool = False) -> str | None:
+    """The first partition that lacks a leader or a copy in step, with what it lacks; None where
+    all have all. With `leaders`, also one that its preferred broker does not lead.
+
+    A cluster that does not answer is out of step.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as error:
+        return f"{bootstrap_servers}: {error}"
+    for name, topic in topics.items():
+        for number, partition in topic.partitions.items():
+            if missing := set(partition.replicas) - set(partition.isrs):
+                return f"{name}/{number} is behind on brokers {sorted(missing)}"
+            if partition.leader < 0 or (leaders and partition.leader != partition.replicas[0]):
+                return f"{name}/{number} is led by {partition.leader} of {partition.replicas}"
+    return None
+
+
+def kafka_ready(bootstrap_servers: str) -> Callable[[], str | None]:
+    """A probe: ready when the broker answers a metadata request."""
+
+    def probe() -> str | None:
+        admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        try:
+            admin.list_topics(timeout=1)
+        except KafkaException as error:
+            return f"{bootstrap_servers}: {error}"
+        return None
+
+    return probe
+
+
+def _new_topic(topic: Topic) -> NewTopic:
+    return NewTopic(
+        topic.name,
+        num_partitions=topic.partitions,
+        replication_factor=-1,  # the broker's default
+        config={
+            "retention.ms": str(topic.retention_ms),
+            # A producer's clock must not decide how old a record is.
+            "message.timestamp.type": "LogAppendTime",
+        },
+    )

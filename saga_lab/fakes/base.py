@@ -1,0 +1,320 @@
+"""What the three outside servers share: settings, the durable ledger, answers and serving."""
+
+import asyncio
+import logging
+import math
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import AnyHttpUrl, BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from saga_lab.fakes.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
+
+Row = dict[str, Any]
+MAX_BODY_BYTES = 4 * 1024 * 1024
+S = TypeVar("S", bound="SandboxSettings")
+
+
+class SandboxSettings(BaseSettings):
+    """Read from `SANDBOX_*` variables; `db` is the path of the SQLite ledger."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_")
+
+    host: str = "127.0.0.1"
+    port: int
+    db: Path
+
+
+class CallbackSettings(SandboxSettings):
+    """Settings of a server that calls back: where to, and the secret that signs."""
+
+    webhook_url: AnyHttpUrl
+    webhook_secret: str = Field(min_length=1)
+
+
+def read_settings(kind: type[S]) -> S:
+    """Read the settings or leave with a message that names each variable that is wrong."""
+    given: Row = {}  # all of it comes from the environment
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        wrong = "\n".join(
+            f"  SANDBOX_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()
+        )
+        sys.exit(f"cannot start, set these environment variables:\n{wrong}")
+
+
+class Refusal(Exception):
+    """A request answered with an error: `{"error": {"code", "message"}}` under `status`."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+# -- the ledger ------------------------------------------------------------------------------------
+
+
+class Ledger:
+    """One SQLite connection used from one event loop; no handler awaits inside a transaction.
+
+    WAL with synchronous=NORMAL: what is committed survives `kill -9` of the process.
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.executescript(
+            "CREATE TABLE IF NOT EXISTS calls (name TEXT PRIMARY KEY, made INTEGER NOT NULL);"
+            + schema
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements inside are committed together, or none of them."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def run(self, sql: str, *values: object) -> sqlite3.Cursor:
+        return self._db.execute(sql, values)
+
+    def rows(self, sql: str, *values: object) -> list[Row]:
+        cursor = self._db.execute(sql, values)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def row(self, sql: str, *values: object) -> Row | None:
+        return next(iter(self.rows(sql, *values)), None)
+
+    def add(self, table: str, row: Row) -> int:
+        """Insert a row; the answer is its `seq`."""
+        marks = ", ".join("?" * len(row))
+        sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"
+        return self._db.execute(sql, tuple(row.values())).lastrowid or 0
+
+    def page(self, table: str, asked: "Page") -> tuple[list[Row], int]:
+        """Rows of a table in the order they were written, and how many there are in all."""
+        where, values = (
+            ("", ()) if asked.order_id is None else ("WHERE order_id = ?", (asked.order_id,))
+        )
+        total = self.rows(f"SELECT count(*) AS n FROM {table} {where}", *values)[0]["n"]
+        sql = f"SELECT * FROM {table} {where} ORDER BY seq LIMIT ? OFFSET ?"
+        return self.rows(sql, *values, asked.limit, asked.offset), total
+
+    def fail_first(self, name: str, times: float) -> None:
+        """Count a call; the first `times` of that name are refused with 500, nothing else kept."""
+        if times <= 0:
+            return
+        made = self.rows(
+            "INSERT INTO calls VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET made = made + 1"
+            " RETURNING made",
+            name,
+        )[0]["made"]
+        if made <= times:
+            raise Refusal(500, "internal_error", f"call {made} of {times:g} that fail; ask again")
+
+
+def parse_directive(text: str, known: Mapping[str, bool]) -> tuple[str, float]:
+    """Split `name` or `name:<number>`; `known` says which names there are and take a number.
+
+    Raises ValueError for an unknown name and for a number that is missing, negative or not finite.
+    """
+    name, colon, number = text.partition(":")
+    if name not in known:
+        raise ValueError(f"{text!r} is not one of {', '.join(known)}")
+    if known[name] != bool(colon):
+        raise ValueError(f"{text!r}: {name} takes {'a' if known[name] else 'no'} number after ':'")
+    try:
+        value = float(number or 0)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{text!r}: {number!r} must be a number of 0 or more")
+    return name, value
+
+
+# -- requests and answers --------------------------------------------------------------------------
+
+
+class Page(BaseModel):
+    """Which part of a ledger is asked for; all orders when `order_id` is left out."""
+
+    order_id: str | None = None
+    limit: int = Field(1000, ge=1, le=100_000)
+    offset: int = Field(0, ge=0, lt=2**63)
+
+
+PageAsked = Annotated[Page, Query()]
+Id = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class OrderNamed(BaseModel):
+    """A control call about one order."""
+
+    order_id: Id
+
+
+class Seconds(BaseModel):
+    """A control call about a time."""
+
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered, and how: after `wait_s` seconds, or never (`lost`: connection dropped)."""
+
+    body: Row
+    wait_s: float = 0.0
+    lost: bool = False
+
+
+def json_response(body: object, status: int = 200) -> Response:
+    """JSON, written as compactly as it is read."""
+
+    return Response(orjson.dumps(body), status, media_type="application/json")
+
+
+async def reply(request: Request, answer: Answer) -> Response:
+    """Answer as the `Answer` says; a lost one drops the connection before a byte is sent."""
+    if answer.wait_s:
+        await asyncio.sleep(answer.wait_s)
+    if answer.lost:
+        request.state.transport.abort()
+        await asyncio.sleep(0)  # lets the server notice, so that it throws the response away
+    return json_response(answer.body)
+
+
+async def _key(
+    idempotency_key: Annotated[str | None, Header(max_length=1000)] = None,
+) -> str:
+    if not idempotency_key:
+        message = "the header Idempotency-Key is missing; send one key for each intent"
+        raise Refusal(400, "idempotency_key_missing", message)
+    return idempotency_key
+
+
+IdempotencyKey = Annotated[str, Depends(_key)]
+
+
+def same_request(known: Row, key: str, **asked: object) -> None:
+    """Raise a 409 Refusal when a key already known comes with another content."""
+    other = [name for name, value in asked.items() if known[name] != value]
+    if other:
+        message = (
+            f"Idempotency-Key {key!r} was first used with another {', '.join(other)};"
+            " send the first content again or use a new key"
+        )
+        raise Refusal(409, "idempotency_key_reuse", message)
+
+
+# -- the app ---------------------------------------------------------------------------------------
+
+
+async def _refuse_post_in_outage(request: Request) -> None:
+    if request.method == "POST" and request.app.state.trouble.on(OUTAGE):
+        raise Refusal(503, "outage", "rehearsed outage; ask again later")
+
+
+def v1_router() -> APIRouter:
+    """Router of the public API: its POSTs answer 503 during an outage."""
+    return APIRouter(
+        prefix="/v1", dependencies=[Depends(_refuse_post_in_outage)], route_class=TroubledRoute
+    )
+
+
+def control_trouble(app: FastAPI, way: str, after: Callable[[], None] = lambda: None) -> None:
+    """POST /control/<way> begins or ends this trouble; `after` is called then."""
+
+    @app.post(f"/control/{way}")
+    async def begin(asked: Seconds) -> Response:
+        app.state.trouble.begin(way, asked.seconds)
+        after()
+        return json_response({"seconds": asked.seconds})
+
+
+def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
+    """App with health, control of trouble, errors as `{"error": {...}}`, and the given routers."""
+    app = FastAPI(openapi_url=None, max_body_size=MAX_BODY_BYTES)
+    app.state.trouble = Trouble()
+
+    @app.get("/health/ready")
+    async def ready() -> Response:
+        ledger.run("SELECT 1")
+        return json_response({"status": "ready"})
+
+    for way in SERVER_WAYS:
+        control_trouble(app, way)
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, refusal: Refusal) -> Response:
+        error = {"code": refusal.code, "message": refusal.message}
+        return json_response({"error": error}, refusal.status)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, invalid: RequestValidationError) -> Response:
+        wrong = (
+            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}, got {ascii(e['input'])[:100]}"
+            for e in invalid.errors()
+        )
+        return json_response(
+            {"error": {"code": "invalid_request", "message": "; ".join(wrong)}}, 400
+        )
+
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+class _Protocol(HttpToolsProtocol):
+    """Hands each request its transport, so that a handler can drop the connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+def serve(
+    app: FastAPI, settings: SandboxSettings, running: AbstractAsyncContextManager[None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, inside `running`; a failure of that ends the process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=_Protocol,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=2,
+    )
+
+    async def run() -> None:
+        async with running:
+            # uvicorn raises the signal again once it is down; being asked to stop is no failure
+            for asked in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(asked, lambda *_: None)
+            await uvicorn.Server(config).serve()
+
+    asyncio.run(run())

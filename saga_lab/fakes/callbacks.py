@@ -1,0 +1,247 @@
+"""What a server does later, kept durably: timers that change its ledger, webhooks it owes.
+
+A webhook is posted until it is answered 2xx (backoff up to 5 s), so it may arrive twice. It is
+signed by Stripe's scheme (https://docs.stripe.com/webhooks#verify-manually):
+
+    Saga-Signature: t=<unix s>,v1=<hex hmac-sha256(secret, "<t>.<body>")>
+    {"id": "evt_...", "type": "charge.captured", "created": <unix s>, "data": {...}}
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import orjson
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from saga_lab.fakes.base import (
+    CallbackSettings,
+    Ledger,
+    OrderNamed,
+    Refusal,
+    Row,
+    control_trouble,
+    json_response,
+)
+from saga_lab.fakes.trouble import CALLBACK_WAYS, LATE, REVERSED, TWICE, Trouble
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS timers (
+    seq INTEGER PRIMARY KEY, due_at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS timers_due ON timers (due_at, seq);
+CREATE TABLE IF NOT EXISTS webhooks (
+    seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, body BLOB NOT NULL,
+    due_at REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, delivered_at REAL
+);
+CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (due_at, seq) WHERE delivered_at IS NULL;
+CREATE INDEX IF NOT EXISTS webhooks_order ON webhooks (order_id, seq);
+"""
+
+MAX_IN_FLIGHT = 32
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 5.0
+ANSWER_TIMEOUT_S = 10.0
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/control")
+
+
+def sign(secret: str, body: bytes, now_s: int) -> str:
+    """Value of the header `Saga-Signature`."""
+    mac = hmac.new(secret.encode(), f"{now_s}.".encode() + body, hashlib.sha256)
+    return f"t={now_s},v1={mac.hexdigest()}"
+
+
+class Callbacks:
+    """Timers and webhooks of one server. `later` and `announce` are called inside a transaction."""
+
+    def __init__(self, ledger: Ledger, settings: CallbackSettings, app: FastAPI) -> None:
+        self._ledger = ledger
+        self._trouble: Trouble = app.state.trouble
+        for way in CALLBACK_WAYS:
+            control_trouble(app, way, self._trouble_changed)
+        self._url = str(settings.webhook_url)
+        self._secret = settings.webhook_secret
+        self._advance: Callable[[str, str], None]
+        self._in_flight: set[int] = set()
+        self._awaited: dict[int, asyncio.Event] = {}
+        self._wake = asyncio.Event()
+        self._reversed = False
+
+    def when_due(self, advance: Callable[[str, str], None]) -> None:
+        """Have `advance(kind, subject)` called, in a transaction, for each timer that is due."""
+        self._advance = advance
+
+    def later(self, delay_s: float, kind: str, subject: str) -> None:
+        """Start a timer."""
+        due_at = time.time() + delay_s
+        self._ledger.add("timers", {"due_at": due_at, "kind": kind, "subject": subject})
+        self._wake.set()
+
+    def announce(self, event_type: str, data: Row) -> int:
+        """Owe a webhook about `data`, which has an `order_id`; its number is for `delivered`."""
+        event = {
+            "id": f"evt_{uuid.uuid4().hex}",
+            "type": event_type,
+            "created": int(time.time()),
+            "data": data,
+        }
+        number = self._owe(data["order_id"], orjson.dumps(event))
+        if self._trouble.on(TWICE):
+            self._owe(data["order_id"], orjson.dumps(event), FIRST_RETRY_S)
+        return number
+
+    def _owe(self, order_id: str, body: bytes, delay_s: float = 0.0) -> int:
+        self._wake.set()
+        webhook = {"order_id": order_id, "body": body, "due_at": time.time() + delay_s}
+        return self._ledger.add("webhooks", webhook)
+
+    def _trouble_changed(self) -> None:
+        """What is kept back is turned round while that is rehearsed; the end of it wakes us."""
+        if self._trouble.on(REVERSED):
+            self._reversed = True
+        elif self._reversed:
+            self._reversed = False
+            self._ledger.run(
+                "UPDATE webhooks SET due_at = ? - seq WHERE delivered_at IS NULL", time.time()
+            )
+        self._wake.set()
+
+    async def delivered(self, webhook: int) -> None:
+        """Wait until a webhook just announced has been answered 2xx."""
+        await self._awaited.setdefault(webhook, asyncio.Event()).wait()
+
+    def flush(self) -> Row:
+        """Run every timer now and post every webhook owed now, whatever they were due."""
+        timers = 0
+        while advanced := self._advance_due(float("inf")):
+            timers += advanced
+        webhooks = self._ledger.run(
+            "UPDATE webhooks SET due_at = ? WHERE delivered_at IS NULL", time.time()
+        ).rowcount
+        self._wake.set()
+        return {"timers": timers, "webhooks": webhooks}
+
+    def resend(self, order_id: str) -> None:
+        """Post the last webhook of an order once more, under the same event id."""
+        last = self._ledger.row(
+            "SELECT body FROM webhooks WHERE order_id = ? ORDER BY seq DESC LIMIT 1",
+            order_id,
+        )
+        if last is None:
+            message = f"no webhook was ever due for order {order_id!r}; name an order that had one"
+            raise Refusal(404, "no_webhook", message)
+        self._owe(order_id, last["body"])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Advance and deliver while inside; a failure of the loop ends the body too."""
+        async with asyncio.TaskGroup() as group:
+            loop = group.create_task(self._run())
+            yield
+            loop.cancel()
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(max_connections=MAX_IN_FLIGHT)
+        async with (
+            httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S, limits=limits, trust_env=False) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            while True:
+                self._wake.clear()
+                self._advance_due(time.time())
+                next_due_at = self._start_deliveries(client, group)
+                try:
+                    async with asyncio.timeout(next_due_at and next_due_at - time.time()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass  # something is due
+
+    def _advance_due(self, now_s: float) -> int:
+        sql = "SELECT * FROM timers WHERE due_at <= ? ORDER BY due_at, seq LIMIT 200"
+        due = self._ledger.rows(sql, now_s)
+        if due:
+            with self._ledger.transaction():
+                for timer in due:
+                    self._advance(timer["kind"], timer["subject"])
+                    self._ledger.run("DELETE FROM timers WHERE seq = ?", timer["seq"])
+        return len(due)
+
+    def _start_deliveries(
+        self, client: httpx.AsyncClient, group: asyncio.TaskGroup
+    ) -> float | None:
+        """Start what is due, as far as there is room; the answer is when to look again."""
+        timers = self._ledger.rows("SELECT min(due_at) AS due_at FROM timers")
+        next_due_at: float | None = timers[0]["due_at"]
+        if kept_s := max(self._trouble.left_s(LATE), self._trouble.left_s(REVERSED)):
+            kept_until = time.time() + kept_s
+            return min(next_due_at or kept_until, kept_until)
+        if len(self._in_flight) == MAX_IN_FLIGHT:
+            return next_due_at  # each that lands wakes the loop
+        owed = self._ledger.rows(
+            "SELECT seq, body, due_at, attempts FROM webhooks WHERE delivered_at IS NULL"
+            " ORDER BY due_at, seq LIMIT ?",
+            MAX_IN_FLIGHT + 1,  # those in flight are due, thus among the first
+        )
+        for webhook in owed:
+            if webhook["seq"] in self._in_flight:
+                continue
+            if len(self._in_flight) == MAX_IN_FLIGHT:
+                break
+            if webhook["due_at"] > time.time():
+                due_at: float = webhook["due_at"]
+                return min(due_at, next_due_at or due_at)
+            self._in_flight.add(webhook["seq"])
+            group.create_task(self._deliver(client, webhook))
+        return next_due_at
+
+    async def _deliver(self, client: httpx.AsyncClient, webhook: Row) -> None:
+        seq, attempt, body = webhook["seq"], webhook["attempts"] + 1, webhook["body"]
+        headers = {
+            "Content-Type": "application/json",
+            "Saga-Signature": sign(self._secret, body, int(time.time())),
+        }
+        try:
+            answer = await client.post(self._url, content=body, headers=headers)
+            problem = None if answer.is_success else f"answered {answer.status_code}"
+        except httpx.HTTPError as error:
+            problem = repr(error)
+        self._in_flight.discard(seq)
+        self._wake.set()
+        if problem is None:
+            sql = "UPDATE webhooks SET delivered_at = ?, attempts = ? WHERE seq = ?"
+            self._ledger.run(sql, time.time(), attempt, seq)
+            self._awaited.pop(seq, asyncio.Event()).set()
+            return
+        retry_s = min(FIRST_RETRY_S * 2 ** min(attempt - 1, 10), LAST_RETRY_S)
+        sql = "UPDATE webhooks SET due_at = ?, attempts = ? WHERE seq = ?"
+        self._ledger.run(sql, time.time() + retry_s, attempt, seq)
+        level = logging.WARNING if attempt == 1 else logging.DEBUG
+        log.log(
+            level,
+            "webhook %d to %s: %s; again in %g s",
+            seq,
+            self._url,
+            problem,
+            retry_s,
+        )
+
+
+@router.post("/flush")
+async def flush(request: Request) -> Response:
+    callbacks: Callbacks = request.app.state.callbacks
+    return json_response(callbacks.flush())
+
+
+@router.post("/resend")
+async def resend(request: Request, asked: OrderNamed) -> Response:
+    callbacks: Callbacks = request.app.state.callbacks
+    callbacks.resend(asked.order_id)
+    return json_response({"order_id": asked.order_id})

@@ -1,0 +1,55 @@
+"""The invariants of design section 10, and one of versions, checked from outside.
+
+    findings = check(stack_json)      # the content of .saga/stack.json
+
+Evidence is what others can see too: the provider's, the carrier's and the mail server's own
+ledgers over HTTP, every record of every topic from the first on, and the services' tables, read
+only. Each invariant is one pure function of that evidence:
+
+| invariant | where |
+|---|---|
+| 1 every order ends in exactly one end | `sagas.one_end` |
+| 2 money | `ledgers.money` |
+| 3 units of stock | `ledgers.units` |
+| 4 one parcel, one mail of each kind | `ledgers.once` |
+| 5 nothing lost or overtaken between outbox and topic | `log.nothing_lost` |
+| 6 databases rebuilt from the topics are the same | `rebuilt.same_rows` |
+| 7 nothing undone past the pivot, nothing healthy undone | `sagas.nothing_healthy_undone` |
+| 8 each order on its own version of the flow | `versions.own_version` |
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from saga_lab.invariants.evidence import Evidence
+from saga_lab.invariants.finding import Finding
+from saga_lab.invariants.gather import await_rest, gather
+from saga_lab.invariants.ledgers import money, once, units
+from saga_lab.invariants.log import nothing_lost
+from saga_lab.invariants.rebuilt import same_rows
+from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
+from saga_lab.invariants.versions import own_version
+
+__all__ = ["CHECKS", "Evidence", "Finding", "await_rest", "check", "gather"]
+
+CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
+    one_end,
+    money,
+    units,
+    once,
+    nothing_lost,
+    nothing_healthy_undone,
+    own_version,
+)
+
+
+def check(stack: Mapping[str, Any], *, standstill_s: float = 90.0) -> list[Finding]:
+    """Every invariant against a running stack, given the content of its `stack.json`.
+
+    Waits until nothing is on its way any more. What is, and has not moved for `standstill_s`
+    seconds, shows as a violation of invariant 5.
+    """
+    await_rest(stack, standstill_s)
+    evidence = gather(stack)
+    found = [*(judge(evidence) for judge in CHECKS), same_rows(stack)]
+    return sorted(found, key=lambda finding: finding.number)

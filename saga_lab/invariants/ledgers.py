@@ -1,0 +1,172 @@
+"""Invariants 2 to 4: money, units, parcels and mails, by the outside world's own ledgers. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from saga_lab.invariants.evidence import Evidence, Row, Stock
+from saga_lab.invariants.finding import Finding, judged
+
+GIVEN_BACK = ("refunded", "partial")
+"""Statuses under which a refund at the provider has moved money."""
+
+
+# --- money ----------------------------------------------------------------------------------------
+
+
+def money(evidence: Evidence) -> Finding:
+    """2: one charge at most, refunds within it, nothing kept of what is cancelled."""
+    charges = by_order(c for c in evidence.charges if c["status"] == "captured")
+    refunds = by_order(evidence.refunds)
+    taken = sum(len(rows) for rows in charges.values())
+    back = sum(_amount(rows, GIVEN_BACK) > 0 for rows in refunds.values())
+    return judged(
+        2,
+        "Every cent is accounted for",
+        f"the provider's ledger: {len(evidence.charges)} charges asked for, {taken} captured, "
+        f"{back} orders refunded, against {len(evidence.accepted)} orders",
+        [
+            *_strangers(evidence, "charged", charges),
+            *(
+                told
+                for order_id in evidence.accepted
+                for told in _money_of(
+                    evidence, order_id, charges.get(order_id, []), refunds.get(order_id, [])
+                )
+            ),
+        ],
+    )
+
+
+def _money_of(
+    evidence: Evidence, order_id: str, charges: list[Row], refunds: list[Row]
+) -> Iterator[str]:
+    if len(charges) > 1:
+        yield f"{order_id}: charged {len(charges)} times: {[c['id'] for c in charges]}"
+    taken_minor = sum(c["amount_minor"] for c in charges)
+    back_minor = _amount(refunds, GIVEN_BACK)
+    if back_minor > taken_minor:
+        yield f"{order_id}: {back_minor} minor units refunded of {taken_minor}"
+    kept_minor = taken_minor - back_minor
+    match evidence.ended(order_id):
+        case "cancelled" if kept_minor:
+            yield f"{order_id}: cancelled, and {kept_minor} minor units are kept"
+        case "completed":
+            total_minor = evidence.accepted[order_id].total_minor
+            if kept_minor != total_minor:
+                yield f"{order_id}: completed for {total_minor}, {kept_minor} minor units are kept"
+
+
+def _amount(refunds: Iterable[Row], statuses: tuple[str, ...]) -> int:
+    return sum(int(r["amount_minor"]) for r in refunds if r["status"] in statuses)
+
+
+# --- units ----------------------------------------------------------------------------------------
+
+
+def units(evidence: Evidence) -> Finding:
+    """3: per SKU on hand + reserved + shipped = put in, and all books agree."""
+    put_in, shipped = Counter[str](), Counter[str]()
+    for logged in evidence.by_id.values():
+        if logged.type == "StockReceived":
+            put_in[logged.event.sku] += logged.event.quantity
+        elif logged.type == "InventoryShipped":
+            for line in logged.event.lines:
+                shipped[line.sku] += line.quantity
+    carried = Counter[str]()
+    for label in evidence.labels:
+        if label["status"] == "picked_up":
+            for line in label["lines"]:
+                carried[line["sku"]] += line["quantity"]
+    books = {stock.sku: stock for stock in evidence.stock}
+    known = sorted({*books, *put_in, *shipped, *carried})
+    return judged(
+        3,
+        "Every unit of stock is accounted for",
+        f"{len(books)} SKUs: {put_in.total()} units put in, {shipped.total()} shipped on the "
+        f"topics, {carried.total()} in the carrier's hands, "
+        f"{sum(s.reserved for s in books.values())} reserved",
+        (
+            f"{sku}: {told}"
+            for sku in known
+            for told in _units_of(
+                books.get(sku, Stock(sku, 0, 0, 0, 0)),
+                {"put in": put_in[sku], "shipped": shipped[sku], "carried": carried[sku]},
+                evidence.held.get(sku, 0),
+            )
+        ),
+    )
+
+
+def _units_of(stock: Stock, told: Mapping[str, int], held: int) -> Iterator[str]:
+    if min(stock.on_hand, stock.reserved, stock.shipped) < 0:
+        yield f"below zero: {stock}"
+    if stock.on_hand + stock.reserved + stock.shipped != stock.put_in:
+        yield f"the sum is not what was put in: {stock}"
+    if stock.reserved != held:
+        yield f"{stock.reserved} reserved, the reservations hold {held}"
+    if stock.put_in != told["put in"]:
+        yield f"{stock.put_in} put in, the topics say {told['put in']}"
+    if not stock.shipped == told["shipped"] == told["carried"]:
+        yield f"{stock.shipped} shipped, {told['shipped']} on the topics, {told['carried']} carried"
+
+
+# --- parcels and mails ----------------------------------------------------------------------------
+
+
+def once(evidence: Evidence) -> Finding:
+    """4: one label and one mail of each kind an order, and none that contradicts its end."""
+    labels = by_order(a for a in evidence.labels if a["status"] in ("created", "picked_up"))
+    mails = by_order(evidence.mails)
+    return judged(
+        4,
+        "One parcel and one mail of each kind an order",
+        f"the carrier's {len(evidence.labels)} labels, {sum(map(len, labels.values()))} of them "
+        f"valid; the mail server's {len(evidence.mails)} mails",
+        [
+            *_strangers(evidence, "shipped", labels),
+            *_strangers(evidence, "written to", mails),
+            *(
+                told
+                for order_id in evidence.accepted
+                for told in _parcels_of(evidence.ended(order_id), labels.get(order_id, []))
+                for told in [f"{order_id}: {told}"]
+            ),
+            *(told for order_id in mails for told in _mails_of(evidence, order_id, mails)),
+        ],
+    )
+
+
+def _parcels_of(end: str, labels: list[Row]) -> Iterator[str]:
+    gone = [label for label in labels if label["status"] == "picked_up"]
+    if len(labels) > 1:
+        yield f"{len(labels)} valid labels: {[label['id'] for label in labels]}"
+    if end == "completed" and not gone:
+        yield "completed, and no parcel was picked up"
+    if end == "cancelled" and labels:
+        yield f"cancelled, and label {labels[0]['id']} is {labels[0]['status']}"
+
+
+def _mails_of(evidence: Evidence, order_id: str, mails: Mapping[str, list[Row]]) -> Iterator[str]:
+    kinds = Counter(str(mail["kind"]) for mail in mails[order_id])
+    yield from (f"{order_id}: {n} mails {kind}" for kind, n in kinds.items() if n > 1)
+    end = evidence.ended(order_id)
+    for wrong, kind in (("completed", "cancelled"), ("cancelled", "shipped")):
+        if end == wrong and kinds[kind]:
+            yield f"{order_id}: {end}, and the customer was told it is {kind}"
+
+
+# --- shared ---------------------------------------------------------------------------------------
+
+
+def by_order(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows of a ledger by their order."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[str(row["order_id"])].append(row)
+    return dict(found)
+
+
+def _strangers(evidence: Evidence, what: str, rows: Mapping[str, list[Row]]) -> Iterator[str]:
+    return (
+        f"{o}: {what}, though no such order was placed" for o in rows.keys() - evidence.accepted
+    )

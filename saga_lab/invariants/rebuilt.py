@@ -1,0 +1,162 @@
+"""Invariant 6: databases rebuilt from the topics alone hold the same rows as the live ones.
+
+`main` runs in a process of its own, `stack.json` on its standard input, the result as JSON on its
+standard output: only there everybody's tables are known at once, with neither producer nor gateway
+anywhere near.
+"""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from itertools import islice
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Engine, MetaData, Table, func, select
+
+from saga_lab.invariants.finding import Finding, judged
+from saga_lab.invariants.gather import EVENT_TOPICS, MONITOR, Stack, codec_of, flows_of
+from sagakit.flow.routing import topic
+from sagakit.kafka.inspector import read_log
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Record
+from sagakit.store.postgres import engine_for
+from sagakit.store.rebuild import differences, rebuild
+
+NO_STATE = {
+    "idempotency": set[str](),
+    "customer_key": set[str](),
+    "said": set[str](),
+    "saga": {"quiet_until"},
+    "stream_offset": {"topic_id"},
+}
+"""Table -> columns that are no state; without columns: the whole table. Memories of what was asked
+and said, keys that no event tells of, when the monitor looked last, and at which topic."""
+HISTORY = "_history"
+"""Rows of a table may have been moved to the table of this ending; that changes no row."""
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """One database made anew. `rows` is how many the live one has."""
+
+    name: str
+    rows: int
+    differences: Sequence[str]
+
+
+def same_rows(stack: Stack) -> Finding:
+    """6: rebuild every database beside the live one and compare; needs a stack at rest."""
+    command = [sys.executable, "-c", f"from {__name__} import main; main()"]
+    done = subprocess.run(
+        command, input=json.dumps(stack), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        told = done.stderr.strip().rpartition("\n")[2]
+        return judged(6, TITLE, "nothing: the rebuild failed", [f"rebuild: {told}"])
+    return finding([Rebuilt(**row) for row in json.loads(done.stdout)])
+
+
+TITLE = "Databases rebuilt from the topics hold the same rows"
+
+
+def finding(rebuilt: Sequence[Rebuilt]) -> Finding:
+    """What the comparison says. Pure."""
+    told = ", ".join(f"{r.name} {r.rows}" for r in rebuilt)
+    return judged(
+        6,
+        TITLE,
+        f"{len(rebuilt)} databases made anew from the topics alone, rows: {told}",
+        (f"{r.name}: {difference}" for r in rebuilt for difference in r.differences),
+    )
+
+
+def compare(stack: Stack) -> list[Rebuilt]:
+    """Rebuild and compare them all."""
+    log = list(read_log(stack["bootstrap_servers"], EVENT_TOPICS))
+    codec = codec_of(stack)
+    return [_compared(stack, name, codec, log) for name in stack["databases"]]
+
+
+def _compared(stack: Stack, name: str, codec: Codec, log: Sequence[Record]) -> Rebuilt:
+    live = engine_for(stack["databases"][name])
+    with _empty_database(stack["databases"][name]) as url:
+        fresh = engine_for(url)
+        try:
+            if name == MONITOR:
+                tables = _project(stack, codec, log, fresh)
+            else:
+                participant = import_module(f"services.{name}.service").participant()
+                own = [record for record in log if record.topic == topic(name)]
+                rebuild(participant, codec, flows_of(stack), own, fresh)
+                tables = participant.store.metadata
+            kept = [t for table in tables.sorted_tables if (t := _state(table)) is not None]
+            moved = {t.name.removesuffix(HISTORY): t for t in kept if t.name.endswith(HISTORY)}
+            found = [
+                told
+                for table in kept
+                if not table.name.endswith(HISTORY)
+                for told in differences(table, live, fresh, also_in=_at(moved, table))
+            ]
+            return Rebuilt(name, sum(_count(live, table) for table in kept), found)
+        finally:
+            fresh.dispose()
+            live.dispose()
+
+
+def _project(stack: Stack, codec: Codec, log: Sequence[Record], fresh: Engine) -> MetaData:
+    tables: MetaData = import_module("saga_monitor.storage.tables").metadata
+    tables.create_all(fresh)
+    projection = import_module("saga_monitor.ingest.projection").Projection(
+        fresh, codec, flows_of(stack)
+    )
+    records = iter(log)
+    while batch := list(islice(records, BATCH)):
+        projection.apply(batch)
+    return tables
+
+
+def _at(moved: Mapping[str, Table], table: Table) -> list[Table]:
+    """Where rows of the table may have been moved."""
+    return [moved[table.name]] if table.name in moved else []
+
+
+def _state(table: Table) -> Table | None:
+    """The table without what is no state; None where nothing of it is."""
+    name = table.name.removesuffix(HISTORY)
+    if name not in NO_STATE:
+        return table
+    without = NO_STATE[name]
+    columns = [column._copy() for column in table.columns if column.name not in without]
+    return Table(table.name, MetaData(), *columns) if without else None
+
+
+def _count(engine: Engine, table: Table) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+@contextmanager
+def _empty_database(beside: str) -> Iterator[str]:
+    """A database on the same server, dropped at the end."""
+    name = f"rebuilt_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(beside, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield f"{beside.rpartition('/')[0]}/{name}"
+        finally:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            connection.execute(drop)
+
+
+def main() -> None:
+    """The other process's part, see the module."""
+    stack: Mapping[str, Any] = json.load(sys.stdin)
+    json.dump([asdict(rebuilt) for rebuilt in compare(stack)], sys.stdout)

@@ -1,0 +1,96 @@
+"""Invariants 1 and 7: how orders end, and what must never be undone. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+from saga_lab.invariants.evidence import Evidence, Logged
+from saga_lab.invariants.finding import Finding, judged
+
+DEADLINE, SYSTEM_TIMEOUT = "deadline", "system_timeout"
+"""Code of a CompensationRequested, actor of a VerdictGiven: what comes from the monitor itself."""
+
+
+def one_end(evidence: Evidence) -> Finding:
+    """1: every accepted order ends in exactly one of its three ends."""
+    ends = {order_id: evidence.ended(order_id) for order_id in evidence.accepted}
+    counts = Counter(ends.values())
+    return judged(
+        1,
+        "Every accepted order ends in exactly one end",
+        f"{len(ends)} orders placed on the log: {counts['completed']} completed, "
+        f"{counts['cancelled']} cancelled, {counts['intervention']} with a person; "
+        f"the monitor's {len(evidence.sagas)} sagas say the same",
+        _wrong_ends(evidence, ends),
+    )
+
+
+def _wrong_ends(evidence: Evidence, ends: dict[str, str]) -> Iterator[str]:
+    for order_id, end in ends.items():
+        seen = evidence.sagas.get(order_id, "unknown")
+        if end in ("both", "neither"):
+            told = [e.type for e in evidence.events(order_id, "OrderCompleted", "OrderCancelled")]
+            yield f"{order_id}: ended {len(told)} times {told or ''}; the monitor says {seen}"
+        elif seen != end:
+            yield f"{order_id}: {end} on the log, {seen} for the monitor"
+
+
+def nothing_healthy_undone(evidence: Evidence) -> Finding:
+    """7: nothing is undone past the pivot, nothing healthy because an observer was slow."""
+    requests = [e for e in evidence.by_id.values() if is_timeout(e)]
+    pivots = [o for o in evidence.told if evidence.events(o, "ShipmentPickedUp")]
+    return judged(
+        7,
+        "Nothing is undone past the pivot, nothing healthy is undone",
+        f"{len(pivots)} parcels picked up, {len(requests)} deadlines that passed, "
+        "each against the log's own times",
+        [
+            *(told for order_id in pivots for told in _undone_past_pivot(evidence, order_id)),
+            *(told for request in requests for told in _too_hasty(evidence, request)),
+        ],
+    )
+
+
+def _undone_past_pivot(evidence: Evidence, order_id: str) -> Iterator[str]:
+    """A late capture is money beside the order: it goes back whatever became of the order."""
+    refunds = evidence.events(order_id, "PaymentRefunded", "PaymentRefundProgressed")
+    late = [e for e in evidence.events(order_id, "PaymentCaptured") if e.event.late]
+    kept_minor = sum(e.event.amount_minor for e in refunds)
+    kept_minor -= sum(e.event.amount_minor for e in late)
+    if kept_minor > 0:
+        yield f"{order_id}: picked up, and yet {kept_minor} minor units were given back"
+    for released in evidence.events(order_id, "InventoryReleased"):
+        if released.event.lines:
+            yield f"{order_id}: picked up, and yet its stock was released"
+    for cancelled in evidence.events(order_id, "ShipmentCancelled"):
+        yield f"{order_id}: picked up, and yet told cancelled ({cancelled.event.reason})"
+
+
+def is_timeout(logged: Logged) -> bool:
+    """The monitor asks for an undo, or says no instead of a person, because a deadline passed."""
+    if logged.type == "VerdictGiven":
+        return bool(logged.event.actor == SYSTEM_TIMEOUT)
+    return logged.type == "CompensationRequested" and logged.event.code == DEADLINE
+
+
+def _too_hasty(evidence: Evidence, request: Logged) -> Iterator[str]:
+    """The answer stood in the log before the deadline that is said to have passed.
+
+    The request names as its cause the event whose sequel is missing; the deadline counts from
+    where that stands in the log.
+    """
+    cause = evidence.by_id.get(request.cause) if request.cause else None
+    if cause is None:
+        yield f"{request.order_id}: a deadline passed, but its cause {request.cause} is on no topic"
+        return
+    step = evidence.steps_at(request.order_id, request.at)[request.event.step]
+    deadline = cause.at + timedelta(seconds=step.waits.get(cause.type, step.deadline_s))
+    if request.at <= deadline:
+        yield f"{request.order_id}: {step.name} was judged at {request.at}, due {deadline}"
+    awaited = (step.done, *step.failed, *([step.undone] if step.undone else ()))
+    for answer in evidence.events(request.order_id, *awaited):
+        if cause.at < answer.at <= deadline:
+            yield (
+                f"{request.order_id}: {step.name} was judged overdue at {deadline}, "
+                f"but {answer.type} stood in the log at {answer.at}"
+            )

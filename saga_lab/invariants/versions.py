@@ -1,0 +1,42 @@
+"""Invariant 8: every order runs to its end on the version it started with. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from saga_lab.invariants.evidence import Evidence
+from saga_lab.invariants.finding import Finding, judged
+
+
+def own_version(evidence: Evidence) -> Finding:
+    """8: one label on all events of an order, a completed one has done every step of that version,
+    and nobody has said anything who has no step in it."""
+    counts = Counter(
+        flow.label(version) for flow, version in map(evidence.flow_of, evidence.accepted)
+    )
+    told = ", ".join(f"{n} on {label}" for label, n in sorted(counts.items()))
+    return judged(
+        8,
+        "Every order finishes on the version it started with",
+        f"{len(evidence.accepted)} orders: {told}",
+        (
+            f"{order_id}: {wrong}"
+            for order_id in evidence.accepted
+            for wrong in _astray(evidence, order_id)
+        ),
+    )
+
+
+def _astray(evidence: Evidence, order_id: str) -> Iterator[str]:
+    events = [e for those in evidence.told[order_id].values() for e in those]
+    labels = {e.flow for e in events if e.flow}
+    if len(labels) > 1:
+        yield f"on {' and '.join(sorted(labels))}"
+    flow, version = evidence.flow_of(order_id)
+    steps = {step.name: step for place in flow.places(version) for step in place}
+    strangers = {e.type for e in events if e.event.owner in flow.steps.keys() - steps.keys()}
+    if strangers:
+        yield f"{', '.join(sorted(strangers))} on {flow.label(version)}, which has no such step"
+    if evidence.ended(order_id) == "completed":
+        for step in steps.values():
+            if not evidence.events(order_id, step.done):
+                yield f"completed on {flow.label(version)} without {step.done}"

@@ -1,0 +1,200 @@
+"""One participant: its database, its processes, its relay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from saga_lab.simulation.chances import Chances as Chances
+from saga_lab.simulation.log import CODEC as CODEC
+from saga_lab.simulation.log import Place
+from saga_lab.simulation.operator import Reader
+from saga_lab.simulation.process import Process
+from sagakit.handling.handler import Handler
+from sagakit.messages.envelope import EffectRow, OutboxRow
+from sagakit.store.memory import MemoryDatabase
+from sagakit.store.ports import Participant, Store
+
+BLOCK = 1_000
+"""Row numbers a transaction may use up."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+if TYPE_CHECKING:
+    from saga_lab.simulation.world import World
+
+
+class Node:
+    """One participant. All its processes share the database and the stored offsets. `touched`:
+    it was at work since it was asked what it could do."""
+
+    def __init__(
+        self, world: World, participant: Participant[Any], store: Store[Any], processes: int = 1
+    ) -> None:
+        self.world = world
+        self.name = participant.name
+        self.participant = replace(participant, store=store)
+        self.database = MemoryDatabase(store, world.now)
+        self.codec = Reader(self)
+        self.committed: dict[Place, int] = {}
+        self.refused: set[int] = set()
+        self.astray = ""
+        self.touched = True
+        self._around: object = None
+        self._known_until = world.now
+        self._possible: list[Callable[[], None]] = []
+        most = world.chances.skew_s
+        self.processes = [
+            Process(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
+            for n in range(processes)
+        ]
+        world.rollout.begin(self)
+
+    @property
+    def handler(self) -> Handler[Any]:
+        """Of its first process."""
+        return self.processes[0].handler
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What its first process consumes."""
+        return self.processes[0].topics
+
+    @property
+    def crashes(self) -> int:
+        """Of all its processes."""
+        return sum(process.crashes for process in self.processes)
+
+    def possible(self, around: object) -> list[Callable[[], None]]:
+        """Everything it could do next: worked out again when it was at work, when what is `around`
+        it changed, and when the time has come for something that had to wait."""
+        now = self.world.now
+        if self.touched or around != self._around or now >= self._known_until:
+            self.touched, self._around, self._possible = False, around, list(self._choices())
+            moments = (at for process in self.processes for at in process.moments())
+            self._known_until = min((at for at in moments if at > now), default=NEVER)
+        return self._possible
+
+    def _choices(self) -> Iterator[Callable[[], None]]:
+        for process in self.processes:
+            yield from (partial(process.survive, work) for work in process.possible())
+        if self.overlapping():
+            yield self.overlap
+        first = self.processes[0]
+        if self.world.broker_up() and first.awake() and self.unpublished():
+            yield partial(first.survive, self.relay)
+
+    def due_effects(self) -> list[EffectRow]:
+        """Pending effects nobody holds."""
+        return self.processes[0].due_effects()
+
+    def perform(self) -> None:
+        """Claim some effects, call the outside world, store the outcomes."""
+        self.processes[0].claim()
+
+    def ask(self, row: EffectRow) -> Any:
+        """The gateway. Raises EffectFailed where the answer is unknown."""
+        return self.world.outside.perform(row.effect)
+
+    # --- the relay --------------------------------------------------------------------------------
+
+    def unpublished(self) -> list[OutboxRow]:
+        """In id order; never `id > cursor`."""
+        rows = sorted(self.database.tables.outbox.items())
+        return [row for number, row in rows if number not in self.refused]
+
+    def relay(self) -> None:
+        """Publish the first rows; dying in the middle publishes them again."""
+        rows = self.unpublished()[: self.world.rng.randint(1, 6)]
+        if rows and self.world.happens("disorder"):
+            self._refuse(rows.pop(0))
+        for row in rows:
+            self.publish(row)
+            self.processes[0].fault("mid-relay")
+            if self.world.happens("repeat"):
+                return
+            self.remove(row)
+        if self.world.happens("stale"):
+            late = timedelta(seconds=self.world.rng.choice((1, 60, 7200)))
+            self.world.after(late, lambda: self._publish_again(rows))
+
+    def publish(self, row: OutboxRow) -> None:
+        """To the log."""
+        self.world.log.append(row, self.world.now)
+
+    def remove(self, row: OutboxRow) -> None:
+        """It is published."""
+        del self.database.tables.outbox[row.id]
+
+    def _refuse(self, row: OutboxRow) -> None:
+        """The broker refuses it for a moment; what stands behind it goes through."""
+        self.world.note(f"{self.name} publishes past a refused row", {row.key})
+        self.refused.add(row.id)
+        pause = timedelta(seconds=self.world.rng.choice((1, 10)))
+        self.world.after(pause, lambda: self._accept(row))
+
+    def _accept(self, row: OutboxRow) -> None:
+        self.refused.discard(row.id)
+        self.touched = True
+
+    def _publish_again(self, rows: list[OutboxRow]) -> None:
+        self.world.note(f"{self.name}'s former leader publishes again", {r.key for r in rows})
+        for row in rows:
+            self.world.log.append(row, self.world.now)
+
+    # --- two transactions at once -----------------------------------------------------------------
+
+    def overlapping(self) -> bool:
+        """Two processes have something to handle."""
+        return len(self.processes) > 1 and all(p.has_work() for p in self.processes)
+
+    def overlap(self) -> None:
+        """Batches of different orders do not wait for each other's locks."""
+        first, second = self.world.rng.sample(self.processes, 2)
+        for process in (first, second):
+            if not process.batch:
+                process.survive(process.take)
+        if first.holds().isdisjoint(second.holds()):
+            self.at_once(first, first.handle, second)
+
+    def visit(self, process: Process, key: str, work: Callable[[], None]) -> None:
+        """Somebody is at the door, maybe while a batch of other orders is handled."""
+        busy = self.world.rng.choice(self.processes)
+        if busy.has_work() and not busy.batch:
+            busy.survive(busy.take)
+        if busy.awake() and busy.batch and key not in busy.holds():
+            self.at_once(process, work, busy)
+        else:
+            process.survive(work)
+
+    def at_once(self, first: Process, work: Callable[[], None], second: Process) -> None:
+        """The one that begins first takes the lower row numbers, and commits last."""
+        low = self.database.tables.next_id
+        self.database.tables.next_id += BLOCK
+        second.survive(second.handle)
+        if self.world.broker_up() and self.world.rng.random() < 0.5:
+            second.survive(self.relay)
+        high = self.database.tables.next_id
+        self.database.tables.next_id = low
+        first.survive(work)
+        assert self.database.tables.next_id <= low + BLOCK
+        self.database.tables.next_id = high
+
+    def check(self) -> None:
+        """At any moment: the only mark of work in flight is a pending effect, no stock negative."""
+        for sku, level in getattr(self.participant.store, "stock", {}).items():
+            if min(level.on_hand, level.reserved) < 0:
+                self.astray = f"{sku}: {level}"
+        accounts = self.database.tables.accounts.values()
+        flying = {key for account in accounts for key in account.in_flight}
+        pending = self.database.tables.effects.keys()
+        if flying != pending and not self.astray:
+            self.astray = f"{self.name}: {sorted(flying)} in flight, {sorted(pending)} pending"
+
+    def state(self, key: str) -> Any:
+        """The committed state of an order."""
+        account = self.database.tables.accounts.get(key)
+        state = self.participant.store.load(None, {key: []}).get(key)  # type: ignore[arg-type]
+        return replace(state, in_flight=frozenset(account.in_flight if account else ()))

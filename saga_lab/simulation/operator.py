@@ -1,0 +1,131 @@
+"""Bad records, and the operator who looks after the orders they hold up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from saga_lab.simulation.log import CODEC, GARBAGE, TOPICS
+from saga_lab.simulation.watcher import worded
+from saga_monitor.saga.commands import Pausing, Refused, resumed_by
+from saga_monitor.saga.facts import Saga
+from sagakit.errors import Undecodable, UnknownFlow
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Envelope, OutboxRow, ParkedRow, Record
+
+if TYPE_CHECKING:
+    from saga_lab.simulation.node import Node
+    from saga_lab.simulation.world import World
+
+A_WHILE_S = (1, 60, 3600)
+LOOKS_AGAIN = timedelta(minutes=10)
+
+
+class Reader(Codec):
+    """A participant's codec: decodes each record of the log once, and not what the version that is
+    running does not know yet."""
+
+    def __init__(self, node: Node) -> None:
+        self.__dict__.update(CODEC.__dict__)
+        self._node = node
+
+    def decode(self, record: Record) -> Envelope:
+        """See `Codec`."""
+        said = self._node.world.log.read(record)
+        if (self._node.name, said.key) in self._node.world.operator.unknown:
+            raise Undecodable(f"{said.event.type} is of a later version; redrive after the update")
+        return said
+
+
+class Operator:
+    """`unknown`: participant and order of which its running version cannot read anything."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.unknown: set[tuple[str, str]] = set()
+        self._called = False
+
+    def tempt(self, order_id: str) -> None:
+        """Bad luck may strike an order."""
+        if self.world.happens("poison"):
+            self.spoil(order_id)
+
+    def spoil(self, order_id: str) -> None:
+        """Garbage under an order's key, or a participant that is too old for what comes."""
+        world = self.world
+        if not world.broker_up():
+            world.after(timedelta(seconds=1), lambda: self.spoil(order_id))
+        elif world.rng.random() < 0.5:
+            world.note(f"garbage under the key of {order_id}", {order_id})
+            world.log.append(OutboxRow(world.rng.choice(TOPICS), order_id, (), GARBAGE), world.now)
+        else:
+            node = world.nodes[world.rng.choice(sorted(world.nodes))]
+            world.note(f"{node.name} is too old for what comes of {order_id}", {order_id})
+            self.unknown.add((node.name, order_id))
+            world.after(self._a_while(), lambda: self.update(node, order_id))
+
+    def update(self, node: Node, order_id: str) -> None:
+        """The version that knows it is running now; what was parked is handled again."""
+        self.world.note(f"{node.name} is updated, {order_id} redriven", {order_id})
+        self.unknown.discard((node.name, order_id))
+        process = node.processes[0]
+        process.survive(lambda: process.redrive(order_id))
+
+    def updated(self, node: Node) -> None:
+        """All its processes have today's flow file: what they parked for want of it is handled
+        again, in a while."""
+        self.world.after(self._a_while(), lambda: self._redrive_unknown(node))
+
+    def _redrive_unknown(self, node: Node) -> None:
+        parked = node.database.tables.parked.values()
+        for key in sorted({row.key for row in parked if row.code == UnknownFlow.code}):
+            self.world.note(f"{node.name} has its new flow file, {key} redriven", {key})
+            process = self.world.rng.choice(node.processes)
+            process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
+
+    def resume(self, order_id: str) -> None:
+        """Lets a paused order go on, at the monitor's desk. While there is no monitor, or it has
+        not read the pause and refuses, the operator looks again later."""
+        try:
+            said = self._resuming(order_id)
+        except Refused:
+            said = None
+        if said is None:
+            self.world.after(LOOKS_AGAIN, lambda: self.resume(order_id))
+        else:
+            self.world.send(said)
+
+    def _resuming(self, order_id: str) -> OutboxRow | None:
+        """What the first monitor there is says to it. Raises Refused."""
+        for monitor in self.world.monitors:
+            saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
+            assert seen is not None
+            body = Pausing(order_id=order_id, actor="ada", reason="answered")
+            return worded(resumed_by(body, saga, seen), saga, self.world.now)
+        return None
+
+    def notice(self) -> None:
+        """Garbage that is parked calls the operator, who comes in a while. What is read again after
+        a crash is parked again."""
+        if not self._called and any(self._garbage()):
+            self._called = True
+            self.world.after(self._a_while(), self.discard)
+
+    def discard(self) -> None:
+        """Garbage is thrown away, and the order goes on."""
+        self._called = False
+        for node, row in list(self._garbage()):
+            self.world.note(f"the operator discards what {node.name} parked", {row.key})
+            node.database.tables.parked.pop(row.id, None)
+            process, key = node.processes[0], row.key
+            process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
+
+    def _garbage(self) -> Iterator[tuple[Node, ParkedRow]]:
+        for node in self.world.nodes.values():
+            for row in node.database.tables.parked.values():
+                if row.record.value == GARBAGE:
+                    yield node, row
+
+    def _a_while(self) -> timedelta:
+        return timedelta(seconds=self.world.rng.choice(A_WHILE_S))

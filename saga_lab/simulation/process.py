@@ -1,0 +1,234 @@
+"""One running instance of a participant: what it has polled, claimed and been answered, its clock
+and its deaths. All of that is lost when it dies; the database and the stored offsets are not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import uuid5
+
+from saga_lab.simulation.log import PARTITIONS, Place
+from sagakit.decider import Outcome
+from sagakit.errors import EffectFailed, NotFinal, UnknownFlow
+from sagakit.faults import Crash
+from sagakit.flow.model import Flows
+from sagakit.flow.routing import Router, topics_of
+from sagakit.handling.handler import Handler, incoming
+from sagakit.messages.envelope import EffectRow, Message, Record
+from sagakit.retry import PATIENT, RETRIED
+
+if TYPE_CHECKING:
+    from saga_lab.simulation.node import Node
+
+LEASE = timedelta(seconds=15)
+MOST_IN_HAND = 4
+MOST_POLLED = 12
+
+
+@cache
+def _routes(flows: Flows, name: str) -> tuple[Router, tuple[str, ...]]:
+    return Router(flows, name), topics_of(flows, name)
+
+
+class Process:
+    """Consumes, decides, and performs effects, each step when the scheduler says so."""
+
+    def __init__(self, node: Node, number: int, skew: timedelta) -> None:
+        self.node, self.world = node, node.world
+        self.name = f"{node.name}/{number}"
+        self.skew = skew
+        self.crashes = 0
+        self.positions: dict[Place, int] = defaultdict(int)
+        self.start(self.world.rollout.before or self.world.flows)
+
+    def start(self, flows: Flows) -> None:
+        """With nothing in hand, from the stored offsets, on the flow files it is given."""
+        node, self.flows = self.node, flows
+        self.router, self.topics = _routes(flows, node.name)
+        self.handler: Handler[Any] = Handler(
+            node.participant, node.database, self.router, node.codec, self.now, faults=self.fault
+        )
+        places = [(topic, p) for topic in self.topics for p in range(PARTITIONS)]
+        self.queues = [(place, self.world.log.partitions[place]) for place in places]
+        self.paused_until = self.world.now
+        self.positions = defaultdict(int, node.committed)
+        node.touched = True
+        self._drop()
+
+    def _drop(self) -> None:
+        self.batch: list[Record] = []
+        self.ends: dict[Place, int] = {}
+        self.hands: list[EffectRow] = []
+        self.answers: list[Message] = []
+
+    def now(self) -> datetime:
+        """By its own clock."""
+        return self.world.now + (self.skew if self.world.chances.skew_s else timedelta())
+
+    def knows(self, label: str | None) -> bool:
+        """Whether its flow files have a version; no label: the default."""
+        try:
+            self.router.label(label)
+        except UnknownFlow:
+            return False
+        return True
+
+    def awake(self) -> bool:
+        """Not standing still."""
+        return self.world.now >= self.paused_until
+
+    # --- dying and standing still -----------------------------------------------------------------
+
+    def fault(self, point: str) -> None:
+        """Maybe die here."""
+        if self.world.happens("crash"):
+            raise Crash(point)
+
+    def survive(self, work: Callable[[], None]) -> None:
+        """Do something; where the process dies over it, start it again from what it had said."""
+        self.node.database.now = self.now()
+        try:
+            work()
+        except Crash as crash:
+            self.crashes += 1
+            self.world.note(f"{self.name} dies {crash}", self.keys())
+            self.positions = defaultdict(int, self.node.committed)
+            self._drop()
+        self.node.touched = True
+        self.node.check()
+        if self.world.happens("pause"):
+            pause = timedelta(seconds=self.world.rng.choice((1, 20, 60, 600)))
+            self.paused_until = self.world.now + pause
+            self.world.note(f"{self.name} stands still for {pause}", self.keys())
+
+    def keys(self) -> set[str]:
+        """The orders it has something of in hand."""
+        return self.holds() | {row.order_key for row in self.hands} | {m.key for m in self.answers}
+
+    # --- what it could do next --------------------------------------------------------------------
+
+    def possible(self) -> list[Callable[[], None]]:
+        """Everything it could do next."""
+        if not self.awake():
+            return []
+        found: list[Callable[[], None]] = []
+        if self.batch:
+            found.append(self.handle)
+        elif self.world.broker_up() and self.unread():
+            found.append(self.poll)
+        if len(self.hands) < MOST_IN_HAND and self.due_effects():
+            found.append(self.claim)
+        if self.hands:
+            found.append(self.call)
+        if self.answers:
+            found.append(self.settle)
+        return found
+
+    def holds(self) -> set[str]:
+        """The orders of its batch."""
+        return {(r.key or b"").decode() for r in self.batch}
+
+    def has_work(self) -> bool:
+        """A batch in hand, or something to read."""
+        return self.awake() and bool(self.batch or (self.world.broker_up() and self.unread()))
+
+    def unread(self) -> list[Place]:
+        """Partitions with something to read."""
+        positions = self.positions
+        return [place for place, queue in self.queues if positions[place] < len(queue)]
+
+    def poll(self) -> None:
+        """Take a micro-batch and handle it, now or later."""
+        self.take()
+        if not self.world.happens("linger"):
+            self.handle()
+
+    def take(self) -> None:
+        """A micro-batch from one or more partitions, in any interleaving of them."""
+        rng, log = self.world.rng, self.world.log
+        places = rng.sample(unread := self.unread(), rng.randint(1, len(unread)))
+        self.ends = {}
+        for _ in range(rng.randint(1, MOST_POLLED)):
+            place = rng.choice(places)
+            queue, at = log.partitions[place], self.ends.get(place, self.positions[place])
+            if at < len(queue):
+                self.batch.append(queue[at])
+                self.ends[place] = at + 1
+        self.fault("after-poll")
+
+    def handle(self) -> None:
+        """What was polled, in one transaction."""
+        self.handler.handle(self.messages())
+        self.positions.update(self.ends)
+        self.batch = []
+        if not self.world.happens("forget"):
+            self.node.committed |= self.positions
+
+    def redrive(self, key: str) -> None:
+        """Handle again what is parked of an order."""
+        self.handler.redrive(key)
+
+    def messages(self) -> list[Message]:
+        """What it has polled, decoded."""
+        return [incoming(self.node.codec, record) for record in self.batch]
+
+    # --- effects ----------------------------------------------------------------------------------
+
+    def due_effects(self) -> list[EffectRow]:
+        """Pending effects nobody holds, by its clock."""
+        pending = self.node.database.tables.effects.values()
+        if not pending:
+            return []
+        now = self.now()
+        return [p.row for p in pending if p.due_at <= now and p.lease_until <= now]
+
+    def claim(self) -> None:
+        """Some effects that are due."""
+        free = MOST_IN_HAND - len(self.hands)
+        limit = self.world.rng.randint(1, free)
+        self.hands += self.node.database.claim(limit, LEASE, self.now())
+        while self.hands and not self.world.happens("linger"):
+            self.call()
+
+    def call(self) -> None:
+        """The outside world, for one effect."""
+        row = self.hands.pop(0)
+        assert row.lease is not None
+        try:
+            result = self.node.ask(row)
+        except EffectFailed as error:
+            backoff = PATIENT if isinstance(error, NotFinal) else RETRIED
+            due = self.now() + backoff.after(row.attempts, self.world.rng)
+            self.node.database.retry(row.lease, str(error), due)
+            self.world.hits["trouble"] += 1
+            self.world.note(f"{row.effect.key}: {error}", {row.order_key})
+            return
+        self.fault("after-call")
+        self.answers.append(
+            Message(
+                uuid5(row.id, "outcome"),
+                row.order_key,
+                trace=row.trace,
+                trigger=Outcome(row.effect, result),
+                lease=row.lease,
+            )
+        )
+        if not self.world.happens("linger"):
+            self.settle()
+
+    def settle(self) -> None:
+        """Store an outcome."""
+        self.handler.handle([self.answers.pop(0)])
+
+    def moments(self) -> list[datetime]:
+        """When it could do something that it cannot do now, in true time."""
+        if self.paused_until > self.world.now:
+            return [self.paused_until]
+        pending = self.node.database.tables.effects.values()
+        if not pending:
+            return []
+        off = self.now() - self.world.now
+        return [max(p.due_at, p.lease_until) - off for p in pending]

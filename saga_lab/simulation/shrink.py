@@ -1,0 +1,86 @@
+"""A broken seed made small: fewer orders, fewer faults, and the story that is left."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from saga_lab.simulation.chances import FAULTS
+from saga_lab.simulation.play import run, stage
+from saga_lab.simulation.world import World
+
+SCHEDULES = 20
+"""Ways in which each smaller world is played before it is taken for sound."""
+LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What to play: `orders` are numbers; `without` and `schedule`: see `World`."""
+
+    seed: int
+    orders: tuple[int, ...]
+    without: tuple[str, ...] = ()
+    schedule: int = 0
+
+    def play(self) -> tuple[World, list[str]]:
+        """The world at its end, and what does not hold."""
+        orders = self.orders
+        world, stories = stage(self.seed, orders, without=self.without, schedule=self.schedule)
+        return world, run(world, stories)
+
+    def command(self) -> str:
+        """Plays it again."""
+        told = f"saga sim --seeds 1 --from {self.seed} --only {_listed(self.orders)}"
+        told += f" --without {_listed(self.without)}" if self.without else ""
+        return told + (f" --schedule {self.schedule}" if self.schedule else "")
+
+
+def shrink(case: Case) -> Case:
+    """Leave out orders, then faults, as long as something still breaks."""
+    smaller = next((c for c in map(_still_broken, _smaller(case)) if c), None)
+    return case if smaller is None else shrink(smaller)
+
+
+def _smaller(case: Case) -> Iterator[Case]:
+    if len(case.orders) > 1:
+        yield from (replace(case, orders=(n,)) for n in case.orders)
+        for left_out in case.orders:
+            yield replace(case, orders=tuple(n for n in case.orders if n != left_out))
+    world, _ = stage(case.seed, case.orders, without=case.without)
+    left = world.drawn.named()
+    if len(left) > 1:
+        yield replace(case, without=FAULTS)
+    yield from (replace(case, without=(*case.without, fault)) for fault in left)
+
+
+def _still_broken(case: Case) -> Case | None:
+    for schedule in (case.schedule, *range(SCHEDULES)):
+        tried = replace(case, schedule=schedule)
+        if tried.play()[1]:
+            return tried
+    return None
+
+
+def story(world: World, found: Collection[str]) -> list[str]:
+    """What was said, and the faults that hit, of the orders that broke (of all, where no order is
+    named), the last lines of it."""
+    orders = set(world.outside.behaviours)
+    named = {o for o in orders if any(o in said.replace(":", " ").split() for said in found)}
+    chosen = named or orders
+    lines = [
+        (note.at, f"! {note.text}")
+        for note in world.diary
+        if not note.orders or note.orders & chosen
+    ]
+    seen = set()
+    for record in world.log.records():
+        said = world.log.envelope(record)
+        if said and said.key in chosen:
+            again = " again" if said.id in seen else ""
+            seen.add(said.id)
+            lines.append((said.time, f"  {said.key}: {said.source} says {said.event.type}{again}"))
+    told = [f"{at:%d %H:%M:%S.%f}"[:-3] + f" {text}" for at, text in sorted(lines)]
+    return told[-LINES:]
+
+
+def _listed(items: Collection[object]) -> str:
+    return ",".join(map(str, items))

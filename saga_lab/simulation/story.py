@@ -1,0 +1,119 @@
+"""What happens to one order: its content, how the outside treats it, what people do. All drawn from
+the seed before anything runs."""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from saga_lab.simulation.outside import Behaviour
+from sagakit.flow.model import Flows
+from schemas.events import OrderFacts, OrderLine
+from schemas.rules import minor_digits
+
+SKUS = ("apple", "pear", "quince")
+CHARGES = ("captured",) * 8 + (
+    "told_first",
+    "declined",
+    "action",
+    "action_never",
+    "later",
+    "later",
+    "later_declined",
+    "late",
+    "late",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One order. `entrance`: front_door, outside (straight to the topic) or nameless (the same, and
+    the events have no ids); `cancel_after` and `verdict_after`: what people do,
+    and when; None: they do nothing; `paused`: when it is, and for how long; `poisoned_after`: when
+    garbage comes, if the world has any.
+    """
+
+    order_id: str
+    flow: str
+    facts: OrderFacts
+    behaviour: Behaviour
+    entrance: str
+    place_after: timedelta
+    twice: bool
+    conflict: bool
+    cancel_after: timedelta | None
+    verdict: str | None
+    verdict_after: timedelta
+    poisoned_after: timedelta
+    paused: tuple[timedelta, timedelta] | None = None
+
+    @property
+    def benign(self) -> bool:
+        """Nothing about it stands in its way: where nothing fails, it is completed."""
+        good = ("captured", "told_first"), ("created",), ("accepted",)
+        b = self.behaviour
+        treated = all(x in ok for x, ok in zip((b.charge, b.label, b.mail), good, strict=True))
+        facts = self.facts
+        priced = sum(line.quantity * line.unit_price_minor for line in facts.lines)
+        stocked = all(line.sku in SKUS for line in facts.lines)
+        cheap = priced < 1000 * 10 ** minor_digits(facts.currency)
+        plain = facts.total_minor == priced and cheap and facts.fraud_score < 0.5 and stocked
+        left_alone = self.cancel_after is None and not self.conflict
+        return treated and plain and left_alone and b.pickup is not None
+
+
+def draw(rng: random.Random, number: int, flows: Flows) -> Story:
+    """A story for order `number`, on any version of `flows`."""
+    lines = tuple(
+        OrderLine(sku=sku, quantity=rng.randint(1, 3), unit_price_minor=rng.randint(1, 900))
+        for sku in rng.sample(SKUS, rng.randint(1, len(SKUS)))
+    )
+    if rng.random() < 0.1:
+        lines = (OrderLine(sku="unicorn", quantity=1, unit_price_minor=5), *lines)
+    dear = rng.random() < 0.15
+    if dear:
+        lines += (OrderLine(sku="apple", quantity=1, unit_price_minor=200_000),)
+    total = sum(line.quantity * line.unit_price_minor for line in lines)
+    if rng.random() < 0.04:
+        total += 1
+    facts = OrderFacts(
+        customer_id=f"c{number % 3}",
+        email=f"c{number}@example.com",
+        currency=rng.choice(("EUR", "JPY", "USD")),
+        total_minor=total,
+        lines=lines,
+        card_token="tok",
+        ship_to="Main Street 1",
+        fraud_score=rng.choice((0.0, 0.0, 0.0, 0.0, 0.9, 1.0)),
+    )
+    return Story(
+        order_id=f"o{number}",
+        flow=rng.choice([flow.label(v) for flow in flows for v in flow.versions]),
+        facts=facts,
+        behaviour=_behaviour(rng),
+        entrance=rng.choice(("front_door", "outside", "nameless")),
+        place_after=_soon(rng, 60),
+        twice=rng.random() < 0.2,
+        conflict=rng.random() < 0.1,
+        cancel_after=_soon(rng, rng.choice((0.1, 1, 10, 120))) if rng.random() < 0.25 else None,
+        verdict=rng.choice(("approve", "approve", "reject", None)),
+        verdict_after=_soon(rng, 300),
+        poisoned_after=_soon(rng, 120),
+        paused=(_soon(rng, 120), _soon(rng, 86_400)) if rng.random() < 0.15 else None,
+    )
+
+
+def _behaviour(rng: random.Random) -> Behaviour:
+    refund = rng.choice(("refunded", "refunded", "partial", "later", "forgotten"))
+    return Behaviour(
+        charge=rng.choice(CHARGES),
+        refund=refund,
+        label=rng.choice(("created",) * 8 + ("refused",)),
+        mail=rng.choice(("accepted",) * 9 + ("refused",)),
+        delay=timedelta(seconds=rng.choice((0.1, 5, 60, 3600, 86_400))),
+        pickup=rng.choice((timedelta(), _soon(rng, 60), _soon(rng, 60), _soon(rng, 86_400), None)),
+        careless=rng.random() < 0.25,
+    )
+
+
+def _soon(rng: random.Random, within_s: float) -> timedelta:
+    return timedelta(milliseconds=rng.randint(0, int(within_s * 1000)))

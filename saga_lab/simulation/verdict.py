@@ -1,0 +1,228 @@
+"""The invariants of design section 10 over a world that has come to rest, each read off the ledgers
+of the outside, the stores and the log."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from saga_lab.simulation.story import SKUS, Story
+from saga_lab.simulation.watcher import UNITS, read_as_its_flow
+from saga_lab.simulation.world import World
+from saga_monitor.ingest.projection import fact_of
+from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.facts import Saga
+from saga_monitor.saga.facts import fold as gather
+from saga_monitor.saga.view import UNDONE_PAST_PIVOT, SagaView, Status
+from sagakit.decider import fold
+from sagakit.messages.envelope import Envelope, derived_id
+from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
+from services.inventory.decide import Phase as StockPhase
+from services.notification.decide import Kind
+from services.payment.ledger import Phase as PaymentPhase
+from services.shipping.decide import Phase as ShipmentPhase
+
+MOST_WANTED = 4
+"""Units of a SKU in one order."""
+DIRECT = ("inventory", "order", "fraud", "loyalty")
+"""They have no effects, so the ids of their events come straight from the cause."""
+JUST_AFTER = timedelta(milliseconds=1)
+
+
+def violations(world: World, stories: list[Story]) -> list[str]:
+    """What does not hold; empty when all is well."""
+    if found := world.found():
+        return found
+    found = [*_log(world), *_stock(world), *_rest(world), *_watch(world)]
+    for story in stories:
+        found += [f"{story.order_id}: {said}" for said in _order(world, story)]
+    return found
+
+
+def _order(world: World, story: Story) -> Iterator[str]:
+    seen = world.monitor.view(story.order_id)
+    assert seen is not None
+    flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.order_id}
+    if flows - {None, story.flow}:
+        yield f"began on {story.flow}, and events of it say {sorted(filter(None, flows))}"
+    payment = world.nodes["payment"].state(story.order_id)
+    shipment = world.nodes["shipping"].state(story.order_id)
+    stock = world.nodes["inventory"].state(story.order_id)
+    charges = [c for c in world.outside.charges.values() if c.order_id == story.order_id]
+    taken = [c for c in charges if c.status == "captured"]
+    held_minor = sum(c.amount_minor - c.refunded_minor for c in taken)
+    if len(taken) > 1:
+        yield f"charged {len(taken)} times"
+    if any(c.refunded_minor > c.amount_minor for c in charges):
+        yield "refunded more than was charged"
+    labels = [x for x in world.outside.labels.values() if x.order_id == story.order_id]
+    if sum(x.status in ("created", "picked_up") for x in labels) > 1:
+        yield "more than one label"
+    gone = any(x.status == "picked_up" for x in labels)
+    match seen.status:
+        case Status.COMPLETED:
+            if held_minor != story.facts.total_minor or not gone:
+                yield f"completed, but {held_minor} held and parcel gone: {gone}"
+            if stock.phase is not StockPhase.SHIPPED:
+                yield f"completed, but its stock is {stock.phase}"
+        case Status.CANCELLED:
+            if held_minor or gone:
+                yield f"cancelled, but {held_minor} held and parcel gone: {gone}"
+            if stock.phase is StockPhase.RESERVED:
+                yield "cancelled, but its stock is reserved"
+        case Status.INTERVENTION if _for_a_person(story, seen.interventions, gone):
+            return
+        case other:
+            yield f"ended nowhere: {other}, awaited {[a.step for a in seen.awaited]}"
+    if story.benign and not _hindered(world, story) and seen.status is not Status.COMPLETED:
+        yield f"{seen.status}, though nothing went wrong"
+    known = [(c.captured_minor, c.refunded_minor) for c in payment.charges]
+    if known != [(c.amount_minor, c.refunded_minor) for c in taken]:
+        yield f"payment knows of {known}, the provider of {taken}"
+    if seen.ledger.held_minor != held_minor:
+        yield f"the monitor knows of {seen.ledger}, the provider holds {held_minor}"
+    mails = Counter(world.outside.mails.values())
+    if any(n > 1 for (order_id, _), n in mails.items() if order_id == story.order_id):
+        yield "more than one mail of a kind"
+    if unsent := _announced(world, story) - world.nodes["notification"].state(story.order_id).sent:
+        yield f"mails never sent: {sorted(unsent)}"
+    if payment.phase is PaymentPhase.REFUNDED and held_minor:
+        yield f"payment says refunded, the provider holds {held_minor}"
+    if gone and held_minor == 0:
+        yield "shipped after its refund"
+    if shipment.phase is ShipmentPhase.CANCELLED and gone:
+        yield "shipping says cancelled, the parcel is gone"
+
+
+def _announced(world: World, story: Story) -> set[Kind]:
+    """Mails that are due by what the log says."""
+    due: set[Kind] = set()
+    for said in world.log.envelopes():
+        match said.event:
+            case _ if said.key != story.order_id:
+                continue
+            case ShipmentPickedUp():
+                due.add(Kind.SHIPPED)
+            case PaymentRefunded(amount_minor=amount_minor, email=str()) if amount_minor > 0:
+                due.add(Kind.REFUNDED)
+            case ShipmentCreated():
+                due.add(Kind.CONFIRMED)
+    if Kind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
+        due.discard(Kind.CONFIRMED)  # it was stale when it was read
+    return due
+
+
+def _hindered(world: World, story: Story) -> bool:
+    """There was too little stock, or the monitor ended a wait that had truly passed."""
+    said = [emission.event for monitor in world.monitors for emission, _ in monitor.said]
+    short = world.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
+    return short or any(event.order_id == story.order_id for event in said)
+
+
+def _for_a_person(story: Story, interventions: tuple[str, ...], gone: bool) -> bool:
+    """The only case nobody but a person can settle: the carrier took a parcel it had given up."""
+    return story.behaviour.careless and gone and UNDONE_PAST_PIVOT in interventions
+
+
+def _stock(world: World) -> Iterator[str]:
+    reserved: Counter[str] = Counter()
+    shipped: Counter[str] = Counter()
+    inventory = world.nodes["inventory"]
+    for key in inventory.database.tables.accounts:
+        state = inventory.state(key)
+        for line in state.lines:
+            if state.phase is StockPhase.RESERVED:
+                reserved[line.sku] += line.quantity
+            elif state.phase is StockPhase.SHIPPED:
+                shipped[line.sku] += line.quantity
+    stock: Any = inventory.participant.store
+    for sku in SKUS:
+        level = stock.stock[sku]
+        parts = level.on_hand + reserved[sku] + shipped[sku]
+        if level.on_hand < 0 or parts != world.stock:
+            yield f"{sku}: {level.on_hand} + {reserved[sku]} + {shipped[sku]} is not {world.stock}"
+        if (level.reserved, level.shipped) != (reserved[sku], shipped[sku]):
+            yield f"{sku}: {level} but the orders say {reserved[sku]} and {shipped[sku]}"
+
+
+def _rest(world: World) -> Iterator[str]:
+    for node in world.nodes.values():
+        tables = node.database.tables
+        if tables.outbox or tables.effects or tables.parked:
+            left = (
+                len(tables.outbox),
+                len(tables.effects),
+                [p.error for p in tables.parked.values()],
+            )
+            yield f"{node.name} has outbox, effects, parked left: {left}"
+
+
+def _log(world: World) -> Iterator[str]:
+    """No event lost or out of order; the states are the fold of the log."""
+    known: dict[tuple[str, str], dict[int, Envelope]] = defaultdict(dict)
+    for said in world.log.envelopes():
+        if said.seq is None:
+            continue
+        mine = known[said.source, said.key]
+        if said.seq > len(mine) + 1 and not world.drawn.disorder:
+            yield f"{said.source} {said.key}: event {said.seq} stands before {len(mine) + 1}"
+        if mine.setdefault(said.seq, said).id != said.id:
+            yield f"{said.source} {said.key}: two events number {said.seq}"
+        if said.source in DIRECT and not _derived(said):
+            yield f"{said.source} {said.key}: the id of event {said.seq} is not derived"
+    for node in world.nodes.values():
+        for key, account in node.database.tables.accounts.items():
+            own = known[node.name, key]
+            if sorted(own) != list(range(1, account.sent + 1)):
+                yield f"{node.name} {key}: {account.sent} events decided, {sorted(own)} in the log"
+            if node.name not in ("inventory", "order"):
+                folded = fold(
+                    node.participant.evolve,
+                    node.participant.store.load(None, {}).get("nobody"),  # type: ignore[arg-type]
+                    tuple(own[n].event for n in sorted(own)),
+                )
+                if folded != node.state(key):
+                    yield f"{node.name} {key}: the log folds to {folded}, not {node.state(key)}"
+
+
+def _derived(said: Envelope) -> bool:
+    """The same cause always yields the same id."""
+    assert said.causation is not None
+    return any(said.id == derived_id(said.causation, said.event.type, n) for n in range(5))
+
+
+def _right(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:
+    """What could be said then: of steps side by side, of any whose deadline had passed."""
+    for awaited in (seen.awaited, *((item,) for item in seen.awaited)):
+        yield from (e.id for e in judge(saga, replace(seen, awaited=awaited), read_through))
+
+
+def _watch(world: World) -> Iterator[str]:
+    """Monitors agree, and spoke only on what had truly passed in the log."""
+    facts: dict[str, list[Any]] = defaultdict(list)
+    for said in world.log.envelopes():
+        facts[said.key].append(fact_of(said, UNITS))
+    for monitor in world.monitors:
+        for key, saga in monitor.sagas.items():
+            if saga != gather(Saga(key), *facts[key]):
+                yield f"{key}: a monitor folded something else than the log"
+        for emission, due in monitor.said:
+            key = emission.event.order_id
+            said_at = min((f.at for f in facts[key] if f.id == str(emission.id)), default=due)
+            # what was said of the same moment to a person changes nothing but who is still to be
+            # called; and people are asked in turn, however late
+            known = [
+                f
+                for f in facts[key]
+                if f.at <= due
+                or (f.type == "InterventionOpened" and f.id != str(emission.id))
+                or (f.type == "VerdictRequested" and f.at < said_at)
+            ]
+            by_then = gather(Saga(key), *known)
+            seen = read_as_its_flow(by_then, world.flows)
+            if seen and seen.undoing:
+                continue  # asking once more harms nobody
+            if seen is None or emission.id not in set(_right(by_then, seen, due + JUST_AFTER)):
+                yield f"{key}: {emission.event} was said of what had not passed at {due}"

@@ -1,0 +1,170 @@
+"""A monitor of a simulated world: folds the log, asks for compensation through the real gate."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+from saga_lab.simulation.log import CODEC, Place, partition_of
+from saga_monitor.ingest.projection import fact_of
+from saga_monitor.ingest.watermark import Gate, Tick
+from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.facts import SOURCE, Saga, fold, log_time, unix_ms
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import read
+from saga_monitor.saga.view import SagaView
+from sagakit.flow.model import Flows
+from sagakit.messages.envelope import Envelope, OutboxRow, Trace
+from schemas import FLOWS
+
+if TYPE_CHECKING:
+    from saga_lab.simulation.world import World
+
+ECHO = timedelta(seconds=30)
+"""As in `watch`: log time to read back what was said before it is said again."""
+UNITS = tuple(flow.units for flow in FLOWS)
+PAUSES_S = (20, 100, 1000, 100_000)
+
+
+def read_as_its_flow(saga: Saga, flows: Flows) -> SagaView | None:
+    """The saga in the words of its flow; None for what is no saga (stock)."""
+    if saga.order_id.startswith("sku:"):
+        return None
+    flow, version = flows.find(saga.flow)
+    return read(saga, _plans(flows)[flow.label(version)])
+
+
+def worded(emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
+    """What the monitor says of an order, as it is published."""
+    trace = Trace(saga.flow)
+    return CODEC.encode(
+        Envelope(
+            emission.id, saga.order_id, SOURCE, None, now, emission.event, emission.cause, trace
+        )
+    )
+
+
+@cache
+def _plans(flows: Flows) -> dict[str, Plan]:
+    return {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """An order that waits for something. `due`: until when; `speaks_at`: when the monitor has
+    something to say of it, which may be sooner."""
+
+    seen: SagaView
+    due: datetime
+    speaks_at: datetime
+
+
+class Monitor:
+    """Facts and positions survive its death, the gate does not. It judges also while its reading
+    stands still."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.sagas: dict[str, Saga] = {}
+        self.positions: dict[Place, int] = defaultdict(int)
+        self.gate = Gate()
+        self.reads_from = world.now
+        self._quiet: dict[str, datetime] = {}
+        self._read = 0
+        self._fresh: dict[str, None] = {}
+        self._waits: dict[str, Waits | None] = {}
+        self.said: list[tuple[Emission, datetime]] = []
+        """What it emitted, and the deadline that had passed."""
+        self.views: dict[str, SagaView | None] = {}
+
+    @property
+    def emitted(self) -> int:
+        """How often it said something."""
+        return len(self.said)
+
+    def is_behind(self) -> bool:
+        """It could read something."""
+        return self._read < self.world.log.length and self.world.now >= self.reads_from
+
+    def behind(self) -> list[Place]:
+        """Partitions with something to read, unless its reading stands still."""
+        if self.world.now < self.reads_from:
+            return []
+        partitions = self.world.log.partitions.items()
+        return [place for place, queue in partitions if self.positions[place] < len(queue)]
+
+    def read(self) -> None:
+        """Some records of one partition."""
+        place = self.world.rng.choice(self.behind())
+        queue = self.world.log.partitions[place]
+        for record in queue[self.positions[place] :][: self.world.rng.randint(1, 20)]:
+            self.positions[place] += 1
+            self._read += 1
+            said = self.world.log.envelope(record)
+            if said is None:
+                continue
+            key = (record.key or b"").decode()
+            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(said, UNITS))
+            self.views.pop(key, None)
+            self._fresh[key] = None
+        if self.world.happens("crash"):
+            self.gate = Gate()
+        if self.world.happens("pause"):
+            self.reads_from = self.world.now + timedelta(seconds=self.world.rng.choice(PAUSES_S))
+            self.world.note(f"a monitor reads nothing until {self.reads_from:%d %H:%M:%S}")
+
+    def view(self, order_id: str) -> SagaView | None:
+        """The saga in the words of its flow; None for what is no saga (stock)."""
+        if order_id not in self.views:
+            self.views[order_id] = read_as_its_flow(
+                self.sagas.get(order_id, Saga(order_id)), self.world.flows
+            )
+        return self.views[order_id]
+
+    def judge(self) -> bool:
+        """What has truly passed; True where something was said."""
+        if not self.world.broker_up():
+            return False
+        now = log_time(unix_ms(self.world.now))  # the broker's, which knows no finer time
+        tick = Tick(now, self.world.log.ends())
+        self.gate = self.gate.after(tick, self.positions)
+        said = False
+        for order_id, waits in self._waiting().items():
+            if waits is None or waits.speaks_at >= now:
+                continue
+            through = self.gate.of_order(order_id, partition_of(order_id))
+            if through is None or through < self._quiet.get(order_id, through):
+                continue
+            saga = self.sagas[order_id]
+            for emission in judge(saga, waits.seen, through):
+                self._quiet[order_id] = through + ECHO
+                self._say(saga, emission, waits.due)
+                said = True
+        return said
+
+    def _say(self, saga: Saga, emission: Emission, due: datetime) -> None:
+        self.said.append((emission, due))
+        self.world.log.append(worded(emission, saga, self.world.now), self.world.now)
+
+    def moments(self) -> list[datetime]:
+        """When the next deadlines pass."""
+        found = [self.reads_from]
+        for order_id, waits in self._waiting().items():
+            if waits:
+                due = max(waits.due, self._quiet.get(order_id, waits.due))
+                found.append(due + timedelta(milliseconds=1))
+        return found
+
+    def _waiting(self) -> dict[str, Waits | None]:
+        """What each order waits for, in the order in which they were heard of."""
+        for order_id in self._fresh:
+            seen = self.view(order_id)
+            item = seen.next if seen else None
+            due, speaks_at = item and item.due, seen and seen.due
+            waits = seen and due and speaks_at and Waits(seen, due, speaks_at)
+            self._waits[order_id] = waits or None
+        self._fresh.clear()
+        return self._waits

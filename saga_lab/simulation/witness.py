@@ -1,0 +1,69 @@
+"""Watches the log as it is written: no event may claim what the ledgers of the outside world do not
+say at that moment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sagakit.messages.envelope import Envelope
+
+if TYPE_CHECKING:
+    from saga_lab.simulation.outside import Outside
+
+
+class Witness:
+    """`found`: what was claimed too early."""
+
+    def __init__(self, outside: Outside) -> None:
+        self.outside = outside
+        self.found: list[str] = []
+        self._seen: set[UUID] = set()
+        self._taken: dict[str, int] = defaultdict(int)
+        self._given: dict[str, int] = defaultdict(int)
+
+    def __call__(self, said: Envelope) -> None:
+        """An event is in the log."""
+        if said.id in self._seen:
+            return
+        self._seen.add(said.id)
+        self.found += [f"{said.key}: {said.event.type}: {what}" for what in self._wrong(said)]
+
+    def _wrong(self, said: Envelope) -> Iterator[str]:
+        key, event = said.key, said.event
+        match said.source, event.type:
+            case "payment", "PaymentCaptured":
+                self._taken[key] += event.amount_minor
+                taken = sum(c.amount_minor for c in self._taken_of(key))
+                if self._taken[key] > taken:
+                    yield f"{self._taken[key]} told as captured, the provider took {taken}"
+            case "payment", "PaymentRefunded" | "PaymentRefundProgressed":
+                self._given[key] += event.amount_minor
+                given = sum(c.refunded_minor for c in self._charges(key))
+                if self._given[key] > given:
+                    yield f"{self._given[key]} told as refunded, the provider gave {given} back"
+            case "order", "OrderCancelled" if not self._stubborn(key):
+                held = sum(c.amount_minor - c.refunded_minor for c in self._taken_of(key))
+                if held:
+                    yield f"the provider holds {held}"
+            case "shipping", "ShipmentCreated" if not self._labels(key):
+                yield "the carrier has no label"
+            case "shipping", "ShipmentPickedUp" if "picked_up" not in self._labels(key):
+                yield "the carrier has no parcel"
+            case "shipping", "ShipmentCancelled" if "created" in self._labels(key):
+                yield "the carrier's label stands"
+
+    def _stubborn(self, order_id: str) -> bool:
+        """The provider may take the money after it has voided the charge."""
+        return self.outside.behaviours[order_id].charge == "late"
+
+    def _taken_of(self, order_id: str) -> list[Any]:
+        return [c for c in self._charges(order_id) if c.status == "captured"]
+
+    def _charges(self, order_id: str) -> list[Any]:
+        return [c for c in self.outside.charges.values() if c.order_id == order_id]
+
+    def _labels(self, order_id: str) -> list[str]:
+        return [x.status for x in self.outside.labels.values() if x.order_id == order_id]

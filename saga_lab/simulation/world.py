@@ -1,0 +1,263 @@
+"""A world: participants, monitors, outside, people, and a scheduler that decides, from the seed,
+who goes next."""
+
+import random
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.log import CODEC, Log
+from saga_lab.simulation.node import Node
+from saga_lab.simulation.operator import Operator
+from saga_lab.simulation.outside import Outside
+from saga_lab.simulation.process import Process
+from saga_lab.simulation.rollout import REFUSED, Rollout
+from saga_lab.simulation.watcher import Monitor
+from saga_lab.simulation.witness import Witness
+from sagakit.decider import Callback, Verdict
+from sagakit.faults import Crash
+from sagakit.flow.model import Flows
+from sagakit.messages.envelope import NAMESPACE, Envelope, Message, OutboxRow, Trace
+from sagakit.store.ports import Participant, Store
+from schemas import FLOWS
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FAULTY = timedelta(days=5)
+PATIENCE = timedelta(days=25)
+"""No wait of the flow and of the outside world together is longer."""
+
+
+@dataclass(order=True)
+class Later:
+    """Something that happens at a time of its own."""
+
+    at: datetime
+    number: int
+    work: Callable[[], None] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A fault, when it hit, and the orders it hit."""
+
+    at: datetime
+    text: str
+    orders: frozenset[str]
+
+
+class World:
+    """Everything. `run` plays it to the end. `without`: faults that are switched off; `schedule`:
+    the same orders and faults can be played in many ways, this one; `flows`: today's flow files.
+    `hits`: faults by kind."""
+
+    def __init__(
+        self,
+        seed: int,
+        participants: list[tuple[Participant[Any], Store[Any]]],
+        without: Collection[str] = (),
+        schedule: int = 0,
+        flows: Flows = FLOWS,
+    ) -> None:
+        self.rng = random.Random(f"{seed}:{schedule}")
+        self.flows = flows
+        self.hits: Counter[str] = Counter()
+        self.now = START
+        self.diary: list[Note] = []
+        self.broker_back_at = START
+        self.chances = Chances.draw(random.Random(f"{seed}:chances"), without)
+        self.drawn = self.chances
+        for lasting in ("second", "skew_s"):
+            self.hits[lasting] += bool(getattr(self.drawn, lasting))
+        self.faulty = True
+        self.outside = Outside(self.rng, {}, self.call_back_later, self.chances.trouble)
+        self.operator = Operator(self)
+        self.witness = Witness(self.outside)
+        self.log = Log(self.witness)
+        self.later: list[Later] = []
+        self.steps = 0
+        self.stock = 0
+        self.rollout = Rollout(self, f"{seed}:switch")
+        each = 2 if self.chances.second else 1
+        self.nodes = {p.name: Node(self, p, store, each) for p, store in participants}
+        self.monitors = [Monitor(self) for _ in range(each)]
+
+    @property
+    def monitor(self) -> Monitor:
+        """The first."""
+        return self.monitors[0]
+
+    def happens(self, fault: str) -> bool:
+        """Whether a fault hits now."""
+        chance: float = getattr(self.chances, fault)
+        if not chance or self.rng.random() >= chance:
+            return False
+        self.hits[fault] += 1
+        return True
+
+    def note(self, text: str, orders: Collection[str] = ()) -> None:
+        """For the story of a broken seed."""
+        self.diary.append(Note(self.now, text, frozenset(orders)))
+
+    def broker_up(self) -> bool:
+        """Publishing and consuming are possible."""
+        return self.now >= self.broker_back_at
+
+    def found(self) -> list[str]:
+        """What must not be at any moment, and was."""
+        return [*self.witness.found, *(node.astray for node in self.nodes.values() if node.astray)]
+
+    # --- what happens by itself -------------------------------------------------------------------
+
+    def after(self, delay: timedelta, work: Callable[[], None]) -> None:
+        """Have something happen."""
+        insort(self.later, Later(self.now + delay, len(self.later) + self.steps, work))
+
+    def call_back_later(
+        self, delay: timedelta, name: str, order_id: str, callback: Callback
+    ) -> None:
+        """A webhook: delivered until it is taken; what it says is looked up when it is sent."""
+        message_id = uuid5(NAMESPACE, f"webhook:{self.rng.getrandbits(64)}")
+
+        def deliver() -> None:
+            result = callback.result()
+            if result is None:
+                return
+            node = self.nodes[name]
+            if self.premature(node, order_id):
+                self.after(timedelta(seconds=1), deliver)
+                return
+            message = Message(message_id, order_id, trigger=Callback(result))
+            # Who is not let in asks again anyway: repeated each time, one would soon be thousands.
+            if self._at_the_door(node, message, deliver) and self.happens("repeat"):
+                self.note(f"the webhook of {order_id} comes again", {order_id})
+                self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
+
+        self.after(delay, deliver)
+
+    def premature(self, node: Node, order_id: str) -> bool:
+        """A webhook now would come before the answer to the call it is about: it is refused."""
+        from services.payment.ledger import Phase as PaymentPhase
+        from services.shipping.decide import premature
+
+        state = node.state(order_id)
+        if node.name == "shipping":
+            return premature(state)
+        return state.phase is PaymentPhase.NEW and not state.in_flight
+
+    def _at_the_door(self, node: Node, message: Message, again: Callable[[], None]) -> bool:
+        """Any process may be asked; who gets no answer asks again. Whether it was let in."""
+        process = self.rng.choice(node.processes)
+        if not process.awake():
+            self.after(timedelta(seconds=1), again)
+            return False
+        if not process.knows(message.trace.flow):
+            self.after(REFUSED, again)
+            return False
+        node.visit(process, message.key, lambda: self._submit(process, message, again))
+        return True
+
+    def _submit(self, process: Process, message: Message, again: Callable[[], None]) -> None:
+        try:
+            process.handler.handle([message])
+        except Crash:
+            self.after(timedelta(seconds=1), again)
+            raise
+
+    def told(self, name: str, order_id: str, verdict: Verdict, flow: str | None = None) -> None:
+        """A person at a participant's door; asks again until it went through."""
+        message = Message(UUID(int=self.rng.getrandbits(128)), order_id, "", None, Trace(flow))
+        message = replace(message, trigger=verdict)
+
+        def submit() -> None:
+            self._at_the_door(self.nodes[name], message, submit)
+
+        submit()
+
+    def publish(self, event: Any, key: str, flow: str | None, *, named: bool = True) -> None:
+        """Somebody else's producer; one that is not `named` gives its events no id."""
+        event_id = UUID(int=self.rng.getrandbits(128))
+        row = CODEC.encode(
+            Envelope(event_id, key, "shop", None, self.now, event, None, Trace(flow))
+        )
+        if not named:
+            row = replace(row, headers=tuple(h for h in row.headers if h[0] != "ce_id"))
+        self.send(row)
+
+    def send(self, row: OutboxRow) -> None:
+        """To the log, as soon as there is a broker."""
+        if self.broker_up():
+            self.log.append(row, self.now)
+        else:
+            self.after(timedelta(seconds=1), lambda: self.send(row))
+
+    # --- the scheduler ----------------------------------------------------------------------------
+
+    def enabled(self) -> list[Callable[[], None]]:
+        """Everything that could happen next."""
+        found: list[Callable[[], None]] = []
+        up = self.broker_up()
+        around = (self.log.length, up, self.faulty)
+        for node in self.nodes.values():
+            found += node.possible(around)
+        if up:
+            found += [monitor.read for monitor in self.monitors if monitor.is_behind()]
+        if self.later and self.later[0].at <= self.now:
+            found.append(self._happen)
+        return found
+
+    def _happen(self) -> None:
+        self.later.pop(0).work()
+
+    def step(self) -> bool:
+        """One thing happens, or time passes to the next; False when nothing is left to happen.
+        A thing takes a millisecond, so that no two stand at the same time in the log."""
+        self.steps += 1
+        self.now += timedelta(milliseconds=1)
+        if self.broker_up() and self.happens("outage"):
+            self.broker_back_at = self.now + timedelta(seconds=self.rng.choice((1, 30, 300)))
+            self.note(f"no broker until {self.broker_back_at:%H:%M:%S}")
+        enabled = self.enabled()
+        if enabled and self.rng.random() > 0.02:
+            self.rng.choice(enabled)()
+            return True
+        if enabled:
+            self.now += timedelta(milliseconds=self.rng.randint(1, 2000))
+            self._judge()
+            return True
+        if self._judge():
+            return True
+        self.operator.notice()
+        moment = min((at for at in self._moments() if at > self.now), default=None)
+        if moment is None:
+            return False
+        self.now = moment
+        return True
+
+    def _judge(self) -> bool:
+        said = [monitor.judge() for monitor in self.monitors]
+        return any(said)
+
+    def _moments(self) -> list[datetime]:
+        moments = [item.at for item in self.later[:1]]
+        for node in self.nodes.values():
+            moments += [at for process in node.processes for at in process.moments()]
+        for monitor in self.monitors:
+            moments += monitor.moments()
+        return [*moments, self.broker_back_at]
+
+    def run(self, faulty_steps: int, most_steps: int) -> None:
+        """Faults for a while, then none until nothing is left to happen. Raises RuntimeError when
+        it does not come to rest."""
+        while self.step() and not self.found():
+            if self.steps == faulty_steps or (self.faulty and self.now > START + FAULTY):
+                self.faulty = False
+                self.chances = Chances()
+                self.outside.trouble = 0.0
+                self.note("the faults end")
+            if self.steps > most_steps or self.now > START + PATIENCE:
+                raise RuntimeError(f"no rest after {self.steps} steps, at {self.now}")

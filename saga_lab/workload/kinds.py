@@ -1,0 +1,218 @@
+"""The kinds of orders there are, and the end each must come to.
+
+What happens to an order is chosen by its content (card token, address tag, address), as the
+provider, the carrier and the mail server of `saga_lab.fakes` document it, and by what people do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class End(StrEnum):
+    """What becomes of an order. `refused`: the front door says no and no saga begins."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+
+
+class Basket(StrEnum):
+    """What is bought."""
+
+    FEW = "few"
+    MANY = "many"
+    DEAR = "dear"
+    SOLD_OUT = "sold_out"
+    EMPTY = "empty"
+    NEGATIVE = "negative"
+    OVERFLOW = "overflow"
+
+
+class When(StrEnum):
+    """The moment a person waits for before acting."""
+
+    PLACED = "placed"
+    ASKED = "asked"
+    LABELLED = "labelled"
+    PICKED_UP = "picked_up"
+
+
+class Deed(StrEnum):
+    """What a person does."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    CANCEL = "cancel"
+
+
+class Second(StrEnum):
+    """A second order under the same id."""
+
+    SAME = "same"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of order. `share`: how many of a round of them; `tags`: address tags of the carrier;
+    `times_out`: nobody ever answers, it ends because a deadline passes;
+    `captured_late`: only settled once money came in and went back, after it had ended before."""
+
+    name: str
+    end: End
+    about: str
+    share: int = 1
+    card: str = "tok_ok"
+    tags: str = ""
+    mailbox: str = ""
+    basket: Basket = Basket.FEW
+    currency: str | None = None
+    fraud_score: float = 0.0
+    acts: tuple[When, Deed] | None = None
+    second: Second | None = None
+    times_out: bool = False
+    captured_late: bool = False
+
+    @property
+    def invalid(self) -> bool:
+        """No shop should send it: refused at the front door, cancelled when it came over Kafka."""
+        return self.end is End.REFUSED
+
+
+_DONE, _UNDONE, _NO = End.COMPLETED, End.CANCELLED, End.REFUSED
+_ASKED, _PICKED_UP = When.ASKED, When.PICKED_UP
+_NEVER = "[no-pickup]"
+_GREYLIST = "greylist4+"  # keeps the mail, and so the order, open for some seconds after the pickup
+
+KINDS: tuple[Kind, ...] = (
+    Kind("plain", _DONE, "nothing special", share=20),
+    Kind("many_lines", _DONE, "eight SKUs, all or nothing", share=5, basket=Basket.MANY),
+    Kind("declined", _UNDONE, "the card is declined", share=2, card="tok_declined"),
+    Kind("out_of_stock", _UNDONE, "one line is sold out", share=2, basket=Basket.SOLD_OUT),
+    Kind("bounced_mail", _DONE, "the mail server refuses the address", mailbox="bounce+"),
+    Kind("greylisted_mail", _DONE, "the mail server says: later", mailbox="greylist2+"),
+    # payment
+    Kind("action_required", _DONE, "the customer confirms with the bank", card="tok_action_auto:1"),
+    Kind(
+        "action_never",
+        _UNDONE,
+        "the customer never confirms: times out",
+        card="tok_action",
+        times_out=True,
+    ),
+    Kind("async_capture", _DONE, "captured later, by webhook", card="tok_async:2"),
+    Kind("async_declined", _UNDONE, "declined later, by webhook", card="tok_async_declined:2"),
+    Kind("slow_charge", _DONE, "the provider takes 3 s to answer", card="tok_slow:3"),
+    Kind("provider_500", _DONE, "the provider fails three times", card="tok_500:3"),
+    Kind("response_lost", _DONE, "charged, but the answer is lost", card="tok_lost"),
+    Kind("callback_first", _DONE, "the webhook overtakes the answer", card="tok_async_before:2"),
+    Kind(
+        "late_capture",
+        _UNDONE,
+        "times out, is undone, and then captured: goes back",
+        card="tok_late:1",
+        times_out=True,
+        captured_late=True,
+    ),
+    # people
+    Kind(
+        "review_approved",
+        _DONE,
+        "a person approves a large order",
+        basket=Basket.DEAR,
+        acts=(_ASKED, Deed.APPROVE),
+    ),
+    Kind(
+        "review_rejected",
+        _UNDONE,
+        "a person rejects a doubtful order",
+        fraud_score=0.95,
+        acts=(_ASKED, Deed.REJECT),
+    ),
+    Kind(
+        "fraudulent",
+        _UNDONE,
+        "taken for fraud; where nobody checks, a person rejects it",
+        fraud_score=0.995,
+        acts=(_ASKED, Deed.REJECT),
+    ),
+    Kind(
+        "review_ignored",
+        _UNDONE,
+        "nobody reviews it: times out",
+        basket=Basket.DEAR,
+        times_out=True,
+    ),
+    Kind(
+        "cancelled_early",
+        _UNDONE,
+        "cancelled right after it was placed",
+        tags=_NEVER,
+        acts=(When.PLACED, Deed.CANCEL),
+    ),
+    Kind(
+        "cancelled_labelled",
+        _UNDONE,
+        "cancelled when the parcel is packed",
+        tags=_NEVER,
+        acts=(When.LABELLED, Deed.CANCEL),
+    ),
+    Kind(
+        "cancelled_too_late",
+        _DONE,
+        "cancelled when the carrier has it: refused",
+        mailbox=_GREYLIST,
+        acts=(_PICKED_UP, Deed.CANCEL),
+    ),
+    # shipping, and money that goes back
+    Kind("carrier_refuses", _UNDONE, "no delivery there", tags="[refuse]"),
+    Kind("carrier_500", _DONE, "the carrier fails three times", tags="[500:3]"),
+    Kind("carrier_lost", _DONE, "the carrier's answer is lost", tags="[lost]"),
+    Kind("no_pickup", _UNDONE, "never picked up: times out", tags=_NEVER, times_out=True),
+    Kind(
+        "cancel_500",
+        _UNDONE,
+        "never picked up, and cancelling fails twice",
+        tags=f"{_NEVER} [cancel-500:2]",
+        times_out=True,
+    ),
+    Kind(
+        "refund_500",
+        _UNDONE,
+        "the refund fails three times",
+        card="tok_refund_500:3",
+        tags="[refuse]",
+    ),
+    Kind(
+        "refund_partial",
+        _UNDONE,
+        "the refund comes in two parts",
+        card="tok_refund_partial",
+        tags="[refuse]",
+    ),
+    Kind(
+        "refund_async",
+        _UNDONE,
+        "the refund is reported later",
+        card="tok_refund_async:2",
+        tags="[refuse]",
+    ),
+    # what a shop may send by mistake
+    Kind("duplicate", _DONE, "the same order twice", second=Second.SAME),
+    Kind("conflict", _DONE, "another order under the same id", second=Second.OTHER),
+    Kind("no_lines", _NO, "nothing is ordered", basket=Basket.EMPTY),
+    Kind("negative_quantity", _NO, "-1 units", basket=Basket.NEGATIVE),
+    Kind("no_such_currency", _NO, "a currency that does not exist", currency="ZZZ"),
+    Kind("overflow_amount", _NO, "a total beyond all bounds", basket=Basket.OVERFLOW),
+)
+
+BY_NAME = {kind.name: kind for kind in KINDS}
+
+
+def mixed(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+    """One round: each kind as often as its share says, spread evenly over the round."""
+    places = (
+        ((n + 0.5) / kind.share, i, kind) for i, kind in enumerate(kinds) for n in range(kind.share)
+    )
+    return tuple(kind for _, _, kind in sorted(places, key=lambda place: place[:2]))

@@ -1,0 +1,4 @@
+"""From the topics into the tables: the Faust stream, the projection, the watermark.
+
+Imports `storage` and `saga`.
+"""

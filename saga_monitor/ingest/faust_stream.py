@@ -1,0 +1,310 @@
+"""The stream: Faust reads every flow topic and hands micro-batches to the projection. The only
+module that knows Faust.
+
+Nobody waits for the monitor, and a fetch, a message of Faust's and a transaction cost about as much
+for one event as for some: so the broker gathers for a moment, what a fetch brings of a partition is
+one message (`Bundle`), and a batch is what has arrived while the last one was written. Why not
+`Stream.take`: it acknowledges in a `finally`, so a batch whose processing failed is committed all
+the same. Here it is acknowledged once the projection's transaction has committed. The group's
+offsets are advisory: reading always starts at what the projection's database says, since Faust also
+acknowledges what it drops in a rebalance.
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, cast
+
+import faust
+import structlog
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import ConsumerMessage
+from sqlalchemy import Connection, Engine
+
+from saga_monitor.ingest import topic_identity
+from saga_monitor.ingest.projection import Applied, Projection
+from saga_monitor.ingest.watermark import Log
+from saga_monitor.storage import store
+from sagakit.handling.consumer_loop import COMPANY_S
+from sagakit.kafka.client import KafkaException
+from sagakit.kafka.consumer import SESSION_S, TOPICS_S
+from sagakit.messages.envelope import Place, Record
+from sagakit.retry import until_stored
+from sagakit.service.settings import ServiceSettings
+from sagakit.telemetry import metrics
+
+log = structlog.get_logger(__name__)
+GROUP = "saga-monitor"
+BATCH = 4000
+ENOUGH_BYTES, MOST_BYTES = 64 * 1024, 128 * 1024
+"""What the broker does not wait for more than; what a fetch brings of a partition at most (or one
+record batch, if that is larger)."""
+BUNDLES = 64
+"""How many may wait to be written."""
+SAME_FETCH_S = 0.005
+"""Time for the other partitions of a fetch to come after the first."""
+SEEK_S = 60.0
+"""Longer than that without a database, and the process gives up and is started again; Faust itself
+would wait for ever from 90 s on."""
+
+
+class StreamError(Exception):
+    """The stream cannot go on; the process ends and is started again."""
+
+
+def start_at(stored: int | None, first: int, end: int) -> int:
+    """Where to begin in a partition that holds offsets `first` to `end` (excluded).
+
+    At what is stored; from the first record where nothing is stored, or where the log no longer
+    fits (topic made anew, tail lost, retention passed): reading twice does no harm.
+    """
+    if stored is None or not first <= stored <= end:
+        return first
+    return stored
+
+
+class Bundle(ConsumerMessage):
+    """What one fetch brought of one partition, as one message: Faust delivers, tracks and
+    acknowledges it as the last of its records."""
+
+    def __init__(self, tp: Any, records: Sequence[Any], generation_id: int) -> None:
+        last = records[-1]
+        super().__init__(
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=last.offset,
+            timestamp=last.timestamp / 1000,
+            timestamp_type=last.timestamp_type,
+            headers=None,
+            key=None,
+            value=None,
+            checksum=None,
+            tp=tp,
+            generation_id=generation_id,
+        )
+        self.records = records
+
+
+class Fetching(driver.AIOKafkaConsumerThread):
+    """Lets the broker gather, and hands on a partition's records as one thing (decision 18)."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_min_bytes = ENOUGH_BYTES
+        consumer._fetch_max_wait_ms = round(1000 * COMPANY_S)
+        return consumer
+
+    async def getmany(self, active_partitions: Any, timeout: float) -> Any:
+        """Partition -> a single thing, the list of its records."""
+        found = await super().getmany(active_partitions, timeout)
+        return {tp: [records] for tp, records in found.items() if records}
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer, beginning where the projection's database ends."""
+
+    def _new_consumer_thread(self) -> Fetching:
+        return Fetching(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: Any, record: Any) -> Bundle:
+        return Bundle(tp, record, self.app.consumer_generation_id)
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Called at every (re)assignment. Faust takes the answer for the committed offsets."""
+        partitions = self.assignment()
+        first = await self.earliest_offsets(*partitions)
+        ends = await self.highwaters(*partitions)
+        places = {tp: (first[tp], ends[tp]) for tp in partitions}
+        starts = await cast(App, self.app).reader.starts(places)
+        await self.seek_wait(starts)
+        return starts
+
+
+class Transport(driver.Transport):
+    """Kafka with our consumer."""
+
+    Consumer = Consumer
+
+
+class App(faust.App):
+    """A Faust app that keeps nothing on disk."""
+
+    reader: "Reader"
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """No data directory: there are no tables."""
+
+
+class Reader:
+    """Reads the flow topics into the projection. `run` once, in the event loop."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        topics: Sequence[str],
+        engine: Engine,
+        projection: Projection,
+        broker: Log,
+        *,
+        group: str = GROUP,
+    ) -> None:
+        self._settings = settings
+        self._topics = topics
+        self._engine = engine
+        self._projection = projection
+        self._broker = broker
+        self._group = group
+        self._stop = threading.Event()
+        self.begun: set[Place] = set()
+        self._failed: asyncio.Future[None] | None = None
+        self.running = False
+
+    async def run(self, ending: asyncio.Event) -> None:
+        """Until `ending`; the batch in hand is finished. Raises StreamError."""
+        self._failed = asyncio.get_running_loop().create_future()
+        app = self._app()
+        await app.start()
+        self.running = True
+        ends: list[asyncio.Future[Any]] = [
+            asyncio.create_task(ending.wait()),
+            asyncio.create_task(app.wait_until_stopped()),
+            self._failed,
+        ]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self.running = False
+        self._stop.set()
+        reason = app.crash_reason or (self._failed.done() and self._failed.exception())
+        await app.stop()
+        for end in ends:
+            end.cancel()
+        if reason:
+            raise StreamError(f"the stream ends: {type(reason).__name__}: {reason}") from reason
+
+    async def starts(self, places: Mapping[Any, tuple[int, int]]) -> dict[Any, int]:
+        """Where to begin in each partition, and a note of it for the gate."""
+
+        def look_up() -> dict[Any, int]:
+            ids = self._ids()
+            with self._engine.begin() as connection:
+                stored = store.offsets(connection)
+                assigned = {(tp.topic, tp.partition) for tp in places}
+                other = assigned & set(topic_identity.of_another_log(connection, ids))
+                wanted = stored | self._understood(connection, stored, assigned - other)
+                wanted |= dict.fromkeys(other, 0)
+                found = {
+                    tp: start_at(wanted.get((tp.topic, tp.partition)), first, end)
+                    for tp, (first, end) in places.items()
+                }
+                moved = {
+                    (tp.topic, tp.partition): start
+                    for tp, start in found.items()
+                    if stored.get((tp.topic, tp.partition), 0) != start
+                }
+                store.reset(connection, moved)
+                topic_identity.begun(connection, other, ids)
+            return found
+
+        stored = asyncio.to_thread(until_stored, look_up, self._stop)
+        starts = await asyncio.wait_for(stored, SEEK_S)
+        self.begun |= {(tp.topic, tp.partition) for tp in starts}
+        log.info(
+            "reading from", offsets={f"{tp.topic}/{tp.partition}": o for tp, o in starts.items()}
+        )
+        return starts
+
+    def _ids(self) -> dict[str, str]:
+        """Where nobody can say it is read on; the watch asks again before anything is judged."""
+        try:
+            return self._broker.ids(self._topics)
+        except KafkaException as error:
+            log.warning("cannot tell whether the topics are the same", error=str(error))
+            return {}
+
+    def _understood(
+        self, connection: Connection, stored: Mapping[Place, int], assigned: Set[Place]
+    ) -> dict[Place, int]:
+        """Where older code met what is understood here: it is read again from there on."""
+        strange = (r for r in store.strange(connection) if (r.topic, r.partition) in assigned)
+        known = [record for record in strange if self._projection.understands(record)]
+        store.not_strange(connection, known)
+        again: dict[Place, int] = {}
+        for record in known:
+            place = (record.topic, record.partition)
+            again[place] = min(record.offset, again.get(place, stored.get(place, record.offset)))
+        return again
+
+    def _app(self) -> App:
+        servers = self._settings.bootstrap_servers.split(",")
+        app = App(
+            self._group,
+            broker=[f"kafka://{server.strip()}" for server in servers],
+            broker_client_id=self._settings.instance_id,
+            broker_session_timeout=SESSION_S,
+            consumer_group_instance_id=f"{self._group}-{self._settings.instance_id}",
+            consumer_auto_offset_reset="earliest",
+            consumer_metadata_max_age_ms=round(TOPICS_S * 1000),
+            store="memory://",
+            consumer_max_fetch_size=MOST_BYTES,
+            stream_buffer_maxsize=BUNDLES,
+            stream_recovery_delay=0.0,
+            stream_wait_empty=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            loop=asyncio.get_running_loop(),
+        )
+        app.reader = self
+        channel = app.topic(*self._topics)
+        app.agent(channel, name="projection")(self._consume)
+        return app
+
+    async def _consume(self, stream: Any) -> None:
+        try:
+            await self._take(stream.noack())
+        except Exception as error:
+            # Faust would start the agent again behind this batch. It is not to go on at all.
+            assert self._failed is not None
+            self._failed.set_exception(error)
+            await asyncio.Event().wait()
+
+    async def _take(self, stream: Any) -> None:
+        arrived = stream.channel.queue
+        bundles: list[Any] = []
+        async for event in stream.events():
+            if not bundles and arrived.empty():
+                await asyncio.sleep(SAME_FETCH_S)
+            bundles.append(event)
+            records = sum(len(e.message.records) for e in bundles)
+            if records < BATCH and not arrived.empty():
+                continue
+            await asyncio.to_thread(self._project, [e.message for e in bundles])
+            for done in bundles:
+                await stream.ack(done)
+            bundles.clear()
+
+    def _project(self, bundles: Sequence[Bundle]) -> Applied:
+        records = [record for bundle in bundles for record in self._records(bundle)]
+        with metrics.BATCH_SECONDS.labels("monitor").time():
+            applied = until_stored(lambda: self._projection.apply(records), self._stop)
+        metrics.BATCH_MESSAGES.labels("monitor").observe(len(records))
+        metrics.MESSAGES.labels("monitor", "handled").inc(applied.events)
+        metrics.MESSAGES.labels("monitor", "unreadable").inc(applied.unreadable)
+        return applied
+
+    def _records(self, bundle: Bundle) -> list[Record]:
+        if (bundle.topic, bundle.partition) not in self.begun:
+            raise StreamError(
+                f"{bundle.topic}/{bundle.partition} is read before its start is known"
+            )
+        return [
+            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, _headers(r.headers))
+            for r in bundle.records
+        ]
+
+
+def _headers(found: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+    """A header may have no value."""
+    return tuple([(name, value or b"") for name, value in found])

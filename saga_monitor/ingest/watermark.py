@@ -1,0 +1,126 @@
+"""Log time: up to when has the log been read? Only the broker's clock is ever asked.
+
+A tick appends a record to `saga.clock`, takes its LogAppendTime T from the acknowledgement, and
+then asks for the end offsets of all flow topics. Once the projection's stored offsets have reached
+those ends, everything that was in the log at T is known. A monitor that is behind, stopped,
+restarted or cut off from the broker reaches no new T, and so can judge nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from saga_monitor.saga.facts import log_time
+from sagakit.messages.envelope import Place
+
+CLOCK_TOPIC = "saga.clock"
+EVERY_PARTITION = -1
+"""Stands for the partition of an order whose events lie on several."""
+
+Offsets = Mapping[Place, int]
+"""(topic, partition) -> offset of the next record."""
+
+
+class Clock(Protocol):
+    """Who appends the tick, see `sagakit.kafka.publisher.Publisher`."""
+
+    def tick(self, topic: str) -> int:
+        """LogAppendTime of a record appended now, Unix ms."""
+        ...
+
+
+class Log(Protocol):
+    """Who knows the ends, see `sagakit.kafka.inspector.LogEnds`."""
+
+    def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        """The offset the next record of each partition will get."""
+        ...
+
+    def ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """The id each topic got when it was made; without those that are not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """`ends` were asked for after `at`."""
+
+    at: datetime
+    ends: Offsets
+
+
+def take(clock: Clock, log: Log, topics: Sequence[str]) -> Tick:
+    """One tick. The time first, then the ends: the other way round an event could lie between."""
+    at = log_time(clock.tick(CLOCK_TOPIC))
+    return Tick(at, log.ends(topics))
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How far each partition number is read through, on all topics at once.
+
+    A tick that is not reached yet stays pending until it is, so that a monitor which is always a
+    little behind still makes headway; meanwhile newer ticks are not looked at.
+    """
+
+    read_through: Mapping[int, datetime] = field(default_factory=dict)
+    pending: Mapping[int, Tick] = field(default_factory=dict)
+
+    def after(self, tick: Tick, stored: Offsets) -> "Gate":
+        """The gate after `tick`, the projection's offsets being `stored`."""
+        through, pending = dict(self.read_through), {}
+        for partition in {p for _, p in tick.ends}:
+            for candidate in (tick, self.pending.get(partition)):
+                if candidate is None:
+                    continue
+                if _reached(candidate.ends, stored, partition):
+                    known = through.get(partition, candidate.at)
+                    through[partition] = max(known, candidate.at)
+                    break
+                pending[partition] = candidate
+        return Gate(through, pending)
+
+    def of_order(self, order_id: str, partition: int) -> datetime | None:
+        """Log time up to which an order is known whose events were seen on `partition`.
+
+        The services partition by murmur2; somebody who publishes the order from outside may not.
+        Then its first event lies on another partition than all that follow, and both must be read.
+        """
+        partitions = self.read_through.keys() | self.pending.keys()
+        theirs = murmur2(order_id.encode()) % max(len(partitions), 1)
+        known = (self.of(partition), self.of(theirs))
+        return None if None in known else min(at for at in known if at)
+
+    def of(self, partition: int) -> datetime | None:
+        """Log time up to which an order on `partition` is known; None: cannot tell."""
+        if partition != EVERY_PARTITION:
+            return self.read_through.get(partition)
+        known = self.read_through.keys()
+        if not known or self.pending.keys() - known:
+            return None
+        return min(self.read_through.values())
+
+
+def murmur2(key: bytes) -> int:
+    """Kafka's hash of a record key, made positive (org.apache.kafka.common.utils.Utils.murmur2)."""
+    mask, m = 0xFFFFFFFF, 0x5BD1E995
+    h = 0x9747B28C ^ len(key)
+    whole = len(key) & ~3
+    for i in range(0, whole, 4):
+        k = int.from_bytes(key[i : i + 4], "little") * m & mask
+        k = (k ^ k >> 24) * m & mask
+        h = (h * m & mask) ^ k
+    if key[whole:]:
+        h = (h ^ int.from_bytes(key[whole:], "little")) * m & mask
+    h = (h ^ h >> 13) * m & mask
+    return (h ^ h >> 15) & 0x7FFFFFFF
+
+
+def _reached(ends: Offsets, stored: Offsets, partition: int) -> bool:
+    # Nothing stored for an empty partition is as good as having read it.
+    return all(
+        end == 0 or stored.get(where, 0) >= end
+        for where, end in ends.items()
+        if where[1] == partition
+    )

@@ -1,0 +1,167 @@
+"""Asks around what holds orders: every participant concerned, once for all orders, and the broker
+how far each has read. Whoever does not answer in time is silent, and that is an answer too."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Engine
+
+from saga_monitor.saga.blockers import BROKER, Cause, Holds, Lag, held_by
+from saga_monitor.saga.facts import SOURCE
+from saga_monitor.saga.view import ENDED, SagaView, Status
+from saga_monitor.storage import queries
+from sagakit.flow.model import Flows
+from sagakit.flow.routing import topic, topics_of
+from sagakit.kafka.inspector import KafkaException, positions  # type: ignore[attr-defined]
+
+ANSWER_S = 3.0
+"""How long anybody is waited for."""
+FRESH_S = 1.0
+"""How long positions serve again; participants commit theirs every second."""
+
+Positions = Mapping[tuple[str, int], tuple[int, int]]
+"""(topic, partition) -> the offset a group has committed, and the end."""
+_ANSWER = TypeAdapter(dict[str, Holds])
+
+
+class Log:
+    """How far the participants have read, asked of the broker at most once a FRESH_S."""
+
+    def __init__(self, bootstrap_servers: str, flows: Flows) -> None:
+        self._servers, self._flows = bootstrap_servers, flows
+        self._known: dict[str, tuple[float, Positions]] = {}
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def positions(self, participant: str) -> Positions:
+        """Of its consumer group, on the topics it reads. Raises KafkaException."""
+        with self._locks[participant]:
+            at, known = self._known.get(participant, (0.0, {}))
+            if known and time.monotonic() - at < FRESH_S:
+                return known
+            topics = topics_of(self._flows, participant)
+            found = positions(self._servers, participant, topics, ANSWER_S)
+            self._known[participant] = (time.monotonic(), found)
+            return found
+
+
+@dataclass(slots=True)
+class Answers:
+    """Order id -> who was asked -> what is kept of it; participant -> how far it has read."""
+
+    holds: dict[str, dict[str, Holds]] = field(default_factory=lambda: defaultdict(dict))
+    positions: dict[str, Positions] = field(default_factory=dict)
+
+
+class Inquiry:
+    """Finds what holds orders. `participants`: name -> base URL of any of its replicas."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        participants: Mapping[str, str],
+        flows: Flows,
+        positions_of: Callable[[str], Positions],
+    ) -> None:
+        self._engine, self._flows, self._positions_of = engine, flows, positions_of
+        self._urls = {name: url.rstrip("/") for name, url in participants.items()}
+        self._client = httpx.Client(timeout=ANSWER_S, trust_env=False)
+
+    def causes(self, views: Sequence[SagaView], now: datetime | None) -> dict[str, Cause]:
+        """Order id -> what holds it, for those in flight. `now`: log time read through, if known.
+        Raises SQLAlchemyError."""
+        flying = [view for view in views if view.status not in ENDED]
+        if not flying:
+            return {}
+        answers = self._ask(flying)
+        with self._engine.connect() as connection:
+            for order_id, mine in queries.own_holds(connection, [v.order_id for v in flying]):
+                answers.holds[order_id][SOURCE] = mine
+            causes = [(v.order_id, item.cause) for v in flying for item in v.awaited]
+            places = queries.places(connection, causes)
+        found = {}
+        for view in flying:
+            lags = dict(self._lags(view, places, answers.positions))
+            cause = held_by(view, answers.holds[view.order_id], lags, now)
+            if cause is not None:
+                found[view.order_id] = cause
+        return found
+
+    def kept(self, order_id: str) -> dict[str, Holds]:
+        """What every participant keeps of an order, ended or not."""
+        with ThreadPoolExecutor(max(1, len(self._urls))) as threads:
+            told = {who: threads.submit(self._holds, who, [order_id]) for who in self._urls}
+        return {who: _of(future.result(), order_id) for who, future in told.items()}
+
+    def _ask(self, views: Iterable[SagaView]) -> Answers:
+        wanted: dict[str, list[str]] = defaultdict(list)
+        steps: set[str] = set()
+        for view in views:
+            steps |= {item.step for item in view.awaited}
+            for who in self._concerned(view):
+                if who in self._urls:
+                    wanted[who].append(view.order_id)
+        answers = Answers()
+        with ThreadPoolExecutor(max(1, len(wanted) + len(steps))) as threads:
+            told = {who: threads.submit(self._holds, who, orders) for who, orders in wanted.items()}
+            read = {step: threads.submit(self._positions_of, step) for step in steps}
+        for who, future in told.items():
+            kept = future.result()
+            for order_id in wanted[who]:
+                answers.holds[order_id][who] = _of(kept, order_id)
+        for step, positions_future in read.items():
+            try:
+                answers.positions[step] = positions_future.result()
+            except KafkaException as error:
+                for view in views:
+                    answers.holds[view.order_id][BROKER] = Holds(silent=str(error))
+        return answers
+
+    def _concerned(self, view: SagaView) -> set[str]:
+        """Who may know why an order does not go on."""
+        if view.status == Status.UNPLACED:
+            flow, _ = self._flows.find(view.flow)
+            return {flow.owners[flow.start]}
+        return {item.step for item in view.awaited}
+
+    def _holds(self, who: str, orders: Sequence[str]) -> dict[str, Holds]:
+        """What it keeps of these orders; under "" why it did not say."""
+        url = self._urls[who]
+        try:
+            answer = self._client.post(f"{url}/admin/holds", json={"orders": list(orders)})
+            answer.raise_for_status()
+            return _ANSWER.validate_json(answer.content)
+        except httpx.HTTPStatusError as error:
+            why = f"{url} answers {error.response.status_code}"
+        except httpx.HTTPError as error:
+            why = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
+        except ValidationError as error:
+            why = f"{url} answers what is not understood: {error.errors()[0]['msg']}"
+        return {"": Holds(silent=why)}
+
+    def _lags(
+        self, view: SagaView, places: queries.Places, read: Mapping[str, Positions]
+    ) -> Iterator[tuple[str, Lag]]:
+        """Steps whose participant has not read the event that made them due. What it does not read
+        at all, its own events among it, cannot be that."""
+        flow, _ = self._flows.find(view.flow)
+        for item in view.awaited:
+            place = places.get((view.order_id, item.cause))
+            if place is None or item.step not in read:
+                continue
+            event, partition, offset = place
+            where = topic(flow.owners[event])
+            if (where, partition) in read[item.step]:
+                committed, end = read[item.step][where, partition]
+                if committed <= offset:
+                    yield item.step, Lag(where, partition, end - committed)
+
+
+def _of(kept: Mapping[str, Holds], order_id: str) -> Holds:
+    return kept.get(order_id, kept.get("", Holds()))

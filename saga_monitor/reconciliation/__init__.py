@@ -1,0 +1,4 @@
+"""The outside's ledgers against the books of the participants.
+
+Imports `operations` and below.
+"""

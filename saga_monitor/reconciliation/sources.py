@@ -1,0 +1,123 @@
+"""Fetches the books: the participants' own, the outside world's ledgers through the participants
+whose calls they hold, and the orders as the log tells them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Engine, text
+
+from saga_monitor.reconciliation.compare import (
+    Books,
+    Charge,
+    Label,
+    Order,
+    Payment,
+    Refund,
+    Reservation,
+    Shelf,
+    Shipment,
+)
+from saga_monitor.storage.tables import wherever
+
+T = TypeVar("T")
+PAGE = 10_000
+TIMEOUT_S = 60.0
+LEDGERS: Mapping[str, Any] = {"charges": Charge, "refunds": Refund, "labels": Label}
+BOOKS: Mapping[str, Any] = {
+    "payments": Payment,
+    "shipments": Shipment,
+    "reservations": Reservation,
+    "stock": Shelf,
+}
+"""Names under which participants keep them, see `sagakit.web.ledger_pages`, and the type of their
+rows. Who keeps which is asked, not known."""
+# The outside world's ledgers reach further back than what is at hand.
+ORDERS = text(f"""
+    SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
+    FROM {wherever("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
+    WHERE status <> 'unplaced'
+""")
+
+
+class CannotTell(Exception):
+    """There is nothing to compare: says who does not answer, and what to do."""
+
+
+class Shop:
+    """Reads everybody's books over HTTP. `participants`: name -> base URL of any replica."""
+
+    def __init__(self, participants: Mapping[str, str]) -> None:
+        self._urls = {name: url.rstrip("/") for name, url in participants.items()}
+        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+
+    def read(self) -> dict[str, Any]:
+        """The fields of `Books` but for the orders. Raises CannotTell.
+
+        The outside world first, what is under way last: what moves in between is under way, or in
+        the log after the reading began, and is not judged.
+        """
+        if not self._urls:
+            raise CannotTell("no participant is known here; set SAGA_PARTICIPANTS")
+        kept = {who: self._get(f"{url}/admin/books", {}) for who, url in self._urls.items()}
+        found: dict[str, Any] = dict.fromkeys((*LEDGERS, *BOOKS), ())
+        for kind, shapes in (("ledgers", LEDGERS), ("books", BOOKS)):
+            for who, url in self._urls.items():
+                for name in sorted(shapes.keys() & set(kept[who][kind])):
+                    rows = self._rows(f"{url}/admin/{kind}/{name}", shapes[name])
+                    found[name] = (*found[name], *rows)
+        missing = sorted(name for name in (*LEDGERS, *BOOKS) if not self._kept(kept, name))
+        if missing:
+            who = ", ".join(sorted(self._urls))
+            raise CannotTell(f"nobody of {who} keeps {', '.join(missing)}; see SAGA_PARTICIPANTS")
+        busy = (self._pages(f"{url}/admin/books/busy") for url in self._urls.values())
+        found["busy"] = frozenset(row["order_id"] for rows in busy for row in rows)
+        return found
+
+    def _kept(self, kept: Mapping[str, Any], name: str) -> bool:
+        return any(name in (*told["books"], *told["ledgers"]) for told in kept.values())
+
+    def _rows(self, url: str, shape: type[T]) -> list[T]:
+        wanted = {field.name for field in fields(shape)}  # type: ignore[arg-type]
+        rows = [{k: v for k, v in row.items() if k in wanted} for row in self._pages(url)]
+        try:
+            return TypeAdapter(list[shape]).validate_python(rows)  # type: ignore[valid-type]
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            raise CannotTell(f"{url} answers what is not understood: {wrong['msg']}") from error
+
+    def _pages(self, url: str) -> Iterator[Mapping[str, Any]]:
+        place = "offset" if "/ledgers/" in url else "after"
+        more: Any = None
+        while True:
+            asked = {"limit": PAGE, **({place: more} if more is not None else {})}
+            answer = self._get(url, asked)
+            yield from answer["data"]
+            more = answer["next"]
+            if more is None:
+                return
+
+    def _get(self, url: str, params: Mapping[str, Any]) -> Any:
+        try:
+            answer = self._client.get(url, params=params)
+            if answer.is_error:
+                raise CannotTell(f"{url} answers {answer.status_code}: {answer.text[:300]}")
+            return answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            told = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
+            raise CannotTell(f"{told}; is that participant running?") from error
+
+
+def orders(engine: Engine, before: datetime) -> dict[str, Order]:
+    """The placed orders; quiet: nothing was said of them after `before`."""
+    with engine.connect() as connection:
+        rows = connection.execute(ORDERS, {"before": before})
+        return {row.order_id: Order(*row) for row in rows}
+
+
+def together(found: Mapping[str, Any], known: Mapping[str, Order]) -> Books:
+    """All of it."""
+    return Books(orders=known, **found)

@@ -1,0 +1,98 @@
+"""Conservation: what was taken for an order is what it costs, or has gone back. Pure.
+
+| the order | has to hold, of money | of units |
+|---|---|---|
+| completed | what one capture took: not nothing, not two, not a part | none: all are shipped |
+| cancelled | nothing; `reading` calls no order cancelled before that | none: all are put back |
+| whatever it is | not less than nothing: never more goes back than was taken | the same |
+
+What moves takes a while to come to rest: a late capture is refunded by payment itself, and stock
+ships when inventory hears of the pickup. So money that does not add up is an imbalance only after
+the deadline of the step that moves it, from the last movement on; units, of which nobody waits for
+the last, after the longest deadline of all, from the order's end or the last movement on.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+
+from saga_monitor.saga.facts import Fact, Ledger, Saga, Stock, charges, emission_id, stock
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.view import CONSERVATION, ENDED, UNITS_LOST, Imbalance, Status
+
+
+def imbalances(saga: Saga, plan: Plan, seen: Ledger, status: Status) -> tuple[Imbalance, ...]:
+    """What does not add up, and when that is to be said; not what a case was opened about, by these
+    very amounts."""
+    found = (_of_money(saga, plan, seen, status), _of_units(saga, plan, status))
+    return tuple(one for one in found if one is not None and str(one.id) not in saga.facts)
+
+
+def _of_money(saga: Saga, plan: Plan, seen: Ledger, status: Status) -> Imbalance | None:
+    at_rest = seen.held_minor >= 0 and status != Status.COMPLETED
+    if at_rest or not plan.payees:
+        return None
+    reason = _reason(seen, status, charges(saga.facts.values(), plan.flow).values())
+    if reason is None:
+        return None
+    amounts = f"{seen.captured_minor}:{seen.refunded_minor}"
+    id_ = emission_id(saga.order_id, CONSERVATION, amounts)
+    money = [f for f in saga.facts.values() if f.type in {*plan.flow.captured, *plan.flow.refunded}]
+    last = _last(money or saga.facts.values())
+    return Imbalance(id_, last.id, last.at + _rest(plan, plan.payees), reason)
+
+
+def _reason(seen: Ledger, status: Status, captures: Collection[int]) -> str | None:
+    moved = f"captured {seen.captured_minor}, refunded {seen.refunded_minor}"
+    moved += f" {seen.currency or 'in minor units'}"
+    if seen.held_minor < 0:
+        return f"{moved}: more went back than was taken"
+    if status == Status.COMPLETED and seen.held_minor not in captures:
+        return f"{moved}: the order is completed and holds {seen.held_minor}, which no capture took"
+    return None
+
+
+def _of_units(saga: Saga, plan: Plan, status: Status) -> Imbalance | None:
+    if not plan.keepers:
+        return None
+    seen = stock(saga.facts.values(), plan.flow)
+    reason = _units_reason(seen, status) if seen else None
+    if seen is None or reason is None:
+        return None
+    words = {step.done for step in plan.steps}.union(plan.endings, plan.flow.units.paths)
+    last = _last(f for f in saga.facts.values() if f.type in words)
+    moved = (sorted(units.items()) for units in (seen.reserved, seen.released, seen.shipped))
+    id_ = emission_id(saga.order_id, UNITS_LOST, str(list(moved)))
+    rest_s = max(step.deadline_s for step in plan.steps)
+    due = last.at + timedelta(seconds=rest_s)
+    return Imbalance(id_, last.id, due, reason, UNITS_LOST)
+
+
+def _units_reason(seen: Stock, status: Status) -> str | None:
+    left = seen.left
+    if any(units < 0 for units in left.values()):
+        return f"{_told(seen)}: more was put back or shipped than was set aside"
+    if status in ENDED and left:
+        return f"{_told(seen)}: the order is {status} and {_units(left)} are still set aside"
+    if status == Status.CANCELLED and any(seen.shipped.values()):
+        return f"{_told(seen)}: the order is cancelled and {_units(seen.shipped)} are shipped"
+    return None
+
+
+def _told(seen: Stock) -> str:
+    moves = {"reserved": seen.reserved, "released": seen.released, "shipped": seen.shipped}
+    return ", ".join(f"{move} {_units(units)}" for move, units in moves.items())
+
+
+def _units(units: Mapping[str, int]) -> str:
+    """The first kinds, so that a reason stays readable."""
+    named = [f"{n} {kind}" for kind, n in sorted(units.items()) if n]
+    more = f" and {len(named) - 5} kinds more" if len(named) > 5 else ""
+    return " + ".join(named[:5]) + more if named else "none"
+
+
+def _last(facts: Iterable[Fact]) -> Fact:
+    return max(facts, key=lambda f: (f.at, f.id))
+
+
+def _rest(plan: Plan, names: Collection[str]) -> timedelta:
+    return timedelta(seconds=max(step.deadline_s for step in plan.steps if step.name in names))

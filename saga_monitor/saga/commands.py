@@ -1,0 +1,347 @@
+"""What people tell the monitor, and the event each word becomes. Pure: no I/O, no clock.
+
+An id comes from what the word answers to (the wait, the opening of the case), not from who says it:
+of two people who say something at once one is heard, and the other is told of it.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from saga_monitor.saga.deadlines import Emission
+from saga_monitor.saga.facts import SOURCE, Fact, Saga, emission_id
+from saga_monitor.saga.interventions import RESOLVED, Case, CaseStatus
+from saga_monitor.saga.pauses import Pause, lasting, pauses
+from saga_monitor.saga.pins import Pin, last_word
+from saga_monitor.saga.view import ENDED, VERDICT, SagaView
+from schemas.events import (
+    CompensationRequested,
+    InterventionClaimed,
+    InterventionNoted,
+    InterventionOpened,
+    InterventionResolved,
+    OrderPaused,
+    OrderPinned,
+    OrderResumed,
+    OrderUnpinned,
+    VerdictGiven,
+)
+
+OPERATOR, MANUAL = "operator", "manual"
+"""Codes of what a person asks for, and of a case a person opens without naming one."""
+Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+OrderId = Annotated[str, Field(max_length=128)]
+
+
+class Word(BaseModel):
+    """What a person says of an order, and why."""
+
+    order_id: OrderId
+    actor: Text
+    reason: Text
+
+
+class Verdict(Word):
+    """A person's decision on a step that waits for one."""
+
+    step: str = Field(max_length=100, examples=["payment"])
+    verdict: Literal["approve", "reject"]
+    id: UUID | None = Field(
+        default=None, description="Id of the event; the same id, the same event"
+    )
+
+
+class Cancellation(Word):
+    """A person wants the order undone."""
+
+
+class Pinning(Word):
+    """A person wants to keep an order at hand, or does so no more."""
+
+
+class Pausing(Word):
+    """A person wants the order to begin nothing new, or to go on."""
+
+
+class CaseWork(Word):
+    """What a person does about a case."""
+
+    code: str | None = Field(
+        default=None,
+        max_length=100,
+        pattern="^[a-z][a-z0-9_]*$",
+        description="Of the case; may be left out where only one can be meant",
+    )
+    taken_from: str | None = Field(
+        default=None, max_length=300, description="Who looked after it until now, for a claim"
+    )
+
+
+class Refused(Exception):
+    """A request that does not fit what has already happened."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail = status, title, detail
+
+
+# --- verdicts and cancellations -----------------------------------------------------------------
+
+
+def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
+    """The event for a verdict. Raises Refused where no person is waited for."""
+    given = VerdictGiven(
+        order_id=body.order_id,
+        step=body.step,
+        verdict=body.verdict,
+        actor=body.actor,
+        reason=body.reason,
+    )
+    step = next((s for s in seen.steps if s.name == body.step), None)
+    if step is None:
+        names = ", ".join(s.name for s in seen.steps)
+        raise Refused(422, "unknown step", f"flow {seen.flow} has the steps {names}")
+    if body.id is not None and str(body.id) in saga.facts:
+        return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
+    for item in seen.awaited:
+        if item.step == body.step and item.asked and seen.paused:
+            raise Refused(409, "paused", f"{_paused(seen.paused, saga)}; resume it first")
+        if item.step == body.step and item.asked:
+            default = emission_id(saga.order_id, VERDICT, item.cause)
+            return Emission(body.id or default, given, UUID(item.cause))
+    verdicts = [f for f in _of_type(saga, VerdictGiven.type) if f.detail.get("step") == body.step]
+    since = f" since {step.since.isoformat()}" if step.since else ""
+    detail = f"{body.step} of order {saga.order_id} waits for no person: it is {step.status}{since}"
+    if verdicts:
+        detail += f"; {_told(verdicts[-1], str(verdicts[-1].detail.get('verdict')))}"
+    raise Refused(409, "nobody is asked", detail)
+
+
+def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
+    """The event for a cancellation. Raises Refused where it comes too late, or a second time."""
+    event = CompensationRequested(
+        order_id=saga.order_id, code=OPERATOR, reason=body.reason, actor=body.actor
+    )
+    id_ = emission_id(saga.order_id, OPERATOR, "")
+    asked = saga.facts.get(str(id_))
+    if seen.past_pivot or seen.undoing:
+        what = "being undone already"
+        if seen.past_pivot:
+            what = f"{seen.status}: past its pivot it can only go on"
+        if seen.status in ENDED:
+            what = f"{seen.status} since {seen.ended_at}"
+        if asked:
+            what += f"; {_told(asked, 'cancel')}"
+        raise Refused(409, "too late", f"order {saga.order_id} is {what}")
+    return Emission(id_, event, UUID(saga.timeline()[-1].id))
+
+
+def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
+    """The event that pauses an order. Raises Refused where it is on its way back or has ended, or
+    somebody else has paused it."""
+    event = OrderPaused(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    if seen.paused:
+        if (seen.paused.actor, seen.paused.reason) == (body.actor, body.reason):
+            return Emission(UUID(seen.paused.id), event, UUID(seen.paused.id))
+        raise Refused(409, "paused already", _paused(seen.paused, saga))
+    if seen.undoing or seen.status in ENDED:
+        what = f"{seen.status} since {seen.ended_at}" if seen.ended_at else "being undone"
+        detail = f"order {saga.order_id} is {what}; there is nothing to hold back"
+        raise Refused(409, "too late", detail)
+    last = _last(saga, OrderResumed.type)
+    id_ = emission_id(saga.order_id, "pause", last.id if last else "")
+    return Emission(id_, event, UUID((last or saga.timeline()[-1]).id))
+
+
+def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
+    """The event that lets a paused order go on: also one whose undo has overtaken the pause, for a
+    step that is not undone may hold something. Raises Refused where it is not paused."""
+    event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    last = _last(saga, OrderResumed.type)
+    known = pauses(_of_type(saga, OrderPaused.type), _of_type(saga, OrderResumed.type))
+    if said := _lifted(event, "resume", lasting(known), last):
+        return said
+    detail = f"order {saga.order_id} is not paused, it is {seen.status}"
+    raise Refused(409, "not paused", f"{detail}; {_told(last, 'resume')}" if last else detail)
+
+
+def _lifted(event: Any, word: str, lasts: Pause | Pin | None, last: Fact | None) -> Emission | None:
+    """The end of a pause or a pin. Where none lasts, the `last` to end one, if that was said in the
+    same words; else None."""
+    if lasts is not None:
+        return Emission(emission_id(event.order_id, word, lasts.id), event, UUID(lasts.id))
+    said = (last.detail.get("actor"), last.detail.get("reason")) if last else None
+    if last and said == (event.actor, event.reason):
+        return Emission(UUID(last.id), event, UUID(last.id))
+    return None
+
+
+def _paused(pause: Pause, saga: Saga) -> str:
+    since = pause.since.isoformat()
+    return f"order {saga.order_id} is paused since {since} by {pause.actor}: {pause.reason}"
+
+
+def _last(saga: Saga, type_: str) -> Fact | None:
+    return next(reversed(_of_type(saga, type_)), None)
+
+
+# --- pins ---------------------------------------------------------------------------------------
+
+
+def pinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
+    """A person pins the order. Raises Refused where somebody else has."""
+    event = OrderPinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    before = last_word(saga.facts.values())
+    if seen.pin is None:
+        cause = before.id if before else saga.timeline()[-1].id
+        id_ = emission_id(saga.order_id, "pin", before.id if before else "")
+        return Emission(id_, event, UUID(cause))
+    if (seen.pin.actor, seen.pin.reason) == (body.actor, body.reason):
+        return Emission(UUID(seen.pin.id), event, UUID(seen.pin.id))
+    since = f"{seen.pin.actor} pinned it at {seen.pin.since.isoformat()}: {seen.pin.reason}"
+    raise Refused(409, "already so", f"order {saga.order_id} is pinned; {since}")
+
+
+def unpinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
+    """A person takes the pin off. Raises Refused where there is none."""
+    event = OrderUnpinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    last = last_word(saga.facts.values())
+    if said := _lifted(event, "unpin", seen.pin, last):
+        return said
+    detail = f"order {saga.order_id} is not pinned"
+    raise Refused(409, "not pinned", f"{detail}; {_told(last, 'unpin')}" if last else detail)
+
+
+PINNING = {"pin": pinned_by, "unpin": unpinned_by}
+"""What can be done about a pin."""
+
+
+# --- cases --------------------------------------------------------------------------------------
+
+
+def opened_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
+    """A person opens a case. Raises Refused where it is open already."""
+    code = body.code or MANUAL
+    known = next((case for case in seen.cases if case.code == code), None)
+    return _opening(body, saga, code, known)
+
+
+def reopened_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
+    """A closed case is opened again. Raises Refused where there is none, or it is open."""
+    case = _meant(body, seen, [c for c in seen.cases if not c.is_open] or seen.cases)
+    return _opening(body, saga, case.code, case)
+
+
+def _opening(body: CaseWork, saga: Saga, code: str, known: Case | None) -> Emission:
+    event = InterventionOpened(
+        order_id=saga.order_id, code=code, reason=body.reason, actor=body.actor
+    )
+    if known is None:
+        id_ = emission_id(saga.order_id, f"open:{code}", "")
+        return Emission(id_, event, UUID(saga.timeline()[-1].id))
+    if known.status == CaseStatus.SETTLED:
+        raise _closed(known)
+    if known.is_open:
+        return _again(known, known.opened, event, f"is {known.status}")
+    return Emission(_next_id(saga, "open", known, known.turn), event, UUID(known.turn))
+
+
+def claimed_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
+    """A person looks after a case. Raises Refused where somebody else does, or it is closed."""
+    case = _meant(body, seen, seen.cases)
+    event = InterventionClaimed(
+        order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
+    )
+    if not case.is_open:
+        raise _closed(case)
+    if case.holder == body.actor:
+        return Emission(UUID(case.turn), event, UUID(case.turn))
+    if case.holder != body.taken_from:
+        who = f"{case.holder} looks after it" if case.holder else "nobody looks after it"
+        raise Refused(
+            409,
+            "looked after",
+            f"case {case.code} of order {saga.order_id}: {who} since {case.last.at.isoformat()}; "
+            "to take it over, name that person in `taken_from`",
+        )
+    return Emission(_next_id(saga, "claim", case, case.turn), event, UUID(case.turn))
+
+
+def noted_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
+    """A person writes something down, about a closed case as well. Raises Refused where there is
+    no such case."""
+    case = _meant(body, seen, [c for c in seen.cases if c.is_open] or seen.cases)
+    event = InterventionNoted(
+        order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
+    )
+    id_ = _next_id(saga, f"note:{body.actor}:{body.reason}", case, case.opened)
+    return Emission(id_, event, UUID(case.turn))
+
+
+def resolved_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
+    """A person closes a case. Raises Refused where it is closed already by other words."""
+    case = _meant(body, seen, [c for c in seen.cases if c.is_open] or seen.cases)
+    event = InterventionResolved(
+        order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
+    )
+    if not case.is_open:
+        if case.last.type != RESOLVED:
+            raise _closed(case)
+        return _again(case, case.turn, event, "is resolved")
+    return Emission(_next_id(saga, "resolve", case, case.opened), event, UUID(case.turn))
+
+
+DEEDS = {
+    "open": opened_by,
+    "claim": claimed_by,
+    "note": noted_by,
+    "resolve": resolved_by,
+    "reopen": reopened_by,
+}
+"""What can be done about a case."""
+
+
+def _meant(body: CaseWork, seen: SagaView, candidates: Iterable[Case]) -> Case:
+    """The case a request is about. Raises Refused."""
+    if body.code is not None:
+        candidates = [case for case in seen.cases if case.code == body.code]
+    found = list(candidates)
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{c.code} ({c.status})" for c in seen.cases) or "none"
+    which = f"no case {body.code}" if body.code else f"{len(found)} cases that could be meant"
+    status = 404 if body.code or not found else 422
+    detail = f"order {seen.order_id} has {which}; its cases: {known}; say which in `code`"
+    raise Refused(status, "which case", detail)
+
+
+def _again(case: Case, id_: str, event: Any, what: str) -> Emission:
+    """The same said again is the same event. Raises Refused for other words."""
+    entry = next(entry for entry in case.entries if entry.id == id_)
+    if (entry.actor, entry.reason) == (event.actor, event.reason):
+        return Emission(UUID(id_), event, UUID(id_))
+    since = f"{entry.actor} at {entry.at.isoformat()}: {entry.reason}"
+    raise Refused(409, "already so", f"case {case.code} of order {event.order_id} {what}; {since}")
+
+
+def _closed(case: Case) -> Refused:
+    last = case.last
+    how = f"{last.actor} resolved it at {last.at.isoformat()}: {last.reason}"
+    if last.type != RESOLVED:
+        how = "the order has ended, which settled it; another matter needs another code"
+    return Refused(409, "already closed", f"case {case.code} is {case.status}; {how}")
+
+
+def _next_id(saga: Saga, deed: str, case: Case, after: str) -> UUID:
+    return emission_id(saga.order_id, f"{deed}:{case.code}", after)
+
+
+def _of_type(saga: Saga, type_: str) -> list[Fact]:
+    return [fact for fact in saga.timeline() if fact.type == type_]
+
+
+def _told(fact: Fact, what: str) -> str:
+    who, why = fact.detail.get("actor", SOURCE), fact.detail.get("reason", "")
+    return f"{who} said {what} at {fact.at.isoformat()}: {why}"

@@ -1,0 +1,84 @@
+"""The evidence bundle of an order: a JSON document that can be kept, sent, and run again.
+
+| key | holds |
+|---|---|
+| format | 1 |
+| order_id, flow | whose, and `name/version` |
+| deadlines | of the steps and waits it was judged by, in seconds |
+| timeline | every event in log time, with its place in the log |
+| view | what the monitor reads off them: status, steps, what is awaited, cases, ledger |
+| kept, held_by | what each participant keeps of it: effects, outbox, parked with their errors |
+
+`replay` folds the timeline again: today's code must see the same view. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.view import SagaView
+from sagakit.flow.model import Flow, Flows, with_deadlines
+
+FORMAT = 1
+_FACT = ("type", "source", "seq", "causation", "flow", "detail")
+
+
+def bundle(
+    saga: Saga, seen: SagaView, flow: Flow, places: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
+    """What the log says of an order. `places`: event id -> partition and offset."""
+    return {
+        "format": FORMAT,
+        "order_id": saga.order_id,
+        "flow": seen.flow,
+        "deadlines": _deadlines(flow),
+        "timeline": [_told(fact, places.get(fact.id)) for fact in saga.timeline()],
+        "view": seen,
+    }
+
+
+def plainly(document: Mapping[str, Any]) -> bytes:
+    """As JSON."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def replay(document: Mapping[str, Any], flows: Flows) -> dict[str, Any]:
+    """The view of a bundle's events as today's code sees it, as far as its `view` goes: what views
+    did not have then is left out.
+
+    Raises ValueError for another format, UnknownFlow, and FlowError where the flow has other steps.
+    """
+    if document.get("format") != FORMAT:
+        raise ValueError(
+            f"the bundle has format {document.get('format')!r}, this version reads {FORMAT}; "
+            "export it again with `saga evidence`"
+        )
+    facts = (_fact(told) for told in document["timeline"])
+    saga = fold(Saga(document["order_id"]), *facts)
+    flow, version = flows.find(document["flow"])
+    seen = view(saga, with_deadlines(flow, document["deadlines"]), version)
+    found: dict[str, Any] = orjson.loads(orjson.dumps(seen))
+    return {name: found.get(name) for name in document["view"]}
+
+
+def _deadlines(flow: Flow) -> dict[str, str]:
+    """As `with_deadlines` takes them."""
+    found = {step.name: f"{step.deadline_s}s" for step in flow.steps.values()}
+    for step in flow.steps.values():
+        found |= {f"{step.name}.{wait}": f"{s}s" for wait, s in step.waits.items()}
+    return found
+
+
+def _told(fact: Fact, place: tuple[int, int] | None) -> dict[str, Any]:
+    partition, offset = place or (None, None)
+    told = {name: getattr(fact, name) for name in _FACT}
+    return {"id": fact.id, "at": fact.at, "partition": partition, "offset": offset, **told}
+
+
+def _fact(told: Mapping[str, Any]) -> Fact:
+    named = {name: told[name] for name in _FACT}
+    return Fact(id=told["id"], at=datetime.fromisoformat(told["at"]), **named)

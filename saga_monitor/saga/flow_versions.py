@@ -1,0 +1,93 @@
+"""Versions of flows: counted, and kept until the last order in flight has ended. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sagakit.errors import ConfigurationError, UnknownFlow
+from sagakit.flow.model import Flows
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Orders of a version. `label`: name/version; `oldest`: when the first one in flight began, and
+    which it is."""
+
+    label: str
+    in_flight: int
+    ended: int
+    oldest_at: datetime | None = None
+    oldest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version as it is declared and used. `declared`: the flow files have it."""
+
+    flow: str
+    declared: bool
+    default: bool
+    in_flight: int
+    ended: int
+    oldest_at: datetime | None
+    oldest: str | None
+
+
+def versions(flows: Flows, counts: Iterable[Count]) -> list[Version]:
+    """Every version that is declared or has orders."""
+    known = {count.label: count for count in counts}
+    defaults = {flow.label(flow.default_version) for flow in flows}
+    declared = [flow.label(version) for flow in flows for version in flow.versions]
+    found = []
+    for label in dict.fromkeys([*declared, *sorted(known)]):
+        count = known.get(label, Count(label, 0, 0))
+        found.append(
+            Version(
+                flow=label,
+                declared=label in declared,
+                default=label in defaults,
+                in_flight=count.in_flight,
+                ended=count.ended,
+                oldest_at=count.oldest_at,
+                oldest=count.oldest,
+            )
+        )
+    return found
+
+
+def why_not_retired(
+    label: str, flows: Flows, counts: Iterable[Count], read_through: datetime | None
+) -> str | None:
+    """Why a version must stay in its flow file; None where it may go.
+
+    Raises UnknownFlow. read_through: log time up to which all is read, if that is known.
+    """
+    flow, version = flows.find(label)
+    if version == flow.default_version:
+        return f"{label} is the default version, on which new orders start; declare another first"
+    if read_through is None:
+        return "the monitor has not read the log to its end, so it cannot tell yet; try again"
+    count = next((c for c in counts if c.label == label and c.in_flight), None)
+    if count is None:
+        return None
+    since = f" since {count.oldest_at.isoformat()}" if count.oldest_at else ""
+    return (
+        f"{label} has {count.in_flight} orders in flight, the oldest is {count.oldest}{since}; "
+        f"each finishes on the version it started with, see `saga ls`"
+    )
+
+
+def refuse_orphans(flows: Flows, counts: Sequence[Count]) -> None:
+    """Raises ConfigurationError where a version was taken away that still has orders."""
+    lost = []
+    for count in counts:
+        try:
+            flows.find(count.label)
+        except UnknownFlow:
+            if count.in_flight:
+                lost.append(f"{count.label} ({count.in_flight} orders, such as {count.oldest})")
+    if lost:
+        raise ConfigurationError(
+            f"flow versions with orders in flight are missing: {', '.join(lost)}; "
+            "put them back into schemas/flows until `saga flows` shows none in flight"
+        )

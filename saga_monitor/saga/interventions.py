@@ -1,0 +1,108 @@
+"""Cases that only a person can close, read off the facts of an order. Pure: no I/O, no clock.
+
+A case is an order and a code. It is opened by the monitor or by a person, claimed by whoever looks
+after it, noted on, resolved, and opened again. All of that are events: a case is its own audit.
+
+| status | meaning |
+|---|---|
+| open | nobody looks after it |
+| claimed | somebody does |
+| resolved | a person closed it |
+| settled | it was about time or progress, and the order has ended all the same |
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from saga_monitor.saga.facts import SOURCE, Fact
+
+OPENED, CLAIMED = "InterventionOpened", "InterventionClaimed"
+NOTED, RESOLVED = "InterventionNoted", "InterventionResolved"
+WORDS = (OPENED, CLAIMED, NOTED, RESOLVED)
+"""The events a case is made of, as they come within one millisecond."""
+
+
+class CaseStatus(StrEnum):
+    """Of a case, see the table above."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    RESOLVED = "resolved"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line in the history of a case. id: of the event; type: of the event; at: log time."""
+
+    id: str
+    type: str
+    at: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """opened_at, reason: of the opening that counts; opened: its id; holder: who looks after it;
+    turn: id of the event that made it open, claimed or resolved; entries: all, oldest first."""
+
+    code: str
+    status: CaseStatus
+    opened_at: datetime
+    reason: str
+    opened: str
+    turn: str
+    holder: str | None = None
+    closed_at: datetime | None = None
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Somebody has to do something."""
+        return self.status in (CaseStatus.OPEN, CaseStatus.CLAIMED)
+
+    @property
+    def last(self) -> Entry:
+        """What made it what it is."""
+        return next(entry for entry in reversed(self.entries) if entry.id == self.turn)
+
+
+def cases(facts: Iterable[Fact]) -> tuple[Case, ...]:
+    """The cases of an order by code. What is said of a case that was never opened is no case."""
+    told: dict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        if fact.type in WORDS:
+            told[str(fact.detail.get("code", ""))].append(fact)
+    found = (_case(code, sorted(those, key=_order)) for code, those in sorted(told.items()))
+    return tuple(case for case in found if case)
+
+
+def settled(case: Case, at: datetime) -> Case:
+    """The case of an order that has ended at `at`."""
+    return replace(case, status=CaseStatus.SETTLED, closed_at=at) if case.is_open else case
+
+
+def _case(code: str, facts: list[Fact]) -> Case | None:
+    case: Case | None = None
+    entries: list[Entry] = []
+    for fact in facts:
+        reason = str(fact.detail.get("reason", ""))
+        entry = Entry(fact.id, fact.type, fact.at, str(fact.detail.get("actor", SOURCE)), reason)
+        entries.append(entry)
+        if fact.type == OPENED and (case is None or not case.is_open):
+            case = Case(code, CaseStatus.OPEN, fact.at, reason, fact.id, fact.id)
+        elif case is None or not case.is_open:
+            continue
+        elif fact.type == CLAIMED:
+            case = replace(case, status=CaseStatus.CLAIMED, holder=entry.actor, turn=fact.id)
+        elif fact.type == RESOLVED:
+            case = replace(case, status=CaseStatus.RESOLVED, closed_at=fact.at, turn=fact.id)
+    return replace(case, entries=tuple(entries)) if case else None
+
+
+def _order(fact: Fact) -> tuple[datetime, int, str]:
+    return fact.at, WORDS.index(fact.type), fact.id

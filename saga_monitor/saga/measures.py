@@ -1,0 +1,139 @@
+"""What the projection has read, as numbers. Pure: no I/O, no clock.
+
+All times are log time, so a monitor that reads yesterday's log today measures yesterday.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from saga_monitor.saga.facts import Fact, Saga, emission_id, ledger, stock
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import read
+from saga_monitor.saga.view import DEADLINE, ENDED, SYSTEM_TIMEOUT, VERDICT, SagaView, Status
+from sagakit.flow.model import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An order before and after a micro-batch. `was`: status before; `seen`: view after, as the
+    plan of its flow version reads it; `new`: what was not known before."""
+
+    before: Mapping[str, Fact]
+    was: Status
+    saga: Saga
+    seen: SagaView
+    plan: Plan
+    new: Sequence[Fact] = field(init=False)
+
+    def __post_init__(self) -> None:
+        new = [fact for id_, fact in self.saga.facts.items() if id_ not in self.before]
+        object.__setattr__(self, "new", new)
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """How long a step took to an outcome: done, failed or undone."""
+
+    step: str
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the monitor said of a deadline that has passed: a request to undo, or the verdict that
+    nobody gave. late_s: how long after the deadline it was in the log."""
+
+    step: str
+    attempt: int
+    late_s: float
+
+
+def became(change: Change) -> Iterator[str]:
+    """What became of the order: started, completed, cancelled."""
+    if change.was == Status.UNPLACED != change.seen.status:
+        yield "started"
+    if change.seen.status in ENDED and change.was != change.seen.status:
+        yield change.seen.status.value
+
+
+def moved(change: Change) -> Iterator[tuple[str, str, int]]:
+    """Money that moved: captured or refunded, its currency, how much of it in minor units."""
+    flow = change.plan.flow
+    if any(fact.type in flow.captured or fact.type in flow.refunded for fact in change.new):
+        before, now = ledger(change.before.values(), flow), change.seen.ledger
+        currency = now.currency or "unknown"
+        yield "captured", currency, now.captured_minor - before.captured_minor
+        yield "refunded", currency, now.refunded_minor - before.refunded_minor
+
+
+def units_moved(change: Change) -> Iterator[tuple[str, int]]:
+    """Units that moved: reserved, released or shipped, and how many."""
+    flow = change.plan.flow
+    moving = [fact for fact in change.new if fact.type in flow.units.paths]
+    found = stock(moving, flow) if moving else None
+    if found is not None:
+        yield "reserved", sum(found.reserved.values())
+        yield "released", sum(found.released.values())
+        yield "shipped", sum(found.shipped.values())
+
+
+def requests(change: Change) -> Iterator[Request]:
+    """The monitor's own, known by their ids; a verdict by its actor as well, for a person's on the
+    same wait would have the same."""
+    plan, order_id = change.plan, change.saga.order_id
+    for fact in (f for f in change.new if f.type in (plan.flow.compensate, plan.flow.verdict)):
+        step, attempt = str(fact.detail.get("step")), fact.detail.get("attempt", 1)
+        mine = emission_id(order_id, DEADLINE, step, attempt)
+        if fact.detail.get("actor") == SYSTEM_TIMEOUT:
+            mine = emission_id(order_id, VERDICT, str(fact.causation))
+        if fact.id == str(mine):
+            earlier = {id_: f for id_, f in change.saga.facts.items() if f.at < fact.at}
+            awaited = read(Saga(fact.id, earlier), plan).awaited
+            dues = (a.asked.until if a.asked else a.due for a in awaited if a.step == step)
+            passed = next((at for at in dues if at), None)
+            late_s = (fact.at - passed).total_seconds() if passed else 0.0
+            yield Request(step, attempt, max(late_s, 0.0))
+
+
+def step_times(change: Change) -> Iterator[StepTime]:
+    """Steps that came to an outcome, timed from what made them due. What is said a second time has
+    taken no time."""
+    plan = change.plan
+    told = ((f, step) for f in change.new if f.type in plan.word_of for step in plan.steps)
+    found = [(f, step, said) for f, step in told if (said := _outcome(step, f.type))]
+    facts = change.saga.timeline() if found else []
+    for fact, step, outcome in found:
+        if _first(facts, {fact.type}) is not fact:
+            continue
+        since = _due_since(step, outcome, plan, facts)
+        if since is not None and since <= fact.at:
+            yield StepTime(step.name, outcome, (fact.at - since).total_seconds())
+
+
+def _outcome(step: Step, event: str) -> str | None:
+    if event == step.done:
+        return "done"
+    if event in step.failed:
+        return "failed"
+    return "undone" if event == step.undone else None
+
+
+def _due_since(step: Step, outcome: str, plan: Plan, facts: Sequence[Fact]) -> datetime | None:
+    """Forward: since all of the place before were done. Backward: since all of the place behind had
+    ended, or else since the undo was asked for."""
+    place = next(i for i, those in enumerate(plan.places) if step in those)
+    needs = [{s.done} for s in plan.places[place - 1]] if place else [{plan.flow.start}]
+    if outcome == "undone":
+        behind = plan.places[place + 1] if place < plan.turn else ()
+        needs = [{e for e in (*s.failed, s.undone) if e} for s in behind]
+        if not needs or any(_first(facts, types) is None for types in needs):
+            needs = [{plan.flow.compensate, plan.flow.cancel}]
+    found = [_first(facts, types) for types in needs]
+    times = [fact.at for fact in found if fact]
+    return max(times) if len(times) == len(needs) else None
+
+
+def _first(facts: Sequence[Fact], types: Set[str]) -> Fact | None:
+    return next((fact for fact in facts if fact.type in types), None)

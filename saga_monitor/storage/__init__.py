@@ -1,0 +1,4 @@
+"""The monitor's tables: rows, queries, the archive of ended sagas, lineage.
+
+Imports `saga`.
+"""

@@ -1,0 +1,111 @@
+"""How orders hang together: which led to which, and which came in one batch.
+
+An OrderPlaced may name the order that led to it, and the batch it came in. What is written
+there is believed. It may name an order nobody has seen, or run in a circle: none is told twice.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from saga_monitor.storage.tables import wherever
+
+MOST = 1_000
+"""Orders in one tree."""
+_EVENTS = wherever("timeline", "order_id, type, at, detail")
+_ORDERS = wherever("saga", "order_id, flow, version, status, awaited, started_at, ended_at")
+UP = text(f"""
+    SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM {_EVENTS}
+    WHERE order_id = ANY(:orders) AND detail->>'caused_by' IS NOT NULL ORDER BY order_id, at
+""")
+DOWN = text(f"""
+    SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM {_EVENTS}
+    WHERE detail->>'caused_by' = ANY(:orders) ORDER BY order_id, at LIMIT :most
+""")
+STATES = text(f"SELECT order_id, status FROM {_ORDERS} WHERE order_id = ANY(:orders)")
+BATCH = text(f"""
+    SELECT * FROM {_ORDERS}
+    WHERE order_id IN (SELECT order_id FROM {_EVENTS} WHERE detail->>'batch_id' = :batch_id)
+    ORDER BY order_id
+""")
+OF_ORDER = text(f"""
+    SELECT detail->>'batch_id', detail->>'caused_by' FROM {_EVENTS}
+    WHERE order_id = :order_id AND type = 'OrderPlaced' ORDER BY at LIMIT 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An order in a tree, below the one that led to it. status: None where none was ever seen."""
+
+    order_id: str
+    caused_by: str | None
+    status: str | None
+
+
+def of_order(connection: Connection, order_id: str) -> dict[str, Any]:
+    """Its batch, the order that led to it, and those it led to."""
+    batch_id, caused_by = (
+        connection.execute(OF_ORDER, {"order_id": order_id}).first() or (None,) * 2
+    )
+    led_to = [found for found, _ in _led_to(connection, [order_id])]
+    return {"batch_id": batch_id, "caused_by": caused_by, "led_to": led_to}
+
+
+def batch(connection: Connection, batch_id: str) -> dict[str, Any] | None:
+    """The orders of a batch with how many are in which status; None for one nobody knows."""
+    orders = [dict(row._mapping) for row in connection.execute(BATCH, {"batch_id": batch_id})]
+    counts = Counter(order["status"] for order in orders)
+    return {"batch_id": batch_id, "counts": counts, "orders": orders} if orders else None
+
+
+def tree(connection: Connection, order_id: str) -> list[Link]:
+    """All orders that hang together with this one, each behind the one that led to it."""
+    root, seen = order_id, {order_id}
+    while before := dict(_pairs(connection, UP, [root])).get(root):
+        if before in seen:
+            break
+        seen.add(before)
+        root = before
+    parents: dict[str, str | None] = {root: None}
+    level = [root]
+    while level and len(parents) < MOST:
+        found = [(o, by) for o, by in _led_to(connection, level) if o not in parents]
+        parents.update(found)
+        level = [o for o, _ in found]
+    states: dict[str, str] = dict(_pairs(connection, STATES, list(parents)))
+    return [Link(order, by, states.get(order)) for order, by in parents.items()]
+
+
+def mermaid(links: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The tree as a Mermaid flowchart, line by line."""
+    number = {link["order_id"]: f"o{n}" for n, link in enumerate(links)}
+    yield "flowchart LR"
+    for link in links:
+        name = link["order_id"].replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+        yield f'    {number[link["order_id"]]}["{name}<br>{link["status"] or "not seen"}"]'
+    for link in links:
+        if link["caused_by"]:
+            yield f"    {number[link['caused_by']]} --> {number[link['order_id']]}"
+
+
+def below(links: Sequence[Mapping[str, Any]]) -> Mapping[str | None, list[Mapping[str, Any]]]:
+    """Order (None: the root) -> those it led to."""
+    found: dict[str | None, list[Mapping[str, Any]]] = defaultdict(list)
+    for link in links:
+        found[link["caused_by"]].append(link)
+    return found
+
+
+def _led_to(connection: Connection, orders: Sequence[str]) -> list[tuple[str, str]]:
+    return _pairs(connection, DOWN, orders, most=MOST)
+
+
+def _pairs(
+    connection: Connection, query: Any, orders: Sequence[str], **more: Any
+) -> list[tuple[str, str]]:
+    rows = connection.execute(query, {"orders": list(orders), **more})
+    return [(first, second) for first, second in rows]

@@ -1,0 +1,231 @@
+"""What the API reads: one order wherever it is, lists and counts of the orders at hand, unless the
+history is asked for."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, text
+
+from saga_monitor.saga.blockers import Holds, ParkedRecord, Unpublished
+from saga_monitor.saga.facts import Saga
+from saga_monitor.saga.flow_versions import Count
+from saga_monitor.saga.view import Status
+from saga_monitor.storage.store import load_saga
+from saga_monitor.storage.tables import wherever
+from sagakit.web.app import holds_of
+
+_SHOWN = """
+    order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
+    started_at, ended_at, updated_at
+"""
+# The newest of each status, then the newest of those: an index has them in this order, and whatever
+# else there is, however many, is not read.
+_LIST = f"""
+    SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
+        SELECT {_SHOWN}, pinned FROM {{table}} WHERE {{table}}.status = wanted.status
+        ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit) AS found
+    ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
+"""
+LIST = text(_LIST.format(table="saga"))
+LIST_HISTORY = text(_LIST.format(table="saga_history"))
+# Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
+# without a start event.
+_STUCK = """
+    (status IN ('intervention', 'unplaced') OR next_deadline < CAST(:log_time AS timestamptz))
+"""
+LIST_STUCK = text(f"""
+    SELECT {_SHOWN}, pinned FROM saga WHERE status = ANY(:statuses) AND {_STUCK}
+    ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
+""")
+SUMMARY = text("""
+    SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest,
+           coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
+    FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
+""")
+# What has no label yet is counted on the default version when it is read. The counts come from an
+# index alone; then the oldest of each is looked up, which has no start where no start was read.
+_OLDEST = """
+    SELECT order_id FROM saga WHERE status = counted.status AND flow = counted.flow
+    AND version IS NOT DISTINCT FROM counted.version AND started_at {since} LIMIT 1
+"""
+FLOWS = text(f"""
+    SELECT CASE WHEN version IS NULL THEN flow ELSE flow || '/' || version END AS label,
+           coalesce(sum(sagas) FILTER (WHERE NOT ended), 0),
+           coalesce(sum(sagas) FILTER (WHERE ended), 0),
+           min(since) FILTER (WHERE NOT ended),
+           (array_agg(oldest ORDER BY since) FILTER (WHERE NOT ended))[1]
+    FROM (
+        SELECT *, status IN ('completed', 'cancelled') AS ended,
+               coalesce(({_OLDEST.format(since="= counted.since")}),
+                        ({_OLDEST.format(since="IS NULL")})) AS oldest
+        FROM (SELECT status, flow, version, count(*) AS sagas, min(started_at) AS since
+              FROM saga WHERE flow IS NOT NULL GROUP BY 1, 2, 3) AS counted
+    ) AS found GROUP BY 1 ORDER BY 1
+""")
+_EVENT = 'event_id, type, source, seq, at, causation, partition, "offset", detail'
+TIMELINE = text(f"""
+    SELECT {_EVENT} FROM {wherever("timeline", f"order_id, {_EVENT}")} WHERE order_id = :order_id
+""")
+ONE = text(
+    f"SELECT facts::text FROM {wherever('saga', 'order_id, facts')} WHERE order_id = :order_id"
+)
+IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE order_id = :order_id)")
+UNREADABLE = text("""
+    SELECT topic, partition, "offset", at, code, error, encode(record_key, 'escape') AS key,
+           length(value) AS bytes
+    FROM monitor_unreadable ORDER BY at DESC LIMIT :limit
+""")
+# The most overdue first; an order without a start event has no deadline and comes before all.
+_IN_FLIGHT = f"""
+    SELECT {_SHOWN}, facts::text FROM saga
+    WHERE status NOT IN ('completed', 'cancelled') {{stuck}}
+    ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit
+"""
+IN_FLIGHT = text(_IN_FLIGHT.format(stuck=""))
+IN_FLIGHT_STUCK = text(_IN_FLIGHT.format(stuck=f"AND {_STUCK}"))
+PLACES = text("""
+    SELECT t.order_id, t.event_id, t.type, t.partition, t."offset" FROM timeline t
+    JOIN unnest(CAST(:orders AS text[]), CAST(:events AS text[])) AS e (order_id, event_id)
+    ON t.order_id = e.order_id AND t.event_id = e.event_id
+""")
+OWN_UNREADABLE = text("""
+    SELECT convert_from(record_key, 'LATIN1') AS order_id, code, error, topic, partition, "offset",
+           at AS parked_at
+    FROM monitor_unreadable WHERE record_key = ANY(:keys) ORDER BY at
+""")
+INTERVENTIONS = text("""
+    SELECT i.order_id, s.flow, s.version, s.status AS saga, i.code, i.status, i.holder, i.reason,
+           i.opened_at, i.closed_at, i.entries
+    FROM intervention i JOIN saga s ON s.order_id = i.order_id
+    WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.order_id, i.code LIMIT :limit
+""")
+ADD_SAID = text("""
+    INSERT INTO said (id, order_id, type, words, at)
+    VALUES (:id, :order_id, :type, CAST(:words AS jsonb), :at) ON CONFLICT (id) DO NOTHING
+""")
+SAID = text("SELECT words FROM said WHERE id = :id")
+COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
+
+Row = dict[str, Any]
+Places = dict[tuple[str, str], tuple[str, int, int]]
+"""(order id, event id) -> the event's type, partition and offset."""
+
+
+def sagas(
+    connection: Connection,
+    status: str | None,
+    stuck: bool,
+    log_time: datetime | None,
+    limit: int,
+    *,
+    history: bool = False,
+) -> list[Row]:
+    """Rows for a list, the newest first. `log_time`: up to which the log is read, if known;
+    `history`: of those alone that were moved there."""
+    statuses = [status] if status else [known.value for known in Status]
+    if stuck:  # what is history is not
+        wanted = [] if history else statuses
+        return _rows(connection, LIST_STUCK, statuses=wanted, log_time=log_time, limit=limit)
+    query = LIST_HISTORY if history else LIST
+    return _rows(connection, query, statuses=statuses, limit=limit)
+
+
+def in_flight(
+    connection: Connection, stuck: bool, log_time: datetime | None, limit: int
+) -> list[tuple[Row, Saga]]:
+    """Rows of orders in flight, the most overdue first, with their sagas."""
+    if stuck:
+        found = _rows(connection, IN_FLIGHT_STUCK, log_time=log_time, limit=limit)
+    else:
+        found = _rows(connection, IN_FLIGHT, limit=limit)
+    return [(row, load_saga(row["order_id"], row.pop("facts"))) for row in found]
+
+
+def places(connection: Connection, events: Sequence[tuple[str, str]]) -> Places:
+    """Where events, given as (order id, event id), stand in the log."""
+    orders, ids = [order for order, _ in events], [event for _, event in events]
+    found = connection.execute(PLACES, {"orders": orders, "events": ids})
+    return {(order, event): tuple(place) for order, event, *place in found}
+
+
+def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[str, Holds]]:
+    """What the monitor itself keeps of orders: events it has not published, records it cannot
+    read."""
+    found = holds_of(connection, orders)
+    keys = [order.encode() for order in orders]
+    for row in connection.execute(OWN_UNREADABLE, {"keys": keys}).mappings():
+        order_id = row["order_id"].encode("latin-1").decode()
+        held = found.setdefault(order_id, {"outbox": [], "parked": []})
+        held["parked"].append({name: row[name] for name in row if name != "order_id"})
+    for order_id, held in found.items():
+        outbox = tuple(Unpublished(**row) for row in held["outbox"])
+        yield (
+            order_id,
+            Holds(outbox=outbox, parked=tuple(ParkedRecord(**r) for r in held["parked"])),
+        )
+
+
+def interventions(connection: Connection, statuses: Sequence[str], limit: int) -> list[Row]:
+    """Cases for people, the oldest first; those of orders at hand."""
+    return _rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
+
+
+def said(
+    connection: Connection, id_: UUID, type_: str, order_id: str, words: Row, at: datetime
+) -> Row | None:
+    """Remember what somebody said; where something was said under this id before, that."""
+    parameters = {"id": id_, "order_id": order_id, "type": type_, "at": at}
+    found = connection.execute(ADD_SAID, {**parameters, "words": orjson.dumps(words).decode()})
+    if found.rowcount:
+        return None
+    before: Row = connection.execute(SAID, {"id": id_}).scalar_one()
+    return before
+
+
+def summary(connection: Connection) -> list[Row]:
+    """How many sagas at hand of each flow version are in which status."""
+    return _rows(connection, SUMMARY)
+
+
+def flows(connection: Connection) -> list[Count]:
+    """How many orders at hand each flow version has: all in flight, and the ended ones that are not
+    history yet."""
+    return [
+        Count(label, int(in_flight), int(ended), *oldest)
+        for label, in_flight, ended, *oldest in connection.execute(FLOWS)
+    ]
+
+
+def timeline(connection: Connection, order_id: str) -> list[Row]:
+    """The events of an order, in no order: see `Saga.timeline`."""
+    return _rows(connection, TIMELINE, order_id=order_id)
+
+
+def unreadable(connection: Connection, limit: int) -> list[Row]:
+    """Records that are no event of the contract, the newest first."""
+    return _rows(connection, UNREADABLE, limit=limit)
+
+
+def count_unreadable(connection: Connection) -> int:
+    """How many of them there are."""
+    return int(connection.execute(COUNT_UNREADABLE).scalar_one())
+
+
+def find(connection: Connection, order_id: str) -> Saga | None:
+    """One saga; None where nothing was ever read of the order."""
+    if not order_id.isprintable():  # no order has such an id, and PostgreSQL keeps no NUL
+        return None
+    facts = connection.execute(ONE, {"order_id": order_id}).scalar()
+    return None if facts is None else load_saga(order_id, facts)
+
+
+def is_history(connection: Connection, order_id: str) -> bool:
+    """The order was moved to the history."""
+    return bool(connection.execute(IS_HISTORY, {"order_id": order_id}).scalar_one())
+
+
+def _rows(connection: Connection, query: Any, **parameters: Any) -> list[Row]:
+    return [dict(row._mapping) for row in connection.execute(query, parameters)]

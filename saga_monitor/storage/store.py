@@ -1,0 +1,347 @@
+"""All of the monitor's SQL, set-based: one statement a table and batch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table, TextClause, text
+
+from saga_monitor.saga.facts import Fact, Saga, log_time, unix_ms
+from saga_monitor.saga.interventions import Case
+from saga_monitor.storage.tables import HISTORY, intervention, saga, stream_offset, timeline
+from sagakit.errors import UnknownFlow, UnknownSchema
+from sagakit.messages.codec import MAX_EVENT_BYTES
+from sagakit.messages.envelope import Record
+from sagakit.store.postgres import pack_headers, unpack_headers
+from sagakit.store.state_table import KEYS, as_json, recordset, rows_of
+
+_MAX_KEPT_BYTES = 64 * 1024
+_STRANGE, _MOST_STRANGE_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_EVENT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRow:
+    """A row of `saga`, all but the column that is not the projection's to fill. facts: those that
+    are new."""
+
+    order_id: str
+    flow: str | None
+    version: int | None
+    status: str
+    facts: Mapping[str, Any]
+    awaited: str | None
+    next_deadline: datetime | None
+    captured_minor: int
+    refunded_minor: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    updated_at: datetime | None
+    partition: int
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """A row of `timeline`."""
+
+    order_id: str
+    event_id: str
+    type: str
+    source: str
+    seq: int | None
+    at: datetime
+    causation: str | None
+    partition: int
+    offset: int
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A row of `intervention`."""
+
+    order_id: str
+    code: str
+    status: str
+    reason: str
+    holder: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    entries: int
+
+    @classmethod
+    def of(cls, order_id: str, case: Case) -> "CaseRow":
+        """The row of a case."""
+        return cls(
+            order_id=order_id,
+            code=case.code,
+            status=case.status.value,
+            reason=case.reason,
+            holder=case.holder,
+            opened_at=case.opened_at,
+            closed_at=case.closed_at,
+            entries=len(case.entries),
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction of the projection writes. `offsets`: of the next record to read."""
+
+    sagas: list[SagaRow] = field(default_factory=list)
+    timeline: list[TimelineRow] = field(default_factory=list)
+    cases: list[CaseRow] = field(default_factory=list)
+    unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+
+_SAGA = tuple(f.name for f in fields(SagaRow))
+_VIEW = tuple(name for name in _SAGA if name not in ("order_id", "facts"))
+_TIMELINE = tuple(f.name for f in fields(TimelineRow))
+_CASE = tuple(f.name for f in fields(CaseRow))
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+MAKE = text(
+    "INSERT INTO saga (order_id, partition) "
+    f"SELECT * FROM {recordset(saga, ('order_id', 'partition'))} ON CONFLICT (order_id) DO NOTHING "
+    "RETURNING order_id"
+)
+
+
+def moving(table: Table, to: Table) -> TextClause:
+    """The rows of some orders from one table to another of the same columns. A row that is there
+    already is the empty one that `MAKE` has made."""
+    columns, key = [c.name for c in table.columns], _quoted([c.name for c in table.primary_key])
+    rest = ", ".join(f"{c} = excluded.{c}" for c in map(_quoted, [[c] for c in columns]))
+    return text(
+        f"WITH moved AS (DELETE FROM {table.name} WHERE order_id = ANY({KEYS}) "
+        f"RETURNING {_quoted(columns)}) "
+        f"INSERT INTO {to.name} ({_quoted(columns)}) SELECT * FROM moved "
+        f"ON CONFLICT ({key}) DO UPDATE SET {rest}"
+    )
+
+
+MOVES = [moving(table, there) for table, there in HISTORY.items()]
+RETURNS = [moving(there, table) for table, there in HISTORY.items()]
+LOCK = text(
+    "SELECT order_id, partition, status, facts::text FROM saga "
+    f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
+)
+# An upsert of rows that exist and are locked, see `sagakit.store.postgres.SAVE_ACCOUNTS`. Facts
+# only grow in number, or an earlier sighting replaces one: only those are sent.
+SAVE = text(
+    f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "
+    f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _VIEW)}, "
+    "facts = saga.facts || excluded.facts, quiet_until = NULL"
+)
+# Of an event published twice the first sighting stays, as in `fold`. One that was republished keeps
+# its time, and stands elsewhere.
+ADD_TIMELINE = text(
+    f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT * FROM {recordset(timeline, _TIMELINE)} "
+    "ON CONFLICT (order_id, event_id) DO UPDATE "
+    'SET partition = excluded.partition, "offset" = excluded."offset" '
+    'WHERE timeline.at = excluded.at AND timeline."offset" <> excluded."offset"'
+)
+SAVE_CASES = text(
+    f"INSERT INTO intervention ({_quoted(_CASE)}) SELECT * FROM {recordset(intervention, _CASE)} "
+    "ON CONFLICT (order_id, code) "
+    f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _CASE[2:])}"
+)
+ADVANCE = text(f"""
+    INSERT INTO stream_offset (topic, partition, "offset")
+    SELECT * FROM {recordset(stream_offset, ("topic", "partition", "offset"))} ORDER BY 1, 2
+    ON CONFLICT (topic, partition) DO UPDATE
+    SET "offset" = GREATEST(stream_offset."offset", excluded."offset")
+""")
+RESET = text("""
+    INSERT INTO stream_offset (topic, partition, "offset") VALUES (:topic, :partition, :offset)
+    ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
+""")
+FORGET_UNREADABLE = text("""
+    DELETE FROM monitor_unreadable
+    WHERE topic = :topic AND partition = :partition AND "offset" >= :offset
+""")
+OFFSETS = text('SELECT topic, partition, "offset" FROM stream_offset')
+STRANGE = text("""
+    SELECT topic, partition, "offset", at, record_key, value, headers
+    FROM monitor_unreadable
+    WHERE code = ANY(:codes) AND octet_length(value) < :most AND length(headers) < :most
+""")
+NOT_STRANGE = text("""
+    DELETE FROM monitor_unreadable
+    WHERE topic = :topic AND partition = :partition AND "offset" = :offset
+""")
+ADD_UNREADABLE = text("""
+    INSERT INTO monitor_unreadable
+    (topic, partition, "offset", at, code, error, record_key, value, headers)
+    VALUES (:topic, :partition, :offset, :at, :code, :error, :record_key, :value, :headers)
+    ON CONFLICT (topic, partition, "offset") DO NOTHING
+""")
+# `latest` says nothing new, but it bounds the index: without it every open deadline is read, to be
+# compared with how far its partition is read.
+OVERDUE = text("""
+    SELECT s.order_id, s.facts::text, s.partition FROM saga s
+    JOIN unnest(CAST(:partitions AS int[]), CAST(:throughs AS timestamptz[]))
+    AS g (partition, through)
+    ON s.partition = g.partition
+    WHERE s.next_deadline < :latest AND s.next_deadline < g.through
+    AND (s.quiet_until IS NULL OR s.quiet_until < g.through)
+    ORDER BY s.next_deadline NULLS FIRST LIMIT :limit FOR UPDATE OF s SKIP LOCKED
+""")
+HUSH = text(
+    "UPDATE saga SET quiet_until = n.quiet_until "
+    f"FROM {recordset(saga, ('order_id', 'quiet_until'))} "
+    f"WHERE saga.order_id = n.order_id AND saga.order_id = ANY({KEYS})"  # the index, not the table
+)
+
+
+def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
+    """Order id -> its saga, partition and status, locked in order, made where there is none yet,
+    brought back from the history where it is there.
+
+    `partitions`: order id -> partition its events were read from now.
+    """
+    found: dict[str, tuple[Saga, int, str]] = {}
+    # A second time round only where an order was moved to the history in between.
+    while keys := sorted(partitions.keys() - found.keys()):
+        wanted = rows_of([{"order_id": key, "partition": partitions[key]} for key in keys])
+        made = connection.execute(MAKE, wanted).scalars().all()
+        if made:
+            _bring_back(connection, made)
+        for key, partition, status, facts in connection.execute(LOCK, {"keys": as_json(keys)}):
+            found[key] = (load_saga(key, facts), partition, status)
+    return found
+
+
+def _bring_back(connection: Connection, orders: Sequence[str]) -> None:
+    """Those of these orders that are history; most are new, and one look says so."""
+    keys = {"keys": as_json(sorted(orders))}
+    sagas, *rest = RETURNS
+    if connection.execute(sagas, keys).rowcount:
+        for statement in rest:
+            connection.execute(statement, keys)
+
+
+def move_to_history(connection: Connection, orders: Sequence[str]) -> None:
+    """All of these orders; their sagas must be locked."""
+    for statement in MOVES:
+        connection.execute(statement, {"keys": as_json(orders)})
+
+
+def write(connection: Connection, batch: Batch) -> None:
+    """Everything at once; the sagas must be locked."""
+    if batch.sagas:
+        connection.execute(SAVE, rows_of(batch.sagas))
+    if batch.timeline:
+        connection.execute(ADD_TIMELINE, rows_of(_told_once(batch.timeline)))
+    if batch.cases:
+        batch.cases.sort(key=lambda row: (row.order_id, row.code))
+        connection.execute(SAVE_CASES, rows_of(batch.cases))
+    if batch.unreadable:
+        connection.execute(ADD_UNREADABLE, [_unreadable(*u) for u in batch.unreadable])
+    if batch.offsets:
+        places = [
+            {"topic": topic, "partition": partition, "offset": offset}
+            for (topic, partition), offset in batch.offsets.items()
+        ]
+        connection.execute(ADVANCE, rows_of(places))
+
+
+def _told_once(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
+    """Sorted, each event once: the one of several that `ADD_TIMELINE` would leave."""
+    found: dict[tuple[str, str], TimelineRow] = {}
+    for row in sorted(rows, key=lambda row: (row.order_id, row.event_id)):
+        known = found.get((row.order_id, row.event_id), row)
+        if row.at == known.at:
+            found[row.order_id, row.event_id] = row
+    return list(found.values())
+
+
+def offsets(connection: Connection) -> dict[tuple[str, int], int]:
+    """(topic, partition) -> offset of the next record to read."""
+    return {(topic, partition): offset for topic, partition, offset in connection.execute(OFFSETS)}
+
+
+def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None:
+    """Reading begins anew at `starts`, whatever was stored. What could not be read from there on is
+    met again, if it is still there."""
+    for (topic, partition), offset in sorted(starts.items()):
+        start = {"topic": topic, "partition": partition, "offset": offset}
+        connection.execute(RESET, start)
+        connection.execute(FORGET_UNREADABLE, start)
+
+
+def strange(connection: Connection) -> list[Record]:
+    """What was written with a schema or a flow version that was not known when it was read."""
+    rows = connection.execute(STRANGE, {"codes": list(_STRANGE), "most": _MOST_STRANGE_BYTES})
+    return [
+        Record(topic, partition, offset, unix_ms(at), key, value, unpack_headers(headers))
+        for topic, partition, offset, at, key, value, headers in rows
+    ]
+
+
+def not_strange(connection: Connection, records: Sequence[Record]) -> None:
+    """These are read again."""
+    places = [{"topic": r.topic, "partition": r.partition, "offset": r.offset} for r in records]
+    if places:
+        connection.execute(NOT_STRANGE, places)
+
+
+def overdue(
+    connection: Connection, read_through: Mapping[int, datetime], limit: int
+) -> list[tuple[Saga, int]]:
+    """Sagas whose next deadline lies before what is known of their partition, and that partition;
+    locked, leaving out those that somebody else has locked."""
+    parameters = {
+        "partitions": list(read_through),
+        "throughs": list(read_through.values()),
+        "latest": max(read_through.values()),
+        "limit": limit,
+    }
+    rows = connection.execute(OVERDUE, parameters)
+    return [(load_saga(key, facts), partition) for key, facts, partition in rows]
+
+
+def hush(connection: Connection, untils: Mapping[str, datetime]) -> None:
+    """Do not judge these again before then, or before a new event of theirs is read."""
+    if untils:
+        rows = [{"order_id": key, "quiet_until": until} for key, until in untils.items()]
+        connection.execute(HUSH, {**rows_of(rows), "keys": as_json(list(untils))})
+
+
+def load_saga(order_id: str, facts: str) -> Saga:
+    """From the JSON text of `saga.facts`."""
+    known: dict[str, list[Any]] = orjson.loads(facts)
+    return Saga(
+        order_id,
+        {id_: Fact(id_, kind, log_time(at), *rest) for id_, (kind, at, *rest) in known.items()},
+    )
+
+
+def dump_facts(found: Iterable[Fact]) -> dict[str, Any]:
+    """For `saga.facts`, the reverse of `load_saga`."""
+    return {
+        f.id: [f.type, unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail] for f in found
+    }
+
+
+def _unreadable(record: Record, code: str, error: str) -> dict[str, Any]:
+    """What newer code will read is kept whole, else only so much that a person sees what it is."""
+    most = _MOST_STRANGE_BYTES if code in _STRANGE else _MAX_KEPT_BYTES
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "at": log_time(record.timestamp_ms),
+        "code": code,
+        "error": error.replace("\0", "")[:2000],
+        "record_key": record.key and record.key[:most],
+        "value": record.value and record.value[:most],
+        "headers": pack_headers(record.headers)[:most],
+    }

@@ -1,0 +1,213 @@
+"""The watch: every second, see how far the log is read and speak where a deadline has passed."""
+
+import threading
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from saga_monitor.ingest import topic_identity, watermark
+from saga_monitor.ingest.projection import Projection
+from saga_monitor.ingest.watermark import EVERY_PARTITION, Gate
+from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.facts import SOURCE, Saga
+from saga_monitor.storage import queries, store
+from sagakit.errors import TopicMadeAnew
+from sagakit.kafka.client import KafkaException
+from sagakit.kafka.publisher import PublishFailed
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Envelope, OutboxRow, Place, Trace
+from sagakit.messages.trace_ids import about, child
+from sagakit.retry import until_stored
+from sagakit.store.postgres import add_outbox
+from sagakit.telemetry import metrics
+from schemas.events import VerdictGiven
+
+log = structlog.get_logger(__name__)
+EVERY_S = 1.0
+BATCH = 200
+ECHO_S = 30.0
+"""How long to wait to read back what was said before it is said again, under the same id."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Turns what the monitor has to say into outbox rows. Its events carry no sequence: two
+    replicas may say the same thing, and whoever listens knows it by its id."""
+
+    codec: Codec
+
+    def row(self, saga: Saga, flow: str, emission: Emission, at: datetime) -> OutboxRow:
+        """The row for the outbox; the caller holds the lock of the saga's row."""
+        first = next(iter(saga.timeline()), None)
+        correlation = first.id if first else str(emission.id)
+        trace = Trace(flow, correlation=correlation, traceparent=child(emission.id, saga.order_id))
+        envelope = Envelope(
+            id=emission.id,
+            key=saga.order_id,
+            source=SOURCE,
+            seq=None,
+            time=at,
+            event=emission.event,
+            causation=emission.cause,
+            trace=trace,
+        )
+        metrics.EVENTS.labels("monitor", emission.event.type).inc()
+        return self.codec.encode(envelope)
+
+
+class Watch:
+    """`run` in a thread. `wake` is called after a commit that added outbox rows.
+
+    gate, unread: as of the last look; how far each partition is read, and how much is not;
+    tick_at: log time of its tick. `reading`: where this process has begun to read.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        projection: Projection,
+        voice: Voice,
+        clock: watermark.Clock,
+        ends: watermark.Log,
+        topics: Sequence[str],
+        wake: Callable[[], None],
+        reading: Callable[[], Set[Place]],
+    ) -> None:
+        self._engine = engine
+        self._projection = projection
+        self._voice = voice
+        self._clock = clock
+        self._log = ends
+        self._topics = topics
+        self._wake = wake
+        self._reading = reading
+        self.gate = Gate()
+        self.unread = 0
+        self.tick_at: datetime | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. While the broker cannot be asked, nothing is judged."""
+        while not stop.is_set():
+            try:
+                self.look(stop)
+            except (PublishFailed, KafkaException) as error:
+                log.warning("cannot tell the log time, nothing is judged", error=str(error))
+            stop.wait(EVERY_S)
+
+    def look(self, stop: threading.Event) -> int:
+        """One tick; the number of events emitted.
+
+        Raises PublishFailed, KafkaException and TopicMadeAnew.
+        """
+        tick = watermark.take(self._clock, self._log, self._topics)
+
+        def read() -> watermark.Offsets:
+            with self._engine.connect() as connection:
+                return store.offsets(connection)
+
+        stored = until_stored(read, stop)
+        self._refuse_anew(tick.ends, stored, stop)
+        if self._refuse_another(stop):
+            return 0
+        self.gate = self.gate.after(tick, stored)
+        self.tick_at = tick.at
+        self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
+        return self.judge(stop)
+
+    def _refuse_anew(
+        self, ends: watermark.Offsets, stored: watermark.Offsets, stop: threading.Event
+    ) -> None:
+        """A topic that ends before what was read of it is another one under its name: reading
+        begins anew, with the process, before it is as long as the old one. Raises TopicMadeAnew."""
+        if all(stored.get(place, 0) <= end for place, end in ends.items()):
+            return
+        ends = self._log.ends(self._topics)  # what was read since the last look lies before these
+        shorter = {place: 0 for place, end in ends.items() if stored.get(place, 0) > end}
+        if not shorter:
+            return
+
+        def reset() -> None:
+            with self._engine.begin() as connection:
+                store.reset(connection, shorter)
+
+        until_stored(reset, stop)
+        names = ", ".join(sorted({topic for topic, _ in shorter}))
+        raise TopicMadeAnew(
+            f"{names} made anew or without its tail, to be read from the first record"
+        )
+
+    def _refuse_another(self, stop: threading.Event) -> bool:
+        """A topic that was made anew may be as long as the old one already, where nobody looked in
+        between: its id is another. Where to begin is found at the start: raises TopicMadeAnew where
+        this process has begun with the old one. Whether one is still to be begun with: until then
+        nothing is judged."""
+        ids = self._log.ids(self._topics)
+
+        def of_another() -> list[Place]:
+            with self._engine.begin() as connection:
+                topic_identity.first_seen(connection, ids)
+                return topic_identity.of_another_log(connection, ids)
+
+        other = until_stored(of_another, stop)
+        if begun := self._reading() & set(other):
+            names = ", ".join(sorted({topic for topic, _ in begun}))
+            raise TopicMadeAnew(f"{names} made anew: the first record comes next")
+        return bool(other)
+
+    def judge(self, stop: threading.Event) -> int:
+        """Speak on every order whose deadline has passed in log time."""
+        emitted = 0
+        while not stop.is_set():
+            looked_at, said = until_stored(self._judge_some, stop)
+            emitted += said
+            if said:
+                self._wake()
+            if looked_at < BATCH:
+                break
+        return emitted
+
+    def _judge_some(self) -> tuple[int, int]:
+        partitions = [*self.gate.read_through, EVERY_PARTITION]
+        known = {p: at for p in partitions if (at := self.gate.of(p)) is not None}
+        if not known:
+            return 0, 0
+        with self._engine.begin() as connection:
+            overdue = store.overdue(connection, known, BATCH)
+            rows: list[OutboxRow] = []
+            quiet: dict[str, datetime] = {}
+            for saga, partition in overdue:
+                through = self.gate.of_order(saga.order_id, partition)
+                quiet[saga.order_id] = known[partition]
+                if through is not None and (said := self._said(connection, saga, through)):
+                    rows += said
+                    quiet[saga.order_id] = through + timedelta(seconds=ECHO_S)
+            add_outbox(connection, rows)
+            store.hush(connection, quiet)
+        return len(overdue), len(rows)
+
+    def _said(self, connection: Connection, saga: Saga, through: datetime) -> list[OutboxRow]:
+        seen = self._projection.view(saga)
+        emissions = [
+            emission
+            for emission in judge(saga, seen, through)
+            if emission.event.type != VerdictGiven.type
+            or self._is_first(connection, emission, through)
+        ]
+        for emission in emissions:
+            log.warning(
+                "deadline passed",
+                **about(saga.order_id, emission.id),
+                emitted=emission.event.type,
+                reason=emission.event.reason,
+            )
+        return [self._voice.row(saga, seen.flow, emission, through) for emission in emissions]
+
+    def _is_first(self, connection: Connection, verdict: Emission, at: datetime) -> bool:
+        """No person's verdict is on its way, and one that comes later is told of this one."""
+        event = verdict.event
+        words = event.to_dict()
+        before = queries.said(connection, verdict.id, event.type, event.order_id, words, at)
+        return before is None or before == words

@@ -1,0 +1,4 @@
+"""The types and schemas of a set of events. Pure.
+
+Every package above `flow` may import it.
+"""

@@ -1,0 +1,170 @@
+"""Effects: calls to the outside world, after commit, at least once, under one idempotency key.
+
+A timeout or an error leaves the result unknown: the effect is given back and tried again under the
+same key, never assumed. So is one whose end is still to come (`NotFinal`), less and less often. An
+effect is usually performed by the process that decided it (it is leased at birth); where that
+process dies, the lease runs out and another claims it.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+import structlog
+
+from sagakit.decider import Effect, Outcome
+from sagakit.errors import NotFinal
+from sagakit.faults import NO_FAULTS, Faults
+from sagakit.handling.request_batcher import Inlet
+from sagakit.messages.envelope import EffectRow, Lease, Message
+from sagakit.messages.trace_ids import about
+from sagakit.retry import PATIENT, RETRIED, Backoff, until_stored
+from sagakit.store.ports import Clock, EffectQueue
+
+log = structlog.get_logger(__name__)
+Perform = Callable[[Effect], Awaitable[Any]]
+"""Calls the outside world. Returns a result for `Outcome`; raises when that is unknown."""
+
+Around = Callable[[EffectRow, Perform], Awaitable[Any]]
+"""Performs an effect, and may tell of it."""
+
+LEASE = timedelta(seconds=15)
+HEARTBEAT_S = LEASE.total_seconds() / 3
+CONCURRENT = 64
+IN_HAND = 1000
+CALL_TIMEOUT_S = 60.0
+IDLE_S = 0.5
+
+
+async def plainly(row: EffectRow, perform: Perform) -> Any:
+    """Without a word."""
+    return await perform(row.effect)
+
+
+class EffectWorker:
+    """Performs a participant's effects in this process's event loop."""
+
+    def __init__(
+        self,
+        queue: EffectQueue,
+        inlet: Inlet[Any],
+        perform: Mapping[str, Perform],
+        clock: Clock,
+        stop: threading.Event,
+        *,
+        token: UUID,
+        rng: random.Random,
+        backoff: Backoff = RETRIED,
+        patient: Backoff = PATIENT,
+        faults: Faults = NO_FAULTS,
+        around: Around = plainly,
+    ) -> None:
+        self._queue = queue
+        self._inlet = inlet
+        self._perform = perform
+        self._clock = clock
+        self._stop = stop
+        self._token = token
+        self._rng = rng
+        self._backoff, self._patient = backoff, patient
+        self._faults = faults
+        self._around = around
+        self._in_hand: dict[UUID, EffectRow] = {}
+        self._slots = asyncio.Semaphore(CONCURRENT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def lease(self, row: EffectRow) -> EffectRow:
+        """A lease at birth, unless we have our hands full or are going down. Any thread."""
+        if self._loop is None or self._stop.is_set() or len(self._in_hand) >= IN_HAND:
+            return row
+        return replace(row, lease=Lease(row.id, self._token), lease_until=self._clock() + LEASE)
+
+    def added(self, rows: Sequence[EffectRow]) -> None:
+        """These were committed with a lease of ours: perform them. Any thread."""
+        mine = [r for r in rows if r.lease]
+        if mine and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._take, mine)
+
+    async def run(self) -> None:
+        """Claim what is due and nobody's, and keep the leases of what is in hand, until stopped."""
+        self._loop = asyncio.get_running_loop()
+        beat = asyncio.create_task(self._heartbeat())
+        try:
+            while not self._stop.is_set():
+                free = max(0, IN_HAND - len(self._in_hand))
+                rows = await self._stored(lambda n=free: self._queue.claim(n, LEASE, self._clock()))  # type: ignore[misc]
+                self._take(rows)
+                if not rows:
+                    await asyncio.sleep(IDLE_S)
+        finally:
+            beat.cancel()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for what is in hand; what is not done by then runs out of its lease."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)
+
+    def _take(self, rows: Sequence[EffectRow]) -> None:
+        for row in rows:
+            self._in_hand[row.id] = row
+            task = asyncio.get_running_loop().create_task(self._one(row))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("an effect is left to its lease", exc_info=task.exception())
+
+    async def _one(self, row: EffectRow) -> None:
+        lease = row.lease
+        assert lease is not None
+        try:
+            async with self._slots:
+                result = await self._call(row)
+            self._faults("after-call")
+            outcome = Outcome(row.effect, result)
+            message_id = uuid5(row.id, "outcome")
+            await self._inlet.submit(
+                Message(message_id, row.order_key, trace=row.trace, trigger=outcome, lease=lease)
+            )
+        except Exception as error:
+            waits = isinstance(error, NotFinal)
+            backoff = self._patient if waits else self._backoff
+            due = self._clock() + backoff.after(row.attempts, self._rng)
+            told = f"{type(error).__name__}: {error}"
+            tell = log.info if waits else log.warning
+            tell(
+                "effect is tried again",
+                **about(row.order_key, row.trace.cause),
+                key=row.effect.key,
+                due=str(due),
+                error=told,
+            )
+            await self._stored(lambda: self._queue.retry(lease, told, due))
+        finally:
+            self._in_hand.pop(row.id, None)
+
+    async def _call(self, row: EffectRow) -> Any:
+        perform = self._perform.get(row.effect.kind)
+        if perform is None:
+            raise LookupError(f"nothing performs effects of kind {row.effect.kind!r} here")
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            return await self._around(row, perform)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            leases = [row.lease for row in self._in_hand.values() if row.lease]
+            if leases:
+                until = self._clock() + LEASE
+                await self._stored(lambda h=leases, u=until: self._queue.extend(h, u))  # type: ignore[misc]
+
+    def _stored(self, work: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
+        return asyncio.to_thread(until_stored, work, self._stop)

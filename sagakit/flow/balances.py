@@ -1,0 +1,85 @@
+"""The flow file's section `units`: which events tell of units set aside, put back or handed over.
+
+    [units]
+    of = "sku"                                     # tells one kind of unit from another
+    count = "quantity"
+    reserved = { InventoryReserved = "order.lines" }   # event -> where its lines are
+    released = { InventoryReleased = "lines" }
+    shipped = { InventoryShipped = "lines" }
+
+Pure: text in, `Units` out.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sagakit.errors import FlowError
+from sagakit.flow.toml_values import only, table, text
+
+MOVES = ("reserved", "released", "shipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """reserved, released, shipped: event type -> path of its lines, with dots between the names;
+    paths: of every event that moves units; moves: what it is that each of them does."""
+
+    of: str = ""
+    count: str = ""
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    released: Mapping[str, str] = field(default_factory=dict)
+    shipped: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(init=False)
+    moves: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        paths = {**self.reserved, **self.released, **self.shipped}
+        object.__setattr__(self, "paths", paths)
+        moves = {event: move for move in MOVES for event in getattr(self, move)}
+        object.__setattr__(self, "moves", moves)
+
+    def counted(self, event: Any) -> dict[str, int] | None:
+        """Units by kind that an event moves; None for one that moves none by its type."""
+        kind, found = event.type, event
+        path = self.paths.get(kind)
+        if path is None:
+            return None
+        for name in path.split("."):
+            found = getattr(found, name)
+        units = Counter[str]()
+        for line in found:
+            units[str(getattr(line, self.of))] += int(getattr(line, self.count))
+        return dict(units)
+
+
+NO_UNITS = Units()
+"""Of a flow that sets nothing aside."""
+
+
+def read_units(raw: Mapping[str, Any]) -> Units:
+    """From the table of a flow file. Raises ValueError, and KeyError for what is missing."""
+    if not raw:
+        return NO_UNITS
+    only("units", raw, {"of", "count", *MOVES})
+    moves: dict[str, dict[str, str]] = {}
+    for move in MOVES:
+        where = f"units.{move}"
+        named = table(where, raw[move])
+        moves[move] = {event: text(f"{where}: {event}", path) for event, path in named.items()}
+    return Units(text("units.of", raw["of"]), text("units.count", raw["count"]), **moves)
+
+
+def check_units(
+    flow: str, units: Units, owners: Mapping[str, str], steps: Mapping[str, Any]
+) -> None:
+    """Raises FlowError for what makes no sense."""
+    if sum(len(getattr(units, move)) for move in MOVES) > len(units.paths):
+        raise FlowError(f"flow {flow}, units: an event moves units in two ways; name it once")
+    for event in units.paths:
+        if owners[event] not in steps:
+            raise FlowError(
+                f"flow {flow}, units: {event} is owned by {owners[event]}, which is no step of "
+                "this flow and so sets nothing aside"
+            )

@@ -1,0 +1,239 @@
+"""The flow file: parsing and validation. Pure: text in, `Flow` out."""
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sagakit.errors import FlowError
+from sagakit.flow.approvals import ask, why_not
+from sagakit.flow.balances import check_units, read_units
+from sagakit.flow.model import (
+    COMPENSATABLE,
+    COMPLETED,
+    PIVOT,
+    RETRIABLE,
+    UNDONE,
+    Ceiling,
+    Flow,
+    Step,
+)
+from sagakit.flow.toml_values import (
+    duration,
+    number,
+    only,
+    ordinal,
+    shown,
+    table,
+    text,
+    texts,
+    word,
+)
+
+_EVENTS = ("start", "cancel", "compensate", "verdict")
+_PAUSE = ("pause", "resume")
+_SECTIONS = ("versions", "steps", "observes", "ledger", "units", "compensation")
+_KEYS = {"name", "default_version", *_SECTIONS, *_EVENTS, *_PAUSE}
+_STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
+
+
+def load(content: str, owners: Mapping[str, str]) -> Flow:
+    """A flow from the TOML text of its file. `owners`: event type -> participant that emits it.
+
+    Raises FlowError that says where and what to do.
+    """
+    try:
+        raw = tomllib.loads(content)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise FlowError(f"the flow file is not valid TOML: {error}; correct it there") from error
+    name = shown(raw.get("name", "?")).strip("'")
+    try:
+        only("the flow file", raw, _KEYS)
+        ledger = _ledger(table("ledger", raw.get("ledger", {})))
+        flow = Flow(
+            name=word("name", raw["name"]),
+            start=text("start", raw["start"]),
+            cancel=text("cancel", raw["cancel"]),
+            compensate=text("compensate", raw["compensate"]),
+            verdict=text("verdict", raw["verdict"]),
+            default_version=number("default_version", raw["default_version"]),
+            versions={
+                ordinal(f"version {shown(n)}", n): _places(n, v)
+                for n, v in table("versions", raw["versions"]).items()
+            },
+            steps={n: _step(n, s) for n, s in table("steps", raw["steps"]).items()},
+            observes={
+                n: texts(f"observes.{n}", v)
+                for n, v in table("observes", raw.get("observes", {})).items()
+            },
+            owners=dict(owners),
+            captured=ledger.get("captured", {}),
+            refunded=ledger.get("refunded", {}),
+            units=read_units(table("units", raw.get("units", {}))),
+            ceiling=_ceiling(table("compensation", raw.get("compensation", {}))),
+            pause=text("pause", raw["pause"]) if "pause" in raw else None,
+            resume=text("resume", raw["resume"]) if "resume" in raw else None,
+        )
+    except KeyError as error:
+        raise FlowError(f"flow {name}: the key {error} is missing; add it") from error
+    except ValueError as error:
+        raise FlowError(f"flow {name}, {error}") from error
+    _validate(flow)
+    return flow
+
+
+def _places(version: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    where = f"version {version}"
+    if not isinstance(value, list):
+        raise ValueError(f"{where} must be a list of steps, not {shown(value)}")
+    return tuple(texts(where, p) if isinstance(p, list) else (text(where, p),) for p in value)
+
+
+def _step(name: str, value: Any) -> Step:
+    where = f"step {name}"
+    raw = table(where, value)
+    only(where, raw, _STEP_KEYS)
+    for key in ("kind", "done", "deadline"):
+        if key not in raw:
+            raise ValueError(f"{where}: the key {key!r} is missing; add it")
+    kind = raw["kind"]
+    if kind not in (COMPENSATABLE, PIVOT, RETRIABLE):
+        raise ValueError(f"{where}: kind {kind!r} is none of compensatable, pivot, retriable")
+    waits = table(f"{where}: waits", raw.get("waits", {}))
+    return Step(
+        name=name,
+        kind=kind,
+        done=text(f"{where}: done", raw["done"]),
+        failed=texts(f"{where}: failed", raw.get("failed", [])),
+        undone=text(f"{where}: undone", raw["undone"]) if "undone" in raw else None,
+        deadline_s=duration(f"{where}: deadline", raw["deadline"]),
+        waits={event: duration(f"{where}: waits.{event}", v) for event, v in waits.items()},
+        asks={
+            event: ask(f"steps.{name}.asks.{event}", value)
+            for event, value in table(f"{where}: asks", raw.get("asks", {})).items()
+        },
+    )
+
+
+def _ceiling(raw: dict[str, Any]) -> Ceiling:
+    only("compensation", raw, {"attempts", "age"})
+    found = Ceiling()
+    attempts = number("compensation.attempts", raw.get("attempts", found.attempts))
+    if attempts < 1:
+        raise ValueError(f"compensation.attempts is {attempts}; write 1 or more")
+    if "age" not in raw:
+        return Ceiling(attempts)
+    return Ceiling(attempts, duration("compensation.age", raw["age"]))
+
+
+def _ledger(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
+    for key, movements in raw.items():
+        if key not in ("captured", "refunded"):
+            raise ValueError(f"ledger.{key} is not known; write ledger.captured or ledger.refunded")
+        for event, name in table(f"ledger.{key}", movements).items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValueError(
+                    f"ledger.{key}: {event} = {name!r} names no field; "
+                    "name the field that tells one movement of money from another"
+                )
+    return raw
+
+
+def _validate(flow: Flow) -> None:
+    for where, event in _named_events(flow):
+        if event not in flow.owners:
+            raise FlowError(
+                f"flow {flow.name}, {where}: {event} has no schema with an owner; "
+                f"add schemas/{event}.avsc with an owner, or correct the name"
+            )
+    for step in flow.steps.values():
+        _validate_step(flow, step)
+    _validate_ledger(flow)
+    if bool(flow.pause) != bool(flow.resume):
+        raise FlowError(f"flow {flow.name}: name both pause and resume, or leave both out")
+    check_units(flow.name, flow.units, flow.owners, flow.steps)
+    for participant, names in flow.observes.items():
+        if not names:
+            raise FlowError(f"flow {flow.name}, observes.{participant}: names no event")
+    if flow.default_version not in flow.versions:
+        raise FlowError(f"flow {flow.name}: default_version {flow.default_version} is not declared")
+    for version in flow.versions:
+        _validate_version(flow, version)
+
+
+def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
+    yield from ((key, event) for key in (*_EVENTS, *_PAUSE) if (event := getattr(flow, key)))
+    for step in flow.steps.values():
+        where = f"step {step.name}"
+        yield where, step.done
+        yield from ((where, event) for event in (*step.failed, *step.waits))
+        if step.undone:
+            yield where, step.undone
+    yield from (("ledger", event) for event in (*flow.captured, *flow.refunded))
+    yield from (("units", event) for event in flow.units.paths)
+    for participant, names in flow.observes.items():
+        yield from ((f"observes.{participant}", n) for n in names if n not in (COMPLETED, UNDONE))
+
+
+def _validate_step(flow: Flow, step: Step) -> None:
+    where = f"flow {flow.name}, step {step.name}"
+    if step.kind != RETRIABLE and step.undone is None:
+        raise FlowError(
+            f"{where}: a {step.kind} step needs `undone`, the event that says it is undone"
+        )
+    if step.kind == RETRIABLE and (step.undone or step.failed):
+        raise FlowError(
+            f"{where}: a retriable step is retried until done; remove `failed` and `undone`"
+        )
+    marks = (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else []))
+    for event in marks:
+        if marks.count(event) > 1:
+            raise FlowError(f"{where}: {event} marks more than one thing; use an event for each")
+        if flow.owners[event] != step.name:
+            raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
+    for event, asked in step.asks.items():
+        if wrong := why_not(event, asked, step.waits.get(event)):
+            raise FlowError(f"{where}: {wrong}")
+
+
+def _validate_ledger(flow: Flow) -> None:
+    where = f"flow {flow.name}, ledger"
+    for event in (*flow.captured, *flow.refunded):
+        if event in flow.captured and event in flow.refunded:
+            raise FlowError(f"{where}: {event} cannot both take money and give it back")
+        if flow.owners[event] not in flow.steps:
+            raise FlowError(
+                f"{where}: {event} is owned by {flow.owners[event]}, which is no step of this flow "
+                "and so could never be asked to give money back"
+            )
+    if bool(flow.captured) != bool(flow.refunded):
+        raise FlowError(f"{where}: name both captured and refunded, or leave the ledger out")
+
+
+def _validate_version(flow: Flow, version: int) -> None:
+    where = f"flow {flow.name}, version {version}"
+    places = flow.versions[version]
+    names = [name for place in places for name in place]
+    if not names or any(not place for place in places):
+        raise FlowError(f"{where}: has no steps, or an empty place")
+    for name in names:
+        if name not in flow.steps:
+            raise FlowError(f"{where}: step {name} is not declared; add [steps.{name}]")
+        if names.count(name) > 1:
+            raise FlowError(f"{where}: step {name} stands in it twice")
+    rank = {COMPENSATABLE: 0, PIVOT: 1, RETRIABLE: 2}
+    ranks = [rank[flow.steps[name].kind] for name in names]
+    if ranks.count(1) > 1:
+        raise FlowError(f"{where}: has more than one pivot")
+    for place in places:
+        if len({flow.steps[name].kind for name in place}) > 1:
+            raise FlowError(
+                f"{where}: the place {', '.join(place)} mixes kinds; give each kind a place of "
+                "its own, or one could fail when another cannot be undone any more"
+            )
+    for before, after in itertools.pairwise(names):
+        if rank[flow.steps[before].kind] > rank[flow.steps[after].kind]:
+            raise FlowError(
+                f"{where}: {before} ({flow.steps[before].kind}) stands before {after} "
+                f"({flow.steps[after].kind}); what cannot be undone comes after all that can"
+            )

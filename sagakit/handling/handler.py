@@ -1,0 +1,350 @@
+"""One micro-batch's way through a participant, in one transaction.
+
+lock the orders' accounts -> route -> load states -> for each message: admit (drop repeats, park
+gaps and what queues behind), decide, evolve -> write states, accounts, effects and outbox at once
+-> commit. Everything takes this way: bus events, webhooks, people, outcomes of effects.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID, uuid5
+
+from sagakit.decider import Effect, Outcome, Trigger, fold
+from sagakit.errors import Poison, SequenceGap
+from sagakit.faults import NO_FAULTS, Faults
+from sagakit.flow.routing import Router
+from sagakit.handling.inbox import check_sequence, filled, fills_gap, is_repeat, remember
+from sagakit.handling.parking import dead_letter, unread
+from sagakit.handling.parking import incoming as incoming
+from sagakit.handling.pause import HELD, freed, is_forward, joining, marked
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import (
+    EffectRow,
+    Envelope,
+    Message,
+    OutboxRow,
+    ParkedRow,
+    Record,
+    Trace,
+    derived_id,
+)
+from sagakit.messages.trace_ids import child
+from sagakit.retry import is_refused
+from sagakit.store.ports import PAUSED, Account, Changes, Clock, Database, Participant, Working
+
+S = TypeVar("S")
+REDRIVE = 500
+"""Parked records of an order handled again in one transaction."""
+SILENT = ("queued", SequenceGap.code, PAUSED)
+"""Reasons to park that need no dead letter: nothing is wrong with the record itself."""
+
+
+class Fate(StrEnum):
+    """What became of a message."""
+
+    HANDLED = "handled"
+    REPEAT = "repeat"
+    PARKED = "parked"
+    HELD = "held"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Handled(Generic[S]):
+    """The fate of one message; `events`: own events it brought about; `state` after it."""
+
+    message: Message
+    fate: Fate
+    events: tuple[Any, ...] = ()
+    state: S | None = None
+
+
+class Handles(Protocol[S]):
+    """A handler, or a wrapper round one."""
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+        """See `Handler.handle`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A message with the triggers it will have if it is admitted."""
+
+    message: Message
+    label: str | None
+    triggers: tuple[Trigger, ...] = ()
+    marks: frozenset[str] = frozenset()
+    paused: bool | None = None
+
+
+class Handler(Generic[S]):
+    """Handles messages for one participant against one database; holds no state of its own.
+
+    `lease` may give new effects a lease at birth; `added` hears of them after the commit.
+    """
+
+    def __init__(
+        self,
+        participant: Participant[S],
+        database: Database[S],
+        router: Router,
+        codec: Codec,
+        clock: Clock,
+        *,
+        faults: Faults = NO_FAULTS,
+        lease: Callable[[EffectRow], EffectRow] = lambda row: row,
+        added: Callable[[Sequence[EffectRow]], None] = lambda rows: None,
+    ) -> None:
+        self.participant = participant
+        self.router = router
+        self.codec = codec
+        self.lease = lease
+        self._database = database
+        self._clock = clock
+        self._faults = faults
+        self._added = added
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+        """Handle a micro-batch; the fates in the order given.
+
+        Raises whatever the store raises, and what `decide` raises for a message that is no record
+        (a record is parked instead); then nothing of the batch has happened.
+        """
+        with self._database.transaction() as tx:
+            accounts = tx.lock(sorted({m.key for m in messages}))
+            batch = _Batch(self, accounts, self._clock())
+            batch.alive = tx.finish([m.lease for m in messages if m.lease])
+            self._faults("after-inbox")
+            planned = [batch.plan(m) for m in messages]
+            working = tx.load(_wanted(planned))
+            fates = [batch.settle(p, working) for p in planned]
+            tx.write(batch.changes, working)
+            self._faults("before-commit")
+        self._faults("after-commit")
+        self._added(batch.changes.effects)
+        # also after a repeat, the first time may have ended in a crash; what is held fills its gap
+        done = [f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT, Fate.HELD)]
+        for key in sorted(filled(done, accounts) | freed(done, accounts)):
+            self.redrive(key)
+        return fates
+
+    def redrive(self, key: str) -> list[Handled[S]]:
+        """Handle an order's parked records again, in order, up to the first that still fails."""
+        handled: list[Handled[S]] = []
+        limit, refusal = REDRIVE, ""
+        while True:
+            try:
+                done, moved = self._redrive(key, limit, refusal)
+            except Exception as error:
+                if not is_refused(error):
+                    raise
+                refusal = f"the database refuses it: {str(error)[:300]}" if limit == 1 else ""
+                limit = 1
+            else:
+                handled += done
+                if not moved:
+                    return handled
+
+    def _redrive(self, key: str, limit: int, refusal: str) -> tuple[list[Handled[S]], bool]:
+        """One transaction. What it handles, or holds from now on, may fill a gap before it: only
+        the next one sees. What it handled, and whether there is anything for a next one."""
+        with self._database.transaction() as tx:
+            account = tx.lock([key])[key]
+            rows = tx.parked(key, limit)
+            account.parked, account.gap = 0, None
+            account.marks = [mark for mark in account.marks if mark != HELD]
+            batch = _Batch(self, {key: account}, self._clock())
+            batch.held = {row.record for row in rows if row.code == PAUSED}
+            batch.told = {row.record for row in rows if row.code not in SILENT}
+            planned = [
+                batch.plan(unread(r.record, refusal) if refusal else incoming(self.codec, r.record))
+                for r in rows
+            ]
+            working = tx.load(_wanted(planned))
+            fates = [batch.settle(plan, working) for plan in planned]
+            done = [fate.fate not in (Fate.PARKED, Fate.HELD) for fate in fates]
+            batch.changes.unpark = [row.id for row, d in zip(rows, done, strict=True) if d]
+            tx.write(batch.changes, working)
+        self._added(batch.changes.effects)
+        held_now = any(f.fate is Fate.HELD and f.message.record not in batch.held for f in fates)
+        return [fate for fate, d in zip(fates, done, strict=True) if d], any(done) or held_now
+
+
+def _wanted(planned: Sequence[_Planned]) -> dict[str, list[Trigger]]:
+    wanted: dict[str, list[Trigger]] = defaultdict(list)
+    for plan in planned:
+        if plan.triggers:
+            wanted[plan.message.key] += plan.triggers
+    return wanted
+
+
+class _Batch(Generic[S]):
+    """The working copy of one transaction: accounts, and what is to be written."""
+
+    def __init__(self, handler: Handler[S], accounts: dict[str, Account], now: datetime) -> None:
+        self._handler = handler
+        self._accounts = accounts
+        self._now = now
+        self._marks = {key: joining(a) for key, a in accounts.items()}
+        self._flows = {key: a.flow for key, a in accounts.items()}
+        self.alive: set[UUID] = set()
+        self.told: set[Record] = set()
+        self.held: set[Record] = set()
+        self.changes = Changes(accounts=list(accounts.values()))
+
+    def plan(self, message: Message) -> _Planned:
+        """Route, before anything is admitted: the store has to know what to load."""
+        label = message.trace.flow or self._flows[message.key]
+        if message.event is None:
+            triggers = (message.trigger,) if message.trigger else ()
+            return _Planned(message, label, triggers)
+        router = self._handler.router
+        try:
+            label = self._flows[message.key] = router.label(label)
+        except Poison as poison:
+            return _Planned(replace(message, event=None, poison=poison), None)
+        routed = router.route(label, message.event, self._marks[message.key])
+        self._marks[message.key] = routed.marks
+        return _Planned(message, label, routed.triggers, routed.marks, routed.paused)
+
+    def settle(self, plan: _Planned, working: Working[S]) -> Handled[S]:
+        """Admit and decide one message."""
+        message, account = plan.message, self._accounts[plan.message.key]
+        if message.lease:
+            if message.lease.effect_id not in self.alive:
+                return Handled(message, Fate.STALE)
+            self.alive.remove(message.lease.effect_id)
+        held = bool(self.held) and message.record in self.held
+        try:
+            if message.poison:
+                raise message.poison
+            if not held:
+                if is_repeat(message, account):
+                    state = working.get(message.key) if message.trigger else None
+                    return Handled(message, Fate.REPEAT, (), state)
+                if message.record and account.parked and not fills_gap(message, account):
+                    return self._park(message, "queued", "behind an earlier parked record")
+                check_sequence(message, account)
+            if message.event and PAUSED in account.marks and is_forward(plan.triggers):
+                return self._hold(plan, account)
+            state, events = self._decide(plan, account, working)
+        except Poison as poison:
+            return self._park(message, poison.code, str(poison))
+        except Exception as error:
+            if message.record is None:
+                raise
+            return self._park(message, "decide", f"{type(error).__name__}: {error}")
+        if not held:
+            remember(message, account)
+        return Handled(message, Fate.HANDLED, events, state)
+
+    def _decide(
+        self, plan: _Planned, account: Account, working: Working[S]
+    ) -> tuple[S | None, tuple[Any, ...]]:
+        """All triggers of one message, or none: what an exception leaves behind is dropped."""
+        message, participant = plan.message, self._handler.participant
+        if not plan.triggers:
+            self._agree(account, plan)
+            return None, ()
+        trial = _Trial(self._handler, message, account, plan.label, self._now)
+        state = working.get(message.key)
+        events: tuple[Any, ...] = ()
+        folded: tuple[Any, ...] = ()
+        for trigger in plan.triggers:
+            if isinstance(trigger, Outcome):
+                trial.flying.discard(trigger.effect.key)
+            seen = replace(state, in_flight=frozenset(trial.flying))  # type: ignore[type-var]
+            decision = participant.decide(seen, trigger, self._now)
+            trial.take(decision.events, decision.effects)
+            events += decision.events
+            folded += decision.adopted + decision.events
+            state = fold(participant.evolve, state, decision.adopted + decision.events)
+        working.put(message.key, state, folded)
+        self._agree(account, plan)
+        account.sent, account.in_flight = trial.sent, sorted(trial.flying)
+        self.changes.outbox += trial.outbox
+        self.changes.effects += trial.effects
+        return state, events
+
+    def _agree(self, account: Account, plan: _Planned) -> None:
+        account.flow = plan.label
+        account.marks = marked(plan.marks | set(account.marks), plan.triggers, plan.paused)
+
+    def _hold(self, plan: _Planned, account: Account) -> Handled[S]:
+        """Handled, all but the decision."""
+        if plan.message.record not in self.held:
+            remember(plan.message, account)
+        self._agree(account, replace(plan, marks=plan.marks | {HELD}))
+        self._park(plan.message, PAUSED, "it goes on when the order is resumed")
+        return Handled(plan.message, Fate.HELD)
+
+    def _park(self, message: Message, code: str, error: str) -> Handled[S]:
+        account, record = self._accounts[message.key], message.record
+        if record is None:
+            raise RuntimeError(f"only records can be parked, not {message}")
+        if record in self.held:
+            code = PAUSED  # it is handled, in the eyes of what came behind it
+        account.parked += code != PAUSED
+        if code == SequenceGap.code and account.parked == 1:
+            account.gap = message.source
+        self.changes.park.append(
+            ParkedRow(message.key, code, error, record, message.source, message.seq)
+        )
+        if code not in SILENT and record not in self.told:
+            self.changes.outbox.append(
+                dead_letter(self._handler.participant.name, record, message.key, code, error)
+            )
+        return Handled(message, Fate.PARKED)
+
+
+class _Trial(Generic[S]):
+    """What one message brings about, kept apart until all of it went well."""
+
+    def __init__(
+        self,
+        handler: Handler[S],
+        message: Message,
+        account: Account,
+        flow: str | None,
+        now: datetime,
+    ) -> None:
+        self._handler, self._message, self._now = handler, message, now
+        given = message.trace
+        self._cause = given.cause or str(message.id)
+        self._trace = Trace(flow, given.correlation or message.key, given.traceparent, self._cause)
+        self._counts: Counter[str] = Counter()
+        self.sent = account.sent
+        self.flying = set(account.in_flight)
+        self.outbox: list[OutboxRow] = []
+        self.effects: list[EffectRow] = []
+
+    def take(self, events: Sequence[Any], effects: Sequence[Effect]) -> None:
+        """Encode events, keep effects that are not pending already."""
+        message = self._message
+        for event in events:
+            event_id = derived_id(message.id, event.type, self._counts[event.type])
+            self._counts[event.type] += 1
+            self.sent += 1
+            envelope = Envelope(
+                event_id,
+                message.key,
+                self._handler.participant.name,
+                self.sent,
+                self._now,
+                event,
+                UUID(self._cause),
+                replace(self._trace, traceparent=child(event_id, message.key)),
+            )
+            self.outbox.append(self._handler.codec.encode(envelope))
+        for effect in effects:
+            if effect.key in self.flying:
+                continue
+            self.flying.add(effect.key)
+            effect_id = uuid5(message.id, f"effect:{effect.key}")
+            row = EffectRow(effect_id, message.key, effect, self._trace)
+            self.effects.append(self._handler.lease(row))

@@ -1,0 +1,62 @@
+"""How single messages come in (webhooks, people, outcomes): gathered while a transaction runs, so
+that many at once share one, and a lone one never waits. While no transaction comes to its end, only
+so many wait for the next; who has left by then is not handled."""
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sagakit.handling.handler import Handled, Handles
+from sagakit.messages.envelope import Message
+from sagakit.retry import until_stored
+
+S = TypeVar("S")
+BATCH, MOST_WAITING = 200, 1000
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[S]):
+    message: Message
+    answer: asyncio.Future[Handled[S]]
+
+
+class Inlet(Generic[S]):
+    """One per process; `run` in its event loop."""
+
+    def __init__(self, handler: Handles[S], stop: threading.Event) -> None:
+        self._handler = handler
+        self._stop = stop
+        self._queue: asyncio.Queue[_Waiting[S]] = asyncio.Queue(MOST_WAITING)
+
+    async def submit(self, message: Message) -> Handled[S]:
+        """The fate of a message, once it is committed. Raises what `decide` or the store raised."""
+        answer: asyncio.Future[Handled[S]] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Waiting(message, answer))
+        return await answer
+
+    async def run(self) -> None:
+        """Handle what is waiting, until cancelled."""
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._handle([waiting for waiting in batch if not waiting.answer.done()])
+
+    async def _handle(self, batch: list[_Waiting[S]]) -> None:
+        if not batch:
+            return
+        messages = [w.message for w in batch]
+        work = lambda: self._handler.handle(messages)  # noqa: E731
+        try:
+            fates = await asyncio.to_thread(until_stored, work, self._stop)
+        except Exception as error:
+            if len(batch) > 1:
+                for waiting in batch:
+                    await self._handle([waiting])
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+            return
+        for waiting, fate in zip(batch, fates, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(fate)

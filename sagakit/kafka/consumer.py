@@ -1,0 +1,173 @@
+"""A consumer group member that reads in micro-batches and notices a recreated topic."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from sagakit.errors import TopicMadeAnew
+from sagakit.kafka.client import (
+    ANSWER_S,
+    LIBRARY_LOG,
+    asking,
+    record_of,
+    tell_error,
+    topic_ids,
+)
+from sagakit.messages.envelope import Place, Record
+
+log = structlog.get_logger(__name__)
+LOOK_EVERY_S = 1.0
+"""How often a consumer asks whether its topics are still the same."""
+SESSION_S, TOPICS_S = 10.0, 10.0
+"""Until a dead replica is given up; until a recreated topic is met."""
+NO_LOG = ""
+"""The id of no topic."""
+
+
+class BusConsumer:
+    """Reads topics in micro-batches; offsets are stored by the caller, after its commit.
+
+    A topic that was deleted and made anew has another id, which goes with each offset that is
+    committed. Offsets of another id are of another log: then `TopicMadeAnew` ends this consumer,
+    and the next one reads the topic from its first record.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        group: str,
+        instance_id: str,
+        topics: Sequence[str],
+        on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
+    ) -> None:
+        self._on_assign = on_assign
+        self._admin = asking(bootstrap_servers)
+        self._ids: dict[Place, str] = {}
+        self._read: dict[Place, int] = {}
+        self._look_at_s = 0.0
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": group,
+                "group.instance.id": instance_id,
+                "client.id": instance_id,
+                "auto.offset.reset": "earliest",
+                "enable.auto.offset.store": False,
+                "auto.commit.interval.ms": 1000,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": round(1000 * SESSION_S),
+                "fetch.wait.max.ms": 50,
+                "topic.metadata.refresh.interval.ms": round(1000 * TOPICS_S),
+                "error_cb": tell_error,
+            },
+            logger=LIBRARY_LOG,
+        )
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    @property
+    def assigned(self) -> Set[Place]:
+        """The partitions we have."""
+        return self._ids.keys()
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Begin where we were. Of which log that is, is asked first: of a topic that is made anew
+        in between, the next look finds another id (docs/reliability.md, X)."""
+        if not partitions:
+            return
+        now = topic_ids(self._admin, {p.topic for p in partitions})
+        starts = []
+        for found in consumer.committed(partitions, timeout=ANSWER_S):
+            place = found.topic, found.partition
+            self._ids[place] = found.metadata or now.get(found.topic, NO_LOG)
+            known = found.error is None and found.offset >= 0
+            starts.append(TopicPartition(*place, found.offset if known else OFFSET_BEGINNING))
+        consumer.incremental_assign(starts)
+        self._look_at_s = 0.0
+        self._on_assign([(p.topic, p.partition) for p in starts])
+
+    def _revoked(self, _: Any, lost: list[TopicPartition]) -> None:
+        for place in ((p.topic, p.partition) for p in lost):
+            self._ids.pop(place, None)
+            self._read.pop(place, None)
+
+    def poll(self, limit: int, timeout_s: float) -> list[Record]:
+        """Up to `limit` records. Waits for the first only: a lone record never waits for others.
+
+        Raises KafkaException where this consumer will never read again, or cannot learn where to
+        begin, and TopicMadeAnew.
+        """
+        if time.monotonic() >= self._look_at_s:
+            self._look()
+        records = self._take(1, timeout_s)
+        return records + self._take(limit - 1, 0) if records and limit > 1 else records
+
+    def _take(self, limit: int, timeout_s: float) -> list[Record]:
+        records = []
+        for message in self._consumer.consume(limit, timeout_s):
+            error = message.error()
+            if error is None:
+                record = record_of(message)
+                if (place := (record.topic, record.partition)) in self._ids:
+                    self._read[place] = record.offset + 1
+                records.append(record)
+            elif error.fatal() or error.code() == KafkaError._FATAL:
+                # Such as fenced: `_FATAL` does not call itself fatal, and is told only once.
+                raise KafkaException(error)
+            else:
+                tell_error(error)
+        return records
+
+    def store(self, records: Sequence[Record]) -> None:
+        """The records are handled: their offsets may be committed (advisory, the inbox decides).
+        Not those of a partition that has left since they were read: it may be of another log now.
+        """
+        handled: dict[Place, int] = {}
+        for r in records:
+            place = (r.topic, r.partition)
+            if r.offset < self._read.get(place, 0):
+                handled[place] = max(handled.get(place, 0), r.offset + 1)
+        mine = [_at(place, offset, self._ids[place]) for place, offset in handled.items()]
+        try:
+            self._consumer.store_offsets(offsets=mine)
+        except KafkaException as error:
+            log.info("offsets not stored, the partition has moved on", error=str(error))
+
+    def _look(self) -> None:
+        """Are the topics those of our offsets?"""
+        self._look_at_s = time.monotonic() + LOOK_EVERY_S
+        try:
+            now = topic_ids(self._admin, {topic for topic, _ in self._ids})
+            if anew := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
+                self._begin_anew(anew, now)
+        except KafkaException as error:
+            log.info("cannot tell whether the topics are the same", error=str(error))
+
+    def _begin_anew(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
+        # Not by a seek: after one, nothing was ever fetched (docs/reliability.md, S).
+        starts = [_at(place, 0, now[place[0]]) for place in anew]
+        # Also what is committed goes back: the client commits nothing that is less than that.
+        self._consumer.store_offsets(offsets=starts)
+        self._consumer.commit(offsets=starts, asynchronous=False)
+        names = ", ".join(sorted({topic for topic, _ in anew}))
+        raise TopicMadeAnew(f"{names} made anew: the first record comes next")
+
+    def commit(self) -> None:
+        """Commit stored offsets now."""
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NO_OFFSET:
+                log.info("offsets not committed, records will be read again", error=str(error))
+
+    def close(self) -> None:
+        """Commit and leave."""
+        self._consumer.close()
+
+
+def _at(place: Place, offset: int, topic_id: str) -> TopicPartition:
+    return TopicPartition(*place, offset, metadata=topic_id)

@@ -1,0 +1,127 @@
+"""Looks at the log from aside, joining no group: what it holds, its ends, how far a group is."""
+
+import socket
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from sagakit.kafka.client import LIBRARY_LOG, asking, record_of, tell_error, topic_ids
+from sagakit.messages.envelope import Record
+
+
+class LogEnds:
+    """Asks for the end offsets of partitions."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": f"log-ends-{socket.gethostname()}",
+                "enable.auto.commit": False,
+                "error_cb": tell_error,
+            },
+            logger=LIBRARY_LOG,
+        )
+        self._admin = asking(bootstrap_servers)
+        self._lock = threading.Lock()
+
+    def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> the offset the next record will get. Raises KafkaException."""
+        with self._lock:
+            metadata = self._consumer.list_topics(timeout=timeout_s).topics
+            found = {}
+            for name in topics:
+                if name not in metadata:
+                    raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {name}"))
+                for partition in metadata[name].partitions:
+                    tp = TopicPartition(name, partition)
+                    _, high = self._consumer.get_watermark_offsets(tp, timeout_s)
+                    found[name, partition] = high
+        return found
+
+    def ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """See `kafka.topic_ids`."""
+        return topic_ids(self._admin, topics)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._consumer.close()
+
+
+def read_log(
+    bootstrap_servers: str,
+    topics: Sequence[str],
+    timeout_s: float = 30.0,
+    *,
+    last: int | None = None,
+) -> Generator[Record, None, None]:
+    """Every record of these topics from the first to the last there is now; joins no group.
+
+    last: only so many at the end of each partition.
+
+    Raises TimeoutError where the broker hands out nothing for `timeout_s`, KafkaException for a
+    topic that does not exist.
+    """
+    with closing(LogEnds(bootstrap_servers)) as looking:
+        ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
+    how = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
+    consumer = _onlooker(bootstrap_servers, "log-reader", how)
+    try:
+        starts = {
+            place: OFFSET_BEGINNING if last is None else max(end - last, 0)
+            for place, end in ends.items()
+        }
+        consumer.assign([TopicPartition(t, p, at) for (t, p), at in starts.items()])
+        while ends:
+            found = consumer.consume(1, timeout_s)  # asked for more it would wait for all of them
+            found += consumer.consume(999, 0) if found else []
+            if not found:
+                raise TimeoutError(f"nothing of {sorted(ends)} came within {timeout_s} s")
+            for message in found:
+                error = message.error()
+                place = (str(message.topic()), message.partition() or 0)
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    ends.pop(place, None)
+                elif error is not None:
+                    raise KafkaException(error)
+                elif place in ends:
+                    record = record_of(message)
+                    yield record
+                    if record.offset + 1 >= ends[place]:
+                        del ends[place]
+    finally:
+        consumer.close()
+
+
+def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
+    """Records of these topics that a group has not committed yet. Raises KafkaException."""
+    found = positions(bootstrap_servers, group, topics, timeout_s)
+    return sum(end - committed for committed, end in found.values())
+
+
+def positions(
+    bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """(topic, partition) -> offset a group has committed, and the end. Raises KafkaException."""
+    onlooker = _onlooker(bootstrap_servers, group, {})
+    with closing(LogEnds(bootstrap_servers)) as looking, closing(onlooker) as consumer:
+        ends = looking.ends(topics, timeout_s)
+        found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
+        committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
+        return {place: (committed[place], end) for place, end in ends.items()}
+
+
+def _onlooker(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
+    """A consumer that never joins its group and commits nothing."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "error_cb": tell_error,
+            **more,
+        }
+    )

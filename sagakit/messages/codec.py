@@ -1,0 +1,294 @@
+"""Events to bytes and back: Avro bodies, CloudEvents headers. The only module that knows fastavro.
+
+Two framings, told apart by the first byte when reading: Confluent wire format (`00`, schema id)
+when a registry is configured, else Avro single-object encoding (`C3 01`, CRC-64 fingerprint), see
+the Avro 1.12 specification and the CloudEvents Kafka protocol binding, binary mode. Only schemas of
+the contract are ever used to decode: hostile bytes cannot choose a recursive or zero-width one.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID, uuid5
+
+import fastavro
+from fastavro.read import SchemaResolutionError
+from fastavro.schema import (
+    SchemaParseException,
+    UnknownType,
+    fingerprint,
+    to_parsing_canonical_form,
+)
+
+from sagakit.contract.model import Contract, inline
+from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable, UnknownSchema
+from sagakit.flow.routing import topic
+from sagakit.messages.envelope import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
+
+MAX_EVENT_BYTES = 512 * 1024
+MAX_KEY_CHARS = 128
+SINGLE_OBJECT = b"\xc3\x01"
+CONFLUENT = b"\x00"
+Headers = Sequence[tuple[str, bytes]]
+_SAME = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
+_READ = frozenset(
+    ("ce_id", "ce_source", "ce_type", "ce_sequence", "ce_causationid", "ce_correlationid")
+) | {"flow", "traceparent", LOGGED_AT}
+"""The headers whose content matters to a reader."""
+
+
+class Registry(Protocol):
+    """A Confluent-compatible schema registry."""
+
+    def register(self, subject: str, schema: Mapping[str, Any]) -> int:
+        """The id of a schema, registered under its subject where it is new."""
+        ...
+
+    def lookup(self, schema_id: int) -> Mapping[str, Any]:
+        """The schema of an id. Raises KeyError when the registry has none."""
+        ...
+
+
+def order_key(raw: bytes | None) -> str:
+    """The order id in a record key. Raises BadKey."""
+    if not raw:
+        raise BadKey("the record has no key; publish it with the order id as its key")
+    try:
+        key = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadKey(f"the record key is not UTF-8 ({error}); use the order id") from error
+    if len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise BadKey(
+            f"the record key {key[:40]!r} has {len(key)} characters; an order id has 1 to "
+            f"{MAX_KEY_CHARS} printable ones"
+        )
+    return key
+
+
+class Codec:
+    """Encodes and decodes the events of a contract."""
+
+    def __init__(self, contract: Contract, registry: Registry | None = None) -> None:
+        self._types = contract.event_types
+        self._registry = registry
+        self._readers: dict[str, Any] = {}
+        self._prefixes: dict[str, bytes] = {}
+        self._writers: dict[bytes, tuple[str, Any]] = {}
+        self._by_id: dict[int, tuple[str, Any]] = {}
+        for older in contract.released:
+            for name in older.keys() & self._types.keys():
+                schema = fastavro.parse_schema(inline(name, older))
+                self._writers[_fingerprint(schema)] = (name, schema)
+        for name in self._types:
+            schema = fastavro.parse_schema(inline(name, contract.schemas))
+            self._readers[name] = schema
+            mark = _fingerprint(schema)
+            self._writers[mark] = (name, schema)
+            self._prefixes[name] = SINGLE_OBJECT + mark
+            if registry is not None:
+                subject = f"{topic(self._types[name].owner)}-{name}"
+                number = registry.register(subject, inline(name, contract.schemas))
+                self._prefixes[name] = CONFLUENT + number.to_bytes(4, "big")
+                self._by_id[number] = (name, schema)
+
+    def body(self, event: Any) -> bytes:
+        """The framed Avro record. Raises EventTooLarge."""
+        out = io.BytesIO()
+        out.write(self._prefixes[event.type])
+        fastavro.schemaless_writer(out, self._readers[event.type], event.to_dict())
+        return _sendable(event.type, (), out.getvalue())
+
+    def encode(self, envelope: Envelope) -> OutboxRow:
+        """The row that the relay publishes. Raises EventTooLarge."""
+        event, headers = envelope.event, headers_of(envelope)
+        value = _sendable(event.type, headers, self.body(event))
+        return OutboxRow(topic(event.owner), envelope.key, headers, value)
+
+    def decode(self, record: Record) -> Envelope:
+        """The event in a record. Raises Poison: BadKey, Oversized, Undecodable."""
+        key = order_key(record.key)
+        value = record.value or b""
+        if (size := weight(record.headers, value)) > MAX_EVENT_BYTES:
+            raise Oversized(f"{size} bytes, the limit is {MAX_EVENT_BYTES}")
+        name, writer, start = self._writer(value)
+        event = self._event(name, writer, value, start)
+        headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
+        self._check(record, key, event, headers)
+        return Envelope(
+            id=_event_id(key, headers, value),
+            key=key,
+            source=headers.get("ce_source", ""),
+            seq=_sequence(headers),
+            time=_log_time(record, headers.get(LOGGED_AT)),
+            event=event,
+            causation=_uuid(headers.get("ce_causationid")),
+            trace=Trace(
+                headers.get("flow"), headers.get("ce_correlationid"), headers.get("traceparent")
+            ),
+        )
+
+    def _writer(self, value: bytes) -> tuple[str, Any, int]:
+        if value[:2] == SINGLE_OBJECT:
+            found = self._writers.get(value[2:10])
+            if found is None:
+                raise UnknownSchema(
+                    f"schema fingerprint {value[2:10].hex()} is not of this contract; "
+                    "deploy what knows it, or publish with one of schemas/*.avsc"
+                )
+            return (*found, 10)
+        if value[:1] == CONFLUENT and len(value) > 5:
+            return (*self._registered(int.from_bytes(value[1:5], "big")), 5)
+        raise Undecodable(
+            f"the body begins with {value[:4].hex() or 'nothing'}: neither Avro single-object "
+            "encoding (c301) nor the Confluent wire format (00)"
+        )
+
+    def _registered(self, number: int) -> tuple[str, Any]:
+        if number not in self._by_id:
+            if self._registry is None:
+                raise Undecodable(f"schema id {number}, but no schema registry is configured")
+            try:
+                schema = self._registry.lookup(number)
+                name = str(schema["name"])
+                if name not in self._types or not _bounded(schema):
+                    raise UnknownSchema(f"schema id {number} ({name}) is no event of this contract")
+                self._by_id[number] = (name, fastavro.parse_schema(dict(schema)))
+            except KeyError as error:
+                raise Undecodable(f"schema id {number} is not in the registry: {error}") from error
+            except (TypeError, ValueError, SchemaParseException, UnknownType) as error:
+                raise Undecodable(
+                    f"schema id {number} is no schema of an event: {error}"
+                ) from error
+        return self._by_id[number]
+
+    def _event(self, name: str, writer: Any, value: bytes, start: int) -> Any:
+        reader = self._readers[name]
+        stream = io.BytesIO(value)
+        stream.seek(start)
+        try:
+            found: Any = fastavro.schemaless_reader(
+                stream, writer, None if writer is reader else reader
+            )
+            event = self._types[name].from_dict(found)
+        except (EOFError, ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
+            raise Undecodable(f"the body is no {name}: {type(error).__name__} {error}") from error
+        except SchemaResolutionError as error:
+            raise Undecodable(
+                f"the body was written with an incompatible {name}: {error}"
+            ) from error
+        if stream.tell() != len(value):
+            raise Undecodable(f"{len(value) - stream.tell()} bytes too many behind the {name}")
+        return event
+
+    def _check(self, record: Record, key: str, event: Any, headers: Mapping[str, str]) -> None:
+        if headers.get("ce_type", event.type) != event.type:
+            raise Undecodable(
+                f"the header says {headers['ce_type'][:80]}, the body is a {event.type}"
+            )
+        if record.topic != topic(event.owner):
+            raise Undecodable(
+                f"{event.type} belongs on {topic(event.owner)}, not on {record.topic}"
+            )
+        named = getattr(event, "order_id", key)
+        if named != key:
+            raise Undecodable(f"the key is {key!r}, the body says order_id {named[:80]!r}")
+
+
+def weight(headers: Headers, value: bytes) -> int:
+    """The bytes of a record that count against the broker's limit."""
+    size = len(value)
+    for name, content in headers:
+        size += len(name) + len(content)
+    return size
+
+
+def _sendable(name: str, headers: Headers, value: bytes) -> bytes:
+    if (size := weight(headers, value)) > MAX_EVENT_BYTES:
+        raise EventTooLarge(
+            f"{name} has {size} bytes, the limit is {MAX_EVENT_BYTES}: "
+            "put what is large elsewhere and let the event point to it"
+        )
+    return value
+
+
+def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
+    """CloudEvents attributes and extensions as Kafka headers."""
+    trace, seq, causation = envelope.trace, envelope.seq, envelope.causation
+    found = (
+        ("ce_id", str(envelope.id)),
+        ("ce_source", envelope.source),
+        ("ce_type", envelope.event.type),
+        ("ce_time", envelope.time.isoformat()),
+        ("ce_subject", envelope.key),
+        ("ce_sequence", None if seq is None else str(seq)),
+        ("ce_causationid", None if causation is None else str(causation)),
+        ("ce_correlationid", trace.correlation),
+        ("flow", trace.flow),
+        ("traceparent", trace.traceparent),
+    )
+    return _SAME + tuple([(name, value.encode()) for name, value in found if value is not None])
+
+
+def _fingerprint(schema: Any) -> bytes:
+    """CRC-64-AVRO of the parsing canonical form, little endian as single-object encoding has it."""
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+
+
+def _event_id(key: str, headers: Mapping[str, str], value: bytes) -> UUID:
+    """The publisher's id. Without one it is derived from order and content, so that a second
+    publication of the same is recognised, and another content under the same order id as well."""
+    given = headers.get("ce_id")
+    if given is None:
+        return uuid5(NAMESPACE, f"{key}:{value.hex()}")
+    return _uuid(given) or uuid5(NAMESPACE, f"{headers.get('ce_source', '')}:{given}")
+
+
+def _log_time(record: Record, logged_at: str | None) -> datetime:
+    """When the broker took the event first: of a republished one its header says so (decision
+    0017). It can only be earlier than where the record stands."""
+    at_ms = record.timestamp_ms
+    if logged_at is not None:
+        if not (logged_at.isascii() and logged_at.isdigit() and len(logged_at) < 16):
+            raise Undecodable(
+                f"the header {LOGGED_AT} is {logged_at[:40]!r}, not Unix milliseconds; leave it to "
+                "`saga republish`"
+            )
+        at_ms = min(at_ms, int(logged_at))
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Undecodable(
+            f"its time, {at_ms} ms, is in no calendar; set topic {record.topic} to "
+            "message.timestamp.type=LogAppendTime"
+        ) from error
+
+
+def _sequence(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("ce_sequence", "")
+    counted = text.isascii() and text.isdigit() and len(text) < 10 and headers.get("ce_source")
+    return int(text) if counted and int(text) > 0 else None
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        return None
+
+
+def _bounded(avro: Any, within: tuple[str, ...] = ()) -> bool:
+    """No recursion, and nothing without width but in a union: else few bytes make many values."""
+    if isinstance(avro, list):
+        return all(a == "null" or _bounded(a, within) for a in avro)
+    if isinstance(avro, str):
+        return avro != "null" and avro.rpartition(".")[2] not in within
+    kind = avro["type"]
+    if kind == "record":
+        inside = (*within, avro["name"].rpartition(".")[2])
+        return bool(avro["fields"]) and all(_bounded(f["type"], inside) for f in avro["fields"])
+    if kind in ("array", "map"):
+        return _bounded(avro["items" if kind == "array" else "values"], within)
+    if kind in ("fixed", "enum"):
+        return bool(avro["size"] if kind == "fixed" else avro["symbols"])
+    return _bounded(kind, within)

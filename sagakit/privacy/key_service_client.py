@@ -1,0 +1,50 @@
+"""Whom to ask to open sealed texts (`sealed`): the service that keeps the keys, over HTTP."""
+
+from collections.abc import Sequence
+
+import httpx
+
+from sagakit.errors import EffectFailed
+from sagakit.privacy.sealed_text import Erased, is_sealed
+
+TIMEOUT_S = 5.0
+
+
+class HttpVault:
+    """The keeper of the keys at `base_url`; None: there is none, and nothing sealed can be opened.
+    The caller closes `client`. `POST /sealed/open` with `texts` answers `texts`, null where a key
+    is gone."""
+
+    def __init__(self, client: httpx.AsyncClient, base_url: str | None) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip("/") if base_url else None
+
+    async def open(self, *texts: str) -> list[str]:
+        """The texts in clear, as they are where they are not sealed.
+
+        Raises Erased, and EffectFailed where nobody opens them now: try again.
+        """
+        wanted = [text for text in texts if is_sealed(text)]
+        if not wanted:
+            return list(texts)
+        if self._base_url is None:
+            raise EffectFailed(
+                "the text is sealed and no vault is known; set SAGA_VAULT_URL to the front door"
+            )
+        opened = dict(zip(wanted, await self._opened(wanted), strict=True))
+        return [opened.get(text, text) for text in texts]
+
+    async def _opened(self, wanted: Sequence[str]) -> list[str]:
+        url = f"{self._base_url}/sealed/open"
+        try:
+            answer = await self._client.post(url, json={"texts": wanted}, timeout=TIMEOUT_S)
+            answer.raise_for_status()
+            texts = answer.json()["texts"]
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise EffectFailed(f"vault {url}: {told}; asking again") from error
+        if not isinstance(texts, list) or len(texts) != len(wanted):
+            raise EffectFailed(f"vault {url} answers what was not asked; asking again")
+        if None in texts:
+            raise Erased("the customer's data was erased")
+        return [str(text) for text in texts]

@@ -1,0 +1,110 @@
+"""What a service is made of, and the door through which webhooks and people come in."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy import TextClause
+
+from sagakit.decider import Observed, Trigger
+from sagakit.effects.worker import Perform
+from sagakit.errors import Unanswered
+from sagakit.handling.handler import Fate
+from sagakit.handling.request_batcher import Inlet
+from sagakit.messages.envelope import Message, Trace
+from sagakit.store.ports import Participant
+from sagakit.store.postgres import IN_FLIGHT, PostgresDatabase
+from sagakit.web.ledger_pages import Ledger
+
+S = TypeVar("S")
+LOOK_AGAIN_S = 0.1
+ANSWER_S = 10.0
+"""How long a webhook or a person waits until a trigger is handled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Generic[S]):
+    """`events`: own events decided; `state` after them; `repeat`: this message id came before."""
+
+    events: tuple[Any, ...]
+    state: S
+    repeat: bool
+
+
+class Door(Protocol[S]):
+    """How webhooks and people come in: the same handler, the same transaction as the bus."""
+
+    async def submit(
+        self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
+    ) -> Receipt[S]:
+        """Handle a trigger. Raises what `decide` raised; then nothing has happened. Raises
+        Unanswered: nobody knows yet."""
+        ...
+
+    async def state(self, key: str) -> S:
+        """The committed state of an order, with what is in flight."""
+        ...
+
+    async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
+        """The state once `until` holds, or as it is at the timeout."""
+        ...
+
+
+@dataclass(frozen=True)
+class Service(Generic[S]):
+    """A participant with its connections to the outside world. books, ledgers: see `books`."""
+
+    participant: Participant[S]
+    perform: Mapping[str, Perform] = field(default_factory=dict)
+    routes: Callable[[Door[S]], APIRouter] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
+    books: Mapping[str, TextClause] = field(default_factory=dict)
+    ledgers: Mapping[str, Ledger] = field(default_factory=dict)
+
+
+class ServiceDoor(Generic[S]):
+    """See `Door`."""
+
+    def __init__(
+        self, participant: Participant[S], database: PostgresDatabase[S], inlet: Inlet[S]
+    ) -> None:
+        self._participant, self._database, self._inlet = participant, database, inlet
+
+    async def submit(
+        self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
+    ) -> Receipt[S]:
+        """See `Door`."""
+        message = Message(message_id, key, trace=Trace(flow), trigger=trigger)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                handled = await self._inlet.submit(message)
+        except TimeoutError as error:
+            raise Unanswered(
+                f"not handled within {ANSWER_S:g} s, the database does not take it now; it may be "
+                "handled yet: send the same again"
+            ) from error
+        state = handled.state if handled.state is not None else await self.state(key)
+        return Receipt(handled.events, state, handled.fate is Fate.REPEAT)
+
+    async def state(self, key: str) -> S:
+        """See `Door`."""
+        return await asyncio.to_thread(self._read, key)
+
+    def _read(self, key: str) -> S:
+        with self._database.engine.connect() as connection:
+            working = self._participant.store.load(connection, {key: [Observed("read", None)]})
+            flying = connection.execute(IN_FLIGHT, {"key": key}).scalar()
+            return replace(working.get(key), in_flight=frozenset(flying or ()))  # type: ignore[type-var]
+
+    async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
+        """See `Door`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        state = await self.state(key)
+        while not until(state) and loop.time() < deadline:
+            await asyncio.sleep(min(LOOK_AGAIN_S, max(0.0, deadline - loop.time())))
+            state = await self.state(key)
+        return state

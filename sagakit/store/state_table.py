@@ -1,0 +1,142 @@
+"""A participant's state as one row an order, loaded and saved set-based."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
+
+import orjson
+from sqlalchemy import Connection, MetaData, Table, text
+from sqlalchemy.dialects import postgresql
+
+from sagakit.decider import Trigger
+
+S = TypeVar("S")
+Load = Callable[[Any], Any]
+
+
+KEYS = "ARRAY(SELECT json_array_elements_text(CAST(:keys AS json)))"
+"""The keys of a batch as one parameter, see `as_json`."""
+
+
+def recordset(table: Table, columns: Sequence[str], parameter: str = "rows") -> str:
+    """`json_to_recordset(...) AS n (...)`: the rows of a batch as one `parameter`, see `rows_of`,
+    each column typed as it is in `table`.
+
+    JSON, since one document for the whole batch is written and read in C: psycopg would write an
+    array a column, element by element, in thirty times the time (docs/adr/0010).
+    """
+    typed = ", ".join(f'"{name}" {_sql_type(table, name)}' for name in columns)
+    return f"json_to_recordset(CAST(:{parameter} AS json)) AS n ({typed})"
+
+
+def rows_of(rows: Sequence[Any]) -> dict[str, str]:
+    """The parameter of a statement over `recordset`: a mapping or a dataclass a row, by column;
+    values are what JSON knows, dataclasses, datetime, UUID, bytes. Raises ValueError for others."""
+    return {"rows": as_json(rows)}
+
+
+def as_json(value: Any) -> str:
+    """JSON text for a parameter. Raises ValueError for what cannot be written."""
+    try:
+        return orjson.dumps(value, default=_plain).decode()
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"no JSON for the database: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """What orjson does not know by itself: bytes as PostgreSQL reads bytea, mappings, sets."""
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is no value of a column")
+
+
+def _sql_type(table: Table, column: str) -> str:
+    sql = table.c[column].type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
+    return str(sql).partition(" COLLATE")[0]
+
+
+class TableStore(Generic[S]):
+    """Table `table`: `order_id` and a column for each field of the frozen dataclass `state`, but
+    for `views`, which are not stored. `loads`: field -> column value to state value, where those
+    differ (see `rows_of` for what is written).
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        state: type[S],
+        loads: Mapping[str, Load] | None = None,
+        views: Sequence[str] = ("in_flight",),
+    ) -> None:
+        self.metadata: MetaData = table.metadata
+        self.initial: S = state()
+        self._state = state
+        self._table = table
+        self._loads = dict(loads or {})
+        self._fields = [f.name for f in fields(state) if f.name not in views]  # type: ignore[arg-type]
+        columns = ["order_id", *self._fields]
+        missing = set(columns) ^ {c.name for c in table.columns}
+        if missing:
+            raise TypeError(f"{table.name} and {state.__name__} differ in {sorted(missing)}")
+        updates = ", ".join(f"{name} = excluded.{name}" for name in self._fields)
+        self._select = text(
+            f"SELECT {', '.join(columns)} FROM {table.name} WHERE order_id = ANY({KEYS})"
+        )
+        self._upsert = text(
+            f"INSERT INTO {table.name} ({', '.join(columns)}) "
+            f"SELECT * FROM {recordset(table, columns)} "
+            f"ON CONFLICT (order_id) DO UPDATE SET {updates}"
+        )
+
+    def load(
+        self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
+    ) -> "TableWorking[S]":
+        """The states of the orders in `wanted`; the initial state where there is no row."""
+        if not wanted:
+            return TableWorking(self, {})
+        rows = connection.execute(self._select, {"keys": as_json(list(wanted))})
+        return TableWorking(self, {row[0]: self.from_row(row[1:]) for row in rows})
+
+    def to_row(self, state: S) -> dict[str, Any]:
+        """Its columns but for the order's id."""
+        return {name: getattr(state, name) for name in self._fields}
+
+    def from_row(self, row: Sequence[Any]) -> S:
+        """The reverse, from the columns' values in the order of `to_row`."""
+        values = dict(zip(self._fields, row, strict=True))
+        for name, load in self._loads.items():
+            values[name] = load(values[name])
+        return self._state(**values)
+
+    def save(self, connection: Connection, states: Mapping[str, S]) -> None:
+        """Upsert all, in key order."""
+        rows = [{"order_id": key, **self.to_row(states[key])} for key in sorted(states)]
+        connection.execute(self._upsert, rows_of(rows))
+
+
+class TableWorking(Generic[S]):
+    """See `ports.Working`."""
+
+    def __init__(self, store: TableStore[S], states: dict[str, S]) -> None:
+        self._store, self._states = store, states
+        self._changed: set[str] = set()
+
+    def get(self, key: str) -> S:
+        """See `ports.Working`."""
+        return self._states.get(key, self._store.initial)
+
+    def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
+        """See `ports.Working`. Where nothing was decided there is no row to be made or written: an
+        order somebody only looked at would else differ from one rebuilt from its events."""
+        if state != self.get(key):
+            self._states[key] = state
+            self._changed.add(key)
+
+    def save(self, connection: Connection) -> None:
+        """See `ports.Working`."""
+        if self._changed:
+            self._store.save(connection, {key: self._states[key] for key in self._changed})

@@ -1,0 +1,212 @@
+"""Prometheus metrics, the only module that knows prometheus_client: a wrapper each round
+handler, publisher and calls, and gauges that are read from the tables when they are asked for."""
+
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine, text
+
+from sagakit.effects.worker import Around, Perform
+from sagakit.handling.handler import Handled, Handles
+from sagakit.kafka.publisher import PublishFailed
+from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow
+from sagakit.outbox.relay import Publishes
+from sagakit.store.ports import Clock
+
+S = TypeVar("S")
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+MESSAGES = Counter("saga_messages_total", "Messages by fate", ["participant", "fate"])
+EVENTS = Counter("saga_events_total", "Own events decided, by type", ["participant", "type"])
+BATCH_SECONDS = Histogram(
+    "saga_batch_seconds",
+    "Time of one transaction",
+    ["participant"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+BATCH_MESSAGES = Histogram(
+    "saga_batch_messages",
+    "Messages in one transaction",
+    ["participant"],
+    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500),
+)
+_WAITS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+WAIT_SECONDS = Histogram(
+    "saga_consume_wait_seconds",
+    "From the log to the participant's tables",
+    ["participant", "topic"],
+    buckets=_WAITS_S,
+)
+RELAY_SECONDS = Histogram(
+    "saga_relay_lag_seconds",
+    "From an event's decision to the broker's acknowledgement",
+    ["participant"],
+    buckets=_WAITS_S,
+)
+EFFECT_SECONDS = Histogram(
+    "saga_effect_seconds",
+    "One attempt at a call to the outside world; outcome: answered or failed",
+    ["participant", "kind", "outcome"],
+    buckets=_WAITS_S,
+)
+GAUGES = text("""
+    SELECT (SELECT count(*) FROM outbox) AS outbox,
+           (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
+              FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 1) o) AS outbox_age_s,
+           (SELECT count(*) FROM effects) AS effects,
+           (SELECT count(*) FROM effects WHERE attempts > 0 AND last_error NOT LIKE 'NotFinal:%')
+           AS effects_retried,
+           (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
+""")
+HELP = {
+    "outbox": "Events awaiting publication",
+    "outbox_age_s": "Seconds the oldest of them has waited",
+    "effects": "Pending effects",
+    "effects_retried": "Pending effects that failed at least once",
+    "parked": "Parked records",
+}
+
+
+class Measured(Generic[S]):
+    """A handler that counts what it does."""
+
+    def __init__(self, handler: Handles[S], participant: str, clock: Clock) -> None:
+        self._handler, self._participant, self._clock = handler, participant, clock
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+        """See `handler.Handler.handle`."""
+        began = time.perf_counter()
+        fates = self._handler.handle(messages)
+        name = self._participant
+        BATCH_SECONDS.labels(name).observe(time.perf_counter() - began)
+        BATCH_MESSAGES.labels(name).observe(len(messages))
+        now_s = self._clock().timestamp()
+        for record in (m.record for m in messages if m.record):
+            waited_s = max(now_s - record.timestamp_ms / 1000, 0.0)
+            WAIT_SECONDS.labels(name, record.topic).observe(waited_s)
+        for fate, n in Tally(f.fate for f in fates).items():
+            MESSAGES.labels(name, fate.value).inc(n)
+        for kind, n in Tally(e.type for f in fates for e in f.events).items():
+            EVENTS.labels(name, kind).inc(n)
+        return fates
+
+
+class MeasuredPublisher:
+    """A relay's publisher that measures how long events waited for it. Every row is measured that
+    the broker has, also where others of its batch failed."""
+
+    def __init__(self, publisher: Publishes, participant: str, clock: Clock) -> None:
+        self._publisher, self._clock = publisher, clock
+        self._lag = RELAY_SECONDS.labels(participant)
+
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+        """See `kafka.Publisher.publish`."""
+        try:
+            logged = self._publisher.publish(rows)
+        except PublishFailed as failure:
+            self._observe([row for row in rows if row.id in failure.acknowledged])
+            raise
+        self._observe(rows)
+        return logged
+
+    def forget(self) -> None:
+        """See `kafka.Publisher.forget`."""
+        self._publisher.forget()
+
+    def _observe(self, rows: Sequence[OutboxRow]) -> None:
+        now = self._clock()
+        for row in rows:
+            decided = next((value for name, value in row.headers if name == "ce_time"), None)
+            if decided and not row.topic.endswith(".dlt"):  # a letter has the time of its record
+                waited = now - datetime.fromisoformat(decided.decode())
+                self._lag.observe(max(waited.total_seconds(), 0.0))
+
+
+class MeasuredCalls:
+    """Calls to the outside world, timed, each attempt."""
+
+    def __init__(self, participant: str, around: Around) -> None:
+        self._participant, self._around = participant, around
+
+    async def __call__(self, row: EffectRow, perform: Perform) -> Any:
+        """Perform an effect."""
+        began, outcome = time.perf_counter(), "failed"
+        try:
+            result = await self._around(row, perform)
+            outcome = "answered"
+        finally:
+            labels = EFFECT_SECONDS.labels(self._participant, row.effect.kind, outcome)
+            labels.observe(time.perf_counter() - began)
+        return result
+
+
+class TableGauges(Collector):
+    """Outbox, effects and parked records of one database, counted at each scrape."""
+
+    def __init__(self, engine: Engine, participant: str) -> None:
+        self._engine, self._participant = engine, participant
+
+    def collect(self) -> Iterable[Metric]:
+        """One gauge a column of GAUGES."""
+        with self._engine.connect() as connection:
+            row = connection.execute(GAUGES).one()._mapping
+        for name, value in row.items():
+            gauge = GaugeMetricFamily(f"saga_{name}", HELP[name], labels=["participant"])
+            gauge.add_metric([self._participant], float(value))
+            yield gauge
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing yet: registering must not need the database."""
+        return ()
+
+
+class Readings(Collector):
+    """Gauges that are read when they are asked for. `helps`: name -> help text; `read` yields name,
+    labels and value."""
+
+    def __init__(
+        self,
+        helps: Mapping[str, str],
+        read: Callable[[], Iterable[tuple[str, Mapping[str, str], float]]],
+    ) -> None:
+        self._helps, self._read = helps, read
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge a name."""
+        found: dict[str, GaugeMetricFamily] = {}
+        for name, labels, value in self._read():
+            if name not in found:
+                found[name] = GaugeMetricFamily(name, self._helps[name], labels=list(labels))
+            found[name].add_metric(list(labels.values()), value)
+        return found.values()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing yet: registering must not need what is read."""
+        return ()
+
+
+def counter(name: str, told: str, *labels: str) -> Counter:
+    """A counter of this process."""
+    return Counter(name, told, labels)
+
+
+def histogram(name: str, told: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    """A histogram of this process; buckets in seconds."""
+    return Histogram(name, told, labels, buckets=buckets)
+
+
+def register(collector: Collector) -> None:
+    """Have a collector asked at each scrape of this process."""
+    REGISTRY.register(collector)
+
+
+def exposition() -> bytes:
+    """All metrics of this process in the Prometheus text format."""
+    return generate_latest()

@@ -1,0 +1,195 @@
+"""What a process does, told as spans: one wrapper round the handler, one round the publisher, one
+round each call to the outside world. Where tracing is off none of them is there.
+
+Names and attributes: https://opentelemetry.io/docs/specs/semconv/messaging/kafka/ (development);
+what belongs to an order also says `saga.order.id`.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sagakit.decider import Callback
+from sagakit.effects.worker import Perform
+from sagakit.handling.handler import Fate, Handled, Handles
+from sagakit.kafka.publisher import PublishFailed
+from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow
+from sagakit.messages.trace_ids import caller_of, parent_of, process_of, root_of, span_of, trace_of
+from sagakit.outbox.relay import Publishes
+from sagakit.telemetry.tracing import Kind, Span, Tell
+
+S = TypeVar("S")
+ParentOf = Callable[[UUID, str], str]
+"""The span under which an event was decided, by its cause's id and its source."""
+
+
+class TracedHandler(Generic[S]):
+    """A handler that tells what it handled; repeats, outcomes of effects, and what this participant
+    has nothing to do with are no spans. `starts`: events of this participant that start a flow."""
+
+    def __init__(
+        self, handler: Handles[S], tell: Tell, participant: str, starts: frozenset[str]
+    ) -> None:
+        self._handler, self._tell, self._starts = handler, tell, starts
+        self._participant = participant
+
+    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+        """See `handler.Handler.handle`."""
+        began_ns = time.time_ns()
+        fates = self._handler.handle(messages)
+        ended_ns = time.time_ns()
+        for handled in fates:
+            message = handled.message
+            done = handled.fate is Fate.HANDLED and handled.state is not None
+            if message.lease or not (done or handled.fate is Fate.PARKED):
+                continue
+            if message.event is not None and message.event.type in self._starts:
+                self._tell(self._root(message, began_ns, ended_ns))
+            self._tell(self._span(handled, began_ns, ended_ns, len(messages)))
+        return fates
+
+    def _root(self, message: Message, began_ns: int, ended_ns: int) -> Span:
+        key = message.key
+        return Span(
+            name="order",
+            kind=Kind.INTERNAL,
+            trace_id=trace_of(key),
+            span_id=root_of(key),
+            parent=None,
+            start_ns=message.record.timestamp_ms * 1_000_000 if message.record else began_ns,
+            end_ns=ended_ns,
+            attributes={"saga.order.id": key, "saga.flow": message.trace.flow or ""},
+            caller=caller_of(message.trace.traceparent, key),
+        )
+
+    def _span(self, handled: Handled[S], began_ns: int, ended_ns: int, batch: int) -> Span:
+        message, who = handled.message, self._participant
+        name, kind = f"request {who}", Kind.SERVER
+        attributes: dict[str, str | int] = {"saga.order.id": message.key}
+        record = message.record
+        if record is not None:
+            name, kind = f"process {record.topic}", Kind.CONSUMER
+            attributes |= {
+                **_messaging("process", record.topic, message.key, str(message.id)),
+                "messaging.destination.partition.id": str(record.partition),
+                "messaging.kafka.offset": record.offset,
+                "messaging.consumer.group.name": who,
+                "saga.batch.messages": batch,
+            }
+        elif isinstance(message.trigger, Callback):
+            name = f"webhook {who}"
+        return Span(
+            name=name,
+            kind=kind,
+            trace_id=trace_of(message.key),
+            span_id=process_of(message.id, who),
+            parent=parent_of(message.trace.traceparent, message.key),
+            start_ns=began_ns,
+            end_ns=ended_ns,
+            attributes=attributes,
+            error="parked" if handled.fate is Fate.PARKED else None,
+        )
+
+
+class TracedPublisher:
+    """A relay's publisher that tells of every event of this `source` that the broker has."""
+
+    def __init__(
+        self, publisher: Publishes, tell: Tell, source: str, parent: ParentOf = process_of
+    ) -> None:
+        self._publisher, self._tell = publisher, tell
+        self._source, self._parent = source, parent
+
+    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+        """See `kafka.Publisher.publish`."""
+        began_ns = time.time_ns()
+        try:
+            logged = self._publisher.publish(rows)
+        except PublishFailed as failure:
+            self._told([row for row in rows if row.id in failure.acknowledged], began_ns)
+            raise
+        self._told(rows, began_ns)
+        return logged
+
+    def forget(self) -> None:
+        """See `kafka.Publisher.forget`."""
+        self._publisher.forget()
+
+    def _told(self, rows: Sequence[OutboxRow], began_ns: int) -> None:
+        ended_ns = time.time_ns()
+        for row in rows:
+            headers = {n: v.decode("utf-8", "replace") for n, v in row.headers if n in _READ}
+            if headers.get("ce_source") == self._source and "dlt-topic" not in headers:
+                self._tell(self._span(row, headers, began_ns, ended_ns, len(rows)))
+
+    def _span(
+        self, row: OutboxRow, headers: Mapping[str, str], began_ns: int, ended_ns: int, batch: int
+    ) -> Span:
+        cause = headers.get("ce_causationid")
+        return Span(
+            name=f"send {row.topic}",
+            kind=Kind.PRODUCER,
+            trace_id=trace_of(row.key),
+            span_id=span_of(UUID(headers["ce_id"])),
+            parent=self._parent(UUID(cause), self._source) if cause else root_of(row.key),
+            start_ns=began_ns,
+            end_ns=ended_ns,
+            attributes={
+                **_messaging("send", row.topic, row.key, headers["ce_id"]),
+                "saga.batch.messages": batch,
+                "saga.order.id": row.key,
+                "saga.event.type": headers["ce_type"],
+            },
+        )
+
+
+class TracedCalls:
+    """Calls to the outside world that tell of each attempt."""
+
+    def __init__(self, tell: Tell, participant: str) -> None:
+        self._tell, self._participant = tell, participant
+
+    async def __call__(self, row: EffectRow, perform: Perform) -> Any:
+        """Perform an effect."""
+        began_ns, error = time.time_ns(), None
+        try:
+            return await perform(row.effect)
+        except BaseException as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            self._tell(self._span(row, began_ns, error))
+
+    def _span(self, row: EffectRow, began_ns: int, error: str | None) -> Span:
+        key, cause = row.order_key, row.trace.cause
+        parent = process_of(UUID(cause), self._participant) if cause else root_of(key)
+        return Span(
+            name=f"{row.effect.kind} {self._participant}",
+            kind=Kind.CLIENT,
+            trace_id=trace_of(key),
+            span_id=process_of(row.id, f"attempt:{row.attempts}"),
+            parent=parent,
+            start_ns=began_ns,
+            end_ns=time.time_ns(),
+            attributes={
+                "saga.order.id": key,
+                "saga.effect.key": row.effect.key,
+                "saga.effect.attempt": row.attempts + 1,
+            },
+            error=error,
+        )
+
+
+_READ = frozenset({"ce_id", "ce_type", "ce_source", "ce_causationid", "dlt-topic"})
+
+
+def _messaging(operation: str, topic: str, key: str, message_id: str) -> dict[str, str | int]:
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.type": operation,
+        "messaging.operation.name": operation,
+        "messaging.destination.name": topic,
+        "messaging.message.id": message_id,
+        "messaging.kafka.message.key": key,
+    }

@@ -1,9 +1,0 @@
-"""The outside world on one machine: a payment provider, a carrier and a mail server.
-
-Each is a real server with a durable ledger of its own, so that the saga is judged from outside.
-What each does is chosen by its input (card token, address, recipient), never by dice:
-
-    python -m sandbox.world.provider    card tokens: see its docstring
-    python -m sandbox.world.carrier     address tags: see its docstring
-    python -m sandbox.world.mail        recipient directives: see its docstring
-"""
