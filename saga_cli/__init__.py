@@ -1,1 +1,1 @@
-"""The `saga` command."""
+"""Implements the command `saga`."""

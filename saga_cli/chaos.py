@@ -1,4 +1,7 @@
-"""`saga gameday`: real orders, real processes, faults at moments from a seed, every invariant."""
+"""Inject faults into real processes under load, and check every invariant: `saga gameday`.
+
+The seed chooses the orders, the faults and their moments.
+"""
 
 import json
 import logging
@@ -32,7 +35,7 @@ from saga_lab.workload import Shop
 from saga_lab.workload.deadlines import WAITS
 
 RUSHED = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(dict.fromkeys(WAITS, "15s"))})
-"""Which orders time out meanwhile depends on the faults; the log tells which truly did."""
+"""With waits of 15 s, the faults decide which orders time out; the log tells which ones did."""
 TELL_EVERY_S = 10.0
 ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
 
@@ -61,10 +64,10 @@ def gameday(
     brokers: str,
     keep_up: bool,
 ) -> None:
-    """Break everything while orders of every kind run, and check every invariant at the end.
+    """Inject faults while orders of every kind run, and check every invariant at the end.
 
-    The stack lives in the home's folder `gameday` and begins empty each time; reports are in the
-    folder `reports` beside it. Exit status 0 only with no violation.
+    The stack lives in the folder `gameday` of the home (SAGA_HOME) and starts empty each time.
+    Reports are written to the folder `reports` beside it. Exit status 0 only without violations.
     """
     console = Console(highlight=False)
     _quiet()
@@ -112,7 +115,7 @@ def gameday(
 
 
 def _quiet() -> None:
-    """That the broker does not answer the shop is what the day is about."""
+    """Silence log messages: a broker that does not answer is expected here."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
@@ -120,8 +123,10 @@ def _quiet() -> None:
 def _kinds(
     only: tuple[str, ...], brokers: int, no_disks: str | None
 ) -> tuple[tuple[Kind, ...], dict[str, str]]:
-    """Those that can be drawn, and why the others cannot. Raises StackError where one of the
-    others was named."""
+    """Return the kinds that can be drawn, and kind -> reason for those that cannot.
+
+    With `only` there are no reasons: raises StackError if it names a kind that cannot be drawn.
+    """
     left = left_out(brokers, no_disks)
     for name in only:
         if name in left:
@@ -131,22 +136,22 @@ def _kinds(
 
 
 def _fresh_stack(home: Path, options: StackOptions, console: Console) -> Stack:
-    """A stack without a past. Raises StackError where one runs there."""
+    """Start a stack without data. Raises StackError if one is running there."""
     if Stack(home).supervisor.running():
         raise StackError(
             f"a gameday's stack is running in {home}. Stop it with `SAGA_HOME={home} saga down`."
         )
-    Stack(home).down()  # what a day that was killed has left: processes, mounted disks
+    Stack(home).down()  # stop processes and unmount disks of a killed run
     shutil.rmtree(home, ignore_errors=True)
     return Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
 
 
-# --- what is seen meanwhile -----------------------------------------------------------------------
+# --- progress -------------------------------------------------------------------------------------
 
 
 @contextmanager
 def _told(console: Console, day: Gameday) -> Iterator[Callable[[], None]]:
-    """A live table on a terminal, else a line now and then."""
+    """Yield a progress callback: a live table on a terminal, else a line now and then."""
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
             yield lambda: live.update(_view(day))
@@ -214,7 +219,7 @@ def _view(day: Gameday) -> Group:
     return Group(table, Text(told, style="dim"))
 
 
-# --- what is said at the end ----------------------------------------------------------------------
+# --- the report -----------------------------------------------------------------------------------
 
 
 def _tell(console: Console, made: Report, files: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""The monitor as the command line sees it: HTTP, at the address in `.saga/stack.json`."""
+"""Call the monitor over HTTP, at `SAGA_MONITOR_URL` or the address in `.saga/stack.json`."""
 
 import json
 import os
@@ -13,11 +13,11 @@ TIMEOUT_S = 10.0
 
 
 class Unreachable(click.ClickException):
-    """Nothing answers where the monitor should be."""
+    """No monitor answers at its address."""
 
 
 def monitor_url() -> str:
-    """`SAGA_MONITOR_URL`, else what the running stack says. Raises Unreachable."""
+    """Return `SAGA_MONITOR_URL`, else the address in `stack.json`. Raises Unreachable."""
     given = os.environ.get("SAGA_MONITOR_URL")
     if given:
         return given.rstrip("/")
@@ -36,12 +36,15 @@ def monitor_url() -> str:
 
 
 def order_path(order_id: str) -> str:
-    """The path of an order, whatever characters its id has."""
+    """Return the URL path of an order; its id may have any characters."""
     return f"/sagas/{quote(order_id, safe='')}"
 
 
 def ask(method: str, path: str, **request: Any) -> Any:
-    """The JSON the monitor answers. Raises Unreachable, and ClickException with its refusal."""
+    """Send a request to the monitor and return the JSON of its answer.
+
+    Raises Unreachable, and ClickException with the monitor's refusal.
+    """
     url = monitor_url()
     try:
         with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as client:

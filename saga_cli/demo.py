@@ -1,4 +1,4 @@
-"""`saga demo`: a few hundred real orders of every kind, every invariant checked from outside."""
+"""Run a few hundred orders of every kind, and check every invariant from outside: `saga demo`."""
 
 import json
 import statistics
@@ -33,12 +33,12 @@ TELL_EVERY_S = 5.0
 @click.option("--seed", default=0, show_default=True, help="Chooses baskets, prices, addresses.")
 @click.option("--keep-up", is_flag=True, help="Leave the stack running at the end.")
 def demo(orders: int, seed: int, keep_up: bool) -> None:
-    """Place orders of every kind on a stack of its own, and check every invariant.
+    """Place orders of every kind on a separate stack, and check every invariant.
 
-    The stack lives in the home's folder `demo`, apart from yours. Orders that nobody answers come
-    first, on deadlines of some seconds; the others run on the flow's own. A stack that already
-    runs there is used and left running. Exit status 0 only if every order ended as its kind says
-    and every invariant holds.
+    The stack lives in the folder `demo` of the home (SAGA_HOME), apart from yours. Orders that
+    nobody answers come first, with waits of a few seconds; the others keep the waits of the flow
+    file. A stack that already runs there is used and left running. Exit status 0 only if every
+    order ended as its kind requires and every invariant holds.
     """
     console = Console(highlight=False)
     home = default_home() / "demo"
@@ -55,7 +55,7 @@ def demo(orders: int, seed: int, keep_up: bool) -> None:
 
 
 def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
-    """Place, wait, check and print; whether all went as it must."""
+    """Place the orders, wait, check and print; return True if all went as required."""
     content = stack.read()
     began = time.monotonic()
     with _told(console, orders) as told:
@@ -74,16 +74,16 @@ def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
 
 
 def _run_name() -> str:
-    """Order ids are for ever: each run has a name of its own."""
+    """Return a new name for each run, because an order id can never be used again."""
     return f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
-# --- what is printed ------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 @contextmanager
 def _told(console: Console, orders: int) -> Iterator[Callable[[Progress], None]]:
-    """A bar with live counts on a terminal, else a line now and then."""
+    """Yield a progress callback: a bar with live counts on a terminal, else a line now and then."""
     if not console.is_terminal:
         last = time.monotonic()
 
@@ -116,7 +116,7 @@ def _statuses(progress: Progress) -> str:
 
 
 def _kinds(outcomes: Sequence[Outcome]) -> Table:
-    """One row a kind: how many orders, how they ended, how long they took."""
+    """Return a table with a row per kind: number of orders, ends, durations."""
     table = Table(title=f"{len(outcomes)} orders", title_justify="left")
     table.add_column("kind")
     table.add_column("what happens")
@@ -143,7 +143,7 @@ def _median(times: Sequence[float]) -> float | None:
 
 
 def _p99(times: Sequence[float]) -> float | None:
-    """Nearest rank of sorted times."""
+    """Return the 99th percentile of sorted times, by nearest rank."""
     return times[-(-99 * len(times) // 100) - 1] if times else None
 
 

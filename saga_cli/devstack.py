@@ -1,4 +1,4 @@
-"""`saga up` and `saga down`."""
+"""Start and stop the stack: `saga up` and `saga down`."""
 
 import signal
 import time
@@ -18,7 +18,7 @@ _WATCH_S = 1.0
 def _environment(
     _context: click.Context, _parameter: click.Parameter, pairs: tuple[str, ...]
 ) -> dict[str, str]:
-    """KEY=VALUE words as a mapping."""
+    """Parse KEY=VALUE words into a mapping."""
     for pair in pairs:
         if not pair.partition("=")[1]:
             raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
@@ -76,7 +76,7 @@ def up(
     env: Mapping[str, str],
     only: str,
 ) -> None:
-    """Start Kafka, PostgreSQL, the outside world, every service and the monitor."""
+    """Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor."""
     options = StackOptions(
         kind=Kind(kind),
         port_base=port_base,
@@ -104,7 +104,7 @@ def up(
         while stack.supervisor.running():
             time.sleep(_WATCH_S)
         console.print("the stack was stopped elsewhere")
-    except KeyboardInterrupt:  # from the moment there is something to stop
+    except KeyboardInterrupt:  # only once a stack runs that can be stopped
         console.print("stopping, all data is kept", style="dim")
         stack.down()
 
@@ -121,7 +121,7 @@ def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _table(stack: Stack) -> Table:
-    """Where everything is."""
+    """Return a table of all processes with address, pid and log."""
     content = stack.read()
     table = Table(title=f"stack of {stack.home}", title_justify="left")
     for column in ("what", "where", "pid", "log"):

@@ -1,4 +1,4 @@
-"""`saga erase`: personal data of a customer, for good."""
+"""Erase the personal data of a customer for good: `saga erase`."""
 
 import click
 import httpx
@@ -13,7 +13,10 @@ from saga_lab.devstack.errors import StackError
 @click.option("--force", is_flag=True, help="Also while orders are in flight: they are undone.")
 @told_by
 def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
-    """Erase a customer's personal data, wherever it lies: the key that reads it is deleted."""
+    """Erase a customer's sealed personal data everywhere, by deleting the key that reads it.
+
+    Data that was published unsealed is listed: it stays until topics and databases delete it.
+    """
     body = {"customer_id": customer_id, "actor": actor, "reason": reason, "force": force}
     with httpx.Client(timeout=30, trust_env=False) as client:
         answer = _asked(client, "POST", f"{_urls()['order']}/erasures", json=body)

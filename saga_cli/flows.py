@@ -1,4 +1,4 @@
-"""`saga flows`: the versions of flows, and whether one may go."""
+"""List flow versions, and tell if one may be retired: `saga flows`."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from saga_cli.sagas import ago
 @click.group(invoke_without_command=True)
 @click.pass_context
 def flows(context: click.Context) -> None:
-    """List flow versions with the orders in flight on each."""
+    """List flow versions with the number of orders in flight on each."""
     if context.invoked_subcommand is not None:
         return
     now = datetime.now(UTC)
@@ -29,9 +29,9 @@ def flows(context: click.Context) -> None:
 @flows.command()
 @click.argument("flow", metavar="FLOW")
 def retire(flow: str) -> None:
-    """Ask whether a version such as order/1 may be taken out of its flow file.
+    """Tell if a version such as order/1 may be removed from its flow file.
 
-    Exit status 1, and the reason, while orders are in flight on it.
+    Exit status 1, with the reason, while orders are in flight on it.
     """
     answer = ask("GET", "/flows/retirement", params={"flow": flow})
     click.echo(

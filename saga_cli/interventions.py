@@ -1,4 +1,4 @@
-"""`saga interventions`, `saga resolve`, `saga evidence`: cases that only a person can close."""
+"""Work on cases that only a person can close: `saga interventions`, `resolve`, `evidence`."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ CODE = click.option("--code", help="Of the case; may be left out where only one 
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.pass_context
 def interventions(context: click.Context, status: str | None, limit: int) -> None:
-    """List the cases that wait for a person, the oldest first; or work on one."""
+    """List the interventions that wait for a person, the oldest first, or work on one."""
     if context.invoked_subcommand is not None:
         return
     wanted = {"limit": limit, **({"status": status} if status else {})}
@@ -47,7 +47,7 @@ def interventions(context: click.Context, status: str | None, limit: int) -> Non
 @CODE
 @told_by
 def open_case(order_id: str, code: str | None, actor: str, reason: str) -> None:
-    """Open a case, of the code `manual` where none is named."""
+    """Open an intervention; its code is `manual` if none is given."""
     work("open", order_id, code, actor, reason)
 
 
@@ -57,7 +57,7 @@ def open_case(order_id: str, code: str | None, actor: str, reason: str) -> None:
 @click.option("--from", "taken_from", help="Take it over from this person.")
 @told_by
 def claim(order_id: str, code: str | None, taken_from: str | None, actor: str, reason: str) -> None:
-    """Look after a case."""
+    """Claim an intervention, which shows others that you work on it."""
     work("claim", order_id, code, actor, reason, taken_from=taken_from)
 
 
@@ -66,7 +66,7 @@ def claim(order_id: str, code: str | None, taken_from: str | None, actor: str, r
 @CODE
 @told_by
 def note(order_id: str, code: str | None, actor: str, reason: str) -> None:
-    """Write something down about a case."""
+    """Add a note to an intervention."""
     work("note", order_id, code, actor, reason)
 
 
@@ -75,7 +75,7 @@ def note(order_id: str, code: str | None, actor: str, reason: str) -> None:
 @CODE
 @told_by
 def reopen(order_id: str, code: str | None, actor: str, reason: str) -> None:
-    """Open a resolved case again."""
+    """Reopen a resolved intervention."""
     work("reopen", order_id, code, actor, reason)
 
 
@@ -84,20 +84,20 @@ def reopen(order_id: str, code: str | None, actor: str, reason: str) -> None:
 @CODE
 @told_by
 def resolve(order_id: str, code: str | None, actor: str, reason: str) -> None:
-    """Close a case. What the monitor retries meanwhile it goes on retrying."""
+    """Resolve an intervention. The monitor continues its own retries."""
     work("resolve", order_id, code, actor, reason)
 
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 def evidence(order_id: str) -> None:
-    """Print all there is to know of an order, as JSON; in `tests/evidence` it becomes a test."""
+    """Print all that is known of an order as JSON; saved in `tests/evidence` it becomes a test."""
     document = ask("GET", f"/evidence/{quote(order_id, safe='')}")
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
 def work(deed: str, order_id: str, code: str | None, actor: str, reason: str, **more: Any) -> None:
-    """Tell the monitor, and the person what became of it."""
+    """Send a command to the monitor, and print the event that it became."""
     body = {"order_id": order_id, "code": code, "actor": actor, "reason": reason, **more}
     said = ask("POST", f"/interventions/{deed}", json=body)
     click.echo(f"{said['event']} {said['id']} is on its way; `saga show {order_id}` follows it")

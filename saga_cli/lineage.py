@@ -1,4 +1,4 @@
-"""`saga batch`, `saga links`: orders that hang together."""
+"""Show orders that belong together: `saga batch` and `saga links`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from saga_monitor.storage.lineage import below, mermaid
 @click.command()
 @click.argument("batch_id", metavar="BATCH")
 def batch(batch_id: str) -> None:
-    """Show the orders of a batch, and how many are in which status."""
+    """Show the orders of a batch, with a count for each status."""
     found = ask("GET", f"/batches/{quote(batch_id, safe='')}")
     table = Table("order", "flow", "status", "age", "awaits", box=None, pad_edge=False)
     now = datetime.now(UTC)
@@ -38,7 +38,7 @@ def batch(batch_id: str) -> None:
 @click.argument("order_id", metavar="ORDER")
 @click.option("--mermaid", "drawn", is_flag=True, help="As a Mermaid flowchart.")
 def links(order_id: str, drawn: bool) -> None:
-    """Show which order led to which."""
+    """Show which order caused which."""
     found = ask("GET", f"/links/{quote(order_id, safe='')}")
     if drawn:
         click.echo("\n".join(mermaid(found)))

@@ -1,7 +1,7 @@
-"""The `saga` command: its subcommands live in the modules of this package.
+"""Define the command `saga`; its subcommands live in the modules of this package.
 
-A module is imported when its command is used or listed, so `saga show` does not pay for what
-`saga up` needs.
+A module is imported when its command is used or listed, so `saga show` does not load what `saga up`
+needs.
 """
 
 import importlib
@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, str] = {
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands are imported when needed."""
+    """Imports a command when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name in COMMANDS if importlib.util.find_spec(_module(name))]
@@ -67,7 +67,7 @@ def saga() -> None:
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Raises StackError for a word that is no text: no order id, no reason can hold it."""
+    """Raise StackError for an argument that is no UTF-8: no order id and no reason can hold it."""
     for word in words:
         try:
             word.encode()
@@ -76,7 +76,7 @@ def _check_words(words: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Entry point: runs the command; a problem around the stack is told in plain words."""
+    """Run the command; on StackError print its message and exit with status 1."""
     try:
         _check_words(sys.argv[1:])
         saga()

@@ -1,4 +1,4 @@
-"""`saga place` and `saga wait`: one order by hand."""
+"""Place one order, and wait for its end: `saga place` and `saga wait`."""
 
 import secrets
 import sys
@@ -15,7 +15,7 @@ from saga_lab.devstack.stack import default_home
 
 DEMO_SKU = "TEA-100"
 DEMO_UNITS = 1000
-LONGEST_WAIT_S = 30.0  # one request; the front door answers within 60
+LONGEST_WAIT_S = 30.0  # per request; the front door answers within 60 s
 
 
 @click.command()
@@ -51,7 +51,7 @@ def place(
 ) -> None:
     """Place one order through the front door and print its id.
 
-    Of the default SKU stock is put on hand first where there is none.
+    If none of the default SKU is on hand, stock is put in first.
     """
     urls = _urls()
     body: dict[str, Any] = {
@@ -80,7 +80,7 @@ def place(
 @click.argument("order_id", metavar="ORDER")
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds.")
 def wait(order_id: str, timeout_s: float) -> None:
-    """Wait until an order has ended; exit status 0 only if it is completed."""
+    """Wait until an order has ended. Exit status 0 only if it completed."""
     url = f"{_urls()['order']}/orders/{quote(order_id, safe='')}/wait"
     deadline = time.monotonic() + timeout_s
     with httpx.Client(timeout=LONGEST_WAIT_S + 30, trust_env=False) as client:
@@ -100,7 +100,7 @@ def wait(order_id: str, timeout_s: float) -> None:
 
 
 def _stock(client: httpx.Client, inventory: str, sku: str) -> None:
-    """Put units on hand where there are none left."""
+    """Put units of a SKU on hand if none are left."""
     found = _asked(client, "GET", f"{inventory}/stock", params={"sku": sku})
     if found.status_code == httpx.codes.NOT_FOUND:
         on_hand = 0
@@ -113,7 +113,7 @@ def _stock(client: httpx.Client, inventory: str, sku: str) -> None:
 
 
 def _urls() -> dict[str, str]:
-    """Where everything is. Raises StackError where no stack was started."""
+    """Return name -> URL of the running stack. Raises StackError if none was started."""
     home = default_home()
     content = Stack(home).read()
     if not (content.get("processes") and content.get("urls")):
@@ -136,7 +136,7 @@ def _asked(client: httpx.Client, method: str, url: str, **more: Any) -> httpx.Re
 
 
 def _told(answer: httpx.Response) -> dict[str, Any]:
-    """The JSON object of an answer. Raises StackError where something else answers."""
+    """Return the JSON object of an answer. Raises StackError if the answer is something else."""
     try:
         return dict(answer.json())
     except (ValueError, TypeError) as error:
@@ -147,7 +147,7 @@ def _told(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _good(answer: httpx.Response) -> dict[str, Any]:
-    """The same of an answer that is no refusal. Raises StackError."""
+    """Return the JSON object of an answer. Raises StackError if it is a refusal."""
     told = _told(answer)
     if answer.is_error:
         raise StackError(f"{answer.url}: {_problem(told)}")
@@ -155,6 +155,6 @@ def _good(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _problem(told: dict[str, Any]) -> str:
-    """Problem details (RFC 9457) in one line."""
+    """Format problem details (RFC 9457) in one line."""
     wrong = [f"{p['field']} {p['reason']}: {p['remedy']}" for p in told.get("problems") or ()]
     return "; ".join(wrong) or str(told.get("detail") or told)

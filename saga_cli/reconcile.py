@@ -1,4 +1,4 @@
-"""`saga reconcile`: the outside world's ledgers against our books."""
+"""Compare the outside world's ledgers with our books: `saga reconcile`."""
 
 import json
 import re
@@ -20,14 +20,14 @@ PATIENCE_S = 600.0
 
 
 class Duration(click.ParamType):
-    """`90s`, `5m`, `1h`; seconds."""
+    """Parses a duration such as `90s`, `5m` or `1h` into seconds."""
 
     name = "duration"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """See `sagakit.flow.model.seconds`."""
+        """Return the seconds, see `sagakit.flow.toml_values.seconds`."""
         try:
             return value if isinstance(value, float) else seconds(value)
         except ValueError as error:
@@ -47,10 +47,10 @@ class Duration(click.ParamType):
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a run.")
 @click.option("--every", "every_s", type=Duration(), help="Go on, one run after the other.")
 def reconcile(fix: bool, settle_s: float, as_json: bool, every_s: float | None) -> None:
-    """Compare the provider's and the carrier's ledgers with our books, and the stock with itself.
+    """Compare the provider's and the carrier's ledgers with our books, and check the stock figures.
 
-    Exit status 0: nothing differs; 1: something does; 2: it could not be told. With --every it is
-    that of the last run.
+    Exit status 0: nothing differs; 1: something differs; 2: the comparison could not be made. With
+    --every the exit status is that of the last run.
     """
     stop = threading.Event()
     if every_s is not None:

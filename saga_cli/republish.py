@@ -1,4 +1,4 @@
-"""`saga republish`: a topic that lost its tail, or was made anew, is filled again."""
+"""Fill a topic again that lost its tail or was recreated: `saga republish`."""
 
 import click
 from sqlalchemy import exc
@@ -17,10 +17,10 @@ TOPICS = tuple(f"{owner}.events" for owner in OWNERS)
 @click.argument("service", type=click.Choice(DATABASES))
 @click.argument("topic", type=click.Choice(TOPICS))
 def republish(service: str, topic: str) -> None:
-    """Publish again what SERVICE has published to TOPIC and still keeps (31 days).
+    """Publish again the events that SERVICE published to TOPIC and still keeps (31 days).
 
-    Stop every replica of the service first, and start it afterwards: its relay publishes the rows,
-    each order's in their order. Services and monitor drop what they have handled before.
+    Stop every replica of the service first, and start it afterwards: its relay then publishes the
+    rows, those of each order in sequence. Services and monitor drop what they have handled before.
     """
     databases = Stack(default_home()).read().get("databases")
     if not databases:

@@ -1,4 +1,4 @@
-"""`saga show`, `ls`, `approve`, `reject`, `cancel`: orders as the monitor sees them."""
+"""Show orders as the monitor sees them, and give commands on them: `saga show`, `ls`, `cancel`."""
 
 import getpass
 from collections.abc import Callable
@@ -38,7 +38,7 @@ VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forw
 
 
 def told_by(command: F) -> F:
-    """Who decides and why: it becomes an event, so it has to be said."""
+    """Add the options --actor and --reason, which go into the event that the command becomes."""
     actor = click.option("--actor", default=getpass.getuser, help="Who you are. [default: you]")
     reason = click.option("--reason", required=True, help="Why; it is kept on the log.")
     return actor(reason(command))
@@ -47,7 +47,7 @@ def told_by(command: F) -> F:
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 def show(order_id: str) -> None:
-    """Show one order: every event, what is awaited, the money."""
+    """Show one order: every event, what it awaits, and its money."""
     Console().print(shown(ask("GET", order_path(order_id)), datetime.now(UTC)))
 
 
@@ -57,7 +57,10 @@ def show(order_id: str) -> None:
 @click.option("--history", is_flag=True, help="Only those that were moved to the history.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 def ls(status: str | None, stuck: bool, history: bool, limit: int) -> None:
-    """List orders, the newest event first."""
+    """List orders, the newest event first.
+
+    With --stuck alone, list the most overdue first, with what blocks each.
+    """
     if stuck and not (status or history):
         _ls_held(limit)
         return
@@ -84,7 +87,7 @@ def ls(status: str | None, stuck: bool, history: bool, limit: int) -> None:
 
 
 def _ls_held(limit: int) -> None:
-    """Stuck orders, and what holds each."""
+    """List stuck orders, with what blocks each."""
     rows = ask("GET", "/held", params={"stuck": True, "limit": limit})
     if not rows:
         click.echo("no such orders")
@@ -110,7 +113,7 @@ def _ls_held(limit: int) -> None:
 @click.option("--step", default="payment", show_default=True)
 @told_by
 def approve(order_id: str, step: str, actor: str, reason: str) -> None:
-    """Say yes where a step waits for a person."""
+    """Approve a step that waits for a person's decision."""
     _say("/verdicts", order_id, actor, reason, step=step, verdict="approve")
 
 
@@ -119,7 +122,7 @@ def approve(order_id: str, step: str, actor: str, reason: str) -> None:
 @click.option("--step", default="payment", show_default=True)
 @told_by
 def reject(order_id: str, step: str, actor: str, reason: str) -> None:
-    """Say no where a step waits for a person."""
+    """Reject a step that waits for a person's decision."""
     _say("/verdicts", order_id, actor, reason, step=step, verdict="reject")
 
 
@@ -127,7 +130,7 @@ def reject(order_id: str, step: str, actor: str, reason: str) -> None:
 @click.argument("order_id", metavar="ORDER")
 @told_by
 def cancel(order_id: str, actor: str, reason: str) -> None:
-    """Have an order undone, newest step first; possible until it is picked up."""
+    """Undo an order, newest step first; possible until its parcel is picked up."""
     _say("/cancellations", order_id, actor, reason)
 
 
@@ -135,7 +138,7 @@ def cancel(order_id: str, actor: str, reason: str) -> None:
 @click.argument("order_id", metavar="ORDER")
 @told_by
 def pause(order_id: str, actor: str, reason: str) -> None:
-    """Begin nothing new of an order until it is resumed; it can still be cancelled."""
+    """Pause an order: no new work starts until it is resumed. It can still be cancelled."""
     _say("/pauses", order_id, actor, reason)
 
 
@@ -143,7 +146,7 @@ def pause(order_id: str, actor: str, reason: str) -> None:
 @click.argument("order_id", metavar="ORDER")
 @told_by
 def resume(order_id: str, actor: str, reason: str) -> None:
-    """Let a paused order go on."""
+    """Resume a paused order."""
     _say("/resumptions", order_id, actor, reason)
 
 
@@ -151,7 +154,7 @@ def resume(order_id: str, actor: str, reason: str) -> None:
 @click.argument("order_id", metavar="ORDER")
 @told_by
 def pin(order_id: str, actor: str, reason: str) -> None:
-    """Keep an order at hand: it is not moved to the history."""
+    """Pin an order, so that it is not moved to the history."""
     _say("/pins/pin", order_id, actor, reason)
 
 
@@ -159,7 +162,7 @@ def pin(order_id: str, actor: str, reason: str) -> None:
 @click.argument("order_id", metavar="ORDER")
 @told_by
 def unpin(order_id: str, actor: str, reason: str) -> None:
-    """Let an order go the way of all others."""
+    """Unpin an order, so that it can be moved to the history."""
     _say("/pins/unpin", order_id, actor, reason)
 
 
@@ -169,7 +172,7 @@ def _say(path: str, order_id: str, actor: str, reason: str, **more: str) -> None
 
 
 def shown(seen: dict[str, Any], now: datetime) -> Group:
-    """An order as the monitor's API gives it, for a terminal. Ages are as of `now`."""
+    """Format an order of the monitor's API for a terminal. Ages are as of `now`."""
     started = _time(seen["started_at"])
     ended = _time(seen["ended_at"]) or now
     took = (
@@ -194,7 +197,7 @@ def shown(seen: dict[str, Any], now: datetime) -> Group:
 
 
 def _links(links: dict[str, Any]) -> list[str]:
-    """The batch it came in, and the orders it hangs together with."""
+    """Return lines on the order's batch, and on the orders it is linked to."""
     found = [f"in batch {escape(links['batch_id'])}"] if links.get("batch_id") else []
     if links.get("caused_by"):
         found.append(f"caused by order {escape(links['caused_by'])}")
@@ -234,7 +237,7 @@ def _awaits(item: dict[str, Any], now: datetime) -> str:
 
 
 def _asked(asked: dict[str, Any], now: datetime) -> str:
-    """Who is asked for a verdict."""
+    """Describe who is asked for a verdict, with reminder and escalation."""
     words = f"asked: {escape(asked['role'])}"
     if asked["reminded"]:
         words += f", reminded {ago(asked['reminded'], now)} ago"
@@ -258,7 +261,7 @@ def _case(case: dict[str, Any], now: datetime) -> str:
 
 
 def held(cause: dict[str, Any], now: datetime) -> str:
-    """What holds an order, in a line."""
+    """Describe in a line what blocks an order."""
     words = f"[{HELD.get(cause['kind'], 'red')}]{cause['kind']}[/]: {escape(cause['told'])}"
     if cause["since"]:
         words += f", for {ago(cause['since'], now)}"
@@ -277,7 +280,7 @@ def _money(ledger: dict[str, Any]) -> Text:
 
 
 def coloured(status: str) -> str:
-    """A status in its colour."""
+    """Return a status with the markup of its colour."""
     return f"[{COLOURS.get(status, 'white')}]{status}[/]"
 
 
@@ -286,7 +289,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 def ago(text: str | None, now: datetime) -> str:
-    """How long ago a time of the API was; nothing where there is none."""
+    """Return how long ago a time of the API was; empty without a time."""
     at = _time(text)
     return _duration(now - at) if at else ""
 
@@ -299,7 +302,7 @@ def _until(text: str | None, now: datetime) -> str:
 
 
 def _duration(span: timedelta) -> str:
-    """`87 ms`, `4.2 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    """Format a time span: `87 ms`, `4.2 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
     seconds = span.total_seconds()
     if seconds < 1:
         return f"{max(seconds, 0) * 1000:.0f} ms"

@@ -1,4 +1,4 @@
-"""`saga sim`: the whole choreography on a virtual clock, seed after seed."""
+"""Simulate the whole choreography on a virtual clock, for many seeds: `saga sim`."""
 
 import os
 import signal
@@ -69,11 +69,11 @@ def sim(
     schedule: int,
     smaller: bool,
 ) -> None:
-    """Play worlds with crashes, repeats and lost answers; check every invariant in each.
+    """Simulate worlds with crashes, repeats and lost answers; check every invariant in each.
 
-    A seed that breaks one prints, as soon as it is found, the command that plays it again, and its
-    story. Exit status 1 then. Broken off by Ctrl-C or SIGTERM it tells how far it came; exit status
-    130.
+    A seed that breaks an invariant prints, as soon as it is found, the command that plays it again,
+    and what happened; the exit status is then 1. Interrupted by Ctrl-C or SIGTERM, the command
+    prints how far it came; the exit status is 130 if no seed broke an invariant.
     """
     chosen = only or tuple(range(orders))
     one = partial(play, orders=chosen, without=without, schedule=schedule)
@@ -95,13 +95,16 @@ def sim(
 
 
 def _deaf() -> None:
-    """Who plays is stopped by who asked it to."""
+    """Ignore SIGINT in a worker process, and let SIGTERM end it.
+
+    On Ctrl-C the main process stops the workers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _followed(played: Iterator[Report], seeds: int, tally: "Tally") -> Iterator[Report]:
-    """With a bar where somebody looks on, else with a line now and then."""
+    """Yield the reports, with a progress bar on a terminal, else with a line now and then."""
     console = Console(stderr=True)
     if console.is_terminal:
         yield from track(played, "playing", total=seeds, console=console)
@@ -115,7 +118,7 @@ def _followed(played: Iterator[Report], seeds: int, tally: "Tally") -> Iterator[
 
 
 def tell(case: Case, smaller: bool) -> None:
-    """A broken seed: how to play it again, what does not hold, and what happened."""
+    """Print a broken seed: how to play it again, what does not hold, and what happened."""
     case = shrink(case) if smaller else case
     world, found = case.play()
     click.echo(f"seed {case.seed}: {case.command()}")
@@ -125,7 +128,7 @@ def tell(case: Case, smaller: bool) -> None:
 
 @dataclass
 class Tally:
-    """Figures of the seeds played so far: their ends, and faults by kind."""
+    """Counts the seeds played so far: their ends, and faults by kind."""
 
     began: float = field(default_factory=time.monotonic)
     seeds: int = 0
@@ -136,7 +139,7 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
 
     def add(self, report: Report) -> None:
-        """One more."""
+        """Count one more report."""
         self.seeds += 1
         self.steps += report.steps
         self.crashes += report.crashes
@@ -145,12 +148,12 @@ class Tally:
         self.faults.update(report.faults)
 
     def line(self) -> str:
-        """How far it is."""
+        """Return a line on the progress."""
         speed = self.seeds / max(time.monotonic() - self.began, 0.001)
         return f"{self.seeds} seeds ({speed:.1f}/s), {self.broken} broken"
 
     def summary(self) -> str:
-        """All of them."""
+        """Return the figures of all seeds."""
         told = ", ".join(f"{n} {status}" for status, n in sorted(self.ends.items()))
         kinds = ", ".join(f"{n} {fault}" for fault, n in sorted(self.faults.items()))
         return (

@@ -1,1 +1,1 @@
-"""The passive saga monitor: sees every order from the topics alone, and the `saga` command."""
+"""The passive saga monitor rebuilds the state of every order from the topics alone."""

@@ -1,4 +1,4 @@
-"""`python -m saga_monitor`: settings in, the monitor runs."""
+"""Load the settings and run the monitor: `python -m saga_monitor`."""
 
 from saga_monitor.service import MonitorSettings, run
 from sagakit.service.settings import load

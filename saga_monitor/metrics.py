@@ -1,5 +1,8 @@
-"""The monitor's metrics, all of them: `Meter` is told what the projection has committed, and reads
-the rest off the tables and the gate when it is asked."""
+"""Define all metrics of the monitor.
+
+The projection reports its commits to `Meter`; at a scrape `Meter` reads the other values from the
+tables and the watermark.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -60,14 +63,14 @@ Reading = tuple[str, Mapping[str, str], float]
 
 
 class Position(NamedTuple):
-    """How far the monitor has read: records it has not, and log time up to which it has all."""
+    """The monitor's read position: unread records, and the log time up to which it has read all."""
 
     unread: int
     read_through: datetime | None
 
 
 class Meter:
-    """Counts what was committed; `read` gives the gauges."""
+    """Counts committed records and changes; `read` yields the gauges."""
 
     def __init__(
         self, engine: Engine, position: Callable[[], Position], now: Callable[[], datetime]
@@ -75,7 +78,7 @@ class Meter:
         self._engine, self._position, self._now = engine, position, now
 
     def committed(self, records: Sequence[Record], changes: Sequence[Change]) -> None:
-        """These records and changes are in the tables."""
+        """Count records and changes that are committed to the tables."""
         now = self._now()
         for record in records:
             waited = (now - log_time(record.timestamp_ms)).total_seconds()
@@ -84,7 +87,7 @@ class Meter:
             _changed(change)
 
     def read(self) -> Iterator[Reading]:
-        """All gauges."""
+        """Yield all gauges."""
         with self._engine.connect() as connection:
             for flow, version, status, sagas in connection.execute(IN_FLIGHT):
                 labels = {"flow": flow, "version": str(version), "status": status}

@@ -1,8 +1,8 @@
-"""The monitor's process: everything wired once, started together, stopped in order.
+"""Wire the monitor's process, start its parts together, and stop them in order.
 
 Event loop: Faust and HTTP. Threads: the relay, the watch, the history, and the projection's
-transactions. The monitor is passive: orders complete without it, and a part of it that dies takes
-the process with it, to be started again where it stopped.
+transactions. The monitor is passive: orders complete without it. If one part dies the process
+exits; restarted, it continues where it stopped.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class MonitorSettings(ServiceSettings):
-    """What the monitor needs besides."""
+    """Adds the monitor's own settings to those of every service."""
 
     deadlines: dict[str, str] = Field(
         default_factory=dict,
@@ -76,7 +76,7 @@ class MonitorSettings(ServiceSettings):
 
 
 def shortened(flows: Flows, deadlines: Mapping[str, str]) -> Flows:
-    """The flows on other deadlines. Raises ConfigurationError for a step that none of them has."""
+    """Return the flows with other deadlines. Raises ConfigurationError for a step no flow has."""
     steps = {path.partition(".")[0] for path in deadlines}
     unknown = steps - {step for flow in flows for step in flow.steps}
     try:
@@ -96,7 +96,7 @@ def shortened(flows: Flows, deadlines: Mapping[str, str]) -> Flows:
 
 
 def topics_of(flows: Flows) -> list[str]:
-    """Every topic a flow's events may be on."""
+    """Return every topic that may carry an event of the flows."""
     return sorted({topic(owner) for flow in flows for owner in flow.owners.values()})
 
 
@@ -117,7 +117,7 @@ class Monitor:
         self.tracer = tracing.tracer("monitor", settings.instance_id)
         publisher: Publishes = Publisher(servers, settings.instance_id)
         publisher = metrics.MeasuredPublisher(publisher, "monitor", settings.now)
-        if self.tracer:  # what it says hangs from the event whose sequel is missing
+        if self.tracer:  # parent span: the event whose follow-up is missing
             publisher = TracedPublisher(
                 publisher, self.tracer.tell, SOURCE, lambda c, _: span_of(c)
             )
@@ -154,11 +154,11 @@ class Monitor:
 
     @property
     def position(self) -> Position:
-        """How far this replica has read."""
+        """The read position of this replica."""
         return Position(self.watch.unread, self.desk.log_time())
 
     def app(self, threads: Threads) -> FastAPI:
-        """The HTTP app."""
+        """Return the HTTP app."""
         checks = {
             "stream": lambda: None if self.reader.running else "the stream does not run yet",
             "relay": lambda: threads.check("relay"),
@@ -181,7 +181,7 @@ class Monitor:
         return None
 
     async def run(self, ending: asyncio.Event) -> int:
-        """Until `ending` is set or a part dies; the exit status."""
+        """Run until `ending` is set or a part dies; return the exit status."""
         loop = asyncio.get_running_loop()
 
         def failed() -> None:
@@ -230,7 +230,7 @@ async def _until_told(monitor: Monitor) -> int:
 
 
 def run(settings: MonitorSettings) -> None:
-    """Run a replica until it is told to stop; does not return."""
+    """Run a replica until SIGTERM or SIGINT, then exit; does not return."""
     logs.configure(json=settings.log_json, participant="monitor", level=settings.log_level)
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

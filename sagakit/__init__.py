@@ -1,6 +1,7 @@
-"""The kit: everything of a choreographed saga that is mechanism, and no word about orders.
+"""The kit holds the mechanism of a choreographed saga and knows nothing of an application.
 
-Pure: `decision`, `flow`, `routing`, `message`. The way of one event: `handler`. Stores: `ports`
-(what the handler needs), `postgres` and `memory` (two stores that pass one conformance suite).
-Wires: `codec`, `kafka`, `consumer`, `relay`, `effects`, `http`. Composition: `runtime`.
+Pure: `decider`, `flow`, `contract`. One transaction per micro-batch: `handling`. Stores:
+`store.ports` (what the handler needs), `store.postgres` and `store.memory` (both pass one
+conformance suite). Transport and outside calls: `messages`, `kafka`, `outbox`, `effects`, `web`.
+Composition: `service`.
 """

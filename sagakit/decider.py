@@ -1,9 +1,8 @@
-"""What a participant is told and what it answers: `decide(state, trigger, now) -> Decision`.
+"""Defines triggers, decisions and effects: `decide(state, trigger, now) -> Decision`.
 
 The pattern is the Decider (J. Chassaing, "Functional Event Sourcing Decider"): `decide` is pure
-and total, `evolve` folds the participant's own events, and the state is nothing else than that
-fold. The one mark of work in flight is a pending effect, which the kit shows to `decide` as
-`state.in_flight`.
+and total, `evolve` folds the participant's own events, and the state is nothing but that fold. Only
+a pending effect marks work in flight; the kit shows it to `decide` as `state.in_flight`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,13 +14,13 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 class Event(Protocol):
-    """A fact of the contract: a frozen dataclass generated from its `.avsc`."""
+    """An event of the contract: a frozen dataclass generated from its `.avsc`."""
 
     type: ClassVar[str]
     owner: ClassVar[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the Avro record in the form that fastavro writes."""
         ...
 
 
@@ -30,14 +29,20 @@ class Event(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Carry out your step. `event` is the fact that made it due (it holds the order's facts)."""
+    """Tells a participant to carry out its step.
+
+    `event` made the step due and holds the saga's facts.
+    """
 
     event: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Undo your step; where there is nothing to undo, leave a fence. Answered with `undone`."""
+    """Tells a participant to undo its step, or to leave a fence if there is nothing to undo.
+
+    The participant answers with its `undone` event.
+    """
 
     event: Any
     reason: str
@@ -45,9 +50,10 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A fact outside the do/undo chain that the flow's `[observes]` lists for this participant.
+    """Reports an event that the flow's `[observes]` lists for this participant.
 
-    `name` is the event type, or `completed` / `undone` for the moment in which the saga ended.
+    The event is outside the do/undo chain. `name` is the event type, or `completed` / `undone` for
+    the event that ended the saga.
     """
 
     name: str
@@ -56,7 +62,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an effect. `result` is one of the participant's own result types."""
+    """Reports the result of an effect. `result` is one of the participant's own result types."""
 
     effect: "Effect"
     result: Any
@@ -64,14 +70,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """The outside world calls back, in its own time. `result` as in `Outcome`."""
+    """Reports a call from a provider, such as a webhook, at any time. `result` as in `Outcome`."""
 
     result: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A person's decision or command, for example `approve`, `reject`, `place`, `restock`."""
+    """Reports a person's decision or command, such as `approve`, `reject`, `place`, `restock`."""
 
     verdict: str
     actor: str
@@ -82,15 +88,15 @@ class Verdict:
 Trigger = Do | Undo | Observed | Outcome | Callback | Verdict
 
 
-# --- the answer ---------------------------------------------------------------------------------
+# --- the decision -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A durable intent to call the outside world, executed after commit, at least once.
 
-    `key` is the idempotency key given to the provider and unique among the participant's
-    effects: adding a key that is pending already changes nothing. `payload` is JSON.
+    `key` is the idempotency key sent to the provider. It is unique among the participant's effects:
+    adding a key that is already pending changes nothing. `payload` is JSON.
     """
 
     kind: str
@@ -100,8 +106,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Own events in order, effects, and `adopted`: own-type events that are on the log already
-    (published by somebody else, such as the shop's own order system) and only have to be folded.
+    """Holds a participant's answer to a trigger: its own events in order, and effects.
+
+    `adopted`: events of the participant's own types that another publisher, such as the shop's own
+    order system, has already published. They are folded into the state and not published again.
     """
 
     events: tuple[Any, ...] = ()
@@ -113,10 +121,10 @@ NOTHING = Decision()
 
 
 class State(Protocol):
-    """A frozen dataclass, all fields with defaults (the state of an order never heard of).
+    """A participant's state of one saga: a frozen dataclass whose fields all have defaults.
 
-    The kit sets `in_flight` (keys of the order's pending effects) before each `decide`; `evolve`
-    leaves it alone and stores do not save it.
+    The defaults are the state of an unknown saga. The kit sets `in_flight` (keys of the saga's
+    pending effects) before each `decide`; `evolve` does not change it and stores do not save it.
     """
 
     @property
@@ -129,7 +137,7 @@ Evolve = Callable[[S, Any], S]
 
 
 def fold(evolve: "Evolve[S]", state: S, events: tuple[Any, ...]) -> S:
-    """The state after `events`."""
+    """Return the state after `events`."""
     for event in events:
         state = evolve(state, event)
     return state

@@ -1,44 +1,50 @@
-"""The kit's errors, one tree.
+"""Defines the kit's errors in one tree.
 
 SagaError
-├── ConfigurationError     a setting is missing or wrong; the process does not start
-├── FlowError              a flow file does not make sense; says where
-├── Poison                 an incoming record that cannot be handled: it is parked
-│   ├── BadKey                 the record key is no order id
-│   ├── Undecodable            the bytes are no event of the contract
-│   │   └── UnknownSchema          they are written with a schema that is not known here
-│   ├── Oversized              more bytes than any event may have
-│   ├── UnknownFlow            the `flow` header names no flow or version known here
-│   ├── SequenceGap            events of the same producer and order are missing before it
-│   └── SequenceConflict       another event already stood at this place of the sequence
-├── TopicMadeAnew          a topic is not the one that was read; the process starts again
-├── RelayLeads             events cannot be republished while a relay publishes newer ones
-├── Unanswered             a request was not handled in time; whether it will be is not known
-├── EventTooLarge          an own event would not pass the broker; the decision is refused
-└── EffectFailed           the outside world did not answer: unknown, to be asked again
-    └── NotFinal               it answered that the end is still to come: asked again, patiently
+|-- ConfigurationError     a setting is missing or wrong; the process does not start
+|-- FlowError              a flow file is invalid; says where
+|-- Poison                 an incoming record cannot be handled and is parked
+|   |-- BadKey                 the record key is not a saga id
+|   |-- Undecodable            the bytes are not an event of the contract
+|   |   `-- UnknownSchema          this process does not know the writer's schema
+|   |-- Oversized              the record exceeds the size limit of events
+|   |-- UnknownFlow            this process does not know the flow or version in the `flow` header
+|   |-- SequenceGap            earlier events of the same producer and saga are missing
+|   `-- SequenceConflict       another event already has this sequence number
+|-- TopicMadeAnew          a topic was recreated; the process restarts
+|-- RelayLeads             a relay is publishing newer events, so nothing can be republished
+|-- Unanswered             a request was not handled in time, but may still be
+|-- EventTooLarge          the broker would refuse an own event; the decision is refused
+`-- EffectFailed           the provider gave no usable answer: result unknown, call retried
+    `-- NotFinal               the provider accepted the call; its final result is polled for
 """
 
 
 class SagaError(Exception):
-    """Base of all errors the kit raises on purpose."""
+    """The base class of all errors that the kit raises on purpose."""
 
 
 class ConfigurationError(SagaError):
-    """A setting is missing or wrong: names the variable, what it held, what it should hold."""
+    """A setting is missing or wrong.
+
+    The message names the variable, its value and the values allowed.
+    """
 
 
 class FlowError(SagaError):
-    """A flow file that cannot be used: names the file's flow, the place in it and the remedy."""
+    """A flow file is invalid; the message names the flow, the place in the file and the remedy."""
 
 
 class TopicMadeAnew(SagaError):
-    """A topic was deleted and made anew: names it. The consumer that read it may never get another
-    record of it; its group begins at the first record when it is started again."""
+    """A topic was deleted and recreated; the message names it.
+
+    The consumer that read the old topic may never get another record of it. Restart it: its group
+    then reads the topic from the first record.
+    """
 
 
 class Poison(SagaError):
-    """An incoming record that cannot be handled now; `code` is its short name."""
+    """An incoming record cannot be handled now; `code` is the short name of the reason."""
 
     code = "poison"
 
@@ -50,55 +56,62 @@ class BadKey(Poison):
 
 
 class Undecodable(Poison):
-    """The bytes are no event of the contract (framing, schema, types, type header)."""
+    """The bytes are not an event of the contract (framing, schema, types, type header)."""
 
     code = "undecodable"
 
 
 class UnknownSchema(Undecodable):
-    """Written with a schema that is not known here: by newer code, or by a stranger."""
+    """The record was written with a schema unknown here, by newer code or a foreign producer."""
 
     code = "unknown_schema"
 
 
 class Oversized(Poison):
-    """The record is larger than any event may be; it is not even decoded."""
+    """The record exceeds the size limit of events and is not decoded."""
 
     code = "oversized"
 
 
 class UnknownFlow(Poison):
-    """The `flow` header names no flow or version that this participant knows."""
+    """The `flow` header names a flow or version that this participant does not know."""
 
     code = "unknown_flow"
 
 
 class SequenceGap(Poison):
-    """Events of the same producer for the same order are missing before this one."""
+    """Earlier events of the same producer for the same saga are missing."""
 
     code = "gap"
 
 
 class SequenceConflict(Poison):
-    """Another event of the same producer already had this sequence number: its database lost
-    what it had published."""
+    """Another event of the same producer already had this sequence number.
+
+    The producer's database lost events that it had published.
+    """
 
     code = "sequence_conflict"
 
 
 class Unanswered(SagaError):
-    """A request was not handled in time, such as while the database has no room. It may be handled
-    yet: send the same again."""
+    """A request was not handled in time, for example because the database is full.
+
+    It may still be handled: send the same request again.
+    """
 
 
 class EventTooLarge(SagaError):
-    """An own event would be refused by the broker; refused here, before it could jam the relay."""
+    """An own event is too large for the broker; it is refused before it can block the relay."""
 
 
 class EffectFailed(SagaError):
-    """The outside world gave no usable answer. What happened there is unknown: ask again."""
+    """The provider gave no usable answer; the result of the call is unknown, so it is retried."""
 
 
 class NotFinal(EffectFailed):
-    """The outside world took the call, and its end is still to come. Nothing failed; the end is
-    asked for under the same key until it is known, whether or not somebody calls back."""
+    """The provider accepted the call, but its final result is still to come.
+
+    Nothing failed. The call is repeated under the same key until the final result is known, whether
+    or not the provider calls back.
+    """

@@ -1,6 +1,6 @@
-"""Where a process can die, by name, and ways to make it die, repeat or reorder.
+"""Names the points at which tests make a process crash, and repeats or reorders records.
 
-A fault injector is passed in where the points are; production passes `NO_FAULTS`.
+Code with such points takes a fault injector as a parameter; production passes `NO_FAULTS`.
 """
 
 import random
@@ -18,19 +18,25 @@ POINTS = (
     "after-call",
     "mid-relay",
 )
-"""In the order an event meets them; `after-call`: the outside world answered, nothing stored."""
+"""Crash points in the order an event passes them.
+
+`after-call`: the provider has answered and nothing is stored yet.
+"""
 
 
 class Crash(BaseException):
-    """The process dies here: no handler of errors may catch it."""
+    """Simulates the death of the process.
+
+    It is a BaseException, so that no error handler catches it.
+    """
 
 
 def NO_FAULTS(point: str) -> None:
-    """Nothing happens."""
+    """Inject no fault."""
 
 
 class CrashAt:
-    """Raises Crash at the n-th time a point is reached (1 is the first), once."""
+    """Raises Crash once, at the n-th time a point is reached (1 is the first)."""
 
     def __init__(self, point: str, nth: int = 1) -> None:
         if point not in POINTS:
@@ -38,7 +44,7 @@ class CrashAt:
         self.point, self.left = point, nth
 
     def __call__(self, point: str) -> None:
-        """Count down at our point."""
+        """Count down at the chosen point; raise Crash when the count reaches zero."""
         if point == self.point:
             self.left -= 1
             if self.left == 0:
@@ -46,7 +52,7 @@ class CrashAt:
 
 
 def duplicated(items: Sequence[T], rng: random.Random, chance: float = 0.3) -> list[T]:
-    """Some items twice, the repeat right behind or anywhere later."""
+    """Return the items with some of them repeated, directly behind or anywhere later."""
     out = list(items)
     for item in items:
         if rng.random() < chance:
@@ -55,8 +61,10 @@ def duplicated(items: Sequence[T], rng: random.Random, chance: float = 0.3) -> l
 
 
 def interleaved(queues: Sequence[Sequence[T]], rng: random.Random) -> list[T]:
-    """One sequence of all queues' items that keeps each queue's own order, as a consumer of
-    several partitions sees them."""
+    """Merge queues at random into one sequence that keeps the order within each queue.
+
+    A consumer of several partitions sees records in this way.
+    """
     left = [list(q) for q in queues if q]
     out: list[T] = []
     while left:

@@ -1,4 +1,4 @@
-"""When to try again: values, not control flow."""
+"""Defines backoff as a value, classifies database errors, and retries transactions."""
 
 import random
 import threading
@@ -24,39 +24,48 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential with full jitter in its upper half; seconds. `attempt` counts from 0."""
+    """Computes exponential waits in seconds, each drawn at random from the upper half.
+
+    `attempt` counts from 0.
+    """
 
     first_s: float = 0.5
     cap_s: float = 30.0
 
     def after(self, attempt: int, rng: random.Random) -> timedelta:
-        """How long to wait after failed attempt number `attempt`."""
+        """Return the wait after failed attempt number `attempt`."""
         whole = min(self.cap_s, self.first_s * 2.0 ** min(attempt, 30))
         return timedelta(seconds=whole * (0.5 + rng.random() / 2))
 
 
 RETRIED = Backoff()
-"""Of effects without an answer."""
+"""The backoff of effects that got no answer."""
 PATIENT = Backoff(first_s=1.0, cap_s=900.0)
-"""Of effects whose end is still to come: it may take a bank days."""
+"""The backoff of effects whose final result is still to come: a bank may take days."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """A database error that goes away by itself: connection lost, dead-lock, serialization,
-    shutdown, no room, no free connection. Everything else would fail again."""
+    """Return True for a database error that a retry can get past.
+
+    Such errors are: connection lost, deadlock, serialization failure, shutdown, disk full, no free
+    connection. All others would fail again.
+    """
     passing = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
     return passing and not _exceeds_limit(error)
 
 
 def is_refused(error: BaseException) -> bool:
-    """The database refuses what a message holds, and would for ever."""
+    """Return True if the database refuses a message's content, however often it is retried."""
     return isinstance(error, exc.DataError | exc.IntegrityError | ValueError) or (
         _exceeds_limit(error)
     )
 
 
 def _exceeds_limit(error: BaseException) -> bool:
-    """SQLSTATE class 54, such as a text too long for an index: psycopg calls it operational."""
+    """Return True for SQLSTATE class 54, such as a text too long for an index.
+
+    psycopg raises it as an OperationalError, although a retry does not help.
+    """
     cause = error.orig if isinstance(error, exc.OperationalError) else None
     return str(getattr(cause, "sqlstate", "")).startswith("54")
 
@@ -66,8 +75,10 @@ def until_stored(
     stop: threading.Event,
     passing: Callable[[BaseException], bool] = is_transient,
 ) -> T:
-    """Run a transaction until it went through; gives up with its error only when stopping, or when
-    the error is none that is `passing`."""
+    """Run a transaction until it succeeds, with backoff.
+
+    Raises its last error when `stop` is set, and at once an error that is not `passing`.
+    """
     return Retrying(
         retry=retry_if_exception(passing),
         wait=wait_exponential_jitter(multiplier=0.05, max=3.0),

@@ -1,7 +1,8 @@
-"""The contract: events, flows, and the rules every participant shares.
+"""Defines the contract: events, flows and the rules that every participant shares.
 
-`EVENT_TYPES`: event type -> Python class; `OWNERS`: event type -> participant; `FLOWS`; `CONTRACT`:
-what the codec needs, with every released set (`released/<n>/`) still readable.
+`EVENT_TYPES`: event type -> Python class; `OWNERS`: event type -> owner; `FLOWS`: the flows of
+`flows/*.toml`; `CONTRACT`: the input of the codec, which still reads every released set
+(`released/<n>/`).
 """
 
 import json
@@ -20,7 +21,7 @@ FLOWS = Flows(*(load(path.read_text(), OWNERS) for path in sorted((HERE / "flows
 
 
 def read_set(folder: Path) -> dict[str, dict[str, Any]]:
-    """The record schemas of a folder by name."""
+    """Return the record schemas of a folder by name."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.avsc"))}
 
 

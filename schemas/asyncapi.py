@@ -1,4 +1,4 @@
-"""The contract as an AsyncAPI 3.0 document, and the few questions all documents ask of it."""
+"""Builds the AsyncAPI 3.0 document of the contract, and answers the queries all documents share."""
 
 import json
 import re
@@ -10,31 +10,31 @@ from sagakit.flow.routing import rules_of, topic, topics_of
 from schemas import CONTRACT, EVENT_TYPES, FLOWS, OWNERS, RELEASED
 
 MONITOR = "saga"
-"""The owner whose events the saga monitor and people emit."""
+"""The owner of the events that the saga monitor and people emit."""
 
 
 def doc(event: str) -> str:
-    """What an event means."""
+    """Return the documentation of an event, from its schema."""
     return str(CONTRACT.schemas[event]["doc"])
 
 
 def events_of(owner: str) -> list[str]:
-    """The events an owner emits."""
+    """Return the events that an owner emits."""
     return [event for event, by in OWNERS.items() if by == owner]
 
 
 def participants() -> list[str]:
-    """Everyone who is told something by some flow."""
+    """Return the participants of all flows."""
     return list(dict.fromkeys(name for flow in FLOWS for name in flow.participants))
 
 
 def owners() -> list[str]:
-    """The owners of topics: participants and the monitor."""
+    """Return the owners of topics: the participants and the monitor."""
     return sorted(set(OWNERS.values()))
 
 
 def writer(owner: str) -> str:
-    """Who speaks on an owner's topic, in words."""
+    """Return the readable name of the writer of an owner's topic."""
     return "saga monitor" if owner == MONITOR else owner
 
 
@@ -53,7 +53,7 @@ _HEADERS = {
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document (https://www.asyncapi.com/docs/reference/specification/v3.0.0)."""
+    """Build the document (https://www.asyncapi.com/docs/reference/specification/v3.0.0)."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -115,8 +115,10 @@ def _message(event: str) -> dict[str, Any]:
 
 
 def yaml(value: Any, indent: str = "") -> Iterator[str]:
-    """YAML lines of a document of mappings, lists and scalars. Avro schemas stay JSON, which YAML
-    is a superset of, one line each."""
+    """Yield the YAML lines of a document of mappings, lists and scalars.
+
+    Lists, scalars and Avro schemas stay JSON, one line each: YAML is a superset of JSON.
+    """
     for key, inner in value.items():
         if isinstance(inner, Mapping) and key != "schema":
             yield f"{indent}{_plain(key)}:"

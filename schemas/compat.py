@@ -36,7 +36,7 @@ Records = Mapping[str, Mapping[str, Any]]
 
 
 def problems(current: Records, released: Records, name: str) -> Iterator[str]:
-    """What is wrong with `current` against the released set called `name`, one line each.
+    """Yield the incompatibilities of `current` with the released set called `name`, one line each.
 
     A line names the event, the field, the released set and the remedy.
     """
@@ -80,7 +80,7 @@ def _parsed(event: str, records: Records) -> Schema:
 
 
 def _compatible(reader: Schema, writer: Schema) -> str | None:
-    """None, or what the checker says."""
+    """Return the checker's messages; None if the two are compatible."""
     judge = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
     found = judge.get_compatibility(reader, writer)
     if found.compatibility is SchemaCompatibilityType.compatible:
@@ -89,7 +89,7 @@ def _compatible(reader: Schema, writer: Schema) -> str | None:
 
 
 def _faults(reader: Schema, writer: Schema, at: str = "") -> Iterator[tuple[str, str]]:
-    """The fields on which the checker stumbles, each with what it says."""
+    """Yield the innermost incompatible fields, each with the checker's message."""
     said = _compatible(reader, writer)
     if said is None:
         return
@@ -108,8 +108,10 @@ def _faults(reader: Schema, writer: Schema, at: str = "") -> Iterator[tuple[str,
 
 
 def _common(reader: Schema, writer: Schema, at: str) -> Iterator[tuple[str, Schema, Schema]]:
-    """Pairs one level down: fields of the same name, items of arrays, the one type of an optional
-    that stayed optional."""
+    """Yield the pairs of schemas one level down, each with its path.
+
+    Pairs are fields of the same name, array items, or the type of an optional that stayed one.
+    """
     match reader, writer:
         case RecordSchema(), RecordSchema():
             theirs = writer.fields_dict
@@ -141,12 +143,12 @@ def _join(at: str, name: str) -> str:
 
 
 def check(current: Records, released: Sequence[tuple[str, Records]]) -> list[str]:
-    """All problems of `current` against every released set, given with its name."""
+    """Return all problems of `current` with every released set; each set comes with its name."""
     return [line for name, old in released for line in problems(current, old, name)]
 
 
 def changed_versions(today: Flow, then: Flow, name: str) -> Iterator[str]:
-    """What is wrong with a flow against the one in the released set called `name`."""
+    """Yield what changed in versions of a flow that are in the released set called `name`."""
     for version in then.versions.keys() & today.versions.keys():
         where = f"{then.label(version)}, against released set {name}"
         if today.versions[version] != then.versions[version]:
@@ -166,7 +168,7 @@ def changed_versions(today: Flow, then: Flow, name: str) -> Iterator[str]:
 
 
 def check_flows(today: Iterable[Flow], folder: Path) -> list[str]:
-    """All problems of `today` against the flow files of every released set below `folder`."""
+    """Return all problems of `today` with the flow files of every released set below `folder`."""
     flows = {flow.name: flow for flow in today}
     return [
         line
@@ -179,15 +181,15 @@ def check_flows(today: Iterable[Flow], folder: Path) -> list[str]:
 
 
 def released_sets(folder: Path) -> list[tuple[str, Records]]:
-    """The released sets below `folder` with their names, oldest first."""
+    """Return the released sets below `folder` with their names, oldest first."""
     paths = sorted((folder / "released").glob("*"), key=lambda path: int(path.name))
     return [(path.name, read_set(path)) for path in paths]
 
 
 def release(folder: Path, number: int) -> Path:
-    """Keep the schemas and flow files of `folder` as its next released set; returns the new folder.
+    """Copy the schemas and flow files of `folder` to its next released set; return the new folder.
 
-    Raises ValueError for a number that is not the next: a released set never changes.
+    Raises ValueError if `number` is not the next one: a released set never changes.
     """
     last = max((int(path.name) for path in (folder / "released").glob("*")), default=0)
     if number != last + 1:
@@ -205,7 +207,7 @@ def release(folder: Path, number: int) -> Path:
 
 
 def main() -> int:
-    """Exit status 1 when something is not compatible."""
+    """Run the check; return exit status 1 if something is incompatible."""
     parser = ArgumentParser(prog="python -m schemas.compat", description=__doc__)
     parser.add_argument("--release", type=int, metavar="N", help="keep the schemas as set N")
     wanted = parser.parse_args().release

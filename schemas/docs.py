@@ -1,11 +1,11 @@
-"""Writes the documents that the flow file and the schemas already say; `--check` only compares.
+"""Generates documents from the flow files and the schemas; `--check` only compares.
 
     python -m schemas.docs [--check]
 
-README.md (between its markers): the graph of every version, the kit module by module, and the
-example of a publisher.
-docs/flow.md: who is told what, by whom, on which topic. docs/asyncapi.yaml: the same for machines.
-Routes come from `sagakit.flow.routing`, the very code that routes, so the documents cannot differ.
+README.md (between its markers): the graph of every version, a table of the kit's modules, and the
+example of a publisher. docs/flow.md: which participant gets which event, from whom, on which topic.
+docs/asyncapi.yaml: the same for machines. Routes come from `sagakit.flow.routing`, the code that
+routes at run time, so the documents cannot differ from it.
 """
 
 import ast
@@ -35,7 +35,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def graph(flow: Flow, version: int) -> str:
-    """A version as a Mermaid flowchart: solid arrows forward, dotted ones undo."""
+    """Return a version as a Mermaid flowchart: solid arrows go forward, dotted ones undo."""
     lines = ["```mermaid", "flowchart LR", '    order(["order"])', '    saga(["saga monitor"])']
     for step in _steps(flow, version):
         shape = _SHAPES[step.kind].format(f"{step.name}<br>{step.kind}")
@@ -67,7 +67,7 @@ def _steps(flow: Flow, version: int) -> list[Step]:
 
 
 def readme_flow() -> str:
-    """The graphs of all versions."""
+    """Return the graphs of all versions of all flows."""
     parts = []
     for flow in FLOWS:
         for version in flow.versions:
@@ -77,20 +77,20 @@ def readme_flow() -> str:
 
 
 def readme_kit() -> str:
-    """The kit's modules, each with the first sentence it says of itself."""
+    """Return a table of the kit's top-level modules, each with its docstring's first sentence."""
     paths = sorted((ROOT / "sagakit").glob("[a-z]*.py"))
     rows = [(f"[`{p.stem}`](sagakit/{p.name})", first_sentence(p)) for p in paths]
     return _table(("module", ""), rows)
 
 
 def first_sentence(path: Path) -> str:
-    """The first sentence of a module's docstring, on one line."""
+    """Return the first sentence of a module's docstring, on one line."""
     text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
     return re.split(r"(?<=\.) ", text)[0].replace("|", "\\|")
 
 
 def readme_example() -> str:
-    """The publisher of an OrderPlaced, as it stands in examples/."""
+    """Return the example that publishes an OrderPlaced, as a Markdown code block."""
     return f"```python\n{(ROOT / EXAMPLE).read_text()}```"
 
 
@@ -98,7 +98,7 @@ def readme_example() -> str:
 
 
 def flow_page() -> str:
-    """The page about every flow: steps, participants, topics, access rights."""
+    """Return docs/flow.md: steps and participants of every flow, topics, access rights."""
     parts = [
         "# Who is told what",
         "Made by `python -m schemas.docs` from `schemas/flows/`, the `.avsc` files and the "
@@ -170,13 +170,13 @@ def _cell(rules: Iterable[Rule]) -> str:
 
 
 def canvas(participant: str) -> str:
-    """What a service says of itself: the docstring of its package, read without importing it."""
+    """Return a service's canvas: its package's docstring, read without importing the package."""
     path = ROOT / "services" / participant / "__init__.py"
     return ast.get_docstring(ast.parse(path.read_text())) or ""
 
 
 def readers() -> dict[str, list[str]]:
-    """Topic -> who reads it: the participants by their routes, the monitor all of them."""
+    """Return topic -> readers: the participants by their routes, the monitor on every topic."""
     found: dict[str, list[str]] = {topic(owner): [] for owner in owners()}
     for name in participants():
         for read in topics_of(FLOWS, name):
@@ -224,7 +224,7 @@ def _acls() -> str:
 
 
 def span(seconds: float) -> str:
-    """Seconds in the largest unit that divides them: 86400 is `1d`, 90 is `90s`."""
+    """Format seconds in the largest unit that divides them: 86400 is `1d`, 90 is `90s`."""
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
@@ -241,9 +241,9 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def between(text: str, name: str, content: str) -> str:
-    """`text` with what stands between the markers of `name` replaced.
+    """Return `text` with the part between the markers of `name` replaced by `content`.
 
-    Raises ValueError naming the markers where they are missing.
+    Raises ValueError naming the markers unless the text has one of each.
     """
     begin, end = f"<!-- made by schemas.docs: {name} -->", f"<!-- end of {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
@@ -254,7 +254,7 @@ def between(text: str, name: str, content: str) -> str:
 
 
 def documents() -> dict[Path, str]:
-    """Every made document: its path below the repository, its text."""
+    """Return every generated document: path below the repository -> text."""
     readme = (ROOT / "README.md").read_text()
     readme = between(readme, "flow", readme_flow())
     readme = between(readme, "kit", readme_kit())
@@ -267,7 +267,7 @@ def documents() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Exit status 1 when `--check` finds a difference."""
+    """Write changed documents; with `--check` only return exit status 1 if any differs."""
     stale = {
         path: text
         for path, text in documents().items()

@@ -1,6 +1,6 @@
-"""Writes `events.py` from the `.avsc` files; `--check` fails when it says something else.
+"""Generates `events.py` from the `.avsc` files; `--check` fails if the file differs.
 
-Avro maps to Python so: record -> frozen dataclass, array -> tuple, union with null -> `| None`,
+Avro types map to Python: record -> frozen dataclass, array -> tuple, union with null -> `| None`,
 int and long -> int, timestamp-micros -> aware `datetime` (UTC), uuid -> `UUID`.
 """
 
@@ -25,9 +25,9 @@ from typing import Any, ClassVar
 
 
 def records() -> dict[str, dict[str, Any]]:
-    """All record schemas by name, those without an owner (shared parts) first.
+    """Return all record schemas by name; those without an owner (shared parts) come first.
 
-    Raises ValueError naming the file when a file is no record named like itself.
+    Raises ValueError naming a file that does not hold one record of the file's own name.
     """
     found = {}
     for path in sorted(HERE.glob("*.avsc")):
@@ -39,7 +39,10 @@ def records() -> dict[str, dict[str, Any]]:
 
 
 def python_type(avro: Any) -> str:
-    """The Python annotation of an Avro type."""
+    """Return the Python annotation of an Avro type.
+
+    Raises ValueError for a union other than one of null and a single type.
+    """
     if isinstance(avro, list):
         inner = [a for a in avro if a != "null"]
         if len(inner) != 1 or len(avro) != 2:
@@ -53,7 +56,7 @@ def python_type(avro: Any) -> str:
 
 
 def _writer(expr: str, avro: Any) -> str:
-    """The expression that turns a field into what fastavro writes."""
+    """Return the expression that turns a field into the value fastavro writes."""
     if isinstance(avro, list):
         inner = _writer(expr, next(a for a in avro if a != "null"))
         return expr if inner == expr else f"None if {expr} is None else {inner}"
@@ -66,7 +69,7 @@ def _writer(expr: str, avro: Any) -> str:
 
 
 def _reader(expr: str, avro: Any) -> str:
-    """The expression that turns what fastavro read into a field."""
+    """Return the expression that turns a value read by fastavro into a field."""
     if isinstance(avro, list):
         inner = _reader(expr, next(a for a in avro if a != "null"))
         return expr if inner == expr else f"None if {expr} is None else {inner}"
@@ -79,7 +82,10 @@ def _reader(expr: str, avro: Any) -> str:
 
 
 def _field(field: dict[str, Any]) -> str:
-    """Rows and effects that were kept before a field was added do not have it: its default."""
+    """Return the expression that reads a field of a record, or its default if it has one.
+
+    Rows and effects stored before the field was added lack it.
+    """
     found, avro = f'record["{field["name"]}"]', field["type"]
     if "default" not in field:
         return _reader(found, avro)
@@ -115,7 +121,7 @@ def _record(schema: dict[str, Any]) -> str:
 
 
 def generate() -> str:
-    """The text of `events.py`, formatted."""
+    """Return the text of `events.py`, formatted by ruff."""
     schemas = records()
     text = HEAD
     if any("uuid" in json.dumps(s) for s in schemas.values()):
@@ -128,7 +134,7 @@ def generate() -> str:
 
 
 def main() -> int:
-    """Exit status 1 when `--check` finds a difference."""
+    """Write `events.py`; with `--check` only return exit status 1 if it differs."""
     text = generate()
     if "--check" in sys.argv:
         if not TARGET.exists() or TARGET.read_text() != text:

@@ -1,6 +1,6 @@
-"""The rules of an order that every participant shares: what makes one invalid, what a currency has.
+"""Holds the rules about orders that every participant shares: validation and currency digits.
 
-Pure. Each participant asks `problems` itself, since anyone may publish an OrderPlaced.
+Pure. Each participant calls `problems` itself, since anyone may publish an OrderPlaced.
 """
 
 import re
@@ -21,16 +21,16 @@ MAX_QUANTITY = 10**6
 MAX_TOTAL_MINOR = 10**12
 _SHOWN = 40
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters, and lone surrogates, which no UTF-8 can hold."""
+"""Control characters, and lone surrogates, which UTF-8 cannot encode."""
 
 # Funds codes, metals and test codes have no minor unit: nothing can be charged in them.
 _MINOR_DIGITS = {c.code: c.exponent for c in Currency if c.exponent is not None}
 
 
 def minor_digits(currency: str) -> int:
-    """Digits of the minor unit: 2 for EUR, 0 for JPY, 3 for KWD (ISO 4217).
+    """Return the digits of a currency's minor unit: 2 for EUR, 0 for JPY, 3 for KWD (ISO 4217).
 
-    Raises ValueError for what is no currency one can pay in.
+    Raises ValueError for a code that is not a currency one can pay in.
     """
     try:
         return _MINOR_DIGITS[currency]
@@ -39,25 +39,29 @@ def minor_digits(currency: str) -> int:
 
 
 def problems(order_id: str, order: OrderFacts) -> tuple[str, ...]:
-    """Why an order is invalid, each reason with the field, what it holds and what it should hold.
+    """Return the reasons why an order is invalid; empty for a valid order.
 
-    Empty for a valid order. Several lines of one SKU are allowed; they are added up.
+    Each reason names the field, its value and the remedy. Several lines of one SKU are allowed;
+    they are added up.
     """
     return tuple(_problems(order_id, order))
 
 
 def unfit_id(field: str, value: str) -> tuple[str, ...]:
-    """Why an id, of an order or a batch, is unfit; the same rule as for an order's own."""
+    """Return why the id of an order or a batch is unfit; both follow the rule for order ids."""
     return tuple(_name(field, value, MAX_ORDER_ID))
 
 
 def email_of(order: OrderFacts) -> str | None:
-    """The customer's address if it is one, also of an order that is invalid for other reasons."""
+    """Return the customer's address, even of an otherwise invalid order; None if it is unfit."""
     return None if list(_address("email", order.email)) else order.email
 
 
 def speakable(text: str, limit: int = 500) -> str:
-    """`text` as it may be stored and shown: no control characters, at most `limit` characters."""
+    """Return `text` in a form that is safe to store and show.
+
+    Control characters become spaces; at most `limit` characters are kept.
+    """
     return _CONTROL.sub(" ", text[:limit])
 
 
@@ -108,7 +112,7 @@ def _name(field: str, value: str, limit: int) -> Iterator[str]:
 
 def _address(field: str, value: str) -> Iterator[str]:
     if is_sealed(value):
-        return  # whoever opens it sees what it is
+        return  # only the adapter that opens it sees the address
     local, _, domain = value.rpartition("@")
     fit = len(value) <= MAX_EMAIL and value.isprintable() and " " not in value
     if not (fit and local and domain):
@@ -116,7 +120,7 @@ def _address(field: str, value: str) -> Iterator[str]:
 
 
 def _place(field: str, value: str) -> Iterator[str]:
-    """Postal addresses have lines, so line feeds are fine."""
+    """Check a postal address; line feeds are allowed, since addresses have lines."""
     if is_sealed(value):
         return
     if not value.strip():
@@ -126,7 +130,7 @@ def _place(field: str, value: str) -> Iterator[str]:
 
 
 def _shown(value: str) -> str:
-    """The start of a value, harmless to print."""
+    """Return the start of a value in ASCII, harmless to print."""
     return ascii(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
 
 

@@ -1,1 +1,1 @@
-"""The order saga's services. Each is one folder of decisions on the kit; none imports another."""
+"""This package holds the order saga's services. Each builds on sagakit; none imports another."""

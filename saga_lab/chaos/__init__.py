@@ -1,14 +1,14 @@
-"""A gameday: real orders on the real stack, and faults at moments that a seed draws.
+"""Runs a gameday: real orders on the real stack, with faults drawn from a seed.
 
 | part | holds |
 |---|---|
-| `fault` | what a fault is: inject, heal, healed |
-| `processes` `servers` `outside` `bus` `links` | the faults, by what they break |
-| `kinds` | the table of all kinds, with the targets they can have |
-| `schedule` | seed -> which fault, on what, when; pure |
-| `site` | the stack as a fault takes hold of it |
-| `load` | orders of every kind at a steady pace, which a fault can quicken |
-| `play` | the gameday itself: load, faults, rest, judgement |
-| `figures` | recovery and stalls, out of what was noted; pure |
-| `report` `page` | what is written down, as JSON and as one HTML file |
+| `fault` | the interface of a fault: inject, heal, healed |
+| `processes` `servers` `outside` `bus` `links` | the faults, grouped by the part they break |
+| `kinds` | the table of all kinds of faults, with their possible targets |
+| `schedule` | seed -> faults with target and time; pure |
+| `site` | the operations on a running stack that faults use |
+| `load` | orders of every kind at a steady rate, which a fault can raise |
+| `play` | the gameday itself: load, faults, wait until idle, invariants |
+| `figures` | recovery times, stalls and unexpected ends; pure |
+| `report` `page` | the report, as JSON and as one HTML file |
 """

@@ -1,4 +1,4 @@
-"""Faults of what travels: garbage among the events, a group that reads all again, a rush."""
+"""Faults of records and load: unreadable records, reset offsets, a recreated topic, a rush."""
 
 import uuid
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ RUSH = 10.0
 
 
 def garbage() -> list[bytes]:
-    """Bytes that are no event: noise, nothing, schema ids and fingerprints nobody knows."""
+    """Return bytes that no codec reads: noise, no bytes, unknown schema ids and fingerprints."""
     return [
         b"\xde\xad\xbe\xef" * 8,
         b"",
@@ -28,7 +28,7 @@ def garbage() -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class PoisonStorm(Fault):
-    """Records that nobody can read, under keys of nobody's orders, among the good ones."""
+    """Publish unreadable records to an event topic, under keys that belong to no order."""
 
     def inject(self, site: Site) -> None:
         publisher = Publisher(site.bootstrap_servers, "vandal")
@@ -59,7 +59,7 @@ class PoisonStorm(Fault):
 
 @dataclass(frozen=True, slots=True)
 class ReadAgain(Fault):
-    """An operator resets a group's offsets to the first record, by mistake."""
+    """Reset a consumer group's offsets to the first record, as an operator may by mistake."""
 
     def inject(self, site: Site) -> None:
         with site.away(self.target):
@@ -68,8 +68,7 @@ class ReadAgain(Fault):
 
 @dataclass(frozen=True, slots=True)
 class TopicMadeAnew(Fault):
-    """A service's topic is deleted, and its operator makes it anew and republishes what the service
-    keeps."""
+    """Delete and recreate a service's topic, then republish the records its outbox has kept."""
 
     def inject(self, site: Site) -> None:
         site.silence(self.target)
@@ -83,7 +82,7 @@ class TopicMadeAnew(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Rush(Fault):
-    """Ten times the load."""
+    """Raise the load tenfold."""
 
     def inject(self, site: Site) -> None:
         site.load.pace.factor = RUSH

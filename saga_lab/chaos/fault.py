@@ -1,4 +1,4 @@
-"""What a fault is, and a kind of faults."""
+"""The interface of a fault, and a row of the table of kinds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,35 +8,38 @@ from saga_lab.chaos.site import Site
 
 
 class Violation(Exception):
-    """Something that must never be was seen while a fault was on; the message says what."""
+    """Something forbidden was seen while a fault was active; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault(ABC):
-    """One thing that goes wrong with one target, as a value.
+    """One failure of one target, as a value.
 
-    `inject` breaks it; some time later `heal` ends what does not end by itself; `healed` tells
-    whether the target serves again. All may block and raise NotReached.
+    `inject` breaks the target; later `heal` ends a failure that does not end by itself; `healed`
+    tells whether the target serves again. All may block and raise NotReached.
     """
 
     target: str
 
     @abstractmethod
     def inject(self, site: Site) -> None:
-        """Break it."""
+        """Break the target."""
 
-    def heal(self, site: Site) -> None:  # noqa: B027 - most faults are over by themselves
-        """Nothing is left to mend."""
+    def heal(self, site: Site) -> None:  # noqa: B027 - most faults end by themselves
+        """End the failure; by default do nothing, because the fault ends by itself."""
 
     def healed(self, site: Site) -> bool:
-        """It answers that it is ready."""
+        """Return True once the target serves again; by default, once its probe is ready."""
         return site.ready(self.target)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of faults. `lasts_s`: shortest and longest time between inject and heal; `brokers`:
-    how many it takes; `disks`: whether it takes disks of PostgreSQL's own."""
+    """A kind of fault, a row of the table `KINDS`.
+
+    `lasts_s`: shortest and longest time between inject and heal, in seconds; `brokers`: how many
+    brokers it needs; `disks`: whether it needs PostgreSQL on disks of its own.
+    """
 
     name: str
     about: str

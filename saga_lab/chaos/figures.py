@@ -1,4 +1,4 @@
-"""What the notes of a gameday come to: recovery, stalls, ends that nothing explains. Pure."""
+"""Computes recovery times, stalls and unexplained ends from the records of a gameday. Pure."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -13,10 +13,10 @@ from saga_lab.workload.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A kind of faults in figures, seconds; None where it never came to that.
+    """Median and longest times of one kind of fault, in seconds; None if never measured.
 
-    `ready_s`: from the heal until the target says it is ready; `recovery_s`: from the heal until
-    an order that was placed after it is seen to have completed.
+    `ready_s`: from the heal until the target's probe is ready; `recovery_s`: from the heal until
+    the first order placed after it is seen to have completed.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Recovery:
 def recoveries(
     struck: Sequence[Struck], placed_at: Mapping[str, float], completed_at: Mapping[str, float]
 ) -> list[Recovery]:
-    """One row a kind. All times are seconds on the same clock."""
+    """Return one row per kind. All times are seconds on the same clock."""
     by_kind: dict[str, list[Struck]] = defaultdict(list)
     for one in struck:
         by_kind[one.planned.kind.name].append(one)
@@ -49,13 +49,13 @@ def recoveries(
 def recovery_s(
     healed_at: float, placed_at: Mapping[str, float], completed_at: Mapping[str, float]
 ) -> float | None:
-    """From the heal until the first order placed after it has completed; None: none did."""
+    """Return seconds from the heal to the first completion of an order placed after it, or None."""
     ends = [at for order_id, at in completed_at.items() if placed_at[order_id] >= healed_at]
     return min(ends) - healed_at if ends else None
 
 
 def longest_stall_s(ended_at: Collection[float], until_s: float) -> float:
-    """The longest time in which no order ended, from the first end to `until_s`."""
+    """Return the longest time in which no order ended, from the first end to `until_s`."""
     ends = sorted(at for at in ended_at if at < until_s)
     stalls = (after - before for before, after in pairwise([*ends, until_s]))
     return max(stalls, default=0.0)
@@ -70,7 +70,7 @@ def _longest(values: Sequence[float]) -> float | None:
 
 
 def wrong_ends(outcomes: Sequence[Outcome], timed_out: Collection[str]) -> Iterator[str]:
-    """Orders that came to an end their kind does not have, and no passed deadline explains."""
+    """Yield orders whose end differs from their kind's, unless a passed deadline explains it."""
     for outcome in outcomes:
         if not (outcome.as_expected or _explained(outcome, timed_out)):
             order = outcome.order
@@ -80,16 +80,16 @@ def wrong_ends(outcomes: Sequence[Outcome], timed_out: Collection[str]) -> Itera
 
 
 def _explained(outcome: Outcome, timed_out: Collection[str]) -> bool:
-    """A wait of some seconds truly passes while nobody answers."""
+    """Return True for an order that was cancelled because one of its deadlines passed."""
     return outcome.end == End.CANCELLED and outcome.order.order_id in timed_out
 
 
 def ends(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Orders by their end."""
+    """Count orders by their end."""
     return dict(sorted(Counter(str(outcome.end) for outcome in outcomes).items()))
 
 
 def otherwise(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Orders whose end is not that of their kind, by `kind: end`."""
+    """Count orders whose end differs from their kind's, by `kind: end`."""
     told = (f"{o.order.kind.name}: {o.end}" for o in outcomes if not o.as_expected)
     return dict(sorted(Counter(told).items()))

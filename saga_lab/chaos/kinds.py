@@ -1,4 +1,4 @@
-"""The table of all kinds of faults."""
+"""The table of all kinds of faults, and the selection a stack supports."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ OURS = (*SERVICES, MONITOR)
 CALLERS = ("provider", "carrier")
 ALL = ("kafka",)
 SHORT, PAST_SESSION, A_WHILE = (1.0, 6.0), (12.0, 16.0), (5.0, 12.0)
-"""Seconds. A consumer's session ends after 10 s without a sign of life."""
+"""Seconds. A consumer's session times out after 10 s without a heartbeat."""
 
 KINDS: tuple[Kind, ...] = (
     Kind("service killed", "kill -9", processes.Killed, SERVICES),
@@ -144,8 +144,10 @@ KINDS: tuple[Kind, ...] = (
 
 
 def drawn(brokers: int, no_disks: str | None = None) -> tuple[Kind, ...]:
-    """The kinds that a stack with so many brokers can bear, with the targets it has; `no_disks`:
-    why PostgreSQL has no disks of its own."""
+    """Return the kinds that a stack with this many brokers supports, with its targets only.
+
+    `no_disks`: why PostgreSQL has no disks of its own; None if it has.
+    """
     missing, left = BROKERS[brokers:], left_out(brokers, no_disks)
     return tuple(
         replace(kind, targets=tuple(t for t in kind.targets if t not in missing))
@@ -155,7 +157,7 @@ def drawn(brokers: int, no_disks: str | None = None) -> tuple[Kind, ...]:
 
 
 def left_out(brokers: int, no_disks: str | None = None) -> dict[str, str]:
-    """The kinds that it cannot bear, by name, and why."""
+    """Return the kinds that the stack does not support, name -> reason. Arguments as in `drawn`."""
     few = f"it takes three brokers, add --brokers 3; there is {brokers}"
     return {
         **{kind.name: few for kind in KINDS if kind.brokers > brokers},

@@ -11,8 +11,10 @@ from saga_lab.fakes.link import Mode
 
 @dataclass(frozen=True, slots=True)
 class Linked(Fault):
-    """A link in another mode for a while. The target is the link, `service>server`; to Kafka those
-    to all its brokers."""
+    """Switch a link to another mode, and back to open at the end.
+
+    The target is the link, `service>server`; `service>kafka` means the links to all brokers.
+    """
 
     mode: ClassVar[Mode]
 
@@ -33,19 +35,22 @@ def _change(site: Site, link: str, mode: Mode) -> None:
 
 
 class Cut(Linked):
-    """Connections are reset, and no new ones come about."""
+    """Reset all connections, new ones too."""
 
     mode = Mode.CUT
 
 
 class Slow(Linked):
-    """Everything passes late."""
+    """Delay every piece of data."""
 
     mode = Mode.SLOW
 
 
 class Silent(Linked):
-    """Half open: connections stay, nothing passes; then a firewall has forgotten them."""
+    """Keep connections open but pass no data, then reset them.
+
+    The reset is what a client meets once a firewall has dropped its connection state.
+    """
 
     mode = Mode.SILENT
 

@@ -1,4 +1,4 @@
-"""Orders of every kind at a steady pace, in a thread of their own; a fault can quicken it."""
+"""Places orders of every kind at a steady rate, in its own thread; a fault can raise the rate."""
 
 import asyncio
 import time
@@ -10,16 +10,16 @@ from saga_lab.workload.trade import Stack, Trade
 
 LOOK_AGAIN_S = 0.1
 MAY_LEAD = 0.3
-"""By how much of all, at first, orders may lead the faults; at the end by nothing."""
+"""Share of all orders by which placement may lead the faults at first; it shrinks to 0."""
 
 
 class Pace:
-    """Spreads what is left to place over the time that is left.
+    """Spreads the remaining orders over the remaining time.
 
-    In a rush `factor` times as much is placed for a while, and less afterwards. Orders never run
-    ahead of `progress`, the share of the gameday's faults that were injected: where faults take
-    longer than planned, so does the load, and the last order comes after the last fault. `left`:
-    orders still to be placed.
+    With `factor` above 1 orders are placed that many times faster, and slower afterwards. Orders
+    lead `progress`, the share of faults injected so far, by at most `MAY_LEAD`, which shrinks to
+    nothing. So when faults take longer than planned the load does too, and the last order comes
+    after the last fault. `left`: orders still to be placed.
     """
 
     def __init__(self, orders: int, lasts_s: float) -> None:
@@ -30,7 +30,7 @@ class Pace:
 
     @property
     def past_s(self) -> float:
-        """Seconds since the first order."""
+        """Seconds since the first order was due; 0 before it."""
         return time.monotonic() - self.began_at if self.began_at else 0.0
 
     async def __call__(self) -> None:
@@ -51,7 +51,7 @@ class Pace:
 
 
 class Load(Beside):
-    """The orders of a gameday, placed and waited for beside everything else."""
+    """The orders of a gameday, placed and awaited in a background thread."""
 
     def __init__(self, stack: Stack, orders: Sequence[ShopOrder], lasts_s: float) -> None:
         self.pace = Pace(len(orders), lasts_s)

@@ -1,4 +1,4 @@
-"""Faults of the outside world: payment provider, carrier, mail server, and what they call back."""
+"""Faults of payment provider, carrier and mail server, and of their webhooks."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from saga_lab.chaos.site import Site
 from sagakit.web.signed_webhook import HEADER, TOLERANCE_S, sign
 
 FOREVER_S = 600.0
-"""Ended by `heal`; a server that restarts has forgotten it anyway."""
+"""Longer than any fault lasts: `heal` ends it, and so does a restart of the server."""
 LISTENER = {"provider": ("payment", "charge.captured"), "carrier": ("shipping", "label.picked_up")}
 LEDGER = {"provider": "charges", "carrier": "labels"}
 FORGED = 20
@@ -21,7 +21,7 @@ FORGED = 20
 
 @dataclass(frozen=True, slots=True)
 class Misbehaving(Fault):
-    """A server that is told to misbehave in one way, until it is told to behave."""
+    """Switch a fake server to one kind of misbehaviour, and back at the end."""
 
     way: ClassVar[str]
 
@@ -33,44 +33,44 @@ class Misbehaving(Fault):
 
 
 class Out(Misbehaving):
-    """Answers 503 (SMTP: 451) and does nothing."""
+    """The server answers 503 (SMTP: 451) and does nothing."""
 
     way = "outage"
 
 
 class Slow(Misbehaving):
-    """Does what it is asked at once, and answers late."""
+    """The server executes a request at once, and answers late."""
 
     way = "slow"
 
 
 class Garbling(Misbehaving):
-    """Does what it is asked, and answers garbage with status 200."""
+    """The server executes a request, and answers garbage with status 200."""
 
     way = "garbage"
 
 
 class CallbacksTwice(Misbehaving):
-    """Posts every callback again, under the same id, a moment later."""
+    """The server posts every webhook again a moment later, under the same event id."""
 
     way = "callbacks-twice"
 
 
 class CallbacksReversed(Misbehaving):
-    """Keeps callbacks back, then posts the last first."""
+    """The server withholds webhooks, then posts them in reverse order."""
 
     way = "callbacks-reversed"
 
 
 class CallbacksLate(Misbehaving):
-    """Keeps callbacks back, then posts all of them."""
+    """The server withholds webhooks, then posts all of them at once."""
 
     way = "callbacks-late"
 
 
 @dataclass(frozen=True, slots=True)
 class CallbacksRepeated(Fault):
-    """Callbacks of orders that ended long ago come once more, freshly signed."""
+    """Resend webhooks of the latest orders in the server's ledger, freshly signed."""
 
     def inject(self, site: Site) -> None:
         for row in _latest(site, self.target):
@@ -80,7 +80,10 @@ class CallbacksRepeated(Fault):
 
 @dataclass(frozen=True, slots=True)
 class CallbacksForged(Fault):
-    """Somebody without the secret reports money and parcels that never moved."""
+    """Post webhooks with invalid signatures that report captures and pickups.
+
+    Raises Violation if the service accepts one.
+    """
 
     def inject(self, site: Site) -> None:
         service, event_type = LISTENER[self.target]
@@ -99,13 +102,13 @@ class CallbacksForged(Fault):
                 try:
                     answer = site.request("POST", service, path, content=body, headers=headers)
                 except httpx.TransportError:
-                    continue  # another fault has the service
+                    continue  # another fault has stopped the service
                 if answer.status_code < 400:
                     raise Violation(f"{service} took a forged {event_type}, signed {signature!r}")
 
 
 def _forgeries(secret: str, body: bytes) -> tuple[str | None, ...]:
-    """No signature; one by another secret; a true one of another body; a true one, days old."""
+    """Return invalid signatures: none, by another secret, of another body, and one long expired."""
     now = int(time.time())
     return (
         None,
@@ -116,7 +119,7 @@ def _forgeries(secret: str, body: bytes) -> tuple[str | None, ...]:
 
 
 def _latest(site: Site, server: str) -> list[dict[str, Any]]:
-    """The last rows of a server's ledger; none while it does not answer."""
+    """Return the last rows of a server's ledger; none while the server does not answer."""
     try:
         path = f"/v1/{LEDGER[server]}"
         total = site.request("GET", server, path, params={"limit": 1}).json()["total"]

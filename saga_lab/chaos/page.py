@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else. Pure."""
+"""Renders the report as one self-contained HTML file. Pure."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -24,7 +24,7 @@ code { background: #eef2f5; padding: .15rem .4rem; border-radius: 3px }
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """The report, given as `Report` holds it, as a page."""
+    """Return the HTML page of a report, which has the keys of `Report`."""
     good = not report["violations"]
     verdict = "no violation" if good else f"{len(report['violations'])} violations"
     return f"""<!doctype html>

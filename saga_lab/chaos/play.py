@@ -1,4 +1,4 @@
-"""The gameday itself: load, faults, rest, judgement."""
+"""Runs the gameday: load and faults, then wait until idle, then check the invariants."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ from saga_lab.invariants.sagas import is_timeout
 from saga_lab.workload.outcomes import Outcome
 
 AT_ONCE = 3
-"""Faults that may be on at the same time."""
+"""Number of faults that may be active at the same time."""
 TELL_EVERY_S = 0.5
 REST_S = 90.0
 WRONG = (
@@ -36,10 +36,10 @@ WRONG = (
 
 @dataclass(slots=True)
 class Struck:
-    """A fault that was injected. Seconds since the load began; None: not (yet).
+    """A fault that was injected. Times are seconds since the load began; None means not (yet).
 
-    `healed_at`: what does not end by itself was ended; `ready_at`: the target serves again;
-    `error`: what went wrong with it, which counts as a violation.
+    `healed_at`: when `heal` returned; `ready_at`: when the target served again; `error`: why the
+    fault failed, which counts as a violation.
     """
 
     planned: Planned
@@ -51,7 +51,7 @@ class Struck:
 
 @dataclass(slots=True)
 class Gameday:
-    """How a gameday goes, for whoever looks on, and how it went."""
+    """One gameday: its progress while it runs, and its result."""
 
     site: Site
     plan: Sequence[Planned]
@@ -64,11 +64,11 @@ class Gameday:
 
     @property
     def on(self) -> list[Struck]:
-        """Faults that are on at this moment."""
+        """Faults that are active now."""
         return [s for s in self.struck if s.ready_at is None and s.error is None]
 
     def play(self, told: Callable[[], None]) -> None:
-        """All of it, with `told` called now and then."""
+        """Run the whole gameday. Call `told` in each phase, every 0.5 s while orders run."""
         load = self.site.load
         load.pace.progress = self._injected_share
         load.start()
@@ -94,14 +94,18 @@ class Gameday:
         return len(self.struck) / len(self.plan) if self.plan else 1.0
 
     def _strike(self, told: Callable[[], None]) -> None:
-        """Every fault at its moment or as soon after it as its target is free. Broken off, it ends
-        when those that are on are healed."""
+        """Inject every fault at its planned time, or as soon after as its target is free.
+
+        On an error or an interrupt, return only after the active faults were healed.
+        """
         left, busy = list(self.plan), set[str]()
         lock, called_off = threading.Lock(), threading.Event()
 
         def taken() -> Planned | None:
-            """The first for a target that nothing else is wrong with: the end of one fault would be
-            taken for that of the other."""
+            """Take the first planned fault whose target has no active fault.
+
+            With two on one target, the end of one would be mistaken for the end of the other.
+            """
             with lock:
                 planned = next((p for p in left if p.target not in busy), None)
                 if planned is not None:
@@ -166,5 +170,5 @@ class Gameday:
 
 
 def _failed(lane: Future[None]) -> bool:
-    """The instrument is broken: what it says from here on would be worth nothing."""
+    """Return True if a lane raised: the gameday itself is broken, its results are worthless."""
     return lane.done() and lane.exception() is not None

@@ -1,4 +1,4 @@
-"""Faults of our own processes: killed, told to stop, paused, doubled, restarted one by one."""
+"""Faults of supervised processes: kill, stop, pause, second replica, clock, rolling restart."""
 
 import signal
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from saga_lab.devstack.processes import MONITOR, SERVICES
 
 @dataclass(frozen=True, slots=True)
 class Killed(Fault):
-    """kill -9; the supervisor starts it again."""
+    """Send SIGKILL; the supervisor restarts the process."""
 
     def inject(self, site: Site) -> None:
         site.signal(self.target, signal.SIGKILL)
@@ -19,7 +19,7 @@ class Killed(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Terminated(Fault):
-    """SIGTERM: stops in good order; the supervisor starts it again."""
+    """Send SIGTERM: the process shuts down cleanly, and the supervisor restarts it."""
 
     def inject(self, site: Site) -> None:
         site.signal(self.target, signal.SIGTERM)
@@ -27,8 +27,10 @@ class Terminated(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Paused(Fault):
-    """SIGSTOP, then SIGCONT: it goes on as if nothing had been, with connections, leases and a
-    group membership that may be long gone."""
+    """Send SIGSTOP, later SIGCONT.
+
+    The process resumes with connections, leases and a group membership that may have expired.
+    """
 
     def inject(self, site: Site) -> None:
         site.signal(self.target, signal.SIGSTOP)
@@ -38,14 +40,16 @@ class Paused(Fault):
 
 
 def second(target: str) -> str:
-    """Name of the second replica."""
+    """Return the name of the second replica of `target`."""
     return f"{target}-2"
 
 
 @dataclass(frozen=True, slots=True)
 class JoinedAndKilled(Fault):
-    """A second replica joins, takes its share of the partitions, and is killed for good: its
-    partitions wait for its session to end."""
+    """Add a second replica, let it take its partitions, then kill it for good.
+
+    Its partitions stay unread until its session times out.
+    """
 
     def inject(self, site: Site) -> None:
         site.put_up(second(self.target))
@@ -57,7 +61,7 @@ class JoinedAndKilled(Fault):
 
 @dataclass(frozen=True, slots=True)
 class LeaderKilled(Fault):
-    """The process that leads the relay is killed while a second one waits for its place."""
+    """Kill the process that leads the relay while a second replica waits to lead."""
 
     def inject(self, site: Site) -> None:
         site.put_up(second(self.target))
@@ -69,8 +73,10 @@ class LeaderKilled(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Zombie(Fault):
-    """Paused past its session while a second replica takes over its partitions, its leases and its
-    relay; then it wakes up and knows nothing of that."""
+    """Pause a process past its session, with a second replica running, then resume it.
+
+    The replica takes over partitions, leases and relay, of which the resumed process knows nothing.
+    """
 
     def inject(self, site: Site) -> None:
         site.put_up(second(self.target))
@@ -83,7 +89,10 @@ class Zombie(Fault):
 
 @dataclass(frozen=True, slots=True)
 class ClockAhead(Fault):
-    """Its clock is half a minute ahead: past every lease. It is restarted to get there and back."""
+    """Set the process's clock 30 s ahead, which is past every lease.
+
+    The process is restarted with the offset, and again without it.
+    """
 
     offset_s: ClassVar[int] = 30
 
@@ -95,14 +104,14 @@ class ClockAhead(Fault):
 
 
 class ClockBehind(ClockAhead):
-    """Its clock is half a minute behind."""
+    """Set the process's clock 30 s behind."""
 
     offset_s = -30
 
 
 @dataclass(frozen=True, slots=True)
 class RollingRestart(Fault):
-    """Every service and the monitor, one after the other, each ready before the next."""
+    """Restart every service and the monitor one by one, each ready before the next."""
 
     def inject(self, site: Site) -> None:
         for name in (*SERVICES, MONITOR):

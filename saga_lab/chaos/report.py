@@ -1,4 +1,4 @@
-"""What is written down of a gameday."""
+"""Builds the report of a gameday, and writes it as JSON and HTML."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,13 @@ from saga_lab.workload import End
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One gameday in figures. Times are seconds; `faults`: one row each, in the order they came;
-    `left_out`: kinds that could not be drawn, and why;
-    `otherwise`: orders that came to another end than their kind's, by kind and end;
-    `longest_stall_s`: without any end, while orders were placed or some never ended."""
+    """One gameday in figures. Times are seconds.
+
+    `faults`: one row per injected fault, in order of injection;
+    `left_out`: kinds that the stack does not support, and why;
+    `otherwise`: orders whose end differs from their kind's, by kind and end;
+    `longest_stall_s`: longest time without any end, while orders were placed or some never ended.
+    """
 
     command: str
     seed: int
@@ -38,7 +41,7 @@ class Report:
     faults: Sequence[Mapping[str, Any]]
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """Write the JSON and the HTML file; returns their paths."""
+        """Write the JSON and the HTML file to `folder`; return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"gameday-{self.started_at.replace(':', '')}-seed-{self.seed}"
         as_json, as_html = folder / f"{stem}.json", folder / f"{stem}.html"
@@ -57,7 +60,7 @@ def report(
     started_at: str,
     lasted_s: float,
 ) -> Report:
-    """The report of a gameday that is over."""
+    """Build the report of a finished gameday."""
     load = day.site.load
     began_at = load.pace.began_at
     placed = {o: at - began_at for o, at in load.placed_at.items()}
@@ -100,7 +103,7 @@ def report(
 
 
 def violations(day: Gameday) -> list[str]:
-    """Everything that must not be, in words."""
+    """Return every violation as text: invariants, unexplained ends, failed faults, not idle."""
     return [
         *(f"invariant {f.number}: {told}" for f in day.findings for told in f.violations),
         *(

@@ -1,4 +1,4 @@
-"""Which fault on what, and when: the same seed, the same schedule. Pure."""
+"""Draws faults, targets and times from a seed. The same seed gives the same schedule. Pure."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,12 @@ from saga_lab.chaos.fault import Fault, Kind
 
 T = TypeVar("T")
 QUIET_FIRST_S, QUIET_LAST_S = 8.0, 20.0
-"""Some orders go through before the first fault, and some are placed after the last."""
+"""Seconds without faults, so that orders run before the first fault and after the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A fault and its moment, `at_s` seconds after the load began; healed `lasts_s` later."""
+    """A fault due `at_s` seconds after the load began, and healed `lasts_s` seconds later."""
 
     number: int
     at_s: float
@@ -24,14 +24,14 @@ class Planned:
 
     @property
     def fault(self) -> Fault:
-        """The fault itself."""
+        """The fault, as its kind makes it for the target."""
         return self.kind.make(self.target)
 
 
 def schedule(seed: int, faults: int, lasts_s: float, kinds: Sequence[Kind]) -> list[Planned]:
-    """`faults` of them at random moments of a gameday of `lasts_s` seconds, in their order.
+    """Draw `faults` faults at random times within `lasts_s` seconds, sorted by time.
 
-    Every kind comes once before any comes again, and every target of a kind likewise.
+    Every kind is drawn once before any is drawn again, and so is every target of a kind.
     """
     chance = random.Random(f"gameday/{seed}")
     span_s = max(0.0, lasts_s - QUIET_FIRST_S - QUIET_LAST_S)
@@ -60,6 +60,6 @@ def _planned(
 
 
 def _dealt(cards: Sequence[T], chance: random.Random) -> Iterator[T]:
-    """Shuffled and dealt, round after round."""
+    """Yield the items in random order without end, each once per round."""
     while True:
         yield from chance.sample(cards, len(cards))

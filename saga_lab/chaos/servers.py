@@ -22,7 +22,7 @@ CUT = sql.SQL(
 BULKY = sql.SQL(
     "CREATE TEMP TABLE bulky AS SELECT repeat('x', 4000) FROM generate_series(1, 100000)"
 )
-"""Data that nobody keeps. In a temporary table: it is not in the WAL, and goes with the session."""
+"""Throwaway data in a temporary table: not in the WAL, and dropped with the session."""
 KEEP_WAL = sql.SQL(
     "SELECT pg_create_physical_replication_slot('gameday', true)"
     " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'gameday')"
@@ -39,7 +39,7 @@ LET_WAL_GO = sql.SQL(
 
 @dataclass(frozen=True, slots=True)
 class AllStopped(Fault):
-    """Every broker stopped in good order and gone for a while."""
+    """Shut down every broker cleanly, and start them again later."""
 
     def inject(self, site: Site) -> None:
         site.stop(*site.brokers)
@@ -53,11 +53,11 @@ class AllStopped(Fault):
 
 @dataclass(frozen=True, slots=True)
 class BrokerLost(Fault):
-    """One broker of several is killed and kept away; then it comes back and catches up."""
+    """Kill one broker of several and keep it down; later it restarts and catches up."""
 
     def inject(self, site: Site) -> None:
         site.signal(self.target, signal.SIGKILL)
-        site.stop(self.target)  # before the supervisor's next one has done anything
+        site.stop(self.target)  # before the restarted process does anything
 
     def heal(self, site: Site) -> None:
         site.start(self.target)
@@ -68,8 +68,10 @@ class BrokerLost(Fault):
 
 @dataclass(frozen=True, slots=True)
 class LeaderMoved(BrokerLost):
-    """A broker stops in good order, so every partition it leads moves to another; when it is back
-    and has caught up, the controller elects it again as the leader of those it is preferred for."""
+    """Shut one broker down cleanly, so that leadership of its partitions moves to the others.
+
+    Once it is back and in sync, the controller re-elects it where it is the preferred leader.
+    """
 
     def inject(self, site: Site) -> None:
         site.stop(self.target)
@@ -80,8 +82,10 @@ class LeaderMoved(BrokerLost):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionsCut(Fault):
-    """PostgreSQL ends every connection to a service's database, wherever its transactions are:
-    at once, and once more at the end, when all have come back."""
+    """Terminate every connection to a service's database, in the middle of transactions.
+
+    It happens on inject, and again on heal, when the clients have reconnected.
+    """
 
     def inject(self, site: Site) -> None:
         _cut(site, self.target)
@@ -97,7 +101,7 @@ def _cut(site: Site, service: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TablesLocked(Fault):
-    """Somebody else holds an exclusive lock on the tables that every transaction needs."""
+    """Hold an exclusive lock on the tables that every transaction needs."""
 
     def inject(self, site: Site) -> None:
         tables = HOT_TABLES_OF_MONITOR if self.target == MONITOR else HOT_TABLES
@@ -111,11 +115,11 @@ class TablesLocked(Fault):
 
 @dataclass(frozen=True, slots=True)
 class DiskFull(Fault):
-    """A disk of PostgreSQL without room, and PostgreSQL meets it before time runs: statements that
-    need room for data fail; without room for its WAL the server panics, and again on each start.
+    """Fill one of PostgreSQL's disks, and wait until PostgreSQL fails for lack of space.
 
-    The WAL fills as it mostly does in life: a replication slot nobody reads keeps all of it, or
-    segments used again would be room for ever.
+    On the data disk, statements that need space fail. On the WAL disk the server panics, and again
+    on each start. The WAL grows as it usually does in production: an unread replication slot
+    retains every segment. Without the slot PostgreSQL would recycle segments and never run out.
     """
 
     def inject(self, site: Site) -> None:
@@ -125,7 +129,7 @@ class DiskFull(Fault):
             statement = WRITE_WAL
 
         def met() -> bool:
-            site.disk(self.target).fill()  # again: something may have been removed meanwhile
+            site.disk(self.target).fill()  # on each attempt: files may have been removed meanwhile
             return not _done(site, statement)
 
         until(met, f"PostgreSQL finds no room on {self.target}")
@@ -140,7 +144,7 @@ class DiskFull(Fault):
 
 
 def _done(site: Site, statement: sql.SQL) -> bool:
-    """False where PostgreSQL is down or has no room, for this or another reason."""
+    """Run a statement; return False if PostgreSQL is down or out of space."""
     try:
         site.run(statement)
     except psycopg.OperationalError:

@@ -1,4 +1,4 @@
-"""The stack as a fault takes hold of it."""
+"""The operations on a running stack that faults use."""
 
 import signal
 import threading
@@ -23,17 +23,17 @@ from sagakit.outbox.republish import QuietOutbox, RelayLeads
 from sagakit.store.postgres import engine_for
 
 PATIENCE_S = 600.0
-"""How long anything may take that a fault waits for. Past it something is broken: starting on the
-busiest machine seen took 90 s."""
+"""Longest wait for any condition. Past it something is broken: a start on the busiest machine seen
+took 90 s."""
 LOOK_AGAIN_S = 0.1
 
 
 class NotReached(Exception):
-    """What was waited for did not come; the message says what."""
+    """A condition did not become true in time; the message names it."""
 
 
 def until(condition: Callable[[], bool], what: str, deadline_s: float = PATIENCE_S) -> None:
-    """Wait for the condition. Raises NotReached."""
+    """Poll the condition until it is true. Raises NotReached after `deadline_s` seconds."""
     deadline = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > deadline:
@@ -42,7 +42,7 @@ def until(condition: Callable[[], bool], what: str, deadline_s: float = PATIENCE
 
 
 class Site:
-    """Handles on a running stack and the load it is under. For several threads."""
+    """A running stack and its load, with the operations that faults need. Thread-safe."""
 
     def __init__(self, stack: Stack, load: Load) -> None:
         self.stack, self.load = stack, load
@@ -56,38 +56,38 @@ class Site:
     # --- processes ------------------------------------------------------------------------------
 
     def ready(self, name: str) -> bool:
-        """Whether this process of the stack says it is ready."""
+        """Return True if the readiness probe of this process succeeds."""
         return probe_of(name, self.content)() is None
 
     def down(self) -> list[str]:
-        """Names of the processes that do not run."""
+        """Return the names of the processes that are not running."""
         return [i.name for i in self.stack.supervisor.processes().values() if not i.running]
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal, as soon as there is a process to take it. Raises NotReached."""
+        """Send a signal as soon as the process runs. Raises NotReached."""
 
         def sent() -> bool:
             try:
                 self.stack.supervisor.signal(name, number)
             except xmlrpc.client.Fault:
-                return False  # between two lives
+                return False  # not running: the supervisor is about to restart it
             return True
 
         until(sent, f"{name} runs, to get {number.name}")
 
     def stop(self, *names: str) -> None:
-        """Stop in good order, until `start`."""
+        """Stop these processes cleanly, until `start`."""
         with self._alone(*names):
             self.stack.supervisor.stop(names)
 
     def start(self, *names: str) -> None:
-        """Start again; returns at once."""
+        """Start these processes again, without waiting until they are ready."""
         with self._alone(*names):
             self.stack.supervisor.start_processes(names)
 
     @contextmanager
     def away(self, name: str) -> Iterator[None]:
-        """A process is stopped in good order, and started again at the end."""
+        """Stop a process cleanly on entry, and start it again on exit."""
         with self._alone(name):
             self.stop(name)
             try:
@@ -96,13 +96,13 @@ class Site:
                 self.start(name)
 
     def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """See `Stack.put_up`."""
+        """Call `Stack.put_up` under the lock of this process."""
         with self._alone(name):
             self.stack.put_up(name, env)
 
     @contextmanager
     def _alone(self, *names: str) -> Iterator[None]:
-        """Two faults may want to stop and start the same process: one after the other."""
+        """Lock these processes, so that two faults do not stop and start the same one at once."""
         with ExitStack() as held:
             for name in sorted(names):
                 with self._lock:
@@ -113,7 +113,7 @@ class Site:
     # --- servers --------------------------------------------------------------------------------
 
     def post(self, server: str, path: str, body: dict[str, Any]) -> None:
-        """Have a server of the outside world do something, as soon as it listens."""
+        """Post a control request to a server as soon as it listens. Raises NotReached."""
 
         def taken() -> bool:
             try:
@@ -126,25 +126,25 @@ class Site:
         until(taken, f"{server} takes {path}")
 
     def request(self, method: str, server: str, path: str, **more: Any) -> httpx.Response:
-        """Any HTTP request to any part. Raises httpx.TransportError."""
+        """Send an HTTP request to any process of the stack. Raises httpx.TransportError."""
         url = f"{self.content['urls'][server]}{path}"
         with httpx.Client(timeout=10, trust_env=False) as client:
             return client.request(method, url, **more)
 
     def disk(self, name: str) -> Disk:
-        """A disk of PostgreSQL's own."""
+        """Return one of PostgreSQL's own disks by name."""
         return Disk(self.stack.home / "data", name)
 
     def run(self, statement: sql.SQL) -> None:
-        """Run this in PostgreSQL, in a database that no service uses. Raises psycopg.Error."""
+        """Run a statement in a database that no service uses. Raises psycopg.Error."""
         url = next(iter(self.content["databases"].values()))
         with psycopg.connect(url, dbname="postgres", autocommit=True, connect_timeout=5) as server:
             server.execute(statement)
 
     def hold(self, service: str, *statements: sql.SQL | sql.Composed) -> None:
-        """Run these in a service's database, in one transaction that stays open until `let_go`.
+        """Run statements in a service's database, in a transaction left open until `let_go`.
 
-        Tried again while PostgreSQL does not let us. Raises NotReached.
+        Retries on OperationalError: server down, or lock timeout. Raises NotReached.
         """
 
         def done() -> bool:
@@ -166,8 +166,10 @@ class Site:
         until(done, f"the database of {service} takes our transaction")
 
     def silence(self, service: str) -> None:
-        """Stop a service and take its relay's place until `let_go`, so that nothing of it is
-        published, whoever starts it meanwhile. Raises NotReached."""
+        """Stop a service and hold its relay's leader lock until `let_go`. Raises NotReached.
+
+        No outbox row of it is published meanwhile, even if the service is started again.
+        """
         engine = engine_for(self.content["databases"][service])
 
         def quiet() -> bool:
@@ -175,7 +177,7 @@ class Site:
             try:
                 outbox = QuietOutbox(engine)
             except (exc.OperationalError, RelayLeads):
-                return False  # no database yet, or somebody has started the service again
+                return False  # database not up yet, or the service was started again
             with self._lock:
                 self._held[service] = outbox
             return True
@@ -183,10 +185,13 @@ class Site:
         try:
             until(quiet, f"the relay of {service} is silent")
         finally:
-            engine.dispose()  # what is held keeps its connection
+            engine.dispose()  # a connection in `_held` stays open
 
     def republish(self, service: str, topic: str) -> None:
-        """What a service that is silenced keeps of a topic goes back to its outbox."""
+        """Move the sent rows of a topic back to the outbox of a silenced service.
+
+        Raises NotReached.
+        """
 
         def moved() -> bool:
             held = self._held[service]
@@ -202,7 +207,7 @@ class Site:
         until(moved, f"{service} has its rows again")
 
     def let_go(self, service: str) -> None:
-        """End what is held in a service's database; nothing uncommitted of it remains."""
+        """Close what is held in a service's database; an open transaction is rolled back."""
         with self._lock:
             connection = self._held.pop(service, None)
         if connection is not None:

@@ -1,7 +1,7 @@
-"""The embedded stack: Kafka, PostgreSQL, the outside world and every service, on one machine.
+"""Runs the whole stack on one machine: Kafka, PostgreSQL, fake providers, services, monitor.
 
-`Stack.up(home)` starts it, `Stack(home).down()` stops it; both are what the `saga up` and
-`saga down` commands call. What runs where is in `stack.json` in the stack's home.
+`Stack.up(home)` starts it and `Stack(home).down()` stops it; the commands `saga up` and `saga down`
+call these. `stack.json` in the stack's home says what runs where.
 """
 
 from saga_lab.devstack.errors import StackError

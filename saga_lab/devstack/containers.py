@@ -1,7 +1,7 @@
-"""Kafka and PostgreSQL in containers, through testcontainers, where Docker is at hand.
+"""Runs Kafka and PostgreSQL in Docker containers, through testcontainers.
 
-Containers are made anew at each start; the data stays in named volumes. They are published on
-127.0.0.1 only, on the ports of the same table as the embedded servers.
+Containers are recreated at each start; the data stays in named volumes. They are published on
+127.0.0.1 only, on the same ports as the embedded servers.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ class ContainerInfra:
         }
 
     def prepare(self) -> list[Process]:
-        """Start the containers that do not run; nothing of them is for the supervisor."""
+        """Start the containers that are not running; none of them is supervised, so return []."""
         try:
             self._start_kafka()
             self._start_postgres()
@@ -77,7 +77,7 @@ class ContainerInfra:
                     container.remove()
 
     def _containers(self, engine: "DockerClient", part: str) -> "list[Container]":
-        """The container of this part, running or not, if there is one."""
+        """Return the container of this part, running or not; an empty list if there is none."""
         filters = {"name": f"^/?{self._name(part)}$"}
         return list(engine.containers.list(all=True, filters=filters))
 
@@ -118,7 +118,7 @@ class ContainerInfra:
         from testcontainers.core.config import testcontainers_config
         from testcontainers.core.container import DockerContainer
 
-        # The reaper would remove the containers when this command ends; `saga down` does it.
+        # The reaper would remove the containers when this command ends; only `saga down` may.
         testcontainers_config.ryuk_disabled = True
         with _engine() as engine:
             present = self._containers(engine, part)
@@ -128,14 +128,14 @@ class ContainerInfra:
                 container.remove()
             new = DockerContainer(image, name=self._name(part), env=dict(env), command=command)
             new.with_volume_mapping(f"{self._name(part)}-data", data, "rw")
-            # Published on the loopback address alone, which the library has no word for.
+            # Publish on the loopback address only; the library has no API for that.
             new.ports[f"{port}/tcp"] = (HOST, self._ports[part])  # type: ignore[assignment]
             new.start()
 
 
 @contextmanager
 def _engine() -> "Iterator[DockerClient]":
-    """A client of the Docker engine; its errors come out as one message with a remedy."""
+    """Yield a client of the Docker engine. Raises `StackError` for any of its errors."""
     import docker
     from docker.errors import DockerException
 

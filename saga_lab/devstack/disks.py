@@ -1,8 +1,8 @@
-"""Disks of PostgreSQL's own, one for its data and one for its WAL, that can be filled without
-filling the machine's: ext4 in a sparse file, mounted through a loop device.
+"""Mounts separate disks for PostgreSQL's data and WAL, which can be filled on their own.
 
-Not a tmpfs: there fsync does nothing, commits cost nothing, and a stop would lose the data. It
-takes root; `refusal` says what else is missing. A home's disks are mounted from `up` to `down`.
+Each is ext4 in a sparse file, mounted through a loop device. A tmpfs would not do: there fsync does
+nothing, commits cost nothing, and a stop would lose the data. Mounting takes root; `refusal` says
+what else is missing. A home's disks are mounted from `up` to `down`.
 """
 
 import errno
@@ -18,7 +18,7 @@ from saga_lab.devstack.errors import StackError
 DATA_DISK, WAL_DISK = "postgres-data", "postgres-wal"
 DISKS = (DATA_DISK, WAL_DISK)
 SIZE_BYTES = 8 * 2**30
-"""Several times what a day of 20,000 orders writes; the file takes only what is written."""
+"""Several times what a gameday of 20,000 orders writes; the file is sparse."""
 _TRIAL_BYTES = 16 * 2**20
 _TIMEOUT_S = 60
 _BUSY_S = 10.0
@@ -29,7 +29,7 @@ _SMALLEST_PIECE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The disk of this name below a home's folder `data`."""
+    """The disk `name` in a home's folder `data`."""
 
     data: Path
     name: str
@@ -37,26 +37,26 @@ class Disk:
 
     @property
     def image(self) -> Path:
-        """The file it lies in."""
+        """The file that holds its file system."""
         return self.data / f"{self.name}.ext4"
 
     @property
     def room(self) -> Path:
-        """The directory it is mounted on."""
+        """Its mount point."""
         return self.data / self.name
 
     def mount(self) -> None:
-        """Mount it, and make it first where there is none. Raises StackError."""
+        """Mount the disk, creating it first if there is none. Raises StackError."""
         if self.room.is_mount():
             return
         if not self.image.exists():
             self._make()
         self.room.mkdir(exist_ok=True)
-        # What is removed leaves the image as well, so that it does not grow all day.
+        # `discard`: removed files free space in the image too, so that it does not keep growing.
         _run("mount", "-o", "loop,discard", str(self.image), str(self.room))
 
     def unmount(self) -> None:
-        """Unmount it, keeping what is on it. Raises StackError where somebody still works there."""
+        """Unmount the disk, keeping its data. Raises StackError if it stays in use."""
         deadline = time.monotonic() + _BUSY_S
         while self.room.is_mount():
             try:
@@ -67,7 +67,7 @@ class Disk:
                 time.sleep(_POLL_S)
 
     def fill(self) -> None:
-        """Leave no room on it, until `free`; again, where something was removed meanwhile."""
+        """Use up all free space, until `free`; call again if files were removed meanwhile."""
         piece = self.size_bytes
         with (self.room / _BALLAST).open("ab") as ballast:
             size = ballast.tell()
@@ -78,16 +78,16 @@ class Disk:
                     if error.errno != errno.ENOSPC:
                         raise
                     piece //= 2
-                # Of a piece that did not fit in whole, a part may have been given all the same.
+                # Part of a piece that did not fit may have been allocated all the same.
                 size = os.fstat(ballast.fileno()).st_size
 
     def free(self) -> None:
-        """Give back what `fill` took."""
+        """Release the space that `fill` took."""
         (self.room / _BALLAST).unlink(missing_ok=True)
 
     def _make(self) -> None:
-        # Made aside, so that a start that was cut short leaves no half image behind. No journal:
-        # it would cost every commit a second write, for a power cut that no gameday has.
+        # Create under a temporary name: an interrupted start leaves no partial image. No journal:
+        # it would cost every commit a second write, and guards only against a power cut.
         aside = self.image.with_suffix(".new")
         with aside.open("wb") as file:
             file.truncate(self.size_bytes)
@@ -96,13 +96,13 @@ class Disk:
 
 
 def disks_of(data: Path) -> tuple[Disk, ...]:
-    """The disks that lie in a home's folder `data`, mounted or not; none in most homes."""
+    """Return the disks in a home's folder `data`, mounted or not; most homes have none."""
     disks = (Disk(data, name) for name in DISKS)
     return tuple(disk for disk in disks if disk.image.exists())
 
 
 def refusal(folder: Path) -> str | None:
-    """Why no disk can be had in this folder, found out by trying; None where it can."""
+    """Try to create a disk in this folder; return why that fails, None if it works."""
     if os.geteuid() != 0:
         return "only root can mount a file system of its own"
     folder.mkdir(parents=True, exist_ok=True)

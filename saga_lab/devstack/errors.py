@@ -1,9 +1,9 @@
-"""The one error of the stack."""
+"""The only error type that the stack raises."""
 
 
 class StackError(Exception):
-    """Something around the stack keeps it from running: a port, the network, the disk, ...
+    """Something in the environment keeps the stack from running: a port, the network, the disk, ...
 
-    The message names what it is about, why it failed and what to do; the command line prints
-    it as it is.
+    The message names the resource, the reason and the remedy; the command line prints it
+    unchanged.
     """

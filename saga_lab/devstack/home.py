@@ -1,5 +1,7 @@
-"""What a home keeps from its last run: ports, brokers, partitions. Options that contradict it are
-refused. Pure, but for asking which ports are free."""
+"""Settles what a home keeps from its last run: ports, brokers, partitions.
+
+Options that contradict it are refused. Pure, except for checking which ports are free.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +14,10 @@ from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 
 
 def assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
-    """The base and a port for each name; those of the last run, unless the base changed."""
+    """Return the port base and a port for each name.
+
+    Ports of the last run are kept unless the base changed. Raises `StackError`.
+    """
     last_base = before.get("port_base", port_table.DEFAULT_BASE)
     base = last_base if options.port_base is None else options.port_base
     kept = before.get("ports", {}) if base == last_base else {}
@@ -27,7 +32,10 @@ def assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int,
 
 
 def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
-    """How many brokers this home has, or is to have. Raises `StackError`: that cannot change."""
+    """Return the number of brokers of this home. Raises `StackError` if the options change it.
+
+    It is fixed at the first start.
+    """
     if (options.brokers or 1) > 1 and options.kind is not Kind.EMBEDDED:
         raise StackError(
             f"--brokers {options.brokers} is for the embedded stack, not for "
@@ -45,8 +53,10 @@ def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
 
 
 def partitions_of(options: StackOptions, before: Mapping[str, Any]) -> int:
-    """How many partitions an event topic of this home has, or is to have. Raises `StackError`: that
-    cannot change, an order's events would lie on two."""
+    """Return the number of partitions of each event topic of this home.
+
+    Raises `StackError` if the options change it: an order's events would end up on two partitions.
+    """
     if not before:
         return options.partitions or DEFAULT_PARTITIONS
     present: int = before.get("partitions", DEFAULT_PARTITIONS)
@@ -59,7 +69,7 @@ def partitions_of(options: StackOptions, before: Mapping[str, Any]) -> int:
 
 
 def check_compatible(options: StackOptions, before: Mapping[str, Any]) -> None:
-    """Raise `StackError` for an option that a running stack cannot follow."""
+    """Raise `StackError` for an option that a running stack cannot change."""
     changes = {
         "--stack": (str(options.kind), before["stack"]),
         "--port-base": (options.port_base, before["port_base"]),

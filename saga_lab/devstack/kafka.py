@@ -1,4 +1,4 @@
-"""Real Kafka brokers (KRaft, broker and controller in one JVM) on this machine: one, or three."""
+"""Runs one or three real Kafka brokers (KRaft, broker and controller in one JVM)."""
 
 import base64
 import subprocess
@@ -27,15 +27,15 @@ _FORMAT_TIMEOUT_S = 60
 def broker_processes(
     java: Path, jars: Sequence[Path], data: Path, ports: Mapping[str, int]
 ) -> list[Process]:
-    """The brokers that `ports` names, as supervised processes; formats their storage on the first
-    call.
+    """Return the brokers that `ports` names as supervised processes.
 
-    What their folders of `data` hold survives stops and crashes.
+    The first call formats their storage in `data`, which survives stops and crashes. Raises
+    `StackError`.
     """
     brokers = [name for name in BROKERS if name in ports]
     voters = [f"{HOST}:{ports[of_broker('controller', name)]}" for name in brokers]
     class_path = ":".join(map(str, jars))
-    # All brokers of a home must agree on it, whenever each of them was made.
+    # Derived from the path, so that brokers formatted at different times share one cluster id.
     cluster = uuid.uuid5(uuid.NAMESPACE_URL, data.as_uri())
     processes = []
     for node, name in enumerate(brokers, 1):
@@ -50,15 +50,18 @@ def broker_processes(
             _format(java, class_path, properties, cluster)
         heap = _HEAP if len(brokers) == 1 else _HEAP_OF_SEVERAL
         command = (str(java), heap, *_JVM_FLAGS, "-cp", class_path, "kafka.Kafka", str(properties))
-        # Several that stop together wait in vain for a controller to take their leadership.
+        # Brokers that stop together wait in vain for a controller to move their leadership.
         stop_wait_s = 30 if len(brokers) == 1 else 10
         processes.append(Process(name, command, kafka_ready(address), stop_wait_s=stop_wait_s))
     return processes
 
 
 def _add_listeners(settings: dict[str, str], broker: str, ports: Mapping[str, int]) -> None:
-    """A further listener for each link to the broker, by which its clients must come back. It has
-    the same name on every broker: who comes by one is told of others by that name alone."""
+    """Add a listener for each link to the broker, which advertises the link's own address.
+
+    So clients of a link reconnect through it. A listener has the same name on every broker:
+    metadata names the other brokers by their address on the listener that the client used.
+    """
     for listener in LINKED_LISTENERS:
         own = ports.get(of_broker(listener, broker))
         if own is None:
@@ -74,12 +77,12 @@ def _add_listeners(settings: dict[str, str], broker: str, ports: Mapping[str, in
 def broker_settings(
     log_dir: str, listeners: str, advertised: str, voters: Sequence[str], node: int = 1
 ) -> dict[str, str]:
-    """The settings of broker number `node`. Addresses are `host:port`; `voters` are those of the
-    controllers, its own among them.
+    """Return the settings of broker number `node`.
 
-    Durability is the page cache's: records survive kill -9 of the broker. Surviving the loss of
-    the machine takes replicas on others. Of three copies two must be there for a record to be
-    acknowledged: any one broker may be lost.
+    Addresses are `host:port`; `voters` are those of all controllers, its own included. Kafka acks
+    from the page cache: records survive kill -9 of the broker, but only replicas on other machines
+    survive the loss of the machine. With three replicas, two must be in sync for an ack, so any one
+    broker may be lost.
     """
     copies, enough = (3, 2) if len(voters) >= 3 else (1, 1)
     voter = voters[node - 1]
@@ -107,9 +110,9 @@ def broker_settings(
         "share.coordinator.state.topic.replication.factor": str(copies),
         "share.coordinator.state.topic.min.isr": str(enough),
         "group.initial.rebalance.delay.ms": "0",
-        # Who came back leads again what it is preferred for, within seconds and not five minutes.
+        # A returning preferred leader is re-elected within 10 s, not the default 5 minutes.
         "leader.imbalance.check.interval.seconds": "10",
-        # A killed broker cannot register again until its old session has ended (default 9 s).
+        # A killed broker cannot register again until its old session times out (default 9 s).
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "1000",
         # The default of 128 MB would be half of the heap.

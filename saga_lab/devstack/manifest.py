@@ -1,4 +1,4 @@
-"""`stack.json`: where everything is, for people, tests and the other commands."""
+"""Reads and writes `stack.json`, which tells people, tests and other commands where things are."""
 
 import json
 import os
@@ -19,7 +19,10 @@ _NOT_HTTP = ("kafka", "controller", "postgres", "registry", "smtp")
 
 
 def read_manifest(home: Path) -> dict[str, Any]:
-    """The content of `stack.json` of this home; empty before the first start."""
+    """Return the content of `stack.json` of this home; empty before the first start.
+
+    Raises `StackError` if the file cannot be read.
+    """
     path = home / FILE_NAME
     try:
         return dict(json.loads(path.read_text()))
@@ -33,7 +36,7 @@ def read_manifest(home: Path) -> dict[str, Any]:
 
 
 def write_manifest(home: Path, content: Mapping[str, Any]) -> None:
-    """Replace the file at once: a reader sees the old or the new one, never half of it."""
+    """Replace the file atomically: a reader sees the old or the new one, never half of it."""
     aside = home / f"{FILE_NAME}.new"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -49,8 +52,10 @@ def manifest(
     running: Mapping[str, ProcessInfo],
     before: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What `stack.json` says. Keys are part of the contract with whoever reads it. `before`: what
-    it said until now."""
+    """Return the new content of `stack.json`; `before` is the present one.
+
+    Its keys are a contract with its readers.
+    """
     urls = {name: around.url(name) for name in around.ports if _speaks_http(name)}
     urls["smtp"] = f"{HOST}:{around.ports['smtp']}"
     if around.schema_registry_url:
@@ -74,8 +79,11 @@ def manifest(
 
 
 def with_deadlines(content: Mapping[str, Any], overrides: Mapping[str, str]) -> list[Any]:
-    """The deadlines the monitor has been given, `[since, overrides]` each, and these from now on:
-    whoever judges what it did has to know which were in force. `since` is ISO 8601."""
+    """Return the history of the monitor's deadlines, with `overrides` in force from now on.
+
+    Each entry is `[since, overrides]`, `since` in ISO 8601. The invariants need to know which
+    deadlines were in force when.
+    """
     known = [*content.get("deadlines", [])]
     if not known or known[-1][1] != overrides:
         known.append([datetime.now(UTC).isoformat(), dict(overrides)])
@@ -87,13 +95,13 @@ def _speaks_http(name: str) -> bool:
 
 
 def probe_of(name: str, content: Mapping[str, Any]) -> Probe:
-    """The readiness probe of a process of the stack that `content` describes."""
+    """Return the readiness probe of a process of the stack that `content` describes."""
     if is_of(name, "kafka"):
         return kafka_ready(f"{HOST}:{content['ports'][name]}")
     if name == "postgres":
         return postgres_ready(next(iter(content["databases"].values())))
     if name == "registry":
         return http_ready(f"{content['urls']['registry']}/subjects")
-    # The first of several replicas has the service's own address.
+    # The first of several replicas has the service's own URL.
     url = content["urls"].get(name) or content["urls"][name.removesuffix("-1")]
     return http_ready(f"{url}/health/ready")

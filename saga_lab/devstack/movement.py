@@ -1,7 +1,7 @@
-"""Signs that a process is getting somewhere, so that patience follows the machine, not the clock.
+"""Detects whether a starting process makes progress, so that waiting needs no fixed deadline.
 
-A process that starts on a busy machine needs longer, but it wants the processor all the while and
-says new things in its log. One that waits for what never comes does neither.
+On a busy machine a start takes longer, but the process keeps demanding CPU time and logs new lines.
+A process that is stuck does neither.
 """
 
 import re
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _BUSY_SHARE = 0.1
-"""A service at rest wants 2 % of a core; one that starts wants all it can get."""
+"""An idle service demands 2 % of a core; a starting one demands all it can get."""
 _WINDOW_S = 5.0
 _MOST_CPU_S = 180.0
-"""A start costs some 3 s of processor time, Kafka's 8 s: past this a process is spinning."""
+"""A start costs some 3 s of CPU time, Kafka's 8 s: past this a process is spinning."""
 _NEVER_TWICE = re.compile(rb"[0-9a-f]{8,}|\d+")
 
 
 def cpu_s(pid: int) -> tuple[float, float]:
-    """Seconds for which the threads of a process ran, and for which they waited for a core.
+    """Return the seconds that the threads of a process ran, and that they waited for a core.
 
     Source: `/proc/<pid>/task/*/schedstat` (https://docs.kernel.org/scheduler/sched-stats.html).
-    Both are 0 for a process that is gone.
+    Both are 0 for a process that has ended.
     """
     ran_ns = waited_ns = 0
     try:
@@ -35,7 +35,7 @@ def cpu_s(pid: int) -> tuple[float, float]:
 
 @dataclass(slots=True)
 class Movement:
-    """Watches one process. `since`: when it last moved, `time.monotonic` seconds."""
+    """Watches one process. `since`: when it last made progress, `time.monotonic` seconds."""
 
     log: Path
     since: float = field(default_factory=time.monotonic)
@@ -48,7 +48,7 @@ class Movement:
         self._read = self._log_size()
 
     def look(self, *state: object, pid: int | None) -> None:
-        """Take note of its state, its processor time and its log as they are now."""
+        """Compare state, CPU time and log with the last call, and update `since` on progress."""
         now = time.monotonic()
         changed = self._was != (pid, *state)
         if changed:
@@ -57,7 +57,7 @@ class Movement:
             self.since = now
 
     def spins(self, pid: int | None) -> bool:
-        """Whether this life of it has used more processor time than any start takes."""
+        """Return True if the process with this pid has used more CPU time than any start takes."""
         return pid is not None and cpu_s(pid)[0] > _MOST_CPU_S
 
     def _is_busy(self, pid: int | None, now: float) -> bool:
@@ -69,7 +69,10 @@ class Movement:
         return wanted - before > _BUSY_SHARE * (now - began)
 
     def _says_new_things(self) -> bool:
-        """A line unlike all before: the same complaint again and again is no movement."""
+        """Return True if the log has a line unlike all before, numbers and ids aside.
+
+        Repeating the same complaint is no progress.
+        """
         size = self._log_size()
         if size <= self._read:
             self._read = size  # rotated

@@ -1,4 +1,4 @@
-"""What a caller can choose about a stack."""
+"""The options of a stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """Where Kafka and PostgreSQL come from; everything after them is the same code."""
+    """The source of Kafka and PostgreSQL; everything else runs the same code."""
 
     EMBEDDED = "embedded"
     CONTAINERS = "containers"
@@ -21,13 +21,13 @@ class StackOptions:
     keeps the ports of the last run, or the default ones.
     `only`: names of processes, or of the groups `infra`, `world` and `services`; empty means
     everything. Kafka and PostgreSQL always run: nothing else can without them.
-    `brokers`: how many brokers Kafka has, 1 or 3 (then every record has three copies, two of which
-    acknowledge it); None keeps those of the last run, or one. A home keeps its number for good.
-    `partitions`: of each event topic; None keeps those of the last run, or the default. A home
-    keeps this number for good, too.
-    `links`: between the services and what they talk to lie TCP links that can be cut.
-    `disks`: PostgreSQL's data and its WAL lie on a disk each that can be filled (`stack.disks`); a
-    home begins with them or has none.
+    `brokers`: number of Kafka brokers, 1 or 3 (with 3, every record has three replicas and is acked
+    by two); None keeps that of the last run, or 1. A home never changes its number.
+    `partitions`: number of partitions of each event topic; None keeps that of the last run, or the
+    default. A home never changes this number either.
+    `links`: services reach PostgreSQL, Kafka, provider and carrier over TCP links that can be cut.
+    `disks`: PostgreSQL has one disk for its data and one for its WAL, which can be filled
+    (`saga_lab.devstack.disks`); a home has them from its first start or never.
     `env`: extra environment for the services and the monitor.
     """
 

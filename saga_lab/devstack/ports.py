@@ -1,4 +1,4 @@
-"""Which port each part of the stack listens on.
+"""Assigns the port on which each part of the stack listens.
 
 With the default base of 18000, always on 127.0.0.1:
 
@@ -7,10 +7,10 @@ With the default base of 18000, always on 127.0.0.1:
     18002 postgres     18012 payment    18016 fraud          18022 mail
     18003 registry     18013 shipping   18017 loyalty        18024 links
 
-The steps have theirs in the order in which the flow file declares them. Replica n of a service
-listens 100 * (n - 1) higher: payment-2 on 18112. With links, each has a port of its own from 18030
-on, and the broker one for each link to it. Broker n, its controller, its listeners and the links to
-it are 100 * (n - 1) higher as well: kafka-2 on 18100.
+Participants get theirs in the order in which the flow file declares them. Replica n of a service
+listens 100 * (n - 1) higher: payment-2 on 18112. Each link has a port of its own from 18030 on, and
+the broker has a listener for each link to it. Broker n, its controller, its listeners and the links
+to it are 100 * (n - 1) higher as well: kafka-2 on 18100.
 """
 
 import secrets
@@ -37,9 +37,10 @@ OFFSETS: Mapping[str, int] = {
     "smtp": 23,
     "links": 24,
 }
-# With a database: offset among the ten of them.
+# Parts that have a database -> their offset among these, 0 to 9.
 _DATABASES = {name: offset - 10 for name, offset in OFFSETS.items() if 10 <= offset < 20}
-# Name -> offset of a link's own port, and of the broker's listener behind a link to Kafka.
+# LINKS: name -> offset of the link's own port. LINKED_LISTENERS: name -> offset of the broker's
+# listener behind a link to Kafka. _TO: server -> first offset of the links to it.
 _TO = {"postgres": 30, "kafka": 40}
 LINKS: Mapping[str, int] = {
     **{f"{s}>{to}": n + i for to, n in _TO.items() for s, i in _DATABASES.items()},
@@ -48,38 +49,39 @@ LINKS: Mapping[str, int] = {
 }
 LINKED_LISTENERS: Mapping[str, int] = {f"kafka<{s}": 50 + i for s, i in _DATABASES.items()}
 BROKERS = ("kafka", "kafka-2", "kafka-3")
-"""Processes of the brokers, as far as there are so many."""
+"""Names of the broker processes; a stack with n brokers has the first n."""
 _LISTENS_ON = {
     **{b: (b, f"controller{b.removeprefix('kafka')}") for b in BROKERS},
     "mail": ("mail", "smtp"),
     "links": ("links", *LINKS),
 }
 _ALL_OFFSETS = {**OFFSETS, **LINKS, **LINKED_LISTENERS}
-# Free ports are looked for below the range the kernel hands to outgoing connections (from 32768
-# on Linux): a port from that range could be taken while, say, the broker restarts.
+# Free ports are taken from below the ephemeral range (from 32768 on Linux): the kernel could give a
+# port of that range to an outgoing connection while, say, the broker restarts.
 _FREE_FIRST, _FREE_LAST = 20000, 31999
 
 
 def of_broker(name: str, broker: str) -> str:
-    """The port of this name that belongs to that broker: `controller` of kafka-2: controller-2."""
+    """Return the port name for that broker, such as `controller-2` for `controller` of kafka-2."""
     return f"{name}{broker.removeprefix('kafka')}"
 
 
 def of_brokers(names: Iterable[str], brokers: int) -> list[str]:
-    """The ports of these names of every broker."""
+    """Return these port names for each of the first `brokers` brokers."""
     return [of_broker(name, broker) for name in names for broker in BROKERS[:brokers]]
 
 
 def links(brokers: int) -> list[str]:
-    """The ports of all links, and of what is behind those to Kafka."""
+    """Return the port names of all links, and of the broker listeners behind links to Kafka."""
     of_kafka = [*LINKED_LISTENERS, *(name for name in LINKS if name.endswith(">kafka"))]
     return [*(n for n in LINKS if n not in of_kafka), *of_brokers(of_kafka, brokers)]
 
 
 def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str, int]:
-    """A port for each name: the kept one if there is one, else by table, or free for base 0.
+    """Return a port for each name: the kept one, else that of the table, or a free one for base 0.
 
-    A name is a key of `OFFSETS`, or a service with its replica number (`payment-2`).
+    A name is that of a part, link or listener, if need be with a number (`payment-2`). Raises
+    `StackError`.
     """
     taken = set(kept.values())
     ports: dict[str, int] = {}
@@ -91,13 +93,13 @@ def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str
 
 
 def listening(processes: Iterable[str], ports: Mapping[str, int]) -> dict[str, int]:
-    """The ports that these processes will listen on, by what needs them."""
+    """Return the ports on which these processes will listen, by port name."""
     names = (name for process in processes for name in _LISTENS_ON.get(process, (process,)))
     return {name: ports[name.removesuffix("-1")] for name in names}
 
 
 def check_free(ports: Mapping[str, int]) -> None:
-    """Raise `StackError` naming every port that something else holds."""
+    """Raise `StackError` naming every port that is already in use."""
     taken = [f"port {port}, needed by {name}" for name, port in ports.items() if not _free(port)]
     if taken:
         raise StackError(
@@ -119,10 +121,12 @@ def _table_port(name: str, base: int) -> int:
 
 
 def free_port(taken: Set[int] = frozenset()) -> int:
-    """A port that nobody listens on, none of `taken`. It lies outside the range from which the
-    kernel gives ports to outgoing connections, so that none of these has it a moment later."""
+    """Return a free port that is not in `taken`. Raises `StackError` if none is left.
+
+    It is outside the ephemeral range, so that no outgoing connection can take it a moment later.
+    """
     span = _FREE_LAST - _FREE_FIRST + 1
-    start = secrets.randbelow(span)  # two stacks that start together rarely meet
+    start = secrets.randbelow(span)  # random: stacks that start together rarely collide
     for step in range(span):
         port = _FREE_FIRST + (start + step) % span
         if port not in taken and _free(port):

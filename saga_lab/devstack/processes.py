@@ -1,4 +1,4 @@
-"""What runs: every process of the stack with its command, environment and probe."""
+"""Declares every process of the stack, with its command, environment and probe."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from saga_lab.devstack.readiness import Probe, http_ready
 from schemas.asyncapi import participants
 
 FRONT_DOOR = "order"
-# Whoever takes part in a flow runs. The front door is one; the others can be several.
+# Every participant of a flow runs. The front door has one replica; the others can have several.
 SERVICES = (FRONT_DOOR, *(name for name in participants() if name != FRONT_DOOR))
 REPLICATED = frozenset(SERVICES) - {FRONT_DOOR}
 MONITOR = "monitor"
@@ -25,7 +25,7 @@ DATABASES = (*SERVICES, MONITOR)
 
 
 class Stage(IntEnum):
-    """Where a process stands; stopping goes through the stages in reverse."""
+    """The stage in which a process starts; stopping goes through the stages in reverse."""
 
     POSTGRES = 0
     KAFKA = 1
@@ -46,7 +46,7 @@ _OWN_STAGE = {
 
 @dataclass(frozen=True)
 class Process:
-    """One supervised process. `ready` is its probe; `stop_wait_s` is how long it may take."""
+    """One supervised process. `ready`: its probe; `stop_wait_s`: seconds to stop before KILL."""
 
     name: str
     command: tuple[str, ...]
@@ -62,7 +62,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What services and world need to know of each other."""
+    """Addresses and secrets that services and fake servers need of each other."""
 
     data: Path
     ports: Mapping[str, int]
@@ -72,52 +72,55 @@ class Surroundings:
     schema_registry_url: str | None = None
 
     def url(self, name: str) -> str:
-        """Base URL of a process that speaks HTTP."""
+        """Return the base URL of a process that serves HTTP."""
         return f"http://{HOST}:{self.ports[name]}"
 
     def link(self, service: str, server: str) -> str | None:
-        """`host:port` of the link from a service to a server, where there are links."""
+        """Return `host:port` of the link from a service to a server; None without links."""
         port = self.ports.get(f"{service}>{server}")
         return f"{HOST}:{port}" if port else None
 
     def kafka_for(self, service: str) -> str:
-        """The bootstrap servers a service is told: those of its links, where there are links."""
+        """Return the bootstrap servers for a service: those of its links if there are any."""
         link = f"{service}>kafka"
         ends = [f"{HOST}:{port}" for name, port in self.ports.items() if is_of(name, link)]
         return ",".join(ends) or self.bootstrap_servers
 
     def database_for(self, service: str) -> str:
-        """The URL under which a service reaches its database."""
+        """Return the URL under which a service reaches its database, through its link if any."""
         direct, link = self.databases[service], self.link(service, "postgres")
         return re.sub(r"@[^/]*", f"@{link}", direct) if link else direct
 
     def url_for(self, service: str, server: str) -> str:
-        """The URL under which a service reaches a server of the outside world."""
+        """Return the URL under which a service reaches a fake server, through its link if any."""
         link = self.link(service, server)
         return f"http://{link}" if link else self.url(server)
 
 
 def stage_of(name: str) -> Stage:
-    """The stage of the process of this name."""
+    """Return the stage of the process of this name."""
     if name in WORLD:
         return Stage.WORLD
     return _OWN_STAGE.get("kafka" if is_of(name, "kafka") else name, Stage.SERVICES)
 
 
 def is_of(name: str, first: str) -> bool:
-    """Whether this is `first` or a numbered one of its kind: kafka-2 is of kafka."""
+    """Return True if `name` is `first` or `first-n`: kafka-2 is of kafka."""
     return name == first or name.startswith(f"{first}-")
 
 
 def replicas_of(service: str, replicas: int) -> list[str]:
-    """Process names: `payment`, or `payment-1`, `payment-2`, ... when there are several."""
+    """Return process names: `payment`, or `payment-1`, `payment-2`, ... if there are several."""
     if replicas == 1 or service not in REPLICATED:
         return [service]
     return [f"{service}-{number}" for number in range(1, replicas + 1)]
 
 
 def selected(options: StackOptions) -> list[str]:
-    """Names of the world's and services' processes to run. Raises `StackError` on a typo."""
+    """Return the names of the fake servers, links, services and monitor to run.
+
+    Raises `StackError` if `options.only` has an unknown name.
+    """
     services = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
     groups = {
         "infra": [],
@@ -142,7 +145,10 @@ def selected(options: StackOptions) -> list[str]:
 
 
 def declare(names: Iterable[str], around: Surroundings, env: Mapping[str, str]) -> list[Process]:
-    """The processes of these names, ready to be supervised."""
+    """Return the processes of these names, ready to be supervised.
+
+    `env` is added to the environment of services and monitor.
+    """
     return [
         _links(around)
         if name == LINKS
@@ -194,7 +200,7 @@ def _world(name: str, around: Surroundings) -> Process:
 
 def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> Process:
     service, _, replica = name.partition("-")
-    # The first replica keeps the service's own port: that is where webhooks and callers go.
+    # The first replica keeps the service's own port, which webhooks and callers use.
     port_name = service if replica in ("", "1") else name
     env = {
         "SAGA_BOOTSTRAP_SERVERS": around.kafka_for(service),
@@ -216,7 +222,7 @@ def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> P
 
 
 def _outside(service: str, around: Surroundings) -> dict[str, str]:
-    """How a service reaches the outside world, and the monitor the services."""
+    """Return the environment by which a service reaches fake servers, and the monitor services."""
     match service:
         case "payment":
             return {

@@ -1,6 +1,6 @@
-"""Probes: is this process ready to serve?
+"""Probes processes for readiness, and waits until all are ready.
 
-A probe returns None when it is, and otherwise the reason why not, for people to read.
+A probe returns None when the process is ready, and otherwise the reason why not, as text.
 """
 
 import http.client
@@ -19,8 +19,8 @@ from saga_lab.devstack.movement import Movement
 Probe = Callable[[], str | None]
 
 STANDSTILL_S = 60.0
-"""How long nothing of a process may move until it is given up. A client that cannot reach its
-server is silent for up to 30 s."""
+"""Seconds without progress after which a process is given up. A client that cannot reach its server
+is silent for up to 30 s."""
 _PROBE_TIMEOUT_S = 2.0
 _POLL_S = 0.1
 _EXITS_TO_GIVE_UP = 3
@@ -30,7 +30,7 @@ _LOG_TAIL_LINES = 20
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """What the supervisor says of one process. `pid` is None while it is not running."""
+    """One process as the supervisor reports it. `pid` is None while it is not running."""
 
     name: str
     state: str
@@ -44,8 +44,11 @@ class ProcessInfo:
 
 
 def http_ready(url: str) -> Probe:
-    """Ready when GET `url` answers 200. The client is the plainest there is: it asks ten times a
-    second, beside processes that need the cores to start."""
+    """Return a probe that is ready when GET `url` answers 200.
+
+    It uses the cheapest client, `http.client`: it polls ten times a second while starting processes
+    need the cores.
+    """
     parts = urlsplit(url)
 
     def probe() -> str | None:
@@ -63,7 +66,7 @@ def http_ready(url: str) -> Probe:
 
 
 def postgres_ready(url: str) -> Probe:
-    """Ready when a connection can be opened."""
+    """Return a probe that is ready when a connection can be opened."""
 
     def probe() -> str | None:
         try:
@@ -83,13 +86,12 @@ def await_ready(
     at_once: int | None = None,
     standstill_s: float = STANDSTILL_S,
 ) -> None:
-    """Start each process and wait until every probe is content.
+    """Start each process and wait until every probe is ready.
 
-    `processes` tells what the supervisor knows. At most `at_once` processes start side by side
-    (None: all of them), in the order of `probes`. There is no deadline: it waits as long as
-    something moves. Raises `StackError`, with the probe's reason and the end of the log, for a
-    process of which nothing has moved for `standstill_s` seconds, one that keeps exiting, and one
-    that spins.
+    `processes` returns what the supervisor reports. At most `at_once` processes start side by side
+    (None: all of them), in the order of `probes`. There is no deadline: it waits as long as each
+    process makes progress. Raises `StackError`, with the probe's reason and the end of the log, for
+    a process that makes none for `standstill_s` seconds, that keeps exiting, or that spins.
     """
     to_start = deque(probes)
     waiting: dict[str, _Waiting] = {}
@@ -107,7 +109,7 @@ def await_ready(
 
 
 class _Waiting:
-    """One process that is not ready yet."""
+    """A process that is not ready yet, with the progress it has made."""
 
     def __init__(self, name: str, probe: Probe) -> None:
         self._name, self._probe = name, probe
@@ -117,11 +119,11 @@ class _Waiting:
         self._began = time.monotonic()
 
     def is_ready(self, info: ProcessInfo | None, standstill_s: float) -> bool:
-        """Ask the probe. Raises StackError when waiting on is useless."""
+        """Run the probe. Raises StackError when further waiting is useless."""
         reason = self._probe()
         if reason is None:
             return True
-        # Of a server that runs elsewhere nothing can be watched.
+        # An unsupervised server cannot be watched: count from the first probe.
         moved_at = self._began if info is None else self._moved_at(info)
         if time.monotonic() - moved_at > standstill_s:
             reason = f"nothing of it has moved for {standstill_s:g} s, {reason}"

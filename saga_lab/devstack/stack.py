@@ -1,4 +1,4 @@
-"""The whole stack of one home directory: up and down."""
+"""Starts, changes and stops the whole stack of one home directory."""
 
 import fcntl
 import json
@@ -41,13 +41,13 @@ from saga_lab.devstack.registry import registry_url
 from saga_lab.devstack.supervisor import Supervisor, end_survivors, survivors
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
 
-# The world needs neither Kafka nor PostgreSQL, so it starts beside them.
+# The fake servers need neither Kafka nor PostgreSQL, so they start beside them.
 _FIRST_WAVE = frozenset({Stage.POSTGRES, Stage.KAFKA, Stage.WORLD})
 _LATER_WAVES = (Stage.REGISTRY, Stage.SERVICES, Stage.MONITOR)
 
 
 def default_home() -> Path:
-    """`$SAGA_HOME`, else `.saga` in the working directory."""
+    """Return `$SAGA_HOME`, else `.saga` in the working directory."""
     return Path(os.environ.get("SAGA_HOME") or ".saga").expanduser().absolute()
 
 
@@ -68,13 +68,12 @@ class Stack:
         say: Callable[[str], None] = print,
         standstill_s: float = STANDSTILL_S,
     ) -> "Stack":
-        """Start what is not running yet, and return when all of it is ready.
+        """Start the processes that are not running, and return when all are ready.
 
-        Safe to call again: a running stack is brought in line with the options, a stopped or
-        crashed one goes on with its data. It waits as long as something moves. If nothing of a
-        process that is not ready has moved for `standstill_s` seconds, a stack that did not run
-        before is stopped again, and `StackError` says which process it was, with the end of its
-        log.
+        Idempotent: a running stack is changed to match the options, a stopped or crashed one
+        resumes with its data. There is no deadline: it waits as long as every unready process
+        makes progress. Raises `StackError`, with the end of the log, when one has made none for
+        `standstill_s` seconds. On any error, a stack that did not run before is stopped again.
         """
         stack = cls(home, say)
         with stack._locked():
@@ -88,9 +87,9 @@ class Stack:
         return stack
 
     def down(self) -> bool:
-        """Stop everything, services first, keeping all data. False if nothing was running.
+        """Stop everything, services before infra, keeping all data. False if nothing was running.
 
-        Its disks are unmounted, also those that a start or a gameday that was killed has left.
+        Its disks are unmounted, also those left mounted by a start or gameday that was killed.
         """
         if not (self.home / FILE_NAME).exists() and not disks_of(self.home / "data"):
             return False
@@ -98,12 +97,14 @@ class Stack:
             return self._stop()
 
     def read(self) -> dict[str, Any]:
-        """The content of `stack.json`; empty before the first start."""
+        """Return the content of `stack.json`; empty before the first start."""
         return read_manifest(self.home)
 
     def wait_ready(self, names: Iterable[str] = ()) -> None:
-        """Wait until these processes of a running stack are ready (none named: all of them).
-        Raises `StackError` when one stands still."""
+        """Wait until these processes of a running stack are ready; no names means all.
+
+        Raises `StackError` when one makes no progress.
+        """
         content = self.read()
         probes = {
             name: probe_of(name, content) for name in tuple(names) or self.supervisor.processes()
@@ -111,11 +112,11 @@ class Stack:
         await_ready(probes, self.supervisor.processes)
 
     def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """Have this process of a service or the monitor run, with `env` besides the stack's own.
+        """Run this process of a service or the monitor, with `env` added to the stack's own.
 
-        One that is not there yet (`payment-2`, `monitor-2`) is added, on a free port, until
+        A process that does not exist yet (`payment-2`, `monitor-2`) is added on a free port, until
         `take_down`; one that runs with another environment is restarted. Raises `StackError` when
-        it does not become ready.
+        the process does not become ready.
         """
         with self._locked():
             content = self.read()
@@ -130,11 +131,11 @@ class Stack:
             self._start_wave([process])
 
     def set_deadlines(self, overrides: Mapping[str, str]) -> None:
-        """Restart the monitor on other deadlines, unless it has these already, and note since when
-        in `stack.json`. They apply to events that it reads from now on.
+        """Restart the monitor with other deadlines, unless it already has these.
 
-        `overrides` are as `SAGA_DEADLINES` takes them. Raises `StackError` when it does not become
-        ready.
+        They apply to events that it reads from now on, so `stack.json` records the time of the
+        change. `overrides` has the format of `SAGA_DEADLINES`. Raises `StackError` when the monitor
+        does not become ready.
         """
         with self._locked():
             content = self.read()
@@ -145,7 +146,7 @@ class Stack:
         self.put_up(MONITOR, {"SAGA_DEADLINES": json.dumps(overrides)})
 
     def take_down(self, name: str) -> None:
-        """Stop a process that `put_up` added, and forget it."""
+        """Stop a process that `put_up` added, and remove it from supervision."""
         with self._locked():
             if name in self.supervisor.processes():
                 self.supervisor.remove([name])
@@ -165,7 +166,7 @@ class Stack:
         known = self.supervisor.processes() if running else {}
         listening = [*infra.listens, *optional, *names]
         needed = port_table.listening([name for name in listening if name not in known], ports)
-        # What a process that goes away holds is free by the time it is needed.
+        # Running processes that are not kept release their ports before new ones need them.
         freed = set() if options.only else set(port_table.listening(known, ports).values())
         port_table.check_free({name: port for name, port in needed.items() if port not in freed})
         processes = [
@@ -191,7 +192,7 @@ class Stack:
     ) -> None:
         first = [process for process in processes if process.stage in _FIRST_WAVE]
         self._start_wave(sorted(first, key=lambda process: process.stage), standstill_s)
-        # Whoever runs Kafka and PostgreSQL, nothing goes on before they answer.
+        # Kafka and PostgreSQL must answer first, also those that are not supervised here.
         await_ready(infra.probes, self.supervisor.processes, standstill_s=standstill_s)
         infra.create_databases()
         create_topics(infra.bootstrap_servers, topics)
@@ -200,7 +201,7 @@ class Stack:
             self._start_wave(wave, standstill_s)
 
     def _start_wave(self, processes: list[Process], standstill_s: float = STANDSTILL_S) -> None:
-        """As many side by side as there are cores: more would only take them from each other."""
+        """Start these processes, at most one per core at a time: more would compete for cores."""
         idle = self.supervisor.idle(process.name for process in processes)
         if idle:
             self._say(f"starting {', '.join(idle)}")
@@ -257,7 +258,7 @@ class Stack:
             ports=ports,
             bootstrap_servers=infra.bootstrap_servers,
             databases=infra.databases,
-            # Kept from the last run: a webhook signed then may be delivered now.
+            # Keep the secrets of the last run: a webhook signed then may be delivered now.
             webhook_secrets=before.get("secrets")
             or {name: secrets.token_hex(16) for name in ("provider", "carrier")},
             schema_registry_url=registry_url(ports["registry"]) if options.registry else None,
@@ -265,7 +266,7 @@ class Stack:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One `up` or `down` of this home at a time."""
+        """Hold the lock file of this home, so that only one command changes the stack at a time."""
         try:
             (self.home / "data").mkdir(parents=True, exist_ok=True)
             file = (self.home / "lock").open("w")
@@ -280,7 +281,7 @@ class Stack:
 
 
 def surroundings_of(home: Path, content: Mapping[str, Any]) -> Surroundings:
-    """What the processes of the stack that `content` describes know of each other."""
+    """Return the surroundings of the stack that `content`, a `stack.json`, describes."""
     return Surroundings(
         data=home / "data",
         ports=content["ports"],

@@ -1,7 +1,7 @@
-"""The supervisor: supervisord, started once per stack, spoken to over its own socket.
+"""Controls supervisord, which is started once per stack and reached over its own socket.
 
-It outlives the command that started it, restarts what dies and keeps a rotated log of each
-process.
+It outlives the command that started it, restarts processes that die, and keeps a rotated log of
+each process.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.processes import Process
 from saga_lab.devstack.readiness import ProcessInfo
 
-# Every process of a stack carries this in its environment, so that survivors of a dead
-# supervisor can be told from anything else on the machine.
+# Every process of a stack has this environment variable, which identifies processes that outlived
+# their supervisor.
 HOME_MARK = "SAGA_STACK_HOME"
 
 _SOCKET_PATH_MAX = 90  # the kernel allows 107 bytes; supervisord adds its pid to the name
@@ -31,7 +31,7 @@ _START_TIMEOUT_S = 120
 _STOP_GRACE_S = 10
 _POLL_S = 0.05
 _IDLE_STATES = frozenset({"STOPPED", "FATAL"})
-"""Who has EXITED is between two lives: it is started again."""
+"""EXITED is not among them: supervisord restarts such a process."""
 
 
 class Supervisor:
@@ -47,7 +47,7 @@ class Supervisor:
             self._socket = Path(tempfile.gettempdir(), f"saga-{os.getuid()}-{digest}.sock")
 
     def running(self) -> bool:
-        """Whether the supervisor answers."""
+        """Return True if the supervisor answers."""
         try:
             self._call("getState")
         except (OSError, xmlrpc.client.Error):
@@ -55,7 +55,7 @@ class Supervisor:
         return True
 
     def start(self) -> None:
-        """Start supervisord with no process; `update` gives it some."""
+        """Start supervisord without processes, which `update` adds. Raises `StackError`."""
         self._logs.mkdir(parents=True, exist_ok=True)
         self._config.write_text(_config(self._socket, self._logs, self._home, ()))
         command = [
@@ -77,10 +77,10 @@ class Supervisor:
         raise StackError(f"the supervisor did not start: {reason}. Its log: {log}")
 
     def update(self, processes: Iterable[Process], *, remove_others: bool) -> list[str]:
-        """Make these the supervised processes; returns the names of new and changed ones.
+        """Make these the supervised processes; return the names of new and changed ones.
 
         A changed process (another command, environment or port) is stopped here. Processes not
-        named are stopped and forgotten when `remove_others`, else left as they are.
+        named are stopped and removed with `remove_others`, else left as they are.
         """
         self._config.write_text(_config(self._socket, self._logs, self._home, processes))
         ((added, changed, removed),) = cast(
@@ -92,27 +92,27 @@ class Supervisor:
         return [*added, *changed]
 
     def remove(self, names: Sequence[str]) -> None:
-        """Stop these and forget them."""
+        """Stop these processes and remove them from supervision."""
         self.stop(names)
         for name in names:
             self._call("removeProcessGroup", name)
 
     def start_processes(self, names: Iterable[str]) -> list[str]:
-        """Start those that are not running, without waiting; returns what was started."""
+        """Start those that are not running, without waiting; return the names started."""
         idle = self.idle(names)
         for name in idle:
             self._call("startProcess", name, False)
         return idle
 
     def idle(self, names: Iterable[str]) -> list[str]:
-        """Those of these that are not running."""
+        """Return those of `names` that are not running."""
         active = self._active()
         return [name for name in names if name not in active]
 
     def stop(self, names: Iterable[str]) -> None:
-        """Stop these, all at once, and wait until they are stopped.
+        """Stop these processes side by side, and wait until they are stopped.
 
-        Each gets its stop signal and, after its own grace, KILL; so the wait is bounded.
+        Each gets its stop signal and, after its `stop_wait_s`, KILL; so the wait is bounded.
         """
         wanted = set(names)
         asked = set[str]()
@@ -128,11 +128,11 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a process (KILL: the supervisor starts it again)."""
+        """Send a signal to a process (after KILL the supervisor restarts it)."""
         self._call("signalProcess", name, number.name.removeprefix("SIG"))
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Every supervised process by name."""
+        """Return every supervised process by name."""
         rows = cast(list[dict[str, Any]], self._call("getAllProcessInfo"))
         return {
             row["name"]: ProcessInfo(
@@ -149,7 +149,7 @@ class Supervisor:
         return {name for name, info in self.processes().items() if info.state not in _IDLE_STATES}
 
     def shutdown(self) -> None:
-        """End the supervisor and whatever it still runs."""
+        """Shut down the supervisor and every process it still runs."""
         pid = int(cast(int, self._call("getPID")))
         self._call("shutdown")
         wait_gone([pid], timeout_s=120)
@@ -164,7 +164,7 @@ class Supervisor:
 
 
 def survivors(home: Path) -> list[int]:
-    """Process ids of what a dead supervisor of this home left running."""
+    """Return the ids of processes that a dead supervisor of this home left running."""
     mark = f"{HOME_MARK}={home}".encode()
     found = []
     for folder in Path("/proc").iterdir():
@@ -174,12 +174,12 @@ def survivors(home: Path) -> list[int]:
             if mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
         except (PermissionError, FileNotFoundError, ProcessLookupError):
-            continue  # somebody else's, or gone meanwhile
+            continue  # belongs to another user, or ended meanwhile
     return found
 
 
 def end_survivors(home: Path) -> None:
-    """Stop what a dead supervisor of this home left running."""
+    """Stop the processes that a dead supervisor of this home left running. Raises `StackError`."""
     pids = survivors(home)
     for sent in (signal.SIGTERM, signal.SIGKILL):
         for pid in pids:
@@ -190,7 +190,7 @@ def end_survivors(home: Path) -> None:
 
 
 def wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
-    """Wait until none of these runs; returns those that still do after the time."""
+    """Wait until none of these processes runs; return those that still do after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     left = [pid for pid in pids if _alive(pid)]
     while left and time.monotonic() < deadline:
@@ -201,7 +201,7 @@ def wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
 
 def _alive(pid: int) -> bool:
     try:
-        # A zombie waits for its parent to read its exit status; it runs no more. But while other
+        # A zombie no longer runs: its parent has yet to read the exit status. But as long as other
         # threads of it are left, they hold its ports.
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
@@ -238,7 +238,7 @@ directory={_escaped(home)}
 
 
 def _program(process: Process, logs: Path) -> str:
-    # No limit on restarts: a stack that was left alone overnight must still be trying.
+    # Restarts are practically unlimited: a stack left alone overnight must still be retrying.
     return f"""\
 [program:{process.name}]
 command={" ".join(_quoted(word) for word in process.command)}
@@ -262,7 +262,10 @@ def _environment(values: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """In quotes of the kind the value has none of: supervisord's file knows no escape in them."""
+    """Quote a value with the kind of quote it does not contain: supervisord has no escape for it.
+
+    Raises `StackError`.
+    """
     mark = "'" if '"' in value else '"'
     if mark in value or "\n" in value or "\\" in value:
         raise StackError(

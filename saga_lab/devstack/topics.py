@@ -1,4 +1,4 @@
-"""The topics the services share, created before any of them starts."""
+"""Creates the topics that the services share, and administers topics and consumer groups."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _LOOK_AGAIN_S = 0.5
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic's name, number of partitions and how long it keeps records."""
+    """A topic: name, number of partitions and retention."""
 
     name: str
     partitions: int
@@ -31,7 +31,7 @@ class Topic:
 
 
 def shared_topics(partitions: int = DEFAULT_PARTITIONS) -> list[Topic]:
-    """Every topic of the saga. Event topics are co-partitioned: one count for all of them."""
+    """Return every topic of the saga. Event topics are co-partitioned: all have one count."""
     return [
         *(Topic(f"{owner}.events", partitions, 30 * _DAY_MS) for owner in OWNERS),
         *(Topic(f"{consumer}.dlt", 1, 30 * _DAY_MS) for consumer in CONSUMERS),
@@ -40,10 +40,10 @@ def shared_topics(partitions: int = DEFAULT_PARTITIONS) -> list[Topic]:
 
 
 def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
-    """Create the missing ones.
+    """Create the missing topics.
 
-    Raises `StackError` when an existing topic has another number of partitions: keys would
-    then sit on different partitions of different topics.
+    Raises `StackError` if an existing topic has another number of partitions: a key would then
+    map to different partitions in different topics.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     try:
@@ -70,14 +70,17 @@ def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
 def make_anew(
     bootstrap_servers: str, name: str, emptied: Callable[[], None], deadline_s: float = 60.0
 ) -> None:
-    """Delete a topic with all its records and create it again, `emptied` called in between, while
-    nobody can publish to it. Raises `StackError` past the deadline."""
+    """Delete a topic with all its records and recreate it, calling `emptied` in between.
+
+    While `emptied` runs the topic does not exist, so nobody can publish to it. Raises `StackError`
+    if the broker still fails past the deadline.
+    """
     (topic,) = (one for one in shared_topics() if one.name == name)
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     deadline = time.monotonic() + deadline_s
 
     def settled(there: bool) -> bool:
-        """Ask for it until it is so; the broker may have heard us the time before."""
+        """Return True once it is so, else request it. A request that failed may have worked."""
         try:
             if (name in admin.list_topics(timeout=_TIMEOUT_S).topics) is there:
                 return True
@@ -105,8 +108,8 @@ def read_again(
 ) -> None:
     """Reset a group's offsets to the first record of these topics, as an operator may by mistake.
 
-    The broker does that only for a group without members; one that was killed, or is static, is a
-    member until its session ends. Raises `StackError` when that takes longer than the deadline.
+    The broker accepts that only for a group without members, and a killed or static member remains
+    one until its session times out. Raises `StackError` past the deadline.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     deadline = time.monotonic() + deadline_s
@@ -119,7 +122,7 @@ def read_again(
             )
             asked[group].result(timeout=_TIMEOUT_S)
             return
-        except (KafkaException, KeyError) as error:  # a topic may be gone, to be made anew
+        except (KafkaException, KeyError) as error:  # a topic may be missing while it is recreated
             if time.monotonic() > deadline:
                 raise StackError(
                     f"the offsets of group {group} at {bootstrap_servers} cannot be reset: {error}."
@@ -129,10 +132,10 @@ def read_again(
 
 
 def out_of_step(bootstrap_servers: str, *, leaders: bool = False) -> str | None:
-    """The first partition that lacks a leader or a copy in step, with what it lacks; None where
-    all have all. With `leaders`, also one that its preferred broker does not lead.
+    """Return the first partition without a leader or with replicas not in sync; None if all are.
 
-    A cluster that does not answer is out of step.
+    With `leaders`, also one whose preferred broker does not lead it. The text names what it lacks.
+    A cluster that does not answer is out of step too.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     try:
@@ -149,7 +152,7 @@ def out_of_step(bootstrap_servers: str, *, leaders: bool = False) -> str | None:
 
 
 def kafka_ready(bootstrap_servers: str) -> Callable[[], str | None]:
-    """A probe: ready when the broker answers a metadata request."""
+    """Return a probe that is ready when the broker answers a metadata request."""
 
     def probe() -> str | None:
         admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})

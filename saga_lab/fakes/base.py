@@ -1,4 +1,4 @@
-"""What the three outside servers share: settings, the durable ledger, answers and serving."""
+"""Shares settings, the durable ledger, answers and serving between the fake servers."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ S = TypeVar("S", bound="SandboxSettings")
 
 
 class SandboxSettings(BaseSettings):
-    """Read from `SANDBOX_*` variables; `db` is the path of the SQLite ledger."""
+    """Reads settings from `SANDBOX_*` variables; `db` is the path of the SQLite ledger."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_")
 
@@ -38,15 +38,15 @@ class SandboxSettings(BaseSettings):
 
 
 class CallbackSettings(SandboxSettings):
-    """Settings of a server that calls back: where to, and the secret that signs."""
+    """Adds the URL that webhooks are posted to and the secret that signs them."""
 
     webhook_url: AnyHttpUrl
     webhook_secret: str = Field(min_length=1)
 
 
 def read_settings(kind: type[S]) -> S:
-    """Read the settings or leave with a message that names each variable that is wrong."""
-    given: Row = {}  # all of it comes from the environment
+    """Read the settings, or exit with a message that names each invalid variable."""
+    given: Row = {}  # pydantic reads every field from the environment
     try:
         return kind(**given)
     except ValidationError as error:
@@ -57,7 +57,7 @@ def read_settings(kind: type[S]) -> S:
 
 
 class Refusal(Exception):
-    """A request answered with an error: `{"error": {"code", "message"}}` under `status`."""
+    """Makes the server answer with `status` and `{"error": {"code", "message"}}`."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -68,9 +68,10 @@ class Refusal(Exception):
 
 
 class Ledger:
-    """One SQLite connection used from one event loop; no handler awaits inside a transaction.
+    """Wraps one SQLite connection used from one event loop.
 
-    WAL with synchronous=NORMAL: what is committed survives `kill -9` of the process.
+    No handler awaits inside a transaction. WAL with synchronous=NORMAL: committed rows survive
+    `kill -9` of the process.
     """
 
     def __init__(self, path: Path, schema: str) -> None:
@@ -85,7 +86,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside are committed together, or none of them."""
+        """Commit all statements inside together, or none of them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -106,13 +107,13 @@ class Ledger:
         return next(iter(self.rows(sql, *values)), None)
 
     def add(self, table: str, row: Row) -> int:
-        """Insert a row; the answer is its `seq`."""
+        """Insert a row and return its `seq`."""
         marks = ", ".join("?" * len(row))
         sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"
         return self._db.execute(sql, tuple(row.values())).lastrowid or 0
 
     def page(self, table: str, asked: "Page") -> tuple[list[Row], int]:
-        """Rows of a table in the order they were written, and how many there are in all."""
+        """Return one page of a table in insertion order, and the total number of rows."""
         where, values = (
             ("", ()) if asked.order_id is None else ("WHERE order_id = ?", (asked.order_id,))
         )
@@ -121,7 +122,10 @@ class Ledger:
         return self.rows(sql, *values, asked.limit, asked.offset), total
 
     def fail_first(self, name: str, times: float) -> None:
-        """Count a call; the first `times` of that name are refused with 500, nothing else kept."""
+        """Count a call under `name`; raise a 500 Refusal for the first `times`.
+
+        The ledger keeps only the count of a refused call.
+        """
         if times <= 0:
             return
         made = self.rows(
@@ -134,7 +138,7 @@ class Ledger:
 
 
 def parse_directive(text: str, known: Mapping[str, bool]) -> tuple[str, float]:
-    """Split `name` or `name:<number>`; `known` says which names there are and take a number.
+    """Split `name` or `name:<number>`; `known` maps each valid name to whether it takes a number.
 
     Raises ValueError for an unknown name and for a number that is missing, negative or not finite.
     """
@@ -156,7 +160,7 @@ def parse_directive(text: str, known: Mapping[str, bool]) -> tuple[str, float]:
 
 
 class Page(BaseModel):
-    """Which part of a ledger is asked for; all orders when `order_id` is left out."""
+    """Selects a part of a ledger; without `order_id` it covers all orders."""
 
     order_id: str | None = None
     limit: int = Field(1000, ge=1, le=100_000)
@@ -168,20 +172,20 @@ Id = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class OrderNamed(BaseModel):
-    """A control call about one order."""
+    """Carries the body of a control call about one order."""
 
     order_id: Id
 
 
 class Seconds(BaseModel):
-    """A control call about a time."""
+    """Carries the body of a control call that takes a duration."""
 
     seconds: float = Field(ge=0, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered, and how: after `wait_s` seconds, or never (`lost`: connection dropped)."""
+    """Holds a response body, sent after `wait_s` seconds, or never (`lost`: connection dropped)."""
 
     body: Row
     wait_s: float = 0.0
@@ -189,18 +193,18 @@ class Answer:
 
 
 def json_response(body: object, status: int = 200) -> Response:
-    """JSON, written as compactly as it is read."""
+    """Return a response with `body` as compact JSON."""
 
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 
 async def reply(request: Request, answer: Answer) -> Response:
-    """Answer as the `Answer` says; a lost one drops the connection before a byte is sent."""
+    """Send the `Answer`; a lost one aborts the connection before any byte is sent."""
     if answer.wait_s:
         await asyncio.sleep(answer.wait_s)
     if answer.lost:
         request.state.transport.abort()
-        await asyncio.sleep(0)  # lets the server notice, so that it throws the response away
+        await asyncio.sleep(0)  # lets uvicorn see the disconnect, so that it discards the response
     return json_response(answer.body)
 
 
@@ -217,7 +221,7 @@ IdempotencyKey = Annotated[str, Depends(_key)]
 
 
 def same_request(known: Row, key: str, **asked: object) -> None:
-    """Raise a 409 Refusal when a key already known comes with another content."""
+    """Raise a 409 Refusal when a known key comes with different content."""
     other = [name for name, value in asked.items() if known[name] != value]
     if other:
         message = (
@@ -236,14 +240,14 @@ async def _refuse_post_in_outage(request: Request) -> None:
 
 
 def v1_router() -> APIRouter:
-    """Router of the public API: its POSTs answer 503 during an outage."""
+    """Return the router of the public API, whose POSTs answer 503 during an outage."""
     return APIRouter(
         prefix="/v1", dependencies=[Depends(_refuse_post_in_outage)], route_class=TroubledRoute
     )
 
 
 def control_trouble(app: FastAPI, way: str, after: Callable[[], None] = lambda: None) -> None:
-    """POST /control/<way> begins or ends this trouble; `after` is called then."""
+    """Add POST /control/<way>, which begins or ends this trouble and then calls `after`."""
 
     @app.post(f"/control/{way}")
     async def begin(asked: Seconds) -> Response:
@@ -253,7 +257,7 @@ def control_trouble(app: FastAPI, way: str, after: Callable[[], None] = lambda: 
 
 
 def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
-    """App with health, control of trouble, errors as `{"error": {...}}`, and the given routers."""
+    """Build an app with health, trouble control, `{"error": {...}}` answers and these routers."""
     app = FastAPI(openapi_url=None, max_body_size=MAX_BODY_BYTES)
     app.state.trouble = Trouble()
 
@@ -296,7 +300,7 @@ class _Protocol(HttpToolsProtocol):
 def serve(
     app: FastAPI, settings: SandboxSettings, running: AbstractAsyncContextManager[None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, inside `running`; a failure of that ends the process."""
+    """Serve inside the context `running` until SIGTERM or SIGINT; its failure ends the process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     config = uvicorn.Config(
@@ -312,7 +316,7 @@ def serve(
 
     async def run() -> None:
         async with running:
-            # uvicorn raises the signal again once it is down; being asked to stop is no failure
+            # uvicorn re-raises the signal after its shutdown; ignored, so that the exit code is 0
             for asked in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(asked, lambda *_: None)
             await uvicorn.Server(config).serve()

@@ -1,7 +1,7 @@
-"""What a server does later, kept durably: timers that change its ledger, webhooks it owes.
+"""Stores a server's delayed work durably: timers that change its ledger, and webhooks to post.
 
-A webhook is posted until it is answered 2xx (backoff up to 5 s), so it may arrive twice. It is
-signed by Stripe's scheme (https://docs.stripe.com/webhooks#verify-manually):
+A webhook is posted until it is answered 2xx (backoff up to 5 s), so it may arrive twice. Its
+signature follows Stripe's scheme (https://docs.stripe.com/webhooks#verify-manually):
 
     Saga-Signature: t=<unix s>,v1=<hex hmac-sha256(secret, "<t>.<body>")>
     {"id": "evt_...", "type": "charge.captured", "created": <unix s>, "data": {...}}
@@ -54,13 +54,16 @@ router = APIRouter(prefix="/control")
 
 
 def sign(secret: str, body: bytes, now_s: int) -> str:
-    """Value of the header `Saga-Signature`."""
+    """Return the value of the header `Saga-Signature`."""
     mac = hmac.new(secret.encode(), f"{now_s}.".encode() + body, hashlib.sha256)
     return f"t={now_s},v1={mac.hexdigest()}"
 
 
 class Callbacks:
-    """Timers and webhooks of one server. `later` and `announce` are called inside a transaction."""
+    """Runs the timers and webhooks of one server.
+
+    Call `later` and `announce` inside a transaction.
+    """
 
     def __init__(self, ledger: Ledger, settings: CallbackSettings, app: FastAPI) -> None:
         self._ledger = ledger
@@ -76,17 +79,20 @@ class Callbacks:
         self._reversed = False
 
     def when_due(self, advance: Callable[[str, str], None]) -> None:
-        """Have `advance(kind, subject)` called, in a transaction, for each timer that is due."""
+        """Register `advance(kind, subject)`, called in a transaction for each due timer."""
         self._advance = advance
 
     def later(self, delay_s: float, kind: str, subject: str) -> None:
-        """Start a timer."""
+        """Store a timer that is due in `delay_s` seconds."""
         due_at = time.time() + delay_s
         self._ledger.add("timers", {"due_at": due_at, "kind": kind, "subject": subject})
         self._wake.set()
 
     def announce(self, event_type: str, data: Row) -> int:
-        """Owe a webhook about `data`, which has an `order_id`; its number is for `delivered`."""
+        """Store a webhook about `data`, which has an `order_id`.
+
+        Return its number for `delivered`.
+        """
         event = {
             "id": f"evt_{uuid.uuid4().hex}",
             "type": event_type,
@@ -104,7 +110,10 @@ class Callbacks:
         return self._ledger.add("webhooks", webhook)
 
     def _trouble_changed(self) -> None:
-        """What is kept back is turned round while that is rehearsed; the end of it wakes us."""
+        """Wake the loop after a control call changed the trouble.
+
+        The call that ends `callbacks-reversed` reverses the order of the undelivered webhooks.
+        """
         if self._trouble.on(REVERSED):
             self._reversed = True
         elif self._reversed:
@@ -115,11 +124,11 @@ class Callbacks:
         self._wake.set()
 
     async def delivered(self, webhook: int) -> None:
-        """Wait until a webhook just announced has been answered 2xx."""
+        """Wait until a webhook just announced was answered 2xx."""
         await self._awaited.setdefault(webhook, asyncio.Event()).wait()
 
     def flush(self) -> Row:
-        """Run every timer now and post every webhook owed now, whatever they were due."""
+        """Run every timer and make every undelivered webhook due, whatever their due times."""
         timers = 0
         while advanced := self._advance_due(float("inf")):
             timers += advanced
@@ -130,7 +139,10 @@ class Callbacks:
         return {"timers": timers, "webhooks": webhooks}
 
     def resend(self, order_id: str) -> None:
-        """Post the last webhook of an order once more, under the same event id."""
+        """Post the last webhook of an order again under the same event id.
+
+        Raises Refusal (404) when the order has none.
+        """
         last = self._ledger.row(
             "SELECT body FROM webhooks WHERE order_id = ? ORDER BY seq DESC LIMIT 1",
             order_id,
@@ -142,7 +154,7 @@ class Callbacks:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Advance and deliver while inside; a failure of the loop ends the body too."""
+        """Run timers and deliveries while inside; a failure of the loop cancels the body."""
         async with asyncio.TaskGroup() as group:
             loop = group.create_task(self._run())
             yield
@@ -162,7 +174,7 @@ class Callbacks:
                     async with asyncio.timeout(next_due_at and next_due_at - time.time()):
                         await self._wake.wait()
                 except TimeoutError:
-                    pass  # something is due
+                    pass  # the next timer or webhook is due
 
     def _advance_due(self, now_s: float) -> int:
         sql = "SELECT * FROM timers WHERE due_at <= ? ORDER BY due_at, seq LIMIT 200"
@@ -177,18 +189,18 @@ class Callbacks:
     def _start_deliveries(
         self, client: httpx.AsyncClient, group: asyncio.TaskGroup
     ) -> float | None:
-        """Start what is due, as far as there is room; the answer is when to look again."""
+        """Start due deliveries, up to MAX_IN_FLIGHT, and return when to look again."""
         timers = self._ledger.rows("SELECT min(due_at) AS due_at FROM timers")
         next_due_at: float | None = timers[0]["due_at"]
         if kept_s := max(self._trouble.left_s(LATE), self._trouble.left_s(REVERSED)):
             kept_until = time.time() + kept_s
             return min(next_due_at or kept_until, kept_until)
         if len(self._in_flight) == MAX_IN_FLIGHT:
-            return next_due_at  # each that lands wakes the loop
+            return next_due_at  # each finished delivery wakes the loop
         owed = self._ledger.rows(
             "SELECT seq, body, due_at, attempts FROM webhooks WHERE delivered_at IS NULL"
             " ORDER BY due_at, seq LIMIT ?",
-            MAX_IN_FLIGHT + 1,  # those in flight are due, thus among the first
+            MAX_IN_FLIGHT + 1,  # deliveries in flight are due, so they are among the first rows
         )
         for webhook in owed:
             if webhook["seq"] in self._in_flight:

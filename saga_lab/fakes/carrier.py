@@ -1,28 +1,28 @@
-"""A parcel carrier with a ledger of its own: `python -m saga_lab.fakes.carrier`.
+"""Runs a fake parcel carrier with its own ledger: `python -m saga_lab.fakes.carrier`.
 
-Tags in brackets at the end of `ship_to` choose what happens; several may be combined, as in
+Tags in brackets at the end of `ship_to` choose the behaviour; several may be combined, as in
 `1 Main Street, Springfield [lost] [pickup:60]`. `<s>` is seconds, `<n>` a number of calls:
 
 | address tag | what happens |
 |---|---|
 | none | label created, picked up after `SANDBOX_PICKUP_DELAY_S` (1.0) |
 | `[pickup:<s>]` | picked up after s |
-| `[no-pickup]` | never picked up by itself |
+| `[no-pickup]` | picked up only by POST `/control/pickup` |
 | `[refuse]` | refused, with a reason |
 | `[500:<n>]` | the first n calls answer 500 with nothing recorded |
-| `[lost]` | recorded, then the connection is dropped without an answer; the next call is answered |
+| `[lost]` | recorded, then the connection is dropped unanswered; the next call is answered |
 | `[slow:<s>]` | recorded at once, answered after s |
-| `[cancel-500:<n>]` | the first n calls that cancel the label answer 500 with nothing recorded |
-| any other tag | refused; the reason names the tags there are |
+| `[cancel-500:<n>]` | the first n calls to cancel the label answer 500 with nothing recorded |
+| any other tag | refused; the reason lists the valid tags |
 
-A label is `created`, `refused`, `picked_up` or `cancelled`. Under a key already known the call is
-answered at once with the label as it is now; a key that comes with another content is refused with
-409 `idempotency_key_reuse`. Cancelling a label that never was leaves a mark, and a later call under
-that `label_key` is refused. Webhook: `label.picked_up`; see `saga_lab.fakes.callbacks`.
+A label is `created`, `refused`, `picked_up` or `cancelled`. A call under a known key is answered at
+once with the label as it is now; a known key with different content is refused with 409
+`idempotency_key_reuse`. Cancelling by a `label_key` that has no label stores the key as cancelled,
+and a later label under it is refused. Webhook: `label.picked_up`; see `saga_lab.fakes.callbacks`.
 
-Rehearsals: see `saga_lab.fakes.trouble` for outages and the like; POST `/control/pickup`
-{"order_id"} (picked up now), `/control/flush` (all that is due later happens now),
-`/control/resend` {"order_id"} (its last webhook again, same event id).
+Rehearsals: see `saga_lab.fakes.trouble` for outages and other trouble; POST `/control/pickup`
+{"order_id"} (pick up now), `/control/flush` (run everything now that is due later),
+`/control/resend` {"order_id"} (post its last webhook again, same event id).
 """
 
 import re
@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS cancellations (
 CREATE TABLE IF NOT EXISTS cancelled_keys (label_key TEXT PRIMARY KEY);
 """
 
-# tag: does it take a number after the colon
+# tag -> whether it takes a number after the colon
 TAGS = {
     "refuse": False,
     "pickup": True,
@@ -65,20 +65,20 @@ TAGS = {
 
 
 class CarrierSettings(base.CallbackSettings):
-    """Also how long a parcel waits where its address does not say."""
+    """Adds the seconds until pickup for addresses without a pickup tag."""
 
     pickup_delay_s: float = Field(1.0, ge=0)
 
 
 class Line(BaseModel):
-    """What is in the parcel."""
+    """Describes one SKU in the parcel and its units."""
 
     sku: Id
     quantity: int = Field(strict=True, ge=1, lt=2**63)
 
 
 class LabelRequest(BaseModel):
-    """`POST /v1/labels`."""
+    """Carries the body of `POST /v1/labels`."""
 
     order_id: Id
     ship_to: str = Field(min_length=1, max_length=10_000)
@@ -88,7 +88,7 @@ class LabelRequest(BaseModel):
 
 
 class CancelRequest(BaseModel):
-    """Names the label by its id or, when that was never learned, by its idempotency key."""
+    """Names the label by its id or, when the caller never got the id, by its idempotency key."""
 
     order_id: Id
     label_id: Id | None = None
@@ -96,21 +96,24 @@ class CancelRequest(BaseModel):
 
 
 def parse_tags(ship_to: str) -> dict[str, float]:
-    """Tags at the end of an address with their numbers. Raises ValueError for an unknown one."""
+    """Return the tags at the end of an address with their numbers.
+
+    Raises ValueError for an unknown tag or a wrong number.
+    """
     end = re.search(r"(?:\[[^\[\]]*\]\s*)*$", ship_to)
     tags = re.findall(r"\[([^\[\]]*)\]", end.group() if end else "")
     return dict(base.parse_directive(tag, TAGS) for tag in tags)
 
 
 def label_view(row: Row) -> Row:
-    """The label as the API shows it."""
+    """Return the label as the API shows it."""
     return {name: row[name] for name in row if name != "seq"} | {
         "lines": orjson.loads(row["lines"])
     }
 
 
 class Labels:
-    """Labels of one ledger. Methods raise Refusal for what is answered with an error."""
+    """Keeps the labels of one ledger. Methods raise Refusal for requests answered with an error."""
 
     def __init__(self, ledger: Ledger, owed: callbacks.Callbacks, pickup_delay_s: float) -> None:
         self._ledger, self._callbacks, self._pickup_delay_s = (
@@ -121,7 +124,7 @@ class Labels:
         owed.when_due(self._advance)
 
     def create(self, key: str, asked: LabelRequest) -> Answer:
-        """Make a label under a key."""
+        """Create a label under an idempotency key."""
         content = asked.model_dump() | {"lines": asked.model_dump_json(include={"lines"})}
         content["lines"] = orjson.dumps([line.model_dump() for line in asked.lines]).decode()
         known = self._ledger.row("SELECT * FROM labels WHERE idempotency_key = ?", key)
@@ -156,14 +159,14 @@ class Labels:
         return Answer(label_view(label), tags.get("slow", 0.0), lost="lost" in tags)
 
     def cancel(self, key: str, asked: CancelRequest) -> Row:
-        """Cancel a label that is not picked up yet: `cancelled` or `too_late`."""
+        """Cancel a label that is not picked up yet; the status is `cancelled` or `too_late`."""
         known = self._ledger.row("SELECT * FROM cancellations WHERE idempotency_key = ?", key)
         if known:
             base.same_request(known, key, order_id=asked.order_id)
             return {name: known[name] for name in known if name != "seq"}
         label = self._label_of(asked)
         if label:
-            # a tag nobody knows refused the label, so there is nothing to fail either
+            # a refused label may carry unknown tags, on which parse_tags would raise
             tags = {} if label["status"] == "refused" else parse_tags(label["ship_to"])
             self._ledger.fail_first(f"cancel:{label['id']}", tags.get("cancel-500", 0))
         too_late = label is not None and label["status"] == "picked_up"
@@ -187,7 +190,10 @@ class Labels:
         return cancellation
 
     def _label_of(self, asked: CancelRequest) -> Row | None:
-        """The label a cancellation is about; None when there is none under its key."""
+        """Return the label that a cancellation names; None when its key has no label.
+
+        Raises Refusal for an unknown id, no name at all, or a label of another order.
+        """
         if asked.label_id is not None:
             label = self._ledger.row("SELECT * FROM labels WHERE id = ?", asked.label_id)
             if label is None:
@@ -205,7 +211,10 @@ class Labels:
         return label
 
     def pick_up(self, order_id: str) -> Row:
-        """The driver comes now: pick up what waits of an order."""
+        """Pick up every waiting label of an order now.
+
+        Raises Refusal (404) when none waits.
+        """
         sql = "SELECT id FROM labels WHERE order_id = ? AND status = 'created'"
         waiting = [row["id"] for row in self._ledger.rows(sql, order_id)]
         if not waiting:
@@ -223,7 +232,7 @@ class Labels:
             self._callbacks.announce("label.picked_up", label_view(label))
 
     def labels(self, asked: base.Page) -> Row:
-        """A page of the labels and their total number."""
+        """Return a page of the labels and their total number."""
         rows, total = self._ledger.page("labels", asked)
         return {"data": [label_view(row) for row in rows], "total": total}
 

@@ -1,4 +1,4 @@
-"""The provider's rules: what each card token makes of a charge and of its refunds."""
+"""Implements the provider's rules: how each card token treats a charge and its refunds."""
 
 import time
 import uuid
@@ -37,7 +37,7 @@ CREATE INDEX IF NOT EXISTS refunds_charge ON refunds (charge_id);
 CREATE TABLE IF NOT EXISTS voided_keys (charge_key TEXT PRIMARY KEY);
 """
 
-# token: does it take a number after the colon
+# token -> whether it takes a number after the colon
 TOKENS = {
     "tok_ok": False,
     "tok_declined": False,
@@ -72,7 +72,7 @@ Amount = Field(strict=True, ge=1, le=10**12)
 
 
 class ChargeRequest(BaseModel):
-    """`POST /v1/charges`."""
+    """Carries the body of `POST /v1/charges`."""
 
     order_id: Id
     amount_minor: int = Amount
@@ -81,7 +81,7 @@ class ChargeRequest(BaseModel):
 
 
 class RefundRequest(BaseModel):
-    """Names the charge by its id or, when that was never learned, by its idempotency key."""
+    """Names the charge by its id or, when the caller never got the id, by its idempotency key."""
 
     order_id: Id
     charge_id: Id | None = None
@@ -90,7 +90,7 @@ class RefundRequest(BaseModel):
 
 
 def parse_token(card_token: str) -> tuple[str, float] | None:
-    """Name and number of a card token; None when there is no such token."""
+    """Return name and number of a card token; None for an invalid token."""
     try:
         return parse_directive(card_token, TOKENS)
     except ValueError:
@@ -98,19 +98,22 @@ def parse_token(card_token: str) -> tuple[str, float] | None:
 
 
 def charge_view(row: Row) -> Row:
-    """The charge as the API shows it."""
+    """Return the charge as the API shows it."""
     shown = {name: row[name] for name in row if name not in ("seq", "card_token")}
     action = f"/v1/charges/{row['id']}/complete" if row["status"] == "action_required" else None
     return shown | {"action_url": action}
 
 
 def refund_view(row: Row) -> Row:
-    """The refund as the API shows it."""
+    """Return the refund as the API shows it."""
     return {name: row[name] for name in row if name != "seq"}
 
 
 class Charges:
-    """Charges and refunds of one ledger. Methods raise Refusal for an answer that is an error."""
+    """Keeps charges and refunds of one ledger.
+
+    Methods raise Refusal for requests answered with an error.
+    """
 
     def __init__(self, ledger: Ledger, callbacks: Callbacks) -> None:
         self._ledger, self._callbacks = ledger, callbacks
@@ -119,7 +122,10 @@ class Charges:
     # -- charging --
 
     def charge(self, key: str, asked: ChargeRequest) -> tuple[Answer, int | None]:
-        """Charge under a key; the second part is a webhook to deliver before answering."""
+        """Charge under an idempotency key.
+
+        Return the answer, and the number of a webhook to deliver before it is sent.
+        """
         known = self._ledger.row("SELECT * FROM charges WHERE idempotency_key = ?", key)
         if known:
             same_request(known, key, **asked.model_dump())
@@ -156,7 +162,10 @@ class Charges:
         return Answer(charge_view(charge), wait_s, lost=name == "tok_lost"), webhook
 
     def complete(self, charge_id: str) -> Row:
-        """The customer does what the bank asked of him: the charge is captured."""
+        """Capture a charge that waits for the customer's action; repeats change nothing.
+
+        Raises Refusal (409) in any other status.
+        """
         status = self.find(charge_id)["status"]
         if status == "action_required":
             with self._ledger.transaction():
@@ -167,7 +176,7 @@ class Charges:
         return charge_view(self.find(charge_id))
 
     def find(self, charge_id: str) -> Row:
-        """The ledger's row of a charge."""
+        """Return the ledger's row of a charge. Raises Refusal (404)."""
         charge = self._ledger.row("SELECT * FROM charges WHERE id = ?", charge_id)
         if charge is None:
             message = f"no charge has the id {charge_id!r}; without an id, name its charge_key"
@@ -177,7 +186,7 @@ class Charges:
     # -- refunding --
 
     def refund(self, key: str, asked: RefundRequest) -> Row:
-        """Void what is not captured yet, refund what is; never more than was captured."""
+        """Void a charge that is not captured yet; refund a captured one, up to its amount."""
         known = self._ledger.row("SELECT * FROM refunds WHERE idempotency_key = ?", key)
         if known:
             same_request(known, key, order_id=asked.order_id, requested_minor=asked.amount_minor)
@@ -214,7 +223,10 @@ class Charges:
         return refund_view(refund)
 
     def _charge_of(self, asked: RefundRequest) -> Row | None:
-        """The charge a refund is about; None when there is none under its key."""
+        """Return the charge that a refund names; None when its key has no charge.
+
+        Raises Refusal for an unknown id, no name at all, or a charge of another order.
+        """
         if asked.charge_id is not None:
             charge: Row | None = self.find(asked.charge_id)
         elif asked.charge_key is not None:
@@ -229,7 +241,10 @@ class Charges:
         return charge
 
     def _give_back(self, charge: Row, wanted_minor: int, token: str) -> Row:
-        """Take a refund out of a captured charge; the answer is its amount and status."""
+        """Take a refund out of a captured charge and return its amount and status.
+
+        Raises Refusal (409) when the charge is refunded in full.
+        """
         remaining_minor = charge["amount_minor"] - charge["amount_refunded_minor"]
         if remaining_minor == 0:
             message = f"charge {charge['id']} is refunded in full; nothing is left to refund"
@@ -249,10 +264,10 @@ class Charges:
         )
         return {"amount_minor": amount_minor, "status": status}
 
-    # -- what happens later --
+    # -- timers --
 
     def _advance(self, kind: str, subject: str) -> None:
-        """A timer is due (or a customer acted): change the ledger and owe the webhook."""
+        """Change the ledger and announce the webhook for a due timer or a customer's action."""
         if kind == "refund":
             self._ledger.run("UPDATE refunds SET status = 'refunded' WHERE id = ?", subject)
             refund = self._ledger.rows("SELECT * FROM refunds WHERE id = ?", subject)[0]
@@ -261,12 +276,12 @@ class Charges:
         charge = self.find(subject)
         late = charge["card_token"].startswith("tok_late:")
         if charge["status"] not in ("pending", "action_required") and not late:
-            return  # voided, or completed by hand, in the meantime
+            return  # meanwhile voided, or completed by the customer
         status, decline_code = (
             ("captured", None) if kind == "capture" else ("declined", "insufficient_funds")
         )
         self._set_status(subject, status, decline_code)
-        for _ in range(2 if late else 1):  # two events, so two ids
+        for _ in range(2 if late else 1):  # two events with two event ids
             self._callbacks.announce(f"charge.{status}", charge_view(self.find(subject)))
 
     def _set_status(self, charge_id: str, status: str, decline_code: str | None = None) -> None:
@@ -276,11 +291,11 @@ class Charges:
     # -- the ledger --
 
     def charges(self, asked: Page) -> Row:
-        """A page of the charges and their total number."""
+        """Return a page of the charges and their total number."""
         rows, total = self._ledger.page("charges", asked)
         return {"data": [charge_view(row) for row in rows], "total": total}
 
     def refunds(self, asked: Page) -> Row:
-        """A page of the refunds and their total number."""
+        """Return a page of the refunds and their total number."""
         rows, total = self._ledger.page("refunds", asked)
         return {"data": [refund_view(row) for row in rows], "total": total}

@@ -1,14 +1,14 @@
-"""TCP links that can be cut, silenced and slowed: `python -m saga_lab.fakes.link`.
+"""Proxies TCP links that can be cut, silenced and slowed: `python -m saga_lab.fakes.link`.
 
 `SANDBOX_LINKS` is JSON: name -> [port to listen on, port to connect to], both on this host.
 POST `/control/link` {"name", "mode"} changes a link:
 
 | mode | what happens |
 |---|---|
-| `open` | bytes pass |
-| `cut` | connections are reset, new ones as well |
-| `silent` | connections stay and nothing passes, in either direction: half open |
-| `slow` | each piece passes 0.2 s later |
+| `open` | bytes pass through |
+| `cut` | open and new connections are reset |
+| `silent` | connections stay open but no byte passes in either direction: half open |
+| `slow` | each chunk (up to 64 KiB) is delayed by 0.2 s |
 """
 
 import asyncio
@@ -31,7 +31,7 @@ PIECE = 65_536
 
 
 class Mode(StrEnum):
-    """What a link does with bytes."""
+    """Selects how a link treats bytes."""
 
     OPEN = "open"
     CUT = "cut"
@@ -40,21 +40,21 @@ class Mode(StrEnum):
 
 
 class LinkSettings(base.SandboxSettings):
-    """The links; there is no ledger."""
+    """Adds the links; there is no ledger."""
 
     db: Path = Path(os.devnull)
     links: dict[str, tuple[int, int]]
 
 
 class Change(BaseModel):
-    """A control call about one link."""
+    """Carries the body of a control call about one link."""
 
     name: str
     mode: Mode
 
 
 class Link:
-    """One listening port, and whoever is connected through it."""
+    """Forwards connections from one listening port to its target port."""
 
     def __init__(self, host: str, target_port: int) -> None:
         self._host, self._target_port = host, target_port
@@ -75,7 +75,7 @@ class Link:
 
     @asynccontextmanager
     async def listening(self, port: int) -> AsyncIterator[None]:
-        """Take connections while inside."""
+        """Accept connections while inside."""
         server = await asyncio.start_server(self._taken, self._host, port)
         try:
             yield
@@ -109,7 +109,9 @@ class Link:
                 end.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):  # the other side is gone; so are we
+        with suppress(
+            ConnectionError
+        ):  # a peer closed: this pump ends, and `_taken` closes both sides
             while piece := await reader.read(PIECE):
                 if self._mode is Mode.SLOW:
                     await asyncio.sleep(SLOW_S)
@@ -119,14 +121,14 @@ class Link:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with a reset, not as if all had been said."""
+    """Abort a connection with a TCP reset (SO_LINGER 1, 0) instead of an orderly close."""
     own = writer.get_extra_info("socket")
     own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
 def create_app(links: Mapping[str, Link]) -> FastAPI:
-    """Health and control."""
+    """Build the app with health and `/control/link`."""
     app = FastAPI(openapi_url=None)
 
     @app.get("/health/ready")

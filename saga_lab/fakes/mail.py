@@ -1,19 +1,19 @@
-"""A mail server with a ledger of its own: `python -m saga_lab.fakes.mail`.
+"""Runs a fake mail server with its own ledger: `python -m saga_lab.fakes.mail`.
 
-SMTP on `SANDBOX_SMTP_PORT`, the ledger over HTTP on `SANDBOX_PORT`. The recipient's local part
-chooses what happens; `<n>` is a number of attempts:
+It serves SMTP on `SANDBOX_SMTP_PORT` and the ledger over HTTP on `SANDBOX_PORT`. The recipient's
+local part chooses the behaviour; `<n>` is a number of attempts:
 
 | recipient | what happens |
 |---|---|
-| `bounce+...@` | refused for good: 550 |
-| `greylist<n>+...@` | the first n attempts with a Message-ID answer 451, then taken |
-| any other | taken: stored durably before 250 is answered |
+| `bounce+...@` | refused permanently: 550 |
+| `greylist<n>+...@` | the first n attempts with a Message-ID answer 451, then accepted |
+| any other | accepted: stored durably before 250 is answered |
 
-A mail with a Message-ID already stored is folded into the same record (`deliveries` + 1), as
-mailbox providers do; one without a Message-ID is refused with 550. Kind and order id are read from
-the headers `X-Saga-Kind` and `X-Saga-Order`.
+A mail whose Message-ID is already stored is merged into that record (`deliveries` + 1), as mailbox
+providers do; a mail without a Message-ID is refused with 550. Kind and order id are read from the
+headers `X-Saga-Kind` and `X-Saga-Order`.
 
-Rehearsal: POST `/control/outage` {"seconds"} (SMTP answers 451 until then).
+Rehearsal: POST `/control/outage` {"seconds"} (SMTP answers 451 for that long).
 """
 
 import asyncio
@@ -43,13 +43,13 @@ IN_OUTAGE = "451 4.3.2 rehearsed outage; try again later"
 
 
 class MailSettings(base.SandboxSettings):
-    """Also the port for SMTP."""
+    """Adds the SMTP port."""
 
     smtp_port: int
 
 
 class Mailbox:
-    """Handler of aiosmtpd: judges recipients and stores what is sent to them."""
+    """Handles aiosmtpd callbacks: checks recipients and stores mails."""
 
     def __init__(self, ledger: Ledger, trouble: Trouble) -> None:
         self._ledger, self._trouble = ledger, trouble
@@ -110,21 +110,21 @@ class Mailbox:
         return "250 2.0.0 stored"
 
     def mails(self, asked: base.Page) -> Row:
-        """A page of the mails and their total number."""
+        """Return a page of the mails and their total number."""
         rows, total = self._ledger.page("mails", asked)
         data = [{name: row[name] for name in row if name != "seq"} for row in rows]
         return {"data": data, "total": total}
 
 
 def _greylisted(address: str) -> int:
-    """How many attempts to this address are put off."""
+    """Return how many attempts to this address are greylisted."""
     found = re.match(r"greylist(\d{1,9})\+", address.lower())
     return int(found[1]) if found else 0
 
 
 @asynccontextmanager
 async def smtp_running(mailbox: Mailbox, settings: MailSettings) -> AsyncIterator[None]:
-    """Listen for SMTP while inside."""
+    """Listen for SMTP while inside the context."""
     server = await asyncio.get_running_loop().create_server(
         lambda: SMTP(mailbox, hostname="mail.sandbox", enable_SMTPUTF8=True),
         settings.host,
@@ -133,7 +133,7 @@ async def smtp_running(mailbox: Mailbox, settings: MailSettings) -> AsyncIterato
     try:
         yield
     finally:
-        server.close()  # whoever is connected is cut off when the process ends
+        server.close()  # open SMTP sessions are cut when the process ends
 
 
 router = APIRouter(prefix="/v1")

@@ -1,35 +1,36 @@
-"""A payment provider with a ledger of its own: `python -m saga_lab.fakes.provider`.
+"""Runs a fake payment provider with its own ledger: `python -m saga_lab.fakes.provider`.
 
-The card token chooses what happens; `<s>` is seconds, `<n>` a number of calls:
+The card token chooses the behaviour; `<s>` is seconds, `<n>` a number of calls:
 
 | card token | what happens |
 |---|---|
 | `tok_ok` | captured |
 | `tok_declined` | declined, `insufficient_funds` |
-| `tok_action` | action required; captured when somebody POSTs its `action_url`, then webhook |
-| `tok_action_auto:<s>` | as `tok_action`; the customer does it by himself after s |
+| `tok_action` | action required; captured by a POST to its `action_url`, then webhook |
+| `tok_action_auto:<s>` | as `tok_action`, and captured after s without the POST |
 | `tok_slow:<s>` | captured at once, answered after s |
 | `tok_500:<n>` | the first n calls answer 500 with nothing recorded, then captured |
 | `tok_lost` | captured, then the connection is dropped unanswered; the next call is answered |
 | `tok_async:<s>` | pending; captured after s, then webhook |
 | `tok_async_declined:<s>` | pending; declined after s, then webhook |
-| `tok_async_before:<s>` | captured; answered after s and only once the webhook has been taken |
+| `tok_async_before:<s>` | captured; answered s after its webhook was answered 2xx |
 | `tok_late:<s>` | pending; captured s after it is voided, webhook twice (two event ids) |
 | `tok_refund_500:<n>` | captured; the first n refund calls answer 500 with nothing recorded |
-| `tok_refund_partial` | captured; the first refund gives back half, rounded down: `partial` |
+| `tok_refund_partial` | captured; the first refund returns half, rounded down: `partial` |
 | `tok_refund_async:<s>` | captured; a refund is pending, refunded after s, then webhook |
 | anything else | declined, `invalid_token` |
 
-Under a key already known the call is answered at once with the charge (or refund) as it is now; a
-key that comes with another content is refused with 409 `idempotency_key_reuse`. So a second refund
-of one charge (the rest of a partial one, a late capture) needs a key of its own.
+A call under a known key is answered at once with the charge (or refund) as it is now; a known key
+with different content is refused with 409 `idempotency_key_reuse`. So a second refund of one charge
+(the rest of a partial one, a late capture) needs a key of its own.
 
-A charge can also be `voided`: a refund came before it was captured. A refund of a charge that never
-was leaves a mark, and a later charge under that `charge_key` is declined, `voided`. Webhooks:
-`charge.captured`, `charge.declined`, `refund.succeeded`; see `saga_lab.fakes.callbacks`.
+A refund that arrives before the capture sets the charge to `voided`. A refund by a `charge_key`
+that has no charge stores the key as voided, and a later charge under it is declined, `voided`.
+Webhooks: `charge.captured`, `charge.declined`, `refund.succeeded`; see `saga_lab.fakes.callbacks`.
 
-Rehearsals: see `saga_lab.fakes.trouble` for outages and the like; POST `/control/flush` (all that
-is due later happens now), `/control/resend` {"order_id"} (its last webhook again, same event id).
+Rehearsals: see `saga_lab.fakes.trouble` for outages and other trouble; POST `/control/flush` (run
+everything now that is due later), `/control/resend` {"order_id"} (post its last webhook again, same
+event id).
 """
 
 from typing import Annotated

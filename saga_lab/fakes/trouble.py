@@ -1,15 +1,15 @@
-"""Rehearsed trouble of a server, kept in memory only: a restart ends it.
+"""Rehearses trouble of a server; the state is in memory only, so a restart ends it.
 
-POST `/control/<way>` {"seconds"} begins it, with 0 seconds it is over:
+POST `/control/<way>` {"seconds"} begins a trouble; 0 seconds end it:
 
 | way | what happens |
 |---|---|
 | `outage` | POSTs to /v1 answer 503 and do nothing (SMTP: 451) |
-| `slow` | POSTs to /v1 are done at once and answered 12 s later |
-| `garbage` | POSTs to /v1 are done, and answered 200 with bytes that are no answer |
+| `slow` | POSTs to /v1 are carried out at once and answered 12 s later |
+| `garbage` | POSTs to /v1 are carried out, and answered 200 with invalid bytes |
 | `callbacks-twice` | each webhook is posted again under the same event id |
-| `callbacks-late` | webhooks are kept back; at the end all of them come at once |
-| `callbacks-reversed` | the same, the last one first |
+| `callbacks-late` | webhooks are held back; at the end all of them are posted at once |
+| `callbacks-reversed` | the same, the last one first if a POST with 0 seconds ends it |
 """
 
 import asyncio
@@ -26,7 +26,7 @@ TWICE, LATE, REVERSED = "callbacks-twice", "callbacks-late", "callbacks-reversed
 SERVER_WAYS, CALLBACK_WAYS = (OUTAGE, SLOW, GARBAGE), (TWICE, LATE, REVERSED)
 
 SLOW_S = 12.0
-"""Longer than anybody waits for an answer."""
+"""Longer than any caller waits for an answer."""
 NO_ANSWERS = (
     b"",
     b"<html><body>502 Bad Gateway</body></html>",
@@ -39,7 +39,7 @@ NO_ANSWERS = (
 
 
 class Trouble:
-    """Which trouble is on, and until when."""
+    """Tracks each active trouble and its end."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
@@ -55,7 +55,7 @@ class Trouble:
         return max(0.0, self._until.get(way, 0.0) - time.monotonic())
 
     async def spoil(self, response: Response) -> Response:
-        """What the caller gets instead of an answer to what has been done."""
+        """Delay or replace the response to a request that was carried out."""
         if self.on(SLOW):
             await asyncio.sleep(SLOW_S)
         if self.on(GARBAGE):
@@ -64,7 +64,7 @@ class Trouble:
 
 
 class TroubledRoute(APIRoute):
-    """A route whose answers to POSTs can be spoiled."""
+    """Passes each response to a POST through `Trouble.spoil`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

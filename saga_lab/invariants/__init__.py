@@ -1,18 +1,18 @@
-"""The invariants of design section 10, and one of versions, checked from outside.
+"""Checks invariants 1 to 8 of design section 11 from outside.
 
     findings = check(stack_json)      # the content of .saga/stack.json
 
-Evidence is what others can see too: the provider's, the carrier's and the mail server's own
+The evidence is visible to any outsider: the provider's, the carrier's and the mail server's own
 ledgers over HTTP, every record of every topic from the first on, and the services' tables, read
-only. Each invariant is one pure function of that evidence:
+only. Each invariant but 6 is one pure function of that evidence:
 
 | invariant | where |
 |---|---|
-| 1 every order ends in exactly one end | `sagas.one_end` |
+| 1 every order has exactly one end | `sagas.one_end` |
 | 2 money | `ledgers.money` |
 | 3 units of stock | `ledgers.units` |
 | 4 one parcel, one mail of each kind | `ledgers.once` |
-| 5 nothing lost or overtaken between outbox and topic | `log.nothing_lost` |
+| 5 nothing lost or reordered between outbox and topic | `log.nothing_lost` |
 | 6 databases rebuilt from the topics are the same | `rebuilt.same_rows` |
 | 7 nothing undone past the pivot, nothing healthy undone | `sagas.nothing_healthy_undone` |
 | 8 each order on its own version of the flow | `versions.own_version` |
@@ -44,10 +44,10 @@ CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
 
 
 def check(stack: Mapping[str, Any], *, standstill_s: float = 90.0) -> list[Finding]:
-    """Every invariant against a running stack, given the content of its `stack.json`.
+    """Check every invariant of a running stack, given the content of its `stack.json`.
 
-    Waits until nothing is on its way any more. What is, and has not moved for `standstill_s`
-    seconds, shows as a violation of invariant 5.
+    Waits until nothing is in flight, or until that has not changed for `standstill_s` seconds.
+    Rows then left in an outbox or among the effects violate invariant 5.
     """
     await_rest(stack, standstill_s)
     evidence = gather(stack)

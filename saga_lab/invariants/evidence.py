@@ -1,6 +1,6 @@
-"""What the invariants are judged by: the log, the outside world's ledgers, the services' tables.
+"""Defines the evidence of the invariants: the log, the outside ledgers, the services' tables.
 
-Plain values without I/O (`gather` fetches them), so that a test can plant a violation.
+These are plain values without I/O (`gather` fetches them), so that a test can plant a violation.
 """
 
 import hashlib
@@ -20,7 +20,10 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An event where it stands in the log. `at`: LogAppendTime; `cause`: id of what caused it."""
+    """Holds an event with its position in the log.
+
+    `at`: LogAppendTime; `cause`: id of the event that caused it.
+    """
 
     order_id: str
     event: Any
@@ -36,13 +39,13 @@ class Logged:
 
     @property
     def type(self) -> str:
-        """The event's type."""
+        """Return the event's type."""
         return str(self.event.type)
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """One SKU in inventory's own books, units."""
+    """Holds the units of one SKU in inventory's own table."""
 
     sku: str
     on_hand: int
@@ -53,7 +56,7 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A row of `outbox_sent`; `mark` as `mark_of` makes it."""
+    """Identifies a row of `outbox_sent`; `mark` is computed by `mark_of`."""
 
     service: str
     order_id: str
@@ -64,7 +67,7 @@ class Sent:
 def mark_of(
     topic: str, key: bytes, headers: Iterable[tuple[str, bytes]], value: bytes | None
 ) -> bytes:
-    """Tells one published record from any other: topic, key, headers and body."""
+    """Return a digest that identifies a published record: topic, key, headers and body."""
     digest = hashlib.blake2b(digest_size=16)
     for part in (topic.encode(), key, *(x for k, v in headers for x in (k.encode(), v))):
         digest.update(len(part).to_bytes(4, "big") + part)
@@ -74,14 +77,15 @@ def mark_of(
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything there is to look at.
+    """Holds everything that the invariants are checked against.
 
-    flows: as the flow files say; deadlines: the flows with other deadlines, and since when the
-    monitor had those, the earliest first; log: readable events, each partition in offset
-    order; unreadable: records that are no event of the contract; marks: of every record in the log;
+    flows: as in the flow files; deadlines: (since, flows with the monitor's deadlines from then
+    on), the earliest first; log: readable events, each partition in offset order; unreadable:
+    number of records that are no event of the contract; marks: of every record in the log;
     charges, refunds, labels, mails: as the outside world's ledgers show them; stock: per SKU;
     held: SKU -> units that inventory's reservations hold; outbox, effects: rows left by service;
-    sent: what the services say they published; sagas: order -> status, by the monitor.
+    sent: records that the services' `outbox_sent` lists as published; sagas: order -> the monitor's
+    status.
     """
 
     flows: Flows
@@ -102,7 +106,7 @@ class Evidence:
 
     @cached_property
     def told(self) -> Mapping[str, Mapping[str, tuple[Logged, ...]]]:
-        """Order -> event type -> the events of that type, each event once."""
+        """Map order -> event type -> the events of that type, each event once."""
         found: dict[str, dict[str, dict[UUID, Logged]]] = defaultdict(lambda: defaultdict(dict))
         for logged in self.log:
             found[logged.order_id][logged.type].setdefault(logged.id, logged)
@@ -113,7 +117,7 @@ class Evidence:
 
     @cached_property
     def by_id(self) -> Mapping[UUID, Logged]:
-        """The first sighting of every event."""
+        """Map event id -> the first record of that event."""
         found: dict[UUID, Logged] = {}
         for logged in self.log:
             found.setdefault(logged.id, logged)
@@ -121,8 +125,11 @@ class Evidence:
 
     @cached_property
     def accepted(self) -> Mapping[str, OrderFacts]:
-        """The orders there are: whose start is on the log under a flow known here. The first
-        content under an id is the order, as every participant reads its partition."""
+        """Map order -> its facts, for orders whose start event names a known flow or none.
+
+        The first content under an id counts, because every participant reads the partition in that
+        order.
+        """
         known = {flow.label(version) for flow in self.flows for version in flow.versions}
         starts = {flow.start for flow in self.flows}
         return {
@@ -133,12 +140,12 @@ class Evidence:
         }
 
     def events(self, order_id: str, *types: str) -> tuple[Logged, ...]:
-        """The events of an order of these types, each once."""
+        """Return the events of an order of these types, each once."""
         told = self.told.get(order_id, {})
         return tuple(logged for name in types for logged in told.get(name, ()))
 
     def ended(self, order_id: str) -> str:
-        """`completed`, `cancelled`, `intervention` (open), `both` or `neither`."""
+        """Return `completed`, `cancelled`, `intervention` (open), `both` or `neither`."""
         completed = self.events(order_id, "OrderCompleted")
         cancelled = self.events(order_id, "OrderCancelled")
         if len(completed) + len(cancelled) > 1:
@@ -150,12 +157,12 @@ class Evidence:
         return "intervention" if opened - closed else "neither"
 
     def flow_of(self, order_id: str) -> tuple[Flow, int]:
-        """The flow and version an order runs on."""
+        """Return the flow and version that an order runs on."""
         labels = (e.flow for events in self.told[order_id].values() for e in events if e.flow)
         return self.flows.find(next(labels, None))
 
     def steps_at(self, order_id: str, at: datetime) -> Mapping[str, Step]:
-        """The steps of an order's flow, with the deadlines that were in force at this time."""
+        """Return the steps of an order's flow with the deadlines in force at the time `at`."""
         flow, _ = self.flow_of(order_id)
         for since, flows in self.deadlines:
             if since <= at:

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""Defines the result of a check."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One invariant of design section 10 held against the evidence.
+    """Reports how one invariant of design section 11 compares with the evidence.
 
-    `checked_against`: what was looked at, with counts. `violations`: the first 20, each naming the
-    order (or SKU, or service) and what is wrong; `found`: how many there are in all.
+    `checked_against`: the evidence looked at, with counts. `violations`: the first 20, each naming
+    the order (or SKU, or service) and the error; `found`: the number of all violations.
     """
 
     number: int
@@ -22,11 +22,11 @@ class Finding:
 
     @property
     def holds(self) -> bool:
-        """Nothing contradicts it."""
+        """Return True when no violation was found."""
         return not self.found
 
 
 def judged(number: int, title: str, checked_against: str, violations: Iterable[str]) -> Finding:
-    """A finding from all violations there are."""
+    """Build a finding from all violations; it lists the first SHOWN and counts all."""
     told = list(violations)
     return Finding(number, title, checked_against, tuple(told[:SHOWN]), len(told))

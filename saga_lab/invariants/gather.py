@@ -33,10 +33,10 @@ EVENT_TOPICS = tuple(sorted({topic(owner) for owner in OWNERS.values()}))
 
 
 def await_rest(stack: Stack, standstill_s: float) -> str | None:
-    """Wait until nothing is on its way: all read, nothing to be published, no call to be made.
+    """Wait until all records are read, no outbox row is unpublished and no effect is pending.
 
-    Returns what still was on its way when that had not changed for `standstill_s` seconds, None at
-    rest.
+    Returns None when the stack is idle. Otherwise returns the text of `on_its_way` once it has not
+    changed for `standstill_s` seconds.
     """
     before, since = None, time.monotonic()
     while (moving := on_its_way(stack)) and time.monotonic() - since < standstill_s:
@@ -47,10 +47,11 @@ def await_rest(stack: Stack, standstill_s: float) -> str | None:
 
 
 def on_its_way(stack: Stack) -> str | None:
-    """The first thing that has not arrived yet, None at rest.
+    """Describe the first unfinished work found; None when the stack is idle.
 
-    Looked at along the way an event takes, so that what moves on meanwhile is met further down;
-    the ends of the topics are compared once more, since some ways lead round again.
+    The checks follow an event's path (consumer lag, outbox and effects, the monitor), so that an
+    event that moves on meanwhile is seen by a later check. Some paths lead back to a topic;
+    comparing the end offsets again at the end catches those.
     """
     before = _ends(stack)
     for service in stack["databases"]:
@@ -78,7 +79,7 @@ def on_its_way(stack: Stack) -> str | None:
 
 
 def gather(stack: Stack) -> Evidence:
-    """All of it, read side by side."""
+    """Fetch all evidence, with the sources read in parallel."""
     urls, databases = stack["urls"], stack["databases"]
     with ThreadPoolExecutor() as pool:
         books = pool.submit(_books, databases["inventory"])
@@ -113,12 +114,12 @@ def gather(stack: Stack) -> Evidence:
 
 
 def flows_of(stack: Stack) -> Flows:
-    """The flows with the deadlines that the monitor has now."""
+    """Return the flows with the deadlines that the monitor has now."""
     return flows_since(stack)[-1][1]
 
 
 def flows_since(stack: Stack) -> list[tuple[datetime, Flows]]:
-    """The flows with each set of deadlines that the monitor had, and since when."""
+    """Return, for each set of deadlines the monitor had, its start time and the flows with it."""
     return [
         (datetime.fromisoformat(since), Flows(*(with_deadlines(f, overrides) for f in FLOWS)))
         for since, overrides in stack["deadlines"]
@@ -126,7 +127,7 @@ def flows_since(stack: Stack) -> list[tuple[datetime, Flows]]:
 
 
 def codec_of(stack: Stack) -> Codec:
-    """A codec that reads what the stack's services write."""
+    """Return a codec that reads the events of the stack's services."""
     registry = stack["urls"].get("registry")
     return Codec(CONTRACT, HttpRegistry(registry) if registry else None)
 
@@ -192,14 +193,14 @@ def _ledger(url: str) -> list[Row]:
 
 
 def _query(url: str, sql: str) -> list[TupleRow]:
-    """Rows, read only."""
+    """Run a query in a read-only transaction and return its rows."""
     options = "-c default_transaction_read_only=on"
     with psycopg.connect(url, options=options, connect_timeout=10) as connection:
         return connection.execute(sql).fetchall()
 
 
 def _left(service: str, url: str) -> dict[str, int]:
-    """What awaits publication, and what awaits a call (the monitor calls nobody)."""
+    """Count rows awaiting publication and effects awaiting a call (the monitor has none)."""
     found = {"outbox": "SELECT count(*) FROM outbox"}
     if service != MONITOR:
         found["effects"] = "SELECT count(*) FROM effects"
@@ -216,7 +217,7 @@ def _sent(service: str, url: str) -> list[Sent]:
 
 
 def _books(url: str) -> tuple[list[Stock], Mapping[str, int]]:
-    """Stock as inventory counts it, and what its reservations hold."""
+    """Return inventory's stock rows, and SKU -> units held by its open reservations."""
     stock = _query(url, "SELECT sku, on_hand, reserved, shipped, put_in FROM stock ORDER BY sku")
     kept = _query(url, "SELECT lines FROM reservation WHERE phase = 'reserved'")
     held = Counter[str]()
@@ -226,6 +227,6 @@ def _books(url: str) -> tuple[list[Stock], Mapping[str, int]]:
 
 
 def _lines(kept: Iterable[Any]) -> Iterable[tuple[str, int]]:
-    """SKU and units; a reservation keeps its lines as a JSON list of records or a mapping."""
+    """Yield SKU and units of every line; each reservation keeps its lines as a JSON list."""
     for lines in kept:
         yield from ((line["sku"], line["quantity"]) for line in lines)

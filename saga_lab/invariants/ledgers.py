@@ -1,4 +1,4 @@
-"""Invariants 2 to 4: money, units, parcels and mails, by the outside world's own ledgers. Pure."""
+"""Checks invariants 2 to 4 by the outside ledgers: money, units, parcels and mails. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,14 +7,17 @@ from saga_lab.invariants.evidence import Evidence, Row, Stock
 from saga_lab.invariants.finding import Finding, judged
 
 GIVEN_BACK = ("refunded", "partial")
-"""Statuses under which a refund at the provider has moved money."""
+"""Statuses of a provider's refund that has moved money."""
 
 
 # --- money ----------------------------------------------------------------------------------------
 
 
 def money(evidence: Evidence) -> Finding:
-    """2: one charge at most, refunds within it, nothing kept of what is cancelled."""
+    """Check invariant 2: one charge at most, refunds within it, nothing kept when cancelled.
+
+    A completed order keeps exactly its total.
+    """
     charges = by_order(c for c in evidence.charges if c["status"] == "captured")
     refunds = by_order(evidence.refunds)
     taken = sum(len(rows) for rows in charges.values())
@@ -64,7 +67,10 @@ def _amount(refunds: Iterable[Row], statuses: tuple[str, ...]) -> int:
 
 
 def units(evidence: Evidence) -> Finding:
-    """3: per SKU on hand + reserved + shipped = put in, and all books agree."""
+    """Check invariant 3: per SKU on hand + reserved + shipped = put in.
+
+    Inventory's table, its reservations, the topics and the carrier's ledger must agree.
+    """
     put_in, shipped = Counter[str](), Counter[str]()
     for logged in evidence.by_id.values():
         if logged.type == "StockReceived":
@@ -114,7 +120,10 @@ def _units_of(stock: Stock, told: Mapping[str, int], held: int) -> Iterator[str]
 
 
 def once(evidence: Evidence) -> Finding:
-    """4: one label and one mail of each kind an order, and none that contradicts its end."""
+    """Check invariant 4: at most one valid label and one mail of each kind an order.
+
+    None may contradict the order's end, and a completed order was picked up.
+    """
     labels = by_order(a for a in evidence.labels if a["status"] in ("created", "picked_up"))
     mails = by_order(evidence.mails)
     return judged(
@@ -159,7 +168,7 @@ def _mails_of(evidence: Evidence, order_id: str, mails: Mapping[str, list[Row]])
 
 
 def by_order(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows of a ledger by their order."""
+    """Group rows of a ledger by order."""
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         found[str(row["order_id"])].append(row)

@@ -1,4 +1,4 @@
-"""Invariant 5: no event is lost between outbox and topic, and none overtakes another. Pure."""
+"""Checks invariant 5: outbox to topic loses no event and keeps the order per producer. Pure."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -8,7 +8,7 @@ from saga_lab.invariants.finding import Finding, judged
 
 
 def nothing_lost(evidence: Evidence) -> Finding:
-    """5: sequences without gap or inversion, empty outboxes, all that was sent is there."""
+    """Check invariant 5: no gap or inversion, nothing pending, no sent record missing."""
     counted = [e for e in evidence.log if e.seq is not None]
     chains = {(e.source, e.order_id) for e in counted}
     return judged(
@@ -22,7 +22,10 @@ def nothing_lost(evidence: Evidence) -> Finding:
 
 
 def _out_of_order(evidence: Evidence) -> Iterator[str]:
-    """A repeat is fine, at least once is what a log gives; its first sighting has to be in turn."""
+    """Yield gaps and conflicts in each producer's sequence per order.
+
+    A repeat is allowed (delivery is at least once), but its first record has to be in sequence.
+    """
     seen: dict[tuple[str, str], list[UUID]] = {}
     for logged in evidence.log:
         if logged.seq is None:

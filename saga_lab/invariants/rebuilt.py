@@ -1,8 +1,8 @@
-"""Invariant 6: databases rebuilt from the topics alone hold the same rows as the live ones.
+"""Checks invariant 6: databases rebuilt from the topics alone hold the live rows.
 
-`main` runs in a process of its own, `stack.json` on its standard input, the result as JSON on its
-standard output: only there everybody's tables are known at once, with neither producer nor gateway
-anywhere near.
+`main` runs in a separate process, with `stack.json` on standard input and the result as JSON on
+standard output. Only that process imports the tables of all services and the monitor; it has
+neither producer nor gateway.
 """
 
 import json
@@ -36,16 +36,18 @@ NO_STATE = {
     "saga": {"quiet_until"},
     "stream_offset": {"topic_id"},
 }
-"""Table -> columns that are no state; without columns: the whole table. Memories of what was asked
-and said, keys that no event tells of, when the monitor looked last, and at which topic."""
+"""Maps a table to its columns that are no state; an empty set excludes the whole table.
+
+Excluded are requests seen (`idempotency`), keys that no event carries (`customer_key`), commands
+people gave (`said`), when the monitor judges a saga next, and the ids of the topics it read."""
 HISTORY = "_history"
-"""Rows of a table may have been moved to the table of this ending; that changes no row."""
+"""Suffix of the table that rows may have been moved to; the move changes no row."""
 BATCH = 500
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """One database made anew. `rows` is how many the live one has."""
+    """Reports one rebuilt database. `rows` is the number of rows in the live one."""
 
     name: str
     rows: int
@@ -53,7 +55,10 @@ class Rebuilt:
 
 
 def same_rows(stack: Stack) -> Finding:
-    """6: rebuild every database beside the live one and compare; needs a stack at rest."""
+    """Check invariant 6: rebuild every database beside the live one and compare.
+
+    The stack has to be idle.
+    """
     command = [sys.executable, "-c", f"from {__name__} import main; main()"]
     done = subprocess.run(
         command, input=json.dumps(stack), capture_output=True, text=True, check=False
@@ -68,7 +73,7 @@ TITLE = "Databases rebuilt from the topics hold the same rows"
 
 
 def finding(rebuilt: Sequence[Rebuilt]) -> Finding:
-    """What the comparison says. Pure."""
+    """Turn the comparison into a finding. Pure."""
     told = ", ".join(f"{r.name} {r.rows}" for r in rebuilt)
     return judged(
         6,
@@ -79,7 +84,7 @@ def finding(rebuilt: Sequence[Rebuilt]) -> Finding:
 
 
 def compare(stack: Stack) -> list[Rebuilt]:
-    """Rebuild and compare them all."""
+    """Rebuild every database of the stack and compare it with the live one."""
     log = list(read_log(stack["bootstrap_servers"], EVENT_TOPICS))
     codec = codec_of(stack)
     return [_compared(stack, name, codec, log) for name in stack["databases"]]
@@ -124,12 +129,12 @@ def _project(stack: Stack, codec: Codec, log: Sequence[Record], fresh: Engine) -
 
 
 def _at(moved: Mapping[str, Table], table: Table) -> list[Table]:
-    """Where rows of the table may have been moved."""
+    """Return the history table that rows of `table` may have been moved to, if any."""
     return [moved[table.name]] if table.name in moved else []
 
 
 def _state(table: Table) -> Table | None:
-    """The table without what is no state; None where nothing of it is."""
+    """Return the table without columns that are no state; None when no column is left."""
     name = table.name.removesuffix(HISTORY)
     if name not in NO_STATE:
         return table
@@ -145,7 +150,7 @@ def _count(engine: Engine, table: Table) -> int:
 
 @contextmanager
 def _empty_database(beside: str) -> Iterator[str]:
-    """A database on the same server, dropped at the end."""
+    """Create a database on the same server and drop it at the end."""
     name = f"rebuilt_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(beside, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -157,6 +162,6 @@ def _empty_database(beside: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """The other process's part, see the module."""
+    """Run the comparison in the separate process; see the module."""
     stack: Mapping[str, Any] = json.load(sys.stdin)
     json.dump([asdict(rebuilt) for rebuilt in compare(stack)], sys.stdout)

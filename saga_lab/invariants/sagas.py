@@ -1,4 +1,4 @@
-"""Invariants 1 and 7: how orders end, and what must never be undone. Pure."""
+"""Checks invariants 1 and 7: how orders end, and what must never be undone. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,11 +8,14 @@ from saga_lab.invariants.evidence import Evidence, Logged
 from saga_lab.invariants.finding import Finding, judged
 
 DEADLINE, SYSTEM_TIMEOUT = "deadline", "system_timeout"
-"""Code of a CompensationRequested, actor of a VerdictGiven: what comes from the monitor itself."""
+"""Mark the monitor's own events: code of a CompensationRequested, actor of a VerdictGiven."""
 
 
 def one_end(evidence: Evidence) -> Finding:
-    """1: every accepted order ends in exactly one of its three ends."""
+    """Check invariant 1: every accepted order reaches exactly one of the three ends.
+
+    The monitor has to report the same end.
+    """
     ends = {order_id: evidence.ended(order_id) for order_id in evidence.accepted}
     counts = Counter(ends.values())
     return judged(
@@ -36,7 +39,10 @@ def _wrong_ends(evidence: Evidence, ends: dict[str, str]) -> Iterator[str]:
 
 
 def nothing_healthy_undone(evidence: Evidence) -> Finding:
-    """7: nothing is undone past the pivot, nothing healthy because an observer was slow."""
+    """Check invariant 7: nothing is undone past the pivot, nor before its deadline in log time.
+
+    A slow observer must not undo a healthy order.
+    """
     requests = [e for e in evidence.by_id.values() if is_timeout(e)]
     pivots = [o for o in evidence.told if evidence.events(o, "ShipmentPickedUp")]
     return judged(
@@ -52,7 +58,10 @@ def nothing_healthy_undone(evidence: Evidence) -> Finding:
 
 
 def _undone_past_pivot(evidence: Evidence, order_id: str) -> Iterator[str]:
-    """A late capture is money beside the order: it goes back whatever became of the order."""
+    """Yield undo events of an order that was picked up.
+
+    Refunds of late captures are allowed: that money goes back whatever the order's end.
+    """
     refunds = evidence.events(order_id, "PaymentRefunded", "PaymentRefundProgressed")
     late = [e for e in evidence.events(order_id, "PaymentCaptured") if e.event.late]
     kept_minor = sum(e.event.amount_minor for e in refunds)
@@ -67,17 +76,17 @@ def _undone_past_pivot(evidence: Evidence, order_id: str) -> Iterator[str]:
 
 
 def is_timeout(logged: Logged) -> bool:
-    """The monitor asks for an undo, or says no instead of a person, because a deadline passed."""
+    """Return True for an undo request or an automatic verdict of the monitor after a deadline."""
     if logged.type == "VerdictGiven":
         return bool(logged.event.actor == SYSTEM_TIMEOUT)
     return logged.type == "CompensationRequested" and logged.event.code == DEADLINE
 
 
 def _too_hasty(evidence: Evidence, request: Logged) -> Iterator[str]:
-    """The answer stood in the log before the deadline that is said to have passed.
+    """Yield contradictions between a timeout and the log's times.
 
-    The request names as its cause the event whose sequel is missing; the deadline counts from
-    where that stands in the log.
+    The request names as its cause the event whose answer is missing; the deadline counts from that
+    event's log-append time. The request must come after the deadline, and no answer before it.
     """
     cause = evidence.by_id.get(request.cause) if request.cause else None
     if cause is None:

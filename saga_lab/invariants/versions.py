@@ -1,4 +1,4 @@
-"""Invariant 8: every order runs to its end on the version it started with. Pure."""
+"""Checks invariant 8: every order runs to its end on its first version. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,8 +8,11 @@ from saga_lab.invariants.finding import Finding, judged
 
 
 def own_version(evidence: Evidence) -> Finding:
-    """8: one label on all events of an order, a completed one has done every step of that version,
-    and nobody has said anything who has no step in it."""
+    """Check invariant 8: all events of an order carry one flow label.
+
+    A completed order has done every step of that version, and no participant without a step in it
+    has published an event of the order.
+    """
     counts = Counter(
         flow.label(version) for flow, version in map(evidence.flow_of, evidence.accepted)
     )

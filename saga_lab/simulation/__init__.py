@@ -1,10 +1,12 @@
-"""The whole choreography in one process: virtual clock, one seeded random source, the handlers that
-the services run, stores and outside world in memory. A seed that breaks something breaks it again.
+"""Simulates the whole choreography in one process, on a virtual clock and one seeded random source.
 
-`outside`: provider, carrier, mail server. `log`: the topics. `process`, `node`: a participant, its
-processes, database and relay. `watcher`: the monitor. `operator`: bad records and who looks after
-them. `chances`: the faults. `rollout`: a release while orders are in flight. `world`: all of them,
-and a scheduler. `story`: what happens to each order. `play`: seeds. `witness`, `verdict`: the
-invariants of design section 10, while it runs and at its end, and that everything comes to rest.
-`shrink`: a broken seed made small, and told.
+The handlers are those that the services run; the stores and the outside world are in memory. A seed
+that breaks an invariant breaks it again on every run.
+
+`outside`: payment provider, carrier, mail server. `log`: the topics. `process`, `node`: one
+participant with its processes, database and relay. `watcher`: the saga monitor. `operator`: bad
+records and the person who clears them. `chances`: the faults. `rollout`: a release while orders are
+in flight. `world`: all of these and the scheduler. `story`: the plan of each order. `play`: runs
+seeds. `witness`, `verdict`: check the invariants of design section 10 during the run and at its
+end, and that no work is left. `shrink`: reduces a broken seed and prints its history.
 """

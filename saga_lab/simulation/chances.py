@@ -1,4 +1,4 @@
-"""How likely what is: drawn per seed, each switched off by name to shrink a broken seed."""
+"""Draws the probability of each fault from the seed. Shrinking a seed disables faults by name."""
 
 import random
 from collections.abc import Collection
@@ -7,17 +7,20 @@ from dataclasses import dataclass, fields, replace
 
 @dataclass
 class Chances:
-    """All zero when the faults are off. Chances at each occasion, but for the last four.
+    """Holds one probability per fault; all are zero when the faults are off.
 
-    crash: a process dies at a named point; trouble: a call or its answer is lost; repeat: something
-    published or delivered is so again; forget: offsets are not stored; linger: a batch, a claimed
-    effect or an answer stays in hand for a while; pause: a process stands still, past its leases;
-    stale: a former leader of the relay publishes its batch again, later; disorder: a relay goes on
-    behind a row that was refused; outage: no broker for a while; poison: garbage under an order's
-    key, or a participant too old for what comes of it; second: a second process consumes the same
-    records, as after a rebalance, and a second monitor speaks; switch: processes begin with an
-    older flow file and go over to today's one by one; skew_s: clocks of processes are off by up to
-    this many seconds.
+    A value is the chance at each occasion, except for the last four: poison is drawn once per
+    order, second and switch are 1 or 0 for the whole run, skew_s is in seconds.
+
+    crash: a process dies at a named point, or a monitor loses its gate; trouble: a call or its
+    answer is lost; repeat: a published row or a delivered webhook is sent again; forget: offsets
+    are not stored; linger: a polled batch, a claimed effect or an answer stays in memory for a
+    while; pause: a process stops, possibly past its leases, or a monitor stops reading; stale: a
+    former leader of the relay publishes its batch again, later; disorder: a relay publishes past a
+    row that was refused; outage: no broker for a while; poison: garbage under an order's key, or a
+    participant too old for the order's events; second: a second process consumes the same records,
+    as after a rebalance, and a second monitor emits; switch: processes start with an older flow
+    file and move to today's one by one; skew_s: each process clock is off by up to this much.
     """
 
     crash: float = 0.0
@@ -36,7 +39,10 @@ class Chances:
 
     @classmethod
     def draw(cls, rng: random.Random, without: Collection[str] = ()) -> "Chances":
-        """Some runs are calm, some are hell. The draw is the same whatever is left out."""
+        """Draw the chances from the seed: some runs have no faults, others many.
+
+        `without` sets chances to zero afterwards, so it does not alter the draw of the others.
+        """
         drawn = cls(
             crash=rng.choice((0.0, 0.01, 0.05, 0.2)),
             trouble=rng.choice((0.0, 0.02, 0.1, 0.3)),
@@ -58,13 +64,13 @@ class Chances:
         return replace(drawn, **dict.fromkeys(without, 0.0))
 
     def named(self) -> list[str]:
-        """The faults that can happen."""
+        """Return the names of the faults that can happen."""
         return [f.name for f in fields(self) if getattr(self, f.name)]
 
     def calm(self) -> bool:
-        """Nothing goes wrong."""
+        """Return whether no fault can happen."""
         return not self.named()
 
 
 FAULTS = tuple(f.name for f in fields(Chances))
-"""Their names."""
+"""The names of all faults."""

@@ -1,4 +1,4 @@
-"""The log: topics with partitions, append only, time stamped by the broker."""
+"""Simulates Kafka topics: partitioned, append only, with log-append time."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Place = tuple[str, int]
 
 @cache
 def partition_of(key: str) -> int:
-    """Where all events of an order lie, on every topic."""
+    """Return the partition that holds all events of an order, the same on every topic."""
     return murmur2(key.encode()) % PARTITIONS
 
 
 class Log:
-    """All topics. `witness` hears every event as it is appended; `length`: records in all."""
+    """Holds all topics. `witness` is called with each appended event; `length`: total records."""
 
     def __init__(self, witness: Callable[[Envelope], None]) -> None:
         self.partitions: dict[Place, list[Record]] = {
@@ -40,7 +40,7 @@ class Log:
         self.length = 0
 
     def append(self, row: OutboxRow, now: datetime) -> None:
-        """At the end of the key's partition. Rows for other topics (dead letters) are let go."""
+        """Append a row to its key's partition; drop rows for other topics (such as `.dlt`)."""
         place = (row.topic, partition_of(row.key))
         if place not in self.partitions:
             return
@@ -52,27 +52,27 @@ class Log:
             self._witness(said)
 
     def read(self, record: Record) -> Envelope:
-        """What a record of this log says, decoded once. Raises Poison."""
+        """Return the decoded event of a record; each record is decoded once. Raises Poison."""
         place = (record.topic, record.partition, record.offset)
         if place not in self._read:
             self._read[place] = CODEC.decode(record)
         return self._read[place]
 
     def envelopes(self) -> list[Envelope]:
-        """All events, partition by partition; garbage is passed over."""
+        """Return all events, partition by partition, without undecodable records."""
         return [said for r in self.records() if (said := self.envelope(r))]
 
     def envelope(self, record: Record) -> Envelope | None:
-        """What a record says; None for garbage."""
+        """Return the decoded event of a record; None for an undecodable one."""
         try:
             return self.read(record)
         except Poison:
             return None
 
     def ends(self) -> dict[Place, int]:
-        """The offset the next record of each partition will get."""
+        """Return the end offset of each partition, which is the offset of its next record."""
         return {place: len(queue) for place, queue in self.partitions.items()}
 
     def records(self) -> list[Record]:
-        """Everything, partition by partition."""
+        """Return all records, partition by partition."""
         return [r for queue in self.partitions.values() for r in queue]

@@ -1,4 +1,4 @@
-"""One participant: its database, its processes, its relay."""
+"""Simulates one participant with its database, its processes and its relay."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sagakit.store.memory import MemoryDatabase
 from sagakit.store.ports import Participant, Store
 
 BLOCK = 1_000
-"""Row numbers a transaction may use up."""
+"""Row ids reserved for one of two interleaved transactions."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 if TYPE_CHECKING:
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 
 class Node:
-    """One participant. All its processes share the database and the stored offsets. `touched`:
-    it was at work since it was asked what it could do."""
+    """Runs one participant, whose processes share the database and the stored offsets.
+
+    `touched`: the participant did something since `possible` was last worked out. `refused`: ids of
+    outbox rows that the broker refuses at the moment. `astray`: an invariant that `check` found
+    broken.
+    """
 
     def __init__(
         self, world: World, participant: Participant[Any], store: Store[Any], processes: int = 1
@@ -54,22 +58,25 @@ class Node:
 
     @property
     def handler(self) -> Handler[Any]:
-        """Of its first process."""
+        """The handler of the first process."""
         return self.processes[0].handler
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """What its first process consumes."""
+        """The topics that the first process consumes."""
         return self.processes[0].topics
 
     @property
     def crashes(self) -> int:
-        """Of all its processes."""
+        """The number of crashes of all its processes."""
         return sum(process.crashes for process in self.processes)
 
     def possible(self, around: object) -> list[Callable[[], None]]:
-        """Everything it could do next: worked out again when it was at work, when what is `around`
-        it changed, and when the time has come for something that had to wait."""
+        """Return everything the participant could do next.
+
+        The list is kept, and worked out again when the participant was `touched`, when `around`
+        changed, or when something that had to wait is due.
+        """
         now = self.world.now
         if self.touched or around != self._around or now >= self._known_until:
             self.touched, self._around, self._possible = False, around, list(self._choices())
@@ -87,26 +94,26 @@ class Node:
             yield partial(first.survive, self.relay)
 
     def due_effects(self) -> list[EffectRow]:
-        """Pending effects nobody holds."""
+        """Return the pending effects that are due and not leased, by the first process's clock."""
         return self.processes[0].due_effects()
 
     def perform(self) -> None:
-        """Claim some effects, call the outside world, store the outcomes."""
+        """Have the first process claim some effects, call the outside world, store the outcomes."""
         self.processes[0].claim()
 
     def ask(self, row: EffectRow) -> Any:
-        """The gateway. Raises EffectFailed where the answer is unknown."""
+        """Call the outside world for an effect. Raises EffectFailed when the answer is unknown."""
         return self.world.outside.perform(row.effect)
 
     # --- the relay --------------------------------------------------------------------------------
 
     def unpublished(self) -> list[OutboxRow]:
-        """In id order; never `id > cursor`."""
+        """Return the outbox in id order, never from `id > cursor`: lower ids may commit later."""
         rows = sorted(self.database.tables.outbox.items())
         return [row for number, row in rows if number not in self.refused]
 
     def relay(self) -> None:
-        """Publish the first rows; dying in the middle publishes them again."""
+        """Publish the first rows and remove each; a crash in between publishes that row again."""
         rows = self.unpublished()[: self.world.rng.randint(1, 6)]
         if rows and self.world.happens("disorder"):
             self._refuse(rows.pop(0))
@@ -121,15 +128,15 @@ class Node:
             self.world.after(late, lambda: self._publish_again(rows))
 
     def publish(self, row: OutboxRow) -> None:
-        """To the log."""
+        """Append a row to the log."""
         self.world.log.append(row, self.world.now)
 
     def remove(self, row: OutboxRow) -> None:
-        """It is published."""
+        """Remove a published row from the outbox."""
         del self.database.tables.outbox[row.id]
 
     def _refuse(self, row: OutboxRow) -> None:
-        """The broker refuses it for a moment; what stands behind it goes through."""
+        """Have the broker refuse a row for a moment, while the rows behind it are published."""
         self.world.note(f"{self.name} publishes past a refused row", {row.key})
         self.refused.add(row.id)
         pause = timedelta(seconds=self.world.rng.choice((1, 10)))
@@ -147,11 +154,14 @@ class Node:
     # --- two transactions at once -----------------------------------------------------------------
 
     def overlapping(self) -> bool:
-        """Two processes have something to handle."""
+        """Return whether there are several processes and all have something to handle."""
         return len(self.processes) > 1 and all(p.has_work() for p in self.processes)
 
     def overlap(self) -> None:
-        """Batches of different orders do not wait for each other's locks."""
+        """Handle two batches at once when they share no order.
+
+        Only those overlap for real: batches of one order wait for each other's row locks.
+        """
         first, second = self.world.rng.sample(self.processes, 2)
         for process in (first, second):
             if not process.batch:
@@ -160,7 +170,7 @@ class Node:
             self.at_once(first, first.handle, second)
 
     def visit(self, process: Process, key: str, work: Callable[[], None]) -> None:
-        """Somebody is at the door, maybe while a batch of other orders is handled."""
+        """Run a request from outside, perhaps while a batch of other orders is handled."""
         busy = self.world.rng.choice(self.processes)
         if busy.has_work() and not busy.batch:
             busy.survive(busy.take)
@@ -170,7 +180,10 @@ class Node:
             process.survive(work)
 
     def at_once(self, first: Process, work: Callable[[], None], second: Process) -> None:
-        """The one that begins first takes the lower row numbers, and commits last."""
+        """Interleave two transactions: `first` begins first and commits last.
+
+        So `first` takes the lower row ids, and the relay may already have published higher ones.
+        """
         low = self.database.tables.next_id
         self.database.tables.next_id += BLOCK
         second.survive(second.handle)
@@ -183,7 +196,10 @@ class Node:
         self.database.tables.next_id = high
 
     def check(self) -> None:
-        """At any moment: the only mark of work in flight is a pending effect, no stock negative."""
+        """Record in `astray` when an invariant that holds at any moment is broken.
+
+        Stock is never negative, and the keys in flight are those of the pending effects.
+        """
         for sku, level in getattr(self.participant.store, "stock", {}).items():
             if min(level.on_hand, level.reserved) < 0:
                 self.astray = f"{sku}: {level}"
@@ -194,7 +210,7 @@ class Node:
             self.astray = f"{self.name}: {sorted(flying)} in flight, {sorted(pending)} pending"
 
     def state(self, key: str) -> Any:
-        """The committed state of an order."""
+        """Return the committed state of an order."""
         account = self.database.tables.accounts.get(key)
         state = self.participant.store.load(None, {key: []}).get(key)  # type: ignore[arg-type]
         return replace(state, in_flight=frozenset(account.in_flight if account else ()))

@@ -1,4 +1,4 @@
-"""Bad records, and the operator who looks after the orders they hold up."""
+"""Injects bad records and simulates the operator who unblocks the orders parked behind them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ LOOKS_AGAIN = timedelta(minutes=10)
 
 
 class Reader(Codec):
-    """A participant's codec: decodes each record of the log once, and not what the version that is
-    running does not know yet."""
+    """Decodes records for one participant, through the log, which decodes each record once.
+
+    Raises Undecodable for orders in `Operator.unknown`: their events are too new for the
+    participant's running version.
+    """
 
     def __init__(self, node: Node) -> None:
         self.__dict__.update(CODEC.__dict__)
         self._node = node
 
     def decode(self, record: Record) -> Envelope:
-        """See `Codec`."""
+        """Decode a record, see `Codec`."""
         said = self._node.world.log.read(record)
         if (self._node.name, said.key) in self._node.world.operator.unknown:
             raise Undecodable(f"{said.event.type} is of a later version; redrive after the update")
@@ -39,7 +42,11 @@ class Reader(Codec):
 
 
 class Operator:
-    """`unknown`: participant and order of which its running version cannot read anything."""
+    """Injects bad records, redrives parked ones and resumes paused orders.
+
+    `unknown`: (participant, order id) pairs; the participant's running version cannot decode any
+    event of that order.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -47,12 +54,15 @@ class Operator:
         self._called = False
 
     def tempt(self, order_id: str) -> None:
-        """Bad luck may strike an order."""
+        """Spoil an order if the `poison` fault hits."""
         if self.world.happens("poison"):
             self.spoil(order_id)
 
     def spoil(self, order_id: str) -> None:
-        """Garbage under an order's key, or a participant that is too old for what comes."""
+        """Put garbage under an order's key, or make a participant too old for its events.
+
+        During an outage, try again a second later.
+        """
         world = self.world
         if not world.broker_up():
             world.after(timedelta(seconds=1), lambda: self.spoil(order_id))
@@ -66,15 +76,17 @@ class Operator:
             world.after(self._a_while(), lambda: self.update(node, order_id))
 
     def update(self, node: Node, order_id: str) -> None:
-        """The version that knows it is running now; what was parked is handled again."""
+        """Let a participant decode the events of an order, and redrive those it parked."""
         self.world.note(f"{node.name} is updated, {order_id} redriven", {order_id})
         self.unknown.discard((node.name, order_id))
         process = node.processes[0]
         process.survive(lambda: process.redrive(order_id))
 
     def updated(self, node: Node) -> None:
-        """All its processes have today's flow file: what they parked for want of it is handled
-        again, in a while."""
+        """Schedule the redrive of records that were parked for an unknown flow version.
+
+        Called once all processes of the participant have today's flow file.
+        """
         self.world.after(self._a_while(), lambda: self._redrive_unknown(node))
 
     def _redrive_unknown(self, node: Node) -> None:
@@ -85,8 +97,11 @@ class Operator:
             process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
 
     def resume(self, order_id: str) -> None:
-        """Lets a paused order go on, at the monitor's desk. While there is no monitor, or it has
-        not read the pause and refuses, the operator looks again later."""
+        """Resume a paused order through a monitor.
+
+        Try again after `LOOKS_AGAIN` while there is no monitor, or it refuses because it has not
+        read the pause yet.
+        """
         try:
             said = self._resuming(order_id)
         except Refused:
@@ -97,7 +112,7 @@ class Operator:
             self.world.send(said)
 
     def _resuming(self, order_id: str) -> OutboxRow | None:
-        """What the first monitor there is says to it. Raises Refused."""
+        """Return the first monitor's resume event; None without a monitor. Raises Refused."""
         for monitor in self.world.monitors:
             saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
             assert seen is not None
@@ -106,14 +121,16 @@ class Operator:
         return None
 
     def notice(self) -> None:
-        """Garbage that is parked calls the operator, who comes in a while. What is read again after
-        a crash is parked again."""
+        """Schedule `discard` if garbage is parked.
+
+        The check is made again later: a record read again after a crash is parked again.
+        """
         if not self._called and any(self._garbage()):
             self._called = True
             self.world.after(self._a_while(), self.discard)
 
     def discard(self) -> None:
-        """Garbage is thrown away, and the order goes on."""
+        """Delete parked garbage and redrive the records parked behind it."""
         self._called = False
         for node, row in list(self._garbage()):
             self.world.note(f"the operator discards what {node.name} parked", {row.key})

@@ -1,7 +1,7 @@
-"""The outside world in memory: ledgers that honour idempotency keys, answers that get lost.
+"""Simulates the outside world in memory: ledgers that honour idempotency keys, and lost answers.
 
-How a charge, label or mail behaves is chosen by the order's plan; whether a call is lost on the way
-there or back by the seed.
+The order's `Behaviour` decides how a charge, label or mail goes. The seed decides which calls are
+lost on the way there or back.
 """
 
 import random
@@ -25,12 +25,12 @@ from services.payment.ledger import (
 from services.shipping.decide import Cancelled, Labelled, PickedUp, Refused, TooLate
 
 Later = Callable[[timedelta, str, str, Callback], None]
-"""Have a callback delivered after a while: (delay, participant, order id, callback)."""
+"""Schedules the delivery of a callback: (delay, participant, order id, callback)."""
 
 
 @dataclass(slots=True)
 class Charge:
-    """A line of the provider's ledger."""
+    """Records one charge in the provider's ledger."""
 
     id: str
     order_id: str
@@ -42,7 +42,7 @@ class Charge:
 
 @dataclass(slots=True)
 class Label:
-    """A line of the carrier's ledger."""
+    """Records one label in the carrier's ledger."""
 
     id: str
     order_id: str
@@ -51,9 +51,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the outside treats one order. `delay`: of its callbacks; a `forgotten` refund
-    goes through as late as one that comes `later`, and nobody calls back; `careless`: the carrier
-    picks the parcel up though it took the cancellation."""
+    """Decides how the outside treats one order.
+
+    `delay`: delay of the provider's callbacks. `pickup`: time from label to pickup; None: never.
+    `refund`: a `forgotten` refund goes through as late as a `later` one, but nobody calls back.
+    `careless`: the carrier picks the parcel up although it accepted the cancellation.
+    """
 
     charge: str = "captured"
     refund: str = "refunded"
@@ -66,8 +69,10 @@ class Behaviour:
 
 @dataclass
 class Outside:
-    """Provider, carrier and mail server. `trouble`: chance that a call fails on its way there, and
-    again that its answer is lost on the way back."""
+    """Plays the payment provider, the carrier and the mail server.
+
+    `trouble`: chance that a call is lost on its way there, and again that its answer is lost.
+    """
 
     rng: random.Random
     behaviours: dict[str, Behaviour]
@@ -77,14 +82,14 @@ class Outside:
     refunds: dict[str, tuple[str, int]] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
     mails: dict[str, tuple[str, Kind]] = field(default_factory=dict)
-    """Message-ID -> order id and kind: the same mail again is the same mail."""
+    """Message-ID (the effect's key) -> order id and kind: a mail sent again is stored once."""
     _answers: dict[str, Any] = field(default_factory=dict)
     _pending: set[str] = field(default_factory=set)
-    """Keys of refunds that are not through yet."""
+    """Idempotency keys of refunds that are not final yet."""
     _voided: set[str] = field(default_factory=set)
 
     def perform(self, effect: Effect) -> Any:
-        """Carry out an effect. Raises EffectFailed where the caller learns nothing."""
+        """Carry out an effect and return its result. Raises EffectFailed if the answer is lost."""
         if self.rng.random() < self.trouble:
             raise EffectFailed("the call did not arrive")
         answer = {

@@ -1,4 +1,4 @@
-"""Play seeds: `play(seed)` gives a report; the same seed gives the same report."""
+"""Runs seeds: `play(seed)` returns a report, and the same seed returns the same report."""
 
 import random
 from collections.abc import Collection
@@ -33,12 +33,12 @@ from services.shipping.service import participant as shipping
 FAULTY_STEPS = 4_000
 MOST_STEPS = 20_000
 STOCKS = (4, 8, 60, 60)
-"""Units put in of each SKU, in two deliveries: they do not always do for all."""
+"""Units of each SKU, delivered in two halves. The smaller values are too few for some runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of a seed. `ends`: order id -> status; `faults`: how often which hit."""
+    """Reports the run of one seed. `ends`: order id -> status; `faults`: fault -> hits."""
 
     seed: int
     steps: int
@@ -49,7 +49,7 @@ class Report:
 
 
 def stores() -> list[tuple[Participant, object]]:  # type: ignore[type-arg]
-    """The participants with stores in memory."""
+    """Return the participants with stores in memory."""
     return [
         (order(), MemoryStore(Order())),
         (inventory(), MemoryInventoryStore()),
@@ -68,7 +68,7 @@ def play(
     without: Collection[str] = (),
     schedule: int = 0,
 ) -> Report:
-    """One world, from placing to rest; the arguments are those of `stage`."""
+    """Run one world until nothing is left to do; the arguments are those of `stage`."""
     world, stories = stage(seed, orders, without=without, schedule=schedule)
     found = run(world, stories)
     ends = {s.order_id: str(v.status) for s in stories if (v := world.monitor.view(s.order_id))}
@@ -78,8 +78,10 @@ def play(
 
 
 def run(world: World, stories: list[Story]) -> list[str]:
-    """Play a world to rest; what does not hold then. An exception is a violation too: no service
-    may die of what comes in."""
+    """Run a world until nothing is left to do and return the violations.
+
+    An exception is a violation too: no input may kill a service.
+    """
     try:
         world.run(FAULTY_STEPS, MOST_STEPS)
         return violations(world, stories)
@@ -96,18 +98,20 @@ def stage(
     schedule: int = 0,
     flows: Flows = FLOWS,
 ) -> tuple[World, list[Story]]:
-    """A world in which the stories are about to begin; `orders`: how many, or the numbers of those
-    that are told; `without`, `schedule` and `flows`: see `World`. Without people nobody cancels,
-    approves, places another order under a number that is taken, picks up what was cancelled or
-    forgets to call back."""
+    """Build a world with all its stories scheduled, ready to run.
+
+    `orders`: how many, or the numbers of the orders to play. `without`, `schedule`, `flows`: see
+    `World`. Without `people` stock is ample and nobody cancels, approves, pauses, places another
+    order under a number that is taken, picks up a cancelled parcel or forgets to call back.
+    """
     world = World(seed, stores(), without, schedule, flows)  # type: ignore[arg-type]
     numbers = range(orders) if isinstance(orders, int) else sorted(orders)
     stories = [draw(random.Random(f"{seed}:story:{n}"), n, flows) for n in numbers]
-    if random.Random(f"{seed}:rush").random() < 0.5:  # all at once, not one after the other
+    if random.Random(f"{seed}:rush").random() < 0.5:  # almost all at once: a rush
         stories = [replace(s, place_after=s.place_after / 1000) for s in stories]
     if not people:
         stories = [_undisturbed(story) for story in stories]
-    chances, world.chances = world.chances, Chances()  # the shelves are full before it begins
+    chances, world.chances = world.chances, Chances()  # no faults in the first delivery
     world.stock = random.Random(f"{seed}:stock").choice(STOCKS) if people else max(STOCKS)
     for sku in SKUS:
         data = {"sku": sku, "quantity": world.stock // 2}
@@ -136,7 +140,7 @@ def _restock(world: World, sku: str, delivery: Verdict) -> None:
 
 
 def begin(world: World, story: Story) -> None:
-    """Place the order of a story, and have people do what they will do."""
+    """Place the order of a story and schedule what people do to it."""
     placed = OrderPlaced(order_id=story.order_id, order=story.facts, placed_at=world.now)
     named = story.entrance != "nameless"
 

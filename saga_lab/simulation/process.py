@@ -1,5 +1,8 @@
-"""One running instance of a participant: what it has polled, claimed and been answered, its clock
-and its deaths. All of that is lost when it dies; the database and the stored offsets are not."""
+"""Simulates one running instance of a participant, with its own clock and crashes.
+
+A crash loses the polled batch, the claimed effects, their answers and the positions in memory. The
+database and the stored offsets survive.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def _routes(flows: Flows, name: str) -> tuple[Router, tuple[str, ...]]:
 
 
 class Process:
-    """Consumes, decides, and performs effects, each step when the scheduler says so."""
+    """Consumes, decides and performs effects, one step each time the scheduler picks it."""
 
     def __init__(self, node: Node, number: int, skew: timedelta) -> None:
         self.node, self.world = node, node.world
@@ -45,7 +48,7 @@ class Process:
         self.start(self.world.rollout.before or self.world.flows)
 
     def start(self, flows: Flows) -> None:
-        """With nothing in hand, from the stored offsets, on the flow files it is given."""
+        """Start with nothing in memory, from the stored offsets, on the given flow files."""
         node, self.flows = self.node, flows
         self.router, self.topics = _routes(flows, node.name)
         self.handler: Handler[Any] = Handler(
@@ -65,11 +68,11 @@ class Process:
         self.answers: list[Message] = []
 
     def now(self) -> datetime:
-        """By its own clock."""
+        """Return the time of its own clock, which is off by `skew`."""
         return self.world.now + (self.skew if self.world.chances.skew_s else timedelta())
 
     def knows(self, label: str | None) -> bool:
-        """Whether its flow files have a version; no label: the default."""
+        """Return whether its flow files have a version; a label of None asks for the default."""
         try:
             self.router.label(label)
         except UnknownFlow:
@@ -77,18 +80,21 @@ class Process:
         return True
 
     def awake(self) -> bool:
-        """Not standing still."""
+        """Return whether the process is not paused."""
         return self.world.now >= self.paused_until
 
     # --- dying and standing still -----------------------------------------------------------------
 
     def fault(self, point: str) -> None:
-        """Maybe die here."""
+        """Raise Crash if the `crash` fault hits at this point."""
         if self.world.happens("crash"):
             raise Crash(point)
 
     def survive(self, work: Callable[[], None]) -> None:
-        """Do something; where the process dies over it, start it again from what it had said."""
+        """Run `work`; a crash in it restarts the process from the stored offsets.
+
+        The process may then pause.
+        """
         self.node.database.now = self.now()
         try:
             work()
@@ -105,13 +111,13 @@ class Process:
             self.world.note(f"{self.name} stands still for {pause}", self.keys())
 
     def keys(self) -> set[str]:
-        """The orders it has something of in hand."""
+        """Return the orders of its batch, its claimed effects and its answers."""
         return self.holds() | {row.order_key for row in self.hands} | {m.key for m in self.answers}
 
     # --- what it could do next --------------------------------------------------------------------
 
     def possible(self) -> list[Callable[[], None]]:
-        """Everything it could do next."""
+        """Return everything the process could do next."""
         if not self.awake():
             return []
         found: list[Callable[[], None]] = []
@@ -128,26 +134,26 @@ class Process:
         return found
 
     def holds(self) -> set[str]:
-        """The orders of its batch."""
+        """Return the orders of its batch."""
         return {(r.key or b"").decode() for r in self.batch}
 
     def has_work(self) -> bool:
-        """A batch in hand, or something to read."""
+        """Return whether it is awake and has a batch to handle or records to poll."""
         return self.awake() and bool(self.batch or (self.world.broker_up() and self.unread()))
 
     def unread(self) -> list[Place]:
-        """Partitions with something to read."""
+        """Return the partitions with records to read."""
         positions = self.positions
         return [place for place, queue in self.queues if positions[place] < len(queue)]
 
     def poll(self) -> None:
-        """Take a micro-batch and handle it, now or later."""
+        """Poll a micro-batch and handle it now, or later if the `linger` fault hits."""
         self.take()
         if not self.world.happens("linger"):
             self.handle()
 
     def take(self) -> None:
-        """A micro-batch from one or more partitions, in any interleaving of them."""
+        """Poll a micro-batch from one or more partitions, interleaved at random."""
         rng, log = self.world.rng, self.world.log
         places = rng.sample(unread := self.unread(), rng.randint(1, len(unread)))
         self.ends = {}
@@ -160,7 +166,7 @@ class Process:
         self.fault("after-poll")
 
     def handle(self) -> None:
-        """What was polled, in one transaction."""
+        """Handle the polled batch in one transaction; store its offsets unless `forget` hits."""
         self.handler.handle(self.messages())
         self.positions.update(self.ends)
         self.batch = []
@@ -168,17 +174,17 @@ class Process:
             self.node.committed |= self.positions
 
     def redrive(self, key: str) -> None:
-        """Handle again what is parked of an order."""
+        """Redrive the parked records of an order."""
         self.handler.redrive(key)
 
     def messages(self) -> list[Message]:
-        """What it has polled, decoded."""
+        """Return the polled batch as messages, decoded."""
         return [incoming(self.node.codec, record) for record in self.batch]
 
     # --- effects ----------------------------------------------------------------------------------
 
     def due_effects(self) -> list[EffectRow]:
-        """Pending effects nobody holds, by its clock."""
+        """Return the pending effects that are due and not leased, by its clock."""
         pending = self.node.database.tables.effects.values()
         if not pending:
             return []
@@ -186,7 +192,7 @@ class Process:
         return [p.row for p in pending if p.due_at <= now and p.lease_until <= now]
 
     def claim(self) -> None:
-        """Some effects that are due."""
+        """Claim some due effects and call them, now or later if the `linger` fault hits."""
         free = MOST_IN_HAND - len(self.hands)
         limit = self.world.rng.randint(1, free)
         self.hands += self.node.database.claim(limit, LEASE, self.now())
@@ -194,7 +200,7 @@ class Process:
             self.call()
 
     def call(self) -> None:
-        """The outside world, for one effect."""
+        """Call the outside world for one effect; without an answer, retry it after a backoff."""
         row = self.hands.pop(0)
         assert row.lease is not None
         try:
@@ -220,11 +226,11 @@ class Process:
             self.settle()
 
     def settle(self) -> None:
-        """Store an outcome."""
+        """Handle one answer: its outcome and all it causes, in one transaction."""
         self.handler.handle([self.answers.pop(0)])
 
     def moments(self) -> list[datetime]:
-        """When it could do something that it cannot do now, in true time."""
+        """Return when waiting work becomes possible, in the world's time."""
         if self.paused_until > self.world.now:
             return [self.paused_until]
         pending = self.node.database.tables.effects.values()

@@ -1,5 +1,8 @@
-"""A release: new versions of a flow come to processes that know only the older ones, one process
-after the other, at moments that the seed draws, while orders of all versions are in flight."""
+"""Simulates a release: processes that know only older flow versions get the new ones.
+
+They are updated one by one at moments drawn from the seed, while orders of all versions are in
+flight.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ if TYPE_CHECKING:
     from saga_lab.simulation.world import World
 
 WITHIN_S = (1, 20, 120, 3600)
-"""How long a release takes from the first process to the last."""
+"""Choices, in seconds, for how long a release takes from the first process to the last."""
 REFUSED = timedelta(seconds=20)
-"""Who orders on a version that the front door does not know yet is refused, and comes again."""
+"""Delay before a request is repeated that was refused for an unknown flow version."""
 
 
 @cache
 def older(flows: Flows, newest: int) -> Flows:
-    """The flow files before the versions above `newest` were written."""
+    """Return the flow files without the versions above `newest`."""
     return Flows(
         *(
             replace(flow, versions={v: p for v, p in flow.versions.items() if v <= newest})
@@ -35,14 +38,14 @@ def older(flows: Flows, newest: int) -> Flows:
 
 
 def releases(flows: Flows) -> Sequence[int]:
-    """The newest versions there may have been before today's: each has every default version."""
+    """Return the possible newest versions before a release; the default versions stay included."""
     versions = sorted({v for flow in flows for v in flow.versions})
     oldest = max(flow.default_version for flow in flows)
     return [v for v in versions[:-1] if v >= oldest]
 
 
 class Rollout:
-    """`before`: what processes know until they are updated; None where there is no release."""
+    """Updates processes. `before`: the flow files until then; None: there is no release."""
 
     def __init__(self, world: World, seed: str) -> None:
         self.world = world
@@ -54,7 +57,7 @@ class Rollout:
             self.before = older(world.flows, self._rng.choice(possible))
 
     def begin(self, node: Node) -> None:
-        """Have the processes of a participant updated, each at its moment."""
+        """Schedule the update of each process of a participant."""
         if self.before is None:
             return
         for process in node.processes:
@@ -62,8 +65,10 @@ class Rollout:
             self.world.after(moment, lambda p=process: self._update(p))  # type: ignore[misc]
 
     def _update(self, process: Process) -> None:
-        """Stopped, and started with the new flow file. Behind the last process of a participant
-        the operator has handled again what the old ones could not read."""
+        """Restart a process with the new flow file.
+
+        After the last process of a participant, the operator redrives what the old ones parked.
+        """
         world, node = self.world, process.node
         world.hits["switch"] += 1
         world.note(f"{process.name} starts with the new flow file", process.keys())

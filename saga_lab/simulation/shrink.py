@@ -1,4 +1,4 @@
-"""A broken seed made small: fewer orders, fewer faults, and the story that is left."""
+"""Reduces a broken seed to fewer orders and fewer faults, and tells the story that is left."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ from saga_lab.simulation.play import run, stage
 from saga_lab.simulation.world import World
 
 SCHEDULES = 20
-"""Ways in which each smaller world is played before it is taken for sound."""
+"""Schedules to try, besides the case's own, before a smaller case counts as passing."""
 LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What to play: `orders` are numbers; `without` and `schedule`: see `World`."""
+    """Names a run to repeat. `orders`: order numbers; `without` and `schedule`: see `World`."""
 
     seed: int
     orders: tuple[int, ...]
@@ -22,20 +22,20 @@ class Case:
     schedule: int = 0
 
     def play(self) -> tuple[World, list[str]]:
-        """The world at its end, and what does not hold."""
+        """Run the case; return the world at its end and the violations."""
         orders = self.orders
         world, stories = stage(self.seed, orders, without=self.without, schedule=self.schedule)
         return world, run(world, stories)
 
     def command(self) -> str:
-        """Plays it again."""
+        """Return the shell command that runs the case again."""
         told = f"saga sim --seeds 1 --from {self.seed} --only {_listed(self.orders)}"
         told += f" --without {_listed(self.without)}" if self.without else ""
         return told + (f" --schedule {self.schedule}" if self.schedule else "")
 
 
 def shrink(case: Case) -> Case:
-    """Leave out orders, then faults, as long as something still breaks."""
+    """Return the smallest case found: leave out orders, then faults, while something breaks."""
     smaller = next((c for c in map(_still_broken, _smaller(case)) if c), None)
     return case if smaller is None else shrink(smaller)
 
@@ -61,8 +61,10 @@ def _still_broken(case: Case) -> Case | None:
 
 
 def story(world: World, found: Collection[str]) -> list[str]:
-    """What was said, and the faults that hit, of the orders that broke (of all, where no order is
-    named), the last lines of it."""
+    """Return the last `LINES` lines of events and faults of the orders that broke.
+
+    If no violation names an order, the lines of all orders are shown.
+    """
     orders = set(world.outside.behaviours)
     named = {o for o in orders if any(o in said.replace(":", " ").split() for said in found)}
     chosen = named or orders

@@ -1,5 +1,7 @@
-"""What happens to one order: its content, how the outside treats it, what people do. All drawn from
-the seed before anything runs."""
+"""Draws the plan of one order: its content, how the outside treats it, what people do.
+
+Everything is drawn from the seed before the run starts.
+"""
 
 import random
 from dataclasses import dataclass
@@ -26,10 +28,13 @@ CHARGES = ("captured",) * 8 + (
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One order. `entrance`: front_door, outside (straight to the topic) or nameless (the same, and
-    the events have no ids); `cancel_after` and `verdict_after`: what people do,
-    and when; None: they do nothing; `paused`: when it is, and for how long; `poisoned_after`: when
-    garbage comes, if the world has any.
+    """Plans one order.
+
+    `entrance`: front_door, outside (straight to the topic) or nameless (the same, and the events
+    have no ids); `place_after`, `cancel_after`, `verdict_after`: when people act; None for
+    `cancel_after` or `verdict`: they do not; `twice`: the order is placed a second time;
+    `conflict`: another order is placed under its id; `paused`: when, and for how long;
+    `poisoned_after`: delay from its placing until garbage arrives, if the `poison` fault hits.
     """
 
     order_id: str
@@ -48,7 +53,7 @@ class Story:
 
     @property
     def benign(self) -> bool:
-        """Nothing about it stands in its way: where nothing fails, it is completed."""
+        """Return whether the order must complete when no fault hinders it."""
         good = ("captured", "told_first"), ("created",), ("accepted",)
         b = self.behaviour
         treated = all(x in ok for x, ok in zip((b.charge, b.label, b.mail), good, strict=True))
@@ -62,7 +67,7 @@ class Story:
 
 
 def draw(rng: random.Random, number: int, flows: Flows) -> Story:
-    """A story for order `number`, on any version of `flows`."""
+    """Draw a story for order `number`, on any version of `flows`."""
     lines = tuple(
         OrderLine(sku=sku, quantity=rng.randint(1, 3), unit_price_minor=rng.randint(1, 900))
         for sku in rng.sample(SKUS, rng.randint(1, len(SKUS)))

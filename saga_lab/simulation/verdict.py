@@ -1,5 +1,7 @@
-"""The invariants of design section 10 over a world that has come to rest, each read off the ledgers
-of the outside, the stores and the log."""
+"""Checks the invariants of design section 10 in a world that has nothing left to do.
+
+Each is read from the ledgers of the outside, the stores and the log.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -25,14 +27,14 @@ from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
 MOST_WANTED = 4
-"""Units of a SKU in one order."""
+"""Most units of one SKU that an order can ask for."""
 DIRECT = ("inventory", "order", "fraud", "loyalty")
-"""They have no effects, so the ids of their events come straight from the cause."""
+"""Participants without effects: their event ids derive directly from the cause's id."""
 JUST_AFTER = timedelta(milliseconds=1)
 
 
 def violations(world: World, stories: list[Story]) -> list[str]:
-    """What does not hold; empty when all is well."""
+    """Return the violated invariants, one line each; empty when all hold."""
     if found := world.found():
         return found
     found = [*_log(world), *_stock(world), *_rest(world), *_watch(world)]
@@ -97,7 +99,7 @@ def _order(world: World, story: Story) -> Iterator[str]:
 
 
 def _announced(world: World, story: Story) -> set[Kind]:
-    """Mails that are due by what the log says."""
+    """Return the kinds of mail that the log makes due."""
     due: set[Kind] = set()
     for said in world.log.envelopes():
         match said.event:
@@ -110,19 +112,22 @@ def _announced(world: World, story: Story) -> set[Kind]:
             case ShipmentCreated():
                 due.add(Kind.CONFIRMED)
     if Kind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
-        due.discard(Kind.CONFIRMED)  # it was stale when it was read
+        due.discard(Kind.CONFIRMED)  # perhaps cancelled before it was read
     return due
 
 
 def _hindered(world: World, story: Story) -> bool:
-    """There was too little stock, or the monitor ended a wait that had truly passed."""
+    """Return whether stock may have run short, or a monitor emitted an event for the order."""
     said = [emission.event for monitor in world.monitors for emission, _ in monitor.said]
     short = world.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
     return short or any(event.order_id == story.order_id for event in said)
 
 
 def _for_a_person(story: Story, interventions: tuple[str, ...], gone: bool) -> bool:
-    """The only case nobody but a person can settle: the carrier took a parcel it had given up."""
+    """Return whether only a person can settle the order.
+
+    The single such case: the carrier picked up a parcel whose cancellation it had accepted.
+    """
     return story.behaviour.careless and gone and UNDONE_PAST_PIVOT in interventions
 
 
@@ -160,7 +165,7 @@ def _rest(world: World) -> Iterator[str]:
 
 
 def _log(world: World) -> Iterator[str]:
-    """No event lost or out of order; the states are the fold of the log."""
+    """Yield events lost or out of order, and states that are not the fold of the log."""
     known: dict[tuple[str, str], dict[int, Envelope]] = defaultdict(dict)
     for said in world.log.envelopes():
         if said.seq is None:
@@ -188,19 +193,22 @@ def _log(world: World) -> Iterator[str]:
 
 
 def _derived(said: Envelope) -> bool:
-    """The same cause always yields the same id."""
+    """Return whether the id derives from the cause, so that a replay repeats it."""
     assert said.causation is not None
     return any(said.id == derived_id(said.causation, said.event.type, n) for n in range(5))
 
 
 def _right(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:
-    """What could be said then: of steps side by side, of any whose deadline had passed."""
+    """Yield the ids that a monitor could rightly emit when it had read up to `read_through`.
+
+    `judge` acts on one awaited step at a time, so each of the parallel ones is also tried alone.
+    """
     for awaited in (seen.awaited, *((item,) for item in seen.awaited)):
         yield from (e.id for e in judge(saga, replace(seen, awaited=awaited), read_through))
 
 
 def _watch(world: World) -> Iterator[str]:
-    """Monitors agree, and spoke only on what had truly passed in the log."""
+    """Yield where a monitor differs from the log or emitted before a deadline passed in the log."""
     facts: dict[str, list[Any]] = defaultdict(list)
     for said in world.log.envelopes():
         facts[said.key].append(fact_of(said, UNITS))
@@ -211,8 +219,9 @@ def _watch(world: World) -> Iterator[str]:
         for emission, due in monitor.said:
             key = emission.event.order_id
             said_at = min((f.at for f in facts[key] if f.id == str(emission.id)), default=due)
-            # what was said of the same moment to a person changes nothing but who is still to be
-            # called; and people are asked in turn, however late
+            # Facts up to the deadline count, and later ones of two kinds: other interventions,
+            # which only change who is still to be called, and verdict requests made before the
+            # emission, since people are asked in turn, however late.
             known = [
                 f
                 for f in facts[key]
@@ -223,6 +232,6 @@ def _watch(world: World) -> Iterator[str]:
             by_then = gather(Saga(key), *known)
             seen = read_as_its_flow(by_then, world.flows)
             if seen and seen.undoing:
-                continue  # asking once more harms nobody
+                continue  # a repeated request is harmless
             if seen is None or emission.id not in set(_right(by_then, seen, due + JUST_AFTER)):
                 yield f"{key}: {emission.event} was said of what had not passed at {due}"

@@ -1,4 +1,4 @@
-"""A monitor of a simulated world: folds the log, asks for compensation through the real gate."""
+"""Simulates the saga monitor: it folds the log and emits events behind the real gate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from saga_lab.simulation.world import World
 
 ECHO = timedelta(seconds=30)
-"""As in `watch`: log time to read back what was said before it is said again."""
+"""Log time to read an emission back before it is emitted again, as in `deadline_watch`."""
 UNITS = tuple(flow.units for flow in FLOWS)
 PAUSES_S = (20, 100, 1000, 100_000)
 
@@ -38,7 +38,7 @@ def read_as_its_flow(saga: Saga, flows: Flows) -> SagaView | None:
 
 
 def worded(emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
-    """What the monitor says of an order, as it is published."""
+    """Encode a monitor's emission as the row to publish."""
     trace = Trace(saga.flow)
     return CODEC.encode(
         Envelope(
@@ -54,8 +54,11 @@ def _plans(flows: Flows) -> dict[str, Plan]:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """An order that waits for something. `due`: until when; `speaks_at`: when the monitor has
-    something to say of it, which may be sooner."""
+    """Records that an order waits for something.
+
+    `due`: the deadline of the step it waits for. `speaks_at`: when the monitor next emits an event
+    for it, which may be sooner.
+    """
 
     seen: SagaView
     due: datetime
@@ -63,8 +66,11 @@ class Waits:
 
 
 class Monitor:
-    """Facts and positions survive its death, the gate does not. It judges also while its reading
-    stands still."""
+    """Folds the log into sagas and emits events for overdue ones.
+
+    Facts and positions survive a crash, the gate does not. It keeps judging while its reading is
+    paused.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -77,27 +83,27 @@ class Monitor:
         self._fresh: dict[str, None] = {}
         self._waits: dict[str, Waits | None] = {}
         self.said: list[tuple[Emission, datetime]] = []
-        """What it emitted, and the deadline that had passed."""
+        """Each emission with the deadline that had passed."""
         self.views: dict[str, SagaView | None] = {}
 
     @property
     def emitted(self) -> int:
-        """How often it said something."""
+        """The number of its emissions."""
         return len(self.said)
 
     def is_behind(self) -> bool:
-        """It could read something."""
+        """Return whether it has records to read and is not paused."""
         return self._read < self.world.log.length and self.world.now >= self.reads_from
 
     def behind(self) -> list[Place]:
-        """Partitions with something to read, unless its reading stands still."""
+        """Return the partitions with records to read; none while its reading is paused."""
         if self.world.now < self.reads_from:
             return []
         partitions = self.world.log.partitions.items()
         return [place for place, queue in partitions if self.positions[place] < len(queue)]
 
     def read(self) -> None:
-        """Some records of one partition."""
+        """Read some records of one partition."""
         place = self.world.rng.choice(self.behind())
         queue = self.world.log.partitions[place]
         for record in queue[self.positions[place] :][: self.world.rng.randint(1, 20)]:
@@ -125,10 +131,10 @@ class Monitor:
         return self.views[order_id]
 
     def judge(self) -> bool:
-        """What has truly passed; True where something was said."""
+        """Emit the events that are overdue in log time; return whether there were any."""
         if not self.world.broker_up():
             return False
-        now = log_time(unix_ms(self.world.now))  # the broker's, which knows no finer time
+        now = log_time(unix_ms(self.world.now))  # log-append time is in milliseconds
         tick = Tick(now, self.world.log.ends())
         self.gate = self.gate.after(tick, self.positions)
         said = False
@@ -150,7 +156,7 @@ class Monitor:
         self.world.log.append(worded(emission, saga, self.world.now), self.world.now)
 
     def moments(self) -> list[datetime]:
-        """When the next deadlines pass."""
+        """Return when reading resumes and when the next deadlines pass."""
         found = [self.reads_from]
         for order_id, waits in self._waiting().items():
             if waits:
@@ -159,7 +165,7 @@ class Monitor:
         return found
 
     def _waiting(self) -> dict[str, Waits | None]:
-        """What each order waits for, in the order in which they were heard of."""
+        """Return what each saga waits for, in the order in which the sagas were first read."""
         for order_id in self._fresh:
             seen = self.view(order_id)
             item = seen.next if seen else None

@@ -1,5 +1,7 @@
-"""Watches the log as it is written: no event may claim what the ledgers of the outside world do not
-say at that moment."""
+"""Checks each event against the ledgers of the outside world when it is appended.
+
+No event may claim what those ledgers do not say at that moment.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Witness:
-    """`found`: what was claimed too early."""
+    """Collects in `found` the claims that the ledgers did not support when they were made."""
 
     def __init__(self, outside: Outside) -> None:
         self.outside = outside
@@ -25,7 +27,7 @@ class Witness:
         self._given: dict[str, int] = defaultdict(int)
 
     def __call__(self, said: Envelope) -> None:
-        """An event is in the log."""
+        """Check an appended event; repeats of an id are ignored."""
         if said.id in self._seen:
             return
         self._seen.add(said.id)
@@ -56,7 +58,7 @@ class Witness:
                 yield "the carrier's label stands"
 
     def _stubborn(self, order_id: str) -> bool:
-        """The provider may take the money after it has voided the charge."""
+        """Return whether the provider may capture a charge after it was voided."""
         return self.outside.behaviours[order_id].charge == "late"
 
     def _taken_of(self, order_id: str) -> list[Any]:

@@ -1,5 +1,7 @@
-"""A world: participants, monitors, outside, people, and a scheduler that decides, from the seed,
-who goes next."""
+"""Combines participants, monitors, the outside world and people under one seeded scheduler.
+
+The seed decides who goes next.
+"""
 
 import random
 from bisect import insort
@@ -29,12 +31,12 @@ from schemas import FLOWS
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FAULTY = timedelta(days=5)
 PATIENCE = timedelta(days=25)
-"""No wait of the flow and of the outside world together is longer."""
+"""A longer run is stuck: all waits of the flow and the outside world together are shorter."""
 
 
 @dataclass(order=True)
 class Later:
-    """Something that happens at a time of its own."""
+    """Schedules `work` for a time; `number` breaks ties."""
 
     at: datetime
     number: int
@@ -43,7 +45,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A fault, when it hit, and the orders it hit."""
+    """Records a fault, when it hit and the orders it hit."""
 
     at: datetime
     text: str
@@ -51,9 +53,11 @@ class Note:
 
 
 class World:
-    """Everything. `run` plays it to the end. `without`: faults that are switched off; `schedule`:
-    the same orders and faults can be played in many ways, this one; `flows`: today's flow files.
-    `hits`: faults by kind."""
+    """Holds the whole simulation; `run` plays it to the end.
+
+    `without`: faults that are switched off. `schedule`: picks one of many interleavings of the same
+    orders and faults. `flows`: today's flow files. `hits`: fault -> how often it hit.
+    """
 
     def __init__(
         self,
@@ -88,11 +92,11 @@ class World:
 
     @property
     def monitor(self) -> Monitor:
-        """The first."""
+        """The first monitor."""
         return self.monitors[0]
 
     def happens(self, fault: str) -> bool:
-        """Whether a fault hits now."""
+        """Draw whether a fault hits now, and count it if so."""
         chance: float = getattr(self.chances, fault)
         if not chance or self.rng.random() >= chance:
             return False
@@ -100,27 +104,30 @@ class World:
         return True
 
     def note(self, text: str, orders: Collection[str] = ()) -> None:
-        """For the story of a broken seed."""
+        """Record a line for the story of a broken seed."""
         self.diary.append(Note(self.now, text, frozenset(orders)))
 
     def broker_up(self) -> bool:
-        """Publishing and consuming are possible."""
+        """Return whether publishing and consuming are possible."""
         return self.now >= self.broker_back_at
 
     def found(self) -> list[str]:
-        """What must not be at any moment, and was."""
+        """Return the broken invariants among those that must hold at every moment."""
         return [*self.witness.found, *(node.astray for node in self.nodes.values() if node.astray)]
 
     # --- what happens by itself -------------------------------------------------------------------
 
     def after(self, delay: timedelta, work: Callable[[], None]) -> None:
-        """Have something happen."""
+        """Schedule `work` to happen after `delay`."""
         insort(self.later, Later(self.now + delay, len(self.later) + self.steps, work))
 
     def call_back_later(
         self, delay: timedelta, name: str, order_id: str, callback: Callback
     ) -> None:
-        """A webhook: delivered until it is taken; what it says is looked up when it is sent."""
+        """Deliver a webhook after `delay`, and again until it is accepted.
+
+        Its result is looked up at each delivery; a result of None cancels it.
+        """
         message_id = uuid5(NAMESPACE, f"webhook:{self.rng.getrandbits(64)}")
 
         def deliver() -> None:
@@ -132,7 +139,7 @@ class World:
                 self.after(timedelta(seconds=1), deliver)
                 return
             message = Message(message_id, order_id, trigger=Callback(result))
-            # Who is not let in asks again anyway: repeated each time, one would soon be thousands.
+            # A refused webhook is retried anyway; repeating it on each retry would multiply it.
             if self._at_the_door(node, message, deliver) and self.happens("repeat"):
                 self.note(f"the webhook of {order_id} comes again", {order_id})
                 self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
@@ -140,7 +147,7 @@ class World:
         self.after(delay, deliver)
 
     def premature(self, node: Node, order_id: str) -> bool:
-        """A webhook now would come before the answer to the call it is about: it is refused."""
+        """Return whether a webhook now would precede the answer to its call; it is then refused."""
         from services.payment.ledger import Phase as PaymentPhase
         from services.shipping.decide import premature
 
@@ -150,7 +157,10 @@ class World:
         return state.phase is PaymentPhase.NEW and not state.in_flight
 
     def _at_the_door(self, node: Node, message: Message, again: Callable[[], None]) -> bool:
-        """Any process may be asked; who gets no answer asks again. Whether it was let in."""
+        """Submit a message to a random process; return whether the process took it.
+
+        If the process sleeps, lacks the flow version or crashes, `again` is scheduled.
+        """
         process = self.rng.choice(node.processes)
         if not process.awake():
             self.after(timedelta(seconds=1), again)
@@ -169,7 +179,7 @@ class World:
             raise
 
     def told(self, name: str, order_id: str, verdict: Verdict, flow: str | None = None) -> None:
-        """A person at a participant's door; asks again until it went through."""
+        """Submit a person's command to a participant, and again until it goes through."""
         message = Message(UUID(int=self.rng.getrandbits(128)), order_id, "", None, Trace(flow))
         message = replace(message, trigger=verdict)
 
@@ -179,7 +189,7 @@ class World:
         submit()
 
     def publish(self, event: Any, key: str, flow: str | None, *, named: bool = True) -> None:
-        """Somebody else's producer; one that is not `named` gives its events no id."""
+        """Publish an event as a foreign producer would; without `named` it has no event id."""
         event_id = UUID(int=self.rng.getrandbits(128))
         row = CODEC.encode(
             Envelope(event_id, key, "shop", None, self.now, event, None, Trace(flow))
@@ -189,7 +199,7 @@ class World:
         self.send(row)
 
     def send(self, row: OutboxRow) -> None:
-        """To the log, as soon as there is a broker."""
+        """Append a row to the log as soon as the broker is up."""
         if self.broker_up():
             self.log.append(row, self.now)
         else:
@@ -198,7 +208,7 @@ class World:
     # --- the scheduler ----------------------------------------------------------------------------
 
     def enabled(self) -> list[Callable[[], None]]:
-        """Everything that could happen next."""
+        """Return everything that could happen next."""
         found: list[Callable[[], None]] = []
         up = self.broker_up()
         around = (self.log.length, up, self.faulty)
@@ -214,8 +224,10 @@ class World:
         self.later.pop(0).work()
 
     def step(self) -> bool:
-        """One thing happens, or time passes to the next; False when nothing is left to happen.
-        A thing takes a millisecond, so that no two stand at the same time in the log."""
+        """Do one thing or advance the clock; return False when nothing is left to do.
+
+        Each step takes at least a millisecond, so that no two steps share a log-append time.
+        """
         self.steps += 1
         self.now += timedelta(milliseconds=1)
         if self.broker_up() and self.happens("outage"):
@@ -251,8 +263,10 @@ class World:
         return [*moments, self.broker_back_at]
 
     def run(self, faulty_steps: int, most_steps: int) -> None:
-        """Faults for a while, then none until nothing is left to happen. Raises RuntimeError when
-        it does not come to rest."""
+        """Run with faults for a while, then without, until nothing is left to do.
+
+        Raises RuntimeError when work is left after `most_steps` steps or `PATIENCE`.
+        """
         while self.step() and not self.found():
             if self.steps == faulty_steps or (self.faulty and self.now > START + FAULTY):
                 self.faulty = False

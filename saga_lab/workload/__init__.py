@@ -1,7 +1,7 @@
-"""A shop on the embedded stack: orders of every kind, and the people around them.
+"""Simulates a shop on the embedded stack: orders of every kind, and the people around them.
 
-`kinds.KINDS` is the table of kinds with the end each must come to; `orders.Shop` builds an order
-from its number; `trade.Trade` stocks, places, decides and waits, through the public doors only.
+`kinds.KINDS` is the table of kinds with the end each must reach; `orders.Shop` builds an order from
+its number; `trade.Trade` stocks, places, decides and waits, through public interfaces only.
 """
 
 from saga_lab.workload.kinds import KINDS, End, Kind

@@ -1,4 +1,4 @@
-"""Trade in a thread of its own, beside whoever breaks things meanwhile."""
+"""Runs a trade in its own thread, so that the caller can inject faults meanwhile."""
 
 import threading
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from saga_lab.workload.trade import Trade
 
 
 class Beside:
-    """A trade that runs while something else does."""
+    """Runs one trade in a daemon thread."""
 
     def __init__(self, trade: Trade) -> None:
         self._trade = trade
@@ -17,28 +17,31 @@ class Beside:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._run, name="trade", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
             self._outcomes = self._trade.run()
-        except BaseException as error:  # told by `outcomes`, in the thread that asks
+        except BaseException as error:  # `outcomes` raises it in the caller's thread
             self._error = error
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """Return the progress of the trade."""
         return self._trade.progress
 
     @property
     def over(self) -> bool:
-        """Every order has ended, or none moves any more."""
+        """Return True once the thread ended: all orders ended, or the trade gave up or failed."""
         return self._thread is not None and not self._thread.is_alive()
 
     def outcomes(self) -> list[Outcome]:
-        """What became of every order; waits for the end. Raises what ended the trade."""
+        """Wait for the end and return the outcome of every order.
+
+        Raises the exception that ended the trade.
+        """
         if self._thread is not None:
             self._thread.join()
         if self._error is not None:
@@ -47,10 +50,10 @@ class Beside:
 
     @property
     def placed_at(self) -> Mapping[str, float]:
-        """Order -> when it was sent off, `time.monotonic` seconds."""
+        """Map order -> when it was handed over for placing, `time.monotonic` seconds."""
         return self._trade.placed_at
 
     @property
     def ended_at(self) -> Mapping[str, float]:
-        """Order -> when it was seen to have ended, `time.monotonic` seconds."""
+        """Map order -> when its outcome was recorded, `time.monotonic` seconds."""
         return self._trade.ended_at

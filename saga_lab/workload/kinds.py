@@ -1,7 +1,7 @@
-"""The kinds of orders there are, and the end each must come to.
+"""Defines the kinds of orders and the end each must reach.
 
-What happens to an order is chosen by its content (card token, address tag, address), as the
-provider, the carrier and the mail server of `saga_lab.fakes` document it, and by what people do.
+An order's content (card token, address tag, mailbox) chooses how the provider, the carrier and the
+mail server of `saga_lab.fakes` treat it, as their docstrings document; people's deeds do the rest.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class End(StrEnum):
-    """What becomes of an order. `refused`: the front door says no and no saga begins."""
+    """Lists the ends of an order. `refused`: the front door rejects it and no saga begins."""
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -18,7 +18,7 @@ class End(StrEnum):
 
 
 class Basket(StrEnum):
-    """What is bought."""
+    """Lists the kinds of order lines."""
 
     FEW = "few"
     MANY = "many"
@@ -30,7 +30,7 @@ class Basket(StrEnum):
 
 
 class When(StrEnum):
-    """The moment a person waits for before acting."""
+    """Lists the moments a person waits for before acting."""
 
     PLACED = "placed"
     ASKED = "asked"
@@ -39,7 +39,7 @@ class When(StrEnum):
 
 
 class Deed(StrEnum):
-    """What a person does."""
+    """Lists the deeds of a person."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -47,7 +47,7 @@ class Deed(StrEnum):
 
 
 class Second(StrEnum):
-    """A second order under the same id."""
+    """Lists the contents of a second order under the same id."""
 
     SAME = "same"
     OTHER = "other"
@@ -55,9 +55,9 @@ class Second(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of order. `share`: how many of a round of them; `tags`: address tags of the carrier;
-    `times_out`: nobody ever answers, it ends because a deadline passes;
-    `captured_late`: only settled once money came in and went back, after it had ended before."""
+    """Describes a kind of order. `share`: its number of orders in a round; `tags`: address tags of
+    the carrier; `times_out`: nobody answers, so a deadline ends it; `captured_late`: after its end
+    money is captured and refunded, and only then is it settled."""
 
     name: str
     end: End
@@ -76,14 +76,14 @@ class Kind:
 
     @property
     def invalid(self) -> bool:
-        """No shop should send it: refused at the front door, cancelled when it came over Kafka."""
+        """Return True for invalid content, which HTTP refuses and the participants cancel."""
         return self.end is End.REFUSED
 
 
 _DONE, _UNDONE, _NO = End.COMPLETED, End.CANCELLED, End.REFUSED
 _ASKED, _PICKED_UP = When.ASKED, When.PICKED_UP
 _NEVER = "[no-pickup]"
-_GREYLIST = "greylist4+"  # keeps the mail, and so the order, open for some seconds after the pickup
+_GREYLIST = "greylist4+"  # the mail, and so the order, stays open for some seconds after the pickup
 
 KINDS: tuple[Kind, ...] = (
     Kind("plain", _DONE, "nothing special", share=20),
@@ -211,7 +211,7 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 
 def mixed(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
-    """One round: each kind as often as its share says, spread evenly over the round."""
+    """Return one round: each kind `share` times, spread evenly over the round."""
     places = (
         ((n + 0.5) / kind.share, i, kind) for i, kind in enumerate(kinds) for n in range(kind.share)
     )

@@ -1,4 +1,4 @@
-"""Orders built from a number: the same seed and number, the same order. Pure."""
+"""Builds orders from a number: the same seed and number give the same order. Pure."""
 
 import random
 from collections import Counter
@@ -11,22 +11,22 @@ from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 
 HOT_SKU = "TEA-100"
-"""In every second basket: the row everybody locks."""
+"""In about every second basket, so that orders contend for the lock on its stock row."""
 SKUS = (HOT_SKU, *(f"TEA-{n}" for n in range(101, 112)))
 DEAR_SKU, SOLD_OUT_SKU = "SAMOVAR-1", "TEA-SOLD-OUT"
 FLOW_LABELS = tuple(flow.label(version) for flow in FLOWS for version in flow.versions)
-# Prices that keep an ordinary basket below 1000 major units, above which a person has to look.
+# Prices keep an ordinary basket below 1000 major units; above that a person has to review it.
 PRICES_MINOR: Mapping[str, tuple[int, int]] = {
     "EUR": (300, 2500),
     "USD": (300, 2500),
     "JPY": (10, 40),  # no minor unit
-    "KWD": (300, 2500),  # a thousand
+    "KWD": (300, 2500),  # 1000 minor units
 }
 DEAR_MINOR = 250_000  # 2500.00, in a currency with cents
 
 
 class Entrance(StrEnum):
-    """How an order comes in: through the front door, or by an order system of one's own."""
+    """Lists the ways to place an order: the HTTP front door, or Kafka, as an external system."""
 
     HTTP = "http"
     KAFKA = "kafka"
@@ -34,7 +34,7 @@ class Entrance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShopOrder:
-    """An order to place. `second`: what else is placed under its id, if anything."""
+    """Describes an order to place. `second`: other facts to place under the same id, if any."""
 
     order_id: str
     kind: Kind
@@ -45,7 +45,10 @@ class ShopOrder:
 
     @property
     def end(self) -> End:
-        """What must become of it: over Kafka nobody refuses, the participants fail the order."""
+        """Return the expected end.
+
+        Over Kafka nobody refuses an invalid order, so the participants fail and cancel it.
+        """
         if self.kind.invalid and self.entrance is Entrance.KAFKA:
             return End.CANCELLED
         return self.kind.end
@@ -59,12 +62,15 @@ class Shop:
         self._round = mixed(kinds)
 
     def orders(self, count: int) -> list[ShopOrder]:
-        """The first `count` orders."""
+        """Return the first `count` orders."""
         return [self.order(number) for number in range(count)]
 
     def order(self, number: int) -> ShopOrder:
-        """Order number `number`, from 0: in twice as many rounds as there are versions of
-        flows each place of the round meets both entrances under each of them."""
+        """Build order number `number`, counted from 0.
+
+        In twice as many rounds as there are flow versions, each place of the round meets both
+        entrances under each version.
+        """
         turn, place = divmod(number, len(self._round))
         kind = self._round[place]
         entrance = tuple(Entrance)[(turn + place) % 2]
@@ -91,7 +97,10 @@ class Shop:
 
 
 def stock_for(orders: Sequence[ShopOrder]) -> dict[str, int]:
-    """Units by SKU so that whatever can be had is never short, even if nothing ever comes back."""
+    """Return units by SKU that cover all valid orders even if nothing is ever released.
+
+    The sold-out SKU gets none.
+    """
     wanted = Counter[str]()
     for order in orders:
         if not order.kind.invalid:

@@ -1,4 +1,4 @@
-"""What becomes of orders, and how far a trade is. Plain values."""
+"""Defines the outcome of an order and the progress of a trade. Plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,11 @@ from saga_lab.workload.orders import ShopOrder
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an order: `end` is a status of the monitor, `refused`, or what went wrong.
-    `duration_s`: from the first event to the last step's, in log time."""
+    """Records an order's outcome.
+
+    `end` is a status of the monitor, `refused`, or a text that names the error.
+    `duration_s`: from the first event to the last step's, in log time.
+    """
 
     order: ShopOrder
     end: str
@@ -20,13 +23,13 @@ class Outcome:
 
     @property
     def as_expected(self) -> bool:
-        """It ended as its kind says."""
+        """Return True when the order ended as its kind and entrance demand."""
         return self.end == self.order.end
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a trade is. `statuses`: orders by the monitor's status."""
+    """Counts the orders of a trade. `statuses`: orders by the monitor's status."""
 
     orders: int
     placed: int = 0
@@ -36,7 +39,7 @@ class Progress:
 
 
 def outcome_of(order: ShopOrder, seen: Mapping[str, Any]) -> Outcome:
-    """As the monitor sees it."""
+    """Build the outcome from the monitor's view of the order."""
     started, ended = seen["started_at"], seen["ended_at"]
     if not (started and ended):
         return Outcome(order, seen["status"])

@@ -1,8 +1,8 @@
 """Places a shop's orders on a running stack, acts as its people, and waits for every end.
 
-Only through the doors anybody has: HTTP of `order`, `inventory` and the monitor, and Kafka. A door
-that does not open (a service restarts) is tried again. There is no deadline: a trade waits as long
-as some order moves.
+It uses public interfaces only: HTTP of `order`, `inventory`, the monitor and the provider, and
+Kafka. A request that fails (a service restarts) is repeated. There is no deadline: a trade waits as
+long as some order moves.
 """
 
 import asyncio
@@ -32,27 +32,27 @@ AGAIN_S = 0.3
 AT_ONCE = 16
 CHUNK = 25
 ACTIVE = ("unplaced", "running", "waiting", "undoing")
-"""Statuses of the monitor under which an order is not ended."""
+"""Monitor statuses of an order that has not ended."""
 STANDSTILL_S = 240.0
-"""How long no order may move until the trade is given up: longer than any rehearsed outage."""
+"""Seconds without any progress until the trade gives up: longer than any rehearsed outage."""
 ACTOR = "shop"
 Stack = Mapping[str, Any]
 """The content of `stack.json`."""
 Pace = Callable[[], Awaitable[None]]
-"""Awaited before each order is placed."""
+"""Type of a function that is awaited before each order is placed."""
 
 
 async def at_once() -> None:
-    """The pace of those who place all orders as fast as they are taken."""
+    """Return at once: the pace that places orders as fast as they are accepted."""
 
 
 class Trade:
-    """One run over `orders`. `told` hears of progress, now and then. With `deadlines` those that
-    have to time out are placed first, on near ones, and the others when these have ended, on far
-    ones; without, all run on what the monitor has.
+    """Runs `orders` once. `told` is called with the progress while orders are in flight. With
+    `deadlines`, orders that have to time out are placed first, on near deadlines; the others follow
+    when these have ended, on far ones. Without, all run on the monitor's current deadlines.
 
-    `placed_at`, `ended_at`: order -> when it was sent off, and seen to have ended
-    (`time.monotonic` seconds).
+    `placed_at`, `ended_at`: order -> when it was handed over for placing, and when its outcome was
+    recorded (`time.monotonic` seconds).
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class Trade:
         self.ended_at: dict[str, float] = {}
 
     def run(self) -> list[Outcome]:
-        """Stock, place, act and wait. Of an order that has stood still for too long, the end is
-        what the monitor says."""
+        """Stock, place, act and wait; return the outcomes. If nothing moves for `standstill_s`
+        seconds, the outcome of an unfinished order is its current status at the monitor."""
         return asyncio.run(self._run())
 
     async def _run(self) -> list[Outcome]:
@@ -118,7 +118,7 @@ class Trade:
                 await self._trade(orders)
 
     async def _trade(self, orders: Sequence[ShopOrder]) -> None:
-        """Place these and wait until they have ended."""
+        """Place these orders and wait until they have ended."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(orders))
             began = time.monotonic()
@@ -138,7 +138,7 @@ class Trade:
     # --- placing --------------------------------------------------------------------------------
 
     async def _stock(self) -> None:
-        """Idempotent by the run's first order: placing the same run again stocks nothing more."""
+        """Put stock on hand once per run: the first order's id and the SKU are the key."""
         for sku, quantity in stock_for(self._orders).items():
             await restock(self._ask, self._urls, sku, quantity, f"{self._orders[0].order_id}:{sku}")
 
@@ -164,7 +164,7 @@ class Trade:
     async def _publish(
         self, due: "asyncio.Queue[ShopOrder | None]", group: asyncio.TaskGroup
     ) -> None:
-        """Straight to the topic, as an order system of one's own does: key, body, flow header."""
+        """Publish straight to the topic, as an external system does: key, body, flow header."""
         over = False
         while not over:
             waiting = [await due.get()]
@@ -207,7 +207,7 @@ class Trade:
     # --- people ---------------------------------------------------------------------------------
 
     async def _act(self, order: ShopOrder, when: When, deed: Deed) -> None:
-        """Do it at the right moment; an order that ended meanwhile needs nobody."""
+        """Retry the deed from its moment on until it is accepted or the order has an outcome."""
         while order.order_id not in self.outcomes:
             if await self._is_moment(order, when) and await self._do(order, deed):
                 return
@@ -215,14 +215,14 @@ class Trade:
 
     async def _is_moment(self, order: ShopOrder, when: When) -> bool:
         if when in (When.PLACED, When.ASKED):
-            return True  # whoever is asked too early says so
+            return True  # a deed that comes too early is refused and retried
         seen = await self._saga(order)
         wanted = "waiting" if when is When.LABELLED else "done"
         steps = seen["steps"] if seen else ()
         return any(s["name"] == "shipping" and s["status"] == wanted for s in steps)
 
     async def _do(self, order: ShopOrder, deed: Deed) -> bool:
-        """Whether it was taken; a cancellation that comes after the end is one as well."""
+        """Return True when the deed is accepted, or the cancellation is answered 409 (too late)."""
         who = {"actor": ACTOR, "reason": f"the kind {order.kind.name} says so"}
         if deed is Deed.CANCEL:
             url = f"{self._urls['order']}/orders/{quote(order.order_id)}/cancel"
@@ -246,12 +246,12 @@ class Trade:
             await asyncio.sleep(AGAIN_S)
 
     def _note(self, seen: object) -> None:
-        """An order was placed, has ended, or has been heard of again."""
+        """Restart the standstill clock when an order was placed, has ended, or has a new event."""
         if seen != self._seen:
             self._seen, self._moved_at = seen, time.monotonic()
 
     async def _active(self) -> dict[str, str]:
-        """Orders in flight, and when something was last heard of each."""
+        """Map each order in flight to the time of its last update at the monitor."""
         found: dict[str, str] = {}
         for status in ACTIVE:
             url = f"{self._urls['monitor']}/sagas?status={status}&limit=10000"
@@ -260,7 +260,7 @@ class Trade:
         return found
 
     async def _look(self, order: ShopOrder) -> None:
-        """Take its outcome, if it has one."""
+        """Record the outcome of an ended order; a late capture has to be refunded first."""
         async with self._looking:
             seen = await self._saga(order)
         if seen is None or seen["status"] in ACTIVE:
@@ -273,8 +273,8 @@ class Trade:
         self._end(outcome_of(order, seen))
 
     async def _may_be_captured(self, order: ShopOrder) -> bool:
-        """Whether its money may come yet: unless it was undone before the provider was asked. Asked
-        once, not until there is an answer: the other orders are not to wait for that."""
+        """Return False if all charges were declined or none exists: the undo came before the call.
+        Ask the provider once; no answer counts as True, since retrying would delay other orders."""
         url = f"{self._urls['provider']}/v1/charges"
         try:
             answer = await self._client.get(url, params={"order_id": order.order_id})
@@ -293,7 +293,7 @@ class Trade:
         self._told(self.progress)
 
     async def _give_up(self) -> None:
-        """Nothing moves any more: what has not ended is told as it is."""
+        """Record the current status of every unfinished order as its outcome."""
         for order in self._orders:
             if order.order_id not in self.outcomes:
                 try:
@@ -321,14 +321,14 @@ Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 
 async def ask(client: httpx.AsyncClient, method: str, url: str, body: Any = None) -> httpx.Response:
-    """An answer below 500, however often it takes to ask: every request here may be repeated."""
+    """Repeat a request until its answer is below 500; every request here is idempotent."""
     while True:
         try:
             answer = await client.request(method, url, json=body)
             if answer.status_code < 500:
                 return answer
         except httpx.TransportError:
-            pass  # nobody there: a restart, or an outage that is being rehearsed
+            pass  # no connection: a restart or a rehearsed outage
         await asyncio.sleep(AGAIN_S)
 
 

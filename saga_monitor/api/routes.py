@@ -1,5 +1,7 @@
-"""The monitor over HTTP: what it knows, and what people tell it. People's decisions become events
-on `saga.events`, through the outbox: the log itself is the audit."""
+"""Define the monitor's HTTP routes: reads, and commands that people give.
+
+A command becomes an event on `saga.events`, through the outbox, so the log is the audit trail.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -38,7 +40,7 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 def routes(desk: Desk) -> APIRouter:
-    """The monitor's own routes."""
+    """Return a router with the monitor's own routes."""
     router = APIRouter(tags=["sagas"])
     _saga_routes(router, desk)
     _state_routes(router, desk)
@@ -57,15 +59,18 @@ def _saga_routes(router: APIRouter, desk: Desk) -> None:
         history: bool = False,
         limit: Limit = 100,
     ) -> list[dict[str, Any]]:
-        """Orders, the newest event first. `stuck`: overdue, unplaced, or a case for a person;
-        `history`: instead of the orders at hand those that were moved to the history."""
+        """List orders, the newest event first.
+
+        `stuck`: only overdue, unplaced, or with an open intervention; `history`: only orders that
+        were moved to the history tables, instead of the others.
+        """
         now = desk.log_time()
         with desk.engine.connect() as connection:
             return queries.sagas(connection, status, stuck, now, limit, history=history)
 
     @router.get("/sagas/{order_id:path}", response_model=None)
     def saga(order_id: str) -> dict[str, Any] | JSONResponse:
-        """One order: its steps, what is awaited since when, its money, every event."""
+        """Return one order: its steps, what it awaits and since when, its money, every event."""
         with desk.engine.connect() as connection:
             try:
                 known, seen = desk.known(connection, order_id)
@@ -80,7 +85,7 @@ def _saga_routes(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/evidence/{order_id:path}", response_model=None)
     def evidence(order_id: str) -> Response:
-        """All there is to know of an order, to be kept, sent, or run again as a test."""
+        """Return all that is known of an order, to keep, to send, or to replay as a test."""
         try:
             return Response(plainly(desk.evidence(order_id)), media_type="application/json")
         except Refused as refused:
@@ -88,14 +93,14 @@ def _saga_routes(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/held")
     def held(stuck: bool = False, limit: Limit = 100) -> list[dict[str, Any]]:
-        """Orders in flight, the most overdue first, each with what holds it. `stuck`: as above."""
+        """List orders in flight, the most overdue first, with blockers. `stuck`: see /sagas."""
         return desk.held(stuck, limit)
 
 
 def _state_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/summary")
     def summary() -> dict[str, Any]:
-        """How many orders at hand of each flow version are in which status."""
+        """Count the orders outside the history tables by flow version and status."""
         with desk.engine.connect() as connection:
             return {
                 "read_through": desk.log_time(),
@@ -105,7 +110,7 @@ def _state_routes(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/unreadable")
     def unreadable(limit: Limit = 100) -> list[dict[str, Any]]:
-        """Records that are no event of the contract, and why."""
+        """List the records that are no event of the contract, with the reason."""
         with desk.engine.connect() as connection:
             return queries.unreadable(connection, limit)
 
@@ -113,13 +118,13 @@ def _state_routes(router: APIRouter, desk: Desk) -> None:
 def _flow_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/flows")
     def flows() -> list[Version]:
-        """Flow versions with how many orders are in flight on each."""
+        """List flow versions with the number of orders in flight on each."""
         with desk.engine.connect() as connection:
             return versions(desk.projection.flows, queries.flows(connection))
 
     @router.get("/flows/retirement", response_model=None)
     def retirement(flow: str) -> dict[str, Any] | JSONResponse:
-        """Whether a version (`order/1`) may be taken out of its flow file; 409 says why not."""
+        """Tell if a version (`order/1`) may be removed from its flow file; 409 says why not."""
         with desk.engine.connect() as connection:
             counts = queries.flows(connection)
         try:
@@ -134,7 +139,7 @@ def _flow_routes(router: APIRouter, desk: Desk) -> None:
 def _link_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/batches/{batch_id:path}", response_model=None)
     def batch(batch_id: str) -> dict[str, Any] | JSONResponse:
-        """The orders of a batch, and how many are in which status."""
+        """Return the orders of a batch, with a count for each status."""
         with desk.engine.connect() as connection:
             found = lineage.batch(connection, batch_id) if batch_id.isprintable() else None
         if found is None:
@@ -144,7 +149,7 @@ def _link_routes(router: APIRouter, desk: Desk) -> None:
 
     @router.get("/links/{order_id:path}", response_model=None)
     def tree(order_id: str) -> list[lineage.Link] | JSONResponse:
-        """All orders that hang together with this one, each behind the one that led to it."""
+        """Return all orders linked to this one by cause, each after the order that caused it."""
         with desk.engine.connect() as connection:
             try:
                 desk.known(connection, order_id)
@@ -156,29 +161,29 @@ def _link_routes(router: APIRouter, desk: Desk) -> None:
 def _word_routes(router: APIRouter, desk: Desk) -> None:
     @router.post("/verdicts", status_code=202, response_model=None)
     def verdicts(body: Verdict) -> Said | JSONResponse:
-        """A person decides on a step that asked for one."""
+        """Record a person's decision on a step that waits for one."""
         return _answered(desk, body.order_id, lambda saga, seen: verdict_on(body, saga, seen))
 
     @router.post("/cancellations", status_code=202, response_model=None)
     def cancellations(body: Cancellation) -> Said | JSONResponse:
-        """An operator wants an order undone."""
+        """Request that an order be undone, as an operator."""
         return _answered(desk, body.order_id, lambda saga, seen: cancellation_of(body, saga, seen))
 
     @router.post("/pauses", status_code=202, response_model=None)
     def pauses(body: Pausing) -> Said | JSONResponse:
-        """Nothing new is begun of an order until it is resumed."""
+        """Pause an order: it starts no new work until it is resumed."""
         return _answered(desk, body.order_id, lambda saga, seen: paused_by(body, saga, seen))
 
     @router.post("/resumptions", status_code=202, response_model=None)
     def resumptions(body: Pausing) -> Said | JSONResponse:
-        """A paused order goes on."""
+        """Resume a paused order."""
         return _answered(desk, body.order_id, lambda saga, seen: resumed_by(body, saga, seen))
 
 
 def _case_routes(router: APIRouter, desk: Desk) -> None:
     @router.get("/interventions")
     def interventions(status: CaseStatus | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
-        """Cases for people, the oldest first; open and claimed ones where no status is named."""
+        """List interventions, the oldest first; without `status` the open and claimed ones."""
         wanted = [status] if status else [CaseStatus.OPEN, CaseStatus.CLAIMED]
         with desk.engine.connect() as connection:
             return queries.interventions(connection, wanted, limit)
@@ -187,13 +192,13 @@ def _case_routes(router: APIRouter, desk: Desk) -> None:
     def work(
         deed: Literal["open", "claim", "note", "resolve", "reopen"], body: CaseWork
     ) -> Said | JSONResponse:
-        """A person opens, claims, notes on, resolves or reopens a case."""
+        """Open, claim, add a note to, resolve or reopen an intervention."""
         decide = DEEDS[deed]
         return _answered(desk, body.order_id, lambda saga, seen: decide(body, saga, seen))
 
     @router.post("/pins/{deed}", status_code=202, response_model=None)
     def pins(deed: Literal["pin", "unpin"], body: Pinning) -> Said | JSONResponse:
-        """A person wants to keep an order at hand, or does so no more."""
+        """Pin an order, which keeps it out of the history tables, or unpin it."""
         decide = PINNING[deed]
         return _answered(desk, body.order_id, lambda saga, seen: decide(body, saga, seen))
 

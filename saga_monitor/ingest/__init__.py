@@ -1,4 +1,4 @@
-"""From the topics into the tables: the Faust stream, the projection, the watermark.
+"""Reads the topics into the tables with the Faust stream, the projection and the watermark.
 
 Imports `storage` and `saga`.
 """

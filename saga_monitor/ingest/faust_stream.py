@@ -1,13 +1,14 @@
-"""The stream: Faust reads every flow topic and hands micro-batches to the projection. The only
-module that knows Faust.
+"""Read every flow topic with Faust and hand micro-batches to the projection.
 
-Nobody waits for the monitor, and a fetch, a message of Faust's and a transaction cost about as much
-for one event as for some: so the broker gathers for a moment, what a fetch brings of a partition is
-one message (`Bundle`), and a batch is what has arrived while the last one was written. Why not
-`Stream.take`: it acknowledges in a `finally`, so a batch whose processing failed is committed all
-the same. Here it is acknowledged once the projection's transaction has committed. The group's
-offsets are advisory: reading always starts at what the projection's database says, since Faust also
-acknowledges what it drops in a rebalance.
+Only this module imports Faust. The monitor may lag a little, and a fetch, a Faust message and a
+transaction cost about as much for one event as for several. So the broker gathers records for a
+moment before it answers a fetch, each fetch yields one message (`Bundle`) per partition, and a
+batch holds what arrived while the previous one was written.
+
+`Stream.take` is unsuitable: it acks in a `finally`, so it commits a batch whose processing failed.
+Here a batch is acked once the projection's transaction has committed. The group's committed offsets
+are advisory, because Faust also acks events that it drops in a rebalance: reading always starts at
+the offsets in the projection's database.
 """
 
 import asyncio
@@ -37,26 +38,27 @@ log = structlog.get_logger(__name__)
 GROUP = "saga-monitor"
 BATCH = 4000
 ENOUGH_BYTES, MOST_BYTES = 64 * 1024, 128 * 1024
-"""What the broker does not wait for more than; what a fetch brings of a partition at most (or one
-record batch, if that is larger)."""
+"""Fetch sizes: the broker answers at once when it has ENOUGH_BYTES; a fetch returns at most
+MOST_BYTES of a partition (or one record batch, if that is larger)."""
 BUNDLES = 64
-"""How many may wait to be written."""
+"""The largest number of bundles that wait to be written."""
 SAME_FETCH_S = 0.005
-"""Time for the other partitions of a fetch to come after the first."""
+"""The wait, after the first bundle of a fetch, for the bundles of its other partitions."""
 SEEK_S = 60.0
-"""Longer than that without a database, and the process gives up and is started again; Faust itself
-would wait for ever from 90 s on."""
+"""The longest wait for the database at an assignment. After it the process exits and is restarted;
+from 90 s on Faust itself would wait forever."""
 
 
 class StreamError(Exception):
-    """The stream cannot go on; the process ends and is started again."""
+    """The stream cannot continue; the process exits and is restarted."""
 
 
 def start_at(stored: int | None, first: int, end: int) -> int:
-    """Where to begin in a partition that holds offsets `first` to `end` (excluded).
+    """Return the offset at which to start reading a partition.
 
-    At what is stored; from the first record where nothing is stored, or where the log no longer
-    fits (topic made anew, tail lost, retention passed): reading twice does no harm.
+    The partition holds offsets `first` to `end` (excluded). Start at the stored offset; start at
+    the first record if none is stored or if it lies outside the log (topic recreated, tail lost,
+    retention passed). Reading a record twice does no harm.
     """
     if stored is None or not first <= stored <= end:
         return first
@@ -64,8 +66,10 @@ def start_at(stored: int | None, first: int, end: int) -> int:
 
 
 class Bundle(ConsumerMessage):
-    """What one fetch brought of one partition, as one message: Faust delivers, tracks and
-    acknowledges it as the last of its records."""
+    """One Faust message for all records that one fetch returned from one partition.
+
+    Faust delivers, tracks and acks it under the offset of its last record.
+    """
 
     def __init__(self, tp: Any, records: Sequence[Any], generation_id: int) -> None:
         last = records[-1]
@@ -86,7 +90,10 @@ class Bundle(ConsumerMessage):
 
 
 class Fetching(driver.AIOKafkaConsumerThread):
-    """Lets the broker gather, and hands on a partition's records as one thing (decision 18)."""
+    """Lets the broker gather records, and passes on each partition's records as one item.
+
+    See docs/adr/0018.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -95,13 +102,13 @@ class Fetching(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:
-        """Partition -> a single thing, the list of its records."""
+        """Return partition -> a list whose only item is the list of its records."""
         found = await super().getmany(active_partitions, timeout)
         return {tp: [records] for tp, records in found.items() if records}
 
 
 class Consumer(driver.Consumer):
-    """Faust's consumer, beginning where the projection's database ends."""
+    """Starts Faust's consumer at the offsets in the projection's database."""
 
     def _new_consumer_thread(self) -> Fetching:
         return Fetching(self, loop=self.loop, beacon=self.beacon)
@@ -110,7 +117,10 @@ class Consumer(driver.Consumer):
         return Bundle(tp, record, self.app.consumer_generation_id)
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
-        """Called at every (re)assignment. Faust takes the answer for the committed offsets."""
+        """Seek to the start offsets and return them; Faust takes them for the committed offsets.
+
+        Faust calls this at every (re)assignment.
+        """
         partitions = self.assignment()
         first = await self.earliest_offsets(*partitions)
         ends = await self.highwaters(*partitions)
@@ -121,7 +131,7 @@ class Consumer(driver.Consumer):
 
 
 class Transport(driver.Transport):
-    """Kafka with our consumer."""
+    """Faust's Kafka transport with the `Consumer` of this module."""
 
     Consumer = Consumer
 
@@ -135,11 +145,14 @@ class App(faust.App):
         return Transport(self.conf.broker_consumer, self)
 
     async def on_first_start(self) -> None:
-        """No data directory: there are no tables."""
+        """Create no data directory: the app has no Faust tables."""
 
 
 class Reader:
-    """Reads the flow topics into the projection. `run` once, in the event loop."""
+    """Reads the flow topics into the projection. Call `run` once, in the event loop.
+
+    `begun`: the partitions whose start offset is known.
+    """
 
     def __init__(
         self,
@@ -163,7 +176,7 @@ class Reader:
         self.running = False
 
     async def run(self, ending: asyncio.Event) -> None:
-        """Until `ending`; the batch in hand is finished. Raises StreamError."""
+        """Read until `ending` is set, and finish the batch in hand. Raises StreamError."""
         self._failed = asyncio.get_running_loop().create_future()
         app = self._app()
         await app.start()
@@ -184,7 +197,11 @@ class Reader:
             raise StreamError(f"the stream ends: {type(reason).__name__}: {reason}") from reason
 
     async def starts(self, places: Mapping[Any, tuple[int, int]]) -> dict[Any, int]:
-        """Where to begin in each partition, and a note of it for the gate."""
+        """Return the start offset of each partition, and record it for the watermark.
+
+        The database gets every start that differs from the stored offset; `begun` gets the
+        partitions.
+        """
 
         def look_up() -> dict[Any, int]:
             ids = self._ids()
@@ -216,7 +233,10 @@ class Reader:
         return starts
 
     def _ids(self) -> dict[str, str]:
-        """Where nobody can say it is read on; the watch asks again before anything is judged."""
+        """Return topic -> id, or nothing while the broker cannot say.
+
+        Reading goes on without the ids: the watch asks again before it judges a deadline.
+        """
         try:
             return self._broker.ids(self._topics)
         except KafkaException as error:
@@ -226,7 +246,11 @@ class Reader:
     def _understood(
         self, connection: Connection, stored: Mapping[Place, int], assigned: Set[Place]
     ) -> dict[Place, int]:
-        """Where older code met what is understood here: it is read again from there on."""
+        """Return where to read again records that older code could not read and this code can.
+
+        Deletes them from the unreadable records. Per partition the lowest offset counts, and never
+        one past the stored offset.
+        """
         strange = (r for r in store.strange(connection) if (r.topic, r.partition) in assigned)
         known = [record for record in strange if self._projection.understands(record)]
         store.not_strange(connection, known)
@@ -265,7 +289,7 @@ class Reader:
         try:
             await self._take(stream.noack())
         except Exception as error:
-            # Faust would start the agent again behind this batch. It is not to go on at all.
+            # Faust would restart the agent after this batch and skip it: fail `run` and block here.
             assert self._failed is not None
             self._failed.set_exception(error)
             await asyncio.Event().wait()
@@ -306,5 +330,5 @@ class Reader:
 
 
 def _headers(found: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
-    """A header may have no value."""
+    """Return the headers as a tuple, with empty bytes for a missing value."""
     return tuple([(name, value or b"") for name, value in found])

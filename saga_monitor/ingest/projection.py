@@ -1,7 +1,7 @@
-"""From records to rows: decode once, group by order, fold, one transaction a micro-batch.
+"""Turn records into rows: decode once, group by order, fold, one transaction per micro-batch.
 
-Offsets are stored in the same transaction, so the projection never claims to have read what it
-does not hold. Reading a record twice changes nothing.
+Offsets are stored in the same transaction, so the projection never claims to have read a record
+that its tables do not hold. Reading a record twice changes nothing.
 """
 
 from collections import defaultdict
@@ -33,19 +33,22 @@ _PRIVATE = ("order_id", "email", "to")
 _MAX_TEXT = 300
 _MAX_BIGINT = 2**63 - 1
 _DETAILS: dict[str, tuple[str, ...]] = {}
-"""Event type -> its small fields; found once."""
+"""Event type -> names of its scalar fields; a cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a micro-batch."""
+    """The numbers of events and of unreadable records in a micro-batch."""
 
     events: int
     unreadable: int
 
 
 class Projection:
-    """Writes what the topics say into the monitor's database. `committed` is told of it."""
+    """Writes the events of the topics into the monitor's database.
+
+    `committed` is called after each commit with the records and the changes.
+    """
 
     def __init__(
         self,
@@ -62,8 +65,11 @@ class Projection:
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
     def apply(self, records: Sequence[Record]) -> Applied:
-        """One transaction; where the database refuses the content, the guilty record is looked for
-        and kept as unreadable. Raises SQLAlchemyError: nothing has changed, try again.
+        """Write the records in one transaction.
+
+        If the database refuses the content, halve the batch until the refused record is found, and
+        keep that record as unreadable. Raises SQLAlchemyError when a transaction is rolled back:
+        call again with the same records.
         """
         try:
             return self._apply(records)
@@ -85,7 +91,7 @@ class Projection:
             except Poison as poison:
                 batch.unreadable.append((record, poison.code, str(poison)))
                 continue
-            except Exception as error:  # whatever it is, the record is kept and the stream flows on
+            except Exception as error:  # keep the record; no error of one stops the stream
                 told_error = f"{type(error).__name__}: {error}"
                 batch.unreadable.append((record, Poison.code, told_error))
                 continue
@@ -125,8 +131,10 @@ class Projection:
     def _add(
         self, batch: Batch, saga: Saga, fresh: Sequence[Fact], partition: int
     ) -> SagaView | None:
-        """Its rows, into the batch; its view, unless its flow is not known. fresh: facts
-        that are new."""
+        """Add the rows of a saga to the batch; return its view, or None if its flow is unknown.
+
+        fresh: its new facts.
+        """
         seen = None
         try:
             seen = self.view(saga)
@@ -140,12 +148,12 @@ class Projection:
         return seen
 
     def view(self, saga: Saga) -> SagaView:
-        """The saga in the words of its flow."""
+        """Return the view of a saga under its flow version. Raises UnknownFlow."""
         plan = self._plans.get(saga.flow or "")
         return read(saga, plan) if plan else view(saga, *self.flows.find(saga.flow))
 
     def understands(self, record: Record) -> bool:
-        """Whether it is an event of the contract and of a flow version known here."""
+        """Tell if a record is an event of the contract in a flow version known here."""
         try:
             self._read(record)
         except Poison:
@@ -153,19 +161,21 @@ class Projection:
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """The fact in a record; None for an event that is about no order. Raises Poison."""
+        """Return a record's key and fact; the fact is None without an order id. Raises Poison."""
         envelope = self._codec.decode(record)
         label = envelope.trace.flow
         if label is not None and label not in self._plans:
-            self.flows.find(label)  # raises UnknownFlow, which says what is known
+            self.flows.find(label)  # raises UnknownFlow, which names the known ones
         if not hasattr(envelope.event, "order_id"):
             return envelope.key, None
         return envelope.key, fact_of(envelope, self._units)
 
 
 def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
-    """What the monitor keeps of an event. Mail addresses are not among it. `units`: of the flows,
-    which say what events move any."""
+    """Return the fact that the monitor keeps of an event, without mail addresses.
+
+    `units`: of each flow, the declaration of the events that move units.
+    """
     event = envelope.event
     moved = next((found for u in units if (found := u.counted(event)) is not None), None)
     cause = envelope.causation
@@ -182,7 +192,7 @@ def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
 
 
 def told(awaited: Awaited) -> str:
-    """`payment: PaymentCaptured or PaymentDeclined`, for lists."""
+    """Describe an awaited step for lists: `payment: PaymentCaptured or PaymentDeclined`."""
     return f"{awaited.step}: {' or '.join(awaited.events)}"
 
 
@@ -207,7 +217,7 @@ def _row(saga: Saga, fresh: Iterable[Fact], seen: SagaView, partition: int) -> S
 
 
 def _unknown(saga: Saga, fresh: Iterable[Fact], partition: int, error: UnknownFlow) -> SagaRow:
-    """An order whose flow file was taken away while it was in flight: shown, not judged."""
+    """Return the row of an order whose flow file was removed in flight: shown, not judged."""
     last = max(f.at for f in saga.facts.values())
     facts, nothing = store.dump_facts(fresh), (None, 0, 0, None, None)
     return SagaRow(
@@ -244,7 +254,10 @@ def _joined(known: int | None, partition: int) -> int:
 
 
 def _scalar_fields(event: Any) -> tuple[str, ...]:
-    """Fields whose (textual) annotation is str, int or bool, optional or not."""
+    """Return the fields whose (textual) annotation is str, int or bool, optional or not.
+
+    Private fields (`_PRIVATE`) are left out.
+    """
     return tuple(
         f.name
         for f in fields(event)
@@ -265,5 +278,8 @@ def _detail(event: Any) -> Mapping[str, Any]:
 
 
 def _clean(value: str) -> str:
-    """PostgreSQL keeps no NUL in text; whoever sends one must not stop the stream."""
+    """Replace NUL characters and cut the text to `_MAX_TEXT` characters.
+
+    PostgreSQL text cannot hold NUL, and an event with one must not stop the stream.
+    """
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_MAX_TEXT]

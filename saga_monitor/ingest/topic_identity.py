@@ -1,4 +1,7 @@
-"""Of which log the stored offsets are: a topic that was deleted and made anew has another id."""
+"""Notes which topic id each stored offset belongs to.
+
+A topic that was deleted and recreated under the same name has another id.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -24,18 +27,21 @@ NOTE = text(
 
 
 def of_another_log(connection: Connection, ids: Mapping[str, str]) -> list[Place]:
-    """Where the stored offset is not of the topic of that name. `ids`: topic -> its id now."""
+    """Return the partitions whose stored offset belongs to a former topic of the same name.
+
+    `ids`: topic -> its current id.
+    """
     found = connection.execute(KNOWN)
     return [(topic, p) for topic, p, known in found if ids.get(topic, known) != known]
 
 
 def first_seen(connection: Connection, ids: Mapping[str, str]) -> None:
-    """Offsets of which it was not noted yet are of these topics."""
+    """Note the current topic id of stored offsets that have none yet."""
     rows = [{"topic": topic, "topic_id": id_} for topic, id_ in ids.items()]
     connection.execute(FIRST, rows_of(rows))
 
 
 def begun(connection: Connection, places: Iterable[Place], ids: Mapping[str, str]) -> None:
-    """These are read from their first record, and their offsets are of the topics of now."""
+    """Note the current topic id of partitions that are read again from their first record."""
     rows = [{"topic": t, "partition": p, "topic_id": ids[t]} for t, p in places]
     connection.execute(NOTE, rows_of(rows))

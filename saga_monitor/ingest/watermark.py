@@ -1,9 +1,9 @@
-"""Log time: up to when has the log been read? Only the broker's clock is ever asked.
+"""Compute the watermark: the log time up to which the log has been read.
 
-A tick appends a record to `saga.clock`, takes its LogAppendTime T from the acknowledgement, and
-then asks for the end offsets of all flow topics. Once the projection's stored offsets have reached
-those ends, everything that was in the log at T is known. A monitor that is behind, stopped,
-restarted or cut off from the broker reaches no new T, and so can judge nothing.
+A tick appends a record to `saga.clock`, takes its LogAppendTime T from the ack, and then asks for
+the end offsets of all flow topics. Once the projection's stored offsets have reached those ends,
+everything that was in the log at T is known. Only the broker's clock is used. A monitor that is
+behind, stopped, restarted or cut off from the broker reaches no new T, and so judges nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,59 +16,62 @@ from sagakit.messages.envelope import Place
 
 CLOCK_TOPIC = "saga.clock"
 EVERY_PARTITION = -1
-"""Stands for the partition of an order whose events lie on several."""
+"""The partition value of an order whose events lie on several partitions."""
 
 Offsets = Mapping[Place, int]
 """(topic, partition) -> offset of the next record."""
 
 
 class Clock(Protocol):
-    """Who appends the tick, see `sagakit.kafka.publisher.Publisher`."""
+    """Appends the tick record, see `sagakit.kafka.publisher.Publisher`."""
 
     def tick(self, topic: str) -> int:
-        """LogAppendTime of a record appended now, Unix ms."""
+        """Append a record now and return its LogAppendTime, Unix ms."""
         ...
 
 
 class Log(Protocol):
-    """Who knows the ends, see `sagakit.kafka.inspector.LogEnds`."""
+    """Returns end offsets and topic ids, see `sagakit.kafka.inspector.LogEnds`."""
 
     def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
-        """The offset the next record of each partition will get."""
+        """Return (topic, partition) -> the offset its next record will get."""
         ...
 
     def ids(self, topics: Sequence[str]) -> dict[str, str]:
-        """The id each topic got when it was made; without those that are not there."""
+        """Return topic -> the id it got at its creation; topics that do not exist are left out."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """`ends` were asked for after `at`."""
+    """A log time `at`, and the end offsets that were asked for after it."""
 
     at: datetime
     ends: Offsets
 
 
 def take(clock: Clock, log: Log, topics: Sequence[str]) -> Tick:
-    """One tick. The time first, then the ends: the other way round an event could lie between."""
+    """Take a tick: the time first, then the end offsets.
+
+    In the other order an event could be appended in between: before the time, but past the ends.
+    """
     at = log_time(clock.tick(CLOCK_TOPIC))
     return Tick(at, log.ends(topics))
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How far each partition number is read through, on all topics at once.
+    """Keeps the log time up to which each partition number is read, on all topics at once.
 
     A tick that is not reached yet stays pending until it is, so that a monitor which is always a
-    little behind still makes headway; meanwhile newer ticks are not looked at.
+    little behind still advances; meanwhile newer ticks that are not reached either are dropped.
     """
 
     read_through: Mapping[int, datetime] = field(default_factory=dict)
     pending: Mapping[int, Tick] = field(default_factory=dict)
 
     def after(self, tick: Tick, stored: Offsets) -> "Gate":
-        """The gate after `tick`, the projection's offsets being `stored`."""
+        """Return the gate after `tick`, given the projection's `stored` offsets."""
         through, pending = dict(self.read_through), {}
         for partition in {p for _, p in tick.ends}:
             for candidate in (tick, self.pending.get(partition)):
@@ -82,10 +85,11 @@ class Gate:
         return Gate(through, pending)
 
     def of_order(self, order_id: str, partition: int) -> datetime | None:
-        """Log time up to which an order is known whose events were seen on `partition`.
+        """Return the log time up to which an order is known; None: cannot tell.
 
-        The services partition by murmur2; somebody who publishes the order from outside may not.
-        Then its first event lies on another partition than all that follow, and both must be read.
+        `partition`: where its events were seen. The services partition by murmur2; an outside
+        publisher of the order may not. Then its first event lies on another partition than all
+        that follow, and both must be read.
         """
         partitions = self.read_through.keys() | self.pending.keys()
         theirs = murmur2(order_id.encode()) % max(len(partitions), 1)
@@ -93,7 +97,7 @@ class Gate:
         return None if None in known else min(at for at in known if at)
 
     def of(self, partition: int) -> datetime | None:
-        """Log time up to which an order on `partition` is known; None: cannot tell."""
+        """Return the log time up to which an order on `partition` is known; None: cannot tell."""
         if partition != EVERY_PARTITION:
             return self.read_through.get(partition)
         known = self.read_through.keys()
@@ -103,7 +107,10 @@ class Gate:
 
 
 def murmur2(key: bytes) -> int:
-    """Kafka's hash of a record key, made positive (org.apache.kafka.common.utils.Utils.murmur2)."""
+    """Return Kafka's hash of a record key, made positive.
+
+    See org.apache.kafka.common.utils.Utils.murmur2.
+    """
     mask, m = 0xFFFFFFFF, 0x5BD1E995
     h = 0x9747B28C ^ len(key)
     whole = len(key) & ~3
@@ -118,7 +125,7 @@ def murmur2(key: bytes) -> int:
 
 
 def _reached(ends: Offsets, stored: Offsets, partition: int) -> bool:
-    # Nothing stored for an empty partition is as good as having read it.
+    # An empty partition counts as read, although no offset is stored for it.
     return all(
         end == 0 or stored.get(where, 0) >= end
         for where, end in ends.items()

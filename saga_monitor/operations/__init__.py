@@ -1,4 +1,4 @@
-"""Commands and reads of people and other programs, and the reason why a saga is blocked.
+"""Serves commands and reads of people and programs, and finds the reason why a saga is blocked.
 
 Imports `supervision` and below.
 """

@@ -1,5 +1,8 @@
-"""Asks around what holds orders: every participant concerned, once for all orders, and the broker
-how far each has read. Whoever does not answer in time is silent, and that is an answer too."""
+"""Find what blocks orders by asking the participants and the broker.
+
+Each participant concerned is asked once for all orders, and the broker how far each has read. One
+that does not answer in time is reported as silent, which is a possible cause too.
+"""
 
 import threading
 import time
@@ -22,17 +25,17 @@ from sagakit.flow.routing import topic, topics_of
 from sagakit.kafka.inspector import KafkaException, positions  # type: ignore[attr-defined]
 
 ANSWER_S = 3.0
-"""How long anybody is waited for."""
+"""Timeout of a request to a participant or to the broker."""
 FRESH_S = 1.0
-"""How long positions serve again; participants commit theirs every second."""
+"""Lifetime of cached positions; participants commit theirs every second."""
 
 Positions = Mapping[tuple[str, int], tuple[int, int]]
-"""(topic, partition) -> the offset a group has committed, and the end."""
+"""(topic, partition) -> the offset that a group has committed, and the end offset."""
 _ANSWER = TypeAdapter(dict[str, Holds])
 
 
 class Log:
-    """How far the participants have read, asked of the broker at most once a FRESH_S."""
+    """Returns how far participants have read; asks the broker at most once per FRESH_S for each."""
 
     def __init__(self, bootstrap_servers: str, flows: Flows) -> None:
         self._servers, self._flows = bootstrap_servers, flows
@@ -40,7 +43,7 @@ class Log:
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def positions(self, participant: str) -> Positions:
-        """Of its consumer group, on the topics it reads. Raises KafkaException."""
+        """Return a participant's positions on the topics it reads. Raises KafkaException."""
         with self._locks[participant]:
             at, known = self._known.get(participant, (0.0, {}))
             if known and time.monotonic() - at < FRESH_S:
@@ -53,14 +56,14 @@ class Log:
 
 @dataclass(slots=True)
 class Answers:
-    """Order id -> who was asked -> what is kept of it; participant -> how far it has read."""
+    """holds: order id -> respondent -> what it keeps of the order; positions: by participant."""
 
     holds: dict[str, dict[str, Holds]] = field(default_factory=lambda: defaultdict(dict))
     positions: dict[str, Positions] = field(default_factory=dict)
 
 
 class Inquiry:
-    """Finds what holds orders. `participants`: name -> base URL of any of its replicas."""
+    """Finds what blocks orders. `participants`: name -> base URL of any of its replicas."""
 
     def __init__(
         self,
@@ -74,8 +77,10 @@ class Inquiry:
         self._client = httpx.Client(timeout=ANSWER_S, trust_env=False)
 
     def causes(self, views: Sequence[SagaView], now: datetime | None) -> dict[str, Cause]:
-        """Order id -> what holds it, for those in flight. `now`: log time read through, if known.
-        Raises SQLAlchemyError."""
+        """Return order id -> what blocks it, for the orders in flight. Raises SQLAlchemyError.
+
+        `now`: log time up to which the log is read, if known.
+        """
         flying = [view for view in views if view.status not in ENDED]
         if not flying:
             return {}
@@ -94,7 +99,7 @@ class Inquiry:
         return found
 
     def kept(self, order_id: str) -> dict[str, Holds]:
-        """What every participant keeps of an order, ended or not."""
+        """Return what each participant keeps of an order, ended or not."""
         with ThreadPoolExecutor(max(1, len(self._urls))) as threads:
             told = {who: threads.submit(self._holds, who, [order_id]) for who in self._urls}
         return {who: _of(future.result(), order_id) for who, future in told.items()}
@@ -124,14 +129,14 @@ class Inquiry:
         return answers
 
     def _concerned(self, view: SagaView) -> set[str]:
-        """Who may know why an order does not go on."""
+        """Return the participants that may know why an order makes no progress."""
         if view.status == Status.UNPLACED:
             flow, _ = self._flows.find(view.flow)
             return {flow.owners[flow.start]}
         return {item.step for item in view.awaited}
 
     def _holds(self, who: str, orders: Sequence[str]) -> dict[str, Holds]:
-        """What it keeps of these orders; under "" why it did not say."""
+        """Return what a participant keeps of these orders; under "" why it did not answer."""
         url = self._urls[who]
         try:
             answer = self._client.post(f"{url}/admin/holds", json={"orders": list(orders)})
@@ -148,8 +153,10 @@ class Inquiry:
     def _lags(
         self, view: SagaView, places: queries.Places, read: Mapping[str, Positions]
     ) -> Iterator[tuple[str, Lag]]:
-        """Steps whose participant has not read the event that made them due. What it does not read
-        at all, its own events among it, cannot be that."""
+        """Yield the steps whose participant has not read the event that made them due.
+
+        An event on a topic that the participant does not read, such as its own, causes no lag.
+        """
         flow, _ = self._flows.find(view.flow)
         for item in view.awaited:
             place = places.get((view.order_id, item.cause))

@@ -1,5 +1,7 @@
-"""The desk between people and the monitor's database: what is known of an order, and a way to say
-something about it. What is said becomes an event through the outbox: the log is the audit."""
+"""Serves reads of orders, and commands that people give on them.
+
+A command becomes an event through the outbox, so the log is the audit trail.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from sagakit.store.postgres import add_outbox
 
 @dataclass(frozen=True)
 class Said:
-    """An event on its way to the log, or there already."""
+    """An event that is in the outbox, or in the log already."""
 
     order_id: str
     event: str
@@ -34,7 +36,7 @@ class Said:
 
 
 class Desk:
-    """What the routes do. `inquiry`: who asks around what holds orders."""
+    """Implements the routes: reads orders and emits commands. `inquiry`: finds what blocks them."""
 
     def __init__(
         self,
@@ -55,15 +57,15 @@ class Desk:
         self._now = now
 
     def log_time(self) -> datetime | None:
-        """Up to which every partition is read."""
+        """Return the log time up to which every partition is read; None: cannot tell."""
         return self._gate().of(EVERY_PARTITION)
 
     def held_by(self, *views: SagaView) -> dict[str, Cause]:
-        """Order id -> what holds it, for those in flight."""
+        """Return order id -> what blocks it, for the orders in flight."""
         return self.inquiry.causes(views, self.log_time())
 
     def held(self, stuck: bool, limit: int) -> list[dict[str, Any]]:
-        """Orders in flight, the most overdue first, each with what holds it."""
+        """Return orders in flight, the most overdue first, each with what blocks it."""
         with self.engine.connect() as connection:
             found = queries.in_flight(connection, stuck, self.log_time(), limit)
         views, unknown = [], {}
@@ -76,7 +78,7 @@ class Desk:
         return [{**row, "held_by": causes.get(row["order_id"])} for row, _ in found]
 
     def evidence(self, order_id: str) -> dict[str, Any]:
-        """All there is to know of an order, see `saga_monitor.saga.evidence`. Raises Refused."""
+        """Return all that is known of an order (`saga_monitor.saga.evidence`). Raises Refused."""
         with self.engine.connect() as connection:
             saga, seen = self.known(connection, order_id)
             told = queries.timeline(connection, order_id)
@@ -97,10 +99,13 @@ class Desk:
         *,
         stranger: bool = False,
     ) -> Said:
-        """Emit what `decide` answers to the order as it is now; the same said twice is one event.
-        `stranger`: also to an order of which nothing was ever read.
+        """Emit the event that `decide` returns for the current state of an order.
 
-        Raises Refused, also where somebody else has said the like and it is not read back yet.
+        The same command given twice is one event. `stranger`: also accept an order of which no
+        event was ever read.
+
+        Raises Refused, also if somebody gave the same command with other words and that event is
+        not read back yet.
         """
         with self.engine.begin() as connection:
             saga, seen = self.known(connection, order_id, lock=True, stranger=stranger)
@@ -123,11 +128,11 @@ class Desk:
     def known(
         self, connection: Connection, order_id: str, *, lock: bool = False, stranger: bool = False
     ) -> tuple[Saga, SagaView]:
-        """The order and what it means. Raises Refused.
+        """Return an order and its view. Raises Refused.
 
-        lock: to say something about it, until the end of the transaction; it comes back from the
-        history then, since what is said will be read and would bring it back.
-        stranger: an order nobody ever spoke of is an empty one.
+        lock: lock it until the end of the transaction, to emit an event about it. That moves it
+        back from the history tables, as reading the event would do.
+        stranger: return an empty saga for an order without events.
         """
         find = _locked if lock else queries.find
         saga = find(connection, order_id) or Saga(order_id)

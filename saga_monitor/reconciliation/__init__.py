@@ -1,4 +1,4 @@
-"""The outside's ledgers against the books of the participants.
+"""Compares the ledgers of the outside world with the books of the participants.
 
 Imports `operations` and below.
 """

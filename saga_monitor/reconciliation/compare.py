@@ -1,24 +1,24 @@
-"""Reconciliation: the outside world's ledgers against our books, both ways. Pure: no I/O, no clock.
+"""Compare the outside world's ledgers with our books, both ways. Pure: no I/O, no clock.
 
 | kind | what is found | who puts it right |
 |---|---|---|
-| unheard_charge | the provider took money our books have never heard of | payment |
-| missing_refund | our books gave money back, the provider did not | payment |
-| unknown_charge | the provider took money for an order nobody knows | a person |
-| amount_difference | a charge of another amount or currency than in our books | a person |
-| missing_charge | our books hold a charge, the provider knows none | a person |
-| unheard_refund | the provider gave back more than our books | a person |
-| money_in_books | what the events say of an order's money, and payment's books do not | a person |
-| unknown_label | the carrier has a label for an order nobody knows | a person |
+| unheard_charge | the provider took money that our books do not show | payment |
+| missing_refund | our books show a refund that the provider did not make | payment |
+| unknown_charge | the provider took money for an order that nobody knows | a person |
+| amount_difference | a charge's amount or currency differs from our books | a person |
+| missing_charge | our books show a charge that the provider does not know | a person |
+| unheard_refund | the provider refunded more than our books show | a person |
+| money_in_books | payment's books differ from the events on an order's money | a person |
+| unknown_label | the carrier has a label for an order that nobody knows | a person |
 | unheard_label | the carrier has a label that shipping does not count on | a person |
-| missing_label | shipping counts on a label the carrier does not have | a person |
-| unheard_pickup | the carrier has the parcel, shipping does not know | a person |
-| stock_of_order | units set aside for, or shipped with, an order that says otherwise | a person |
-| stock | units of a SKU that do not add up | a person, at the shelf |
+| missing_label | shipping counts on a label or pickup that the carrier does not have | a person |
+| unheard_pickup | the carrier has picked up a parcel that shipping still waits for | a person |
+| stock_of_order | an order's units contradict its parcel or its status | a person |
+| stock | the units of a SKU do not add up | a person, at the shelf |
 
-An order is judged when it is quiet: nothing about it came into the log for the settling time, and
-nothing is under way at any participant. So orders may flow meanwhile. What payment puts right is
-told to it by `ChargeFound`; found again after that, it is for a person as well.
+An order is judged once it is quiet: no event of it came into the log for the settling time, and no
+participant has work under way for it. So new orders may flow during a run. `ChargeFound` tells
+payment what to put right; if the difference persists after that, an intervention is opened.
 """
 
 from collections import Counter, defaultdict
@@ -29,12 +29,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 SKU = "sku:"
-"""How the subject of a finding about stock begins; no order is looked for behind it."""
+"""Prefix of the subject of a finding about stock; the rest is a SKU, not an order id."""
 
 
 class Remedy(StrEnum):
-    """Who puts it right: the participant whose books they are, or a person (with a case, where it
-    is about an order)."""
+    """The party that puts a finding right: the participant whose books they are, or a person (with
+    an intervention, if the finding is about an order)."""
 
     FORCE = "force"
     PERSON = "person"
@@ -42,7 +42,7 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The provider's: money it took."""
+    """A charge in the provider's ledger: money it took."""
 
     order_id: str
     charge_id: str
@@ -52,7 +52,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """The provider's: money it gave back, or has under way."""
+    """A refund in the provider's ledger: money it gave back, or is giving back."""
 
     order_id: str
     refund_id: str
@@ -62,7 +62,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One capture in our books."""
+    """One captured charge in our books."""
 
     charge_id: str
     currency: str
@@ -72,7 +72,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Our books of an order's money."""
+    """An order's money in our books."""
 
     order_id: str
     charges: tuple[Held, ...]
@@ -80,7 +80,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The carrier's: a valid label. gone: picked up."""
+    """A valid label in the carrier's ledger. gone: picked up."""
 
     order_id: str
     label_id: str
@@ -89,7 +89,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """Our books of an order's parcel; labelled: it waits for the carrier."""
+    """An order's parcel in our books. labelled: it waits for the carrier; gone: picked up."""
 
     order_id: str
     label_id: str | None
@@ -99,7 +99,7 @@ class Shipment:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Our books of an order's units."""
+    """An order's units in our books."""
 
     order_id: str
     held: bool
@@ -108,7 +108,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Our books of a SKU, in units; orders_hold, orders_shipped: sums of the reservations."""
+    """A SKU in our books, in units. orders_hold, orders_shipped: sums over the reservations."""
 
     sku: str
     on_hand: int
@@ -121,7 +121,7 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as the log tells it. quiet: nothing was said of it for the settling time."""
+    """An order by its events. quiet: none of them came within the settling time."""
 
     order_id: str
     status: str
@@ -132,8 +132,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Everything there is to compare. orders: placed ones by id; busy: orders of which something
-    is under way at a participant."""
+    """The input. orders: placed ones by id; busy: orders with work under way at a participant."""
 
     orders: Mapping[str, Order]
     busy: frozenset[str] = frozenset()
@@ -148,8 +147,8 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """subject: an order id, or `sku:<sku>`; charge, refunded_minor: what the provider holds, for
-    payment to put right."""
+    """A difference. subject: an order id, or `sku:<sku>`; charge, refunded_minor: the provider's
+    figures, for payment to put right."""
 
     kind: str
     subject: str
@@ -161,7 +160,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """judged, unsettled: how many orders were looked at, and how many it was too early for."""
+    """The result. judged, unsettled: numbers of orders compared, and of orders not settled yet."""
 
     findings: tuple[Finding, ...]
     judged: int
@@ -169,7 +168,7 @@ class Compared:
 
 
 def compare(books: Books) -> Compared:
-    """All that differs, by kind and subject."""
+    """Return all differences, sorted by kind and subject."""
     sides = _Sides(books)
     settled = [
         o
@@ -192,7 +191,7 @@ def compare(books: Books) -> Compared:
 
 @dataclass(slots=True)
 class _Sides:
-    """The same by order."""
+    """Groups the rows of `Books` by order."""
 
     books: Books
     charges: Mapping[str, list[Charge]] = field(init=False)
@@ -213,7 +212,7 @@ class _Sides:
 
     @property
     def ids(self) -> list[str]:
-        """Every order anybody knows of."""
+        """The ids of all orders that were placed, charged or given a label, sorted."""
         return sorted({*self.books.orders, *self.charges, *self.labels})
 
 
@@ -258,7 +257,7 @@ def _money(sides: _Sides, order_id: str) -> Iterator[Finding]:
 
 
 def _charge(charge: Charge, back_minor: int, ours: Sequence[Held]) -> Iterator[Finding]:
-    """One charge, on both sides."""
+    """Compare one charge of the provider with our books of it."""
     captured_minor = sum(held.captured_minor for held in ours)
     refunded_minor = sum(held.refunded_minor for held in ours)
     where = f"charge {charge.charge_id} of {_amount(charge)}"

@@ -1,7 +1,7 @@
-"""A run of the reconciliation: fetch all books, read the log on, compare, and have it put right.
+"""Run a reconciliation: fetch all books, wait for the watermark, compare, and emit corrections.
 
-Nothing is changed here: what is to be put right becomes an event, through the outbox, under an id
-that comes from what was found. Two runs, one after the other or at once, say one thing.
+A run changes no books itself: each correction becomes an event, through the outbox, under an id
+derived from the finding. Two runs, one after the other or at once, emit it once.
 """
 
 import threading
@@ -33,7 +33,7 @@ from schemas.events import ChargeFound, InterventionOpened
 log = structlog.get_logger(__name__)
 SETTLE_S = 300.0
 READ_ON_S = 60.0
-"""How long the log is waited for to be read on."""
+"""The longest wait for the watermark to advance."""
 HELP = {
     "saga_reconciliation_findings": "Differences that the last reconciliation found, by kind",
     "saga_reconciliation_age_s": "Seconds since the last reconciliation that could be made",
@@ -41,8 +41,12 @@ HELP = {
 
 
 class Deed(StrEnum):
-    """What became of a finding. `told`: to the participant whose books they are; `case`: a case is
-    open for a person; `moved`: the order has moved on meanwhile, the next run will see."""
+    """The action taken on a finding.
+
+    `told`: the participant whose books they are is told by an event; `case`: an intervention is
+    opened; `moved`: the order has moved on meanwhile, and the next run judges it again;
+    `reported`: the subject is no order, so the report is all.
+    """
 
     NOTHING = "nothing: not asked to"
     TOLD = "told"
@@ -52,8 +56,11 @@ class Deed(StrEnum):
 
 
 class Asked(BaseModel):
-    """fix: have it put right, not only told; settle_s: how long an order must have been quiet, in
-    log time."""
+    """The body of a request to reconcile.
+
+    fix: emit corrections, not only a report; settle_s: how long an order must have been quiet, in
+    log time.
+    """
 
     fix: bool = False
     settle_s: float = Field(default=SETTLE_S, ge=0, le=30 * 86400)
@@ -72,8 +79,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """before: log time up to which an order must have been quiet; read_through: up to which the log
-    was read; judged, unsettled: numbers of orders."""
+    """The result of a run.
+
+    before: an order must have no event after this log time to be judged; read_through: log time up
+    to which the log was read; judged, unsettled: numbers of orders.
+    """
 
     fix: bool
     before: datetime
@@ -84,7 +94,10 @@ class Report:
 
 
 class Reconciler:
-    """`tick`: log time of the watch's last tick; its `through` is the desk's log time."""
+    """Runs reconciliations, one at a time, and keeps the last report for the gauges.
+
+    `tick` returns the log time of the watch's last tick, `Desk.log_time` the watermark.
+    """
 
     def __init__(
         self,
@@ -99,7 +112,7 @@ class Reconciler:
         self._last: tuple[datetime, Report] | None = None
 
     def run(self, asked: Asked) -> Report:
-        """Once. Raises CannotTell."""
+        """Run once and return the report. Raises CannotTell."""
         with self._one_at_a_time:
             began = self._desk.log_time()
             if began is None:
@@ -114,8 +127,11 @@ class Reconciler:
         return report
 
     def _read_on(self) -> datetime:
-        """Wait until the log is read through a moment after now. The first tick that is seen from
-        now on may have been under way; the second was not."""
+        """Wait until the log is read up to a tick taken after this call; return the watermark.
+
+        The first new tick may have been under way at the call; the second was not. Raises
+        CannotTell.
+        """
         deadline = time.monotonic() + READ_ON_S
         seen: list[datetime | None] = [self._tick()]
         while time.monotonic() < deadline:
@@ -128,7 +144,7 @@ class Reconciler:
             time.sleep(0.05)
         raise CannotTell("the monitor is behind the log, or has no broker; try again")
 
-    # --- putting it right -----------------------------------------------------------------------
+    # --- corrections ----------------------------------------------------------------------------
 
     def _line(self, found: Finding, before: datetime, through: datetime, fix: bool) -> Line:
         deed = self._deed(found, before, through) if fix else Deed.NOTHING
@@ -141,7 +157,7 @@ class Reconciler:
         try:
             order_key(found.subject.encode())
         except BadKey:
-            return Deed.REPORTED  # no order can have such an id, so nobody could open its case
+            return Deed.REPORTED  # no order can have this id, so it can have no intervention
         if found.subject.startswith(SKU):
             return Deed.REPORTED
         said: list[Emission] = []
@@ -158,10 +174,10 @@ class Reconciler:
             return Deed.MOVED
         return Deed.TOLD if isinstance(said[0].event, ChargeFound) else Deed.CASE
 
-    # --- telling of it --------------------------------------------------------------------------
+    # --- metrics and HTTP -----------------------------------------------------------------------
 
     def read(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """The gauges."""
+        """Yield the gauges of the last run."""
         if self._last is not None:
             at, report = self._last
             yield "saga_reconciliation_age_s", {}, (self._now() - at).total_seconds()
@@ -169,12 +185,12 @@ class Reconciler:
                 yield "saga_reconciliation_findings", {"kind": kind}, findings
 
     def routes(self) -> APIRouter:
-        """`POST /reconciliations`."""
+        """Return the router with `POST /reconciliations`."""
         router = APIRouter(tags=["reconciliation"])
 
         @router.post("/reconciliations", response_model=None)
         def reconcile(asked: Asked) -> Report | JSONResponse:
-            """Compare all books now; 503 where somebody's cannot be read."""
+            """Compare all books now; 503 if some cannot be read."""
             try:
                 return self.run(asked)
             except CannotTell as error:
@@ -186,10 +202,12 @@ class Reconciler:
 def put_right(
     found: Finding, saga: Saga, flow: Flow, before: datetime, through: datetime
 ) -> Emission:
-    """The event that has a finding put right: by the participant whose books they are; by a person
-    where nobody can, nobody listens, or it was told SETTLE_S ago and did not help. Pure.
+    """Return the event that has a finding put right. Pure.
 
-    Raises Refused where something came into the log after `before`.
+    It tells the participant whose books they are. It opens an intervention if no participant can
+    put it right, none reads that event, or the event is older than SETTLE_S and did not help.
+
+    Raises Refused if an event of the order came into the log after `before`.
     """
     if any(fact.at > before for fact in saga.facts.values()):
         raise Refused(409, "moved on", f"order {saga.order_id} has moved on since")

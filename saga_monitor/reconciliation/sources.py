@@ -1,5 +1,8 @@
-"""Fetches the books: the participants' own, the outside world's ledgers through the participants
-whose calls they hold, and the orders as the log tells them."""
+"""Fetches the books to compare.
+
+Participants serve their own books, and the ledgers of the outside services that they call; the
+orders come from the monitor's tables.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -33,9 +36,9 @@ BOOKS: Mapping[str, Any] = {
     "reservations": Reservation,
     "stock": Shelf,
 }
-"""Names under which participants keep them, see `sagakit.web.ledger_pages`, and the type of their
-rows. Who keeps which is asked, not known."""
-# The outside world's ledgers reach further back than what is at hand.
+"""Name of a book at its participant, see `sagakit.web.ledger_pages` -> type of its rows. Each
+participant is asked which ones it keeps."""
+# Includes the history tables: the outside world's ledgers reach further back than `saga`.
 ORDERS = text(f"""
     SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
     FROM {wherever("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
@@ -44,21 +47,21 @@ ORDERS = text(f"""
 
 
 class CannotTell(Exception):
-    """There is nothing to compare: says who does not answer, and what to do."""
+    """The books cannot be compared; the message names who does not answer, and the remedy."""
 
 
 class Shop:
-    """Reads everybody's books over HTTP. `participants`: name -> base URL of any replica."""
+    """Reads all books over HTTP. `participants`: name -> base URL of any replica."""
 
     def __init__(self, participants: Mapping[str, str]) -> None:
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
     def read(self) -> dict[str, Any]:
-        """The fields of `Books` but for the orders. Raises CannotTell.
+        """Return the fields of `Books` except the orders. Raises CannotTell.
 
-        The outside world first, what is under way last: what moves in between is under way, or in
-        the log after the reading began, and is not judged.
+        The ledgers are read first and the work under way last. A change in between is then under
+        way, or in the log after the reading began, and its order is not judged.
         """
         if not self._urls:
             raise CannotTell("no participant is known here; set SAGA_PARTICIPANTS")
@@ -112,12 +115,12 @@ class Shop:
 
 
 def orders(engine: Engine, before: datetime) -> dict[str, Order]:
-    """The placed orders; quiet: nothing was said of them after `before`."""
+    """Return the placed orders by id. quiet: no event of the order came after `before`."""
     with engine.connect() as connection:
         rows = connection.execute(ORDERS, {"before": before})
         return {row.order_id: Order(*row) for row in rows}
 
 
 def together(found: Mapping[str, Any], known: Mapping[str, Order]) -> Books:
-    """All of it."""
+    """Return the fetched books and the known orders as one `Books`."""
     return Books(orders=known, **found)

@@ -1,4 +1,4 @@
-"""A saga as the monitor sees it: facts, plan, interpretation, deadlines, commands. Pure.
+"""Derive a saga's state from its events: facts, plan, interpretation, deadlines, commands. Pure.
 
 Every package of the monitor imports it; it imports none of them.
 """

@@ -1,13 +1,13 @@
-"""A wait for a person's verdict: who is asked by now, and what is said of it next. Pure.
+"""Derive who is asked for a verdict on a waiting step, and the monitor's next event. Pure.
 
-| after | the monitor says | actor |
+| after | the monitor emits | actor |
 |---|---|---|
-| `remind` | VerdictRequested, `reminder` | |
-| `escalate` | VerdictRequested, `escalation`, to the senior role | |
+| `remind` | VerdictRequested, code `reminder` | |
+| `escalate` | VerdictRequested, code `escalation`, to the senior role | |
 | the wait | VerdictGiven, `reject` | `system_timeout` |
 
-The last has the id that a person's verdict on this wait would have: of two that are said at once,
-everybody who reads the log takes the one that stands there first.
+The timeout verdict has the default event id of a person's verdict on this wait. If both are
+published, every reader accepts the first one in the log.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,15 @@ from sagakit.flow.approvals import Ask
 def asked(
     saga: Saga, item: Awaited, event: str, ask: Ask, due_after: Callable[[float], datetime | None]
 ) -> Awaited:
-    """What is awaited, with who is asked. due_after: seconds since the asking -> when."""
+    """Return `item` with the roles that are asked, the next emission's code and its due time.
+
+    due_after: seconds since the event that asks -> log time, None while a pause lasts.
+    """
     reminder = saga.facts.get(str(emission_id(saga.order_id, REMINDER, item.cause)))
     escalation = saga.facts.get(str(emission_id(saga.order_id, ESCALATION, item.cause)))
     reminded, escalated = (fact.at if fact else None for fact in (reminder, escalation))
     who = Asked(event, ask.role, ask.senior, item.due, reminded, escalated)
-    if item.code != DEADLINE:  # past the pivot: nothing is undone any more, a case is opened
+    if item.code != DEADLINE:  # past the pivot the deadline opens an intervention, no undo
         return replace(item, asked=who)
     if escalation:
         return replace(item, code=VERDICT, asked=who)

@@ -1,15 +1,15 @@
-"""Conservation: what was taken for an order is what it costs, or has gone back. Pure.
+"""Check conservation: the money and units a saga holds must match its outcome. Pure.
 
-| the order | has to hold, of money | of units |
+| the saga | has to hold, of money | of units |
 |---|---|---|
-| completed | what one capture took: not nothing, not two, not a part | none: all are shipped |
-| cancelled | nothing; `reading` calls no order cancelled before that | none: all are put back |
-| whatever it is | not less than nothing: never more goes back than was taken | the same |
+| completed | the amount of one capture: not zero, not two, not a part | none: all are shipped |
+| cancelled | none; `interpreter` calls no saga cancelled before that | none: all are put back |
+| any status | not less than zero: never more goes back than was taken | the same |
 
-What moves takes a while to come to rest: a late capture is refunded by payment itself, and stock
-ships when inventory hears of the pickup. So money that does not add up is an imbalance only after
-the deadline of the step that moves it, from the last movement on; units, of which nobody waits for
-the last, after the longest deadline of all, from the order's end or the last movement on.
+Movements take time: payment itself refunds a late capture, and stock ships when inventory hears of
+the pickup. Money that does not add up is an imbalance only after the deadline of the step that
+moves it, counted from the last movement. Nobody waits for the last movement of units, so they count
+after the longest step deadline, from the saga's end or the last movement.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -21,8 +21,11 @@ from saga_monitor.saga.view import CONSERVATION, ENDED, UNITS_LOST, Imbalance, S
 
 
 def imbalances(saga: Saga, plan: Plan, seen: Ledger, status: Status) -> tuple[Imbalance, ...]:
-    """What does not add up, and when that is to be said; not what a case was opened about, by these
-    very amounts."""
+    """Return each imbalance with the time when it is to be reported.
+
+    The id of an imbalance derives from its amounts: once an intervention with that id was opened,
+    the imbalance is left out.
+    """
     found = (_of_money(saga, plan, seen, status), _of_units(saga, plan, status))
     return tuple(one for one in found if one is not None and str(one.id) not in saga.facts)
 
@@ -84,7 +87,7 @@ def _told(seen: Stock) -> str:
 
 
 def _units(units: Mapping[str, int]) -> str:
-    """The first kinds, so that a reason stays readable."""
+    """Format the first five kinds only, so that a reason stays readable."""
     named = [f"{n} {kind}" for kind, n in sorted(units.items()) if n]
     more = f" and {len(named) - 5} kinds more" if len(named) > 5 else ""
     return " + ".join(named[:5]) + more if named else "none"

@@ -1,21 +1,23 @@
-"""What holds an order in flight: one cause, read off what the log says it awaits, what the awaited
-participant keeps of it, and how far that participant has read. Pure: no I/O, no clock.
+"""Find the one cause that blocks a saga in flight. Pure: no I/O, no clock.
 
-An event's way through a participant is log, inbox, decision, effect, outbox, log. The further down
-it is found, the truer that is as the cause, so the causes come in this order:
+The cause is derived from the events the log says the saga awaits, from what the awaited participant
+keeps of the saga, and from how far that participant has read.
 
-| kind | the order waits for |
+An event passes through a participant as log, inbox, decision, effect, outbox, log. A cause found
+further down that path is closer to the real one, so the kinds rank in this order:
+
+| kind | the saga waits for |
 |---|---|
-| paused | the person who paused it to resume it |
-| parked | a record of its own that could not be handled; all later ones queue behind it |
+| paused | the person who paused it, to resume it |
+| parked | a parked record of its own; all later records queue behind it |
 | outbox | an event that is decided and not yet published |
-| gateway | the outside world: a call that is being made, or made again |
-| person | somebody who is asked, or a case only a person can close |
-| silent | a participant, or the broker, that does not answer when it is asked about the order |
-| lag | a participant that has not read as far as the event it is to act on |
+| gateway | a call to the outside world that is being made or retried |
+| person | a person who is asked for a verdict, or has to close an intervention |
+| silent | a participant, or the broker, that does not answer when asked about the saga |
+| lag | a participant that has not read as far as the event it has to act on |
 | monitor | the monitor itself, which has not read the log to its end |
-| overdue | nobody who admits to it: all is read, nothing is pending, and yet the time is up |
-| on_time | what is due, and its time is not up |
+| overdue | nobody known: all is read, nothing is pending, and the deadline has passed |
+| on_time | an event that is due, and its deadline has not passed |
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,11 +29,11 @@ from saga_monitor.saga.facts import SOURCE
 from saga_monitor.saga.view import ENDED, UNDONE_PAST_PIVOT, Asked, Awaited, SagaView
 
 BROKER = "kafka"
-"""Stands among the participants for who was asked how far they have read."""
+"""Key of the broker among the participants: it is asked how far each of them has read."""
 
 
 class Kind(StrEnum):
-    """Of a cause, the truest first; see the table above."""
+    """Kinds of cause, the most reliable first; see the table above."""
 
     PAUSED = "paused"
     PARKED = "parked"
@@ -50,7 +52,10 @@ _RANK = {kind: rank for rank, kind in enumerate(Kind)}
 
 @dataclass(frozen=True, slots=True)
 class PendingEffect:
-    """A call to the outside world, as a participant's admin API tells it. due_at: of the next."""
+    """A pending call to the outside world, as a participant's admin API reports it.
+
+    due_at: time of the next attempt.
+    """
 
     key: str
     kind: str
@@ -62,7 +67,7 @@ class PendingEffect:
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """A row of an outbox."""
+    """An outbox row that is not published yet."""
 
     topic: str
     created_at: datetime
@@ -70,7 +75,7 @@ class Unpublished:
 
 @dataclass(frozen=True, slots=True)
 class ParkedRecord:
-    """A record that could not be handled, or (code `queued`) stands behind one."""
+    """A parked record, or (code `queued`) a record that is queued behind one."""
 
     code: str
     error: str
@@ -82,7 +87,10 @@ class ParkedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What a participant keeps of one order, oldest first. silent: why it could not be asked."""
+    """Everything a participant keeps of one saga, oldest first.
+
+    silent: why the participant could not be asked.
+    """
 
     effects: tuple[PendingEffect, ...] = ()
     outbox: tuple[Unpublished, ...] = ()
@@ -92,7 +100,7 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """A partition that was not read as far as an event; depth: records to read to its end."""
+    """A partition that is not read as far as an event; depth: records left to its end."""
 
     topic: str
     partition: int
@@ -101,8 +109,11 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What holds an order. who: participant, broker, monitor or person; told: in words that do not
-    depend on when they are said; since; until: the next try, or the deadline."""
+    """The cause that blocks a saga.
+
+    who: participant, broker, monitor or person; told: a description that does not depend on when it
+    is made; since: when it began; until: the next try, or the deadline.
+    """
 
     kind: Kind
     who: str
@@ -114,11 +125,11 @@ class Cause:
 def held_by(
     view: SagaView, holds: Mapping[str, Holds], lags: Mapping[str, Lag], now: datetime | None
 ) -> Cause | None:
-    """What holds an order; None where it has ended.
+    """Return the cause that blocks a saga; None once the saga has ended.
 
-    holds: participant -> what it keeps of the order, for those that were asked, the monitor itself
-    among them; lags: step -> where its participant is behind the event it is to act on; now: log
-    time up to which the log is read, None while that is not known.
+    holds: participant -> what it keeps of the saga, for those that were asked, the monitor itself
+    included; lags: step -> where its participant is behind the event it has to act on; now: log
+    time up to which the log is read, None while that is unknown.
     """
     if view.status in ENDED:
         return None
@@ -133,7 +144,7 @@ def held_by(
 
 
 def asks(who: Asked) -> str:
-    """Who is asked for a verdict, and since when it is another."""
+    """Describe who is asked for a verdict, and when the role was reminded or the wait escalated."""
     told = f"{who.event} asks {who.role}"
     if who.escalated:
         return f"{told}, escalated to {who.senior} at {who.escalated.isoformat(timespec='seconds')}"
@@ -173,7 +184,7 @@ def _of_step(
 
 
 def _kept(who: str, theirs: Holds) -> Iterator[Cause]:
-    """What a participant says it keeps."""
+    """Yield the causes among the rows that a participant keeps."""
     if theirs.parked:
         head, *behind = theirs.parked
         place = f"{head.topic}/{head.partition}@{head.offset}"
@@ -194,7 +205,7 @@ def _kept(who: str, theirs: Holds) -> Iterator[Cause]:
 
 
 def _of_monitor(view: SagaView, mine: Holds) -> Iterator[Cause]:
-    """What the monitor has not said yet, and the cases it has opened."""
+    """Yield the monitor's causes: unpublished events, open interventions, unreadable records."""
     yield from _kept(SOURCE, Holds(outbox=mine.outbox))
     if view.interventions:
         told = f"a case is open: {', '.join(view.interventions)}; `saga resolve` closes it"
@@ -207,7 +218,7 @@ def _of_monitor(view: SagaView, mine: Holds) -> Iterator[Cause]:
 
 
 def _of_start(view: SagaView, holds: Mapping[str, Holds], now: datetime | None) -> Iterator[Cause]:
-    """An order without its start event, or of a flow that is not known: whoever was asked."""
+    """Yield the causes for a saga that awaits nothing: its start event or its flow is unknown."""
     for who, theirs in holds.items():
         if who != SOURCE:
             yield from _kept(who, theirs)
@@ -221,7 +232,7 @@ def _of_start(view: SagaView, holds: Mapping[str, Holds], now: datetime | None) 
 
 
 def _by_time(item: Awaited, theirs: Holds | None, now: datetime | None) -> Cause:
-    """Where nothing was found, it is a matter of time."""
+    """Return the cause of last resort, which depends on log time and the deadline alone."""
     awaits = f"{item.step} awaits {' or '.join(item.events)}"
     if now is None:
         told = f"{awaits}; the log is not read to its end, more cannot be told yet"

@@ -1,7 +1,8 @@
-"""What people tell the monitor, and the event each word becomes. Pure: no I/O, no clock.
+"""Turn people's commands into events of the monitor. Pure: no I/O, no clock.
 
-An id comes from what the word answers to (the wait, the opening of the case), not from who says it:
-of two people who say something at once one is heard, and the other is told of it.
+An event id derives from what the command answers (the wait, the opening of the intervention), not
+from the person; only notes add actor and reason. Of two commands at once, one is accepted and the
+sender of the other is told of it.
 """
 
 from collections.abc import Iterable
@@ -30,13 +31,13 @@ from schemas.events import (
 )
 
 OPERATOR, MANUAL = "operator", "manual"
-"""Codes of what a person asks for, and of a case a person opens without naming one."""
+"""Codes: of a person's cancellation; of an intervention a person opens without a code."""
 Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
 OrderId = Annotated[str, Field(max_length=128)]
 
 
 class Word(BaseModel):
-    """What a person says of an order, and why."""
+    """A person's command on a saga, with the reason."""
 
     order_id: OrderId
     actor: Text
@@ -54,19 +55,19 @@ class Verdict(Word):
 
 
 class Cancellation(Word):
-    """A person wants the order undone."""
+    """A person's request to undo the saga."""
 
 
 class Pinning(Word):
-    """A person wants to keep an order at hand, or does so no more."""
+    """A person's request to pin a saga, or to unpin it."""
 
 
 class Pausing(Word):
-    """A person wants the order to begin nothing new, or to go on."""
+    """A person's request to pause a saga, or to resume it."""
 
 
 class CaseWork(Word):
-    """What a person does about a case."""
+    """A person's command on an intervention."""
 
     code: str | None = Field(
         default=None,
@@ -80,7 +81,7 @@ class CaseWork(Word):
 
 
 class Refused(Exception):
-    """A request that does not fit what has already happened."""
+    """A request that conflicts with the saga's state. status, title: of the HTTP answer."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)
@@ -91,7 +92,7 @@ class Refused(Exception):
 
 
 def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
-    """The event for a verdict. Raises Refused where no person is waited for."""
+    """Return the event for a verdict. Raises Refused if paused, or if no person is asked."""
     given = VerdictGiven(
         order_id=body.order_id,
         step=body.step,
@@ -120,7 +121,7 @@ def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
 
 
 def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
-    """The event for a cancellation. Raises Refused where it comes too late, or a second time."""
+    """Return the event for a cancellation. Raises Refused if it is too late, or repeated."""
     event = CompensationRequested(
         order_id=saga.order_id, code=OPERATOR, reason=body.reason, actor=body.actor
     )
@@ -139,8 +140,8 @@ def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
 
 
 def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
-    """The event that pauses an order. Raises Refused where it is on its way back or has ended, or
-    somebody else has paused it."""
+    """Return the event that pauses a saga. Raises Refused if the saga is being undone or has ended,
+    or if it is paused already with another actor or reason."""
     event = OrderPaused(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     if seen.paused:
         if (seen.paused.actor, seen.paused.reason) == (body.actor, body.reason):
@@ -156,8 +157,8 @@ def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
 
 
 def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
-    """The event that lets a paused order go on: also one whose undo has overtaken the pause, for a
-    step that is not undone may hold something. Raises Refused where it is not paused."""
+    """Return the event that resumes a paused saga. Raises Refused if it is not paused. A pause that
+    an undo has overtaken can be resumed as well: a step that is not undone may hold records."""
     event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     last = _last(saga, OrderResumed.type)
     known = pauses(_of_type(saga, OrderPaused.type), _of_type(saga, OrderResumed.type))
@@ -168,8 +169,8 @@ def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
 
 
 def _lifted(event: Any, word: str, lasts: Pause | Pin | None, last: Fact | None) -> Emission | None:
-    """The end of a pause or a pin. Where none lasts, the `last` to end one, if that was said in the
-    same words; else None."""
+    """Return the event that ends a pause or pin. Where none lasts, return `last`, the previous end,
+    if it has the same actor and reason; else None."""
     if lasts is not None:
         return Emission(emission_id(event.order_id, word, lasts.id), event, UUID(lasts.id))
     said = (last.detail.get("actor"), last.detail.get("reason")) if last else None
@@ -191,7 +192,7 @@ def _last(saga: Saga, type_: str) -> Fact | None:
 
 
 def pinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
-    """A person pins the order. Raises Refused where somebody else has."""
+    """Return the event that pins a saga. Raises Refused if somebody else pinned it."""
     event = OrderPinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     before = last_word(saga.facts.values())
     if seen.pin is None:
@@ -205,7 +206,7 @@ def pinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
 
 
 def unpinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
-    """A person takes the pin off. Raises Refused where there is none."""
+    """Return the event that unpins a saga. Raises Refused if it is not pinned."""
     event = OrderUnpinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     last = last_word(saga.facts.values())
     if said := _lifted(event, "unpin", seen.pin, last):
@@ -215,21 +216,21 @@ def unpinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
 
 
 PINNING = {"pin": pinned_by, "unpin": unpinned_by}
-"""What can be done about a pin."""
+"""Commands on a pin, by name."""
 
 
-# --- cases --------------------------------------------------------------------------------------
+# --- interventions ------------------------------------------------------------------------------
 
 
 def opened_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """A person opens a case. Raises Refused where it is open already."""
+    """Return the event that opens an intervention. Raises Refused if it is open or settled."""
     code = body.code or MANUAL
     known = next((case for case in seen.cases if case.code == code), None)
     return _opening(body, saga, code, known)
 
 
 def reopened_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """A closed case is opened again. Raises Refused where there is none, or it is open."""
+    """Return the event that reopens an intervention. Raises Refused if none is resolved."""
     case = _meant(body, seen, [c for c in seen.cases if not c.is_open] or seen.cases)
     return _opening(body, saga, case.code, case)
 
@@ -249,7 +250,7 @@ def _opening(body: CaseWork, saga: Saga, code: str, known: Case | None) -> Emiss
 
 
 def claimed_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """A person looks after a case. Raises Refused where somebody else does, or it is closed."""
+    """Return the event for a claim. Raises Refused if closed, or claimed by somebody else."""
     case = _meant(body, seen, seen.cases)
     event = InterventionClaimed(
         order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
@@ -270,8 +271,8 @@ def claimed_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
 
 
 def noted_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """A person writes something down, about a closed case as well. Raises Refused where there is
-    no such case."""
+    """Return the event for a note, also on a closed intervention. Raises Refused if the
+    intervention does not exist."""
     case = _meant(body, seen, [c for c in seen.cases if c.is_open] or seen.cases)
     event = InterventionNoted(
         order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
@@ -281,7 +282,7 @@ def noted_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
 
 
 def resolved_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """A person closes a case. Raises Refused where it is closed already by other words."""
+    """Return the event for a resolution. Raises Refused if closed with other words."""
     case = _meant(body, seen, [c for c in seen.cases if c.is_open] or seen.cases)
     event = InterventionResolved(
         order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
@@ -300,11 +301,11 @@ DEEDS = {
     "resolve": resolved_by,
     "reopen": reopened_by,
 }
-"""What can be done about a case."""
+"""Commands on an intervention, by name."""
 
 
 def _meant(body: CaseWork, seen: SagaView, candidates: Iterable[Case]) -> Case:
-    """The case a request is about. Raises Refused."""
+    """Return the one intervention that a request is about. Raises Refused for none or several."""
     if body.code is not None:
         candidates = [case for case in seen.cases if case.code == body.code]
     found = list(candidates)
@@ -318,7 +319,7 @@ def _meant(body: CaseWork, seen: SagaView, candidates: Iterable[Case]) -> Case:
 
 
 def _again(case: Case, id_: str, event: Any, what: str) -> Emission:
-    """The same said again is the same event. Raises Refused for other words."""
+    """Return the event known already if its words are the same. Raises Refused for other words."""
     entry = next(entry for entry in case.entries if entry.id == id_)
     if (entry.actor, entry.reason) == (event.actor, event.reason):
         return Emission(UUID(id_), event, UUID(id_))

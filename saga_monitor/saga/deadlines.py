@@ -1,9 +1,9 @@
-"""What the monitor says when a deadline has passed. Pure: no I/O, no clock.
+"""Decide which events the monitor emits once a deadline has passed. Pure: no I/O, no clock.
 
-"Passed" is a statement about the log: the deadline lies before `read_through`, the log time up to
-which every flow topic's partition of the order has been read (`gate`). While that is not known
-nothing is said. Ids come from order, step and attempt, so two monitors, or one before and after a
-restart, never say two different things.
+A deadline has passed when it is before `read_through`: the log time up to which the saga's
+partition of every flow topic has been read (`ingest.watermark`). While that is unknown, nothing is
+emitted. Event ids derive from saga, step and attempt, so two monitors, or one before and after a
+restart, never emit different events for one deadline.
 """
 
 from collections.abc import Iterator
@@ -37,8 +37,11 @@ from schemas.events import (
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """An event to emit. `cause`: id of the fact whose sequel is missing; None where it comes from
-    outside the log."""
+    """An event to emit.
+
+    cause: id of the fact it follows from, such as the one whose sequel is missing; None where it
+    comes from outside the log.
+    """
 
     id: UUID
     event: Any
@@ -46,7 +49,11 @@ class Emission:
 
 
 def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Emission, ...]:
-    """What is to be said about an order read through `read_through`; None: cannot tell yet."""
+    """Return the events to emit for a saga that is read through `read_through`.
+
+    Events already among the saga's facts are left out. While `read_through` is None there are none:
+    cannot tell yet.
+    """
     if read_through is None:
         return ()
     item = seen.next
@@ -96,7 +103,7 @@ def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:
 
 
 def _asking(saga: Saga, item: Awaited) -> Any:
-    """What is said to the people who are asked for a verdict, or instead of them."""
+    """Return the event for the people who are asked, or the verdict in their place."""
     assert item.asked is not None
     if item.code == VERDICT:
         return VerdictGiven(
@@ -116,7 +123,7 @@ def _asking(saga: Saga, item: Awaited) -> Any:
 
 
 def _reason(item: Awaited) -> str:
-    """The same words from every monitor: nothing in them depends on when or where it is said."""
+    """Describe what is awaited, independent of time and process: all monitors say the same."""
     events = " or ".join(item.events)
     since = item.since.isoformat(timespec="milliseconds")
     match item.mode:

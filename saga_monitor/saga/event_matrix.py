@@ -1,9 +1,9 @@
-"""What becomes of an event in every situation an order can be in, declared. Pure.
+"""Declare the effect of each event in every situation of a saga. Pure.
 
-An event may come early, late, twice, or to an order that is somewhere else by now. Each has a role
-in its flow version; role and situation say what it does, and a test holds `reading` to it, cell by
-cell. Whoever speaks where it should never have spoken opens a case, `unexpected_event`. Shown as a
-page by `late_page`.
+An event may come early, late, twice, or to a saga that has moved on. Each event has a role in its
+flow version. Role and situation determine the effect, and a test compares `interpreter` with every
+cell. An event that should never occur in a situation opens an intervention, `unexpected_event`.
+`event_matrix_page` writes the table as a page.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from saga_monitor.saga.flow_plan import Role
 
 
 class Situation(StrEnum):
-    """Where an order is when the event comes."""
+    """The situation of a saga when an event comes."""
 
     UNPLACED = "unplaced"
     PLACED = "placed"
@@ -24,7 +24,7 @@ class Situation(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the event does to it; whatever it does, it stands on the timeline."""
+    """The effect of an event on a saga. In any case the event is added to the timeline."""
 
     STARTS = "starts"
     MOVES = "moves"
@@ -43,7 +43,7 @@ DECLARED: dict[Role, tuple[Outcome, ...]] = {
     Role.START: (S, N, N, N, N, N, N),
     Role.DONE: (N, M, N, N, A, N, N),
     Role.ENDED: (N, T, T, M, N, C, C),
-    Role.DECLINED: (N, T, T, N, N, C, C),  # what was captured still has to come back
+    Role.DECLINED: (N, T, T, N, N, C, C),  # the capture must still be refunded
     Role.WAIT: (N, M, M, N, A, M, M),
     Role.PIVOT_DONE: (N, M, M, M, C, N, N),
     Role.PIVOT_ENDED: (N, T, T, N, N, C, C),
@@ -61,11 +61,11 @@ _SITUATIONS = tuple(Situation)
 
 
 def declared(role: Role, situation: Situation) -> Outcome:
-    """What is declared for an event of this role."""
+    """Return the declared effect of an event with this role in this situation."""
     return DECLARED[role][_SITUATIONS.index(situation)]
 
 
 UNEXPECTED = {
     where: frozenset(role for role in Role if declared(role, where) == U) for where in Situation
 }
-"""Situation -> who should never speak there."""
+"""Situation -> roles that should never occur in it."""

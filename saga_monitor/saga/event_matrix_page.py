@@ -1,4 +1,4 @@
-"""Writes docs/late-events.md from what `late` declares and the flow files; `--check` only compares.
+"""Write docs/late-events.md from `event_matrix` and the flow files; `--check` only compares.
 
 python -m saga_monitor.saga.event_matrix_page [--check]
 """
@@ -35,7 +35,7 @@ _WHERE = {
 
 
 def page() -> str:
-    """docs/late-events.md."""
+    """Return the text of docs/late-events.md."""
     parts = [
         "# Events that come late, early, or twice",
         "Made by `python -m saga_monitor.saga.event_matrix_page` from "
@@ -52,7 +52,7 @@ def page() -> str:
 
 
 def speakers(plan: Plan) -> list[str]:
-    """The events that are about an order, by their role."""
+    """Return the events that carry an `order_id`, sorted by role."""
     events = (e for e in plan.roles if "order_id" in EVENT_TYPES[e].__dataclass_fields__)
     return sorted(events, key=lambda e: (list(Role).index(plan.roles[e]), e))
 
@@ -68,7 +68,7 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def main() -> int:
-    """Exit status 1 when `--check` finds a difference."""
+    """Write the page if it differs; with `--check` only return 1 if it does."""
     text = page()
     if PAGE.exists() and PAGE.read_text() == text:
         return 0

@@ -1,15 +1,16 @@
-"""The evidence bundle of an order: a JSON document that can be kept, sent, and run again.
+"""Build the evidence bundle of a saga: a JSON document that can be kept, sent and replayed.
 
 | key | holds |
 |---|---|
 | format | 1 |
-| order_id, flow | whose, and `name/version` |
+| order_id, flow | the saga's id, and `name/version` |
 | deadlines | of the steps and waits it was judged by, in seconds |
-| timeline | every event in log time, with its place in the log |
-| view | what the monitor reads off them: status, steps, what is awaited, cases, ledger |
-| kept, held_by | what each participant keeps of it: effects, outbox, parked with their errors |
+| timeline | every event in log time, with its partition and offset |
+| view | what the monitor derives from them: status, steps, what is awaited, cases, ledger |
+| kept | what each participant keeps of it: effects, outbox, parked records with their errors |
+| held_by | the cause that blocks it |
 
-`replay` folds the timeline again: today's code must see the same view. Pure: no I/O, no clock.
+`replay` folds the timeline again: today's code must derive the same view. Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,10 @@ _FACT = ("type", "source", "seq", "causation", "flow", "detail")
 def bundle(
     saga: Saga, seen: SagaView, flow: Flow, places: Mapping[str, tuple[int, int]]
 ) -> dict[str, Any]:
-    """What the log says of an order. `places`: event id -> partition and offset."""
+    """Return the keys of the bundle that come from the log.
+
+    places: event id -> partition and offset.
+    """
     return {
         "format": FORMAT,
         "order_id": saga.order_id,
@@ -42,13 +46,14 @@ def bundle(
 
 
 def plainly(document: Mapping[str, Any]) -> bytes:
-    """As JSON."""
+    """Encode the document as indented JSON."""
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
 def replay(document: Mapping[str, Any], flows: Flows) -> dict[str, Any]:
-    """The view of a bundle's events as today's code sees it, as far as its `view` goes: what views
-    did not have then is left out.
+    """Return the view that today's code derives from the events of a bundle.
+
+    Only the fields of the bundle's own `view` are returned: fields added since then are left out.
 
     Raises ValueError for another format, UnknownFlow, and FlowError where the flow has other steps.
     """
@@ -66,7 +71,7 @@ def replay(document: Mapping[str, Any], flows: Flows) -> dict[str, Any]:
 
 
 def _deadlines(flow: Flow) -> dict[str, str]:
-    """As `with_deadlines` takes them."""
+    """Return the flow's deadlines in the form that `with_deadlines` takes."""
     found = {step.name: f"{step.deadline_s}s" for step in flow.steps.values()}
     for step in flow.steps.values():
         found |= {f"{step.name}.{wait}": f"{s}s" for wait, s in step.waits.items()}

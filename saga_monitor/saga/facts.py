@@ -1,7 +1,7 @@
-"""A saga as the monitor knows it: a grow-only set of facts. Pure: no I/O, no clock.
+"""Represent a saga as a grow-only set of facts. Pure: no I/O, no clock.
 
-`fold` is set union, so any permutation, duplication or interleaving of the same events folds to
-the same saga. What the facts mean for a flow is read off them in `view`.
+`fold` is set union, so any permutation, duplication or interleaving of the same events folds to the
+same saga. `interpreter` derives what the facts mean for a flow.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,22 +20,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def log_time(unix_ms: int) -> datetime:
-    """A LogAppendTime, exact to the millisecond."""
+    """Convert a LogAppendTime in Unix milliseconds to an aware datetime, without rounding."""
     return _EPOCH + timedelta(milliseconds=unix_ms)
 
 
 def unix_ms(at: datetime) -> int:
-    """The reverse of `log_time`."""
+    """Convert log time to Unix milliseconds, the reverse of `log_time`."""
     return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One event as far as the monitor needs it.
+    """One event, reduced to what the monitor needs.
 
-    id: the event's id, as text; at: log time (LogAppendTime), aware; seq: place among the events
-    of its source and order, where the source counts; causation: id of what brought it about;
-    flow: label of the `flow` header; detail: the event's small scalar fields.
+    id: the event's id, as text; at: log time (LogAppendTime), aware; seq: sequence number among the
+    events of its source and saga, where the source counts; causation: id of the event that caused
+    it; flow: label of the `flow` header; detail: the event's small scalar fields.
     """
 
     id: str
@@ -49,32 +49,32 @@ class Fact:
 
     @property
     def place(self) -> tuple[int, datetime, str]:
-        """Where it stands among the events of one participant: its own count, then log time.
+        """Return the sort key among one participant's events: its sequence number, then log time.
 
-        A republished event comes late in log time; its count still says where it belongs.
+        A republished event comes late in log time; its sequence number still gives its place.
         """
         return (self.seq or 0, self.at, self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """Everything seen of one order. `facts`: event id -> fact."""
+    """Everything seen of one saga. `facts`: event id -> fact."""
 
     order_id: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
     @property
     def flow(self) -> str | None:
-        """The label its earliest labelled event carries; None where no event carries one."""
+        """Return the flow label of the earliest labelled event; None if no event has one."""
         labelled = [(f.at, f.id, f.flow) for f in self.facts.values() if f.flow]
         return min(labelled)[2] if labelled else None
 
     def timeline(self) -> list[Fact]:
-        """The facts in log time, and within one millisecond causes first."""
+        """Return the facts in log time, and within one millisecond causes first."""
         return sorted(self.facts.values(), key=lambda f: (f.at, self._depth(f), *f.place))
 
     def _depth(self, fact: Fact) -> int:
-        """How many known events led to it."""
+        """Count the known events in the chain of causes that led to a fact."""
         seen: set[str] = set()
         cause = fact.causation
         while cause is not None and cause in self.facts and cause not in seen:
@@ -84,7 +84,7 @@ class Saga:
 
 
 def fold(saga: Saga, *facts: Fact) -> Saga:
-    """The saga with `facts` in it. Of the same event seen twice the earlier sighting stays."""
+    """Return the saga with `facts` added. Of an event seen twice, the earlier sighting is kept."""
     merged = dict(saga.facts)
     for fact in facts:
         known = merged.get(fact.id)
@@ -94,7 +94,7 @@ def fold(saga: Saga, *facts: Fact) -> Saga:
 
 
 def emission_id(order_id: str, what: str, step: str, attempt: int = 1) -> UUID:
-    """The id of an event the monitor emits: the same from every monitor and after every restart."""
+    """Derive the id of an event the monitor emits, equal in every monitor and after restarts."""
     return uuid5(NAMESPACE, f"{SOURCE}:{order_id}:{what}:{step}:{attempt}")
 
 
@@ -103,7 +103,7 @@ def emission_id(order_id: str, what: str, step: str, attempt: int = 1) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Money moved for one order, in minor units of `currency`."""
+    """Money moved for one saga, in minor units of `currency`."""
 
     captured_minor: int = 0
     refunded_minor: int = 0
@@ -111,12 +111,12 @@ class Ledger:
 
     @property
     def held_minor(self) -> int:
-        """What is still ours: captured and not given back."""
+        """Return the amount captured and not refunded."""
         return self.captured_minor - self.refunded_minor
 
 
 def ledger(facts: Iterable[Fact], flow: Flow) -> Ledger:
-    """What the facts say was captured and refunded, in the words of the flow's ledger."""
+    """Sum what the facts say was captured and refunded, by the events that the flow names."""
     known = list(facts)
     captured = [f for f in known if f.type in flow.captured]
     currency = None
@@ -127,12 +127,12 @@ def ledger(facts: Iterable[Fact], flow: Flow) -> Ledger:
 
 
 def charges(facts: Iterable[Fact], flow: Flow) -> dict[str, int]:
-    """Capture -> what it took, in minor units."""
+    """Return the amount of each capture, in minor units."""
     return _movements(facts, flow.captured)
 
 
 def _movements(facts: Iterable[Fact], names: Mapping[str, str]) -> dict[str, int]:
-    """Of a movement told more than once with several amounts, the largest counts."""
+    """Return the amount of each movement; the largest, where it is reported with several."""
     moved: dict[str, int] = {}
     for fact in facts:
         if fact.type in names:
@@ -145,12 +145,12 @@ def _movements(facts: Iterable[Fact], names: Mapping[str, str]) -> dict[str, int
 # --- units --------------------------------------------------------------------------------------
 
 UNITS = "units"
-"""Where a fact keeps the units it moves: kind -> how many."""
+"""Key in a fact's detail for the units it moves: kind -> number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Units moved for one order, by kind."""
+    """Units moved for one saga, by kind."""
 
     reserved: Mapping[str, int]
     released: Mapping[str, int]
@@ -158,7 +158,7 @@ class Stock:
 
     @property
     def left(self) -> dict[str, int]:
-        """Set aside, and neither put back nor handed over; kinds with none are left out."""
+        """Return the units reserved and neither released nor shipped, without kinds at zero."""
         found = dict(self.reserved)
         for gone in (self.released, self.shipped):
             for kind, units in gone.items():
@@ -167,7 +167,7 @@ class Stock:
 
 
 def stock(facts: Iterable[Fact], flow: Flow) -> Stock | None:
-    """What the facts say of units; None where one was read before units were kept."""
+    """Sum the units in the facts; None if one was stored before units were recorded."""
     told: dict[str, dict[str, int]] = {move: {} for move in MOVES}
     for fact in facts:
         move = flow.units.moves.get(fact.type)
@@ -181,6 +181,6 @@ def stock(facts: Iterable[Fact], flow: Flow) -> Stock | None:
 
 
 def _sighting(fact: Fact) -> tuple[datetime, str]:
-    # Two sightings in one millisecond differ in nothing but what a broken publisher put into them;
-    # the text settles which one stays, whatever order they come in.
+    # Two sightings in one millisecond differ only in what a broken publisher put into them. The
+    # comparison of their text keeps the same one in whatever order they come.
     return fact.at, repr(fact)

@@ -1,4 +1,4 @@
-"""A version of a flow, looked up once and for all instead of with every saga. Pure."""
+"""Precompute the lookups of a flow version once, not for every saga. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,10 +9,12 @@ from sagakit.flow.model import PIVOT, Flow, Step
 
 
 class Role(StrEnum):
-    """What an event is in a version of a flow. The first ones are of steps that can be undone, the
-    `last_` ones of those behind the pivot. `ended`: failed or undone; `declined`: failed, of a step
-    that takes money. `sign`: any other event of a step; `word`: of somebody who takes part without
-    a step; `foreign`: of nobody in this version.
+    """The role of an event in a flow version.
+
+    `done`, `ended`, `declined` and `wait` are of steps that can be undone, `pivot_` roles of the
+    pivot, `last_` roles of steps behind it. ended: failed or undone; declined: failed, of a step
+    that takes money; sign: any other event of a step; word: event of a participant without a step;
+    foreign: event of somebody who has no part in this version.
     """
 
     START = "start"
@@ -35,12 +37,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The words of a flow version.
+    """The lookups of a flow version.
 
-    turn: index of the last place that can be undone; pivots: steps that, done, forbid undoing;
-    word_of: event type -> name of the step whose last word it may be; endings: events after which
-    nothing of their step is left; payees: steps that take money; keepers: steps
-    that set units aside; roles: of every event there is.
+    turn: index of the last place that can be undone; pivots: steps that, once done, forbid undoing;
+    word_of: event type -> name of the step whose state it reports; endings: events after which
+    nothing of their step is left; payees: steps that take money; keepers: steps that set units
+    aside; roles: event type -> role, for every event.
     """
 
     flow: Flow
@@ -57,7 +59,7 @@ class Plan:
 
     @classmethod
     def of(cls, flow: Flow, version: int) -> Self:
-        """The plan of one version."""
+        """Build the plan of one version."""
         places, turn = flow.places(version), flow.pivot_place(version)
         steps = tuple(step for place in places for step in place)
         last_place = places[turn] if turn >= 0 else ()
@@ -91,7 +93,7 @@ def _words(step: Step) -> tuple[str, ...]:
 
 
 def _roles(step: Step, payee: bool, behind: bool) -> Iterator[tuple[str, Role]]:
-    """The roles of the last words of a step."""
+    """Yield the roles of the events that report the state of a step."""
     done, ended, wait = Role.DONE, Role.ENDED, Role.WAIT
     failed = Role.DECLINED if payee else ended
     if step.kind == PIVOT:
@@ -106,7 +108,7 @@ def _roles(step: Step, payee: bool, behind: bool) -> Iterator[tuple[str, Role]]:
 
 
 def _role(flow: Flow, steps: tuple[Step, ...], event: str) -> Role:
-    """The role of an event that is no last word of a step."""
+    """Return the role of an event that reports no state of a step."""
     named = {
         flow.start: Role.START,
         flow.cancel: Role.UNDO,

@@ -1,4 +1,4 @@
-"""Versions of flows: counted, and kept until the last order in flight has ended. Pure."""
+"""Count sagas per flow version, and keep a version until its last saga has ended. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from sagakit.flow.model import Flows
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Orders of a version. `label`: name/version; `oldest`: when the first one in flight began, and
-    which it is."""
+    """The number of sagas on a version.
+
+    label: name/version; oldest_at, oldest: start and id of the oldest saga in flight.
+    """
 
     label: str
     in_flight: int
@@ -22,7 +24,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version as it is declared and used. `declared`: the flow files have it."""
+    """A flow version as it is declared and used. declared: the flow files have it."""
 
     flow: str
     declared: bool
@@ -34,7 +36,7 @@ class Version:
 
 
 def versions(flows: Flows, counts: Iterable[Count]) -> list[Version]:
-    """Every version that is declared or has orders."""
+    """Return every version that is declared or has sagas."""
     known = {count.label: count for count in counts}
     defaults = {flow.label(flow.default_version) for flow in flows}
     declared = [flow.label(version) for flow in flows for version in flow.versions]
@@ -58,9 +60,10 @@ def versions(flows: Flows, counts: Iterable[Count]) -> list[Version]:
 def why_not_retired(
     label: str, flows: Flows, counts: Iterable[Count], read_through: datetime | None
 ) -> str | None:
-    """Why a version must stay in its flow file; None where it may go.
+    """Return why a version must stay in its flow file; None where it may be removed.
 
-    Raises UnknownFlow. read_through: log time up to which all is read, if that is known.
+    read_through: log time up to which all partitions are read, None while that is unknown. Raises
+    UnknownFlow.
     """
     flow, version = flows.find(label)
     if version == flow.default_version:
@@ -78,7 +81,7 @@ def why_not_retired(
 
 
 def refuse_orphans(flows: Flows, counts: Sequence[Count]) -> None:
-    """Raises ConfigurationError where a version was taken away that still has orders."""
+    """Raise ConfigurationError if a version was removed that still has sagas in flight."""
     lost = []
     for count in counts:
         try:

@@ -1,4 +1,4 @@
-"""Reads off the facts of a saga what they mean in a version of its flow. Pure: no I/O, no clock."""
+"""Derive a saga's state from its facts and a version of its flow. Pure: no I/O, no clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -32,17 +32,17 @@ from sagakit.flow.model import PIVOT, Flow, Step
 
 
 def view(saga: Saga, flow: Flow, version: int) -> SagaView:
-    """The saga read as `version` of `flow`."""
+    """Return the saga's view under `version` of `flow`."""
     return read(saga, Plan.of(flow, version))
 
 
 def read(saga: Saga, plan: Plan) -> SagaView:
-    """The same, for many sagas of one plan."""
+    """Return the saga's view under a plan, which many sagas can share."""
     return _Reading(saga, plan).view()
 
 
 class _Reading:
-    """The facts sorted by type, and the last word of every step."""
+    """The facts by type; last: the newest done, failed, wait or undone event of each step."""
 
     def __init__(self, saga: Saga, plan: Plan) -> None:
         self.saga, self.plan, self.flow = saga, plan, plan.flow
@@ -104,7 +104,7 @@ class _Reading:
         )
 
     def situation(self, status: Status, entry: int) -> Situation:
-        """Where the order is, for an event to come to."""
+        """Return the situation that a further event would meet."""
         match status:
             case Status.UNPLACED:
                 return Situation.UNPLACED
@@ -117,8 +117,10 @@ class _Reading:
         return Situation.PAST if self.past_pivot else Situation.PLACED
 
     def unexpected(self, where: Situation) -> tuple[Fact, ...]:
-        """The first of each kind of event that should never have been said; of what a case was
-        opened about, none."""
+        """Return the first event of each type that should never occur in this situation.
+
+        Types about which an intervention was opened are left out.
+        """
         roles, silent = self.plan.roles, event_matrix.UNEXPECTED[where]
         odd = [
             t for t, those in self.facts.items() if those and roles.get(t, Role.FOREIGN) in silent
@@ -132,7 +134,7 @@ class _Reading:
     # --- forward --------------------------------------------------------------------------------
 
     def forward(self, start: Fact) -> Iterable[Awaited]:
-        """What is due on the way on: a step whose predecessors are all done."""
+        """Yield each step to be done whose predecessors are all done, and contradictions."""
         before = [start]
         for place in self.plan.places:
             for step in place:
@@ -144,7 +146,7 @@ class _Reading:
             before = [self.last[s.name] for s in place] if done else []
 
     def expected(self, step: Step, trigger: Fact) -> Awaited:
-        """A step that is to be done, and until when."""
+        """Return what is awaited of a step that is to be done, and until when."""
         mode, allowed_s, events = Mode.DO, step.deadline_s, (step.done, *step.failed)
         last = self.last.get(step.name)
         if last is not None and last.type in step.waits:
@@ -168,7 +170,7 @@ class _Reading:
         return asked(self.saga, found, trigger.type, ask, after) if ask else found
 
     def contradiction(self, step: Step) -> Awaited:
-        """Undone, and yet the pivot is done: only a person can settle that, and at once."""
+        """Return a step that is undone although the pivot is done: due at once, for a person."""
         last, since = self.last[step.name], self.latest((step, *self.plan.pivots))
         return self.escalated(step, Mode.FORWARD, (step.done,), last, since, UNDONE_PAST_PIVOT)
 
@@ -181,13 +183,13 @@ class _Reading:
         due: datetime | None,
         code: str,
     ) -> Awaited:
-        """Past the pivot nothing is undone; a person is called, once."""
+        """Return a step past the pivot: nothing is undone, and an intervention is opened once."""
         if str(emission_id(self.saga.order_id, code, step.name)) in self.saga.facts:
             due = None
         return Awaited(step.name, mode, events, trigger.at, trigger.id, due, code=code)
 
     def answer(self, step: Step, wait: Fact) -> Fact | None:
-        """A person's decision on a wait for one: from then on it is the participant's turn."""
+        """Return a person's verdict on a wait, if given; after it the participant has to act."""
         if wait.type not in step.asks:
             return None
         given = (
@@ -202,9 +204,12 @@ class _Reading:
     # --- backward -------------------------------------------------------------------------------
 
     def undo_entry(self) -> int:
-        """The place where the undo enters: after a request the last that can be undone; after a
-        failure, or where something is undone already, the newest that has said anything or moved
-        money; -1 while nothing is to be undone."""
+        """Return the index of the place where the undo enters; -1 while nothing is to be undone.
+
+        After a request it is the last place that can be undone. After a failure, or where something
+        is undone already, it is the newest place that has reported anything or, while money is
+        held, takes money.
+        """
         if self.facts[self.flow.compensate] or self.facts[self.flow.cancel]:
             return self.plan.turn
         undoable = self.plan.places[: self.plan.turn + 1]
@@ -216,7 +221,7 @@ class _Reading:
         )
 
     def backward(self, entry: int) -> Iterable[Awaited]:
-        """What is due on the way back: the newest place that is not undone; empty at the end."""
+        """Return the steps to undo in the newest place that is not undone; empty at the end."""
         for i in range(entry, -1, -1):
             waiting = [s for s in self.plan.places[i] if not self.is_ended(s)]
             if waiting:
@@ -225,7 +230,7 @@ class _Reading:
         return []
 
     def undo_trigger(self, place: int, entry: int) -> Fact:
-        """What told a place to undo. Requests that repeat an earlier one are no new trigger."""
+        """Return the event that told a place to undo. A repeated request is no new trigger."""
         if place < entry:
             ends = [self.first_end(s) for s in self.plan.places[place + 1]]
             return max((f for f in ends if f), key=_log_order)
@@ -234,14 +239,17 @@ class _Reading:
         return min(asked or ended, key=_log_order)
 
     def first_end(self, step: Step) -> Fact | None:
-        """When a step failed or was undone at first: it says so again whenever it is asked again,
-        and that is no sign of life of the step before it."""
+        """Return the event by which a step first failed or was undone.
+
+        The step repeats it whenever it is asked again, which is no sign of life of the step before
+        it.
+        """
         words = (*step.failed, *([step.undone] if step.undone else []))
         ends = (f for word in words for f in self.facts.get(word, ()))
         return min(ends, key=_log_order, default=None)
 
     def undo(self, step: Step, trigger: Fact) -> Awaited:
-        """A step that is to be undone, and when to ask again."""
+        """Return what is awaited of a step that is to be undone, and when to ask again."""
         signs = [f for f in self.saga.facts.values() if self.flow.owners.get(f.type) == step.name]
         alive = max([trigger, *signs], key=_log_order)
         requests = self.requests(step)
@@ -264,8 +272,10 @@ class _Reading:
         )
 
     def requests(self, step: Step) -> list[Fact]:
-        """The monitor's own requests to undo because of this step, by attempt. They are known by
-        their ids, so nobody else's request can pass for one."""
+        """Return the monitor's own undo requests because of this step, by attempt.
+
+        They are found by their derived ids, so nobody else's request can pass for one.
+        """
         found: list[Fact] = []
         while self.facts[self.flow.compensate]:
             attempt = len(found) + 1
@@ -277,24 +287,24 @@ class _Reading:
             found.append(fact)
         return found
 
-    # --- the words ------------------------------------------------------------------------------
+    # --- state of the steps ---------------------------------------------------------------------
 
     def is_done(self, step: Step) -> bool:
         last = self.last.get(step.name)
         return last is not None and last.type == step.done
 
     def is_passed(self, step: Step) -> bool:
-        """A pivot that was once done stays passed, whatever is said of it later."""
+        """Tell if a step is done; a pivot that was once done stays passed, whatever follows."""
         return self.is_done(step) or (step.kind == PIVOT and step.done in self.facts)
 
     def is_ended(self, step: Step) -> bool:
-        """Nothing of it is left: failed or undone, and no money held where it takes money."""
+        """Tell if nothing of a step is left: failed or undone, and a money step holds no money."""
         if not self.says_ended(step):
             return False
         return step.name not in self.plan.payees or self.ledger.held_minor == 0
 
     def says_ended(self, step: Step) -> bool:
-        """Its last word is that it failed or is undone."""
+        """Tell if the newest event in `last` says that the step failed or is undone."""
         last = self.last.get(step.name)
         return last is not None and last.type in self.plan.endings
 
@@ -317,7 +327,7 @@ class _Reading:
         return [self.last[s.name] for s in steps if s.name in self.last]
 
     def latest(self, steps: Iterable[Step]) -> datetime | None:
-        """Log time of the newest last word."""
+        """Return the log time of the newest event in `last` of these steps."""
         return max((f.at for f in self.last_words(steps)), default=None)
 
 

@@ -1,14 +1,15 @@
-"""Cases that only a person can close, read off the facts of an order. Pure: no I/O, no clock.
+"""Derive a saga's interventions from its facts. Pure: no I/O, no clock.
 
-A case is an order and a code. It is opened by the monitor or by a person, claimed by whoever looks
-after it, noted on, resolved, and opened again. All of that are events: a case is its own audit.
+An intervention is identified by saga and code, and only a person can close it. The monitor or a
+person opens it; people claim it, add notes, resolve it and reopen it. Each of these is an event, so
+an intervention is its own audit.
 
 | status | meaning |
 |---|---|
-| open | nobody looks after it |
-| claimed | somebody does |
+| open | nobody has claimed it |
+| claimed | a person has claimed it |
 | resolved | a person closed it |
-| settled | it was about time or progress, and the order has ended all the same |
+| settled | it was about time or progress, and the saga has ended all the same |
 """
 
 from collections import defaultdict
@@ -22,11 +23,11 @@ from saga_monitor.saga.facts import SOURCE, Fact
 OPENED, CLAIMED = "InterventionOpened", "InterventionClaimed"
 NOTED, RESOLVED = "InterventionNoted", "InterventionResolved"
 WORDS = (OPENED, CLAIMED, NOTED, RESOLVED)
-"""The events a case is made of, as they come within one millisecond."""
+"""Event types of an intervention, in their order within one millisecond."""
 
 
 class CaseStatus(StrEnum):
-    """Of a case, see the table above."""
+    """Status of an intervention, see the table above."""
 
     OPEN = "open"
     CLAIMED = "claimed"
@@ -36,7 +37,7 @@ class CaseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line in the history of a case. id: of the event; type: of the event; at: log time."""
+    """An event in the history of an intervention. id, type: of the event; at: log time."""
 
     id: str
     type: str
@@ -47,8 +48,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """opened_at, reason: of the opening that counts; opened: its id; holder: who looks after it;
-    turn: id of the event that made it open, claimed or resolved; entries: all, oldest first."""
+    """An intervention.
+
+    opened_at, reason: of the opening that counts; opened: its id; holder: person who claimed it;
+    turn: id of the event that made it open, claimed or resolved; entries: all, oldest first.
+    """
 
     code: str
     status: CaseStatus
@@ -62,17 +66,20 @@ class Case:
 
     @property
     def is_open(self) -> bool:
-        """Somebody has to do something."""
+        """Tell if a person still has to act."""
         return self.status in (CaseStatus.OPEN, CaseStatus.CLAIMED)
 
     @property
     def last(self) -> Entry:
-        """What made it what it is."""
+        """Return the entry that made it open, claimed or resolved."""
         return next(entry for entry in reversed(self.entries) if entry.id == self.turn)
 
 
 def cases(facts: Iterable[Fact]) -> tuple[Case, ...]:
-    """The cases of an order by code. What is said of a case that was never opened is no case."""
+    """Return the interventions of a saga, by code.
+
+    Events about an intervention that was never opened are ignored.
+    """
     told: dict[str, list[Fact]] = defaultdict(list)
     for fact in facts:
         if fact.type in WORDS:
@@ -82,7 +89,7 @@ def cases(facts: Iterable[Fact]) -> tuple[Case, ...]:
 
 
 def settled(case: Case, at: datetime) -> Case:
-    """The case of an order that has ended at `at`."""
+    """Return an intervention as settled by the end of its saga at `at`, if it was open."""
     return replace(case, status=CaseStatus.SETTLED, closed_at=at) if case.is_open else case
 
 

@@ -1,4 +1,4 @@
-"""What the projection has read, as numbers. Pure: no I/O, no clock.
+"""Measure what a micro-batch of the projection changed. Pure: no I/O, no clock.
 
 All times are log time, so a monitor that reads yesterday's log today measures yesterday.
 """
@@ -16,8 +16,11 @@ from sagakit.flow.model import Step
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An order before and after a micro-batch. `was`: status before; `seen`: view after, as the
-    plan of its flow version reads it; `new`: what was not known before."""
+    """A saga before and after a micro-batch.
+
+    was: status before; seen: view after, under the plan of its flow version; new: facts that were
+    not known before.
+    """
 
     before: Mapping[str, Fact]
     was: Status
@@ -33,7 +36,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """How long a step took to an outcome: done, failed or undone."""
+    """The time a step took to an outcome: done, failed or undone."""
 
     step: str
     outcome: str
@@ -42,8 +45,10 @@ class StepTime:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the monitor said of a deadline that has passed: a request to undo, or the verdict that
-    nobody gave. late_s: how long after the deadline it was in the log."""
+    """A monitor's event on a passed deadline: a request to undo, or the timeout verdict.
+
+    late_s: seconds from the deadline to the event's log time.
+    """
 
     step: str
     attempt: int
@@ -51,7 +56,7 @@ class Request:
 
 
 def became(change: Change) -> Iterator[str]:
-    """What became of the order: started, completed, cancelled."""
+    """Yield the changes of a saga's status: started, completed, cancelled."""
     if change.was == Status.UNPLACED != change.seen.status:
         yield "started"
     if change.seen.status in ENDED and change.was != change.seen.status:
@@ -59,7 +64,7 @@ def became(change: Change) -> Iterator[str]:
 
 
 def moved(change: Change) -> Iterator[tuple[str, str, int]]:
-    """Money that moved: captured or refunded, its currency, how much of it in minor units."""
+    """Yield money that moved: captured or refunded, its currency, the amount in minor units."""
     flow = change.plan.flow
     if any(fact.type in flow.captured or fact.type in flow.refunded for fact in change.new):
         before, now = ledger(change.before.values(), flow), change.seen.ledger
@@ -69,7 +74,7 @@ def moved(change: Change) -> Iterator[tuple[str, str, int]]:
 
 
 def units_moved(change: Change) -> Iterator[tuple[str, int]]:
-    """Units that moved: reserved, released or shipped, and how many."""
+    """Yield units that moved: reserved, released or shipped, and how many."""
     flow = change.plan.flow
     moving = [fact for fact in change.new if fact.type in flow.units.paths]
     found = stock(moving, flow) if moving else None
@@ -80,8 +85,11 @@ def units_moved(change: Change) -> Iterator[tuple[str, int]]:
 
 
 def requests(change: Change) -> Iterator[Request]:
-    """The monitor's own, known by their ids; a verdict by its actor as well, for a person's on the
-    same wait would have the same."""
+    """Yield the monitor's own requests among the new facts, found by their derived ids.
+
+    A verdict must have the monitor's actor as well: a person's verdict on the same wait can have
+    the same id.
+    """
     plan, order_id = change.plan, change.saga.order_id
     for fact in (f for f in change.new if f.type in (plan.flow.compensate, plan.flow.verdict)):
         step, attempt = str(fact.detail.get("step")), fact.detail.get("attempt", 1)
@@ -98,8 +106,10 @@ def requests(change: Change) -> Iterator[Request]:
 
 
 def step_times(change: Change) -> Iterator[StepTime]:
-    """Steps that came to an outcome, timed from what made them due. What is said a second time has
-    taken no time."""
+    """Yield each step that reached an outcome, with the time since it became due.
+
+    Only the first event of a type counts: a repetition has taken no time.
+    """
     plan = change.plan
     told = ((f, step) for f in change.new if f.type in plan.word_of for step in plan.steps)
     found = [(f, step, said) for f, step in told if (said := _outcome(step, f.type))]
@@ -121,8 +131,11 @@ def _outcome(step: Step, event: str) -> str | None:
 
 
 def _due_since(step: Step, outcome: str, plan: Plan, facts: Sequence[Fact]) -> datetime | None:
-    """Forward: since all of the place before were done. Backward: since all of the place behind had
-    ended, or else since the undo was asked for."""
+    """Return when the step became due for this outcome, None if that is unknown.
+
+    Forward: when all of the place before were done. Backward: when all of the place behind had
+    ended, or else when the undo was requested.
+    """
     place = next(i for i, those in enumerate(plan.places) if step in those)
     needs = [{s.done} for s in plan.places[place - 1]] if place else [{plan.flow.start}]
     if outcome == "undone":

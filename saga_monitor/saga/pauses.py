@@ -1,7 +1,7 @@
-"""When an order was paused, read off its facts. Pure: no I/O, no clock.
+"""Derive from its facts when a saga was paused. Pure: no I/O, no clock.
 
-Time that passes in a pause counts for no deadline of the way forward. An undo waits for nobody: its
-deadlines run on, and where it has begun the pause is over.
+Time in a pause counts for no deadline on the way forward. The deadlines of an undo run on: once the
+undo has begun, the pause is over.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,10 @@ from saga_monitor.saga.facts import Fact
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """id: of the event that began it; until: when it was resumed, None while it lasts."""
+    """A pause of a saga.
+
+    id: of the event that began it; until: when it was resumed, None while it lasts.
+    """
 
     id: str
     since: datetime
@@ -23,8 +26,10 @@ class Pause:
 
 
 def pauses(paused: Iterable[Fact], resumed: Iterable[Fact]) -> tuple[Pause, ...]:
-    """The pauses of an order, the oldest first. What is paused is not paused once more, and what
-    is not paused is not resumed."""
+    """Return the pauses of a saga, oldest first.
+
+    A pause event during a pause is ignored, and so is a resume event outside of one.
+    """
     words = {f.id: (f, False) for f in paused} | {f.id: (f, True) for f in resumed}
     found: list[Pause] = []
     for fact, resumes in sorted(words.values(), key=lambda word: _order(words, *word)):
@@ -38,14 +43,14 @@ def pauses(paused: Iterable[Fact], resumed: Iterable[Fact]) -> tuple[Pause, ...]
 
 
 def lasting(known: Sequence[Pause]) -> Pause | None:
-    """The pause that was not resumed yet, if there is one."""
+    """Return the pause that is not resumed yet, if there is one."""
     return known[-1] if known and known[-1].until is None else None
 
 
 def _order(
     words: Mapping[str, tuple[Fact, bool]], fact: Fact, resumes: bool
 ) -> tuple[datetime, int, bool, str]:
-    """Log time, and within one millisecond causes first: each names the one before it."""
+    """Return the sort key: log time, then causes first, as each event names the one before."""
     before, cause = 0, fact.causation
     while cause is not None and cause in words and before < len(words):
         before, cause = before + 1, words[cause][0].causation
@@ -53,7 +58,7 @@ def _order(
 
 
 def due_after(since: datetime, seconds: float, known: Sequence[Pause]) -> datetime | None:
-    """When so much time has passed outside of pauses; None while one lasts."""
+    """Return when `seconds` outside of pauses have passed since `since`; None while one lasts."""
     due = since + timedelta(seconds=seconds)
     for pause in known:
         if pause.until is None:

@@ -1,4 +1,7 @@
-"""Pins: orders a person wants to keep at hand, read off their facts. Pure: no I/O, no clock."""
+"""Derive from its facts who pinned a saga. Pure: no I/O, no clock.
+
+A pinned saga stays in the live tables after it has ended: `storage.archiver` does not move it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ PINNED, UNPINNED = "OrderPinned", "OrderUnpinned"
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """Who wants to keep an order at hand since when. id: of the event that says so."""
+    """A person's pin on a saga. id: of the event that set it."""
 
     id: str
     actor: str
@@ -20,7 +23,7 @@ class Pin:
 
 
 def pin_of(facts: Iterable[Fact]) -> Pin | None:
-    """The pin of an order; None where it has none, or none any more."""
+    """Return the pin of a saga; None if it has none, or was unpinned."""
     last = last_word(facts)
     if last is None or last.type == UNPINNED:
         return None
@@ -29,6 +32,6 @@ def pin_of(facts: Iterable[Fact]) -> Pin | None:
 
 
 def last_word(facts: Iterable[Fact]) -> Fact | None:
-    """What was said last of pinning the order. Within a millisecond a pin comes first."""
+    """Return the last pin or unpin event. Within one millisecond a pin comes first."""
     words = (fact for fact in facts if fact.type in (PINNED, UNPINNED))
     return max(words, key=lambda f: (f.at, f.type, f.id), default=None)

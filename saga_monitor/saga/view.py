@@ -1,20 +1,20 @@
-"""A saga in the words of its flow, as `reading` reads it off the facts. Pure: no I/O, no clock.
+"""Hold a saga's state in the terms of its flow; `interpreter` derives it. Pure: no I/O, no clock.
 
 Status of a saga:
 
 | status | meaning |
 |---|---|
 | unplaced | facts are known, the start event is not |
-| running | going forward, somebody is expected to act |
+| running | going forward, a participant is expected to act |
 | waiting | going forward, a wait event is open: a person, a bank, a carrier |
 | paused | going forward, and a person has paused it: nothing new is begun, no deadline runs |
-| undoing | on the way back, or done again after it was undone (a late capture) |
+| undoing | being undone, or a step was done again after it was undone (a late capture) |
 | completed | every step is done |
 | cancelled | undone back to the first step, and no money is held |
-| intervention | neither of both, and a case is open that only a person can close |
+| intervention | neither completed nor cancelled, and an intervention is open |
 
-`completed` and `cancelled` win over an open intervention. A case about time or progress (SETTLES)
-has settled itself then; any other stays open until a person closes it.
+`completed` and `cancelled` take precedence over an open intervention. An intervention about time or
+progress (SETTLES) is then settled; any other stays open until a person closes it.
 """
 
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
 UNEXPECTED, CONSERVATION, UNITS_LOST = "unexpected_event", "conservation", "units_conservation"
 REMINDER, ESCALATION, VERDICT = "reminder", "escalation", "verdict"
-"""Codes of what the monitor emits: a request to undo, cases for a person, and, of a wait for a
-verdict, that it is still awaited, that it is a senior's turn, and the verdict that nobody gave."""
+"""Codes of the monitor's events: a request to undo; interventions; and, about a wait for a verdict,
+the reminder, the escalation to a senior, and the timeout verdict."""
 SYSTEM_TIMEOUT = "system_timeout"
-"""The actor of the verdict that nobody gave."""
+"""Actor of the timeout verdict, which the monitor gives when no person did."""
 SETTLES = frozenset({OVERDUE, UNDONE_PAST_PIVOT, STALLED})
-"""Codes of cases that are over when the order has ended."""
+"""Codes of interventions that are settled once the saga has ended."""
 ANSWERS = ("approve", "reject")
 """The verdicts that end a wait for a person."""
 LONGEST_BACKOFF_S = 3600.0
 
 
 class Status(StrEnum):
-    """Of a saga, see the table above."""
+    """Status of a saga, see the table above."""
 
     UNPLACED = "unplaced"
     RUNNING = "running"
@@ -59,7 +59,7 @@ ENDED = (Status.COMPLETED, Status.CANCELLED)
 
 
 class Mode(StrEnum):
-    """What is expected of a step: do, answer to a wait, undo, or (past the pivot) only forward."""
+    """The action expected of a step: do, answer a wait, undo, or (past the pivot) only forward."""
 
     DO = "do"
     WAIT = "wait"
@@ -79,8 +79,11 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who is asked for a verdict. event: that asks; until: then silence is a no; reminded,
-    escalated: when the role was asked again, and when it became the senior's turn."""
+    """The roles that are asked for a verdict.
+
+    event: type of the event that asks; until: when silence becomes a rejection; reminded,
+    escalated: when the role was reminded, and when it became the senior's turn.
+    """
 
     event: str
     role: str
@@ -91,18 +94,18 @@ class Asked:
 
     @property
     def turn(self) -> str:
-        """Whose it is."""
+        """Return the role whose turn it is."""
         return self.senior if self.escalated else self.role
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What is expected of a step.
+    """The events expected of a step, and the monitor's next action while none comes.
 
     events: any of them would do; since: of the last sign of life; cause: id of the fact that made
-    it due; due: when the monitor acts next, None if it never does; tries: how often it asked since
-    the last sign of life; attempt: number of its next request; code: of what it says then; asked:
-    who is to give a verdict, where it waits for one; stalled: it asked up to the flow's ceiling.
+    it due; due: when the monitor acts next, None if it never does; tries: requests since the last
+    sign of life; attempt: number of its next request; code: of what it emits then; asked: who is to
+    give a verdict, where it waits for one; stalled: its requests have reached the flow's ceiling.
     """
 
     step: str
@@ -120,8 +123,11 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """Money, or units, that do not add up. code: of the case; id: of the event that says so;
-    cause: id of the last movement; due: when to say it, if nothing has moved by then."""
+    """Money, or units, that do not add up.
+
+    code: of the intervention; id: of the event that opens it; cause: id of the last movement; due:
+    when to open it, if nothing has moved by then.
+    """
 
     id: UUID
     cause: str
@@ -132,9 +138,12 @@ class Imbalance:
 
 @dataclass(frozen=True, slots=True)
 class SagaView:
-    """A saga in the words of its flow. undoing, past the pivot never: it is on the way back, or has
-    arrived; unexpected: events that should never have been said, and no case is open about yet;
-    paused: the pause that lasts; pin: who wants to keep it at hand."""
+    """The state of a saga in the terms of its flow.
+
+    undoing: it is being undone or has been, never past the pivot; unexpected: events that should
+    never have occurred, without those that have an intervention; paused: the pause that lasts; pin:
+    the pin of the person who wants to keep it in the live tables.
+    """
 
     order_id: str
     flow: str
@@ -154,17 +163,17 @@ class SagaView:
 
     @property
     def interventions(self) -> tuple[str, ...]:
-        """Codes of the open cases."""
+        """Return the codes of the open interventions."""
         return tuple(case.code for case in self.cases if case.is_open)
 
     @property
     def next(self) -> Awaited | None:
-        """What the monitor acts on next."""
+        """Return the awaited step on which the monitor acts next."""
         return min((a for a in self.awaited if a.due), key=_due, default=None)
 
     @property
     def due(self) -> datetime | None:
-        """When the monitor speaks next; None: never."""
+        """Return when the monitor emits its next event; None: never."""
         dues = [fact.at for fact in self.unexpected]
         dues += [found.due for found in self.imbalances]
         dues += [awaited.due for awaited in self.awaited if awaited.due]
@@ -172,7 +181,7 @@ class SagaView:
 
 
 def backoff(deadline_s: float, tries: int) -> timedelta:
-    """How long to wait after the `tries`-th request that brought no sign of life."""
+    """Return how long to wait after the `tries`-th request without a sign of life."""
     longest = max(LONGEST_BACKOFF_S, deadline_s)
     return timedelta(seconds=min(deadline_s * 2.0 ** min(tries - 1, 32), longest))
 

@@ -1,4 +1,4 @@
-"""The monitor's tables: rows, queries, the archive of ended sagas, lineage.
+"""Store the monitor's state: tables, queries, the archive of ended sagas, lineage.
 
 Imports `saga`.
 """

@@ -1,5 +1,8 @@
-"""History: what has long ended makes room. Finished orders move to tables of their own, from which
-whatever is said of them later brings them back (`store.lock`); words that everybody has read go."""
+"""Move sagas that ended long ago to the history tables, and delete old rows of `said`.
+
+A later event about a moved saga brings it back (`store.lock`). A row of `said` is deleted once it
+is older than the dedup horizon, when its event has long been read back.
+"""
 
 import threading
 from collections.abc import Callable
@@ -17,12 +20,12 @@ log = structlog.get_logger(__name__)
 EVERY_S = 2.0
 BATCH = 200
 SAID_FOR = timedelta(days=KEEP_DAYS)
-"""The dedup horizon: what lies further back no topic tells again."""
+"""The dedup horizon: no topic delivers an older event again."""
 
-# Quiet since then: nothing is awaited, no case is open, nobody pinned it. By its last event, not by
-# its end: an order that was brought back is at hand as long again. Any of them are good to begin
-# with; the order is that of the index which knows them, for where many have ended since the table
-# was analysed, one that knows the status alone looks as good, and reads all that have ended.
+# Ended sagas without an event since :before: nothing is awaited, no intervention is open, no pin.
+# `updated_at`, not `ended_at`: a saga that was brought back stays in the live tables as long again.
+# Any row will do. ORDER BY matches index `saga_status`; with stale statistics the planner otherwise
+# picks a status-only plan and scans every ended saga.
 FINISHED = text("""
     SELECT s.order_id FROM saga s
     WHERE s.status = ANY(:ended) AND s.updated_at < :before
@@ -38,8 +41,11 @@ FORGET = text("""
 
 
 class History:
-    """`run` in a thread. log_time: up to which every partition is read, None while that is not
-    known; after: how long after its last event a finished order is moved, in log time."""
+    """Archives ended sagas; `run` in a thread.
+
+    log_time: returns the time up to which every partition is read, None while that is unknown;
+    after: how long after its last event an ended saga is moved, in log time.
+    """
 
     def __init__(
         self, engine: Engine, log_time: Callable[[], datetime | None], after: timedelta
@@ -47,14 +53,17 @@ class History:
         self._engine, self._log_time, self._after = engine, log_time, after
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`. While the log time is not known nothing moves."""
+        """Archive every EVERY_S seconds until `stop`. While log time is unknown nothing moves."""
         while not stop.wait(EVERY_S):
             through = self._log_time()
             if through is not None:
                 self.keep(through, stop)
 
     def keep(self, through: datetime, stop: threading.Event) -> int:
-        """Move what is due, one transaction a batch, and forget old words; how many moved."""
+        """Move the sagas that are due, one transaction per batch, and delete old rows of `said`.
+
+        Returns the number of sagas moved.
+        """
         moved = 0
         while not stop.is_set():
             batch = until_stored(lambda: self._move_some(through - self._after), stop)

@@ -1,7 +1,7 @@
-"""How orders hang together: which led to which, and which came in one batch.
+"""Find how sagas are related: which led to which, and which came in one batch.
 
-An OrderPlaced may name the order that led to it, and the batch it came in. What is written
-there is believed. It may name an order nobody has seen, or run in a circle: none is told twice.
+An OrderPlaced may name the saga that led to it (`caused_by`) and its batch (`batch_id`). Both are
+believed. The named saga may be unknown, or the chain a circle: no saga is returned twice.
 """
 
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from saga_monitor.storage.tables import wherever
 
 MOST = 1_000
-"""Orders in one tree."""
+"""Number of sagas at which a tree grows no further."""
 _EVENTS = wherever("timeline", "order_id, type, at, detail")
 _ORDERS = wherever("saga", "order_id, flow, version, status, awaited, started_at, ended_at")
 UP = text(f"""
@@ -39,7 +39,7 @@ OF_ORDER = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An order in a tree, below the one that led to it. status: None where none was ever seen."""
+    """A saga in a tree, below the one that led to it. status: None if no event of it was read."""
 
     order_id: str
     caused_by: str | None
@@ -47,7 +47,7 @@ class Link:
 
 
 def of_order(connection: Connection, order_id: str) -> dict[str, Any]:
-    """Its batch, the order that led to it, and those it led to."""
+    """Return a saga's batch, the saga that led to it, and those it led to."""
     batch_id, caused_by = (
         connection.execute(OF_ORDER, {"order_id": order_id}).first() or (None,) * 2
     )
@@ -56,14 +56,14 @@ def of_order(connection: Connection, order_id: str) -> dict[str, Any]:
 
 
 def batch(connection: Connection, batch_id: str) -> dict[str, Any] | None:
-    """The orders of a batch with how many are in which status; None for one nobody knows."""
+    """Return the sagas of a batch and their number by status; None for an unknown batch."""
     orders = [dict(row._mapping) for row in connection.execute(BATCH, {"batch_id": batch_id})]
     counts = Counter(order["status"] for order in orders)
     return {"batch_id": batch_id, "counts": counts, "orders": orders} if orders else None
 
 
 def tree(connection: Connection, order_id: str) -> list[Link]:
-    """All orders that hang together with this one, each behind the one that led to it."""
+    """Return all sagas related to this one, each after the one that led to it."""
     root, seen = order_id, {order_id}
     while before := dict(_pairs(connection, UP, [root])).get(root):
         if before in seen:
@@ -81,7 +81,7 @@ def tree(connection: Connection, order_id: str) -> list[Link]:
 
 
 def mermaid(links: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The tree as a Mermaid flowchart, line by line."""
+    """Yield the tree as a Mermaid flowchart, line by line."""
     number = {link["order_id"]: f"o{n}" for n, link in enumerate(links)}
     yield "flowchart LR"
     for link in links:
@@ -93,7 +93,7 @@ def mermaid(links: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def below(links: Sequence[Mapping[str, Any]]) -> Mapping[str | None, list[Mapping[str, Any]]]:
-    """Order (None: the root) -> those it led to."""
+    """Map each saga to those it led to; None maps to the root."""
     found: dict[str | None, list[Mapping[str, Any]]] = defaultdict(list)
     for link in links:
         found[link["caused_by"]].append(link)

@@ -1,5 +1,7 @@
-"""What the API reads: one order wherever it is, lists and counts of the orders at hand, unless the
-history is asked for."""
+"""Read rows for the API: one saga from the live or history tables, lists and counts.
+
+Lists and counts cover live sagas; the list of history sagas is separate.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -21,8 +23,8 @@ _SHOWN = """
     order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
     started_at, ended_at, updated_at
 """
-# The newest of each status, then the newest of those: an index has them in this order, and whatever
-# else there is, however many, is not read.
+# Takes the newest of each status, then the newest of those. Indexes `saga_status` and
+# `saga_history_status` have this order, so no other row is read.
 _LIST = f"""
     SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
         SELECT {_SHOWN}, pinned FROM {{table}} WHERE {{table}}.status = wanted.status
@@ -31,8 +33,8 @@ _LIST = f"""
 """
 LIST = text(_LIST.format(table="saga"))
 LIST_HISTORY = text(_LIST.format(table="saga_history"))
-# Stuck: overdue by the broker's clock as far as it is known, a case for a person, or in flight
-# without a start event.
+# Stuck: overdue by log time as far as that is known, an open intervention, or in flight without a
+# start event.
 _STUCK = """
     (status IN ('intervention', 'unplaced') OR next_deadline < CAST(:log_time AS timestamptz))
 """
@@ -45,8 +47,9 @@ SUMMARY = text("""
            coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
     FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
 """)
-# What has no label yet is counted on the default version when it is read. The counts come from an
-# index alone; then the oldest of each is looked up, which has no start where no start was read.
+# The projection stores an unlabelled saga on the default version. Counts come from index
+# `saga_flow` alone. Then the oldest saga of each group is looked up; `started_at` is NULL where no
+# start event was read.
 _OLDEST = """
     SELECT order_id FROM saga WHERE status = counted.status AND flow = counted.flow
     AND version IS NOT DISTINCT FROM counted.version AND started_at {since} LIMIT 1
@@ -78,7 +81,7 @@ UNREADABLE = text("""
            length(value) AS bytes
     FROM monitor_unreadable ORDER BY at DESC LIMIT :limit
 """)
-# The most overdue first; an order without a start event has no deadline and comes before all.
+# Most overdue first. A saga without a start event has no deadline and sorts before all others.
 _IN_FLIGHT = f"""
     SELECT {_SHOWN}, facts::text FROM saga
     WHERE status NOT IN ('completed', 'cancelled') {{stuck}}
@@ -123,10 +126,12 @@ def sagas(
     *,
     history: bool = False,
 ) -> list[Row]:
-    """Rows for a list, the newest first. `log_time`: up to which the log is read, if known;
-    `history`: of those alone that were moved there."""
+    """Return rows for a list, newest first.
+
+    log_time: time up to which the log is read, if known; history: list only sagas in the history.
+    """
     statuses = [status] if status else [known.value for known in Status]
-    if stuck:  # what is history is not
+    if stuck:  # no saga in the history is stuck
         wanted = [] if history else statuses
         return _rows(connection, LIST_STUCK, statuses=wanted, log_time=log_time, limit=limit)
     query = LIST_HISTORY if history else LIST
@@ -136,7 +141,7 @@ def sagas(
 def in_flight(
     connection: Connection, stuck: bool, log_time: datetime | None, limit: int
 ) -> list[tuple[Row, Saga]]:
-    """Rows of orders in flight, the most overdue first, with their sagas."""
+    """Return rows of sagas in flight with their sagas, most overdue first."""
     if stuck:
         found = _rows(connection, IN_FLIGHT_STUCK, log_time=log_time, limit=limit)
     else:
@@ -145,15 +150,14 @@ def in_flight(
 
 
 def places(connection: Connection, events: Sequence[tuple[str, str]]) -> Places:
-    """Where events, given as (order id, event id), stand in the log."""
+    """Return type, partition and offset of events, given as (order id, event id)."""
     orders, ids = [order for order, _ in events], [event for _, event in events]
     found = connection.execute(PLACES, {"orders": orders, "events": ids})
     return {(order, event): tuple(place) for order, event, *place in found}
 
 
 def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[str, Holds]]:
-    """What the monitor itself keeps of orders: events it has not published, records it cannot
-    read."""
+    """Yield what the monitor itself keeps of sagas: unpublished events, unreadable records."""
     found = holds_of(connection, orders)
     keys = [order.encode() for order in orders]
     for row in connection.execute(OWN_UNREADABLE, {"keys": keys}).mappings():
@@ -169,14 +173,14 @@ def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[s
 
 
 def interventions(connection: Connection, statuses: Sequence[str], limit: int) -> list[Row]:
-    """Cases for people, the oldest first; those of orders at hand."""
+    """Return the interventions of live sagas, oldest first."""
     return _rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
 
 
 def said(
     connection: Connection, id_: UUID, type_: str, order_id: str, words: Row, at: datetime
 ) -> Row | None:
-    """Remember what somebody said; where something was said under this id before, that."""
+    """Record what somebody said under this id; return the words recorded before, if any."""
     parameters = {"id": id_, "order_id": order_id, "type": type_, "at": at}
     found = connection.execute(ADD_SAID, {**parameters, "words": orjson.dumps(words).decode()})
     if found.rowcount:
@@ -186,13 +190,12 @@ def said(
 
 
 def summary(connection: Connection) -> list[Row]:
-    """How many sagas at hand of each flow version are in which status."""
+    """Count live sagas by flow version and status, with the oldest start and money held."""
     return _rows(connection, SUMMARY)
 
 
 def flows(connection: Connection) -> list[Count]:
-    """How many orders at hand each flow version has: all in flight, and the ended ones that are not
-    history yet."""
+    """Count live sagas per flow version: all in flight, and ended ones not yet in the history."""
     return [
         Count(label, int(in_flight), int(ended), *oldest)
         for label, in_flight, ended, *oldest in connection.execute(FLOWS)
@@ -200,30 +203,30 @@ def flows(connection: Connection) -> list[Count]:
 
 
 def timeline(connection: Connection, order_id: str) -> list[Row]:
-    """The events of an order, in no order: see `Saga.timeline`."""
+    """Return the events of a saga, unsorted: `Saga.timeline` sorts."""
     return _rows(connection, TIMELINE, order_id=order_id)
 
 
 def unreadable(connection: Connection, limit: int) -> list[Row]:
-    """Records that are no event of the contract, the newest first."""
+    """Return records that the monitor could not read, newest first."""
     return _rows(connection, UNREADABLE, limit=limit)
 
 
 def count_unreadable(connection: Connection) -> int:
-    """How many of them there are."""
+    """Count the records that the monitor could not read."""
     return int(connection.execute(COUNT_UNREADABLE).scalar_one())
 
 
 def find(connection: Connection, order_id: str) -> Saga | None:
-    """One saga; None where nothing was ever read of the order."""
-    if not order_id.isprintable():  # no order has such an id, and PostgreSQL keeps no NUL
+    """Return one saga; None if no event of it was ever read."""
+    if not order_id.isprintable():  # no saga has such an id; PostgreSQL stores no NUL
         return None
     facts = connection.execute(ONE, {"order_id": order_id}).scalar()
     return None if facts is None else load_saga(order_id, facts)
 
 
 def is_history(connection: Connection, order_id: str) -> bool:
-    """The order was moved to the history."""
+    """Tell if a saga was moved to the history tables."""
     return bool(connection.execute(IS_HISTORY, {"order_id": order_id}).scalar_one())
 
 

@@ -1,4 +1,4 @@
-"""All of the monitor's SQL, set-based: one statement a table and batch."""
+"""Lock and write the monitor's rows with set-based SQL: one statement per table and batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -23,8 +23,7 @@ _STRANGE, _MOST_STRANGE_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_
 
 @dataclass(frozen=True, slots=True)
 class SagaRow:
-    """A row of `saga`, all but the column that is not the projection's to fill. facts: those that
-    are new."""
+    """A row of `saga` without `quiet_until`, which the projection only clears. facts: new ones."""
 
     order_id: str
     flow: str | None
@@ -73,7 +72,7 @@ class CaseRow:
 
     @classmethod
     def of(cls, order_id: str, case: Case) -> "CaseRow":
-        """The row of a case."""
+        """Build the row of an intervention."""
         return cls(
             order_id=order_id,
             code=case.code,
@@ -88,7 +87,7 @@ class CaseRow:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction of the projection writes. `offsets`: of the next record to read."""
+    """The rows one transaction of the projection writes. offsets: of the next record to read."""
 
     sagas: list[SagaRow] = field(default_factory=list)
     timeline: list[TimelineRow] = field(default_factory=list)
@@ -115,8 +114,8 @@ MAKE = text(
 
 
 def moving(table: Table, to: Table) -> TextClause:
-    """The rows of some orders from one table to another of the same columns. A row that is there
-    already is the empty one that `MAKE` has made."""
+    """Build the statement that moves rows of some sagas to another table of the same columns. A row
+    that is there already is the empty one inserted by `MAKE`."""
     columns, key = [c.name for c in table.columns], _quoted([c.name for c in table.primary_key])
     rest = ", ".join(f"{c} = excluded.{c}" for c in map(_quoted, [[c] for c in columns]))
     return text(
@@ -133,15 +132,15 @@ LOCK = text(
     "SELECT order_id, partition, status, facts::text FROM saga "
     f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
 )
-# An upsert of rows that exist and are locked, see `sagakit.store.postgres.SAVE_ACCOUNTS`. Facts
-# only grow in number, or an earlier sighting replaces one: only those are sent.
+# An upsert of rows that exist and are locked, see `sagakit.store.postgres.SAVE_ACCOUNTS`. Facts are
+# only added, or replaced by an earlier sighting: only such facts are sent.
 SAVE = text(
     f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "
     f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _VIEW)}, "
     "facts = saga.facts || excluded.facts, quiet_until = NULL"
 )
-# Of an event published twice the first sighting stays, as in `fold`. One that was republished keeps
-# its time, and stands elsewhere.
+# Of an event published twice the first sighting is kept, as in `fold`. A republished event keeps
+# its time and gets a new partition and offset.
 ADD_TIMELINE = text(
     f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT * FROM {recordset(timeline, _TIMELINE)} "
     "ON CONFLICT (order_id, event_id) DO UPDATE "
@@ -183,8 +182,8 @@ ADD_UNREADABLE = text("""
     VALUES (:topic, :partition, :offset, :at, :code, :error, :record_key, :value, :headers)
     ON CONFLICT (topic, partition, "offset") DO NOTHING
 """)
-# `latest` says nothing new, but it bounds the index: without it every open deadline is read, to be
-# compared with how far its partition is read.
+# `:latest` is implied, but it bounds the index scan: without it every open deadline is read and
+# compared with its partition's `through`.
 OVERDUE = text("""
     SELECT s.order_id, s.facts::text, s.partition FROM saga s
     JOIN unnest(CAST(:partitions AS int[]), CAST(:throughs AS timestamptz[]))
@@ -197,18 +196,18 @@ OVERDUE = text("""
 HUSH = text(
     "UPDATE saga SET quiet_until = n.quiet_until "
     f"FROM {recordset(saga, ('order_id', 'quiet_until'))} "
-    f"WHERE saga.order_id = n.order_id AND saga.order_id = ANY({KEYS})"  # the index, not the table
+    f"WHERE saga.order_id = n.order_id AND saga.order_id = ANY({KEYS})"  # for an index scan
 )
 
 
 def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
-    """Order id -> its saga, partition and status, locked in order, made where there is none yet,
-    brought back from the history where it is there.
+    """Lock sagas in id order; return order id -> its saga, partition and status.
 
-    `partitions`: order id -> partition its events were read from now.
+    A missing saga is inserted; one in the history is brought back from there. `partitions`: order
+    id -> partition that its events are now read from.
     """
     found: dict[str, tuple[Saga, int, str]] = {}
-    # A second time round only where an order was moved to the history in between.
+    # Repeats only if a saga was moved to the history in between.
     while keys := sorted(partitions.keys() - found.keys()):
         wanted = rows_of([{"order_id": key, "partition": partitions[key]} for key in keys])
         made = connection.execute(MAKE, wanted).scalars().all()
@@ -220,7 +219,7 @@ def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tup
 
 
 def _bring_back(connection: Connection, orders: Sequence[str]) -> None:
-    """Those of these orders that are history; most are new, and one look says so."""
+    """Bring back the sagas that are in the history; if none is, one statement finds out."""
     keys = {"keys": as_json(sorted(orders))}
     sagas, *rest = RETURNS
     if connection.execute(sagas, keys).rowcount:
@@ -229,13 +228,13 @@ def _bring_back(connection: Connection, orders: Sequence[str]) -> None:
 
 
 def move_to_history(connection: Connection, orders: Sequence[str]) -> None:
-    """All of these orders; their sagas must be locked."""
+    """Move these sagas to the history tables; the caller must have locked them."""
     for statement in MOVES:
         connection.execute(statement, {"keys": as_json(orders)})
 
 
 def write(connection: Connection, batch: Batch) -> None:
-    """Everything at once; the sagas must be locked."""
+    """Write the whole batch in set-based statements; the sagas must be locked."""
     if batch.sagas:
         connection.execute(SAVE, rows_of(batch.sagas))
     if batch.timeline:
@@ -254,7 +253,7 @@ def write(connection: Connection, batch: Batch) -> None:
 
 
 def _told_once(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
-    """Sorted, each event once: the one of several that `ADD_TIMELINE` would leave."""
+    """Sort the rows and keep one per event: the one that `ADD_TIMELINE` would keep."""
     found: dict[tuple[str, str], TimelineRow] = {}
     for row in sorted(rows, key=lambda row: (row.order_id, row.event_id)):
         known = found.get((row.order_id, row.event_id), row)
@@ -264,13 +263,13 @@ def _told_once(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
 
 
 def offsets(connection: Connection) -> dict[tuple[str, int], int]:
-    """(topic, partition) -> offset of the next record to read."""
+    """Return (topic, partition) -> offset of the next record to read."""
     return {(topic, partition): offset for topic, partition, offset in connection.execute(OFFSETS)}
 
 
 def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None:
-    """Reading begins anew at `starts`, whatever was stored. What could not be read from there on is
-    met again, if it is still there."""
+    """Restart reading at `starts`, whatever was stored. Unreadable records from there on are
+    deleted: they are read again if Kafka still has them."""
     for (topic, partition), offset in sorted(starts.items()):
         start = {"topic": topic, "partition": partition, "offset": offset}
         connection.execute(RESET, start)
@@ -278,7 +277,7 @@ def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None
 
 
 def strange(connection: Connection) -> list[Record]:
-    """What was written with a schema or a flow version that was not known when it was read."""
+    """Return records whose schema or flow version was unknown when they were read."""
     rows = connection.execute(STRANGE, {"codes": list(_STRANGE), "most": _MOST_STRANGE_BYTES})
     return [
         Record(topic, partition, offset, unix_ms(at), key, value, unpack_headers(headers))
@@ -287,7 +286,7 @@ def strange(connection: Connection) -> list[Record]:
 
 
 def not_strange(connection: Connection, records: Sequence[Record]) -> None:
-    """These are read again."""
+    """Delete these records from the unreadable ones, because they are read again."""
     places = [{"topic": r.topic, "partition": r.partition, "offset": r.offset} for r in records]
     if places:
         connection.execute(NOT_STRANGE, places)
@@ -296,8 +295,8 @@ def not_strange(connection: Connection, records: Sequence[Record]) -> None:
 def overdue(
     connection: Connection, read_through: Mapping[int, datetime], limit: int
 ) -> list[tuple[Saga, int]]:
-    """Sagas whose next deadline lies before what is known of their partition, and that partition;
-    locked, leaving out those that somebody else has locked."""
+    """Lock sagas whose next deadline is before what is read of their partition; return both. Skips
+    those locked by somebody else, and those hushed up to a later time."""
     parameters = {
         "partitions": list(read_through),
         "throughs": list(read_through.values()),
@@ -309,14 +308,14 @@ def overdue(
 
 
 def hush(connection: Connection, untils: Mapping[str, datetime]) -> None:
-    """Do not judge these again before then, or before a new event of theirs is read."""
+    """Keep these sagas out of `overdue` until then, or until a new event of theirs is read."""
     if untils:
         rows = [{"order_id": key, "quiet_until": until} for key, until in untils.items()]
         connection.execute(HUSH, {**rows_of(rows), "keys": as_json(list(untils))})
 
 
 def load_saga(order_id: str, facts: str) -> Saga:
-    """From the JSON text of `saga.facts`."""
+    """Build a saga from the JSON text of `saga.facts`."""
     known: dict[str, list[Any]] = orjson.loads(facts)
     return Saga(
         order_id,
@@ -325,14 +324,15 @@ def load_saga(order_id: str, facts: str) -> Saga:
 
 
 def dump_facts(found: Iterable[Fact]) -> dict[str, Any]:
-    """For `saga.facts`, the reverse of `load_saga`."""
+    """Return the facts in the form of `saga.facts`, the reverse of `load_saga`."""
     return {
         f.id: [f.type, unix_ms(f.at), f.source, f.seq, f.causation, f.flow, f.detail] for f in found
     }
 
 
 def _unreadable(record: Record, code: str, error: str) -> dict[str, Any]:
-    """What newer code will read is kept whole, else only so much that a person sees what it is."""
+    """Build the row. Newer code reads an unknown schema or flow, so that is kept whole; of any
+    other record only the first bytes are kept, to identify it."""
     most = _MOST_STRANGE_BYTES if code in _STRANGE else _MAX_KEPT_BYTES
     return {
         "topic": record.topic,

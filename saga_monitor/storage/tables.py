@@ -1,4 +1,7 @@
-"""The monitor's tables. All but `said` can be rebuilt from the topics, which hold that as well."""
+"""Define the monitor's tables.
+
+All but `said` can be rebuilt from the topics. What `said` holds is in the topics as well.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -19,7 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 metadata = MetaData()
 
-# Order ids compare as bytes: locks are then taken in one order, here and in Python.
+# Order ids compare as bytes, so that PostgreSQL and Python take locks in the same order.
 _ORDER_ID = Text(collation="C")
 _TIME = DateTime(timezone=True)
 
@@ -43,15 +46,15 @@ saga = Table(
     Column("pinned", Boolean, nullable=False, server_default=false()),
     postgresql_with={"fillfactor": "70"},
 )
-# What is overdue, and what is in flight with the most overdue first.
+# For overdue sagas, and for the list of sagas in flight, most overdue first.
 Index(
     "saga_next_deadline",
     saga.c.next_deadline.nulls_first(),
     postgresql_where=text("next_deadline IS NOT NULL OR status NOT IN ('completed', 'cancelled')"),
 )
-# The newest of a status, and what is history by now.
+# For lists by status, newest first, and for the archiver.
 Index("saga_status", saga.c.status, saga.c.updated_at.desc().nulls_last())
-# All counts are made from this alone, without the rows: they are large.
+# A covering index for all counts: the rows are large and are not read.
 Index(
     "saga_flow",
     saga.c.status,
@@ -112,8 +115,8 @@ intervention = Table(
 )
 Index("intervention_status", intervention.c.status, intervention.c.opened_at)
 
-# Orders that ended long ago, row for row as they were. Nothing counts or judges what is here; one
-# order is looked up by its id.
+# Sagas that ended long ago, in unchanged rows. Counts and deadline checks skip these tables; one
+# saga is looked up by its id.
 HISTORY = {
     table: Table(f"{table.name}_history", metadata, *(c._copy() for c in table.columns))
     for table in (saga, timeline, intervention)
@@ -124,13 +127,14 @@ Index(
     HISTORY[saga].c.updated_at.desc().nulls_last(),
 )
 
-# Orders of a batch, and orders that another led to: few events say so.
+# Partial indexes for batches and caused sagas: few events name either.
 for _table in (timeline, HISTORY[timeline]):
     for _name in ("batch_id", "caused_by"):
         _word = _table.c.detail[_name].astext
         Index(f"{_table.name}_{_name}", _word, postgresql_where=_word.is_not(None))
 
-# What people said here and may not be read back yet: whoever comes second learns of the first.
+# Commands and timeout verdicts, recorded before their events are read back: a second person who
+# acts learns of the first.
 said = Table(
     "said",
     metadata,
@@ -143,7 +147,9 @@ said = Table(
 
 
 def wherever(table: str, columns: str) -> str:
-    """These columns of orders at hand and in the history, as the source of a query. One statement
-    over both sees an order once, also while it is being moved."""
+    """Return a subquery that reads these columns of live and history rows alike.
+
+    One statement over both tables sees a saga once, also while it is being moved.
+    """
     both = (f"SELECT {columns} FROM {name}" for name in (table, f"{table}_history"))
     return f"({' UNION ALL '.join(both)}) AS known"

@@ -1,4 +1,4 @@
-"""Judges deadlines in log time and emits what follows from them.
+"""Judges deadlines in log time and emits the events that follow from them.
 
 Imports `ingest` and below.
 """

@@ -1,4 +1,4 @@
-"""The watch: every second, see how far the log is read and speak where a deadline has passed."""
+"""Every second, update the watermark and emit events for orders whose deadline has passed."""
 
 import threading
 from collections.abc import Callable, Sequence, Set
@@ -29,18 +29,22 @@ log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 BATCH = 200
 ECHO_S = 30.0
-"""How long to wait to read back what was said before it is said again, under the same id."""
+"""The wait, in log time, for an emitted event to be read back before it is emitted again, under the
+same id."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """Turns what the monitor has to say into outbox rows. Its events carry no sequence: two
-    replicas may say the same thing, and whoever listens knows it by its id."""
+    """Turns the monitor's emissions into outbox rows.
+
+    Its events carry no sequence: two replicas may emit the same event, and consumers recognize the
+    repeat by its id.
+    """
 
     codec: Codec
 
     def row(self, saga: Saga, flow: str, emission: Emission, at: datetime) -> OutboxRow:
-        """The row for the outbox; the caller holds the lock of the saga's row."""
+        """Return the outbox row of an emission; the caller holds the lock of the saga's row."""
         first = next(iter(saga.timeline()), None)
         correlation = first.id if first else str(emission.id)
         trace = Trace(flow, correlation=correlation, traceparent=child(emission.id, saga.order_id))
@@ -59,10 +63,11 @@ class Voice:
 
 
 class Watch:
-    """`run` in a thread. `wake` is called after a commit that added outbox rows.
+    """Judges deadlines behind the watermark. Call `run` in a thread.
 
-    gate, unread: as of the last look; how far each partition is read, and how much is not;
-    tick_at: log time of its tick. `reading`: where this process has begun to read.
+    `wake` is called after a commit that added outbox rows; `reading` returns the partitions that
+    this process has started to read. As of the last look: `gate` holds how far each partition is
+    read, `unread` the number of unread records, `tick_at` the log time of the tick.
     """
 
     def __init__(
@@ -89,7 +94,7 @@ class Watch:
         self.tick_at: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`. While the broker cannot be asked, nothing is judged."""
+        """Look every EVERY_S until `stop`. While the broker does not answer, judge nothing."""
         while not stop.is_set():
             try:
                 self.look(stop)
@@ -98,7 +103,7 @@ class Watch:
             stop.wait(EVERY_S)
 
     def look(self, stop: threading.Event) -> int:
-        """One tick; the number of events emitted.
+        """Take a tick, judge deadlines, and return the number of events emitted.
 
         Raises PublishFailed, KafkaException and TopicMadeAnew.
         """
@@ -120,11 +125,14 @@ class Watch:
     def _refuse_anew(
         self, ends: watermark.Offsets, stored: watermark.Offsets, stop: threading.Event
     ) -> None:
-        """A topic that ends before what was read of it is another one under its name: reading
-        begins anew, with the process, before it is as long as the old one. Raises TopicMadeAnew."""
+        """Raise TopicMadeAnew if a topic ends before its stored offset.
+
+        It was recreated or has lost its tail. Its offsets are reset, and the process restarts and
+        reads it from the first record, before it grows as long as the old one.
+        """
         if all(stored.get(place, 0) <= end for place, end in ends.items()):
             return
-        ends = self._log.ends(self._topics)  # what was read since the last look lies before these
+        ends = self._log.ends(self._topics)  # ends that are newer than the stored offsets
         shorter = {place: 0 for place, end in ends.items() if stored.get(place, 0) > end}
         if not shorter:
             return
@@ -140,10 +148,12 @@ class Watch:
         )
 
     def _refuse_another(self, stop: threading.Event) -> bool:
-        """A topic that was made anew may be as long as the old one already, where nobody looked in
-        between: its id is another. Where to begin is found at the start: raises TopicMadeAnew where
-        this process has begun with the old one. Whether one is still to be begun with: until then
-        nothing is judged."""
+        """Return True while a recreated topic is still to be read: nothing is judged until then.
+
+        A recreated topic that is already as long as the old one differs only by its id. Start
+        offsets are chosen at an assignment, so this raises TopicMadeAnew if this process has
+        started at the offsets of the old topic.
+        """
         ids = self._log.ids(self._topics)
 
         def of_another() -> list[Place]:
@@ -158,7 +168,7 @@ class Watch:
         return bool(other)
 
     def judge(self, stop: threading.Event) -> int:
-        """Speak on every order whose deadline has passed in log time."""
+        """Emit events for all orders whose deadline has passed in log time; return their number."""
         emitted = 0
         while not stop.is_set():
             looked_at, said = until_stored(self._judge_some, stop)
@@ -206,7 +216,10 @@ class Watch:
         return [self._voice.row(saga, seen.flow, emission, through) for emission in emissions]
 
     def _is_first(self, connection: Connection, verdict: Emission, at: datetime) -> bool:
-        """No person's verdict is on its way, and one that comes later is told of this one."""
+        """Return False if a person's verdict is on its way; else record this one.
+
+        A person's later verdict is then refused with the words of this one.
+        """
         event = verdict.event
         words = event.to_dict()
         before = queries.said(connection, verdict.id, event.type, event.order_id, words, at)

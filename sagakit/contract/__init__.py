@@ -1,4 +1,4 @@
-"""The types and schemas of a set of events. Pure.
+"""Holds the types and schemas of a set of events. Pure.
 
 Every package above `flow` may import it.
 """

@@ -1,4 +1,4 @@
-"""The contract as the kit sees it: event classes and Avro schemas, whatever they speak of."""
+"""Defines the contract of any application: event classes and Avro schemas."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Contract:
-    """`event_types`: name -> generated class; `schemas`: name -> record schema as in its `.avsc`
-    (shared records included); `released`: whole earlier sets, still readable on old topics."""
+    """Holds the event classes and schemas of an application.
+
+    `event_types`: name -> generated class; `schemas`: name -> record schema as in its `.avsc`
+    (shared records included); `released`: complete earlier sets of schemas, so that old records
+    stay readable.
+    """
 
     event_types: Mapping[str, type[Any]]
     schemas: Mapping[str, Mapping[str, Any]]
@@ -16,9 +20,9 @@ class Contract:
 
 
 def inline(name: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The schema of a record with every named record it uses written out at its first use.
+    """Return a record's schema with every named record it uses expanded at its first use.
 
-    Raises ValueError for a recursive schema: those can be nested without end by hostile bytes.
+    Raises ValueError for a recursive schema: hostile bytes could nest it without bound.
     """
     written: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Calls to the outside world, after the commit, under a lease.
+"""Calls the outside world after the commit, under a lease.
 
-Imports handling, through which results come back.
+It imports handling, through which results come back.
 """

@@ -1,9 +1,9 @@
-"""Effects: calls to the outside world, after commit, at least once, under one idempotency key.
+"""Performs effects: outside calls after commit, at least once, under one idempotency key.
 
-A timeout or an error leaves the result unknown: the effect is given back and tried again under the
-same key, never assumed. So is one whose end is still to come (`NotFinal`), less and less often. An
-effect is usually performed by the process that decided it (it is leased at birth); where that
-process dies, the lease runs out and another claims it.
+After a timeout or an error the result is unknown, never assumed: the effect is given back and
+retried under the same key. An effect without a final result yet (`NotFinal`) is retried too, at
+growing intervals. The process that decided an effect usually performs it, because it leases the
+effect on insert; if that process dies, the lease expires and another process claims it.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from sagakit.store.ports import Clock, EffectQueue
 
 log = structlog.get_logger(__name__)
 Perform = Callable[[Effect], Awaitable[Any]]
-"""Calls the outside world. Returns a result for `Outcome`; raises when that is unknown."""
+"""Calls the outside world. Returns a result for `Outcome`; raises if the result is unknown."""
 
 Around = Callable[[EffectRow, Perform], Awaitable[Any]]
-"""Performs an effect, and may tell of it."""
+"""Performs an effect, and may report on it (metrics, spans)."""
 
 LEASE = timedelta(seconds=15)
 HEARTBEAT_S = LEASE.total_seconds() / 3
@@ -42,7 +42,7 @@ IDLE_S = 0.5
 
 
 async def plainly(row: EffectRow, perform: Perform) -> Any:
-    """Without a word."""
+    """Perform an effect without reporting on it."""
     return await perform(row.effect)
 
 
@@ -80,19 +80,22 @@ class EffectWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def lease(self, row: EffectRow) -> EffectRow:
-        """A lease at birth, unless we have our hands full or are going down. Any thread."""
+        """Lease a new effect to this worker before it is inserted; callable from any thread.
+
+        Without a lease if IN_HAND effects are in hand, or the worker is stopping or not started.
+        """
         if self._loop is None or self._stop.is_set() or len(self._in_hand) >= IN_HAND:
             return row
         return replace(row, lease=Lease(row.id, self._token), lease_until=self._clock() + LEASE)
 
     def added(self, rows: Sequence[EffectRow]) -> None:
-        """These were committed with a lease of ours: perform them. Any thread."""
+        """Perform committed effects that this worker leased; callable from any thread."""
         mine = [r for r in rows if r.lease]
         if mine and self._loop is not None:
             self._loop.call_soon_threadsafe(self._take, mine)
 
     async def run(self) -> None:
-        """Claim what is due and nobody's, and keep the leases of what is in hand, until stopped."""
+        """Claim due effects without a lease, and extend the leases in hand, until stopped."""
         self._loop = asyncio.get_running_loop()
         beat = asyncio.create_task(self._heartbeat())
         try:
@@ -106,7 +109,7 @@ class EffectWorker:
             beat.cancel()
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait for what is in hand; what is not done by then runs out of its lease."""
+        """Wait up to `timeout_s` for effects in hand; the leases of unfinished ones expire."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout_s)
 

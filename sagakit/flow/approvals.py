@@ -1,4 +1,6 @@
-"""Who is asked where a step waits for a person: one role at first, once more, then a senior. Pure.
+"""Declares who is asked while a step waits for a person. Pure.
+
+A role is asked first, then reminded; after that a senior role is asked:
 
     [steps.<step>.asks.<event>]
     role = "reviewer"
@@ -6,7 +8,7 @@
     senior = "lead"
     escalate = "16h"
 
-Both durations count from the event that asks; when its wait is over, silence is a no.
+Both durations count from the event that asks. No answer within the event's wait is a rejection.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +21,11 @@ _KEYS = {"role", "remind", "senior", "escalate"}
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """`role` is asked, and reminded after `remind_s`; after `escalate_s` it is `senior`."""
+    """Names the roles to ask and when.
+
+    `role` is asked at once and reminded after `remind_s` seconds; `senior` is asked after
+    `escalate_s` seconds.
+    """
 
     role: str
     remind_s: float
@@ -27,13 +33,13 @@ class Ask:
     escalate_s: float
 
     def scaled(self, factor: float) -> "Ask":
-        """The same in a wait that is `factor` times as long."""
+        """Return the same request with both durations multiplied by `factor`."""
         remind_s, escalate_s = self.remind_s * factor, self.escalate_s * factor
         return replace(self, remind_s=remind_s, escalate_s=escalate_s)
 
 
 def ask(where: str, value: Any) -> Ask:
-    """From its table in the flow file. Raises ValueError."""
+    """Parse an `asks` table of the flow file. Raises ValueError."""
     raw = table(where, value)
     only(where, raw, _KEYS)
     for key in sorted(_KEYS - raw.keys()):
@@ -47,7 +53,10 @@ def ask(where: str, value: Any) -> Ask:
 
 
 def why_not(event: str, asked: Ask, wait_s: float | None) -> str | None:
-    """What is wrong with asking at `event`, on which the step waits for `wait_s`, if at all."""
+    """Return what is wrong with an `asks` table, or None.
+
+    `wait_s`: seconds that the step waits on `event`; None if it does not wait on it.
+    """
     if wait_s is None:
         return (
             f"asks names {event}, for which it does not wait; "

@@ -1,7 +1,7 @@
-"""The flow file's section `units`: which events tell of units set aside, put back or handed over.
+"""Parses the flow file's section `units`: events that reserve, release or ship units.
 
     [units]
-    of = "sku"                                     # tells one kind of unit from another
+    of = "sku"                                     # field that names the kind of unit
     count = "quantity"
     reserved = { InventoryReserved = "order.lines" }   # event -> where its lines are
     released = { InventoryReleased = "lines" }
@@ -23,8 +23,11 @@ MOVES = ("reserved", "released", "shipped")
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """reserved, released, shipped: event type -> path of its lines, with dots between the names;
-    paths: of every event that moves units; moves: what it is that each of them does."""
+    """Declares which events move units and where each event holds its lines.
+
+    reserved, released, shipped: event type -> dotted path of its lines; paths: all three merged;
+    moves: event type -> `reserved`, `released` or `shipped`; of, count: fields of a line.
+    """
 
     of: str = ""
     count: str = ""
@@ -41,7 +44,7 @@ class Units:
         object.__setattr__(self, "moves", moves)
 
     def counted(self, event: Any) -> dict[str, int] | None:
-        """Units by kind that an event moves; None for one that moves none by its type."""
+        """Return the units that an event moves, by kind; None if its type moves no units."""
         kind, found = event.type, event
         path = self.paths.get(kind)
         if path is None:
@@ -55,11 +58,11 @@ class Units:
 
 
 NO_UNITS = Units()
-"""Of a flow that sets nothing aside."""
+"""The units of a flow without a section `units`."""
 
 
 def read_units(raw: Mapping[str, Any]) -> Units:
-    """From the table of a flow file. Raises ValueError, and KeyError for what is missing."""
+    """Parse the table `units`. Raises ValueError, and KeyError for a missing key."""
     if not raw:
         return NO_UNITS
     only("units", raw, {"of", "count", *MOVES})
@@ -74,7 +77,10 @@ def read_units(raw: Mapping[str, Any]) -> Units:
 def check_units(
     flow: str, units: Units, owners: Mapping[str, str], steps: Mapping[str, Any]
 ) -> None:
-    """Raises FlowError for what makes no sense."""
+    """Validate the units of a flow.
+
+    Raises FlowError for an event that moves units in two ways or whose owner is not a step.
+    """
     if sum(len(getattr(units, move)) for move in MOVES) > len(units.paths):
         raise FlowError(f"flow {flow}, units: an event moves units in two ways; name it once")
     for event in units.paths:

@@ -1,4 +1,4 @@
-"""The flow file: parsing and validation. Pure: text in, `Flow` out."""
+"""Parses and validates the flow file. Pure: text in, `Flow` out."""
 
 import itertools
 import tomllib
@@ -38,9 +38,9 @@ _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
 
 def load(content: str, owners: Mapping[str, str]) -> Flow:
-    """A flow from the TOML text of its file. `owners`: event type -> participant that emits it.
+    """Return the flow that a TOML text declares. `owners`: event type -> participant that emits it.
 
-    Raises FlowError that says where and what to do.
+    Raises FlowError, which names the place in the file and the remedy.
     """
     try:
         raw = tomllib.loads(content)

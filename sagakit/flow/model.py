@@ -1,6 +1,6 @@
-"""The flow is the saga: its steps, their order in each version, their deadlines. Pure.
+"""Defines a flow: its steps, their order in each version, their deadlines. Pure.
 
-It is read from its file in `flow_file`; the routes of a participant are derived in `routing`.
+`loader` reads it from its file; `routing` derives the routes of a participant from it.
 """
 
 import math
@@ -19,21 +19,27 @@ COMPLETED, UNDONE = "completed", "undone"
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """When a person is called about an undo that shows no sign of life, while asking goes on: after
-    so many requests, or so long after the last sign of life."""
+    """Limits how long an undo may show no progress before an intervention is opened.
+
+    `attempts`: undo requests since the last progress; `age_s`: seconds since then. Requests go on
+    after the ceiling is reached.
+    """
 
     attempts: int = 8
     age_s: float = math.inf
 
     def reached(self, attempts: int, age_s: float) -> bool:
-        """Either of them."""
+        """Return True if either limit is reached; the age counts only after a first request."""
         return attempts >= self.attempts or (attempts > 0 and age_s >= self.age_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One participant's part. `waits`: event type -> seconds that event extends the deadline to;
-    `asks`: those of them that ask a person -> whom."""
+    """Describes one participant's part of a flow.
+
+    `waits`: event type -> seconds to which that event extends the deadline; `asks`: for the events
+    among them that ask a person, the roles to ask.
+    """
 
     name: str
     kind: str
@@ -45,7 +51,7 @@ class Step:
     asks: Mapping[str, Ask] = field(default_factory=dict)
 
     def waiting(self, event: str, for_s: float) -> "Step":
-        """The same step with another wait; who is asked meanwhile is reminded in proportion."""
+        """Return the step with another wait on `event`; its reminder and escalation scale too."""
         asks = dict(self.asks)
         if event in asks:
             asks[event] = asks[event].scaled(for_s / self.waits[event])
@@ -54,12 +60,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A declared saga. `versions`: number -> places in order, each a tuple of step names.
+    """Describes a declared flow. `versions`: number -> places in order, each a tuple of step names.
 
-    captured, refunded: events that tell of money taken and given back -> the field that names the
-    movement. The same movement is often told twice (an `undone` repeated to a second undo, a
-    capture reported by answer and webhook): by its name it counts once. pause, resume: between
-    them nothing new is begun.
+    captured, refunded: event types that report money taken or given back -> the field with the
+    movement's id. A movement is often reported twice (an `undone` repeated for a second undo, a
+    capture by answer and webhook); with the same id it counts once. pause, resume: events between
+    which no new step starts.
     """
 
     name: str
@@ -80,34 +86,40 @@ class Flow:
     ceiling: Ceiling = Ceiling()
 
     def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
-        """The steps of a version in order, those side by side together."""
+        """Return the steps of a version in order; parallel steps share a place."""
         return tuple(tuple(self.steps[n] for n in place) for place in self.versions[version])
 
     def pivot_place(self, version: int) -> int:
-        """Index of the place after which it only goes forward (-1: there is no way back at all)."""
+        """Return the index of the last place with a step that is not retriable.
+
+        After it the saga only goes forward. -1: no place can be undone.
+        """
         places = self.places(version)
         return max(
             (i for i, p in enumerate(places) if any(s.kind != RETRIABLE for s in p)), default=-1
         )
 
     def ends(self, version: int) -> tuple[tuple[str, ...], ...]:
-        """What all has to be seen for `undone`: per step of the first place, its last events."""
+        """Return the events that make a saga `undone`.
+
+        For each step of the first place: any one of its `failed` and `undone` events.
+        """
         return tuple(
             (*s.failed, *([s.undone] if s.undone else [])) for s in self.places(version)[0]
         )
 
     def label(self, version: int) -> str:
-        """`name/version`, as it travels in the `flow` header."""
+        """Return `name/version`, the value of the `flow` header."""
         return f"{self.name}/{version}"
 
     @property
     def participants(self) -> tuple[str, ...]:
-        """Everyone who is told something: the steps, and who only observes."""
+        """Return all participants: those with a step, then those that only observe."""
         return tuple(dict.fromkeys((*self.steps, *self.observes)))
 
 
 class Flows:
-    """The flows of a deployment, found by the `flow` header."""
+    """Holds the flows of a deployment and finds one by its `flow` header."""
 
     def __init__(self, *flows: Flow) -> None:
         if not flows:
@@ -122,9 +134,9 @@ class Flows:
         return iter(self._by_name.values())
 
     def find(self, label: str | None) -> tuple[Flow, int]:
-        """Flow and version of a header; without one the first flow's default version.
+        """Return the flow and version of a header; without one, the first flow's default version.
 
-        Raises UnknownFlow naming what is known.
+        Raises UnknownFlow, which lists the known flows and versions.
         """
         if label is None:
             return self._default, self._default.default_version
@@ -140,9 +152,9 @@ class Flows:
 
 
 def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
-    """The same flow on other deadlines: `{"payment": "20s", "payment.PaymentPending": "1m"}`.
+    """Return the flow with other deadlines: `{"payment": "20s", "payment.PaymentPending": "1m"}`.
 
-    Raises FlowError for a step or wait the flow does not have.
+    Raises FlowError for a step or wait that the flow does not have, and for an invalid duration.
     """
     steps = dict(flow.steps)
     for path, written in overrides.items():

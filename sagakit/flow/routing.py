@@ -1,10 +1,11 @@
-"""Who is told what: the triggers of a participant, derived from the flow. Pure.
+"""Derives the triggers of a participant from the flow. Pure.
 
-Do(step i) on `done` of place i-1 (of the first place: on `start`). Undo(place i) when all of place
-i+1 have `failed` or are `undone`; a failure among steps side by side undoes its siblings first.
-Undo of the last place at or before the pivot on the flow's `compensate` and `cancel` events. So an
-undo always enters at the far end and runs back, newest step first. A flow's `pause` and `resume`
-tell every step; what they do is the kit's alone, see `holding`.
+Do(step i) on `done` of all steps of place i-1 (for the first place: on `start`). Undo(place i) when
+every step of place i+1 has `failed` or is `undone`; if one of several parallel steps fails, its
+siblings are undone first. Undo of the last place at or before the pivot on the flow's `compensate`
+and `cancel` events. So an undo always enters at the last undoable place and runs back, newest step
+first. A flow's `pause` and `resume` reach every step; the kit alone acts on them, see
+`handling.pause`.
 """
 
 from collections import defaultdict
@@ -16,17 +17,19 @@ from sagakit.decider import Do, Observed, Trigger, Undo, Verdict
 from sagakit.flow.model import COMPLETED, UNDONE, Flow, Flows, Step
 
 Needs = tuple[tuple[str, ...], ...]
-"""All of these, of each any one event: what must have been seen before the rule fires."""
+"""Conditions of a rule: it fires once one event of every inner tuple has been seen."""
 
 
 _PAUSES = {"pause": True, "resume": False, "undo": False}
-"""Kinds of rules after which a step is paused, or no longer: what is undone waits for nobody."""
+"""Kind of rule -> whether the saga is paused after it. An undo ends a pause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`kind` is do, undo, observe, verdict, pause or resume; `name` is what an observer calls the
-    moment."""
+    """Says what an event triggers once `needs` are met.
+
+    `kind` is do, undo, observe, verdict, pause or resume; `name` becomes `Observed.name`.
+    """
 
     kind: str
     needs: Needs = ()
@@ -35,8 +38,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The triggers of one event, the joining marks to remember for the order, and whether it is
-    paused (True) or goes on (False) from here; None: neither."""
+    """Holds the result of routing one event.
+
+    triggers: of this participant; marks: the joining marks to store for the saga; paused: True if
+    the event pauses the saga, False if it ends a pause, None if neither.
+    """
 
     triggers: tuple[Trigger, ...]
     marks: frozenset[str]
@@ -44,7 +50,7 @@ class Routed:
 
 
 def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule, ...]]:
-    """Event type -> rules, for one participant in one version of a flow."""
+    """Return event type -> rules, for one participant in one version of a flow."""
     found: dict[str, list[Rule]] = defaultdict(list)
 
     def add(events: Iterable[str], rule: Rule) -> None:
@@ -82,7 +88,7 @@ def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule
 
 
 def topics_of(flows: Flows, participant: str) -> tuple[str, ...]:
-    """The topics a participant consumes: those of the owners of what it is told."""
+    """Return the topics that a participant consumes: those of the events it has rules for."""
     owners = {
         flow.owners[event]
         for flow in flows
@@ -93,12 +99,12 @@ def topics_of(flows: Flows, participant: str) -> tuple[str, ...]:
 
 
 def topic(owner: str) -> str:
-    """The topic of an owner's events."""
+    """Return the topic of an owner's events."""
     return f"{owner}.events"
 
 
 class Router:
-    """The routes of one participant, worked out once for all flows and versions."""
+    """Routes events to one participant, with rules derived once for all flows and versions."""
 
     def __init__(self, flows: Flows, participant: str) -> None:
         self.participant = participant
@@ -108,20 +114,22 @@ class Router:
         }
 
     def label(self, header: str | None) -> str:
-        """The flow an event belongs to. Raises UnknownFlow."""
+        """Return the `name/version` of the flow that a `flow` header names. Raises UnknownFlow."""
         if header is not None and header in self._rules:
             return header
         flow, version = self._flows.find(header)
         return flow.label(version)
 
     def listens(self, label: str | None, event: str | None) -> bool:
-        """Whether an event of this type, with this `flow` header, may be more to this participant
-        than one it has to have seen. True where that cannot be told."""
+        """Return True if this participant has a rule for an event type under a `flow` header.
+
+        True also for an unknown header or event type. Other events only count in the sequence.
+        """
         rules = self._rules.get(label) if label else None
         return rules is None or event is None or event in rules
 
     def route(self, label: str, event: Any, marks: frozenset[str] = frozenset()) -> Routed:
-        """The triggers this participant gets from `event` of an order that has `marks`."""
+        """Return the triggers that `event` has for this participant, given the saga's `marks`."""
         triggers: list[Trigger] = []
         paused: bool | None = None
         for rule in self._rules[label].get(event.type, ()):
@@ -138,7 +146,7 @@ class Router:
     def _trigger(self, rule: Rule, event: Any) -> Trigger | None:
         match rule.kind:
             case "do":
-                # done too late, after its undo: it will be undone once more, nobody builds on it
+                # `late`: the step was done after its undo and is undone again; do not build on it
                 return None if getattr(event, "late", False) else Do(event)
             case "undo":
                 return Undo(event, getattr(event, "reason", event.type))
@@ -158,5 +166,5 @@ def _all(needs: Needs) -> tuple[str, ...]:
 
 
 def _join(needs: Needs) -> Needs:
-    """Joining is only needed where several steps stand side by side."""
+    """Return the needs if there are several; a single need is met by the event itself."""
     return needs if len(needs) > 1 else ()

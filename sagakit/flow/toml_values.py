@@ -1,5 +1,7 @@
-"""What values of a TOML file should be. Pure; each raises ValueError: where, what it held, what to
-write."""
+"""Checks and converts values of a TOML file. Pure.
+
+Each function raises ValueError, which names the place, the value found and what to write instead.
+"""
 
 import re
 from collections.abc import Mapping, Set
@@ -10,60 +12,60 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def shown(value: Any) -> str:
-    """The start of a value, harmless to print."""
+    """Return the start of a value as printable ASCII, at most 80 characters."""
     return ascii(value)[:80]
 
 
 def text(where: str, value: Any) -> str:
-    """A text that is not empty."""
+    """Return a text that is not empty."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"{where} must be a text, not {shown(value)}; write it in quotes")
     return value
 
 
 def texts(where: str, value: Any) -> tuple[str, ...]:
-    """A list of such texts."""
+    """Return a list of texts that are not empty."""
     if not isinstance(value, list):
         raise ValueError(f'{where} must be a list, not {shown(value)}; write ["...", "..."]')
     return tuple(text(where, item) for item in value)
 
 
 def table(where: str, value: Any) -> dict[str, Any]:
-    """A table."""
+    """Return a table."""
     if not isinstance(value, dict):
         raise ValueError(f"{where} must be a table, not {shown(value)}; write [{where}]")
     return value
 
 
 def only(where: str, raw: Mapping[str, Any], known: Set[str]) -> None:
-    """Nothing but known keys: a misspelt one would change nothing, and say nothing."""
+    """Reject unknown keys: a misspelt key would silently have no effect."""
     for key in raw.keys() - known:
         raise ValueError(f"{where}: {shown(key)} is not known; use {', '.join(sorted(known))}")
 
 
 def word(where: str, value: Any) -> str:
-    """A name that may stand in headers, paths and labels."""
+    """Return a name that is valid in headers, paths and labels."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text(where, value)):
         raise ValueError(f"{where} {shown(value)} is unfit; use letters, digits, dots and dashes")
     return str(value)
 
 
 def number(where: str, value: Any) -> int:
-    """A whole number; true is none."""
+    """Return a whole number; a boolean is not one."""
     if type(value) is not int:
         raise ValueError(f"{where} must be a number, not {shown(value)}; write it without quotes")
     return value
 
 
 def ordinal(where: str, key: str) -> int:
-    """A key that counts from 1."""
+    """Return a key as a number from 1 up."""
     if not re.fullmatch("[1-9][0-9]{0,8}", key):
         raise ValueError(f"{where} is no number; count from 1")
     return int(key)
 
 
 def seconds(written: str) -> float:
-    """`"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"` in seconds."""
+    """Return a duration in seconds: `"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"`."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", written)
     if not match:
         raise ValueError(f"{written!r} is no duration; write for example 30s, 5m, 24h or 7d")
@@ -74,7 +76,7 @@ def seconds(written: str) -> float:
 
 
 def duration(where: str, value: Any) -> float:
-    """A text that is a duration, in seconds."""
+    """Return a duration in seconds."""
     try:
         return seconds(text(where, value))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""One transaction for each micro-batch: inbox, decide, evolve, parking, pauses.
+"""Handles each micro-batch in one transaction: inbox, decide, evolve, parking, pauses.
 
-Imports stores and messages; knows neither HTTP nor effects.
+It imports stores and messages, and knows neither HTTP nor the effect worker.
 """

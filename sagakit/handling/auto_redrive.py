@@ -1,8 +1,8 @@
-"""What an older replica could not understand, a newer one handles.
+"""Redrives records that older replicas parked as unknown schema or flow version.
 
-While old and new code run side by side, an old replica meets events of schemas and flow versions it
-does not know, and parks them. Nobody has to redrive those: every replica looks, now and then, for
-what was parked for such a reason and is understood here. An old one finds nothing.
+During a rolling deploy an old replica parks events whose schema or flow version it does not know.
+Every replica looks for such records every LOOK_EVERY_S seconds and redrives those that it can
+decode, so that no person has to. An old replica finds none.
 """
 
 import threading
@@ -25,7 +25,10 @@ AT_ONCE = 500
 
 
 class Newer:
-    """`redrive`: handles an order's parked records again, in order. `run` in a thread."""
+    """Redrives sagas with records parked elsewhere that this replica understands.
+
+    `redrive` handles a saga's parked records again, in order. Call `run` in a thread.
+    """
 
     def __init__(
         self, engine: Engine, codec: Codec, router: Router, redrive: Callable[[str], Any]
@@ -34,14 +37,16 @@ class Newer:
         self._strange: set[int] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Until stopped."""
+        """Look for such records every LOOK_EVERY_S seconds until stopped."""
         while not stop.is_set():
             until_stored(self.look, stop)
             stop.wait(LOOK_EVERY_S)
 
     def look(self) -> list[str]:
-        """The orders that were redriven. What is not understood here now never will be by this
-        process, and is not looked at again."""
+        """Redrive the sagas with records understood here, and return their ids.
+
+        A record not understood now never will be by this process, so it is not checked again.
+        """
         with self._engine.connect() as connection:
             rows = parked_for(connection, CODES, sorted(self._strange), AT_ONCE)
         known = []

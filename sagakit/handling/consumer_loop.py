@@ -1,8 +1,8 @@
 """The consumer loop: poll a micro-batch, decode, handle in one transaction, store offsets.
 
-A record that sets this participant to work never waits. One that it only has to have seen (every
-event counts in its producer's sequence) waits a moment for company, since a transaction costs the
-same for one as for some.
+An urgent record, one that may give this participant work, never waits. Other records only advance
+their producer's sequence in the inbox; they wait up to COMPANY_S for more, since a transaction
+costs the same for one record as for several.
 """
 
 import threading
@@ -24,11 +24,13 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 POLL_S = 0.2
 COMPANY_S = 0.1
-"""How long records wait that nobody waits for."""
+"""How long a batch without urgent records waits for more."""
 ONE_BY_ONE, GIVE_UP = 4, 7
-"""Starts at the same offset without getting on, after which records are taken singly. From there
-on only records that are truly begun are counted, since it may be another partition's record that
-kills the process; at the second number a record is parked unread."""
+"""Limits on starts at the same offset without progress.
+
+At the first, records are handled one by one. From there on a start counts only for the record
+about to be handled, since another partition's record may be the one that kills the process. At the
+second, the record is parked unread."""
 
 MARK = text("""
     INSERT INTO attempt (topic, partition, "offset", tries) VALUES (:topic, :partition, :offset, 1)
@@ -40,23 +42,23 @@ MARK = text("""
 
 
 class Reads(Protocol):
-    """What the loop needs of `kafka.BusConsumer`."""
+    """Reads records and commits offsets: the part of `kafka.BusConsumer` that the loop uses."""
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
-        """The next records."""
+        """Return the next records, at most `limit`."""
         ...
 
     def store(self, records: Sequence[Record]) -> None:
-        """They are handled."""
+        """Store the offsets of handled records for the next commit."""
         ...
 
     def commit(self) -> None:
-        """Say so to the broker now."""
+        """Commit the stored offsets now."""
         ...
 
 
 class ConsumerLoop:
-    """Consumes for one participant. `run` in a thread."""
+    """Consumes records for one participant. Call `run` in a thread."""
 
     def __init__(
         self,
@@ -79,11 +81,14 @@ class ConsumerLoop:
         self._fresh: set[tuple[str, int]] = set()
 
     def assigned(self, partitions: Sequence[tuple[str, int]]) -> None:
-        """We begin to read these: a record that kills the process shows itself at such a start."""
+        """Note partitions just assigned: the first record of each is counted as a start.
+
+        A record that kills the process is the first one read after the restart.
+        """
         self._fresh |= set(partitions)
 
     def run(self) -> None:
-        """Until stopped; the batch in hand is finished."""
+        """Consume until stopped; the current batch is finished."""
         while not self._stop.is_set():
             records = self._gathered()
             if records:
@@ -91,7 +96,7 @@ class ConsumerLoop:
                 self._take(records)
 
     def _gathered(self) -> list[Record]:
-        """What has arrived, and what follows shortly where none of it is urgent."""
+        """Poll a batch; while none of it is urgent, poll for more until COMPANY_S has passed."""
         records = found = self._bus.poll(BATCH, POLL_S)
         until = time.monotonic() + COMPANY_S
         while records and len(records) < BATCH and not any(map(self._urgent, found)):
@@ -122,7 +127,7 @@ class ConsumerLoop:
         return list(first.values()) or records[:1]
 
     def _mark(self, r: Record, most: int) -> int:
-        """Count this start at a record, before it is decoded, but not beyond `most`."""
+        """Count this start at a record, before it is decoded, up to `most`; return the count."""
         where = {"topic": r.topic, "partition": r.partition, "offset": r.offset, "most": most}
 
         def mark() -> int:
@@ -141,7 +146,10 @@ class ConsumerLoop:
             self._bus.commit()
 
     def _handle(self, messages: list[Message]) -> None:
-        """One transaction; where the database refuses the content, find the record and park it."""
+        """Handle messages in one transaction.
+
+        If the database refuses their content, halve the batch to find the record, and park it.
+        """
         try:
             until_stored(lambda: self._handler.handle(messages), self._stop)
         except Exception as error:

@@ -1,9 +1,8 @@
-"""One micro-batch's way through a participant, in one transaction.
+"""Handles a micro-batch of messages for one participant in one transaction.
 
-lock the orders' accounts -> route -> load states -> for each message: admit (drop repeats, park
-gaps and what queues behind), decide, evolve -> write states, accounts, effects and outbox at once
--> commit. Everything takes this way: bus events, webhooks, people, outcomes of effects.
-"""
+Lock the sagas' accounts -> route -> load states -> for each message: admit (drop repeats, park gaps
+and the records queued behind them), decide, evolve -> write states, accounts, effects and outbox
+together -> commit. Bus events, webhooks, people's commands and effect results all go this way."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -38,13 +37,13 @@ from sagakit.store.ports import PAUSED, Account, Changes, Clock, Database, Parti
 
 S = TypeVar("S")
 REDRIVE = 500
-"""Parked records of an order handled again in one transaction."""
+"""Upper limit of parked records that one transaction handles again."""
 SILENT = ("queued", SequenceGap.code, PAUSED)
-"""Reasons to park that need no dead letter: nothing is wrong with the record itself."""
+"""Codes of parking without a dead-letter record: the record itself is not at fault."""
 
 
 class Fate(StrEnum):
-    """What became of a message."""
+    """The result of handling one message. STALE: its lease was lost."""
 
     HANDLED = "handled"
     REPEAT = "repeat"
@@ -55,7 +54,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Handled(Generic[S]):
-    """The fate of one message; `events`: own events it brought about; `state` after it."""
+    """Holds the fate of one message, the own `events` it caused, and the `state` after it."""
 
     message: Message
     fate: Fate
@@ -64,7 +63,7 @@ class Handled(Generic[S]):
 
 
 class Handles(Protocol[S]):
-    """A handler, or a wrapper round one."""
+    """Handles messages: a `Handler`, or a wrapper around one."""
 
     def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
         """See `Handler.handle`."""
@@ -73,7 +72,7 @@ class Handles(Protocol[S]):
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A message with the triggers it will have if it is admitted."""
+    """Pairs a message with the triggers it causes if it is admitted."""
 
     message: Message
     label: str | None
@@ -83,9 +82,9 @@ class _Planned:
 
 
 class Handler(Generic[S]):
-    """Handles messages for one participant against one database; holds no state of its own.
+    """Handles messages for one participant against one database; keeps no state of its own.
 
-    `lease` may give new effects a lease at birth; `added` hears of them after the commit.
+    `lease` may lease a new effect before it is inserted; `added` gets new effects after the commit.
     """
 
     def __init__(
@@ -110,11 +109,10 @@ class Handler(Generic[S]):
         self._added = added
 
     def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
-        """Handle a micro-batch; the fates in the order given.
+        """Handle a micro-batch, and return the fates in the order given.
 
         Raises whatever the store raises, and what `decide` raises for a message that is no record
-        (a record is parked instead); then nothing of the batch has happened.
-        """
+        (a record is parked instead); then nothing of the batch has been written."""
         with self._database.transaction() as tx:
             accounts = tx.lock(sorted({m.key for m in messages}))
             batch = _Batch(self, accounts, self._clock())
@@ -127,14 +125,14 @@ class Handler(Generic[S]):
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(batch.changes.effects)
-        # also after a repeat, the first time may have ended in a crash; what is held fills its gap
+        # A repeat too: its first attempt may have crashed before this. A held record fills gaps.
         done = [f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT, Fate.HELD)]
         for key in sorted(filled(done, accounts) | freed(done, accounts)):
             self.redrive(key)
         return fates
 
     def redrive(self, key: str) -> list[Handled[S]]:
-        """Handle an order's parked records again, in order, up to the first that still fails."""
+        """Handle a saga's parked records again, in order, up to the first that still fails."""
         handled: list[Handled[S]] = []
         limit, refusal = REDRIVE, ""
         while True:
@@ -151,8 +149,10 @@ class Handler(Generic[S]):
                     return handled
 
     def _redrive(self, key: str, limit: int, refusal: str) -> tuple[list[Handled[S]], bool]:
-        """One transaction. What it handles, or holds from now on, may fill a gap before it: only
-        the next one sees. What it handled, and whether there is anything for a next one."""
+        """Redrive in one transaction; return the handled records and whether to run another.
+
+        A record handled or newly held may fill a gap earlier in the queue: only the next run sees
+        that. With a `refusal`, the records are parked again with this error."""
         with self._database.transaction() as tx:
             account = tx.lock([key])[key]
             rows = tx.parked(key, limit)
@@ -184,7 +184,7 @@ def _wanted(planned: Sequence[_Planned]) -> dict[str, list[Trigger]]:
 
 
 class _Batch(Generic[S]):
-    """The working copy of one transaction: accounts, and what is to be written."""
+    """Collects the changes of one transaction: its accounts and the rows to write."""
 
     def __init__(self, handler: Handler[S], accounts: dict[str, Account], now: datetime) -> None:
         self._handler = handler
@@ -198,7 +198,7 @@ class _Batch(Generic[S]):
         self.changes = Changes(accounts=list(accounts.values()))
 
     def plan(self, message: Message) -> _Planned:
-        """Route, before anything is admitted: the store has to know what to load."""
+        """Route a message before admission: the store must know which states to load."""
         label = message.trace.flow or self._flows[message.key]
         if message.event is None:
             triggers = (message.trigger,) if message.trigger else ()
@@ -246,7 +246,7 @@ class _Batch(Generic[S]):
     def _decide(
         self, plan: _Planned, account: Account, working: Working[S]
     ) -> tuple[S | None, tuple[Any, ...]]:
-        """All triggers of one message, or none: what an exception leaves behind is dropped."""
+        """Decide all triggers of one message or none: an exception discards the trial."""
         message, participant = plan.message, self._handler.participant
         if not plan.triggers:
             self._agree(account, plan)
@@ -276,7 +276,7 @@ class _Batch(Generic[S]):
         account.marks = marked(plan.marks | set(account.marks), plan.triggers, plan.paused)
 
     def _hold(self, plan: _Planned, account: Account) -> Handled[S]:
-        """Handled, all but the decision."""
+        """Hold a record: it counts as handled, but is parked before the decision."""
         if plan.message.record not in self.held:
             remember(plan.message, account)
         self._agree(account, replace(plan, marks=plan.marks | {HELD}))
@@ -288,7 +288,7 @@ class _Batch(Generic[S]):
         if record is None:
             raise RuntimeError(f"only records can be parked, not {message}")
         if record in self.held:
-            code = PAUSED  # it is handled, in the eyes of what came behind it
+            code = PAUSED  # it counts as handled: later records were admitted after it
         account.parked += code != PAUSED
         if code == SequenceGap.code and account.parked == 1:
             account.gap = message.source
@@ -303,7 +303,7 @@ class _Batch(Generic[S]):
 
 
 class _Trial(Generic[S]):
-    """What one message brings about, kept apart until all of it went well."""
+    """Buffers the events and effects of one message until all its triggers are decided."""
 
     def __init__(
         self,
@@ -324,7 +324,7 @@ class _Trial(Generic[S]):
         self.effects: list[EffectRow] = []
 
     def take(self, events: Sequence[Any], effects: Sequence[Effect]) -> None:
-        """Encode events, keep effects that are not pending already."""
+        """Encode the events, and keep the effects that are not pending already."""
         message = self._message
         for event in events:
             event_id = derived_id(message.id, event.type, self._counts[event.type])

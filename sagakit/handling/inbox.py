@@ -1,4 +1,4 @@
-"""What an order's account says of a message: handled before, too early, or its turn. Pure."""
+"""Checks a message against its saga's account: repeat, too early, or next in sequence. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,11 +7,14 @@ from sagakit.messages.envelope import Message
 from sagakit.store.ports import Account
 
 MAX_IDS = 200
-"""Ids without a sequence remembered per order (webhooks, people, outside publishers)."""
+"""Number of ids without a sequence kept per saga (webhooks, people, outside publishers)."""
 
 
 def is_repeat(message: Message, account: Account) -> bool:
-    """Handled before. Raises SequenceConflict where another event stood at the latest place."""
+    """Tell whether a message was handled before.
+
+    Raises SequenceConflict if another event had the latest sequence number.
+    """
     if message.seq is None:
         return message.lease is None and str(message.id) in account.ids
     last, last_id = account.seen.get(message.source, [0, ""])
@@ -24,7 +27,7 @@ def is_repeat(message: Message, account: Account) -> bool:
 
 
 def check_sequence(message: Message, account: Account) -> None:
-    """Raises SequenceGap where events of the source are missing before this one."""
+    """Raise SequenceGap if events of the source before this one are missing."""
     if message.seq is None:
         return
     last = account.seen.get(message.source, [0, ""])[0]
@@ -36,18 +39,21 @@ def check_sequence(message: Message, account: Account) -> None:
 
 
 def fills_gap(message: Message, account: Account) -> bool:
-    """It is the event that the account's queue waits for."""
+    """Tell whether this is the event that the account's parked queue waits for."""
     last = account.seen.get(message.source, [0, ""])[0]
     return account.gap == message.source and message.seq == last + 1
 
 
 def filled(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
-    """Orders whose queue may go on after these messages."""
+    """Return the sagas whose parked queue may go on after these messages."""
     return {m.key for m in done if m.seq is not None and m.source == accounts[m.key].gap}
 
 
 def remember(message: Message, account: Account) -> None:
-    """It is handled."""
+    """Record a message as handled, by its sequence number or its id.
+
+    An effect result has a lease instead: removing its effect already excludes a repeat.
+    """
     if message.seq is not None:
         account.seen[message.source] = [message.seq, str(message.id)]
     elif message.lease is None:

@@ -1,4 +1,4 @@
-"""Records on their way aside: as what they are parked, and the letter that says so."""
+"""Turns an unreadable record into a message to park, and a parked one into a dead-letter record."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ from sagakit.messages.envelope import Message, OutboxRow, Record, place_id
 
 
 def incoming(codec: Codec, record: Record) -> Message:
-    """What a record is to the handler: an event, or poison to be parked under its key."""
+    """Decode a record into a message with an event, or with poison to park under its key."""
     try:
         e = codec.decode(record)
     except Poison as poison:
@@ -17,13 +17,13 @@ def incoming(codec: Codec, record: Record) -> Message:
 
 
 def unread(record: Record, why: str) -> Message:
-    """A record that is to be parked whatever it holds."""
+    """Turn a record into poison, to be parked without decoding it. `why` is the error."""
     poison = Undecodable(f"{why}; look at it, then redrive or discard")
     return Message(place_id(record), parking_key(record), poison=poison, record=record)
 
 
 def parking_key(record: Record) -> str:
-    """The order a record belongs to; for a key that is no order id, a short name of its own."""
+    """Return the saga id in a record's key; for an invalid key, `bad-key:` and its hash."""
     try:
         return order_key(record.key)
     except BadKey:
@@ -31,9 +31,12 @@ def parking_key(record: Record) -> str:
 
 
 def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> OutboxRow:
-    """The raw record for `<participant>.dlt`, with the error headers Kafka Connect and Spring use
-    in spirit: where it came from and why it is here. What the broker might refuse (it could come
-    in compressed) stays out of the letter: a letter that cannot be sent would hold up all events.
+    """Build the dead-letter record for `<participant>.dlt` from the raw record.
+
+    Its `dlt-*` headers say where the record came from and why it was parked, in the spirit of the
+    error headers of Kafka Connect and Spring. Content over MAX_EVENT_BYTES is left out, since the
+    broker might refuse it (it could arrive compressed): a row that cannot be sent would block the
+    whole outbox.
     """
     told = [
         ("dlt-topic", record.topic),

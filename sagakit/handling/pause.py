@@ -1,10 +1,10 @@
-"""A paused order: what would carry it forward is held until it is resumed. Pure.
+"""Holds records that would carry a paused saga forward until it is resumed. Pure.
 
-A held record counts as handled, so what comes behind it passes: answers to calls under way,
-observations, and an undo, which lifts the pause where it arrives and leaves a mark: a pause that is
-read after it, from another topic, holds nothing there. The record is kept among the parked ones
-under the code `paused`, and decided on when the pause is over, as if it came then. `decide` never
-knows.
+A held record counts as handled, so later records pass: answers to calls in flight, observations,
+and an undo. An undo lifts the pause at the participant it reaches and leaves a mark: a pause read
+after it, from another topic, holds nothing there. The held record is kept among the parked ones
+under the code `paused`, and is decided when the pause ends, as if it arrived then. `decide` never
+sees the pause.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -14,22 +14,25 @@ from sagakit.messages.envelope import Message
 from sagakit.store.ports import PAUSED, Account
 
 HELD, UNDONE = "held", "undone"
-"""Marks of an order's account beside PAUSED: records of it are held; it was told to undo."""
+"""Marks of an account beside PAUSED: some records are held; the saga was told to undo."""
 
 
 def is_forward(triggers: Iterable[Trigger]) -> bool:
-    """It would begin something new."""
+    """Tell whether any of the triggers would start new work."""
     return any(isinstance(trigger, Do | Verdict) for trigger in triggers)
 
 
 def joining(account: Account) -> frozenset[str]:
-    """The marks that are routing's."""
+    """Return the account's marks that belong to routing, without those of pausing."""
     return frozenset(account.marks) - {PAUSED, HELD, UNDONE}
 
 
 def marked(marks: Set[str], triggers: Iterable[Trigger], paused: bool | None) -> list[str]:
-    """The marks after an event that has these triggers, and pauses the order (True), lets it go on
-    (False), or neither."""
+    """Return the marks after an event with these triggers.
+
+    `paused`: the event pauses the saga (True), lets it go on (False), or neither (None). After an
+    undo, a pause adds no mark.
+    """
     if any(isinstance(trigger, Undo) for trigger in triggers):
         marks = marks | {UNDONE}
     if paused is not None:
@@ -38,6 +41,6 @@ def marked(marks: Set[str], triggers: Iterable[Trigger], paused: bool | None) ->
 
 
 def freed(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
-    """Orders that after these messages are no longer paused, and yet have records held."""
+    """Return the sagas that are not paused after these messages but still have held records."""
     keys = {message.key for message in done}
     return {k for k in keys if HELD in accounts[k].marks and PAUSED not in accounts[k].marks}

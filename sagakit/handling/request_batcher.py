@@ -1,6 +1,9 @@
-"""How single messages come in (webhooks, people, outcomes): gathered while a transaction runs, so
-that many at once share one, and a lone one never waits. While no transaction comes to its end, only
-so many wait for the next; who has left by then is not handled."""
+"""Batches single messages (webhooks, people's commands, effect results) into transactions.
+
+Messages that arrive while a transaction runs share the next one; a lone message never waits. The
+queue holds at most MOST_WAITING; beyond that `submit` waits for room. A message whose caller has
+given up before its batch starts is not handled.
+"""
 
 import asyncio
 import threading
@@ -22,7 +25,7 @@ class _Waiting(Generic[S]):
 
 
 class Inlet(Generic[S]):
-    """One per process; `run` in its event loop."""
+    """Queues messages for the handler; one per process. Call `run` in its event loop."""
 
     def __init__(self, handler: Handles[S], stop: threading.Event) -> None:
         self._handler = handler
@@ -30,13 +33,13 @@ class Inlet(Generic[S]):
         self._queue: asyncio.Queue[_Waiting[S]] = asyncio.Queue(MOST_WAITING)
 
     async def submit(self, message: Message) -> Handled[S]:
-        """The fate of a message, once it is committed. Raises what `decide` or the store raised."""
+        """Return the fate of a message once committed. Raises what `decide` or the store raised."""
         answer: asyncio.Future[Handled[S]] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Waiting(message, answer))
         return await answer
 
     async def run(self) -> None:
-        """Handle what is waiting, until cancelled."""
+        """Handle waiting messages in batches until cancelled."""
         while True:
             batch = [await self._queue.get()]
             while len(batch) < BATCH and not self._queue.empty():

@@ -1,4 +1,5 @@
-"""The Kafka clients: a consumer in micro-batches, an idempotent publisher, an inspector.
+"""Wraps the Kafka clients: a consumer in micro-batches, an idempotent publisher, an inspector.
 
-The only package that imports confluent_kafka. Knows messages, and nothing of handling or stores.
+Within the kit only this package imports confluent_kafka. It imports messages, but neither handling
+nor stores.
 """

@@ -1,4 +1,4 @@
-"""Shared by every Kafka client of the kit: topic ids, records as values, errors into the log."""
+"""Provides helpers for the kit's Kafka clients: topic ids, record conversion, error logging."""
 
 import logging
 from collections.abc import Collection
@@ -14,19 +14,19 @@ from sagakit.messages.envelope import Record
 log = structlog.get_logger(__name__)
 LIBRARY_LOG = logging.getLogger("librdkafka")
 ANSWER_S = 5.0
-"""How long the broker may take to answer a question."""
+"""Timeout of a request to the broker, in seconds."""
 
 
 def asking(bootstrap_servers: str) -> AdminClient:
-    """A client for `topic_ids`."""
+    """Return an admin client for `topic_ids`."""
     config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "error_cb": tell_error}
     return AdminClient(config, logger=LIBRARY_LOG)
 
 
 def topic_ids(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
-    """Topic -> the id it got when it was created; without those that are not there.
+    """Return topic -> the id it got when it was created; topics that do not exist are left out.
 
-    Raises KafkaException where the broker does not answer.
+    Raises KafkaException if the broker does not answer.
     """
     found = {}
     asked = TopicCollection(list(topics))
@@ -41,7 +41,7 @@ def topic_ids(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
 
 
 def record_of(message: Message) -> Record:
-    """The client's message as the kit's value."""
+    """Convert the client's message to a Record."""
     found: Any = message.headers() or ()
     headers = tuple((str(k), v if isinstance(v, bytes) else b"") for k, v in found)
     topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -54,5 +54,5 @@ def record_of(message: Message) -> Record:
 
 
 def tell_error(error: KafkaError) -> None:
-    """The client's `error_cb`: what it reports is logged; what matters is raised by its calls."""
+    """Log an error from a client's `error_cb`; its calls raise the errors that matter."""
     log.warning("kafka reports", error=str(error))

@@ -1,4 +1,4 @@
-"""A consumer group member that reads in micro-batches and notices a recreated topic."""
+"""Provides a consumer group member that reads in micro-batches and notices a recreated topic."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -20,18 +20,19 @@ from sagakit.messages.envelope import Place, Record
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
-"""How often a consumer asks whether its topics are still the same."""
+"""Interval at which a consumer compares topic ids to notice a recreated topic, in seconds."""
 SESSION_S, TOPICS_S = 10.0, 10.0
-"""Until a dead replica is given up; until a recreated topic is met."""
+"""Session timeout, after which a dead replica loses its partitions; metadata refresh interval,
+within which a recreated topic is found. Both in seconds."""
 NO_LOG = ""
-"""The id of no topic."""
+"""The id recorded for a topic that does not exist."""
 
 
 class BusConsumer:
-    """Reads topics in micro-batches; offsets are stored by the caller, after its commit.
+    """Reads topics in micro-batches; the caller stores offsets after its database commit.
 
-    A topic that was deleted and made anew has another id, which goes with each offset that is
-    committed. Offsets of another id are of another log: then `TopicMadeAnew` ends this consumer,
+    Each committed offset carries the topic id in its metadata, and a recreated topic has another
+    id. An offset with another id belongs to another log: then `TopicMadeAnew` ends this consumer,
     and the next one reads the topic from its first record.
     """
 
@@ -71,12 +72,15 @@ class BusConsumer:
 
     @property
     def assigned(self) -> Set[Place]:
-        """The partitions we have."""
+        """Return the partitions assigned to this consumer."""
         return self._ids.keys()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Begin where we were. Of which log that is, is asked first: of a topic that is made anew
-        in between, the next look finds another id (docs/reliability.md, X)."""
+        """Start each partition at its committed offset.
+
+        Topic ids are requested before offsets: if a topic is recreated in between, the next `_look`
+        finds another id (docs/reliability.md, X).
+        """
         if not partitions:
             return
         now = topic_ids(self._admin, {p.topic for p in partitions})
@@ -96,10 +100,10 @@ class BusConsumer:
             self._read.pop(place, None)
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
-        """Up to `limit` records. Waits for the first only: a lone record never waits for others.
+        """Return up to `limit` records; wait for the first only, so a lone record is not delayed.
 
-        Raises KafkaException where this consumer will never read again, or cannot learn where to
-        begin, and TopicMadeAnew.
+        Raises TopicMadeAnew, and KafkaException on a fatal error or if topic ids or committed
+        offsets cannot be read.
         """
         if time.monotonic() >= self._look_at_s:
             self._look()
@@ -116,15 +120,17 @@ class BusConsumer:
                     self._read[place] = record.offset + 1
                 records.append(record)
             elif error.fatal() or error.code() == KafkaError._FATAL:
-                # Such as fenced: `_FATAL` does not call itself fatal, and is told only once.
+                # For example fenced. `fatal()` is False for `_FATAL`, which is reported only once.
                 raise KafkaException(error)
             else:
                 tell_error(error)
         return records
 
     def store(self, records: Sequence[Record]) -> None:
-        """The records are handled: their offsets may be committed (advisory, the inbox decides).
-        Not those of a partition that has left since they were read: it may be of another log now.
+        """Store the offsets of handled records for the next commit (advisory, the inbox decides).
+
+        Offsets of a partition revoked since the records were read are skipped: if it is assigned
+        again, its topic may have been recreated.
         """
         handled: dict[Place, int] = {}
         for r in records:
@@ -138,7 +144,7 @@ class BusConsumer:
             log.info("offsets not stored, the partition has moved on", error=str(error))
 
     def _look(self) -> None:
-        """Are the topics those of our offsets?"""
+        """Compare topic ids with those of the offsets. Raises TopicMadeAnew."""
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
         try:
             now = topic_ids(self._admin, {topic for topic, _ in self._ids})
@@ -148,16 +154,16 @@ class BusConsumer:
             log.info("cannot tell whether the topics are the same", error=str(error))
 
     def _begin_anew(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
-        # Not by a seek: after one, nothing was ever fetched (docs/reliability.md, S).
+        # Commit offset 0, do not seek: after a seek nothing was fetched (docs/reliability.md, S).
         starts = [_at(place, 0, now[place[0]]) for place in anew]
-        # Also what is committed goes back: the client commits nothing that is less than that.
+        # Commit explicitly: auto-commit never commits an offset below the committed one.
         self._consumer.store_offsets(offsets=starts)
         self._consumer.commit(offsets=starts, asynchronous=False)
         names = ", ".join(sorted({topic for topic, _ in anew}))
         raise TopicMadeAnew(f"{names} made anew: the first record comes next")
 
     def commit(self) -> None:
-        """Commit stored offsets now."""
+        """Commit stored offsets now; a failure is logged."""
         try:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:
@@ -165,7 +171,7 @@ class BusConsumer:
                 log.info("offsets not committed, records will be read again", error=str(error))
 
     def close(self) -> None:
-        """Commit and leave."""
+        """Commit stored offsets and leave the group."""
         self._consumer.close()
 
 

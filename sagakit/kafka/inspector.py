@@ -1,4 +1,4 @@
-"""Looks at the log from aside, joining no group: what it holds, its ends, how far a group is."""
+"""Reads Kafka without joining a group: records, end offsets, group lag."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from sagakit.messages.envelope import Record
 
 
 class LogEnds:
-    """Asks for the end offsets of partitions."""
+    """Fetches end offsets of partitions and ids of topics."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._consumer = Consumer(
@@ -29,7 +29,7 @@ class LogEnds:
         self._lock = threading.Lock()
 
     def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
-        """(topic, partition) -> the offset the next record will get. Raises KafkaException."""
+        """Return (topic, partition) -> offset of the next record. Raises KafkaException."""
         with self._lock:
             metadata = self._consumer.list_topics(timeout=timeout_s).topics
             found = {}
@@ -43,11 +43,11 @@ class LogEnds:
         return found
 
     def ids(self, topics: Sequence[str]) -> dict[str, str]:
-        """See `kafka.topic_ids`."""
+        """See `client.topic_ids`."""
         return topic_ids(self._admin, topics)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the consumer's connections."""
         self._consumer.close()
 
 
@@ -58,12 +58,12 @@ def read_log(
     *,
     last: int | None = None,
 ) -> Generator[Record, None, None]:
-    """Every record of these topics from the first to the last there is now; joins no group.
+    """Yield every record of these topics up to the current end, without joining a group.
 
-    last: only so many at the end of each partition.
+    last: read only the last so many offsets of each partition.
 
-    Raises TimeoutError where the broker hands out nothing for `timeout_s`, KafkaException for a
-    topic that does not exist.
+    Raises TimeoutError if nothing arrives for `timeout_s`, and KafkaException for a topic that does
+    not exist.
     """
     with closing(LogEnds(bootstrap_servers)) as looking:
         ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
@@ -76,7 +76,7 @@ def read_log(
         }
         consumer.assign([TopicPartition(t, p, at) for (t, p), at in starts.items()])
         while ends:
-            found = consumer.consume(1, timeout_s)  # asked for more it would wait for all of them
+            found = consumer.consume(1, timeout_s)  # a larger number waits for all of them
             found += consumer.consume(999, 0) if found else []
             if not found:
                 raise TimeoutError(f"nothing of {sorted(ends)} came within {timeout_s} s")
@@ -97,7 +97,7 @@ def read_log(
 
 
 def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
-    """Records of these topics that a group has not committed yet. Raises KafkaException."""
+    """Return how many records of these topics a group has not committed. Raises KafkaException."""
     found = positions(bootstrap_servers, group, topics, timeout_s)
     return sum(end - committed for committed, end in found.values())
 
@@ -105,7 +105,7 @@ def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: fl
 def positions(
     bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
 ) -> dict[tuple[str, int], tuple[int, int]]:
-    """(topic, partition) -> offset a group has committed, and the end. Raises KafkaException."""
+    """Return (topic, partition) -> (committed offset, end offset). Raises KafkaException."""
     onlooker = _onlooker(bootstrap_servers, group, {})
     with closing(LogEnds(bootstrap_servers)) as looking, closing(onlooker) as consumer:
         ends = looking.ends(topics, timeout_s)
@@ -115,7 +115,7 @@ def positions(
 
 
 def _onlooker(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
-    """A consumer that never joins its group and commits nothing."""
+    """Return a consumer that never joins its group and commits nothing."""
     return Consumer(
         {
             "bootstrap.servers": bootstrap_servers,

@@ -1,4 +1,4 @@
-"""An idempotent producer whose failures lose no order: on any error it starts afresh."""
+"""Publishes with an idempotent producer, which it replaces after any error to keep the order."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,13 +13,13 @@ from sagakit.messages.envelope import Logged, OutboxRow, without_gaps
 
 log = structlog.get_logger(__name__)
 FLUSH_S = 30.0
-"""How long all rows of a batch together may take."""
+"""Timeout of a whole batch, in seconds."""
 GONE = (KafkaException, BufferError, SystemError)
-"""What a producer raises after a fatal error; the last where that cuts into a delivery report."""
+"""Errors of a producer after a fatal error; SystemError if it interrupts a delivery report."""
 
 
 class PublishFailed(SagaError):
-    """Not every row was acknowledged; `acknowledged` holds those that may be removed."""
+    """Not every row was acknowledged; the rows in `acknowledged` may be removed from the outbox."""
 
     def __init__(self, acknowledged: Logged, error: str) -> None:
         super().__init__(f"the broker did not acknowledge all rows: {error}")
@@ -27,32 +27,36 @@ class PublishFailed(SagaError):
 
 
 class Publisher:
-    """An idempotent producer that forgets everything after a failure (design section 9)."""
+    """Publishes rows through an idempotent producer, which it discards after any failure.
+
+    Continuing with the same producer would reorder records (tests/integration/test_traps.py).
+    """
 
     def __init__(self, bootstrap_servers: str, client_id: str) -> None:
         self._config = {
             "bootstrap.servers": bootstrap_servers,
             "client.id": client_id,
             "enable.idempotence": True,
-            "enable.gapless.guarantee": True,  # nothing overtakes what was refused
-            "log_level": 3,  # that this option is called experimental is known; errors: error_cb
-            "delivery.timeout.ms": 0,  # never one by one: that would leave gaps; see FLUSH_S
+            "enable.gapless.guarantee": True,  # no record overtakes a failed one
+            "log_level": 3,  # hides the "experimental" warning of the line above; see error_cb
+            "delivery.timeout.ms": 0,  # no timeout per record, it would leave gaps; see FLUSH_S
             "acks": "all",
             "partitioner": "murmur2_random",
             "linger.ms": 1,
             "compression.type": "lz4",
             "error_cb": tell_error,
         }
-        # At once: the broker takes half a second to name a producer, and no order waits for that.
+        # Created now: the broker takes 0.5 s to assign a producer id; no saga should wait for it.
         self._producer: Producer | None = self._made()
 
     def _made(self) -> Producer:
         return Producer(self._config, logger=LIBRARY_LOG)
 
     def publish(self, rows: Sequence[OutboxRow]) -> Logged:
-        """All rows in order, acknowledged by all in-sync replicas; when the broker took them.
+        """Publish all rows in order, acks=all; return their log-append times.
 
-        Raises PublishFailed; a row is acknowledged only if all earlier ones of its key are.
+        Raises PublishFailed, which counts a row as acknowledged only if all earlier rows of its
+        topic and key are.
         """
         if self._producer is None:
             self._producer = self._made()
@@ -131,7 +135,7 @@ class Publisher:
         return found[0]
 
     def forget(self) -> None:
-        """Drop what is queued or in flight, and the producer with it."""
+        """Purge queued and in-flight records and discard the producer."""
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge(in_queue=True, in_flight=True)

@@ -1,4 +1,4 @@
-"""Events on the wire: envelope, codec, schema registry, trace ids.
+"""Defines events on the wire: envelope, codec, schema registry, trace ids.
 
-Imported by everything that reads, handles or publishes records.
+Every package that reads, handles or publishes records imports it.
 """

@@ -1,9 +1,10 @@
-"""Events to bytes and back: Avro bodies, CloudEvents headers. The only module that knows fastavro.
+"""Encodes and decodes events: Avro bodies, CloudEvents headers. Only this module uses fastavro.
 
-Two framings, told apart by the first byte when reading: Confluent wire format (`00`, schema id)
-when a registry is configured, else Avro single-object encoding (`C3 01`, CRC-64 fingerprint), see
-the Avro 1.12 specification and the CloudEvents Kafka protocol binding, binary mode. Only schemas of
-the contract are ever used to decode: hostile bytes cannot choose a recursive or zero-width one.
+It writes the Confluent wire format (`00`, schema id) if a registry is configured, else Avro
+single-object encoding (`C3 01`, CRC-64 fingerprint); a reader tells them apart by the first byte.
+See the Avro 1.12 specification and the CloudEvents Kafka protocol binding, binary mode. A body is
+only decoded with a schema of the contract: hostile bytes cannot choose a recursive or zero-width
+one.
 """
 
 import io
@@ -35,23 +36,23 @@ _SAME = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _READ = frozenset(
     ("ce_id", "ce_source", "ce_type", "ce_sequence", "ce_causationid", "ce_correlationid")
 ) | {"flow", "traceparent", LOGGED_AT}
-"""The headers whose content matters to a reader."""
+"""The headers that a reader uses."""
 
 
 class Registry(Protocol):
-    """A Confluent-compatible schema registry."""
+    """The port to a Confluent-compatible schema registry."""
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
-        """The id of a schema, registered under its subject where it is new."""
+        """Return the id of a schema; register it under its subject if it is new."""
         ...
 
     def lookup(self, schema_id: int) -> Mapping[str, Any]:
-        """The schema of an id. Raises KeyError when the registry has none."""
+        """Return the schema of an id. Raises KeyError if the registry has none."""
         ...
 
 
 def order_key(raw: bytes | None) -> str:
-    """The order id in a record key. Raises BadKey."""
+    """Return the saga id in a record key. Raises BadKey."""
     if not raw:
         raise BadKey("the record has no key; publish it with the order id as its key")
     try:
@@ -93,20 +94,20 @@ class Codec:
                 self._by_id[number] = (name, schema)
 
     def body(self, event: Any) -> bytes:
-        """The framed Avro record. Raises EventTooLarge."""
+        """Return the framed Avro record. Raises EventTooLarge."""
         out = io.BytesIO()
         out.write(self._prefixes[event.type])
         fastavro.schemaless_writer(out, self._readers[event.type], event.to_dict())
         return _sendable(event.type, (), out.getvalue())
 
     def encode(self, envelope: Envelope) -> OutboxRow:
-        """The row that the relay publishes. Raises EventTooLarge."""
+        """Return the outbox row that the relay publishes. Raises EventTooLarge."""
         event, headers = envelope.event, headers_of(envelope)
         value = _sendable(event.type, headers, self.body(event))
         return OutboxRow(topic(event.owner), envelope.key, headers, value)
 
     def decode(self, record: Record) -> Envelope:
-        """The event in a record. Raises Poison: BadKey, Oversized, Undecodable."""
+        """Return the event in a record. Raises Poison: BadKey, Oversized, Undecodable."""
         key = order_key(record.key)
         value = record.value or b""
         if (size := weight(record.headers, value)) > MAX_EVENT_BYTES:
@@ -196,7 +197,7 @@ class Codec:
 
 
 def weight(headers: Headers, value: bytes) -> int:
-    """The bytes of a record that count against the broker's limit."""
+    """Return the bytes of a record that count against the size limit: value plus headers."""
     size = len(value)
     for name, content in headers:
         size += len(name) + len(content)
@@ -213,7 +214,7 @@ def _sendable(name: str, headers: Headers, value: bytes) -> bytes:
 
 
 def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
-    """CloudEvents attributes and extensions as Kafka headers."""
+    """Return CloudEvents attributes and extensions as Kafka headers."""
     trace, seq, causation = envelope.trace, envelope.seq, envelope.causation
     found = (
         ("ce_id", str(envelope.id)),
@@ -231,13 +232,16 @@ def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
 
 
 def _fingerprint(schema: Any) -> bytes:
-    """CRC-64-AVRO of the parsing canonical form, little endian as single-object encoding has it."""
+    """Return the CRC-64-AVRO of the parsing canonical form, little-endian as on the wire."""
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
 def _event_id(key: str, headers: Mapping[str, str], value: bytes) -> UUID:
-    """The publisher's id. Without one it is derived from order and content, so that a second
-    publication of the same is recognised, and another content under the same order id as well."""
+    """Return the publisher's event id, or one derived from saga id and content.
+
+    A derived id is the same for a repeated publication, and differs for other content under the
+    same saga id. A `ce_id` that is no UUID is mapped to one, together with its source.
+    """
     given = headers.get("ce_id")
     if given is None:
         return uuid5(NAMESPACE, f"{key}:{value.hex()}")
@@ -245,8 +249,11 @@ def _event_id(key: str, headers: Mapping[str, str], value: bytes) -> UUID:
 
 
 def _log_time(record: Record, logged_at: str | None) -> datetime:
-    """When the broker took the event first: of a republished one its header says so (decision
-    0017). It can only be earlier than where the record stands."""
+    """Return the log-append time of the event's first publication.
+
+    A republished record carries it in a header (docs/adr/0017), which is never taken to be later
+    than the record's own time.
+    """
     at_ms = record.timestamp_ms
     if logged_at is not None:
         if not (logged_at.isascii() and logged_at.isdigit() and len(logged_at) < 16):
@@ -278,7 +285,10 @@ def _uuid(text: str | None) -> UUID | None:
 
 
 def _bounded(avro: Any, within: tuple[str, ...] = ()) -> bool:
-    """No recursion, and nothing without width but in a union: else few bytes make many values."""
+    """Return True if a schema has no recursion and no zero-width type outside a union.
+
+    Other schemas decode a few bytes into any number of values.
+    """
     if isinstance(avro, list):
         return all(a == "null" or _bounded(a, within) for a in avro)
     if isinstance(avro, str):

@@ -1,4 +1,4 @@
-"""What travels: an event with its envelope, and what the handler is given to handle."""
+"""Defines records, events with their envelope, and the messages that the handler handles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from sagakit.decider import Effect, Trigger
 from sagakit.errors import Poison
 
 NAMESPACE = UUID("6f1f1b0e-6c0a-5d1e-9f7b-2f5c5d1c7a10")
-"""Ids that have no cause to be derived from are uuid5 in this namespace."""
+"""The uuid5 namespace of ids that cannot be derived from a cause."""
 LOGGED_AT = "logged_at"
-"""Header of a republished record: Unix ms as text, when the broker took the first one like it."""
+"""Header of a republished record: LogAppendTime of its first publication, Unix ms as text."""
 Place = tuple[str, int]
 """Topic and partition."""
 Logged = Mapping[int, int | None]
-"""Id of an outbox row -> LogAppendTime of its record, Unix ms; None where the broker told none."""
+"""Id of an outbox row -> LogAppendTime of its record, Unix ms; None if the broker gave none."""
 
 
 def derived_id(cause: UUID, event_type: str, n: int) -> UUID:
-    """The id of the n-th event of a type that a cause brings about: the same on every replay."""
+    """Return the id of the n-th event of a type that a cause leads to; a replay repeats it."""
     return uuid5(cause, f"{event_type}:{n}")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A Kafka record as it was read. `timestamp_ms`: LogAppendTime, Unix milliseconds."""
+    """A Kafka record as read. `timestamp_ms`: LogAppendTime, Unix milliseconds."""
 
     topic: str
     partition: int
@@ -38,14 +38,16 @@ class Record:
 
 
 def place_id(record: Record) -> UUID:
-    """The id of a record that has none to be read: where it stands in the log."""
+    """Return an id for a record whose own cannot be read: its topic, partition and offset."""
     return uuid5(NAMESPACE, f"{record.topic}/{record.partition}/{record.offset}")
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is handed on from cause to event: `flow` label, correlation id, W3C traceparent;
-    `cause`: for the outcome of an effect, the id of the event that the effect came from."""
+    """Carries context from a cause to its events: `flow` label, correlation id, W3C traceparent.
+
+    `cause`: for the outcome of an effect, the id of the event that the effect came from.
+    """
 
     flow: str | None = None
     correlation: str | None = None
@@ -57,8 +59,8 @@ class Trace:
 class Envelope:
     """An event with its CloudEvents attributes.
 
-    `seq` counts a source's events of one key from 1; None where the publisher keeps no count.
-    `time`: log time of its first publication; before that, when it was decided.
+    `seq` counts a source's events of one key from 1; None if the publisher does not count.
+    `time`: log-append time of its first publication; before publication, the time of the decision.
     """
 
     id: UUID
@@ -73,7 +75,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A worker's hold on a pending effect; an outcome with a stale `token` is dropped."""
+    """A worker's lease on a pending effect; an outcome with a stale `token` is dropped."""
 
     effect_id: UUID
     token: UUID
@@ -81,10 +83,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to handle, whatever door it came through.
+    """A unit of work for the handler, from any source.
 
-    Exactly one of `event` (from the bus), `trigger` (webhook, operator, effect outcome) and
-    `poison` (a record that could not be read) is set. `record` is kept for parking.
+    Exactly one of `event` (from Kafka), `trigger` (webhook, operator, effect outcome) and `poison`
+    (why a record could not be read) is set. `record` is kept for parking.
     """
 
     id: UUID
@@ -101,7 +103,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """An event awaiting publication, encoded."""
+    """An encoded event awaiting publication."""
 
     topic: str
     key: str
@@ -112,7 +114,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """A pending effect. `id` is derived from its cause, so a replay repeats it."""
+    """A pending effect. Its `id` is derived from its cause, so a replay repeats it."""
 
     id: UUID
     order_key: str
@@ -125,7 +127,7 @@ class EffectRow:
 
 @dataclass(frozen=True, slots=True)
 class ParkedRow:
-    """A record that could not be handled, or that queues behind one. `id` gives the order."""
+    """A record that could not be handled, or that is queued behind one, in order of `id`."""
 
     key: str
     code: str
@@ -137,7 +139,7 @@ class ParkedRow:
 
 
 def without_gaps(rows: Sequence[OutboxRow], there: Logged) -> Logged:
-    """Of the rows that are `there`, those whose predecessors of the same key all are too."""
+    """Return the rows in `there` whose predecessors of the same topic and key are in it as well."""
     broken: set[tuple[str, str]] = set()
     safe = {}
     for row in rows:

@@ -1,4 +1,4 @@
-"""A Confluent-compatible schema registry over HTTP (subject strategy TopicRecordName).
+"""Talks to a Confluent-compatible schema registry over HTTP (subject strategy TopicRecordName).
 
 API: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 """
@@ -30,7 +30,7 @@ _patient = retry(
 
 
 class _Conflict(Exception):
-    """409: another process changes the same subject at this moment, or the schema is refused."""
+    """HTTP 409: another process is changing the same subject, or the schema is refused."""
 
 
 _looked_up_again = retry(
@@ -42,15 +42,17 @@ _looked_up_again = retry(
 
 
 class HttpRegistry:
-    """See `codec.Registry`. Keeps connections until `close`."""
+    """Implements `codec.Registry` over HTTP. Keeps connections open until `close`."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url.rstrip("/"), timeout=10.0)
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
-        """See `codec.Registry`. Services that start together register the same subjects; one that
-        meets a conflict looks what the other has made. Raises ConfigurationError when the schema
-        is refused."""
+        """See `codec.Registry`. Raises ConfigurationError if the registry refuses the schema.
+
+        Services that start together register the same subjects; one that gets a conflict looks up
+        the schema that the other has registered, and retries if there is none.
+        """
         try:
             return self._register(subject, json.dumps({"schema": json.dumps(schema)}))
         except _Conflict as error:
@@ -88,12 +90,12 @@ class HttpRegistry:
     def lookup(self, schema_id: int) -> Mapping[str, Any]:
         """See `codec.Registry`."""
         answer = self._client.get(f"/schemas/ids/{schema_id}")
-        if answer.status_code in (400, 404, 422):  # of an id that no schema can have, too
+        if answer.status_code in (400, 404, 422):  # 400, 422: the id itself is not valid
             raise KeyError(f"schema id {schema_id}")
         answer.raise_for_status()
         found: dict[str, Any] = json.loads(answer.json()["schema"])
         return found
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()

@@ -1,4 +1,4 @@
-"""Committed events on their way to Kafka: the relay and what repairs it.
+"""Publishes committed events to Kafka: the relay, its check after a crash, and republishing.
 
-Imports the store and the Kafka clients; handling does not know it.
+It imports the store and the Kafka clients; handling does not import it.
 """

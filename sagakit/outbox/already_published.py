@@ -1,6 +1,8 @@
-"""What waits in an outbox and stands in the log already: published by a relay that was killed
-before it could say so, or taken by a broker whose answer was lost. Published again it would stand
-there twice, and only its second time would be kept (docs/adr/0017)."""
+"""Finds outbox rows that Kafka already holds.
+
+The relay died before it removed them, or the broker's ack was lost. Publishing them again would
+duplicate them, and only the log-append time of the second copy would be kept (docs/adr/0017).
+"""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,11 +16,12 @@ ANSWER_S = 5.0
 
 
 def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
-    """Those of the rows that the log holds, word for word, and when the broker took the first.
+    """Return the rows that Kafka holds byte for byte, with the first copy's log-append time.
 
-    Looked for are as many records as a relay publishes at once, at the end of each partition. What
-    is not found is to be published: again, it may be. Raises CannotTell where a broker does not
-    answer for 5 s.
+    The search covers the last BATCH records of each partition, as many as a relay publishes at
+    once. A row counts only if all earlier rows of its key are found too. The caller publishes the
+    others, some of them perhaps a second time. Raises CannotTell if a broker does not answer for
+    5 s.
     """
     wanted = {(r.topic, r.key.encode(), r.headers, r.value): r.id for r in rows}
     found: dict[int, int | None] = {}

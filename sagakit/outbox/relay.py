@@ -1,7 +1,7 @@
-"""From the outbox to the topics: one leader a service, unpublished rows in id order.
+"""Publishes outbox rows to their topics in id order, through one leader per service.
 
-Never `id > cursor`: rows become visible in commit order, not in id order. What was published is
-moved to `outbox_sent` (a partition a day) in the statement that checks that we still lead.
+It never reads `id > cursor`: rows become visible in commit order, not in id order. Published rows
+move to `outbox_sent` (one partition per day) in the statement that checks the leader's epoch.
 """
 
 import threading
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 KEEP_DAYS = 31
 LOOK_FOR_S = 300.0
-"""How long nothing is published where nobody can tell what was published already."""
+"""Longest wait to learn which rows Kafka already holds; then all rows are published."""
 LEADER_LOCK = 0x5A6A_0001
 
 LEAD = text("SELECT pg_try_advisory_lock(:lock)")
@@ -36,7 +36,7 @@ NEW_EPOCH = text(
     "ON CONFLICT (one) DO UPDATE SET epoch = relay_epoch.epoch + 1 RETURNING epoch"
 )
 FETCH = text("SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT :limit")
-# `logged` is looked into once for each row, so it is parsed once, in a query of its own.
+# `logged` is read for each row; a scalar subquery parses the JSON only once.
 REMOVE = text("""
     WITH gone AS (
         DELETE FROM outbox WHERE id = ANY(
@@ -57,32 +57,34 @@ DAYS = text(
 
 
 class Publishes(Protocol):
-    """What the relay needs of `kafka.Publisher`."""
+    """Publishes rows to Kafka: the part of `kafka.Publisher` that the relay uses."""
 
     def publish(self, rows: Sequence[OutboxRow]) -> Logged:
-        """All rows in order; when the broker took them. Raises PublishFailed."""
+        """Publish all rows in order; return their log-append times. Raises PublishFailed."""
         ...
 
     def forget(self) -> None:
-        """Drop what is queued."""
+        """Drop queued records."""
         ...
 
 
 Standing = Callable[[Sequence[OutboxRow]], Logged]
-"""Which of these rows the log holds already, see `standing.standing`. Raises CannotTell."""
+"""Returns the rows Kafka already holds, see `already_published.standing`. Raises CannotTell."""
 
 
 class CannotTell(Exception):
-    """What the log holds cannot be looked up now."""
+    """The log cannot be searched now for rows already published."""
 
 
 class LostLeadership(Exception):
-    """Another relay has taken over (its epoch is newer), or the connection that held the lock is
-    gone."""
+    """Another relay leads (its epoch is newer), or the connection that held the lock is gone."""
 
 
 class Relay:
-    """The relay of one service. `run` in a thread; `wake` after each commit that added rows."""
+    """Publishes the outbox of one service.
+
+    Call `run` in a thread, and `wake` after each commit that added rows.
+    """
 
     def __init__(
         self,
@@ -108,8 +110,10 @@ class Relay:
         self.leading = False
 
     def wake(self) -> None:
-        """There are new rows. Where another replica leads, it is told through the database; if
-        that fails it looks by itself a moment later, so what is committed is never called failed.
+        """Tell the leading relay that there are new rows.
+
+        A leader in another replica is notified through the database. An error there is ignored:
+        the leader polls anyway, and the commit must not be reported as failed.
         """
         if self.leading:
             self._wake.set()
@@ -118,7 +122,7 @@ class Relay:
             connection.execute(text("NOTIFY outbox"))
 
     def run(self, stop: threading.Event) -> None:
-        """Lead whenever nobody else does, until `stop`."""
+        """Lead whenever no other relay does, until `stop`."""
         self._stop = stop
         while not stop.is_set():
             try:
@@ -133,7 +137,10 @@ class Relay:
             stop.wait(self._poll_s)
 
     def _candidate(self, connection: Connection, stop: threading.Event) -> None:
-        """The lock ends with the session: it is closed for good, not kept for others to use."""
+        """Try to take the lock and lead, until `stop`.
+
+        The lock ends with the session, so the connection is closed, not returned to the pool.
+        """
         try:
             while not stop.is_set():
                 if connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar():
@@ -155,7 +162,7 @@ class Relay:
             pass
 
     def publish_once(self, connection: Connection, epoch: int) -> int:
-        """Publish one batch; how many rows are out of the outbox now. Raises LostLeadership."""
+        """Publish one batch; return how many rows left the outbox. Raises LostLeadership."""
         if self._unsure and not self._settle(connection, epoch):
             return 0
         rows = _waiting(connection, BATCH)
@@ -169,8 +176,8 @@ class Relay:
             self._unsure = True
         self._faults("mid-relay")
         if logged:
-            # While the database has no room, say, but our session and with it our lock still
-            # lives: rows would be published again each time, and fill the topics as well.
+            # Retry while the session, and with it the lock, is alive (the database may be full):
+            # starting over would publish the rows again each time and fill the topics too.
             until_stored(
                 lambda: self._remove(connection, logged, epoch),
                 self._stop,
@@ -179,9 +186,11 @@ class Relay:
         return len(logged)
 
     def _settle(self, connection: Connection, epoch: int) -> bool:
-        """What was published and not removed is removed now, not published again. More rows than
-        a batch: some that are new may have come between those of the last one. False where that is
-        to be tried again: while no broker answers none would take the rows either."""
+        """Remove rows that were published but not removed; return False to try again later.
+
+        It checks two batches, since new rows may lie between those of the last one. While no
+        broker answers, none would take rows either; after LOOK_FOR_S they are published unchecked.
+        """
         rows = _waiting(connection, 2 * BATCH)
         try:
             logged = self._standing(rows) if rows else {}
@@ -218,7 +227,7 @@ class Relay:
             try:
                 if any(True for _ in driver.notifies(timeout=0)):
                     return
-            except psycopg.Error as error:  # the driver's own: SQLAlchemy is not asked here
+            except psycopg.Error as error:  # psycopg's own error, not wrapped by SQLAlchemy
                 raise LostLeadership(f"the database is gone: {error}") from error
 
     def _make_days(self, connection: Connection, now: datetime) -> None:
@@ -240,8 +249,11 @@ class Relay:
 
 
 def statements(engine: Engine) -> Connection:
-    """A connection on which each statement is a transaction: no round trips to begin and end one.
-    What the relay does needs no more: a row is removed, and kept, in one statement."""
+    """Open a connection on which each statement is its own transaction.
+
+    This saves the round trips of BEGIN and COMMIT. One statement removes a row from the outbox and
+    keeps it in `outbox_sent`, so the relay needs no longer transactions.
+    """
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 

@@ -1,9 +1,9 @@
-"""Publishing again what a topic has lost, from the rows that were kept (docs/adr/0004).
+"""Republishes events that a topic lost, from the rows kept in `outbox_sent` (docs/adr/0004).
 
-The rows go back to the outbox under the ids they had: they are published before anything newer of
-the same order, in the order they were decided, and whoever has handled them drops the repeat. A
-header says when the broker took the first of them (docs/adr/0017): log time is what deadlines and
-timelines go by, and the log of then is gone.
+The rows return to the outbox under their old ids. So they are published before newer events of the
+same saga, in the order they were decided, and consumers that handled them drop the repeats. The
+header `logged_at` carries the first copy's log-append time (docs/adr/0017): deadlines and timelines
+use log time, and the original log is gone.
 """
 
 from contextlib import suppress
@@ -14,8 +14,9 @@ from sagakit.errors import SagaError
 from sagakit.messages.envelope import LOGGED_AT
 from sagakit.outbox.relay import LEAD, LEADER_LOCK, NEW_EPOCH
 
-# Headers are text, a JSON list of pairs (`postgres.pack_headers`), and stay text: `jsonb` takes no
-# NUL, a header may. What was republished before has its first time already.
+# Headers are a JSON list of pairs in a text column (`postgres.pack_headers`). The statement edits
+# them as text: `jsonb` refuses NUL, which a header may hold. A row republished before keeps its
+# first `logged_at`.
 UNLEAD = text("SELECT pg_advisory_unlock(:lock)")
 MOVE_BACK = text(f"""
     WITH back AS (
@@ -33,12 +34,14 @@ MOVE_BACK = text(f"""
 
 
 class RelayLeads(SagaError):
-    """A relay of the service is publishing: newer events would stand before those republished."""
+    """A relay of the service runs: it would publish newer events before the republished ones."""
 
 
 class QuietOutbox:
-    """A service's outbox whose relay we have taken the place of: until `close` nothing of it is
-    published. Raises RelayLeads where a relay of the service runs."""
+    """Holds the relay's lock of a service: until `close` nothing of its outbox is published.
+
+    Raises RelayLeads if a relay of the service runs.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._connection: Connection = engine.connect()
@@ -48,22 +51,26 @@ class QuietOutbox:
                     "the service's relay runs, and what it publishes meanwhile would stand before "
                     "older events of the same order; stop every replica of the service first"
                 )
-            self._connection.execute(NEW_EPOCH)  # one that lost its connection removes nothing
+            self._connection.execute(NEW_EPOCH)  # fences a relay that lost its connection
             self._connection.commit()
         except BaseException:
             self.close()
             raise
 
     def republish(self, topic: str) -> int:
-        """All that was kept of a topic is to be published again; the number of rows. A second call
-        finds none left."""
+        """Move all kept rows of a topic back to the outbox; return their number.
+
+        A second call finds none left.
+        """
         rows = self._connection.execute(MOVE_BACK, {"topic": topic}).rowcount
         self._connection.commit()
         return rows
 
     def close(self) -> None:
-        """Let a relay lead again. The lock ends with the session anyhow, but only when the server
-        has seen that it did."""
+        """Release the lock, so that a relay can lead again.
+
+        The lock ends with the session too, but only once the server notices that it ended.
+        """
         with suppress(exc.SQLAlchemyError):
             self._connection.execute(UNLEAD, {"lock": LEADER_LOCK})
         self._connection.invalidate()

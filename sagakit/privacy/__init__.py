@@ -1,4 +1,5 @@
-"""Personal data, sealed at the front door and opened at the edge.
+"""Handles personal data as sealed texts.
 
-Imports only the errors.
+A text is sealed where it enters the system, and opened in the adapter that hands it out. The
+package imports only the errors.
 """

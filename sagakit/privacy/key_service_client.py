@@ -1,4 +1,4 @@
-"""Whom to ask to open sealed texts (`sealed`): the service that keeps the keys, over HTTP."""
+"""Opens sealed texts (`sealed_text`) over HTTP, through the service that keeps the keys."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,20 @@ TIMEOUT_S = 5.0
 
 
 class HttpVault:
-    """The keeper of the keys at `base_url`; None: there is none, and nothing sealed can be opened.
-    The caller closes `client`. `POST /sealed/open` with `texts` answers `texts`, null where a key
-    is gone."""
+    """Asks the key service at `base_url` to open sealed texts.
+
+    None: there is no key service, and no sealed text can be opened. The caller closes `client`.
+    `POST /sealed/open` with `texts` answers `texts`, null for each text whose key is gone.
+    """
 
     def __init__(self, client: httpx.AsyncClient, base_url: str | None) -> None:
         self._client = client
         self._base_url = base_url.rstrip("/") if base_url else None
 
     async def open(self, *texts: str) -> list[str]:
-        """The texts in clear, as they are where they are not sealed.
+        """Return the texts in clear; a text that is not sealed is returned unchanged.
 
-        Raises Erased, and EffectFailed where nobody opens them now: try again.
+        Raises Erased if a key is gone, and EffectFailed if no texts can be opened now: try again.
         """
         wanted = [text for text in texts if is_sealed(text)]
         if not wanted:

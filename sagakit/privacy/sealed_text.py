@@ -1,10 +1,10 @@
-"""Sealed texts: readable only while the key of whom they are about is kept. Pure.
+"""Defines sealed texts, readable only while the key of the person they concern is kept. Pure.
 
     sealed:1:<key id, 32 hex digits>:<ciphertext, base64url without padding>
 
-A sealed text travels and is stored like any other text. It is opened at the very edge, in the
-adapter that hands it to the outside world (`vault`); when its key is gone it is erased wherever it
-lies.
+A sealed text is sent and stored like any other text. Only the adapter that hands it to the outside
+world opens it (`key_service_client`). Deleting the key erases the text in every place that stores
+it.
 """
 
 import re
@@ -19,23 +19,23 @@ class Erased(Exception):
 
 
 def is_sealed(text: str) -> bool:
-    """Whether it has the form of one; whether it can be opened only the vault can say."""
+    """Tell whether a text has the sealed form; only the key service knows if it can be opened."""
     return _SEALED.fullmatch(text) is not None
 
 
 def parts_of(text: str) -> tuple[UUID, str] | None:
-    """The key's id and the ciphertext as base64url; None for a text that is not sealed."""
+    """Return the key id and the ciphertext (base64url), or None if the text is not sealed."""
     found = _SEALED.fullmatch(text)
     return (UUID(found[1]), found[2]) if found else None
 
 
 def sealed_text(key_id: UUID, ciphertext: str) -> str:
-    """The reverse of `parts_of`."""
+    """Build a sealed text from its parts; the reverse of `parts_of`."""
     return f"sealed:1:{key_id.hex}:{ciphertext}"
 
 
 def without(text: str, *secrets: str) -> str:
-    """What somebody outside said, without the secrets he was told."""
+    """Replace the secrets in an answer from the outside world with `[sealed]`."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN) if secret else text
     return text

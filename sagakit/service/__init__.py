@@ -1,4 +1,4 @@
-"""A participant as a process: its definition, its settings, and everything wired once.
+"""Runs a participant as a process: its definition, its settings, and the wiring of all parts.
 
-The top of the kit. Services import `definition`, `settings` and `process` from here.
+This is the top layer of the kit. Services import `definition`, `settings` and `process` from here.
 """

@@ -1,4 +1,4 @@
-"""What a service is made of, and the door through which webhooks and people come in."""
+"""Defines a service's parts, and the `Door` that submits triggers of webhooks and people."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,12 +22,15 @@ from sagakit.web.ledger_pages import Ledger
 S = TypeVar("S")
 LOOK_AGAIN_S = 0.1
 ANSWER_S = 10.0
-"""How long a webhook or a person waits until a trigger is handled."""
+"""How long the request of a webhook or a person waits for its trigger to be handled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt(Generic[S]):
-    """`events`: own events decided; `state` after them; `repeat`: this message id came before."""
+    """Reports a handled trigger.
+
+    `events`: own events decided. `state`: after them. `repeat`: this message id came before.
+    """
 
     events: tuple[Any, ...]
     state: S
@@ -35,27 +38,33 @@ class Receipt(Generic[S]):
 
 
 class Door(Protocol[S]):
-    """How webhooks and people come in: the same handler, the same transaction as the bus."""
+    """Submits triggers of webhooks and people to the handler that takes bus events."""
 
     async def submit(
         self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
     ) -> Receipt[S]:
-        """Handle a trigger. Raises what `decide` raised; then nothing has happened. Raises
-        Unanswered: nobody knows yet."""
+        """Handle a trigger in a transaction as bus events are, and return its receipt.
+
+        Raises what `decide` raised; then nothing has been written. Raises Unanswered if the result
+        is not known in time.
+        """
         ...
 
     async def state(self, key: str) -> S:
-        """The committed state of an order, with what is in flight."""
+        """Return the committed state of a saga, with its effects in flight."""
         ...
 
     async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
-        """The state once `until` holds, or as it is at the timeout."""
+        """Return the state once `until` holds, or the current one at the timeout."""
         ...
 
 
 @dataclass(frozen=True)
 class Service(Generic[S]):
-    """A participant with its connections to the outside world. books, ledgers: see `books`."""
+    """Describes a participant with its connections to the outside world.
+
+    `books`, `ledgers`: see `web.ledger_pages`.
+    """
 
     participant: Participant[S]
     perform: Mapping[str, Perform] = field(default_factory=dict)
@@ -66,7 +75,7 @@ class Service(Generic[S]):
 
 
 class ServiceDoor(Generic[S]):
-    """See `Door`."""
+    """Implements `Door` with the process's database and inlet."""
 
     def __init__(
         self, participant: Participant[S], database: PostgresDatabase[S], inlet: Inlet[S]

@@ -1,9 +1,8 @@
-"""A service's process: everything wired once, started together, stopped in order.
+"""Runs a service's process: wires all parts once, starts them together, stops them in order.
 
-Threads: the consumer loop, the relay, and `newer`. Event loop: HTTP, effects, the inlet. SIGTERM
-stops polling, finishes the batch, drains effects in hand, publishes the outbox, leaves the group. A
-part that dies takes the process with it: whoever supervises it starts it again, and nothing is
-lost.
+Threads: consumer loop, relay and `newer`. Event loop: HTTP, effects and inlet. SIGTERM stops
+polling, finishes the batch, closes the consumer, drains effects in hand and publishes the outbox. A
+part that dies ends the process; its supervisor starts it again, and nothing is lost.
 """
 
 import asyncio
@@ -56,28 +55,33 @@ log = structlog.get_logger(__name__)
 
 
 def codec_for(settings: ServiceSettings, contract: Contract) -> Codec:
-    """With the registry where one is configured."""
+    """Create the codec, with the schema registry if one is configured."""
     url = settings.schema_registry_url
     return Codec(contract, HttpRegistry(url) if url else None)
 
 
 def spare_collector() -> None:
-    """Once all is wired: what stands now is never garbage, and what a batch makes rarely holds
-    cycles, so both are looked at seldom (a tenth of a busy process's CPU, see benchmarks)."""
+    """Reduce garbage collection once all parts are wired.
+
+    Objects that exist now are never garbage, and those of a batch rarely form cycles. Collecting
+    them seldom saves a tenth of a busy process's CPU (see benchmarks).
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 async def outlive_session(error: BaseException | None) -> None:
-    """After TopicMadeAnew: who comes back within its session gets back the partitions it had, and
-    those may be from a moment without the topic. Later it is dealt new ones."""
+    """After TopicMadeAnew, wait until the consumer's session has expired.
+
+    Rejoining sooner returns the old assignment, which may date from when the topic did not exist.
+    """
     if isinstance(error, TopicMadeAnew):
         await asyncio.sleep(SESSION_S + 2)
 
 
 class Waking(Generic[S]):
-    """A handler that wakes the relay if there is something to publish, and logs what it parks."""
+    """Wraps a handler: wakes the relay if there are events to publish, and logs parked records."""
 
     def __init__(self, handler: Handles[S], wake: Callable[[], None]) -> None:
         self._handler, self._wake = handler, wake
@@ -93,7 +97,7 @@ class Waking(Generic[S]):
 
 
 class Threads:
-    """Threads of which none may die unseen: the first error ends the process."""
+    """Starts threads, and ends the process at an error in any of them."""
 
     def __init__(self, failed: Callable[[], None]) -> None:
         self._failed = failed
@@ -115,17 +119,17 @@ class Threads:
         self._threads[name].start()
 
     def join(self, name: str, timeout_s: float) -> None:
-        """Wait for its end."""
+        """Wait up to `timeout_s` for a thread to end."""
         self._threads[name].join(timeout_s)
 
     def check(self, name: str) -> str | None:
-        """For readiness."""
+        """Return None if the thread runs, else the problem; used for readiness."""
         thread = self._threads.get(name)
         return None if thread and thread.is_alive() else f"{name} does not run"
 
 
 class Process(Generic[S]):
-    """One replica of a service."""
+    """Wires and runs one replica of a service."""
 
     def __init__(
         self,
@@ -189,7 +193,7 @@ class Process(Generic[S]):
         metrics.register(metrics.TableGauges(self.engine, participant.name))
 
     def app(self, threads: Threads) -> FastAPI:
-        """The HTTP app."""
+        """Build the HTTP app."""
         name = self.service.participant.name
         checks = {
             "consumer": lambda: threads.check("consumer"),
@@ -204,7 +208,7 @@ class Process(Generic[S]):
         return make_app(name, checks, *routers)
 
     def _urgent(self, record: Record) -> bool:
-        """Whether it may set us to work, as far as its headers tell."""
+        """Tell from a record's headers whether it may give this participant work."""
         told = dict(record.headers)
         label, event = (told.get(name, b"").decode("latin-1") for name in ("flow", "ce_type"))
         return self.handler.router.listens(label or None, event or None)
@@ -223,7 +227,7 @@ class Process(Generic[S]):
         return None
 
     async def run(self) -> int:
-        """Until SIGTERM, SIGINT or the death of a part; the exit status."""
+        """Run until SIGTERM, SIGINT or the death of a part; return the exit status."""
         loop = asyncio.get_running_loop()
         ending = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -279,7 +283,7 @@ class Process(Generic[S]):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, leaving signals to us."""
+    """Runs uvicorn without its signal handlers: the process handles signals itself."""
 
     def __init__(self, app: FastAPI, settings: ServiceSettings) -> None:
         super().__init__(
@@ -294,7 +298,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
-        """No signal handlers of its own."""
+        """Install no signal handlers."""
         yield
 
 

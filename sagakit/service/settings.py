@@ -1,4 +1,4 @@
-"""Settings of a service, from the environment, prefix `SAGA_`."""
+"""Reads a service's settings from environment variables with the prefix `SAGA_`."""
 
 import re
 import socket
@@ -19,7 +19,7 @@ KAFKA_NAME = r"^[A-Za-z0-9._-]{1,200}$"
 
 
 def _postgres(value: str) -> str:
-    """A URL that can be connected to, as far as it can be told before."""
+    """Check that a value is a PostgreSQL URL, without connecting to it."""
     try:
         good = make_url(value).drivername.startswith("postgres")
     except (ArgumentError, ValueError):
@@ -33,7 +33,7 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres)]
 
 
 class ServiceSettings(BaseSettings):
-    """What every service needs. A service adds its own fields in a subclass."""
+    """Holds the settings every service needs. A service adds its own fields in a subclass."""
 
     model_config = SettingsConfigDict(env_prefix="SAGA_", extra="ignore")
 
@@ -62,17 +62,17 @@ class ServiceSettings(BaseSettings):
     )
 
     def now(self) -> datetime:
-        """The clock of this process."""
+        """Return the time of this process: UTC plus `clock_offset_s`."""
         return datetime.now(UTC) + timedelta(seconds=self.clock_offset_s)
 
 
 def load(settings: type[T]) -> T:
-    """The settings, or exit status 2 with a line for each variable that is missing or wrong."""
+    """Load the settings, or exit with status 2 and a line per missing or wrong variable."""
     try:
         return settings()
     except ValidationError as error:
         told = [_told(settings, problem) for problem in error.errors()]
-    except SettingsError as error:  # JSON where a variable holds several values
+    except SettingsError as error:  # invalid JSON in a variable of several values
         named = re.search('field "([a-z_]+)"', str(error))
         place = (named[1],) if named else ()
         told = [_told(settings, {"loc": place, "msg": "is no JSON", "type": "json"})]
@@ -81,8 +81,10 @@ def load(settings: type[T]) -> T:
 
 
 def _told(settings: type[BaseSettings], problem: Mapping[str, Any]) -> str:
-    """The variable, what it should hold, why what it holds is wrong, the remedy. What an address or
-    a secret holds is not shown: there may be a password in it."""
+    """Describe a wrong variable: its name, what it should hold, the fault and the remedy.
+
+    The value of a URL, secret or password is not shown: it may contain a password.
+    """
     prefix = str(settings.model_config.get("env_prefix", ""))
     name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
     field = settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None

@@ -1,4 +1,4 @@
-"""A participant's rows: ports, tables, the PostgreSQL and the in-memory store, rebuild.
+"""Stores a participant's rows: ports, tables, PostgreSQL and in-memory store, rebuild.
 
-Imports messages and below; handling, outbox and effects work through its ports.
+It imports messages and the packages below; handling, outbox and effects use its ports.
 """

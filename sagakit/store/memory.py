@@ -1,5 +1,8 @@
-"""The store in memory, with the same transactions: all or nothing. For the pure tests and the
-simulation; the conformance suite holds it and PostgreSQL to the same behaviour."""
+"""Implements the store in memory, with transactions that are all or nothing.
+
+Pure tests and the simulation use it. One conformance suite checks that it and the PostgreSQL store
+behave the same.
+"""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +23,7 @@ NO_CONNECTION = cast(Connection, None)
 
 
 class MemoryStore(Generic[S]):
-    """A participant's states in a dict; `initial` is the state of an order never heard of."""
+    """Keeps a participant's states in a dict; `initial` is the state of an unknown saga."""
 
     def __init__(self, initial: S) -> None:
         self.metadata = MetaData()
@@ -59,7 +62,7 @@ class _Pending:
 
 @dataclass(slots=True)
 class Tables:
-    """What a database holds."""
+    """Holds the rows of the kit's tables."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
@@ -68,7 +71,7 @@ class Tables:
     next_id: int = 1
 
     def copied(self) -> "Tables":
-        """The rows are shared: what can change in them is copied when it is locked."""
+        """Return a copy that shares the rows; `lock` copies accounts before they can change."""
         return Tables(
             dict(self.accounts),
             dict(self.outbox),
@@ -79,7 +82,7 @@ class Tables:
 
 
 class MemoryDatabase(Generic[S]):
-    """See `ports.Database` and `ports.EffectQueue`. One transaction at a time."""
+    """Implements `ports.Database` and `ports.EffectQueue`; runs one transaction at a time."""
 
     def __init__(self, store: Store[S], now: datetime) -> None:
         self.store = store
@@ -90,7 +93,7 @@ class MemoryDatabase(Generic[S]):
 
     @contextmanager
     def transaction(self) -> Iterator["_MemoryTransaction[S]"]:
-        """Works on a copy that replaces the tables at commit."""
+        """Run a transaction on a copy of the tables, which replaces them at commit."""
         with self._lock:
             tx = _MemoryTransaction(self)
             yield tx

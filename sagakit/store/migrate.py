@@ -1,4 +1,4 @@
-"""Alembic, the same way in every service: run at start, under a lock among replicas."""
+"""Runs Alembic migrations at the start of a service, under a lock among its replicas."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +18,11 @@ MIGRATION_LOCK = 0x5A6A_0002
 
 
 def migrate(engine: Engine, scripts: Path) -> None:
-    """Bring a database to the newest revision of `scripts`. One that newer code has brought further
-    is left as it is: in a rolling deploy an old replica may have to start once more."""
+    """Upgrade a database to the newest revision of `scripts`.
+
+    A database that newer code has upgraded further is left as it is: during a rolling deploy an old
+    replica may restart.
+    """
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         config = Config()
@@ -34,7 +37,7 @@ def migrate(engine: Engine, scripts: Path) -> None:
 
 
 def run_env(metadata: MetaData) -> None:
-    """The body of a service's `migrations/env.py`."""
+    """Run the migrations; this is the body of a service's `migrations/env.py`."""
     connection = context.config.attributes["connection"]
     context.configure(connection=connection, target_metadata=[KIT, metadata])
     with context.begin_transaction():
@@ -42,12 +45,12 @@ def run_env(metadata: MetaData) -> None:
 
 
 def kit_tables(op: Any) -> None:
-    """The kit's tables, first revision; called by each service's first migration."""
+    """Create the kit's tables; each service's first migration calls it."""
     KIT.create_all(op.get_bind())
 
 
 def kit_log_times(op: Any) -> None:
-    """`outbox_sent` keeps the broker's time. A database made today has the column already."""
+    """Add `outbox_sent.logged_ms`; a new database has it from `kit_tables` already."""
     op.execute("ALTER TABLE outbox_sent ADD COLUMN IF NOT EXISTS logged_ms bigint")
 
 

@@ -1,5 +1,8 @@
-"""What the handler needs from a store. Two stores fill it, PostgreSQL and memory; one conformance
-suite runs against both (tests/integration/test_kit_store.py)."""
+"""Declares the ports between the handler and a store.
+
+PostgreSQL and memory implement them; one conformance suite runs against both
+(tests/integration/test_kit_store.py).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,41 +18,48 @@ from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow
 
 S = TypeVar("S")
 PAUSED = "paused"
-"""Mark of an account whose saga is paused, and code of the records parked meanwhile."""
+"""Mark of a paused saga's account, and code of the records parked while it is paused."""
 
 
 class Working(Protocol[S]):
-    """The states of one micro-batch, read under lock. `put` only after all went well."""
+    """Holds the states of one micro-batch, read under lock.
+
+    Call `put` only after a message was decided without an error.
+    """
 
     def get(self, key: str) -> S:
-        """The state of an order, as left by the messages of this batch handled before."""
+        """Return the state of a saga after the messages of this batch handled so far."""
         ...
 
     def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
-        """The state after own `events`."""
+        """Set the state after own `events`."""
         ...
 
     def save(self, connection: Connection) -> None:
-        """Write what changed, set-based."""
+        """Write the changed states in set-based statements."""
         ...
 
 
 class Store(Protocol[S]):
-    """A participant's tables."""
+    """Reads and writes a participant's own tables."""
 
     metadata: MetaData
 
     def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
-        """The states of the orders in `wanted` (key -> the triggers it is about to get).
+        """Return the states of the sagas in `wanted` (key -> the triggers it is about to get).
 
-        The kit has locked the orders before; shared rows (stock) are locked here, in sorted order.
+        The kit has locked these sagas already. This method locks rows that sagas share, such as
+        stock, in sorted order.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Participant(Generic[S]):
-    """A participant's decisions and tables. `name` is its step, its topic's owner, its source."""
+    """Bundles a participant's decisions and tables.
+
+    `name` is its step, the owner of its topic, and the source of its events.
+    """
 
     name: str
     decide: Decide[S]
@@ -59,11 +69,12 @@ class Participant(Generic[S]):
 
 @dataclass(slots=True)
 class Account:
-    """The kit's row of one order in one participant: dedup, sequence, work in flight; its lock.
+    """The inbox row of one saga in one participant: dedup, sequence, work in flight.
 
-    seen: source -> [highest sequence handled, its event id]; ids: handled ids without a sequence;
-    sent: own events so far; in_flight: keys of pending effects; marks: joining marks (`routing`);
-    parked: records queued; gap: the source whose missing event the queue waits for.
+    Its row lock is the saga's lock. seen: source -> [highest sequence handled, its event id]; ids:
+    handled ids without a sequence; sent: own events so far; in_flight: keys of pending effects;
+    marks: joining marks (`routing`) and those of pauses (`handling.pause`); parked: records queued;
+    gap: the source whose missing event the queue waits for.
     """
 
     key: str
@@ -79,7 +90,7 @@ class Account:
 
 @dataclass(slots=True)
 class Changes:
-    """All that one transaction writes besides the participant's own tables."""
+    """Collects the rows that one transaction writes to the kit's tables."""
 
     accounts: list[Account] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
@@ -89,52 +100,52 @@ class Changes:
 
 
 class Transaction(Protocol[S]):
-    """One database transaction of the handler; commits when its context ends without an error."""
+    """One database transaction of the handler; commits if its context ends without an error."""
 
     def lock(self, keys: Sequence[str]) -> dict[str, Account]:
-        """The orders' accounts, locked in sorted order, made where they do not exist."""
+        """Lock the accounts of these sagas in sorted order, create missing ones, and return all."""
         ...
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
-        """Remove effects whose lease is still held; returns their ids, stale ones left out."""
+        """Remove the effects whose lease is still held and return their ids, without stale ones."""
         ...
 
     def load(self, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
-        """The participant's states."""
+        """Return the participant's states, see `Store.load`."""
         ...
 
     def parked(self, key: str, limit: int) -> list[ParkedRow]:
-        """The queue of one order, oldest first."""
+        """Return up to `limit` parked records of one saga, oldest first."""
         ...
 
     def write(self, changes: Changes, working: Working[S]) -> None:
-        """Everything at once."""
+        """Write the whole batch in set-based statements."""
         ...
 
 
 class Database(Protocol[S]):
-    """A participant's database."""
+    """Opens transactions on a participant's database."""
 
     def transaction(self) -> AbstractContextManager[Transaction[S]]:
-        """Commit at the end, roll back on an error."""
+        """Open a transaction; it commits at the end and rolls back on an error."""
         ...
 
 
 class EffectQueue(Protocol):
-    """The pending effects, leased to workers."""
+    """Leases pending effects to workers."""
 
     def claim(self, limit: int, lease_for: timedelta, now: datetime) -> list[EffectRow]:
-        """Due effects nobody holds, now held by the caller."""
+        """Lease up to `limit` due effects that nobody holds, and return them."""
         ...
 
     def extend(self, leases: Sequence[Lease], until: datetime) -> None:
-        """Heartbeat: hold on to effects that take long."""
+        """Extend leases: the heartbeat of effects that take long."""
         ...
 
     def retry(self, lease: Lease, error: str, due_at: datetime) -> None:
-        """Give an effect back, to be tried again at `due_at`; attempts + 1."""
+        """Release an effect for a retry at `due_at`; attempts + 1."""
         ...
 
 
 Clock = Callable[[], datetime]
-"""The time, aware UTC; injected everywhere."""
+"""Returns the current time, aware UTC; injected everywhere."""

@@ -1,4 +1,4 @@
-"""The store in PostgreSQL: all of the kit's SQL, set-based, and few statements a batch."""
+"""Implements the store in PostgreSQL with set-based SQL, a few statements per batch."""
 
 import math
 import time
@@ -20,7 +20,7 @@ from sagakit.store.state_table import KEYS, as_json, recordset, rows_of
 
 S = TypeVar("S")
 FRESH_S = 1.0
-"""A connection that was used within it is taken to be alive."""
+"""A connection returned to the pool less than this many seconds ago is not pinged."""
 _ACCOUNT = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
 _OUTBOX = ("topic", "key", "headers", "value")
 _EFFECT = ("id", "key", "order_key", "kind", "payload", "trace", "due_at", "token", "lease_until")
@@ -40,8 +40,8 @@ _PARKED = (
     "headers",
 )
 
-# One statement, since a round trip costs more than what it asks for. It sees the rows there were
-# when it began, and those it has made.
+# One statement, because a second round trip costs more than the query. It returns the rows it has
+# inserted and those in its snapshot, not rows that others have inserted since.
 LOCK_ACCOUNTS = text(f"""
     WITH made AS (
         INSERT INTO inbox (key) SELECT json_array_elements_text(CAST(:keys AS json))
@@ -52,8 +52,8 @@ LOCK_ACCOUNTS = text(f"""
     ) AS known
 """)
 IN_FLIGHT = text("SELECT in_flight FROM inbox WHERE key = :key")
-# An upsert of rows that are there and locked: an UPDATE over a join may read the whole table, since
-# the planner takes any set of rows from JSON for a hundred.
+# An upsert although the rows exist and are locked: an UPDATE with a join may scan the whole table,
+# because the planner estimates 100 rows for any JSON recordset.
 _SAVE_ACCOUNTS = (
     f"INSERT INTO inbox ({', '.join(_ACCOUNT)}) "
     f"SELECT * FROM {recordset(inbox, _ACCOUNT, 'accounts')} "
@@ -113,7 +113,7 @@ QUEUE_OF = text(
 
 
 def engine_for(url: str, pool_size: int = 10) -> Engine:
-    """An engine for a `postgresql://` URL, through psycopg 3."""
+    """Return an engine for a `postgresql://` URL, through psycopg 3. Raises ValueError."""
     scheme, _, rest = url.partition("://")
     if not scheme.startswith("postgres"):
         raise ValueError(
@@ -130,8 +130,10 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
 
 
 def _ping_idle(engine: Engine) -> None:
-    """Ask connections that lay idle whether they are alive, as `pool_pre_ping` asks all of them: in
-    a busy process that is a round trip in ten."""
+    """Ping a pooled connection before use if it was idle for `FRESH_S` or longer.
+
+    `pool_pre_ping` would ping every time: in a busy process one round trip in ten.
+    """
 
     def given_back(_: Any, kept: Any) -> None:
         kept.info["at"] = time.monotonic()
@@ -149,32 +151,35 @@ def _ping_idle(engine: Engine) -> None:
 
 
 def pack_headers(headers: Sequence[tuple[str, bytes]]) -> str:
-    """Headers as JSON text; latin-1 keeps every byte."""
+    """Return headers as JSON text; latin-1 keeps every byte."""
     return orjson.dumps([(k, v.decode("latin-1")) for k, v in headers]).decode()
 
 
 def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
-    """The reverse of `pack_headers`."""
+    """Return the headers that `pack_headers` packed."""
     return tuple((k, v.encode("latin-1")) for k, v in orjson.loads(packed))
 
 
 def add_outbox(connection: Connection, rows: Sequence[OutboxRow]) -> None:
-    """Insert rows to be published; the caller holds the lock of their keys."""
+    """Insert rows to publish; the caller holds the lock of their keys."""
     if rows:
         connection.execute(ADD_OUTBOX, {"outbox": as_json(_outbox_rows(rows))})
 
 
 class PostgresTransaction(Generic[S]):
-    """See `ports.Transaction`."""
+    """Implements `ports.Transaction`."""
 
     def __init__(self, connection: Connection, store: Store[S], now: datetime) -> None:
         self._connection, self._store, self._now = connection, store, now
 
     def lock(self, keys: Sequence[str]) -> dict[str, Account]:
-        """See `ports.Transaction`. Inserts come first and sorted, so that two batches that meet on
-        the same new orders wait for each other instead of dead-locking."""
+        """See `ports.Transaction`.
+
+        Inserts come first and sorted: two batches with the same new sagas wait for each other
+        instead of deadlocking.
+        """
         found: dict[str, Account] = {}
-        # A second time round only where somebody else has made an account meanwhile.
+        # Repeats only if another transaction has inserted one of the accounts meanwhile.
         while missing := sorted(set(keys) - found.keys()):
             rows = self._connection.execute(LOCK_ACCOUNTS, {"keys": as_json(missing)})
             found |= {row[0]: Account(*row) for row in rows}
@@ -207,7 +212,7 @@ class PostgresTransaction(Generic[S]):
             self._connection.execute(COUNT_PARKED, {"keys": [a.key for a in changes.accounts]})
 
     def _save(self, changes: Changes) -> None:
-        """Accounts, and what comes of it in the same statement."""
+        """Write accounts, outbox and effects in one statement."""
         rows = {"accounts": as_json(changes.accounts)}
         if changes.outbox or changes.effects:
             rows["outbox"] = as_json(_outbox_rows(changes.outbox))
@@ -229,7 +234,7 @@ class PostgresTransaction(Generic[S]):
 
 
 class PostgresDatabase(Generic[S]):
-    """See `ports.Database` and `ports.EffectQueue`."""
+    """Implements `ports.Database` and `ports.EffectQueue`."""
 
     def __init__(self, engine: Engine, store: Store[S], clock: Clock) -> None:
         self.engine, self._store, self._clock = engine, store, clock
@@ -311,7 +316,7 @@ def _parked_parameters(row: ParkedRow) -> dict[str, Any]:
 def parked_for(
     connection: Connection, codes: Sequence[str], but: Sequence[int], limit: int
 ) -> list[ParkedRow]:
-    """What is parked for one of these reasons, the oldest first, without the rows of ids `but`."""
+    """Return records parked under one of `codes`, oldest first, except rows with ids in `but`."""
     asked = {"codes": list(codes), "but": list(but), "limit": limit}
     return [_parked_row(row._mapping) for row in connection.execute(PARKED_FOR, asked)]
 

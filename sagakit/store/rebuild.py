@@ -1,7 +1,7 @@
-"""A participant's state from its own topic alone, and how it differs from the live one.
+"""Rebuilds a participant's state from its own topic, and compares it with the live one.
 
-State is the fold of own events (`decision`), so a lost database comes back from the topic. Nothing
-here has a producer or a gateway: a rebuild cannot touch the outside world.
+State is the fold of own events (`decider`), so the topic restores a lost database. This module has
+neither a producer nor a gateway: a rebuild cannot touch the outside world.
 """
 
 from collections import defaultdict
@@ -35,11 +35,11 @@ def rebuild(
     records: Iterable[Record],
     engine: Engine,
 ) -> int:
-    """Fold `records` (the participant's own topic, each partition in order) into the participant's
-    tables in an empty database; the number of events folded.
+    """Fold records into the participant's tables in an empty database; return the number of events.
 
-    Events published twice are folded once. Passed over is what was parked at the time (records that
-    are no events, events of a flow that is not known), and events of other topics.
+    `records`: the participant's own topic, each partition in order. Events published twice are
+    folded once. Records that were parked at the time (not an event, unknown flow) and events of
+    other owners are skipped.
     """
     participant.store.metadata.create_all(engine)
     folded = 0
@@ -54,9 +54,9 @@ def rebuild(
 
 @contextmanager
 def _checked_at_the_end(engine: Engine) -> Iterator[None]:
-    """CHECK constraints are put aside and made again at the end, when they judge every row.
+    """Drop CHECK constraints and add them again at the end, when they check every row.
 
-    Partitions are read one after the other, so that what several orders share may not add up in
+    Partitions are read one after the other, so rows that sagas share may violate a constraint in
     between: units are shipped before the partition is read in which they were put in.
     """
     with engine.begin() as connection:
@@ -97,7 +97,7 @@ def _fold_batch(participant: Participant[S], connection: Connection, batch: list
         events = (envelope.event,)
         state = working.get(envelope.key)
         if envelope.source != participant.name:
-            # somebody else's event of our own type: folded only if it was adopted at the time
+            # another publisher's event of our own type: folded only if `decide` adopts it
             seen = Observed(envelope.event.type, envelope.event)
             events = participant.decide(state, seen, envelope.time).adopted
         working.put(envelope.key, fold(participant.evolve, state, events), events)
@@ -107,10 +107,10 @@ def _fold_batch(participant: Participant[S], connection: Connection, batch: list
 def differences(
     table: Table, live: Engine, rebuilt: Engine, limit: int = 20, *, also_in: Sequence[Table] = ()
 ) -> list[str]:
-    """Rows that are not the same in both databases, as text; empty when all are.
+    """Return the rows that differ between both databases, as text; empty if there are none.
 
-    also_in: tables of the same columns to which rows may have been moved; where a row is does not
-    matter.
+    also_in: tables of the same columns to which rows may have been moved; a row may be in any of
+    them.
     """
     query = union_all(*(select(each) for each in (table, *also_in)))
     found: list[str] = []
@@ -126,7 +126,7 @@ def differences(
 
 
 def _given(value: Any) -> Any:
-    """Without what is null in JSON: code of before a field was added has not written it at all."""
+    """Return a value without JSON nulls: code older than a field does not write the field."""
     if isinstance(value, Mapping):
         return {name: _given(inner) for name, inner in value.items() if inner is not None}
     return [_given(inner) for inner in value] if isinstance(value, list) else value

@@ -1,9 +1,9 @@
-"""The kit's own tables, the same in every participant's database.
+"""Defines the kit's own tables, the same in every participant's database.
 
-`inbox` has one row an order: what was handled (dedup), how far its own events are counted, what is
-in flight. It is the order's lock. `outbox_sent` keeps what was published, a partition a day, so
-that a topic that lost its tail can be published again; old days are dropped whole. `logged_ms` is
-the broker's time of the record, Unix ms; null where it was not told.
+`inbox` has one row per saga: handled events (dedup), the count of its own events, effects in
+flight. The row is the saga's lock. `outbox_sent` keeps published rows, one partition per day, so
+that a topic that lost its tail can be republished; old days are dropped as whole partitions.
+`logged_ms` is the record's LogAppendTime, Unix ms; null if the broker gave none.
 """
 
 from sqlalchemy import (

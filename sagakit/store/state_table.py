@@ -1,4 +1,4 @@
-"""A participant's state as one row an order, loaded and saved set-based."""
+"""Stores a participant's state as one row per saga, loaded and saved set-based."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -19,24 +19,27 @@ KEYS = "ARRAY(SELECT json_array_elements_text(CAST(:keys AS json)))"
 
 
 def recordset(table: Table, columns: Sequence[str], parameter: str = "rows") -> str:
-    """`json_to_recordset(...) AS n (...)`: the rows of a batch as one `parameter`, see `rows_of`,
-    each column typed as it is in `table`.
+    """Return SQL that reads a batch's rows from one JSON parameter, with column types of `table`.
 
-    JSON, since one document for the whole batch is written and read in C: psycopg would write an
-    array a column, element by element, in thirty times the time (docs/adr/0010).
+    The SQL is `json_to_recordset(...) AS n (...)`; `rows_of` writes the parameter. One JSON
+    document is written and read in C; psycopg would write one array per column, element by element,
+    and take thirty times as long (docs/adr/0010).
     """
     typed = ", ".join(f'"{name}" {_sql_type(table, name)}' for name in columns)
     return f"json_to_recordset(CAST(:{parameter} AS json)) AS n ({typed})"
 
 
 def rows_of(rows: Sequence[Any]) -> dict[str, str]:
-    """The parameter of a statement over `recordset`: a mapping or a dataclass a row, by column;
-    values are what JSON knows, dataclasses, datetime, UUID, bytes. Raises ValueError for others."""
+    """Return the parameter of a statement over `recordset`.
+
+    Each row is a mapping or a dataclass with the column names. Values are JSON values, dataclasses,
+    datetime, UUID or bytes. Raises ValueError for others.
+    """
     return {"rows": as_json(rows)}
 
 
 def as_json(value: Any) -> str:
-    """JSON text for a parameter. Raises ValueError for what cannot be written."""
+    """Return JSON text for a parameter. Raises ValueError if the value has no JSON form."""
     try:
         return orjson.dumps(value, default=_plain).decode()
     except orjson.JSONEncodeError as error:
@@ -44,7 +47,7 @@ def as_json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What orjson does not know by itself: bytes as PostgreSQL reads bytea, mappings, sets."""
+    """Convert types that orjson does not know: bytes as bytea text, mappings, frozensets."""
     if isinstance(value, bytes):
         return "\\x" + value.hex()
     if isinstance(value, Mapping):
@@ -60,9 +63,11 @@ def _sql_type(table: Table, column: str) -> str:
 
 
 class TableStore(Generic[S]):
-    """Table `table`: `order_id` and a column for each field of the frozen dataclass `state`, but
-    for `views`, which are not stored. `loads`: field -> column value to state value, where those
-    differ (see `rows_of` for what is written).
+    """Stores states in `table`: `order_id`, and a column per field of the dataclass `state`.
+
+    `views`: fields that are not stored. `loads`: field -> function from column value to state
+    value, for fields where they differ (`rows_of` says what is written). Raises TypeError if the
+    columns do not match the fields.
     """
 
     def __init__(
@@ -95,31 +100,31 @@ class TableStore(Generic[S]):
     def load(
         self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
     ) -> "TableWorking[S]":
-        """The states of the orders in `wanted`; the initial state where there is no row."""
+        """Return the states of the sagas in `wanted`; the initial state for those without a row."""
         if not wanted:
             return TableWorking(self, {})
         rows = connection.execute(self._select, {"keys": as_json(list(wanted))})
         return TableWorking(self, {row[0]: self.from_row(row[1:]) for row in rows})
 
     def to_row(self, state: S) -> dict[str, Any]:
-        """Its columns but for the order's id."""
+        """Return the state's column values, without `order_id`."""
         return {name: getattr(state, name) for name in self._fields}
 
     def from_row(self, row: Sequence[Any]) -> S:
-        """The reverse, from the columns' values in the order of `to_row`."""
+        """Return the state of column values in the order of `to_row`."""
         values = dict(zip(self._fields, row, strict=True))
         for name, load in self._loads.items():
             values[name] = load(values[name])
         return self._state(**values)
 
     def save(self, connection: Connection, states: Mapping[str, S]) -> None:
-        """Upsert all, in key order."""
+        """Upsert all states in key order."""
         rows = [{"order_id": key, **self.to_row(states[key])} for key in sorted(states)]
         connection.execute(self._upsert, rows_of(rows))
 
 
 class TableWorking(Generic[S]):
-    """See `ports.Working`."""
+    """Implements `ports.Working`."""
 
     def __init__(self, store: TableStore[S], states: dict[str, S]) -> None:
         self._store, self._states = store, states
@@ -130,8 +135,11 @@ class TableWorking(Generic[S]):
         return self._states.get(key, self._store.initial)
 
     def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
-        """See `ports.Working`. Where nothing was decided there is no row to be made or written: an
-        order somebody only looked at would else differ from one rebuilt from its events."""
+        """See `ports.Working`. An unchanged state is not written.
+
+        Otherwise a saga that only received events without effect would have a row here, and none in
+        a database rebuilt from its own events.
+        """
         if state != self.get(key):
             self._states[key] = state
             self._changed.add(key)

@@ -1,4 +1,4 @@
-"""Metrics, traces and logs: one wrapper around each part that is measured.
+"""Provides metrics, traces and logs, with one wrapper around each measured part.
 
-Imports what it measures; what is measured does not import it.
+It imports the parts that it measures; they do not import it.
 """

@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines in production, readable ones for a person at a terminal."""
+"""Configures structured logs: JSON lines in production, readable lines at a terminal."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor
 
 _WHERE = ExceptionDictTransformer(show_locals=False, max_frames=20)
-"""Tracebacks without local variables: those hold customers' data, and megabytes."""
+"""Renders tracebacks without local variables, which hold customers' data and megabytes."""
 
 
 def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
@@ -46,7 +46,7 @@ def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
 
 
 def _named(participant: str) -> Processor:
-    """Every line says whose it is, whatever thread wrote it."""
+    """Add the participant's name to every line, whichever thread wrote it."""
 
     def add(logger: Any, method: str, line: EventDict) -> EventDict:
         line.setdefault("participant", participant)

@@ -1,5 +1,8 @@
-"""Prometheus metrics, the only module that knows prometheus_client: a wrapper each round
-handler, publisher and calls, and gauges that are read from the tables when they are asked for."""
+"""Exports Prometheus metrics; no other module of the kit imports prometheus_client.
+
+Handler, publisher and outside calls have a wrapper each. Gauges are read from the tables at each
+scrape.
+"""
 
 import time
 from collections import Counter as Tally
@@ -75,7 +78,7 @@ HELP = {
 
 
 class Measured(Generic[S]):
-    """A handler that counts what it does."""
+    """Wraps a handler, and measures its batches, messages and events."""
 
     def __init__(self, handler: Handles[S], participant: str, clock: Clock) -> None:
         self._handler, self._participant, self._clock = handler, participant, clock
@@ -99,8 +102,10 @@ class Measured(Generic[S]):
 
 
 class MeasuredPublisher:
-    """A relay's publisher that measures how long events waited for it. Every row is measured that
-    the broker has, also where others of its batch failed."""
+    """Wraps a relay's publisher, and measures how long events waited to be acknowledged.
+
+    Every acknowledged row is measured, even if others of its batch failed.
+    """
 
     def __init__(self, publisher: Publishes, participant: str, clock: Clock) -> None:
         self._publisher, self._clock = publisher, clock
@@ -124,19 +129,20 @@ class MeasuredPublisher:
         now = self._clock()
         for row in rows:
             decided = next((value for name, value in row.headers if name == "ce_time"), None)
-            if decided and not row.topic.endswith(".dlt"):  # a letter has the time of its record
+            # A dead-letter record carries the `ce_time` of its record.
+            if decided and not row.topic.endswith(".dlt"):
                 waited = now - datetime.fromisoformat(decided.decode())
                 self._lag.observe(max(waited.total_seconds(), 0.0))
 
 
 class MeasuredCalls:
-    """Calls to the outside world, timed, each attempt."""
+    """Times each attempt at a call to the outside world."""
 
     def __init__(self, participant: str, around: Around) -> None:
         self._participant, self._around = participant, around
 
     async def __call__(self, row: EffectRow, perform: Perform) -> Any:
-        """Perform an effect."""
+        """Perform an effect, and time the attempt."""
         began, outcome = time.perf_counter(), "failed"
         try:
             result = await self._around(row, perform)
@@ -148,13 +154,13 @@ class MeasuredCalls:
 
 
 class TableGauges(Collector):
-    """Outbox, effects and parked records of one database, counted at each scrape."""
+    """Counts outbox rows, effects and parked records of one database at each scrape."""
 
     def __init__(self, engine: Engine, participant: str) -> None:
         self._engine, self._participant = engine, participant
 
     def collect(self) -> Iterable[Metric]:
-        """One gauge a column of GAUGES."""
+        """Yield one gauge per column of GAUGES."""
         with self._engine.connect() as connection:
             row = connection.execute(GAUGES).one()._mapping
         for name, value in row.items():
@@ -163,13 +169,15 @@ class TableGauges(Collector):
             yield gauge
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing yet: registering must not need the database."""
+        """Return nothing: registering must not need the database."""
         return ()
 
 
 class Readings(Collector):
-    """Gauges that are read when they are asked for. `helps`: name -> help text; `read` yields name,
-    labels and value."""
+    """Reads gauges at each scrape.
+
+    `helps`: name -> help text. `read` yields name, labels and value.
+    """
 
     def __init__(
         self,
@@ -179,7 +187,7 @@ class Readings(Collector):
         self._helps, self._read = helps, read
 
     def collect(self) -> Iterable[Metric]:
-        """A gauge a name."""
+        """Return one gauge per name."""
         found: dict[str, GaugeMetricFamily] = {}
         for name, labels, value in self._read():
             if name not in found:
@@ -188,25 +196,25 @@ class Readings(Collector):
         return found.values()
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing yet: registering must not need what is read."""
+        """Return nothing: registering must not call `read`."""
         return ()
 
 
 def counter(name: str, told: str, *labels: str) -> Counter:
-    """A counter of this process."""
+    """Create a counter of this process."""
     return Counter(name, told, labels)
 
 
 def histogram(name: str, told: str, buckets: Sequence[float], *labels: str) -> Histogram:
-    """A histogram of this process; buckets in seconds."""
+    """Create a histogram of this process; `buckets` in seconds."""
     return Histogram(name, told, labels, buckets=buckets)
 
 
 def register(collector: Collector) -> None:
-    """Have a collector asked at each scrape of this process."""
+    """Register a collector, which is read at each scrape of this process."""
     REGISTRY.register(collector)
 
 
 def exposition() -> bytes:
-    """All metrics of this process in the Prometheus text format."""
+    """Return all metrics of this process in the Prometheus text format."""
     return generate_latest()

@@ -1,8 +1,9 @@
-"""What a process does, told as spans: one wrapper round the handler, one round the publisher, one
-round each call to the outside world. Where tracing is off none of them is there.
+"""Reports a process's work as spans, by wrapping handler, publisher and outside calls.
 
-Names and attributes: https://opentelemetry.io/docs/specs/semconv/messaging/kafka/ (development);
-what belongs to an order also says `saga.order.id`.
+Without tracing none of the wrappers is installed.
+
+Names and attributes: https://opentelemetry.io/docs/specs/semconv/messaging/kafka/ (development).
+Spans of an order also carry `saga.order.id`.
 """
 
 import time
@@ -21,12 +22,15 @@ from sagakit.telemetry.tracing import Kind, Span, Tell
 
 S = TypeVar("S")
 ParentOf = Callable[[UUID, str], str]
-"""The span under which an event was decided, by its cause's id and its source."""
+"""Returns the span in which an event was decided, from its cause's id and its source."""
 
 
 class TracedHandler(Generic[S]):
-    """A handler that tells what it handled; repeats, outcomes of effects, and what this participant
-    has nothing to do with are no spans. `starts`: events of this participant that start a flow."""
+    """Wraps a handler, and reports a span for each message that was decided or parked.
+
+    Repeats, effect results and messages without a trigger for this participant get no span.
+    `starts`: events of this participant that start a flow; with them goes the trace's root span.
+    """
 
     def __init__(
         self, handler: Handles[S], tell: Tell, participant: str, starts: frozenset[str]
@@ -93,7 +97,7 @@ class TracedHandler(Generic[S]):
 
 
 class TracedPublisher:
-    """A relay's publisher that tells of every event of this `source` that the broker has."""
+    """Wraps a relay's publisher, and reports a span for each acknowledged event of `source`."""
 
     def __init__(
         self, publisher: Publishes, tell: Tell, source: str, parent: ParentOf = process_of
@@ -145,13 +149,13 @@ class TracedPublisher:
 
 
 class TracedCalls:
-    """Calls to the outside world that tell of each attempt."""
+    """Reports a span for each attempt at a call to the outside world."""
 
     def __init__(self, tell: Tell, participant: str) -> None:
         self._tell, self._participant = tell, participant
 
     async def __call__(self, row: EffectRow, perform: Perform) -> Any:
-        """Perform an effect."""
+        """Perform an effect, and report the attempt."""
         began_ns, error = time.time_ns(), None
         try:
             return await perform(row.effect)

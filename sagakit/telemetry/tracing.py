@@ -1,17 +1,19 @@
-"""W3C trace context (https://www.w3.org/TR/trace-context/) handed from cause to event, and spans of
-what was done. The only module that knows OpenTelemetry, and only where it is switched on.
+"""Exports spans to OpenTelemetry, with ids of W3C trace context handed from cause to event.
 
-Ids are derived: an order's trace from its key, so a webhook days later is in it, and a replay
-repeats it instead of inventing another (docs/adr/0015). Spans are made when they are over, and
-nothing is kept of them meanwhile: whoever knows an event's headers knows the ids of its span and of
-its parent. One trace is one order:
+No other module of the kit imports OpenTelemetry, and this one only if tracing is enabled. Trace
+context: https://www.w3.org/TR/trace-context/.
 
-    order            the root; told by the owner of the event the flow starts with
-      request, webhook   somebody at a participant's door (what has no parent)
-      send             an event's publication; its id is in the event's `traceparent`
+Ids are derived: a trace id from the order's key, so a webhook days later is in the same trace, and
+a replay repeats ids instead of inventing others (docs/adr/0015). A span is created when its work is
+over, and nothing is kept meanwhile: an event's headers determine the ids of its span and of its
+parent. One trace is one order:
+
+    order            the root; reported by the owner of the event that starts the flow
+      request, webhook   a call to a participant from outside (without a parent)
+      send             publication of an event; its span id is in the event's `traceparent`
         process          a participant handles that event
           send             an event it decided
-          charge           an effect of its, each attempt
+          charge           one of its effects, each attempt
 """
 
 import os
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-"""Where it is set, spans go there (OTLP over HTTP). The exporter reads the other variables."""
+"""Environment variable with the address that spans go to (OTLP over HTTP); unset: no tracing.
+
+The exporter reads the other variables."""
 FLUSH_MS = 5_000
 
 
 class Kind(Enum):
-    """Of a span, by OpenTelemetry's names."""
+    """The kind of a span, by OpenTelemetry's names."""
 
     INTERNAL = "INTERNAL"
     SERVER = "SERVER"
@@ -41,8 +45,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that was done. Ids in hex; times in ns since 1970; parent: None for a root; error:
-    its type, where it failed; caller: a trace and span elsewhere that led to it."""
+    """Describes finished work.
+
+    Ids in hex; times in ns since 1970. `parent`: None for a root. `error`: its type, if the work
+    failed. `caller`: a span of another trace (trace id, span id) that led to it.
+    """
 
     name: str
     kind: Kind
@@ -57,8 +64,10 @@ class Span:
 
 
 class Tracer:
-    """Takes spans and exports them in the background. Never in anybody's way: what the collector
-    does not take in time is dropped."""
+    """Exports spans in the background, without blocking the caller.
+
+    Spans that the collector does not take in time are dropped.
+    """
 
     def __init__(
         self, participant: str, instance: str, exporter: "SpanExporter | None" = None
@@ -72,11 +81,11 @@ class Tracer:
         self._processor = BatchSpanProcessor(exporter or OTLPSpanExporter())
 
     def tell(self, span: Span) -> None:
-        """Have it exported."""
+        """Queue a span for export."""
         self._processor.on_end(self._readable(span))
 
     def close(self) -> None:
-        """Export what is left, for FLUSH_MS at most."""
+        """Export the remaining spans, for FLUSH_MS at most."""
         self._processor.force_flush(FLUSH_MS)
         self._processor.shutdown()  # type: ignore[no-untyped-call]
 
@@ -104,9 +113,9 @@ class Tracer:
 
 
 def tracer(participant: str, instance: str) -> Tracer | None:
-    """Where it is switched on; elsewhere neither SDK nor exporter are even loaded."""
+    """Return a tracer if ENDPOINT is set; otherwise None, with SDK and exporter not loaded."""
     return Tracer(participant, instance) if os.environ.get(ENDPOINT) else None
 
 
 Tell = Callable[[Span], None]
-"""Has a span exported."""
+"""Queues a span for export."""

@@ -1,4 +1,4 @@
-"""HTTP of a participant: the app with its errors and health, admin routes, ledgers, webhooks.
+"""Serves a participant over HTTP: app, errors, health, admin routes, ledgers, webhooks.
 
-Imports telemetry and below.
+It imports telemetry and the layers below.
 """

@@ -1,4 +1,4 @@
-"""The HTTP app of every service: health, metrics, what is parked, and the service's own routes."""
+"""Builds the HTTP app of every service: health, metrics, admin and the service's own routes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -21,14 +21,14 @@ from sagakit.web.signed_webhook import BadSignature
 
 log = structlog.get_logger(__name__)
 Checks = Mapping[str, Callable[[], str | None]]
-"""Name -> None when well, else what is wrong."""
+"""Name -> check; a check returns None when healthy, else the problem."""
 
 MAX_BODY_BYTES = 1024 * 1024
-"""Twice what an event may have: no request that could be taken is larger."""
+"""Twice the limit of an event: no acceptable request is larger."""
 TOO_LARGE = f"the body has more than {MAX_BODY_BYTES} bytes; send less at once"
 RETRY_AFTER_S = 2
 NO_NUL = r"^[^\x00]*$"
-"""PostgreSQL keeps no NUL in text."""
+"""PostgreSQL stores no NUL in text."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Word = Annotated[str, Query(max_length=500, pattern=NO_NUL)]
@@ -51,7 +51,7 @@ ROWS_AN_ORDER = 20
 
 
 def _of_orders(table: str, order: str, columns: str, by: str) -> TextClause:
-    """The first rows of each of many orders, in one statement."""
+    """Build the statement for the first ROWS_AN_ORDER rows of each of many orders."""
     return text(
         f"SELECT {order} AS order_id, {columns} FROM (SELECT *, row_number() OVER "
         f"(PARTITION BY {order} ORDER BY {by}) AS place FROM {table} WHERE {order} = ANY(:orders)) "
@@ -73,18 +73,20 @@ Held = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 OrderId = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-"""PostgreSQL keeps no NUL."""
+"""PostgreSQL stores no NUL in text."""
 
 
 class Orders(BaseModel):
-    """Whom a question is about."""
+    """Lists the ids of the orders that a request asks about."""
 
     orders: list[OrderId] = Field(max_length=10_000)
 
 
 def holds_of(connection: Connection, orders: Sequence[str]) -> Held:
-    """What is kept of each of many orders, the first ROWS_AN_ORDER of a kind; of an order nothing
-    is kept of, nothing."""
+    """Return the pending effects, outbox rows and parked records of many orders.
+
+    Each kind is cut to the first ROWS_AN_ORDER rows per order. An order without rows is left out.
+    """
     found: Held = {}
     for kind, query in HOLDS.items():
         for row in connection.execute(query, {"orders": list(orders)}).mappings():
@@ -94,7 +96,7 @@ def holds_of(connection: Connection, orders: Sequence[str]) -> Held:
 
 
 def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
-    """The app; errors are JSON that names what was wrong (RFC 9457 problem details)."""
+    """Build the app; errors are JSON that names the fault (RFC 9457 problem details)."""
     app = FastAPI(title=title)
     app.add_middleware(Bounded)
 
@@ -140,7 +142,7 @@ def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    """The database is gone, full, or has no connection left: see `retry.is_transient`."""
+    """Answer 503: the database is gone, full, or out of connections (`retry.is_transient`)."""
     log.warning("no database for a request", path=request.url.path, error=str(error))
     return _come_again("database unavailable", "nothing has happened; try again")
 
@@ -152,26 +154,26 @@ def _come_again(title: str, detail: str) -> JSONResponse:
 
 
 def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
-    """Problem details."""
+    """Build a response with RFC 9457 problem details."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
 def _wrong(error: Mapping[str, Any]) -> str:
-    """Where, why, and what it held; in ASCII, since what was sent may be no text at all."""
+    """Describe an invalid field: place, fault, value. In ASCII: the input may not be text."""
     where = ".".join(str(part) for part in error["loc"])
     held = "" if error["type"] == "missing" else f", not {ascii(error['input'])[:80]}"
     return ascii(f"{where}: {error['msg']}{held}")[1:-1]
 
 
 class Bounded:
-    """Middleware: no body is read beyond MAX_BODY_BYTES, whatever length it says it has."""
+    """Middleware that reads no body beyond MAX_BODY_BYTES, whatever length it declares."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Handle a request, see ASGI."""
         told = dict(scope.get("headers", ())).get(b"content-length", b"")
         if told.isdigit() and int(told[:20]) > MAX_BODY_BYTES:
             await problem(413, "too large", TOO_LARGE)(scope, receive, send)
@@ -190,7 +192,7 @@ class Bounded:
 
 
 def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRouter:
-    """What holds orders here, and ways to let them go on."""
+    """Build the admin routes: list what blocks orders here, redrive or discard parked records."""
     router = APIRouter(prefix="/admin", tags=["admin"])
 
     def rows(query: Any, **parameters: Any) -> list[dict[str, Any]]:
@@ -228,7 +230,7 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
 
     @router.post("/holds")
     def holds(asked: Orders) -> Held:
-        """Everything that may hold these orders here, in one answer; it changes nothing."""
+        """Return everything that may block these orders here; changes nothing."""
         with engine.connect() as connection:
             return holds_of(connection, asked.orders)
 

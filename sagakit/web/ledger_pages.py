@@ -1,5 +1,8 @@
-"""Books and ledgers, page by page, for whoever compares them: what a participant keeps itself, and
-what the outside world keeps of the participant's calls, read through its gateway."""
+"""Serves books and ledgers page by page, for reconciliation.
+
+A book is what a participant itself stores. A ledger is what the outside world stores of the
+participant's calls, read through its gateway.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -17,7 +20,7 @@ BUSY = text(
     "SELECT order_id FROM (SELECT order_key AS order_id FROM effects UNION SELECT key FROM outbox) "
     "AS found WHERE order_id > :after ORDER BY order_id LIMIT :limit"
 )
-"""The book `busy` that everybody keeps: orders of which something is under way here."""
+"""The book `busy` of every participant: orders with pending effects or outbox rows."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 After = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
 Offset = Annotated[int, Query(ge=0, lt=2**53)]
@@ -26,19 +29,22 @@ Offset = Annotated[int, Query(ge=0, lt=2**53)]
 def routes(
     engine: Engine, books: Mapping[str, TextClause], ledgers: Mapping[str, Ledger]
 ) -> APIRouter:
-    """`books`: name -> statement with `:after` and `:limit`, its first column the key of the rows
-    and what they are sorted by."""
+    """Build the routes that list and page through books and ledgers.
+
+    `books`: name -> statement with `:after` and `:limit`; its first column is the row key and the
+    sort key.
+    """
     router = APIRouter(prefix="/admin", tags=["admin"])
     books = {**books, "busy": BUSY}
 
     @router.get("/books")
     def names() -> dict[str, list[str]]:
-        """What there is to be read."""
+        """List the books and ledgers by name."""
         return {"books": sorted(books), "ledgers": sorted(ledgers)}
 
     @router.get("/books/{name}")
     def book(name: str, after: After = "", limit: Limit = 1000) -> dict[str, Any]:
-        """Rows behind the key `after`; `next` is the key to go on from, null at the end."""
+        """Return rows after the key `after`; `next` is the key to go on from, null at the end."""
         with engine.connect() as connection:
             statement = _named(books, name)
             found = connection.execute(statement, {"after": after, "limit": limit}).all()
@@ -47,8 +53,11 @@ def routes(
 
     @router.get("/ledgers/{name}")
     async def ledger(name: str, offset: Offset = 0, limit: Limit = 1000) -> dict[str, Any]:
-        """Rows of the outside world's ledger; `next` is the offset to go on from, null at the
-        end. 502: the outside world gives no usable answer."""
+        """Return rows of the outside world's ledger.
+
+        `next` is the offset to go on from, null at the end. 502: the outside world gives no usable
+        answer.
+        """
         try:
             rows, more = await _named(ledgers, name)(offset, limit)
         except EffectFailed as error:

@@ -1,6 +1,7 @@
-"""Signed webhooks: `Saga-Signature: t=<unix seconds>,v1=<hex>`, HMAC-SHA256 over `<t>.<body>`.
+"""Signs and verifies webhooks with the header `Saga-Signature: t=<unix seconds>,v1=<hex>`.
 
-The scheme is Stripe's (https://docs.stripe.com/webhooks#verify-manually).
+`v1` is the HMAC-SHA256 over `<t>.<body>`. The scheme is Stripe's
+(https://docs.stripe.com/webhooks#verify-manually).
 """
 
 import hashlib
@@ -18,13 +19,13 @@ class BadSignature(SagaError):
 
 
 def sign(secret: str, body: bytes, at: int) -> str:
-    """The header for a body sent at Unix second `at`."""
+    """Return the header for a body sent at Unix second `at`."""
     mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
     return f"t={at},v1={mac.hexdigest()}"
 
 
 def verify(secret: str, body: bytes, signature: str | None, now: datetime) -> None:
-    """Raises BadSignature that says what is wrong with the header."""
+    """Verify the signature header of a body. Raises BadSignature that says what is wrong."""
     if not signature:
         raise BadSignature(f"the {HEADER} header is missing")
     parts = dict(p.partition("=")[::2] for p in signature.split(","))
@@ -36,5 +37,5 @@ def verify(secret: str, body: bytes, signature: str | None, now: datetime) -> No
             f"{HEADER} was made more than {TOLERANCE_S} s ago or ahead; check clocks"
         )
     expected, given = sign(secret, body, int(sent)), f"t={int(sent)},v1={parts.get('v1', '')}"
-    if not hmac.compare_digest(expected.encode(), given.encode()):  # text it compares if ASCII
+    if not hmac.compare_digest(expected.encode(), given.encode()):  # bytes: it takes only ASCII str
         raise BadSignature(f"{HEADER} does not match the body; check the shared secret")

@@ -1,4 +1,4 @@
-"""Fraud: says of an order whether it is taken for fraud, side by side with inventory.
+"""Fraud clears or rejects an order by its fraud score, side by side with inventory.
 
 Listens to   Do on the step before it (OrderPlaced, where it stands first); Undo when a step beside
              it failed, or the step behind it failed or is undone

@@ -1,4 +1,4 @@
-"""`python -m services.fraud`."""
+"""Run the service: `python -m services.fraud`."""
 
 from pathlib import Path
 

@@ -1,11 +1,12 @@
-"""What fraud decides. Pure.
+"""Decides fraud's reactions to triggers. Pure.
 
     new --Do--> cleared --Undo--> withdrawn
      |  \\-----> rejected --Undo------^
      \\--Undo--> withdrawn (a fence)
 
-The score is the shop's. One of REJECT_FROM and more is fraud, and no person has to look; what lies
-between that and payment's own limit a person decides there, in every version of the flow.
+The shop computes the score. A score of REJECT_FROM or more is fraud and needs no review. Scores
+between payment's own limit and REJECT_FROM are reviewed by a person in payment, in every version of
+the flow.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ REJECT_FROM = 0.99
 
 
 class Phase(StrEnum):
-    """What was said of an order."""
+    """The phases of an order's screening."""
 
     NEW = "new"
     CLEARED = "cleared"
@@ -31,7 +32,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """`email`: the customer's, kept for the mail that tells of the end."""
+    """The state of a screening. `email`: the customer's, for the mail about the order's end."""
 
     phase: Phase = Phase.NEW
     email: str | None = None
@@ -39,7 +40,7 @@ class Screening:
 
 
 def decide(state: Screening, trigger: Trigger, now: datetime) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
             return Decision((_screened(event.order_id, event.order),))
@@ -62,7 +63,7 @@ def _screened(order_id: str, order: Any) -> Any:
 
 
 def evolve(state: Screening, event: Any) -> Screening:
-    """The state after an own event."""
+    """Return the state after an own event."""
     match event:
         case FraudCleared(order=order):
             return replace(state, phase=Phase.CLEARED, email=order.email)

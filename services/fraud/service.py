@@ -1,4 +1,4 @@
-"""Composition root of fraud. Nothing is decided here."""
+"""Composition root of fraud. It holds no business rules."""
 
 from sagakit.service.definition import Service
 from sagakit.store.ports import Participant
@@ -7,10 +7,10 @@ from services.fraud.store import store
 
 
 def participant() -> Participant[Screening]:
-    """Fraud's decisions and tables."""
+    """Return fraud's decisions and tables."""
     return Participant("fraud", decide, evolve, store())
 
 
 def build() -> Service[Screening]:
-    """Fraud, wired."""
+    """Wire the fraud service."""
     return Service(participant())

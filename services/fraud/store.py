@@ -1,4 +1,4 @@
-"""Fraud's table: one row an order."""
+"""Defines fraud's table: one row per order."""
 
 from sqlalchemy import Column, MetaData, Table, Text
 
@@ -17,5 +17,5 @@ screening = Table(
 
 
 def store() -> TableStore[Screening]:
-    """The states of fraud."""
+    """Return the store of fraud states."""
     return TableStore(screening, Screening, {"phase": Phase})

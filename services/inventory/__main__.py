@@ -1,4 +1,4 @@
-"""`python -m services.inventory`."""
+"""Run the service: `python -m services.inventory`."""
 
 from pathlib import Path
 

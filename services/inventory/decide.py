@@ -1,14 +1,14 @@
-"""What inventory decides. Pure.
+"""Decides inventory's reactions to triggers. Pure.
 
     new --Do--> reserved --ShipmentPickedUp--> shipped
      |  \\-----> rejected    \\--Undo--> released
      \\--Undo--> released (a fence)
 
-- All lines or none; lines of one SKU are added up. What is on hand is shown as `state.on_hand`:
-  the fold of the own events of all orders, read under lock.
-- Past the pivot nothing is undone: an Undo of what was shipped is not answered. Shipping answers it
-  with ShipmentCancelRefused, and no step before shipping is told to undo.
-- A late capture (the payment had ended) goes back to the customer; nothing is set aside for it.
+- All lines are reserved or none; lines of one SKU are added up. `state.on_hand` holds the units on
+  hand: the fold of the own events of all orders, read under lock.
+- Past the pivot nothing is undone: an Undo of a shipped order is not answered. Shipping answers it
+  with ShipmentCancelRefused, and no step before shipping receives an Undo.
+- A late capture (the payment had ended) is refunded; nothing is reserved for it.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ MAX_STOCK_SKU = 124
 
 
 class Phase(StrEnum):
-    """Where the goods of an order are."""
+    """The phases of an order's reservation."""
 
     NEW = "new"
     RESERVED = "reserved"
@@ -49,8 +49,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`lines`: what is set aside, or was shipped. `on_hand`: units by SKU, of this order's SKUs; it
-    is no part of the fold but the store's view of the stock all orders share."""
+    """The state of an order's reservation.
+
+    `lines`: reserved or shipped. `on_hand`: units by SKU, of this order's SKUs; the store fills it
+    from the stock that all orders share, so it is no part of the fold.
+    """
 
     phase: Phase = Phase.NEW
     lines: tuple[StockLine, ...] = ()
@@ -60,7 +63,7 @@ class Reservation:
 
 
 def decide(state: Reservation, trigger: Trigger, now: datetime) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event):
             return _do(state, event)
@@ -75,7 +78,7 @@ def decide(state: Reservation, trigger: Trigger, now: datetime) -> Decision:
 
 
 def added_up(order: OrderFacts) -> tuple[StockLine, ...]:
-    """The lines of an order, one for each SKU, in the order of their first mention."""
+    """Return an order's lines added up to one per SKU, in the sequence of first mention."""
     units: Counter[str] = Counter()
     for line in order.lines:
         units[line.sku] += line.quantity
@@ -83,7 +86,7 @@ def added_up(order: OrderFacts) -> tuple[StockLine, ...]:
 
 
 def can_be_stocked(sku: Any) -> bool:
-    """A SKU units can be put on hand for: 1 to 124 printable characters."""
+    """Return True for a SKU that can have stock: 1 to 124 printable characters, not blank."""
     fits = isinstance(sku, str) and len(sku) <= MAX_STOCK_SKU
     return fits and sku.isprintable() and bool(sku.strip())
 
@@ -120,7 +123,7 @@ def _undo(state: Reservation, order_id: str, reason: str, email: Any) -> Decisio
 
 
 def _restock(data: Mapping[str, Any], actor: str, reason: str) -> Decision:
-    """Nothing for what is no stock: the API refuses it before, and says why."""
+    """Emit StockReceived; ignore invalid data, which the API refuses earlier with a reason."""
     sku, quantity = data.get("sku"), data.get("quantity")
     if not can_be_stocked(sku) or type(quantity) is not int or not 1 <= quantity <= MAX_RESTOCK:
         return NOTHING
@@ -129,7 +132,7 @@ def _restock(data: Mapping[str, Any], actor: str, reason: str) -> Decision:
 
 
 def evolve(state: Reservation, event: Any) -> Reservation:
-    """The state after an own event. Stock received belongs to no order."""
+    """Return the state after an own event. StockReceived belongs to no order."""
     match event:
         case InventoryReserved(order=order):
             lines = added_up(order)

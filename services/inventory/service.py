@@ -1,4 +1,4 @@
-"""Composition root of inventory, and its API: putting stock in, and looking at it."""
+"""Composition root of inventory, with its API, which adds stock and lists it."""
 
 import asyncio
 from collections.abc import Callable
@@ -30,12 +30,12 @@ READ_CONNECTIONS = 2
 
 
 def participant() -> Participant[Reservation]:
-    """Inventory's decisions and tables."""
+    """Return inventory's decisions and tables."""
     return Participant("inventory", decide, evolve, InventoryStore())
 
 
 def build(settings: ServiceSettings) -> Service[Reservation]:
-    """Inventory, wired."""
+    """Wire the inventory service."""
     engine = engine_for(settings.database_url, pool_size=READ_CONNECTIONS)
 
     async def close() -> None:
@@ -62,8 +62,8 @@ Words = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 
 
 class Restock(BaseModel):
-    """Units that were put on the shelf. `id` names this delivery: sent again, it counts once (the
-    latest 200 deliveries of a SKU are remembered)."""
+    """Units to add to the stock. `id` names the delivery: sent again, it counts once (the latest
+    200 deliveries of a SKU are remembered)."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -75,14 +75,14 @@ class Restock(BaseModel):
 
 
 def api(reader: StockReader) -> Callable[[Door[Reservation]], APIRouter]:
-    """`POST /stock` and `GET /stock`."""
+    """Return the builder of `POST /stock` and `GET /stock`."""
 
     def routes(door: Door[Reservation]) -> APIRouter:
         router = APIRouter(tags=["stock"])
 
         @router.post("/stock", status_code=201)
         async def put_in(delivery: Restock, response: Response) -> dict[str, Any]:
-            """201 the first time, 200 when this id was counted before; the stock after it."""
+            """Add units; answer the stock with 201, or with 200 if this id was counted before."""
             data = {"sku": delivery.sku, "quantity": delivery.quantity}
             trigger = Verdict(RESTOCK, delivery.actor, delivery.reason, data)
             message_id = uuid5(NAMESPACE, f"restock:{delivery.id}")
@@ -97,7 +97,7 @@ def api(reader: StockReader) -> Callable[[Door[Reservation]], APIRouter]:
             after: str = "",
             limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
         ) -> Response | dict[str, Any]:
-            """Units by SKU, in SKU order; `after` the last SKU of a page begins the next."""
+            """List units, sorted by SKU. Pass a page's last SKU as `after` to get the next page."""
             if "\0" in (sku or "") + after:
                 return problem(404, "no such stock", "a SKU has printable characters only")
             rows = await asyncio.to_thread(reader.page, sku, after, limit)

@@ -1,8 +1,8 @@
-"""Inventory's tables: a reservation an order, and the stock all orders share.
+"""Defines inventory's tables: one reservation per order, and the stock all orders share.
 
-The stock is the fold of the own events of all orders; `WorkingSet` is that arithmetic, without SQL,
-and both stores use it. Orders of one batch see each other's reservations, since the stock is kept
-in memory from the load, under lock, to the save.
+The stock is the fold of the own events of all orders; `WorkingSet` does that arithmetic without
+SQL, and both stores use it. Orders of one batch see each other's reservations: the stock is read
+under lock at the load and kept in memory until the save.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,7 +60,7 @@ stock = Table(
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Units of one SKU. on_hand + reserved + shipped = put_in, none negative."""
+    """The units of one SKU. on_hand + reserved + shipped = put_in, none negative."""
 
     on_hand: int = 0
     reserved: int = 0
@@ -73,7 +73,7 @@ NO_STOCK = Stock()
 
 
 class WorkingSet:
-    """See `ports.Working`. `skus`: what each order may have to know the stock of."""
+    """The states of one batch; see `ports.Working`. `skus`: by order, the SKUs it may touch."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class WorkingSet:
         return self._units.get(sku, NO_STOCK)
 
     def _count(self, event: Any) -> None:
-        """What an own event, of whatever order, makes of the stock."""
+        """Apply an own event, of any order, to the stock."""
         match event:
             case InventoryReserved(order=order):
                 self._move(added_up(order), on_hand=-1, reserved=1)
@@ -133,7 +133,7 @@ class WorkingSet:
 
 
 def skus_of(state: Reservation, triggers: Iterable[Trigger]) -> set[str]:
-    """The SKUs whose stock these triggers may look at or change."""
+    """Return the SKUs whose stock these triggers may read or change."""
     skus: set[str] = set()
     for trigger in triggers:
         match trigger:
@@ -166,7 +166,7 @@ UPDATE_STOCK = text(
     f"UPDATE stock SET {', '.join(f'{c} = n.{c}' for c in _STOCK[1:])} "
     f"FROM {recordset(stock, _STOCK)} WHERE stock.sku = n.sku"
 )
-# A SKU nobody had ever put in has no row to lock: should another batch put in the same, both count.
+# A SKU without stock has no row to lock: if two batches add the same one, their units add up.
 ADD_STOCK = text(
     f"INSERT INTO stock ({', '.join(_STOCK)}) SELECT * FROM {recordset(stock, _STOCK)} "
     "ORDER BY sku ON CONFLICT (sku) DO UPDATE SET "
@@ -177,7 +177,7 @@ LIST_STOCK = text(
     "WHERE (CAST(:sku AS text) IS NULL OR sku = :sku) AND sku > :after ORDER BY sku LIMIT :limit"
 )
 
-# One statement, so one moment: orders may flow meanwhile.
+# One statement reads one snapshot, so orders may be handled meanwhile.
 BOOKS = {
     "stock": text(
         "SELECT sku, coalesce(on_hand, 0) AS on_hand, coalesce(reserved, 0) AS reserved, "
@@ -200,13 +200,14 @@ BOOKS = {
 
 
 class InventoryStore:
-    """See `ports.Store`."""
+    """Stores reservations and stock in PostgreSQL; see `ports.Store`."""
 
     metadata = metadata
 
     def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
-        """Reservations, then the stock of every SKU they or their triggers touch, locked in one
-        sorted order, so that batches which share SKUs wait for each other and never dead-lock."""
+        """Load reservations, then the stock of every SKU they or their triggers touch. Rows are
+        locked in sorted order, so batches that share SKUs wait for each other and cannot deadlock.
+        """
         keys = {"keys": as_json(list(wanted))}
         rows = connection.execute(RESERVATIONS, keys).all() if wanted else []
         states = {row.order_id: _reservation(row) for row in rows}
@@ -222,7 +223,7 @@ class InventoryStore:
 
 @dataclass(frozen=True, slots=True)
 class _Save:
-    """Writes a working set; `locked`: SKUs that have a row, held by this transaction."""
+    """Writes a working set. `locked`: SKUs whose row exists and is locked by this transaction."""
 
     locked: set[str]
 
@@ -243,13 +244,13 @@ class _Save:
 
 
 class StockReader:
-    """The stock as it is committed, for people. Blocks: call it in a thread."""
+    """Reads the committed stock for the API. It blocks: call it in a thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def page(self, sku: str | None, after: str, limit: int) -> list[dict[str, Any]]:
-        """Rows in SKU order: `sku`, `on_hand`, `reserved`, `shipped`, `put_in`, all in units."""
+        """Return rows by SKU: `sku`, `on_hand`, `reserved`, `shipped`, `put_in`, all in units."""
         asked = {"sku": sku, "after": after, "limit": limit}
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(LIST_STOCK, asked)]
@@ -276,7 +277,7 @@ def _reservation_rows(states: Mapping[str, Reservation]) -> list[dict[str, Any]]
 
 
 class MemoryInventoryStore:
-    """The same in two dicts, for the pure tests and the simulation; the connection is ignored."""
+    """Stores the same in two dicts, for pure tests and the simulation; it needs no connection."""
 
     metadata = metadata
 

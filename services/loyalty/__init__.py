@@ -1,4 +1,4 @@
-"""Loyalty: points on the customer's card, once the parcel has left.
+"""Loyalty grants points on the customer's card once the parcel has left.
 
 Listens to   Do on the step before it (ShipmentPickedUp)
 Emits        PointsGranted (done)

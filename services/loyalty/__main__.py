@@ -1,4 +1,4 @@
-"""`python -m services.loyalty`."""
+"""Run the service: `python -m services.loyalty`."""
 
 from pathlib import Path
 

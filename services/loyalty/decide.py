@@ -1,10 +1,10 @@
-"""What loyalty decides. Pure.
+"""Decides loyalty's reactions to triggers. Pure.
 
     new --Do--> granted
 
-It stands behind the pivot: what the customer has been given is never taken back, so it is given
-only when nothing can be undone any more. An order without a card is granted nothing, and says so,
-or it would never be complete.
+The step is behind the pivot: points are never taken back, so they are granted only when nothing can
+be undone any more. An order without a card gets PointsGranted with 0 points; without that event the
+saga would never complete.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from schemas.rules import minor_digits, problems
 
 
 class Phase(StrEnum):
-    """Whether an order has its points."""
+    """The phases of an order's points."""
 
     NEW = "new"
     GRANTED = "granted"
@@ -26,7 +26,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """`points` on `loyalty_card`; None: the order has none."""
+    """The `points` granted on `loyalty_card`, which is None if there are none."""
 
     phase: Phase = Phase.NEW
     loyalty_card: str | None = None
@@ -35,7 +35,7 @@ class Points:
 
 
 def decide(state: Points, trigger: Trigger, now: datetime) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
             order: OrderFacts = event.order
@@ -47,15 +47,17 @@ def decide(state: Points, trigger: Trigger, now: datetime) -> Decision:
 
 
 def points_of(order_id: str, order: OrderFacts) -> int:
-    """One for each full major unit (12 for 12.99 EUR, 1299 for 1299 JPY); none without a card, nor
-    for what no shop should have sent."""
+    """Return one point per full major unit: 12 for 12.99 EUR, 1299 for 1299 JPY.
+
+    An order without a card and an invalid order get 0.
+    """
     if order.loyalty_card is None or problems(order_id, order):
         return 0
     return int(order.total_minor // 10 ** minor_digits(order.currency))
 
 
 def evolve(state: Points, event: Any) -> Points:
-    """The state after an own event."""
+    """Return the state after an own event."""
     match event:
         case PointsGranted(loyalty_card=card, points=points):
             return replace(state, phase=Phase.GRANTED, loyalty_card=card, points=points)

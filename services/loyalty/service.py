@@ -1,4 +1,4 @@
-"""Composition root of loyalty, and its API: what is on a card. Nothing is decided here."""
+"""Composition root of loyalty, with its API for a card's points. It holds no business rules."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,12 +18,12 @@ READ_CONNECTIONS = 2
 
 
 def participant() -> Participant[Points]:
-    """Loyalty's decisions and tables."""
+    """Return loyalty's decisions and tables."""
     return Participant("loyalty", decide, evolve, store())
 
 
 def build(settings: ServiceSettings) -> Service[Points]:
-    """Loyalty, wired."""
+    """Wire the loyalty service."""
     engine = engine_for(settings.database_url, pool_size=READ_CONNECTIONS)
 
     async def close() -> None:
@@ -33,14 +33,14 @@ def build(settings: ServiceSettings) -> Service[Points]:
 
 
 def api(engine: Engine) -> Callable[[Door[Points]], APIRouter]:
-    """`GET /cards/{card}`."""
+    """Return the builder of `GET /cards/{card}`."""
 
     def routes(door: Door[Points]) -> APIRouter:
         router = APIRouter(tags=["cards"])
 
         @router.get("/cards/{card}", response_model=None)
         async def look(card: str) -> Response | dict[str, str | int]:
-            """The points on a card, and how many orders brought them."""
+            """Return the points on a card, and the number of orders that brought them."""
             if not card.isprintable():
                 return problem(404, "no such card", "a card has printable characters only")
             orders, total = await asyncio.to_thread(on_card, engine, card)

@@ -1,4 +1,4 @@
-"""Loyalty's table: one row an order; what is on a card is the sum of its orders."""
+"""Defines loyalty's table: one row per order. A card's points are the sum over its orders."""
 
 from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, text
 
@@ -19,12 +19,12 @@ ON_CARD = text("SELECT count(*), coalesce(sum(points), 0) FROM points WHERE loya
 
 
 def store() -> TableStore[Points]:
-    """The states of loyalty."""
+    """Return the store of loyalty states."""
     return TableStore(points, Points, {"phase": Phase})
 
 
 def on_card(engine: Engine, card: str) -> tuple[int, int]:
-    """Orders that brought points, and the points, of a card."""
+    """Return the number of orders that brought points to a card, and the points."""
     with engine.connect() as connection:
         orders, total = connection.execute(ON_CARD, {"card": card}).one()
         return int(orders), int(total)

@@ -1,4 +1,4 @@
-"""Notification: one mail per order and kind, retried until the mail server has it.
+"""Notification sends one mail per order and kind, and retries until the mail server has it.
 
 Listens to   Do on ShipmentPickedUp (shipped); observes ShipmentCreated (confirmed),
              PaymentRefunded (refunded) and the moment the order is undone (cancelled)

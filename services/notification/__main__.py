@@ -1,4 +1,4 @@
-"""`python -m services.notification`."""
+"""Run the service: `python -m services.notification`."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""What notification decides. Pure.
+"""Decides notification's reactions to triggers. Pure.
 
-The state is which kinds were sent. A kind that was sent or is in flight is never begun again; a
-mail the server refused for good counts as sent (the event says `refused`), or the saga would wait
-for ever on a wrong address.
+The state is the set of kinds sent. A kind that was sent or is in flight is never sent again. A mail
+that the server refused for good counts as sent (the event says `refused`); otherwise the saga would
+wait for ever on a wrong address.
 """
 
 import re
@@ -34,7 +34,7 @@ _ADDRESS = re.compile(f"{_ATOM}@{_ATOM}")
 
 
 class Kind(StrEnum):
-    """The mails there are."""
+    """The kinds of mail."""
 
     CONFIRMED = "confirmed"
     SHIPPED = "shipped"
@@ -48,12 +48,12 @@ SAYS: Mapping[Kind, type[Any]] = {
     Kind.CANCELLED: CancellationMailSent,
     Kind.REFUNDED: RefundMailSent,
 }
-"""The own event that says a mail of this kind was sent."""
+"""The own event that records a mail of this kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mailing:
-    """The kinds an order's customer was sent, refused ones included."""
+    """The state of an order's mails. `sent`: kinds sent, refused ones included."""
 
     sent: frozenset[Kind] = frozenset()
     in_flight: frozenset[str] = frozenset()
@@ -61,7 +61,7 @@ class Mailing:
 
 @dataclass(frozen=True, slots=True)
 class MailAccepted:
-    """The mail server has the mail and answers for it."""
+    """The mail server has accepted the mail and is responsible for it."""
 
     kind: Kind
     to: str
@@ -77,14 +77,14 @@ class MailRefused:
 
 
 def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event):
             facts = {"tracking": event.tracking}
             return _mail(state, Kind.SHIPPED, event.order_id, event.order.email, facts)
         case Observed("ShipmentCreated", event):
             if _begun(state, Kind.CANCELLED, event.order_id):
-                return NOTHING  # stale: what was confirmed is cancelled by now
+                return NOTHING  # stale: the order is cancelled by now
             return _mail(state, Kind.CONFIRMED, event.order_id, event.order.email, {})
         case Observed("PaymentRefunded", event) if event.amount_minor > 0 and event.email:
             facts = {"amount": _amount(event)}
@@ -99,18 +99,18 @@ def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
 
 
 def evolve(state: Mailing, event: Any) -> Mailing:
-    """The state after an own event."""
+    """Return the state after an own event."""
     kind = next((kind for kind, said in SAYS.items() if isinstance(event, said)), None)
     return state if kind is None else replace(state, sent=state.sent | {kind})
 
 
 def is_address(to: str) -> bool:
-    """Also what keeps a second recipient or a header of its own out of the mail."""
+    """Return True for one mail address. The check keeps extra recipients and headers out."""
     return len(to) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(to) is not None
 
 
 def mail_key(kind: Kind, order_id: str) -> str:
-    """The idempotency key of a mail."""
+    """Return the idempotency key of a mail."""
     return f"mail:{kind}:{order_id}"
 
 
@@ -134,7 +134,7 @@ def _sent(state: Mailing, kind: Kind, order_id: str, to: str, refused: str | Non
 
 
 def _amount(event: PaymentRefunded) -> str:
-    """`12.34 EUR`, with as many digits as the currency has."""
+    """Return the amount as `12.34 EUR`, with as many digits as the currency has."""
     currency = event.currency or ""
     try:
         digits = minor_digits(currency)

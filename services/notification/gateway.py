@@ -1,7 +1,7 @@
-"""The mail server: the port, its SMTP adapter, its in-memory double.
+"""Connects notification to the mail server: the port, its SMTP adapter, its in-memory double.
 
-Delivery is at least once, one mail is what the customer sees: the Message-ID is derived from order
-and kind, and mailbox providers fold mails of one Message-ID into one.
+Mails are sent at least once, but the customer sees one: the Message-ID is derived from order and
+kind, and mailbox providers merge mails with the same Message-ID.
 """
 
 import hashlib
@@ -46,22 +46,22 @@ TEMPLATES: Mapping[Kind, tuple[str, str]] = {
         "We have given back {amount} for your order {order_id}.",
     ),
 }
-"""Subject and text by kind; the names in braces are the effect's payload."""
+"""Subject and text by kind; the effect's payload fills the names in braces."""
 
 
 class Mailer(Protocol):
-    """What notification asks of a mail server."""
+    """The port to a mail server."""
 
     async def mail(self, effect: Effect) -> MailAnswer:
         """Send the mail of `effect`; payload: `order_id`, `kind`, `to`, and the template's names.
 
-        Raises EffectFailed where the server did not say yes or a final no: send it again.
+        Raises EffectFailed unless the server accepted or finally refused the mail: send it again.
         """
         ...
 
 
 class SmtpMailer:
-    """A mail server over SMTP, a connection a mail. vault: who opens a sealed recipient."""
+    """Sends mails over SMTP, one connection per mail. `vault` opens sealed recipients."""
 
     def __init__(self, host: str, port: int, vault: HttpVault) -> None:
         self._host, self._port, self._vault = host, port, vault
@@ -77,7 +77,7 @@ class SmtpMailer:
             return await self._send(effect, kind, to)
         if not is_address(to):
             return MailRefused(kind, told, NO_ADDRESS)
-        try:  # what the server says may name the recipient; what is kept of it does not
+        try:  # the server may quote the recipient: remove it from texts that are kept
             answer = await self._send(effect, kind, to)
         except EffectFailed as error:
             raise EffectFailed(without(str(error), to)) from None
@@ -107,7 +107,7 @@ class SmtpMailer:
 
 
 def message(payload: Mapping[str, Json]) -> EmailMessage:
-    """The mail. Control characters never reach a header."""
+    """Return the mail for a payload. Control characters never reach a header."""
     words = {name: _plain(str(value)) for name, value in payload.items()}
     subject, text = TEMPLATES[Kind(words["kind"])]
     mail = EmailMessage()
@@ -117,18 +117,18 @@ def message(payload: Mapping[str, Json]) -> EmailMessage:
     mail["Message-ID"] = message_id(words["kind"], str(payload["order_id"]))
     mail["X-Saga-Kind"] = words["kind"]
     mail["X-Saga-Order"] = words["order_id"]
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     mail.set_content(text.format(**words) + "\n")
     return mail
 
 
 def message_id(kind: str, order_id: str) -> str:
-    """`<kind.order-hash@saga>`: the same for every sending, whatever the order id consists of."""
+    """Return `<kind.order-hash@saga>`: the same for every sending, valid for any order id."""
     return f"<{kind}.{hashlib.sha256(order_id.encode()).hexdigest()[:40]}@saga>"
 
 
 def _plain(text: str) -> str:
-    """As it may stand in a header: no control characters, nothing that RFC 2047 would decode."""
+    """Make a text safe for a header: no control characters, nothing that RFC 2047 would decode."""
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", text)
     return text.replace("=?", "= ?")
 
@@ -138,7 +138,7 @@ def _unknown(key: str, answer: str) -> EffectFailed:
 
 
 class MemoryMailer:
-    """A mail server in memory, for tests: folds by Message-ID, refuses `bounce+...`."""
+    """A mail server in memory, for tests. It merges by Message-ID and refuses `bounce+...`."""
 
     def __init__(self) -> None:
         self.mails: dict[str, EmailMessage] = {}

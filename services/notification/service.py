@@ -1,4 +1,4 @@
-"""Composition root of notification. Nothing is decided here."""
+"""Composition root of notification. It holds no business rules."""
 
 import httpx
 from pydantic import AnyHttpUrl, Field
@@ -13,8 +13,8 @@ from services.notification.store import store
 
 
 class NotificationSettings(ServiceSettings):
-    """`SAGA_SMTP_HOST`, `SAGA_SMTP_PORT`: the mail server; `SAGA_VAULT_URL`: who opens sealed
-    texts, the front door."""
+    """Adds `SAGA_SMTP_HOST` and `SAGA_SMTP_PORT` (the mail server) and `SAGA_VAULT_URL` (the order
+    service, which opens sealed texts)."""
 
     smtp_host: str
     smtp_port: int = Field(ge=1, le=65535)
@@ -22,12 +22,12 @@ class NotificationSettings(ServiceSettings):
 
 
 def participant() -> Participant[Mailing]:
-    """Notification's decisions and tables."""
+    """Return notification's decisions and tables."""
     return Participant("notification", decide, evolve, store())
 
 
 def build(settings: NotificationSettings) -> Service[Mailing]:
-    """Notification, wired."""
+    """Wire the notification service."""
     client = httpx.AsyncClient(trust_env=False)
     vault = HttpVault(client, str(settings.vault_url) if settings.vault_url else None)
     mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)

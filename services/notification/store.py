@@ -1,4 +1,4 @@
-"""Notification's table: one row an order."""
+"""Defines notification's table: one row per order."""
 
 from collections.abc import Iterable
 
@@ -23,5 +23,5 @@ def _kinds(row: Iterable[str]) -> frozenset[Kind]:
 
 
 def store() -> TableStore[Mailing]:
-    """The states of notification."""
+    """Return the store of notification states."""
     return TableStore(mailing, Mailing, {"sent": _kinds})

@@ -1,4 +1,4 @@
-"""Order: the front door. Takes orders, says what became of them.
+"""Order accepts orders over HTTP and reports how each one ended.
 
 Listens to   POST /orders, POST /orders/{id}/cancel, POST /erasures, POST /sealed,
              POST /sealed/open; observes OrderPlaced (its own echo, or that of a shop with its own

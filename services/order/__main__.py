@@ -1,4 +1,4 @@
-"""`python -m services.order`."""
+"""Run the service: `python -m services.order`."""
 
 from pathlib import Path
 

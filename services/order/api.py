@@ -1,4 +1,4 @@
-"""The front door over HTTP: place, look, wait, cancel."""
+"""The order API places, reads, waits for and cancels orders over HTTP."""
 
 import asyncio
 import hashlib
@@ -30,14 +30,14 @@ MAX_WAIT_S = 60
 
 
 class Claims(Protocol):
-    """Memory of Idempotency-Keys; see `store.IdempotencyKeys`."""
+    """Remembers which request used an Idempotency-Key; see `store.IdempotencyKeys`."""
 
     def claim(self, key: str, digest: str, now: datetime) -> bool:
-        """Bind `key` to a request; False where it is bound to another."""
+        """Bind `key` to a request; return False when it is bound to another."""
         ...
 
 
-# --- what is asked and answered -------------------------------------------------------------------
+# --- request and response models ------------------------------------------------------------------
 
 
 class _Asked(BaseModel):
@@ -91,7 +91,7 @@ class NewOrder(_Asked):
     )
 
     def facts(self) -> OrderFacts:
-        """As the events carry it."""
+        """Return the order in the form that events carry, with its total."""
         return OrderFacts(
             customer_id=self.customer_id,
             email=self.email,
@@ -106,14 +106,14 @@ class NewOrder(_Asked):
 
 
 class Cancellation(_Asked):
-    """Who wants an order cancelled, and why; kept with the order's events."""
+    """The actor and reason of a cancellation; OrderCancelRequested carries both."""
 
     actor: str = Field(min_length=1, max_length=200, examples=["customer c-42"])
     reason: str = Field(min_length=1, max_length=500, examples=["ordered twice by mistake"])
 
 
 class OrderStatus(BaseModel):
-    """What became of an order."""
+    """The status of an order."""
 
     order_id: str
     status: Phase = Field(description="placed (still running), completed or cancelled.")
@@ -161,7 +161,7 @@ def _answers(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 def routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
-    """The API's routes for the kit's HTTP app."""
+    """Return the builder of the order and privacy routes for the kit's HTTP app."""
 
     def build(door: Door[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
@@ -191,10 +191,10 @@ def _place_route(
     async def place(
         asked: Annotated[NewOrder, Body()], response: Response, idempotency_key: Key = None
     ) -> OrderStatus:
-        """Safe to repeat: the same order under the same id is placed once.
+        """Place an order. Repeating the same order under the same id is safe: it is placed once.
 
-        201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was used with
-        other content (for an order id, an OrderRejected event says so as well).
+        Answers 201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was
+        used with other content (for an order id, an OrderRejected event is emitted as well).
         """
         placer = Placer(door, keys, vault, clock)
         response.status_code, status = await placer.place(asked, key=idempotency_key)
@@ -203,7 +203,7 @@ def _place_route(
 
 @dataclass(frozen=True)
 class Placer:
-    """Places orders, one by one."""
+    """Places one order at a time, for `POST /orders` and for batches."""
 
     door: Door[Order]
     keys: Claims
@@ -213,7 +213,7 @@ class Placer:
     async def place(
         self, asked: NewOrder, *, key: str | None = None, batch_id: str | None = None
     ) -> tuple[int, OrderStatus]:
-        """201, or 200 where this very order had been placed before. Raises Refused."""
+        """Place an order; return its status and 201, or 200 for a repeat. Raises Refused."""
         label, clear = _checked(asked)
         facts = await facts_sealed(self.vault, clear, self.clock())
         order_id, mark = asked.order_id, digest(facts)
@@ -246,8 +246,8 @@ def _look_routes(router: APIRouter, door: Door[Order]) -> None:
         responses=_answers(404, 422),
     )
     async def wait(order_id: OrderId, timeout_s: TimeoutS = 30.0) -> OrderStatus:
-        """Answers as soon as the order is completed or cancelled, else after `timeout_s` with the
-        status as it is then."""
+        """Answer as soon as the order is completed or cancelled, or after `timeout_s` seconds with
+        its current status."""
         _readable(order_id)
         state = await door.watch(order_id, lambda s: s.phase in ENDED, timeout_s)
         return _status(order_id, _known(order_id, state))
@@ -259,7 +259,7 @@ def _look_routes(router: APIRouter, door: Door[Order]) -> None:
         responses=_answers(404),
     )
     async def look(order_id: OrderId) -> OrderStatus:
-        """For the steps in between, ask the monitor: `saga show ORDER`."""
+        """Return the order's status. The monitor shows its single steps: `saga show ORDER`."""
         _readable(order_id)
         return _status(order_id, _known(order_id, await door.state(order_id)))
 
@@ -273,8 +273,8 @@ def _cancel_route(router: APIRouter, door: Door[Order]) -> None:
         responses=_answers(404, 409, 422),
     )
     async def cancel(order_id: OrderId, asked: Annotated[Cancellation, Body()]) -> OrderStatus:
-        """A request, honoured until the carrier has picked the parcel up: what was done is undone,
-        newest step first. Wait for the end to see which it was."""
+        """Request a cancellation: until the carrier has the parcel, steps are undone newest first.
+        Wait for the order's end to see whether the request came in time."""
         _readable(order_id)
         _known(order_id, await door.state(order_id))
         verdict = Verdict(
@@ -293,7 +293,7 @@ def _cancel_route(router: APIRouter, door: Door[Order]) -> None:
 
 
 def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
-    """The flow's label and the order's facts. Raises Refused (422)."""
+    """Validate a request; return the flow's label and the order's facts. Raises Refused (422)."""
     facts = asked.facts()
     found = from_rules(problems(asked.order_id, facts))
     if asked.caused_by is not None:
@@ -317,7 +317,7 @@ def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
 
 
 def _readable(order_id: str) -> None:
-    """An id no order can have is answered like one that no order has."""
+    """Raise Refused (404) for an id that no order can have, as for an unknown order."""
     if len(order_id) > MAX_ORDER_ID or not order_id.isprintable():
         raise _unknown(speakable(order_id, MAX_ORDER_ID))
 

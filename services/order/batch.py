@@ -1,4 +1,4 @@
-"""Many orders at once: each is placed by itself, and one that fails sinks no other."""
+"""Places many orders in one request. Each is placed by itself; a failure affects no other."""
 
 import asyncio
 import hashlib
@@ -21,7 +21,7 @@ MAX_BATCH = 500
 
 
 class NewBatch(BaseModel):
-    """Orders that belong together."""
+    """Orders to place in one request, under one batch id."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +39,7 @@ class NewBatch(BaseModel):
 
 
 class Item(BaseModel):
-    """What became of one order of a batch."""
+    """The result of one order of a batch."""
 
     order_id: str | None = Field(None, description="As it was given.")
     status: int = Field(description="As `POST /orders` answers: 201, 200, 409 or 422.")
@@ -48,14 +48,14 @@ class Item(BaseModel):
 
 
 class Batch(BaseModel):
-    """One item for each order, in the order given."""
+    """The results of a batch: one item per order, in the sequence of the request."""
 
     batch_id: str
     results: list[Item]
 
 
 def batch_routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
-    """The API's route for batches."""
+    """Return the builder of the batch route."""
 
     def build(door: Door[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
@@ -70,12 +70,12 @@ def batch_routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Orde
             },
         )
         async def place_batch(asked: Annotated[NewBatch, Body()]) -> Batch:
-            """Each order is placed by itself: one that is not valid, or in conflict, sinks no
-            other. Safe to repeat; `GET /batches/BATCH` of the monitor shows what becomes of it."""
+            """Place each order by itself: an invalid or conflicting order affects no other.
+            Safe to repeat. The monitor's `GET /batches/BATCH` shows the orders' progress."""
             if wrong := unfit_id("batch_id", asked.batch_id):
                 raise Refused(invalid(from_rules(wrong)))
             request = hashlib.sha256(json.dumps(asked.orders, sort_keys=True).encode()).hexdigest()
-            # no Idempotency-Key has a line feed in it, and no batch id
+            # the line feed avoids clashes: no Idempotency-Key and no batch id holds one
             key = f"batch\n{asked.batch_id}"
             if not await asyncio.to_thread(keys.claim, key, request, clock()):
                 raise Refused(_reused(asked.batch_id))

@@ -1,15 +1,15 @@
-"""What the front door decides. Pure.
+"""Decides order's reactions to requests and observed events. Pure.
 
     unknown --place / OrderPlaced--> placed --completed--> completed
                                        +-----undone------> cancelled
 
-- An order is the same when the digest of its facts is. The first content under an id wins, whoever
-  published it; any other content is answered with OrderRejected and changes nothing.
-- The end is what is told first. An order that is completed is not cancelled any more (behind the
-  pivot nothing is undone), one that is cancelled not completed; where the world contradicts that
-  (a cancelled parcel picked up all the same), the monitor's conservation check names the order.
-- An end may be told of an order whose OrderPlaced was not read yet: topics are read at different
-  speeds. The end is said, and OrderPlaced adopted when it comes.
+- Two orders are the same when the digests of their facts are equal. The first content under an id
+  wins, whoever published it; other content is answered with OrderRejected and changes nothing.
+- The first end reported wins. A completed order is not cancelled any more (past the pivot nothing
+  is undone), and a cancelled order is not completed. Where reality contradicts that (a cancelled
+  parcel picked up after all), the monitor's conservation check names the order.
+- An end may be observed before OrderPlaced, because topics are read at different speeds. The end
+  is emitted at once, and OrderPlaced is adopted when it arrives.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ from schemas.events import (
 from schemas.rules import MAX_CUSTOMER_ID, speakable
 
 PLACE, CANCEL = "place", "cancel"
-"""The verdicts that come in through the API; their data: Placing and Cancelling."""
+"""The verdicts that the API submits; their data are Placing and Cancelling."""
 
 
 class Phase(StrEnum):
-    """What became of an order."""
+    """The phases of an order."""
 
     UNKNOWN = "unknown"
     PLACED = "placed"
@@ -49,9 +49,12 @@ ENDED = frozenset({Phase.COMPLETED, Phase.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`digest` is empty until OrderPlaced is known; `reason`: why it was cancelled;
-    `cancel_reason`: why somebody asked to cancel it, empty where nobody did; `customer_id`: whose
-    it is, empty until that is known; `in_clear`: it was published with personal data unsealed."""
+    """The state of an order.
+
+    `digest` and `customer_id` are empty until OrderPlaced is known. `reason`: why the order was
+    cancelled; `cancel_reason`: why a cancellation was requested, empty if none was; `in_clear`: the
+    order was published with personal data unsealed.
+    """
 
     phase: Phase = Phase.UNKNOWN
     digest: str = ""
@@ -65,8 +68,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """What `place` is about. clear: digest of the facts as they were before they were sealed, under
-    which somebody else may have published the same order."""
+    """The data of a `place` verdict.
+
+    clear: digest of the facts before they were sealed; another publisher may have placed the same
+    order unsealed.
+    """
 
     order_id: str
     order: OrderFacts
@@ -76,19 +82,19 @@ class Placing:
     caused_by: str | None = None
 
     def is_same(self, state: "Order") -> bool:
-        """It is the order that is known."""
+        """Return True when the known order has this content, sealed or in clear."""
         return bool(state.digest) and state.digest in (digest(self.order), self.clear)
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelling:
-    """What `cancel` is about."""
+    """The data of a `cancel` verdict."""
 
     order_id: str
 
 
 def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Verdict(verdict="place", data=Placing() as placing):
             return _place(state, placing)
@@ -110,7 +116,7 @@ def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
 
 
 def evolve(state: Order, event: Any) -> Order:
-    """The state after an own or adopted event."""
+    """Return the state after an own or adopted event."""
     match event:
         case OrderPlaced():
             phase = Phase.PLACED if state.phase is Phase.UNKNOWN else state.phase
@@ -132,9 +138,10 @@ def evolve(state: Order, event: Any) -> Order:
 
 
 def digest(order: OrderFacts) -> str:
-    """SHA-256 (hex) of the facts as canonical JSON: sorted names, no spaces, ASCII.
+    """Return the SHA-256 (hex) of the facts as canonical JSON: sorted names, no spaces, ASCII.
 
-    What is not given is left out: an order placed before a fact was known of is still the same.
+    Facts that are None are left out, so a fact added to the schema later leaves the digests of
+    older orders unchanged.
     """
     given = {name: value for name, value in order.to_dict().items() if value is not None}
     text = json.dumps(given, sort_keys=True, separators=(",", ":"))
@@ -142,14 +149,14 @@ def digest(order: OrderFacts) -> str:
 
 
 def _whose(order: OrderFacts) -> str:
-    """As it may be stored, also of an order that others will refuse."""
+    """Return the customer id cleaned for storage: other participants may reject the order."""
     return speakable(order.customer_id, MAX_CUSTOMER_ID)
 
 
 def _place(state: Order, placing: Placing) -> Decision:
     if placing.is_same(state):
         return NOTHING
-    if state.phase is not Phase.UNKNOWN:  # also an order of which only the end is known
+    if state.phase is not Phase.UNKNOWN:  # includes an order of which only the end is known
         return _say(_conflict(placing.order_id))
     placed = OrderPlaced(
         order_id=placing.order_id,

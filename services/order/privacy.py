@@ -1,4 +1,7 @@
-"""Personal data over HTTP: seal, open, erase. For the inside of a network, as `/admin` is."""
+"""The privacy API seals, opens and erases personal data.
+
+Expose it inside the network only, like `/admin`.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,14 +27,14 @@ Texts = Annotated[list[str], Field(max_length=MAX_TEXTS)]
 
 
 class Keys(Protocol):
-    """The keys of customers; see `vault.Vault`."""
+    """The port to the customers' keys; see `vault.Vault`."""
 
     def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
-        """The texts, sealed."""
+        """Return the texts, sealed with the customer's key."""
         ...
 
     def open(self, texts: Sequence[str]) -> list[str | None]:
-        """The texts in clear; None where the key is gone."""
+        """Return the texts in clear; None where the key is gone."""
         ...
 
     def erase(
@@ -46,20 +49,20 @@ class _Asked(BaseModel):
 
 
 class ToSeal(_Asked):
-    """Texts about a customer."""
+    """Texts to seal with a customer's key."""
 
     customer_id: CustomerId
     texts: Annotated[list[Clear], Field(max_length=MAX_TEXTS)]
 
 
 class ToOpen(_Asked):
-    """Sealed texts."""
+    """Sealed texts to open."""
 
     texts: Texts
 
 
 class ToErase(_Asked):
-    """Whose data is to be erased, who says so, and why."""
+    """The customer whose data to erase, with the actor and the reason."""
 
     customer_id: CustomerId
     actor: str = Field(min_length=1, max_length=200, examples=["ada"])
@@ -68,19 +71,19 @@ class ToErase(_Asked):
 
 
 class Sealed(BaseModel):
-    """In the order they were asked for."""
+    """The sealed texts, in the sequence of the request."""
 
     texts: list[str]
 
 
 class Opened(BaseModel):
-    """In the order they were asked for; null where the key is gone."""
+    """The opened texts, in the sequence of the request; null where the key is gone."""
 
     texts: list[str | None]
 
 
 class ErasureTold(BaseModel):
-    """What became of it."""
+    """The result of an erasure."""
 
     customer_id: str
     erased_at: datetime | None = Field(description="Null where nothing of the customer was sealed.")
@@ -91,24 +94,24 @@ class ErasureTold(BaseModel):
 
 
 async def facts_sealed(keys: Keys, facts: OrderFacts, now: datetime) -> OrderFacts:
-    """The facts with what is personal of them sealed."""
+    """Return the facts with the personal ones, `email` and `ship_to`, sealed."""
     texts = (facts.email, facts.ship_to)
     email, ship_to = await asyncio.to_thread(keys.seal, facts.customer_id, texts, now)
     return replace(facts, email=email, ship_to=ship_to)
 
 
 def privacy_routes(router: APIRouter, keys: Keys, clock: Clock) -> None:
-    """Adds them; the router's class must be ProblemRoute."""
+    """Add the privacy routes to `router`, whose route class must be ProblemRoute."""
     assert router.route_class is ProblemRoute
 
     @router.post("/sealed", summary="Seal texts about a customer", tags=["privacy"])
     def seal(asked: Annotated[ToSeal, Body()]) -> Sealed:
-        """For who publishes OrderPlaced without this service: its `email` and `ship_to`."""
+        """Seal `email` and `ship_to`, for those who publish OrderPlaced without this service."""
         return Sealed(texts=keys.seal(asked.customer_id, asked.texts, clock()))
 
     @router.post("/sealed/open", summary="Open sealed texts", tags=["privacy"])
     def open_(asked: Annotated[ToOpen, Body()]) -> Opened:
-        """For the participants that hand them to the outside world."""
+        """Open texts, for the participants that pass them to the outside world."""
         return Opened(texts=keys.open(asked.texts))
 
     @router.post(
@@ -118,8 +121,8 @@ def privacy_routes(router: APIRouter, keys: Keys, clock: Clock) -> None:
         responses={409: {"description": "Orders are in flight.", "content": CONTENT}},
     )
     def erase(asked: Annotated[ToErase, Body()]) -> ErasureTold:
-        """For good, and everywhere at once: the key is deleted, without which nobody reads what was
-        sealed with it, in no topic and no database. Safe to repeat."""
+        """Erase the data by deleting the customer's key, for good and everywhere at once. Without
+        the key, texts sealed with it are unreadable in every topic and database. Safe to repeat."""
         actor, reason = speakable(asked.actor), speakable(asked.reason)
         done = keys.erase(asked.customer_id, actor, reason, clock(), force=asked.force)
         if done.in_flight and not asked.force:

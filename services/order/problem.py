@@ -1,4 +1,4 @@
-"""Errors of the API as `application/problem+json` (RFC 9457), each saying what to do."""
+"""Answers API errors as `application/problem+json` (RFC 9457), each with its remedy."""
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from schemas.rules import speakable
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field of a request."""
+    """An error in one field of a request, with its remedy."""
 
     field: str
     reason: str
@@ -38,7 +38,7 @@ class Problem(BaseModel):
 
 
 class Refused(Exception):
-    """A request answered with a problem."""
+    """Raised to answer a request with `problem`."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -46,10 +46,10 @@ class Refused(Exception):
 
 
 class ProblemRoute(APIRoute):
-    """A route whose errors, those of validation included, are answered as problems."""
+    """A route that answers its errors, validation errors included, as problems."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """See APIRoute."""
+        """Wrap APIRoute's handler so that its errors become problem responses."""
         handle = super().get_route_handler()
 
         async def handle_or_explain(request: Request) -> Response:
@@ -62,7 +62,7 @@ class ProblemRoute(APIRoute):
             except HTTPException as error:
                 if error.status_code != 400:
                     raise
-                # FastAPI's, of a body that Python cannot read: bytes, depth, or digits
+                # FastAPI raises 400 for a body that Python cannot parse: bad bytes, depth, digits
                 problem = invalid([_NO_JSON])
             return JSONResponse(
                 problem.model_dump(exclude_none=True),
@@ -74,7 +74,7 @@ class ProblemRoute(APIRoute):
 
 
 def invalid(problems: Iterable[FieldProblem]) -> Problem:
-    """422: every field that is wrong, why, and what to do."""
+    """Return a 422 problem with every invalid field, the reason and the remedy."""
     found = list(problems)
     detail = "; ".join(f"{p.field} {p.reason}: {p.remedy}" for p in found)
     return Problem(
@@ -87,7 +87,7 @@ def invalid(problems: Iterable[FieldProblem]) -> Problem:
 
 
 def from_rules(texts: Sequence[str]) -> list[FieldProblem]:
-    """The reasons of `schemas.rules.problems`, each `<field> <reason>: <remedy>`."""
+    """Parse the texts of `schemas.rules.problems`, each `<field> <reason>: <remedy>`."""
     found = []
     for text in texts:
         field, _, rest = text.partition(" ")
@@ -97,7 +97,7 @@ def from_rules(texts: Sequence[str]) -> list[FieldProblem]:
 
 
 def explained(errors: Iterable[Any]) -> Problem:
-    """422 for what pydantic says is wrong with a part of the body."""
+    """Return a 422 problem for pydantic's errors in a part of the body."""
     return invalid(_field_problem({**error, "loc": ("body", *error["loc"])}) for error in errors)
 
 

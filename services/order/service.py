@@ -1,4 +1,4 @@
-"""Composition root of order. Nothing is decided here."""
+"""Composition root of order. It holds no business rules."""
 
 import asyncio
 
@@ -18,12 +18,12 @@ KEY_CONNECTIONS = 5
 
 
 def participant() -> Participant[Order]:
-    """Order's decisions and tables."""
+    """Return order's decisions and tables."""
     return Participant("order", decide, evolve, store())
 
 
 def build(settings: ServiceSettings) -> Service[Order]:
-    """Order, wired."""
+    """Wire the order service."""
     engine = engine_for(settings.database_url, pool_size=KEY_CONNECTIONS)
 
     async def close() -> None:

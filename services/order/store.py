@@ -1,4 +1,4 @@
-"""Order's tables: one row an order, the keys of customers, the API's Idempotency-Keys."""
+"""Defines order's tables: one row per order, customer keys, the API's Idempotency-Keys."""
 
 from datetime import datetime
 
@@ -35,7 +35,7 @@ orders = Table(
     Column("in_clear", Boolean, nullable=False, server_default=false()),
 )
 
-# Like the inbox this is memory of what was asked, not state: it is no part of a rebuild.
+# Like the inbox, this table records requests, not state: a rebuild does not restore it.
 idempotency = Table(
     "idempotency",
     metadata,
@@ -44,7 +44,7 @@ idempotency = Table(
     Column("claimed_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
-# See `vault`. No event tells of a key: what is lost here is erased.
+# See `vault`. No event carries a key: losing a row here erases the data sealed with its key.
 customer_key = Table(
     "customer_key",
     metadata,
@@ -75,18 +75,18 @@ _CLAIM = text(
 
 
 def store() -> TableStore[Order]:
-    """The states of orders."""
+    """Return the store of order states."""
     return TableStore(orders, Order, {"phase": Phase})
 
 
 class IdempotencyKeys:
-    """Which request an Idempotency-Key was first used with; a key lives 30 days."""
+    """Remembers the request that first used an Idempotency-Key, for 30 days."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def claim(self, key: str, digest: str, now: datetime) -> bool:
-        """Bind `key` to the request with this digest; False where it is bound to another."""
+        """Bind `key` to the request with this digest; return False when it is bound to another."""
         with self._engine.begin() as connection:
             connection.execute(_FORGET, {"now": now})
             claimed = connection.execute(_CLAIM, {"key": key, "digest": digest, "now": now})

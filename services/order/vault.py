@@ -1,9 +1,9 @@
-"""The keys of customers: what seals their personal data, and what erases it.
+"""Keeps the customers' keys, which seal personal data; deleting a key erases the data.
 
-One key a customer, made with the first order. AES-SIV (RFC 5297), since the same order placed
-twice has to be the same event: of one customer, equal texts look equal, and that is all there is to
-see. Erasing deletes the key and keeps who asked for it and why. This table alone of all cannot be
-rebuilt from the topics.
+Each customer has one key, created when a text is first sealed. AES-SIV (RFC 5297) is deterministic,
+since the same order placed twice has to give the same event: equal texts of one customer look
+equal, and nothing else of them shows but their length. Erasing deletes the key and keeps who asked
+for it and why. This is the only state that cannot be rebuilt from the topics.
 """
 
 import binascii
@@ -21,7 +21,7 @@ from sagakit.privacy.sealed_text import parts_of, sealed_text
 
 KEY_BITS = 512
 SHOWN = 20
-"""How many order ids are named."""
+"""The most order ids that an Erasure lists of each kind."""
 
 _CURRENT = text(
     "SELECT key_id, key FROM customer_key WHERE customer_id = :customer AND key IS NOT NULL"
@@ -47,9 +47,9 @@ _ORDERS = text(
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What became of a wish to erase. erased_at: None where it was not done, or there is nothing;
-    in_flight: orders that still need the data; in_clear: orders that somebody published unsealed.
-    At most SHOWN of each."""
+    """The result of a request to erase. erased_at: None if refused, or if no key ever existed;
+    in_flight: orders that still need the data; in_clear: orders that were published unsealed. Both
+    list at most SHOWN orders."""
 
     erased_at: datetime | None
     in_flight: tuple[str, ...] = ()
@@ -57,13 +57,13 @@ class Erasure:
 
 
 class Vault:
-    """The keys, in order's own database."""
+    """Stores the keys in order's own database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
-        """The texts, sealed with the customer's key; made where there is none."""
+        """Return the texts sealed with the customer's key; create a key if there is none."""
         with self._engine.begin() as connection:
             row = connection.execute(_CURRENT, {"customer": customer}).first()
             if row is None:
@@ -73,7 +73,7 @@ class Vault:
         return [sealed(row[0], bytes(row[1]), text_) for text_ in texts]
 
     def open(self, texts: Sequence[str]) -> list[str | None]:
-        """The texts in clear; None where the key is gone, or it never was one of ours."""
+        """Return the texts in clear; None where the key is gone or was never in this vault."""
         ids = list({found[0] for t in texts if (found := parts_of(t))})
         with self._engine.connect() as connection:
             rows = connection.execute(_KEYS, {"ids": ids}).all()
@@ -83,8 +83,8 @@ class Vault:
     def erase(
         self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False
     ) -> Erasure:
-        """Delete the customer's key. While orders are in flight only with `force`: whatever of them
-        still needs the data fails then, and is undone."""
+        """Delete the customer's key; while orders are in flight, only with `force`. Orders that
+        still need the data then fail and are undone."""
         who = {"customer": customer}
         with self._engine.begin() as connection:
             flying, clear = (
@@ -98,7 +98,7 @@ class Vault:
 
 
 def sealed(key_id: UUID, key: bytes, clear: str) -> str:
-    """Under this key the same text is always sealed to the same; an empty one stays empty."""
+    """Seal a text. One key gives equal texts equal ciphertexts; an empty text stays empty."""
     if not clear:
         return clear
     ciphertext = AESSIV(key).encrypt(clear.encode(), [key_id.bytes])
@@ -106,7 +106,7 @@ def sealed(key_id: UUID, key: bytes, clear: str) -> str:
 
 
 def opened(keys: dict[UUID, bytes], text_: str) -> str | None:
-    """The reverse; None without the key, or for what was never sealed with it."""
+    """Open a sealed text; return None without its key, or if it was not sealed with that key."""
     found = parts_of(text_)
     if found is None or found[0] not in keys:
         return None

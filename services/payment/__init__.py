@@ -1,4 +1,4 @@
-"""Payment: takes the money, and gives it back.
+"""Payment takes the customer's money, and refunds it when the order is undone.
 
 Listens to   Do on the step before it (OrderPlaced or InventoryReserved, by flow version);
              Undo when the step behind it failed or is undone;

@@ -1,4 +1,4 @@
-"""`python -m services.payment`."""
+"""Run the service: `python -m services.payment`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What payment decides. Pure.
+"""Decides payment's reactions to triggers. Pure.
 
     new --charge--> captured --Undo--> refunding --Refunded--> refunded
      |\\-> action, pending -^  \\-(what is not captured is voided)-^  |
@@ -7,15 +7,15 @@
 
 Rules behind the table in tests/unit/test_payment.py:
 
-- The ledger rules the phases: whatever the provider says it took and has not given back is either
-  kept (phase captured) or asked back, one refund at a time, `refund:<order>:<n>`; the n-th is
-  concluded before the next is asked. A capture is known by charge id and amount and counts once.
-- The charge's own outcome speaks first: a report that comes while the call is in flight is taken
-  only if it is a capture of an order whose facts are known. The rest is not lost: when that
-  outcome is not final, `look:<order>` reads the charge once more.
-- An Undo while the charge is in flight waits for its outcome and claims nothing before.
-- Amounts of PaymentRefundProgressed and PaymentRefunded add up: each tells what went back since the
-  one before, so a repeated PaymentRefunded says 0.
+- The ledger determines the phase: money that the provider took and has not refunded is either kept
+  (phase captured) or refunded, one refund at a time as `refund:<order>:<n>`; the n-th concludes
+  before the next is requested. Charge id and amount identify a capture, which counts once.
+- The charge call's own outcome takes precedence: while it is in flight, a report about the charge
+  is taken only if it is a capture of an order whose facts are known. Other reports are not lost:
+  when the call's outcome is not final, `look:<order>` reads the charge again.
+- An Undo while the charge is in flight emits PaymentRefundStarted with amount 0, then waits.
+- Amounts of PaymentRefundProgressed and PaymentRefunded add up: each holds what was refunded since
+  the one before, so a repeated PaymentRefunded holds 0.
 """
 
 from dataclasses import dataclass, replace
@@ -74,7 +74,7 @@ from services.payment.ledger import (
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """When a person has to approve: above a total (major units) or a fraud score."""
+    """The limits above which a person has to approve: a total (major units), a fraud score."""
 
     review_above: Decimal = Decimal(1000)
     fraud_above: float = 0.8
@@ -87,7 +87,7 @@ POLICY = Policy()
 
 
 def decide(state: Payment, trigger: Trigger, now: datetime, *, policy: Policy = POLICY) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event):
             return _do(replace(state, order_ref=event.order_id), event.order, policy)
@@ -120,7 +120,7 @@ def _do(state: Payment, facts: OrderFacts, policy: Policy) -> Decision:
 
 
 def _doubt(facts: OrderFacts, policy: Policy) -> str | None:
-    """Why a person has to look at it; written so that a score that is no number is doubtful."""
+    """Return why a person has to approve, or None. `not <=` makes a NaN score doubtful too."""
     total = Decimal(facts.total_minor).scaleb(-minor_digits(facts.currency))
     if total > policy.review_above:
         return f"the total {total} {facts.currency} is above {policy.review_above}"
@@ -146,7 +146,7 @@ def _undo(state: Payment, reason: str) -> Decision:
 
 
 def _verdict(state: Payment, verdict: str, reason: str) -> Decision:
-    """An approval that is being carried out is not taken back by a rejection; cancel for that."""
+    """Apply a review's verdict. A rejection cannot stop a charge in flight; cancel the order."""
     if state.phase is not Phase.REVIEW or state.facts is None or state.charging:
         return NOTHING
     if verdict == "approve":
@@ -155,7 +155,7 @@ def _verdict(state: Payment, verdict: str, reason: str) -> Decision:
 
 
 def _with_facts(state: Payment, effect: Effect) -> Payment:
-    """The charge call brings the facts along, for no own event told them before its outcome."""
+    """Take the facts from the charge effect: before its outcome no own event may hold them."""
     state = replace(state, order_ref=str(effect.payload.get("order_id", state.order_ref)))
     if effect.kind != CHARGE or state.facts or state.phase is Phase.DECLINED:
         return state
@@ -165,7 +165,7 @@ def _with_facts(state: Payment, effect: Effect) -> Payment:
 
 
 def _told(state: Payment, result: Any, effect: Effect | None) -> Decision:
-    """What the provider answered to `effect`, or reported by itself (None)."""
+    """Decide on the provider's answer to `effect`, or on its own report (None)."""
     own = effect is not None and effect.kind == CHARGE
     early = state.charging and not own
     if state.phase is Phase.NEW and not own:
@@ -187,7 +187,7 @@ def _told(state: Payment, result: Any, effect: Effect | None) -> Decision:
 
 
 def _captured(state: Payment, told: Captured) -> Decision:
-    """Nothing new, what the order waits for, or money that has to go back."""
+    """Ignore a known capture, accept one that the order waits for, refund any other."""
     known_minor = sum(c.captured_minor for c in state.charges if c.charge_id == told.charge_id)
     if told.amount_minor <= known_minor:
         return NOTHING
@@ -207,7 +207,7 @@ def _declined(state: Payment, told: Declined) -> Decision:
 
 
 def _unsettled(state: Payment, told: ActionRequired | Pending, look: bool) -> Decision:
-    """The charge exists but is not final: wait for it, or void it where it is not wanted."""
+    """Wait for a charge that is not final, or void it if the order is to be undone."""
     looks = (look_effect(state.order_ref, told.charge_id),) if look else ()
     if state.waiting:
         void = _and_refund(state, _start(state, told.charge_id, 0))
@@ -227,13 +227,13 @@ def _unsettled(state: Payment, told: ActionRequired | Pending, look: bool) -> De
     return Decision((event,), looks)
 
 
-# --- giving back ----------------------------------------------------------------------------------
+# --- refunds --------------------------------------------------------------------------------------
 
 
 def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decision:
-    """Also a refund nobody here asked for. One of a charge we never heard of tells of a capture: of
-    the whole order, where only a part went back; where the order is not known, the charge is looked
-    at, and the same refund is asked for again."""
+    """Record a refund, also one that payment did not request. A refund of an unknown charge implies
+    a capture: of the order's total if the refund is partial. If the facts are unknown as well, the
+    charge is read first and the same refund is requested again."""
     if state.phase in ALIVE or told.refund_id in state.refunds:
         return NOTHING
     heard = any(told.charge_id in (None, c.charge_id) for c in state.charges)
@@ -257,9 +257,9 @@ def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decisi
 
 
 def _found(state: Payment, found: ChargeFound) -> Decision:
-    """The provider's ledger against ours, by a reconciliation: a capture we never heard of is one
-    that is told now. What we gave back and the provider still holds is asked back once more; our
-    books are right already, so no event comes of it."""
+    """Act on a difference that reconciliation found. An unknown capture is handled as if reported
+    now. A refund that is in payment's books but not in the provider's ledger is requested again;
+    the books are right already, so it emits no event."""
     known = [c for c in state.charges if c.charge_id == found.charge_id]
     if sum(c.captured_minor for c in known) < found.captured_minor:
         told = Captured(found.charge_id, found.captured_minor, found.currency)
@@ -271,7 +271,7 @@ def _found(state: Payment, found: ChargeFound) -> Decision:
 
 
 def _not_given_back(state: Payment, told: Voided | NothingLeft, effect: Effect) -> Decision:
-    """There was nothing to give back. If a capture came meanwhile, it is asked back next."""
+    """Conclude a refund call that moved no money. A capture that came meanwhile is refunded."""
     asked_minor, named = effect.payload["amount_minor"], effect.payload["charge_id"]
     if isinstance(told, Voided):
         refund_id, amount_minor = told.refund_id, 0
@@ -289,7 +289,7 @@ def _not_given_back(state: Payment, told: Voided | NothingLeft, effect: Effect) 
 def _concluded(
     state: Payment, refund_id: str, amount_minor: int, partial: bool = False
 ) -> Decision:
-    """One refund is over; the next is asked for while anything is left that has to go back."""
+    """Conclude one refund, and request the next while money is left that has to go back."""
     left_minor = sum(c.left_minor for c in owed(after_refund(state, refund_id, amount_minor)))
     if state.phase is Phase.REFUNDING and not left_minor and not partial:
         return Decision((_refunded(state, refund_id, amount_minor),))

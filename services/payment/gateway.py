@@ -1,12 +1,12 @@
-"""The payment provider: the port, its HTTP adapter, its in-memory double.
+"""Connects payment to the provider: the port, its HTTP adapter, its in-memory double.
 
 Contract of the provider: `POST /v1/charges` and `POST /v1/refunds`, each with the header
 `Idempotency-Key`, `GET /v1/charges/{id}`; webhooks see `service`. Only the documented business
 answers count as an answer: the statuses of charges and refunds, and the refusal `already_refunded`.
-A timeout, a dropped connection, any other refusal and garbage mean that what happened is unknown:
-EffectFailed, and the kit asks again under the same key. So a decline is never assumed. A
-refund that the bank keeps pending is asked again as well, under its key, so that its end becomes
-known even if nobody calls back.
+After a timeout, a dropped connection, any other refusal or garbage the outcome is unknown: the
+adapter raises EffectFailed and the kit asks again under the same key. So a decline is never
+assumed. A refund that the bank keeps pending is requested again under its key as well, so that its
+outcome becomes known even without a webhook.
 """
 
 import hashlib
@@ -33,37 +33,37 @@ from services.payment.ledger import (
 
 TIMEOUT_S = 10.0
 EVERYTHING_MINOR = 10**12
-"""The most a charge can be: a refund of so much gives back what is there."""
+"""The highest possible charge; a refund of this amount returns all that was captured."""
 ChargeAnswer = Captured | Declined | ActionRequired | Pending
 RefundAnswer = Voided | Refunded | NothingLeft
 
 
 class Provider(Protocol):
-    """What payment asks of a provider. All raise EffectFailed where the answer is unknown."""
+    """The port to a provider. All methods raise EffectFailed when the outcome is unknown."""
 
     async def charge(self, effect: Effect) -> ChargeAnswer:
-        """Take the money under `effect.key`, or say what became of the charge made under it before.
+        """Take the money under `effect.key`, or return the charge made under that key before.
 
         payload: `order_id`, `amount_minor`, `currency`, `card_token`.
         """
         ...
 
     async def look(self, effect: Effect) -> ChargeAnswer:
-        """The charge as it is now. payload: `charge_id`."""
+        """Return the charge as it is now. payload: `charge_id`."""
         ...
 
     async def refund(self, effect: Effect) -> RefundAnswer:
-        """Give back up to `amount_minor` of a captured charge (None: all of it); void one that is
-        not captured, also one that was never made.
+        """Refund up to `amount_minor` of a captured charge (None: all of it).
 
-        payload: `order_id`, `charge_id` (None where never learned), `charge_key`, `amount_minor`.
+        A charge that is not captured is voided, also one that was never made.
+        payload: `order_id`, `charge_id` (None if never learned), `charge_key`, `amount_minor`.
         Raises NotFinal while the refund is pending.
         """
         ...
 
 
 class HttpProvider:
-    """The provider over HTTP. The caller closes `client`; `base_url` without a path."""
+    """Calls the provider over HTTP. The caller closes `client`; `base_url` has no path."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
@@ -113,7 +113,7 @@ class HttpProvider:
     async def _call(
         self, method: str, path: str, key: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The JSON object answered: with 2xx, or the refusal `already_refunded`."""
+        """Return the JSON object of a 2xx answer or of the refusal `already_refunded`."""
         where = f"{method} {path}, key {key}"
         try:
             response = await self._client.request(
@@ -156,7 +156,7 @@ def _charge(answer: Mapping[str, Any]) -> ChargeAnswer:
 
 
 def wire_key(key: str) -> str:
-    """The key as an HTTP header can carry it: visible ASCII, at most 255; else by its hash.
+    """Return the key if an HTTP header can carry it (visible ASCII, at most 255), else its hash.
 
     Order ids may hold spaces (which headers lose at the ends) and letters of any script.
     """
@@ -185,11 +185,11 @@ class _Made:
 
 
 class MemoryProvider:
-    """A provider in memory, for tests: keys honoured as the real one does.
+    """A provider in memory, for tests. It honours idempotency keys as the real one does.
 
     Card tokens as in the sandbox: `tok_ok`, `tok_declined`, `tok_action`, `tok_async`,
     `tok_async_declined`, `tok_late`, `tok_lost`, `tok_500:<n>`, `tok_refund_partial`,
-    `tok_refund_async`; anything after another colon is ignored: time passes only by `settle`.
+    `tok_refund_async`. Text after another colon is ignored; only `settle` lets time pass.
     """
 
     def __init__(self) -> None:
@@ -268,7 +268,7 @@ class MemoryProvider:
         return Refunded(refund_id, given_minor, made.charge_id, partial)
 
     def settle(self, order_id: str) -> list[ChargeAnswer | RefundAnswer]:
-        """Time passes: what the webhooks about the order say. A late capture ignores the void."""
+        """Let time pass; return the order's webhook reports. A late capture ignores the void."""
         told: list[ChargeAnswer | RefundAnswer] = []
         made = self.charges[f"charge:{order_id}"]
         if made.status in ("pending", "action_required") or made.token == "tok_late":

@@ -1,7 +1,8 @@
-"""What payment knows: its state, what the provider says and is asked, the fold. Pure.
+"""Defines payment's state, its fold, the provider's answers and the effects. Pure.
 
-`Payment.charges` is the ledger: every capture told, and what of each went back. `Payment.asked` is
-the one refund under way; `evolve` aims it, so that the same events always lead to the same refund.
+`Payment.charges` is the ledger: every capture reported, and how much of it was refunded.
+`Payment.asked` is the one refund under way; `evolve` chooses it, so that the same events always
+lead to the same refund.
 """
 
 from dataclasses import dataclass, replace
@@ -23,11 +24,11 @@ from schemas.events import (
 )
 
 CHARGE, REFUND, LOOK = "charge", "refund", "look"
-"""Kinds of effects; `<kind>:<order>` is how their keys begin."""
+"""The kinds of effects; an effect's key begins with `<kind>:<order>`."""
 
 
 class Phase(StrEnum):
-    """Where a payment is."""
+    """The phases of a payment."""
 
     NEW = "new"
     REVIEW = "review"
@@ -40,12 +41,12 @@ class Phase(StrEnum):
 
 
 ALIVE = (Phase.NEW, Phase.REVIEW, Phase.ACTION, Phase.PENDING)
-"""Nothing is final: a capture now is what the order waits for."""
+"""The phases without a final result, in which the order waits for a capture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Money taken, as one PaymentCaptured told it, and what of it went back."""
+    """The money of one PaymentCaptured, and how much of it was refunded."""
 
     charge_id: str
     currency: str
@@ -54,13 +55,13 @@ class Charge:
 
     @property
     def left_minor(self) -> int:
-        """What the provider still holds of it."""
+        """The amount of this charge that is not refunded."""
         return self.captured_minor - self.refunded_minor
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The refund under way. `amount_minor` None: void the charge, or all if it was captured."""
+    """The refund under way. `amount_minor` None: void the charge, or refund all if captured."""
 
     charge_id: str | None = None
     amount_minor: int | None = None
@@ -68,7 +69,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """`charge_id`: the charge under way; `refunds`: ids of the refunds concluded so far."""
+    """The state of a payment.
+
+    `charge_id`: the charge under way; `refunds`: ids of the refunds concluded so far.
+    """
 
     phase: Phase = Phase.NEW
     order_ref: str = ""
@@ -83,31 +87,31 @@ class Payment:
 
     @property
     def left_minor(self) -> int:
-        """Captured and not refunded."""
+        """The amount captured and not refunded, over all charges."""
         return sum(charge.left_minor for charge in self.charges)
 
     @property
     def charging(self) -> bool:
-        """The charge call is in flight: it may still take money."""
+        """True while the charge call is in flight: it may still take money."""
         return any(key.startswith(f"{CHARGE}:") for key in self.in_flight)
 
     @property
     def refunding(self) -> bool:
-        """A refund call is in flight."""
+        """True while a refund call is in flight."""
         return any(key.startswith(f"{REFUND}:") for key in self.in_flight)
 
     @property
     def waiting(self) -> bool:
-        """To be undone, but nothing is known of the charge yet."""
+        """True while an Undo waits because nothing is known of the charge yet."""
         return self.phase is Phase.REFUNDING and self.asked is None and not self.charges
 
 
-# --- what the provider says -----------------------------------------------------------------------
+# --- the provider's answers -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The money is taken."""
+    """The provider has taken the money."""
 
     charge_id: str
     amount_minor: int
@@ -116,7 +120,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The charge is refused, or voided, for good."""
+    """The charge is refused or voided for good."""
 
     charge_id: str | None
     code: str
@@ -133,7 +137,7 @@ class ActionRequired:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The result of the charge is reported later."""
+    """The provider will report the charge's result later."""
 
     charge_id: str
 
@@ -147,7 +151,7 @@ class Voided:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """So much went back; `partial`: there is more to give back."""
+    """The provider refunded `amount_minor`; `partial`: more of it is still to be refunded."""
 
     refund_id: str
     amount_minor: int
@@ -157,12 +161,12 @@ class Refunded:
 
 @dataclass(frozen=True, slots=True)
 class NothingLeft:
-    """The charge is refunded in full already, by a refund that is not ours."""
+    """The charge was refunded in full already, by a refund that payment did not request."""
 
 
 def bare_facts(told: Captured, email: str | None) -> OrderFacts:
-    """Facts for a capture of an order that ended before its facts were told: no lines, so that
-    nobody can take it for something to ship."""
+    """Return facts for a capture of an order that ended before its facts were known. They have no
+    lines, so that nobody can take the order for something to ship."""
     return OrderFacts(
         customer_id="",
         email=email or "",
@@ -174,11 +178,11 @@ def bare_facts(told: Captured, email: str | None) -> OrderFacts:
     )
 
 
-# --- what the provider is asked ------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------
 
 
 def charge_effect(order_id: str, facts: OrderFacts) -> Effect:
-    """Take the money. `order` is for the event that will tell of it, not for the provider."""
+    """Return the effect that takes the money. `order` is for the later event, not the provider."""
     payload: dict[str, Any] = {
         "order_id": order_id,
         "amount_minor": facts.total_minor,
@@ -190,14 +194,14 @@ def charge_effect(order_id: str, facts: OrderFacts) -> Effect:
 
 
 def look_effect(order_id: str, charge_id: str) -> Effect:
-    """Read the charge again."""
+    """Return the effect that reads the charge again."""
     payload = {"order_id": order_id, "charge_id": charge_id}
     return Effect(LOOK, f"{LOOK}:{order_id}", payload)
 
 
 def refund_effect(state: Payment) -> Effect:
-    """Give back, or void, what `state.asked` says; the charge is also named by its key, for the
-    case that its id was never learned."""
+    """Return the effect that refunds or voids what `state.asked` says. It names the charge by its
+    key as well, in case the charge's id was never learned."""
     ask = state.asked or Ask()
     payload = {
         "order_id": state.order_ref,
@@ -210,8 +214,9 @@ def refund_effect(state: Payment) -> Effect:
 
 
 def refund_again(state: Payment, found: ChargeFound, amount_minor: int) -> Effect:
-    """Give back what was given back by our books alone. The key names how much the provider had
-    given back before, so one state of its ledger is put right once, whoever finds it how often."""
+    """Return the effect that repeats a refund which only payment's books show. The key holds how
+    much the provider had refunded before, so each state of its ledger is corrected once, however
+    often it is found."""
     payload: dict[str, Any] = {
         "order_id": state.order_ref,
         "charge_id": found.charge_id,
@@ -228,7 +233,7 @@ def refund_again(state: Payment, found: ChargeFound, amount_minor: int) -> Effec
 
 
 def evolve(state: Payment, event: Any) -> Payment:
-    """The state after an own event."""
+    """Return the state after an own event."""
     state = replace(state, order_ref=event.order_id)
     match event:
         case PaymentReviewRequired(order=facts):
@@ -269,7 +274,7 @@ def _after_capture(state: Payment, event: PaymentCaptured) -> Payment:
 
 
 def after_refund(state: Payment, refund_id: str | None, amount_minor: int) -> Payment:
-    """Taken from the charge that was asked for, newest first, then from any other."""
+    """Subtract a refund from the charge named in `asked`, then from the others, newest first."""
     named = state.asked.charge_id if state.asked else None
     charges = list(state.charges)
     for i in sorted(range(len(charges)), key=lambda i: (charges[i].charge_id != named, -i)):
@@ -281,13 +286,13 @@ def after_refund(state: Payment, refund_id: str | None, amount_minor: int) -> Pa
 
 
 def owed(state: Payment) -> list[Charge]:
-    """What has to go back: all that is left; of a payment that stands, what came on top of it."""
+    """Return the charges to refund: those with money left, except the first in phase CAPTURED."""
     charges = state.charges[1:] if state.phase is Phase.CAPTURED else state.charges
     return [charge for charge in charges if charge.left_minor]
 
 
 def _aimed(state: Payment) -> Payment:
-    """With a refund under way, if one is due."""
+    """Set `asked` to the next refund if one is due and none is under way."""
     if state.asked:
         return state
     due = owed(state)

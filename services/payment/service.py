@@ -1,4 +1,4 @@
-"""Composition root of payment, and the provider's webhook. Nothing is decided here."""
+"""Composition root of payment, with the provider's webhook. It holds no business rules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,20 +40,21 @@ Report = Captured | Declined | Refunded
 
 
 class PaymentSettings(ServiceSettings):
-    """`SAGA_PROVIDER_URL`; `SAGA_WEBHOOK_SECRET`: what the provider signs its callbacks with."""
+    """Adds `SAGA_PROVIDER_URL` and `SAGA_WEBHOOK_SECRET`, the key of the provider's signatures."""
 
     provider_url: AnyHttpUrl
     webhook_secret: SecretStr
 
 
 def participant() -> Participant[Payment]:
-    """Payment's decisions and tables."""
+    """Return payment's decisions and tables."""
     return Participant("payment", decide, evolve, store())
 
 
 def build(settings: PaymentSettings) -> Service[Payment]:
-    """Payment, wired."""
-    client = httpx.AsyncClient()  # its pool looks at every idle connection: more of them cost more
+    """Wire the payment service."""
+    # default limits: the pool scans every idle connection, so more connections cost more
+    client = httpx.AsyncClient()
     provider = HttpProvider(client, str(settings.provider_url))
     statement = HttpStatement(client, str(settings.provider_url))
     return Service(
@@ -67,9 +68,11 @@ def build(settings: PaymentSettings) -> Service[Payment]:
 
 
 def webhook(secret: str, clock: Clock) -> Callable[[Door[Payment]], APIRouter]:
-    """`POST /webhooks/provider`: 200 taken (or of a type not asked for), 400 not understood, 401
-    not signed by the provider, 503 not taken, deliver it again: the order was never heard of here
-    (a database that is being rebuilt)."""
+    """Return the builder of `POST /webhooks/provider`.
+
+    Answers 200 taken (or a type that is ignored), 400 not understood, 401 not signed by the
+    provider, 503 not taken, deliver it again: the order is unknown (a database being rebuilt).
+    """
 
     def routes(door: Door[Payment]) -> APIRouter:
         router = APIRouter(tags=["webhooks"])
@@ -101,7 +104,7 @@ def webhook(secret: str, clock: Clock) -> Callable[[Door[Payment]], APIRouter]:
 
 
 def _read(body: bytes) -> tuple[str, str, Report] | None:
-    """The provider's event id, the order and what is reported; None for a type not asked for.
+    """Return the provider's event id, the order id and the report; None for an ignored type.
 
     Raises ValueError that says what is missing.
     """

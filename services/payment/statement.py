@@ -1,7 +1,7 @@
-"""The provider's own ledger, as reconciliation reads it: the port and its HTTP adapter.
+"""Reads the provider's own ledger for reconciliation: the port and its HTTP adapter.
 
 Contract of the provider: `GET /v1/charges` and `GET /v1/refunds` with `offset` and `limit`, each
-answered with `data` and `total`, in the order of writing.
+answered with `data` and `total`, rows in the sequence in which they were written.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,22 @@ Page = tuple[Sequence[Row], int | None]
 
 
 class Statement(Protocol):
-    """What reconciliation asks of a provider: its own ledger from the first row on, in pages of at
-    most `limit`; the offset of the next page, None at the end. Both raise EffectFailed."""
+    """The port to a provider's ledger, read from the first row on in pages of at most `limit`.
+
+    Each page comes with the offset of the next, None at the end. Both methods raise EffectFailed.
+    """
 
     async def charges(self, offset: int, limit: int) -> Page:
-        """Money taken: `order_id`, `charge_id`, `amount_minor`, `currency`."""
+        """Return money taken: `order_id`, `charge_id`, `amount_minor`, `currency`."""
         ...
 
     async def refunds(self, offset: int, limit: int) -> Page:
-        """Money given back or on its way: `order_id`, `refund_id`, `charge_id`, `amount_minor`."""
+        """Return refunds, made or pending: `order_id`, `refund_id`, `charge_id`, `amount_minor`."""
         ...
 
 
 class HttpStatement:
-    """Over HTTP. The caller closes `client`; `base_url` without a path."""
+    """Reads the ledger over HTTP. The caller closes `client`; `base_url` has no path."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
@@ -71,7 +73,7 @@ class HttpStatement:
 
 
 def _line(row: Row, **words: Any) -> Row:
-    """A row in our words. Raises EffectFailed for one that lacks some of them."""
+    """Return a row with payment's field names. Raises EffectFailed if a field is missing."""
     words["order_id"] = row.get("order_id")
     amount_minor = row.get("amount_minor")
     if not isinstance(amount_minor, int) or not all(isinstance(w, str) for w in words.values()):

@@ -1,4 +1,4 @@
-"""Payment's table: one row an order."""
+"""Defines payment's table: one row per order."""
 
 from typing import Any
 
@@ -48,5 +48,5 @@ LOADS: dict[str, Any] = {
 
 
 def store() -> TableStore[Payment]:
-    """The states of payment."""
+    """Return the store of payment states."""
     return TableStore(payment, Payment, LOADS)

@@ -1,4 +1,4 @@
-"""Shipping: the pivot. A label at the carrier, then the carrier's pickup.
+"""Shipping makes a label at the carrier and waits for the pickup, which is the pivot.
 
 Listens to   Do on the step before it (PaymentCaptured or InventoryReserved, by flow version);
              Undo on OrderCancelRequested and CompensationRequested;

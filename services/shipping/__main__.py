@@ -1,4 +1,4 @@
-"""`python -m services.shipping`."""
+"""Run the service: `python -m services.shipping`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What shipping decides. Pure.
+"""Decides shipping's reactions to triggers. Pure.
 
     new --Labelled--> labelled --PickedUp--> picked_up
      |                   |
@@ -7,12 +7,12 @@
 
 Rules behind the table in tests/unit/test_shipping.py:
 
-- Facts first: a pickup is always told, whatever had been decided before. A parcel picked up after
-  its label was cancelled is ShipmentPickedUp as well. The money may be back with the customer by
-  then; that is the truth, and the monitor's conservation check names the order.
-- The order's facts are known from the own event that names the label. A pickup nobody can place
-  because these facts are not there yet (`premature`) is not taken; the carrier reports it again.
-- An Undo is always answered, sooner or later: by ShipmentCancelled or by ShipmentCancelRefused.
+- A pickup is always emitted, whatever was decided before: a parcel picked up after its label was
+  cancelled is ShipmentPickedUp as well. The customer may have been refunded by then; the monitor's
+  conservation check names such an order.
+- The order's facts come from the own event that names the label. A pickup reported before they are
+  known (`premature`) is not taken; the carrier reports it again.
+- Every Undo is answered sooner or later, by ShipmentCancelled or by ShipmentCancelRefused.
 """
 
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ LABEL, CANCEL = "label", "cancel"
 
 
 class Phase(StrEnum):
-    """Where a shipment is."""
+    """The phases of a shipment."""
 
     NEW = "new"
     LABELLED = "labelled"
@@ -48,7 +48,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """`facts`, `label_id` and `tracking` are None until a label is known; `reason`: of the undo."""
+    """The state of a shipment.
+
+    `facts`, `label_id` and `tracking` are None until a label is known; `reason`: why it is undone.
+    """
 
     phase: Phase = Phase.NEW
     facts: OrderFacts | None = None
@@ -58,12 +61,12 @@ class Shipment:
     in_flight: frozenset[str] = frozenset()
 
 
-# --- what the carrier says ------------------------------------------------------------------------
+# --- the carrier's answers ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """There is a label."""
+    """The carrier has made a label."""
 
     label_id: str
     tracking: str
@@ -71,7 +74,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """There is no label and there will be none under this key."""
+    """The carrier refuses the label, and will make none under this key."""
 
     reason: str
 
@@ -87,7 +90,7 @@ class PickedUp:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """There is no label any more."""
+    """The carrier has cancelled the label, or will never make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class TooLate:
 
 
 def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event):
             return _do(state, event)
@@ -115,12 +118,12 @@ def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
 
 
 def premature(state: Shipment) -> bool:
-    """A pickup reported now could not be placed: the label's own outcome is still to come."""
+    """Return True while a pickup cannot be taken: the label's own outcome is still to come."""
     return state.facts is None and state.phase in (Phase.NEW, Phase.CANCELLING)
 
 
 def _do(state: Shipment, event: Any) -> Decision:
-    # money that comes in after the payment was undone goes back; nothing is shipped on it
+    # a capture after the payment was undone (`late`) is refunded: nothing is shipped for it
     if state.phase is not Phase.NEW or getattr(event, "late", False):
         return NOTHING
     wrong = problems(event.order_id, event.order)
@@ -158,7 +161,7 @@ def _label_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
         case Labelled(label_id, tracking), Phase.NEW:
             return _say(_created(order_id, facts, label_id, tracking))
         case Labelled(label_id, tracking), Phase.CANCELLING | Phase.FAILED | Phase.CANCELLED:
-            # a label nobody wants any more is cancelled, also where it was thought not to exist
+            # the label came too late: cancel it, also after ShipmentFailed or ShipmentCancelled
             made = replace(state, facts=facts, label_id=label_id, tracking=tracking)
             return _start_cancel(made, order_id, state.reason or "the label came too late")
         case Refused(reason), Phase.NEW:
@@ -179,7 +182,7 @@ def _cancel_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
     order_id = str(effect.payload["order_id"])
     match result, state.phase:
         case Cancelled() | TooLate(), Phase.PICKED_UP:
-            # the pickup is told already, and nothing is undone behind the pivot
+            # the pickup is known already, and nothing is undone past the pivot
             return _say(_too_late(state.label_id, order_id))
         case Cancelled(), Phase.CANCELLED:
             return NOTHING
@@ -194,13 +197,13 @@ def _cancel_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
 
 
 def _reported(state: Shipment, parcel: PickedUp) -> Decision:
-    """A pickup, as a callback or as the answer to the label call."""
+    """Decide on a pickup, from a callback or from the answer to the label call."""
     if premature(state) or state.phase is Phase.PICKED_UP:
         return NOTHING
     order_id = parcel.order_id
     seen = replace(state, label_id=parcel.label_id, tracking=parcel.tracking)
     gone = _gone(seen, order_id)
-    # an Undo is waiting: its cancel call brings the refusal, unless there is none to bring it
+    # the outcome of the cancel call refuses a waiting Undo; without such a call, refuse it here
     owed = state.phase is Phase.CANCELLING and cancel_key(order_id) not in state.in_flight
     if owed or not gone:
         return _say(*gone, _too_late(parcel.label_id, order_id))
@@ -211,7 +214,7 @@ def _reported(state: Shipment, parcel: PickedUp) -> Decision:
 
 
 def evolve(state: Shipment, event: Any) -> Shipment:
-    """The state after an own event."""
+    """Return the state after an own event."""
     match event:
         case ShipmentCreated() | ShipmentPickedUp():
             created = isinstance(event, ShipmentCreated)
@@ -240,16 +243,16 @@ def evolve(state: Shipment, event: Any) -> Shipment:
     return state
 
 
-# --- words ----------------------------------------------------------------------------------------
+# --- keys, effects and events ---------------------------------------------------------------------
 
 
 def label_key(order_id: str) -> str:
-    """The idempotency key of the order's label."""
+    """Return the idempotency key of the order's label."""
     return f"label:{order_id}"
 
 
 def cancel_key(order_id: str) -> str:
-    """The idempotency key of the label's cancellation."""
+    """Return the idempotency key of the label's cancellation."""
     return f"cancel:{order_id}"
 
 
@@ -269,7 +272,7 @@ def _start_cancel(state: Shipment, order_id: str, reason: str) -> Decision:
 
 
 def _cancel(state: Shipment, order_id: str) -> Effect:
-    """The label is named by its key as well: its id may never have been learned."""
+    """Return the cancel effect. It names the label by its key too: its id may be unknown."""
     payload = {
         "order_id": order_id,
         "label_id": state.label_id,
@@ -288,7 +291,7 @@ def _picked_up(order_id: str, facts: OrderFacts, label_id: str, tracking: str) -
 
 
 def _gone(state: Shipment, order_id: str) -> tuple[ShipmentPickedUp, ...]:
-    """ShipmentPickedUp, where the order's facts are known (they are not behind a fence)."""
+    """Return ShipmentPickedUp if the order's facts are known; after a fence they are not."""
     if state.facts is None or state.label_id is None or state.tracking is None:
         return ()
     return (_picked_up(order_id, state.facts, state.label_id, state.tracking),)

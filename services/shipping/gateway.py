@@ -1,9 +1,9 @@
-"""The carrier: the port, its HTTP adapter, its in-memory double.
+"""Connects shipping to the carrier: the port, its HTTP adapter, its in-memory double.
 
 Contract of the carrier: `POST /v1/labels`, `POST /v1/cancellations`, each with the header
 `Idempotency-Key`; webhook `label.picked_up` (see `service`). Only the documented business answers
-count as an answer. A timeout, a dropped connection, any other status and garbage mean that what
-happened is unknown: EffectFailed, and the kit asks again under the same key.
+count as an answer. After a timeout, a dropped connection, any other status or garbage the outcome
+is unknown: the adapter raises EffectFailed and the kit asks again under the same key.
 """
 
 import hashlib
@@ -34,38 +34,38 @@ CancelAnswer = Cancelled | TooLate
 
 
 class Carrier(Protocol):
-    """What shipping asks of a carrier. Both raise EffectFailed where the answer is unknown."""
+    """The port to a carrier. Both methods raise EffectFailed when the outcome is unknown."""
 
     async def label(self, effect: Effect) -> LabelAnswer:
-        """Make a label under `effect.key`, or say what became of the one made under it before.
+        """Make a label under `effect.key`, or return the state of the one made under it before.
 
         payload: `order_id`, `order` (an OrderFacts record).
         """
         ...
 
     async def cancel(self, effect: Effect) -> CancelAnswer:
-        """Cancel the label; one that was never made will be refused from now on.
+        """Cancel the label; a label that was never made is refused from now on.
 
-        payload: `order_id`, `label_id` (None where never learned), `label_key`.
+        payload: `order_id`, `label_id` (None if never learned), `label_key`.
         """
         ...
 
 
 class Statement(Protocol):
-    """What reconciliation asks of a carrier."""
+    """The port to a carrier's list of labels, for reconciliation."""
 
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
-        """Its valid labels from the first on, in pages of at most `limit`: `order_id`, `label_id`,
-        `gone` (picked up); and the offset of the next page, None at the end.
+        """Return a page of valid labels and the offset of the next page, None at the end.
 
-        Raises EffectFailed.
+        A page has at most `limit` rows: `order_id`, `label_id`, `gone` (picked up). Raises
+        EffectFailed.
         """
         ...
 
 
 class HttpCarrier:
-    """The carrier over HTTP. The caller closes `client`; `base_url` without a path; vault: who
-    opens a sealed address."""
+    """Calls the carrier over HTTP. The caller closes `client`; `base_url` has no path; `vault`
+    opens sealed addresses."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str, vault: HttpVault) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
@@ -80,15 +80,16 @@ class HttpCarrier:
         except Erased as error:
             return await self._never_labelled(effect, str(error))
         secrets = [clear for clear, was in zip((ship_to, email), told, strict=True) if clear != was]
-        try:  # what the carrier says may name the customer; what is kept of it does not
+        try:  # the carrier may quote the customer's data: remove it from texts that are kept
             answer = await self._label(effect, ship_to, email)
         except EffectFailed as error:
             raise EffectFailed(without(str(error), *secrets)) from None
         return Refused(without(answer.reason, *secrets)) if isinstance(answer, Refused) else answer
 
     async def _never_labelled(self, effect: Effect, reason: str) -> Refused:
-        """Nobody can ask for this label again. One that was made all the same, its answer lost, is
-        cancelled by its key; one that was not, is refused from now on."""
+        """Refuse a label whose address is erased, so that nobody can ask for it again. A label made
+        before, its answer lost, is cancelled by its key; one never made is refused from now on.
+        Raises EffectFailed if the parcel is picked up."""
         order_id = str(effect.payload["order_id"])
         about = {"order_id": order_id, "label_id": None, "label_key": effect.key}
         if isinstance(await self.cancel(Effect(CANCEL, cancel_key(order_id), about)), TooLate):
@@ -173,7 +174,7 @@ class HttpCarrier:
 
 
 def wire_key(key: str) -> str:
-    """The key as an HTTP header can carry it: visible ASCII, at most 255; else by its hash.
+    """Return the key if an HTTP header can carry it (visible ASCII, at most 255), else its hash.
 
     Order ids may hold spaces (which headers lose at the ends) and letters of any script.
     """
@@ -190,9 +191,9 @@ def _unusable(path: str, key: str, answer: str) -> EffectFailed:
 
 
 class MemoryCarrier:
-    """A carrier in memory, for tests: keys honoured as the real one does.
+    """A carrier in memory, for tests. It honours idempotency keys as the real one does.
 
-    Address tags as in the sandbox: `[refuse]`; `[lost]`: recorded, the first answer is lost.
+    Address tags as in the sandbox: `[refuse]`: no label; `[lost]`: the first answer is lost.
     """
 
     def __init__(self) -> None:
@@ -226,7 +227,7 @@ class MemoryCarrier:
         return self._cancels[effect.key]
 
     def pick_up(self, order_id: str) -> None:
-        """The driver comes now."""
+        """Mark the order's parcel as picked up."""
         label = self._labels[f"label:{order_id}"]
         assert isinstance(label, Labelled)
         self._labels[f"label:{order_id}"] = PickedUp(order_id, label.label_id, label.tracking)

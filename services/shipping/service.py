@@ -1,4 +1,4 @@
-"""Composition root of shipping, and the carrier's webhook. Nothing is decided here."""
+"""Composition root of shipping, with the carrier's webhook. It holds no business rules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,8 +36,8 @@ MAX_ID = 255
 
 
 class ShippingSettings(ServiceSettings):
-    """`SAGA_CARRIER_URL`; `SAGA_WEBHOOK_SECRET`: what the carrier signs its callbacks with;
-    `SAGA_VAULT_URL`: who opens sealed texts, the front door."""
+    """Adds `SAGA_CARRIER_URL`, `SAGA_WEBHOOK_SECRET` (the key of the carrier's signatures) and
+    `SAGA_VAULT_URL` (the order service, which opens sealed texts)."""
 
     carrier_url: AnyHttpUrl
     webhook_secret: SecretStr
@@ -45,12 +45,12 @@ class ShippingSettings(ServiceSettings):
 
 
 def participant() -> Participant[Shipment]:
-    """Shipping's decisions and tables."""
+    """Return shipping's decisions and tables."""
     return Participant("shipping", decide, evolve, store())
 
 
 def build(settings: ShippingSettings) -> Service[Shipment]:
-    """Shipping, wired."""
+    """Wire the shipping service."""
     client = httpx.AsyncClient()
     vault = HttpVault(client, str(settings.vault_url) if settings.vault_url else None)
     carrier = HttpCarrier(client, str(settings.carrier_url), vault)
@@ -65,8 +65,11 @@ def build(settings: ShippingSettings) -> Service[Shipment]:
 
 
 def webhook(secret: str, clock: Clock) -> Callable[[Door[Shipment]], APIRouter]:
-    """`POST /webhooks/carrier`: 200 taken (or of a kind not asked for), 400 not understood, 401 not
-    signed by the carrier, 503 too early: the label itself is not stored yet, deliver it again."""
+    """Return the builder of `POST /webhooks/carrier`.
+
+    Answers 200 taken (or a type that is ignored), 400 not understood, 401 not signed by the
+    carrier, 503 too early: the label itself is not stored yet, deliver it again.
+    """
 
     def routes(door: Door[Shipment]) -> APIRouter:
         router = APIRouter()
@@ -96,7 +99,7 @@ def webhook(secret: str, clock: Clock) -> Callable[[Door[Shipment]], APIRouter]:
 
 
 def _read(body: bytes) -> tuple[str, PickedUp | None]:
-    """The carrier's event id and the pickup; None for another type. Raises ValueError."""
+    """Return the carrier's event id and the pickup; None for another type. Raises ValueError."""
     try:
         event: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:

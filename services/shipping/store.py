@@ -1,4 +1,4 @@
-"""Shipping's table: one row an order."""
+"""Defines shipping's table: one row per order."""
 
 from typing import Any
 
@@ -36,5 +36,5 @@ def _facts(row: dict[str, Any] | None) -> OrderFacts | None:
 
 
 def store() -> TableStore[Shipment]:
-    """The states of shipping."""
+    """Return the store of shipping states."""
     return TableStore(shipment, Shipment, {"phase": Phase, "facts": _facts})

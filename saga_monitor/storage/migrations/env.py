@@ -1,4 +1,4 @@
-"""Alembic's environment; the work is the kit's."""
+"""Run Alembic on the monitor's tables with the kit's environment."""
 
 from saga_monitor.storage.tables import metadata
 from sagakit.store.migrate import run_env

@@ -1,4 +1,4 @@
-"""Alembic's entry: `fraud`'s tables, run by the kit."""
+"""Alembic entry point for fraud's tables; the kit runs it."""
 
 from sagakit.store.migrate import run_env
 from services.fraud.store import metadata

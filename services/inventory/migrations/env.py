@@ -1,4 +1,4 @@
-"""Alembic's entry: `inventory`'s tables, run by the kit."""
+"""Alembic entry point for inventory's tables; the kit runs it."""
 
 from sagakit.store.migrate import run_env
 from services.inventory.store import metadata

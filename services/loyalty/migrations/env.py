@@ -1,4 +1,4 @@
-"""Alembic's entry: `loyalty`'s tables, run by the kit."""
+"""Alembic entry point for loyalty's tables; the kit runs it."""
 
 from sagakit.store.migrate import run_env
 from services.loyalty.store import metadata

@@ -1,4 +1,4 @@
-"""Alembic's entry: `notification`'s tables, run by the kit."""
+"""Alembic entry point for notification's tables; the kit runs it."""
 
 from sagakit.store.migrate import run_env
 from services.notification.store import metadata

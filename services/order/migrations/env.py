@@ -1,4 +1,4 @@
-"""Alembic's entry: `order`'s tables, run by the kit."""
+"""Alembic entry point for order's tables; the kit runs it."""
 
 from sagakit.store.migrate import run_env
 from services.order.store import metadata

@@ -1,4 +1,4 @@
-"""Alembic's entry: `payment`'s tables, run by the kit."""
+"""Alembic entry point for payment's tables; the kit runs it."""
 
 from sagakit.store.migrate import run_env
 from services.payment.store import metadata

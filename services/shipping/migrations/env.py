@@ -1,4 +1,4 @@
-"""Alembic's entry: `shipping`'s tables, run by the kit."""
+"""Alembic entry point for shipping's tables; the kit runs it."""
 
 from sagakit.store.migrate import run_env
 from services.shipping.store import metadata

@@ -1,4 +1,4 @@
-"""The monitor's first tables."""
+"""Create the monitor's first tables."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Cases that only a person can close, in a table of their own; what people said."""
+"""Create `intervention`, filled from the timeline, and `said`, for what people said."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ revision = "0002"
 down_revision = "0001"
 
 TIME = sa.DateTime(timezone=True)
-# Cases that are known already. Until now nothing but opening and resolving could happen to them.
+# Interventions known already. Before this revision they could only be opened and resolved.
 FILL = """
     INSERT INTO intervention (order_id, code, status, reason, opened_at, closed_at, entries)
     SELECT order_id, code,

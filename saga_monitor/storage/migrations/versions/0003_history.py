@@ -1,4 +1,4 @@
-"""Finished orders move to history tables; an order can be pinned."""
+"""Add history tables for ended sagas, and the column `saga.pinned`."""
 
 import sqlalchemy as sa
 from alembic import op

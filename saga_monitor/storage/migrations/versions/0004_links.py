@@ -1,4 +1,4 @@
-"""Orders of a batch, and orders that another led to, are found by what their events say."""
+"""Index `batch_id` and `caused_by` of timeline events, to find related sagas."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What was published is kept with the time that the broker took it."""
+"""Store the broker's log-append time with each published outbox row."""
 
 from alembic import op
 

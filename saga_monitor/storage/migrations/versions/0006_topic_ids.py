@@ -1,4 +1,4 @@
-"""Of which log an offset is."""
+"""Store the id of the topic that each offset belongs to."""
 
 import sqlalchemy as sa
 from alembic import op

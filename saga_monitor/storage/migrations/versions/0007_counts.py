@@ -1,4 +1,4 @@
-"""Lists and counts read what they show, however many orders there are beside."""
+"""Rebuild indexes so that lists and counts read only the rows they return."""
 
 import sqlalchemy as sa
 from alembic import op

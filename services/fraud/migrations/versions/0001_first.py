@@ -1,4 +1,4 @@
-"""Fraud's first table."""
+"""Create fraud's first table."""
 
 import sqlalchemy as sa
 from alembic import op

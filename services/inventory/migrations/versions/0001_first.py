@@ -1,4 +1,4 @@
-"""Inventory's first tables."""
+"""Create inventory's first tables."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What was published is kept with the time that the broker took it."""
+"""Add the log-append time to published events (`outbox_sent.logged_ms`)."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Loyalty's first table."""
+"""Create loyalty's first table."""
 
 import sqlalchemy as sa
 from alembic import op

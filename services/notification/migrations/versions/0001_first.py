@@ -1,4 +1,4 @@
-"""Notification's first tables."""
+"""Create notification's first tables."""
 
 import sqlalchemy as sa
 from alembic import op

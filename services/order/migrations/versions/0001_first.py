@@ -1,4 +1,4 @@
-"""Order's first tables."""
+"""Create order's first tables."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The keys of customers, and whose an order is."""
+"""Create the customers' keys; add `customer_id` and `in_clear` to orders."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Payment's first tables."""
+"""Create payment's first tables."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Shipping's first tables."""
+"""Create shipping's first tables."""
 
 import sqlalchemy as sa
 from alembic import op
