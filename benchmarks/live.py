@@ -23,7 +23,7 @@ from sagakit.flow.routing import Router
 from sagakit.handling.consumer_loop import BATCH
 from sagakit.handling.handler import Handled, Handler, Handles
 from sagakit.handling.parking import incoming
-from sagakit.handling.request_batcher import Inlet
+from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
@@ -96,7 +96,7 @@ async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Messa
         added=lambda rows: worker.added(rows),
     )
     outcomes = Counting(handler, asyncio.get_running_loop())
-    inlet = Inlet(outcomes, stop)
+    inlet = RequestBatcher(outcomes, stop)
     calls = {CHARGE: MemoryProvider().charge}
     worker = EffectWorker(database, inlet, calls, now, stop, token=uuid4(), rng=random.Random(1))
     tasks = [asyncio.create_task(inlet.run()), asyncio.create_task(worker.run())]

@@ -19,7 +19,7 @@ from benchmarks.live import effects, streamed
 from benchmarks.measured import Part, codec_and_decide, monitor, placed, relay, scan, transaction
 from benchmarks.report import machine
 from benchmarks.site import servers
-from sagakit.service.process import spare_collector
+from sagakit.service.process import tune_gc
 from sagakit.telemetry import logs
 
 
@@ -32,7 +32,7 @@ def parts(orders: int, waiting: int, rounds: int, file: Path | None) -> None:
     """Measure the parts on this machine, on fresh servers in every round."""
     logs.configure(json=False, participant="parts", level="WARNING")
     here = machine()
-    spare_collector()
+    tune_gc()
     runs = [part for _ in range(rounds) for part in _round(orders, waiting)]
     found = medians(runs)
     Console().print(_table(found))

@@ -25,7 +25,7 @@ from rich.text import Text
 from saga_lab.chaos.fault import Kind
 from saga_lab.chaos.kinds import BY_NAME, drawn, left_out
 from saga_lab.chaos.load import Load
-from saga_lab.chaos.play import Gameday, Struck
+from saga_lab.chaos.play import Gameday, InjectedFault
 from saga_lab.chaos.report import Report, report
 from saga_lab.chaos.schedule import schedule
 from saga_lab.chaos.site import Site
@@ -186,7 +186,7 @@ def _line(day: Gameday) -> str:
     )
 
 
-def _named(one: Struck) -> str:
+def _named(one: InjectedFault) -> str:
     return f"{one.planned.kind.name}: {one.planned.target}"
 
 

@@ -4,14 +4,14 @@ import click
 import httpx
 
 from saga_cli.place import _asked, _problem, _told, _urls
-from saga_cli.sagas import told_by
+from saga_cli.sagas import actor_and_reason
 from saga_lab.devstack.errors import StackError
 
 
 @click.command()
 @click.argument("customer_id", metavar="CUSTOMER")
 @click.option("--force", is_flag=True, help="Also while orders are in flight: they are undone.")
-@told_by
+@actor_and_reason
 def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
     """Erase a customer's sealed personal data everywhere, by deleting the key that reads it.
 

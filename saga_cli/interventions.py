@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from saga_cli.client import ask
-from saga_cli.sagas import ago, told_by
+from saga_cli.sagas import actor_and_reason, ago
 from saga_monitor.saga.interventions import CaseStatus
 
 CODE = click.option("--code", help="Of the case; may be left out where only one can be meant.")
@@ -45,7 +45,7 @@ def interventions(context: click.Context, status: str | None, limit: int) -> Non
 @interventions.command("open")
 @click.argument("order_id", metavar="ORDER")
 @CODE
-@told_by
+@actor_and_reason
 def open_case(order_id: str, code: str | None, actor: str, reason: str) -> None:
     """Open an intervention; its code is `manual` if none is given."""
     work("open", order_id, code, actor, reason)
@@ -55,7 +55,7 @@ def open_case(order_id: str, code: str | None, actor: str, reason: str) -> None:
 @click.argument("order_id", metavar="ORDER")
 @CODE
 @click.option("--from", "taken_from", help="Take it over from this person.")
-@told_by
+@actor_and_reason
 def claim(order_id: str, code: str | None, taken_from: str | None, actor: str, reason: str) -> None:
     """Claim an intervention, which shows others that you work on it."""
     work("claim", order_id, code, actor, reason, taken_from=taken_from)
@@ -64,7 +64,7 @@ def claim(order_id: str, code: str | None, taken_from: str | None, actor: str, r
 @interventions.command()
 @click.argument("order_id", metavar="ORDER")
 @CODE
-@told_by
+@actor_and_reason
 def note(order_id: str, code: str | None, actor: str, reason: str) -> None:
     """Add a note to an intervention."""
     work("note", order_id, code, actor, reason)
@@ -73,7 +73,7 @@ def note(order_id: str, code: str | None, actor: str, reason: str) -> None:
 @interventions.command()
 @click.argument("order_id", metavar="ORDER")
 @CODE
-@told_by
+@actor_and_reason
 def reopen(order_id: str, code: str | None, actor: str, reason: str) -> None:
     """Reopen a resolved intervention."""
     work("reopen", order_id, code, actor, reason)
@@ -82,7 +82,7 @@ def reopen(order_id: str, code: str | None, actor: str, reason: str) -> None:
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 @CODE
-@told_by
+@actor_and_reason
 def resolve(order_id: str, code: str | None, actor: str, reason: str) -> None:
     """Resolve an intervention. The monitor continues its own retries."""
     work("resolve", order_id, code, actor, reason)

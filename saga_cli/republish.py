@@ -7,7 +7,7 @@ from saga_lab.devstack import Stack, StackError
 from saga_lab.devstack.processes import DATABASES
 from saga_lab.devstack.stack import default_home
 from saga_lab.devstack.topics import OWNERS
-from sagakit.outbox.republish import QuietOutbox, RelayLeads
+from sagakit.outbox.republish import RelayLeads, RelayLock
 from sagakit.store.postgres import engine_for
 
 TOPICS = tuple(f"{owner}.events" for owner in OWNERS)
@@ -27,7 +27,7 @@ def republish(service: str, topic: str) -> None:
         raise StackError(f"no stack in {default_home()}; set SAGA_HOME to the home of one")
     engine = engine_for(databases[service])
     try:
-        outbox = QuietOutbox(engine)
+        outbox = RelayLock(engine)
         try:
             rows = outbox.republish(topic)
         finally:

@@ -37,7 +37,7 @@ HELD = {
 VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forward": "is due:"}
 
 
-def told_by(command: F) -> F:
+def actor_and_reason(command: F) -> F:
     """Add the options --actor and --reason, which go into the event that the command becomes."""
     actor = click.option("--actor", default=getpass.getuser, help="Who you are. [default: you]")
     reason = click.option("--reason", required=True, help="Why; it is kept on the log.")
@@ -111,7 +111,7 @@ def _ls_held(limit: int) -> None:
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 @click.option("--step", default="payment", show_default=True)
-@told_by
+@actor_and_reason
 def approve(order_id: str, step: str, actor: str, reason: str) -> None:
     """Approve a step that waits for a person's decision."""
     _say("/verdicts", order_id, actor, reason, step=step, verdict="approve")
@@ -120,7 +120,7 @@ def approve(order_id: str, step: str, actor: str, reason: str) -> None:
 @click.command()
 @click.argument("order_id", metavar="ORDER")
 @click.option("--step", default="payment", show_default=True)
-@told_by
+@actor_and_reason
 def reject(order_id: str, step: str, actor: str, reason: str) -> None:
     """Reject a step that waits for a person's decision."""
     _say("/verdicts", order_id, actor, reason, step=step, verdict="reject")
@@ -128,7 +128,7 @@ def reject(order_id: str, step: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
-@told_by
+@actor_and_reason
 def cancel(order_id: str, actor: str, reason: str) -> None:
     """Undo an order, newest step first; possible until its parcel is picked up."""
     _say("/cancellations", order_id, actor, reason)
@@ -136,7 +136,7 @@ def cancel(order_id: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
-@told_by
+@actor_and_reason
 def pause(order_id: str, actor: str, reason: str) -> None:
     """Pause an order: no new work starts until it is resumed. It can still be cancelled."""
     _say("/pauses", order_id, actor, reason)
@@ -144,7 +144,7 @@ def pause(order_id: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
-@told_by
+@actor_and_reason
 def resume(order_id: str, actor: str, reason: str) -> None:
     """Resume a paused order."""
     _say("/resumptions", order_id, actor, reason)
@@ -152,7 +152,7 @@ def resume(order_id: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
-@told_by
+@actor_and_reason
 def pin(order_id: str, actor: str, reason: str) -> None:
     """Pin an order, so that it is not moved to the history."""
     _say("/pins/pin", order_id, actor, reason)
@@ -160,7 +160,7 @@ def pin(order_id: str, actor: str, reason: str) -> None:
 
 @click.command()
 @click.argument("order_id", metavar="ORDER")
-@told_by
+@actor_and_reason
 def unpin(order_id: str, actor: str, reason: str) -> None:
     """Unpin an order, so that it can be moved to the history."""
     _say("/pins/unpin", order_id, actor, reason)

@@ -24,7 +24,7 @@ from saga_monitor.api.routes import routes
 from saga_monitor.ingest.faust_stream import GROUP, Reader
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.metrics import HELP, Meter, Position
-from saga_monitor.operations.blocker_probe import Inquiry, Log
+from saga_monitor.operations.blocker_probe import BlockerProbe, Log
 from saga_monitor.operations.desk import Desk
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.reconciliation.run import Reconciler
@@ -42,7 +42,7 @@ from sagakit.messages.trace_ids import span_of
 from sagakit.outbox.already_published import standing
 from sagakit.outbox.relay import Publishes, Relay
 from sagakit.retry import until_stored
-from sagakit.service.process import Server, Threads, codec_for, outlive_session, spare_collector
+from sagakit.service.process import Server, Threads, codec_for, tune_gc, wait_out_session
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import engine_for
@@ -52,7 +52,7 @@ from sagakit.web.app import make_app
 from schemas import CONTRACT, FLOWS
 
 log = structlog.get_logger(__name__)
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 
 
 class MonitorSettings(ServiceSettings):
@@ -143,7 +143,7 @@ class Monitor:
             lambda: self.watch.gate,
             self.relay.wake,
             settings.now,
-            Inquiry(self.engine, settings.participants, flows, log_of.positions),
+            BlockerProbe(self.engine, settings.participants, flows, log_of.positions),
         )
         after = timedelta(seconds=settings.history_after_s)
         self.history = History(self.engine, self.desk.log_time, after)
@@ -218,7 +218,7 @@ class Monitor:
         for task in died:
             log.error("a part died", exc_info=task.exception())
         early = bool(done & parts)
-        await outlive_session(threads.error)
+        await wait_out_session(threads.error)
         return 1 if died or early or threads.error else 0
 
 
@@ -239,7 +239,7 @@ def run(settings: MonitorSettings) -> None:
         metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
         metrics.register(metrics.Readings(HELP, monitor.meter.read))
         metrics.register(metrics.Readings(FINDINGS, monitor.reconciler.read))
-        spare_collector()
+        tune_gc()
         status = asyncio.run(_until_told(monitor))
     except ConfigurationError as error:
         print(f"saga_monitor: {error}", file=sys.stderr)

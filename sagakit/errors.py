@@ -3,7 +3,7 @@
 SagaError
 |-- ConfigurationError     a setting is missing or wrong; the process does not start
 |-- FlowError              a flow file is invalid; says where
-|-- Poison                 an incoming record cannot be handled and is parked
+|-- UnprocessableRecord                 an incoming record cannot be handled and is parked
 |   |-- BadKey                 the record key is not a saga id
 |   |-- Undecodable            the bytes are not an event of the contract
 |   |   `-- UnknownSchema          this process does not know the writer's schema
@@ -11,12 +11,12 @@ SagaError
 |   |-- UnknownFlow            this process does not know the flow or version in the `flow` header
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
 |   `-- SequenceConflict       another event already has this sequence number
-|-- TopicMadeAnew          a topic was recreated; the process restarts
+|-- TopicRecreated          a topic was recreated; the process restarts
 |-- RelayLeads             a relay is publishing newer events, so nothing can be republished
-|-- Unanswered             a request was not handled in time, but may still be
+|-- RequestTimedOut             a request was not handled in time, but may still be
 |-- EventTooLarge          the broker would refuse an own event; the decision is refused
 `-- EffectFailed           the provider gave no usable answer: result unknown, call retried
-    `-- NotFinal               the provider accepted the call; its final result is polled for
+    `-- ResultPending               the provider accepted the call; its final result is polled for
 """
 
 
@@ -35,7 +35,7 @@ class FlowError(SagaError):
     """A flow file is invalid; the message names the flow, the place in the file and the remedy."""
 
 
-class TopicMadeAnew(SagaError):
+class TopicRecreated(SagaError):
     """A topic was deleted and recreated; the message names it.
 
     The consumer that read the old topic may never get another record of it. Restart it: its group
@@ -43,19 +43,19 @@ class TopicMadeAnew(SagaError):
     """
 
 
-class Poison(SagaError):
+class UnprocessableRecord(SagaError):
     """An incoming record cannot be handled now; `code` is the short name of the reason."""
 
     code = "poison"
 
 
-class BadKey(Poison):
+class BadKey(UnprocessableRecord):
     """The record key is missing, too long, or not printable text."""
 
     code = "bad_key"
 
 
-class Undecodable(Poison):
+class Undecodable(UnprocessableRecord):
     """The bytes are not an event of the contract (framing, schema, types, type header)."""
 
     code = "undecodable"
@@ -67,25 +67,25 @@ class UnknownSchema(Undecodable):
     code = "unknown_schema"
 
 
-class Oversized(Poison):
+class Oversized(UnprocessableRecord):
     """The record exceeds the size limit of events and is not decoded."""
 
     code = "oversized"
 
 
-class UnknownFlow(Poison):
+class UnknownFlow(UnprocessableRecord):
     """The `flow` header names a flow or version that this participant does not know."""
 
     code = "unknown_flow"
 
 
-class SequenceGap(Poison):
+class SequenceGap(UnprocessableRecord):
     """Earlier events of the same producer for the same saga are missing."""
 
     code = "gap"
 
 
-class SequenceConflict(Poison):
+class SequenceConflict(UnprocessableRecord):
     """Another event of the same producer already had this sequence number.
 
     The producer's database lost events that it had published.
@@ -94,7 +94,7 @@ class SequenceConflict(Poison):
     code = "sequence_conflict"
 
 
-class Unanswered(SagaError):
+class RequestTimedOut(SagaError):
     """A request was not handled in time, for example because the database is full.
 
     It may still be handled: send the same request again.
@@ -109,7 +109,7 @@ class EffectFailed(SagaError):
     """The provider gave no usable answer; the result of the call is unknown, so it is retried."""
 
 
-class NotFinal(EffectFailed):
+class ResultPending(EffectFailed):
     """The provider accepted the call, but its final result is still to come.
 
     Nothing failed. The call is repeated under the same key until the final result is known, whether

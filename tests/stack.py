@@ -108,9 +108,9 @@ class LiveStack:
         self._stack.supervisor.start_processes(names)
         self.wait_ready(*names)
 
-    def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """See `Stack.put_up`: a replica more, or one with another environment."""
-        self._stack.put_up(name, env)
+    def run_process(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """See `Stack.run_process`: a replica more, or one with another environment."""
+        self._stack.run_process(name, env)
 
     def restart(self, *names: str) -> None:
         """Stop and start."""

@@ -19,7 +19,7 @@ from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Fate, Handler, incoming
+from sagakit.handling.handler import Disposition, Handler, incoming
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import (
     NAMESPACE,
@@ -278,12 +278,12 @@ class Counter:
         """A new process on the same database."""
         return handler_on(self.database, self.store, faults=faults, added=self.added.extend)
 
-    def reads(self, *records: Record) -> list[Fate]:
+    def reads(self, *records: Record) -> list[Disposition]:
         """Handle records in one micro-batch."""
         messages = [incoming(self.wire.codec, r) for r in records]
         return [handled.fate for handled in self.handler.handle(messages)]
 
-    def hears(self, *messages: Message) -> list[Fate]:
+    def hears(self, *messages: Message) -> list[Disposition]:
         """Handle messages in one micro-batch."""
         return [handled.fate for handled in self.handler.handle(messages)]
 

@@ -12,7 +12,7 @@ import pytest
 
 from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Fate, Handled, Handler
+from sagakit.handling.handler import Disposition, Handled, Handler
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Trace, derived_id
 from sagakit.store.memory import MemoryDatabase, MemoryStore
@@ -178,7 +178,7 @@ def test_a_repeated_event_wraps_nothing_twice() -> None:
     bench = Bench()
     bench.told(CAPTURED, "payment", 1)
     bench.perform()
-    assert bench.told(CAPTURED, "payment", 1).fate is Fate.REPEAT
+    assert bench.told(CAPTURED, "payment", 1).fate is Disposition.REPEAT
     assert bench.perform() == []
     assert bench.wrapper.sheets == 999
 

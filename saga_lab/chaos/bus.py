@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from saga_lab.chaos.fault import Fault
 from saga_lab.chaos.site import Site, until
-from saga_lab.devstack.topics import make_anew, read_again
+from saga_lab.devstack.topics import recreate_topic, reset_offsets
 from sagakit.flow.routing import topic, topics_of
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.envelope import OutboxRow
@@ -58,22 +58,22 @@ class PoisonStorm(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadAgain(Fault):
+class OffsetsReset(Fault):
     """Reset a consumer group's offsets to the first record, as an operator may by mistake."""
 
     def inject(self, site: Site) -> None:
         with site.away(self.target):
-            read_again(site.bootstrap_servers, self.target, topics_of(FLOWS, self.target))
+            reset_offsets(site.bootstrap_servers, self.target, topics_of(FLOWS, self.target))
 
 
 @dataclass(frozen=True, slots=True)
-class TopicMadeAnew(Fault):
+class RecreatedTopic(Fault):
     """Delete and recreate a service's topic, then republish the records its outbox has kept."""
 
     def inject(self, site: Site) -> None:
         site.silence(self.target)
         name = topic(self.target)
-        make_anew(site.bootstrap_servers, name, lambda: site.republish(self.target, name))
+        recreate_topic(site.bootstrap_servers, name, lambda: site.republish(self.target, name))
 
     def heal(self, site: Site) -> None:
         site.let_go(self.target)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from saga_lab.chaos.play import Struck
+from saga_lab.chaos.play import InjectedFault
 from saga_lab.workload import End
 from saga_lab.workload.outcomes import Outcome
 
@@ -27,10 +27,12 @@ class Recovery:
 
 
 def recoveries(
-    struck: Sequence[Struck], placed_at: Mapping[str, float], completed_at: Mapping[str, float]
+    struck: Sequence[InjectedFault],
+    placed_at: Mapping[str, float],
+    completed_at: Mapping[str, float],
 ) -> list[Recovery]:
     """Return one row per kind. All times are seconds on the same clock."""
-    by_kind: dict[str, list[Struck]] = defaultdict(list)
+    by_kind: dict[str, list[InjectedFault]] = defaultdict(list)
     for one in struck:
         by_kind[one.planned.kind.name].append(one)
     found = []

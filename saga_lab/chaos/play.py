@@ -14,7 +14,7 @@ from saga_lab.chaos.fault import Violation
 from saga_lab.chaos.schedule import Planned
 from saga_lab.chaos.site import NotReached, Site, until
 from saga_lab.devstack import StackError
-from saga_lab.invariants import CHECKS, Finding, await_rest, gather
+from saga_lab.invariants import CHECKS, Finding, gather, wait_until_idle
 from saga_lab.invariants.rebuilt import same_rows
 from saga_lab.invariants.sagas import is_timeout
 from saga_lab.workload.outcomes import Outcome
@@ -35,7 +35,7 @@ WRONG = (
 
 
 @dataclass(slots=True)
-class Struck:
+class InjectedFault:
     """A fault that was injected. Times are seconds since the load began; None means not (yet).
 
     `healed_at`: when `heal` returned; `ready_at`: when the target served again; `error`: why the
@@ -55,7 +55,7 @@ class Gameday:
 
     site: Site
     plan: Sequence[Planned]
-    struck: list[Struck] = field(default_factory=list)
+    struck: list[InjectedFault] = field(default_factory=list)
     phase: str = "starting"
     outcomes: Sequence[Outcome] = ()
     findings: Sequence[Finding] = ()
@@ -63,7 +63,7 @@ class Gameday:
     moving: str | None = None
 
     @property
-    def on(self) -> list[Struck]:
+    def on(self) -> list[InjectedFault]:
         """Faults that are active now."""
         return [s for s in self.struck if s.ready_at is None and s.error is None]
 
@@ -80,10 +80,10 @@ class Gameday:
             told()
             time.sleep(TELL_EVERY_S)
         self.outcomes = load.outcomes()
-        self.phase = "all comes to rest"
+        self.phase = "waiting until idle"
         told()
         self.site.stack.wait_ready()
-        self.moving = await_rest(self.site.content, REST_S)
+        self.moving = wait_until_idle(self.site.content, REST_S)
         self.phase = "the invariants are judged"
         told()
         self._judge(told)
@@ -121,7 +121,7 @@ class Gameday:
                     continue
                 called_off.wait(max(0.0, planned.at_s - self._now()))
                 if not (self.site.load.over or called_off.is_set()):
-                    struck = Struck(planned, self._now())
+                    struck = InjectedFault(planned, self._now())
                     self.struck.append(struck)
                     self._one(struck)
                 with lock:
@@ -138,7 +138,7 @@ class Gameday:
             for done in lanes:
                 done.result()
 
-    def _one(self, struck: Struck) -> None:
+    def _one(self, struck: InjectedFault) -> None:
         fault = struck.planned.fault
         try:
             try:

@@ -52,11 +52,11 @@ class JoinedAndKilled(Fault):
     """
 
     def inject(self, site: Site) -> None:
-        site.put_up(second(self.target))
+        site.run_process(second(self.target))
 
     def heal(self, site: Site) -> None:
         site.signal(second(self.target), signal.SIGKILL)
-        site.stack.take_down(second(self.target))
+        site.stack.remove_process(second(self.target))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ class LeaderKilled(Fault):
     """Kill the process that leads the relay while a second replica waits to lead."""
 
     def inject(self, site: Site) -> None:
-        site.put_up(second(self.target))
+        site.run_process(second(self.target))
         site.signal(self.target, signal.SIGKILL)
 
     def heal(self, site: Site) -> None:
-        site.stack.take_down(second(self.target))
+        site.stack.remove_process(second(self.target))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ class Zombie(Fault):
     """
 
     def inject(self, site: Site) -> None:
-        site.put_up(second(self.target))
+        site.run_process(second(self.target))
         site.signal(self.target, signal.SIGSTOP)
 
     def heal(self, site: Site) -> None:
         site.signal(self.target, signal.SIGCONT)
-        site.stack.take_down(second(self.target))
+        site.stack.remove_process(second(self.target))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ class ClockAhead(Fault):
     offset_s: ClassVar[int] = 30
 
     def inject(self, site: Site) -> None:
-        site.put_up(self.target, {"SAGA_CLOCK_OFFSET_S": str(self.offset_s)})
+        site.run_process(self.target, {"SAGA_CLOCK_OFFSET_S": str(self.offset_s)})
 
     def heal(self, site: Site) -> None:
-        site.put_up(self.target)
+        site.run_process(self.target)
 
 
 class ClockBehind(ClockAhead):

@@ -8,7 +8,7 @@ from typing import Any
 
 from saga_lab.chaos import figures
 from saga_lab.chaos.page import page
-from saga_lab.chaos.play import Gameday, Struck
+from saga_lab.chaos.play import Gameday, InjectedFault
 from saga_lab.workload import End
 
 
@@ -121,7 +121,7 @@ def violations(day: Gameday) -> list[str]:
     ]
 
 
-def _row(one: Struck, recovery_s: float | None) -> dict[str, Any]:
+def _row(one: InjectedFault, recovery_s: float | None) -> dict[str, Any]:
     planned = one.planned
     return _rounded(
         {

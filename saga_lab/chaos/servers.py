@@ -10,7 +10,7 @@ from saga_lab.chaos.fault import Fault
 from saga_lab.chaos.site import Site, until
 from saga_lab.devstack.disks import WAL_DISK
 from saga_lab.devstack.processes import MONITOR
-from saga_lab.devstack.topics import out_of_step
+from saga_lab.devstack.topics import first_unhealthy_partition
 
 HOT_TABLES = ("inbox", "outbox", "effects")
 HOT_TABLES_OF_MONITOR = ("saga", "stream_offset", "outbox")
@@ -48,7 +48,9 @@ class AllStopped(Fault):
         site.start(*site.brokers)
 
     def healed(self, site: Site) -> bool:
-        return all(map(site.ready, site.brokers)) and not out_of_step(site.bootstrap_servers)
+        return all(map(site.ready, site.brokers)) and not first_unhealthy_partition(
+            site.bootstrap_servers
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class BrokerLost(Fault):
         site.start(self.target)
 
     def healed(self, site: Site) -> bool:
-        return site.ready(self.target) and not out_of_step(site.bootstrap_servers)
+        return site.ready(self.target) and not first_unhealthy_partition(site.bootstrap_servers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class LeaderMoved(BrokerLost):
         site.stop(self.target)
 
     def healed(self, site: Site) -> bool:
-        return site.ready(self.target) and not out_of_step(site.bootstrap_servers, leaders=True)
+        return site.ready(self.target) and not first_unhealthy_partition(
+            site.bootstrap_servers, leaders=True
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from saga_lab.devstack import Stack
 from saga_lab.devstack.disks import Disk
 from saga_lab.devstack.manifest import probe_of
 from saga_lab.devstack.ports import BROKERS
-from sagakit.outbox.republish import QuietOutbox, RelayLeads
+from sagakit.outbox.republish import RelayLeads, RelayLock
 from sagakit.store.postgres import engine_for
 
 PATIENCE_S = 600.0
@@ -49,7 +49,7 @@ class Site:
         self.content = stack.read()
         self.bootstrap_servers = str(self.content["bootstrap_servers"])
         self.brokers = BROKERS[: int(self.content["brokers"])]
-        self._held: dict[str, psycopg.Connection[Any] | QuietOutbox] = {}
+        self._held: dict[str, psycopg.Connection[Any] | RelayLock] = {}
         self._lock = threading.Lock()
         self._moving: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
@@ -95,10 +95,10 @@ class Site:
             finally:
                 self.start(name)
 
-    def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """Call `Stack.put_up` under the lock of this process."""
+    def run_process(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """Call `Stack.run_process` under the lock of this process."""
         with self._alone(name):
-            self.stack.put_up(name, env)
+            self.stack.run_process(name, env)
 
     @contextmanager
     def _alone(self, *names: str) -> Iterator[None]:
@@ -175,7 +175,7 @@ class Site:
         def quiet() -> bool:
             self.stop(service)
             try:
-                outbox = QuietOutbox(engine)
+                outbox = RelayLock(engine)
             except (exc.OperationalError, RelayLeads):
                 return False  # database not up yet, or the service was started again
             with self._lock:
@@ -195,7 +195,7 @@ class Site:
 
         def moved() -> bool:
             held = self._held[service]
-            assert isinstance(held, QuietOutbox)
+            assert isinstance(held, RelayLock)
             try:
                 held.republish(topic)
             except exc.OperationalError:

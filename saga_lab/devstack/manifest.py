@@ -10,7 +10,7 @@ from typing import Any
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import BROKERS, HOST
-from saga_lab.devstack.processes import Surroundings, is_of
+from saga_lab.devstack.processes import StackAddresses, is_of
 from saga_lab.devstack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
 from saga_lab.devstack.topics import kafka_ready
 
@@ -31,7 +31,7 @@ def read_manifest(home: Path) -> dict[str, Any]:
     except (ValueError, TypeError, OSError) as error:
         raise StackError(
             f"{path} cannot be read ({error}). Set SAGA_HOME to the home of a stack, or remove "
-            "the file: `saga up` writes it anew."
+            "the file: `saga up` writes a new one."
         ) from error
 
 
@@ -48,7 +48,7 @@ def write_manifest(home: Path, content: Mapping[str, Any]) -> None:
 def manifest(
     options: StackOptions,
     port_base: int,
-    around: Surroundings,
+    around: StackAddresses,
     running: Mapping[str, ProcessInfo],
     before: Mapping[str, Any],
 ) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class StackAddresses:
     """Addresses and secrets that services and fake servers need of each other."""
 
     data: Path
@@ -144,7 +144,7 @@ def selected(options: StackOptions) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def declare(names: Iterable[str], around: Surroundings, env: Mapping[str, str]) -> list[Process]:
+def declare(names: Iterable[str], around: StackAddresses, env: Mapping[str, str]) -> list[Process]:
     """Return the processes of these names, ready to be supervised.
 
     `env` is added to the environment of services and monitor.
@@ -159,7 +159,7 @@ def declare(names: Iterable[str], around: Surroundings, env: Mapping[str, str]) 
     ]
 
 
-def _links(around: Surroundings) -> Process:
+def _links(around: StackAddresses) -> Process:
     def ends(link: str) -> tuple[int, int]:
         service, _, server = link.partition(">")
         behind = of_broker(f"kafka<{service}", server) if is_of(server, "kafka") else server
@@ -178,7 +178,7 @@ def _links(around: Surroundings) -> Process:
     )
 
 
-def _world(name: str, around: Surroundings) -> Process:
+def _world(name: str, around: StackAddresses) -> Process:
     env = {
         "SANDBOX_HOST": HOST,
         "SANDBOX_PORT": str(around.ports[name]),
@@ -198,7 +198,7 @@ def _world(name: str, around: Surroundings) -> Process:
     )
 
 
-def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> Process:
+def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) -> Process:
     service, _, replica = name.partition("-")
     # The first replica keeps the service's own port, which webhooks and callers use.
     port_name = service if replica in ("", "1") else name
@@ -221,7 +221,7 @@ def _service(name: str, around: Surroundings, extra_env: Mapping[str, str]) -> P
     )
 
 
-def _outside(service: str, around: Surroundings) -> dict[str, str]:
+def _outside(service: str, around: StackAddresses) -> dict[str, str]:
     """Return the environment by which a service reaches fake servers, and the monitor services."""
     match service:
         case "payment":

@@ -29,8 +29,8 @@ from saga_lab.devstack.options import Kind, StackOptions
 from saga_lab.devstack.processes import (
     MONITOR,
     Process,
+    StackAddresses,
     Stage,
-    Surroundings,
     declare,
     is_of,
     selected,
@@ -111,18 +111,18 @@ class Stack:
         }
         await_ready(probes, self.supervisor.processes)
 
-    def put_up(self, name: str, env: Mapping[str, str] | None = None) -> None:
+    def run_process(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Run this process of a service or the monitor, with `env` added to the stack's own.
 
         A process that does not exist yet (`payment-2`, `monitor-2`) is added on a free port, until
-        `take_down`; one that runs with another environment is restarted. Raises `StackError` when
-        the process does not become ready.
+        `remove_process`; one that runs with another environment is restarted. Raises `StackError`
+        when the process does not become ready.
         """
         with self._locked():
             content = self.read()
             port_name = name.removesuffix("-1")
             ports = {**content["ports"], **port_table.assign([port_name], 0, content["ports"])}
-            around = surroundings_of(self.home, {**content, "ports": ports})
+            around = addresses_of(self.home, {**content, "ports": ports})
             inherited = dict(content["env"])
             if is_of(name, MONITOR):
                 inherited["SAGA_DEADLINES"] = json.dumps(content["deadlines"][-1][1])
@@ -143,10 +143,10 @@ class Stack:
             if deadlines == content["deadlines"]:
                 return
             write_manifest(self.home, {**content, "deadlines": deadlines})
-        self.put_up(MONITOR, {"SAGA_DEADLINES": json.dumps(overrides)})
+        self.run_process(MONITOR, {"SAGA_DEADLINES": json.dumps(overrides)})
 
-    def take_down(self, name: str) -> None:
-        """Stop a process that `put_up` added, and remove it from supervision."""
+    def remove_process(self, name: str) -> None:
+        """Stop a process that `run_process` added, and remove it from supervision."""
         with self._locked():
             if name in self.supervisor.processes():
                 self.supervisor.remove([name])
@@ -252,8 +252,8 @@ class Stack:
         infra: Infra,
         ports: Mapping[str, int],
         before: Mapping[str, Any],
-    ) -> Surroundings:
-        return Surroundings(
+    ) -> StackAddresses:
+        return StackAddresses(
             data=self.home / "data",
             ports=ports,
             bootstrap_servers=infra.bootstrap_servers,
@@ -280,9 +280,9 @@ class Stack:
             yield
 
 
-def surroundings_of(home: Path, content: Mapping[str, Any]) -> Surroundings:
+def addresses_of(home: Path, content: Mapping[str, Any]) -> StackAddresses:
     """Return the surroundings of the stack that `content`, a `stack.json`, describes."""
-    return Surroundings(
+    return StackAddresses(
         data=home / "data",
         ports=content["ports"],
         bootstrap_servers=content["bootstrap_servers"],

@@ -67,7 +67,7 @@ def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
         ) from error
 
 
-def make_anew(
+def recreate_topic(
     bootstrap_servers: str, name: str, emptied: Callable[[], None], deadline_s: float = 60.0
 ) -> None:
     """Delete a topic with all its records and recreate it, calling `emptied` in between.
@@ -91,7 +91,7 @@ def make_anew(
         except KafkaException as error:
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"topic {name} at {bootstrap_servers} cannot be made anew: {error}. Check that "
+                    f"topic {name} at {bootstrap_servers} cannot be recreated: {error}. Check that "
                     "the brokers answer; if it is gone now, `saga up` creates it."
                 ) from error
         return False
@@ -103,7 +103,7 @@ def make_anew(
         time.sleep(_LOOK_AGAIN_S)
 
 
-def read_again(
+def reset_offsets(
     bootstrap_servers: str, group: str, topics: Sequence[str], deadline_s: float = 60.0
 ) -> None:
     """Reset a group's offsets to the first record of these topics, as an operator may by mistake.
@@ -131,7 +131,7 @@ def read_again(
         time.sleep(_LOOK_AGAIN_S)
 
 
-def out_of_step(bootstrap_servers: str, *, leaders: bool = False) -> str | None:
+def first_unhealthy_partition(bootstrap_servers: str, *, leaders: bool = False) -> str | None:
     """Return the first partition without a leader or with replicas not in sync; None if all are.
 
     With `leaders`, also one whose preferred broker does not lead it. The text names what it lacks.

@@ -23,14 +23,14 @@ from typing import Any
 
 from saga_lab.invariants.evidence import Evidence
 from saga_lab.invariants.finding import Finding
-from saga_lab.invariants.gather import await_rest, gather
+from saga_lab.invariants.gather import gather, wait_until_idle
 from saga_lab.invariants.ledgers import money, once, units
 from saga_lab.invariants.log import nothing_lost
 from saga_lab.invariants.rebuilt import same_rows
 from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
 from saga_lab.invariants.versions import own_version
 
-__all__ = ["CHECKS", "Evidence", "Finding", "await_rest", "check", "gather"]
+__all__ = ["CHECKS", "Evidence", "Finding", "check", "gather", "wait_until_idle"]
 
 CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
     one_end,
@@ -49,7 +49,7 @@ def check(stack: Mapping[str, Any], *, standstill_s: float = 90.0) -> list[Findi
     Waits until nothing is in flight, or until that has not changed for `standstill_s` seconds.
     Rows then left in an outbox or among the effects violate invariant 5.
     """
-    await_rest(stack, standstill_s)
+    wait_until_idle(stack, standstill_s)
     evidence = gather(stack)
     found = [*(judge(evidence) for judge in CHECKS), same_rows(stack)]
     return sorted(found, key=lambda finding: finding.number)

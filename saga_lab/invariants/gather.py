@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from saga_lab.invariants.evidence import Evidence, Logged, Row, Sent, Stock, mark_of
-from sagakit.errors import Poison
+from sagakit.errors import UnprocessableRecord
 from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.routing import topic, topics_of
 from sagakit.kafka.inspector import LogEnds, lag, read_log
@@ -32,21 +32,21 @@ Stack = Mapping[str, Any]
 EVENT_TOPICS = tuple(sorted({topic(owner) for owner in OWNERS.values()}))
 
 
-def await_rest(stack: Stack, standstill_s: float) -> str | None:
+def wait_until_idle(stack: Stack, standstill_s: float) -> str | None:
     """Wait until all records are read, no outbox row is unpublished and no effect is pending.
 
-    Returns None when the stack is idle. Otherwise returns the text of `on_its_way` once it has not
-    changed for `standstill_s` seconds.
+    Returns None when the stack is idle. Otherwise returns the text of `unfinished_work` once it has
+    not changed for `standstill_s` seconds.
     """
     before, since = None, time.monotonic()
-    while (moving := on_its_way(stack)) and time.monotonic() - since < standstill_s:
+    while (moving := unfinished_work(stack)) and time.monotonic() - since < standstill_s:
         if moving != before:
             before, since = moving, time.monotonic()
         time.sleep(LOOK_AGAIN_S)
     return moving
 
 
-def on_its_way(stack: Stack) -> str | None:
+def unfinished_work(stack: Stack) -> str | None:
     """Describe the first unfinished work found; None when the stack is idle.
 
     The checks follow an event's path (consumer lag, outbox and effects, the monitor), so that an
@@ -144,7 +144,7 @@ def _read(stack: Stack, dead_letters: Sequence[str]) -> tuple[list[Logged], int,
             continue
         try:
             log.append(_logged(codec, record))
-        except Poison:
+        except UnprocessableRecord:
             unreadable += 1
     log.sort(key=lambda e: (e.topic, e.partition, e.offset))
     return log, unreadable, frozenset(marks)

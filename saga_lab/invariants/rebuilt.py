@@ -78,7 +78,7 @@ def finding(rebuilt: Sequence[Rebuilt]) -> Finding:
     return judged(
         6,
         TITLE,
-        f"{len(rebuilt)} databases made anew from the topics alone, rows: {told}",
+        f"{len(rebuilt)} databases rebuilt from the topics alone, rows: {told}",
         (f"{r.name}: {difference}" for r in rebuilt for difference in r.differences),
     )
 

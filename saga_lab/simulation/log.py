@@ -8,7 +8,7 @@ from functools import cache
 
 from saga_monitor.ingest.watermark import murmur2
 from saga_monitor.saga.facts import unix_ms
-from sagakit.errors import Poison
+from sagakit.errors import UnprocessableRecord
 from sagakit.flow.routing import topic
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, OutboxRow, Record
@@ -52,7 +52,7 @@ class Log:
             self._witness(said)
 
     def read(self, record: Record) -> Envelope:
-        """Return the decoded event of a record; each record is decoded once. Raises Poison."""
+        """Return the event of a record, decoded once. Raises UnprocessableRecord."""
         place = (record.topic, record.partition, record.offset)
         if place not in self._read:
             self._read[place] = CODEC.decode(record)
@@ -66,7 +66,7 @@ class Log:
         """Return the decoded event of a record; None for an undecodable one."""
         try:
             return self.read(record)
-        except Poison:
+        except UnprocessableRecord:
             return None
 
     def ends(self) -> dict[Place, int]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from saga_lab.simulation.log import CODEC, GARBAGE, TOPICS
-from saga_lab.simulation.watcher import worded
+from saga_lab.simulation.watcher import encode_emission
 from saga_monitor.saga.commands import Pausing, Refused, resumed_by
 from saga_monitor.saga.facts import Saga
 from sagakit.errors import Undecodable, UnknownFlow
@@ -117,7 +117,7 @@ class Operator:
             saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
             assert seen is not None
             body = Pausing(order_id=order_id, actor="ada", reason="answered")
-            return worded(resumed_by(body, saga, seen), saga, self.world.now)
+            return encode_emission(resumed_by(body, saga, seen), saga, self.world.now)
         return None
 
     def notice(self) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from sagakit.decider import Callback, Effect
-from sagakit.errors import EffectFailed, NotFinal
+from sagakit.errors import EffectFailed, ResultPending
 from services.notification.decide import Kind, MailAccepted, MailRefused
 from services.payment.ledger import (
     ActionRequired,
@@ -171,7 +171,7 @@ class Outside:
         if effect.key not in self._answers:
             self._answers[effect.key] = self._give_back(effect)
         if effect.key in self._pending:
-            raise NotFinal(f"{effect.key} is pending")
+            raise ResultPending(f"{effect.key} is pending")
         return self._answers[effect.key]
 
     def _give_back(self, effect: Effect) -> Any:

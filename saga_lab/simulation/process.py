@@ -15,7 +15,7 @@ from uuid import uuid5
 
 from saga_lab.simulation.log import PARTITIONS, Place
 from sagakit.decider import Outcome
-from sagakit.errors import EffectFailed, NotFinal, UnknownFlow
+from sagakit.errors import EffectFailed, ResultPending, UnknownFlow
 from sagakit.faults import Crash
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router, topics_of
@@ -206,7 +206,7 @@ class Process:
         try:
             result = self.node.ask(row)
         except EffectFailed as error:
-            backoff = PATIENT if isinstance(error, NotFinal) else RETRIED
+            backoff = PATIENT if isinstance(error, ResultPending) else RETRIED
             due = self.now() + backoff.after(row.attempts, self.world.rng)
             self.node.database.retry(row.lease, str(error), due)
             self.world.hits["trouble"] += 1

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from saga_lab.simulation.story import SKUS, Story
-from saga_lab.simulation.watcher import UNITS, read_as_its_flow
+from saga_lab.simulation.watcher import UNITS, view_of
 from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import fact_of
 from saga_monitor.saga.deadlines import judge
@@ -230,7 +230,7 @@ def _watch(world: World) -> Iterator[str]:
                 or (f.type == "VerdictRequested" and f.at < said_at)
             ]
             by_then = gather(Saga(key), *known)
-            seen = read_as_its_flow(by_then, world.flows)
+            seen = view_of(by_then, world.flows)
             if seen and seen.undoing:
                 continue  # a repeated request is harmless
             if seen is None or emission.id not in set(_right(by_then, seen, due + JUST_AFTER)):

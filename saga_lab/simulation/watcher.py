@@ -29,7 +29,7 @@ UNITS = tuple(flow.units for flow in FLOWS)
 PAUSES_S = (20, 100, 1000, 100_000)
 
 
-def read_as_its_flow(saga: Saga, flows: Flows) -> SagaView | None:
+def view_of(saga: Saga, flows: Flows) -> SagaView | None:
     """The saga in the words of its flow; None for what is no saga (stock)."""
     if saga.order_id.startswith("sku:"):
         return None
@@ -37,7 +37,7 @@ def read_as_its_flow(saga: Saga, flows: Flows) -> SagaView | None:
     return read(saga, _plans(flows)[flow.label(version)])
 
 
-def worded(emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
+def encode_emission(emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
     """Encode a monitor's emission as the row to publish."""
     trace = Trace(saga.flow)
     return CODEC.encode(
@@ -125,7 +125,7 @@ class Monitor:
     def view(self, order_id: str) -> SagaView | None:
         """The saga in the words of its flow; None for what is no saga (stock)."""
         if order_id not in self.views:
-            self.views[order_id] = read_as_its_flow(
+            self.views[order_id] = view_of(
                 self.sagas.get(order_id, Saga(order_id)), self.world.flows
             )
         return self.views[order_id]
@@ -153,7 +153,7 @@ class Monitor:
 
     def _say(self, saga: Saga, emission: Emission, due: datetime) -> None:
         self.said.append((emission, due))
-        self.world.log.append(worded(emission, saga, self.world.now), self.world.now)
+        self.world.log.append(encode_emission(emission, saga, self.world.now), self.world.now)
 
     def moments(self) -> list[datetime]:
         """Return when reading resumes and when the next deadlines pass."""

@@ -140,7 +140,7 @@ class World:
                 return
             message = Message(message_id, order_id, trigger=Callback(result))
             # A refused webhook is retried anyway; repeating it on each retry would multiply it.
-            if self._at_the_door(node, message, deliver) and self.happens("repeat"):
+            if self._submit_to_any_process(node, message, deliver) and self.happens("repeat"):
                 self.note(f"the webhook of {order_id} comes again", {order_id})
                 self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
 
@@ -156,7 +156,9 @@ class World:
             return premature(state)
         return state.phase is PaymentPhase.NEW and not state.in_flight
 
-    def _at_the_door(self, node: Node, message: Message, again: Callable[[], None]) -> bool:
+    def _submit_to_any_process(
+        self, node: Node, message: Message, again: Callable[[], None]
+    ) -> bool:
         """Submit a message to a random process; return whether the process took it.
 
         If the process sleeps, lacks the flow version or crashes, `again` is scheduled.
@@ -184,7 +186,7 @@ class World:
         message = replace(message, trigger=verdict)
 
         def submit() -> None:
-            self._at_the_door(self.nodes[name], message, submit)
+            self._submit_to_any_process(self.nodes[name], message, submit)
 
         submit()
 

@@ -251,9 +251,13 @@ class Reader:
         Deletes them from the unreadable records. Per partition the lowest offset counts, and never
         one past the stored offset.
         """
-        strange = (r for r in store.strange(connection) if (r.topic, r.partition) in assigned)
+        strange = (
+            r
+            for r in store.unknown_schema_records(connection)
+            if (r.topic, r.partition) in assigned
+        )
         known = [record for record in strange if self._projection.understands(record)]
-        store.not_strange(connection, known)
+        store.delete_unreadable(connection, known)
         again: dict[Place, int] = {}
         for record in known:
             place = (record.topic, record.partition)

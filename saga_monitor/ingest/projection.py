@@ -22,7 +22,7 @@ from saga_monitor.saga.pins import pin_of
 from saga_monitor.saga.view import Awaited, SagaView, Status
 from saga_monitor.storage import store
 from saga_monitor.storage.store import Batch, CaseRow, SagaRow, TimelineRow
-from sagakit.errors import Poison, UnknownFlow
+from sagakit.errors import UnknownFlow, UnprocessableRecord
 from sagakit.flow.balances import Units
 from sagakit.flow.model import Flows
 from sagakit.messages.codec import Codec
@@ -88,12 +88,12 @@ class Projection:
         for record in records:
             try:
                 key, fact = self._read(record)
-            except Poison as poison:
+            except UnprocessableRecord as poison:
                 batch.unreadable.append((record, poison.code, str(poison)))
                 continue
             except Exception as error:  # keep the record; no error of one stops the stream
                 told_error = f"{type(error).__name__}: {error}"
-                batch.unreadable.append((record, Poison.code, told_error))
+                batch.unreadable.append((record, UnprocessableRecord.code, told_error))
                 continue
             if fact is not None:
                 facts[key].append(fact)
@@ -156,12 +156,12 @@ class Projection:
         """Tell if a record is an event of the contract in a flow version known here."""
         try:
             self._read(record)
-        except Poison:
+        except UnprocessableRecord:
             return False
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """Return a record's key and fact; the fact is None without an order id. Raises Poison."""
+        """Return a record's key and fact, None without an order id. Raises UnprocessableRecord."""
         envelope = self._codec.decode(record)
         label = envelope.trace.flow
         if label is not None and label not in self._plans:

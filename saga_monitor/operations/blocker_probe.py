@@ -62,7 +62,7 @@ class Answers:
     positions: dict[str, Positions] = field(default_factory=dict)
 
 
-class Inquiry:
+class BlockerProbe:
     """Finds what blocks orders. `participants`: name -> base URL of any of its replicas."""
 
     def __init__(

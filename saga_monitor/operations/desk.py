@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.watermark import EVERY_PARTITION, Gate
-from saga_monitor.operations.blocker_probe import Inquiry
+from saga_monitor.operations.blocker_probe import BlockerProbe
 from saga_monitor.saga.blockers import Cause, Holds, Kind
 from saga_monitor.saga.commands import Refused
 from saga_monitor.saga.deadlines import Emission
@@ -46,7 +46,7 @@ class Desk:
         gate: Callable[[], Gate],
         wake: Callable[[], None],
         now: Callable[[], datetime],
-        inquiry: Inquiry,
+        inquiry: BlockerProbe,
     ) -> None:
         self.engine = engine
         self.projection = projection

@@ -60,7 +60,7 @@ def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Em
     said = [_unexpected(saga, seen, fact) for fact in seen.unexpected if fact.at < read_through]
     said += [_unbalanced(saga, found) for found in seen.imbalances if found.due < read_through]
     if item is not None and item.due is not None and item.due < read_through:
-        said += _sayings(saga, item)
+        said += _emissions_for(saga, item)
     return tuple(e for e in said if str(e.id) not in saga.facts)
 
 
@@ -78,7 +78,7 @@ def _unbalanced(saga: Saga, found: Imbalance) -> Emission:
     return Emission(found.id, opened, UUID(found.cause))
 
 
-def _sayings(saga: Saga, item: Awaited) -> Iterator[Emission]:
+def _emissions_for(saga: Saga, item: Awaited) -> Iterator[Emission]:
     order_id, cause = saga.order_id, UUID(item.cause)
     if item.code in (REMINDER, ESCALATION, VERDICT):
         yield Emission(emission_id(order_id, item.code, item.cause), _asking(saga, item), cause)

@@ -11,7 +11,7 @@ from saga_monitor.saga.event_matrix import DECLARED, Outcome, Situation
 from saga_monitor.saga.flow_plan import Plan, Role
 from schemas import EVENT_TYPES, FLOWS, OWNERS
 
-PAGE = Path(__file__).parent.parent / "docs/late-events.md"
+PAGE = Path(__file__).parents[2] / "docs/late-events.md"
 _MEANS = {
     Outcome.STARTS: "the order begins",
     Outcome.MOVES: "something else is awaited, or one thing less",

@@ -276,7 +276,7 @@ def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None
         connection.execute(FORGET_UNREADABLE, start)
 
 
-def strange(connection: Connection) -> list[Record]:
+def unknown_schema_records(connection: Connection) -> list[Record]:
     """Return records whose schema or flow version was unknown when they were read."""
     rows = connection.execute(STRANGE, {"codes": list(_STRANGE), "most": _MOST_STRANGE_BYTES})
     return [
@@ -285,7 +285,7 @@ def strange(connection: Connection) -> list[Record]:
     ]
 
 
-def not_strange(connection: Connection, records: Sequence[Record]) -> None:
+def delete_unreadable(connection: Connection, records: Sequence[Record]) -> None:
     """Delete these records from the unreadable ones, because they are read again."""
     places = [{"topic": r.topic, "partition": r.partition, "offset": r.offset} for r in records]
     if places:
@@ -307,7 +307,7 @@ def overdue(
     return [(load_saga(key, facts), partition) for key, facts, partition in rows]
 
 
-def hush(connection: Connection, untils: Mapping[str, datetime]) -> None:
+def snooze(connection: Connection, untils: Mapping[str, datetime]) -> None:
     """Keep these sagas out of `overdue` until then, or until a new event of theirs is read."""
     if untils:
         rows = [{"order_id": key, "quiet_until": until} for key, until in untils.items()]

@@ -14,7 +14,7 @@ from saga_monitor.ingest.watermark import EVERY_PARTITION, Gate
 from saga_monitor.saga.deadlines import Emission, judge
 from saga_monitor.saga.facts import SOURCE, Saga
 from saga_monitor.storage import queries, store
-from sagakit.errors import TopicMadeAnew
+from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.codec import Codec
@@ -105,7 +105,7 @@ class Watch:
     def look(self, stop: threading.Event) -> int:
         """Take a tick, judge deadlines, and return the number of events emitted.
 
-        Raises PublishFailed, KafkaException and TopicMadeAnew.
+        Raises PublishFailed, KafkaException and TopicRecreated.
         """
         tick = watermark.take(self._clock, self._log, self._topics)
 
@@ -114,18 +114,18 @@ class Watch:
                 return store.offsets(connection)
 
         stored = until_stored(read, stop)
-        self._refuse_anew(tick.ends, stored, stop)
-        if self._refuse_another(stop):
+        self._check_truncated(tick.ends, stored, stop)
+        if self._check_recreated(stop):
             return 0
         self.gate = self.gate.after(tick, stored)
         self.tick_at = tick.at
         self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
         return self.judge(stop)
 
-    def _refuse_anew(
+    def _check_truncated(
         self, ends: watermark.Offsets, stored: watermark.Offsets, stop: threading.Event
     ) -> None:
-        """Raise TopicMadeAnew if a topic ends before its stored offset.
+        """Raise TopicRecreated if a topic ends before its stored offset.
 
         It was recreated or has lost its tail. Its offsets are reset, and the process restarts and
         reads it from the first record, before it grows as long as the old one.
@@ -143,15 +143,13 @@ class Watch:
 
         until_stored(reset, stop)
         names = ", ".join(sorted({topic for topic, _ in shorter}))
-        raise TopicMadeAnew(
-            f"{names} made anew or without its tail, to be read from the first record"
-        )
+        raise TopicRecreated(f"{names} recreated or truncated: it is read from the first record")
 
-    def _refuse_another(self, stop: threading.Event) -> bool:
+    def _check_recreated(self, stop: threading.Event) -> bool:
         """Return True while a recreated topic is still to be read: nothing is judged until then.
 
         A recreated topic that is already as long as the old one differs only by its id. Start
-        offsets are chosen at an assignment, so this raises TopicMadeAnew if this process has
+        offsets are chosen at an assignment, so this raises TopicRecreated if this process has
         started at the offsets of the old topic.
         """
         ids = self._log.ids(self._topics)
@@ -164,7 +162,7 @@ class Watch:
         other = until_stored(of_another, stop)
         if begun := self._reading() & set(other):
             names = ", ".join(sorted({topic for topic, _ in begun}))
-            raise TopicMadeAnew(f"{names} made anew: the first record comes next")
+            raise TopicRecreated(f"{names} recreated: the first record comes next")
         return bool(other)
 
     def judge(self, stop: threading.Event) -> int:
@@ -195,7 +193,7 @@ class Watch:
                     rows += said
                     quiet[saga.order_id] = through + timedelta(seconds=ECHO_S)
             add_outbox(connection, rows)
-            store.hush(connection, quiet)
+            store.snooze(connection, quiet)
         return len(overdue), len(rows)
 
     def _said(self, connection: Connection, saga: Saga, through: datetime) -> list[OutboxRow]:

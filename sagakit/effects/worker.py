@@ -1,7 +1,7 @@
 """Performs effects: outside calls after commit, at least once, under one idempotency key.
 
 After a timeout or an error the result is unknown, never assumed: the effect is given back and
-retried under the same key. An effect without a final result yet (`NotFinal`) is retried too, at
+retried under the same key. An effect whose result is pending (`ResultPending`) is retried too, at
 growing intervals. The process that decided an effect usually performs it, because it leases the
 effect on insert; if that process dies, the lease expires and another process claims it.
 """
@@ -18,9 +18,9 @@ from uuid import UUID, uuid5
 import structlog
 
 from sagakit.decider import Effect, Outcome
-from sagakit.errors import NotFinal
+from sagakit.errors import ResultPending
 from sagakit.faults import NO_FAULTS, Faults
-from sagakit.handling.request_batcher import Inlet
+from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
 from sagakit.messages.trace_ids import about
 from sagakit.retry import PATIENT, RETRIED, Backoff, until_stored
@@ -52,7 +52,7 @@ class EffectWorker:
     def __init__(
         self,
         queue: EffectQueue,
-        inlet: Inlet[Any],
+        inlet: RequestBatcher[Any],
         perform: Mapping[str, Perform],
         clock: Clock,
         stop: threading.Event,
@@ -138,7 +138,7 @@ class EffectWorker:
                 Message(message_id, row.order_key, trace=row.trace, trigger=outcome, lease=lease)
             )
         except Exception as error:
-            waits = isinstance(error, NotFinal)
+            waits = isinstance(error, ResultPending)
             backoff = self._patient if waits else self._backoff
             due = self._clock() + backoff.after(row.attempts, self._rng)
             told = f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 
-from sagakit.errors import Poison, UnknownFlow, UnknownSchema
+from sagakit.errors import UnknownFlow, UnknownSchema, UnprocessableRecord
 from sagakit.flow.routing import Router
 from sagakit.messages.codec import Codec
 from sagakit.retry import until_stored
@@ -24,7 +24,7 @@ LOOK_EVERY_S = 2.0
 AT_ONCE = 500
 
 
-class Newer:
+class AutoRedrive:
     """Redrives sagas with records parked elsewhere that this replica understands.
 
     `redrive` handles a saga's parked records again, in order. Call `run` in a thread.
@@ -54,7 +54,7 @@ class Newer:
             try:
                 self._router.label(self._codec.decode(row.record).trace.flow)
                 known.append(row.key)
-            except Poison:
+            except UnprocessableRecord:
                 self._strange.add(row.id)
         for key in (orders := list(dict.fromkeys(known))):
             log.info("an older replica did not understand it, here it is handled", order=key)

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
 from sagakit.decider import Effect, Outcome, Trigger, fold
-from sagakit.errors import Poison, SequenceGap
+from sagakit.errors import SequenceGap, UnprocessableRecord
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.routing import Router
 from sagakit.handling.inbox import check_sequence, filled, fills_gap, is_repeat, remember
@@ -42,7 +42,7 @@ SILENT = ("queued", SequenceGap.code, PAUSED)
 """Codes of parking without a dead-letter record: the record itself is not at fault."""
 
 
-class Fate(StrEnum):
+class Disposition(StrEnum):
     """The result of handling one message. STALE: its lease was lost."""
 
     HANDLED = "handled"
@@ -57,7 +57,7 @@ class Handled(Generic[S]):
     """Holds the fate of one message, the own `events` it caused, and the `state` after it."""
 
     message: Message
-    fate: Fate
+    fate: Disposition
     events: tuple[Any, ...] = ()
     state: S | None = None
 
@@ -126,7 +126,11 @@ class Handler(Generic[S]):
         self._faults("after-commit")
         self._added(batch.changes.effects)
         # A repeat too: its first attempt may have crashed before this. A held record fills gaps.
-        done = [f.message for f in fates if f.fate in (Fate.HANDLED, Fate.REPEAT, Fate.HELD)]
+        done = [
+            f.message
+            for f in fates
+            if f.fate in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
+        ]
         for key in sorted(filled(done, accounts) | freed(done, accounts)):
             self.redrive(key)
         return fates
@@ -167,11 +171,13 @@ class Handler(Generic[S]):
             ]
             working = tx.load(_wanted(planned))
             fates = [batch.settle(plan, working) for plan in planned]
-            done = [fate.fate not in (Fate.PARKED, Fate.HELD) for fate in fates]
+            done = [fate.fate not in (Disposition.PARKED, Disposition.HELD) for fate in fates]
             batch.changes.unpark = [row.id for row, d in zip(rows, done, strict=True) if d]
             tx.write(batch.changes, working)
         self._added(batch.changes.effects)
-        held_now = any(f.fate is Fate.HELD and f.message.record not in batch.held for f in fates)
+        held_now = any(
+            f.fate is Disposition.HELD and f.message.record not in batch.held for f in fates
+        )
         return [fate for fate, d in zip(fates, done, strict=True) if d], any(done) or held_now
 
 
@@ -206,7 +212,7 @@ class _Batch(Generic[S]):
         router = self._handler.router
         try:
             label = self._flows[message.key] = router.label(label)
-        except Poison as poison:
+        except UnprocessableRecord as poison:
             return _Planned(replace(message, event=None, poison=poison), None)
         routed = router.route(label, message.event, self._marks[message.key])
         self._marks[message.key] = routed.marks
@@ -217,7 +223,7 @@ class _Batch(Generic[S]):
         message, account = plan.message, self._accounts[plan.message.key]
         if message.lease:
             if message.lease.effect_id not in self.alive:
-                return Handled(message, Fate.STALE)
+                return Handled(message, Disposition.STALE)
             self.alive.remove(message.lease.effect_id)
         held = bool(self.held) and message.record in self.held
         try:
@@ -226,14 +232,14 @@ class _Batch(Generic[S]):
             if not held:
                 if is_repeat(message, account):
                     state = working.get(message.key) if message.trigger else None
-                    return Handled(message, Fate.REPEAT, (), state)
+                    return Handled(message, Disposition.REPEAT, (), state)
                 if message.record and account.parked and not fills_gap(message, account):
                     return self._park(message, "queued", "behind an earlier parked record")
                 check_sequence(message, account)
             if message.event and PAUSED in account.marks and is_forward(plan.triggers):
                 return self._hold(plan, account)
             state, events = self._decide(plan, account, working)
-        except Poison as poison:
+        except UnprocessableRecord as poison:
             return self._park(message, poison.code, str(poison))
         except Exception as error:
             if message.record is None:
@@ -241,7 +247,7 @@ class _Batch(Generic[S]):
             return self._park(message, "decide", f"{type(error).__name__}: {error}")
         if not held:
             remember(message, account)
-        return Handled(message, Fate.HANDLED, events, state)
+        return Handled(message, Disposition.HANDLED, events, state)
 
     def _decide(
         self, plan: _Planned, account: Account, working: Working[S]
@@ -281,7 +287,7 @@ class _Batch(Generic[S]):
             remember(plan.message, account)
         self._agree(account, replace(plan, marks=plan.marks | {HELD}))
         self._park(plan.message, PAUSED, "it goes on when the order is resumed")
-        return Handled(plan.message, Fate.HELD)
+        return Handled(plan.message, Disposition.HELD)
 
     def _park(self, message: Message, code: str, error: str) -> Handled[S]:
         account, record = self._accounts[message.key], message.record
@@ -299,7 +305,7 @@ class _Batch(Generic[S]):
             self.changes.outbox.append(
                 dead_letter(self._handler.participant.name, record, message.key, code, error)
             )
-        return Handled(message, Fate.PARKED)
+        return Handled(message, Disposition.PARKED)
 
 
 class _Trial(Generic[S]):

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from sagakit.errors import BadKey, Poison, Undecodable
+from sagakit.errors import BadKey, Undecodable, UnprocessableRecord
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec, order_key, weight
 from sagakit.messages.envelope import Message, OutboxRow, Record, place_id
 
@@ -11,7 +11,7 @@ def incoming(codec: Codec, record: Record) -> Message:
     """Decode a record into a message with an event, or with poison to park under its key."""
     try:
         e = codec.decode(record)
-    except Poison as poison:
+    except UnprocessableRecord as poison:
         return Message(place_id(record), parking_key(record), poison=poison, record=record)
     return Message(e.id, e.key, e.source, e.seq, e.trace, event=e.event, record=record)
 

@@ -24,7 +24,7 @@ class _Waiting(Generic[S]):
     answer: asyncio.Future[Handled[S]]
 
 
-class Inlet(Generic[S]):
+class RequestBatcher(Generic[S]):
     """Queues messages for the handler; one per process. Call `run` in its event loop."""
 
     def __init__(self, handler: Handles[S], stop: threading.Event) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from sagakit.errors import TopicMadeAnew
+from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import (
     ANSWER_S,
     LIBRARY_LOG,
@@ -32,7 +32,7 @@ class BusConsumer:
     """Reads topics in micro-batches; the caller stores offsets after its database commit.
 
     Each committed offset carries the topic id in its metadata, and a recreated topic has another
-    id. An offset with another id belongs to another log: then `TopicMadeAnew` ends this consumer,
+    id. An offset with another id belongs to another log: then `TopicRecreated` ends this consumer,
     and the next one reads the topic from its first record.
     """
 
@@ -102,7 +102,7 @@ class BusConsumer:
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Return up to `limit` records; wait for the first only, so a lone record is not delayed.
 
-        Raises TopicMadeAnew, and KafkaException on a fatal error or if topic ids or committed
+        Raises TopicRecreated, and KafkaException on a fatal error or if topic ids or committed
         offsets cannot be read.
         """
         if time.monotonic() >= self._look_at_s:
@@ -144,23 +144,23 @@ class BusConsumer:
             log.info("offsets not stored, the partition has moved on", error=str(error))
 
     def _look(self) -> None:
-        """Compare topic ids with those of the offsets. Raises TopicMadeAnew."""
+        """Compare topic ids with those of the offsets. Raises TopicRecreated."""
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
         try:
             now = topic_ids(self._admin, {topic for topic, _ in self._ids})
             if anew := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
-                self._begin_anew(anew, now)
+                self._restart_at_first_record(anew, now)
         except KafkaException as error:
             log.info("cannot tell whether the topics are the same", error=str(error))
 
-    def _begin_anew(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
+    def _restart_at_first_record(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
         # Commit offset 0, do not seek: after a seek nothing was fetched (docs/reliability.md, S).
         starts = [_at(place, 0, now[place[0]]) for place in anew]
         # Commit explicitly: auto-commit never commits an offset below the committed one.
         self._consumer.store_offsets(offsets=starts)
         self._consumer.commit(offsets=starts, asynchronous=False)
         names = ", ".join(sorted({topic for topic, _ in anew}))
-        raise TopicMadeAnew(f"{names} made anew: the first record comes next")
+        raise TopicRecreated(f"{names} recreated: the first record comes next")
 
     def commit(self) -> None:
         """Commit stored offsets now; a failure is logged."""

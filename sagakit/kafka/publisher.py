@@ -9,7 +9,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, Message, 
 
 from sagakit.errors import SagaError
 from sagakit.kafka.client import LIBRARY_LOG, tell_error
-from sagakit.messages.envelope import Logged, OutboxRow, without_gaps
+from sagakit.messages.envelope import Logged, OutboxRow, contiguous_per_key
 
 log = structlog.get_logger(__name__)
 FLUSH_S = 30.0
@@ -84,7 +84,7 @@ class Publisher:
         if errors or len(acknowledged) < len(rows):
             self.forget()
             why = errors[0] if errors else "no answer in time"
-            raise PublishFailed(without_gaps(rows, acknowledged), why)
+            raise PublishFailed(contiguous_per_key(rows, acknowledged), why)
         return acknowledged
 
     def _produce(self, row: OutboxRow, done: Callable[[Any, Message], None]) -> None:

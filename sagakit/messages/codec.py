@@ -107,7 +107,9 @@ class Codec:
         return OutboxRow(topic(event.owner), envelope.key, headers, value)
 
     def decode(self, record: Record) -> Envelope:
-        """Return the event in a record. Raises Poison: BadKey, Oversized, Undecodable."""
+        """Return the event in a record.
+
+        Raises UnprocessableRecord: BadKey, Oversized or Undecodable."""
         key = order_key(record.key)
         value = record.value or b""
         if (size := weight(record.headers, value)) > MAX_EVENT_BYTES:

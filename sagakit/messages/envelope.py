@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sagakit.decider import Effect, Trigger
-from sagakit.errors import Poison
+from sagakit.errors import UnprocessableRecord
 
 NAMESPACE = UUID("6f1f1b0e-6c0a-5d1e-9f7b-2f5c5d1c7a10")
 """The uuid5 namespace of ids that cannot be derived from a cause."""
@@ -96,7 +96,7 @@ class Message:
     trace: Trace = Trace()
     event: Any = None
     trigger: Trigger | None = None
-    poison: Poison | None = None
+    poison: UnprocessableRecord | None = None
     lease: Lease | None = None
     record: Record | None = None
 
@@ -138,7 +138,7 @@ class ParkedRow:
     id: int = 0
 
 
-def without_gaps(rows: Sequence[OutboxRow], there: Logged) -> Logged:
+def contiguous_per_key(rows: Sequence[OutboxRow], there: Logged) -> Logged:
     """Return the rows in `there` whose predecessors of the same topic and key are in it as well."""
     broken: set[tuple[str, str]] = set()
     safe = {}

@@ -23,7 +23,7 @@ def trace_of(key: str) -> str:
     return uuid5(NAMESPACE, f"trace:{key}").hex
 
 
-def named_by(traceparent: str | None) -> tuple[str, str] | None:
+def parse_traceparent(traceparent: str | None) -> tuple[str, str] | None:
     """Return the trace id and span id in a `traceparent`, or None if it is invalid."""
     fields = (traceparent or "").split("-")
     if len(fields) == 4 and TRACE_ID.fullmatch(fields[1]) and SPAN_ID.fullmatch(fields[2]):
@@ -33,13 +33,13 @@ def named_by(traceparent: str | None) -> tuple[str, str] | None:
 
 def parent_of(traceparent: str | None, key: str) -> str:
     """Return the span id in a `traceparent` of saga `key`'s trace; for any other, the root span."""
-    named = named_by(traceparent)
+    named = parse_traceparent(traceparent)
     return named[1] if named and named[0] == trace_of(key) else root_of(key)
 
 
 def caller_of(traceparent: str | None, key: str) -> tuple[str, str] | None:
     """Return the ids in a `traceparent` of a foreign trace, such as that of the start's caller."""
-    named = named_by(traceparent)
+    named = parse_traceparent(traceparent)
     return named if named and named[0] != trace_of(key) else None
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import read_log
-from sagakit.messages.envelope import Logged, OutboxRow, without_gaps
+from sagakit.messages.envelope import Logged, OutboxRow, contiguous_per_key
 from sagakit.outbox.relay import BATCH, CannotTell
 
 ANSWER_S = 5.0
@@ -34,4 +34,4 @@ def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
                     found.setdefault(number, r.timestamp_ms)
     except (KafkaException, TimeoutError) as error:
         raise CannotTell(str(error)) from error
-    return without_gaps(rows, found)
+    return contiguous_per_key(rows, found)

@@ -196,14 +196,14 @@ class Relay:
             logged = self._standing(rows) if rows else {}
             self._blind_since_s = None
         except CannotTell as error:
-            log.warning("cannot tell what stands in the log already", error=str(error))
+            log.warning("cannot tell which rows the log already holds", error=str(error))
             now_s = time.monotonic()
             self._blind_since_s = self._blind_since_s or now_s
             if now_s - self._blind_since_s < LOOK_FOR_S:
                 return False
             logged = {}
         if logged:
-            log.info("rows stand in the log already", rows=len(logged))
+            log.info("the log already holds rows", rows=len(logged))
             self._remove(connection, logged, epoch)
         self._unsure = False
         return True

@@ -37,7 +37,7 @@ class RelayLeads(SagaError):
     """A relay of the service runs: it would publish newer events before the republished ones."""
 
 
-class QuietOutbox:
+class RelayLock:
     """Holds the relay's lock of a service: until `close` nothing of its outbox is published.
 
     Raises RelayLeads if a relay of the service runs.

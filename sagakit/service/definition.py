@@ -1,4 +1,4 @@
-"""Defines a service's parts, and the `Door` that submits triggers of webhooks and people."""
+"""Defines a service's parts, and the `TriggerPort` that submits triggers of webhooks and people."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,9 +11,9 @@ from sqlalchemy import TextClause
 
 from sagakit.decider import Observed, Trigger
 from sagakit.effects.worker import Perform
-from sagakit.errors import Unanswered
-from sagakit.handling.handler import Fate
-from sagakit.handling.request_batcher import Inlet
+from sagakit.errors import RequestTimedOut
+from sagakit.handling.handler import Disposition
+from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import Message, Trace
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import IN_FLIGHT, PostgresDatabase
@@ -37,7 +37,7 @@ class Receipt(Generic[S]):
     repeat: bool
 
 
-class Door(Protocol[S]):
+class TriggerPort(Protocol[S]):
     """Submits triggers of webhooks and people to the handler that takes bus events."""
 
     async def submit(
@@ -45,8 +45,8 @@ class Door(Protocol[S]):
     ) -> Receipt[S]:
         """Handle a trigger in a transaction as bus events are, and return its receipt.
 
-        Raises what `decide` raised; then nothing has been written. Raises Unanswered if the result
-        is not known in time.
+        Raises what `decide` raised; then nothing has been written. Raises RequestTimedOut if the
+        result is not known in time.
         """
         ...
 
@@ -68,38 +68,38 @@ class Service(Generic[S]):
 
     participant: Participant[S]
     perform: Mapping[str, Perform] = field(default_factory=dict)
-    routes: Callable[[Door[S]], APIRouter] | None = None
+    routes: Callable[[TriggerPort[S]], APIRouter] | None = None
     close: Callable[[], Awaitable[None]] | None = None
     books: Mapping[str, TextClause] = field(default_factory=dict)
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
 
 
-class ServiceDoor(Generic[S]):
-    """Implements `Door` with the process's database and inlet."""
+class TriggerSubmitter(Generic[S]):
+    """Implements `TriggerPort` with the process's database and inlet."""
 
     def __init__(
-        self, participant: Participant[S], database: PostgresDatabase[S], inlet: Inlet[S]
+        self, participant: Participant[S], database: PostgresDatabase[S], inlet: RequestBatcher[S]
     ) -> None:
         self._participant, self._database, self._inlet = participant, database, inlet
 
     async def submit(
         self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
     ) -> Receipt[S]:
-        """See `Door`."""
+        """See `TriggerPort`."""
         message = Message(message_id, key, trace=Trace(flow), trigger=trigger)
         try:
             async with asyncio.timeout(ANSWER_S):
                 handled = await self._inlet.submit(message)
         except TimeoutError as error:
-            raise Unanswered(
+            raise RequestTimedOut(
                 f"not handled within {ANSWER_S:g} s, the database does not take it now; it may be "
                 "handled yet: send the same again"
             ) from error
         state = handled.state if handled.state is not None else await self.state(key)
-        return Receipt(handled.events, state, handled.fate is Fate.REPEAT)
+        return Receipt(handled.events, state, handled.fate is Disposition.REPEAT)
 
     async def state(self, key: str) -> S:
-        """See `Door`."""
+        """See `TriggerPort`."""
         return await asyncio.to_thread(self._read, key)
 
     def _read(self, key: str) -> S:
@@ -109,7 +109,7 @@ class ServiceDoor(Generic[S]):
             return replace(working.get(key), in_flight=frozenset(flying or ()))  # type: ignore[type-var]
 
     async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
-        """See `Door`."""
+        """See `TriggerPort`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         state = await self.state(key)

@@ -25,13 +25,13 @@ from sqlalchemy import text
 
 from sagakit.contract.model import Contract
 from sagakit.effects.worker import EffectWorker, plainly
-from sagakit.errors import TopicMadeAnew
+from sagakit.errors import TopicRecreated
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router, topics_of
-from sagakit.handling.auto_redrive import Newer
+from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.consumer_loop import ConsumerLoop
-from sagakit.handling.handler import Fate, Handled, Handler, Handles
-from sagakit.handling.request_batcher import Inlet
+from sagakit.handling.handler import Disposition, Handled, Handler, Handles
+from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.kafka.consumer import SESSION_S, BusConsumer
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
@@ -41,7 +41,7 @@ from sagakit.messages.trace_ids import about
 from sagakit.outbox.already_published import standing
 from sagakit.outbox.relay import Publishes, Relay
 from sagakit.retry import until_stored
-from sagakit.service.definition import Service, ServiceDoor
+from sagakit.service.definition import Service, TriggerSubmitter
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import PostgresDatabase, engine_for
@@ -60,7 +60,7 @@ def codec_for(settings: ServiceSettings, contract: Contract) -> Codec:
     return Codec(contract, HttpRegistry(url) if url else None)
 
 
-def spare_collector() -> None:
+def tune_gc() -> None:
     """Reduce garbage collection once all parts are wired.
 
     Objects that exist now are never garbage, and those of a batch rarely form cycles. Collecting
@@ -71,16 +71,16 @@ def spare_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def outlive_session(error: BaseException | None) -> None:
-    """After TopicMadeAnew, wait until the consumer's session has expired.
+async def wait_out_session(error: BaseException | None) -> None:
+    """After TopicRecreated, wait until the consumer's session has expired.
 
     Rejoining sooner returns the old assignment, which may date from when the topic did not exist.
     """
-    if isinstance(error, TopicMadeAnew):
+    if isinstance(error, TopicRecreated):
         await asyncio.sleep(SESSION_S + 2)
 
 
-class Waking(Generic[S]):
+class RelayWaker(Generic[S]):
     """Wraps a handler: wakes the relay if there are events to publish, and logs parked records."""
 
     def __init__(self, handler: Handles[S], wake: Callable[[], None]) -> None:
@@ -91,7 +91,7 @@ class Waking(Generic[S]):
         fates = self._handler.handle(messages)
         if any(f.events for f in fates):
             self._wake()
-        for parked in (f.message for f in fates if f.fate is Fate.PARKED):
+        for parked in (f.message for f in fates if f.fate is Disposition.PARKED):
             log.warning("a record is parked", **about(parked.key, parked.id))
         return fates
 
@@ -162,12 +162,12 @@ class Process(Generic[S]):
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        measured: Handles[S] = Waking(self.handler, self.relay.wake)
+        measured: Handles[S] = RelayWaker(self.handler, self.relay.wake)
         measured = metrics.Measured(measured, participant.name, settings.now)
         if self.tracer:
             starts = frozenset(f.start for f in flows if f.owners[f.start] == participant.name)
             measured = TracedHandler(measured, self.tracer.tell, participant.name, starts)
-        self.inlet = Inlet(measured, self.stop)
+        self.inlet = RequestBatcher(measured, self.stop)
         calls = TracedCalls(self.tracer.tell, participant.name) if self.tracer else plainly
         self.worker = EffectWorker(
             self.database,
@@ -186,7 +186,7 @@ class Process(Generic[S]):
             topics_of(flows, participant.name),
             lambda partitions: self.loop.assigned(partitions),
         )
-        self.newer = Newer(self.engine, codec, self.handler.router, self._redrive)
+        self.newer = AutoRedrive(self.engine, codec, self.handler.router, self._redrive)
         self.loop = ConsumerLoop(
             self.bus, codec, measured, self.engine, self.stop, urgent=self._urgent
         )
@@ -203,7 +203,7 @@ class Process(Generic[S]):
         kept = ledger_pages.routes(self.engine, self.service.books, self.service.ledgers)
         routers = [admin(self.engine, self._redrive), kept]
         if self.service.routes:
-            door = ServiceDoor(self.service.participant, self.database, self.inlet)
+            door = TriggerSubmitter(self.service.participant, self.database, self.inlet)
             routers.append(self.service.routes(door))
         return make_app(name, checks, *routers)
 
@@ -271,7 +271,7 @@ class Process(Generic[S]):
         died = [t for t in done & parts if not t.cancelled() and t.exception()]
         for task in died:
             log.error("a part died", exc_info=task.exception())
-        await outlive_session(threads.error)
+        await wait_out_session(threads.error)
         return 1 if died or threads.error else 0
 
     def _consume(self) -> None:
@@ -315,7 +315,7 @@ def run(
         json=settings.log_json, participant=service.participant.name, level=settings.log_level
     )
     process = Process(service, settings, flows=flows, contract=contract, migrations=migrations)
-    spare_collector()
+    tune_gc()
     status = asyncio.run(process.run())
     log.info("stopped", status=status)
     sys.exit(status)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, Table, select, text, union_all
 
 from sagakit.decider import Observed, Trigger, fold
-from sagakit.errors import Poison
+from sagakit.errors import UnprocessableRecord
 from sagakit.flow.model import Flows
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
@@ -77,7 +77,7 @@ def _own_events(
         try:
             envelope = codec.decode(record)
             flows.find(envelope.trace.flow)
-        except Poison:
+        except UnprocessableRecord:
             continue
         if envelope.event.owner != name:
             continue

@@ -64,8 +64,8 @@ GAUGES = text("""
            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
               FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 1) o) AS outbox_age_s,
            (SELECT count(*) FROM effects) AS effects,
-           (SELECT count(*) FROM effects WHERE attempts > 0 AND last_error NOT LIKE 'NotFinal:%')
-           AS effects_retried,
+           (SELECT count(*) FROM effects
+            WHERE attempts > 0 AND last_error NOT LIKE 'ResultPending:%') AS effects_retried,
            (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
 """)
 HELP = {

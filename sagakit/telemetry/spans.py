@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sagakit.decider import Callback
 from sagakit.effects.worker import Perform
-from sagakit.handling.handler import Fate, Handled, Handles
+from sagakit.handling.handler import Disposition, Handled, Handles
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow
 from sagakit.messages.trace_ids import caller_of, parent_of, process_of, root_of, span_of, trace_of
@@ -45,8 +45,8 @@ class TracedHandler(Generic[S]):
         ended_ns = time.time_ns()
         for handled in fates:
             message = handled.message
-            done = handled.fate is Fate.HANDLED and handled.state is not None
-            if message.lease or not (done or handled.fate is Fate.PARKED):
+            done = handled.fate is Disposition.HANDLED and handled.state is not None
+            if message.lease or not (done or handled.fate is Disposition.PARKED):
                 continue
             if message.event is not None and message.event.type in self._starts:
                 self._tell(self._root(message, began_ns, ended_ns))
@@ -92,7 +92,7 @@ class TracedHandler(Generic[S]):
             start_ns=began_ns,
             end_ns=ended_ns,
             attributes=attributes,
-            error="parked" if handled.fate is Fate.PARKED else None,
+            error="parked" if handled.fate is Disposition.PARKED else None,
         )
 
 

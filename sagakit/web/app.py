@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, TextClause, exc, text
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.errors import Unanswered
-from sagakit.handling.handler import Fate, Handled
+from sagakit.errors import RequestTimedOut
+from sagakit.handling.handler import Disposition, Handled
 from sagakit.messages.codec import MAX_KEY_CHARS
 from sagakit.telemetry import metrics
 from sagakit.web.signed_webhook import BadSignature
@@ -98,7 +98,7 @@ def holds_of(connection: Connection, orders: Sequence[str]) -> Held:
 def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     """Build the app; errors are JSON that names the fault (RFC 9457 problem details)."""
     app = FastAPI(title=title)
-    app.add_middleware(Bounded)
+    app.add_middleware(BodyLimit)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -115,8 +115,8 @@ def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     async def refuse(request: Request, error: BadSignature) -> JSONResponse:
         return problem(401, "bad signature", str(error))
 
-    @app.exception_handler(Unanswered)
-    async def unanswered(request: Request, error: Unanswered) -> JSONResponse:
+    @app.exception_handler(RequestTimedOut)
+    async def unanswered(request: Request, error: RequestTimedOut) -> JSONResponse:
         return _come_again("not handled in time", str(error))
 
     for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
@@ -166,7 +166,7 @@ def _wrong(error: Mapping[str, Any]) -> str:
     return ascii(f"{where}: {error['msg']}{held}")[1:-1]
 
 
-class Bounded:
+class BodyLimit:
     """Middleware that reads no body beyond MAX_BODY_BYTES, whatever length it declares."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -207,7 +207,7 @@ def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRo
     def redrive_key(key: ParkedKey) -> dict[str, Any]:
         fates = redrive(key)
         left = rows(PARKED, order=key, limit=10_000)
-        handled = sum(f.fate is not Fate.PARKED for f in fates)
+        handled = sum(f.fate is not Disposition.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
     @router.delete("/parked/{number}")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sagakit.decider import Verdict
 from sagakit.messages.envelope import NAMESPACE
-from sagakit.service.definition import Door, Service
+from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
@@ -74,10 +74,10 @@ class Restock(BaseModel):
     id: Annotated[str, Field(max_length=128), AfterValidator(_printable)]
 
 
-def api(reader: StockReader) -> Callable[[Door[Reservation]], APIRouter]:
+def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
     """Return the builder of `POST /stock` and `GET /stock`."""
 
-    def routes(door: Door[Reservation]) -> APIRouter:
+    def routes(door: TriggerPort[Reservation]) -> APIRouter:
         router = APIRouter(tags=["stock"])
 
         @router.post("/stock", status_code=201)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Response
 from sqlalchemy import Engine
 
-from sagakit.service.definition import Door, Service
+from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
@@ -32,10 +32,10 @@ def build(settings: ServiceSettings) -> Service[Points]:
     return Service(participant(), routes=api(engine), close=close)
 
 
-def api(engine: Engine) -> Callable[[Door[Points]], APIRouter]:
+def api(engine: Engine) -> Callable[[TriggerPort[Points]], APIRouter]:
     """Return the builder of `GET /cards/{card}`."""
 
-    def routes(door: Door[Points]) -> APIRouter:
+    def routes(door: TriggerPort[Points]) -> APIRouter:
         router = APIRouter(tags=["cards"])
 
         @router.get("/cards/{card}", response_model=None)

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagakit.decider import Verdict
 from sagakit.errors import EventTooLarge, UnknownFlow
 from sagakit.messages.envelope import NAMESPACE
-from sagakit.service.definition import Door
+from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable, unfit_id
 from services.order.decide import CANCEL, ENDED, PLACE, Cancelling, Order, Phase, Placing, digest
-from services.order.privacy import Keys, facts_sealed, privacy_routes
+from services.order.privacy import Keys, privacy_routes, seal_facts
 from services.order.problem import FieldProblem, Problem, ProblemRoute, Refused, from_rules, invalid
 
 FLOW_LABELS = [flow.label(version) for flow in FLOWS for version in flow.versions]
@@ -29,7 +29,7 @@ DEFAULT_LABEL = _default_flow.label(_default_version)
 MAX_WAIT_S = 60
 
 
-class Claims(Protocol):
+class IdempotencyStore(Protocol):
     """Remembers which request used an Idempotency-Key; see `store.IdempotencyKeys`."""
 
     def claim(self, key: str, digest: str, now: datetime) -> bool:
@@ -160,10 +160,12 @@ def _answers(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"description": texts[code], "content": content} for code in codes}
 
 
-def routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
+def routes(
+    keys: IdempotencyStore, vault: Keys, clock: Clock
+) -> Callable[[TriggerPort[Order]], APIRouter]:
     """Return the builder of the order and privacy routes for the kit's HTTP app."""
 
-    def build(door: Door[Order]) -> APIRouter:
+    def build(door: TriggerPort[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
         _place_route(router, door, keys, vault, clock)
         privacy_routes(router, vault, clock)
@@ -175,7 +177,7 @@ def routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Order]], A
 
 
 def _place_route(
-    router: APIRouter, door: Door[Order], keys: Claims, vault: Keys, clock: Clock
+    router: APIRouter, door: TriggerPort[Order], keys: IdempotencyStore, vault: Keys, clock: Clock
 ) -> None:
     @router.post(
         "/orders",
@@ -196,17 +198,17 @@ def _place_route(
         Answers 201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was
         used with other content (for an order id, an OrderRejected event is emitted as well).
         """
-        placer = Placer(door, keys, vault, clock)
+        placer = OrderPlacement(door, keys, vault, clock)
         response.status_code, status = await placer.place(asked, key=idempotency_key)
         return status
 
 
 @dataclass(frozen=True)
-class Placer:
+class OrderPlacement:
     """Places one order at a time, for `POST /orders` and for batches."""
 
-    door: Door[Order]
-    keys: Claims
+    door: TriggerPort[Order]
+    keys: IdempotencyStore
     vault: Keys
     clock: Clock
 
@@ -215,7 +217,7 @@ class Placer:
     ) -> tuple[int, OrderStatus]:
         """Place an order; return its status and 201, or 200 for a repeat. Raises Refused."""
         label, clear = _checked(asked)
-        facts = await facts_sealed(self.vault, clear, self.clock())
+        facts = await seal_facts(self.vault, clear, self.clock())
         order_id, mark = asked.order_id, digest(facts)
         if key:
             request = hashlib.sha256(f"{mark} {label} {order_id}".encode()).hexdigest()
@@ -238,7 +240,7 @@ class Placer:
         return 200 if repeated else 201, _status(order_id, receipt.state)
 
 
-def _look_routes(router: APIRouter, door: Door[Order]) -> None:
+def _look_routes(router: APIRouter, door: TriggerPort[Order]) -> None:
     @router.get(
         "/orders/{order_id:path}/wait",
         summary="Wait until an order has ended",
@@ -264,7 +266,7 @@ def _look_routes(router: APIRouter, door: Door[Order]) -> None:
         return _status(order_id, _known(order_id, await door.state(order_id)))
 
 
-def _cancel_route(router: APIRouter, door: Door[Order]) -> None:
+def _cancel_route(router: APIRouter, door: TriggerPort[Order]) -> None:
     @router.post(
         "/orders/{order_id:path}/cancel",
         status_code=202,

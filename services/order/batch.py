@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sagakit.service.definition import Door
+from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
 from schemas.rules import MAX_ORDER_ID, speakable, unfit_id
-from services.order.api import Claims, NewOrder, OrderStatus, Placer
+from services.order.api import IdempotencyStore, NewOrder, OrderPlacement, OrderStatus
 from services.order.decide import Order
 from services.order.privacy import Keys
 from services.order.problem import Problem, ProblemRoute, Refused, explained, from_rules, invalid
@@ -54,10 +54,12 @@ class Batch(BaseModel):
     results: list[Item]
 
 
-def batch_routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Order]], APIRouter]:
+def batch_routes(
+    keys: IdempotencyStore, vault: Keys, clock: Clock
+) -> Callable[[TriggerPort[Order]], APIRouter]:
     """Return the builder of the batch route."""
 
-    def build(door: Door[Order]) -> APIRouter:
+    def build(door: TriggerPort[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
 
         @router.post(
@@ -79,7 +81,7 @@ def batch_routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Orde
             key = f"batch\n{asked.batch_id}"
             if not await asyncio.to_thread(keys.claim, key, request, clock()):
                 raise Refused(_reused(asked.batch_id))
-            placer = Placer(door, keys, vault, clock)
+            placer = OrderPlacement(door, keys, vault, clock)
             tasks = (_item(order, placer, asked.batch_id) for order in asked.orders)
             return Batch(batch_id=asked.batch_id, results=await asyncio.gather(*tasks))
 
@@ -88,7 +90,7 @@ def batch_routes(keys: Claims, vault: Keys, clock: Clock) -> Callable[[Door[Orde
     return build
 
 
-async def _item(given: dict[str, Any], placer: Placer, batch_id: str) -> Item:
+async def _item(given: dict[str, Any], placer: OrderPlacement, batch_id: str) -> Item:
     named = given.get("order_id")
     order_id = speakable(named, MAX_ORDER_ID) if isinstance(named, str) else None
     try:

@@ -82,7 +82,7 @@ class Opened(BaseModel):
     texts: list[str | None]
 
 
-class ErasureTold(BaseModel):
+class ErasureResult(BaseModel):
     """The result of an erasure."""
 
     customer_id: str
@@ -93,7 +93,7 @@ class ErasureTold(BaseModel):
     )
 
 
-async def facts_sealed(keys: Keys, facts: OrderFacts, now: datetime) -> OrderFacts:
+async def seal_facts(keys: Keys, facts: OrderFacts, now: datetime) -> OrderFacts:
     """Return the facts with the personal ones, `email` and `ship_to`, sealed."""
     texts = (facts.email, facts.ship_to)
     email, ship_to = await asyncio.to_thread(keys.seal, facts.customer_id, texts, now)
@@ -120,14 +120,14 @@ def privacy_routes(router: APIRouter, keys: Keys, clock: Clock) -> None:
         tags=["privacy"],
         responses={409: {"description": "Orders are in flight.", "content": CONTENT}},
     )
-    def erase(asked: Annotated[ToErase, Body()]) -> ErasureTold:
+    def erase(asked: Annotated[ToErase, Body()]) -> ErasureResult:
         """Erase the data by deleting the customer's key, for good and everywhere at once. Without
         the key, texts sealed with it are unreadable in every topic and database. Safe to repeat."""
         actor, reason = speakable(asked.actor), speakable(asked.reason)
         done = keys.erase(asked.customer_id, actor, reason, clock(), force=asked.force)
         if done.in_flight and not asked.force:
             raise _in_flight(done.in_flight)
-        return ErasureTold(
+        return ErasureResult(
             customer_id=asked.customer_id,
             erased_at=done.erased_at,
             in_flight=list(done.in_flight),

@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import APIRouter
 
-from sagakit.service.definition import Door, Service
+from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
@@ -31,7 +31,7 @@ def build(settings: ServiceSettings) -> Service[Order]:
 
     keys, vault = IdempotencyKeys(engine), Vault(engine)
 
-    def both(door: Door[Order]) -> APIRouter:
+    def both(door: TriggerPort[Order]) -> APIRouter:
         router = batch_routes(keys, vault, settings.now)(door)
         router.include_router(routes(keys, vault, settings.now)(door))
         return router

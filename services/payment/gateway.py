@@ -20,7 +20,7 @@ from urllib.parse import quote
 import httpx
 
 from sagakit.decider import Effect
-from sagakit.errors import EffectFailed, NotFinal
+from sagakit.errors import EffectFailed, ResultPending
 from services.payment.ledger import (
     ActionRequired,
     Captured,
@@ -57,7 +57,7 @@ class Provider(Protocol):
 
         A charge that is not captured is voided, also one that was never made.
         payload: `order_id`, `charge_id` (None if never learned), `charge_key`, `amount_minor`.
-        Raises NotFinal while the refund is pending.
+        Raises ResultPending while the refund is pending.
         """
         ...
 
@@ -100,7 +100,7 @@ class HttpProvider:
             case {"id": str(refund_id), "status": "voided"} if amount_minor is None:
                 return Voided(refund_id)
             case {"id": str(refund_id), "status": "pending"}:
-                raise NotFinal(f"refund {effect.key}: the provider has {refund_id} pending")
+                raise ResultPending(f"refund {effect.key}: the provider has {refund_id} pending")
             case {
                 "id": str(refund_id),
                 "charge_id": str(charge_id),
@@ -242,7 +242,7 @@ class MemoryProvider:
         if effect.key not in self._refunds:
             self._refunds[effect.key] = self._give_back(effect)
         if effect.key in self._pending:
-            raise NotFinal(f"refund {effect.key} is pending")
+            raise ResultPending(f"refund {effect.key} is pending")
         return self._refunds[effect.key]
 
     def _give_back(self, effect: Effect) -> RefundAnswer:

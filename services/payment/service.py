@@ -13,7 +13,7 @@ from sagakit.decider import Callback
 from sagakit.errors import BadKey
 from sagakit.messages.codec import order_key
 from sagakit.messages.envelope import NAMESPACE
-from sagakit.service.definition import Door, Service
+from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Clock, Participant
 from sagakit.web.app import problem
@@ -67,14 +67,14 @@ def build(settings: PaymentSettings) -> Service[Payment]:
     )
 
 
-def webhook(secret: str, clock: Clock) -> Callable[[Door[Payment]], APIRouter]:
+def webhook(secret: str, clock: Clock) -> Callable[[TriggerPort[Payment]], APIRouter]:
     """Return the builder of `POST /webhooks/provider`.
 
     Answers 200 taken (or a type that is ignored), 400 not understood, 401 not signed by the
     provider, 503 not taken, deliver it again: the order is unknown (a database being rebuilt).
     """
 
-    def routes(door: Door[Payment]) -> APIRouter:
+    def routes(door: TriggerPort[Payment]) -> APIRouter:
         router = APIRouter(tags=["webhooks"])
 
         @router.post("/webhooks/provider")

@@ -14,7 +14,7 @@ from sagakit.errors import BadKey
 from sagakit.messages.codec import order_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.privacy.key_service_client import HttpVault
-from sagakit.service.definition import Door, Service
+from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Clock, Participant
 from sagakit.web.app import problem
@@ -64,14 +64,14 @@ def build(settings: ShippingSettings) -> Service[Shipment]:
     )
 
 
-def webhook(secret: str, clock: Clock) -> Callable[[Door[Shipment]], APIRouter]:
+def webhook(secret: str, clock: Clock) -> Callable[[TriggerPort[Shipment]], APIRouter]:
     """Return the builder of `POST /webhooks/carrier`.
 
     Answers 200 taken (or a type that is ignored), 400 not understood, 401 not signed by the
     carrier, 503 too early: the label itself is not stored yet, deliver it again.
     """
 
-    def routes(door: Door[Shipment]) -> APIRouter:
+    def routes(door: TriggerPort[Shipment]) -> APIRouter:
         router = APIRouter()
 
         @router.post("/webhooks/carrier")

@@ -17,7 +17,7 @@ from tests.architecture.source import ROOT
 
 TABLES = {
     **{name: (f"services.{name}.store", ROOT / "services" / name) for name in participants()},
-    "monitor": ("saga_monitor.storage.tables", ROOT / "saga_monitor"),
+    "monitor": ("saga_monitor.storage.tables", ROOT / "saga_monitor/storage"),
 }
 
 

@@ -345,7 +345,7 @@ COMMANDS = (
         Ran(("place",), stack="{"),
         "exit 1",
         "cannot be read",
-        "`saga up` writes it anew",
+        "`saga up` writes a new one",
     ),
     command("stack.json is a list, ls", Ran(("ls",), stack="[]"), "exit 1", "names no monitor"),
     command(

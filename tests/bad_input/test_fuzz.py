@@ -18,7 +18,7 @@ from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow, Flows
 from sagakit.flow.routing import Router, topic
-from sagakit.handling.handler import Fate, Handler, incoming
+from sagakit.handling.handler import Disposition, Handler, incoming
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record, Trace
 from sagakit.service.settings import load as load_settings
@@ -65,7 +65,7 @@ def router(name: str) -> Router:
     return Router(FLOWS, name)
 
 
-def reads(name: str, *records: Record) -> tuple[list[Fate], list[str]]:
+def reads(name: str, *records: Record) -> tuple[list[Disposition], list[str]]:
     """The fates of records in one batch of a participant that never heard of their orders, and the
     codes of what it parked."""
     decide, evolve, initial = DECIDERS[name]
@@ -123,8 +123,8 @@ def test_whatever_stands_on_a_topic_is_handled_or_parked_beside_its_neighbours(n
             Record(good.topic, 0, 3, 1, b"another", sent(placed("another")).value, ()),
         ]
         (before, fate, after), codes = reads(name, *rows)
-        assert (before, after) == (Fate.HANDLED, Fate.HANDLED)
-        assert fate in (Fate.HANDLED, Fate.PARKED)
+        assert (before, after) == (Disposition.HANDLED, Disposition.HANDLED)
+        assert fate in (Disposition.HANDLED, Disposition.PARKED)
         assert "decide" not in codes, "no decision fails"
 
     check()

@@ -48,7 +48,7 @@ def stack(tmp_path: Path, old: Path) -> Iterator[LiveStack]:
     today: docs/versions.md says in which order."""
     with live_stack(tmp_path / "rolling", OPTIONS) as stack:
         for name in PARTICIPANTS:
-            stack.put_up(name, environment(old))
+            stack.run_process(name, environment(old))
         yield stack
 
 
@@ -114,11 +114,11 @@ def test_each_order_finishes_on_its_own_version_while_old_and_new_code_run_side_
             until(lambda: sum(parked(stack).values()) > 0, "the old ones park it")
             until(lambda: all(in_flight(stack)[x] for x in OLD), "old versions in flight")
             for name in PARTICIPANTS:
-                stack.put_up(f"{name}-2")  # side by side now, in one group
+                stack.run_process(f"{name}-2")  # side by side now, in one group
             until(lambda: second.progress.placed == len(during), "the next are placed")
             until(lambda: second.progress.ended > 0, "the new ones handle it")
             for name in PARTICIPANTS:
-                stack.put_up(name)  # and the old one is gone
+                stack.run_process(name)  # and the old one is gone
             with trading(stack, after) as third:
                 pass
     outcomes = [*first.outcomes(), *second.outcomes(), *third.outcomes()]

@@ -21,7 +21,7 @@ from tests.stack import TestInfra, until
 
 READER = """
 import signal, sys
-from sagakit.errors import TopicMadeAnew
+from sagakit.errors import TopicRecreated
 from sagakit.kafka.consumer import BusConsumer
 
 servers, group, topic, halt, ending = *sys.argv[1:], []
@@ -30,7 +30,7 @@ bus = BusConsumer(servers, group, group, [topic])
 while not ending:
     try:
         records = bus.poll(500, 1.0)
-    except TopicMadeAnew:  # a service ends here, and is started again
+    except TopicRecreated:  # a service ends here, and is started again
         bus.close()
         bus = BusConsumer(servers, group, group, [topic])
         continue
@@ -78,7 +78,7 @@ class Log:
         until(taken, f"{count} records of {word}")
         publisher.forget()
 
-    def make_anew(self, count: int) -> None:
+    def recreate_topic(self, count: int) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers})
         admin.delete_topics([self.topic])[self.topic].result(300)
 
@@ -124,7 +124,7 @@ def test_a_topic_made_anew_is_read_from_its_first_record(
         elif meanwhile == "it is gone":
             reader.terminate()
             reader.wait(300)
-        log.make_anew(count)
+        log.recreate_topic(count)
         reader.send_signal(signal.SIGCONT)
         if meanwhile != "it is gone":
             until(lambda: log.has("new", count), "all of the new ones")
@@ -141,7 +141,7 @@ def test_what_was_read_before_a_topic_was_made_anew_is_no_offset_of_the_new_one(
 ) -> None:
     with log.reader("halt") as reader:
         until(lambda: stands_still(reader), "it has read, and stands still")
-        log.make_anew(count)
+        log.recreate_topic(count)
         reader.send_signal(signal.SIGCONT)
         until(lambda: log.has("new", count), "all of the new ones")
         until(lambda: log.committed(count), "their offsets")

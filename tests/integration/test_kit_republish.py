@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from sagakit.messages.envelope import LOGGED_AT
 from sagakit.outbox.relay import LostLeadership
-from sagakit.outbox.republish import QuietOutbox, RelayLeads
+from sagakit.outbox.republish import RelayLeads, RelayLock
 from sagakit.store.postgres import unpack_headers
 from tests.kafka import read
 from tests.outbox import (
@@ -28,7 +28,7 @@ def publish_all(book: Book, publisher: Ledger) -> None:
 
 
 def republish(book: Book, topic: str) -> int:
-    outbox = QuietOutbox(book.engine)
+    outbox = RelayLock(book.engine)
     try:
         return outbox.republish(topic)
     finally:
@@ -112,7 +112,7 @@ def test_while_a_relay_leads_nothing_is_republished(infra: TestInfra, book: Book
 
 def test_while_an_outbox_is_quiet_no_relay_leads(infra: TestInfra, book: Book) -> None:
     book.write("a")
-    outbox = QuietOutbox(book.engine)
+    outbox = RelayLock(book.engine)
     with running(infra, book, 1) as (relay,):
         book.write("b")
         assert not relay.leading
@@ -124,7 +124,7 @@ def test_while_an_outbox_is_quiet_no_relay_leads(infra: TestInfra, book: Book) -
 def test_a_relay_that_was_publishing_when_its_place_was_taken_removes_nothing(book: Book) -> None:
     book.write("a")
     with leading(book) as (connection, epoch):
-        QuietOutbox(book.engine).close()
+        RelayLock(book.engine).close()
         assert book.scalar(EPOCH) == epoch + 1
         with pytest.raises(LostLeadership):
             relay_of(book, Ledger()).publish_once(connection, epoch)

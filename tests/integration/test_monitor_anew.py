@@ -17,7 +17,7 @@ from saga_monitor.saga.facts import log_time
 from saga_monitor.storage import store
 from saga_monitor.storage.tables import metadata, monitor_unreadable, saga, timeline
 from saga_monitor.supervision.deadline_watch import Voice, Watch
-from sagakit.errors import TopicMadeAnew
+from sagakit.errors import TopicRecreated
 from sagakit.messages.envelope import LOGGED_AT, Envelope, Record
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.postgres import engine_for
@@ -87,7 +87,7 @@ def stored(engine: Engine) -> dict[tuple[str, int], int]:
 def test_a_topic_that_was_made_anew_ends_the_process_which_then_reads_from_its_start(
     engine: Engine,
 ) -> None:
-    with pytest.raises(TopicMadeAnew, match=r"payment\.events made anew"):
+    with pytest.raises(TopicRecreated, match=r"payment\.events recreated"):
         look(engine, 0)
     assert stored(engine) == {PAYMENT: 0, ORDER: 7}
     assert start_at(stored(engine)[PAYMENT], first=0, end=120) == 0, "though it is longer by then"
@@ -142,7 +142,7 @@ def test_a_topic_made_anew_that_is_longer_already_is_told_by_its_id(engine: Engi
     log = Topics(100)
     look(engine, log=log)
     log.id_of_payment, log.ends_of_payment = "second", [300]
-    with pytest.raises(TopicMadeAnew, match=r"payment\.events made anew"):
+    with pytest.raises(TopicRecreated, match=r"payment\.events recreated"):
         look(engine, log=log)
     assert stored(engine) == {PAYMENT: 100, ORDER: 7}, "what is in hand may still be written"
     assert starts(engine, log) == {PAYMENT: 0, ORDER: 7}

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from saga_lab.devstack.topics import make_anew
+from saga_lab.devstack.topics import recreate_topic
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import PublishFailed
 from tests.monitor import MonitorProcess, Voice, monitor, whole
@@ -77,7 +77,7 @@ def test_a_topic_made_anew_is_read_from_its_first_record(
             process.signal(signal.SIGSTOP)
         elif meanwhile == "it is gone":
             process.kill()
-        make_anew(infra.bootstrap_servers, TOPIC, lambda: None)
+        recreate_topic(infra.bootstrap_servers, TOPIC, lambda: None)
         say(infra, since)
         if meanwhile == "it stands still":
             process.signal(signal.SIGCONT)

@@ -4,13 +4,12 @@ counts for people and Prometheus, read the rows of those they do not show."""
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-import saga_monitor
 from saga_monitor import metrics
+from saga_monitor.service import MIGRATIONS
 from saga_monitor.storage import queries, store
 from saga_monitor.storage.archiver import FINISHED, FORGET
 from sagakit.store.migrate import migrate
@@ -56,7 +55,7 @@ def filled(infra: TestInfra, *then: str) -> Iterator[Engine]:
     """With WAITING orders in flight and as many in the history, as autovacuum leaves them; and what
     came then."""
     engine = engine_for(fresh_database(infra))
-    migrate(engine, Path(saga_monitor.__file__).parent / "migrations")
+    migrate(engine, MIGRATIONS)
     with engine.begin() as connection:
         for statement in FILL:
             connection.execute(text(statement), {"now": NOW})

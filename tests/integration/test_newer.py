@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sagakit.contract.model import Contract
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
-from sagakit.handling.auto_redrive import Newer
+from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.handler import Handler
 from sagakit.handling.parking import incoming
 from sagakit.messages.codec import Codec
@@ -56,7 +56,7 @@ class Replica:
         self.handler: Handler[Count] = Handler(
             participant(table_store()), database, self.router, self.codec, lambda: NOW
         )
-        self.newer = Newer(self.engine, self.codec, self.router, self.handler.redrive)
+        self.newer = AutoRedrive(self.engine, self.codec, self.router, self.handler.redrive)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from sagakit.decider import Effect, Trigger, fold
-from sagakit.errors import EffectFailed, NotFinal
+from sagakit.errors import EffectFailed, ResultPending
 from sagakit.service.definition import Receipt
 from sagakit.web.app import make_app
 from sagakit.web.signed_webhook import HEADER, sign
@@ -278,7 +278,7 @@ def test_an_asynchronous_refund_is_pending_until_it_is_through(
         assert isinstance(took, Captured)
         asked = refund("slow", 1, took.charge_id, 2501)
         for _ in range(2):
-            with pytest.raises(NotFinal, match="pending"):
+            with pytest.raises(ResultPending, match="pending"):
                 await it.refund(asked)
         it.settle("slow")
         through = await it.refund(asked)

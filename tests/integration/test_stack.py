@@ -21,7 +21,7 @@ from saga_lab.devstack import Kind, Stack, StackError, StackOptions, jars
 from saga_lab.devstack.ports import assign, check_free
 from saga_lab.devstack.processes import SERVICES, Process, selected
 from saga_lab.devstack.supervisor import Supervisor, survivors, wait_gone
-from saga_lab.devstack.topics import DEFAULT_PARTITIONS, read_again
+from saga_lab.devstack.topics import DEFAULT_PARTITIONS, reset_offsets
 from tests.stack import (
     LiveStack,
     TestInfra,
@@ -111,7 +111,7 @@ def test_a_group_reads_again_what_it_has_read(infra: TestInfra) -> None:
     read = consume(infra.bootstrap_servers, "reader")
     assert b"read again" in read
     assert consume(infra.bootstrap_servers, "reader") == set()
-    read_again(infra.bootstrap_servers, "reader", ["order.events"])
+    reset_offsets(infra.bootstrap_servers, "reader", ["order.events"])
     assert consume(infra.bootstrap_servers, "reader") == read
 
 

@@ -36,7 +36,7 @@ import sagakit
 import services.inventory
 from saga_lab.devstack.topics import Topic, create_topics
 from sagakit.errors import EventTooLarge, Undecodable
-from sagakit.handling.handler import Fate, incoming
+from sagakit.handling.handler import Disposition, incoming
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.codec import MAX_EVENT_BYTES, SINGLE_OBJECT, Codec
 from sagakit.messages.envelope import OutboxRow, Record
@@ -362,7 +362,7 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
             reached.set()
             go_on.wait(300)
 
-    def process(**options: Any) -> list[Fate]:
+    def process(**options: Any) -> list[Disposition]:
         store = table_store()
         database = PostgresDatabase(engine, store, lambda: NOW)
         handler = handler_on(database, store, **options)
@@ -374,8 +374,8 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
         other = pool.submit(process)
         until(lambda: waits(engine), "the other waits for the orders")
         go_on.set()
-        assert frozen.result(300) == [Fate.HANDLED] * 20
-        assert other.result(300) == [Fate.REPEAT] * 20
+        assert frozen.result(300) == [Disposition.HANDLED] * 20
+        assert other.result(300) == [Disposition.REPEAT] * 20
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM effects")).scalar() == 20
         assert connection.execute(text("SELECT count(*) FROM outbox")).scalar() == 20
@@ -401,7 +401,7 @@ def test_the_monitors_web_server_is_off() -> None:
 
 def test_the_kit_asks_nobody_but_the_injected_clock() -> None:
     """`ServiceSettings.now` is the one clock; libfaketime would hang librdkafka."""
-    for path in sorted(Path(sagakit.__file__).parent.glob("*.py")):
+    for path in sorted(Path(sagakit.__file__).parent.rglob("*.py")):
         asked = [
             ast.unparse(node)
             for node in ast.walk(ast.parse(path.read_text()))

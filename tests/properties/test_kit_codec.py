@@ -1,4 +1,4 @@
-"""Whatever can be written can be read; whatever is read is an event or Poison, nothing else."""
+"""The codec reads what it writes; any other bytes are an event or an UnprocessableRecord."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagakit.errors import Poison
+from sagakit.errors import UnprocessableRecord
 from sagakit.flow.routing import topic
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record, Trace
@@ -62,7 +62,7 @@ def test_the_trace_comes_back_as_it_was(event: Any, flow: str, corr: str, parent
 
 
 def only_poison(framing: str, record: Record) -> None:
-    with suppress(Poison):
+    with suppress(UnprocessableRecord):
         envelope = codec(framing).decode(record)
         assert OWNERS[envelope.event.type] == record.topic.removesuffix(".events")
 

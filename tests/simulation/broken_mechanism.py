@@ -8,9 +8,9 @@ from uuid import UUID
 
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import Process
-from sagakit.errors import NotFinal, UnknownFlow
+from sagakit.errors import ResultPending, UnknownFlow
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Fate, Handled
+from sagakit.handling.handler import Disposition, Handled
 from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow
 from sagakit.store.ports import Account, Changes
 from services.inventory.decide import Reservation
@@ -81,7 +81,7 @@ def newest_first(unpublished: Any, node: Node) -> list[OutboxRow]:
 
 def drop_parked(batch: Any, message: Message, code: str, error: str) -> Handled[Any]:
     """What cannot be handled is let go."""
-    return Handled(message, Fate.PARKED)
+    return Handled(message, Disposition.PARKED)
 
 
 def queue_reversed(parked: Any, tx: Any, key: str, limit: int) -> list[ParkedRow]:
@@ -93,7 +93,7 @@ def queue_reversed(parked: Any, tx: Any, key: str, limit: int) -> list[ParkedRow
 def unknown_dropped(park: Any, batch: Any, message: Message, code: str, error: str) -> Handled[Any]:
     """Events of a version that is not known yet are let go."""
     if code == UnknownFlow.code:
-        return Handled(message, Fate.PARKED)
+        return Handled(message, Disposition.PARKED)
     parked: Handled[Any] = park(batch, message, code, error)
     return parked
 
@@ -161,5 +161,5 @@ def pending_is_over(ask: Any, node: Node, row: EffectRow) -> Any:
     """What is not final yet is not asked about again."""
     try:
         return ask(node, row)
-    except NotFinal:
+    except ResultPending:
         return None

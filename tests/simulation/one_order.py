@@ -11,7 +11,7 @@ from saga_lab.simulation.outside import Behaviour
 from saga_lab.simulation.play import stores
 from saga_lab.simulation.story import SKUS, Story
 from saga_lab.simulation.verdict import violations
-from saga_lab.simulation.watcher import worded
+from saga_lab.simulation.watcher import encode_emission
 from saga_lab.simulation.world import World
 from saga_monitor.saga.commands import Pausing, paused_by, resumed_by
 from saga_monitor.saga.deadlines import Emission
@@ -115,7 +115,7 @@ class OneOrder:
         emission = decide(saga, seen)
         if str(emission.id) not in saga.facts:
             now = self.world.now
-            self.world.log.append(worded(emission, saga, now), now)
+            self.world.log.append(encode_emission(emission, saga, now), now)
         return emission
 
     def pause(self) -> None:

@@ -9,7 +9,7 @@ from saga_lab.devstack.home import assign_ports
 from saga_lab.devstack.kafka import _add_listeners, broker_settings
 from saga_lab.devstack.manifest import manifest
 from saga_lab.devstack.ports import BROKERS, OFFSETS, assign, links, listening, of_brokers
-from saga_lab.devstack.processes import Stage, Surroundings, stage_of
+from saga_lab.devstack.processes import StackAddresses, Stage, stage_of
 
 VOTERS = ["127.0.0.1:18001", "127.0.0.1:18101", "127.0.0.1:18201"]
 
@@ -54,7 +54,7 @@ def test_brokers_name_the_listener_behind_a_service_s_links_alike() -> None:
 def test_a_home_keeps_its_number_of_brokers() -> None:
     base, ports = assign_ports(StackOptions(brokers=3), {})
     assert [name for name in BROKERS if name in ports] == list(BROKERS)
-    around = Surroundings(Path("data"), ports, "", {}, {})
+    around = StackAddresses(Path("data"), ports, "", {}, {})
     before = manifest(StackOptions(), base, around, {}, {})
     assert before["brokers"] == 3
     assert not {name for name in before["urls"] if "kafka" in name or "controller" in name}

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from sagakit.contract.model import Contract, inline
-from sagakit.errors import BadKey, EventTooLarge, Oversized, Poison, Undecodable
+from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable, UnprocessableRecord
 from sagakit.messages.codec import MAX_EVENT_BYTES, MAX_KEY_CHARS, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Record
 from schemas import CONTRACT
@@ -71,7 +71,7 @@ def told(codec: Codec, **headers: bytes | None) -> Record:
     return replace(good, headers=tuple((k, v) for k, v in changed.items() if v is not None))
 
 
-def refused(codec: Codec, bad: Record, error: type[Poison], *says: str) -> None:
+def refused(codec: Codec, bad: Record, error: type[UnprocessableRecord], *says: str) -> None:
     with pytest.raises(error) as raised:
         codec.decode(bad)
     for word in says:

@@ -25,7 +25,7 @@ from saga_lab.chaos.figures import (
 )
 from saga_lab.chaos.kinds import KINDS, drawn, left_out
 from saga_lab.chaos.load import Pace
-from saga_lab.chaos.play import Gameday, Struck
+from saga_lab.chaos.play import Gameday, InjectedFault
 from saga_lab.chaos.processes import Killed
 from saga_lab.chaos.report import Report
 from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
@@ -202,8 +202,8 @@ def test_a_rush_places_more_at_first_and_less_afterwards_and_all_in_time() -> No
 KILLED = Kind("killed", "kill -9", Killed, ("a",))
 
 
-def struck(healed_at: float | None, ready_at: float | None, kind: Kind = KILLED) -> Struck:
-    return Struck(Planned(0, 1.0, kind, "a", 0.0), 1.0, healed_at, ready_at)
+def struck(healed_at: float | None, ready_at: float | None, kind: Kind = KILLED) -> InjectedFault:
+    return InjectedFault(Planned(0, 1.0, kind, "a", 0.0), 1.0, healed_at, ready_at)
 
 
 def test_recovery_counts_from_the_heal_to_the_end_of_an_order_that_was_placed_after_it() -> None:

@@ -16,10 +16,10 @@ import pytest
 from sagakit.decider import Effect, Outcome
 from sagakit.effects import worker
 from sagakit.effects.worker import EffectWorker
-from sagakit.errors import EffectFailed, NotFinal
+from sagakit.errors import EffectFailed, ResultPending
 from sagakit.faults import NO_FAULTS, CrashAt, Faults
-from sagakit.handling.handler import Fate, Handler, incoming
-from sagakit.handling.request_batcher import Inlet
+from sagakit.handling.handler import Disposition, Handler, incoming
+from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import EffectRow
 from sagakit.retry import Backoff, until_stored
@@ -108,7 +108,7 @@ class Process:
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        self.inlet = Inlet(self.handler, self.stop)
+        self.inlet = RequestBatcher(self.handler, self.stop)
         self.worker = EffectWorker(
             Deaf(site.database) if deaf else site.database,
             self.inlet,
@@ -134,7 +134,7 @@ class Process:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def reads(self, *words: str, key: str = "a") -> list[Fate]:
+    async def reads(self, *words: str, key: str = "a") -> list[Disposition]:
         """Events that come over the bus, in the consumer's thread."""
         records = [self.wire.record(Ticked(key, word)) for word in words]
         messages = [incoming(self.wire.codec, record) for record in records]
@@ -278,7 +278,7 @@ def test_a_failure_is_kept_and_asked_again_later_under_the_same_key() -> None:
 def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
     async def scenario() -> None:
         async def pending(effect: Effect) -> str:
-            raise NotFinal("the bank has it")
+            raise ResultPending("the bank has it")
 
         site, outside = Site(), Outside(answer=pending)
         async with Process(site, outside).running() as process:
@@ -291,7 +291,7 @@ def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
             await until(lambda: site.pending()["call:a"].attempts == 13, "given back")
             assert timedelta(minutes=7) <= held_until(site) - site.now <= timedelta(minutes=15)
             held = site.database.tables.effects["call:a"]
-            assert held.error == "NotFinal: the bank has it"
+            assert held.error == "ResultPending: the bank has it"
             outside.answer = None
             site.advance(timedelta(minutes=15))
             await until(lambda: site.pending() == {}, "the outcome")

@@ -9,7 +9,7 @@ import pytest
 
 from sagakit.decider import Callback, Effect, Outcome
 from sagakit.faults import POINTS, Crash, CrashAt
-from sagakit.handling.handler import Fate
+from sagakit.handling.handler import Disposition
 from sagakit.handling.inbox import MAX_IDS
 from sagakit.messages.codec import MAX_EVENT_BYTES
 from sagakit.messages.envelope import EffectRow, Lease, Message, Record, derived_id
@@ -26,7 +26,12 @@ from tests.toy import (
     words_of,
 )
 
-HANDLED, REPEAT, PARKED, STALE = Fate.HANDLED, Fate.REPEAT, Fate.PARKED, Fate.STALE
+HANDLED, REPEAT, PARKED, STALE = (
+    Disposition.HANDLED,
+    Disposition.REPEAT,
+    Disposition.PARKED,
+    Disposition.STALE,
+)
 
 
 @pytest.fixture

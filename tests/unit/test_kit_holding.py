@@ -9,13 +9,18 @@ from sagakit.decider import Undo
 from sagakit.errors import FlowError
 from sagakit.faults import Crash, CrashAt
 from sagakit.flow.loader import load
-from sagakit.handling.handler import Fate
+from sagakit.handling.handler import Disposition
 from sagakit.handling.pause import UNDONE, joining, marked
 from sagakit.messages.envelope import Record
 from sagakit.store.ports import Account
 from tests.toy import FLOW, OWNERS, Counter, LeftDone, Paused, Resumed, RightDone, Started, Ticked
 
-HANDLED, HELD, REPEAT, PARKED = Fate.HANDLED, Fate.HELD, Fate.REPEAT, Fate.PARKED
+HANDLED, HELD, REPEAT, PARKED = (
+    Disposition.HANDLED,
+    Disposition.HELD,
+    Disposition.REPEAT,
+    Disposition.PARKED,
+)
 PAUSE, UNDO = ((), True), ((Undo(Started("a"), "so"),), False)
 """Triggers, and whether it pauses the order (see `routing.Routed`)."""
 

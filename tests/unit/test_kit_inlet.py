@@ -9,22 +9,22 @@ from uuid import uuid4
 import pytest
 
 from sagakit.decider import Callback
-from sagakit.errors import Unanswered
-from sagakit.handling.handler import Fate, Handled
-from sagakit.handling.request_batcher import BATCH, MOST_WAITING, Inlet
+from sagakit.errors import RequestTimedOut
+from sagakit.handling.handler import Disposition, Handled
+from sagakit.handling.request_batcher import BATCH, MOST_WAITING, RequestBatcher
 from sagakit.messages.envelope import Message
-from sagakit.service.definition import ServiceDoor
+from sagakit.service.definition import TriggerSubmitter
 from tests.toy import Count, Counter
 
 
-class Door:
+class TriggerPort:
     """An inlet on the counter, whose first transaction can be held."""
 
     def __init__(self) -> None:
         self.counter, self.batches = Counter(), list[int]()
         self.entered, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
-        self.inlet: Inlet[Count] = Inlet(self, threading.Event())
+        self.inlet: RequestBatcher[Count] = RequestBatcher(self, threading.Event())
 
     def handle(self, messages: Sequence[Message]) -> list[Handled[Count]]:
         self.batches.append(len(messages))
@@ -37,7 +37,7 @@ class Door:
         return await self.inlet.submit(message)
 
 
-def play(door: Door, scenario: Coroutine[Any, Any, None]) -> None:
+def play(door: TriggerPort, scenario: Coroutine[Any, Any, None]) -> None:
     async def run() -> None:
         task = asyncio.create_task(door.inlet.run())
         try:
@@ -49,18 +49,18 @@ def play(door: Door, scenario: Coroutine[Any, Any, None]) -> None:
 
 
 def test_a_lone_message_is_answered_with_what_became_of_it() -> None:
-    door = Door()
+    door = TriggerPort()
 
     async def scenario() -> None:
         handled = await door.submit("a", "paid")
-        assert (handled.fate, handled.state) == (Fate.HANDLED, Count(("paid",)))
+        assert (handled.fate, handled.state) == (Disposition.HANDLED, Count(("paid",)))
 
     play(door, scenario())
     assert door.batches == [1]
 
 
 def test_what_comes_while_a_transaction_runs_shares_the_next() -> None:
-    door = Door()
+    door = TriggerPort()
 
     async def scenario() -> None:
         door.go_on.clear()
@@ -71,14 +71,14 @@ def test_what_comes_while_a_transaction_runs_shares_the_next() -> None:
         door.go_on.set()
         handled = await asyncio.gather(first, *others)
         assert [h.message.key for h in handled] == ["a", *(f"o{n}" for n in range(BATCH + 5))]
-        assert {h.fate for h in handled} == {Fate.HANDLED}
+        assert {h.fate for h in handled} == {Disposition.HANDLED}
 
     play(door, scenario())
     assert door.batches == [1, BATCH, 5]
 
 
 def test_one_that_fails_fails_alone_and_nothing_of_it_is_kept() -> None:
-    door = Door()
+    door = TriggerPort()
 
     async def scenario() -> None:
         door.go_on.clear()
@@ -99,7 +99,7 @@ def test_one_that_fails_fails_alone_and_nothing_of_it_is_kept() -> None:
 
 
 def test_a_caller_who_left_does_not_hold_up_the_others() -> None:
-    door = Door()
+    door = TriggerPort()
 
     async def scenario() -> None:
         door.go_on.clear()
@@ -116,7 +116,7 @@ def test_a_caller_who_left_does_not_hold_up_the_others() -> None:
 
 
 def test_who_left_before_it_was_begun_is_not_handled() -> None:
-    door = Door()
+    door = TriggerPort()
 
     async def scenario() -> None:
         door.go_on.clear()
@@ -138,9 +138,9 @@ def test_while_nothing_is_handled_only_so_many_wait_and_each_is_told_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sagakit.service.definition.ANSWER_S", 0.5)
-    door = Door()
+    door = TriggerPort()
     nobody: Any = None
-    outside = ServiceDoor[Count](nobody, nobody, door.inlet)
+    outside = TriggerSubmitter[Count](nobody, nobody, door.inlet)
 
     async def scenario() -> None:
         door.go_on.clear()
@@ -149,10 +149,10 @@ def test_while_nothing_is_handled_only_so_many_wait_and_each_is_told_in_time(
             for n in range(MOST_WAITING + 50)
         ]
         told = await asyncio.gather(*asked, return_exceptions=True)
-        assert {type(error) for error in told} == {Unanswered}
+        assert {type(error) for error in told} == {RequestTimedOut}
         assert "send the same again" in str(told[0])
         door.go_on.set()
-        assert (await door.submit("after")).fate is Fate.HANDLED
+        assert (await door.submit("after")).fate is Disposition.HANDLED
 
     play(door, scenario())
     assert door.batches[1:] == [1], "of those who left only what had been begun"

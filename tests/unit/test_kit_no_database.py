@@ -9,7 +9,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from psycopg import errors
 from sqlalchemy import exc
 
-from sagakit.errors import Unanswered
+from sagakit.errors import RequestTimedOut
 from sagakit.retry import is_refused, is_transient, until_stored
 from sagakit.web.app import RETRY_AFTER_S, make_app
 
@@ -72,7 +72,7 @@ def test_of_what_passes_only_what_the_caller_says_is_tried_again() -> None:
         raised(errors.DiskFull("could not extend file")),
         raised(errors.InterfaceError("the connection is closed")),
         exc.TimeoutError("QueuePool limit of size 15 overflow 15 reached"),
-        Unanswered("not handled within 10 s"),
+        RequestTimedOut("not handled within 10 s"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -93,6 +93,6 @@ def test_who_asks_is_told_to_come_back(error: Exception) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == str(RETRY_AFTER_S)
     assert answer.json()["title"] == (
-        "not handled in time" if isinstance(error, Unanswered) else "database unavailable"
+        "not handled in time" if isinstance(error, RequestTimedOut) else "database unavailable"
     )
     assert "could not extend" not in answer.text, "what the database says is for the log"

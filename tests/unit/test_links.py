@@ -14,16 +14,16 @@ from saga_lab.devstack.ports import (
     links,
     of_brokers,
 )
-from saga_lab.devstack.processes import DATABASES, Surroundings, declare, selected
+from saga_lab.devstack.processes import DATABASES, StackAddresses, declare, selected
 
 BASE = 18000
 
 
-def around(linked: bool, brokers: int = 1) -> Surroundings:
+def around(linked: bool, brokers: int = 1) -> StackAddresses:
     kafka = of_brokers(("kafka", "controller"), brokers)
     names = dict.fromkeys([*OFFSETS, *kafka, *(links(brokers) if linked else ())])
     ports = assign(names, BASE, {})
-    return Surroundings(
+    return StackAddresses(
         data=Path("data"),
         ports=ports,
         bootstrap_servers=f"127.0.0.1:{ports['kafka']}",
@@ -44,7 +44,7 @@ def environment(name: str, linked: bool, brokers: int = 1) -> dict[str, str]:
 def test_a_service_and_its_replica_go_through_the_service_s_links(name: str) -> None:
     surroundings = around(linked=True)
     ports = {**surroundings.ports, "payment-2": 18112}
-    (process,) = declare([name], Surroundings(**{**vars(surroundings), "ports": ports}), {})
+    (process,) = declare([name], StackAddresses(**{**vars(surroundings), "ports": ports}), {})
     assert process.env["SAGA_BOOTSTRAP_SERVERS"] == f"127.0.0.1:{ports['payment>kafka']}"
     assert process.env["SAGA_DATABASE_URL"] == (
         f"postgresql://saga@127.0.0.1:{ports['payment>postgres']}/saga_payment"

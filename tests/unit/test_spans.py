@@ -18,7 +18,7 @@ from sagakit.handling.parking import incoming
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow, Trace
 from sagakit.messages.trace_ids import about, process_of, root_of, span_of, trace_of
-from sagakit.service.process import Waking
+from sagakit.service.process import RelayWaker
 from sagakit.telemetry import tracing
 from sagakit.telemetry.metrics import MeasuredCalls, MeasuredPublisher
 from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
@@ -208,5 +208,5 @@ def test_what_is_parked_is_logged_with_order_trace_and_event() -> None:
     counter = Counter()
     gap = incoming(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
     with capture_logs() as lines:
-        Waking(counter.handler, lambda: None).handle([gap])
+        RelayWaker(counter.handler, lambda: None).handle([gap])
     assert lines == [{"event": "a record is parked", "log_level": "warning", **about("a", gap.id)}]
