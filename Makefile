@@ -75,7 +75,7 @@ down: setup  ## stop the stack, keeping its data
 	@$(BIN)/saga down
 
 lock: setup  ## pin the newest dependencies that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml -q --upgrade --all-extras --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml -q --upgrade --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 	$(BIN)/python -c 'from saga_lab.devstack.jars import rewrite_locks; rewrite_locks()'
 

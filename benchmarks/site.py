@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.meter import cpu_s, memory_mb
-from saga_lab.devstack import Stack, StackOptions
 from saga_lab.devstack import ports as port_table
+from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.readiness import Probe, ProcessInfo, await_ready
+from saga_lab.devstack.stack import Stack
 
 ROOT = Path(__file__).parent.parent
 READY_S, STOP_S = 180.0, 30.0

@@ -29,8 +29,11 @@ from saga_lab.chaos.play import Gameday, InjectedFault
 from saga_lab.chaos.report import Report, report
 from saga_lab.chaos.schedule import schedule
 from saga_lab.chaos.site import Site
-from saga_lab.devstack import Stack, StackError, StackOptions, disks
-from saga_lab.devstack.stack import default_home
+from saga_lab.devstack import disks
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import default_home
 from saga_lab.workload import Shop
 from saga_lab.workload.deadlines import WAITS
 

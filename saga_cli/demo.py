@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from saga_lab.devstack import Stack, StackOptions
-from saga_lab.devstack.stack import default_home
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import default_home
 from saga_lab.invariants import Finding, check
 from saga_lab.workload import KINDS, Entrance, Shop
 from saga_lab.workload.deadlines import NEAR, Deadlines

@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from saga_lab.devstack import Kind, Stack, StackOptions
-from saga_lab.devstack.stack import default_home
+from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import default_home
 
 _WATCH_S = 1.0
 

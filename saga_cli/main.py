@@ -5,7 +5,6 @@ needs.
 """
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -13,52 +12,54 @@ import click
 
 from saga_lab.devstack.errors import StackError
 
-# Command name -> the module of this package that defines it, as a function of the same name.
-COMMANDS: Mapping[str, str] = {
-    "up": "stack",
-    "down": "stack",
-    "demo": "demo",
-    "place": "place",
-    "wait": "place",
-    "cancel": "orders",
-    "pause": "orders",
-    "resume": "orders",
-    "approve": "orders",
-    "reject": "orders",
-    "show": "orders",
-    "ls": "orders",
-    "pin": "orders",
-    "unpin": "orders",
-    "batch": "links",
-    "links": "links",
-    "interventions": "cases",
-    "resolve": "cases",
-    "evidence": "cases",
-    "flows": "flows",
-    "erase": "erase",
-    "reconcile": "reconcile",
-    "sim": "sim",
-    "gameday": "gameday",
-    "republish": "republish",
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("devstack", "Start Kafka, PostgreSQL, the fakes, every service and the monitor."),
+    "down": ("devstack", "Stop what `saga up` started. All data is kept."),
+    "demo": ("demo", "Place orders of every kind and check every invariant."),
+    "place": ("place", "Place one order and print its id."),
+    "wait": ("place", "Wait until an order has ended."),
+    "show": ("sagas", "Show one order: every event, what it waits for, the money."),
+    "ls": ("sagas", "List orders, the newest event first."),
+    "cancel": ("sagas", "Have an order undone, newest step first."),
+    "pause": ("sagas", "Begin nothing new of an order until it is resumed."),
+    "resume": ("sagas", "Let a paused order go on."),
+    "approve": ("sagas", "Say yes where a step waits for a person."),
+    "reject": ("sagas", "Say no where a step waits for a person."),
+    "pin": ("sagas", "Keep an order out of the archive."),
+    "unpin": ("sagas", "Let an order be archived again."),
+    "batch": ("lineage", "Show the orders of a batch and their statuses."),
+    "links": ("lineage", "Show which order led to which."),
+    "interventions": ("interventions", "List the cases that wait for a person, or work on one."),
+    "resolve": ("interventions", "Close a case."),
+    "evidence": ("interventions", "Print all there is to know of an order, as JSON."),
+    "flows": ("flows", "List flow versions with the orders in flight on each."),
+    "erase": ("erase", "Erase a customer's personal data."),
+    "reconcile": ("reconcile", "Compare the ledgers of the outside with our books."),
+    "sim": ("sim", "Play simulated worlds with faults and check every invariant."),
+    "gameday": ("chaos", "Break real processes while orders run and check every invariant."),
+    "republish": ("republish", "Publish again what a service has published and still keeps."),
 }
+"""Command -> the module of this package that defines it, as a function of the same name, and the
+line that the help says of it. So the help imports no command."""
 
 
 class _LazyGroup(click.Group):
-    """Imports a command when it is needed."""
+    """Imports a command when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if importlib.util.find_spec(_module(name))]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(_module(cmd_name)), cmd_name)
+        module, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"saga_cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
 
-
-def _module(command: str) -> str:
-    return f"saga_cli.{COMMANDS[command]}"
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

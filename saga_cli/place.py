@@ -9,9 +9,8 @@ from urllib.parse import quote
 import click
 import httpx
 
-from saga_lab.devstack import Stack
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.stack import default_home
+from saga_lab.devstack.stack_file import default_home, read_manifest
 
 DEMO_SKU = "TEA-100"
 DEMO_UNITS = 1000
@@ -73,7 +72,7 @@ def place(
         raise StackError(f"order {body['order_id']} was not placed: {_problem(told)}")
     new = answer.status_code == httpx.codes.CREATED
     click.echo(body["order_id"])
-    click.echo(f"{'placed' if new else 'had been placed before'}, {told['status']}", err=True)
+    click.echo("placed" if new else f"placed before; it is {told['status']} now", err=True)
 
 
 @click.command()
@@ -115,7 +114,7 @@ def _stock(client: httpx.Client, inventory: str, sku: str) -> None:
 def _urls() -> dict[str, str]:
     """Return name -> URL of the running stack. Raises StackError if none was started."""
     home = default_home()
-    content = Stack(home).read()
+    content = read_manifest(home)
     if not (content.get("processes") and content.get("urls")):
         raise StackError(
             f"nothing is running in {home}. Start it with `saga up --detach`, "

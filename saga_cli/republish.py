@@ -3,9 +3,10 @@
 import click
 from sqlalchemy import exc
 
-from saga_lab.devstack import Stack, StackError
+from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.processes import DATABASES
-from saga_lab.devstack.stack import default_home
+from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import default_home
 from saga_lab.devstack.topics import OWNERS
 from sagakit.outbox.republish import RelayLeads, RelayLock
 from sagakit.store.postgres import engine_for

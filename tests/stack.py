@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from saga_lab.devstack import Stack, StackOptions
+from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.postgres import create_databases
 from saga_lab.devstack.readiness import ProcessInfo
+from saga_lab.devstack.stack import Stack
 from saga_lab.workload.deadlines import Deadlines
 
 _POLL_S = 0.05

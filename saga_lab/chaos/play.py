@@ -13,7 +13,7 @@ import psycopg
 from saga_lab.chaos.fault import Violation
 from saga_lab.chaos.schedule import Planned
 from saga_lab.chaos.site import NotReached, Site, until
-from saga_lab.devstack import StackError
+from saga_lab.devstack.errors import StackError
 from saga_lab.invariants import CHECKS, Finding, gather, wait_until_idle
 from saga_lab.invariants.rebuilt import same_rows
 from saga_lab.invariants.sagas import is_timeout

@@ -15,10 +15,10 @@ from psycopg import sql
 from sqlalchemy import exc
 
 from saga_lab.chaos.load import Load
-from saga_lab.devstack import Stack
 from saga_lab.devstack.disks import Disk
 from saga_lab.devstack.manifest import probe_of
 from saga_lab.devstack.ports import BROKERS
+from saga_lab.devstack.stack import Stack
 from sagakit.outbox.republish import RelayLeads, RelayLock
 from sagakit.store.postgres import engine_for
 

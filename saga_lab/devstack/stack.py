@@ -17,14 +17,7 @@ from saga_lab.devstack.disks import disks_of
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.home import assign_ports, check_compatible, partitions_of
 from saga_lab.devstack.infra import EmbeddedInfra, ExternalInfra, Infra
-from saga_lab.devstack.manifest import (
-    FILE_NAME,
-    manifest,
-    probe_of,
-    read_manifest,
-    with_deadlines,
-    write_manifest,
-)
+from saga_lab.devstack.manifest import manifest, probe_of, with_deadlines
 from saga_lab.devstack.options import Kind, StackOptions
 from saga_lab.devstack.processes import (
     MONITOR,
@@ -38,17 +31,13 @@ from saga_lab.devstack.processes import (
 )
 from saga_lab.devstack.readiness import STANDSTILL_S, await_ready
 from saga_lab.devstack.registry import registry_url
+from saga_lab.devstack.stack_file import FILE_NAME, read_manifest, write_manifest
 from saga_lab.devstack.supervisor import Supervisor, end_survivors, survivors
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
 
 # The fake servers need neither Kafka nor PostgreSQL, so they start beside them.
 _FIRST_WAVE = frozenset({Stage.POSTGRES, Stage.KAFKA, Stage.WORLD})
 _LATER_WAVES = (Stage.REGISTRY, Stage.SERVICES, Stage.MONITOR)
-
-
-def default_home() -> Path:
-    """Return `$SAGA_HOME`, else `.saga` in the working directory."""
-    return Path(os.environ.get("SAGA_HOME") or ".saga").expanduser().absolute()
 
 
 class Stack:

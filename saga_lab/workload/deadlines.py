@@ -7,7 +7,7 @@ machine. A participant's own step has a day in both cases.
 
 from collections.abc import Mapping
 
-from saga_lab.devstack import Stack
+from saga_lab.devstack.stack import Stack
 from schemas import FLOWS
 
 FAR: Mapping[str, str] = {step: "1d" for flow in FLOWS for step in flow.steps}

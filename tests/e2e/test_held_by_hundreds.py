@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from saga_lab.devstack import StackOptions
+from saga_lab.devstack.options import StackOptions
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
 from sagakit.outbox.relay import LEADER_LOCK

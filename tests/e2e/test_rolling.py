@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from saga_lab.devstack import StackOptions
+from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.processes import SERVICES
 from saga_lab.workload import End, Entrance, ShopOrder
 from saga_lab.workload.deadlines import FAR

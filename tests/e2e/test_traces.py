@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from saga_lab.devstack import StackOptions
+from saga_lab.devstack.options import StackOptions
 from saga_lab.workload.deadlines import FAR
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow

@@ -17,9 +17,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from saga_lab.devstack import Kind, Stack, StackError, StackOptions, jars
+from saga_lab.devstack import jars
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.options import Kind, StackOptions
 from saga_lab.devstack.ports import assign, check_free
 from saga_lab.devstack.processes import SERVICES, Process, selected
+from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.supervisor import Supervisor, survivors, wait_gone
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, reset_offsets
 from tests.stack import (

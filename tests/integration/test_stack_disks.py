@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from saga_lab.chaos.kinds import left_out
-from saga_lab.devstack import Stack, StackOptions
 from saga_lab.devstack.disks import DATA_DISK, DISKS, Disk, disks_of, refusal
+from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.processes import DATABASES
+from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.supervisor import survivors
 from tests.stack import LiveStack, live_stack, until
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from saga_lab.devstack import Kind, StackError, StackOptions
+from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.home import assign_ports
 from saga_lab.devstack.kafka import _add_listeners, broker_settings
 from saga_lab.devstack.manifest import manifest
+from saga_lab.devstack.options import Kind, StackOptions
 from saga_lab.devstack.ports import BROKERS, OFFSETS, assign, links, listening, of_brokers
 from saga_lab.devstack.processes import StackAddresses, Stage, stage_of
 

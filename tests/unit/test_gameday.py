@@ -30,7 +30,7 @@ from saga_lab.chaos.processes import Killed
 from saga_lab.chaos.report import Report
 from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
 from saga_lab.chaos.site import Site
-from saga_lab.devstack import StackError
+from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import BROKERS
 from saga_lab.workload import KINDS as ORDER_KINDS
 from saga_lab.workload import End, Entrance, Shop, ShopOrder

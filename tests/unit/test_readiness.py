@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from saga_lab.devstack import StackError
+from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.movement import Movement, cpu_s
 from saga_lab.devstack.readiness import ProcessInfo, await_ready
 
