@@ -57,7 +57,8 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.docs --check
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.saga.event_matrix_page --check
-	$(BIN)/pytest -q -n $(CORES) tests/unit tests/properties tests/bad_input tests/architecture
+	$(BIN)/pytest -q -n $(CORES) tests/unit tests/properties tests/bad_input tests/architecture \
+	  tests/docs/test_readme_participant.py
 
 bench: setup  ## what an order costs here, beside what else one could use, half an hour
 	@$(BIN)/python -m benchmarks

@@ -92,4 +92,4 @@ def _show(report: dict[str, Any]) -> None:
     when = re.sub(r"\.\d+", "", report["read_through"])
     console.print(f"{told}: {report['judged']} orders judged{early}; the log is read to {when}")
     if findings and not report["fix"]:
-        console.print("nothing was changed; --fix has it put right, see docs/reconciliation.md")
+        console.print("nothing was changed; --fix has it put right, see docs/how-to/reconcile.md")

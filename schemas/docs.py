@@ -2,10 +2,11 @@
 
     python -m schemas.docs [--check]
 
-README.md (between its markers): the graph of every version, a table of the kit's modules, and the
-example of a publisher. docs/flow.md: which participant gets which event, from whom, on which topic.
-docs/asyncapi.yaml: the same for machines. Routes come from `sagakit.flow.routing`, the code that
-routes at run time, so the documents cannot differ from it.
+Whole pages: docs/reference/flow.md (who is told what, by whom, on which topic) and
+docs/reference/asyncapi.yaml (the same for machines). Between markers of pages written by hand: the
+graph of every version (docs/reference/flow-graphs.md), the kit module by module
+(docs/reference/kit.md), the example of a publisher (docs/how-to/publish-from-outside.md). Routes
+come from `sagakit.flow.routing`, the code that routes, so the documents cannot differ.
 """
 
 import ast
@@ -22,6 +23,11 @@ from schemas.asyncapi import MONITOR, asyncapi, doc, events_of, owners, particip
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = Path("examples/publish_order.py")
+FLOW_PAGE = Path("docs/reference/flow.md")
+ASYNCAPI = Path("docs/reference/asyncapi.yaml")
+GRAPHS = Path("docs/reference/flow-graphs.md")
+KIT = Path("docs/reference/kit.md")
+PUBLISHER = Path("docs/how-to/publish-from-outside.md")
 
 _SHAPES = {
     "compensatable": '["{}"]',
@@ -66,21 +72,34 @@ def _steps(flow: Flow, version: int) -> list[Step]:
     return [step for place in flow.places(version) for step in place]
 
 
-def readme_flow() -> str:
+def graphs() -> str:
     """Return the graphs of all versions of all flows."""
     parts = []
     for flow in FLOWS:
         for version in flow.versions:
             told = " (default)" if version == flow.default_version else ""
-            parts.append(f"`{flow.label(version)}`{told}\n\n{graph(flow, version)}")
+            parts.append(f"## `{flow.label(version)}`{told}\n\n{graph(flow, version)}")
     return "\n\n".join(parts)
 
 
-def readme_kit() -> str:
-    """Return a table of the kit's top-level modules, each with its docstring's first sentence."""
-    paths = sorted((ROOT / "sagakit").glob("[a-z]*.py"))
-    rows = [(f"[`{p.stem}`](sagakit/{p.name})", first_sentence(p)) for p in paths]
-    return _table(("module", ""), rows)
+# --- the kit, the publisher -----------------------------------------------------------------------
+
+
+def kit_modules() -> str:
+    """Return the kit's modules by package, each with its docstring's first sentence."""
+    kit = ROOT / "sagakit"
+    parts = [_modules(sorted(kit.glob("[a-z]*.py")))]
+    for package in sorted(path.parent for path in kit.glob("*/__init__.py")):
+        told = first_sentence(package / "__init__.py")
+        modules = _modules(sorted(package.glob("[a-z]*.py")))
+        parts.append(f"## `{package.name}`\n\n{told}\n\n{modules}")
+    return "\n\n".join(parts)
+
+
+def _modules(paths: Iterable[Path]) -> str:
+    up = "/".join(".." for _ in KIT.parent.parts)
+    rows = [(f"[`{p.stem}`]({up}/{p.relative_to(ROOT)})", first_sentence(p)) for p in paths]
+    return _table(("module", "what it does"), rows)
 
 
 def first_sentence(path: Path) -> str:
@@ -89,12 +108,12 @@ def first_sentence(path: Path) -> str:
     return re.split(r"(?<=\.) ", text)[0].replace("|", "\\|")
 
 
-def readme_example() -> str:
+def publisher() -> str:
     """Return the example that publishes an OrderPlaced, as a Markdown code block."""
     return f"```python\n{(ROOT / EXAMPLE).read_text()}```"
 
 
-# --- docs/flow.md ---------------------------------------------------------------------------------
+# --- the page about the flow ----------------------------------------------------------------------
 
 
 def flow_page() -> str:
@@ -170,7 +189,7 @@ def _cell(rules: Iterable[Rule]) -> str:
 
 
 def canvas(participant: str) -> str:
-    """Return a service's canvas: its package's docstring, read without importing the package."""
+    """Return the docstring of a service's package, read without importing it."""
     path = ROOT / "services" / participant / "__init__.py"
     return ast.get_docstring(ast.parse(path.read_text())) or ""
 
@@ -200,10 +219,10 @@ def _topic_table() -> str:
 
 def _acl_note() -> str:
     return (
-        "One principal a service, and nothing else may write its topic: then the topic an event "
-        "stands on says who spoke. It reads its own topics as well, to see what it has published. "
-        "`Read` and `Write` bring `Describe` with them. Whoever places orders from outside gets "
-        "`Write` on `order.events` as well; see docs/security.md."
+        "Each service has a principal of its own, and only that principal may write its topic, so "
+        "the topic of an event says who published it. A service also reads its own topic, to see "
+        "what it has published. `Read` and `Write` include `Describe`. An application that places "
+        "orders from outside needs `Write` on `order.events`; see [security](security.md)."
     )
 
 
@@ -240,14 +259,14 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 # --- all together ---------------------------------------------------------------------------------
 
 
-def between(text: str, name: str, content: str) -> str:
-    """Return `text` with the part between the markers of `name` replaced by `content`.
+def between(text: str, name: str, content: str, page: Path) -> str:
+    """Return `text` of a page with the part between the markers of `name` replaced.
 
-    Raises ValueError naming the markers unless the text has one of each.
+    Raises ValueError naming page and markers where they are missing.
     """
     begin, end = f"<!-- made by schemas.docs: {name} -->", f"<!-- end of {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise ValueError(f"README.md needs one line {begin} and, further down, one line {end}")
+        raise ValueError(f"{page} needs one line {begin} and, further down, one line {end}")
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n{content}\n{end}{after}"
@@ -255,14 +274,14 @@ def between(text: str, name: str, content: str) -> str:
 
 def documents() -> dict[Path, str]:
     """Return every generated document: path below the repository -> text."""
-    readme = (ROOT / "README.md").read_text()
-    readme = between(readme, "flow", readme_flow())
-    readme = between(readme, "kit", readme_kit())
-    readme = between(readme, "publisher", readme_example())
+    made = ((GRAPHS, "flow", graphs()), (KIT, "kit", kit_modules()))
+    parts = (*made, (PUBLISHER, "publisher", publisher()))
     return {
-        Path("README.md"): readme,
-        Path("docs/flow.md"): flow_page(),
-        Path("docs/asyncapi.yaml"): "\n".join(yaml(asyncapi())) + "\n",
+        **{
+            path: between((ROOT / path).read_text(), name, text, path) for path, name, text in parts
+        },
+        FLOW_PAGE: flow_page(),
+        ASYNCAPI: "\n".join(yaml(asyncapi())) + "\n",
     }
 
 

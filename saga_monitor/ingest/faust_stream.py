@@ -92,7 +92,7 @@ class Bundle(ConsumerMessage):
 class Fetching(driver.AIOKafkaConsumerThread):
     """Lets the broker gather records, and passes on each partition's records as one item.
 
-    See docs/adr/0018.
+    See docs/decisions/0018.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:

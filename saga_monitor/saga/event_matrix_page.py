@@ -1,4 +1,6 @@
-"""Write docs/late-events.md from `event_matrix` and the flow files; `--check` only compares.
+"""Writes docs/reference/late-events.md from `event_matrix` and the flow files.
+
+`--check` only compares.
 
 python -m saga_monitor.saga.event_matrix_page [--check]
 """
@@ -11,7 +13,8 @@ from saga_monitor.saga.event_matrix import DECLARED, Outcome, Situation
 from saga_monitor.saga.flow_plan import Plan, Role
 from schemas import EVENT_TYPES, FLOWS, OWNERS
 
-PAGE = Path(__file__).parents[2] / "docs/late-events.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/reference/late-events.md"
 _MEANS = {
     Outcome.STARTS: "the order begins",
     Outcome.MOVES: "something else is awaited, or one thing less",
@@ -35,7 +38,7 @@ _WHERE = {
 
 
 def page() -> str:
-    """Return the text of docs/late-events.md."""
+    """Return the text of docs/reference/late-events.md."""
     parts = [
         "# Events that come late, early, or twice",
         "Made by `python -m saga_monitor.saga.event_matrix_page` from "
@@ -74,12 +77,12 @@ def main() -> int:
         return 0
     if "--check" in sys.argv:
         print(
-            f"docs/{PAGE.name} is not what is declared: run "
+            f"{PAGE.relative_to(ROOT)} is not what is declared: run "
             "python -m saga_monitor.saga.event_matrix_page"
         )
         return 1
     PAGE.write_text(text)
-    print(f"written: docs/{PAGE.name}")
+    print(f"written: {PAGE.relative_to(ROOT)}")
     return 0
 
 

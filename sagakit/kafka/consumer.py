@@ -79,7 +79,7 @@ class BusConsumer:
         """Start each partition at its committed offset.
 
         Topic ids are requested before offsets: if a topic is recreated in between, the next `_look`
-        finds another id (docs/reliability.md, X).
+        finds another id (docs/reports/reliability.md, X).
         """
         if not partitions:
             return
@@ -154,7 +154,8 @@ class BusConsumer:
             log.info("cannot tell whether the topics are the same", error=str(error))
 
     def _restart_at_first_record(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
-        # Commit offset 0, do not seek: after a seek nothing was fetched (docs/reliability.md, S).
+        # Commit offset 0, do not seek: after a seek nothing was fetched
+        # (docs/reports/reliability.md, S).
         starts = [_at(place, 0, now[place[0]]) for place in anew]
         # Commit explicitly: auto-commit never commits an offset below the committed one.
         self._consumer.store_offsets(offsets=starts)

@@ -253,8 +253,8 @@ def _event_id(key: str, headers: Mapping[str, str], value: bytes) -> UUID:
 def _log_time(record: Record, logged_at: str | None) -> datetime:
     """Return the log-append time of the event's first publication.
 
-    A republished record carries it in a header (docs/adr/0017), which is never taken to be later
-    than the record's own time.
+    A republished record carries it in a header (docs/decisions/0017). A header later than the
+    record's own time is ignored.
     """
     at_ms = record.timestamp_ms
     if logged_at is not None:

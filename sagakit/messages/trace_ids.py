@@ -1,7 +1,7 @@
 """Derives W3C trace context ids (https://www.w3.org/TR/trace-context/) from keys and events. Pure.
 
 So a webhook that comes days later belongs to its saga's trace, and a replay repeats ids instead of
-creating new ones (docs/adr/0015).
+creating new ones (docs/decisions/0015).
 """
 
 import re

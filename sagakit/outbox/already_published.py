@@ -1,7 +1,7 @@
 """Finds outbox rows that Kafka already holds.
 
 The relay died before it removed them, or the broker's ack was lost. Publishing them again would
-duplicate them, and only the log-append time of the second copy would be kept (docs/adr/0017).
+duplicate them, and only the log-append time of the second copy would be kept (docs/decisions/0017).
 """
 
 from collections.abc import Sequence

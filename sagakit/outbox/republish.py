@@ -1,9 +1,9 @@
-"""Republishes events that a topic lost, from the rows kept in `outbox_sent` (docs/adr/0004).
+"""Republishes events that a topic lost, from the rows kept in `outbox_sent` (docs/decisions/0004).
 
 The rows return to the outbox under their old ids. So they are published before newer events of the
 same saga, in the order they were decided, and consumers that handled them drop the repeats. The
-header `logged_at` carries the first copy's log-append time (docs/adr/0017): deadlines and timelines
-use log time, and the original log is gone.
+header `logged_at` carries the first copy's log-append time (docs/decisions/0017): deadlines and
+timelines use log time, and the original log is gone.
 """
 
 from contextlib import suppress

@@ -23,7 +23,7 @@ def recordset(table: Table, columns: Sequence[str], parameter: str = "rows") -> 
 
     The SQL is `json_to_recordset(...) AS n (...)`; `rows_of` writes the parameter. One JSON
     document is written and read in C; psycopg would write one array per column, element by element,
-    and take thirty times as long (docs/adr/0010).
+    and take thirty times as long (docs/decisions/0010).
     """
     typed = ", ".join(f'"{name}" {_sql_type(table, name)}' for name in columns)
     return f"json_to_recordset(CAST(:{parameter} AS json)) AS n ({typed})"

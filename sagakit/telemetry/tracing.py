@@ -4,8 +4,8 @@ No other module of the kit imports OpenTelemetry, and this one only if tracing i
 context: https://www.w3.org/TR/trace-context/.
 
 Ids are derived: a trace id from the order's key, so a webhook days later is in the same trace, and
-a replay repeats ids instead of inventing others (docs/adr/0015). A span is created when its work is
-over, and nothing is kept meanwhile: an event's headers determine the ids of its span and of its
+a replay repeats ids instead of inventing others (docs/decisions/0015). A span is created when its
+work is over, and nothing is kept meanwhile: an event's headers determine the ids of its span and of its
 parent. One trace is one order:
 
     order            the root; reported by the owner of the event that starts the flow

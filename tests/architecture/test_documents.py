@@ -28,7 +28,13 @@ from services.payment.service import PaymentSettings
 from services.shipping.service import ShippingSettings
 from tests.architecture.source import PACKAGES, ROOT
 
-PAPERS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+PAPERS = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+    *sorted(DOCS.rglob("*.md")),
+]
+KINDS = ("tutorial", "how-to", "reference", "explanation", "decisions", "runbooks", "reports")
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,
     PaymentSettings,
@@ -128,16 +134,27 @@ def test_every_file_named_in_the_text_exists(paper: Path) -> None:
 # --- the environment, the world, the metrics ----------------------------------------------------
 
 
-def test_every_variable_is_in_the_readme_and_the_other_way_round() -> None:
+def test_every_variable_is_in_its_page_and_the_other_way_round() -> None:
     fields = {name for settings in SETTINGS for name in settings.model_fields}
     real = {f"SAGA_{name.upper()}" for name in fields} | OF_THE_STACK
-    tables = re.findall(r"^\| (`SAGA_.*?) \|", (ROOT / "README.md").read_text(), re.M)
+    tables = re.findall(
+        r"^\| (`SAGA_.*?) \|", (DOCS / "reference" / "environment.md").read_text(), re.M
+    )
     assert {name for cell in tables for name in re.findall(r"SAGA_\w+", cell)} == real
 
 
-def test_every_card_token_and_address_tag_in_the_readme_is_real() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert set(re.findall(r"\btok_[a-z0-9_]*[a-z]", text)) <= TOKENS.keys()
+@pytest.mark.parametrize("paper", papers())
+def test_every_card_token_named_is_real(paper: Path) -> None:
+    assert set(tokens(paper.read_text())) <= TOKENS.keys()
+
+
+def tokens(text: str) -> list[str]:
+    return re.findall(r"\btok_[a-z0-9_]*[a-z]", text)
+
+
+def test_every_address_tag_on_the_page_of_test_inputs_is_real() -> None:
+    text = (DOCS / "reference" / "test-inputs.md").read_text()
+    assert tokens(text)
     tags = set(re.findall(r"`\[([a-z0-9-]+)(?::\d+)?\]`", text))
     carrier = (ROOT / "saga_lab/fakes/carrier.py").read_text()
     assert tags
@@ -177,14 +194,57 @@ def test_a_canvas_names_what_its_service_emits_and_nothing_else(participant: str
 
 
 def test_the_stack_makes_every_topic_of_the_page() -> None:
-    page = (ROOT / "docs/flow.md").read_text()
+    page = (ROOT / docs.FLOW_PAGE).read_text()
     listed = set(re.findall(r"^\| `([\w.]+)` \|", page, re.M))
     assert listed
     assert listed <= {topic.name for topic in shared_topics()}
 
 
-@pytest.mark.parametrize("folder", ["adr", "runbooks"])
+@pytest.mark.parametrize(
+    "command", ["saga_monitor.saga.event_matrix_page", "tests.bad_input.document"]
+)
+def test_the_other_made_pages_are_up_to_date(command: str) -> None:
+    checked = [sys.executable, "-m", command, "--check"]
+    assert subprocess.run(checked, cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["decisions", "runbooks"])
 def test_every_page_is_in_its_index(folder: str) -> None:
-    index = (ROOT / "docs" / folder / "README.md").read_text()
-    pages = {path.name for path in (ROOT / "docs" / folder).glob("*.md")} - {"README.md"}
+    index = (DOCS / folder / "README.md").read_text()
+    pages = {path.name for path in (DOCS / folder).glob("*.md")} - {"README.md"}
     assert pages == set(re.findall(r"\]\(([^)/]+\.md)\)", index))
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    """Pages of `decisions` and `runbooks` have indexes of their own, see above."""
+    listed = set(re.findall(r"\]\(([^)#]+)\)", (DOCS / "README.md").read_text()))
+    indexed = ("decisions", "runbooks")
+    pages = {
+        str(path.relative_to(DOCS))
+        for path in DOCS.rglob("*.*")
+        if path.parent.name not in indexed or path.name == "README.md"
+    } - {"README.md"}
+    assert pages <= listed
+
+
+def test_every_page_is_of_a_kind() -> None:
+    assert {path.name for path in DOCS.iterdir()} == {*KINDS, "README.md"}
+
+
+# --- the README ----------------------------------------------------------------------------------
+
+
+def test_the_readme_is_read_once() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 180
+
+
+def test_the_diagram_of_the_readme_shows_who_reads_which_topic() -> None:
+    diagram = re.search(r"```mermaid\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert diagram
+    topics = dict(re.findall(r'(\w+)\[\("([\w.]+)"\)\]', diagram[1]))
+    arrow = r" (?:-->|-\.->)(?:\|\w+\|)? "
+    drawn = re.findall(rf"(\w+)(?:\[\(\S+\)\])?{arrow}(\w+)", diagram[1])
+    read = {(topics[source], reader) for source, reader in drawn if source in topics}
+    assert len(read) > len(topics)
+    readers = {(topic, by) for topic, those in docs.readers().items() for by in those}
+    assert {(topic, by) for topic, by in read if by != "monitor"} <= readers

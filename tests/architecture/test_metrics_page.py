@@ -1,4 +1,4 @@
-"""docs/metrics.md names every metric there is, with its labels, and no other."""
+"""docs/reference/metrics.md names every metric there is, with its labels, and no other."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY, Counter, Histogram
 import saga_monitor.metrics as monitors
 from sagakit.telemetry import metrics
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 OF_TABLES = {f"saga_{name}": {"participant"} for name in metrics.HELP}
 
 

@@ -20,4 +20,5 @@ def test_a_named_test_exists(page: Path) -> None:
 
 
 def test_documents_do_name_tests() -> None:
-    assert "test_ten_hours_without_a_monitor" in (ROOT / "docs" / "reliability.md").read_text()
+    page = ROOT / "docs" / "explanation" / "reliability.md"
+    assert "test_ten_hours_without_a_monitor" in page.read_text()

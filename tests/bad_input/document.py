@@ -1,4 +1,4 @@
-"""Writes docs/bad-input.md from the corpus; `--check` only compares.
+"""Writes docs/reference/bad-input.md from the corpus; `--check` only compares.
 
 python -m tests.bad_input.document [--check]
 """
@@ -10,19 +10,20 @@ from pathlib import Path
 from tests.bad_input.case import Case
 from tests.bad_input.corpus import CORPUS
 
-PAGE = Path(__file__).parents[2] / "docs/bad-input.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/bad-input.md"
 HEAD = """# Bad input, and what it gets
 
-Made by `python -m tests.bad_input.document` from the corpus in `tests/bad_input`, whose tests hold
-every row of it. Do not edit it: edit that.
+Made by `python -m tests.bad_input.document` from the corpus in `tests/bad_input`, whose tests check
+every row. Edit the corpus, not this page.
 
-Whatever is wrong with an input, it gets an answer that names the input, the reason and the remedy.
-Nothing crashes, nothing hangs, nothing is answered with 500, and whoever comes beside it is served
-as ever. A record that cannot be handled is parked under its order, with the code named here; an
-order that is not valid is refused by an event with its reason; see
-[the runbook](runbooks/parked-record.md). Beside these {number} cases with a name, every HTTP API is
-held against what it says of itself (schemathesis), and records, webhooks, flow files and the
-environment against whatever hypothesis makes of them.
+Every bad input gets an answer that names the input, the reason and the remedy. No process crashes
+or hangs, no request is answered with 500, and other requests and records are served as usual. A
+record that cannot be handled is parked under its order, with the code named here; an order that is
+not valid is refused by an event with its reason; see
+[the runbook](../runbooks/parked-record.md).
+Besides these {number} named cases, every HTTP API is tested against its own description
+(schemathesis), and records, webhooks, flow files and the environment with generated input
+(hypothesis).
 """
 
 
@@ -50,7 +51,7 @@ def main() -> None:
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(page())
     elif not PAGE.exists() or PAGE.read_text() != page():
-        sys.exit("docs/bad-input.md is stale: run python -m tests.bad_input.document")
+        sys.exit("docs/reference/bad-input.md is stale: run python -m tests.bad_input.document")
 
 
 if __name__ == "__main__":

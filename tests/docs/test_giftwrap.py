@@ -1,4 +1,4 @@
-"""The README's "Add a participant", done as it says, in a copy of the project."""
+"""docs/how-to/add-a-participant.md, done as it says, in a copy of the project."""
 
 import json
 import os
@@ -15,10 +15,12 @@ import httpx
 import pytest
 
 from saga_lab.devstack.ports import assign
+from schemas import docs
 from tests.stack import TestInfra, fresh_database, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "giftwrap"
+PAGE = ROOT / "docs" / "how-to" / "add-a-participant.md"
 COPIED = (
     *(
         "sagakit",
@@ -54,7 +56,7 @@ def with_giftwrap(flow: str, addition: str) -> str:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project with giftwrap put in, by the steps of the README."""
+    """The project with giftwrap put in, by the steps of the page."""
     tree = tmp_path_factory.mktemp("project")
     for name in COPIED:
         source = ROOT / name
@@ -75,8 +77,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-def test_the_readme_shows_the_addition_to_the_flow_as_it_is() -> None:
-    block = re.search(r"^ *```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S | re.M)
+def test_the_page_shows_the_addition_to_the_flow_as_it_is() -> None:
+    block = re.search(r"^ *```toml\n(.*?)```", PAGE.read_text(), re.S | re.M)
     assert block
     assert tomllib.loads(block[1]) == tomllib.loads((EXAMPLE / "flow.toml").read_text())
 
@@ -104,8 +106,8 @@ def test_it_passes_the_type_checker(tree: Path) -> None:
 
 def test_documents_are_drawn_anew(tree: Path) -> None:
     run(tree, "-m", "schemas.docs")
-    assert '-->|"GiftWrapped"| shipping' in (tree / "README.md").read_text()
-    page = (tree / "docs" / "flow.md").read_text()
+    assert '-->|"GiftWrapped"| shipping' in (tree / docs.GRAPHS).read_text()
+    page = (tree / docs.FLOW_PAGE).read_text()
     assert "### giftwrap" in page
     assert "`giftwrap.events`" in page
     run(tree, "-m", "schemas.docs", "--check")

@@ -1,4 +1,4 @@
-"""The README's publisher, run as it stands there against a real Kafka, and read by the services."""
+"""The publisher of docs/how-to/publish-from-outside.md, run as it stands there on a real Kafka."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from sagakit.kafka.inspector import read_log
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
-from schemas import CONTRACT, FLOWS
+from schemas import CONTRACT, FLOWS, docs
 from schemas.events import OrderPlaced
 from schemas.rules import problems
 from tests.stack import TestInfra
@@ -25,8 +25,8 @@ ORDER = "outside-1"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The block of the README that publishes an order, in a file of its own."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
+    """The block of the page that publishes an order, in a file of its own."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / docs.PUBLISHER).read_text(), re.S | re.M)
     found = [block for block in blocks if "order.events" in block]
     assert len(found) == 1
     path = tmp_path_factory.mktemp("publisher") / "publish_order.py"

@@ -45,7 +45,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stack(tmp_path: Path, old: Path) -> Iterator[LiveStack]:
     """The participants are of the old release; the monitor, the front door and what is new are of
-    today: docs/versions.md says in which order."""
+    today: docs/how-to/roll-out-a-version.md says in which order."""
     with live_stack(tmp_path / "rolling", OPTIONS) as stack:
         for name in PARTICIPANTS:
             stack.run_process(name, environment(old))

@@ -1,4 +1,4 @@
-"""docs/cancel.md, row by row, on both step orders and through both doors."""
+"""docs/reference/cancel.md, row by row, on both step orders and through both doors."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.simulation.one_order import (
     paid_while_paused,
 )
 
-PAGE = Path(__file__).parent.parent.parent / "docs/cancel.md"
+PAGE = Path(__file__).parent.parent.parent / "docs/reference/cancel.md"
 ASKED = Cancellation(order_id=ORDER, actor="ada", reason="the customer called")
 SEEDS = range(5)
 

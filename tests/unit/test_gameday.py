@@ -103,7 +103,7 @@ def test_what_cannot_be_drawn_is_left_out_with_the_reason() -> None:
 
 
 def test_the_page_on_reliability_lists_the_kinds() -> None:
-    page = (ROOT / "docs/reliability.md").read_text()
+    page = (ROOT / "docs/reference/faults.md").read_text()
     listed = re.findall(r"^\| (.+?) \| (.+?) \|$", page, re.M)
     assert [row for row in listed if row in {(k.name, k.about) for k in KINDS}] == [
         (k.name, k.about) for k in KINDS

@@ -1,4 +1,4 @@
-"""Every event in every situation does what is declared: each cell of docs/late-events.md."""
+"""Every event in every situation does what docs/reference/late-events.md declares."""
 
 from dataclasses import replace
 from typing import Any
