@@ -5,8 +5,8 @@ context: https://www.w3.org/TR/trace-context/.
 
 Ids are derived: a trace id from the order's key, so a webhook days later is in the same trace, and
 a replay repeats ids instead of inventing others (docs/decisions/0015). A span is created when its
-work is over, and nothing is kept meanwhile: an event's headers determine the ids of its span and of its
-parent. One trace is one order:
+work is over, and nothing is kept meanwhile: an event's headers determine the ids of its span and
+of its parent. One trace is one order:
 
     order            the root; reported by the owner of the event that starts the flow
       request, webhook   a call to a participant from outside (without a parent)

@@ -9,7 +9,8 @@ import pytest
 from schemas.asyncapi import participants
 from tests.architecture.source import ROOT, Function, Source, functions, length, sources
 
-MAX_FILE_LINES = 350
+MAX_FILE_LINES = 500
+"""A file is split by reason to change; past this it has more than one."""
 MAX_FUNCTION_LINES = 60
 ROOMS = {"__init__.py", "__main__.py", "decide.py", "store.py", "service.py", "migrations"}
 GATEWAY = "gateway.py"
