@@ -1,1 +1,1 @@
-"""What the platform costs, measured beside what else one could use. See README.md here."""
+"""Measures what the platform costs, and what its alternatives cost. See README.md here."""

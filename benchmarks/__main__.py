@@ -1,5 +1,6 @@
-"""`make bench`: the order saga end to end, beside what else one could use, as tables and JSON.
+"""Runs the order saga end to end on every contender; prints tables and writes JSON.
 
+`make bench`, or
 `python -m benchmarks [--only plain,ours] [--rounds N] [--scale F] [--steady N] [--json FILE]`.
 """
 
@@ -15,7 +16,7 @@ from benchmarks.figures import Contender
 from benchmarks.report import as_json, machine, tables
 
 WIDTH = 100
-"""Of the tables, also where they go to a file."""
+"""Least width of the tables in characters, also when they go to a file."""
 NAMES = [contender.name for contender in CONTENDERS]
 
 

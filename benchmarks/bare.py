@@ -1,7 +1,7 @@
-"""The physical limit of a database part: the very statements it sent, with the very rows, again.
+"""Measures the lower bound of a database part by replaying its statements with the same rows.
 
-What is recorded on one database is sent to another in the same state, by the driver alone: no
-Python that decides, encodes or folds. What is left is PostgreSQL's and psycopg's.
+The statements recorded on one database are sent to another in the same state, by the driver alone.
+No Python decides, encodes or folds, so the time is that of PostgreSQL and psycopg.
 """
 
 import time
@@ -14,26 +14,26 @@ import psycopg
 from sqlalchemy import Engine, event
 
 Statement = tuple[str, Any, bool]
-"""Text, parameters, whether they are many rows of parameters."""
+"""SQL text, parameters, and True if the parameters are many rows (executemany)."""
 
 
 class Recording:
-    """Transactions in the order of their commits, each with its statements."""
+    """The recorded transactions in order of commit, each with its statements."""
 
     def __init__(self) -> None:
         self.transactions: list[list[Statement]] = []
         self._open: dict[int, list[Statement]] = defaultdict(list)
 
     def sent(self, connection: int, statement: Statement) -> None:
-        """A statement on this connection."""
+        """Record a statement of the open transaction of a connection."""
         self._open[connection].append(statement)
 
     def committed(self, connection: int) -> None:
-        """What was sent on it is a transaction."""
+        """Close the open transaction of a connection and keep it."""
         self.transactions.append(self._open.pop(connection, []))
 
     def replay_s(self, url: str) -> float:
-        """Seconds that it takes to do it again on the database of this URL."""
+        """Replay all transactions on the database of this URL, and return the seconds it took."""
         with psycopg.connect(url) as connection, connection.cursor() as cursor:
             begun = time.perf_counter()
             for statements in self.transactions:
@@ -50,7 +50,7 @@ class Recording:
 
 @contextmanager
 def recorded(engine: Engine) -> Iterator[Recording]:
-    """Remembers what this engine sends; that costs an append a statement."""
+    """Record what this engine sends until the context ends. It costs one append per statement."""
     found = Recording()
 
     def sent(on: Any, _: Any, text: str, parameters: Any, __: Any, many: bool) -> None:

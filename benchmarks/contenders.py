@@ -1,4 +1,4 @@
-"""Who takes part."""
+"""Lists the contenders."""
 
 from benchmarks.figures import Contender
 from benchmarks.ours import Platform

@@ -1,4 +1,4 @@
-"""Rounds in which every contender has its turn, each time in another order, on fresh servers."""
+"""Runs every contender in each round, in rotating order, on fresh servers."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from benchmarks.figures import Contender, Figures, median
 from benchmarks.orders import orders
 
 FULL, STEADY, NEARLY = "saturation", "steady", "80 % of own saturation"
-"""The modes. `STEADY` is told with its rate."""
+"""The modes of a run. `steady` adds the rate to the name of a steady mode."""
 NEARLY_FULL = 0.8
 MAX_WARM_UP = 1000
 Say = Callable[[str], None]
@@ -16,7 +16,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured. `scale`: of each contender's saturation run; `rates`: orders a second."""
+    """Describes what to measure.
+
+    `scale`: factor on each contender's number of saturation orders; `rates`: orders a second of the
+    steady runs; `seconds`: length of a run at a rate; `nearly`: also run at 80 % of saturation.
+    """
 
     rounds: int = 3
     scale: float = 1.0
@@ -26,12 +30,15 @@ class Plan:
 
 
 Runs = Mapping[str, Sequence[Figures]]
-"""Mode -> the runs of one contender, a round each."""
+"""Mode -> the runs of one contender, one per round."""
 
 
 def contest(contenders: Sequence[Contender], plan: Plan, say: Say) -> dict[str, Runs]:
-    """Contender -> its runs. Who began goes last in the next round: neighbours and caches favour
-    nobody."""
+    """Run all rounds and return contender -> its runs.
+
+    The first contender of a round goes last in the next, so that neither the previous contender nor
+    warm caches favour any of them.
+    """
     found: dict[str, defaultdict[str, list[Figures]]] = {
         contender.name: defaultdict(list) for contender in contenders
     }
@@ -43,14 +50,14 @@ def contest(contenders: Sequence[Contender], plan: Plan, say: Say) -> dict[str, 
 
 
 def medians(found: Mapping[str, Runs]) -> dict[str, dict[str, Figures]]:
-    """Contender -> mode -> medians over the rounds."""
+    """Return contender -> mode -> medians over the rounds."""
     return {
         name: {mode: median(runs) for mode, runs in modes.items()} for name, modes in found.items()
     }
 
 
 def steady(rate: float) -> str:
-    """The name of a steady mode."""
+    """Return the name of the steady mode at this rate."""
     return f"{STEADY} {rate:g}/s"
 
 
@@ -60,7 +67,7 @@ def _rotated(contenders: Sequence[Contender], number: int) -> list[Contender]:
 
 
 def _turn(contender: Contender, plan: Plan, number: int, say: Say) -> list[tuple[str, Figures]]:
-    """One contender's modes on one deployment, after what a long run has behind it."""
+    """Run all modes of one contender on one deployment, after a warm-up run."""
     count = max(20, round(contender.orders * plan.scale))
     found = []
 

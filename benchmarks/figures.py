@@ -1,4 +1,4 @@
-"""What a run showed, and what several runs of one contender come to."""
+"""Defines the figures of a run, and their medians over one contender's runs."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from saga_lab.workload import ShopOrder
 
 @dataclass(frozen=True)
 class Figures:
-    """One run. Latency: from an order's acceptance to its last step, by the system's own times.
+    """The figures of one run.
 
-    `ends`: how many orders came to which end, read from the tables and checked by then.
+    Latency is the time from an order's acceptance to its last step, by the system's own clocks.
+    `ends`: orders per kind; the tables were checked to hold the end that each kind must reach.
     """
 
     orders: int
@@ -26,57 +27,60 @@ class Figures:
 
     @property
     def orders_a_second(self) -> float:
-        """From the first publication to the last end."""
+        """Return the throughput from the first publication to the last end."""
         return self.orders / self.seconds
 
     @property
     def cpu_ms(self) -> float:
-        """CPU an order over all processes, but for the shop that publishes."""
+        """Return the CPU per order over all processes except the shop that publishes."""
         return sum(self.cpu_ms_an_order.values())
 
     @property
     def memory_all_mb(self) -> float:
-        """Resident memory of all processes."""
+        """Return the memory of all processes in MiB (proportional set size, see `meter`)."""
         return sum(self.memory_mb.values())
 
 
 class Deployment(Protocol):
-    """A contender that runs and takes orders."""
+    """A running contender that takes orders."""
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
-        """Place them at once, or `rate` a second, wait for every end and check the tables.
+        """Place the orders, at once or `rate` a second; wait for every end and check the tables.
 
-        Raises `WrongEnds` when they do not hold what the orders' kinds say.
+        Raises `WrongEnds` if the tables do not hold the ends that the orders' kinds require.
         """
 
 
 class Contender(Protocol):
-    """What is compared. `orders`: how many make a saturation run of some twenty seconds."""
+    """A system under comparison. `orders`: how many saturate it for about twenty seconds."""
 
     @property
     def name(self) -> str:
-        """One word."""
+        """Return the name, one word."""
 
     @property
     def orders(self) -> int:
         """See the class."""
 
     def deployed(self) -> AbstractContextManager[Deployment]:
-        """Fresh servers and processes; stopped after, nothing kept."""
+        """Start fresh servers and processes; at exit stop them and keep no data."""
 
 
 class WrongEnds(Exception):
-    """The tables do not hold what must have become of the orders: the run counts for nothing."""
+    """The tables do not hold the required ends of the orders, so the run does not count."""
 
 
 def quantiles_ms(latencies_s: Sequence[float]) -> tuple[float, float]:
-    """p50 and p99 in milliseconds; at least two latencies."""
+    """Return p50 and p99 in milliseconds. Needs at least two latencies."""
     cuts = statistics.quantiles([1000 * s for s in latencies_s], n=100)
     return round(cuts[49], 1), round(cuts[98], 1)
 
 
 def median(runs: Sequence[Figures]) -> Figures:
-    """Each figure's own median over the runs; at least one, all of the same size and ends."""
+    """Return each figure's own median over the runs.
+
+    Needs at least one run; all must have the same number of orders and the same ends.
+    """
 
     def by_process(maps: Sequence[Mapping[str, float]]) -> dict[str, float]:
         names = dict.fromkeys(name for one in maps for name in one)

@@ -1,5 +1,8 @@
-"""`python -m benchmarks.instant SERVICE`: a service as it is deployed, but for its outside world,
-which answers at once and in the same process: what is left is the platform's own cost."""
+"""Runs a service as deployed, except that its providers answer at once in the same process.
+
+`python -m benchmarks.instant SERVICE`. The outside world costs nothing, which leaves the platform's
+own cost.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -13,7 +16,7 @@ from sagakit.service.process import run
 from sagakit.service.settings import ServiceSettings, load
 from schemas import CONTRACT, FLOWS
 from services.inventory.service import build as inventory
-from services.notification.decide import MAIL, Kind, MailAccepted
+from services.notification.decide import MAIL, MailAccepted, MailKind
 from services.notification.service import participant as notification
 from services.payment.gateway import MemoryProvider
 from services.payment.ledger import CHARGE, LOOK, REFUND
@@ -27,7 +30,7 @@ SERVICES = Path(__file__).parent.parent / "services"
 
 
 def build(name: str, settings: ServiceSettings) -> Service[Any]:
-    """The service of this name over gateways in memory."""
+    """Return the service of this name with in-memory gateways. Raises SystemExit if it has none."""
     match name:
         case "inventory":
             return inventory(settings)
@@ -48,13 +51,15 @@ def build(name: str, settings: ServiceSettings) -> Service[Any]:
 
 
 async def accept(effect: Effect) -> MailAccepted:
-    """A mail server that takes everything; building the mail is the outside world's cost too."""
-    return MailAccepted(Kind(str(effect.payload["kind"])), str(effect.payload["to"]))
+    """Accept every mail. The mail is not built, since that counts as the outside world's cost."""
+    return MailAccepted(MailKind(str(effect.payload["kind"])), str(effect.payload["to"]))
 
 
 class Driver(MemoryCarrier):
-    """A carrier whose driver stands at the door: the answer to the label call is the pickup;
-    but to an address with the tag `NO_PICKUP` nobody ever comes."""
+    """A carrier that picks the parcel up at once, as its answer to the label call.
+
+    An order whose address has the tag `NO_PICKUP` gets its label and is never picked up.
+    """
 
     async def label(self, effect: Effect) -> LabelAnswer:
         """See `Carrier`."""

@@ -1,4 +1,7 @@
-"""Parts that live in an event loop, effects and the monitor's stream; see `benchmarks.parts`."""
+"""Measures the parts that run in an event loop: effects and the monitor's stream.
+
+See `benchmarks.parts`.
+"""
 
 import asyncio
 import random
@@ -37,21 +40,21 @@ from services.payment.ledger import CHARGE, Payment
 from services.payment.service import participant
 
 OURS, BARE = "shipping", "notification"
-"""Databases of the site for effects; any two would do."""
+"""The site's databases for effects and for their bare replay; any two would do."""
 MONITORS = ("fraud", "loyalty")
 TOPICS = ["order.events", "inventory.events"]
 WAIT_S, LOOK_S = 300.0, 0.1
 
 
 class Counting:
-    """Hands on, and counts what was handled; `reached` is set at `wanted`."""
+    """Wraps a handler and counts handled messages. `reached` is set once `want` is fulfilled."""
 
     def __init__(self, inner: Handles[Payment], loop: asyncio.AbstractEventLoop) -> None:
         self._inner, self._loop = inner, loop
         self._left, self.reached = 0, asyncio.Event()
 
     def want(self, count: int) -> None:
-        """So many more."""
+        """Expect `count` more messages, and clear `reached`."""
         self._left += count
         self.reached.clear()
 
@@ -65,9 +68,12 @@ class Counting:
 
 
 def effects(site: Site, events: Sequence[Record]) -> Part:
-    """Charges a second: payment handles what tells it to charge, the provider answers at once and
-    in the same process, its answer is handled. Two transactions for each, in batches. Bare: their
-    statements and rows."""
+    """Measure charges a second, from the event to the handled outcome.
+
+    Payment handles the event that triggers the charge, the provider answers at once in the same
+    process, and payment handles the answer: two transactions per charge, in batches. Bare: the same
+    statements and rows.
+    """
     codec = Codec(CONTRACT)
     engine = prepared(site.database(OURS), services.payment)
     prepared(site.database(BARE), services.payment).dispose()
@@ -84,7 +90,7 @@ def effects(site: Site, events: Sequence[Record]) -> Part:
 
 
 async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Message]) -> float:
-    """Seconds until the last outcome is committed."""
+    """Return the seconds until the last outcome is committed."""
     stop = threading.Event()
     handler = Handler(
         participant(),
@@ -100,7 +106,7 @@ async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Messa
     calls = {CHARGE: MemoryProvider().charge}
     worker = EffectWorker(database, inlet, calls, now, stop, token=uuid4(), rng=random.Random(1))
     tasks = [asyncio.create_task(inlet.run()), asyncio.create_task(worker.run())]
-    await asyncio.sleep(0)  # the worker has its loop
+    await asyncio.sleep(0)  # starts the worker, which then knows its event loop
     begun = time.perf_counter()
     for start in range(0, len(messages), BATCH):
         batch = messages[start : start + BATCH]
@@ -117,7 +123,7 @@ async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Messa
 
 
 class Unread(Projection):
-    """In the projection's place: what is read is forgotten."""
+    """Replaces the projection and discards what is read, to measure Faust alone."""
 
     def apply(self, records: Sequence[Record]) -> Applied:
         """See `Projection`."""
@@ -126,9 +132,11 @@ class Unread(Projection):
 
 
 def streamed(site: Site, records: Sequence[Record]) -> Iterator[Part]:
-    """Events a second that one monitor reads from the topics: Faust alone, and with the projection.
-    Bare: the same topics read by confluent-kafka. `records`: OrderPlaced, to be published;
-    inventory's events are there already."""
+    """Measure the events a second that one monitor reads: Faust alone, and with the projection.
+
+    Bare: the same topics read by confluent-kafka. `records`: OrderPlaced events, published
+    here; inventory's events are in the topic already.
+    """
     rows = [
         OutboxRow(r.topic, (r.key or b"").decode(), r.headers, r.value or b"", number)
         for number, r in enumerate(records)
@@ -143,8 +151,10 @@ def streamed(site: Site, records: Sequence[Record]) -> Iterator[Part]:
 
 
 async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
-    """Events a second after the first batch, since joining the group takes its time; 0 where there
-    is no second."""
+    """Return the events a second after the first batch; 0 if there is no second batch.
+
+    The first batch does not count, because it includes the time to join the consumer group.
+    """
     engine, ends = prepared(database_url, saga_monitor), LogEnds(site.bootstrap_servers)
     loop, ending = asyncio.get_running_loop(), asyncio.Event()
     wanted = sum(ends.ends(TOPICS).values())
@@ -167,7 +177,10 @@ async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
 
 
 def _bare(site: Site) -> float:
-    """The same, by the C client: records a second from the first batch on."""
+    """Return the records a second that the C client reads from the same topics.
+
+    Time and count begin after the first record.
+    """
     wanted = sum(LogEnds(site.bootstrap_servers).ends(TOPICS).values())
     consumer = Consumer({"bootstrap.servers": site.bootstrap_servers, "group.id": "parts-bare"})
     consumer.assign(

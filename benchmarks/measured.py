@@ -1,4 +1,7 @@
-"""The parts that are measured, each on what the one before it left; see `benchmarks.parts`."""
+"""Measures single parts, each on the rows and events that the one before it left.
+
+See `benchmarks.parts`.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,17 +42,17 @@ from services.inventory.decide import Reservation, decide, evolve
 from services.inventory.service import participant
 
 OURS, BARE = "inventory", "order"
-"""Databases of the site that serve as ours and as the bare one's; any two would do."""
+"""The site's databases for the part and for its bare replay; any two would do."""
 MONITOR, BARE_MONITOR = "monitor", "payment"
 ELSEWHERE = "payment.events"
-"""A topic that nothing else here writes to or reads."""
+"""The topic for warm-up and for the bare producer; nothing else here writes or reads it."""
 PLENTY = 10**9
 SCANS, DUE = 50, 200
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one part did. `bare_a_second`: the same rows without us; 0 where there is no such."""
+    """The rate of one part. `bare_a_second`: the same rows without our code; 0 if not measured."""
 
     name: str
     a_second: float
@@ -57,7 +60,7 @@ class Part:
 
 
 def placed(count: int) -> list[Record]:
-    """OrderPlaced of `count` orders, as it comes from the topic."""
+    """Return the OrderPlaced records of `count` orders, as a consumer reads them."""
     codec, at = Codec(CONTRACT), now()
     records = []
     for number, order in enumerate(orders("parts", 1, count)):
@@ -71,13 +74,13 @@ def placed(count: int) -> list[Record]:
 
 
 def as_record(row: OutboxRow, offset: int) -> Record:
-    """A row as it is read back."""
+    """Return an outbox row as the record that a consumer reads."""
     at_ms = int(time.time() * 1000)
     return Record(row.topic, 0, offset, at_ms, row.key.encode(), row.value, row.headers)
 
 
 def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
-    """Events a second in one thread: bytes to events and back, and what inventory decides."""
+    """Measure events a second in one thread: decoding, encoding, and inventory's decisions."""
     codec = Codec(CONTRACT)
     seconds = _seconds(lambda: [codec.decode(record) for record in records])
     yield Part("codec: decode", len(records) / seconds)
@@ -97,8 +100,11 @@ def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
 
 
 def transaction(site: Site, records: Sequence[Record]) -> Part:
-    """Events a second through inventory, decoded by then: inbox, state and outbox in a transaction
-    a batch, with what is decided and encoded. Bare: the same statements and rows."""
+    """Measure events a second through inventory's transaction, one per batch.
+
+    It covers inbox, state and outbox, deciding and encoding; the events are decoded beforehand.
+    Bare: the same statements and rows.
+    """
     engine = prepared(site.database(OURS), services.inventory)
     prepared(site.database(BARE), services.inventory).dispose()
     for name in (OURS, BARE):
@@ -125,14 +131,17 @@ def transaction(site: Site, records: Sequence[Record]) -> Part:
 
 
 def relay(site: Site) -> tuple[Part, list[Record]]:
-    """Events a second from the outbox to the topic, with the rows' removal; and these events. Bare:
-    a producer that has them at hand."""
+    """Measure events a second from the outbox to the topic, and return these events too.
+
+    The removal of the outbox rows is included. Bare: a producer that has the rows in memory.
+    """
     with psycopg.connect(site.database(OURS)) as connection:
         found = connection.execute("select topic, key, headers, value from outbox order by id")
         rows = [OutboxRow(t, k, unpack_headers(h), bytes(v)) for t, k, h, v in found]
     engine = engine_for(site.database(OURS))
     publisher = Publisher(site.bootstrap_servers, "parts")
-    publisher.publish([replace(rows[0], topic=ELSEWHERE)])  # the first takes half a second longer
+    # The first send takes half a second longer, so it is not timed.
+    publisher.publish([replace(rows[0], topic=ELSEWHERE)])
     moving = Relay(engine, publisher, now)
     with engine.connect() as leading:
         epoch = leading.execute(NEW_EPOCH).scalar_one()
@@ -166,8 +175,10 @@ def relay(site: Site) -> tuple[Part, list[Record]]:
 
 
 def monitor(site: Site, records: Sequence[Record]) -> Part:
-    """Events a second into the monitor's database: decoded, folded, written. Bare: the same
-    statements and rows."""
+    """Measure events a second into the monitor's database: decoded, folded and written.
+
+    Bare: the same statements and rows.
+    """
     engine = prepared(site.database(MONITOR), saga_monitor)
     prepared(site.database(BARE_MONITOR), saga_monitor).dispose()
     projection = Projection(engine, Codec(CONTRACT), FLOWS)
@@ -184,7 +195,7 @@ def monitor(site: Site, records: Sequence[Record]) -> Part:
 
 
 def scan(site: Site, waiting: int) -> Iterator[Part]:
-    """Looks a second for what is overdue, among `waiting` orders with an open deadline."""
+    """Measure deadline scans a second among `waiting` orders with an open deadline."""
     at = now()
     with psycopg.connect(site.database(MONITOR), autocommit=True) as connection:
         connection.execute(
@@ -200,7 +211,7 @@ def scan(site: Site, waiting: int) -> Iterator[Part]:
 
         def looked(through: dict[int, datetime] = through) -> None:
             for _ in range(SCANS):
-                with engine.connect() as connection:  # never committed: the next sees the same
+                with engine.connect() as connection:  # not committed: the next scan sees the same
                     store.overdue(connection, through, DUE)
 
         yield Part(f"deadline scan, {waiting:,} open, {told}", SCANS / _seconds(looked))
@@ -208,14 +219,14 @@ def scan(site: Site, waiting: int) -> Iterator[Part]:
 
 
 def prepared(url: str, package: ModuleType) -> Engine:
-    """An engine on a database that has the tables of this service, or of the monitor."""
+    """Migrate a database to the tables of a service or the monitor, and return its engine."""
     engine = engine_for(url)
     migrate(engine, Path(str(package.__file__)).parent / "migrations")
     return engine
 
 
 def now() -> datetime:
-    """The clock."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 

@@ -1,4 +1,4 @@
-"""What processes cost: CPU seconds and memory, read from /proc."""
+"""Measures the CPU seconds and memory of processes, read from /proc."""
 
 import os
 from collections import Counter
@@ -9,13 +9,13 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """Return the ids of a process and of all its descendants."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(folder.name)] = int(_stat(int(folder.name))[1])
         except OSError:
-            continue  # gone meanwhile
+            continue  # the process has ended
     found = [pid]
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
@@ -23,7 +23,10 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_s(roots: Mapping[str, int]) -> Counter[str]:
-    """Name -> CPU seconds, user and system, of a process, its children, and those that ended."""
+    """Return name -> CPU seconds, user and system.
+
+    They include the descendants of each process, and its children that have ended.
+    """
     found = Counter[str]()
     for name, root in roots.items():
         for pid in family(root):
@@ -36,20 +39,20 @@ def cpu_s(roots: Mapping[str, int]) -> Counter[str]:
 
 
 def memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
-    """Name -> memory in MiB; a page that several processes share counts in parts in each."""
+    """Return name -> memory in MiB. Each process that shares a page is charged a part of it."""
     return {name: sum(_share_mb(pid) for pid in family(root)) for name, root in roots.items()}
 
 
 def _share_mb(pid: int) -> float:
-    """The proportional set size, see proc(5): summed up, shared buffers count once."""
+    """Return the proportional set size in MiB, see proc(5). In a sum, shared buffers count once."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0.0  # gone meanwhile
+        return 0.0  # the process has ended
     (kb,) = (int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return kb / 1024
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third (state) on, see proc(5)."""
+    """Return the fields of /proc/PID/stat from the third (state) on, see proc(5)."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,7 @@
-"""The same orders for every contender: 90 % good, 5 % declined and undone, 5 % out of stock."""
+"""Makes the same orders for every contender.
+
+90 % are good, 5 % are declined and undone, 5 % are out of stock.
+"""
 
 import time
 from collections import Counter
@@ -6,37 +9,37 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from saga_lab.workload import Shop, ShopOrder
-from saga_lab.workload.kinds import Basket, End, Kind
+from saga_lab.workload.kinds import Basket, End, OrderKind
 from saga_lab.workload.orders import FLOW_LABELS
 
 KINDS = (
-    Kind("plain", End.COMPLETED, "nothing special", share=18),
-    Kind("declined", End.CANCELLED, "the card is declined", card="tok_declined"),
-    Kind("out_of_stock", End.CANCELLED, "one line is sold out", basket=Basket.SOLD_OUT),
+    OrderKind("plain", End.COMPLETED, "nothing special", share=18),
+    OrderKind("declined", End.CANCELLED, "the card is declined", card="tok_declined"),
+    OrderKind("out_of_stock", End.CANCELLED, "one line is sold out", basket=Basket.SOLD_OUT),
 )
 RESERVE_FIRST = FLOW_LABELS[0]
-"""Everybody reserves, charges, ships, tells: that a peer's code knows one order of steps is no
-handicap of ours."""
+"""The flow of all orders: reserve, charge, ship, notify. As all orders share one flow, peers with a
+fixed order of steps have no advantage over us."""
 LOOK_S = 0.002
 
 
 def orders(run: str, seed: int, count: int) -> list[ShopOrder]:
-    """`count` orders with ids that begin with `run-`."""
+    """Return `count` orders whose ids begin with `run-`."""
     return [replace(o, flow=RESERVE_FIRST) for o in Shop(run, seed, KINDS).orders(count)]
 
 
 def run_of(orders: Sequence[ShopOrder]) -> str:
-    """What the ids of a run's orders begin with, the dash included."""
+    """Return the prefix of a run's order ids, dash included."""
     return orders[0].order_id.partition("-")[0] + "-"
 
 
 def kinds_of(orders: Sequence[ShopOrder]) -> dict[str, int]:
-    """How many there are of each kind."""
+    """Return the number of orders of each kind."""
     return dict(Counter(order.kind.name for order in orders))
 
 
 def due(count: int, rate: float, clock: Callable[[], float] = time.perf_counter) -> Iterator[slice]:
-    """Which of `count` to place now, `rate` a second from now on; waits in between."""
+    """Yield the slices of `count` orders to place now, `rate` a second; sleep in between."""
     begun, sent = clock(), 0
     while sent < count:
         upto = min(count, int((clock() - begun) * rate) + 1)

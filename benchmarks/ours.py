@@ -1,7 +1,7 @@
-"""The order saga on this platform: real Kafka and PostgreSQL, a process a service, the monitor.
+"""Runs the order saga on this platform: real Kafka and PostgreSQL, the services and the monitor.
 
-Only the outside world is missing (see `benchmarks.instant`). An order counts as done when the
-monitor has folded its end.
+Each service is a process of its own. Only the outside providers are replaced, by gateways in memory
+(see `benchmarks.instant`). An order counts as done when the monitor has folded its end.
 """
 
 import json
@@ -39,13 +39,16 @@ ROWS = {
     "shipping": "select order_id from shipment where phase = 'picked_up'",
     "notification": "select order_id from mailing where sent ? 'shipped'",
 }
-"""Rows that there are one of for an order that went well, and for no other."""
+"""Queries for tables with one row per order that went well, and none for other orders."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """Contender `ours`. replicas: of every service; monitors: of the monitor; front_door: the order
-    service takes part as well; home, partitions: see `servers`."""
+    """Contender `ours`.
+
+    `replicas`: of every service; `monitors`: replicas of the monitor; `front_door`: the order
+    service takes part too; `home`, `partitions`: see `servers`.
+    """
 
     name: str = "ours"
     orders: int = 10_000
@@ -72,7 +75,7 @@ class Platform:
 
 
 class Running:
-    """The platform's processes, started by `Platform`."""
+    """The platform's running processes, started by `Platform`."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -97,11 +100,11 @@ class Running:
         return Figures(len(orders), seconds, p50_ms, p99_ms, cpu, memory, ends)
 
     def publish(self, orders: Sequence[ShopOrder]) -> None:
-        """Place them at once, and wait for nothing."""
+        """Place the orders at once, without waiting for their ends."""
         self._publisher.publish(self._stocked(orders))
 
     def _stocked(self, orders: Sequence[ShopOrder]) -> list[OutboxRow]:
-        """The orders as events, once what they need is in stock."""
+        """Put the orders' units in stock, then return the orders as OrderPlaced outbox rows."""
         for sku, quantity in stock_for(orders).items():
             body = {
                 "sku": sku,
@@ -142,7 +145,10 @@ class Running:
         return quantiles_ms([float(seconds) for (seconds,) in rows])
 
     def _ends(self, orders: Sequence[ShopOrder]) -> dict[str, int]:
-        """What the monitor says became of each order, as its kind says it must."""
+        """Return orders per kind, after checking each order's end in the monitor and in the tables.
+
+        Raises `WrongEnds`.
+        """
         with self._monitor() as connection:
             found: dict[str, str] = dict(
                 connection.execute(
@@ -164,8 +170,11 @@ class Running:
 
 
 def next_look_s(ended: int, orders: int, seconds: float) -> float:
-    """How long to wait before it is counted again how many ended: a fourth of what is left, as it
-    went so far. Counting costs the database more the more there are."""
+    """Return the seconds to wait before the ended orders are counted again.
+
+    It is a fourth of the time left at the pace so far, from `LOOK_S` to `LONGEST_LOOK_S`: counting
+    costs the database more the more orders there are.
+    """
     left_s = (orders - ended) * seconds / ended if ended else 0.0
     return min(max(left_s / 4, LOOK_S), LONGEST_LOOK_S)
 

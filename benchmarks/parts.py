@@ -1,7 +1,8 @@
-"""`python -m benchmarks.parts`: what single parts cost, beside the bare cost of the same rows.
+"""Measures what single parts cost, and the bare cost of the same rows.
 
-Orders that were placed go through inventory, whose rows and events are real; each part is measured
-on what the part before it left. `--orders N --open N --rounds N --json FILE`.
+`python -m benchmarks.parts [--orders N] [--open N] [--rounds N] [--json FILE]`. Placed orders go
+through inventory, whose rows and events are real. Each part works on the rows and events that the
+part before it left.
 """
 
 import statistics
@@ -42,7 +43,7 @@ def parts(orders: int, waiting: int, rounds: int, file: Path | None) -> None:
 
 
 def medians(runs: list[Part]) -> list[Part]:
-    """One a name, in the order they were measured: the medians of both figures."""
+    """Return one part per name, in order of measurement, with the medians of both figures."""
     by_name: dict[str, list[Part]] = defaultdict(list)
     for part in runs:
         by_name[part.name].append(part)

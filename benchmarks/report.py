@@ -1,4 +1,4 @@
-"""Figures as tables for people and as JSON."""
+"""Renders figures as tables for people and as JSON."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ OURS = "ours"
 
 
 def machine() -> dict[str, str | int | float | None]:
-    """What the figures were measured on; `load`: what else ran there, processes in a minute."""
+    """Describe this machine. `load`: its one-minute load average, to show what else ran."""
     model = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -35,7 +35,7 @@ def machine() -> dict[str, str | int | float | None]:
 
 
 def as_json(found: Mapping[str, Runs], machine_before: Mapping[str, object]) -> dict[str, object]:
-    """Machine, medians and every run."""
+    """Return machine, medians and every run as data for JSON."""
     return {
         "machine": machine_before,
         "medians": {
@@ -50,7 +50,10 @@ def as_json(found: Mapping[str, Runs], machine_before: Mapping[str, object]) -> 
 
 
 def tables(found: Mapping[str, Runs]) -> Iterator[Table]:
-    """One a mode with everybody side by side, then where ours and each peer spend their CPU."""
+    """Yield one table per mode with all contenders.
+
+    Then follow the CPU per process of each contender, and the spread of the rounds.
+    """
     middle = medians(found)
     for mode in dict.fromkeys(mode for modes in middle.values() for mode in modes):
         yield _mode(mode, {n: modes[mode] for n, modes in middle.items() if mode in modes})
@@ -60,7 +63,10 @@ def tables(found: Mapping[str, Runs]) -> Iterator[Table]:
 
 
 def ratios(figures: Mapping[str, Figures], name: str) -> tuple[str, str]:
-    """How many times this contender's orders/s ours are, and its CPU an order in ours."""
+    """Return our orders/s over this contender's, and its CPU per order over ours.
+
+    Both are empty for ours itself, or if ours did not run.
+    """
     if OURS not in figures or name == OURS:
         return "", ""
     ours, theirs = figures[OURS], figures[name]
@@ -97,7 +103,10 @@ def _cost(title: str, figures: Figures) -> Table:
 
 
 def _spread(found: Mapping[str, Runs]) -> Table:
-    """How far the rounds lie apart: what a difference between contenders has to exceed."""
+    """Return a table of each round's orders/s and their spread.
+
+    A difference between contenders means something only if it exceeds this spread.
+    """
     table = table_of("orders/s at saturation, every round", ("", "rounds", "spread"))
     for name, modes in found.items():
         rates = [run.orders_a_second for run in modes[FULL]]
@@ -107,7 +116,7 @@ def _spread(found: Mapping[str, Runs]) -> Table:
 
 
 def table_of(title: str, columns: Sequence[str]) -> Table:
-    """An empty one, its first column to the left, figures to the right."""
+    """Return an empty table: the first column is left-aligned, the others right-aligned."""
     table = Table(title=title, title_justify="left", box=SIMPLE)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Servers in a home of their own, and the processes a contender adds to them."""
+"""Runs servers in a home of their own, and the processes a contender adds to them."""
 
 import os
 import subprocess
@@ -17,11 +17,11 @@ from saga_lab.devstack.stack import Stack
 ROOT = Path(__file__).parent.parent
 READY_S, STOP_S = 180.0, 30.0
 READY = "BENCH_READY"
-"""Environment: the file a process makes when it is ready, where it has no other way to tell."""
+"""Environment variable: the file a process creates when ready, if it has no other way to tell."""
 
 
 class Site:
-    """Kafka and PostgreSQL with the settings of `saga up`, and processes under names."""
+    """Kafka and PostgreSQL with the settings of `saga up`, and named processes beside them."""
 
     def __init__(self, home: Path, content: dict[str, Any]) -> None:
         self.home, self._content = home, content
@@ -30,26 +30,29 @@ class Site:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Kafka's address."""
+        """Return Kafka's address."""
         return str(self._content["bootstrap_servers"])
 
     def database(self, name: str) -> str:
-        """URL of the database of a service, the order service or the monitor."""
+        """Return the database URL of a service, the order service or the monitor."""
         return str(self._content["databases"][name])
 
     def port(self, name: str) -> int:
-        """A free port, kept for this service, a further replica of it (`payment-2`) or server."""
+        """Return the port assigned to a service, a replica of it (`payment-2`) or a server."""
         ports: dict[str, int] = self._content["ports"]
         if name not in ports:
             ports.update(port_table.assign([name], 0, ports))
         return ports[name]
 
     def url(self, name: str) -> str:
-        """Where a process listens that was told its `port`."""
+        """Return the URL of a process that listens on its `port`."""
         return f"http://127.0.0.1:{self.port(name)}"
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> Probe:
-        """Start a process in the repository's root; the probe is content once its file is there."""
+        """Start a process in the repository's root.
+
+        The returned probe succeeds once the process has created its ready file.
+        """
         ready = self.home / f"{name}.ready"
         with (self.home / f"{name}.log").open("wb") as log:
             self._started[name] = subprocess.Popen(
@@ -63,18 +66,18 @@ class Site:
         return lambda: None if ready.exists() else f"{ready} is not there yet"
 
     def wait(self, probes: Mapping[str, Probe]) -> None:
-        """Until all are content. Raises `StackError` with the log of who is not."""
+        """Wait until all probes succeed. Raises `StackError` with the log of an unready process."""
         await_ready(probes, self._seen, standstill_s=READY_S)
 
     def check_alive(self) -> None:
-        """Raises ChildProcessError with the end of the log of a process that has ended."""
+        """Raise ChildProcessError, with the end of its log, if a process has ended."""
         for name, process in self._started.items():
             if process.poll() is not None:
                 log = (self.home / f"{name}.log").read_text(errors="replace")
                 raise ChildProcessError(f"{name} ended with {process.returncode}: {log[-3000:]}")
 
     def stop(self) -> None:
-        """In good order, the last started first, and those that do not end all the same."""
+        """Terminate the processes, last started first; kill one still running after `STOP_S`."""
         for process in reversed(self._started.values()):
             process.terminate()
             try:
@@ -84,7 +87,7 @@ class Site:
                 process.wait()
 
     def _seen(self) -> dict[str, ProcessInfo]:
-        """What `await_ready` tells of a process that does not get ready: its log."""
+        """Return the processes with their logs, which `await_ready` reports for an unready one."""
         self.check_alive()
         return {
             name: ProcessInfo(name, "STARTED", process.pid, self.home / f"{name}.log", "")
@@ -93,15 +96,17 @@ class Site:
 
 
 class Meter:
-    """CPU and memory of a site's processes over a run, but for `idle`, which a contender has no
-    use for."""
+    """Measures CPU and memory of a site's processes over a run.
+
+    `idle`: processes that the contender does not use; they are not counted.
+    """
 
     def __init__(self, site: Site, idle: Sequence[str] = ()) -> None:
         self._pids = {name: pid for name, pid in site.pids.items() if name not in idle}
         self._before = cpu_s(self._pids)
 
     def read(self, orders: int) -> tuple[dict[str, float], dict[str, float]]:
-        """CPU milliseconds an order by process since the start, and MiB by process."""
+        """Return, by process, the CPU milliseconds per order since the start, and the MiB now."""
         spent = cpu_s(self._pids)
         spent.subtract(self._before)
         cpu = {name: round(1000 * s / orders, 3) for name, s in spent.items()}
@@ -110,8 +115,11 @@ class Meter:
 
 @contextmanager
 def servers(home: Path | None = None, partitions: int | None = None) -> Iterator[Site]:
-    """Servers; they and whatever was started on the site are stopped after. They are fresh, and
-    gone after, or go on with the data of their `home`. partitions: of each event topic."""
+    """Start servers; at exit stop them and everything started on the site.
+
+    `home`: they continue with the data of this folder; without it they are fresh, and removed at
+    exit. `partitions`: of each event topic.
+    """
     with nullcontext(home) if home else new_home() as folder:
         options = StackOptions(port_base=0, only=frozenset({"infra"}), partitions=partitions)
         stack = Stack.up(folder, options, say=lambda told: None)
@@ -127,6 +135,6 @@ def servers(home: Path | None = None, partitions: int | None = None) -> Iterator
 
 @contextmanager
 def new_home() -> Iterator[Path]:
-    """An empty folder for servers, removed after."""
+    """Yield an empty folder for servers; remove it at exit."""
     with tempfile.TemporaryDirectory(prefix="saga-bench-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

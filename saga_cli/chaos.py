@@ -22,11 +22,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from saga_lab.chaos.fault import Kind
+from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.kinds import BY_NAME, drawn, left_out
 from saga_lab.chaos.load import Load
 from saga_lab.chaos.play import Gameday, InjectedFault
-from saga_lab.chaos.report import Report, report
+from saga_lab.chaos.report import ChaosReport, report
 from saga_lab.chaos.schedule import schedule
 from saga_lab.chaos.site import Site
 from saga_lab.devstack import disks
@@ -125,7 +125,7 @@ def _quiet() -> None:
 
 def _kinds(
     only: tuple[str, ...], brokers: int, no_disks: str | None
-) -> tuple[tuple[Kind, ...], dict[str, str]]:
+) -> tuple[tuple[FaultKind, ...], dict[str, str]]:
     """Return the kinds that can be drawn, and kind -> reason for those that cannot.
 
     With `only` there are no reasons: raises StackError if it names a kind that cannot be drawn.
@@ -225,7 +225,7 @@ def _view(day: Gameday) -> Group:
 # --- the report -----------------------------------------------------------------------------------
 
 
-def _tell(console: Console, made: Report, files: tuple[Path, Path]) -> None:
+def _tell(console: Console, made: ChaosReport, files: tuple[Path, Path]) -> None:
     table = Table(
         title=f"{made.faults_injected} faults of {made.kinds_injected} kinds", title_justify="left"
     )

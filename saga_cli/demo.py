@@ -22,7 +22,7 @@ from saga_lab.devstack.stack_file import default_home
 from saga_lab.invariants import Finding, check
 from saga_lab.workload import KINDS, Entrance, Shop
 from saga_lab.workload.deadlines import NEAR, Deadlines
-from saga_lab.workload.outcomes import Outcome, Progress
+from saga_lab.workload.outcomes import OrderOutcome, Progress
 from saga_lab.workload.trade import Trade
 
 OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(NEAR)})
@@ -116,7 +116,7 @@ def _statuses(progress: Progress) -> str:
     return ", ".join(f"{n} {status}" for status, n in sorted(progress.statuses.items()))
 
 
-def _kinds(outcomes: Sequence[Outcome]) -> Table:
+def _kinds(outcomes: Sequence[OrderOutcome]) -> Table:
     """Return a table with a row per kind: number of orders, ends, durations."""
     table = Table(title=f"{len(outcomes)} orders", title_justify="left")
     table.add_column("kind")
@@ -125,7 +125,7 @@ def _kinds(outcomes: Sequence[Outcome]) -> Table:
     table.add_column("outcome")
     table.add_column("median", justify="right")
     table.add_column("p99", justify="right")
-    by_kind: dict[str, list[Outcome]] = defaultdict(list)
+    by_kind: dict[str, list[OrderOutcome]] = defaultdict(list)
     for outcome in outcomes:
         by_kind[outcome.order.kind.name].append(outcome)
     for kind in KINDS:
@@ -152,7 +152,7 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
 
 
-def _speed(outcomes: Sequence[Outcome], placing_s: float, took_s: float) -> str:
+def _speed(outcomes: Sequence[OrderOutcome], placing_s: float, took_s: float) -> str:
     ways = Counter(outcome.order.entrance for outcome in outcomes)
     flows = Counter(outcome.order.flow for outcome in outcomes)
     seconds = Counter(o.ended_at.replace(microsecond=0) for o in outcomes if o.ended_at)
@@ -181,7 +181,7 @@ def _invariants(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _trouble(wrong: Sequence[Outcome], findings: Sequence[Finding]) -> Iterator[str]:
+def _trouble(wrong: Sequence[OrderOutcome], findings: Sequence[Finding]) -> Iterator[str]:
     for outcome in wrong[:20]:
         order = outcome.order
         yield f"{order.order_id} ({order.entrance}, {order.flow}): {outcome.end}, not {order.end}"

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.stack_file import default_home
 
@@ -31,8 +31,8 @@ def _environment(
 @click.option(
     "--stack",
     "kind",
-    type=click.Choice([str(kind) for kind in Kind]),
-    default=str(Kind.EMBEDDED),
+    type=click.Choice([str(kind) for kind in StackKind]),
+    default=str(StackKind.EMBEDDED),
     show_default=True,
     help="Kafka and PostgreSQL: here, in containers, or at addresses in the environment.",
 )
@@ -79,7 +79,7 @@ def up(
 ) -> None:
     """Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor."""
     options = StackOptions(
-        kind=Kind(kind),
+        kind=StackKind(kind),
         port_base=port_base,
         registry=registry,
         replicas=replicas,

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import track
 
 from saga_lab.simulation.chances import FAULTS
-from saga_lab.simulation.play import Report, play
-from saga_lab.simulation.shrink import Case, shrink, story
+from saga_lab.simulation.play import SeedReport, play
+from saga_lab.simulation.shrink import FailingCase, shrink, story
 
 BROKEN_OFF = 130
 EVERY_S = 30.0
@@ -85,7 +85,7 @@ def sim(
         for report in _followed(played, seeds, tally):
             tally.add(report)
             if report.violations:
-                tell(Case(report.seed, chosen, without, schedule), smaller)
+                tell(FailingCase(report.seed, chosen, without, schedule), smaller)
     except KeyboardInterrupt:
         click.echo(f"broken off; of {seeds} seeds from {first} on the first {tally.seeds} are told")
     finally:
@@ -103,7 +103,7 @@ def _deaf() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _followed(played: Iterator[Report], seeds: int, tally: "Tally") -> Iterator[Report]:
+def _followed(played: Iterator[SeedReport], seeds: int, tally: "Tally") -> Iterator[SeedReport]:
     """Yield the reports, with a progress bar on a terminal, else with a line now and then."""
     console = Console(stderr=True)
     if console.is_terminal:
@@ -117,7 +117,7 @@ def _followed(played: Iterator[Report], seeds: int, tally: "Tally") -> Iterator[
             click.echo(tally.line(), err=True)
 
 
-def tell(case: Case, smaller: bool) -> None:
+def tell(case: FailingCase, smaller: bool) -> None:
     """Print a broken seed: how to play it again, what does not hold, and what happened."""
     case = shrink(case) if smaller else case
     world, found = case.play()
@@ -138,7 +138,7 @@ class Tally:
     ends: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
 
-    def add(self, report: Report) -> None:
+    def add(self, report: SeedReport) -> None:
         """Count one more report."""
         self.seeds += 1
         self.steps += report.steps

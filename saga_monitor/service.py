@@ -24,7 +24,7 @@ from saga_monitor.api.routes import routes
 from saga_monitor.ingest.faust_stream import GROUP, Reader
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.metrics import HELP, Meter, Position
-from saga_monitor.operations.blocker_probe import BlockerProbe, Log
+from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
 from saga_monitor.operations.desk import Desk
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.reconciliation.run import Reconciler
@@ -135,7 +135,7 @@ class Monitor:
             wake=self.relay.wake,
             reading=lambda: self.reader.begun,
         )
-        log_of = Log(servers, flows)
+        log_of = GroupPositions(servers, flows)
         self.desk = Desk(
             self.engine,
             self.projection,

@@ -1,1 +1,1 @@
-"""What one could use instead, doing the same work on the same servers. See README.md above."""
+"""Runs alternatives to the platform on the same work and servers. See benchmarks/README.md."""

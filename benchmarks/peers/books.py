@@ -1,4 +1,4 @@
-"""The peers' tables, and whether they hold what must have become of the orders."""
+"""Creates the peers' tables, and checks that they hold the required ends of the orders."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,17 +31,17 @@ _TABLES = {
     ),
 }
 _ROWS = {"ledger": "payment", "shipment": "shipping", "mail": "notification"}
-"""Tables that hold one row an order that went well, and whose they are."""
+"""Tables with one row per order that went well, and the service that owns each."""
 
 
 class Books:
-    """The tables over the databases (name of a service -> URL; it may be the same for all)."""
+    """The peers' tables in their databases. `urls`: service -> URL; it may be the same for all."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = urls
 
     def create(self) -> None:
-        """Make the tables."""
+        """Create the tables."""
         for name, statements in _TABLES.items():
             with psycopg.connect(self._urls[name]) as connection:
                 for statement in statements:
@@ -51,7 +51,7 @@ class Books:
                 connection.execute(_DONE)
 
     def stock(self, orders: Sequence[ShopOrder]) -> None:
-        """Put in what these orders may want."""
+        """Add the units that these orders may want to the stock."""
         with psycopg.connect(self._urls["inventory"]) as connection:
             connection.cursor().executemany(
                 "insert into stock values (%s, %s, 0) on conflict (sku) "
@@ -60,7 +60,7 @@ class Books:
             )
 
     def ends(self, orders: Sequence[ShopOrder]) -> dict[str, int]:
-        """Orders by kind, once every row that must be there is, and none more.
+        """Return orders per kind, after checking that the tables hold exactly the required rows.
 
         Raises `WrongEnds`.
         """
@@ -93,7 +93,7 @@ class Books:
             raise WrongEnds(f"table {table} holds {found}, not {wanted}"[:1000])
 
     def _check_stock(self) -> None:
-        """What is set aside is what the reservations that stand say, unit by unit."""
+        """Check that the reserved stock of each SKU equals the units of the open reservations."""
         with psycopg.connect(self._urls["inventory"]) as connection:
             standing = connection.execute(
                 "select line ->> 'sku', (line ->> 'quantity')::bigint "

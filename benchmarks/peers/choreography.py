@@ -1,7 +1,7 @@
-"""The choreographies among the peers: a process a service, joined by topics, without a monitor.
+"""Runs the choreographies among the peers: one process per service, joined by topics, no monitor.
 
-Nobody folds their events: a consumer of the benchmark's own, not counted, reads when each order was
-placed and when it came to its end, by the log's own times.
+They do not fold their events. A consumer of the benchmark, which is not counted, reads when each
+order was placed and when it ended, in log-append time.
 """
 
 import time
@@ -32,7 +32,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Choreography:
-    """A contender: `program` is the module in `apps` that is a service."""
+    """A contender. `program`: the module in `apps` that runs a service."""
 
     name: str
     program: str
@@ -61,7 +61,7 @@ class Choreography:
 
 
 class Running:
-    """The services of a choreography."""
+    """The running services of a choreography."""
 
     def __init__(self, site: Site, books: Books) -> None:
         self._site, self._books = site, books
@@ -88,7 +88,7 @@ class Running:
 
 
 class Onlooker:
-    """Reads what is appended from its making on."""
+    """Reads the records appended since it was created."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -111,7 +111,10 @@ class Onlooker:
         self._consumer.close()
 
     def latencies_s(self, wanted: set[str]) -> list[float]:
-        """Seconds from each order's append to that of its end, once all ended."""
+        """Return the seconds from each order's append to that of its end, once all have ended.
+
+        Raises TimeoutError if none of them is placed or ends for `STALL_S`.
+        """
         placed: dict[str, int] = {}
         ended: dict[str, int] = {}
         at = time.monotonic()
@@ -132,7 +135,7 @@ class Onlooker:
 
 
 def as_json(order: ShopOrder) -> dict[str, object]:
-    """An order as the peers' programs know it."""
+    """Return an order as the peers' programs read it."""
     return {"order_id": order.order_id, **order.facts.to_dict()}
 
 

@@ -1,4 +1,4 @@
-"""DBOS Transact: workflows in PostgreSQL, workers that poll a queue."""
+"""Runs DBOS Transact: workflows in PostgreSQL, workers that poll a queue."""
 
 import os
 from collections.abc import Iterator
@@ -27,6 +27,6 @@ class Dbos:
             for number in range(1, WORKERS + 1):
                 name = f"worker-{number}"
                 argv = (interpreter, "-m", "benchmarks.peers.apps.dbos_app", str(number))
-                # One after the other: the first makes DBOS's tables.
+                # One after the other: the first creates DBOS's tables.
                 site.wait({name: site.start(name, argv, env)})
             yield Driven(site, tables, "dbos_driver", {**os.environ, **env})

@@ -1,7 +1,8 @@
-"""The peers that are driven: a server's client places the orders and sees them end.
+"""Runs the peers that have a driver: a client that places the orders and waits for their ends.
 
-The driver is a program in the peers' environment; like everybody's shop it is not counted. Kafka
-runs on their site as on all, has nothing to do, and is not counted either.
+The driver is a program in the peers' environment. It is not counted, like the shop of every
+contender. Kafka runs on their site as on all sites, but they do not use it, so it is not counted
+either.
 """
 
 import subprocess
@@ -18,20 +19,20 @@ from saga_lab.workload import ShopOrder
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
 DATABASE = "order"
-"""All tables are in one database: steps of one program need no more."""
+"""The one database with all tables: the steps of one program need no more."""
 IDLE = ("kafka",)
 RUN_S = 900.0
 
 
 def books(site: Site) -> Books:
-    """The tables, made."""
+    """Create the tables and return them."""
     made = Books(dict.fromkeys(SERVICES, site.database(DATABASE)))
     made.create()
     return made
 
 
 class Driven:
-    """Workers that run; `driver` is the module in `apps` that gives them work."""
+    """The running workers. `driver`: the module in `apps` that gives them work."""
 
     def __init__(self, site: Site, books: Books, driver: str, env: Mapping[str, str]) -> None:
         self._site, self._books, self._driver, self._env = site, books, driver, dict(env)

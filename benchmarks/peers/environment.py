@@ -1,6 +1,6 @@
-"""The peers' own Python environment, made from their lock at first use and kept in the cache.
+"""Creates the peers' Python environment from their lock file at first use, and caches it.
 
-Their packages are no dependencies of this project.
+Their packages are not dependencies of this project.
 """
 
 import hashlib
@@ -15,12 +15,15 @@ LOCK = Path(__file__).parent / "requirements.lock"
 
 
 def bench_cache() -> Path:
-    """What the benchmarks download and build lies here, outside the repository."""
+    """Return the folder for what the benchmarks download and build, outside the repository."""
     return cache_dir() / "bench"
 
 
 def python() -> Path:
-    """The interpreter that has the peers' packages. Raises `subprocess.CalledProcessError`."""
+    """Return the interpreter that has the peers' packages, creating its environment if missing.
+
+    Raises `subprocess.CalledProcessError`.
+    """
     found = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:12]
     home = bench_cache() / f"peers-{found}"
     interpreter = home / "bin" / "python"
@@ -38,6 +41,6 @@ def _install(interpreter: Path) -> None:
     wanted = ("--require-hashes", "-r", str(LOCK))
     uv = Path(sys.executable).with_name("uv")
     done = subprocess.run([uv, "pip", "install", "-q", "--python", interpreter, *wanted])
-    if done.returncode:  # pip serves where only pip knows the way to a package index
+    if done.returncode:  # the package index may be in pip's configuration only
         pip = ("-m", "pip", "install", "-q", "--disable-pip-version-check")
         subprocess.run([interpreter, *pip, *wanted], check=True)

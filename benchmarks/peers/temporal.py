@@ -1,4 +1,4 @@
-"""Temporal: its server with PostgreSQL, and Python workers that run the steps as activities."""
+"""Runs Temporal: its server on PostgreSQL, and Python workers that run the steps as activities."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ MAKE_S = 120.0
 
 @dataclass(frozen=True)
 class Temporal:
-    """Contenders `temporal` and `temporal-local`; `local`: with local activities."""
+    """Contenders `temporal` and `temporal-local`. `local`: the steps are local activities."""
 
     name: str
     local: bool

@@ -1,4 +1,4 @@
-"""Temporal's server, built from its Go module at first use, with PostgreSQL behind it."""
+"""Builds Temporal's server from its Go module at first use, and configures it for PostgreSQL."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ PROGRAMS = ("cmd/server", "cmd/tools/sql")
 VISIBILITY = Path("schema/postgresql/v12/visibility")
 PLUGIN, STORES = "postgres12_pgx", ("temporal", "temporal_visibility")
 SHARDS = 512
-"""Temporal's advice for a small production cluster, and what its Helm chart sets."""
+"""Temporal's recommendation for a small production cluster, and its Helm chart's value."""
 CONNECTIONS = 50
 SERVICES = ("frontend", "history", "matching", "worker")
 LIFTED = (
@@ -30,17 +30,17 @@ LIFTED = (
     "matching.rps",
     "matching.persistenceMaxQPS",
 )
-"""Limits of dynamic configuration that would brake before the machine does."""
+"""Limits of the dynamic configuration that would throttle the load before the machine does."""
 
 
 class NoTemporal(Exception):
-    """The server cannot be had here; says why."""
+    """The server cannot be installed or set up here; the message says why."""
 
 
 def installed() -> Path:
-    """The folder with `server`, `sql` and the visibility schema. Raises `NoTemporal`.
+    """Return the folder with `server`, `sql` and the visibility schema, building it if missing.
 
-    Go checks the sources against its checksum database.
+    Go checks the sources against its checksum database. Raises `NoTemporal`.
     """
     home = bench_cache() / f"temporal-{VERSION}"
     if home.exists():
@@ -62,9 +62,10 @@ def installed() -> Path:
 
 
 def _copy_schema(source: Path, target: Path) -> None:
-    """The visibility schema for a PostgreSQL without the extension `btree_gin`.
+    """Copy the visibility schema, adapted to a PostgreSQL without the extension `btree_gin`.
 
-    It lets GIN indexes begin with the namespace. There is one namespace here: they do without it.
+    The extension lets GIN indexes begin with the namespace. There is one namespace here, so the
+    indexes omit it.
     """
     for file in source.rglob("*.*"):
         if file.is_file():
@@ -75,7 +76,7 @@ def _copy_schema(source: Path, target: Path) -> None:
 
 
 def make_databases(home: Path, url: str) -> None:
-    """Temporal's databases and schemas on the server of this URL. Raises `NoTemporal`."""
+    """Create Temporal's databases and schemas on the server of this URL. Raises `NoTemporal`."""
     parts = urlsplit(url)
     server = ("--plugin", PLUGIN, "--ep", str(parts.hostname), "-p", str(parts.port))
     schemas = {
@@ -101,7 +102,7 @@ def _run(what: str, command: Sequence[str], env: Mapping[str, str]) -> bytes:
 
 
 def write_config(home: Path, url: str) -> tuple[Path, str]:
-    """Write the server's configuration; its path and the address of its front end."""
+    """Write the server's configuration; return its path and the address of the front end."""
     names = [f"{service}-{kind}" for service in SERVICES for kind in ("grpc", "membership")]
     ports = assign(names, 0, {})
     limits = home / "temporal-dynamic.yaml"

@@ -1,1 +1,1 @@
-"""How the cost of an order changes with replicas, with what is in flight, and with history."""
+"""Measures how the cost of an order changes with replicas, orders in flight and history."""

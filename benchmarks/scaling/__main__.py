@@ -1,6 +1,6 @@
-"""`make bench-scaling`: how the cost of an order changes with replicas, with orders in flight, and
-with history, as tables and JSON.
+"""Measures how the cost of an order changes with replicas, orders in flight and history.
 
+It prints tables and writes JSON. `make bench-scaling`, or
 `python -m benchmarks.scaling [--only replicas,size,crowd,waiting,looks] [--scale F] [--pairs N]
 [--seconds N] [--json FILE]`.
 """
@@ -34,14 +34,14 @@ BESIDE: dict[Level, Sequence[str]] = {
     MANY: ("crowd", "waiting", "looks"),
     FINISHED: ("crowd", "looks"),
 }
-"""Levels, and the parts that look at them."""
+"""The levels, and the parts that measure each of them."""
 Told = tuple[str, Any, Iterator[Table]]
-"""What of the JSON it is, figures, tables."""
+"""The key in the JSON, the figures, the tables."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options."""
+    """The command's options."""
 
     parts: Sequence[str]
     scale: float
@@ -50,7 +50,7 @@ class Wanted:
 
     @property
     def count(self) -> int:
-        """Orders of a saturation run."""
+        """Return the number of orders of a saturation run."""
         return max(20, round(Platform().orders * self.scale))
 
 
@@ -70,7 +70,7 @@ def scaling(only: str | None, scale: float, pairs: int, seconds: float, file: Pa
         figures[name] = found
         for table in tables:
             console.print(table)
-        if file is not None:  # what is known by now survives what comes
+        if file is not None:  # keeps finished parts if a later one fails
             file.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
 
 
@@ -89,7 +89,7 @@ def _measured(wanted: Wanted, console: Console) -> Iterator[Told]:
 
 
 def _beside(level: Level, parts: Sequence[str], wanted: Wanted, console: Console) -> Iterator[Told]:
-    """On homes of their own, which are gone before the next level has its own."""
+    """Run a level's parts in homes of its own, which are removed before the next level's exist."""
     level = Level(max(1, round(level.count * wanted.scale)), level.history)
     with new_home() as folder:
         homes = Homes(folder, console.print)

@@ -1,4 +1,7 @@
-"""The same saturation run among many orders in flight or finished, and on an empty database."""
+"""Compares saturation runs on an empty database and on one with many orders.
+
+These orders are in flight or finished.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +12,7 @@ from benchmarks.scaling.runs import Saturated, platform, saturated
 
 @dataclass(frozen=True)
 class Crowded:
-    """Runs by turns: one on the empty database, one on the filled one, and so on."""
+    """Alternating runs: one on the empty database, one on the filled one, and so on."""
 
     level: str
     empty: list[Saturated]
@@ -17,7 +20,7 @@ class Crowded:
 
     @property
     def medians(self) -> tuple[Figures, Figures]:
-        """Of the empty and of the filled one."""
+        """Return the medians of the empty database and of the filled one."""
         first, second = (
             median([run.figures for run in runs]) for runs in (self.empty, self.filled)
         )
@@ -25,13 +28,13 @@ class Crowded:
 
     @property
     def of_empty(self) -> float:
-        """Orders a second of the filled one in those of the empty one."""
+        """Return the orders a second on the filled database over those on the empty one."""
         empty, filled = self.medians
         return filled.orders_a_second / empty.orders_a_second
 
 
 def crowded(homes: Homes, level: Level, pairs: int, count: int, say: Say) -> Crowded:
-    """`pairs` runs of `count` orders in each home."""
+    """Run `count` orders `pairs` times in each of the two homes."""
     found = Crowded(level.name, [], [])
     for _ in range(pairs):
         for where, runs in ((EMPTY, found.empty), (level, found.filled)):

@@ -1,7 +1,7 @@
-"""Orders by the million, made by PostgreSQL itself from the rows of orders that were really run.
+"""Fills databases with millions of orders that PostgreSQL copies from orders that really ran.
 
-Every copy has the rows of its template in every table of every database, under an id and at a time
-of its own; events and amounts are the template's. The topics know nothing of copies.
+Every copy has the rows of its template in every table of every database, under its own id and at
+its own time; events and amounts are the template's. The topics do not hold the copies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "notification": {"inbox": "key", "mailing": "order_id", SENT: "key"},
     "monitor": {"saga": "order_id", "timeline": "order_id"},
 }
-"""Database -> its tables with a row an order, or several, and the column with the order's id."""
+"""Database -> its tables with one or more rows per order, and the column with the order's id."""
 SENT_DAYS = 30
-"""Events were published on one of these days before today, a partition a day."""
+"""Days before today over which the published events are spread, one partition per day."""
 HISTORY_DAYS = 60
-"""How long ago the orders of the history ended: they have been moved there."""
+"""Age in days of the orders in the history; the monitor has moved them there by then."""
 AT_ONCE = 100_000
 CUSTOMERS = 100_000
 Copied = dict[str, dict[str, int]]
@@ -35,8 +35,10 @@ Copied = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Copies:
-    """Copies of the orders `templates`, `count` in all, with ids that begin with `prefix`. history:
-    they are in the monitor's history."""
+    """Describes `count` copies of the orders `templates`, with ids that begin with `prefix`.
+
+    `history`: the copies are in the monitor's history.
+    """
 
     templates: Sequence[str]
     count: int
@@ -44,13 +46,16 @@ class Copies:
     history: bool = False
 
     def target(self, database: str, table: str) -> str:
-        """Where copies of a table's rows go."""
+        """Return the table that receives the copies of a table's rows."""
         return f"{table}_history" if self.history and database == "monitor" else table
 
 
 def fill(site: Site, copies: Copies) -> Copied:
-    """Make the copies in every database; the services must not run. What there is now is vacuumed,
-    analysed and written to disk, as it would be had the orders come over months."""
+    """Insert the copies in every database; the services must not run.
+
+    Then each database is vacuumed, analysed and checkpointed, as it would be if the orders had come
+    over months.
+    """
     with ThreadPoolExecutor(len(TABLES)) as threads:
         found = {
             database: threads.submit(_filled, site.database(database), database, copies)
@@ -76,7 +81,7 @@ def _filled(url: str, database: str, copies: Copies) -> dict[str, int]:
 
 
 def _parts(copies: Copies) -> list[dict[str, object]]:
-    """The parameters of a statement each."""
+    """Return the parameters of each statement, one per `AT_ONCE` copies."""
     return [
         {
             "ids": list(copies.templates),
@@ -92,7 +97,7 @@ def _parts(copies: Copies) -> list[dict[str, object]]:
 def _copy(
     connection: psycopg.Connection, table: str, target: str, key: str, history: bool
 ) -> sql.Composed:
-    """The statement that makes the rows of a part of the copies."""
+    """Return the statement that inserts the rows of one part of the copies."""
     names = [column.name for column in connection.execute(_first(table)).description or ()]
     return sql.SQL(
         "with template as materialized (select x.nth, t.* from unnest(%(ids)s::text[]) "
@@ -110,7 +115,7 @@ def _copy(
 
 
 def _value(column: str, key: str, history: bool) -> sql.Composable:
-    """A column of a copy: the template's, but for what tells orders apart."""
+    """Return a column of a copy: the template's value, unless orders differ in it."""
     if column == key:
         return sql.SQL("%(prefix)s || lpad(n::text, 8, '0')")
     own = sql.SQL("t.") + sql.Identifier(column)
@@ -123,7 +128,7 @@ def _value(column: str, key: str, history: bool) -> sql.Composable:
             return own + sql.SQL(" + n * interval '1 ms'")
         case "at" | "started_at" | "ended_at" | "updated_at" if history:
             return own + sql.SQL(f" - interval '{HISTORY_DAYS} days' - n * interval '1 s'")
-        case "started_at" | "ended_at" | "updated_at":  # no two in the same moment, as in a shop
+        case "started_at" | "ended_at" | "updated_at":  # all distinct, as in a shop
             return own + sql.SQL(" - n * interval '1 ms'")
     return own
 

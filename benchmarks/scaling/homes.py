@@ -1,4 +1,4 @@
-"""Homes of servers whose databases hold many orders, waiting or finished, before a run begins."""
+"""Provides server homes whose databases hold many orders, waiting or finished, before a run."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,23 +14,23 @@ from benchmarks.ours import MONITOR
 from benchmarks.scaling.filling import Copied, Copies, fill
 from benchmarks.scaling.runs import platform, settle
 from benchmarks.site import servers
-from saga_lab.workload import End, Kind, Shop, ShopOrder
+from saga_lab.workload import End, OrderKind, Shop, ShopOrder
 
 TEMPLATES = 200
-WAITING = (Kind("waiting", End.COMPLETED, "nobody picks it up", tags=NO_PICKUP),)
+WAITING = (OrderKind("waiting", End.COMPLETED, "nobody picks it up", tags=NO_PICKUP),)
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Level:
-    """What there is before a run: `count` orders, which wait for their pickup, or are history."""
+    """The orders in a home before a run: `count`, waiting for their pickup or in the history."""
 
     count: int = 0
     history: bool = False
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """Return the name for tables and folders."""
         if not self.count:
             return "empty"
         return f"{self.count:,} {'finished' if self.history else 'in flight'}"
@@ -40,7 +40,7 @@ EMPTY = Level()
 
 
 class Homes:
-    """A home a level, filled when it is first asked for, below `folder`. rows: what was made."""
+    """Holds one home per level below `folder`. `rows`: the rows copied into each level."""
 
     def __init__(self, folder: Path, say: Say) -> None:
         self._folder, self._say = folder, say
@@ -48,7 +48,7 @@ class Homes:
         self.rows: dict[str, Copied] = {}
 
     def of(self, level: Level) -> Path:
-        """The home of a level."""
+        """Return the home of a level; fill it at the first request."""
         home = self._folder / level.name.replace(" ", "-").replace(",", "")
         if not home.exists():
             home.mkdir(parents=True)
@@ -57,7 +57,7 @@ class Homes:
         return home
 
     def run(self, level: Level) -> int:
-        """A number for the next run in this home."""
+        """Return the number of the next run in this home."""
         self._runs[level] += 1
         return self._runs[level]
 

@@ -1,5 +1,7 @@
-"""What is asked of the databases beside the orders' own way, with and without many orders there:
-the requests of people and Prometheus, and the statements that a process repeats as long as it runs.
+"""Times the questions that are asked of the databases apart from the processing of orders.
+
+These are the requests of people and Prometheus, and the statements that a process repeats as long
+as it runs. Each is timed with and without many orders in the databases.
 """
 
 import statistics
@@ -53,13 +55,16 @@ REQUESTS: Mapping[str, Sequence[str]] = {
     FRONT_DOOR: ("/metrics",),
 }
 READS_ALL = 10_000
-"""Rows a statement may read from end to end."""
+"""Rows that a sequential scan may read without being reported."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Milliseconds, medians. reads: tables of more than READS_ALL rows that a statement reads from
-    end to end, if it is known."""
+    """The median milliseconds of one request or statement.
+
+    `reads`: tables of which the statement reads more than READS_ALL rows in a sequential scan. It
+    is empty for requests, whose plans are not known.
+    """
 
     where: str
     what: str
@@ -69,7 +74,7 @@ class Look:
 
 
 def looked(homes: Homes, level: Level) -> list[Look]:
-    """Everything, in both homes."""
+    """Time every request and statement in the empty home and in the filled one."""
     empty, filled = _all(homes, EMPTY), _all(homes, level)
     return [
         Look(where, what, empty[where, what][0], ms, reads)
@@ -99,8 +104,11 @@ def _requests(site: Site) -> _Found:
 
 
 def _erasure(site: Site) -> dict[str, str]:
-    """Of a customer with orders, if there is any: refused while they are in flight, and of others
-    nothing is sealed, so nothing changes."""
+    """Return an erasure request for a customer with orders, if there is one.
+
+    It changes nothing: it is refused while orders are in flight, and the orders that ended have
+    nothing sealed.
+    """
     with psycopg.connect(site.database(FRONT_DOOR)) as connection:
         (customer,) = connection.execute(
             "select coalesce(max(customer_id), 'nobody') from orders where order_id = "
@@ -123,7 +131,7 @@ def _median(work: Any) -> float:
 
 
 def repeated(now: datetime) -> Iterator[tuple[str, str, TextClause, dict[str, Any]]]:
-    """Database, name, statement and parameters of what is asked again and again."""
+    """Yield the database, name, text and parameters of each statement that processes repeat."""
     long_ago, nobody = now - timedelta(days=30), UUID(int=0)
     partitions = list(range(DEFAULT_PARTITIONS))
     due = {"partitions": partitions, "throughs": [now] * len(partitions), "latest": now}
@@ -146,7 +154,7 @@ def _statements(site: Site) -> _Found:
     for name, what, statement, parameters in repeated(datetime.now(UTC)):
         engine = engine_for(site.database(name))
         explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
-        with engine.connect() as connection:  # never committed
+        with engine.connect() as connection:  # not committed: ANALYZE also executes writes
             plans = [connection.execute(explain, parameters).scalar_one() for _ in range(TIMES)]
         engine.dispose()
         told = [plan if isinstance(plan, list) else orjson.loads(plan) for plan in plans]
@@ -156,7 +164,7 @@ def _statements(site: Site) -> _Found:
 
 
 def _reads(plan: Mapping[str, Any]) -> Iterator[str]:
-    """Tables that are read from end to end and are not small."""
+    """Yield the tables that the plan scans sequentially, if it reads more than READS_ALL rows."""
     rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
     if plan["Node Type"] == "Seq Scan" and rows * plan["Actual Loops"] > READS_ALL:
         yield str(plan["Relation Name"])

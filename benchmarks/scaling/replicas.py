@@ -1,4 +1,4 @@
-"""Throughput against partitions and replicas, each on fresh servers."""
+"""Measures throughput by number of partitions and replicas, each point on fresh servers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ GRID = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4))
 
 
 def grid(rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Figures]:
-    """Medians by point of the grid, at saturation."""
+    """Return the medians at saturation for each point of the grid."""
     points = [
         Platform(
             f"{partitions}/{replicas}", partitions=partitions, replicas=replicas, monitors=replicas
@@ -25,7 +25,7 @@ def grid(rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Fig
 
 
 def by_service(figures: Figures) -> Figures:
-    """With CPU and memory of all replicas of a service together."""
+    """Return the figures with CPU and memory summed over the replicas of each service."""
     return replace(
         figures,
         cpu_ms_an_order=_together(figures.cpu_ms_an_order),
@@ -34,7 +34,7 @@ def by_service(figures: Figures) -> Figures:
 
 
 def cores(figures: Figures) -> float:
-    """How many cores all processes together kept busy, but for the shop that publishes."""
+    """Return how many cores all processes kept busy, except the shop that publishes."""
     return figures.cpu_ms / 1000 * figures.orders_a_second
 
 

@@ -1,4 +1,4 @@
-"""The parts' figures as tables."""
+"""Renders the parts' figures as tables."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from benchmarks.scaling.waiting import Waited, middle
 
 
 def of_grid(found: Mapping[str, Figures]) -> Iterator[Table]:
-    """A row a point of the grid."""
+    """Yield a table with one row per point of the grid."""
     columns = ("partitions/replicas", "orders/s", "CPU ms", "cores", "most CPU", "MiB")
     table = table_of(f"partitions and replicas ({os.cpu_count()} cores)", columns)
     for name, f in found.items():
@@ -32,7 +32,10 @@ def of_grid(found: Mapping[str, Figures]) -> Iterator[Table]:
 
 
 def of_crowd(found: Sequence[Crowded]) -> Iterator[Table]:
-    """A row a level, and each round's throughput, since the ratio has to exceed their spread."""
+    """Yield a table with one row per level, and the throughput of each round.
+
+    The rounds show the spread, which a difference has to exceed.
+    """
     columns = ("before the run", "orders/s", "on empty", "ratio", "CPU ms", "on empty", "rounds")
     table = table_of("saturation among many orders", columns)
     for one in found:
@@ -54,7 +57,7 @@ def of_crowd(found: Sequence[Crowded]) -> Iterator[Table]:
 
 
 def of_waiting(found: Waited) -> Iterator[Table]:
-    """A row a process."""
+    """Yield a table with one row per process."""
     title = (
         f"idle for {found.seconds:g} s: {found.level}, {found.effects} effects pending, beside none"
     )
@@ -78,7 +81,7 @@ def of_waiting(found: Waited) -> Iterator[Table]:
 
 
 def of_size(found: Sized) -> Iterator[Table]:
-    """Bytes by table, events by process."""
+    """Yield a table of bytes by database table, and one of events by process."""
     table = table_of(
         f"PostgreSQL, bytes an order ({found.orders:,} orders)",
         ("database: table", "after VACUUM", "packed"),
@@ -96,7 +99,7 @@ def of_size(found: Sized) -> Iterator[Table]:
 
 
 def of_looks(title: str, found: Sequence[Look]) -> Iterator[Table]:
-    """A row a question."""
+    """Yield a table with one row per request or statement."""
     columns = ("whom", "what", "ms", "on empty", "reads all of")
     table = table_of(f"what is asked, {title}", columns)
     for look in found:

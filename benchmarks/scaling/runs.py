@@ -1,4 +1,7 @@
-"""Runs on a home whose data stay: the same orders each time, under ids of their own."""
+"""Performs saturation runs in a home that keeps its data.
+
+The orders are of the same kinds each time, under ids of their own.
+"""
 
 import re
 import time
@@ -26,8 +29,11 @@ SETTLED_S, LOOK_S = 120.0, 0.2
 
 @dataclass(frozen=True)
 class Saturated:
-    """A saturation run. events, cpu_s: of each service and the monitor, until all of them were at
-    rest: events handled, CPU seconds spent."""
+    """The figures of a saturation run.
+
+    `events`, `cpu_s`: events handled and CPU seconds spent by each service and the monitor, until
+    all of them were idle.
+    """
 
     figures: Figures
     events: dict[str, float]
@@ -35,17 +41,20 @@ class Saturated:
 
     @property
     def events_a_cpu_s(self) -> dict[str, float]:
-        """What one process could do that has a core to itself."""
+        """Return the events a second that a process could handle with a core to itself."""
         return {name: round(n / self.cpu_s[name]) for name, n in self.events.items() if n}
 
 
 def platform(home: Path) -> Platform:
-    """With the front door, so that every table of an order is filled; its data stay in `home`."""
+    """Return the platform with the front door, keeping its data in `home`.
+
+    The front door takes part so that every table of an order is filled.
+    """
     return Platform(front_door=True, home=home)
 
 
 def saturated(running: Running, number: int, count: int) -> Saturated:
-    """Run number `number` on this home, after a warm-up."""
+    """Perform run `number` in this home, after a warm-up."""
     running.place(orders(f"warm{number}", 2 * number, min(MAX_WARM_UP, count)))
     settle(running.site)
     events, spent = handled(running.site), cpu_s(running.site.pids)
@@ -61,7 +70,7 @@ def saturated(running: Running, number: int, count: int) -> Saturated:
 
 
 def settle(site: Site) -> None:
-    """Wait until nobody has anything left to do. Raises TimeoutError."""
+    """Wait until no service, nor the monitor, has work left. Raises TimeoutError."""
     deadline = time.monotonic() + SETTLED_S
     while left := _left(site):
         if time.monotonic() > deadline:
@@ -71,7 +80,7 @@ def settle(site: Site) -> None:
 
 
 def handled(site: Site) -> Counter[str]:
-    """Service or monitor -> events its process has handled since it started."""
+    """Return service or monitor -> events its process has handled since it started."""
     found = Counter[str]()
     for name in (*PARTICIPANTS, MONITOR):
         text = httpx.get(f"{site.url(name)}/metrics", timeout=60).raise_for_status().text
@@ -82,7 +91,7 @@ def handled(site: Site) -> Counter[str]:
 
 
 def _left(site: Site) -> dict[str, int]:
-    """What is unread, in hand or unpublished, by who has to do it."""
+    """Return the counts of unread records, pending effects and unpublished events, by process."""
     found = Counter[str]()
     for name in (*PARTICIPANTS, MONITOR):
         with psycopg.connect(site.database(name)) as connection:

@@ -1,4 +1,7 @@
-"""Bytes an order in PostgreSQL, and events a second of one process, from orders that were run."""
+"""Measures bytes per order in PostgreSQL and events a CPU second of one process.
+
+Both come from orders that really ran.
+"""
 
 import re
 import statistics
@@ -19,12 +22,12 @@ SIZES = """
     join pg_namespace n on n.oid = c.relnamespace where nspname = 'public' and relkind = 'r'
 """
 Bytes = dict[str, dict[str, float]]
-"""Database -> table -> bytes an order, indexes included."""
+"""Database -> table -> bytes per order, indexes included."""
 
 
 @dataclass(frozen=True)
 class Sized:
-    """lying: as the tables lie after VACUUM; packed: after VACUUM FULL, as small as they can be."""
+    """The sizes per order. `lying`: after VACUUM; `packed`: after VACUUM FULL (minimum)."""
 
     orders: int
     lying: Bytes
@@ -33,7 +36,7 @@ class Sized:
 
 
 def sized(home: Path, rounds: int, count: int) -> Sized:
-    """`rounds` saturation runs of `count` orders in a new home."""
+    """Measure sizes over `rounds` saturation runs of `count` orders in a new home."""
     with platform(home).deployed() as running:
         before = _sizes(running.site)
         runs = [saturated(running, number, count) for number in range(1, rounds + 1)]

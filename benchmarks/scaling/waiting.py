@@ -1,4 +1,4 @@
-"""What waiting costs: processes without traffic, with and without many orders in flight."""
+"""Measures the cost of waiting: idle processes with and without many orders in flight."""
 
 import statistics
 import time
@@ -12,14 +12,14 @@ from benchmarks.scaling.runs import PARTICIPANTS, platform, settle
 from benchmarks.site import Site
 
 REST_S = 15.0
-"""From the start of the processes until they are watched."""
+"""Seconds from when the processes have settled until they are watched."""
 Readings = dict[str, list[float]]
-"""Process -> a figure a round."""
+"""Process -> one figure per round."""
 
 
 @dataclass(frozen=True)
 class Idle:
-    """CPU milliseconds a second, and MiB, by process."""
+    """The CPU milliseconds a second and the MiB of each process."""
 
     cpu_ms_a_second: Readings = field(default_factory=dict)
     memory_mb: Readings = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Idle:
 
 @dataclass(frozen=True)
 class Waited:
-    """By turns, as in `crowd`. effects: pending calls of all services while the orders wait."""
+    """Alternating readings, as in `crowd`. `effects`: pending ones in the filled home."""
 
     level: str
     seconds: float
@@ -37,7 +37,7 @@ class Waited:
 
 
 def waited(homes: Homes, level: Level, pairs: int, seconds: float, say: Say) -> Waited:
-    """Watch both homes for `seconds` at a time."""
+    """Watch the processes of both homes in turn, `seconds` at a time."""
     empty, filled, effects = Idle(), Idle(), 0
     for _ in range(pairs):
         for where, idle in ((EMPTY, empty), (level, filled)):
@@ -51,7 +51,7 @@ def waited(homes: Homes, level: Level, pairs: int, seconds: float, say: Say) -> 
 
 
 def middle(readings: Readings) -> dict[str, float]:
-    """Medians by process."""
+    """Return the medians by process."""
     return {name: round(statistics.median(some), 2) for name, some in readings.items()}
 
 

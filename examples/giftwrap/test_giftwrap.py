@@ -1,4 +1,4 @@
-"""Giftwrap: every cell of its table, and its way through the kit, all in memory."""
+"""Tests every cell of giftwrap's trigger table, and its path through the kit, all in memory."""
 
 import asyncio
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A cell: own events and effects."""
+    """The expected decision of a cell: own events and effects."""
 
     events: tuple[Any, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -85,7 +85,7 @@ def row(
     unwrapping: Answer = Answer(),
     unwrapped: Answer = Answer(),
 ) -> dict[Phase, Answer]:
-    """A row of the table; what is left out answers nothing."""
+    """Return a row of the table; a phase left out answers nothing."""
     return dict(zip(Phase, (new, wrapped, failed, unwrapping, unwrapped), strict=True))
 
 
@@ -130,7 +130,7 @@ def test_every_cell(trigger: str, phase: Phase) -> None:
 
 @dataclass
 class Bench:
-    """One giftwrap in memory: the handler that runs in production, a store and a wrapper."""
+    """Runs giftwrap in memory: the production handler, a store and a wrapper."""
 
     wrapper: MemoryWrapper = field(default_factory=MemoryWrapper)
     database: MemoryDatabase[Gift] = field(
@@ -143,18 +143,18 @@ class Bench:
         self.handler = Handler(participant, self.database, router, codec, lambda: NOW)
 
     def told(self, event: Any, source: str, seq: int) -> Handled[Gift]:
-        """An event from the bus, on the version that has a giftwrap."""
+        """Handle an event from the bus, on the flow version that has giftwrap."""
         cause = uuid5(NAMESPACE_OID, source)
         message_id = derived_id(cause, event.type, seq)
         return self.handle(Message(message_id, "o1", source, seq, Trace("order/5"), event=event))
 
     def handle(self, message: Message) -> Handled[Gift]:
-        """What becomes of one message."""
+        """Handle one message and return the result."""
         (handled,) = self.handler.handle([message])
         return handled
 
     def perform(self) -> Sequence[Any]:
-        """Make the calls that are due; the events their outcomes bring about."""
+        """Perform the due effects; return the events that their outcomes cause."""
         events: list[Any] = []
         for due in self.database.claim(10, timedelta(seconds=15), NOW):
             call = {"wrap": self.wrapper.wrap, "unwrap": self.wrapper.unwrap}[due.effect.kind]
@@ -194,7 +194,7 @@ def test_an_undo_waits_for_the_call_in_flight() -> None:
     bench = Bench()
     bench.told(CAPTURED, "payment", 1)
     assert bench.told(FAILED, "shipping", 1).events == (STARTED,)
-    assert bench.perform() == []  # wrapped, which leads to a second call
+    assert bench.perform() == []  # the parcel is wrapped, which causes the unwrap call
     assert bench.perform() == [UNWRAPPED]
 
 

@@ -34,7 +34,7 @@ class Fault(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """A kind of fault, a row of the table `KINDS`.
 
     `lasts_s`: shortest and longest time between inject and heal, in seconds; `brokers`: how many

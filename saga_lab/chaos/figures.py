@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from saga_lab.chaos.play import InjectedFault
 from saga_lab.workload import End
-from saga_lab.workload.outcomes import Outcome
+from saga_lab.workload.outcomes import OrderOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _longest(values: Sequence[float]) -> float | None:
     return max(values) if values else None
 
 
-def wrong_ends(outcomes: Sequence[Outcome], timed_out: Collection[str]) -> Iterator[str]:
+def wrong_ends(outcomes: Sequence[OrderOutcome], timed_out: Collection[str]) -> Iterator[str]:
     """Yield orders whose end differs from their kind's, unless a passed deadline explains it."""
     for outcome in outcomes:
         if not (outcome.as_expected or _explained(outcome, timed_out)):
@@ -81,17 +81,17 @@ def wrong_ends(outcomes: Sequence[Outcome], timed_out: Collection[str]) -> Itera
             )
 
 
-def _explained(outcome: Outcome, timed_out: Collection[str]) -> bool:
+def _explained(outcome: OrderOutcome, timed_out: Collection[str]) -> bool:
     """Return True for an order that was cancelled because one of its deadlines passed."""
     return outcome.end == End.CANCELLED and outcome.order.order_id in timed_out
 
 
-def ends(outcomes: Sequence[Outcome]) -> dict[str, int]:
+def ends(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
     """Count orders by their end."""
     return dict(sorted(Counter(str(outcome.end) for outcome in outcomes).items()))
 
 
-def otherwise(outcomes: Sequence[Outcome]) -> dict[str, int]:
+def otherwise(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
     """Count orders whose end differs from their kind's, by `kind: end`."""
     told = (f"{o.order.kind.name}: {o.end}" for o in outcomes if not o.as_expected)
     return dict(sorted(Counter(told).items()))

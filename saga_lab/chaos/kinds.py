@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from saga_lab.chaos import bus, links, outside, processes, servers
-from saga_lab.chaos.fault import Kind
+from saga_lab.chaos.fault import FaultKind
 from saga_lab.devstack.disks import DISKS
 from saga_lab.devstack.ports import BROKERS, LINKS
 from saga_lab.devstack.processes import MONITOR, SERVICES, WORLD
@@ -16,58 +16,60 @@ ALL = ("kafka",)
 SHORT, PAST_SESSION, A_WHILE = (1.0, 6.0), (12.0, 16.0), (5.0, 12.0)
 """Seconds. A consumer's session times out after 10 s without a heartbeat."""
 
-KINDS: tuple[Kind, ...] = (
-    Kind("service killed", "kill -9", processes.Killed, SERVICES),
-    Kind("broker killed", "kill -9 of one", processes.Killed, BROKERS),
-    Kind(
+KINDS: tuple[FaultKind, ...] = (
+    FaultKind("service killed", "kill -9", processes.Killed, SERVICES),
+    FaultKind("broker killed", "kill -9 of one", processes.Killed, BROKERS),
+    FaultKind(
         "PostgreSQL killed",
         "kill -9 of the server, so an immediate stop",
         processes.Killed,
         ("postgres",),
     ),
-    Kind("monitor killed", "kill -9", processes.Killed, (MONITOR,)),
-    Kind(
+    FaultKind("monitor killed", "kill -9", processes.Killed, (MONITOR,)),
+    FaultKind(
         "outside world killed", "kill -9 of provider, carrier, mail server", processes.Killed, WORLD
     ),
-    Kind("process stopped", "SIGTERM", processes.Terminated, OURS),
-    Kind("paused shortly", "SIGSTOP, SIGCONT within the session", processes.Paused, OURS, SHORT),
-    Kind(
+    FaultKind("process stopped", "SIGTERM", processes.Terminated, OURS),
+    FaultKind(
+        "paused shortly", "SIGSTOP, SIGCONT within the session", processes.Paused, OURS, SHORT
+    ),
+    FaultKind(
         "paused past its session",
         "SIGSTOP, SIGCONT after the group has gone on",
         processes.Paused,
         OURS,
         PAST_SESSION,
     ),
-    Kind(
+    FaultKind(
         "zombie",
         "paused while a second replica takes its place, then woken",
         processes.Zombie,
         PARTICIPANTS,
         PAST_SESSION,
     ),
-    Kind(
+    FaultKind(
         "second replica killed",
         "a rebalance to it, a rebalance from it",
         processes.JoinedAndKilled,
         SERVICES,
         SHORT,
     ),
-    Kind(
+    FaultKind(
         "second monitor killed",
         "a rebalance to it, a rebalance from it",
         processes.JoinedAndKilled,
         (MONITOR,),
         SHORT,
     ),
-    Kind(
+    FaultKind(
         "relay's leader killed",
         "while a second replica waits for its place",
         processes.LeaderKilled,
         OURS,
         SHORT,
     ),
-    Kind("broker gone", "all brokers stopped for 20 s", servers.AllStopped, ALL, (20.0, 20.0)),
-    Kind(
+    FaultKind("broker gone", "all brokers stopped for 20 s", servers.AllStopped, ALL, (20.0, 20.0)),
+    FaultKind(
         "broker lost",
         "kill -9 of one of three, kept away for 20 s",
         servers.BrokerLost,
@@ -75,7 +77,7 @@ KINDS: tuple[Kind, ...] = (
         (20.0, 25.0),
         brokers=3,
     ),
-    Kind(
+    FaultKind(
         "leader moved",
         "one of three stopped, leadership moves; back, it is elected again",
         servers.LeaderMoved,
@@ -83,18 +85,20 @@ KINDS: tuple[Kind, ...] = (
         SHORT,
         brokers=3,
     ),
-    Kind("rolling restart", "everything, one after the other", processes.RollingRestart, ("all",)),
-    Kind(
+    FaultKind(
+        "rolling restart", "everything, one after the other", processes.RollingRestart, ("all",)
+    ),
+    FaultKind(
         "connections cut",
         "pg_terminate_backend in the middle of commits",
         servers.ConnectionsCut,
         OURS,
         SHORT,
     ),
-    Kind(
+    FaultKind(
         "tables locked", "somebody else holds the hot tables", servers.TablesLocked, OURS, A_WHILE
     ),
-    Kind(
+    FaultKind(
         "disk full",
         "of PostgreSQL: no room for data, or for its WAL",
         servers.DiskFull,
@@ -102,48 +106,54 @@ KINDS: tuple[Kind, ...] = (
         A_WHILE,
         disks=True,
     ),
-    Kind("provider out", "503", outside.Out, ("provider",), A_WHILE),
-    Kind("carrier out", "503", outside.Out, ("carrier",), A_WHILE),
-    Kind("mail server out", "451", outside.Out, ("mail",), A_WHILE),
-    Kind("slow answers", "done at once, answered late", outside.Slow, CALLERS, A_WHILE),
-    Kind("garbage answers", "done, and answered with garbage", outside.Garbling, CALLERS, A_WHILE),
-    Kind(
+    FaultKind("provider out", "503", outside.Out, ("provider",), A_WHILE),
+    FaultKind("carrier out", "503", outside.Out, ("carrier",), A_WHILE),
+    FaultKind("mail server out", "451", outside.Out, ("mail",), A_WHILE),
+    FaultKind("slow answers", "done at once, answered late", outside.AnswersSlow, CALLERS, A_WHILE),
+    FaultKind(
+        "garbage answers", "done, and answered with garbage", outside.Garbling, CALLERS, A_WHILE
+    ),
+    FaultKind(
         "callbacks twice", "each again under the same id", outside.CallbacksTwice, CALLERS, A_WHILE
     ),
-    Kind(
+    FaultKind(
         "callbacks reversed",
         "kept back, the last first",
         outside.CallbacksReversed,
         CALLERS,
         A_WHILE,
     ),
-    Kind("callbacks late", "kept back, then all at once", outside.CallbacksLate, CALLERS, A_WHILE),
-    Kind("callbacks repeated", "of orders long ended", outside.CallbacksRepeated, CALLERS),
-    Kind("callbacks forged", "unsigned, wrongly signed, stale", outside.CallbacksForged, CALLERS),
-    Kind("clock ahead", "of one process, 30 s", processes.ClockAhead, OURS, A_WHILE),
-    Kind("clock behind", "of one process, 30 s", processes.ClockBehind, OURS, A_WHILE),
-    Kind("link cut", "connections reset, new ones too", links.Cut, tuple(LINKS), A_WHILE),
-    Kind("link silent", "half open, then reset", links.Silent, tuple(LINKS), PAST_SESSION),
-    Kind("link slow", "0.2 s for each piece", links.Slow, tuple(LINKS), A_WHILE),
-    Kind(
+    FaultKind(
+        "callbacks late", "kept back, then all at once", outside.CallbacksLate, CALLERS, A_WHILE
+    ),
+    FaultKind("callbacks repeated", "of orders long ended", outside.CallbacksRepeated, CALLERS),
+    FaultKind(
+        "callbacks forged", "unsigned, wrongly signed, stale", outside.CallbacksForged, CALLERS
+    ),
+    FaultKind("clock ahead", "of one process, 30 s", processes.ClockAhead, OURS, A_WHILE),
+    FaultKind("clock behind", "of one process, 30 s", processes.ClockBehind, OURS, A_WHILE),
+    FaultKind("link cut", "connections reset, new ones too", links.Cut, tuple(LINKS), A_WHILE),
+    FaultKind("link silent", "half open, then reset", links.Silent, tuple(LINKS), PAST_SESSION),
+    FaultKind("link slow", "0.2 s for each piece", links.LinkSlow, tuple(LINKS), A_WHILE),
+    FaultKind(
         "poison storm",
         "60 records nobody can read",
         bus.PoisonStorm,
         tuple(f"{o}.events" for o in OWNERS),
     ),
-    Kind("offsets reset", "a group reads everything again", bus.OffsetsReset, SERVICES),
-    Kind(
+    FaultKind("offsets reset", "a group reads everything again", bus.OffsetsReset, SERVICES),
+    FaultKind(
         "topic recreated",
         "deleted, created empty, republished from the outbox",
         bus.RecreatedTopic,
         PARTICIPANTS,
         SHORT,
     ),
-    Kind("rush", "ten times the load", bus.Rush, ("load",), (3.0, 6.0)),
+    FaultKind("rush", "ten times the load", bus.Rush, ("load",), (3.0, 6.0)),
 )
 
 
-def drawn(brokers: int, no_disks: str | None = None) -> tuple[Kind, ...]:
+def drawn(brokers: int, no_disks: str | None = None) -> tuple[FaultKind, ...]:
     """Return the kinds that a stack with this many brokers supports, with its targets only.
 
     `no_disks`: why PostgreSQL has no disks of its own; None if it has.

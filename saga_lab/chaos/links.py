@@ -6,7 +6,7 @@ from typing import ClassVar
 from saga_lab.chaos.fault import Fault
 from saga_lab.chaos.site import Site
 from saga_lab.devstack.processes import LINKS, is_of
-from saga_lab.fakes.link import Mode
+from saga_lab.fakes.link import LinkMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +16,19 @@ class Linked(Fault):
     The target is the link, `service>server`; `service>kafka` means the links to all brokers.
     """
 
-    mode: ClassVar[Mode]
+    mode: ClassVar[LinkMode]
 
     def inject(self, site: Site) -> None:
         _change(site, self.target, self.mode)
 
     def heal(self, site: Site) -> None:
-        _change(site, self.target, Mode.OPEN)
+        _change(site, self.target, LinkMode.OPEN)
 
     def healed(self, site: Site) -> bool:
         return site.ready(self.target.partition(">")[0])
 
 
-def _change(site: Site, link: str, mode: Mode) -> None:
+def _change(site: Site, link: str, mode: LinkMode) -> None:
     for name in site.content["ports"]:
         if is_of(name, link):
             site.post(LINKS, "/control/link", {"name": name, "mode": mode})
@@ -37,13 +37,13 @@ def _change(site: Site, link: str, mode: Mode) -> None:
 class Cut(Linked):
     """Reset all connections, new ones too."""
 
-    mode = Mode.CUT
+    mode = LinkMode.CUT
 
 
-class Slow(Linked):
+class LinkSlow(Linked):
     """Delay every piece of data."""
 
-    mode = Mode.SLOW
+    mode = LinkMode.SLOW
 
 
 class Silent(Linked):
@@ -52,8 +52,8 @@ class Silent(Linked):
     The reset is what a client meets once a firewall has dropped its connection state.
     """
 
-    mode = Mode.SILENT
+    mode = LinkMode.SILENT
 
     def heal(self, site: Site) -> None:
-        _change(site, self.target, Mode.CUT)
-        _change(site, self.target, Mode.OPEN)
+        _change(site, self.target, LinkMode.CUT)
+        _change(site, self.target, LinkMode.OPEN)

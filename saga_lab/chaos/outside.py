@@ -38,7 +38,7 @@ class Out(Misbehaving):
     way = "outage"
 
 
-class Slow(Misbehaving):
+class AnswersSlow(Misbehaving):
     """The server executes a request at once, and answers late."""
 
     way = "slow"

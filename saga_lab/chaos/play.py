@@ -17,7 +17,7 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.invariants import CHECKS, Finding, gather, wait_until_idle
 from saga_lab.invariants.rebuilt import same_rows
 from saga_lab.invariants.sagas import is_timeout
-from saga_lab.workload.outcomes import Outcome
+from saga_lab.workload.outcomes import OrderOutcome
 
 AT_ONCE = 3
 """Number of faults that may be active at the same time."""
@@ -57,7 +57,7 @@ class Gameday:
     plan: Sequence[Planned]
     struck: list[InjectedFault] = field(default_factory=list)
     phase: str = "starting"
-    outcomes: Sequence[Outcome] = ()
+    outcomes: Sequence[OrderOutcome] = ()
     findings: Sequence[Finding] = ()
     timed_out: frozenset[str] = frozenset()
     moving: str | None = None

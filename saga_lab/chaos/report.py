@@ -13,7 +13,7 @@ from saga_lab.workload import End
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ChaosReport:
     """One gameday in figures. Times are seconds.
 
     `faults`: one row per injected fault, in order of injection;
@@ -59,7 +59,7 @@ def report(
     left_out: Mapping[str, str],
     started_at: str,
     lasted_s: float,
-) -> Report:
+) -> ChaosReport:
     """Build the report of a finished gameday."""
     load = day.site.load
     began_at = load.pace.began_at
@@ -73,7 +73,7 @@ def report(
     over = [ended[o.order.order_id] for o in day.outcomes if o.end in set(End)]
     last = max(placed.values() if len(over) == len(ended) else ended.values(), default=0.0)
     recovered = figures.recoveries(day.struck, placed, completed)
-    return Report(
+    return ChaosReport(
         command=command,
         seed=seed,
         started_at=started_at,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from saga_lab.chaos.fault import Fault, Kind
+from saga_lab.chaos.fault import Fault, FaultKind
 
 T = TypeVar("T")
 QUIET_FIRST_S, QUIET_LAST_S = 8.0, 20.0
@@ -18,7 +18,7 @@ class Planned:
 
     number: int
     at_s: float
-    kind: Kind
+    kind: FaultKind
     target: str
     lasts_s: float
 
@@ -28,7 +28,7 @@ class Planned:
         return self.kind.make(self.target)
 
 
-def schedule(seed: int, faults: int, lasts_s: float, kinds: Sequence[Kind]) -> list[Planned]:
+def schedule(seed: int, faults: int, lasts_s: float, kinds: Sequence[FaultKind]) -> list[Planned]:
     """Draw `faults` faults at random times within `lasts_s` seconds, sorted by time.
 
     Every kind is drawn once before any is drawn again, and so is every target of a kind.
@@ -46,7 +46,7 @@ def schedule(seed: int, faults: int, lasts_s: float, kinds: Sequence[Kind]) -> l
 def _planned(
     number: int,
     at_s: float,
-    kind: Kind,
+    kind: FaultKind,
     targets: dict[str, Iterator[str]],
     chance: random.Random,
 ) -> Planned:

@@ -15,7 +15,7 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.kafka import broker_settings
 from saga_lab.devstack.ports import HOST
 from saga_lab.devstack.postgres import USER, create_databases, database_url
-from saga_lab.devstack.processes import DATABASES, Process
+from saga_lab.devstack.processes import DATABASES, ProcessSpec
 from saga_lab.devstack.readiness import Probe, postgres_ready
 from saga_lab.devstack.topics import kafka_ready
 
@@ -54,7 +54,7 @@ class ContainerInfra:
             "kafka": kafka_ready(self.bootstrap_servers),
         }
 
-    def prepare(self) -> list[Process]:
+    def prepare(self) -> list[ProcessSpec]:
         """Start the containers that are not running; none of them is supervised, so return []."""
         try:
             self._start_kafka()

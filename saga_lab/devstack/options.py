@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class StackKind(StrEnum):
     """The source of Kafka and PostgreSQL; everything else runs the same code."""
 
     EMBEDDED = "embedded"
@@ -31,7 +31,7 @@ class StackOptions:
     `env`: extra environment for the services and the monitor.
     """
 
-    kind: Kind = Kind.EMBEDDED
+    kind: StackKind = StackKind.EMBEDDED
     port_base: int | None = None
     registry: bool = False
     replicas: int = 1

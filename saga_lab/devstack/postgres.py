@@ -13,7 +13,7 @@ from psycopg import sql
 
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import HOST
-from saga_lab.devstack.processes import Process
+from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import postgres_ready
 
 USER = "saga"
@@ -27,7 +27,7 @@ def database_url(port: int, database: str) -> str:
     return f"postgresql://{USER}@{HOST}:{port}/{database}"
 
 
-def postgres_process(data: Path, port: int, wal: Path | None = None) -> Process:
+def postgres_process(data: Path, port: int, wal: Path | None = None) -> ProcessSpec:
     """Return the server as a supervised process.
 
     The first call creates the data directory, with the WAL in `wal` if given. Raises `StackError`.
@@ -46,7 +46,7 @@ def postgres_process(data: Path, port: int, wal: Path | None = None) -> Process:
         "log_timezone": "UTC",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    return Process(
+    return ProcessSpec(
         name="postgres",
         command=(
             *_as_unprivileged(),

@@ -45,7 +45,7 @@ _OWN_STAGE = {
 
 
 @dataclass(frozen=True)
-class Process:
+class ProcessSpec:
     """One supervised process. `ready`: its probe; `stop_wait_s`: seconds to stop before KILL."""
 
     name: str
@@ -144,7 +144,9 @@ def selected(options: StackOptions) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def declare(names: Iterable[str], around: StackAddresses, env: Mapping[str, str]) -> list[Process]:
+def declare(
+    names: Iterable[str], around: StackAddresses, env: Mapping[str, str]
+) -> list[ProcessSpec]:
     """Return the processes of these names, ready to be supervised.
 
     `env` is added to the environment of services and monitor.
@@ -159,14 +161,14 @@ def declare(names: Iterable[str], around: StackAddresses, env: Mapping[str, str]
     ]
 
 
-def _links(around: StackAddresses) -> Process:
+def _links(around: StackAddresses) -> ProcessSpec:
     def ends(link: str) -> tuple[int, int]:
         service, _, server = link.partition(">")
         behind = of_broker(f"kafka<{service}", server) if is_of(server, "kafka") else server
         return around.ports[link], around.ports[behind]
 
     links = [name for name in around.ports if ">" in name]
-    return Process(
+    return ProcessSpec(
         name=LINKS,
         command=(sys.executable, "-m", "saga_lab.fakes.link"),
         ready=http_ready(f"{around.url(LINKS)}/health/ready"),
@@ -178,7 +180,7 @@ def _links(around: StackAddresses) -> Process:
     )
 
 
-def _world(name: str, around: StackAddresses) -> Process:
+def _world(name: str, around: StackAddresses) -> ProcessSpec:
     env = {
         "SANDBOX_HOST": HOST,
         "SANDBOX_PORT": str(around.ports[name]),
@@ -190,7 +192,7 @@ def _world(name: str, around: StackAddresses) -> Process:
         listener = "payment" if name == "provider" else "shipping"
         env["SANDBOX_WEBHOOK_URL"] = f"{around.url(listener)}/webhooks/{name}"
         env["SANDBOX_WEBHOOK_SECRET"] = around.webhook_secrets[name]
-    return Process(
+    return ProcessSpec(
         name=name,
         command=(sys.executable, "-m", f"saga_lab.fakes.{name}"),
         ready=http_ready(f"{around.url(name)}/health/ready"),
@@ -198,7 +200,7 @@ def _world(name: str, around: StackAddresses) -> Process:
     )
 
 
-def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) -> Process:
+def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) -> ProcessSpec:
     service, _, replica = name.partition("-")
     # The first replica keeps the service's own port, which webhooks and callers use.
     port_name = service if replica in ("", "1") else name
@@ -213,7 +215,7 @@ def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) ->
     if around.schema_registry_url:
         env["SAGA_SCHEMA_REGISTRY_URL"] = around.schema_registry_url
     module = "saga_monitor" if service == MONITOR else f"services.{service}"
-    return Process(
+    return ProcessSpec(
         name=name,
         command=(sys.executable, "-m", module),
         ready=http_ready(f"{around.url(port_name)}/health/ready"),

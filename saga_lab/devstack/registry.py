@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from saga_lab.devstack.ports import HOST
-from saga_lab.devstack.processes import Process
+from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import http_ready
 
 
@@ -12,11 +12,11 @@ def registry_url(port: int) -> str:
     return f"http://{HOST}:{port}/apis/ccompat/v7"
 
 
-def registry_process(java: Path, program: Path, data: Path, port: int) -> Process:
+def registry_process(java: Path, program: Path, data: Path, port: int) -> ProcessSpec:
     """Return the registry as a supervised process; it keeps its schemas in files under `data`."""
     data.mkdir(parents=True, exist_ok=True)
     flags = ("-Xmx256m", "-XX:+UseSerialGC", f"-Djava.io.tmpdir={data}")
-    return Process(
+    return ProcessSpec(
         name="registry",
         command=(str(java), *flags, "-jar", str(program / "quarkus-run.jar")),
         ready=http_ready(f"{registry_url(port)}/subjects"),

@@ -18,10 +18,10 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.home import assign_ports, check_compatible, partitions_of
 from saga_lab.devstack.infra import EmbeddedInfra, ExternalInfra, Infra
 from saga_lab.devstack.manifest import manifest, probe_of, with_deadlines
-from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.processes import (
     MONITOR,
-    Process,
+    ProcessSpec,
     StackAddresses,
     Stage,
     declare,
@@ -177,7 +177,7 @@ class Stack:
         written()
 
     def _start_in_waves(
-        self, processes: list[Process], infra: Infra, topics: list[Topic], standstill_s: float
+        self, processes: list[ProcessSpec], infra: Infra, topics: list[Topic], standstill_s: float
     ) -> None:
         first = [process for process in processes if process.stage in _FIRST_WAVE]
         self._start_wave(sorted(first, key=lambda process: process.stage), standstill_s)
@@ -189,7 +189,7 @@ class Stack:
             wave = [item for item in processes if item.stage == stage]
             self._start_wave(wave, standstill_s)
 
-    def _start_wave(self, processes: list[Process], standstill_s: float = STANDSTILL_S) -> None:
+    def _start_wave(self, processes: list[ProcessSpec], standstill_s: float = STANDSTILL_S) -> None:
         """Start these processes, at most one per core at a time: more would compete for cores."""
         idle = self.supervisor.idle(process.name for process in processes)
         if idle:
@@ -220,19 +220,19 @@ class Stack:
             disk.unmount()
         content = self.read()
         if content:
-            kind = Kind(content["stack"])
-            if kind is Kind.CONTAINERS:
+            kind = StackKind(content["stack"])
+            if kind is StackKind.CONTAINERS:
                 self._infra(kind, content["ports"]).stop()
             write_manifest(self.home, {**content, "processes": {}})
         return running or bool(left)
 
-    def _infra(self, kind: Kind, ports: Mapping[str, int], *, disks: bool = False) -> Infra:
+    def _infra(self, kind: StackKind, ports: Mapping[str, int], *, disks: bool = False) -> Infra:
         match kind:
-            case Kind.EMBEDDED:
+            case StackKind.EMBEDDED:
                 return EmbeddedInfra(self.home / "data", ports, self._say, disks=disks)
-            case Kind.CONTAINERS:
+            case StackKind.CONTAINERS:
                 return ContainerInfra(self.home, ports)
-            case Kind.EXTERNAL:
+            case StackKind.EXTERNAL:
                 return ExternalInfra(os.environ)
 
     def _surroundings(

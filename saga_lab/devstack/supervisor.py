@@ -19,7 +19,7 @@ from typing import Any, cast
 from supervisor.xmlrpc import SupervisorTransport
 
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.processes import Process
+from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import ProcessInfo
 
 # Every process of a stack has this environment variable, which identifies processes that outlived
@@ -76,7 +76,7 @@ class Supervisor:
         reason = started.stderr.strip() or started.stdout.strip() or "it does not answer"
         raise StackError(f"the supervisor did not start: {reason}. Its log: {log}")
 
-    def update(self, processes: Iterable[Process], *, remove_others: bool) -> list[str]:
+    def update(self, processes: Iterable[ProcessSpec], *, remove_others: bool) -> list[str]:
         """Make these the supervised processes; return the names of new and changed ones.
 
         A changed process (another command, environment or port) is stopped here. Processes not
@@ -216,7 +216,7 @@ def _send(pid: int, number: signal.Signals) -> None:
         return
 
 
-def _config(socket: Path, logs: Path, home: Path, processes: Iterable[Process]) -> str:
+def _config(socket: Path, logs: Path, home: Path, processes: Iterable[ProcessSpec]) -> str:
     head = f"""\
 [unix_http_server]
 file={_escaped(socket)}
@@ -237,7 +237,7 @@ directory={_escaped(home)}
     return "\n".join((head, *(_program(process, logs) for process in processes)))
 
 
-def _program(process: Process, logs: Path) -> str:
+def _program(process: ProcessSpec, logs: Path) -> str:
     # Restarts are practically unlimited: a stack left alone overnight must still be retrying.
     return f"""\
 [program:{process.name}]

@@ -70,7 +70,7 @@ class CarrierSettings(base.CallbackSettings):
     pickup_delay_s: float = Field(1.0, ge=0)
 
 
-class Line(BaseModel):
+class ParcelLine(BaseModel):
     """Describes one SKU in the parcel and its units."""
 
     sku: Id
@@ -84,7 +84,7 @@ class LabelRequest(BaseModel):
     ship_to: str = Field(min_length=1, max_length=10_000)
     email: Id
     parcels: int = Field(1, strict=True, ge=1, le=10_000)
-    lines: list[Line] = Field(min_length=1, max_length=10_000)
+    lines: list[ParcelLine] = Field(min_length=1, max_length=10_000)
 
 
 class CancelRequest(BaseModel):

@@ -30,7 +30,7 @@ SLOW_S = 0.2
 PIECE = 65_536
 
 
-class Mode(StrEnum):
+class LinkMode(StrEnum):
     """Selects how a link treats bytes."""
 
     OPEN = "open"
@@ -46,30 +46,30 @@ class LinkSettings(base.SandboxSettings):
     links: dict[str, tuple[int, int]]
 
 
-class Change(BaseModel):
+class LinkChange(BaseModel):
     """Carries the body of a control call about one link."""
 
     name: str
-    mode: Mode
+    mode: LinkMode
 
 
-class Link:
+class TcpLink:
     """Forwards connections from one listening port to its target port."""
 
     def __init__(self, host: str, target_port: int) -> None:
         self._host, self._target_port = host, target_port
-        self._mode = Mode.OPEN
+        self._mode = LinkMode.OPEN
         self._audible = asyncio.Event()
         self._audible.set()
         self._writers: set[asyncio.StreamWriter] = set()
 
-    def change(self, mode: Mode) -> None:
+    def change(self, mode: LinkMode) -> None:
         self._mode = mode
-        if mode is Mode.SILENT:
+        if mode is LinkMode.SILENT:
             self._audible.clear()
         else:
             self._audible.set()
-        if mode is Mode.CUT:
+        if mode is LinkMode.CUT:
             for writer in self._writers:
                 _reset(writer)
 
@@ -84,7 +84,7 @@ class Link:
 
     async def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._audible.wait()
-        if self._mode is Mode.CUT:
+        if self._mode is LinkMode.CUT:
             _reset(writer)
             return
         try:
@@ -113,7 +113,7 @@ class Link:
             ConnectionError
         ):  # a peer closed: this pump ends, and `_taken` closes both sides
             while piece := await reader.read(PIECE):
-                if self._mode is Mode.SLOW:
+                if self._mode is LinkMode.SLOW:
                     await asyncio.sleep(SLOW_S)
                 await self._audible.wait()
                 writer.write(piece)
@@ -127,7 +127,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-def create_app(links: Mapping[str, Link]) -> FastAPI:
+def create_app(links: Mapping[str, TcpLink]) -> FastAPI:
     """Build the app with health and `/control/link`."""
     app = FastAPI(openapi_url=None)
 
@@ -136,7 +136,7 @@ def create_app(links: Mapping[str, Link]) -> FastAPI:
         return json_response({"status": "ready"})
 
     @app.post("/control/link")
-    async def change(asked: Change) -> Response:
+    async def change(asked: LinkChange) -> Response:
         if asked.name not in links:
             raise Refusal(404, "no_link", f"{asked.name!r} is not one of {', '.join(links)}")
         links[asked.name].change(asked.mode)
@@ -152,7 +152,7 @@ def create_app(links: Mapping[str, Link]) -> FastAPI:
 
 def main() -> None:
     settings = base.read_settings(LinkSettings)
-    links = {name: Link(settings.host, to) for name, (_, to) in settings.links.items()}
+    links = {name: TcpLink(settings.host, to) for name, (_, to) in settings.links.items()}
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:

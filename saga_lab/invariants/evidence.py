@@ -44,7 +44,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class StockRow:
     """Holds the units of one SKU in inventory's own table."""
 
     sku: str
@@ -96,7 +96,7 @@ class Evidence:
     refunds: Sequence[Row] = ()
     labels: Sequence[Row] = ()
     mails: Sequence[Row] = ()
-    stock: Sequence[Stock] = ()
+    stock: Sequence[StockRow] = ()
     held: Mapping[str, int] = field(default_factory=dict)
     outbox: Mapping[str, int] = field(default_factory=dict)
     effects: Mapping[str, int] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 from psycopg.rows import TupleRow
 
-from saga_lab.invariants.evidence import Evidence, Logged, Row, Sent, Stock, mark_of
+from saga_lab.invariants.evidence import Evidence, Logged, Row, Sent, StockRow, mark_of
 from sagakit.errors import UnprocessableRecord
 from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.routing import topic, topics_of
@@ -216,14 +216,14 @@ def _sent(service: str, url: str) -> list[Sent]:
     ]
 
 
-def _books(url: str) -> tuple[list[Stock], Mapping[str, int]]:
+def _books(url: str) -> tuple[list[StockRow], Mapping[str, int]]:
     """Return inventory's stock rows, and SKU -> units held by its open reservations."""
     stock = _query(url, "SELECT sku, on_hand, reserved, shipped, put_in FROM stock ORDER BY sku")
     kept = _query(url, "SELECT lines FROM reservation WHERE phase = 'reserved'")
     held = Counter[str]()
     for sku, quantity in _lines(row[0] for row in kept):
         held[sku] += quantity
-    return [Stock(*row) for row in stock], held
+    return [StockRow(*row) for row in stock], held
 
 
 def _lines(kept: Iterable[Any]) -> Iterable[tuple[str, int]]:

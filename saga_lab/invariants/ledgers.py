@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from saga_lab.invariants.evidence import Evidence, Row, Stock
+from saga_lab.invariants.evidence import Evidence, Row, StockRow
 from saga_lab.invariants.finding import Finding, judged
 
 GIVEN_BACK = ("refunded", "partial")
@@ -95,7 +95,7 @@ def units(evidence: Evidence) -> Finding:
             f"{sku}: {told}"
             for sku in known
             for told in _units_of(
-                books.get(sku, Stock(sku, 0, 0, 0, 0)),
+                books.get(sku, StockRow(sku, 0, 0, 0, 0)),
                 {"put in": put_in[sku], "shipped": shipped[sku], "carried": carried[sku]},
                 evidence.held.get(sku, 0),
             )
@@ -103,7 +103,7 @@ def units(evidence: Evidence) -> Finding:
     )
 
 
-def _units_of(stock: Stock, told: Mapping[str, int], held: int) -> Iterator[str]:
+def _units_of(stock: StockRow, told: Mapping[str, int], held: int) -> Iterator[str]:
     if min(stock.on_hand, stock.reserved, stock.shipped) < 0:
         yield f"below zero: {stock}"
     if stock.on_hand + stock.reserved + stock.shipped != stock.put_in:

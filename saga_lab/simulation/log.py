@@ -28,7 +28,7 @@ def partition_of(key: str) -> int:
     return murmur2(key.encode()) % PARTITIONS
 
 
-class Log:
+class SimulatedLog:
     """Holds all topics. `witness` is called with each appended event; `length`: total records."""
 
     def __init__(self, witness: Callable[[Envelope], None]) -> None:

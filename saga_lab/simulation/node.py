@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from saga_lab.simulation.chances import Chances as Chances
 from saga_lab.simulation.log import CODEC as CODEC
 from saga_lab.simulation.log import Place
-from saga_lab.simulation.operator import Reader
-from saga_lab.simulation.process import Process
+from saga_lab.simulation.operator import OperatorReader
+from saga_lab.simulation.process import SimulatedProcess
 from sagakit.handling.handler import Handler
 from sagakit.messages.envelope import EffectRow, OutboxRow
 from sagakit.store.memory import MemoryDatabase
@@ -41,7 +41,7 @@ class Node:
         self.name = participant.name
         self.participant = replace(participant, store=store)
         self.database = MemoryDatabase(store, world.now)
-        self.codec = Reader(self)
+        self.codec = OperatorReader(self)
         self.committed: dict[Place, int] = {}
         self.refused: set[int] = set()
         self.astray = ""
@@ -51,7 +51,7 @@ class Node:
         self._possible: list[Callable[[], None]] = []
         most = world.chances.skew_s
         self.processes = [
-            Process(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
+            SimulatedProcess(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
             for n in range(processes)
         ]
         world.rollout.begin(self)
@@ -169,7 +169,7 @@ class Node:
         if first.holds().isdisjoint(second.holds()):
             self.at_once(first, first.handle, second)
 
-    def visit(self, process: Process, key: str, work: Callable[[], None]) -> None:
+    def visit(self, process: SimulatedProcess, key: str, work: Callable[[], None]) -> None:
         """Run a request from outside, perhaps while a batch of other orders is handled."""
         busy = self.world.rng.choice(self.processes)
         if busy.has_work() and not busy.batch:
@@ -179,7 +179,9 @@ class Node:
         else:
             process.survive(work)
 
-    def at_once(self, first: Process, work: Callable[[], None], second: Process) -> None:
+    def at_once(
+        self, first: SimulatedProcess, work: Callable[[], None], second: SimulatedProcess
+    ) -> None:
         """Interleave two transactions: `first` begins first and commits last.
 
         So `first` takes the lower row ids, and the relay may already have published higher ones.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saga_lab.simulation.log import CODEC, GARBAGE, TOPICS
 from saga_lab.simulation.watcher import encode_emission
-from saga_monitor.saga.commands import Pausing, Refused, resumed_by
+from saga_monitor.saga.commands import CommandRefused, Pausing, resumed_by
 from saga_monitor.saga.facts import Saga
 from sagakit.errors import Undecodable, UnknownFlow
 from sagakit.messages.codec import Codec
@@ -22,7 +22,7 @@ A_WHILE_S = (1, 60, 3600)
 LOOKS_AGAIN = timedelta(minutes=10)
 
 
-class Reader(Codec):
+class OperatorReader(Codec):
     """Decodes records for one participant, through the log, which decodes each record once.
 
     Raises Undecodable for orders in `Operator.unknown`: their events are too new for the
@@ -104,7 +104,7 @@ class Operator:
         """
         try:
             said = self._resuming(order_id)
-        except Refused:
+        except CommandRefused:
             said = None
         if said is None:
             self.world.after(LOOKS_AGAIN, lambda: self.resume(order_id))
@@ -112,7 +112,7 @@ class Operator:
             self.world.send(said)
 
     def _resuming(self, order_id: str) -> OutboxRow | None:
-        """Return the first monitor's resume event; None without a monitor. Raises Refused."""
+        """Return the first monitor's resume event, if there is one. Raises CommandRefused."""
         for monitor in self.world.monitors:
             saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
             assert seen is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 from sagakit.decider import Callback, Effect
 from sagakit.errors import EffectFailed, ResultPending
-from services.notification.decide import Kind, MailAccepted, MailRefused
+from services.notification.decide import MailAccepted, MailKind, MailRefused
 from services.payment.ledger import (
     ActionRequired,
     Captured,
@@ -29,7 +29,7 @@ Later = Callable[[timedelta, str, str, Callback], None]
 
 
 @dataclass(slots=True)
-class Charge:
+class SimulatedCharge:
     """Records one charge in the provider's ledger."""
 
     id: str
@@ -41,7 +41,7 @@ class Charge:
 
 
 @dataclass(slots=True)
-class Label:
+class SimulatedLabel:
     """Records one label in the carrier's ledger."""
 
     id: str
@@ -78,10 +78,10 @@ class Outside:
     behaviours: dict[str, Behaviour]
     later: Later
     trouble: float = 0.0
-    charges: dict[str, Charge] = field(default_factory=dict)
+    charges: dict[str, SimulatedCharge] = field(default_factory=dict)
     refunds: dict[str, tuple[str, int]] = field(default_factory=dict)
-    labels: dict[str, Label] = field(default_factory=dict)
-    mails: dict[str, tuple[str, Kind]] = field(default_factory=dict)
+    labels: dict[str, SimulatedLabel] = field(default_factory=dict)
+    mails: dict[str, tuple[str, MailKind]] = field(default_factory=dict)
     """Message-ID (the effect's key) -> order id and kind: a mail sent again is stored once."""
     _answers: dict[str, Any] = field(default_factory=dict)
     _pending: set[str] = field(default_factory=set)
@@ -112,14 +112,14 @@ class Outside:
     def _charge(self, effect: Effect) -> Any:
         if effect.key not in self.charges:
             p: Any = effect.payload
-            made = Charge(
+            made = SimulatedCharge(
                 f"ch_{len(self.charges) + 1}", p["order_id"], p["amount_minor"], p["currency"], ""
             )
             self.charges[effect.key] = made
             self._begin(made, "declined" if effect.key in self._voided else "", effect)
         return self._charge_now(self.charges[effect.key])
 
-    def _begin(self, made: Charge, forced: str, effect: Effect) -> None:
+    def _begin(self, made: SimulatedCharge, forced: str, effect: Effect) -> None:
         behaviour = self._behaviour(effect)
         kind = forced or behaviour.charge
         made.status = {
@@ -138,7 +138,7 @@ class Outside:
             self._settle_later(made, end, behaviour.delay, stubborn=kind == "late")
 
     def _settle_later(
-        self, made: Charge, end: str, delay: timedelta, *, stubborn: bool = False
+        self, made: SimulatedCharge, end: str, delay: timedelta, *, stubborn: bool = False
     ) -> None:
         def settle() -> Any:
             if made.status in ("action", "pending") or stubborn:
@@ -149,10 +149,10 @@ class Outside:
         if stubborn:
             self.later(delay * 2, "payment", made.order_id, Callback(settle))
 
-    def _report(self, made: Charge, delay: timedelta) -> None:
+    def _report(self, made: SimulatedCharge, delay: timedelta) -> None:
         self.later(delay, "payment", made.order_id, Callback(lambda: self._charge_now(made)))
 
-    def _charge_now(self, made: Charge) -> Any:
+    def _charge_now(self, made: SimulatedCharge) -> Any:
         match made.status:
             case "captured":
                 return Captured(made.id, made.amount_minor, made.currency)
@@ -211,7 +211,9 @@ class Outside:
         made = self.labels.get(effect.key)
         if made is None:
             status = "refused" if behaviour.label == "refused" else "created"
-            made = Label(f"lb_{len(self.labels) + 1}", str(effect.payload["order_id"]), status)
+            made = SimulatedLabel(
+                f"lb_{len(self.labels) + 1}", str(effect.payload["order_id"]), status
+            )
             self.labels[effect.key] = made
             if status == "created" and behaviour.pickup is not None:
                 self._pick_up_later(made, behaviour)
@@ -222,7 +224,7 @@ class Outside:
                 return PickedUp(made.order_id, made.id, f"TRK-{made.id}")
         return Refused(f"the carrier says {made.status}")
 
-    def _pick_up_later(self, made: Label, behaviour: Behaviour) -> None:
+    def _pick_up_later(self, made: SimulatedLabel, behaviour: Behaviour) -> None:
         assert behaviour.pickup is not None
 
         def pick_up() -> Any:
@@ -237,7 +239,7 @@ class Outside:
         p: Any = effect.payload
         made = self.labels.get(p["label_key"])
         if made is None:
-            self.labels[p["label_key"]] = Label("none", p["order_id"], "refused")
+            self.labels[p["label_key"]] = SimulatedLabel("none", p["order_id"], "refused")
         elif made.status == "created":
             made.status = "cancelled"
             behaviour = self._behaviour(effect)
@@ -252,7 +254,7 @@ class Outside:
 
     def _mail(self, effect: Effect) -> Any:
         p: Any = effect.payload
-        kind = Kind(p["kind"])
+        kind = MailKind(p["kind"])
         if self._behaviour(effect).mail == "refused":
             return MailRefused(kind, p["to"], "no such mailbox")
         self.mails[effect.key] = (p["order_id"], kind)

@@ -37,7 +37,7 @@ STOCKS = (4, 8, 60, 60)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SeedReport:
     """Reports the run of one seed. `ends`: order id -> status; `faults`: fault -> hits."""
 
     seed: int
@@ -67,14 +67,14 @@ def play(
     *,
     without: Collection[str] = (),
     schedule: int = 0,
-) -> Report:
+) -> SeedReport:
     """Run one world until nothing is left to do; the arguments are those of `stage`."""
     world, stories = stage(seed, orders, without=without, schedule=schedule)
     found = run(world, stories)
     ends = {s.order_id: str(v.status) for s in stories if (v := world.monitor.view(s.order_id))}
     crashes = sum(node.crashes for node in world.nodes.values())
     faults = {fault: n for fault, n in world.hits.items() if n}
-    return Report(seed, world.steps, crashes, ends, found, faults)
+    return SeedReport(seed, world.steps, crashes, ends, found, faults)
 
 
 def run(world: World, stories: list[Story]) -> list[str]:

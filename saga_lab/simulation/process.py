@@ -36,7 +36,7 @@ def _routes(flows: Flows, name: str) -> tuple[Router, tuple[str, ...]]:
     return Router(flows, name), topics_of(flows, name)
 
 
-class Process:
+class SimulatedProcess:
     """Consumes, decides and performs effects, one step each time the scheduler picks it."""
 
     def __init__(self, node: Node, number: int, skew: timedelta) -> None:

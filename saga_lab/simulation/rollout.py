@@ -17,7 +17,7 @@ from sagakit.flow.model import Flows
 
 if TYPE_CHECKING:
     from saga_lab.simulation.node import Node
-    from saga_lab.simulation.process import Process
+    from saga_lab.simulation.process import SimulatedProcess
     from saga_lab.simulation.world import World
 
 WITHIN_S = (1, 20, 120, 3600)
@@ -64,7 +64,7 @@ class Rollout:
             moment = timedelta(seconds=self._rng.uniform(0, self._within_s))
             self.world.after(moment, lambda p=process: self._update(p))  # type: ignore[misc]
 
-    def _update(self, process: Process) -> None:
+    def _update(self, process: SimulatedProcess) -> None:
         """Restart a process with the new flow file.
 
         After the last process of a participant, the operator redrives what the old ones parked.

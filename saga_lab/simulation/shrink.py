@@ -13,7 +13,7 @@ LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class FailingCase:
     """Names a run to repeat. `orders`: order numbers; `without` and `schedule`: see `World`."""
 
     seed: int
@@ -34,13 +34,13 @@ class Case:
         return told + (f" --schedule {self.schedule}" if self.schedule else "")
 
 
-def shrink(case: Case) -> Case:
+def shrink(case: FailingCase) -> FailingCase:
     """Return the smallest case found: leave out orders, then faults, while something breaks."""
     smaller = next((c for c in map(_still_broken, _smaller(case)) if c), None)
     return case if smaller is None else shrink(smaller)
 
 
-def _smaller(case: Case) -> Iterator[Case]:
+def _smaller(case: FailingCase) -> Iterator[FailingCase]:
     if len(case.orders) > 1:
         yield from (replace(case, orders=(n,)) for n in case.orders)
         for left_out in case.orders:
@@ -52,7 +52,7 @@ def _smaller(case: Case) -> Iterator[Case]:
     yield from (replace(case, without=(*case.without, fault)) for fault in left)
 
 
-def _still_broken(case: Case) -> Case | None:
+def _still_broken(case: FailingCase) -> FailingCase | None:
     for schedule in (case.schedule, *range(SCHEDULES)):
         tried = replace(case, schedule=schedule)
         if tried.play()[1]:

@@ -22,7 +22,7 @@ from sagakit.decider import fold
 from sagakit.messages.envelope import Envelope, derived_id
 from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
-from services.notification.decide import Kind
+from services.notification.decide import MailKind
 from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 
@@ -98,21 +98,21 @@ def _order(world: World, story: Story) -> Iterator[str]:
         yield "shipping says cancelled, the parcel is gone"
 
 
-def _announced(world: World, story: Story) -> set[Kind]:
+def _announced(world: World, story: Story) -> set[MailKind]:
     """Return the kinds of mail that the log makes due."""
-    due: set[Kind] = set()
+    due: set[MailKind] = set()
     for said in world.log.envelopes():
         match said.event:
             case _ if said.key != story.order_id:
                 continue
             case ShipmentPickedUp():
-                due.add(Kind.SHIPPED)
+                due.add(MailKind.SHIPPED)
             case PaymentRefunded(amount_minor=amount_minor, email=str()) if amount_minor > 0:
-                due.add(Kind.REFUNDED)
+                due.add(MailKind.REFUNDED)
             case ShipmentCreated():
-                due.add(Kind.CONFIRMED)
-    if Kind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
-        due.discard(Kind.CONFIRMED)  # perhaps cancelled before it was read
+                due.add(MailKind.CONFIRMED)
+    if MailKind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
+        due.discard(MailKind.CONFIRMED)  # perhaps cancelled before it was read
     return due
 
 

@@ -65,7 +65,7 @@ class Waits:
     speaks_at: datetime
 
 
-class Monitor:
+class SimulatedMonitor:
     """Folds the log into sagas and emits events for overdue ones.
 
     Facts and positions survive a crash, the gate does not. It keeps judging while its reading is

@@ -13,13 +13,13 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from saga_lab.simulation.chances import Chances
-from saga_lab.simulation.log import CODEC, Log
+from saga_lab.simulation.log import CODEC, SimulatedLog
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.operator import Operator
 from saga_lab.simulation.outside import Outside
-from saga_lab.simulation.process import Process
+from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.rollout import REFUSED, Rollout
-from saga_lab.simulation.watcher import Monitor
+from saga_lab.simulation.watcher import SimulatedMonitor
 from saga_lab.simulation.witness import Witness
 from sagakit.decider import Callback, Verdict
 from sagakit.faults import Crash
@@ -81,17 +81,17 @@ class World:
         self.outside = Outside(self.rng, {}, self.call_back_later, self.chances.trouble)
         self.operator = Operator(self)
         self.witness = Witness(self.outside)
-        self.log = Log(self.witness)
+        self.log = SimulatedLog(self.witness)
         self.later: list[Later] = []
         self.steps = 0
         self.stock = 0
         self.rollout = Rollout(self, f"{seed}:switch")
         each = 2 if self.chances.second else 1
         self.nodes = {p.name: Node(self, p, store, each) for p, store in participants}
-        self.monitors = [Monitor(self) for _ in range(each)]
+        self.monitors = [SimulatedMonitor(self) for _ in range(each)]
 
     @property
-    def monitor(self) -> Monitor:
+    def monitor(self) -> SimulatedMonitor:
         """The first monitor."""
         return self.monitors[0]
 
@@ -173,7 +173,9 @@ class World:
         node.visit(process, message.key, lambda: self._submit(process, message, again))
         return True
 
-    def _submit(self, process: Process, message: Message, again: Callable[[], None]) -> None:
+    def _submit(
+        self, process: SimulatedProcess, message: Message, again: Callable[[], None]
+    ) -> None:
         try:
             process.handler.handle([message])
         except Crash:

@@ -4,7 +4,7 @@
 its number; `trade.Trade` stocks, places, decides and waits, through public interfaces only.
 """
 
-from saga_lab.workload.kinds import KINDS, End, Kind
+from saga_lab.workload.kinds import KINDS, End, OrderKind
 from saga_lab.workload.orders import Entrance, Shop, ShopOrder
 
-__all__ = ["KINDS", "End", "Entrance", "Kind", "Shop", "ShopOrder"]
+__all__ = ["KINDS", "End", "Entrance", "OrderKind", "Shop", "ShopOrder"]

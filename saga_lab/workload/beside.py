@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 
-from saga_lab.workload.outcomes import Outcome, Progress
+from saga_lab.workload.outcomes import OrderOutcome, Progress
 from saga_lab.workload.trade import Trade
 
 
@@ -12,7 +12,7 @@ class Beside:
 
     def __init__(self, trade: Trade) -> None:
         self._trade = trade
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[OrderOutcome] = []
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -37,7 +37,7 @@ class Beside:
         """Return True once the thread ended: all orders ended, or the trade gave up or failed."""
         return self._thread is not None and not self._thread.is_alive()
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[OrderOutcome]:
         """Wait for the end and return the outcome of every order.
 
         Raises the exception that ended the trade.

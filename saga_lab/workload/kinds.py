@@ -38,7 +38,7 @@ class When(StrEnum):
     PICKED_UP = "picked_up"
 
 
-class Deed(StrEnum):
+class PersonAction(StrEnum):
     """Lists the deeds of a person."""
 
     APPROVE = "approve"
@@ -54,7 +54,7 @@ class Second(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class OrderKind:
     """Describes a kind of order. `share`: its number of orders in a round; `tags`: address tags of
     the carrier; `times_out`: nobody answers, so a deadline ends it; `captured_late`: after its end
     money is captured and refunded, and only then is it settled."""
@@ -69,7 +69,7 @@ class Kind:
     basket: Basket = Basket.FEW
     currency: str | None = None
     fraud_score: float = 0.0
-    acts: tuple[When, Deed] | None = None
+    acts: tuple[When, PersonAction] | None = None
     second: Second | None = None
     times_out: bool = False
     captured_late: bool = False
@@ -85,29 +85,33 @@ _ASKED, _PICKED_UP = When.ASKED, When.PICKED_UP
 _NEVER = "[no-pickup]"
 _GREYLIST = "greylist4+"  # the mail, and so the order, stays open for some seconds after the pickup
 
-KINDS: tuple[Kind, ...] = (
-    Kind("plain", _DONE, "nothing special", share=20),
-    Kind("many_lines", _DONE, "eight SKUs, all or nothing", share=5, basket=Basket.MANY),
-    Kind("declined", _UNDONE, "the card is declined", share=2, card="tok_declined"),
-    Kind("out_of_stock", _UNDONE, "one line is sold out", share=2, basket=Basket.SOLD_OUT),
-    Kind("bounced_mail", _DONE, "the mail server refuses the address", mailbox="bounce+"),
-    Kind("greylisted_mail", _DONE, "the mail server says: later", mailbox="greylist2+"),
+KINDS: tuple[OrderKind, ...] = (
+    OrderKind("plain", _DONE, "nothing special", share=20),
+    OrderKind("many_lines", _DONE, "eight SKUs, all or nothing", share=5, basket=Basket.MANY),
+    OrderKind("declined", _UNDONE, "the card is declined", share=2, card="tok_declined"),
+    OrderKind("out_of_stock", _UNDONE, "one line is sold out", share=2, basket=Basket.SOLD_OUT),
+    OrderKind("bounced_mail", _DONE, "the mail server refuses the address", mailbox="bounce+"),
+    OrderKind("greylisted_mail", _DONE, "the mail server says: later", mailbox="greylist2+"),
     # payment
-    Kind("action_required", _DONE, "the customer confirms with the bank", card="tok_action_auto:1"),
-    Kind(
+    OrderKind(
+        "action_required", _DONE, "the customer confirms with the bank", card="tok_action_auto:1"
+    ),
+    OrderKind(
         "action_never",
         _UNDONE,
         "the customer never confirms: times out",
         card="tok_action",
         times_out=True,
     ),
-    Kind("async_capture", _DONE, "captured later, by webhook", card="tok_async:2"),
-    Kind("async_declined", _UNDONE, "declined later, by webhook", card="tok_async_declined:2"),
-    Kind("slow_charge", _DONE, "the provider takes 3 s to answer", card="tok_slow:3"),
-    Kind("provider_500", _DONE, "the provider fails three times", card="tok_500:3"),
-    Kind("response_lost", _DONE, "charged, but the answer is lost", card="tok_lost"),
-    Kind("callback_first", _DONE, "the webhook overtakes the answer", card="tok_async_before:2"),
-    Kind(
+    OrderKind("async_capture", _DONE, "captured later, by webhook", card="tok_async:2"),
+    OrderKind("async_declined", _UNDONE, "declined later, by webhook", card="tok_async_declined:2"),
+    OrderKind("slow_charge", _DONE, "the provider takes 3 s to answer", card="tok_slow:3"),
+    OrderKind("provider_500", _DONE, "the provider fails three times", card="tok_500:3"),
+    OrderKind("response_lost", _DONE, "charged, but the answer is lost", card="tok_lost"),
+    OrderKind(
+        "callback_first", _DONE, "the webhook overtakes the answer", card="tok_async_before:2"
+    ),
+    OrderKind(
         "late_capture",
         _UNDONE,
         "times out, is undone, and then captured: goes back",
@@ -116,82 +120,82 @@ KINDS: tuple[Kind, ...] = (
         captured_late=True,
     ),
     # people
-    Kind(
+    OrderKind(
         "review_approved",
         _DONE,
         "a person approves a large order",
         basket=Basket.DEAR,
-        acts=(_ASKED, Deed.APPROVE),
+        acts=(_ASKED, PersonAction.APPROVE),
     ),
-    Kind(
+    OrderKind(
         "review_rejected",
         _UNDONE,
         "a person rejects a doubtful order",
         fraud_score=0.95,
-        acts=(_ASKED, Deed.REJECT),
+        acts=(_ASKED, PersonAction.REJECT),
     ),
-    Kind(
+    OrderKind(
         "fraudulent",
         _UNDONE,
         "taken for fraud; where nobody checks, a person rejects it",
         fraud_score=0.995,
-        acts=(_ASKED, Deed.REJECT),
+        acts=(_ASKED, PersonAction.REJECT),
     ),
-    Kind(
+    OrderKind(
         "review_ignored",
         _UNDONE,
         "nobody reviews it: times out",
         basket=Basket.DEAR,
         times_out=True,
     ),
-    Kind(
+    OrderKind(
         "cancelled_early",
         _UNDONE,
         "cancelled right after it was placed",
         tags=_NEVER,
-        acts=(When.PLACED, Deed.CANCEL),
+        acts=(When.PLACED, PersonAction.CANCEL),
     ),
-    Kind(
+    OrderKind(
         "cancelled_labelled",
         _UNDONE,
         "cancelled when the parcel is packed",
         tags=_NEVER,
-        acts=(When.LABELLED, Deed.CANCEL),
+        acts=(When.LABELLED, PersonAction.CANCEL),
     ),
-    Kind(
+    OrderKind(
         "cancelled_too_late",
         _DONE,
         "cancelled when the carrier has it: refused",
         mailbox=_GREYLIST,
-        acts=(_PICKED_UP, Deed.CANCEL),
+        acts=(_PICKED_UP, PersonAction.CANCEL),
     ),
     # shipping, and money that goes back
-    Kind("carrier_refuses", _UNDONE, "no delivery there", tags="[refuse]"),
-    Kind("carrier_500", _DONE, "the carrier fails three times", tags="[500:3]"),
-    Kind("carrier_lost", _DONE, "the carrier's answer is lost", tags="[lost]"),
-    Kind("no_pickup", _UNDONE, "never picked up: times out", tags=_NEVER, times_out=True),
-    Kind(
+    OrderKind("carrier_refuses", _UNDONE, "no delivery there", tags="[refuse]"),
+    OrderKind("carrier_500", _DONE, "the carrier fails three times", tags="[500:3]"),
+    OrderKind("carrier_lost", _DONE, "the carrier's answer is lost", tags="[lost]"),
+    OrderKind("no_pickup", _UNDONE, "never picked up: times out", tags=_NEVER, times_out=True),
+    OrderKind(
         "cancel_500",
         _UNDONE,
         "never picked up, and cancelling fails twice",
         tags=f"{_NEVER} [cancel-500:2]",
         times_out=True,
     ),
-    Kind(
+    OrderKind(
         "refund_500",
         _UNDONE,
         "the refund fails three times",
         card="tok_refund_500:3",
         tags="[refuse]",
     ),
-    Kind(
+    OrderKind(
         "refund_partial",
         _UNDONE,
         "the refund comes in two parts",
         card="tok_refund_partial",
         tags="[refuse]",
     ),
-    Kind(
+    OrderKind(
         "refund_async",
         _UNDONE,
         "the refund is reported later",
@@ -199,18 +203,18 @@ KINDS: tuple[Kind, ...] = (
         tags="[refuse]",
     ),
     # what a shop may send by mistake
-    Kind("duplicate", _DONE, "the same order twice", second=Second.SAME),
-    Kind("conflict", _DONE, "another order under the same id", second=Second.OTHER),
-    Kind("no_lines", _NO, "nothing is ordered", basket=Basket.EMPTY),
-    Kind("negative_quantity", _NO, "-1 units", basket=Basket.NEGATIVE),
-    Kind("no_such_currency", _NO, "a currency that does not exist", currency="ZZZ"),
-    Kind("overflow_amount", _NO, "a total beyond all bounds", basket=Basket.OVERFLOW),
+    OrderKind("duplicate", _DONE, "the same order twice", second=Second.SAME),
+    OrderKind("conflict", _DONE, "another order under the same id", second=Second.OTHER),
+    OrderKind("no_lines", _NO, "nothing is ordered", basket=Basket.EMPTY),
+    OrderKind("negative_quantity", _NO, "-1 units", basket=Basket.NEGATIVE),
+    OrderKind("no_such_currency", _NO, "a currency that does not exist", currency="ZZZ"),
+    OrderKind("overflow_amount", _NO, "a total beyond all bounds", basket=Basket.OVERFLOW),
 )
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 
 
-def mixed(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+def mixed(kinds: Sequence[OrderKind]) -> tuple[OrderKind, ...]:
     """Return one round: each kind `share` times, spread evenly over the round."""
     places = (
         ((n + 0.5) / kind.share, i, kind) for i, kind in enumerate(kinds) for n in range(kind.share)

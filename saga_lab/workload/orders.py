@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from saga_lab.workload.kinds import KINDS, Basket, End, Kind, Second, mixed
+from saga_lab.workload.kinds import KINDS, Basket, End, OrderKind, Second, mixed
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 
@@ -37,7 +37,7 @@ class ShopOrder:
     """Describes an order to place. `second`: other facts to place under the same id, if any."""
 
     order_id: str
-    kind: Kind
+    kind: OrderKind
     entrance: Entrance
     flow: str
     facts: OrderFacts
@@ -57,7 +57,7 @@ class ShopOrder:
 class Shop:
     """Builds the orders of one run. `run` makes their ids unique, `seed` chooses their content."""
 
-    def __init__(self, run: str, seed: int = 0, kinds: Sequence[Kind] = KINDS) -> None:
+    def __init__(self, run: str, seed: int = 0, kinds: Sequence[OrderKind] = KINDS) -> None:
         self._run, self._seed = run, seed
         self._round = mixed(kinds)
 
@@ -79,7 +79,7 @@ class Shop:
         facts = self._facts(number, order_id, kind)
         return ShopOrder(order_id, kind, entrance, flow, facts, _second(kind, facts))
 
-    def _facts(self, number: int, order_id: str, kind: Kind) -> OrderFacts:
+    def _facts(self, number: int, order_id: str, kind: OrderKind) -> OrderFacts:
         chance = random.Random(f"{self._seed}/{number}")
         currency = "EUR" if kind.basket is Basket.DEAR else chance.choice(list(PRICES_MINOR))
         lines = _basket(kind.basket, PRICES_MINOR[currency], chance)
@@ -137,7 +137,7 @@ def _basket(
             return (OrderLine(sku=HOT_SKU, quantity=10**6, unit_price_minor=10**9),)
 
 
-def _second(kind: Kind, facts: OrderFacts) -> OrderFacts | None:
+def _second(kind: OrderKind, facts: OrderFacts) -> OrderFacts | None:
     match kind.second:
         case Second.SAME:
             return facts

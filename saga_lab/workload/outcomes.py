@@ -9,7 +9,7 @@ from saga_lab.workload.orders import ShopOrder
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class OrderOutcome:
     """Records an order's outcome.
 
     `end` is a status of the monitor, `refused`, or a text that names the error.
@@ -38,10 +38,10 @@ class Progress:
     statuses: Mapping[str, int] = field(default_factory=dict)
 
 
-def outcome_of(order: ShopOrder, seen: Mapping[str, Any]) -> Outcome:
+def outcome_of(order: ShopOrder, seen: Mapping[str, Any]) -> OrderOutcome:
     """Build the outcome from the monitor's view of the order."""
     started, ended = seen["started_at"], seen["ended_at"]
     if not (started and ended):
-        return Outcome(order, seen["status"])
+        return OrderOutcome(order, seen["status"])
     began, over = datetime.fromisoformat(started), datetime.fromisoformat(ended)
-    return Outcome(order, seen["status"], (over - began).total_seconds(), over)
+    return OrderOutcome(order, seen["status"], (over - began).total_seconds(), over)

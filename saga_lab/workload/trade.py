@@ -18,9 +18,9 @@ from uuid import uuid5
 import httpx
 
 from saga_lab.workload.deadlines import Deadlines
-from saga_lab.workload.kinds import Deed, End, When
+from saga_lab.workload.kinds import End, PersonAction, When
 from saga_lab.workload.orders import Entrance, ShopOrder, stock_for
-from saga_lab.workload.outcomes import Outcome, Progress, outcome_of
+from saga_lab.workload.outcomes import OrderOutcome, Progress, outcome_of
 from sagakit.contract.model import Contract
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.codec import Codec
@@ -78,16 +78,16 @@ class Trade:
         self._gate, self._looking = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(AT_ONCE)
         self._placed: dict[str, ShopOrder] = {}
         self.progress = Progress(len(orders))
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, OrderOutcome] = {}
         self.placed_at: dict[str, float] = {}
         self.ended_at: dict[str, float] = {}
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> list[OrderOutcome]:
         """Stock, place, act and wait; return the outcomes. If nothing moves for `standstill_s`
         seconds, the outcome of an unfinished order is its current status at the monitor."""
         return asyncio.run(self._run())
 
-    async def _run(self) -> list[Outcome]:
+    async def _run(self) -> list[OrderOutcome]:
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
             self._client = client
             self._moved_at = time.monotonic()
@@ -146,14 +146,14 @@ class Trade:
         async with self._gate:
             answer = await self._place(order, order.facts)
             if answer.status_code == 422:
-                self._end(Outcome(order, End.REFUSED))
+                self._end(OrderOutcome(order, End.REFUSED))
             elif answer.status_code not in (200, 201):
-                self._end(Outcome(order, f"http {answer.status_code}"))
+                self._end(OrderOutcome(order, f"http {answer.status_code}"))
             elif order.second is not None:
                 expected = 200 if order.second == order.facts else 409
                 answer = await self._place(order, order.second)
                 if answer.status_code != expected:
-                    self._end(Outcome(order, f"second: http {answer.status_code}"))
+                    self._end(OrderOutcome(order, f"second: http {answer.status_code}"))
         self._is_placed(order, group)
 
     async def _place(self, order: ShopOrder, facts: OrderFacts) -> httpx.Response:
@@ -206,7 +206,7 @@ class Trade:
 
     # --- people ---------------------------------------------------------------------------------
 
-    async def _act(self, order: ShopOrder, when: When, deed: Deed) -> None:
+    async def _act(self, order: ShopOrder, when: When, deed: PersonAction) -> None:
         """Retry the deed from its moment on until it is accepted or the order has an outcome."""
         while order.order_id not in self.outcomes:
             if await self._is_moment(order, when) and await self._do(order, deed):
@@ -221,10 +221,10 @@ class Trade:
         steps = seen["steps"] if seen else ()
         return any(s["name"] == "shipping" and s["status"] == wanted for s in steps)
 
-    async def _do(self, order: ShopOrder, deed: Deed) -> bool:
+    async def _do(self, order: ShopOrder, deed: PersonAction) -> bool:
         """Return True when the deed is accepted, or the cancellation is answered 409 (too late)."""
         who = {"actor": ACTOR, "reason": f"the kind {order.kind.name} says so"}
-        if deed is Deed.CANCEL:
+        if deed is PersonAction.CANCEL:
             url = f"{self._urls['order']}/orders/{quote(order.order_id)}/cancel"
             answer = await self._ask("POST", url, who)
             return answer.status_code in (202, 409)
@@ -301,9 +301,9 @@ class Trade:
                 except TimeoutError:
                     seen = None
                 told = f"still {seen['status']}" if seen else "never seen"
-                self._end(Outcome(order, told))
+                self._end(OrderOutcome(order, told))
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: OrderOutcome) -> None:
         self.outcomes.setdefault(outcome.order.order_id, outcome)
         self.ended_at.setdefault(outcome.order.order_id, time.monotonic())
         self.progress.ended = len(self.outcomes)

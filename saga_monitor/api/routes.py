@@ -15,12 +15,12 @@ from saga_monitor.operations.desk import Desk, Said
 from saga_monitor.saga.commands import (
     DEEDS,
     PINNING,
-    Cancellation,
+    CancelCommand,
     CaseWork,
+    CommandRefused,
     Pausing,
     Pinning,
-    Refused,
-    Verdict,
+    VerdictCommand,
     cancellation_of,
     paused_by,
     resumed_by,
@@ -74,7 +74,7 @@ def _saga_routes(router: APIRouter, desk: Desk) -> None:
         with desk.engine.connect() as connection:
             try:
                 known, seen = desk.known(connection, order_id)
-            except Refused as refused:
+            except CommandRefused as refused:
                 return _refusal(refused)
             told = queries.timeline(connection, order_id)
             moved = queries.is_history(connection, order_id)
@@ -88,7 +88,7 @@ def _saga_routes(router: APIRouter, desk: Desk) -> None:
         """Return all that is known of an order, to keep, to send, or to replay as a test."""
         try:
             return Response(plainly(desk.evidence(order_id)), media_type="application/json")
-        except Refused as refused:
+        except CommandRefused as refused:
             return _refusal(refused)
 
     @router.get("/held")
@@ -153,19 +153,19 @@ def _link_routes(router: APIRouter, desk: Desk) -> None:
         with desk.engine.connect() as connection:
             try:
                 desk.known(connection, order_id)
-            except Refused as refused:
+            except CommandRefused as refused:
                 return _refusal(refused)
             return lineage.tree(connection, order_id)
 
 
 def _word_routes(router: APIRouter, desk: Desk) -> None:
     @router.post("/verdicts", status_code=202, response_model=None)
-    def verdicts(body: Verdict) -> Said | JSONResponse:
+    def verdicts(body: VerdictCommand) -> Said | JSONResponse:
         """Record a person's decision on a step that waits for one."""
         return _answered(desk, body.order_id, lambda saga, seen: verdict_on(body, saga, seen))
 
     @router.post("/cancellations", status_code=202, response_model=None)
-    def cancellations(body: Cancellation) -> Said | JSONResponse:
+    def cancellations(body: CancelCommand) -> Said | JSONResponse:
         """Request that an order be undone, as an operator."""
         return _answered(desk, body.order_id, lambda saga, seen: cancellation_of(body, saga, seen))
 
@@ -208,11 +208,11 @@ def _answered(
 ) -> Said | JSONResponse:
     try:
         return desk.say(order_id, decide)
-    except Refused as refused:
+    except CommandRefused as refused:
         return _refusal(refused)
 
 
-def _refusal(refused: Refused) -> JSONResponse:
+def _refusal(refused: CommandRefused) -> JSONResponse:
     return problem(refused.status, refused.title, refused.detail)
 
 

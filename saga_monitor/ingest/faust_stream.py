@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 
 from saga_monitor.ingest import topic_identity
 from saga_monitor.ingest.projection import Applied, Projection
-from saga_monitor.ingest.watermark import Log
+from saga_monitor.ingest.watermark import LogInspector
 from saga_monitor.storage import store
 from sagakit.handling.consumer_loop import COMPANY_S
 from sagakit.kafka.client import KafkaException
@@ -160,7 +160,7 @@ class Reader:
         topics: Sequence[str],
         engine: Engine,
         projection: Projection,
-        broker: Log,
+        broker: LogInspector,
         *,
         group: str = GROUP,
     ) -> None:

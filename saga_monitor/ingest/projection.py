@@ -21,7 +21,7 @@ from saga_monitor.saga.measures import Change
 from saga_monitor.saga.pins import pin_of
 from saga_monitor.saga.view import Awaited, SagaView, Status
 from saga_monitor.storage import store
-from saga_monitor.storage.store import Batch, CaseRow, SagaRow, TimelineRow
+from saga_monitor.storage.store import CaseRow, SagaRow, TimelineRow, WriteBatch
 from sagakit.errors import UnknownFlow, UnprocessableRecord
 from sagakit.flow.balances import Units
 from sagakit.flow.model import Flows
@@ -79,10 +79,10 @@ class Projection:
                 first, second = self.apply(records[:middle]), self.apply(records[middle:])
                 return Applied(first.events + second.events, first.unreadable + second.unreadable)
             refused = f"the database refuses it: {str(error)[:300]}"
-            return self._write(Batch(unreadable=[(records[0], "refused", refused)]), records)
+            return self._write(WriteBatch(unreadable=[(records[0], "refused", refused)]), records)
 
     def _apply(self, records: Sequence[Record]) -> Applied:
-        batch = Batch()
+        batch = WriteBatch()
         facts: dict[str, list[Fact]] = defaultdict(list)
         partitions: dict[str, int] = {}
         for record in records:
@@ -103,7 +103,7 @@ class Projection:
 
     def _write(
         self,
-        batch: Batch,
+        batch: WriteBatch,
         records: Sequence[Record],
         facts: Mapping[str, Sequence[Fact]] = MappingProxyType({}),
         partitions: Mapping[str, int] = MappingProxyType({}),
@@ -129,7 +129,7 @@ class Projection:
         return Applied(len(batch.timeline), len(batch.unreadable))
 
     def _add(
-        self, batch: Batch, saga: Saga, fresh: Sequence[Fact], partition: int
+        self, batch: WriteBatch, saga: Saga, fresh: Sequence[Fact], partition: int
     ) -> SagaView | None:
         """Add the rows of a saga to the batch; return its view, or None if its flow is unknown.
 

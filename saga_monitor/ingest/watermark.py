@@ -30,7 +30,7 @@ class Clock(Protocol):
         ...
 
 
-class Log(Protocol):
+class LogInspector(Protocol):
     """Returns end offsets and topic ids, see `sagakit.kafka.inspector.LogEnds`."""
 
     def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
@@ -50,7 +50,7 @@ class Tick:
     ends: Offsets
 
 
-def take(clock: Clock, log: Log, topics: Sequence[str]) -> Tick:
+def take(clock: Clock, log: LogInspector, topics: Sequence[str]) -> Tick:
     """Take a tick: the time first, then the end offsets.
 
     In the other order an event could be appended in between: before the time, but past the ends.

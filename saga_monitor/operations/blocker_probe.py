@@ -34,7 +34,7 @@ Positions = Mapping[tuple[str, int], tuple[int, int]]
 _ANSWER = TypeAdapter(dict[str, Holds])
 
 
-class Log:
+class GroupPositions:
     """Returns how far participants have read; asks the broker at most once per FRESH_S for each."""
 
     def __init__(self, bootstrap_servers: str, flows: Flows) -> None:

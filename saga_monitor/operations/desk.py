@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.watermark import EVERY_PARTITION, Gate
 from saga_monitor.operations.blocker_probe import BlockerProbe
-from saga_monitor.saga.blockers import Cause, Holds, Kind
-from saga_monitor.saga.commands import Refused
+from saga_monitor.saga.blockers import Cause, CauseKind, Holds
+from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.evidence import bundle
 from saga_monitor.saga.facts import SOURCE, Saga
@@ -73,12 +73,12 @@ class Desk:
             try:
                 views.append(self.projection.view(saga))
             except UnknownFlow as error:
-                unknown[row["order_id"]] = Cause(Kind.MONITOR, SOURCE, str(error))
+                unknown[row["order_id"]] = Cause(CauseKind.MONITOR, SOURCE, str(error))
         causes = {**self.held_by(*views), **unknown}
         return [{**row, "held_by": causes.get(row["order_id"])} for row, _ in found]
 
     def evidence(self, order_id: str) -> dict[str, Any]:
-        """Return all that is known of an order (`saga_monitor.saga.evidence`). Raises Refused."""
+        """Return all that is known of an order (see `saga.evidence`). Raises CommandRefused."""
         with self.engine.connect() as connection:
             saga, seen = self.known(connection, order_id)
             told = queries.timeline(connection, order_id)
@@ -104,8 +104,8 @@ class Desk:
         The same command given twice is one event. `stranger`: also accept an order of which no
         event was ever read.
 
-        Raises Refused, also if somebody gave the same command with other words and that event is
-        not read back yet.
+        Raises CommandRefused, also if somebody gave the same command with other words and that
+        event is not read back yet.
         """
         with self.engine.begin() as connection:
             saga, seen = self.known(connection, order_id, lock=True, stranger=stranger)
@@ -121,14 +121,14 @@ class Desk:
                     detail = (
                         f"order {order_id}: {before['actor']} has just said so, with other words"
                     )
-                    raise Refused(409, "already said", f"{detail}: {_told(before)}")
+                    raise CommandRefused(409, "already said", f"{detail}: {_told(before)}")
         self._wake()
         return Said(order_id, emission.event.type, emission.id)
 
     def known(
         self, connection: Connection, order_id: str, *, lock: bool = False, stranger: bool = False
     ) -> tuple[Saga, SagaView]:
-        """Return an order and its view. Raises Refused.
+        """Return an order and its view. Raises CommandRefused.
 
         lock: lock it until the end of the transaction, to emit an event about it. That moves it
         back from the history tables, as reading the event would do.
@@ -138,11 +138,11 @@ class Desk:
         saga = find(connection, order_id) or Saga(order_id)
         if not saga.facts and not stranger:
             detail = f"no event of order {order_id!r} was read yet; check the id, or try again"
-            raise Refused(404, "unknown order", detail)
+            raise CommandRefused(404, "unknown order", detail)
         try:
             return saga, self.projection.view(saga)
         except UnknownFlow as error:
-            raise Refused(409, "unknown flow", f"order {order_id}: {error}") from error
+            raise CommandRefused(409, "unknown flow", f"order {order_id}: {error}") from error
 
 
 def _locked(connection: Connection, order_id: str) -> Saga | None:

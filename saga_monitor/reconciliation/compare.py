@@ -41,7 +41,7 @@ class Remedy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class ChargeRow:
     """A charge in the provider's ledger: money it took."""
 
     order_id: str
@@ -71,7 +71,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
+class PaymentRow:
     """An order's money in our books."""
 
     order_id: str
@@ -79,7 +79,7 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LabelRow:
     """A valid label in the carrier's ledger. gone: picked up."""
 
     order_id: str
@@ -88,7 +88,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Shipment:
+class ShipmentRow:
     """An order's parcel in our books. labelled: it waits for the carrier; gone: picked up."""
 
     order_id: str
@@ -98,7 +98,7 @@ class Shipment:
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class ReservationRow:
     """An order's units in our books."""
 
     order_id: str
@@ -120,7 +120,7 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class OrderRow:
     """An order by its events. quiet: none of them came within the settling time."""
 
     order_id: str
@@ -134,19 +134,19 @@ class Order:
 class Books:
     """The input. orders: placed ones by id; busy: orders with work under way at a participant."""
 
-    orders: Mapping[str, Order]
+    orders: Mapping[str, OrderRow]
     busy: frozenset[str] = frozenset()
-    charges: Sequence[Charge] = ()
+    charges: Sequence[ChargeRow] = ()
     refunds: Sequence[Refund] = ()
-    payments: Sequence[Payment] = ()
-    labels: Sequence[Label] = ()
-    shipments: Sequence[Shipment] = ()
-    reservations: Sequence[Reservation] = ()
+    payments: Sequence[PaymentRow] = ()
+    labels: Sequence[LabelRow] = ()
+    shipments: Sequence[ShipmentRow] = ()
+    reservations: Sequence[ReservationRow] = ()
     stock: Sequence[Shelf] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Difference:
     """A difference. subject: an order id, or `sku:<sku>`; charge, refunded_minor: the provider's
     figures, for payment to put right."""
 
@@ -154,7 +154,7 @@ class Finding:
     subject: str
     what: str
     remedy: Remedy = Remedy.PERSON
-    charge: Charge | None = None
+    charge: ChargeRow | None = None
     refunded_minor: int = 0
 
 
@@ -162,7 +162,7 @@ class Finding:
 class Compared:
     """The result. judged, unsettled: numbers of orders compared, and of orders not settled yet."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Difference, ...]
     judged: int
     unsettled: int
 
@@ -194,12 +194,12 @@ class _Sides:
     """Groups the rows of `Books` by order."""
 
     books: Books
-    charges: Mapping[str, list[Charge]] = field(init=False)
+    charges: Mapping[str, list[ChargeRow]] = field(init=False)
     refunds: Mapping[str, list[Refund]] = field(init=False)
-    payments: Mapping[str, list[Payment]] = field(init=False)
-    labels: Mapping[str, list[Label]] = field(init=False)
-    shipments: Mapping[str, list[Shipment]] = field(init=False)
-    reservations: Mapping[str, list[Reservation]] = field(init=False)
+    payments: Mapping[str, list[PaymentRow]] = field(init=False)
+    labels: Mapping[str, list[LabelRow]] = field(init=False)
+    shipments: Mapping[str, list[ShipmentRow]] = field(init=False)
+    reservations: Mapping[str, list[ReservationRow]] = field(init=False)
 
     def __post_init__(self) -> None:
         b = self.books
@@ -226,7 +226,7 @@ def _by(rows: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
 # --- money ----------------------------------------------------------------------------------------
 
 
-def _money(sides: _Sides, order_id: str) -> Iterator[Finding]:
+def _money(sides: _Sides, order_id: str) -> Iterator[Difference]:
     order = sides.books.orders.get(order_id)
     ours: dict[str, list[Held]] = defaultdict(list)
     for payment in sides.payments.get(order_id, ()):
@@ -240,23 +240,25 @@ def _money(sides: _Sides, order_id: str) -> Iterator[Finding]:
         if order is None and charge_id not in ours:
             if left_minor := charge.amount_minor - back[charge_id]:
                 what = f"charge {charge_id} of {_amount(charge)}, {left_minor} of it not given back"
-                yield Finding("unknown_charge", order_id, f"{what}, and no such order was placed")
+                yield Difference(
+                    "unknown_charge", order_id, f"{what}, and no such order was placed"
+                )
         else:
             yield from _charge(charge, back[charge_id], ours.get(charge_id, []))
     for charge_id, held_ones in sorted(ours.items()):
         if charge_id not in theirs and any(held.captured_minor for held in held_ones):
             what = f"our books hold charge {charge_id}, of which the provider's ledger has nothing"
-            yield Finding("missing_charge", order_id, what)
+            yield Difference("missing_charge", order_id, what)
     if order is not None and sides.payments.get(order_id):
         every = [held for held_ones in ours.values() for held in held_ones]
         booked = (sum(h.captured_minor for h in every), sum(h.refunded_minor for h in every))
         told = (order.captured_minor, order.refunded_minor)
         if booked != told:
             what = f"captured and refunded by payment's books {booked}, by the log {told}"
-            yield Finding("money_in_books", order_id, what)
+            yield Difference("money_in_books", order_id, what)
 
 
-def _charge(charge: Charge, back_minor: int, ours: Sequence[Held]) -> Iterator[Finding]:
+def _charge(charge: ChargeRow, back_minor: int, ours: Sequence[Held]) -> Iterator[Difference]:
     """Compare one charge of the provider with our books of it."""
     captured_minor = sum(held.captured_minor for held in ours)
     refunded_minor = sum(held.refunded_minor for held in ours)
@@ -268,25 +270,25 @@ def _charge(charge: Charge, back_minor: int, ours: Sequence[Held]) -> Iterator[F
             yield _forced("unheard_charge", charge, back_minor, what)
     elif captured_minor != charge.amount_minor or ours[0].currency != charge.currency:
         what = f"{where}: our books say {captured_minor} {ours[0].currency}"
-        yield Finding("amount_difference", charge.order_id, what)
+        yield Difference("amount_difference", charge.order_id, what)
     elif back_minor < refunded_minor:
         yield _forced("missing_refund", charge, back_minor, f"{where}: {gone}")
     elif back_minor > refunded_minor:
-        yield Finding("unheard_refund", charge.order_id, f"{where}: {gone}")
+        yield Difference("unheard_refund", charge.order_id, f"{where}: {gone}")
 
 
-def _forced(kind: str, charge: Charge, back_minor: int, what: str) -> Finding:
-    return Finding(kind, charge.order_id, what, Remedy.FORCE, charge, back_minor)
+def _forced(kind: str, charge: ChargeRow, back_minor: int, what: str) -> Difference:
+    return Difference(kind, charge.order_id, what, Remedy.FORCE, charge, back_minor)
 
 
-def _amount(charge: Charge) -> str:
+def _amount(charge: ChargeRow) -> str:
     return f"{charge.amount_minor} {charge.currency}"
 
 
 # --- parcels and units ----------------------------------------------------------------------------
 
 
-def _parcels(sides: _Sides, order_id: str) -> Iterator[Finding]:
+def _parcels(sides: _Sides, order_id: str) -> Iterator[Difference]:
     ours = next(iter(sides.shipments.get(order_id, ())), None)
     theirs = {label.label_id: label for label in sides.labels.get(order_id, ())}
     counted = ours.label_id if ours and (ours.labelled or ours.gone) else None
@@ -294,22 +296,22 @@ def _parcels(sides: _Sides, order_id: str) -> Iterator[Finding]:
         state = "picked up" if label.gone else "valid"
         if ours is None and order_id not in sides.books.orders:
             what = f"label {label_id} is {state}, and no such order was placed"
-            yield Finding("unknown_label", order_id, what)
+            yield Difference("unknown_label", order_id, what)
         elif label_id != counted:
             what = f"label {label_id} is {state}; shipping counts on {counted or 'none'}"
-            yield Finding("unheard_label", order_id, what)
+            yield Difference("unheard_label", order_id, what)
         elif label.gone and ours and not ours.gone:
             what = f"label {label_id} is picked up; shipping still waits for it"
-            yield Finding("unheard_pickup", order_id, what)
+            yield Difference("unheard_pickup", order_id, what)
     if counted is not None and counted not in theirs:
         what = f"shipping counts on label {counted}, and the carrier has no valid one of that id"
-        yield Finding("missing_label", order_id, what)
+        yield Difference("missing_label", order_id, what)
     elif ours and ours.gone and counted in theirs and not theirs[counted].gone:
         what = f"shipping says label {counted} is picked up, the carrier has it waiting"
-        yield Finding("missing_label", order_id, what)
+        yield Difference("missing_label", order_id, what)
 
 
-def _units(sides: _Sides, order_id: str) -> Iterator[Finding]:
+def _units(sides: _Sides, order_id: str) -> Iterator[Difference]:
     shipment = next(iter(sides.shipments.get(order_id, ())), None)
     order = sides.books.orders.get(order_id)
     for kept in sides.reservations.get(order_id, ()):
@@ -317,15 +319,15 @@ def _units(sides: _Sides, order_id: str) -> Iterator[Finding]:
         if kept.shipped != gone:
             said = "shipped" if kept.shipped else "not shipped"
             what = f"its units are {said}, its parcel is {'gone' if gone else 'not gone'}"
-            yield Finding("stock_of_order", order_id, what)
+            yield Difference("stock_of_order", order_id, what)
         elif kept.held and order is not None and order.status == "cancelled":
             what = "its units are set aside, and it is cancelled"
-            yield Finding("stock_of_order", order_id, what)
+            yield Difference("stock_of_order", order_id, what)
 
 
-def _shelf(shelf: Shelf) -> Iterator[Finding]:
-    def told(what: str) -> Finding:
-        return Finding("stock", f"{SKU}{shelf.sku}", what)
+def _shelf(shelf: Shelf) -> Iterator[Difference]:
+    def told(what: str) -> Difference:
+        return Difference("stock", f"{SKU}{shelf.sku}", what)
 
     if min(shelf.on_hand, shelf.reserved, shelf.shipped) < 0:
         yield told(

@@ -18,9 +18,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from saga_monitor.operations.desk import Desk
-from saga_monitor.reconciliation.compare import SKU, Finding, Remedy, compare
-from saga_monitor.reconciliation.sources import CannotTell, Shop, orders, together
-from saga_monitor.saga.commands import Refused
+from saga_monitor.reconciliation.compare import SKU, Difference, Remedy, compare
+from saga_monitor.reconciliation.sources import BookReader, SourceUnavailable, orders, together
+from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import SOURCE, Saga, emission_id
 from saga_monitor.saga.view import SagaView
@@ -40,7 +40,7 @@ HELP = {
 }
 
 
-class Deed(StrEnum):
+class Remediation(StrEnum):
     """The action taken on a finding.
 
     `told`: the participant whose books they are is told by an event; `case`: an intervention is
@@ -55,7 +55,7 @@ class Deed(StrEnum):
     REPORTED = "reported"
 
 
-class Asked(BaseModel):
+class ReconciliationRequest(BaseModel):
     """The body of a request to reconcile.
 
     fix: emit corrections, not only a report; settle_s: how long an order must have been quiet, in
@@ -67,7 +67,7 @@ class Asked(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReportLine:
     """One finding of a report."""
 
     kind: str
@@ -78,7 +78,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReconciliationReport:
     """The result of a run.
 
     before: an order must have no event after this log time to be judged; read_through: log time up
@@ -90,7 +90,7 @@ class Report:
     read_through: datetime
     judged: int
     unsettled: int
-    findings: tuple[Line, ...]
+    findings: tuple[ReportLine, ...]
 
 
 class Reconciler:
@@ -107,22 +107,26 @@ class Reconciler:
         now: Callable[[], datetime],
     ) -> None:
         self._desk, self._tick, self._now = desk, tick, now
-        self._shop = Shop(participants)
+        self._shop = BookReader(participants)
         self._one_at_a_time = threading.Lock()
-        self._last: tuple[datetime, Report] | None = None
+        self._last: tuple[datetime, ReconciliationReport] | None = None
 
-    def run(self, asked: Asked) -> Report:
-        """Run once and return the report. Raises CannotTell."""
+    def run(self, asked: ReconciliationRequest) -> ReconciliationReport:
+        """Run once and return the report. Raises SourceUnavailable."""
         with self._one_at_a_time:
             began = self._desk.log_time()
             if began is None:
-                raise CannotTell("the monitor has not read the log to its end yet; try again")
+                raise SourceUnavailable(
+                    "the monitor has not read the log to its end yet; try again"
+                )
             before = began - timedelta(seconds=asked.settle_s)
             found = self._shop.read()
             through = self._read_on()
             compared = compare(together(found, orders(self._desk.engine, before)))
             lines = tuple(self._line(f, before, through, asked.fix) for f in compared.findings)
-            report = Report(asked.fix, before, through, compared.judged, compared.unsettled, lines)
+            report = ReconciliationReport(
+                asked.fix, before, through, compared.judged, compared.unsettled, lines
+            )
             self._last = self._now(), report
         return report
 
@@ -130,7 +134,7 @@ class Reconciler:
         """Wait until the log is read up to a tick taken after this call; return the watermark.
 
         The first new tick may have been under way at the call; the second was not. Raises
-        CannotTell.
+        SourceUnavailable.
         """
         deadline = time.monotonic() + READ_ON_S
         seen: list[datetime | None] = [self._tick()]
@@ -142,24 +146,26 @@ class Reconciler:
             if wanted and through and through >= wanted:
                 return through
             time.sleep(0.05)
-        raise CannotTell("the monitor is behind the log, or has no broker; try again")
+        raise SourceUnavailable("the monitor is behind the log, or has no broker; try again")
 
     # --- corrections ----------------------------------------------------------------------------
 
-    def _line(self, found: Finding, before: datetime, through: datetime, fix: bool) -> Line:
-        deed = self._deed(found, before, through) if fix else Deed.NOTHING
+    def _line(
+        self, found: Difference, before: datetime, through: datetime, fix: bool
+    ) -> ReportLine:
+        deed = self._deed(found, before, through) if fix else Remediation.NOTHING
         log.warning(
             "difference", kind=found.kind, subject=found.subject, what=found.what, deed=deed
         )
-        return Line(found.kind, found.subject, found.what, found.remedy.value, deed.value)
+        return ReportLine(found.kind, found.subject, found.what, found.remedy.value, deed.value)
 
-    def _deed(self, found: Finding, before: datetime, through: datetime) -> Deed:
+    def _deed(self, found: Difference, before: datetime, through: datetime) -> Remediation:
         try:
             order_key(found.subject.encode())
         except BadKey:
-            return Deed.REPORTED  # no order can have this id, so it can have no intervention
+            return Remediation.REPORTED  # no order can have this id, so it can have no intervention
         if found.subject.startswith(SKU):
-            return Deed.REPORTED
+            return Remediation.REPORTED
         said: list[Emission] = []
 
         def decide(saga: Saga, seen: SagaView) -> Emission:
@@ -169,10 +175,10 @@ class Reconciler:
 
         try:
             self._desk.say(found.subject, decide, stranger=True)
-        except Refused as refused:
+        except CommandRefused as refused:
             log.info("difference left alone", subject=found.subject, why=refused.detail)
-            return Deed.MOVED
-        return Deed.TOLD if isinstance(said[0].event, ChargeFound) else Deed.CASE
+            return Remediation.MOVED
+        return Remediation.TOLD if isinstance(said[0].event, ChargeFound) else Remediation.CASE
 
     # --- metrics and HTTP -----------------------------------------------------------------------
 
@@ -189,28 +195,28 @@ class Reconciler:
         router = APIRouter(tags=["reconciliation"])
 
         @router.post("/reconciliations", response_model=None)
-        def reconcile(asked: Asked) -> Report | JSONResponse:
+        def reconcile(asked: ReconciliationRequest) -> ReconciliationReport | JSONResponse:
             """Compare all books now; 503 if some cannot be read."""
             try:
                 return self.run(asked)
-            except CannotTell as error:
+            except SourceUnavailable as error:
                 return problem(503, "cannot tell", str(error))
 
         return router
 
 
 def put_right(
-    found: Finding, saga: Saga, flow: Flow, before: datetime, through: datetime
+    found: Difference, saga: Saga, flow: Flow, before: datetime, through: datetime
 ) -> Emission:
     """Return the event that has a finding put right. Pure.
 
     It tells the participant whose books they are. It opens an intervention if no participant can
     put it right, none reads that event, or the event is older than SETTLE_S and did not help.
 
-    Raises Refused if an event of the order came into the log after `before`.
+    Raises CommandRefused if an event of the order came into the log after `before`.
     """
     if any(fact.at > before for fact in saga.facts.values()):
-        raise Refused(409, "moved on", f"order {saga.order_id} has moved on since")
+        raise CommandRefused(409, "moved on", f"order {saga.order_id} has moved on since")
     charge = found.charge
     heard = any(ChargeFound.type in names for names in flow.observes.values())
     if found.remedy == Remedy.FORCE and charge is not None and heard:

@@ -15,25 +15,25 @@ from sqlalchemy import Engine, text
 
 from saga_monitor.reconciliation.compare import (
     Books,
-    Charge,
-    Label,
-    Order,
-    Payment,
+    ChargeRow,
+    LabelRow,
+    OrderRow,
+    PaymentRow,
     Refund,
-    Reservation,
+    ReservationRow,
     Shelf,
-    Shipment,
+    ShipmentRow,
 )
 from saga_monitor.storage.tables import wherever
 
 T = TypeVar("T")
 PAGE = 10_000
 TIMEOUT_S = 60.0
-LEDGERS: Mapping[str, Any] = {"charges": Charge, "refunds": Refund, "labels": Label}
+LEDGERS: Mapping[str, Any] = {"charges": ChargeRow, "refunds": Refund, "labels": LabelRow}
 BOOKS: Mapping[str, Any] = {
-    "payments": Payment,
-    "shipments": Shipment,
-    "reservations": Reservation,
+    "payments": PaymentRow,
+    "shipments": ShipmentRow,
+    "reservations": ReservationRow,
     "stock": Shelf,
 }
 """Name of a book at its participant, see `sagakit.web.ledger_pages` -> type of its rows. Each
@@ -46,11 +46,11 @@ ORDERS = text(f"""
 """)
 
 
-class CannotTell(Exception):
+class SourceUnavailable(Exception):
     """The books cannot be compared; the message names who does not answer, and the remedy."""
 
 
-class Shop:
+class BookReader:
     """Reads all books over HTTP. `participants`: name -> base URL of any replica."""
 
     def __init__(self, participants: Mapping[str, str]) -> None:
@@ -58,13 +58,13 @@ class Shop:
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
     def read(self) -> dict[str, Any]:
-        """Return the fields of `Books` except the orders. Raises CannotTell.
+        """Return the fields of `Books` except the orders. Raises SourceUnavailable.
 
         The ledgers are read first and the work under way last. A change in between is then under
         way, or in the log after the reading began, and its order is not judged.
         """
         if not self._urls:
-            raise CannotTell("no participant is known here; set SAGA_PARTICIPANTS")
+            raise SourceUnavailable("no participant is known here; set SAGA_PARTICIPANTS")
         kept = {who: self._get(f"{url}/admin/books", {}) for who, url in self._urls.items()}
         found: dict[str, Any] = dict.fromkeys((*LEDGERS, *BOOKS), ())
         for kind, shapes in (("ledgers", LEDGERS), ("books", BOOKS)):
@@ -75,7 +75,9 @@ class Shop:
         missing = sorted(name for name in (*LEDGERS, *BOOKS) if not self._kept(kept, name))
         if missing:
             who = ", ".join(sorted(self._urls))
-            raise CannotTell(f"nobody of {who} keeps {', '.join(missing)}; see SAGA_PARTICIPANTS")
+            raise SourceUnavailable(
+                f"nobody of {who} keeps {', '.join(missing)}; see SAGA_PARTICIPANTS"
+            )
         busy = (self._pages(f"{url}/admin/books/busy") for url in self._urls.values())
         found["busy"] = frozenset(row["order_id"] for rows in busy for row in rows)
         return found
@@ -90,7 +92,9 @@ class Shop:
             return TypeAdapter(list[shape]).validate_python(rows)  # type: ignore[valid-type]
         except ValidationError as error:
             wrong = error.errors()[0]
-            raise CannotTell(f"{url} answers what is not understood: {wrong['msg']}") from error
+            raise SourceUnavailable(
+                f"{url} answers what is not understood: {wrong['msg']}"
+            ) from error
 
     def _pages(self, url: str) -> Iterator[Mapping[str, Any]]:
         place = "offset" if "/ledgers/" in url else "after"
@@ -107,20 +111,20 @@ class Shop:
         try:
             answer = self._client.get(url, params=params)
             if answer.is_error:
-                raise CannotTell(f"{url} answers {answer.status_code}: {answer.text[:300]}")
+                raise SourceUnavailable(f"{url} answers {answer.status_code}: {answer.text[:300]}")
             return answer.json()
         except (httpx.HTTPError, ValueError) as error:
             told = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
-            raise CannotTell(f"{told}; is that participant running?") from error
+            raise SourceUnavailable(f"{told}; is that participant running?") from error
 
 
-def orders(engine: Engine, before: datetime) -> dict[str, Order]:
+def orders(engine: Engine, before: datetime) -> dict[str, OrderRow]:
     """Return the placed orders by id. quiet: no event of the order came after `before`."""
     with engine.connect() as connection:
         rows = connection.execute(ORDERS, {"before": before})
-        return {row.order_id: Order(*row) for row in rows}
+        return {row.order_id: OrderRow(*row) for row in rows}
 
 
-def together(found: Mapping[str, Any], known: Mapping[str, Order]) -> Books:
+def together(found: Mapping[str, Any], known: Mapping[str, OrderRow]) -> Books:
     """Return the fetched books and the known orders as one `Books`."""
     return Books(orders=known, **found)

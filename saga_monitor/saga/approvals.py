@@ -15,12 +15,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from saga_monitor.saga.facts import Saga, emission_id
-from saga_monitor.saga.view import DEADLINE, ESCALATION, REMINDER, VERDICT, Asked, Awaited
-from sagakit.flow.approvals import Ask
+from saga_monitor.saga.view import DEADLINE, ESCALATION, REMINDER, VERDICT, Approval, Awaited
+from sagakit.flow.approvals import ApprovalRule
 
 
 def asked(
-    saga: Saga, item: Awaited, event: str, ask: Ask, due_after: Callable[[float], datetime | None]
+    saga: Saga,
+    item: Awaited,
+    event: str,
+    ask: ApprovalRule,
+    due_after: Callable[[float], datetime | None],
 ) -> Awaited:
     """Return `item` with the roles that are asked, the next emission's code and its due time.
 
@@ -29,7 +33,7 @@ def asked(
     reminder = saga.facts.get(str(emission_id(saga.order_id, REMINDER, item.cause)))
     escalation = saga.facts.get(str(emission_id(saga.order_id, ESCALATION, item.cause)))
     reminded, escalated = (fact.at if fact else None for fact in (reminder, escalation))
-    who = Asked(event, ask.role, ask.senior, item.due, reminded, escalated)
+    who = Approval(event, ask.role, ask.senior, item.due, reminded, escalated)
     if item.code != DEADLINE:  # past the pivot the deadline opens an intervention, no undo
         return replace(item, asked=who)
     if escalation:

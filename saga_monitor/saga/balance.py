@@ -15,12 +15,12 @@ after the longest step deadline, from the saga's end or the last movement.
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
-from saga_monitor.saga.facts import Fact, Ledger, Saga, Stock, charges, emission_id, stock
+from saga_monitor.saga.facts import Fact, MoneyLedger, Saga, UnitTotals, charges, emission_id, stock
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.view import CONSERVATION, ENDED, UNITS_LOST, Imbalance, Status
 
 
-def imbalances(saga: Saga, plan: Plan, seen: Ledger, status: Status) -> tuple[Imbalance, ...]:
+def imbalances(saga: Saga, plan: Plan, seen: MoneyLedger, status: Status) -> tuple[Imbalance, ...]:
     """Return each imbalance with the time when it is to be reported.
 
     The id of an imbalance derives from its amounts: once an intervention with that id was opened,
@@ -30,7 +30,7 @@ def imbalances(saga: Saga, plan: Plan, seen: Ledger, status: Status) -> tuple[Im
     return tuple(one for one in found if one is not None and str(one.id) not in saga.facts)
 
 
-def _of_money(saga: Saga, plan: Plan, seen: Ledger, status: Status) -> Imbalance | None:
+def _of_money(saga: Saga, plan: Plan, seen: MoneyLedger, status: Status) -> Imbalance | None:
     at_rest = seen.held_minor >= 0 and status != Status.COMPLETED
     if at_rest or not plan.payees:
         return None
@@ -44,7 +44,7 @@ def _of_money(saga: Saga, plan: Plan, seen: Ledger, status: Status) -> Imbalance
     return Imbalance(id_, last.id, last.at + _rest(plan, plan.payees), reason)
 
 
-def _reason(seen: Ledger, status: Status, captures: Collection[int]) -> str | None:
+def _reason(seen: MoneyLedger, status: Status, captures: Collection[int]) -> str | None:
     moved = f"captured {seen.captured_minor}, refunded {seen.refunded_minor}"
     moved += f" {seen.currency or 'in minor units'}"
     if seen.held_minor < 0:
@@ -70,7 +70,7 @@ def _of_units(saga: Saga, plan: Plan, status: Status) -> Imbalance | None:
     return Imbalance(id_, last.id, due, reason, UNITS_LOST)
 
 
-def _units_reason(seen: Stock, status: Status) -> str | None:
+def _units_reason(seen: UnitTotals, status: Status) -> str | None:
     left = seen.left
     if any(units < 0 for units in left.values()):
         return f"{_told(seen)}: more was put back or shipped than was set aside"
@@ -81,7 +81,7 @@ def _units_reason(seen: Stock, status: Status) -> str | None:
     return None
 
 
-def _told(seen: Stock) -> str:
+def _told(seen: UnitTotals) -> str:
     moves = {"reserved": seen.reserved, "released": seen.released, "shipped": seen.shipped}
     return ", ".join(f"{move} {_units(units)}" for move, units in moves.items())
 

@@ -26,13 +26,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from saga_monitor.saga.facts import SOURCE
-from saga_monitor.saga.view import ENDED, UNDONE_PAST_PIVOT, Asked, Awaited, SagaView
+from saga_monitor.saga.view import ENDED, UNDONE_PAST_PIVOT, Approval, Awaited, SagaView
 
 BROKER = "kafka"
 """Key of the broker among the participants: it is asked how far each of them has read."""
 
 
-class Kind(StrEnum):
+class CauseKind(StrEnum):
     """Kinds of cause, the most reliable first; see the table above."""
 
     PAUSED = "paused"
@@ -47,7 +47,7 @@ class Kind(StrEnum):
     ON_TIME = "on_time"
 
 
-_RANK = {kind: rank for rank, kind in enumerate(Kind)}
+_RANK = {kind: rank for rank, kind in enumerate(CauseKind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Cause:
     is made; since: when it began; until: the next try, or the deadline.
     """
 
-    kind: Kind
+    kind: CauseKind
     who: str
     told: str
     since: datetime | None = None
@@ -135,7 +135,7 @@ def held_by(
         return None
     if view.paused:
         told = f"{view.paused.actor} paused it: {view.paused.reason}; `saga resume` lets it go on"
-        return Cause(Kind.PAUSED, view.paused.actor, told, view.paused.since)
+        return Cause(CauseKind.PAUSED, view.paused.actor, told, view.paused.since)
     found = [c for item in view.awaited for c in _of_step(item, holds, lags, now)]
     found += _of_monitor(view, holds.get(SOURCE, Holds()))
     if not view.awaited:
@@ -143,7 +143,7 @@ def held_by(
     return min(found, key=lambda c: _RANK[c.kind])
 
 
-def asks(who: Asked) -> str:
+def asks(who: Approval) -> str:
     """Describe who is asked for a verdict, and when the role was reminded or the wait escalated."""
     told = f"{who.event} asks {who.role}"
     if who.escalated:
@@ -160,26 +160,26 @@ def _of_step(
         told = (
             f"{item.step} was undone, and yet the order is past its pivot; only a person can help"
         )
-        yield Cause(Kind.PERSON, "a person", told, item.since)
+        yield Cause(CauseKind.PERSON, "a person", told, item.since)
         return
     theirs, lag = holds.get(item.step), lags.get(item.step)
     if theirs is not None:
         yield from _kept(item.step, theirs)
     if item.asked:
         told = f"{asks(item.asked)}; `saga approve` or `saga reject` answers"
-        yield Cause(Kind.PERSON, item.asked.turn, told, item.since, item.asked.until)
+        yield Cause(CauseKind.PERSON, item.asked.turn, told, item.since, item.asked.until)
     unread = lag and f"{lag.topic}/{lag.partition}, {lag.depth} records behind"
     if theirs is not None and theirs.silent:
         told = f"{item.step} does not answer: {theirs.silent}"
         told += f"; it has not read {unread}" if unread else ""
-        yield Cause(Kind.SILENT, item.step, told, item.since, item.due)
+        yield Cause(CauseKind.SILENT, item.step, told, item.since, item.due)
     elif unread:
         told = f"{item.step} has not read {unread}"
-        yield Cause(Kind.LAG, item.step, told, item.since, item.due)
+        yield Cause(CauseKind.LAG, item.step, told, item.since, item.due)
     broker = holds.get(BROKER)
     if broker is not None and broker.silent:
         told = f"the broker does not answer: {broker.silent}"
-        yield Cause(Kind.SILENT, BROKER, told, item.since, item.due)
+        yield Cause(CauseKind.SILENT, BROKER, told, item.since, item.due)
     yield _by_time(item, theirs, now)
 
 
@@ -190,18 +190,18 @@ def _kept(who: str, theirs: Holds) -> Iterator[Cause]:
         place = f"{head.topic}/{head.partition}@{head.offset}"
         told = f"{who} parked {place}: {head.code}: {head.error}"
         told += f"; {len(behind)} more queue behind it" if behind else ""
-        yield Cause(Kind.PARKED, who, told, head.parked_at)
+        yield Cause(CauseKind.PARKED, who, told, head.parked_at)
     if theirs.outbox:
         head_row = theirs.outbox[0]
         told = f"{who} has not published {len(theirs.outbox)} of its events to {head_row.topic}"
-        yield Cause(Kind.OUTBOX, who, told, head_row.created_at)
+        yield Cause(CauseKind.OUTBOX, who, told, head_row.created_at)
     if theirs.effects:
         worst = max(theirs.effects, key=lambda e: e.attempts)
         told = f"{who} makes the call {worst.kind} for the first time"
         if worst.attempts:
             told = f"{who} failed {worst.attempts} times at {worst.kind}, last: {worst.last_error}"
         until = worst.due_at if worst.attempts else None
-        yield Cause(Kind.GATEWAY, who, told, worst.created_at, until)
+        yield Cause(CauseKind.GATEWAY, who, told, worst.created_at, until)
 
 
 def _of_monitor(view: SagaView, mine: Holds) -> Iterator[Cause]:
@@ -209,12 +209,12 @@ def _of_monitor(view: SagaView, mine: Holds) -> Iterator[Cause]:
     yield from _kept(SOURCE, Holds(outbox=mine.outbox))
     if view.interventions:
         told = f"a case is open: {', '.join(view.interventions)}; `saga resolve` closes it"
-        yield Cause(Kind.PERSON, "a person", told)
+        yield Cause(CauseKind.PERSON, "a person", told)
     if mine.parked and not view.awaited:
         head = mine.parked[0]
         place = f"{head.topic}/{head.partition}@{head.offset}"
         told = f"the monitor cannot read {place}: {head.code}: {head.error}"
-        yield Cause(Kind.PARKED, SOURCE, told, head.parked_at)
+        yield Cause(CauseKind.PARKED, SOURCE, told, head.parked_at)
 
 
 def _of_start(view: SagaView, holds: Mapping[str, Holds], now: datetime | None) -> Iterator[Cause]:
@@ -224,11 +224,13 @@ def _of_start(view: SagaView, holds: Mapping[str, Holds], now: datetime | None) 
             yield from _kept(who, theirs)
             if theirs.silent:
                 told = f"{who} does not answer: {theirs.silent}"
-                yield Cause(Kind.SILENT, who, told)
+                yield Cause(CauseKind.SILENT, who, told)
     if now is None:
-        yield Cause(Kind.MONITOR, SOURCE, "the log is not read to its end, it cannot be told yet")
+        yield Cause(
+            CauseKind.MONITOR, SOURCE, "the log is not read to its end, it cannot be told yet"
+        )
     told = f"events of {view.order_id} are known, the one that starts {view.flow} is not"
-    yield Cause(Kind.OVERDUE, "whoever placed it", told)
+    yield Cause(CauseKind.OVERDUE, "whoever placed it", told)
 
 
 def _by_time(item: Awaited, theirs: Holds | None, now: datetime | None) -> Cause:
@@ -236,10 +238,10 @@ def _by_time(item: Awaited, theirs: Holds | None, now: datetime | None) -> Cause
     awaits = f"{item.step} awaits {' or '.join(item.events)}"
     if now is None:
         told = f"{awaits}; the log is not read to its end, more cannot be told yet"
-        return Cause(Kind.MONITOR, SOURCE, told, item.since, item.due)
+        return Cause(CauseKind.MONITOR, SOURCE, told, item.since, item.due)
     if item.due is not None and item.due >= now:
-        return Cause(Kind.ON_TIME, item.step, f"not overdue: {awaits}", item.since, item.due)
+        return Cause(CauseKind.ON_TIME, item.step, f"not overdue: {awaits}", item.since, item.due)
     asked = "it has read all and nothing is pending there"
     if theirs is None:
         asked = "it was not asked, SAGA_PARTICIPANTS names no address of it"
-    return Cause(Kind.OVERDUE, item.step, f"{awaits}; {asked}", item.since, item.due)
+    return Cause(CauseKind.OVERDUE, item.step, f"{awaits}; {asked}", item.since, item.due)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import SOURCE, Fact, Saga, emission_id
-from saga_monitor.saga.interventions import RESOLVED, Case, CaseStatus
+from saga_monitor.saga.interventions import RESOLVED, CaseStatus, Intervention
 from saga_monitor.saga.pauses import Pause, lasting, pauses
 from saga_monitor.saga.pins import Pin, last_word
 from saga_monitor.saga.view import ENDED, VERDICT, SagaView
@@ -44,7 +44,7 @@ class Word(BaseModel):
     reason: Text
 
 
-class Verdict(Word):
+class VerdictCommand(Word):
     """A person's decision on a step that waits for one."""
 
     step: str = Field(max_length=100, examples=["payment"])
@@ -54,7 +54,7 @@ class Verdict(Word):
     )
 
 
-class Cancellation(Word):
+class CancelCommand(Word):
     """A person's request to undo the saga."""
 
 
@@ -80,7 +80,7 @@ class CaseWork(Word):
     )
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """A request that conflicts with the saga's state. status, title: of the HTTP answer."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
@@ -91,8 +91,8 @@ class Refused(Exception):
 # --- verdicts and cancellations -----------------------------------------------------------------
 
 
-def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event for a verdict. Raises Refused if paused, or if no person is asked."""
+def verdict_on(body: VerdictCommand, saga: Saga, seen: SagaView) -> Emission:
+    """Return the event for a verdict. Raises CommandRefused if paused, or if no person is asked."""
     given = VerdictGiven(
         order_id=body.order_id,
         step=body.step,
@@ -103,12 +103,12 @@ def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
     step = next((s for s in seen.steps if s.name == body.step), None)
     if step is None:
         names = ", ".join(s.name for s in seen.steps)
-        raise Refused(422, "unknown step", f"flow {seen.flow} has the steps {names}")
+        raise CommandRefused(422, "unknown step", f"flow {seen.flow} has the steps {names}")
     if body.id is not None and str(body.id) in saga.facts:
         return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
     for item in seen.awaited:
         if item.step == body.step and item.asked and seen.paused:
-            raise Refused(409, "paused", f"{_paused(seen.paused, saga)}; resume it first")
+            raise CommandRefused(409, "paused", f"{_paused(seen.paused, saga)}; resume it first")
         if item.step == body.step and item.asked:
             default = emission_id(saga.order_id, VERDICT, item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
@@ -117,11 +117,11 @@ def verdict_on(body: Verdict, saga: Saga, seen: SagaView) -> Emission:
     detail = f"{body.step} of order {saga.order_id} waits for no person: it is {step.status}{since}"
     if verdicts:
         detail += f"; {_told(verdicts[-1], str(verdicts[-1].detail.get('verdict')))}"
-    raise Refused(409, "nobody is asked", detail)
+    raise CommandRefused(409, "nobody is asked", detail)
 
 
-def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event for a cancellation. Raises Refused if it is too late, or repeated."""
+def cancellation_of(body: CancelCommand, saga: Saga, seen: SagaView) -> Emission:
+    """Return the event for a cancellation. Raises CommandRefused if it is too late, or repeated."""
     event = CompensationRequested(
         order_id=saga.order_id, code=OPERATOR, reason=body.reason, actor=body.actor
     )
@@ -135,37 +135,41 @@ def cancellation_of(body: Cancellation, saga: Saga, seen: SagaView) -> Emission:
             what = f"{seen.status} since {seen.ended_at}"
         if asked:
             what += f"; {_told(asked, 'cancel')}"
-        raise Refused(409, "too late", f"order {saga.order_id} is {what}")
+        raise CommandRefused(409, "too late", f"order {saga.order_id} is {what}")
     return Emission(id_, event, UUID(saga.timeline()[-1].id))
 
 
 def paused_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event that pauses a saga. Raises Refused if the saga is being undone or has ended,
-    or if it is paused already with another actor or reason."""
+    """Return the event that pauses a saga. Raises CommandRefused if the saga is being undone or has
+    ended, or if it is paused already with another actor or reason."""
     event = OrderPaused(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     if seen.paused:
         if (seen.paused.actor, seen.paused.reason) == (body.actor, body.reason):
             return Emission(UUID(seen.paused.id), event, UUID(seen.paused.id))
-        raise Refused(409, "paused already", _paused(seen.paused, saga))
+        raise CommandRefused(409, "paused already", _paused(seen.paused, saga))
     if seen.undoing or seen.status in ENDED:
         what = f"{seen.status} since {seen.ended_at}" if seen.ended_at else "being undone"
         detail = f"order {saga.order_id} is {what}; there is nothing to hold back"
-        raise Refused(409, "too late", detail)
+        raise CommandRefused(409, "too late", detail)
     last = _last(saga, OrderResumed.type)
     id_ = emission_id(saga.order_id, "pause", last.id if last else "")
     return Emission(id_, event, UUID((last or saga.timeline()[-1]).id))
 
 
 def resumed_by(body: Pausing, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event that resumes a paused saga. Raises Refused if it is not paused. A pause that
-    an undo has overtaken can be resumed as well: a step that is not undone may hold records."""
+    """Return the event that resumes a paused saga. Raises CommandRefused if it is not paused.
+
+    A pause that an undo has overtaken can be resumed as well: a step that is not undone may hold
+    records."""
     event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     last = _last(saga, OrderResumed.type)
     known = pauses(_of_type(saga, OrderPaused.type), _of_type(saga, OrderResumed.type))
     if said := _lifted(event, "resume", lasting(known), last):
         return said
     detail = f"order {saga.order_id} is not paused, it is {seen.status}"
-    raise Refused(409, "not paused", f"{detail}; {_told(last, 'resume')}" if last else detail)
+    raise CommandRefused(
+        409, "not paused", f"{detail}; {_told(last, 'resume')}" if last else detail
+    )
 
 
 def _lifted(event: Any, word: str, lasts: Pause | Pin | None, last: Fact | None) -> Emission | None:
@@ -192,7 +196,7 @@ def _last(saga: Saga, type_: str) -> Fact | None:
 
 
 def pinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event that pins a saga. Raises Refused if somebody else pinned it."""
+    """Return the event that pins a saga. Raises CommandRefused if somebody else pinned it."""
     event = OrderPinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     before = last_word(saga.facts.values())
     if seen.pin is None:
@@ -202,17 +206,17 @@ def pinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
     if (seen.pin.actor, seen.pin.reason) == (body.actor, body.reason):
         return Emission(UUID(seen.pin.id), event, UUID(seen.pin.id))
     since = f"{seen.pin.actor} pinned it at {seen.pin.since.isoformat()}: {seen.pin.reason}"
-    raise Refused(409, "already so", f"order {saga.order_id} is pinned; {since}")
+    raise CommandRefused(409, "already so", f"order {saga.order_id} is pinned; {since}")
 
 
 def unpinned_by(body: Pinning, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event that unpins a saga. Raises Refused if it is not pinned."""
+    """Return the event that unpins a saga. Raises CommandRefused if it is not pinned."""
     event = OrderUnpinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
     last = last_word(saga.facts.values())
     if said := _lifted(event, "unpin", seen.pin, last):
         return said
     detail = f"order {saga.order_id} is not pinned"
-    raise Refused(409, "not pinned", f"{detail}; {_told(last, 'unpin')}" if last else detail)
+    raise CommandRefused(409, "not pinned", f"{detail}; {_told(last, 'unpin')}" if last else detail)
 
 
 PINNING = {"pin": pinned_by, "unpin": unpinned_by}
@@ -223,19 +227,21 @@ PINNING = {"pin": pinned_by, "unpin": unpinned_by}
 
 
 def opened_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event that opens an intervention. Raises Refused if it is open or settled."""
+    """Return the event that opens an intervention.
+
+    Raises CommandRefused if it is open or settled."""
     code = body.code or MANUAL
     known = next((case for case in seen.cases if case.code == code), None)
     return _opening(body, saga, code, known)
 
 
 def reopened_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event that reopens an intervention. Raises Refused if none is resolved."""
+    """Return the event that reopens an intervention. Raises CommandRefused if none is resolved."""
     case = _meant(body, seen, [c for c in seen.cases if not c.is_open] or seen.cases)
     return _opening(body, saga, case.code, case)
 
 
-def _opening(body: CaseWork, saga: Saga, code: str, known: Case | None) -> Emission:
+def _opening(body: CaseWork, saga: Saga, code: str, known: Intervention | None) -> Emission:
     event = InterventionOpened(
         order_id=saga.order_id, code=code, reason=body.reason, actor=body.actor
     )
@@ -250,7 +256,9 @@ def _opening(body: CaseWork, saga: Saga, code: str, known: Case | None) -> Emiss
 
 
 def claimed_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event for a claim. Raises Refused if closed, or claimed by somebody else."""
+    """Return the event for a claim.
+
+    Raises CommandRefused if it is closed, or claimed by somebody else."""
     case = _meant(body, seen, seen.cases)
     event = InterventionClaimed(
         order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
@@ -261,7 +269,7 @@ def claimed_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
         return Emission(UUID(case.turn), event, UUID(case.turn))
     if case.holder != body.taken_from:
         who = f"{case.holder} looks after it" if case.holder else "nobody looks after it"
-        raise Refused(
+        raise CommandRefused(
             409,
             "looked after",
             f"case {case.code} of order {saga.order_id}: {who} since {case.last.at.isoformat()}; "
@@ -271,7 +279,7 @@ def claimed_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
 
 
 def noted_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event for a note, also on a closed intervention. Raises Refused if the
+    """Return the event for a note, also on a closed intervention. Raises CommandRefused if the
     intervention does not exist."""
     case = _meant(body, seen, [c for c in seen.cases if c.is_open] or seen.cases)
     event = InterventionNoted(
@@ -282,7 +290,7 @@ def noted_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
 
 
 def resolved_by(body: CaseWork, saga: Saga, seen: SagaView) -> Emission:
-    """Return the event for a resolution. Raises Refused if closed with other words."""
+    """Return the event for a resolution. Raises CommandRefused if closed with other words."""
     case = _meant(body, seen, [c for c in seen.cases if c.is_open] or seen.cases)
     event = InterventionResolved(
         order_id=saga.order_id, code=case.code, actor=body.actor, reason=body.reason
@@ -304,8 +312,10 @@ DEEDS = {
 """Commands on an intervention, by name."""
 
 
-def _meant(body: CaseWork, seen: SagaView, candidates: Iterable[Case]) -> Case:
-    """Return the one intervention that a request is about. Raises Refused for none or several."""
+def _meant(body: CaseWork, seen: SagaView, candidates: Iterable[Intervention]) -> Intervention:
+    """Return the one intervention that a request is about.
+
+    Raises CommandRefused for none or several."""
     if body.code is not None:
         candidates = [case for case in seen.cases if case.code == body.code]
     found = list(candidates)
@@ -315,27 +325,31 @@ def _meant(body: CaseWork, seen: SagaView, candidates: Iterable[Case]) -> Case:
     which = f"no case {body.code}" if body.code else f"{len(found)} cases that could be meant"
     status = 404 if body.code or not found else 422
     detail = f"order {seen.order_id} has {which}; its cases: {known}; say which in `code`"
-    raise Refused(status, "which case", detail)
+    raise CommandRefused(status, "which case", detail)
 
 
-def _again(case: Case, id_: str, event: Any, what: str) -> Emission:
-    """Return the event known already if its words are the same. Raises Refused for other words."""
+def _again(case: Intervention, id_: str, event: Any, what: str) -> Emission:
+    """Return the event known already if its words are the same.
+
+    Raises CommandRefused for other words."""
     entry = next(entry for entry in case.entries if entry.id == id_)
     if (entry.actor, entry.reason) == (event.actor, event.reason):
         return Emission(UUID(id_), event, UUID(id_))
     since = f"{entry.actor} at {entry.at.isoformat()}: {entry.reason}"
-    raise Refused(409, "already so", f"case {case.code} of order {event.order_id} {what}; {since}")
+    raise CommandRefused(
+        409, "already so", f"case {case.code} of order {event.order_id} {what}; {since}"
+    )
 
 
-def _closed(case: Case) -> Refused:
+def _closed(case: Intervention) -> CommandRefused:
     last = case.last
     how = f"{last.actor} resolved it at {last.at.isoformat()}: {last.reason}"
     if last.type != RESOLVED:
         how = "the order has ended, which settled it; another matter needs another code"
-    return Refused(409, "already closed", f"case {case.code} is {case.status}; {how}")
+    return CommandRefused(409, "already closed", f"case {case.code} is {case.status}; {how}")
 
 
-def _next_id(saga: Saga, deed: str, case: Case, after: str) -> UUID:
+def _next_id(saga: Saga, deed: str, case: Intervention, after: str) -> UUID:
     return emission_id(saga.order_id, f"{deed}:{case.code}", after)
 
 

@@ -23,8 +23,8 @@ from saga_monitor.saga.view import (
     UNEXPECTED,
     VERDICT,
     Awaited,
+    AwaitMode,
     Imbalance,
-    Mode,
     SagaView,
 )
 from schemas.events import (
@@ -127,11 +127,11 @@ def _reason(item: Awaited) -> str:
     events = " or ".join(item.events)
     since = item.since.isoformat(timespec="milliseconds")
     match item.mode:
-        case Mode.UNDO:
+        case AwaitMode.UNDO:
             return f"{item.step} is to be undone and said nothing since {since}; awaited: {events}"
-        case Mode.WAIT:
+        case AwaitMode.WAIT:
             return f"{item.step} waits since {since} for somebody's answer; awaited: {events}"
-        case Mode.FORWARD if item.code == UNDONE_PAST_PIVOT:
+        case AwaitMode.FORWARD if item.code == UNDONE_PAST_PIVOT:
             return f"{item.step} was undone at {since}, and yet the order is past its pivot"
         case _:
             return f"{item.step} is due since {since}; awaited: {events}"

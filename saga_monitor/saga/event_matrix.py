@@ -23,7 +23,7 @@ class Situation(StrEnum):
     COMPLETED = "completed"
 
 
-class Outcome(StrEnum):
+class EventEffect(StrEnum):
     """The effect of an event on a saga. In any case the event is added to the timeline."""
 
     STARTS = "starts"
@@ -36,9 +36,14 @@ class Outcome(StrEnum):
     UNEXPECTED = "case: unexpected"
 
 
-S, M, T, A = Outcome.STARTS, Outcome.MOVES, Outcome.TURNS, Outcome.AGAIN
-P, N, C, U = Outcome.PAUSES, Outcome.NOTHING, Outcome.CONTRADICTS, Outcome.UNEXPECTED
-DECLARED: dict[Role, tuple[Outcome, ...]] = {
+S, M, T, A = EventEffect.STARTS, EventEffect.MOVES, EventEffect.TURNS, EventEffect.AGAIN
+P, N, C, U = (
+    EventEffect.PAUSES,
+    EventEffect.NOTHING,
+    EventEffect.CONTRADICTS,
+    EventEffect.UNEXPECTED,
+)
+DECLARED: dict[Role, tuple[EventEffect, ...]] = {
     # in the order of Situation: unplaced, placed, ready, undoing, cancelled, past, completed
     Role.START: (S, N, N, N, N, N, N),
     Role.DONE: (N, M, N, N, A, N, N),
@@ -60,7 +65,7 @@ DECLARED: dict[Role, tuple[Outcome, ...]] = {
 _SITUATIONS = tuple(Situation)
 
 
-def declared(role: Role, situation: Situation) -> Outcome:
+def declared(role: Role, situation: Situation) -> EventEffect:
     """Return the declared effect of an event with this role in this situation."""
     return DECLARED[role][_SITUATIONS.index(situation)]
 

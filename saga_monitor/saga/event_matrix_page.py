@@ -9,22 +9,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from saga_monitor.saga.event_matrix import DECLARED, Outcome, Situation
+from saga_monitor.saga.event_matrix import DECLARED, EventEffect, Situation
 from saga_monitor.saga.flow_plan import Plan, Role
 from schemas import EVENT_TYPES, FLOWS, OWNERS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/late-events.md"
 _MEANS = {
-    Outcome.STARTS: "the order begins",
-    Outcome.MOVES: "something else is awaited, or one thing less",
-    Outcome.TURNS: "the order is undone from here on",
-    Outcome.AGAIN: "it was done after it was undone, so it is undone once more",
-    Outcome.PAUSES: "nothing new is begun and no deadline runs, until it is resumed",
-    Outcome.NOTHING: "known already, too early, or too late: it is kept and changes nothing",
-    Outcome.CONTRADICTS: "a person is called, `undone_past_pivot`: something is undone, and yet "
+    EventEffect.STARTS: "the order begins",
+    EventEffect.MOVES: "something else is awaited, or one thing less",
+    EventEffect.TURNS: "the order is undone from here on",
+    EventEffect.AGAIN: "it was done after it was undone, so it is undone once more",
+    EventEffect.PAUSES: "nothing new is begun and no deadline runs, until it is resumed",
+    EventEffect.NOTHING: "known already, too early, or too late: it is kept and changes nothing",
+    EventEffect.CONTRADICTS: "a person is called, `undone_past_pivot`: a step was undone although "
     "the order is past its pivot",
-    Outcome.UNEXPECTED: "a person is called, `unexpected_event`: it should never have been said",
+    EventEffect.UNEXPECTED: "a person is called, `unexpected_event`: nobody should ever send it",
 }
 _WHERE = {
     Situation.UNPLACED: "the start event is not known",

@@ -102,7 +102,7 @@ def emission_id(order_id: str, what: str, step: str, attempt: int = 1) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class MoneyLedger:
     """Money moved for one saga, in minor units of `currency`."""
 
     captured_minor: int = 0
@@ -115,7 +115,7 @@ class Ledger:
         return self.captured_minor - self.refunded_minor
 
 
-def ledger(facts: Iterable[Fact], flow: Flow) -> Ledger:
+def ledger(facts: Iterable[Fact], flow: Flow) -> MoneyLedger:
     """Sum what the facts say was captured and refunded, by the events that the flow names."""
     known = list(facts)
     captured = [f for f in known if f.type in flow.captured]
@@ -123,7 +123,7 @@ def ledger(facts: Iterable[Fact], flow: Flow) -> Ledger:
     for fact in captured:
         currency = fact.detail.get("currency", currency)
     refunded = _movements(known, flow.refunded)
-    return Ledger(sum(charges(captured, flow).values()), sum(refunded.values()), currency)
+    return MoneyLedger(sum(charges(captured, flow).values()), sum(refunded.values()), currency)
 
 
 def charges(facts: Iterable[Fact], flow: Flow) -> dict[str, int]:
@@ -149,7 +149,7 @@ UNITS = "units"
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class UnitTotals:
     """Units moved for one saga, by kind."""
 
     reserved: Mapping[str, int]
@@ -166,7 +166,7 @@ class Stock:
         return {kind: units for kind, units in sorted(found.items()) if units}
 
 
-def stock(facts: Iterable[Fact], flow: Flow) -> Stock | None:
+def stock(facts: Iterable[Fact], flow: Flow) -> UnitTotals | None:
     """Sum the units in the facts; None if one was stored before units were recorded."""
     told: dict[str, dict[str, int]] = {move: {} for move in MOVES}
     for fact in facts:
@@ -177,7 +177,7 @@ def stock(facts: Iterable[Fact], flow: Flow) -> Stock | None:
             return None
         for kind, units in fact.detail[UNITS].items():
             told[move][kind] = told[move].get(kind, 0) + units
-    return Stock(**told)
+    return UnitTotals(**told)
 
 
 def _sighting(fact: Fact) -> tuple[datetime, str]:

@@ -22,7 +22,7 @@ from saga_monitor.saga.view import (
     UNDONE_PAST_PIVOT,
     UNEXPECTED,
     Awaited,
-    Mode,
+    AwaitMode,
     SagaView,
     Status,
     StepView,
@@ -80,7 +80,7 @@ class _Reading:
         elif paused:
             status = Status.PAUSED
         else:
-            waits = any(a.mode == Mode.WAIT for a in awaited)
+            waits = any(a.mode == AwaitMode.WAIT for a in awaited)
             status = Status.WAITING if waits else Status.RUNNING
         ended_at = self.latest(self.plan.steps) if status in ENDED else None
         if ended_at is not None:
@@ -147,12 +147,12 @@ class _Reading:
 
     def expected(self, step: Step, trigger: Fact) -> Awaited:
         """Return what is awaited of a step that is to be done, and until when."""
-        mode, allowed_s, events = Mode.DO, step.deadline_s, (step.done, *step.failed)
+        mode, allowed_s, events = AwaitMode.DO, step.deadline_s, (step.done, *step.failed)
         last = self.last.get(step.name)
         if last is not None and last.type in step.waits:
             answer = self.answer(step, last)
             if answer is None:
-                mode, allowed_s, trigger = Mode.WAIT, step.waits[last.type], last
+                mode, allowed_s, trigger = AwaitMode.WAIT, step.waits[last.type], last
             else:
                 trigger = answer
 
@@ -160,9 +160,9 @@ class _Reading:
             return due_after(trigger.at, seconds, self.pauses)
 
         due = after(allowed_s)
-        ask = step.asks.get(trigger.type) if mode == Mode.WAIT else None
+        ask = step.asks.get(trigger.type) if mode == AwaitMode.WAIT else None
         if self.past_pivot:
-            mode = mode if mode == Mode.WAIT else Mode.FORWARD
+            mode = mode if mode == AwaitMode.WAIT else AwaitMode.FORWARD
             found = self.escalated(step, mode, events, trigger, due, OVERDUE)
         else:
             attempt = len(self.requests(step)) + 1
@@ -172,12 +172,12 @@ class _Reading:
     def contradiction(self, step: Step) -> Awaited:
         """Return a step that is undone although the pivot is done: due at once, for a person."""
         last, since = self.last[step.name], self.latest((step, *self.plan.pivots))
-        return self.escalated(step, Mode.FORWARD, (step.done,), last, since, UNDONE_PAST_PIVOT)
+        return self.escalated(step, AwaitMode.FORWARD, (step.done,), last, since, UNDONE_PAST_PIVOT)
 
     def escalated(
         self,
         step: Step,
-        mode: Mode,
+        mode: AwaitMode,
         events: tuple[str, ...],
         trigger: Fact,
         due: datetime | None,
@@ -261,7 +261,7 @@ class _Reading:
         stalled = self.flow.ceiling.reached(len(unheard), (due - alive.at).total_seconds())
         return Awaited(
             step=step.name,
-            mode=Mode.UNDO,
+            mode=AwaitMode.UNDO,
             events=(*([step.undone] if step.undone else []), *step.failed),
             since=alive.at,
             cause=alive.id,
@@ -319,7 +319,7 @@ class _Reading:
                 status = "failed" if last.type in step.failed else "undone"
         for item in awaited:
             if item.step == step.name and item.code != UNDONE_PAST_PIVOT:
-                named = {Mode.UNDO: "undoing", Mode.WAIT: "waiting"}
+                named = {AwaitMode.UNDO: "undoing", AwaitMode.WAIT: "waiting"}
                 status, since = named.get(item.mode, "due"), item.since
         return StepView(step.name, step.kind, status, since)
 

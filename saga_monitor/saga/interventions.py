@@ -47,7 +47,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Intervention:
     """An intervention.
 
     opened_at, reason: of the opening that counts; opened: its id; holder: person who claimed it;
@@ -75,7 +75,7 @@ class Case:
         return next(entry for entry in reversed(self.entries) if entry.id == self.turn)
 
 
-def cases(facts: Iterable[Fact]) -> tuple[Case, ...]:
+def cases(facts: Iterable[Fact]) -> tuple[Intervention, ...]:
     """Return the interventions of a saga, by code.
 
     Events about an intervention that was never opened are ignored.
@@ -88,20 +88,20 @@ def cases(facts: Iterable[Fact]) -> tuple[Case, ...]:
     return tuple(case for case in found if case)
 
 
-def settled(case: Case, at: datetime) -> Case:
+def settled(case: Intervention, at: datetime) -> Intervention:
     """Return an intervention as settled by the end of its saga at `at`, if it was open."""
     return replace(case, status=CaseStatus.SETTLED, closed_at=at) if case.is_open else case
 
 
-def _case(code: str, facts: list[Fact]) -> Case | None:
-    case: Case | None = None
+def _case(code: str, facts: list[Fact]) -> Intervention | None:
+    case: Intervention | None = None
     entries: list[Entry] = []
     for fact in facts:
         reason = str(fact.detail.get("reason", ""))
         entry = Entry(fact.id, fact.type, fact.at, str(fact.detail.get("actor", SOURCE)), reason)
         entries.append(entry)
         if fact.type == OPENED and (case is None or not case.is_open):
-            case = Case(code, CaseStatus.OPEN, fact.at, reason, fact.id, fact.id)
+            case = Intervention(code, CaseStatus.OPEN, fact.at, reason, fact.id, fact.id)
         elif case is None or not case.is_open:
             continue
         elif fact.type == CLAIMED:

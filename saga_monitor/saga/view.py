@@ -22,8 +22,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from saga_monitor.saga.facts import Fact, Ledger
-from saga_monitor.saga.interventions import Case
+from saga_monitor.saga.facts import Fact, MoneyLedger
+from saga_monitor.saga.interventions import Intervention
 from saga_monitor.saga.pauses import Pause
 from saga_monitor.saga.pins import Pin
 
@@ -58,7 +58,7 @@ class Status(StrEnum):
 ENDED = (Status.COMPLETED, Status.CANCELLED)
 
 
-class Mode(StrEnum):
+class AwaitMode(StrEnum):
     """The action expected of a step: do, answer a wait, undo, or (past the pivot) only forward."""
 
     DO = "do"
@@ -78,7 +78,7 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Approval:
     """The roles that are asked for a verdict.
 
     event: type of the event that asks; until: when silence becomes a rejection; reminded,
@@ -109,7 +109,7 @@ class Awaited:
     """
 
     step: str
-    mode: Mode
+    mode: AwaitMode
     events: tuple[str, ...]
     since: datetime
     cause: str
@@ -117,7 +117,7 @@ class Awaited:
     tries: int = 0
     attempt: int = 1
     code: str = DEADLINE
-    asked: Asked | None = None
+    asked: Approval | None = None
     stalled: bool = False
 
 
@@ -152,9 +152,9 @@ class SagaView:
     awaited: tuple[Awaited, ...]
     unexpected: tuple[Fact, ...]
     imbalances: tuple[Imbalance, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[Intervention, ...]
     pin: Pin | None
-    ledger: Ledger
+    ledger: MoneyLedger
     undoing: bool
     past_pivot: bool
     started_at: datetime | None

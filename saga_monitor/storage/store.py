@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, Table, TextClause, text
 
 from saga_monitor.saga.facts import Fact, Saga, log_time, unix_ms
-from saga_monitor.saga.interventions import Case
+from saga_monitor.saga.interventions import Intervention
 from saga_monitor.storage.tables import HISTORY, intervention, saga, stream_offset, timeline
 from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.messages.codec import MAX_EVENT_BYTES
@@ -71,7 +71,7 @@ class CaseRow:
     entries: int
 
     @classmethod
-    def of(cls, order_id: str, case: Case) -> "CaseRow":
+    def of(cls, order_id: str, case: Intervention) -> "CaseRow":
         """Build the row of an intervention."""
         return cls(
             order_id=order_id,
@@ -86,7 +86,7 @@ class CaseRow:
 
 
 @dataclass(slots=True)
-class Batch:
+class WriteBatch:
     """The rows one transaction of the projection writes. offsets: of the next record to read."""
 
     sagas: list[SagaRow] = field(default_factory=list)
@@ -233,7 +233,7 @@ def move_to_history(connection: Connection, orders: Sequence[str]) -> None:
         connection.execute(statement, {"keys": as_json(orders)})
 
 
-def write(connection: Connection, batch: Batch) -> None:
+def write(connection: Connection, batch: WriteBatch) -> None:
     """Write the whole batch in set-based statements; the sagas must be locked."""
     if batch.sagas:
         connection.execute(SAVE, rows_of(batch.sagas))

@@ -76,7 +76,7 @@ class Watch:
         projection: Projection,
         voice: Voice,
         clock: watermark.Clock,
-        ends: watermark.Log,
+        ends: watermark.LogInspector,
         topics: Sequence[str],
         wake: Callable[[], None],
         reading: Callable[[], Set[Place]],

@@ -20,7 +20,7 @@ _KEYS = {"role", "remind", "senior", "escalate"}
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ApprovalRule:
     """Names the roles to ask and when.
 
     `role` is asked at once and reminded after `remind_s` seconds; `senior` is asked after
@@ -32,19 +32,19 @@ class Ask:
     senior: str
     escalate_s: float
 
-    def scaled(self, factor: float) -> "Ask":
+    def scaled(self, factor: float) -> "ApprovalRule":
         """Return the same request with both durations multiplied by `factor`."""
         remind_s, escalate_s = self.remind_s * factor, self.escalate_s * factor
         return replace(self, remind_s=remind_s, escalate_s=escalate_s)
 
 
-def ask(where: str, value: Any) -> Ask:
+def ask(where: str, value: Any) -> ApprovalRule:
     """Parse an `asks` table of the flow file. Raises ValueError."""
     raw = table(where, value)
     only(where, raw, _KEYS)
     for key in sorted(_KEYS - raw.keys()):
         raise ValueError(f"{where}: the key {key!r} is missing; add it")
-    return Ask(
+    return ApprovalRule(
         role=word(f"{where}: role", raw["role"]),
         remind_s=duration(f"{where}: remind", raw["remind"]),
         senior=word(f"{where}: senior", raw["senior"]),
@@ -52,7 +52,7 @@ def ask(where: str, value: Any) -> Ask:
     )
 
 
-def why_not(event: str, asked: Ask, wait_s: float | None) -> str | None:
+def why_not(event: str, asked: ApprovalRule, wait_s: float | None) -> str | None:
     """Return what is wrong with an `asks` table, or None.
 
     `wait_s`: seconds that the step waits on `event`; None if it does not wait on it.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from sagakit.errors import FlowError, UnknownFlow
-from sagakit.flow.approvals import Ask
+from sagakit.flow.approvals import ApprovalRule
 from sagakit.flow.balances import NO_UNITS, Units
 from sagakit.flow.toml_values import seconds
 
@@ -48,7 +48,7 @@ class Step:
     undone: str | None = None
     deadline_s: float = 3600.0
     waits: Mapping[str, float] = field(default_factory=dict)
-    asks: Mapping[str, Ask] = field(default_factory=dict)
+    asks: Mapping[str, ApprovalRule] = field(default_factory=dict)
 
     def waiting(self, event: str, for_s: float) -> "Step":
         """Return the step with another wait on `event`; its reminder and escalation scale too."""

@@ -10,7 +10,7 @@ from contextlib import closing
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import read_log
 from sagakit.messages.envelope import Logged, OutboxRow, contiguous_per_key
-from sagakit.outbox.relay import BATCH, CannotTell
+from sagakit.outbox.relay import BATCH, LogUnreadable
 
 ANSWER_S = 5.0
 
@@ -20,7 +20,7 @@ def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
 
     The search covers the last BATCH records of each partition, as many as a relay publishes at
     once. A row counts only if all earlier rows of its key are found too. The caller publishes the
-    others, some of them perhaps a second time. Raises CannotTell if a broker does not answer for
+    others, some of them perhaps a second time. Raises LogUnreadable if a broker does not answer for
     5 s.
     """
     wanted = {(r.topic, r.key.encode(), r.headers, r.value): r.id for r in rows}
@@ -33,5 +33,5 @@ def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
                 if number is not None:
                     found.setdefault(number, r.timestamp_ms)
     except (KafkaException, TimeoutError) as error:
-        raise CannotTell(str(error)) from error
+        raise LogUnreadable(str(error)) from error
     return contiguous_per_key(rows, found)

@@ -69,10 +69,10 @@ class Publishes(Protocol):
 
 
 Standing = Callable[[Sequence[OutboxRow]], Logged]
-"""Returns the rows Kafka already holds, see `already_published.standing`. Raises CannotTell."""
+"""Returns the rows Kafka already holds, see `already_published.standing`. Raises LogUnreadable."""
 
 
-class CannotTell(Exception):
+class LogUnreadable(Exception):
     """The log cannot be searched now for rows already published."""
 
 
@@ -195,7 +195,7 @@ class Relay:
         try:
             logged = self._standing(rows) if rows else {}
             self._blind_since_s = None
-        except CannotTell as error:
+        except LogUnreadable as error:
             log.warning("cannot tell which rows the log already holds", error=str(error))
             now_s = time.monotonic()
             self._blind_since_s = self._blind_since_s or now_s

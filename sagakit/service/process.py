@@ -128,7 +128,7 @@ class Threads:
         return None if thread and thread.is_alive() else f"{name} does not run"
 
 
-class Process(Generic[S]):
+class ServiceProcess(Generic[S]):
     """Wires and runs one replica of a service."""
 
     def __init__(
@@ -314,7 +314,9 @@ def run(
     logs.configure(
         json=settings.log_json, participant=service.participant.name, level=settings.log_level
     )
-    process = Process(service, settings, flows=flows, contract=contract, migrations=migrations)
+    process = ServiceProcess(
+        service, settings, flows=flows, contract=contract, migrations=migrations
+    )
     tune_gc()
     status = asyncio.run(process.run())
     log.info("stopped", status=status)

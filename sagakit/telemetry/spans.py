@@ -18,7 +18,7 @@ from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow
 from sagakit.messages.trace_ids import caller_of, parent_of, process_of, root_of, span_of, trace_of
 from sagakit.outbox.relay import Publishes
-from sagakit.telemetry.tracing import Kind, Span, Tell
+from sagakit.telemetry.tracing import Span, SpanKind, Tell
 
 S = TypeVar("S")
 ParentOf = Callable[[UUID, str], str]
@@ -57,7 +57,7 @@ class TracedHandler(Generic[S]):
         key = message.key
         return Span(
             name="order",
-            kind=Kind.INTERNAL,
+            kind=SpanKind.INTERNAL,
             trace_id=trace_of(key),
             span_id=root_of(key),
             parent=None,
@@ -69,11 +69,11 @@ class TracedHandler(Generic[S]):
 
     def _span(self, handled: Handled[S], began_ns: int, ended_ns: int, batch: int) -> Span:
         message, who = handled.message, self._participant
-        name, kind = f"request {who}", Kind.SERVER
+        name, kind = f"request {who}", SpanKind.SERVER
         attributes: dict[str, str | int] = {"saga.order.id": message.key}
         record = message.record
         if record is not None:
-            name, kind = f"process {record.topic}", Kind.CONSUMER
+            name, kind = f"process {record.topic}", SpanKind.CONSUMER
             attributes |= {
                 **_messaging("process", record.topic, message.key, str(message.id)),
                 "messaging.destination.partition.id": str(record.partition),
@@ -133,7 +133,7 @@ class TracedPublisher:
         cause = headers.get("ce_causationid")
         return Span(
             name=f"send {row.topic}",
-            kind=Kind.PRODUCER,
+            kind=SpanKind.PRODUCER,
             trace_id=trace_of(row.key),
             span_id=span_of(UUID(headers["ce_id"])),
             parent=self._parent(UUID(cause), self._source) if cause else root_of(row.key),
@@ -170,7 +170,7 @@ class TracedCalls:
         parent = process_of(UUID(cause), self._participant) if cause else root_of(key)
         return Span(
             name=f"{row.effect.kind} {self._participant}",
-            kind=Kind.CLIENT,
+            kind=SpanKind.CLIENT,
             trace_id=trace_of(key),
             span_id=process_of(row.id, f"attempt:{row.attempts}"),
             parent=parent,

@@ -33,7 +33,7 @@ The exporter reads the other variables."""
 FLUSH_MS = 5_000
 
 
-class Kind(Enum):
+class SpanKind(Enum):
     """The kind of a span, by OpenTelemetry's names."""
 
     INTERNAL = "INTERNAL"
@@ -52,7 +52,7 @@ class Span:
     """
 
     name: str
-    kind: Kind
+    kind: SpanKind
     trace_id: str
     span_id: str
     parent: str | None

@@ -33,7 +33,7 @@ _ATOM = r"[^\s@<>()\[\]\\,;:\"\x00-\x20\x7f]+"
 _ADDRESS = re.compile(f"{_ATOM}@{_ATOM}")
 
 
-class Kind(StrEnum):
+class MailKind(StrEnum):
     """The kinds of mail."""
 
     CONFIRMED = "confirmed"
@@ -42,11 +42,11 @@ class Kind(StrEnum):
     REFUNDED = "refunded"
 
 
-SAYS: Mapping[Kind, type[Any]] = {
-    Kind.CONFIRMED: ConfirmationMailSent,
-    Kind.SHIPPED: ShippedMailSent,
-    Kind.CANCELLED: CancellationMailSent,
-    Kind.REFUNDED: RefundMailSent,
+SAYS: Mapping[MailKind, type[Any]] = {
+    MailKind.CONFIRMED: ConfirmationMailSent,
+    MailKind.SHIPPED: ShippedMailSent,
+    MailKind.CANCELLED: CancellationMailSent,
+    MailKind.REFUNDED: RefundMailSent,
 }
 """The own event that records a mail of this kind."""
 
@@ -55,7 +55,7 @@ SAYS: Mapping[Kind, type[Any]] = {
 class Mailing:
     """The state of an order's mails. `sent`: kinds sent, refused ones included."""
 
-    sent: frozenset[Kind] = frozenset()
+    sent: frozenset[MailKind] = frozenset()
     in_flight: frozenset[str] = frozenset()
 
 
@@ -63,7 +63,7 @@ class Mailing:
 class MailAccepted:
     """The mail server has accepted the mail and is responsible for it."""
 
-    kind: Kind
+    kind: MailKind
     to: str
 
 
@@ -71,7 +71,7 @@ class MailAccepted:
 class MailRefused:
     """The mail server refuses the recipient for good."""
 
-    kind: Kind
+    kind: MailKind
     to: str
     reason: str
 
@@ -81,16 +81,16 @@ def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
     match trigger:
         case Do(event):
             facts = {"tracking": event.tracking}
-            return _mail(state, Kind.SHIPPED, event.order_id, event.order.email, facts)
+            return _mail(state, MailKind.SHIPPED, event.order_id, event.order.email, facts)
         case Observed("ShipmentCreated", event):
-            if _begun(state, Kind.CANCELLED, event.order_id):
+            if _begun(state, MailKind.CANCELLED, event.order_id):
                 return NOTHING  # stale: the order is cancelled by now
-            return _mail(state, Kind.CONFIRMED, event.order_id, event.order.email, {})
+            return _mail(state, MailKind.CONFIRMED, event.order_id, event.order.email, {})
         case Observed("PaymentRefunded", event) if event.amount_minor > 0 and event.email:
             facts = {"amount": _amount(event)}
-            return _mail(state, Kind.REFUNDED, event.order_id, event.email, facts)
+            return _mail(state, MailKind.REFUNDED, event.order_id, event.email, facts)
         case Observed("undone", event) if getattr(event, "email", None):
-            return _mail(state, Kind.CANCELLED, event.order_id, event.email, {})
+            return _mail(state, MailKind.CANCELLED, event.order_id, event.email, {})
         case Outcome(effect, MailAccepted(kind, to)):
             return _sent(state, kind, str(effect.payload["order_id"]), to, None)
         case Outcome(effect, MailRefused(kind, to, reason)):
@@ -109,16 +109,18 @@ def is_address(to: str) -> bool:
     return len(to) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(to) is not None
 
 
-def mail_key(kind: Kind, order_id: str) -> str:
+def mail_key(kind: MailKind, order_id: str) -> str:
     """Return the idempotency key of a mail."""
     return f"mail:{kind}:{order_id}"
 
 
-def _begun(state: Mailing, kind: Kind, order_id: str) -> bool:
+def _begun(state: Mailing, kind: MailKind, order_id: str) -> bool:
     return kind in state.sent or mail_key(kind, order_id) in state.in_flight
 
 
-def _mail(state: Mailing, kind: Kind, order_id: str, to: str, facts: dict[str, Json]) -> Decision:
+def _mail(
+    state: Mailing, kind: MailKind, order_id: str, to: str, facts: dict[str, Json]
+) -> Decision:
     if _begun(state, kind, order_id):
         return NOTHING
     if not is_sealed(to) and not is_address(to):
@@ -127,7 +129,7 @@ def _mail(state: Mailing, kind: Kind, order_id: str, to: str, facts: dict[str, J
     return Decision(effects=(Effect(MAIL, mail_key(kind, order_id), payload),))
 
 
-def _sent(state: Mailing, kind: Kind, order_id: str, to: str, refused: str | None) -> Decision:
+def _sent(state: Mailing, kind: MailKind, order_id: str, to: str, refused: str | None) -> Decision:
     if kind in state.sent:
         return NOTHING
     return Decision(events=(SAYS[kind](order_id=order_id, to=to, refused=refused),))

@@ -18,8 +18,8 @@ from sagakit.privacy.key_service_client import HttpVault
 from sagakit.privacy.sealed_text import Erased, is_sealed, without
 from services.notification.decide import (
     NO_ADDRESS,
-    Kind,
     MailAccepted,
+    MailKind,
     MailRefused,
     is_address,
 )
@@ -28,20 +28,20 @@ TIMEOUT_S = 10.0
 SENDER = "orders@saga.example"
 MailAnswer = MailAccepted | MailRefused
 
-TEMPLATES: Mapping[Kind, tuple[str, str]] = {
-    Kind.CONFIRMED: (
+TEMPLATES: Mapping[MailKind, tuple[str, str]] = {
+    MailKind.CONFIRMED: (
         "Your order {order_id} is confirmed",
         "Thank you. Your order {order_id} is paid and packed; the carrier picks it up next.",
     ),
-    Kind.SHIPPED: (
+    MailKind.SHIPPED: (
         "Your order {order_id} is on its way",
         "The carrier has your order {order_id}. Tracking number: {tracking}",
     ),
-    Kind.CANCELLED: (
+    MailKind.CANCELLED: (
         "Your order {order_id} is cancelled",
         "Your order {order_id} is cancelled. Whatever was paid for it goes back to you.",
     ),
-    Kind.REFUNDED: (
+    MailKind.REFUNDED: (
         "Money back for your order {order_id}",
         "We have given back {amount} for your order {order_id}.",
     ),
@@ -68,7 +68,7 @@ class SmtpMailer:
 
     async def mail(self, effect: Effect) -> MailAnswer:
         """See `Mailer`."""
-        kind, told = Kind(str(effect.payload["kind"])), str(effect.payload["to"])
+        kind, told = MailKind(str(effect.payload["kind"])), str(effect.payload["to"])
         try:
             (to,) = await self._vault.open(told)
         except Erased as error:
@@ -85,7 +85,7 @@ class SmtpMailer:
             return MailRefused(kind, told, without(answer.reason, to))
         return MailAccepted(kind, told)
 
-    async def _send(self, effect: Effect, kind: Kind, to: str) -> MailAnswer:
+    async def _send(self, effect: Effect, kind: MailKind, to: str) -> MailAnswer:
         try:
             await aiosmtplib.send(
                 message({**effect.payload, "to": to}),
@@ -109,13 +109,13 @@ class SmtpMailer:
 def message(payload: Mapping[str, Json]) -> EmailMessage:
     """Return the mail for a payload. Control characters never reach a header."""
     words = {name: _plain(str(value)) for name, value in payload.items()}
-    subject, text = TEMPLATES[Kind(words["kind"])]
+    subject, text = TEMPLATES[MailKind(words["kind"])]
     mail = EmailMessage()
     mail["From"] = SENDER
     mail["To"] = words["to"]
     mail["Subject"] = subject.format(**words)
     mail["Message-ID"] = message_id(words["kind"], str(payload["order_id"]))
-    mail["X-Saga-Kind"] = words["kind"]
+    mail["X-Saga-MailKind"] = words["kind"]
     mail["X-Saga-Order"] = words["order_id"]
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     mail.set_content(text.format(**words) + "\n")
@@ -145,7 +145,7 @@ class MemoryMailer:
 
     async def mail(self, effect: Effect) -> MailAnswer:
         """See `Mailer`."""
-        kind, to = Kind(str(effect.payload["kind"])), str(effect.payload["to"])
+        kind, to = MailKind(str(effect.payload["kind"])), str(effect.payload["to"])
         if to.startswith("bounce+"):
             return MailRefused(kind, to, f"550 5.1.1 <{to}> does not exist here")
         mail = message(effect.payload)

@@ -6,7 +6,7 @@ from sqlalchemy import Column, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.store.state_table import TableStore
-from services.notification.decide import Kind, Mailing
+from services.notification.decide import Mailing, MailKind
 
 metadata = MetaData()
 
@@ -18,8 +18,8 @@ mailing = Table(
 )
 
 
-def _kinds(row: Iterable[str]) -> frozenset[Kind]:
-    return frozenset(Kind(kind) for kind in row)
+def _kinds(row: Iterable[str]) -> frozenset[MailKind]:
+    return frozenset(MailKind(kind) for kind in row)
 
 
 def store() -> TableStore[Mailing]:

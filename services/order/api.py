@@ -21,7 +21,14 @@ from schemas.events import OrderFacts, OrderLine
 from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable, unfit_id
 from services.order.decide import CANCEL, ENDED, PLACE, Cancelling, Order, Phase, Placing, digest
 from services.order.privacy import Keys, privacy_routes, seal_facts
-from services.order.problem import FieldProblem, Problem, ProblemRoute, Refused, from_rules, invalid
+from services.order.problem import (
+    FieldProblem,
+    Problem,
+    ProblemError,
+    ProblemRoute,
+    from_rules,
+    invalid,
+)
 
 FLOW_LABELS = [flow.label(version) for flow in FLOWS for version in flow.versions]
 _default_flow, _default_version = FLOWS.find(None)
@@ -215,7 +222,7 @@ class OrderPlacement:
     async def place(
         self, asked: NewOrder, *, key: str | None = None, batch_id: str | None = None
     ) -> tuple[int, OrderStatus]:
-        """Place an order; return its status and 201, or 200 for a repeat. Raises Refused."""
+        """Place an order; return its status and 201, or 200 for a repeat. Raises ProblemError."""
         label, clear = _checked(asked)
         facts = await seal_facts(self.vault, clear, self.clock())
         order_id, mark = asked.order_id, digest(facts)
@@ -232,7 +239,7 @@ class OrderPlacement:
         except EventTooLarge as error:
             reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
             too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
-            raise Refused(invalid([too_large])) from error
+            raise ProblemError(invalid([too_large])) from error
         if not data.is_same(receipt.state):
             detail = f"order {order_id} exists with other content; place this one under another id"
             raise _conflict("conflict", detail, order_id, receipt.state)
@@ -295,7 +302,7 @@ def _cancel_route(router: APIRouter, door: TriggerPort[Order]) -> None:
 
 
 def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
-    """Validate a request; return the flow's label and the order's facts. Raises Refused (422)."""
+    """Return the flow's label and the order's facts of a request. Raises ProblemError (422)."""
     facts = asked.facts()
     found = from_rules(problems(asked.order_id, facts))
     if asked.caused_by is not None:
@@ -314,12 +321,12 @@ def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
         remedy = f"give one of {', '.join(FLOW_LABELS)}"
         found.append(FieldProblem(field="flow", reason=reason, remedy=remedy))
     if found:
-        raise Refused(invalid(found))
+        raise ProblemError(invalid(found))
     return label, facts
 
 
 def _readable(order_id: str) -> None:
-    """Raise Refused (404) for an id that no order can have, as for an unknown order."""
+    """Raise ProblemError (404) for an id that no order can have, as for an unknown order."""
     if len(order_id) > MAX_ORDER_ID or not order_id.isprintable():
         raise _unknown(speakable(order_id, MAX_ORDER_ID))
 
@@ -330,16 +337,16 @@ def _known(order_id: str, state: Order) -> Order:
     return state
 
 
-def _unknown(order_id: str) -> Refused:
+def _unknown(order_id: str) -> ProblemError:
     detail = f"no order {order_id} is known here; check the id, or place it with POST /orders"
     problem = Problem(
         title="No such order", status=404, code="unknown_order", detail=detail, order_id=order_id
     )
-    return Refused(problem)
+    return ProblemError(problem)
 
 
-def _conflict(code: str, detail: str, order_id: str, state: Order | None) -> Refused:
-    return Refused(
+def _conflict(code: str, detail: str, order_id: str, state: Order | None) -> ProblemError:
+    return ProblemError(
         Problem(
             title="Conflict",
             status=409,

@@ -15,7 +15,14 @@ from schemas.rules import MAX_ORDER_ID, speakable, unfit_id
 from services.order.api import IdempotencyStore, NewOrder, OrderPlacement, OrderStatus
 from services.order.decide import Order
 from services.order.privacy import Keys
-from services.order.problem import Problem, ProblemRoute, Refused, explained, from_rules, invalid
+from services.order.problem import (
+    Problem,
+    ProblemError,
+    ProblemRoute,
+    explained,
+    from_rules,
+    invalid,
+)
 
 MAX_BATCH = 500
 
@@ -75,12 +82,12 @@ def batch_routes(
             """Place each order by itself: an invalid or conflicting order affects no other.
             Safe to repeat. The monitor's `GET /batches/BATCH` shows the orders' progress."""
             if wrong := unfit_id("batch_id", asked.batch_id):
-                raise Refused(invalid(from_rules(wrong)))
+                raise ProblemError(invalid(from_rules(wrong)))
             request = hashlib.sha256(json.dumps(asked.orders, sort_keys=True).encode()).hexdigest()
             # the line feed avoids clashes: no Idempotency-Key and no batch id holds one
             key = f"batch\n{asked.batch_id}"
             if not await asyncio.to_thread(keys.claim, key, request, clock()):
-                raise Refused(_reused(asked.batch_id))
+                raise ProblemError(_reused(asked.batch_id))
             placer = OrderPlacement(door, keys, vault, clock)
             tasks = (_item(order, placer, asked.batch_id) for order in asked.orders)
             return Batch(batch_id=asked.batch_id, results=await asyncio.gather(*tasks))
@@ -97,7 +104,7 @@ async def _item(given: dict[str, Any], placer: OrderPlacement, batch_id: str) ->
         status, order = await placer.place(NewOrder.model_validate(given), batch_id=batch_id)
     except ValidationError as error:
         problem = explained(error.errors())
-    except Refused as refused:
+    except ProblemError as refused:
         problem = refused.problem
     else:
         return Item(order_id=order_id, status=status, order=order)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sagakit.store.ports import Clock
 from schemas.events import OrderFacts
 from schemas.rules import MAX_CUSTOMER_ID, speakable
-from services.order.problem import Problem, ProblemRoute, Refused
+from services.order.problem import Problem, ProblemError, ProblemRoute
 from services.order.vault import Erasure
 
 MAX_TEXTS = 100
@@ -135,9 +135,9 @@ def privacy_routes(router: APIRouter, keys: Keys, clock: Clock) -> None:
         )
 
 
-def _in_flight(orders: Sequence[str]) -> Refused:
+def _in_flight(orders: Sequence[str]) -> ProblemError:
     detail = (
         f"orders in flight need the data: {', '.join(orders)}; wait until they have ended, or "
         "force it, and they are undone"
     )
-    return Refused(Problem(title="Conflict", status=409, code="in_flight", detail=detail))
+    return ProblemError(Problem(title="Conflict", status=409, code="in_flight", detail=detail))

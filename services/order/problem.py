@@ -37,7 +37,7 @@ class Problem(BaseModel):
     problems: list[FieldProblem] | None = None
 
 
-class Refused(Exception):
+class ProblemError(Exception):
     """Raised to answer a request with `problem`."""
 
     def __init__(self, problem: Problem) -> None:
@@ -55,7 +55,7 @@ class ProblemRoute(APIRoute):
         async def handle_or_explain(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Refused as refused:
+            except ProblemError as refused:
                 problem = refused.problem
             except RequestValidationError as error:
                 problem = invalid(_field_problem(e) for e in error.errors())

@@ -60,7 +60,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PlannedRefund:
     """The refund under way. `amount_minor` None: void the charge, or refund all if captured."""
 
     charge_id: str | None = None
@@ -82,7 +82,7 @@ class Payment:
     charge_id: str | None = None
     charges: tuple[Charge, ...] = ()
     refunds: tuple[str, ...] = ()
-    asked: Ask | None = None
+    asked: PlannedRefund | None = None
     in_flight: frozenset[str] = frozenset()
 
     @property
@@ -202,7 +202,7 @@ def look_effect(order_id: str, charge_id: str) -> Effect:
 def refund_effect(state: Payment) -> Effect:
     """Return the effect that refunds or voids what `state.asked` says. It names the charge by its
     key as well, in case the charge's id was never learned."""
-    ask = state.asked or Ask()
+    ask = state.asked or PlannedRefund()
     payload = {
         "order_id": state.order_ref,
         "charge_id": ask.charge_id,
@@ -299,7 +299,7 @@ def _aimed(state: Payment) -> Payment:
     if due:
         charge_id = due[0].charge_id
         amount_minor = sum(c.left_minor for c in due if c.charge_id == charge_id)
-        return replace(state, asked=Ask(charge_id, amount_minor))
+        return replace(state, asked=PlannedRefund(charge_id, amount_minor))
     if state.phase is Phase.REFUNDING:
-        return replace(state, asked=Ask(state.charge_id))
+        return replace(state, asked=PlannedRefund(state.charge_id))
     return state

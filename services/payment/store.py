@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.store.state_table import TableStore
 from schemas.events import OrderFacts
-from services.payment.ledger import Ask, Charge, Payment, Phase
+from services.payment.ledger import Charge, Payment, Phase, PlannedRefund
 
 metadata = MetaData()
 
@@ -43,7 +43,7 @@ LOADS: dict[str, Any] = {
     "facts": _facts,
     "charges": lambda rows: tuple(Charge(**row) for row in rows),
     "refunds": tuple,
-    "asked": lambda row: None if row is None else Ask(**row),
+    "asked": lambda row: None if row is None else PlannedRefund(**row),
 }
 
 

@@ -51,7 +51,7 @@ class Carrier(Protocol):
         ...
 
 
-class Statement(Protocol):
+class LabelStatement(Protocol):
     """The port to a carrier's list of labels, for reconciliation."""
 
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
@@ -133,7 +133,7 @@ class HttpCarrier:
         raise _unusable("/v1/cancellations", effect.key, str(answer))
 
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
-        """See `Statement`."""
+        """See `LabelStatement`."""
         path, page = "/v1/labels", {"offset": offset, "limit": limit}
         try:
             url = self._base_url + path

@@ -23,7 +23,7 @@ from saga_lab.devstack.postgres import create_databases, database_url, postgres_
 from saga_lab.fakes import base, callbacks, carrier, charges, mail, provider
 from saga_monitor.service import MIGRATIONS, Monitor, MonitorSettings
 from sagakit.service.definition import Service
-from sagakit.service.process import Process, Threads
+from sagakit.service.process import ServiceProcess, Threads
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
 from sagakit.telemetry import metrics
@@ -46,7 +46,7 @@ class House:
 
     urls: Mapping[str, str]
     apps: Mapping[str, FastAPI]
-    processes: Mapping[str, Process[Any]]
+    processes: Mapping[str, ServiceProcess[Any]]
     monitor: Monitor
     postgres: str
 
@@ -110,7 +110,7 @@ SERVICES: Mapping[str, Any] = {
 ROOT = Path(order.__file__).parents[2]
 
 
-def a_process(name: str, url: str) -> Process[Any]:
+def a_process(name: str, url: str) -> ServiceProcess[Any]:
     """A service's process on a migrated database, as `python -m services.<name>` builds it."""
     module = SERVICES[name]
     wanted = {"payment": "PaymentSettings", "shipping": "ShippingSettings"}.get(name)
@@ -124,7 +124,9 @@ def a_process(name: str, url: str) -> Process[Any]:
     )
     service: Service[Any] = module.build(settings)
     migrations = ROOT / "services" / name / "migrations"
-    process = Process(service, settings, flows=FLOWS, contract=CONTRACT, migrations=migrations)
+    process = ServiceProcess(
+        service, settings, flows=FLOWS, contract=CONTRACT, migrations=migrations
+    )
     process.bus.close()  # there is no broker to look for
     migrate(process.engine, migrations)
     return process

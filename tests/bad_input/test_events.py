@@ -11,7 +11,7 @@ from sagakit.handling.consumer_loop import ConsumerLoop
 from sagakit.handling.handler import Handled
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
-from sagakit.service.process import Process
+from sagakit.service.process import ServiceProcess
 from schemas import CONTRACT
 from tests.bad_input.case import Case, Sent
 from tests.bad_input.events import EVENTS, placed, sent
@@ -43,7 +43,7 @@ class Bus:
 class Reading:
     """A process's handler behind the loop; remembers the fates."""
 
-    def __init__(self, process: Process[Any]) -> None:
+    def __init__(self, process: ServiceProcess[Any]) -> None:
         self.process = process
         self.fates: dict[int, Handled[Any]] = {}
         self._offset = 0

@@ -10,7 +10,7 @@ import httpx
 from saga_lab.invariants import check
 from saga_lab.workload import KINDS, Shop, ShopOrder
 from saga_lab.workload.beside import Beside
-from saga_lab.workload.outcomes import Outcome, Progress
+from saga_lab.workload.outcomes import OrderOutcome, Progress
 from saga_lab.workload.trade import Trade
 from sagakit.contract.model import Contract
 from schemas import CONTRACT
@@ -28,7 +28,7 @@ def trade(
     stack: LiveStack,
     orders: Sequence[ShopOrder],
     told: Callable[[Progress], None] = lambda progress: None,
-) -> list[Outcome]:
+) -> list[OrderOutcome]:
     """Place them and wait for their ends."""
     return Trade(stack.json, orders, told, deadlines=stack.deadlines).run()
 
@@ -52,7 +52,7 @@ def trading(
         running.outcomes()
 
 
-def assert_as_expected(outcomes: Sequence[Outcome]) -> None:
+def assert_as_expected(outcomes: Sequence[OrderOutcome]) -> None:
     """Each order ended as its kind says."""
     wrong = [
         f"{o.order.order_id}: {o.end}, not {o.order.end}" for o in outcomes if not o.as_expected

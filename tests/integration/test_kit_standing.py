@@ -12,7 +12,7 @@ from sagakit.faults import Crash, CrashAt
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import Logged, OutboxRow
 from sagakit.outbox.already_published import standing
-from sagakit.outbox.relay import CannotTell
+from sagakit.outbox.relay import LogUnreadable
 from tests.kafka import read
 from tests.outbox import Book, Ledger, leading, relay_of
 from tests.stack import TestInfra
@@ -64,9 +64,9 @@ def test_of_what_stands_twice_the_first_counts(infra: TestInfra, book: Book) -> 
 
 def test_a_broker_that_does_not_answer_cannot_tell(book: Book) -> None:
     row = OutboxRow(book.topic, "a", (), b"1", 1)
-    with pytest.raises(CannotTell):
+    with pytest.raises(LogUnreadable):
         standing("127.0.0.1:1", [row])
-    with pytest.raises(CannotTell):
+    with pytest.raises(LogUnreadable):
         standing("127.0.0.1:1", [replace(row, topic="made-anew-right-now")])
 
 
@@ -103,7 +103,7 @@ class Looks:
     def __call__(self, rows: Sequence[OutboxRow]) -> Logged:
         self.asked.append(len(rows))
         if self.blind:
-            raise CannotTell("no broker")
+            raise LogUnreadable("no broker")
         return {}
 
 

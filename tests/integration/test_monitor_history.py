@@ -228,7 +228,7 @@ def put(engine: Engine, order: str, at: datetime) -> None:
     told = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
     case = store.CaseRow(order, "manual", "resolved", "look", "ada", at, at, 2)
     with engine.begin() as connection:
-        store.write(connection, store.Batch(sagas=[row], timeline=[told], cases=[case]))
+        store.write(connection, store.WriteBatch(sagas=[row], timeline=[told], cases=[case]))
 
 
 def rows(engine: Engine, order: str) -> dict[str, list[tuple[Any, ...]]]:

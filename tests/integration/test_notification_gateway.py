@@ -12,7 +12,7 @@ from saga_lab.devstack.ports import free_port
 from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import HttpVault
-from services.notification.decide import Kind, MailAccepted, MailRefused, mail_key
+from services.notification.decide import MailAccepted, MailKind, MailRefused, mail_key
 from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
 from tests.outside import NOWHERE, Server
 
@@ -39,7 +39,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
     running.close()
 
 
-def mail(order_id: str, kind: Kind = Kind.SHIPPED, to: str = "ada@customer.example") -> Effect:
+def mail(
+    order_id: str, kind: MailKind = MailKind.SHIPPED, to: str = "ada@customer.example"
+) -> Effect:
     payload: dict[str, Json] = {
         "order_id": order_id,
         "kind": kind.value,
@@ -65,9 +67,9 @@ def mailer(kind: str, server: MailServer) -> Mailer:
 
 
 @BOTH
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", MailKind)
 def test_a_mail_is_accepted_as_often_as_it_is_sent(
-    kind_of_mailer: str, kind: Kind, server: MailServer
+    kind_of_mailer: str, kind: MailKind, server: MailServer
 ) -> None:
     it = mailer(kind_of_mailer, server)
     for _ in range(2):
@@ -80,7 +82,7 @@ def test_a_recipient_refused_for_good_is_an_answer(kind_of_mailer: str, server: 
     to = "bounce+ada@customer.example"
     answer = asyncio.run(mailer(kind_of_mailer, server).mail(mail("bounced", to=to)))
     assert isinstance(answer, MailRefused)
-    assert (answer.kind, answer.to) == (Kind.SHIPPED, to)
+    assert (answer.kind, answer.to) == (MailKind.SHIPPED, to)
     assert answer.reason.startswith("550 5.1.1")
 
 
@@ -128,7 +130,7 @@ def test_an_order_id_is_not_read_as_an_encoded_word(server: MailServer) -> None:
 def test_addresses_of_any_script_arrive(server: MailServer) -> None:
     to = "jürgen@müller.example"
     answer = asyncio.run(smtp_mailer(server.smtp_port).mail(mail("utf8", to=to)))
-    assert answer == MailAccepted(Kind.SHIPPED, to)
+    assert answer == MailAccepted(MailKind.SHIPPED, to)
     assert [m["to"] for m in server.mails("utf8")] == [to]
 
 

@@ -19,9 +19,9 @@ from confluent_kafka.admin._resource import ResourceType
 
 from saga_lab.devstack import jars
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.ports import assign, check_free
-from saga_lab.devstack.processes import SERVICES, Process, selected
+from saga_lab.devstack.processes import SERVICES, ProcessSpec, selected
 from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.supervisor import Supervisor, survivors, wait_gone
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, reset_offsets
@@ -270,7 +270,7 @@ def test_missing_addresses_of_an_external_stack_are_named(
     monkeypatch.delenv("SAGA_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setenv("SAGA_DATABASE_URL", "postgresql://somewhere/postgres")
     with pytest.raises(StackError, match=r"needs SAGA_BOOTSTRAP_SERVERS in the environment"):
-        Stack.up(tmp_path, StackOptions(kind=Kind.EXTERNAL))
+        Stack.up(tmp_path, StackOptions(kind=StackKind.EXTERNAL))
 
 
 def test_an_external_stack_uses_and_prepares_what_it_is_given(
@@ -278,7 +278,7 @@ def test_an_external_stack_uses_and_prepares_what_it_is_given(
 ) -> None:
     monkeypatch.setenv("SAGA_BOOTSTRAP_SERVERS", infra.bootstrap_servers)
     monkeypatch.setenv("SAGA_DATABASE_URL", infra.database_url)
-    options = StackOptions(kind=Kind.EXTERNAL, port_base=0, only=frozenset({"infra"}))
+    options = StackOptions(kind=StackKind.EXTERNAL, port_base=0, only=frozenset({"infra"}))
     with live_stack(tmp_path / "home", options) as stack:
         assert stack.json["processes"] == {}
         assert stack.json["bootstrap_servers"] == infra.bootstrap_servers
@@ -291,7 +291,7 @@ def test_without_a_docker_engine_containers_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-docker.sock")
-    options = StackOptions(kind=Kind.CONTAINERS, port_base=0)
+    options = StackOptions(kind=StackKind.CONTAINERS, port_base=0)
     with pytest.raises(StackError, match="needs a Docker engine"):
         Stack.up(tmp_path / "home", options)
     gc.collect()
@@ -340,8 +340,8 @@ def test_the_supervisor_restarts_only_what_changed(tmp_path: Path) -> None:
     # Deep enough that the socket's own path would be too long for the kernel.
     supervisor = Supervisor(tmp_path / ("deep" * 20))
 
-    def sleeper(name: str, env: str) -> Process:
-        return Process(name, ("sleep", "1000"), ready=lambda: None, env={"WORD": env})
+    def sleeper(name: str, env: str) -> ProcessSpec:
+        return ProcessSpec(name, ("sleep", "1000"), ready=lambda: None, env={"WORD": env})
 
     supervisor.start()
     try:
@@ -368,7 +368,7 @@ def test_who_is_stopped_between_two_lives_stays_stopped(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path)
     supervisor.start()
     try:
-        sleeper = Process("a", ("sleep", "1000"), lambda: None, stop_wait_s=1)
+        sleeper = ProcessSpec("a", ("sleep", "1000"), lambda: None, stop_wait_s=1)
         supervisor.update([sleeper], remove_others=True)
         for _ in range(5):
             supervisor.start_processes(["a"])
@@ -381,7 +381,7 @@ def test_who_is_stopped_between_two_lives_stays_stopped(tmp_path: Path) -> None:
 
 
 def test_a_value_the_supervisor_cannot_carry_is_refused(tmp_path: Path) -> None:
-    process = Process("a", ("sleep", "1"), ready=lambda: None, env={"WORD": 'say "hi", it\'s'})
+    process = ProcessSpec("a", ("sleep", "1"), ready=lambda: None, env={"WORD": 'say "hi", it\'s'})
     with pytest.raises(StackError, match="both kinds of quotes"):
         Supervisor(tmp_path).update([process], remove_others=True)
 

@@ -27,7 +27,7 @@ from sagakit.faults import duplicated
 from sagakit.handling.handler import incoming
 from sagakit.messages.envelope import Envelope, Record
 from schemas import FLOWS
-from services.notification.decide import Kind
+from services.notification.decide import MailKind
 
 ORDERS = 3
 MOST_STEPS = 3_000
@@ -164,7 +164,7 @@ def ending(node: Node, order_id: str) -> Any:
     """The phase; for notification what was told of the end (a confirmation that comes after the
     cancellation is not sent)."""
     state = node.state(order_id)
-    return state.sent - {Kind.CONFIRMED} if node.name == "notification" else state.phase
+    return state.sent - {MailKind.CONFIRMED} if node.name == "notification" else state.phase
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from saga_lab.simulation.node import Node
-from saga_lab.simulation.process import Process
+from saga_lab.simulation.process import SimulatedProcess
 from sagakit.errors import ResultPending, UnknownFlow
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition, Handled
@@ -45,7 +45,7 @@ def any_lease(finish: Any, tx: Any, leases: Sequence[Lease]) -> set[UUID]:
     return {lease.effect_id for lease in leases}
 
 
-def offsets_first(process: Process) -> None:
+def offsets_first(process: SimulatedProcess) -> None:
     """Offsets are stored before the batch is handled."""
     process.positions.update(process.ends)
     process.node.committed = dict(process.positions)

@@ -12,7 +12,7 @@ import sagakit.handling.handler
 import services.payment.decide
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.play import play
-from saga_lab.simulation.process import Process
+from saga_lab.simulation.process import SimulatedProcess
 from sagakit.flow.routing import Router
 from sagakit.store.memory import _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
@@ -76,7 +76,7 @@ MUTANTS = (
         "offsets stored before the commit",
         "events are lost in a crash",
         30,
-        instead(Process, "handle", broken.offsets_first),
+        instead(SimulatedProcess, "handle", broken.offsets_first),
     ),
     _m(
         "refund key without order id",

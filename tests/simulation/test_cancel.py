@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from saga_lab.simulation.outside import Behaviour
-from saga_monitor.saga.commands import Cancellation, Refused, Verdict, cancellation_of, verdict_on
+from saga_monitor.saga.commands import (
+    CancelCommand,
+    CommandRefused,
+    VerdictCommand,
+    cancellation_of,
+    verdict_on,
+)
 from tests.simulation.one_order import (
     DEAR,
     FACTS,
@@ -20,7 +26,7 @@ from tests.simulation.one_order import (
 )
 
 PAGE = Path(__file__).parent.parent.parent / "docs/reference/cancel.md"
-ASKED = Cancellation(order_id=ORDER, actor="ada", reason="the customer called")
+ASKED = CancelCommand(order_id=ORDER, actor="ada", reason="the customer called")
 SEEDS = range(5)
 
 
@@ -164,7 +170,7 @@ def test_by_an_operator(moment: str, flow: str) -> None:
         status = 202
         try:
             order.say(lambda saga, seen: cancellation_of(ASKED, saga, seen))
-        except Refused as refused:
+        except CommandRefused as refused:
             status = refused.status
         assert status == ROWS[moment].operator
         assert_becomes(order, ROWS[moment], status == 202)
@@ -187,6 +193,8 @@ def test_a_verdict_on_what_was_cancelled_meanwhile_is_refused() -> None:
     order = waiting_for_review("order/1", 0)
     assert order.cancel()
     order.rest()
-    body = Verdict(order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="ok")
-    with pytest.raises(Refused, match="waits for no person: it is undone"):
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="ok"
+    )
+    with pytest.raises(CommandRefused, match="waits for no person: it is undone"):
         order.say(lambda saga, seen: verdict_on(body, saga, seen))

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from saga_monitor.saga.blockers import Kind, held_by
-from saga_monitor.saga.commands import Refused, Verdict, verdict_on
+from saga_monitor.saga.blockers import CauseKind, held_by
+from saga_monitor.saga.commands import CommandRefused, VerdictCommand, verdict_on
 from saga_monitor.saga.view import Status
 from schemas.events import OrderPaused
 from tests.simulation.one_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
@@ -33,7 +33,7 @@ def test_a_paid_order_does_not_ship_until_it_is_resumed(flow: str, seed: int) ->
     assert now_is(order) == Status.PAUSED
     cause = held_by(order.seen, {}, {}, order.world.now)
     assert cause is not None
-    assert (cause.kind, cause.who) == (Kind.PAUSED, "ada")
+    assert (cause.kind, cause.who) == (CauseKind.PAUSED, "ada")
     assert cause.told == "ada paused it: a question; `saga resume` lets it go on"
     order.resume()
     order.rest()
@@ -50,8 +50,12 @@ def test_nobody_is_reminded_and_nothing_rejected_in_a_pause(flow: str, seed: int
     order.pause()
     order.for_a(LONG)
     assert "VerdictRequested" not in order.types
-    body = Verdict(order_id=ORDER, step="payment", verdict="approve", actor="bob", reason="ok")
-    with pytest.raises(Refused, match=r"is paused since .* by ada: a question; resume it first"):
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="bob", reason="ok"
+    )
+    with pytest.raises(
+        CommandRefused, match=r"is paused since .* by ada: a question; resume it first"
+    ):
         order.say(lambda saga, seen: verdict_on(body, saga, seen))
     order.approve()
     order.for_a(LONG)

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from saga_cli import sim as cli
 from saga_cli.sim import Tally
 from saga_lab.simulation.chances import FAULTS
-from saga_lab.simulation.play import Report, play, run, stage
+from saga_lab.simulation.play import SeedReport, play, run, stage
 from saga_lab.simulation.rollout import older, releases
-from saga_lab.simulation.shrink import Case, shrink, story
+from saga_lab.simulation.shrink import FailingCase, shrink, story
 from saga_lab.simulation.world import World
 from sagakit.flow.model import Flows
 from schemas import FLOWS
@@ -23,12 +23,14 @@ SEEDS = 2_000
 
 
 @pytest.fixture(scope="module")
-def reports() -> list[Report]:
+def reports() -> list[SeedReport]:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(play, range(SEEDS), chunksize=8))
 
 
-def test_no_seed_breaks_an_invariant(reports: list[Report], tell: Callable[[str], None]) -> None:
+def test_no_seed_breaks_an_invariant(
+    reports: list[SeedReport], tell: Callable[[str], None]
+) -> None:
     tally = Tally()
     for report in reports:
         tally.add(report)
@@ -37,7 +39,7 @@ def test_no_seed_breaks_an_invariant(reports: list[Report], tell: Callable[[str]
     assert not broken
 
 
-def test_the_seeds_reach_every_end_and_every_fault(reports: list[Report]) -> None:
+def test_the_seeds_reach_every_end_and_every_fault(reports: list[SeedReport]) -> None:
     ends = {status for report in reports for status in report.ends.values()}
     assert {"completed", "cancelled"} <= ends
     assert sum(report.crashes for report in reports) > SEEDS
@@ -53,7 +55,7 @@ def test_a_broken_seed_is_made_small_and_told() -> None:
     """With a planted bug: a capture that is told twice counts twice."""
     mutant = next(m for m in MUTANTS if m.name == "capture counted twice")
     with mutant.plants[0]():
-        case = Case(next(n for n in range(20) if play(n).violations), tuple(range(6)))
+        case = FailingCase(next(n for n in range(20) if play(n).violations), tuple(range(6)))
         small = shrink(case)
         world, found = small.play()
     assert found
@@ -86,8 +88,8 @@ def test_the_flow_files_before_a_release() -> None:
 
 def test_a_run_that_is_broken_off_tells_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     class Pool:
-        def map(self, one: object, seeds: range, chunksize: int) -> Iterator[Report]:
-            yield Report(4, 100, 2, {"o0": "completed"}, [], {"crash": 2})
+        def map(self, one: object, seeds: range, chunksize: int) -> Iterator[SeedReport]:
+            yield SeedReport(4, 100, 2, {"o0": "completed"}, [], {"crash": 2})
             raise KeyboardInterrupt
 
         def shutdown(self, wait: bool, cancel_futures: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from saga_monitor.saga.blockers import Holds, held_by
-from saga_monitor.saga.commands import Refused, Verdict, verdict_on
+from saga_monitor.saga.commands import CommandRefused, VerdictCommand, verdict_on
 from saga_monitor.saga.deadlines import Emission, judge
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan
@@ -100,7 +100,9 @@ def test_the_verdict_nobody_gave_is_the_participants_to_carry_out() -> None:
 
 def test_a_person_in_time_ends_the_asking() -> None:
     saga, _ = said_until(told(*REVIEW), 8.1)
-    body = Verdict(order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine")
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
+    )
     saga = heard(saga, verdict_on(body, saga, seen(saga)), after(9 * HOUR_S))
     (item,) = seen(saga).awaited
     assert item.asked is None
@@ -109,8 +111,10 @@ def test_a_person_in_time_ends_the_asking() -> None:
 
 def test_who_comes_too_late_is_told_what_has_happened() -> None:
     saga, _ = said_until(told(*REVIEW), 24.01)
-    body = Verdict(order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine")
-    with pytest.raises(Refused) as refused:
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
+    )
+    with pytest.raises(CommandRefused) as refused:
         verdict_on(body, saga, seen(saga))
     assert refused.value.status == 409
     assert "system_timeout said reject at 2026-01-03T03:00:00.003" in refused.value.detail
@@ -119,7 +123,9 @@ def test_who_comes_too_late_is_told_what_has_happened() -> None:
 def test_of_a_person_and_the_timeout_the_log_takes_the_first() -> None:
     """Both have the id of the one verdict there can be on this wait."""
     saga, _ = said_until(told(*REVIEW), 23)
-    body = Verdict(order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine")
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
+    )
     person = verdict_on(body, saga, seen(saga))
     (timeout,) = judge(saga, seen(saga), NEVER)
     assert person.id == timeout.id

@@ -8,7 +8,7 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.home import assign_ports
 from saga_lab.devstack.kafka import _add_listeners, broker_settings
 from saga_lab.devstack.manifest import manifest
-from saga_lab.devstack.options import Kind, StackOptions
+from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.ports import BROKERS, OFFSETS, assign, links, listening, of_brokers
 from saga_lab.devstack.processes import StackAddresses, Stage, stage_of
 
@@ -68,4 +68,4 @@ def test_one_broker_is_the_default_and_three_are_of_the_embedded_stack_alone() -
     _, ports = assign_ports(StackOptions(), {})
     assert ports.keys() == OFFSETS.keys()
     with pytest.raises(StackError, match="--brokers 3 is for the embedded stack"):
-        assign_ports(StackOptions(kind=Kind.CONTAINERS, brokers=3), {})
+        assign_ports(StackOptions(kind=StackKind.CONTAINERS, brokers=3), {})

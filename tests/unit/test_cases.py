@@ -9,16 +9,16 @@ import pytest
 
 from saga_monitor.saga.commands import (
     DEEDS,
-    Cancellation,
+    CancelCommand,
     CaseWork,
-    Refused,
-    Verdict,
+    CommandRefused,
+    VerdictCommand,
     cancellation_of,
     verdict_on,
 )
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Fact, Saga, fold
-from saga_monitor.saga.interventions import Case, CaseStatus, cases
+from saga_monitor.saga.interventions import CaseStatus, Intervention, cases
 from tests.stories import ORDER, after, facts, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
@@ -37,7 +37,7 @@ NOTED = ("InterventionNoted", case(**BOB))
 RESOLVED = ("InterventionResolved", case(**ADA))
 
 
-def only(*story: Any) -> Case:
+def only(*story: Any) -> Intervention:
     (found,) = seen(told(*RESERVED, *story)).cases
     return found
 
@@ -115,7 +115,7 @@ def read_back(saga: Saga, emission: Emission) -> Saga:
 
 
 def refusal(deed: str, saga: Saga, **body: Any) -> tuple[int, str]:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandRefused) as refused:
         do(deed, saga, **body)
     return refused.value.status, refused.value.detail
 
@@ -188,23 +188,23 @@ def test_where_several_cases_can_be_meant_the_code_has_to_be_named() -> None:
 
 def test_a_verdict_that_comes_late_is_told_who_gave_it() -> None:
     asked = (*RESERVED, "PaymentReviewRequired")
-    yes = Verdict(order_id=ORDER, step="payment", verdict="approve", **ADA)
-    no = Verdict(order_id=ORDER, step="payment", verdict="reject", **BOB)
+    yes = VerdictCommand(order_id=ORDER, step="payment", verdict="approve", **ADA)
+    no = VerdictCommand(order_id=ORDER, step="payment", verdict="reject", **BOB)
     waiting = told(*asked)
     given = verdict_on(yes, waiting, seen(waiting))
     assert verdict_on(no, waiting, seen(waiting)).id == given.id, "one of the two is heard"
     decided = read_back(waiting, given)
-    with pytest.raises(Refused, match=r"ada said approve at .*: looked into it"):
+    with pytest.raises(CommandRefused, match=r"ada said approve at .*: looked into it"):
         verdict_on(no, decided, seen(decided))
 
 
 def test_a_cancellation_that_comes_late_is_told_who_asked() -> None:
     running = told(*RESERVED)
-    body = Cancellation(order_id=ORDER, **ADA)
+    body = CancelCommand(order_id=ORDER, **ADA)
     asked = cancellation_of(body, running, seen(running))
     undoing = read_back(running, asked)
-    with pytest.raises(Refused, match="being undone already; ada said cancel at"):
-        cancellation_of(Cancellation(order_id=ORDER, **BOB), undoing, seen(undoing))
+    with pytest.raises(CommandRefused, match="being undone already; ada said cancel at"):
+        cancellation_of(CancelCommand(order_id=ORDER, **BOB), undoing, seen(undoing))
     done = told(*DONE)
-    with pytest.raises(Refused, match="completed since"):
+    with pytest.raises(CommandRefused, match="completed since"):
         cancellation_of(body, done, seen(done))

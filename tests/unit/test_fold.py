@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from saga_monitor.saga.facts import Fact, Saga, emission_id, fold, log_time
-from saga_monitor.saga.view import Mode, Status
+from saga_monitor.saga.view import AwaitMode, Status
 from tests.stories import ORDER, after, facts, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
@@ -79,7 +79,7 @@ def test_a_late_capture_reopens_until_it_is_refunded() -> None:
     late = seen(told(*story))
     assert late.status == Status.UNDOING
     assert late.ledger.held_minor == 500
-    assert [(a.step, a.mode) for a in late.awaited] == [("payment", Mode.UNDO)]
+    assert [(a.step, a.mode) for a in late.awaited] == [("payment", AwaitMode.UNDO)]
     refunded = seen(told(*story, "PaymentRefunded"))
     assert refunded.status == Status.CANCELLED
     assert refunded.ledger.held_minor == 0
@@ -115,7 +115,7 @@ def test_past_the_pivot_a_request_to_undo_changes_nothing() -> None:
     refused = (*SHIPPED, "CompensationRequested", "ShipmentCancelRefused")
     view = seen(told(*refused))
     assert view.status == Status.RUNNING
-    assert [(a.step, a.mode) for a in view.awaited] == [("notification", Mode.FORWARD)]
+    assert [(a.step, a.mode) for a in view.awaited] == [("notification", AwaitMode.FORWARD)]
     assert seen(told(*refused, "ShippedMailSent")).status == Status.COMPLETED
 
 
@@ -137,7 +137,7 @@ def test_deadline_of_a_step_runs_from_what_made_it_due() -> None:
 def test_a_wait_extends_the_deadline_and_an_answer_ends_it() -> None:
     waiting = seen(told(*RESERVED, 5, "PaymentReviewRequired"))
     assert waiting.next is not None
-    assert waiting.next.mode == Mode.WAIT
+    assert waiting.next.mode == AwaitMode.WAIT
     assert waiting.next.asked is not None
     assert waiting.next.asked.until == after(5.002 + 24 * 3600)
     answer = ("VerdictGiven", {"step": "payment", "verdict": "approve"})
@@ -164,7 +164,7 @@ def test_a_republished_event_stands_where_its_count_says() -> None:
     republished = replace(captured, at=after(9999))
     view = seen(fold(Saga(ORDER), *before, republished, refunded))
     assert next(s for s in view.steps if s.name == "payment").status == "undone"
-    assert [(a.step, a.mode) for a in view.awaited] == [("inventory", Mode.UNDO)]
+    assert [(a.step, a.mode) for a in view.awaited] == [("inventory", AwaitMode.UNDO)]
 
 
 def test_of_one_event_seen_twice_the_earlier_sighting_stays() -> None:

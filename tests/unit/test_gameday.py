@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from saga_cli.chaos import _kinds
-from saga_lab.chaos.fault import Fault, Kind
+from saga_lab.chaos.fault import Fault, FaultKind
 from saga_lab.chaos.figures import (
     ends,
     longest_stall_s,
@@ -27,14 +27,14 @@ from saga_lab.chaos.kinds import KINDS, drawn, left_out
 from saga_lab.chaos.load import Pace
 from saga_lab.chaos.play import Gameday, InjectedFault
 from saga_lab.chaos.processes import Killed
-from saga_lab.chaos.report import Report
+from saga_lab.chaos.report import ChaosReport
 from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
 from saga_lab.chaos.site import Site
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import BROKERS
 from saga_lab.workload import KINDS as ORDER_KINDS
 from saga_lab.workload import End, Entrance, Shop, ShopOrder
-from saga_lab.workload.outcomes import Outcome
+from saga_lab.workload.outcomes import OrderOutcome
 from tests.architecture.source import ROOT
 
 LASTS_S = 180.0
@@ -137,7 +137,7 @@ class Clumsy(Fault):
 def day_of(*targets: str) -> Gameday:
     """Faults one after the other, all of them due."""
     load = SimpleNamespace(over=False, pace=SimpleNamespace(past_s=1.0, left=9))
-    kind = Kind("clumsy", "", Clumsy, targets)
+    kind = FaultKind("clumsy", "", Clumsy, targets)
     plan = [Planned(number, 0.0, kind, target, 0.0) for number, target in enumerate(targets)]
     return Gameday(cast(Site, SimpleNamespace(load=load, ready=lambda name: True)), plan)
 
@@ -199,10 +199,12 @@ def test_a_rush_places_more_at_first_and_less_afterwards_and_all_in_time() -> No
 
 # --- the figures ----------------------------------------------------------------------------------
 
-KILLED = Kind("killed", "kill -9", Killed, ("a",))
+KILLED = FaultKind("killed", "kill -9", Killed, ("a",))
 
 
-def struck(healed_at: float | None, ready_at: float | None, kind: Kind = KILLED) -> InjectedFault:
+def struck(
+    healed_at: float | None, ready_at: float | None, kind: FaultKind = KILLED
+) -> InjectedFault:
     return InjectedFault(Planned(0, 1.0, kind, "a", 0.0), 1.0, healed_at, ready_at)
 
 
@@ -253,16 +255,16 @@ def order(name: str, entrance: Entrance = Entrance.HTTP) -> ShopOrder:
 def test_only_a_deadline_that_passed_explains_another_end(
     kind: str, end: str, timed_out: bool, wrong: bool
 ) -> None:
-    outcome = Outcome(order(kind), str(end))
+    outcome = OrderOutcome(order(kind), str(end))
     known = {outcome.order.order_id} if timed_out else set()
     assert bool(list(wrong_ends([outcome], known))) == wrong
 
 
 def test_ends_are_counted_and_those_unlike_their_kind_named() -> None:
     outcomes = [
-        Outcome(order("plain"), "completed"),
-        Outcome(order("plain"), "cancelled"),
-        Outcome(order("declined"), "cancelled"),
+        OrderOutcome(order("plain"), "completed"),
+        OrderOutcome(order("plain"), "cancelled"),
+        OrderOutcome(order("declined"), "cancelled"),
     ]
     assert ends(outcomes) == {"cancelled": 2, "completed": 1}
     assert otherwise(outcomes) == {"plain: cancelled": 1}
@@ -286,7 +288,7 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
         "recovery_s": None,
         "error": "<b>not ready</b>",
     }
-    made = Report(
+    made = ChaosReport(
         command="saga gameday --seed 1",
         seed=1,
         started_at=f"{datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC):%Y-%m-%dT%H:%M:%S}",

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from saga_lab.invariants.evidence import Evidence, Logged, Sent, Stock, mark_of
+from saga_lab.invariants.evidence import Evidence, Logged, Sent, StockRow, mark_of
 from saga_lab.invariants.finding import SHOWN, Finding, judged
 from saga_lab.invariants.ledgers import money, once, units
 from saga_lab.invariants.log import nothing_lost
@@ -184,7 +184,7 @@ def healthy(*more: Any, cause: UUID | None = None) -> Evidence:
         refunds=[refund(UNDONE)],
         labels=[label(DONE), label(UNDONE, "cancelled")],
         mails=[mail(DONE, "shipped"), mail(UNDONE, "cancelled"), mail(UNDONE, "refunded")],
-        stock=[Stock(SKU, on_hand=8, reserved=0, shipped=2, put_in=10)],
+        stock=[StockRow(SKU, on_hand=8, reserved=0, shipped=2, put_in=10)],
         outbox={"payment": 0},
         effects={"payment": 0},
         sent=[Sent("payment", DONE, "payment.events", mark("there"))],
@@ -274,18 +274,18 @@ PLANTED: Mapping[str, tuple[int, Evidence, str]] = {
     ),
     "a unit vanished": (
         3,
-        replace(healthy(), stock=[Stock(SKU, 7, 0, 2, 10)]),
+        replace(healthy(), stock=[StockRow(SKU, 7, 0, 2, 10)]),
         f"{SKU}: the sum is not what was put in",
     ),
-    "below zero": (3, replace(healthy(), stock=[Stock(SKU, -1, 9, 2, 10)]), "below zero"),
+    "below zero": (3, replace(healthy(), stock=[StockRow(SKU, -1, 9, 2, 10)]), "below zero"),
     "held for nobody": (
         3,
-        replace(healthy(), stock=[Stock(SKU, 7, 1, 2, 10)]),
+        replace(healthy(), stock=[StockRow(SKU, 7, 1, 2, 10)]),
         f"{SKU}: 1 reserved, the reservations hold 0",
     ),
     "put in out of nowhere": (
         3,
-        replace(healthy(), stock=[Stock(SKU, 9, 0, 2, 11)]),
+        replace(healthy(), stock=[StockRow(SKU, 9, 0, 2, 11)]),
         f"{SKU}: 11 put in, the topics say 10",
     ),
     "shipped but not carried": (

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, uuid5
 import pytest
 
 from saga_monitor.saga.deadlines import judge
-from saga_monitor.saga.event_matrix import DECLARED, Outcome, Situation, declared
+from saga_monitor.saga.event_matrix import DECLARED, EventEffect, Situation, declared
 from saga_monitor.saga.event_matrix_page import PAGE, page, speakers
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan, Role
@@ -58,22 +58,22 @@ def late(saga: Saga, event: str, plan: Plan) -> Saga:
     return fold(saga, came)
 
 
-def outcome(before: SagaView, now: SagaView, plan: Plan) -> Outcome:
+def outcome(before: SagaView, now: SagaView, plan: Plan) -> EventEffect:
     """What has changed, in the words of the page."""
     if now.unexpected:
-        return Outcome.UNEXPECTED
+        return EventEffect.UNEXPECTED
     if Status.UNPLACED in (before.status, now.status):
-        return Outcome.NOTHING if before.status == now.status else Outcome.STARTS
+        return EventEffect.NOTHING if before.status == now.status else EventEffect.STARTS
     if now.status == Status.PAUSED != before.status:
-        return Outcome.PAUSES
+        return EventEffect.PAUSES
     codes = [{a.step for a in v.awaited if a.code == UNDONE_PAST_PIVOT} for v in (before, now)]
     if codes[1] - codes[0]:
-        return Outcome.CONTRADICTS
+        return EventEffect.CONTRADICTS
     if now.undoing and not before.undoing:
-        return Outcome.TURNS
+        return EventEffect.TURNS
     if before.status == Status.CANCELLED and now.status == Status.UNDOING:
-        return Outcome.AGAIN
-    return Outcome.NOTHING if course(before, plan) == course(now, plan) else Outcome.MOVES
+        return EventEffect.AGAIN
+    return EventEffect.NOTHING if course(before, plan) == course(now, plan) else EventEffect.MOVES
 
 
 def course(view: SagaView, plan: Plan) -> Any:

@@ -24,9 +24,9 @@ from schemas.events import (
 )
 from services.notification.decide import (
     SAYS,
-    Kind,
     MailAccepted,
     Mailing,
+    MailKind,
     MailRefused,
     decide,
     evolve,
@@ -65,7 +65,7 @@ def released(email: str | None = ADA) -> InventoryReleased:
     return InventoryReleased(order_id="o1", lines=(), reason="cancelled", email=email)
 
 
-def mail(kind: Kind, **facts: str) -> Effect:
+def mail(kind: MailKind, **facts: str) -> Effect:
     return Effect(
         "mail", mail_key(kind, "o1"), {"order_id": "o1", "kind": kind.value, "to": ADA} | facts
     )
@@ -73,18 +73,18 @@ def mail(kind: Kind, **facts: str) -> Effect:
 
 SENT = {kind: said(order_id="o1", to=ADA) for kind, said in SAYS.items()}
 MAILS = {
-    Kind.CONFIRMED: mail(Kind.CONFIRMED),
-    Kind.SHIPPED: mail(Kind.SHIPPED, tracking="T1"),
-    Kind.CANCELLED: mail(Kind.CANCELLED),
-    Kind.REFUNDED: mail(Kind.REFUNDED, amount="25.00 EUR"),
+    MailKind.CONFIRMED: mail(MailKind.CONFIRMED),
+    MailKind.SHIPPED: mail(MailKind.SHIPPED, tracking="T1"),
+    MailKind.CANCELLED: mail(MailKind.CANCELLED),
+    MailKind.REFUNDED: mail(MailKind.REFUNDED, amount="25.00 EUR"),
 }
 
 # --- the table ------------------------------------------------------------------------------------
 
 SITUATIONS: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
     "nothing sent": ((), ()),
-    **{f"{kind} sent": ((SENT[kind],), ()) for kind in Kind},
-    **{f"{kind} in flight": ((), (mail_key(kind, "o1"),)) for kind in Kind},
+    **{f"{kind} sent": ((SENT[kind],), ()) for kind in MailKind},
+    **{f"{kind} in flight": ((), (mail_key(kind, "o1"),)) for kind in MailKind},
     "all sent": (tuple(SENT.values()), ()),
 }
 TRIGGERS: dict[str, Trigger] = {
@@ -98,11 +98,14 @@ TRIGGERS: dict[str, Trigger] = {
     "undone, address unknown": Observed("undone", released(None)),
     "undone, event without address": Observed("undone", labelled()),
     "observed something else": Observed("completed", labelled()),
-    **{f"{kind} accepted": Outcome(MAILS[kind], MailAccepted(kind, ADA)) for kind in Kind},
-    **{f"{kind} refused": Outcome(MAILS[kind], MailRefused(kind, ADA, "550 no")) for kind in Kind},
-    "other result": Outcome(MAILS[Kind.SHIPPED], None),
+    **{f"{kind} accepted": Outcome(MAILS[kind], MailAccepted(kind, ADA)) for kind in MailKind},
+    **{
+        f"{kind} refused": Outcome(MAILS[kind], MailRefused(kind, ADA, "550 no"))
+        for kind in MailKind
+    },
+    "other result": Outcome(MAILS[MailKind.SHIPPED], None),
     "undo": Undo(released(), "never comes"),
-    "callback": Callback(MailAccepted(Kind.SHIPPED, ADA)),
+    "callback": Callback(MailAccepted(MailKind.SHIPPED, ADA)),
     "verdict": Verdict("approve", "bob", "fine"),
 }
 
@@ -122,32 +125,36 @@ def unless(answer: Answer, *begun: str) -> dict[str, Answer]:
     return {name: NO if name in begun else answer for name in SITUATIONS}
 
 
-def mails(kind: Kind, *also_not: str) -> dict[str, Answer]:
+def mails(kind: MailKind, *also_not: str) -> dict[str, Answer]:
     asked = Answer(effects=(MAILS[kind],))
     return unless(asked, f"{kind} sent", f"{kind} in flight", "all sent", *also_not)
 
 
-def says(kind: Kind, refused: str | None = None, to: str = ADA) -> Answer:
+def says(kind: MailKind, refused: str | None = None, to: str = ADA) -> Answer:
     return Answer((replace(SENT[kind], refused=refused, to=to),))
 
 
 TABLE: dict[str, dict[str, Answer]] = {
-    "do": mails(Kind.SHIPPED),
+    "do": mails(MailKind.SHIPPED),
     "do, no address": unless(
-        says(Kind.SHIPPED, NO_ADDRESS, "nobody"), "shipped sent", "shipped in flight", "all sent"
+        says(MailKind.SHIPPED, NO_ADDRESS, "nobody"),
+        "shipped sent",
+        "shipped in flight",
+        "all sent",
     ),
     # what was confirmed is cancelled by now: nobody is told the stale news
-    "label made": mails(Kind.CONFIRMED, "cancelled sent", "cancelled in flight"),
-    "refunded": mails(Kind.REFUNDED),
+    "label made": mails(MailKind.CONFIRMED, "cancelled sent", "cancelled in flight"),
+    "refunded": mails(MailKind.REFUNDED),
     "refunded nothing": unless(NO),
     "refunded, address unknown": unless(NO),
-    "undone": mails(Kind.CANCELLED),
+    "undone": mails(MailKind.CANCELLED),
     "undone, address unknown": unless(NO),
     "undone, event without address": unless(NO),
     "observed something else": unless(NO),
-    **{f"{kind} accepted": unless(says(kind), f"{kind} sent", "all sent") for kind in Kind},
+    **{f"{kind} accepted": unless(says(kind), f"{kind} sent", "all sent") for kind in MailKind},
     **{
-        f"{kind} refused": unless(says(kind, "550 no"), f"{kind} sent", "all sent") for kind in Kind
+        f"{kind} refused": unless(says(kind, "550 no"), f"{kind} sent", "all sent")
+        for kind in MailKind
     },
     "other result": unless(NO),
     "undo": unless(NO),
@@ -184,25 +191,27 @@ def test_the_state_survives_its_table(name: str) -> None:
 def test_the_straight_way() -> None:
     start = given(NOTIFICATION, Mailing())
     asked = start.when(Observed("ShipmentCreated", labelled())).then(
-        effects=[MAILS[Kind.CONFIRMED]]
+        effects=[MAILS[MailKind.CONFIRMED]]
     )
-    told = asked.when(Outcome(MAILS[Kind.CONFIRMED], MailAccepted(Kind.CONFIRMED, ADA)))
+    told = asked.when(Outcome(MAILS[MailKind.CONFIRMED], MailAccepted(MailKind.CONFIRMED, ADA)))
     confirmed = told.then(ConfirmationMailSent(order_id="o1", to=ADA))
-    shipping = confirmed.when(Do(picked_up())).then(effects=[MAILS[Kind.SHIPPED]])
-    done = shipping.when(Outcome(MAILS[Kind.SHIPPED], MailAccepted(Kind.SHIPPED, ADA)))
+    shipping = confirmed.when(Do(picked_up())).then(effects=[MAILS[MailKind.SHIPPED]])
+    done = shipping.when(Outcome(MAILS[MailKind.SHIPPED], MailAccepted(MailKind.SHIPPED, ADA)))
     done.then(ShippedMailSent(order_id="o1", to=ADA)).when(Do(picked_up())).then_nothing()
 
 
 def test_told_twice_is_one_mail() -> None:
     asked = situation("nothing sent").when(Observed("undone", released()))
-    asked.then(effects=[MAILS[Kind.CANCELLED]]).when(Observed("undone", released())).then_nothing()
+    asked.then(effects=[MAILS[MailKind.CANCELLED]]).when(
+        Observed("undone", released())
+    ).then_nothing()
 
 
 def test_a_rejected_order_is_a_cancelled_one_to_its_customer() -> None:
     rejected = InventoryRejected(order_id="o1", code="out_of_stock", reason="", skus=(), email=ADA)
     told = situation("nothing sent").when(Observed("undone", rejected))
-    sent = told.then(effects=[MAILS[Kind.CANCELLED]])
-    accepted = sent.when(Outcome(MAILS[Kind.CANCELLED], MailAccepted(Kind.CANCELLED, ADA)))
+    sent = told.then(effects=[MAILS[MailKind.CANCELLED]])
+    accepted = sent.when(Outcome(MAILS[MailKind.CANCELLED], MailAccepted(MailKind.CANCELLED, ADA)))
     accepted.then(CancellationMailSent(order_id="o1", to=ADA))
 
 
@@ -222,7 +231,7 @@ def test_amounts_have_their_currencys_digits(
     amount_minor: int, currency: str | None, written: str
 ) -> None:
     told = Observed("PaymentRefunded", refunded(amount_minor, currency))
-    situation("nothing sent").when(told).then(effects=[mail(Kind.REFUNDED, amount=written)])
+    situation("nothing sent").when(told).then(effects=[mail(MailKind.REFUNDED, amount=written)])
 
 
 @pytest.mark.parametrize(
@@ -255,12 +264,14 @@ def test_what_is_no_address_is_refused_and_never_reaches_the_mail_server(address
 # --- the mail -------------------------------------------------------------------------------------
 
 
-HEADERS = b"From To Subject Message-ID X-Saga-Kind X-Saga-Order Auto-Submitted MIME-Version".split()
+HEADERS = (
+    b"From To Subject Message-ID X-Saga-MailKind X-Saga-Order Auto-Submitted MIME-Version".split()
+)
 HEADERS += [b"Content-Type", b"Content-Transfer-Encoding"]
 
 
-@forall(st.text(min_size=1, max_size=128), st.sampled_from(Kind), st.text())
-def test_no_text_gets_into_another_header(order_id: str, kind: Kind, tracking: str) -> None:
+@forall(st.text(min_size=1, max_size=128), st.sampled_from(MailKind), st.text())
+def test_no_text_gets_into_another_header(order_id: str, kind: MailKind, tracking: str) -> None:
     payload = {
         "order_id": order_id,
         "kind": kind.value,
@@ -280,7 +291,7 @@ def test_no_text_gets_into_another_header(order_id: str, kind: Kind, tracking: s
 
 
 def test_the_message_id_is_that_of_order_and_kind() -> None:
-    ids = {message_id(kind, order) for kind in Kind for order in ("o1", "o1 ", "ö", "<x@y>")}
+    ids = {message_id(kind, order) for kind in MailKind for order in ("o1", "o1 ", "ö", "<x@y>")}
     assert len(ids) == 16
-    assert message_id("shipped", "o1") == message_id(Kind.SHIPPED, "o1")
+    assert message_id("shipped", "o1") == message_id(MailKind.SHIPPED, "o1")
     assert all(i.isascii() and len(i) < 80 and i.count("@") == 1 for i in ids)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.saga.commands import Pausing, Refused, paused_by, resumed_by
+from saga_monitor.saga.commands import CommandRefused, Pausing, paused_by, resumed_by
 from saga_monitor.saga.deadlines import Emission, judge
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.pauses import Pause, due_after, pauses
@@ -111,7 +111,7 @@ def test_what_is_held_of_an_order_that_is_undone_can_be_let_go() -> None:
     emission = resumed_by(body(BOB), saga, seen(saga))
     saga = heard(saga, emission)
     assert resumed_by(body(BOB), saga, seen(saga)).id == emission.id
-    with pytest.raises(Refused, match="is not paused, it is cancelled; bob said resume"):
+    with pytest.raises(CommandRefused, match="is not paused, it is cancelled; bob said resume"):
         resumed_by(body(ADA), saga, seen(saga))
 
 
@@ -138,7 +138,7 @@ def test_of_two_who_pause_at_once_one_is_heard() -> None:
 )
 def test_who_comes_late_is_told_what_has_happened(decide: Any, story: Any, words: str) -> None:
     saga = told(*story)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CommandRefused) as refused:
         decide(body(BOB), saga, seen(saga))
     assert refused.value.status == 409
     assert words in refused.value.detail

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.saga.commands import PINNING, Pinning, Refused
+from saga_monitor.saga.commands import PINNING, CommandRefused, Pinning
 from saga_monitor.saga.facts import Fact, Saga, fold
 from tests.stories import ORDER, after, seen, told
 
@@ -57,11 +57,11 @@ def test_a_pin_does_not_move_the_saga() -> None:
 def test_the_same_said_twice_is_one_event_and_other_words_are_refused() -> None:
     saga = heard(told(*PLACED), "pin", ADA, 10)
     assert str(said("pin", saga, ADA).id) in saga.facts
-    with pytest.raises(Refused, match="is pinned; ada pinned it"):
+    with pytest.raises(CommandRefused, match="is pinned; ada pinned it"):
         said("pin", saga, BOB)
     saga = heard(saga, "unpin", BOB, 20)
     assert str(said("unpin", saga, BOB).id) in saga.facts
-    with pytest.raises(Refused, match="is not pinned; bob said unpin"):
+    with pytest.raises(CommandRefused, match="is not pinned; bob said unpin"):
         said("unpin", saga, ADA)
 
 
@@ -75,5 +75,5 @@ def test_every_turn_is_an_event_of_its_own() -> None:
 
 
 def test_what_was_never_pinned_cannot_be_unpinned() -> None:
-    with pytest.raises(Refused, match=r"is not pinned$"):
+    with pytest.raises(CommandRefused, match=r"is not pinned$"):
         said("unpin", told(*PLACED), ADA)

@@ -7,35 +7,35 @@ import pytest
 
 from saga_monitor.reconciliation.compare import (
     Books,
-    Charge,
+    ChargeRow,
     Compared,
-    Finding,
+    Difference,
     Held,
-    Label,
-    Order,
-    Payment,
+    LabelRow,
+    OrderRow,
+    PaymentRow,
     Refund,
     Remedy,
-    Reservation,
+    ReservationRow,
     Shelf,
-    Shipment,
+    ShipmentRow,
     compare,
 )
 
-CHARGE = Charge("o1", "ch1", 500, "EUR")
+CHARGE = ChargeRow("o1", "ch1", 500, "EUR")
 REFUND = Refund("o1", "re1", "ch1", 500)
-KEPT = Payment("o1", (Held("ch1", "EUR", 500),))
-BACK = Payment("o1", (Held("ch1", "EUR", 500, 500),))
-NEVER = Payment("o1", ())
-LABEL = Label("o1", "lb1", gone=True)
-GONE = Shipment("o1", "lb1", labelled=False, gone=True)
-NO_PARCEL = Shipment("o1", None, labelled=False, gone=False)
-SHIPPED = Reservation("o1", held=False, shipped=True)
-RELEASED = Reservation("o1", held=False, shipped=False)
+KEPT = PaymentRow("o1", (Held("ch1", "EUR", 500),))
+BACK = PaymentRow("o1", (Held("ch1", "EUR", 500, 500),))
+NEVER = PaymentRow("o1", ())
+LABEL = LabelRow("o1", "lb1", gone=True)
+GONE = ShipmentRow("o1", "lb1", labelled=False, gone=True)
+NO_PARCEL = ShipmentRow("o1", None, labelled=False, gone=False)
+SHIPPED = ReservationRow("o1", held=False, shipped=True)
+RELEASED = ReservationRow("o1", held=False, shipped=False)
 SHELF = Shelf("TEA", 7, 2, 1, 10, 2, 1)
 
 COMPLETED = Books(
-    orders={"o1": Order("o1", "completed", True, 500, 0)},
+    orders={"o1": OrderRow("o1", "completed", True, 500, 0)},
     charges=[CHARGE],
     payments=[KEPT],
     labels=[LABEL],
@@ -44,7 +44,7 @@ COMPLETED = Books(
     stock=[SHELF],
 )
 CANCELLED = Books(
-    orders={"o1": Order("o1", "cancelled", True, 500, 500)},
+    orders={"o1": OrderRow("o1", "cancelled", True, 500, 500)},
     charges=[CHARGE],
     refunds=[REFUND],
     payments=[BACK],
@@ -54,7 +54,7 @@ CANCELLED = Books(
 )
 NEVER_CHARGED = replace(
     CANCELLED,
-    orders={"o1": Order("o1", "cancelled", True)},
+    orders={"o1": OrderRow("o1", "cancelled", True)},
     charges=[],
     refunds=[],
     payments=[NEVER],
@@ -66,7 +66,7 @@ def found(books: Books, **changed: Any) -> list[tuple[str, str]]:
     return [(f.kind, f.subject) for f in compare(replace(books, **changed)).findings]
 
 
-def only(books: Books, **changed: Any) -> Finding:
+def only(books: Books, **changed: Any) -> Difference:
     """The only finding."""
     (finding,) = compare(replace(books, **changed)).findings
     return finding
@@ -87,7 +87,7 @@ def test_charged_and_neither_fulfilled_nor_refunded_is_forced_back() -> None:
 
 
 def test_of_a_second_charge_only_that_one_is_forced_back() -> None:
-    second = Charge("o1", "ch2", 300, "EUR")
+    second = ChargeRow("o1", "ch2", 300, "EUR")
     finding = only(COMPLETED, charges=[CHARGE, second])
     assert (finding.kind, finding.charge) == ("unheard_charge", second)
 
@@ -123,7 +123,7 @@ def test_a_charge_of_nobodys_order_is_for_a_person() -> None:
 @pytest.mark.parametrize(
     "theirs", [replace(CHARGE, amount_minor=499), replace(CHARGE, currency="USD")]
 )
-def test_another_amount_or_currency_is_for_a_person(theirs: Charge) -> None:
+def test_another_amount_or_currency_is_for_a_person(theirs: ChargeRow) -> None:
     finding = only(COMPLETED, charges=[theirs])
     assert (finding.kind, finding.remedy) == ("amount_difference", Remedy.PERSON)
 
@@ -137,7 +137,7 @@ def test_money_the_provider_gave_back_by_itself_is_for_a_person() -> None:
 
 
 def test_books_that_the_log_contradicts_are_for_a_person() -> None:
-    told = {"o1": Order("o1", "completed", True, 500, 100)}
+    told = {"o1": OrderRow("o1", "completed", True, 500, 100)}
     assert found(COMPLETED, orders=told) == [("money_in_books", "o1")]
 
 
@@ -163,7 +163,7 @@ def test_a_label_the_carrier_does_not_have_is_found() -> None:
 def test_a_pickup_nobody_told_of_is_found() -> None:
     waiting = replace(GONE, labelled=True, gone=False)
     held = replace(SHIPPED, held=True, shipped=False)
-    told = {"o1": Order("o1", "waiting", True, 500, 0)}
+    told = {"o1": OrderRow("o1", "waiting", True, 500, 0)}
     changed: dict[str, Any] = {"orders": told, "shipments": [waiting], "reservations": [held]}
     assert found(COMPLETED, **changed) == [("unheard_pickup", "o1")]
     assert found(COMPLETED, **changed, labels=[replace(LABEL, gone=False)]) == []
@@ -178,7 +178,7 @@ def test_a_pickup_nobody_told_of_is_found() -> None:
         (CANCELLED, replace(RELEASED, held=True)),
     ],
 )
-def test_units_that_contradict_their_order_are_found(books: Books, kept: Reservation) -> None:
+def test_units_that_contradict_their_order_are_found(books: Books, kept: ReservationRow) -> None:
     assert found(books, reservations=[kept]) == [("stock_of_order", "o1")]
 
 
@@ -202,7 +202,7 @@ def test_units_of_a_sku_that_do_not_add_up_are_found(changed: dict[str, Any], wo
 
 
 def test_what_moves_is_not_judged() -> None:
-    moving = {"o1": Order("o1", "cancelled", False)}
+    moving = {"o1": OrderRow("o1", "cancelled", False)}
     for changed in ({"orders": moving}, {"busy": frozenset({"o1"})}):
         compared: Compared = compare(replace(NEVER_CHARGED, charges=[CHARGE], **changed))
         assert (compared.findings, compared.judged, compared.unsettled) == ((), 0, 1)
@@ -213,6 +213,6 @@ def test_an_order_that_is_not_placed_yet_but_charged_by_us_is_compared_by_its_ch
 
 
 def test_findings_come_in_one_order_and_say_the_same_every_time() -> None:
-    strangers = [Charge(f"who{n}", f"ch{n}", 1, "EUR") for n in range(5)]
+    strangers = [ChargeRow(f"who{n}", f"ch{n}", 1, "EUR") for n in range(5)]
     books = replace(COMPLETED, charges=[CHARGE, *strangers])
     assert compare(books) == compare(replace(books, charges=[*strangers[::-1], CHARGE]))

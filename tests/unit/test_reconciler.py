@@ -9,16 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from saga_cli import reconcile as command
-from saga_monitor.reconciliation.compare import Charge, Finding, Remedy
+from saga_monitor.reconciliation.compare import ChargeRow, Difference, Remedy
 from saga_monitor.reconciliation.run import SETTLE_S, put_right
-from saga_monitor.saga.commands import Refused
+from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.facts import Fact, Saga, fold
 from schemas.events import ChargeFound, InterventionOpened
 from tests.stories import FLOW, ORDER, after, told
 
-CHARGE = Charge(ORDER, "ch9", 700, "EUR")
-FORCED = Finding("unheard_charge", ORDER, "our books never heard of it", Remedy.FORCE, CHARGE)
-FOR_PEOPLE = Finding("amount_difference", ORDER, "501 here, 500 there")
+CHARGE = ChargeRow(ORDER, "ch9", 700, "EUR")
+FORCED = Difference("unheard_charge", ORDER, "our books never heard of it", Remedy.FORCE, CHARGE)
+FOR_PEOPLE = Difference("amount_difference", ORDER, "501 here, 500 there")
 CANCELLED = told("OrderPlaced", "InventoryRejected")
 QUIET = after(1000)
 
@@ -72,7 +72,7 @@ def test_what_only_a_person_can_settle_becomes_a_case_once(saga: Saga) -> None:
 
 def test_an_order_that_has_moved_on_is_left_alone() -> None:
     moved = fold(CANCELLED, Fact("x", "PaymentCaptured", after(1001)))
-    with pytest.raises(Refused, match="moved on"):
+    with pytest.raises(CommandRefused, match="moved on"):
         put_right(FORCED, moved, FLOW, QUIET, after(2000))
 
 

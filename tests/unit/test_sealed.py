@@ -164,7 +164,7 @@ def mail(to: str) -> Effect:
 
 def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:
     mailer = SmtpMailer("127.0.0.1", 9, keeper(WITHOUT))
-    kind = notification.Kind.CONFIRMED
+    kind = notification.MailKind.CONFIRMED
     refused = notification.MailRefused(kind, FACTS.email, "the customer's data was erased")
     assert asyncio.run(mailer.mail(mail(FACTS.email))) == refused
     unfit = sealed(KEY_ID, KEY, "a@b.example\nBcc: c@d.example")

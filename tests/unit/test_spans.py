@@ -22,7 +22,7 @@ from sagakit.service.process import RelayWaker
 from sagakit.telemetry import tracing
 from sagakit.telemetry.metrics import MeasuredCalls, MeasuredPublisher
 from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
-from sagakit.telemetry.tracing import Kind, Span
+from sagakit.telemetry.tracing import Span, SpanKind
 from tests.toy import NOW, Counter, Started, Ticked, event_id
 
 ELSEWHERE = "0af7651916cd43dd8448eb211c80319c"
@@ -59,10 +59,10 @@ def test_what_is_handled_hangs_from_the_events_publication_and_leads_to_the_next
     traced(counter, told).handle([incoming(counter.wire.codec, record)])
     published(counter, told, Broker())
     process, send = told
-    assert (process.name, process.kind) == (f"process {record.topic}", Kind.CONSUMER)
+    assert (process.name, process.kind) == (f"process {record.topic}", SpanKind.CONSUMER)
     assert (process.parent, process.span_id) == (span_of(cause), process_of(cause, "counter"))
     assert (send.name, send.kind, send.parent) == (
-        *(f"send {counter.outbox[0].topic}", Kind.PRODUCER, process.span_id),
+        *(f"send {counter.outbox[0].topic}", SpanKind.PRODUCER, process.span_id),
     )
     [own] = counter.published
     assert own.trace.traceparent == f"00-{send.trace_id}-{send.span_id}-01"
@@ -76,7 +76,7 @@ def test_a_webhook_hangs_from_the_root_of_its_order() -> None:
     traced(counter, told).handle([message])
     published(counter, told, Broker())
     webhook, send = told
-    assert (webhook.name, webhook.kind) == ("webhook counter", Kind.SERVER)
+    assert (webhook.name, webhook.kind) == ("webhook counter", SpanKind.SERVER)
     assert webhook.parent == root_of("a")
     assert send.parent == webhook.span_id
 
@@ -134,8 +134,8 @@ def test_each_attempt_at_an_effect_is_a_span_under_what_decided_it() -> None:
         asyncio.run(calls(row, fails))
     assert asyncio.run(calls(replace(row, attempts=1), answers)) == "paid"
     assert [(s.name, s.kind, s.error) for s in told] == [
-        ("pay counter", Kind.CLIENT, "TimeoutError"),
-        ("pay counter", Kind.CLIENT, None),
+        ("pay counter", SpanKind.CLIENT, "TimeoutError"),
+        ("pay counter", SpanKind.CLIENT, None),
     ]
     assert {s.parent for s in told} == {process_of(cause, "counter")}
     assert len({s.span_id for s in told}) == 2
@@ -184,7 +184,7 @@ def test_what_a_span_says_is_what_is_exported() -> None:
     exporter = InMemorySpanExporter()
     tracer = tracing.Tracer("counter", "counter-1", exporter)
     of = trace_of("a")
-    span = Span("pay", Kind.CLIENT, of, "1" * 16, root_of("a"), 1, 2, {"n": 1}, "Timeout")
+    span = Span("pay", SpanKind.CLIENT, of, "1" * 16, root_of("a"), 1, 2, {"n": 1}, "Timeout")
     tracer.tell(replace(span, caller=(ELSEWHERE, "2" * 16)))
     tracer.close()
     [found] = exporter.get_finished_spans()

@@ -1,2 +1,5 @@
-"""Programs of the peers. They run in an environment of their own (`benchmarks.peers.environment`)
-and import nothing of this project but each other."""
+"""Holds the programs of the peers.
+
+They run in an environment of their own (`benchmarks.peers.environment`), and of this project they
+import only each other.
+"""

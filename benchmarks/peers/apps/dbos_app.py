@@ -1,8 +1,9 @@
-"""`python -m benchmarks.peers.apps.dbos_app NUMBER`: a worker as one writes it with DBOS Transact.
+"""Runs a worker, as one writes it with DBOS Transact.
 
-Kept as fast as its manual tells: a queue with a limit a worker, polled often; pools as large as the
-limit; an executor id a process. A step commits its rows with a key of its own. The manual's other
-ways, transactions of a datasource and asynchronous workflows, take more CPU an order.
+`python -m benchmarks.peers.apps.dbos_app NUMBER`. It follows the manual's advice on speed: a queue
+with a limit per worker, polled often; pools as large as the limit; one executor id per process. A
+step commits its rows with a key of its own. The manual's alternatives, datasource transactions and
+asynchronous workflows, take more CPU per order.
 """
 
 import os
@@ -32,7 +33,7 @@ POLLING_S = 0.05
 
 
 def config(number: str) -> DBOSConfig:
-    """Of worker `number`."""
+    """Return the configuration of worker `number`."""
     return {
         "name": APPLICATION,
         "system_database_url": os.environ["BENCH_DATABASE"],
@@ -44,7 +45,7 @@ def config(number: str) -> DBOSConfig:
 
 
 def serve(number: str) -> None:
-    """Until SIGTERM."""
+    """Run the worker until SIGTERM."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     DBOS(config=config(number))

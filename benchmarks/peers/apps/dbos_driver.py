@@ -1,7 +1,8 @@
-"""`python -m benchmarks.peers.apps.dbos_driver`: enqueues orders, waits for them.
+"""Enqueues orders and waits for their ends.
 
-Reads `{"orders": [...], "rate": null}` and prints `{"seconds": ..., "latencies_s": [...]}`: from
-enqueueing to the end, by the times in the workflows' own rows.
+`python -m benchmarks.peers.apps.dbos_driver` reads `{"orders": [...], "rate": null}` and prints
+`{"seconds": ..., "latencies_s": [...]}`. Latency is the time from enqueueing to the end, by the
+timestamps in the workflows' own rows.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ CHUNK = 200
 
 
 async def main() -> None:
-    """One run."""
+    """Place the orders of one run and print its figures."""
     asked = orjson.loads(sys.stdin.buffer.read())
     orders, url = asked["orders"], os.environ["BENCH_DATABASE"]
     engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))

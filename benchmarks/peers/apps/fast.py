@@ -1,8 +1,8 @@
-"""`python -m benchmarks.peers.apps.fast SERVICE`: a service as one writes it with FastStream.
+"""Runs a service, as one writes it with FastStream.
 
-Kept as fast as its manual tells: batches (`batch=True`), one transaction and one offset commit a
-batch, answers produced without waiting for each; JSON as it comes, without a model; no validation
-of arguments; uvloop.
+`python -m benchmarks.peers.apps.fast SERVICE`. It follows the manual's advice on speed: batches
+(`batch=True`); one transaction and one offset commit per batch; answers produced without waiting
+for each; plain JSON without a model; no validation of arguments; uvloop.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ BATCH = 500
 
 
 def application(name: str, bootstrap_servers: str, database_url: str) -> FastStream:
-    """The service of this name."""
+    """Return the service of this name."""
     broker = KafkaBroker(
         bootstrap_servers,
         acks="all",
         enable_idempotence=True,
         apply_types=False,
-        logger=logging.getLogger(name),  # whose level leaves out a line a message
+        logger=logging.getLogger(name),  # its level suppresses one line per message
     )
     pool = AsyncConnectionPool(database_url, min_size=1, max_size=len(LISTENS[name]), open=False)
 
@@ -50,7 +50,7 @@ def application(name: str, bootstrap_servers: str, database_url: str) -> FastStr
                 step = step_for(name, event)
                 if step is not None:
                     answers.append({**event, "type": await run_async(cursor, step)})
-        # By key, which a batch of FastStream's is not; aiokafka gathers them by partition.
+        # One by one: a FastStream batch has no key per message. aiokafka batches them by partition.
         sent = [
             await broker.publish(
                 answer,

@@ -1,4 +1,4 @@
-"""When to place which order: what `benchmarks.orders.due` is, for the drivers of the peers."""
+"""Paces the orders of the peers' drivers, as `benchmarks.orders.due` does for the others."""
 
 import asyncio
 import time
@@ -8,7 +8,10 @@ LOOK_S = 0.002
 
 
 async def due(count: int, rate: float | None) -> AsyncIterator[range]:
-    """Numbers below `count` to place now; all of them without a `rate`, in orders a second."""
+    """Yield the numbers below `count` to place now.
+
+    `rate`: orders a second; without it all are due at once.
+    """
     begun, sent = time.perf_counter(), 0
     while sent < count:
         past_s = time.perf_counter() - begun

@@ -1,9 +1,10 @@
-"""`python -m benchmarks.peers.apps.plain SERVICE`: a service as one writes it with confluent-kafka.
+"""Runs a service, as one writes it with confluent-kafka.
 
-A message at a time: poll, one transaction, produce. The offset is stored when the broker has the
-answer, so nothing is lost; a message that comes again finds its key in the database.
-Kept as fast as its manual tells: asynchronous production with a delivery report instead of a flush
-a message, offsets committed in the background, the idempotent producer with lz4.
+`python -m benchmarks.peers.apps.plain SERVICE`. It handles one message at a time: poll, one
+transaction, produce. The offset is stored on the broker's ack for the answer, so nothing is lost; a
+redelivered message finds its key in the database. It follows the manual's advice on speed:
+asynchronous production with a delivery report instead of a flush per message, offsets committed in
+the background, the idempotent producer with lz4.
 """
 
 import os
@@ -24,7 +25,7 @@ FLUSH_S = 10.0
 
 
 class Service:
-    """The loop of one service."""
+    """Consumes, handles and answers the events of one service."""
 
     def __init__(self, name: str, bootstrap_servers: str, database_url: str) -> None:
         self._name, self._topic, self._stopping = name, f"{name}.events", False
@@ -49,7 +50,7 @@ class Service:
         )
 
     def run(self) -> None:
-        """Until SIGTERM."""
+        """Handle messages until SIGTERM."""
         signal.signal(signal.SIGTERM, self._stop)
         self._consumer.subscribe(list(LISTENS[self._name]), on_assign=self._assigned)
         while not self._stopping:
@@ -67,13 +68,13 @@ class Service:
         event = orjson.loads(message.value() or b"")
         step = step_for(self._name, event)
         if step is None:
-            return  # its offset is stored with that of the next one
+            return  # the next stored offset covers it
         with self._connection.transaction(), self._connection.cursor() as cursor:
             answer = run(cursor, step)
 
         def delivered(error: KafkaError | None, _: Message) -> None:
             if error is not None:
-                raise KafkaException(error)  # end and begin again at the last stored offset
+                raise KafkaException(error)  # exit; a restart resumes at the last commit
             self._consumer.store_offsets(message)
 
         self._producer.produce(

@@ -1,4 +1,4 @@
-"""Who of the choreography's services does what on which event: written once for both peers."""
+"""Maps events to the steps of each choreography service, once for both peers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,14 +32,14 @@ LISTENS = {
     "notification": ("shipping.events",),
 }
 Event = Mapping[str, Any]
-"""`type`, and the `order` whose facts every event carries on."""
+"""An event: its `type`, and the `order`, whose facts every event carries."""
 
 
 def step_for(service: str, event: Event) -> Step | None:
-    """What this service does about the event, once however often it comes; None: nothing.
+    """Return the service's step for the event, guarded by `once`; None if it has none.
 
-    A second delivery is answered as the first was, since the crash may have come between the
-    commit and the publication of the answer.
+    A redelivered event gets the same answer as the first time, because the service may have crashed
+    between the commit and the publication of the answer.
     """
     does = DOES[service].get(event["type"])
     order: Order = event["order"]

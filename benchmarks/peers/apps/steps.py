@@ -1,8 +1,8 @@
-"""The order's five steps as SQL, the same for every peer.
+"""Defines the order's five steps as SQL, the same for every peer.
 
-A step is a generator of statements that is sent the rows of each and returns the name of the event
-it comes to: so that blocking and asynchronous peers, with or without SQLAlchemy, run the very same
-statements. The caller's transaction makes a step atomic.
+A step is a generator: it yields statements, is sent the rows of each, and returns the name of its
+event. So blocking and asynchronous peers, with or without SQLAlchemy, run the same statements. The
+caller's transaction makes a step atomic.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 Order = Mapping[str, Any]
-"""`order_id` and the facts of the shop's order, as JSON."""
+"""An order as JSON: `order_id` and the facts of the shop's order."""
 Statement = tuple[str, Sequence[Any]]
 Rows = Sequence[tuple[Any, ...]]
 Step = Generator[Statement, Rows, str]
@@ -20,13 +20,13 @@ CAPTURED, DECLINED = "PaymentCaptured", "PaymentDeclined"
 PICKED_UP, MAIL_SENT = "ShipmentPickedUp", "ShippedMailSent"
 PLACED = "OrderPlaced"
 ENDS = {MAIL_SENT: "plain", RELEASED: "declined", REJECTED: "out_of_stock"}
-"""The events after which nothing more comes, and the kind of order that ends so."""
+"""The last events of an order, and the kind of order that ends with each."""
 
 
 def reserve(order: Order) -> Step:
-    """Take every line from the stock, or none."""
+    """Reserve every line of the order, or none."""
     lines = {line["sku"]: line["quantity"] for line in order["lines"]}
-    # Locked in one order by all, so two orders never wait for each other.
+    # All orders lock the rows sorted by SKU, so that no two of them deadlock.
     stock = yield (
         "select sku, on_hand from stock where sku = any(%s) order by sku for update",
         (list(lines),),
@@ -47,7 +47,7 @@ def reserve(order: Order) -> Step:
 
 
 def release(order: Order) -> Step:
-    """Put back what was reserved."""
+    """Return the reserved units to the stock."""
     lines = {line["sku"]: line["quantity"] for line in order["lines"]}
     yield (
         "update reservation set phase = 'released' where order_id = %s and phase = 'reserved'",
@@ -66,7 +66,7 @@ def release(order: Order) -> Step:
 
 
 def charge(order: Order) -> Step:
-    """The provider answers at once: the token says what."""
+    """Charge the card. The provider answers at once, with what the card token says."""
     if order["card_token"] == "tok_declined":
         return DECLINED
     yield (
@@ -77,7 +77,7 @@ def charge(order: Order) -> Step:
 
 
 def ship(order: Order) -> Step:
-    """The carrier takes it at once."""
+    """Ship the order. The carrier picks it up at once."""
     yield (
         "insert into shipment (order_id, ship_to, tracking) values (%s, %s, %s)",
         (order["order_id"], order["ship_to"], f"T-{order['order_id']}"),
@@ -86,7 +86,7 @@ def ship(order: Order) -> Step:
 
 
 def notify(order: Order) -> Step:
-    """The mail server takes it at once."""
+    """Mail the customer. The mail server accepts the mail at once."""
     yield (
         "insert into mail (order_id, kind, address) values (%s, %s, %s)",
         (order["order_id"], "shipped", order["email"]),
@@ -95,7 +95,7 @@ def notify(order: Order) -> Step:
 
 
 def once(key: str, step: Step) -> Step:
-    """The step, unless it was done under this key before: then what it came to."""
+    """Run the step once per key; if the key is done already, return the stored answer."""
     done = yield ("select answer from done where key = %s", (key,))
     if done:
         step.close()
@@ -111,7 +111,7 @@ BY_NAME: Mapping[str, Callable[[Order], Step]] = {
 
 
 def run(cursor: Any, step: Step) -> str:
-    """Run it with a psycopg cursor; the caller commits."""
+    """Run a step with a psycopg cursor and return its event's name. The caller commits."""
     try:
         statement, values = next(step)
         while True:
@@ -122,7 +122,7 @@ def run(cursor: Any, step: Step) -> str:
 
 
 async def run_async(cursor: Any, step: Step) -> str:
-    """Run it with an asynchronous psycopg cursor; the caller commits."""
+    """Run a step with an asynchronous psycopg cursor, as `run` does. The caller commits."""
     try:
         statement, values = next(step)
         while True:

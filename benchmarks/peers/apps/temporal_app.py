@@ -1,8 +1,9 @@
-"""`python -m benchmarks.peers.apps.temporal_app`: a worker as one writes it with Temporal.
+"""Runs a worker, as one writes it with Temporal.
 
-Kept as fast as its manual tells: pollers that scale themselves, slots and cache for all orders in
-flight, no sandbox around workflows, asynchronous activities over one pool. `BENCH_LOCAL=1`: the
-steps are local activities, which the worker runs within the workflow task.
+`python -m benchmarks.peers.apps.temporal_app`. It follows the manual's advice on speed: pollers
+that scale themselves, slots and cache for all orders in flight, no sandbox around workflows,
+asynchronous activities over one pool. `BENCH_LOCAL=1`: the steps are local activities, which the
+worker runs within the workflow task.
 """
 
 import asyncio
@@ -37,11 +38,11 @@ LOCAL = os.environ.get("BENCH_LOCAL") == "1"
 
 @workflow.defn(name="order_saga")
 class OrderSaga:
-    """The order, step by step."""
+    """The workflow of one order: it runs the steps in sequence."""
 
     @workflow.run
     async def run(self, order: dict[str, Any]) -> str:
-        """Returns the event it ends with."""
+        """Run the steps and return the name of the last event."""
         if await _do("reserve", order) == REJECTED:
             return REJECTED
         if await _do("charge", order) == DECLINED:
@@ -59,21 +60,21 @@ async def _do(step: str, order: Order) -> str:
 
 
 class Steps:
-    """The activity, over a pool of connections."""
+    """The activity that runs a step, over a pool of connections."""
 
     def __init__(self, pool: AsyncConnectionPool) -> None:
         self._pool = pool
 
     @activity.defn(name="do")
     async def do(self, step: str, order: dict[str, Any]) -> str:
-        """At least once, so under a key: what is told twice is done once."""
+        """Run a step, guarded by `once`: Temporal runs an activity at least once."""
         guarded = once(f"{order['order_id']}:{step}", BY_NAME[step](order))
         async with self._pool.connection() as connection, connection.cursor() as cursor:
             return await run_async(cursor, guarded)
 
 
 async def serve() -> None:
-    """Until SIGTERM."""
+    """Run the worker until SIGTERM."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     client = await Client.connect(os.environ["BENCH_TEMPORAL"])

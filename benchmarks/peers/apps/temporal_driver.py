@@ -1,8 +1,9 @@
-"""`python -m benchmarks.peers.apps.temporal_driver`: starts workflows, waits for them.
+"""Starts workflows and waits for their ends.
 
-Reads `{"orders": [...], "rate": null}` and prints `{"seconds": ..., "latencies_s": [...]}`: from
-start to close, by the server's own times. It waits by counting, not with a long poll a workflow,
-which would be work for the server. `... namespace` makes the namespace and ends.
+`python -m benchmarks.peers.apps.temporal_driver` reads `{"orders": [...], "rate": null}` and prints
+`{"seconds": ..., "latencies_s": [...]}`. Latency is the time from start to close, by the server's
+own timestamps. The driver waits by counting closed workflows; a long poll per workflow would be
+work for the server. With the argument `namespace` it creates the namespace and exits.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ RETENTION = timedelta(days=1)
 
 
 async def main() -> None:
-    """One run."""
+    """Place the orders of one run and print its figures."""
     asked = orjson.loads(sys.stdin.buffer.read())
     orders = asked["orders"]
     client = await Client.connect(os.environ["BENCH_TEMPORAL"])
@@ -59,7 +60,7 @@ async def main() -> None:
 
 
 async def namespace() -> None:
-    """Make the default namespace, and wait until it is known everywhere."""
+    """Create the default namespace, and wait until every part of the server knows it."""
     asked = RegisterNamespaceRequest(namespace="default")
     asked.workflow_execution_retention_period.FromTimedelta(RETENTION)
     async with asyncio.timeout(NAMESPACE_S):
@@ -72,7 +73,7 @@ async def namespace() -> None:
                     made = True
                 await client.count_workflows("")
                 return
-            except (RPCError, RuntimeError):  # not up yet, or not told to all its parts
+            except (RPCError, RuntimeError):  # server not up, or namespace not known yet
                 await asyncio.sleep(LOOK_S)
 
 

@@ -1,7 +1,7 @@
-"""Giftwrap: wraps the parcel before it is shipped.
+"""Giftwrap wraps the parcel before it is shipped.
 
 Listens to   Do on PaymentCaptured; Undo when shipping failed or is undone
 Emits        GiftWrapped (done), GiftWrapFailed (failed), GiftUnwrapped (undone), GiftUnwrapStarted
-Undoes       by unwrapping; nothing was asked for yet: a fence
+Undoes       by unwrapping; if no wrapping was asked for yet, by a fence
 Calls        the wrapper, `wrap:<order>` and `unwrap:<order>`
 """

@@ -1,4 +1,4 @@
-"""`python -m services.giftwrap`."""
+"""Run the service: `python -m services.giftwrap`."""
 
 from pathlib import Path
 

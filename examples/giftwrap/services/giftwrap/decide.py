@@ -1,4 +1,4 @@
-"""What giftwrap decides. Pure.
+"""Decides giftwrap's reactions to triggers. Pure.
 
 new --Wrapped--> wrapped --Undo--> unwrapping --Unwrapped--> unwrapped
  |                                                              ^
@@ -17,7 +17,7 @@ WRAP, UNWRAP = "wrap", "unwrap"
 
 
 class Phase(StrEnum):
-    """Where a gift is."""
+    """The phases of a gift."""
 
     NEW = "new"
     WRAPPED = "wrapped"
@@ -28,7 +28,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gift:
-    """`reason`: of the undo. The kit sets `in_flight`: keys of calls under way."""
+    """The state of a gift. `reason`: of the undo; `in_flight`: pending call keys, from the kit."""
 
     phase: Phase = Phase.NEW
     reason: str = ""
@@ -37,25 +37,25 @@ class Gift:
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """The wrapper has wrapped it."""
+    """The wrapper has wrapped the parcel."""
 
     paper: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoPaper:
-    """The wrapper says no, and will not wrap it later."""
+    """The wrapper refuses the parcel, and will not wrap it later."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unwrapped:
-    """Nothing is wrapped any more."""
+    """The wrapper has unwrapped the parcel, or will never wrap it."""
 
 
 def decide(state: Gift, trigger: Trigger, now: datetime) -> Decision:
-    """See the module."""
+    """Return the decision on a trigger; the module shows the phases."""
     match trigger:
         case Do(event):
             if state.phase is Phase.NEW:
@@ -81,7 +81,7 @@ def _undo(state: Gift, order_id: str, reason: str) -> Decision:
     wrapping = f"{WRAP}:{order_id}" in state.in_flight
     match state.phase:
         case Phase.NEW if wrapping:
-            # what becomes of the call is not known yet: wait for it, and do not forget the wish
+            # the outcome of the wrap call is unknown: record the undo, and unwrap once it arrives
             return _say(GiftUnwrapStarted(order_id=order_id, reason=reason))
         case Phase.UNWRAPPING if wrapping:
             return NOTHING
@@ -99,7 +99,7 @@ def _unwrap(state: Gift, order_id: str, reason: str) -> Decision:
 
 
 def evolve(state: Gift, event: Any) -> Gift:
-    """The state after an own event."""
+    """Return the state after an own event."""
     match event:
         case GiftWrapped():
             return replace(state, phase=Phase.WRAPPED)

@@ -1,4 +1,4 @@
-"""The wrapper: the port, its HTTP adapter, its in-memory double."""
+"""Connects giftwrap to the wrapper: the port, its HTTP adapter, its in-memory double."""
 
 from typing import Any, Protocol
 
@@ -13,19 +13,22 @@ WrapAnswer = Wrapped | NoPaper
 
 
 class Wrapper(Protocol):
-    """Whoever wraps. Both calls raise EffectFailed where the answer is unknown."""
+    """The port to the wrapper. Both methods raise EffectFailed when the outcome is unknown."""
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
-        """Wrap it under `effect.key`; payload: `order_id`, `order` (an OrderFacts record)."""
+        """Wrap the parcel under `effect.key`.
+
+        Payload: `order_id`, `order` (an OrderFacts record).
+        """
         ...
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
-        """Unwrap it; what was never wrapped never will be. payload: `order_id`."""
+        """Unwrap the parcel; one that was never wrapped never will be. Payload: `order_id`."""
         ...
 
 
 class HttpWrapper:
-    """A wrapper over HTTP: `POST /wraps` and `POST /unwraps`, each with an `Idempotency-Key`."""
+    """Calls the wrapper over HTTP: `POST /wraps` and `POST /unwraps`, with an `Idempotency-Key`."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
@@ -46,7 +49,10 @@ class HttpWrapper:
         return Unwrapped()
 
     async def _post(self, path: str, effect: Effect) -> Any:
-        """A 2xx answer's JSON. Everything else says nothing about what happened there."""
+        """Return the JSON of a 2xx answer.
+
+        Raises EffectFailed otherwise: any other answer leaves the outcome unknown.
+        """
         headers = {"Idempotency-Key": effect.key}
         body = dict(effect.payload)
         try:
@@ -58,7 +64,7 @@ class HttpWrapper:
 
 
 class MemoryWrapper:
-    """A wrapper in memory with `sheets` of paper left; keys are honoured as the real one does."""
+    """A wrapper in memory with `sheets` of paper left. A repeated call for an order wraps once."""
 
     def __init__(self, sheets: int = 1000) -> None:
         self.sheets = sheets

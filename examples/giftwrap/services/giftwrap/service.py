@@ -1,4 +1,4 @@
-"""Composition root of giftwrap. Nothing is decided here."""
+"""Composition root of giftwrap. It holds no business rules."""
 
 import httpx
 from pydantic import AnyHttpUrl
@@ -12,18 +12,18 @@ from services.giftwrap.store import store
 
 
 class GiftwrapSettings(ServiceSettings):
-    """`SAGA_WRAPPER_URL`: whoever wraps."""
+    """Adds `SAGA_WRAPPER_URL`, the URL of the wrapper."""
 
     wrapper_url: AnyHttpUrl
 
 
 def participant() -> Participant[Gift]:
-    """Giftwrap's decisions and tables."""
+    """Return giftwrap's decisions and tables."""
     return Participant("giftwrap", decide, evolve, store())
 
 
 def build(settings: GiftwrapSettings) -> Service[Gift]:
-    """Giftwrap, wired."""
+    """Wire the giftwrap service."""
     client = httpx.AsyncClient()
     wrapper = HttpWrapper(client, str(settings.wrapper_url))
     perform = {WRAP: wrapper.wrap, UNWRAP: wrapper.unwrap}

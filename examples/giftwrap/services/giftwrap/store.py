@@ -1,4 +1,4 @@
-"""Giftwrap's table: one row an order."""
+"""Defines giftwrap's table: one row per order."""
 
 from sqlalchemy import Column, MetaData, Table, Text
 
@@ -17,5 +17,5 @@ gift = Table(
 
 
 def store() -> TableStore[Gift]:
-    """The states of giftwrap."""
+    """Return the store of giftwrap's states."""
     return TableStore(gift, Gift, {"phase": Phase})

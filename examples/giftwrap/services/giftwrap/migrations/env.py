@@ -1,4 +1,4 @@
-"""Alembic's entry: `giftwrap`'s tables, run by the kit."""
+"""Alembic's entry point for giftwrap's tables; the kit runs the migrations."""
 
 from sagakit.store.migrate import run_env
 from services.giftwrap.store import metadata

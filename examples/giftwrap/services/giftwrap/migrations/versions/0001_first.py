@@ -1,4 +1,4 @@
-"""Giftwrap's first table."""
+"""Create giftwrap's table and the kit's."""
 
 import sqlalchemy as sa
 from alembic import op
