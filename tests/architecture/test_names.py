@@ -5,12 +5,8 @@ from collections import defaultdict
 
 from tests.architecture.source import sources
 
-ROOMS = {
-    "Phase": "each participant's state has phases of its own",
-    "Line": "of a report, of a parcel, of an order: each where its own format is read",
-    "Batch": "of events to write, and of orders that a customer places together",
-}
-"""Names that may stand in several places, and why."""
+ROOMS = {"Phase": "each participant's state has phases of its own"}
+"""Names that may be defined in several places, and why."""
 
 
 def test_a_public_class_name_is_defined_once() -> None:
