@@ -43,6 +43,7 @@ class Movement:
     _read: int = 0
     _lines: set[bytes] = field(default_factory=set)
     _window: tuple[float, float] = (0.0, 0.0)
+    _ran_before: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._read = self._log_size()
@@ -52,13 +53,16 @@ class Movement:
         now = time.monotonic()
         changed = self._was != (pid, *state)
         if changed:
-            self._was, self._window = (pid, *state), (now, 0.0)
+            ran, waited = cpu_s(pid) if pid is not None else (0.0, 0.0)
+            self._was, self._window = (pid, *state), (now, ran + waited)
+            if pid is not None:
+                self._ran_before.setdefault(pid, ran)
         if self._says_new_things() or self._is_busy(pid, now) or changed:
             self.since = now
 
     def spins(self, pid: int | None) -> bool:
-        """Return True if the process with this pid has used more CPU time than any start takes."""
-        return pid is not None and cpu_s(pid)[0] > _MOST_CPU_S
+        """Return True if it has used more CPU time since it was first seen than any start takes."""
+        return pid is not None and cpu_s(pid)[0] - self._ran_before.get(pid, 0.0) > _MOST_CPU_S
 
     def _is_busy(self, pid: int | None, now: float) -> bool:
         began, before = self._window

@@ -115,7 +115,7 @@ def message(payload: Mapping[str, Json]) -> EmailMessage:
     mail["To"] = words["to"]
     mail["Subject"] = subject.format(**words)
     mail["Message-ID"] = message_id(words["kind"], str(payload["order_id"]))
-    mail["X-Saga-MailKind"] = words["kind"]
+    mail["X-Saga-Kind"] = words["kind"]
     mail["X-Saga-Order"] = words["order_id"]
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     mail.set_content(text.format(**words) + "\n")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-import saga_monitor
+import saga_monitor.storage
 import services.payment
 from benchmarks.scaling import filling
 from benchmarks.scaling.filling import Copies, fill
@@ -20,7 +20,7 @@ from sagakit.store.migrate import migrate
 from sagakit.store.postgres import add_outbox, engine_for
 from tests.stack import TestInfra, fresh_database
 
-MIGRATED = {"payment": services.payment, "monitor": saga_monitor}
+MIGRATED = {"payment": services.payment, "monitor": saga_monitor.storage}
 COUNT = 7
 TEMPLATES = {
     "payment": [

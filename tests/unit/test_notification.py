@@ -264,9 +264,7 @@ def test_what_is_no_address_is_refused_and_never_reaches_the_mail_server(address
 # --- the mail -------------------------------------------------------------------------------------
 
 
-HEADERS = (
-    b"From To Subject Message-ID X-Saga-MailKind X-Saga-Order Auto-Submitted MIME-Version".split()
-)
+HEADERS = b"From To Subject Message-ID X-Saga-Kind X-Saga-Order Auto-Submitted MIME-Version".split()
 HEADERS += [b"Content-Type", b"Content-Transfer-Encoding"]
 
 

@@ -1,5 +1,7 @@
 """Whoever waits for a process waits as long as it moves, and says why when it does not."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -100,6 +102,22 @@ def test_one_that_spins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
         spinning = info(tmp_path / "payment.log", pid=pid)
         with pytest.raises(StackError, match="uses the processor without end"):
             await_ready({"payment": lambda: "starting"}, lambda: {"payment": spinning})
+
+
+def test_one_that_has_run_for_long_and_stands_still_now_does_not_spin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saga_lab.devstack.movement._MOST_CPU_S", 0.2)
+    with python("while True: pass") as pid:
+        until_used(pid, 0.5)
+        os.kill(pid, signal.SIGSTOP)
+        stopped = info(tmp_path / "payment.log", pid=pid)
+        with pytest.raises(StackError, match="nothing of it has moved"):
+            await_ready(
+                {"payment": lambda: "starting"},
+                lambda: {"payment": stopped},
+                standstill_s=STANDSTILL_S,
+            )
 
 
 def test_one_that_wants_the_processor_moves_and_one_that_sleeps_does_not(
