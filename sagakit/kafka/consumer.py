@@ -46,6 +46,8 @@ class BusConsumer:
     ) -> None:
         self._on_assign = on_assign
         self._admin = asking(bootstrap_servers)
+        self._topics = tuple(topics)
+        self._seen: dict[str, str] = {}
         self._ids: dict[Place, str] = {}
         self._read: dict[Place, int] = {}
         self._look_at_s = 0.0
@@ -144,14 +146,23 @@ class BusConsumer:
             log.info("offsets not stored, the partition has moved on", error=str(error))
 
     def _look(self) -> None:
-        """Compare topic ids with those of the offsets. Raises TopicRecreated."""
+        """Compare topic ids with those of the offsets and of the last look. Raises TopicRecreated.
+
+        A client that was told that a topic does not exist drops its partitions, and may never ask
+        for them again (docs/reports/reliability.md, Y): then no offset tells of the new topic.
+        """
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
         try:
-            now = topic_ids(self._admin, {topic for topic, _ in self._ids})
+            now = topic_ids(self._admin, self._topics)
             if anew := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
                 self._restart_at_first_record(anew, now)
         except KafkaException as error:
             log.info("cannot tell whether the topics are the same", error=str(error))
+            return
+        before = self._seen
+        self._seen = {topic: now.get(topic, before.get(topic, NO_LOG)) for topic in self._topics}
+        if back := sorted(t for t, id_ in now.items() if before.get(t, id_) != id_):
+            raise TopicRecreated(f"{', '.join(back)} recreated: this consumer has to join again")
 
     def _restart_at_first_record(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
         # Commit offset 0, do not seek: after a seek nothing was fetched

@@ -1,11 +1,12 @@
 """What Kafka's client tells by the way, and what must not be overheard in it."""
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from sagakit.errors import TopicRecreated
 from sagakit.kafka.consumer import BusConsumer
 
 NOWHERE = "127.0.0.1:1"
@@ -58,3 +59,29 @@ def test_a_consumer_that_will_never_read_again_ends(error: KafkaError) -> None:
 
 def test_what_goes_away_by_itself_ends_nobody() -> None:
     assert polled(KafkaError(KafkaError._TRANSPORT, "nobody there")) == []
+
+
+GONE: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("looks", "ends"),
+    [
+        ([{"topic": "a"}, GONE, {"topic": "b"}], True),
+        ([{"topic": "a"}, {"topic": "b"}], True),
+        ([GONE, {"topic": "a"}], True),
+        ([{"topic": "a"}, GONE, {"topic": "a"}, {"topic": "a"}], False),
+    ],
+    ids=["away, then another", "another at once", "first there later", "the same again"],
+)
+def test_a_topic_that_was_away_is_joined_anew_though_no_partition_of_it_is_ours(
+    monkeypatch: pytest.MonkeyPatch, looks: list[dict[str, str]], ends: bool
+) -> None:
+    """The client drops the partitions of a topic that does not exist, and may forget it."""
+    answers = iter(looks)
+    monkeypatch.setattr("sagakit.kafka.consumer.topic_ids", lambda *_: next(answers))
+    with closing(BusConsumer(NOWHERE, "group", "instance", ["topic"])) as consumer:
+        for _ in looks[:-1]:
+            consumer._look()
+        with pytest.raises(TopicRecreated) if ends else nullcontext():
+            consumer._look()
