@@ -13,34 +13,61 @@ import click
 from saga_lab.devstack.errors import StackError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "up": ("devstack", "Start Kafka, PostgreSQL, the fakes, every service and the monitor."),
-    "down": ("devstack", "Stop what `saga up` started. All data is kept."),
-    "demo": ("demo", "Place orders of every kind and check every invariant."),
-    "place": ("place", "Place one order and print its id."),
+    "up": (
+        "devstack",
+        "Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor.",
+    ),
+    "down": ("devstack", "Stop everything that `saga up` started."),
+    "demo": ("demo", "Place orders of every kind on a separate stack, and check every invariant."),
+    "place": ("place", "Place one order through the front door and print its id."),
     "wait": ("place", "Wait until an order has ended."),
-    "show": ("sagas", "Show one order: every event, what it waits for, the money."),
+    "show": ("sagas", "Show one order: every event, what it awaits, and its money."),
     "ls": ("sagas", "List orders, the newest event first."),
-    "cancel": ("sagas", "Have an order undone, newest step first."),
-    "pause": ("sagas", "Begin nothing new of an order until it is resumed."),
-    "resume": ("sagas", "Let a paused order go on."),
-    "approve": ("sagas", "Say yes where a step waits for a person."),
-    "reject": ("sagas", "Say no where a step waits for a person."),
-    "pin": ("sagas", "Keep an order out of the archive."),
-    "unpin": ("sagas", "Let an order be archived again."),
-    "batch": ("lineage", "Show the orders of a batch and their statuses."),
-    "links": ("lineage", "Show which order led to which."),
-    "interventions": ("interventions", "List the cases that wait for a person, or work on one."),
-    "resolve": ("interventions", "Close a case."),
-    "evidence": ("interventions", "Print all there is to know of an order, as JSON."),
-    "flows": ("flows", "List flow versions with the orders in flight on each."),
-    "erase": ("erase", "Erase a customer's personal data."),
-    "reconcile": ("reconcile", "Compare the ledgers of the outside with our books."),
-    "sim": ("sim", "Play simulated worlds with faults and check every invariant."),
-    "gameday": ("chaos", "Break real processes while orders run and check every invariant."),
-    "republish": ("republish", "Publish again what a service has published and still keeps."),
+    "cancel": (
+        "sagas",
+        "Undo an order, newest step first; possible until its parcel is picked up.",
+    ),
+    "pause": ("sagas", "Pause an order: no new work starts until it is resumed."),
+    "resume": ("sagas", "Resume a paused order."),
+    "approve": ("sagas", "Approve a step that waits for a person's decision."),
+    "reject": ("sagas", "Reject a step that waits for a person's decision."),
+    "pin": ("sagas", "Pin an order, so that it is not moved to the history."),
+    "unpin": ("sagas", "Unpin an order, so that it can be moved to the history."),
+    "batch": ("lineage", "Show the orders of a batch, with a count for each status."),
+    "links": ("lineage", "Show which order caused which."),
+    "interventions": (
+        "interventions",
+        "List the interventions that wait for a person, the oldest first, or work on one.",
+    ),
+    "resolve": ("interventions", "Resolve an intervention."),
+    "evidence": (
+        "interventions",
+        "Print all that is known of an order as JSON; saved in `tests/evidence` it becomes a test.",
+    ),
+    "flows": ("flows", "List flow versions with the number of orders in flight on each."),
+    "erase": (
+        "erase",
+        "Erase a customer's sealed personal data everywhere, by deleting the key that reads it.",
+    ),
+    "reconcile": (
+        "reconcile",
+        "Compare the outside's ledgers with our books, and check the stock figures.",
+    ),
+    "sim": (
+        "sim",
+        "Simulate worlds with crashes, repeats and lost answers; check every invariant in each.",
+    ),
+    "gameday": (
+        "chaos",
+        "Inject faults while orders of every kind run, and check every invariant at the end.",
+    ),
+    "republish": (
+        "republish",
+        "Publish again the events that SERVICE published to TOPIC and still keeps (31 days).",
+    ),
 }
 """Command -> the module of this package that defines it, as a function of the same name, and the
-line that the help says of it. So the help imports no command."""
+first sentence of its docstring. So the help imports no command; a test holds the two together."""
 
 
 class _LazyGroup(click.Group):

@@ -47,7 +47,7 @@ class Duration(click.ParamType):
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a run.")
 @click.option("--every", "every_s", type=Duration(), help="Go on, one run after the other.")
 def reconcile(fix: bool, settle_s: float, as_json: bool, every_s: float | None) -> None:
-    """Compare the provider's and the carrier's ledgers with our books, and check the stock figures.
+    """Compare the outside's ledgers with our books, and check the stock figures.
 
     Exit status 0: nothing differs; 1: something differs; 2: the comparison could not be made. With
     --every the exit status is that of the last run.

@@ -1,5 +1,7 @@
 """What `saga show` and `saga ls` print, and what they say when nothing runs."""
 
+import importlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from saga_cli import interventions, sagas
+from saga_cli.main import COMMANDS
 from saga_cli.sagas import held, ls, show, shown
 
 NOW = datetime(2026, 1, 2, 3, 10, 0, tzinfo=UTC)
@@ -230,3 +233,11 @@ def test_show_tells_of_pin_and_history() -> None:
     told = console.export_text()
     assert "pinned by ada 1 min 0 s ago: for [the] auditors" in told
     assert "history" in told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_all_says_of_a_command_what_its_own_help_says(name: str) -> None:
+    module, told = COMMANDS[name]
+    command = getattr(importlib.import_module(f"saga_cli.{module}"), name)
+    own = " ".join(command.help.split("\n\n")[0].split())
+    assert re.split(r"(?<=\.)\s", own)[0] == told
