@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,22 +17,13 @@ from typing import Any, TypeVar
 import httpx
 
 from saga_lab.devstack.ports import free_port
+from tests.stack import until
 
 SECRET = "whsec_test"
 NOWHERE = "http://127.0.0.1:9/webhooks"
 DEADLINE_S = 300.0
 T = TypeVar("T")
 Row = dict[str, Any]
-
-
-def eventually(look: Callable[[], T], what: str) -> T:
-    """Look until what is seen is true; fail after the deadline."""
-    ends_at = time.monotonic() + DEADLINE_S
-    pause = threading.Event()
-    while not (seen := look()):
-        assert time.monotonic() < ends_at, f"not within {DEADLINE_S} s: {what}"
-        pause.wait(0.02)
-    return seen
 
 
 class Receiver:
@@ -101,7 +91,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, env=self._env)
-        eventually(self._ready, f"{self._command[-1]} is ready")
+        until(self._ready, f"{self._command[-1]} is ready")
 
     def _ready(self) -> bool:
         assert self.process.poll() is None, "the server ended while it started"

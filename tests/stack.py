@@ -9,12 +9,11 @@ import re
 import signal
 import time
 import uuid
-import xmlrpc.client
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,6 +23,7 @@ from saga_lab.devstack.readiness import ProcessInfo
 from saga_lab.devstack.stack import Stack
 from saga_lab.workload.deadlines import Deadlines
 
+T = TypeVar("T")
 _POLL_S = 0.05
 PATIENCE_S = 600.0
 
@@ -84,21 +84,8 @@ class LiveStack:
     def signal(self, name: str, number: signal.Signals) -> int:
         """Any other signal, such as SIGSTOP and SIGCONT, as soon as there is a process to take it;
         the process's id."""
-        sent_to: list[int] = []
-
-        def sent() -> bool:
-            pid = self.process(name).pid
-            if pid is None:
-                return False  # between two lives
-            try:
-                self._stack.supervisor.signal(name, number)
-            except xmlrpc.client.Fault:
-                return False
-            sent_to.append(pid)
-            return True
-
-        until(sent, f"{name} runs, to get {number.name}")
-        return sent_to[0]
+        supervisor = self._stack.supervisor
+        return until(lambda: supervisor.signal(name, number), f"{name} runs, to get {number.name}")
 
     def stop(self, *names: str) -> None:
         """Stop processes in good order, until `start`."""
@@ -132,17 +119,18 @@ class LiveStack:
         return self._stack.supervisor.processes()[name]
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until the condition holds; fail the test saying what did not come.
+def until(look: Callable[[], T | None], what: str) -> T:
+    """Look until what is seen is true, and return it; fail the test saying what did not come.
 
     The deadline ends a test that is broken. None that is not is anywhere near it, also where five
     others want the processor.
     """
     deadline = time.monotonic() + PATIENCE_S
-    while not condition():
+    while not (seen := look()):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {PATIENCE_S:g} s: {what}")
         time.sleep(_POLL_S)
+    return seen
 
 
 def fresh_database(infra: TestInfra) -> str:

@@ -3,7 +3,6 @@
 import signal
 import threading
 import time
-import xmlrpc.client
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -32,12 +31,12 @@ class NotReached(Exception):
     """A condition did not become true in time; the message names it."""
 
 
-def until(condition: Callable[[], bool], what: str, deadline_s: float = PATIENCE_S) -> None:
-    """Poll the condition until it is true. Raises NotReached after `deadline_s` seconds."""
-    deadline = time.monotonic() + deadline_s
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Poll the condition until it is true. Raises NotReached after `PATIENCE_S` seconds."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
-            raise NotReached(f"not within {deadline_s:g} s: {what}")
+            raise NotReached(f"not within {PATIENCE_S:g} s: {what}")
         time.sleep(LOOK_AGAIN_S)
 
 
@@ -65,15 +64,11 @@ class Site:
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal as soon as the process runs. Raises NotReached."""
-
-        def sent() -> bool:
-            try:
-                self.stack.supervisor.signal(name, number)
-            except xmlrpc.client.Fault:
-                return False  # not running: the supervisor is about to restart it
-            return True
-
-        until(sent, f"{name} runs, to get {number.name}")
+        supervisor = self.stack.supervisor
+        until(
+            lambda: supervisor.signal(name, number) is not None,
+            f"{name} runs, to get {number.name}",
+        )
 
     def stop(self, *names: str) -> None:
         """Stop these processes cleanly, until `start`."""

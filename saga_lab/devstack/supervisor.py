@@ -127,9 +127,19 @@ class Supervisor:
                     asked.add(name)
             time.sleep(_POLL_S)
 
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a process (after KILL the supervisor restarts it)."""
-        self._call("signalProcess", name, number.name.removeprefix("SIG"))
+    def signal(self, name: str, number: signal.Signals) -> int | None:
+        """Send a signal to a process (after KILL the supervisor restarts it).
+
+        Returns its pid, or None if it was not running: the supervisor is about to restart it.
+        """
+        pid = self.processes()[name].pid
+        if pid is None:
+            return None
+        try:
+            self._call("signalProcess", name, number.name.removeprefix("SIG"))
+        except xmlrpc.client.Fault:
+            return None
+        return pid
 
     def processes(self) -> dict[str, ProcessInfo]:
         """Return every supervised process by name."""

@@ -4,7 +4,8 @@ import httpx
 import pytest
 
 from saga_lab.fakes.trouble import NO_ANSWERS
-from tests.outside import Receiver, Row, Server, charge, eventually, status_of
+from tests.outside import Receiver, Row, Server, charge, status_of
+from tests.stack import until
 
 FOR_LONG = {"seconds": 600}
 OVER = {"seconds": 0}
@@ -38,12 +39,12 @@ def test_what_is_answered_slowly_is_done_at_once(provider: Server) -> None:
 def test_callbacks_come_twice_under_one_id(provider: Server, receiver: Receiver) -> None:
     begin(provider, "callbacks-twice")
     charge(provider, "twice", "tok_async:0")
-    eventually(lambda: len(receiver.of("twice")) == 2, "the webhook, twice")
+    until(lambda: len(receiver.of("twice")) == 2, "the webhook, twice")
     begin(provider, "callbacks-twice", OVER)
     first, second = receiver.of("twice")
     assert first == second
     charge(provider, "once", "tok_async:0")
-    eventually(lambda: receiver.of("once"), "the webhook")
+    until(lambda: receiver.of("once"), "the webhook")
     assert len(receiver.of("once")) == 1
 
 
@@ -55,10 +56,10 @@ def test_callbacks_are_kept_back_until_it_is_over(
     begin(provider, way)
     for order in orders:
         charge(provider, order, "tok_async:0")
-        eventually(lambda o=order: status_of(provider, o) == "captured", "the capture")  # type: ignore[misc]
+        until(lambda o=order: status_of(provider, o) == "captured", "the capture")  # type: ignore[misc]
     assert not any(receiver.of(order) for order in orders)
     begin(provider, way, OVER)
-    eventually(lambda: all(receiver.of(order) for order in orders), "what was kept back")
+    until(lambda: all(receiver.of(order) for order in orders), "what was kept back")
 
 
 def test_what_is_not_an_order_s_trouble_is_refused(provider: Server) -> None:

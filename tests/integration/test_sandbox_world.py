@@ -20,10 +20,10 @@ from tests.outside import (
     Receiver,
     Server,
     charge,
-    eventually,
     refund,
     status_of,
 )
+from tests.stack import until
 
 _orders = itertools.count(1)
 
@@ -128,7 +128,7 @@ def test_an_action_is_awaited(provider: Server, receiver: Receiver, order: str) 
     for _ in range(2):
         done = provider.post(asked["action_url"], {})
         assert (done.status_code, done.json()["status"]) == (200, "captured")
-    eventually(lambda: receiver.of(order), "the webhook of the capture")
+    until(lambda: receiver.of(order), "the webhook of the capture")
     (event,) = receiver.of(order)
     assert (event["type"], event["data"]) == ("charge.captured", done.json())
     assert charge(provider, order, "tok_action").json() == done.json()
@@ -136,7 +136,7 @@ def test_an_action_is_awaited(provider: Server, receiver: Receiver, order: str) 
 
 def test_the_customer_acts_by_himself(provider: Server, receiver: Receiver, order: str) -> None:
     assert charge(provider, order, "tok_action_auto:0.1").json()["status"] == "action_required"
-    eventually(lambda: receiver.types(order) == ["charge.captured"], "captured")
+    until(lambda: receiver.types(order) == ["charge.captured"], "captured")
     assert status_of(provider, order) == "captured"
 
 
@@ -179,7 +179,7 @@ def test_an_outcome_that_comes_later(
     provider: Server, receiver: Receiver, order: str, token: str, outcome: str, code: str | None
 ) -> None:
     assert charge(provider, order, token).json()["status"] == "pending"
-    eventually(lambda: receiver.types(order) == [f"charge.{outcome}"], "the webhook")
+    until(lambda: receiver.types(order) == [f"charge.{outcome}"], "the webhook")
     data = receiver.of(order)[0]["data"]
     assert (data["status"], data["decline_code"]) == (outcome, code)
     assert charge(provider, order, token).json() == data
@@ -248,7 +248,7 @@ def test_a_late_capture_ignores_the_void(provider: Server, receiver: Receiver, o
     charge(provider, order, "tok_late:0.2")
     assert refund(provider, order).json()["status"] == "voided"
     assert status_of(provider, order) == "voided"
-    eventually(lambda: receiver.types(order) == ["charge.captured"] * 2, "captured, told twice")
+    until(lambda: receiver.types(order) == ["charge.captured"] * 2, "captured, told twice")
     assert len({event["id"] for event in receiver.of(order)}) == 2
     back = refund(provider, order, n=2).json()
     assert (back["status"], back["amount_minor"]) == ("refunded", 1001)
@@ -271,7 +271,7 @@ def test_a_refund_that_succeeds_later(provider: Server, receiver: Receiver, orde
     charge(provider, order, "tok_refund_async:0.1")
     pending = refund(provider, order).json()
     assert (pending["status"], pending["amount_minor"]) == ("pending", 1001)
-    eventually(lambda: receiver.types(order) == ["refund.succeeded"], "the webhook")
+    until(lambda: receiver.types(order) == ["refund.succeeded"], "the webhook")
     assert receiver.of(order)[0]["data"] == pending | {"status": "refunded"}
     assert refund(provider, order).json()["status"] == "refunded"
 
@@ -285,7 +285,7 @@ def test_an_outage_refuses_posts_until_it_ends(provider: Server, order: str) -> 
     assert refund(provider, order).status_code == 503
     assert provider.list("charges", order) == []
     provider.post("/control/outage", {"seconds": 0.2})
-    eventually(lambda: charge(provider, order, "tok_ok").is_success, "the end of the outage")
+    until(lambda: charge(provider, order, "tok_ok").is_success, "the end of the outage")
 
 
 def test_flush_and_resend(provider: Server, receiver: Receiver, order: str) -> None:
@@ -293,9 +293,9 @@ def test_flush_and_resend(provider: Server, receiver: Receiver, order: str) -> N
     charge(provider, order, "tok_async:3600")
     provider.post("/control/flush", {})
     assert status_of(provider, order) == "captured"
-    eventually(lambda: receiver.of(order), "the webhook")
+    until(lambda: receiver.of(order), "the webhook")
     provider.post("/control/resend", {"order_id": order})
-    eventually(lambda: len(receiver.of(order)) == 2, "the webhook again")
+    until(lambda: len(receiver.of(order)) == 2, "the webhook again")
     assert receiver.of(order)[0] == receiver.of(order)[1]
 
 
@@ -304,7 +304,7 @@ def test_a_webhook_is_repeated_until_it_is_taken(
 ) -> None:
     receiver.refuse_next = 3
     charge(provider, order, "tok_async:0")
-    eventually(lambda: receiver.types(order) == ["charge.captured"], "taken at the fourth attempt")
+    until(lambda: receiver.types(order) == ["charge.captured"], "taken at the fourth attempt")
     assert receiver.refuse_next == 0
 
 
@@ -318,19 +318,19 @@ def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
         charge(server, "far", "tok_async:3600")
         for _ in range(2):
             charge(server, "fails", "tok_500:3")
-        eventually(lambda: status_of(server, "owed") == "captured", "a webhook is owed")
+        until(lambda: status_of(server, "owed") == "captured", "a webhook is owed")
         before = server.http.get("/v1/charges").json()
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
         assert receiver.events == []
         receiver.refuse_next = 0
         server.start()
-        eventually(lambda: receiver.of("owed") and receiver.of("pending"), "both webhooks")
+        until(lambda: receiver.of("owed") and receiver.of("pending"), "both webhooks")
         assert charge(server, "fails", "tok_500:3").status_code == 500
         assert charge(server, "fails", "tok_500:3").json()["status"] == "captured"
         after = {row["id"] for row in server.http.get("/v1/charges").json()["data"]}
         assert {row["id"] for row in before["data"]} < after
         server.post("/control/flush", {})
-        eventually(lambda: receiver.types("far") == ["charge.captured"], "the far one")
+        until(lambda: receiver.types("far") == ["charge.captured"], "the far one")
         assert server.stop() == 0
         assert receiver.forged == []
     finally:
@@ -392,7 +392,7 @@ def test_a_label_is_picked_up(carrier: Server, receiver: Receiver, order: str) -
     assert (made["status"], made["reason"], made["parcels"]) == ("created", None, 1)
     assert made["tracking"].startswith("TRK")
     assert made["lines"] == [{"sku": "tea", "quantity": 2}]
-    eventually(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
+    until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
     picked_up = made | {"status": "picked_up"}
     assert receiver.of(order)[0]["data"] == picked_up
     assert label(carrier, order).json() == picked_up
@@ -420,10 +420,10 @@ def test_pickup_on_command(carrier: Server, receiver: Receiver, order: str) -> N
     carrier.post("/control/flush", {})
     assert carrier.list("labels", order)[0]["status"] == "created"
     assert carrier.post("/control/pickup", {"order_id": order}).status_code == 200
-    eventually(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
+    until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
     assert carrier.post("/control/pickup", {"order_id": order}).status_code == 404
     carrier.post("/control/resend", {"order_id": order})
-    eventually(lambda: len(receiver.of(order)) == 2, "the webhook again")
+    until(lambda: len(receiver.of(order)) == 2, "the webhook again")
 
 
 def test_combined_tags(carrier: Server, receiver: Receiver, order: str) -> None:
@@ -434,7 +434,7 @@ def test_combined_tags(carrier: Server, receiver: Receiver, order: str) -> None:
         label(carrier, order, tags)
     assert label(carrier, order, tags).json()["status"] == "created"
     carrier.post("/control/flush", {})
-    eventually(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
+    until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
 
 
 def test_a_slow_label(carrier: Server, order: str) -> None:
