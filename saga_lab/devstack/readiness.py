@@ -114,7 +114,7 @@ class _Waiting:
     def __init__(self, name: str, probe: Probe) -> None:
         self._name, self._probe = name, probe
         self._pids: set[int] = set()
-        self._states = [""]
+        self._state, self._exits = "", 0
         self._movement: Movement | None = None
         self._began = time.monotonic()
 
@@ -133,10 +133,10 @@ class _Waiting:
     def _moved_at(self, info: ProcessInfo) -> float:
         if info.pid is not None:
             self._pids.add(info.pid)
-        if info.state != self._states[-1]:
-            self._states.append(info.state)
-        exits = sum(state in _EXIT_STATES for state in self._states)
-        if max(len(self._pids), exits) > _EXITS_TO_GIVE_UP:
+        if info.state != self._state:
+            self._state = info.state
+            self._exits += info.state in _EXIT_STATES
+        if max(len(self._pids), self._exits) > _EXITS_TO_GIVE_UP:
             raise StackError(_not_ready(self._name, "it keeps exiting", info))
         if self._movement is None:
             self._movement = Movement(info.log)

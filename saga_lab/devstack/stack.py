@@ -132,7 +132,7 @@ class Stack:
             if deadlines == content["deadlines"]:
                 return
             write_manifest(self.home, {**content, "deadlines": deadlines})
-        self.run_process(MONITOR, {"SAGA_DEADLINES": json.dumps(overrides)})
+        self.run_process(MONITOR)
 
     def remove_process(self, name: str) -> None:
         """Stop a process that `run_process` added, and remove it from supervision."""
