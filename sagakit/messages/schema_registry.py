@@ -29,6 +29,13 @@ _patient = retry(
 )
 
 
+def _refused(subject: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the schema registry refuses {subject}: {reason}; "
+        "give new fields a default, never remove or retype one"
+    )
+
+
 class _Conflict(Exception):
     """HTTP 409: another process is changing the same subject, or the schema is refused."""
 
@@ -56,10 +63,7 @@ class HttpRegistry:
         try:
             return self._register(subject, json.dumps({"schema": json.dumps(schema)}))
         except _Conflict as error:
-            raise ConfigurationError(
-                f"the schema registry refuses {subject}: {error}; "
-                "give new fields a default, never remove or retype one"
-            ) from None
+            raise _refused(subject, str(error)) from None
 
     @_patient
     @_looked_up_again
@@ -72,10 +76,7 @@ class HttpRegistry:
                 raise _Conflict(answer.text[:500])
             answer = known
         if answer.is_error:
-            raise ConfigurationError(
-                f"the schema registry refuses {subject}: {answer.text[:500]}; "
-                "give new fields a default, never remove or retype one"
-            )
+            raise _refused(subject, answer.text[:500])
         return int(answer.json()["id"])
 
     def _set_compatibility(self, subject: str) -> None:
