@@ -1,4 +1,4 @@
-"""Inject faults into real processes under load, and check every invariant: `saga gameday`.
+"""Inject faults into real processes under load, and check every invariant: `saga chaos`.
 
 The seed chooses the orders, the faults and their moments.
 """
@@ -25,7 +25,7 @@ from rich.text import Text
 from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.kinds import BY_NAME, drawn, left_out
 from saga_lab.chaos.load import Load
-from saga_lab.chaos.play import Gameday, InjectedFault
+from saga_lab.chaos.play import ChaosRun, InjectedFault
 from saga_lab.chaos.report import ChaosReport, report
 from saga_lab.chaos.schedule import schedule
 from saga_lab.chaos.site import Site
@@ -58,7 +58,7 @@ ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
     "--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Of Kafka."
 )
 @click.option("--keep-up", is_flag=True, help="Leave the stack running, with its disks.")
-def gameday(
+def chaos(
     minutes: float,
     orders: int | None,
     faults: int | None,
@@ -69,7 +69,7 @@ def gameday(
 ) -> None:
     """Inject faults while orders of every kind run, and check every invariant at the end.
 
-    The stack lives in the folder `gameday` of the home (SAGA_HOME) and starts empty each time.
+    The stack lives in the folder `chaos` of the home (SAGA_HOME) and starts empty each time.
     Reports are written to the folder `reports` beside it. Exit status 0 only without violations.
     """
     console = Console(highlight=False)
@@ -77,7 +77,7 @@ def gameday(
     lasts_s = minutes * 60
     orders = orders or round(lasts_s * ORDERS_A_SECOND)
     faults = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
-    home = default_home() / "gameday"
+    home = default_home() / "chaos"
     no_disks = disks.refusal(default_home())
     kinds, left = _kinds(only, int(brokers), no_disks)
     for name, why in left.items():
@@ -87,7 +87,7 @@ def gameday(
     try:
         shop = Shop(f"g{seed}-{datetime.now(UTC):%H%M%S}", seed)
         load = Load(stack.read(), shop.orders(orders), lasts_s)
-        day = Gameday(Site(stack, load), schedule(seed, faults, lasts_s, kinds))
+        day = ChaosRun(Site(stack, load), schedule(seed, faults, lasts_s, kinds))
         started_at, began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", time.monotonic()
         with _told(console, day) as told:
             day.play(told)
@@ -96,7 +96,7 @@ def gameday(
         words += [f"--only {name!r}" for name in only]
         made = report(
             day,
-            command=f"saga gameday {' '.join(words)}",
+            command=f"saga chaos {' '.join(words)}",
             seed=seed,
             left_out=left,
             started_at=started_at,
@@ -142,7 +142,7 @@ def _fresh_stack(home: Path, options: StackOptions, console: Console) -> Stack:
     """Start a stack without data. Raises StackError if one is running there."""
     if Stack(home).supervisor.running():
         raise StackError(
-            f"a gameday's stack is running in {home}. Stop it with `SAGA_HOME={home} saga down`."
+            f"a chaos run's stack is running in {home}. Stop it with `SAGA_HOME={home} saga down`."
         )
     Stack(home).down()  # stop processes and unmount disks of a killed run
     shutil.rmtree(home, ignore_errors=True)
@@ -153,7 +153,7 @@ def _fresh_stack(home: Path, options: StackOptions, console: Console) -> Stack:
 
 
 @contextmanager
-def _told(console: Console, day: Gameday) -> Iterator[Callable[[], None]]:
+def _told(console: Console, day: ChaosRun) -> Iterator[Callable[[], None]]:
     """Yield a progress callback: a live table on a terminal, else a line now and then."""
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
@@ -178,7 +178,7 @@ def _told(console: Console, day: Gameday) -> Iterator[Callable[[], None]]:
     yield line
 
 
-def _line(day: Gameday) -> str:
+def _line(day: ChaosRun) -> str:
     progress = day.site.load.progress
     on = ", ".join(map(_named, day.on)) or "nothing"
     wrong = sum(1 for s in day.struck if s.error)
@@ -193,7 +193,7 @@ def _named(one: InjectedFault) -> str:
     return f"{one.planned.kind.name}: {one.planned.target}"
 
 
-def _view(day: Gameday) -> Group:
+def _view(day: ChaosRun) -> Group:
     progress = day.site.load.progress
     statuses = ", ".join(f"{n} {status}" for status, n in sorted(progress.statuses.items()))
     table = Table.grid(padding=(0, 2))

@@ -57,7 +57,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "sim",
         "Simulate worlds with crashes, repeats and lost answers; check every invariant in each.",
     ),
-    "gameday": (
+    "chaos": (
         "chaos",
         "Inject faults while orders of every kind run, and check every invariant at the end.",
     ),

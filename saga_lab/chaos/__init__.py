@@ -1,4 +1,4 @@
-"""Runs a gameday: real orders on the real stack, with faults drawn from a seed.
+"""Runs a chaos run: real orders on the real stack, with faults drawn from a seed.
 
 | part | holds |
 |---|---|
@@ -8,7 +8,7 @@
 | `schedule` | seed -> faults with target and time; pure |
 | `site` | the operations on a running stack that faults use |
 | `load` | orders of every kind at a steady rate, which a fault can raise |
-| `play` | the gameday itself: load, faults, wait until idle, invariants |
+| `play` | the chaos run itself: load, faults, wait until idle, invariants |
 | `figures` | recovery times, stalls and unexpected ends; pure |
 | `report` `page` | the report, as JSON and as one HTML file |
 """

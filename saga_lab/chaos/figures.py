@@ -1,4 +1,4 @@
-"""Computes recovery times, stalls and unexplained ends from the records of a gameday. Pure."""
+"""Computes recovery times, stalls and unexplained ends from the records of a chaos run. Pure."""
 
 import statistics
 from collections import Counter, defaultdict

@@ -51,7 +51,7 @@ class Pace:
 
 
 class Load(Beside):
-    """The orders of a gameday, placed and awaited in a background thread."""
+    """The orders of a chaos run, placed and awaited in a background thread."""
 
     def __init__(self, stack: Stack, orders: Sequence[ShopOrder], lasts_s: float) -> None:
         self.pace = Pace(len(orders), lasts_s)

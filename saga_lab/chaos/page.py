@@ -28,9 +28,9 @@ def page(report: Mapping[str, Any]) -> str:
     good = not report["violations"]
     verdict = "no violation" if good else f"{len(report['violations'])} violations"
     return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Gameday, seed {report["seed"]}</title>
+<html lang="en"><meta charset="utf-8"><title>Chaos run, seed {report["seed"]}</title>
 <style>{STYLE}</style>
-<h1>Gameday of {escape(report["started_at"])}: <span class="{"good" if good else "bad"}">{
+<h1>Chaos run of {escape(report["started_at"])}: <span class="{"good" if good else "bad"}">{
         verdict
     }</span></h1>
 <p>To repeat it: <code>{escape(report["command"])}</code></p>

@@ -1,4 +1,4 @@
-"""Runs the gameday: load and faults, then wait until idle, then check the invariants."""
+"""Runs the chaos run: load and faults, then wait until idle, then check the invariants."""
 
 import threading
 import time
@@ -50,8 +50,8 @@ class InjectedFault:
 
 
 @dataclass(slots=True)
-class Gameday:
-    """One gameday: its progress while it runs, and its result."""
+class ChaosRun:
+    """One chaos run: its progress while it runs, and its result."""
 
     site: Site
     plan: Sequence[Planned]
@@ -68,7 +68,7 @@ class Gameday:
         return [s for s in self.struck if s.ready_at is None and s.error is None]
 
     def play(self, told: Callable[[], None]) -> None:
-        """Run the whole gameday. Call `told` in each phase, every 0.5 s while orders run."""
+        """Run the whole chaos run. Call `told` in each phase, every 0.5 s while orders run."""
         load = self.site.load
         load.pace.progress = self._injected_share
         load.start()
@@ -170,5 +170,5 @@ class Gameday:
 
 
 def _failed(lane: Future[None]) -> bool:
-    """Return True if a lane raised: the gameday itself is broken, its results are worthless."""
+    """Return True if a lane raised: the chaos run itself is broken, its results are worthless."""
     return lane.done() and lane.exception() is not None

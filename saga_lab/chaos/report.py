@@ -1,4 +1,4 @@
-"""Builds the report of a gameday, and writes it as JSON and HTML."""
+"""Builds the report of a chaos run, and writes it as JSON and HTML."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from typing import Any
 
 from saga_lab.chaos import figures
 from saga_lab.chaos.page import page
-from saga_lab.chaos.play import Gameday, InjectedFault
+from saga_lab.chaos.play import ChaosRun, InjectedFault
 from saga_lab.workload import End
 
 
 @dataclass(frozen=True, slots=True)
 class ChaosReport:
-    """One gameday in figures. Times are seconds.
+    """One chaos run in figures. Times are seconds.
 
     `faults`: one row per injected fault, in order of injection;
     `left_out`: kinds that the stack does not support, and why;
@@ -43,7 +43,7 @@ class ChaosReport:
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write the JSON and the HTML file to `folder`; return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        stem = f"gameday-{self.started_at.replace(':', '')}-seed-{self.seed}"
+        stem = f"chaos-{self.started_at.replace(':', '')}-seed-{self.seed}"
         as_json, as_html = folder / f"{stem}.json", folder / f"{stem}.html"
         content = asdict(self)
         as_json.write_text(json.dumps(content, indent=2) + "\n")
@@ -52,7 +52,7 @@ class ChaosReport:
 
 
 def report(
-    day: Gameday,
+    day: ChaosRun,
     *,
     command: str,
     seed: int,
@@ -60,7 +60,7 @@ def report(
     started_at: str,
     lasted_s: float,
 ) -> ChaosReport:
-    """Build the report of a finished gameday."""
+    """Build the report of a finished chaos run."""
     load = day.site.load
     began_at = load.pace.began_at
     placed = {o: at - began_at for o, at in load.placed_at.items()}
@@ -102,7 +102,7 @@ def report(
     )
 
 
-def violations(day: Gameday) -> list[str]:
+def violations(day: ChaosRun) -> list[str]:
     """Return every violation as text: invariants, unexplained ends, failed faults, not idle."""
     return [
         *(f"invariant {f.number}: {told}" for f in day.findings for told in f.violations),

@@ -33,7 +33,7 @@ def schedule(seed: int, faults: int, lasts_s: float, kinds: Sequence[FaultKind])
 
     Every kind is drawn once before any is drawn again, and so is every target of a kind.
     """
-    chance = random.Random(f"gameday/{seed}")
+    chance = random.Random(f"chaos/{seed}")
     span_s = max(0.0, lasts_s - QUIET_FIRST_S - QUIET_LAST_S)
     moments = sorted(QUIET_FIRST_S + chance.random() * span_s for _ in range(faults))
     deck = _dealt(kinds, chance)

@@ -24,16 +24,15 @@ BULKY = sql.SQL(
 )
 """Throwaway data in a temporary table: not in the WAL, and dropped with the session."""
 KEEP_WAL = sql.SQL(
-    "SELECT pg_create_physical_replication_slot('gameday', true)"
-    " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'gameday')"
+    "SELECT pg_create_physical_replication_slot('chaos', true)"
+    " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'chaos')"
 )
 WRITE_WAL = sql.SQL(
-    "SELECT pg_logical_emit_message(false, 'gameday', repeat('x', 1000000))"
+    "SELECT pg_logical_emit_message(false, 'chaos', repeat('x', 1000000))"
     " FROM generate_series(1, 4000)"
 )
 LET_WAL_GO = sql.SQL(
-    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-    " WHERE slot_name = 'gameday'"
+    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'chaos'"
 )
 
 

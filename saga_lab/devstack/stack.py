@@ -78,7 +78,7 @@ class Stack:
     def down(self) -> bool:
         """Stop everything, services before infra, keeping all data. False if nothing was running.
 
-        Its disks are unmounted, also those left mounted by a start or gameday that was killed.
+        Its disks are unmounted, also those left mounted by a start or chaos run that was killed.
         """
         if not (self.home / FILE_NAME).exists() and not disks_of(self.home / "data"):
             return False

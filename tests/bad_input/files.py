@@ -270,7 +270,7 @@ COMMANDS = (
     command("orders of no world", Ran(("sim", "--only", "0,x")), "exit 2", "'0,x'", "0,3"),
     command("unknown fault", Ran(("sim", "--without", "dice")), "exit 2", "'dice'", "crash"),
     command("no worlds", Ran(("sim", "--seeds", "0")), "exit 2", "0 is not in the range"),
-    command("unknown kind", Ran(("gameday", "--only", "flood")), "exit 2", "'flood' is not one of"),
+    command("unknown kind", Ran(("chaos", "--only", "flood")), "exit 2", "'flood' is not one of"),
     command(
         "price that is no number",
         Ran(("place", "--price", "12.50")),

@@ -1,4 +1,4 @@
-"""A gameday's schedule, its figures and its page; the gameday itself is in tests/e2e."""
+"""A chaos run's schedule, its figures and its page; the chaos run itself is in tests/e2e."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from saga_lab.chaos.figures import (
 )
 from saga_lab.chaos.kinds import KINDS, drawn, left_out
 from saga_lab.chaos.load import Pace
-from saga_lab.chaos.play import Gameday, InjectedFault
+from saga_lab.chaos.play import ChaosRun, InjectedFault
 from saga_lab.chaos.processes import Killed
 from saga_lab.chaos.report import ChaosReport
 from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
@@ -110,10 +110,10 @@ def test_the_page_on_reliability_lists_the_kinds() -> None:
     ]
 
 
-def test_a_gameday_that_is_broken_off_does_not_wait_for_faults_still_to_come() -> None:
+def test_a_chaos_run_that_is_broken_off_does_not_wait_for_faults_still_to_come() -> None:
     load = SimpleNamespace(over=False, pace=SimpleNamespace(past_s=0.0, left=9))
     plan = schedule(1, 4, 3600.0, KINDS)
-    day = Gameday(cast(Site, SimpleNamespace(load=load)), plan)
+    day = ChaosRun(cast(Site, SimpleNamespace(load=load)), plan)
 
     def broken_off() -> None:
         raise KeyboardInterrupt
@@ -134,12 +134,12 @@ class Clumsy(Fault):
         """Nothing was done."""
 
 
-def day_of(*targets: str) -> Gameday:
+def day_of(*targets: str) -> ChaosRun:
     """Faults one after the other, all of them due."""
     load = SimpleNamespace(over=False, pace=SimpleNamespace(past_s=1.0, left=9))
     kind = FaultKind("clumsy", "", Clumsy, targets)
     plan = [Planned(number, 0.0, kind, target, 0.0) for number, target in enumerate(targets)]
-    return Gameday(cast(Site, SimpleNamespace(load=load, ready=lambda name: True)), plan)
+    return ChaosRun(cast(Site, SimpleNamespace(load=load, ready=lambda name: True)), plan)
 
 
 def test_a_broken_instrument_ends_the_day_instead_of_hanging() -> None:
@@ -289,7 +289,7 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
         "error": "<b>not ready</b>",
     }
     made = ChaosReport(
-        command="saga gameday --seed 1",
+        command="saga chaos --seed 1",
         seed=1,
         started_at=f"{datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC):%Y-%m-%dT%H:%M:%S}",
         lasted_s=61.0,
@@ -321,6 +321,6 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
     assert "<b>not ready" not in shown
     assert "&lt;b&gt;not ready" in shown
     assert "disk full: only &lt;i&gt;root&lt;/i&gt; can mount" in shown
-    assert "saga gameday --seed 1" in shown
+    assert "saga chaos --seed 1" in shown
     assert "http" not in shown.replace("http-equiv", ""), "it needs nothing from elsewhere"
     assert Counter(shown.split("<"))["table>"] >= 3
