@@ -24,8 +24,8 @@ from saga_monitor.ingest.projection import Applied, Projection
 from sagakit.effects.worker import EffectWorker
 from sagakit.flow.routing import Router
 from sagakit.handling.consumer_loop import BATCH
-from sagakit.handling.handler import Handled, Handler, Handles
-from sagakit.handling.parking import incoming
+from sagakit.handling.handler import Handler, HandlingResult, MessageHandler
+from sagakit.handling.parking import decode_message
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
@@ -49,7 +49,7 @@ WAIT_S, LOOK_S = 300.0, 0.1
 class Counting:
     """Wraps a handler and counts handled messages. `reached` is set once `want` is fulfilled."""
 
-    def __init__(self, inner: Handles[Payment], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, inner: MessageHandler[Payment], loop: asyncio.AbstractEventLoop) -> None:
         self._inner, self._loop = inner, loop
         self._left, self.reached = 0, asyncio.Event()
 
@@ -58,8 +58,8 @@ class Counting:
         self._left += count
         self.reached.clear()
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[Payment]]:
-        """See `Handles`."""
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Payment]]:
+        """See `MessageHandler`."""
         fates = self._inner.handle(messages)
         self._left -= len(fates)
         if self._left <= 0:
@@ -77,7 +77,7 @@ def effects(site: Site, events: Sequence[Record]) -> Part:
     codec = Codec(CONTRACT)
     engine = prepared(site.database(OURS), services.payment)
     prepared(site.database(BARE), services.payment).dispose()
-    found = [incoming(codec, event) for event in events]
+    found = [decode_message(codec, event) for event in events]
     messages = [m for m in found if isinstance(m.event, InventoryReserved)]
     with recorded(engine) as recording:
         seconds = asyncio.run(
@@ -102,10 +102,10 @@ async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Messa
         added=lambda rows: worker.added(rows),
     )
     outcomes = Counting(handler, asyncio.get_running_loop())
-    inlet = RequestBatcher(outcomes, stop)
+    batcher = RequestBatcher(outcomes, stop)
     calls = {CHARGE: MemoryProvider().charge}
-    worker = EffectWorker(database, inlet, calls, now, stop, token=uuid4(), rng=random.Random(1))
-    tasks = [asyncio.create_task(inlet.run()), asyncio.create_task(worker.run())]
+    worker = EffectWorker(database, batcher, calls, now, stop, token=uuid4(), rng=random.Random(1))
+    tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(worker.run())]
     await asyncio.sleep(0)  # starts the worker, which then knows its event loop
     begun = time.perf_counter()
     for start in range(0, len(messages), BATCH):

@@ -29,7 +29,7 @@ from sagakit.decider import Do
 from sagakit.flow.routing import Router
 from sagakit.handling.consumer_loop import BATCH
 from sagakit.handling.handler import Handler
-from sagakit.handling.parking import incoming
+from sagakit.handling.parking import decode_message
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, OutboxRow, Record, Trace
@@ -116,7 +116,7 @@ def transaction(site: Site, records: Sequence[Record]) -> Part:
     taking_part = participant()
     database = PostgresDatabase(engine, taking_part.store, now)
     handler = Handler(taking_part, database, Router(FLOWS, "inventory"), codec, now)
-    messages = [incoming(codec, record) for record in records]
+    messages = [decode_message(codec, record) for record in records]
     with recorded(engine) as recording:
 
         def handled() -> None:

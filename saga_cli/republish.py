@@ -8,7 +8,7 @@ from saga_lab.devstack.processes import DATABASES
 from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.stack_file import default_home
 from saga_lab.devstack.topics import OWNERS
-from sagakit.outbox.republish import RelayLeads, RelayLock
+from sagakit.outbox.republish import RelayLock, RelayRunning
 from sagakit.store.postgres import engine_for
 
 TOPICS = tuple(f"{owner}.events" for owner in OWNERS)
@@ -33,7 +33,7 @@ def republish(service: str, topic: str) -> None:
             rows = outbox.republish(topic)
         finally:
             outbox.close()
-    except RelayLeads as error:
+    except RelayRunning as error:
         raise StackError(f"{service}: {error}") from error
     except exc.OperationalError as error:
         raise StackError(

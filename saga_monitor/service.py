@@ -39,9 +39,9 @@ from sagakit.flow.routing import topic
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.trace_ids import span_of
-from sagakit.outbox.already_published import standing
-from sagakit.outbox.relay import Publishes, Relay
-from sagakit.retry import until_stored
+from sagakit.outbox.already_published import find_published
+from sagakit.outbox.relay import OutboxPublisher, Relay
+from sagakit.retry import retry_transaction
 from sagakit.service.process import Server, Threads, codec_for, tune_gc, wait_out_session
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
@@ -115,14 +115,14 @@ class Monitor:
             settings, topics, self.engine, self.projection, broker, group=settings.group
         )
         self.tracer = tracing.tracer("monitor", settings.instance_id)
-        publisher: Publishes = Publisher(servers, settings.instance_id)
+        publisher: OutboxPublisher = Publisher(servers, settings.instance_id)
         publisher = metrics.MeasuredPublisher(publisher, "monitor", settings.now)
         if self.tracer:  # parent span: the event whose follow-up is missing
             publisher = TracedPublisher(
                 publisher, self.tracer.tell, SOURCE, lambda c, _: span_of(c)
             )
         self.relay = Relay(
-            self.engine, publisher, settings.now, standing=partial(standing, servers)
+            self.engine, publisher, settings.now, find_published=partial(find_published, servers)
         )
         voice = Voice(codec)
         self.watch = Watch(
@@ -188,8 +188,10 @@ class Monitor:
             loop.call_soon_threadsafe(ending.set)
 
         threads = Threads(failed)
-        await asyncio.to_thread(until_stored, lambda: migrate(self.engine, MIGRATIONS), self.stop)
-        await asyncio.to_thread(until_stored, self._refuse_orphans, self.stop)
+        await asyncio.to_thread(
+            retry_transaction, lambda: migrate(self.engine, MIGRATIONS), self.stop
+        )
+        await asyncio.to_thread(retry_transaction, self._refuse_orphans, self.stop)
         server = Server(self.app(threads), self.settings)
         serving = asyncio.create_task(server.serve())
         threads.start("relay", lambda: self.relay.run(self._stop_relay))
@@ -237,8 +239,8 @@ def run(settings: MonitorSettings) -> None:
     try:
         monitor = Monitor(settings)
         metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
-        metrics.register(metrics.Readings(HELP, monitor.meter.read))
-        metrics.register(metrics.Readings(FINDINGS, monitor.reconciler.read))
+        metrics.register(metrics.GaugeReadings(HELP, monitor.meter.read))
+        metrics.register(metrics.GaugeReadings(FINDINGS, monitor.reconciler.read))
         tune_gc()
         status = asyncio.run(_until_told(monitor))
     except ConfigurationError as error:

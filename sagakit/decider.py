@@ -61,7 +61,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EffectResult:
     """Reports the result of an effect. `result` is one of the participant's own result types."""
 
     effect: "Effect"
@@ -70,22 +70,28 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """Reports a call from a provider, such as a webhook, at any time. `result` as in `Outcome`."""
+    """Reports a call from a provider, such as a webhook, at any time.
+
+    `result` is one of the participant's own result types, as in `EffectResult`.
+    """
 
     result: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Reports a person's decision or command, such as `approve`, `reject`, `place`, `restock`."""
+class Command:
+    """Reports a person's command or decision.
 
-    verdict: str
+    `name` says which: `approve`, `reject`, `place`, `restock`; `data` holds its arguments.
+    """
+
+    name: str
     actor: str
     reason: str
     data: Any = None
 
 
-Trigger = Do | Undo | Observed | Outcome | Callback | Verdict
+Trigger = Do | Undo | Observed | EffectResult | Callback | Command
 
 
 # --- the decision -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ SagaError
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
 |   `-- SequenceConflict       another event already has this sequence number
 |-- TopicRecreated          a topic was recreated; the process restarts
-|-- RelayLeads             a relay is publishing newer events, so nothing can be republished
+|-- RelayRunning           a relay is publishing newer events, so nothing can be republished
 |-- RequestTimedOut             a request was not handled in time, but may still be
 |-- EventTooLarge          the broker would refuse an own event; the decision is refused
 `-- EffectFailed           the provider gave no usable answer: result unknown, call retried
@@ -67,7 +67,7 @@ class UnknownSchema(Undecodable):
     code = "unknown_schema"
 
 
-class Oversized(UnprocessableRecord):
+class RecordTooLarge(UnprocessableRecord):
     """The record exceeds the size limit of events and is not decoded."""
 
     code = "oversized"

@@ -38,9 +38,9 @@ class Backoff:
         return timedelta(seconds=whole * (0.5 + rng.random() / 2))
 
 
-RETRIED = Backoff()
+RETRY_BACKOFF = Backoff()
 """The backoff of effects that got no answer."""
-PATIENT = Backoff(first_s=1.0, cap_s=900.0)
+PENDING_BACKOFF = Backoff(first_s=1.0, cap_s=900.0)
 """The backoff of effects whose final result is still to come: a bank may take days."""
 
 
@@ -70,7 +70,7 @@ def _exceeds_limit(error: BaseException) -> bool:
     return str(getattr(cause, "sqlstate", "")).startswith("54")
 
 
-def until_stored(
+def retry_transaction(
     work: Callable[[], T],
     stop: threading.Event,
     passing: Callable[[BaseException], bool] = is_transient,

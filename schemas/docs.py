@@ -183,7 +183,7 @@ def _participant(flow: Flow, name: str) -> Iterator[str]:
 
 
 def _cell(rules: Iterable[Rule]) -> str:
-    words = {"do": "Do", "undo": "Undo", "verdict": "Verdict", "pause": "hold", "resume": "go on"}
+    words = {"do": "Do", "undo": "Undo", "verdict": "Command", "pause": "hold", "resume": "go on"}
     told = [words.get(r.kind) or f'Observed("{r.name}")' for r in rules]
     return ", ".join(told) or "—"
 

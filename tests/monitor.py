@@ -125,11 +125,11 @@ class Voice:
 
     def close(self) -> None:
         """Say nothing any more."""
-        self._publisher.forget()
+        self._publisher.discard()
 
     def log_time_ms(self) -> int:
         """The broker's clock."""
-        return self._publisher.tick("saga.clock")
+        return self._publisher.append_clock_record("saga.clock")
 
 
 class MonitorProcess:

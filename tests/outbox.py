@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import text
 
 from sagakit.kafka.publisher import Publisher, PublishFailed
-from sagakit.messages.envelope import Logged, OutboxRow
-from sagakit.outbox.relay import NEW_EPOCH, Relay, statements
+from sagakit.messages.envelope import AppendTimes, OutboxRow
+from sagakit.outbox.relay import NEW_EPOCH, Relay, autocommit_connection
 from sagakit.store.ports import Changes
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.stack import TestInfra
@@ -75,7 +75,7 @@ class Ledger:
         self.failures: list[int] = []
         self.forgotten = 0
 
-    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+    def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         good = self.failures.pop(0) if self.failures else len(rows)
         self.log += [(r.key, r.value.decode()) for r in rows[:good]]
         logged = {row.id: self.began_ms + row.id for row in rows[:good]}
@@ -83,7 +83,7 @@ class Ledger:
             raise PublishFailed(logged, "the broker went away")
         return logged
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         self.forgotten += 1
 
 
@@ -94,7 +94,7 @@ def relay_of(book: Book, publisher: Any, **options: Any) -> Relay:
 @contextmanager
 def leading(book: Book) -> Iterator[tuple[Any, int]]:
     """A connection with a fresh epoch, to publish batch by batch."""
-    with statements(book.engine) as connection:
+    with autocommit_connection(book.engine) as connection:
         yield connection, connection.execute(NEW_EPOCH).scalar_one()
 
 

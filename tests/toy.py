@@ -14,12 +14,12 @@ from uuid import UUID, uuid5
 from sqlalchemy import ARRAY, Column, Engine, MetaData, Table, Text
 
 from sagakit.contract.model import Contract
-from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, Observed, Outcome, Trigger
+from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, EffectResult, Observed, Trigger
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Disposition, Handler, incoming
+from sagakit.handling.handler import Disposition, Handler, decode_message
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import (
     NAMESPACE,
@@ -172,7 +172,7 @@ def decide(state: Count, trigger: Trigger, now: datetime) -> Decision:
             return Decision((Counted(event.order_id, "do"),))
         case Observed(_, event):
             return _said(event.order_id, event.word)
-        case Outcome(effect, result):
+        case EffectResult(effect, result):
             return Decision((Counted(effect.key.partition(":")[2], f"outcome {result}"),))
         case Callback((str() as key, str() as word)):
             return _said(key, word)
@@ -280,7 +280,7 @@ class Counter:
 
     def reads(self, *records: Record) -> list[Disposition]:
         """Handle records in one micro-batch."""
-        messages = [incoming(self.wire.codec, r) for r in records]
+        messages = [decode_message(self.wire.codec, r) for r in records]
         return [handled.fate for handled in self.handler.handle(messages)]
 
     def hears(self, *messages: Message) -> list[Disposition]:

@@ -13,7 +13,7 @@ from benchmarks.site import Site
 
 REST_S = 15.0
 """Seconds from when the processes have settled until they are watched."""
-Readings = dict[str, list[float]]
+GaugeReadings = dict[str, list[float]]
 """Process -> one figure per round."""
 
 
@@ -21,8 +21,8 @@ Readings = dict[str, list[float]]
 class Idle:
     """The CPU milliseconds a second and the MiB of each process."""
 
-    cpu_ms_a_second: Readings = field(default_factory=dict)
-    memory_mb: Readings = field(default_factory=dict)
+    cpu_ms_a_second: GaugeReadings = field(default_factory=dict)
+    memory_mb: GaugeReadings = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def waited(homes: Homes, level: Level, pairs: int, seconds: float, say: Say) -> 
     return Waited(level.name, seconds, empty, filled, effects)
 
 
-def middle(readings: Readings) -> dict[str, float]:
+def middle(readings: GaugeReadings) -> dict[str, float]:
     """Return the medians by process."""
     return {name: round(statistics.median(some), 2) for name, some in readings.items()}
 

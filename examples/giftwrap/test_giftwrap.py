@@ -10,11 +10,11 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Disposition, Handled, Handler
+from sagakit.handling.handler import Disposition, Handler, HandlingResult
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Message, Trace, derived_id
+from sagakit.messages.envelope import Message, Trace, derive_id
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from sagakit.store.ports import Participant
 from schemas import CONTRACT, FLOWS
@@ -61,12 +61,12 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "do": (Do(CAPTURED), ()),
     "undo": (Undo(FAILED, FAILED.reason), ()),
     "undo, wrap in flight": (Undo(FAILED, FAILED.reason), (WRAP_KEY,)),
-    "wrapped": (Outcome(WRAP, Wrapped("red")), ()),
-    "no paper": (Outcome(WRAP, NoPaper("no paper")), ()),
-    "unwrapped": (Outcome(UNWRAP, Unwrapped()), ()),
+    "wrapped": (EffectResult(WRAP, Wrapped("red")), ()),
+    "no paper": (EffectResult(WRAP, NoPaper("no paper")), ()),
+    "unwrapped": (EffectResult(UNWRAP, Unwrapped()), ()),
     "callback": (Callback(Wrapped("red")), ()),
     "observed": (Observed("completed", CAPTURED), ()),
-    "verdict": (Verdict("approve", "bob", "fine"), ()),
+    "verdict": (Command("approve", "bob", "fine"), ()),
 }
 
 
@@ -142,13 +142,13 @@ class Bench:
         router, codec = Router(FLOWS, "giftwrap"), Codec(CONTRACT)
         self.handler = Handler(participant, self.database, router, codec, lambda: NOW)
 
-    def told(self, event: Any, source: str, seq: int) -> Handled[Gift]:
+    def told(self, event: Any, source: str, seq: int) -> HandlingResult[Gift]:
         """Handle an event from the bus, on the flow version that has giftwrap."""
         cause = uuid5(NAMESPACE_OID, source)
-        message_id = derived_id(cause, event.type, seq)
+        message_id = derive_id(cause, event.type, seq)
         return self.handle(Message(message_id, "o1", source, seq, Trace("order/5"), event=event))
 
-    def handle(self, message: Message) -> Handled[Gift]:
+    def handle(self, message: Message) -> HandlingResult[Gift]:
         """Handle one message and return the result."""
         (handled,) = self.handler.handle([message])
         return handled
@@ -158,7 +158,7 @@ class Bench:
         events: list[Any] = []
         for due in self.database.claim(10, timedelta(seconds=15), NOW):
             call = {"wrap": self.wrapper.wrap, "unwrap": self.wrapper.unwrap}[due.effect.kind]
-            outcome = Outcome(due.effect, asyncio.run(call(due.effect)))
+            outcome = EffectResult(due.effect, asyncio.run(call(due.effect)))
             message_id = uuid5(due.id, "outcome")
             message = Message(message_id, "o1", trace=due.trace, trigger=outcome, lease=due.lease)
             events += self.handle(message).events

@@ -18,7 +18,7 @@ from saga_lab.devstack.disks import Disk
 from saga_lab.devstack.manifest import probe_of
 from saga_lab.devstack.ports import BROKERS
 from saga_lab.devstack.stack import Stack
-from sagakit.outbox.republish import RelayLeads, RelayLock
+from sagakit.outbox.republish import RelayLock, RelayRunning
 from sagakit.store.postgres import engine_for
 
 PATIENCE_S = 600.0
@@ -171,7 +171,7 @@ class Site:
             self.stop(service)
             try:
                 outbox = RelayLock(engine)
-            except (exc.OperationalError, RelayLeads):
+            except (exc.OperationalError, RelayRunning):
                 return False  # database not up yet, or the service was started again
             with self._lock:
                 self._held[service] = outbox

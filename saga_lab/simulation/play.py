@@ -9,7 +9,7 @@ from saga_lab.simulation.chances import Chances
 from saga_lab.simulation.story import SKUS, Story, draw
 from saga_lab.simulation.verdict import violations
 from saga_lab.simulation.world import World
-from sagakit.decider import Verdict
+from sagakit.decider import Command
 from sagakit.flow.model import Flows
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
@@ -115,7 +115,7 @@ def stage(
     world.stock = random.Random(f"{seed}:stock").choice(STOCKS) if people else max(STOCKS)
     for sku in SKUS:
         data = {"sku": sku, "quantity": world.stock // 2}
-        first, second = (Verdict("restock", "keeper", "delivery", data) for _ in range(2))
+        first, second = (Command("restock", "keeper", "delivery", data) for _ in range(2))
         world.told("inventory", f"sku:{sku}", first)
         later = timedelta(seconds=world.rng.choice((0.03, 30)))
         world.after(later, lambda k=sku, v=second: _restock(world, k, v))  # type: ignore[misc]
@@ -135,7 +135,7 @@ def _undisturbed(story: Story) -> Story:
     return replace(calm, behaviour=behaviour)
 
 
-def _restock(world: World, sku: str, delivery: Verdict) -> None:
+def _restock(world: World, sku: str, delivery: Command) -> None:
     world.told("inventory", f"sku:{sku}", delivery)
 
 
@@ -150,7 +150,7 @@ def begin(world: World, story: Story) -> None:
     for n in range(2 if story.twice else 1):
         if story.entrance == "front_door":
             data = Placing(story.order_id, story.facts, world.now)
-            place = Verdict(PLACE, "customer", "", data)
+            place = Command(PLACE, "customer", "", data)
             world.told("order", story.order_id, place, story.flow)
         else:
             world.after(timedelta(seconds=n), lambda: publish(placed))
@@ -159,7 +159,7 @@ def begin(world: World, story: Story) -> None:
         conflicting = OrderPlaced(order_id=story.order_id, order=other, placed_at=world.now)
         world.after(timedelta(seconds=5), lambda: publish(conflicting))
     if story.cancel_after is not None:
-        cancel = Verdict(CANCEL, "customer", "changed my mind", Cancelling(story.order_id))
+        cancel = Command(CANCEL, "customer", "changed my mind", Cancelling(story.order_id))
         world.after(story.cancel_after, lambda: world.told("order", story.order_id, cancel))
     if story.verdict is not None:
         given = VerdictGiven(

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
 from saga_lab.simulation.log import PARTITIONS, Place
-from sagakit.decider import Outcome
+from sagakit.decider import EffectResult
 from sagakit.errors import EffectFailed, ResultPending, UnknownFlow
 from sagakit.faults import Crash
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router, topics_of
-from sagakit.handling.handler import Handler, incoming
+from sagakit.handling.handler import Handler, decode_message
 from sagakit.messages.envelope import EffectRow, Message, Record
-from sagakit.retry import PATIENT, RETRIED
+from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF
 
 if TYPE_CHECKING:
     from saga_lab.simulation.node import Node
@@ -179,7 +179,7 @@ class SimulatedProcess:
 
     def messages(self) -> list[Message]:
         """Return the polled batch as messages, decoded."""
-        return [incoming(self.node.codec, record) for record in self.batch]
+        return [decode_message(self.node.codec, record) for record in self.batch]
 
     # --- effects ----------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class SimulatedProcess:
         try:
             result = self.node.ask(row)
         except EffectFailed as error:
-            backoff = PATIENT if isinstance(error, ResultPending) else RETRIED
+            backoff = PENDING_BACKOFF if isinstance(error, ResultPending) else RETRY_BACKOFF
             due = self.now() + backoff.after(row.attempts, self.world.rng)
             self.node.database.retry(row.lease, str(error), due)
             self.world.hits["trouble"] += 1
@@ -218,7 +218,7 @@ class SimulatedProcess:
                 uuid5(row.id, "outcome"),
                 row.order_key,
                 trace=row.trace,
-                trigger=Outcome(row.effect, result),
+                trigger=EffectResult(row.effect, result),
                 lease=row.lease,
             )
         )

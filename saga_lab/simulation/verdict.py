@@ -19,7 +19,7 @@ from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.facts import fold as gather
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, SagaView, Status
 from sagakit.decider import fold
-from sagakit.messages.envelope import Envelope, derived_id
+from sagakit.messages.envelope import Envelope, derive_id
 from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
 from services.notification.decide import MailKind
@@ -195,7 +195,7 @@ def _log(world: World) -> Iterator[str]:
 def _derived(said: Envelope) -> bool:
     """Return whether the id derives from the cause, so that a replay repeats it."""
     assert said.causation is not None
-    return any(said.id == derived_id(said.causation, said.event.type, n) for n in range(5))
+    return any(said.id == derive_id(said.causation, said.event.type, n) for n in range(5))
 
 
 def _right(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:

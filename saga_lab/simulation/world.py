@@ -21,7 +21,7 @@ from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.rollout import REFUSED, Rollout
 from saga_lab.simulation.watcher import SimulatedMonitor
 from saga_lab.simulation.witness import Witness
-from sagakit.decider import Callback, Verdict
+from sagakit.decider import Callback, Command
 from sagakit.faults import Crash
 from sagakit.flow.model import Flows
 from sagakit.messages.envelope import NAMESPACE, Envelope, Message, OutboxRow, Trace
@@ -182,7 +182,7 @@ class World:
             self.after(timedelta(seconds=1), again)
             raise
 
-    def told(self, name: str, order_id: str, verdict: Verdict, flow: str | None = None) -> None:
+    def told(self, name: str, order_id: str, verdict: Command, flow: str | None = None) -> None:
         """Submit a person's command to a participant, and again until it goes through."""
         message = Message(UUID(int=self.rng.getrandbits(128)), order_id, "", None, Trace(flow))
         message = replace(message, trigger=verdict)

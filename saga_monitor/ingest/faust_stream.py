@@ -26,11 +26,11 @@ from saga_monitor.ingest import topic_identity
 from saga_monitor.ingest.projection import Applied, Projection
 from saga_monitor.ingest.watermark import LogInspector
 from saga_monitor.storage import store
-from sagakit.handling.consumer_loop import COMPANY_S
+from sagakit.handling.consumer_loop import LINGER_S
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.consumer import SESSION_S, TOPICS_S
-from sagakit.messages.envelope import Place, Record
-from sagakit.retry import until_stored
+from sagakit.messages.envelope import Record, TopicPartitionKey
+from sagakit.retry import retry_transaction
 from sagakit.service.settings import ServiceSettings
 from sagakit.telemetry import metrics
 
@@ -98,7 +98,7 @@ class Fetching(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes = ENOUGH_BYTES
-        consumer._fetch_max_wait_ms = round(1000 * COMPANY_S)
+        consumer._fetch_max_wait_ms = round(1000 * LINGER_S)
         return consumer
 
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:
@@ -171,7 +171,7 @@ class Reader:
         self._broker = broker
         self._group = group
         self._stop = threading.Event()
-        self.begun: set[Place] = set()
+        self.begun: set[TopicPartitionKey] = set()
         self._failed: asyncio.Future[None] | None = None
         self.running = False
 
@@ -224,7 +224,7 @@ class Reader:
                 topic_identity.begun(connection, other, ids)
             return found
 
-        stored = asyncio.to_thread(until_stored, look_up, self._stop)
+        stored = asyncio.to_thread(retry_transaction, look_up, self._stop)
         starts = await asyncio.wait_for(stored, SEEK_S)
         self.begun |= {(tp.topic, tp.partition) for tp in starts}
         log.info(
@@ -244,8 +244,11 @@ class Reader:
             return {}
 
     def _understood(
-        self, connection: Connection, stored: Mapping[Place, int], assigned: Set[Place]
-    ) -> dict[Place, int]:
+        self,
+        connection: Connection,
+        stored: Mapping[TopicPartitionKey, int],
+        assigned: Set[TopicPartitionKey],
+    ) -> dict[TopicPartitionKey, int]:
         """Return where to read again records that older code could not read and this code can.
 
         Deletes them from the unreadable records. Per partition the lowest offset counts, and never
@@ -258,7 +261,7 @@ class Reader:
         )
         known = [record for record in strange if self._projection.understands(record)]
         store.delete_unreadable(connection, known)
-        again: dict[Place, int] = {}
+        again: dict[TopicPartitionKey, int] = {}
         for record in known:
             place = (record.topic, record.partition)
             again[place] = min(record.offset, again.get(place, stored.get(place, record.offset)))
@@ -316,7 +319,7 @@ class Reader:
     def _project(self, bundles: Sequence[Bundle]) -> Applied:
         records = [record for bundle in bundles for record in self._records(bundle)]
         with metrics.BATCH_SECONDS.labels("monitor").time():
-            applied = until_stored(lambda: self._projection.apply(records), self._stop)
+            applied = retry_transaction(lambda: self._projection.apply(records), self._stop)
         metrics.BATCH_MESSAGES.labels("monitor").observe(len(records))
         metrics.MESSAGES.labels("monitor", "handled").inc(applied.events)
         metrics.MESSAGES.labels("monitor", "unreadable").inc(applied.unreadable)

@@ -177,7 +177,7 @@ def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
     `units`: of each flow, the declaration of the events that move units.
     """
     event = envelope.event
-    moved = next((found for u in units if (found := u.counted(event)) is not None), None)
+    moved = next((found for u in units if (found := u.units_moved(event)) is not None), None)
     cause = envelope.causation
     return Fact(
         id=str(envelope.id),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, text
 
 from saga_monitor.storage.tables import stream_offset
-from sagakit.messages.envelope import Place
+from sagakit.messages.envelope import TopicPartitionKey
 from sagakit.store.state_table import recordset, rows_of
 
 KNOWN = text(
@@ -26,7 +26,7 @@ NOTE = text(
 )
 
 
-def of_another_log(connection: Connection, ids: Mapping[str, str]) -> list[Place]:
+def of_another_log(connection: Connection, ids: Mapping[str, str]) -> list[TopicPartitionKey]:
     """Return the partitions whose stored offset belongs to a former topic of the same name.
 
     `ids`: topic -> its current id.
@@ -41,7 +41,9 @@ def first_seen(connection: Connection, ids: Mapping[str, str]) -> None:
     connection.execute(FIRST, rows_of(rows))
 
 
-def begun(connection: Connection, places: Iterable[Place], ids: Mapping[str, str]) -> None:
+def begun(
+    connection: Connection, places: Iterable[TopicPartitionKey], ids: Mapping[str, str]
+) -> None:
     """Note the current topic id of partitions that are read again from their first record."""
     rows = [{"topic": t, "partition": p, "topic_id": ids[t]} for t, p in places]
     connection.execute(NOTE, rows_of(rows))

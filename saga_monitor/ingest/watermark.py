@@ -12,20 +12,20 @@ from datetime import datetime
 from typing import Protocol
 
 from saga_monitor.saga.facts import log_time
-from sagakit.messages.envelope import Place
+from sagakit.messages.envelope import TopicPartitionKey
 
 CLOCK_TOPIC = "saga.clock"
 EVERY_PARTITION = -1
 """The partition value of an order whose events lie on several partitions."""
 
-Offsets = Mapping[Place, int]
+Offsets = Mapping[TopicPartitionKey, int]
 """(topic, partition) -> offset of the next record."""
 
 
 class Clock(Protocol):
     """Appends the tick record, see `sagakit.kafka.publisher.Publisher`."""
 
-    def tick(self, topic: str) -> int:
+    def append_clock_record(self, topic: str) -> int:
         """Append a record now and return its LogAppendTime, Unix ms."""
         ...
 
@@ -55,7 +55,7 @@ def take(clock: Clock, log: LogInspector, topics: Sequence[str]) -> Tick:
 
     In the other order an event could be appended in between: before the time, but past the ends.
     """
-    at = log_time(clock.tick(CLOCK_TOPIC))
+    at = log_time(clock.append_clock_record(CLOCK_TOPIC))
     return Tick(at, log.ends(topics))
 
 

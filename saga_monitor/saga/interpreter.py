@@ -258,7 +258,7 @@ class _Reading:
         if unheard:
             last = max(unheard, key=_log_order)
             due = last.at + backoff(step.deadline_s, len(unheard))
-        stalled = self.flow.ceiling.reached(len(unheard), (due - alive.at).total_seconds())
+        stalled = self.flow.ceiling.is_reached(len(unheard), (due - alive.at).total_seconds())
         return Awaited(
             step=step.name,
             mode=AwaitMode.UNDO,

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from saga_monitor.saga.view import ENDED
 from saga_monitor.storage import store
 from sagakit.outbox.relay import KEEP_DAYS
-from sagakit.retry import until_stored
+from sagakit.retry import retry_transaction
 
 log = structlog.get_logger(__name__)
 EVERY_S = 2.0
@@ -66,11 +66,11 @@ class History:
         """
         moved = 0
         while not stop.is_set():
-            batch = until_stored(lambda: self._move_some(through - self._after), stop)
+            batch = retry_transaction(lambda: self._move_some(through - self._after), stop)
             moved += batch
             if batch < BATCH:
                 break
-        until_stored(lambda: self._forget(through - SAID_FOR), stop)
+        retry_transaction(lambda: self._forget(through - SAID_FOR), stop)
         if moved:
             log.info("finished orders are history", orders=moved)
         return moved

@@ -18,9 +18,9 @@ from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Envelope, OutboxRow, Place, Trace
-from sagakit.messages.trace_ids import about, child
-from sagakit.retry import until_stored
+from sagakit.messages.envelope import Envelope, OutboxRow, TopicPartitionKey, Trace
+from sagakit.messages.trace_ids import event_traceparent, log_fields
+from sagakit.retry import retry_transaction
 from sagakit.store.postgres import add_outbox
 from sagakit.telemetry import metrics
 from schemas.events import VerdictGiven
@@ -47,7 +47,9 @@ class Voice:
         """Return the outbox row of an emission; the caller holds the lock of the saga's row."""
         first = next(iter(saga.timeline()), None)
         correlation = first.id if first else str(emission.id)
-        trace = Trace(flow, correlation=correlation, traceparent=child(emission.id, saga.order_id))
+        trace = Trace(
+            flow, correlation=correlation, traceparent=event_traceparent(emission.id, saga.order_id)
+        )
         envelope = Envelope(
             id=emission.id,
             key=saga.order_id,
@@ -79,7 +81,7 @@ class Watch:
         ends: watermark.LogInspector,
         topics: Sequence[str],
         wake: Callable[[], None],
-        reading: Callable[[], Set[Place]],
+        reading: Callable[[], Set[TopicPartitionKey]],
     ) -> None:
         self._engine = engine
         self._projection = projection
@@ -113,7 +115,7 @@ class Watch:
             with self._engine.connect() as connection:
                 return store.offsets(connection)
 
-        stored = until_stored(read, stop)
+        stored = retry_transaction(read, stop)
         self._check_truncated(tick.ends, stored, stop)
         if self._check_recreated(stop):
             return 0
@@ -141,7 +143,7 @@ class Watch:
             with self._engine.begin() as connection:
                 store.reset(connection, shorter)
 
-        until_stored(reset, stop)
+        retry_transaction(reset, stop)
         names = ", ".join(sorted({topic for topic, _ in shorter}))
         raise TopicRecreated(f"{names} recreated or truncated: it is read from the first record")
 
@@ -154,12 +156,12 @@ class Watch:
         """
         ids = self._log.ids(self._topics)
 
-        def of_another() -> list[Place]:
+        def of_another() -> list[TopicPartitionKey]:
             with self._engine.begin() as connection:
                 topic_identity.first_seen(connection, ids)
                 return topic_identity.of_another_log(connection, ids)
 
-        other = until_stored(of_another, stop)
+        other = retry_transaction(of_another, stop)
         if begun := self._reading() & set(other):
             names = ", ".join(sorted({topic for topic, _ in begun}))
             raise TopicRecreated(f"{names} recreated: the first record comes next")
@@ -169,7 +171,7 @@ class Watch:
         """Emit events for all orders whose deadline has passed in log time; return their number."""
         emitted = 0
         while not stop.is_set():
-            looked_at, said = until_stored(self._judge_some, stop)
+            looked_at, said = retry_transaction(self._judge_some, stop)
             emitted += said
             if said:
                 self._wake()
@@ -207,7 +209,7 @@ class Watch:
         for emission in emissions:
             log.warning(
                 "deadline passed",
-                **about(saga.order_id, emission.id),
+                **log_fields(saga.order_id, emission.id),
                 emitted=emission.event.type,
                 reason=emission.event.reason,
             )

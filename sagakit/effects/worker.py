@@ -17,20 +17,20 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from sagakit.decider import Effect, Outcome
+from sagakit.decider import Effect, EffectResult
 from sagakit.errors import ResultPending
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
-from sagakit.messages.trace_ids import about
-from sagakit.retry import PATIENT, RETRIED, Backoff, until_stored
+from sagakit.messages.trace_ids import log_fields
+from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF, Backoff, retry_transaction
 from sagakit.store.ports import Clock, EffectQueue
 
 log = structlog.get_logger(__name__)
 Perform = Callable[[Effect], Awaitable[Any]]
-"""Calls the outside world. Returns a result for `Outcome`; raises if the result is unknown."""
+"""Calls the outside world. Returns a result for `EffectResult`; raises if the result is unknown."""
 
-Around = Callable[[EffectRow, Perform], Awaitable[Any]]
+PerformWrapper = Callable[[EffectRow, Perform], Awaitable[Any]]
 """Performs an effect, and may report on it (metrics, spans)."""
 
 LEASE = timedelta(seconds=15)
@@ -41,7 +41,7 @@ CALL_TIMEOUT_S = 60.0
 IDLE_S = 0.5
 
 
-async def plainly(row: EffectRow, perform: Perform) -> Any:
+async def perform_plain(row: EffectRow, perform: Perform) -> Any:
     """Perform an effect without reporting on it."""
     return await perform(row.effect)
 
@@ -52,28 +52,28 @@ class EffectWorker:
     def __init__(
         self,
         queue: EffectQueue,
-        inlet: RequestBatcher[Any],
+        batcher: RequestBatcher[Any],
         perform: Mapping[str, Perform],
         clock: Clock,
         stop: threading.Event,
         *,
         token: UUID,
         rng: random.Random,
-        backoff: Backoff = RETRIED,
-        patient: Backoff = PATIENT,
+        backoff: Backoff = RETRY_BACKOFF,
+        pending_backoff: Backoff = PENDING_BACKOFF,
         faults: Faults = NO_FAULTS,
-        around: Around = plainly,
+        wrapper: PerformWrapper = perform_plain,
     ) -> None:
         self._queue = queue
-        self._inlet = inlet
+        self._batcher = batcher
         self._perform = perform
         self._clock = clock
         self._stop = stop
         self._token = token
         self._rng = rng
-        self._backoff, self._patient = backoff, patient
+        self._backoff, self._pending_backoff = backoff, pending_backoff
         self._faults = faults
-        self._around = around
+        self._wrapper = wrapper
         self._in_hand: dict[UUID, EffectRow] = {}
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,20 +132,20 @@ class EffectWorker:
             async with self._slots:
                 result = await self._call(row)
             self._faults("after-call")
-            outcome = Outcome(row.effect, result)
+            outcome = EffectResult(row.effect, result)
             message_id = uuid5(row.id, "outcome")
-            await self._inlet.submit(
+            await self._batcher.submit(
                 Message(message_id, row.order_key, trace=row.trace, trigger=outcome, lease=lease)
             )
         except Exception as error:
             waits = isinstance(error, ResultPending)
-            backoff = self._patient if waits else self._backoff
+            backoff = self._pending_backoff if waits else self._backoff
             due = self._clock() + backoff.after(row.attempts, self._rng)
             told = f"{type(error).__name__}: {error}"
             tell = log.info if waits else log.warning
             tell(
                 "effect is tried again",
-                **about(row.order_key, row.trace.cause),
+                **log_fields(row.order_key, row.trace.cause),
                 key=row.effect.key,
                 due=str(due),
                 error=told,
@@ -159,7 +159,7 @@ class EffectWorker:
         if perform is None:
             raise LookupError(f"nothing performs effects of kind {row.effect.kind!r} here")
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            return await self._around(row, perform)
+            return await self._wrapper(row, perform)
 
     async def _heartbeat(self) -> None:
         while True:
@@ -170,4 +170,4 @@ class EffectWorker:
                 await self._stored(lambda h=leases, u=until: self._queue.extend(h, u))  # type: ignore[misc]
 
     def _stored(self, work: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
-        return asyncio.to_thread(until_stored, work, self._stop)
+        return asyncio.to_thread(retry_transaction, work, self._stop)

@@ -14,7 +14,7 @@ Both durations count from the event that asks. No answer within the event's wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sagakit.flow.toml_values import duration, only, table, word
+from sagakit.flow.toml_values import duration, reject_unknown_keys, table, word
 
 _KEYS = {"role", "remind", "senior", "escalate"}
 
@@ -32,16 +32,16 @@ class ApprovalRule:
     senior: str
     escalate_s: float
 
-    def scaled(self, factor: float) -> "ApprovalRule":
+    def scale(self, factor: float) -> "ApprovalRule":
         """Return the same request with both durations multiplied by `factor`."""
         remind_s, escalate_s = self.remind_s * factor, self.escalate_s * factor
         return replace(self, remind_s=remind_s, escalate_s=escalate_s)
 
 
-def ask(where: str, value: Any) -> ApprovalRule:
+def read_approval_rule(where: str, value: Any) -> ApprovalRule:
     """Parse an `asks` table of the flow file. Raises ValueError."""
     raw = table(where, value)
-    only(where, raw, _KEYS)
+    reject_unknown_keys(where, raw, _KEYS)
     for key in sorted(_KEYS - raw.keys()):
         raise ValueError(f"{where}: the key {key!r} is missing; add it")
     return ApprovalRule(
@@ -52,7 +52,7 @@ def ask(where: str, value: Any) -> ApprovalRule:
     )
 
 
-def why_not(event: str, asked: ApprovalRule, wait_s: float | None) -> str | None:
+def ask_problem(event: str, asked: ApprovalRule, wait_s: float | None) -> str | None:
     """Return what is wrong with an `asks` table, or None.
 
     `wait_s`: seconds that the step waits on `event`; None if it does not wait on it.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sagakit.errors import FlowError
-from sagakit.flow.toml_values import only, table, text
+from sagakit.flow.toml_values import reject_unknown_keys, table, text
 
 MOVES = ("reserved", "released", "shipped")
 
@@ -43,7 +43,7 @@ class Units:
         moves = {event: move for move in MOVES for event in getattr(self, move)}
         object.__setattr__(self, "moves", moves)
 
-    def counted(self, event: Any) -> dict[str, int] | None:
+    def units_moved(self, event: Any) -> dict[str, int] | None:
         """Return the units that an event moves, by kind; None if its type moves no units."""
         kind, found = event.type, event
         path = self.paths.get(kind)
@@ -65,7 +65,7 @@ def read_units(raw: Mapping[str, Any]) -> Units:
     """Parse the table `units`. Raises ValueError, and KeyError for a missing key."""
     if not raw:
         return NO_UNITS
-    only("units", raw, {"of", "count", *MOVES})
+    reject_unknown_keys("units", raw, {"of", "count", *MOVES})
     moves: dict[str, dict[str, str]] = {}
     for move in MOVES:
         where = f"units.{move}"

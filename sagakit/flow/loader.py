@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sagakit.errors import FlowError
-from sagakit.flow.approvals import ask, why_not
+from sagakit.flow.approvals import ask_problem, read_approval_rule
 from sagakit.flow.balances import check_units, read_units
 from sagakit.flow.model import (
     COMPENSATABLE,
@@ -21,9 +21,9 @@ from sagakit.flow.model import (
 from sagakit.flow.toml_values import (
     duration,
     number,
-    only,
     ordinal,
-    shown,
+    quote,
+    reject_unknown_keys,
     table,
     text,
     texts,
@@ -46,9 +46,9 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
         raw = tomllib.loads(content)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise FlowError(f"the flow file is not valid TOML: {error}; correct it there") from error
-    name = shown(raw.get("name", "?")).strip("'")
+    name = quote(raw.get("name", "?")).strip("'")
     try:
-        only("the flow file", raw, _KEYS)
+        reject_unknown_keys("the flow file", raw, _KEYS)
         ledger = _ledger(table("ledger", raw.get("ledger", {})))
         flow = Flow(
             name=word("name", raw["name"]),
@@ -58,7 +58,7 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
             verdict=text("verdict", raw["verdict"]),
             default_version=number("default_version", raw["default_version"]),
             versions={
-                ordinal(f"version {shown(n)}", n): _places(n, v)
+                ordinal(f"version {quote(n)}", n): _places(n, v)
                 for n, v in table("versions", raw["versions"]).items()
             },
             steps={n: _step(n, s) for n, s in table("steps", raw["steps"]).items()},
@@ -85,14 +85,14 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
 def _places(version: str, value: Any) -> tuple[tuple[str, ...], ...]:
     where = f"version {version}"
     if not isinstance(value, list):
-        raise ValueError(f"{where} must be a list of steps, not {shown(value)}")
+        raise ValueError(f"{where} must be a list of steps, not {quote(value)}")
     return tuple(texts(where, p) if isinstance(p, list) else (text(where, p),) for p in value)
 
 
 def _step(name: str, value: Any) -> Step:
     where = f"step {name}"
     raw = table(where, value)
-    only(where, raw, _STEP_KEYS)
+    reject_unknown_keys(where, raw, _STEP_KEYS)
     for key in ("kind", "done", "deadline"):
         if key not in raw:
             raise ValueError(f"{where}: the key {key!r} is missing; add it")
@@ -109,14 +109,14 @@ def _step(name: str, value: Any) -> Step:
         deadline_s=duration(f"{where}: deadline", raw["deadline"]),
         waits={event: duration(f"{where}: waits.{event}", v) for event, v in waits.items()},
         asks={
-            event: ask(f"steps.{name}.asks.{event}", value)
+            event: read_approval_rule(f"steps.{name}.asks.{event}", value)
             for event, value in table(f"{where}: asks", raw.get("asks", {})).items()
         },
     )
 
 
 def _ceiling(raw: dict[str, Any]) -> Ceiling:
-    only("compensation", raw, {"attempts", "age"})
+    reject_unknown_keys("compensation", raw, {"attempts", "age"})
     found = Ceiling()
     attempts = number("compensation.attempts", raw.get("attempts", found.attempts))
     if attempts < 1:
@@ -192,7 +192,7 @@ def _validate_step(flow: Flow, step: Step) -> None:
         if flow.owners[event] != step.name:
             raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
     for event, asked in step.asks.items():
-        if wrong := why_not(event, asked, step.waits.get(event)):
+        if wrong := ask_problem(event, asked, step.waits.get(event)):
             raise FlowError(f"{where}: {wrong}")
 
 

@@ -28,7 +28,7 @@ class Ceiling:
     attempts: int = 8
     age_s: float = math.inf
 
-    def reached(self, attempts: int, age_s: float) -> bool:
+    def is_reached(self, attempts: int, age_s: float) -> bool:
         """Return True if either limit is reached; the age counts only after a first request."""
         return attempts >= self.attempts or (attempts > 0 and age_s >= self.age_s)
 
@@ -50,11 +50,11 @@ class Step:
     waits: Mapping[str, float] = field(default_factory=dict)
     asks: Mapping[str, ApprovalRule] = field(default_factory=dict)
 
-    def waiting(self, event: str, for_s: float) -> "Step":
+    def with_wait(self, event: str, for_s: float) -> "Step":
         """Return the step with another wait on `event`; its reminder and escalation scale too."""
         asks = dict(self.asks)
         if event in asks:
-            asks[event] = asks[event].scaled(for_s / self.waits[event])
+            asks[event] = asks[event].scale(for_s / self.waits[event])
         return replace(self, waits={**self.waits, event: for_s}, asks=asks)
 
 
@@ -166,5 +166,5 @@ def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
             value = seconds(written)
         except ValueError as error:
             raise FlowError(f"deadline {path}: {error}") from error
-        steps[name] = step.waiting(wait, value) if wait else replace(step, deadline_s=value)
+        steps[name] = step.with_wait(wait, value) if wait else replace(step, deadline_s=value)
     return replace(flow, steps=steps)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagakit.decider import Do, Observed, Trigger, Undo, Verdict
+from sagakit.decider import Command, Do, Observed, Trigger, Undo
 from sagakit.flow.model import COMPLETED, UNDONE, Flow, Flows, Step
 
 Needs = tuple[tuple[str, ...], ...]
@@ -37,7 +37,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
+class RoutingResult:
     """Holds the result of routing one event.
 
     triggers: of this participant; marks: the joining marks to store for the saga; paused: True if
@@ -128,7 +128,7 @@ class Router:
         rules = self._rules.get(label) if label else None
         return rules is None or event is None or event in rules
 
-    def route(self, label: str, event: Any, marks: frozenset[str] = frozenset()) -> Routed:
+    def route(self, label: str, event: Any, marks: frozenset[str] = frozenset()) -> RoutingResult:
         """Return the triggers that `event` has for this participant, given the saga's `marks`."""
         triggers: list[Trigger] = []
         paused: bool | None = None
@@ -141,7 +141,7 @@ class Router:
             trigger = self._trigger(rule, event)
             if trigger is not None:
                 triggers.append(trigger)
-        return Routed(tuple(triggers), marks, paused)
+        return RoutingResult(tuple(triggers), marks, paused)
 
     def _trigger(self, rule: Rule, event: Any) -> Trigger | None:
         match rule.kind:
@@ -153,7 +153,7 @@ class Router:
             case "observe":
                 return Observed(rule.name, event)
             case "verdict" if event.step == self.participant:
-                return Verdict(event.verdict, event.actor, event.reason, event)
+                return Command(event.verdict, event.actor, event.reason, event)
         return None
 
 

@@ -11,7 +11,7 @@ MAX_DURATION_S = 3650 * 86400.0
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """Return the start of a value as printable ASCII, at most 80 characters."""
     return ascii(value)[:80]
 
@@ -19,41 +19,41 @@ def shown(value: Any) -> str:
 def text(where: str, value: Any) -> str:
     """Return a text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{where} must be a text, not {shown(value)}; write it in quotes")
+        raise ValueError(f"{where} must be a text, not {quote(value)}; write it in quotes")
     return value
 
 
 def texts(where: str, value: Any) -> tuple[str, ...]:
     """Return a list of texts that are not empty."""
     if not isinstance(value, list):
-        raise ValueError(f'{where} must be a list, not {shown(value)}; write ["...", "..."]')
+        raise ValueError(f'{where} must be a list, not {quote(value)}; write ["...", "..."]')
     return tuple(text(where, item) for item in value)
 
 
 def table(where: str, value: Any) -> dict[str, Any]:
     """Return a table."""
     if not isinstance(value, dict):
-        raise ValueError(f"{where} must be a table, not {shown(value)}; write [{where}]")
+        raise ValueError(f"{where} must be a table, not {quote(value)}; write [{where}]")
     return value
 
 
-def only(where: str, raw: Mapping[str, Any], known: Set[str]) -> None:
+def reject_unknown_keys(where: str, raw: Mapping[str, Any], known: Set[str]) -> None:
     """Reject unknown keys: a misspelt key would silently have no effect."""
     for key in raw.keys() - known:
-        raise ValueError(f"{where}: {shown(key)} is not known; use {', '.join(sorted(known))}")
+        raise ValueError(f"{where}: {quote(key)} is not known; use {', '.join(sorted(known))}")
 
 
 def word(where: str, value: Any) -> str:
     """Return a name that is valid in headers, paths and labels."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text(where, value)):
-        raise ValueError(f"{where} {shown(value)} is unfit; use letters, digits, dots and dashes")
+        raise ValueError(f"{where} {quote(value)} is unfit; use letters, digits, dots and dashes")
     return str(value)
 
 
 def number(where: str, value: Any) -> int:
     """Return a whole number; a boolean is not one."""
     if type(value) is not int:
-        raise ValueError(f"{where} must be a number, not {shown(value)}; write it without quotes")
+        raise ValueError(f"{where} must be a number, not {quote(value)}; write it without quotes")
     return value
 
 

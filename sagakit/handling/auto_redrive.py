@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sagakit.errors import UnknownFlow, UnknownSchema, UnprocessableRecord
 from sagakit.flow.routing import Router
 from sagakit.messages.codec import Codec
-from sagakit.retry import until_stored
+from sagakit.retry import retry_transaction
 from sagakit.store.postgres import parked_for
 
 log = structlog.get_logger(__name__)
@@ -34,28 +34,28 @@ class AutoRedrive:
         self, engine: Engine, codec: Codec, router: Router, redrive: Callable[[str], Any]
     ) -> None:
         self._engine, self._codec, self._router, self._redrive = engine, codec, router, redrive
-        self._strange: set[int] = set()
+        self._not_understood: set[int] = set()
 
     def run(self, stop: threading.Event) -> None:
         """Look for such records every LOOK_EVERY_S seconds until stopped."""
         while not stop.is_set():
-            until_stored(self.look, stop)
+            retry_transaction(self.redrive_known, stop)
             stop.wait(LOOK_EVERY_S)
 
-    def look(self) -> list[str]:
+    def redrive_known(self) -> list[str]:
         """Redrive the sagas with records understood here, and return their ids.
 
         A record not understood now never will be by this process, so it is not checked again.
         """
         with self._engine.connect() as connection:
-            rows = parked_for(connection, CODES, sorted(self._strange), AT_ONCE)
+            rows = parked_for(connection, CODES, sorted(self._not_understood), AT_ONCE)
         known = []
         for row in rows:
             try:
                 self._router.label(self._codec.decode(row.record).trace.flow)
                 known.append(row.key)
             except UnprocessableRecord:
-                self._strange.add(row.id)
+                self._not_understood.add(row.id)
         for key in (orders := list(dict.fromkeys(known))):
             log.info("an older replica did not understand it, here it is handled", order=key)
             self._redrive(key)

@@ -1,7 +1,7 @@
 """The consumer loop: poll a micro-batch, decode, handle in one transaction, store offsets.
 
 An urgent record, one that may give this participant work, never waits. Other records only advance
-their producer's sequence in the inbox; they wait up to COMPANY_S for more, since a transaction
+their producer's sequence in the inbox; they wait up to LINGER_S for more, since a transaction
 costs the same for one record as for several.
 """
 
@@ -14,18 +14,18 @@ import structlog
 from sqlalchemy import Engine, text
 
 from sagakit.faults import NO_FAULTS, Faults
-from sagakit.handling.handler import Handles
-from sagakit.handling.parking import incoming, unread
+from sagakit.handling.handler import MessageHandler
+from sagakit.handling.parking import decode_message, undecodable_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
-from sagakit.retry import is_refused, until_stored
+from sagakit.retry import is_refused, retry_transaction
 
 log = structlog.get_logger(__name__)
 BATCH = 500
 POLL_S = 0.2
-COMPANY_S = 0.1
+LINGER_S = 0.1
 """How long a batch without urgent records waits for more."""
-ONE_BY_ONE, GIVE_UP = 4, 7
+SINGLE_AFTER, PARK_AFTER = 4, 7
 """Limits on starts at the same offset without progress.
 
 At the first, records are handled one by one. From there on a start counts only for the record
@@ -41,7 +41,7 @@ MARK = text("""
 """)
 
 
-class Reads(Protocol):
+class RecordReader(Protocol):
     """Reads records and commits offsets: the part of `kafka.BusConsumer` that the loop uses."""
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
@@ -62,9 +62,9 @@ class ConsumerLoop:
 
     def __init__(
         self,
-        bus: Reads,
+        bus: RecordReader,
         codec: Codec,
-        handler: Handles[Any],
+        handler: MessageHandler[Any],
         engine: Engine,
         stop: threading.Event,
         *,
@@ -78,27 +78,27 @@ class ConsumerLoop:
         self._engine = engine
         self._stop = stop
         self._faults = faults
-        self._fresh: set[tuple[str, int]] = set()
+        self._newly_assigned: set[tuple[str, int]] = set()
 
     def assigned(self, partitions: Sequence[tuple[str, int]]) -> None:
         """Note partitions just assigned: the first record of each is counted as a start.
 
         A record that kills the process is the first one read after the restart.
         """
-        self._fresh |= set(partitions)
+        self._newly_assigned |= set(partitions)
 
     def run(self) -> None:
         """Consume until stopped; the current batch is finished."""
         while not self._stop.is_set():
-            records = self._gathered()
+            records = self._poll_batch()
             if records:
                 self._faults("after-poll")
-                self._take(records)
+                self._handle_batch(records)
 
-    def _gathered(self) -> list[Record]:
-        """Poll a batch; while none of it is urgent, poll for more until COMPANY_S has passed."""
+    def _poll_batch(self) -> list[Record]:
+        """Poll a batch; while none of it is urgent, poll for more until LINGER_S has passed."""
         records = found = self._bus.poll(BATCH, POLL_S)
-        until = time.monotonic() + COMPANY_S
+        until = time.monotonic() + LINGER_S
         while records and len(records) < BATCH and not any(map(self._urgent, found)):
             left_s = until - time.monotonic()
             if left_s <= 0 or self._stop.is_set():
@@ -107,26 +107,26 @@ class ConsumerLoop:
             records = records + found
         return records
 
-    def _take(self, records: list[Record]) -> None:
+    def _handle_batch(self, records: list[Record]) -> None:
         tries = 0
-        if self._fresh:
-            tries = max(self._mark(r, ONE_BY_ONE) for r in self._starts(records))
-        if tries < ONE_BY_ONE:
-            self._handle([incoming(self._codec, r) for r in records])
+        if self._newly_assigned:
+            tries = max(self._count_start(r, SINGLE_AFTER) for r in self._records_at_start(records))
+        if tries < SINGLE_AFTER:
+            self._handle([decode_message(self._codec, r) for r in records])
             self._bus.store(records)
         else:
             log.warning("no progress at this offset, records are taken singly", tries=tries)
-            self._singly(records)
-        self._fresh -= {(r.topic, r.partition) for r in records}
+            self._handle_singly(records)
+        self._newly_assigned -= {(r.topic, r.partition) for r in records}
 
-    def _starts(self, records: list[Record]) -> list[Record]:
+    def _records_at_start(self, records: list[Record]) -> list[Record]:
         first: dict[tuple[str, int], Record] = {}
         for r in records:
-            if (r.topic, r.partition) in self._fresh:
+            if (r.topic, r.partition) in self._newly_assigned:
                 first.setdefault((r.topic, r.partition), r)
         return list(first.values()) or records[:1]
 
-    def _mark(self, r: Record, most: int) -> int:
+    def _count_start(self, r: Record, most: int) -> int:
         """Count this start at a record, before it is decoded, up to `most`; return the count."""
         where = {"topic": r.topic, "partition": r.partition, "offset": r.offset, "most": most}
 
@@ -134,14 +134,14 @@ class ConsumerLoop:
             with self._engine.begin() as connection:
                 return int(connection.execute(MARK, where).scalar_one())
 
-        return until_stored(mark, self._stop)
+        return retry_transaction(mark, self._stop)
 
-    def _singly(self, records: list[Record]) -> None:
+    def _handle_singly(self, records: list[Record]) -> None:
         for r in records:
-            if self._mark(r, GIVE_UP) < GIVE_UP:
-                self._handle([incoming(self._codec, r)])
+            if self._count_start(r, PARK_AFTER) < PARK_AFTER:
+                self._handle([decode_message(self._codec, r)])
             else:
-                self._handle([unread(r, "the process died on it again and again")])
+                self._handle([undecodable_message(r, "the process died on it again and again")])
             self._bus.store([r])
             self._bus.commit()
 
@@ -151,7 +151,7 @@ class ConsumerLoop:
         If the database refuses their content, halve the batch to find the record, and park it.
         """
         try:
-            until_stored(lambda: self._handler.handle(messages), self._stop)
+            retry_transaction(lambda: self._handler.handle(messages), self._stop)
         except Exception as error:
             if not is_refused(error):
                 raise
@@ -163,4 +163,4 @@ class ConsumerLoop:
                 raise
             else:
                 reason = f"the database refuses it: {str(error)[:300]}"
-                self._handle([unread(messages[0].record, reason)])
+                self._handle([undecodable_message(messages[0].record, reason)])

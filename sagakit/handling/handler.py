@@ -12,14 +12,20 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
-from sagakit.decider import Effect, Outcome, Trigger, fold
+from sagakit.decider import Effect, EffectResult, Trigger, fold
 from sagakit.errors import SequenceGap, UnprocessableRecord
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.routing import Router
-from sagakit.handling.inbox import check_sequence, filled, fills_gap, is_repeat, remember
-from sagakit.handling.parking import dead_letter, unread
-from sagakit.handling.parking import incoming as incoming
-from sagakit.handling.pause import HELD, freed, is_forward, joining, marked
+from sagakit.handling.inbox import (
+    check_sequence,
+    fills_gap,
+    is_repeat,
+    remember,
+    sagas_with_filled_gap,
+)
+from sagakit.handling.parking import dead_letter, undecodable_message
+from sagakit.handling.parking import decode_message as decode_message
+from sagakit.handling.pause import HELD, is_forward, join_marks, marks_after, sagas_to_release
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     EffectRow,
@@ -29,16 +35,16 @@ from sagakit.messages.envelope import (
     ParkedRow,
     Record,
     Trace,
-    derived_id,
+    derive_id,
 )
-from sagakit.messages.trace_ids import child
+from sagakit.messages.trace_ids import event_traceparent
 from sagakit.retry import is_refused
 from sagakit.store.ports import PAUSED, Account, Changes, Clock, Database, Participant, Working
 
 S = TypeVar("S")
 REDRIVE = 500
 """Upper limit of parked records that one transaction handles again."""
-SILENT = ("queued", SequenceGap.code, PAUSED)
+WITHOUT_DEAD_LETTER = ("queued", SequenceGap.code, PAUSED)
 """Codes of parking without a dead-letter record: the record itself is not at fault."""
 
 
@@ -53,7 +59,7 @@ class Disposition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Handled(Generic[S]):
+class HandlingResult(Generic[S]):
     """Holds the fate of one message, the own `events` it caused, and the `state` after it."""
 
     message: Message
@@ -62,16 +68,16 @@ class Handled(Generic[S]):
     state: S | None = None
 
 
-class Handles(Protocol[S]):
+class MessageHandler(Protocol[S]):
     """Handles messages: a `Handler`, or a wrapper around one."""
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[S]]:
         """See `Handler.handle`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class _RoutedMessage:
     """Pairs a message with the triggers it causes if it is admitted."""
 
     message: Message
@@ -108,7 +114,7 @@ class Handler(Generic[S]):
         self._faults = faults
         self._added = added
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[S]]:
         """Handle a micro-batch, and return the fates in the order given.
 
         Raises whatever the store raises, and what `decide` raises for a message that is no record
@@ -131,13 +137,13 @@ class Handler(Generic[S]):
             for f in fates
             if f.fate in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
         ]
-        for key in sorted(filled(done, accounts) | freed(done, accounts)):
+        for key in sorted(sagas_with_filled_gap(done, accounts) | sagas_to_release(done, accounts)):
             self.redrive(key)
         return fates
 
-    def redrive(self, key: str) -> list[Handled[S]]:
+    def redrive(self, key: str) -> list[HandlingResult[S]]:
         """Handle a saga's parked records again, in order, up to the first that still fails."""
-        handled: list[Handled[S]] = []
+        handled: list[HandlingResult[S]] = []
         limit, refusal = REDRIVE, ""
         while True:
             try:
@@ -152,7 +158,7 @@ class Handler(Generic[S]):
                 if not moved:
                     return handled
 
-    def _redrive(self, key: str, limit: int, refusal: str) -> tuple[list[Handled[S]], bool]:
+    def _redrive(self, key: str, limit: int, refusal: str) -> tuple[list[HandlingResult[S]], bool]:
         """Redrive in one transaction; return the handled records and whether to run another.
 
         A record handled or newly held may fill a gap earlier in the queue: only the next run sees
@@ -164,9 +170,13 @@ class Handler(Generic[S]):
             account.marks = [mark for mark in account.marks if mark != HELD]
             batch = _Batch(self, {key: account}, self._clock())
             batch.held = {row.record for row in rows if row.code == PAUSED}
-            batch.told = {row.record for row in rows if row.code not in SILENT}
+            batch.told_before = {row.record for row in rows if row.code not in WITHOUT_DEAD_LETTER}
             planned = [
-                batch.plan(unread(r.record, refusal) if refusal else incoming(self.codec, r.record))
+                batch.plan(
+                    undecodable_message(r.record, refusal)
+                    if refusal
+                    else decode_message(self.codec, r.record)
+                )
                 for r in rows
             ]
             working = tx.load(_wanted(planned))
@@ -181,7 +191,7 @@ class Handler(Generic[S]):
         return [fate for fate, d in zip(fates, done, strict=True) if d], any(done) or held_now
 
 
-def _wanted(planned: Sequence[_Planned]) -> dict[str, list[Trigger]]:
+def _wanted(planned: Sequence[_RoutedMessage]) -> dict[str, list[Trigger]]:
     wanted: dict[str, list[Trigger]] = defaultdict(list)
     for plan in planned:
         if plan.triggers:
@@ -196,34 +206,34 @@ class _Batch(Generic[S]):
         self._handler = handler
         self._accounts = accounts
         self._now = now
-        self._marks = {key: joining(a) for key, a in accounts.items()}
+        self._marks = {key: join_marks(a) for key, a in accounts.items()}
         self._flows = {key: a.flow for key, a in accounts.items()}
         self.alive: set[UUID] = set()
-        self.told: set[Record] = set()
+        self.told_before: set[Record] = set()
         self.held: set[Record] = set()
         self.changes = Changes(accounts=list(accounts.values()))
 
-    def plan(self, message: Message) -> _Planned:
+    def plan(self, message: Message) -> _RoutedMessage:
         """Route a message before admission: the store must know which states to load."""
         label = message.trace.flow or self._flows[message.key]
         if message.event is None:
             triggers = (message.trigger,) if message.trigger else ()
-            return _Planned(message, label, triggers)
+            return _RoutedMessage(message, label, triggers)
         router = self._handler.router
         try:
             label = self._flows[message.key] = router.label(label)
         except UnprocessableRecord as poison:
-            return _Planned(replace(message, event=None, poison=poison), None)
+            return _RoutedMessage(replace(message, event=None, poison=poison), None)
         routed = router.route(label, message.event, self._marks[message.key])
         self._marks[message.key] = routed.marks
-        return _Planned(message, label, routed.triggers, routed.marks, routed.paused)
+        return _RoutedMessage(message, label, routed.triggers, routed.marks, routed.paused)
 
-    def settle(self, plan: _Planned, working: Working[S]) -> Handled[S]:
+    def settle(self, plan: _RoutedMessage, working: Working[S]) -> HandlingResult[S]:
         """Admit and decide one message."""
         message, account = plan.message, self._accounts[plan.message.key]
         if message.lease:
             if message.lease.effect_id not in self.alive:
-                return Handled(message, Disposition.STALE)
+                return HandlingResult(message, Disposition.STALE)
             self.alive.remove(message.lease.effect_id)
         held = bool(self.held) and message.record in self.held
         try:
@@ -232,7 +242,7 @@ class _Batch(Generic[S]):
             if not held:
                 if is_repeat(message, account):
                     state = working.get(message.key) if message.trigger else None
-                    return Handled(message, Disposition.REPEAT, (), state)
+                    return HandlingResult(message, Disposition.REPEAT, (), state)
                 if message.record and account.parked and not fills_gap(message, account):
                     return self._park(message, "queued", "behind an earlier parked record")
                 check_sequence(message, account)
@@ -247,49 +257,49 @@ class _Batch(Generic[S]):
             return self._park(message, "decide", f"{type(error).__name__}: {error}")
         if not held:
             remember(message, account)
-        return Handled(message, Disposition.HANDLED, events, state)
+        return HandlingResult(message, Disposition.HANDLED, events, state)
 
     def _decide(
-        self, plan: _Planned, account: Account, working: Working[S]
+        self, plan: _RoutedMessage, account: Account, working: Working[S]
     ) -> tuple[S | None, tuple[Any, ...]]:
         """Decide all triggers of one message or none: an exception discards the trial."""
         message, participant = plan.message, self._handler.participant
         if not plan.triggers:
-            self._agree(account, plan)
+            self._update_account(account, plan)
             return None, ()
         trial = _Trial(self._handler, message, account, plan.label, self._now)
         state = working.get(message.key)
         events: tuple[Any, ...] = ()
         folded: tuple[Any, ...] = ()
         for trigger in plan.triggers:
-            if isinstance(trigger, Outcome):
-                trial.flying.discard(trigger.effect.key)
-            seen = replace(state, in_flight=frozenset(trial.flying))  # type: ignore[type-var]
+            if isinstance(trigger, EffectResult):
+                trial.pending.discard(trigger.effect.key)
+            seen = replace(state, in_flight=frozenset(trial.pending))  # type: ignore[type-var]
             decision = participant.decide(seen, trigger, self._now)
             trial.take(decision.events, decision.effects)
             events += decision.events
             folded += decision.adopted + decision.events
             state = fold(participant.evolve, state, decision.adopted + decision.events)
         working.put(message.key, state, folded)
-        self._agree(account, plan)
-        account.sent, account.in_flight = trial.sent, sorted(trial.flying)
+        self._update_account(account, plan)
+        account.sent, account.in_flight = trial.sent, sorted(trial.pending)
         self.changes.outbox += trial.outbox
         self.changes.effects += trial.effects
         return state, events
 
-    def _agree(self, account: Account, plan: _Planned) -> None:
+    def _update_account(self, account: Account, plan: _RoutedMessage) -> None:
         account.flow = plan.label
-        account.marks = marked(plan.marks | set(account.marks), plan.triggers, plan.paused)
+        account.marks = marks_after(plan.marks | set(account.marks), plan.triggers, plan.paused)
 
-    def _hold(self, plan: _Planned, account: Account) -> Handled[S]:
+    def _hold(self, plan: _RoutedMessage, account: Account) -> HandlingResult[S]:
         """Hold a record: it counts as handled, but is parked before the decision."""
         if plan.message.record not in self.held:
             remember(plan.message, account)
-        self._agree(account, replace(plan, marks=plan.marks | {HELD}))
+        self._update_account(account, replace(plan, marks=plan.marks | {HELD}))
         self._park(plan.message, PAUSED, "it goes on when the order is resumed")
-        return Handled(plan.message, Disposition.HELD)
+        return HandlingResult(plan.message, Disposition.HELD)
 
-    def _park(self, message: Message, code: str, error: str) -> Handled[S]:
+    def _park(self, message: Message, code: str, error: str) -> HandlingResult[S]:
         account, record = self._accounts[message.key], message.record
         if record is None:
             raise RuntimeError(f"only records can be parked, not {message}")
@@ -301,11 +311,11 @@ class _Batch(Generic[S]):
         self.changes.park.append(
             ParkedRow(message.key, code, error, record, message.source, message.seq)
         )
-        if code not in SILENT and record not in self.told:
+        if code not in WITHOUT_DEAD_LETTER and record not in self.told_before:
             self.changes.outbox.append(
                 dead_letter(self._handler.participant.name, record, message.key, code, error)
             )
-        return Handled(message, Disposition.PARKED)
+        return HandlingResult(message, Disposition.PARKED)
 
 
 class _Trial(Generic[S]):
@@ -325,7 +335,7 @@ class _Trial(Generic[S]):
         self._trace = Trace(flow, given.correlation or message.key, given.traceparent, self._cause)
         self._counts: Counter[str] = Counter()
         self.sent = account.sent
-        self.flying = set(account.in_flight)
+        self.pending = set(account.in_flight)
         self.outbox: list[OutboxRow] = []
         self.effects: list[EffectRow] = []
 
@@ -333,7 +343,7 @@ class _Trial(Generic[S]):
         """Encode the events, and keep the effects that are not pending already."""
         message = self._message
         for event in events:
-            event_id = derived_id(message.id, event.type, self._counts[event.type])
+            event_id = derive_id(message.id, event.type, self._counts[event.type])
             self._counts[event.type] += 1
             self.sent += 1
             envelope = Envelope(
@@ -344,13 +354,13 @@ class _Trial(Generic[S]):
                 self._now,
                 event,
                 UUID(self._cause),
-                replace(self._trace, traceparent=child(event_id, message.key)),
+                replace(self._trace, traceparent=event_traceparent(event_id, message.key)),
             )
             self.outbox.append(self._handler.codec.encode(envelope))
         for effect in effects:
-            if effect.key in self.flying:
+            if effect.key in self.pending:
                 continue
-            self.flying.add(effect.key)
+            self.pending.add(effect.key)
             effect_id = uuid5(message.id, f"effect:{effect.key}")
             row = EffectRow(effect_id, message.key, effect, self._trace)
             self.effects.append(self._handler.lease(row))

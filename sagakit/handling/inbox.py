@@ -44,7 +44,7 @@ def fills_gap(message: Message, account: Account) -> bool:
     return account.gap == message.source and message.seq == last + 1
 
 
-def filled(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
+def sagas_with_filled_gap(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
     """Return the sagas whose parked queue may go on after these messages."""
     return {m.key for m in done if m.seq is not None and m.source == accounts[m.key].gap}
 

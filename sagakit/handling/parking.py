@@ -3,23 +3,23 @@
 import hashlib
 
 from sagakit.errors import BadKey, Undecodable, UnprocessableRecord
-from sagakit.messages.codec import MAX_EVENT_BYTES, Codec, order_key, weight
-from sagakit.messages.envelope import Message, OutboxRow, Record, place_id
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec, order_key, record_size
+from sagakit.messages.envelope import Message, OutboxRow, Record, record_place_id
 
 
-def incoming(codec: Codec, record: Record) -> Message:
+def decode_message(codec: Codec, record: Record) -> Message:
     """Decode a record into a message with an event, or with poison to park under its key."""
     try:
         e = codec.decode(record)
     except UnprocessableRecord as poison:
-        return Message(place_id(record), parking_key(record), poison=poison, record=record)
+        return Message(record_place_id(record), parking_key(record), poison=poison, record=record)
     return Message(e.id, e.key, e.source, e.seq, e.trace, event=e.event, record=record)
 
 
-def unread(record: Record, why: str) -> Message:
+def undecodable_message(record: Record, why: str) -> Message:
     """Turn a record into poison, to be parked without decoding it. `why` is the error."""
     poison = Undecodable(f"{why}; look at it, then redrive or discard")
-    return Message(place_id(record), parking_key(record), poison=poison, record=record)
+    return Message(record_place_id(record), parking_key(record), poison=poison, record=record)
 
 
 def parking_key(record: Record) -> str:
@@ -46,7 +46,7 @@ def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> O
         ("dlt-error", error[:1000]),
     ]
     headers, value = record.headers, record.value or b""
-    if (size := weight(headers, value)) > MAX_EVENT_BYTES:
+    if (size := record_size(headers, value)) > MAX_EVENT_BYTES:
         headers, value = (), b""
         told.append(("dlt-omitted", f"{size} bytes; they are kept with the parked record"))
     return OutboxRow(f"{name}.dlt", key, headers + tuple((k, v.encode()) for k, v in told), value)

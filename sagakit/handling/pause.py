@@ -9,7 +9,7 @@ sees the pause.
 
 from collections.abc import Iterable, Mapping, Set
 
-from sagakit.decider import Do, Trigger, Undo, Verdict
+from sagakit.decider import Command, Do, Trigger, Undo
 from sagakit.messages.envelope import Message
 from sagakit.store.ports import PAUSED, Account
 
@@ -19,15 +19,15 @@ HELD, UNDONE = "held", "undone"
 
 def is_forward(triggers: Iterable[Trigger]) -> bool:
     """Tell whether any of the triggers would start new work."""
-    return any(isinstance(trigger, Do | Verdict) for trigger in triggers)
+    return any(isinstance(trigger, Do | Command) for trigger in triggers)
 
 
-def joining(account: Account) -> frozenset[str]:
+def join_marks(account: Account) -> frozenset[str]:
     """Return the account's marks that belong to routing, without those of pausing."""
     return frozenset(account.marks) - {PAUSED, HELD, UNDONE}
 
 
-def marked(marks: Set[str], triggers: Iterable[Trigger], paused: bool | None) -> list[str]:
+def marks_after(marks: Set[str], triggers: Iterable[Trigger], paused: bool | None) -> list[str]:
     """Return the marks after an event with these triggers.
 
     `paused`: the event pauses the saga (True), lets it go on (False), or neither (None). After an
@@ -40,7 +40,7 @@ def marked(marks: Set[str], triggers: Iterable[Trigger], paused: bool | None) ->
     return sorted(marks)
 
 
-def freed(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
+def sagas_to_release(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
     """Return the sagas that are not paused after these messages but still have held records."""
     keys = {message.key for message in done}
     return {k for k in keys if HELD in accounts[k].marks and PAUSED not in accounts[k].marks}

@@ -10,31 +10,31 @@ import threading
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sagakit.handling.handler import Handled, Handles
+from sagakit.handling.handler import HandlingResult, MessageHandler
 from sagakit.messages.envelope import Message
-from sagakit.retry import until_stored
+from sagakit.retry import retry_transaction
 
 S = TypeVar("S")
-BATCH, MOST_WAITING = 200, 1000
+BATCH, MAX_QUEUED = 200, 1000
 
 
 @dataclass(slots=True)
 class _Waiting(Generic[S]):
     message: Message
-    answer: asyncio.Future[Handled[S]]
+    answer: asyncio.Future[HandlingResult[S]]
 
 
 class RequestBatcher(Generic[S]):
     """Queues messages for the handler; one per process. Call `run` in its event loop."""
 
-    def __init__(self, handler: Handles[S], stop: threading.Event) -> None:
+    def __init__(self, handler: MessageHandler[S], stop: threading.Event) -> None:
         self._handler = handler
         self._stop = stop
-        self._queue: asyncio.Queue[_Waiting[S]] = asyncio.Queue(MOST_WAITING)
+        self._queue: asyncio.Queue[_Waiting[S]] = asyncio.Queue(MAX_QUEUED)
 
-    async def submit(self, message: Message) -> Handled[S]:
+    async def submit(self, message: Message) -> HandlingResult[S]:
         """Return the fate of a message once committed. Raises what `decide` or the store raised."""
-        answer: asyncio.Future[Handled[S]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[HandlingResult[S]] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Waiting(message, answer))
         return await answer
 
@@ -52,7 +52,7 @@ class RequestBatcher(Generic[S]):
         messages = [w.message for w in batch]
         work = lambda: self._handler.handle(messages)  # noqa: E731
         try:
-            fates = await asyncio.to_thread(until_stored, work, self._stop)
+            fates = await asyncio.to_thread(retry_transaction, work, self._stop)
         except Exception as error:
             if len(batch) > 1:
                 for waiting in batch:

@@ -17,9 +17,9 @@ ANSWER_S = 5.0
 """Timeout of a request to the broker, in seconds."""
 
 
-def asking(bootstrap_servers: str) -> AdminClient:
+def admin_client(bootstrap_servers: str) -> AdminClient:
     """Return an admin client for `topic_ids`."""
-    config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "error_cb": tell_error}
+    config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "error_cb": log_client_error}
     return AdminClient(config, logger=LIBRARY_LOG)
 
 
@@ -53,6 +53,6 @@ def record_of(message: Message) -> Record:
     )
 
 
-def tell_error(error: KafkaError) -> None:
+def log_client_error(error: KafkaError) -> None:
     """Log an error from a client's `error_cb`; its calls raise the errors that matter."""
     log.warning("kafka reports", error=str(error))

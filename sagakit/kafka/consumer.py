@@ -11,12 +11,12 @@ from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import (
     ANSWER_S,
     LIBRARY_LOG,
-    asking,
+    admin_client,
+    log_client_error,
     record_of,
-    tell_error,
     topic_ids,
 )
-from sagakit.messages.envelope import Place, Record
+from sagakit.messages.envelope import Record, TopicPartitionKey
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
@@ -45,11 +45,11 @@ class BusConsumer:
         on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
     ) -> None:
         self._on_assign = on_assign
-        self._admin = asking(bootstrap_servers)
+        self._admin = admin_client(bootstrap_servers)
         self._topics = tuple(topics)
         self._seen: dict[str, str] = {}
-        self._ids: dict[Place, str] = {}
-        self._read: dict[Place, int] = {}
+        self._ids: dict[TopicPartitionKey, str] = {}
+        self._read: dict[TopicPartitionKey, int] = {}
         self._look_at_s = 0.0
         self._consumer = Consumer(
             {
@@ -64,7 +64,7 @@ class BusConsumer:
                 "session.timeout.ms": round(1000 * SESSION_S),
                 "fetch.wait.max.ms": 50,
                 "topic.metadata.refresh.interval.ms": round(1000 * TOPICS_S),
-                "error_cb": tell_error,
+                "error_cb": log_client_error,
             },
             logger=LIBRARY_LOG,
         )
@@ -73,7 +73,7 @@ class BusConsumer:
         )
 
     @property
-    def assigned(self) -> Set[Place]:
+    def assigned(self) -> Set[TopicPartitionKey]:
         """Return the partitions assigned to this consumer."""
         return self._ids.keys()
 
@@ -125,7 +125,7 @@ class BusConsumer:
                 # For example fenced. `fatal()` is False for `_FATAL`, which is reported only once.
                 raise KafkaException(error)
             else:
-                tell_error(error)
+                log_client_error(error)
         return records
 
     def store(self, records: Sequence[Record]) -> None:
@@ -134,7 +134,7 @@ class BusConsumer:
         Offsets of a partition revoked since the records were read are skipped: if it is assigned
         again, its topic may have been recreated.
         """
-        handled: dict[Place, int] = {}
+        handled: dict[TopicPartitionKey, int] = {}
         for r in records:
             place = (r.topic, r.partition)
             if r.offset < self._read.get(place, 0):
@@ -164,7 +164,9 @@ class BusConsumer:
         if back := sorted(t for t, id_ in now.items() if before.get(t, id_) != id_):
             raise TopicRecreated(f"{', '.join(back)} recreated: this consumer has to join again")
 
-    def _restart_at_first_record(self, anew: Sequence[Place], now: Mapping[str, str]) -> None:
+    def _restart_at_first_record(
+        self, anew: Sequence[TopicPartitionKey], now: Mapping[str, str]
+    ) -> None:
         # Commit offset 0, do not seek: after a seek nothing was fetched
         # (docs/reports/reliability.md, S).
         starts = [_at(place, 0, now[place[0]]) for place in anew]
@@ -187,5 +189,5 @@ class BusConsumer:
         self._consumer.close()
 
 
-def _at(place: Place, offset: int, topic_id: str) -> TopicPartition:
+def _at(place: TopicPartitionKey, offset: int, topic_id: str) -> TopicPartition:
     return TopicPartition(*place, offset, metadata=topic_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from sagakit.kafka.client import LIBRARY_LOG, asking, record_of, tell_error, topic_ids
+from sagakit.kafka.client import LIBRARY_LOG, admin_client, log_client_error, record_of, topic_ids
 from sagakit.messages.envelope import Record
 
 
@@ -21,11 +21,11 @@ class LogEnds:
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": f"log-ends-{socket.gethostname()}",
                 "enable.auto.commit": False,
-                "error_cb": tell_error,
+                "error_cb": log_client_error,
             },
             logger=LIBRARY_LOG,
         )
-        self._admin = asking(bootstrap_servers)
+        self._admin = admin_client(bootstrap_servers)
         self._lock = threading.Lock()
 
     def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
@@ -68,7 +68,7 @@ def read_log(
     with closing(LogEnds(bootstrap_servers)) as looking:
         ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
     how = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
-    consumer = _onlooker(bootstrap_servers, "log-reader", how)
+    consumer = _groupless_consumer(bootstrap_servers, "log-reader", how)
     try:
         starts = {
             place: OFFSET_BEGINNING if last is None else max(end - last, 0)
@@ -106,22 +106,22 @@ def positions(
     bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
 ) -> dict[tuple[str, int], tuple[int, int]]:
     """Return (topic, partition) -> (committed offset, end offset). Raises KafkaException."""
-    onlooker = _onlooker(bootstrap_servers, group, {})
-    with closing(LogEnds(bootstrap_servers)) as looking, closing(onlooker) as consumer:
+    consumer_of_group = _groupless_consumer(bootstrap_servers, group, {})
+    with closing(LogEnds(bootstrap_servers)) as looking, closing(consumer_of_group) as consumer:
         ends = looking.ends(topics, timeout_s)
         found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
         committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
         return {place: (committed[place], end) for place, end in ends.items()}
 
 
-def _onlooker(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
+def _groupless_consumer(bootstrap_servers: str, group: str, more: dict[str, Any]) -> Consumer:
     """Return a consumer that never joins its group and commits nothing."""
     return Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
             "group.id": group,
             "enable.auto.commit": False,
-            "error_cb": tell_error,
+            "error_cb": log_client_error,
             **more,
         }
     )

@@ -8,8 +8,8 @@ import structlog
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, Message, Producer
 
 from sagakit.errors import SagaError
-from sagakit.kafka.client import LIBRARY_LOG, tell_error
-from sagakit.messages.envelope import Logged, OutboxRow, contiguous_per_key
+from sagakit.kafka.client import LIBRARY_LOG, log_client_error
+from sagakit.messages.envelope import AppendTimes, OutboxRow, contiguous_rows
 
 log = structlog.get_logger(__name__)
 FLUSH_S = 30.0
@@ -21,7 +21,7 @@ GONE = (KafkaException, BufferError, SystemError)
 class PublishFailed(SagaError):
     """Not every row was acknowledged; the rows in `acknowledged` may be removed from the outbox."""
 
-    def __init__(self, acknowledged: Logged, error: str) -> None:
+    def __init__(self, acknowledged: AppendTimes, error: str) -> None:
         super().__init__(f"the broker did not acknowledge all rows: {error}")
         self.acknowledged = acknowledged
 
@@ -44,22 +44,22 @@ class Publisher:
             "partitioner": "murmur2_random",
             "linger.ms": 1,
             "compression.type": "lz4",
-            "error_cb": tell_error,
+            "error_cb": log_client_error,
         }
         # Created now: the broker takes 0.5 s to assign a producer id; no saga should wait for it.
-        self._producer: Producer | None = self._made()
+        self._producer: Producer | None = self._new_producer()
 
-    def _made(self) -> Producer:
+    def _new_producer(self) -> Producer:
         return Producer(self._config, logger=LIBRARY_LOG)
 
-    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+    def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         """Publish all rows in order, acks=all; return their log-append times.
 
         Raises PublishFailed, which counts a row as acknowledged only if all earlier rows of its
         topic and key are.
         """
         if self._producer is None:
-            self._producer = self._made()
+            self._producer = self._new_producer()
         acknowledged: dict[int, int | None] = {}
         errors: list[str] = []
 
@@ -82,9 +82,9 @@ class Publisher:
         except GONE as error:
             errors.append(str(error))
         if errors or len(acknowledged) < len(rows):
-            self.forget()
+            self.discard()
             why = errors[0] if errors else "no answer in time"
-            raise PublishFailed(contiguous_per_key(rows, acknowledged), why)
+            raise PublishFailed(contiguous_rows(rows, acknowledged), why)
         return acknowledged
 
     def _produce(self, row: OutboxRow, done: Callable[[Any, Message], None]) -> None:
@@ -103,13 +103,13 @@ class Publisher:
             except BufferError:
                 producer.poll(0.1)
 
-    def tick(self, topic: str) -> int:
+    def append_clock_record(self, topic: str) -> int:
         """Append an empty record and return its LogAppendTime: the broker's clock, Unix ms.
 
         Raises PublishFailed.
         """
         if self._producer is None:
-            self._producer = self._made()
+            self._producer = self._new_producer()
         found: list[int] = []
         errors: list[str] = []
 
@@ -130,11 +130,11 @@ class Publisher:
         except GONE as error:
             errors.append(str(error))
         if not found:
-            self.forget()
+            self.discard()
             raise PublishFailed({}, errors[0] if errors else "no answer in time")
         return found[0]
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Purge queued and in-flight records and discard the producer."""
         producer, self._producer = self._producer, None
         if producer is not None:

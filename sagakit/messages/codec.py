@@ -23,7 +23,7 @@ from fastavro.schema import (
 )
 
 from sagakit.contract.model import Contract, inline
-from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable, UnknownSchema
+from sagakit.errors import BadKey, EventTooLarge, RecordTooLarge, Undecodable, UnknownSchema
 from sagakit.flow.routing import topic
 from sagakit.messages.envelope import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
 
@@ -98,12 +98,12 @@ class Codec:
         out = io.BytesIO()
         out.write(self._prefixes[event.type])
         fastavro.schemaless_writer(out, self._readers[event.type], event.to_dict())
-        return _sendable(event.type, (), out.getvalue())
+        return _check_size(event.type, (), out.getvalue())
 
     def encode(self, envelope: Envelope) -> OutboxRow:
         """Return the outbox row that the relay publishes. Raises EventTooLarge."""
         event, headers = envelope.event, headers_of(envelope)
-        value = _sendable(event.type, headers, self.body(event))
+        value = _check_size(event.type, headers, self.body(event))
         return OutboxRow(topic(event.owner), envelope.key, headers, value)
 
     def decode(self, record: Record) -> Envelope:
@@ -112,8 +112,8 @@ class Codec:
         Raises UnprocessableRecord: BadKey, Oversized or Undecodable."""
         key = order_key(record.key)
         value = record.value or b""
-        if (size := weight(record.headers, value)) > MAX_EVENT_BYTES:
-            raise Oversized(f"{size} bytes, the limit is {MAX_EVENT_BYTES}")
+        if (size := record_size(record.headers, value)) > MAX_EVENT_BYTES:
+            raise RecordTooLarge(f"{size} bytes, the limit is {MAX_EVENT_BYTES}")
         name, writer, start = self._writer(value)
         event = self._event(name, writer, value, start)
         headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
@@ -141,20 +141,20 @@ class Codec:
                 )
             return (*found, 10)
         if value[:1] == CONFLUENT and len(value) > 5:
-            return (*self._registered(int.from_bytes(value[1:5], "big")), 5)
+            return (*self._registered_schema(int.from_bytes(value[1:5], "big")), 5)
         raise Undecodable(
             f"the body begins with {value[:4].hex() or 'nothing'}: neither Avro single-object "
             "encoding (c301) nor the Confluent wire format (00)"
         )
 
-    def _registered(self, number: int) -> tuple[str, Any]:
+    def _registered_schema(self, number: int) -> tuple[str, Any]:
         if number not in self._by_id:
             if self._registry is None:
                 raise Undecodable(f"schema id {number}, but no schema registry is configured")
             try:
                 schema = self._registry.lookup(number)
                 name = str(schema["name"])
-                if name not in self._types or not _bounded(schema):
+                if name not in self._types or not _is_bounded(schema):
                     raise UnknownSchema(f"schema id {number} ({name}) is no event of this contract")
                 self._by_id[number] = (name, fastavro.parse_schema(dict(schema)))
             except KeyError as error:
@@ -198,7 +198,7 @@ class Codec:
             raise Undecodable(f"the key is {key!r}, the body says order_id {named[:80]!r}")
 
 
-def weight(headers: Headers, value: bytes) -> int:
+def record_size(headers: Headers, value: bytes) -> int:
     """Return the bytes of a record that count against the size limit: value plus headers."""
     size = len(value)
     for name, content in headers:
@@ -206,8 +206,8 @@ def weight(headers: Headers, value: bytes) -> int:
     return size
 
 
-def _sendable(name: str, headers: Headers, value: bytes) -> bytes:
-    if (size := weight(headers, value)) > MAX_EVENT_BYTES:
+def _check_size(name: str, headers: Headers, value: bytes) -> bytes:
+    if (size := record_size(headers, value)) > MAX_EVENT_BYTES:
         raise EventTooLarge(
             f"{name} has {size} bytes, the limit is {MAX_EVENT_BYTES}: "
             "put what is large elsewhere and let the event point to it"
@@ -286,21 +286,21 @@ def _uuid(text: str | None) -> UUID | None:
         return None
 
 
-def _bounded(avro: Any, within: tuple[str, ...] = ()) -> bool:
+def _is_bounded(avro: Any, within: tuple[str, ...] = ()) -> bool:
     """Return True if a schema has no recursion and no zero-width type outside a union.
 
     Other schemas decode a few bytes into any number of values.
     """
     if isinstance(avro, list):
-        return all(a == "null" or _bounded(a, within) for a in avro)
+        return all(a == "null" or _is_bounded(a, within) for a in avro)
     if isinstance(avro, str):
         return avro != "null" and avro.rpartition(".")[2] not in within
     kind = avro["type"]
     if kind == "record":
         inside = (*within, avro["name"].rpartition(".")[2])
-        return bool(avro["fields"]) and all(_bounded(f["type"], inside) for f in avro["fields"])
+        return bool(avro["fields"]) and all(_is_bounded(f["type"], inside) for f in avro["fields"])
     if kind in ("array", "map"):
-        return _bounded(avro["items" if kind == "array" else "values"], within)
+        return _is_bounded(avro["items" if kind == "array" else "values"], within)
     if kind in ("fixed", "enum"):
         return bool(avro["size"] if kind == "fixed" else avro["symbols"])
-    return _bounded(kind, within)
+    return _is_bounded(kind, within)

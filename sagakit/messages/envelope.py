@@ -13,13 +13,13 @@ NAMESPACE = UUID("6f1f1b0e-6c0a-5d1e-9f7b-2f5c5d1c7a10")
 """The uuid5 namespace of ids that cannot be derived from a cause."""
 LOGGED_AT = "logged_at"
 """Header of a republished record: LogAppendTime of its first publication, Unix ms as text."""
-Place = tuple[str, int]
+TopicPartitionKey = tuple[str, int]
 """Topic and partition."""
-Logged = Mapping[int, int | None]
+AppendTimes = Mapping[int, int | None]
 """Id of an outbox row -> LogAppendTime of its record, Unix ms; None if the broker gave none."""
 
 
-def derived_id(cause: UUID, event_type: str, n: int) -> UUID:
+def derive_id(cause: UUID, event_type: str, n: int) -> UUID:
     """Return the id of the n-th event of a type that a cause leads to; a replay repeats it."""
     return uuid5(cause, f"{event_type}:{n}")
 
@@ -37,7 +37,7 @@ class Record:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def place_id(record: Record) -> UUID:
+def record_place_id(record: Record) -> UUID:
     """Return an id for a record whose own cannot be read: its topic, partition and offset."""
     return uuid5(NAMESPACE, f"{record.topic}/{record.partition}/{record.offset}")
 
@@ -138,7 +138,7 @@ class ParkedRow:
     id: int = 0
 
 
-def contiguous_per_key(rows: Sequence[OutboxRow], there: Logged) -> Logged:
+def contiguous_rows(rows: Sequence[OutboxRow], there: AppendTimes) -> AppendTimes:
     """Return the rows in `there` whose predecessors of the same topic and key are in it as well."""
     broken: set[tuple[str, str]] = set()
     safe = {}

@@ -13,7 +13,7 @@ TRACE_ID = re.compile("(?!0{32})[0-9a-f]{32}")
 SPAN_ID = re.compile("(?!0{16})[0-9a-f]{16}")
 
 
-def child(event_id: UUID, key: str) -> str:
+def event_traceparent(event_id: UUID, key: str) -> str:
     """Return the `traceparent` of an event: trace of saga `key`, span of the event, sampled."""
     return f"00-{trace_of(key)}-{span_of(event_id)}-01"
 
@@ -53,11 +53,11 @@ def span_of(event_id: UUID) -> str:
     return event_id.hex[16:]
 
 
-def process_of(message_id: UUID, participant: str) -> str:
+def process_span_of(message_id: UUID, participant: str) -> str:
     """Return the span id of a participant's handling of a message."""
     return span_of(uuid5(message_id, f"process:{participant}"))
 
 
-def about(key: str, event_id: object) -> dict[str, str]:
+def log_fields(key: str, event_id: object) -> dict[str, str]:
     """Return the fields of every log line about a saga; they join logs, traces and timeline."""
     return {"order_id": key, "trace_id": trace_of(key), "event_id": str(event_id)}

@@ -9,13 +9,13 @@ from contextlib import closing
 
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import read_log
-from sagakit.messages.envelope import Logged, OutboxRow, contiguous_per_key
+from sagakit.messages.envelope import AppendTimes, OutboxRow, contiguous_rows
 from sagakit.outbox.relay import BATCH, LogUnreadable
 
 ANSWER_S = 5.0
 
 
-def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
+def find_published(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> AppendTimes:
     """Return the rows that Kafka holds byte for byte, with the first copy's log-append time.
 
     The search covers the last BATCH records of each partition, as many as a relay publishes at
@@ -34,4 +34,4 @@ def standing(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> Logged:
                     found.setdefault(number, r.timestamp_ms)
     except (KafkaException, TimeoutError) as error:
         raise LogUnreadable(str(error)) from error
-    return contiguous_per_key(rows, found)
+    return contiguous_rows(rows, found)

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, exc, text
 
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.kafka.publisher import PublishFailed
-from sagakit.messages.envelope import Logged, OutboxRow
-from sagakit.retry import is_transient, until_stored
+from sagakit.messages.envelope import AppendTimes, OutboxRow
+from sagakit.retry import is_transient, retry_transaction
 from sagakit.store.ports import Clock
 from sagakit.store.postgres import unpack_headers
 from sagakit.store.state_table import as_json
@@ -56,20 +56,22 @@ DAYS = text(
 )
 
 
-class Publishes(Protocol):
+class OutboxPublisher(Protocol):
     """Publishes rows to Kafka: the part of `kafka.Publisher` that the relay uses."""
 
-    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+    def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         """Publish all rows in order; return their log-append times. Raises PublishFailed."""
         ...
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Drop queued records."""
         ...
 
 
-Standing = Callable[[Sequence[OutboxRow]], Logged]
-"""Returns the rows Kafka already holds, see `already_published.standing`. Raises LogUnreadable."""
+FindPublished = Callable[[Sequence[OutboxRow]], AppendTimes]
+"""Returns the rows Kafka already holds: `already_published.find_published`.
+
+Raises LogUnreadable."""
 
 
 class LogUnreadable(Exception):
@@ -89,21 +91,21 @@ class Relay:
     def __init__(
         self,
         engine: Engine,
-        publisher: Publishes,
+        publisher: OutboxPublisher,
         clock: Clock,
         *,
         poll_s: float = 0.25,
         faults: Faults = NO_FAULTS,
-        standing: Standing = lambda rows: {},
+        find_published: FindPublished = lambda rows: {},
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._clock = clock
         self._poll_s = poll_s
         self._faults = faults
-        self._standing = standing
-        self._unsure = True
-        self._blind_since_s: float | None = None
+        self._standing = find_published
+        self._check_log = True
+        self._log_unreadable_since_s: float | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._days_made: datetime | None = None
@@ -118,7 +120,7 @@ class Relay:
         if self.leading:
             self._wake.set()
             return
-        with suppress(exc.SQLAlchemyError), statements(self._engine) as connection:
+        with suppress(exc.SQLAlchemyError), autocommit_connection(self._engine) as connection:
             connection.execute(text("NOTIFY outbox"))
 
     def run(self, stop: threading.Event) -> None:
@@ -126,8 +128,8 @@ class Relay:
         self._stop = stop
         while not stop.is_set():
             try:
-                with statements(self._engine) as connection:
-                    self._candidate(connection, stop)
+                with autocommit_connection(self._engine) as connection:
+                    self._try_to_lead(connection, stop)
             except (exc.SQLAlchemyError, LostLeadership) as error:
                 if not isinstance(error, LostLeadership) and not is_transient(error):
                     raise
@@ -136,7 +138,7 @@ class Relay:
                 self.leading = False
             stop.wait(self._poll_s)
 
-    def _candidate(self, connection: Connection, stop: threading.Event) -> None:
+    def _try_to_lead(self, connection: Connection, stop: threading.Event) -> None:
         """Try to take the lock and lead, until `stop`.
 
         The lock ends with the session, so the connection is closed, not returned to the pool.
@@ -152,20 +154,20 @@ class Relay:
     def _lead(self, connection: Connection, stop: threading.Event) -> None:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         connection.execute(text("LISTEN outbox"))
-        self.leading = self._unsure = True
+        self.leading = self._check_log = True
         log.info("the relay leads", epoch=epoch)
         while not stop.is_set():
             self._wake.clear()
             if self.publish_once(connection, epoch) < BATCH:
-                self._rest(connection)
+                self._wait_for_rows(connection)
         while self.publish_once(connection, epoch):
             pass
 
     def publish_once(self, connection: Connection, epoch: int) -> int:
         """Publish one batch; return how many rows left the outbox. Raises LostLeadership."""
-        if self._unsure and not self._settle(connection, epoch):
+        if self._check_log and not self._remove_published(connection, epoch):
             return 0
-        rows = _waiting(connection, BATCH)
+        rows = _fetch_rows(connection, BATCH)
         if not rows:
             return 0
         try:
@@ -173,53 +175,53 @@ class Relay:
         except PublishFailed as failure:
             log.warning("the relay publishes again", error=str(failure))
             logged = failure.acknowledged
-            self._unsure = True
+            self._check_log = True
         self._faults("mid-relay")
         if logged:
             # Retry while the session, and with it the lock, is alive (the database may be full):
             # starting over would publish the rows again each time and fill the topics too.
-            until_stored(
+            retry_transaction(
                 lambda: self._remove(connection, logged, epoch),
                 self._stop,
                 lambda error: is_transient(error) and not connection.invalidated,
             )
         return len(logged)
 
-    def _settle(self, connection: Connection, epoch: int) -> bool:
+    def _remove_published(self, connection: Connection, epoch: int) -> bool:
         """Remove rows that were published but not removed; return False to try again later.
 
         It checks two batches, since new rows may lie between those of the last one. While no
         broker answers, none would take rows either; after LOOK_FOR_S they are published unchecked.
         """
-        rows = _waiting(connection, 2 * BATCH)
+        rows = _fetch_rows(connection, 2 * BATCH)
         try:
             logged = self._standing(rows) if rows else {}
-            self._blind_since_s = None
+            self._log_unreadable_since_s = None
         except LogUnreadable as error:
             log.warning("cannot tell which rows the log already holds", error=str(error))
             now_s = time.monotonic()
-            self._blind_since_s = self._blind_since_s or now_s
-            if now_s - self._blind_since_s < LOOK_FOR_S:
+            self._log_unreadable_since_s = self._log_unreadable_since_s or now_s
+            if now_s - self._log_unreadable_since_s < LOOK_FOR_S:
                 return False
             logged = {}
         if logged:
             log.info("the log already holds rows", rows=len(logged))
             self._remove(connection, logged, epoch)
-        self._unsure = False
+        self._check_log = False
         return True
 
-    def _remove(self, connection: Connection, logged: Logged, epoch: int) -> None:
+    def _remove(self, connection: Connection, logged: AppendTimes, epoch: int) -> None:
         now = self._clock()
         self._make_days(connection, now)
         packed = as_json({str(number): at_ms for number, at_ms in logged.items()})
         done = connection.execute(REMOVE, {"logged": packed, "epoch": epoch, "now": now})
         if done.rowcount != len(logged):
-            self._publisher.forget()
+            self._publisher.discard()
             raise LostLeadership(
                 f"{len(logged)} rows published under epoch {epoch}, which has ended"
             )
 
-    def _rest(self, connection: Connection) -> None:
+    def _wait_for_rows(self, connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection
         waited = 0.0
         while waited < self._poll_s and not self._wake.wait(0.05):
@@ -248,7 +250,7 @@ class Relay:
         self._days_made = today
 
 
-def statements(engine: Engine) -> Connection:
+def autocommit_connection(engine: Engine) -> Connection:
     """Open a connection on which each statement is its own transaction.
 
     This saves the round trips of BEGIN and COMMIT. One statement removes a row from the outbox and
@@ -257,7 +259,7 @@ def statements(engine: Engine) -> Connection:
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _waiting(connection: Connection, limit: int) -> list[OutboxRow]:
+def _fetch_rows(connection: Connection, limit: int) -> list[OutboxRow]:
     return [
         OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
         for r in connection.execute(FETCH, {"limit": limit})

@@ -33,21 +33,21 @@ MOVE_BACK = text(f"""
 """)
 
 
-class RelayLeads(SagaError):
+class RelayRunning(SagaError):
     """A relay of the service runs: it would publish newer events before the republished ones."""
 
 
 class RelayLock:
     """Holds the relay's lock of a service: until `close` nothing of its outbox is published.
 
-    Raises RelayLeads if a relay of the service runs.
+    Raises RelayRunning if a relay of the service runs.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._connection: Connection = engine.connect()
         try:
             if not self._connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar():
-                raise RelayLeads(
+                raise RelayRunning(
                     "the service's relay runs, and what it publishes meanwhile would stand before "
                     "older events of the same order; stop every replica of the service first"
                 )

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import httpx
 
 from sagakit.errors import EffectFailed
-from sagakit.privacy.sealed_text import Erased, is_sealed
+from sagakit.privacy.sealed_text import KeyErased, is_sealed
 
 TIMEOUT_S = 5.0
 
 
-class HttpVault:
+class KeyServiceClient:
     """Asks the key service at `base_url` to open sealed texts.
 
     None: there is no key service, and no sealed text can be opened. The caller closes `client`.
@@ -48,5 +48,5 @@ class HttpVault:
         if not isinstance(texts, list) or len(texts) != len(wanted):
             raise EffectFailed(f"vault {url} answers what was not asked; asking again")
         if None in texts:
-            raise Erased("the customer's data was erased")
+            raise KeyErased("the customer's data was erased")
         return [str(text) for text in texts]

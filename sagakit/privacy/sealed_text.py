@@ -14,7 +14,7 @@ _SEALED = re.compile(r"sealed:1:([0-9a-f]{32}):([A-Za-z0-9_-]{22,8000})")
 HIDDEN = "[sealed]"
 
 
-class Erased(Exception):
+class KeyErased(Exception):
     """The key of a sealed text is gone for good."""
 
 
@@ -34,7 +34,7 @@ def sealed_text(key_id: UUID, ciphertext: str) -> str:
     return f"sealed:1:{key_id.hex}:{ciphertext}"
 
 
-def without(text: str, *secrets: str) -> str:
+def redact(text: str, *secrets: str) -> str:
     """Replace the secrets in an answer from the outside world with `[sealed]`."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN) if secret else text

@@ -78,9 +78,9 @@ class TriggerSubmitter(Generic[S]):
     """Implements `TriggerPort` with the process's database and inlet."""
 
     def __init__(
-        self, participant: Participant[S], database: PostgresDatabase[S], inlet: RequestBatcher[S]
+        self, participant: Participant[S], database: PostgresDatabase[S], batcher: RequestBatcher[S]
     ) -> None:
-        self._participant, self._database, self._inlet = participant, database, inlet
+        self._participant, self._database, self._batcher = participant, database, batcher
 
     async def submit(
         self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
@@ -89,7 +89,7 @@ class TriggerSubmitter(Generic[S]):
         message = Message(message_id, key, trace=Trace(flow), trigger=trigger)
         try:
             async with asyncio.timeout(ANSWER_S):
-                handled = await self._inlet.submit(message)
+                handled = await self._batcher.submit(message)
         except TimeoutError as error:
             raise RequestTimedOut(
                 f"not handled within {ANSWER_S:g} s, the database does not take it now; it may be "

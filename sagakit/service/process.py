@@ -24,23 +24,23 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from sagakit.contract.model import Contract
-from sagakit.effects.worker import EffectWorker, plainly
+from sagakit.effects.worker import EffectWorker, perform_plain
 from sagakit.errors import TopicRecreated
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router, topics_of
 from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.consumer_loop import ConsumerLoop
-from sagakit.handling.handler import Disposition, Handled, Handler, Handles
+from sagakit.handling.handler import Disposition, Handler, HandlingResult, MessageHandler
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.kafka.consumer import SESSION_S, BusConsumer
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
 from sagakit.messages.schema_registry import HttpRegistry
-from sagakit.messages.trace_ids import about
-from sagakit.outbox.already_published import standing
-from sagakit.outbox.relay import Publishes, Relay
-from sagakit.retry import until_stored
+from sagakit.messages.trace_ids import log_fields
+from sagakit.outbox.already_published import find_published
+from sagakit.outbox.relay import OutboxPublisher, Relay
+from sagakit.retry import retry_transaction
 from sagakit.service.definition import Service, TriggerSubmitter
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
@@ -83,16 +83,16 @@ async def wait_out_session(error: BaseException | None) -> None:
 class RelayWaker(Generic[S]):
     """Wraps a handler: wakes the relay if there are events to publish, and logs parked records."""
 
-    def __init__(self, handler: Handles[S], wake: Callable[[], None]) -> None:
+    def __init__(self, handler: MessageHandler[S], wake: Callable[[], None]) -> None:
         self._handler, self._wake = handler, wake
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[S]]:
         """See `handler.Handler.handle`."""
         fates = self._handler.handle(messages)
         if any(f.events for f in fates):
             self._wake()
         for parked in (f.message for f in fates if f.fate is Disposition.PARKED):
-            log.warning("a record is parked", **about(parked.key, parked.id))
+            log.warning("a record is parked", **log_fields(parked.key, parked.id))
         return fates
 
 
@@ -147,12 +147,12 @@ class ServiceProcess(Generic[S]):
         self.database = PostgresDatabase(self.engine, participant.store, settings.now)
         codec = codec_for(settings, contract)
         self.tracer = tracing.tracer(participant.name, settings.instance_id)
-        publisher: Publishes = Publisher(settings.bootstrap_servers, settings.instance_id)
+        publisher: OutboxPublisher = Publisher(settings.bootstrap_servers, settings.instance_id)
         publisher = metrics.MeasuredPublisher(publisher, participant.name, settings.now)
         if self.tracer:
             publisher = TracedPublisher(publisher, self.tracer.tell, participant.name)
-        stands = partial(standing, settings.bootstrap_servers)
-        self.relay = Relay(self.engine, publisher, settings.now, standing=stands)
+        stands = partial(find_published, settings.bootstrap_servers)
+        self.relay = Relay(self.engine, publisher, settings.now, find_published=stands)
         self.handler = Handler(
             participant,
             self.database,
@@ -162,22 +162,22 @@ class ServiceProcess(Generic[S]):
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        measured: Handles[S] = RelayWaker(self.handler, self.relay.wake)
-        measured = metrics.Measured(measured, participant.name, settings.now)
+        measured: MessageHandler[S] = RelayWaker(self.handler, self.relay.wake)
+        measured = metrics.MeasuredHandler(measured, participant.name, settings.now)
         if self.tracer:
             starts = frozenset(f.start for f in flows if f.owners[f.start] == participant.name)
             measured = TracedHandler(measured, self.tracer.tell, participant.name, starts)
-        self.inlet = RequestBatcher(measured, self.stop)
-        calls = TracedCalls(self.tracer.tell, participant.name) if self.tracer else plainly
+        self.batcher = RequestBatcher(measured, self.stop)
+        calls = TracedCalls(self.tracer.tell, participant.name) if self.tracer else perform_plain
         self.worker = EffectWorker(
             self.database,
-            self.inlet,
+            self.batcher,
             service.perform,
             settings.now,
             self.stop,
             token=uuid4(),
             rng=random.Random(),
-            around=metrics.MeasuredCalls(participant.name, calls),
+            wrapper=metrics.MeasuredCalls(participant.name, calls),
         )
         self.bus = BusConsumer(
             settings.bootstrap_servers,
@@ -203,7 +203,7 @@ class ServiceProcess(Generic[S]):
         kept = ledger_pages.routes(self.engine, self.service.books, self.service.ledgers)
         routers = [admin(self.engine, self._redrive), kept]
         if self.service.routes:
-            door = TriggerSubmitter(self.service.participant, self.database, self.inlet)
+            door = TriggerSubmitter(self.service.participant, self.database, self.batcher)
             routers.append(self.service.routes(door))
         return make_app(name, checks, *routers)
 
@@ -213,7 +213,7 @@ class ServiceProcess(Generic[S]):
         label, event = (told.get(name, b"").decode("latin-1") for name in ("flow", "ce_type"))
         return self.handler.router.listens(label or None, event or None)
 
-    def _redrive(self, key: str) -> list[Handled[S]]:
+    def _redrive(self, key: str) -> list[HandlingResult[S]]:
         fates = self.handler.redrive(key)
         self.relay.wake()
         return fates
@@ -238,9 +238,9 @@ class ServiceProcess(Generic[S]):
 
         threads = Threads(failed)
         await asyncio.to_thread(
-            until_stored, lambda: migrate(self.engine, self._migrations), self.stop
+            retry_transaction, lambda: migrate(self.engine, self._migrations), self.stop
         )
-        inlet = asyncio.create_task(self.inlet.run())
+        batcher = asyncio.create_task(self.batcher.run())
         effects = asyncio.create_task(self.worker.run())
         threads.start("relay", lambda: self.relay.run(self._stop_relay))
         threads.start("consumer", self._consume)
@@ -248,7 +248,7 @@ class ServiceProcess(Generic[S]):
         server = Server(self.app(threads), self.settings)
         serving = asyncio.create_task(server.serve())
         log.info("running", http_port=self.settings.http_port)
-        parts = {inlet, effects, serving}
+        parts = {batcher, effects, serving}
         done, _ = await asyncio.wait(
             {*parts, asyncio.create_task(ending.wait())}, return_when=asyncio.FIRST_COMPLETED
         )
@@ -262,7 +262,7 @@ class ServiceProcess(Generic[S]):
         self._stop_relay.set()
         self.relay.wake()
         await asyncio.to_thread(threads.join, "relay", self.settings.drain_s)
-        inlet.cancel()
+        batcher.cancel()
         effects.cancel()
         if self.service.close:
             await self.service.close()

@@ -88,8 +88,8 @@ def _told(settings: type[BaseSettings], problem: Mapping[str, Any]) -> str:
     prefix = str(settings.model_config.get("env_prefix", ""))
     name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
     field = settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
-    about = f" ({field.description})" if field and field.description else ""
+    log_fields = f" ({field.description})" if field and field.description else ""
     shown = "input" in problem and problem["type"] != "missing"
     if shown and not re.search("URL|SECRET|PASSWORD", name):
-        about += f" is {ascii(problem['input'])[:80]}"
-    return f"{name}{about}: {problem['msg']}; set it in the environment"
+        log_fields += f" is {ascii(problem['input'])[:80]}"
+    return f"{name}{log_fields}: {problem['msg']}; set it in the environment"

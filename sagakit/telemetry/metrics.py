@@ -16,11 +16,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, text
 
-from sagakit.effects.worker import Around, Perform
-from sagakit.handling.handler import Handled, Handles
+from sagakit.effects.worker import Perform, PerformWrapper
+from sagakit.handling.handler import HandlingResult, MessageHandler
 from sagakit.kafka.publisher import PublishFailed
-from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow
-from sagakit.outbox.relay import Publishes
+from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow
+from sagakit.outbox.relay import OutboxPublisher
 from sagakit.store.ports import Clock
 
 S = TypeVar("S")
@@ -77,13 +77,13 @@ HELP = {
 }
 
 
-class Measured(Generic[S]):
+class MeasuredHandler(Generic[S]):
     """Wraps a handler, and measures its batches, messages and events."""
 
-    def __init__(self, handler: Handles[S], participant: str, clock: Clock) -> None:
+    def __init__(self, handler: MessageHandler[S], participant: str, clock: Clock) -> None:
         self._handler, self._participant, self._clock = handler, participant, clock
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[S]]:
         """See `handler.Handler.handle`."""
         began = time.perf_counter()
         fates = self._handler.handle(messages)
@@ -107,11 +107,11 @@ class MeasuredPublisher:
     Every acknowledged row is measured, even if others of its batch failed.
     """
 
-    def __init__(self, publisher: Publishes, participant: str, clock: Clock) -> None:
+    def __init__(self, publisher: OutboxPublisher, participant: str, clock: Clock) -> None:
         self._publisher, self._clock = publisher, clock
         self._lag = RELAY_SECONDS.labels(participant)
 
-    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+    def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         """See `kafka.Publisher.publish`."""
         try:
             logged = self._publisher.publish(rows)
@@ -121,9 +121,9 @@ class MeasuredPublisher:
         self._observe(rows)
         return logged
 
-    def forget(self) -> None:
-        """See `kafka.Publisher.forget`."""
-        self._publisher.forget()
+    def discard(self) -> None:
+        """See `kafka.Publisher.discard`."""
+        self._publisher.discard()
 
     def _observe(self, rows: Sequence[OutboxRow]) -> None:
         now = self._clock()
@@ -138,14 +138,14 @@ class MeasuredPublisher:
 class MeasuredCalls:
     """Times each attempt at a call to the outside world."""
 
-    def __init__(self, participant: str, around: Around) -> None:
-        self._participant, self._around = participant, around
+    def __init__(self, participant: str, wrapper: PerformWrapper) -> None:
+        self._participant, self._wrapper = participant, wrapper
 
     async def __call__(self, row: EffectRow, perform: Perform) -> Any:
         """Perform an effect, and time the attempt."""
         began, outcome = time.perf_counter(), "failed"
         try:
-            result = await self._around(row, perform)
+            result = await self._wrapper(row, perform)
             outcome = "answered"
         finally:
             labels = EFFECT_SECONDS.labels(self._participant, row.effect.kind, outcome)
@@ -173,7 +173,7 @@ class TableGauges(Collector):
         return ()
 
 
-class Readings(Collector):
+class GaugeReadings(Collector):
     """Reads gauges at each scrape.
 
     `helps`: name -> help text. `read` yields name, labels and value.

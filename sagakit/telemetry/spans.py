@@ -13,12 +13,19 @@ from uuid import UUID
 
 from sagakit.decider import Callback
 from sagakit.effects.worker import Perform
-from sagakit.handling.handler import Disposition, Handled, Handles
+from sagakit.handling.handler import Disposition, HandlingResult, MessageHandler
 from sagakit.kafka.publisher import PublishFailed
-from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow
-from sagakit.messages.trace_ids import caller_of, parent_of, process_of, root_of, span_of, trace_of
-from sagakit.outbox.relay import Publishes
-from sagakit.telemetry.tracing import Span, SpanKind, Tell
+from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow
+from sagakit.messages.trace_ids import (
+    caller_of,
+    parent_of,
+    process_span_of,
+    root_of,
+    span_of,
+    trace_of,
+)
+from sagakit.outbox.relay import OutboxPublisher
+from sagakit.telemetry.tracing import ExportSpan, Span, SpanKind
 
 S = TypeVar("S")
 ParentOf = Callable[[UUID, str], str]
@@ -33,12 +40,12 @@ class TracedHandler(Generic[S]):
     """
 
     def __init__(
-        self, handler: Handles[S], tell: Tell, participant: str, starts: frozenset[str]
+        self, handler: MessageHandler[S], tell: ExportSpan, participant: str, starts: frozenset[str]
     ) -> None:
         self._handler, self._tell, self._starts = handler, tell, starts
         self._participant = participant
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[S]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[S]]:
         """See `handler.Handler.handle`."""
         began_ns = time.time_ns()
         fates = self._handler.handle(messages)
@@ -67,7 +74,7 @@ class TracedHandler(Generic[S]):
             caller=caller_of(message.trace.traceparent, key),
         )
 
-    def _span(self, handled: Handled[S], began_ns: int, ended_ns: int, batch: int) -> Span:
+    def _span(self, handled: HandlingResult[S], began_ns: int, ended_ns: int, batch: int) -> Span:
         message, who = handled.message, self._participant
         name, kind = f"request {who}", SpanKind.SERVER
         attributes: dict[str, str | int] = {"saga.order.id": message.key}
@@ -87,7 +94,7 @@ class TracedHandler(Generic[S]):
             name=name,
             kind=kind,
             trace_id=trace_of(message.key),
-            span_id=process_of(message.id, who),
+            span_id=process_span_of(message.id, who),
             parent=parent_of(message.trace.traceparent, message.key),
             start_ns=began_ns,
             end_ns=ended_ns,
@@ -100,27 +107,31 @@ class TracedPublisher:
     """Wraps a relay's publisher, and reports a span for each acknowledged event of `source`."""
 
     def __init__(
-        self, publisher: Publishes, tell: Tell, source: str, parent: ParentOf = process_of
+        self,
+        publisher: OutboxPublisher,
+        tell: ExportSpan,
+        source: str,
+        parent: ParentOf = process_span_of,
     ) -> None:
         self._publisher, self._tell = publisher, tell
         self._source, self._parent = source, parent
 
-    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+    def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         """See `kafka.Publisher.publish`."""
         began_ns = time.time_ns()
         try:
             logged = self._publisher.publish(rows)
         except PublishFailed as failure:
-            self._told([row for row in rows if row.id in failure.acknowledged], began_ns)
+            self._export([row for row in rows if row.id in failure.acknowledged], began_ns)
             raise
-        self._told(rows, began_ns)
+        self._export(rows, began_ns)
         return logged
 
-    def forget(self) -> None:
-        """See `kafka.Publisher.forget`."""
-        self._publisher.forget()
+    def discard(self) -> None:
+        """See `kafka.Publisher.discard`."""
+        self._publisher.discard()
 
-    def _told(self, rows: Sequence[OutboxRow], began_ns: int) -> None:
+    def _export(self, rows: Sequence[OutboxRow], began_ns: int) -> None:
         ended_ns = time.time_ns()
         for row in rows:
             headers = {n: v.decode("utf-8", "replace") for n, v in row.headers if n in _READ}
@@ -151,7 +162,7 @@ class TracedPublisher:
 class TracedCalls:
     """Reports a span for each attempt at a call to the outside world."""
 
-    def __init__(self, tell: Tell, participant: str) -> None:
+    def __init__(self, tell: ExportSpan, participant: str) -> None:
         self._tell, self._participant = tell, participant
 
     async def __call__(self, row: EffectRow, perform: Perform) -> Any:
@@ -167,12 +178,12 @@ class TracedCalls:
 
     def _span(self, row: EffectRow, began_ns: int, error: str | None) -> Span:
         key, cause = row.order_key, row.trace.cause
-        parent = process_of(UUID(cause), self._participant) if cause else root_of(key)
+        parent = process_span_of(UUID(cause), self._participant) if cause else root_of(key)
         return Span(
             name=f"{row.effect.kind} {self._participant}",
             kind=SpanKind.CLIENT,
             trace_id=trace_of(key),
-            span_id=process_of(row.id, f"attempt:{row.attempts}"),
+            span_id=process_span_of(row.id, f"attempt:{row.attempts}"),
             parent=parent,
             start_ns=began_ns,
             end_ns=time.time_ns(),

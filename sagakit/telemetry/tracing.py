@@ -117,5 +117,5 @@ def tracer(participant: str, instance: str) -> Tracer | None:
     return Tracer(participant, instance) if os.environ.get(ENDPOINT) else None
 
 
-Tell = Callable[[Span], None]
+ExportSpan = Callable[[Span], None]
 """Queues a span for export."""

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.errors import RequestTimedOut
-from sagakit.handling.handler import Disposition, Handled
+from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.messages.codec import MAX_KEY_CHARS
 from sagakit.telemetry import metrics
 from sagakit.web.signed_webhook import BadSignature
@@ -191,7 +191,7 @@ class BodyLimit:
         await self._app(scope, bounded, send)
 
 
-def admin(engine: Engine, redrive: Callable[[str], list[Handled[Any]]]) -> APIRouter:
+def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -> APIRouter:
     """Build the admin routes: list what blocks orders here, redrive or discard parked records."""
     router = APIRouter(prefix="/admin", tags=["admin"])
 

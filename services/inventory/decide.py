@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import NOTHING, Decision, Do, Observed, Trigger, Undo, Verdict
+from sagakit.decider import NOTHING, Command, Decision, Do, Observed, Trigger, Undo
 from schemas.events import (
     InventoryRejected,
     InventoryReleased,
@@ -72,7 +72,7 @@ def decide(state: Reservation, trigger: Trigger, now: datetime) -> Decision:
             return _undo(state, event.order_id, speakable(reason), email)
         case Observed(event=ShipmentPickedUp(order_id=order_id)) if state.phase is Phase.RESERVED:
             return Decision((InventoryShipped(order_id=order_id, lines=state.lines),))
-        case Verdict(verdict=verdict, data=Mapping()) if verdict == RESTOCK:
+        case Command(name="restock", data=Mapping()):
             return _restock(trigger.data, speakable(trigger.actor), speakable(trigger.reason))
     return NOTHING
 

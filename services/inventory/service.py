@@ -8,7 +8,7 @@ from uuid import uuid5
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from sagakit.decider import Verdict
+from sagakit.decider import Command
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.settings import ServiceSettings
@@ -84,7 +84,7 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
         async def put_in(delivery: Restock, response: Response) -> dict[str, Any]:
             """Add units; answer the stock with 201, or with 200 if this id was counted before."""
             data = {"sku": delivery.sku, "quantity": delivery.quantity}
-            trigger = Verdict(RESTOCK, delivery.actor, delivery.reason, data)
+            trigger = Command(RESTOCK, delivery.actor, delivery.reason, data)
             message_id = uuid5(NAMESPACE, f"restock:{delivery.id}")
             receipt = await door.submit(f"sku:{delivery.sku}", trigger, message_id)
             response.status_code = 200 if receipt.repeat else 201

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from sagakit.decider import Do, Observed, Trigger, Undo, Verdict
+from sagakit.decider import Command, Do, Observed, Trigger, Undo
 from sagakit.store.state_table import KEYS, as_json, recordset, rows_of
 from schemas.events import (
     InventoryReleased,
@@ -33,7 +33,7 @@ from schemas.events import (
     StockReceived,
 )
 from schemas.rules import MAX_SKU
-from services.inventory.decide import RESTOCK, Phase, Reservation, added_up
+from services.inventory.decide import Phase, Reservation, added_up
 
 metadata = MetaData()
 
@@ -141,7 +141,7 @@ def skus_of(state: Reservation, triggers: Iterable[Trigger]) -> set[str]:
                 skus |= {line.sku for line in event.order.lines}
             case Undo() | Observed(event=ShipmentPickedUp()):
                 skus |= {line.sku for line in state.lines}
-            case Verdict(verdict=verdict, data={"sku": str(sku)}) if verdict == RESTOCK:
+            case Command(name="restock", data={"sku": str(sku)}):
                 skus.add(sku)
     return {sku for sku in skus if len(sku) <= MAX_SKU and sku.isprintable()}
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import NOTHING, Decision, Do, Effect, Json, Observed, Outcome, Trigger
+from sagakit.decider import NOTHING, Decision, Do, Effect, EffectResult, Json, Observed, Trigger
 from sagakit.privacy.sealed_text import is_sealed
 from schemas.events import (
     CancellationMailSent,
@@ -91,9 +91,9 @@ def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
             return _mail(state, MailKind.REFUNDED, event.order_id, event.email, facts)
         case Observed("undone", event) if getattr(event, "email", None):
             return _mail(state, MailKind.CANCELLED, event.order_id, event.email, {})
-        case Outcome(effect, MailAccepted(kind, to)):
+        case EffectResult(effect, MailAccepted(kind, to)):
             return _sent(state, kind, str(effect.payload["order_id"]), to, None)
-        case Outcome(effect, MailRefused(kind, to, reason)):
+        case EffectResult(effect, MailRefused(kind, to, reason)):
             return _sent(state, kind, str(effect.payload["order_id"]), to, reason)
     return NOTHING
 

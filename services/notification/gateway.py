@@ -14,8 +14,8 @@ import aiosmtplib
 
 from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
-from sagakit.privacy.key_service_client import HttpVault
-from sagakit.privacy.sealed_text import Erased, is_sealed, without
+from sagakit.privacy.key_service_client import KeyServiceClient
+from sagakit.privacy.sealed_text import KeyErased, is_sealed, redact
 from services.notification.decide import (
     NO_ADDRESS,
     MailAccepted,
@@ -63,7 +63,7 @@ class Mailer(Protocol):
 class SmtpMailer:
     """Sends mails over SMTP, one connection per mail. `vault` opens sealed recipients."""
 
-    def __init__(self, host: str, port: int, vault: HttpVault) -> None:
+    def __init__(self, host: str, port: int, vault: KeyServiceClient) -> None:
         self._host, self._port, self._vault = host, port, vault
 
     async def mail(self, effect: Effect) -> MailAnswer:
@@ -71,7 +71,7 @@ class SmtpMailer:
         kind, told = MailKind(str(effect.payload["kind"])), str(effect.payload["to"])
         try:
             (to,) = await self._vault.open(told)
-        except Erased as error:
+        except KeyErased as error:
             return MailRefused(kind, told, str(error))
         if not is_sealed(told):
             return await self._send(effect, kind, to)
@@ -80,9 +80,9 @@ class SmtpMailer:
         try:  # the server may quote the recipient: remove it from texts that are kept
             answer = await self._send(effect, kind, to)
         except EffectFailed as error:
-            raise EffectFailed(without(str(error), to)) from None
+            raise EffectFailed(redact(str(error), to)) from None
         if isinstance(answer, MailRefused):
-            return MailRefused(kind, told, without(answer.reason, to))
+            return MailRefused(kind, told, redact(answer.reason, to))
         return MailAccepted(kind, told)
 
     async def _send(self, effect: Effect, kind: MailKind, to: str) -> MailAnswer:

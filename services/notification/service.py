@@ -3,7 +3,7 @@
 import httpx
 from pydantic import AnyHttpUrl, Field
 
-from sagakit.privacy.key_service_client import HttpVault
+from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
@@ -29,6 +29,6 @@ def participant() -> Participant[Mailing]:
 def build(settings: NotificationSettings) -> Service[Mailing]:
     """Wire the notification service."""
     client = httpx.AsyncClient(trust_env=False)
-    vault = HttpVault(client, str(settings.vault_url) if settings.vault_url else None)
+    vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
     mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)
     return Service(participant(), perform={MAIL: mailer.mail}, close=client.aclose)

@@ -11,7 +11,7 @@ from uuid import uuid4, uuid5
 from fastapi import APIRouter, Body, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit.decider import Verdict
+from sagakit.decider import Command
 from sagakit.errors import EventTooLarge, UnknownFlow
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import TriggerPort
@@ -232,7 +232,7 @@ class OrderPlacement:
                 detail = "this Idempotency-Key was used with another request; use a new key"
                 raise _conflict("idempotency_key_reuse", detail, order_id, None)
         data = Placing(order_id, facts, self.clock(), digest(clear), batch_id, asked.caused_by)
-        verdict = Verdict(PLACE, "api", "placed", data)
+        verdict = Command(PLACE, "api", "placed", data)
         message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
         try:
             receipt = await self.door.submit(order_id, verdict, message_id, flow=label)
@@ -286,7 +286,7 @@ def _cancel_route(router: APIRouter, door: TriggerPort[Order]) -> None:
         Wait for the order's end to see whether the request came in time."""
         _readable(order_id)
         _known(order_id, await door.state(order_id))
-        verdict = Verdict(
+        verdict = Command(
             CANCEL, speakable(asked.actor), speakable(asked.reason), Cancelling(order_id)
         )
         receipt = await door.submit(order_id, verdict, uuid4())

@@ -19,7 +19,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import NOTHING, Decision, Observed, Trigger, Verdict
+from sagakit.decider import NOTHING, Command, Decision, Observed, Trigger
 from sagakit.privacy.sealed_text import is_sealed
 from schemas.events import (
     OrderCancelled,
@@ -96,9 +96,9 @@ class Cancelling:
 def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
     """Return the decision on a trigger; the module lists the rules."""
     match trigger:
-        case Verdict(verdict="place", data=Placing() as placing):
+        case Command(name="place", data=Placing() as placing):
             return _place(state, placing)
-        case Verdict(verdict="cancel", data=Cancelling(order_id), actor=actor, reason=reason):
+        case Command(name="cancel", data=Cancelling(order_id), actor=actor, reason=reason):
             if state.phase is Phase.PLACED:
                 asked = OrderCancelRequested(order_id=order_id, actor=actor, reason=reason)
                 return _say(asked)

@@ -26,14 +26,14 @@ from typing import Any
 from sagakit.decider import (
     NOTHING,
     Callback,
+    Command,
     Decision,
     Do,
     Effect,
+    EffectResult,
     Observed,
-    Outcome,
     Trigger,
     Undo,
-    Verdict,
 )
 from schemas.events import (
     ChargeFound,
@@ -95,11 +95,11 @@ def decide(state: Payment, trigger: Trigger, now: datetime, *, policy: Policy = 
             email = state.email or getattr(event, "email", None)
             state = replace(state, order_ref=event.order_id, email=email)
             return _undo(state, speakable(reason))
-        case Verdict(verdict=verdict, reason=reason):
+        case Command(name=verdict, reason=reason):
             return _verdict(state, verdict, speakable(reason))
-        case Outcome(effect) if effect.payload.get("again"):
+        case EffectResult(effect) if effect.payload.get("again"):
             return NOTHING
-        case Outcome(effect, result):
+        case EffectResult(effect, result):
             return _told(_with_facts(state, effect), result, effect)
         case Callback(result):
             return _told(state, result, None)

@@ -20,7 +20,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, Outcome, Trigger, Undo
+from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, EffectResult, Trigger, Undo
 from schemas.events import (
     OrderFacts,
     ShipmentCancelled,
@@ -108,9 +108,9 @@ def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
             return _do(state, event)
         case Undo(event, reason):
             return _undo(state, event.order_id, speakable(reason))
-        case Outcome(effect, result) if effect.kind == LABEL:
+        case EffectResult(effect, result) if effect.kind == LABEL:
             return _label_outcome(state, effect, result)
-        case Outcome(effect, result) if effect.kind == CANCEL:
+        case EffectResult(effect, result) if effect.kind == CANCEL:
             return _cancel_outcome(state, effect, result)
         case Callback(PickedUp() as parcel):
             return _reported(state, parcel)

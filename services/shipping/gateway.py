@@ -15,8 +15,8 @@ import httpx
 
 from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
-from sagakit.privacy.key_service_client import HttpVault
-from sagakit.privacy.sealed_text import Erased, without
+from sagakit.privacy.key_service_client import KeyServiceClient
+from sagakit.privacy.sealed_text import KeyErased, redact
 from sagakit.web.ledger_pages import Row
 from services.shipping.decide import (
     CANCEL,
@@ -67,7 +67,7 @@ class HttpCarrier:
     """Calls the carrier over HTTP. The caller closes `client`; `base_url` has no path; `vault`
     opens sealed addresses."""
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str, vault: HttpVault) -> None:
+    def __init__(self, client: httpx.AsyncClient, base_url: str, vault: KeyServiceClient) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
         self._vault = vault
 
@@ -77,14 +77,14 @@ class HttpCarrier:
         told = (payload["order"]["ship_to"], payload["order"]["email"])
         try:
             ship_to, email = await self._vault.open(*told)
-        except Erased as error:
+        except KeyErased as error:
             return await self._never_labelled(effect, str(error))
         secrets = [clear for clear, was in zip((ship_to, email), told, strict=True) if clear != was]
         try:  # the carrier may quote the customer's data: remove it from texts that are kept
             answer = await self._label(effect, ship_to, email)
         except EffectFailed as error:
-            raise EffectFailed(without(str(error), *secrets)) from None
-        return Refused(without(answer.reason, *secrets)) if isinstance(answer, Refused) else answer
+            raise EffectFailed(redact(str(error), *secrets)) from None
+        return Refused(redact(answer.reason, *secrets)) if isinstance(answer, Refused) else answer
 
     async def _never_labelled(self, effect: Effect, reason: str) -> Refused:
         """Refuse a label whose address is erased, so that nobody can ask for it again. A label made

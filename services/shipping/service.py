@@ -13,7 +13,7 @@ from sagakit.decider import Callback
 from sagakit.errors import BadKey
 from sagakit.messages.codec import order_key
 from sagakit.messages.envelope import NAMESPACE
-from sagakit.privacy.key_service_client import HttpVault
+from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Clock, Participant
@@ -52,7 +52,7 @@ def participant() -> Participant[Shipment]:
 def build(settings: ShippingSettings) -> Service[Shipment]:
     """Wire the shipping service."""
     client = httpx.AsyncClient()
-    vault = HttpVault(client, str(settings.vault_url) if settings.vault_url else None)
+    vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
     carrier = HttpCarrier(client, str(settings.carrier_url), vault)
     return Service(
         participant(),

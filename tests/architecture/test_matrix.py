@@ -13,13 +13,13 @@ from typing import Any, get_args
 
 import pytest
 
-from sagakit.decider import Callback, Do, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.decider import Callback, Command, Do, EffectResult, Observed, Trigger, Undo
 from sagakit.flow.routing import rules_of
 from schemas import CONTRACT, FLOWS
 from schemas.asyncapi import participants
 from tests.architecture.source import ROOT
 
-KINDS = {"do": Do, "undo": Undo, "verdict": Verdict}
+KINDS = {"do": Do, "undo": Undo, "verdict": Command}
 CALLERS = [p for p in participants() if (ROOT / "services" / p / "gateway.py").exists()]
 
 
@@ -86,7 +86,7 @@ def test_every_answer_of_the_outside_world_is_in_it(participant: str) -> None:
     unions = [value for name, value in vars(gateway).items() if name.endswith("Answer")]
     answers = {answer for union in unions for answer in get_args(union)}
     assert answers, f"{participant}'s gateway names its answers in unions called ...Answer"
-    told = [t for t in matrix(participant).triggers if isinstance(t, Outcome | Callback)]
+    told = [t for t in matrix(participant).triggers if isinstance(t, EffectResult | Callback)]
     missing = answers - {type(trigger.result) for trigger in told}
     assert not missing, f"not in {participant}'s table: {missing}"
 
@@ -94,7 +94,7 @@ def test_every_answer_of_the_outside_world_is_in_it(participant: str) -> None:
 @pytest.mark.parametrize("participant", CALLERS)
 def test_every_effect_has_somebody_who_performs_it(participant: str) -> None:
     """Kinds of effects are named by constants of `decide.py`; the composition root has them all."""
-    told = [t for t in matrix(participant).triggers if isinstance(t, Outcome)]
+    told = [t for t in matrix(participant).triggers if isinstance(t, EffectResult)]
     service = (ROOT / "services" / participant / "service.py").read_text()
     decide = importlib.import_module(f"services.{participant}.decide")
     named = {

@@ -184,7 +184,7 @@ def a_house(home: Path) -> Iterator[House]:
         }
         urls, apps = {}, {}
         for name, make in makers.items():
-            beside = [processes[name].inlet.run()] if name in processes else []
+            beside = [processes[name].batcher.run()] if name in processes else []
             urls[name], apps[name] = open_.enter_context(serving(make, *beside))
         yield House(urls, apps, processes, monitor, server)
         for process in processes.values():

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from sagakit.handling.consumer_loop import ConsumerLoop
-from sagakit.handling.handler import Handled
+from sagakit.handling.handler import HandlingResult
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
 from sagakit.service.process import ServiceProcess
@@ -45,15 +45,15 @@ class Reading:
 
     def __init__(self, process: ServiceProcess[Any]) -> None:
         self.process = process
-        self.fates: dict[int, Handled[Any]] = {}
+        self.fates: dict[int, HandlingResult[Any]] = {}
         self._offset = 0
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[Any]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Any]]:
         handled = self.process.handler.handle(messages)
         self.fates |= {h.message.record.offset: h for h in handled if h.message.record}
         return handled
 
-    def reads(self, *found: Sent) -> list[Handled[Any]]:
+    def reads(self, *found: Sent) -> list[HandlingResult[Any]]:
         """All in one poll; their fates in order."""
         stop = threading.Event()
         records = [self.record(*one) for one in found]
@@ -74,7 +74,7 @@ class Reading:
             return connection.execute(query, {"offset": offset}).one()
 
 
-def judge(reading: Reading, case: Case, handled: Handled[Any]) -> None:
+def judge(reading: Reading, case: Case, handled: HandlingResult[Any]) -> None:
     assert handled.message.record is not None
     if case.gets in ("handled", "repeat"):
         assert handled.fate == case.gets

@@ -18,7 +18,7 @@ from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow, Flows
 from sagakit.flow.routing import Router, topic
-from sagakit.handling.handler import Disposition, Handler, incoming
+from sagakit.handling.handler import Disposition, Handler, decode_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record, Trace
 from sagakit.service.settings import load as load_settings
@@ -73,7 +73,7 @@ def reads(name: str, *records: Record) -> tuple[list[Disposition], list[str]]:
     database: MemoryDatabase[Any] = MemoryDatabase(store, NOW)
     participant = Participant(name, decide, evolve, store)
     handler = Handler(participant, database, router(name), CODEC, lambda: NOW)
-    handled = handler.handle([incoming(CODEC, record) for record in records])
+    handled = handler.handle([decode_message(CODEC, record) for record in records])
     parked = database.tables.parked.values()
     assert all(row.error for row in parked), "what is parked has a reason"
     return [h.fate for h in handled], [row.code for row in parked]

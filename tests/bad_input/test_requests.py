@@ -4,7 +4,7 @@ import httpx
 import orjson
 import pytest
 
-from sagakit.handling.parking import incoming
+from sagakit.handling.parking import decode_message
 from sagakit.messages.envelope import Record
 from sagakit.web.app import MAX_BODY_BYTES
 from tests.bad_input.case import Call, Case
@@ -18,7 +18,7 @@ def _known(house: House) -> None:
     """Payment was asked to charge for one order."""
     one = sent(placed(KNOWN), flow="order/2")
     record = Record(one.topic, 0, 0, 1_767_323_045_000, one.key, one.value, one.headers)
-    (handled,) = house.processes["payment"].handler.handle([incoming(CODEC, record)])
+    (handled,) = house.processes["payment"].handler.handle([decode_message(CODEC, record)])
     assert handled.fate == "handled"
 
 

@@ -111,7 +111,7 @@ class Shop:
 
     def close(self) -> None:
         """Say nothing any more."""
-        self._publisher.forget()
+        self._publisher.discard()
 
     def name(self, way: Way, count: int) -> list[str]:
         """Ids of that many orders of a way, not placed yet."""

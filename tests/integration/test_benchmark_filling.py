@@ -14,7 +14,7 @@ import services.payment
 from benchmarks.scaling import filling
 from benchmarks.scaling.filling import Copies, fill
 from benchmarks.site import Site
-from sagakit.messages.envelope import Logged, OutboxRow
+from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.outbox.relay import NEW_EPOCH, Relay
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import add_outbox, engine_for
@@ -40,12 +40,12 @@ TEMPLATES = {
 class Everything:
     """A publisher that has published."""
 
-    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
-        """See `relay.Publishes`."""
+    def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
+        """See `relay.OutboxPublisher`."""
         return dict.fromkeys((row.id for row in rows), 0)
 
-    def forget(self) -> None:
-        """See `relay.Publishes`."""
+    def discard(self) -> None:
+        """See `relay.OutboxPublisher`."""
 
 
 @pytest.fixture

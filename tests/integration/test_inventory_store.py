@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 import services.inventory
-from sagakit.decider import Do, Observed, Trigger, Undo, Verdict, fold
+from sagakit.decider import Command, Do, Observed, Trigger, Undo, fold
 from sagakit.store.memory import MemoryDatabase
 from sagakit.store.migrate import migrate
 from sagakit.store.ports import Changes, Transaction
@@ -69,7 +69,7 @@ def pickup(order_id: str) -> Told:
 
 
 def restock(sku: str, quantity: int) -> Told:
-    return f"sku:{sku}", Verdict("restock", "bob", "so", {"sku": sku, "quantity": quantity})
+    return f"sku:{sku}", Command("restock", "bob", "so", {"sku": sku, "quantity": quantity})
 
 
 def decided(transaction: Transaction[Reservation], batch: Sequence[Told]) -> list[Any]:

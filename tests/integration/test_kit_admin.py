@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from sagakit.handling.parking import incoming
+from sagakit.handling.parking import decode_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
 from sagakit.store.postgres import PostgresDatabase, engine_for
@@ -43,7 +43,7 @@ class Desk:
         return self.asks("GET", path, None, **told).json()
 
     def reads(self, *records: Record) -> None:
-        self.handler.handle([incoming(self.wire.codec, r) for r in records])
+        self.handler.handle([decode_message(self.wire.codec, r) for r in records])
 
     def tick(self, word: str, seq: int) -> Record:
         return self.wire.record(Ticked("a", word), seq)

@@ -76,7 +76,7 @@ class Log:
             return True
 
         until(taken, f"{count} records of {word}")
-        publisher.forget()
+        publisher.discard()
 
     def recreate_topic(self, count: int) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers})

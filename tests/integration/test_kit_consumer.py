@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from sagakit.faults import NO_FAULTS, Crash, CrashAt, Faults
-from sagakit.handling.consumer_loop import GIVE_UP, ConsumerLoop
-from sagakit.handling.handler import Handled
+from sagakit.handling.consumer_loop import PARK_AFTER, ConsumerLoop
+from sagakit.handling.handler import HandlingResult
 from sagakit.kafka.consumer import BusConsumer
 from sagakit.kafka.inspector import lag
 from sagakit.kafka.publisher import Publisher
@@ -134,7 +134,7 @@ class Replica:
     def _assigned(self, partitions: Sequence[tuple[str, int]]) -> None:
         self.loop.assigned([(t.removeprefix(self.place.prefix), p) for t, p in partitions])
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[Count]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Count]]:
         self.batches.append(len(messages))
         return self._handler.handle(messages)
 
@@ -273,7 +273,7 @@ def test_a_record_that_kills_the_process_is_given_up_and_its_neighbours_are_not(
         if replica.alive:
             break
         deaths += 1
-    assert deaths == GIVE_UP - 2
+    assert deaths == PARK_AFTER - 2
     parked = place.parked()
     assert parked[0][:2] == ("o1", "undecodable")
     assert "the process died on it again and again" in parked[0][2]

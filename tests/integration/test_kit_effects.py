@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from sagakit.effects import worker
 from sagakit.errors import EffectFailed
-from sagakit.handling.parking import incoming
+from sagakit.handling.parking import decode_message
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.toy import NOW, Ticked, create_tables, table_store
 from tests.unit.test_kit_effects import Outside, Process, Site, play, taken_over, until
@@ -89,7 +89,7 @@ def test_two_workers_on_one_table_never_perform_the_same(
         outside = Outside()
         writer = Process(site, outside)
         records = [writer.wire.record(Ticked(f"o{n}", "call")) for n in range(120)]
-        messages = [incoming(writer.wire.codec, r) for r in records]
+        messages = [decode_message(writer.wire.codec, r) for r in records]
         await asyncio.to_thread(writer.handler.handle, messages)
         async with Process(site, outside).running(), Process(site, outside).running():
             await until(lambda: site.waiting() == 0, "all outcomes")
@@ -109,7 +109,7 @@ def test_a_worker_with_full_hands_claims_nothing_and_goes_on(
         async with Process(site, outside).running() as process:
             await process.reads("call")
             records = [process.wire.record(Ticked(f"o{n}", "call")) for n in range(30)]
-            messages = [incoming(process.wire.codec, r) for r in records]
+            messages = [decode_message(process.wire.codec, r) for r in records]
             await asyncio.to_thread(process.handler.handle, messages)
             await until(lambda: site.waiting() == 0, "all outcomes")
         assert len(outside.calls) == 31

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from sagakit.messages.envelope import LOGGED_AT
 from sagakit.outbox.relay import LostLeadership
-from sagakit.outbox.republish import RelayLeads, RelayLock
+from sagakit.outbox.republish import RelayLock, RelayRunning
 from sagakit.store.postgres import unpack_headers
 from tests.kafka import read
 from tests.outbox import (
@@ -102,7 +102,7 @@ def test_while_a_relay_leads_nothing_is_republished(infra: TestInfra, book: Book
     with running(infra, book, 1) as (relay,):
         book.write("a")
         until(lambda: relay.leading and book.empty(), "published")
-        with pytest.raises(RelayLeads, match="stop every replica"):
+        with pytest.raises(RelayRunning, match="stop every replica"):
             republish(book, book.topic)
         assert book.sent() == [("a", "1")]
     gone = f"SELECT count(*) = 0 FROM ({LEADERS}) AS leaders"

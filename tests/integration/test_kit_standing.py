@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from sagakit.faults import Crash, CrashAt
 from sagakit.kafka.publisher import Publisher
-from sagakit.messages.envelope import Logged, OutboxRow
-from sagakit.outbox.already_published import standing
+from sagakit.messages.envelope import AppendTimes, OutboxRow
+from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import LogUnreadable
 from tests.kafka import read
 from tests.outbox import Book, Ledger, leading, relay_of
@@ -19,7 +19,7 @@ from tests.stack import TestInfra
 
 
 def test_a_relay_killed_before_it_removed_what_it_published(infra: TestInfra, book: Book) -> None:
-    looks_up = partial(standing, infra.bootstrap_servers)
+    looks_up = partial(find_published, infra.bootstrap_servers)
     book.write("a", 3)
     book.write("b", 2)
     publisher = Publisher(infra.bootstrap_servers, "killed")
@@ -27,7 +27,7 @@ def test_a_relay_killed_before_it_removed_what_it_published(infra: TestInfra, bo
         relay_of(book, publisher, faults=CrashAt("mid-relay")).publish_once(connection, epoch)
     book.write("b")
     with leading(book) as (connection, epoch):
-        relay_of(book, publisher, standing=looks_up).publish_once(connection, epoch)
+        relay_of(book, publisher, find_published=looks_up).publish_once(connection, epoch)
     log = read(infra.bootstrap_servers, book.topic)
     assert sorted(((r.key or b"").decode(), (r.value or b"").decode()) for r in log) == [
         *[("a", "1"), ("a", "2"), ("a", "3")],
@@ -39,7 +39,7 @@ def test_a_relay_killed_before_it_removed_what_it_published(infra: TestInfra, bo
     assert {(r.key.encode(), bytes(r.value), r.logged_ms) for r in kept} == {
         (r.key, r.value, r.timestamp_ms) for r in log
     }
-    publisher.forget()
+    publisher.discard()
 
 
 def test_of_a_key_only_what_stands_without_a_gap(infra: TestInfra, book: Book) -> None:
@@ -47,8 +47,8 @@ def test_of_a_key_only_what_stands_without_a_gap(infra: TestInfra, book: Book) -
     rows = [OutboxRow(book.topic, "a", (), str(n).encode(), n) for n in (1, 2, 3)]
     publisher = Publisher(infra.bootstrap_servers, "gap")
     publisher.publish([rows[0], rows[2]])
-    assert standing(infra.bootstrap_servers, rows).keys() == {1}
-    publisher.forget()
+    assert find_published(infra.bootstrap_servers, rows).keys() == {1}
+    publisher.discard()
 
 
 def test_of_what_stands_twice_the_first_counts(infra: TestInfra, book: Book) -> None:
@@ -56,25 +56,25 @@ def test_of_what_stands_twice_the_first_counts(infra: TestInfra, book: Book) -> 
     publisher = Publisher(infra.bootstrap_servers, "twice")
     first = publisher.publish([row])
     publisher.publish([row])
-    assert standing(infra.bootstrap_servers, [row]) == first
+    assert find_published(infra.bootstrap_servers, [row]) == first
     another = OutboxRow(book.topic, "a", (("ce_id", b"2"),), b"1", 1)
-    assert standing(infra.bootstrap_servers, [another]) == {}
-    publisher.forget()
+    assert find_published(infra.bootstrap_servers, [another]) == {}
+    publisher.discard()
 
 
 def test_a_broker_that_does_not_answer_cannot_tell(book: Book) -> None:
     row = OutboxRow(book.topic, "a", (), b"1", 1)
     with pytest.raises(LogUnreadable):
-        standing("127.0.0.1:1", [row])
+        find_published("127.0.0.1:1", [row])
     with pytest.raises(LogUnreadable):
-        standing("127.0.0.1:1", [replace(row, topic="made-anew-right-now")])
+        find_published("127.0.0.1:1", [replace(row, topic="made-anew-right-now")])
 
 
 def test_while_nobody_can_tell_nothing_is_published(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher, looks = Ledger(), Looks()
-    relay = relay_of(book, publisher, standing=looks)
+    relay = relay_of(book, publisher, find_published=looks)
     book.write("a", 2)
     looks.blind = True
     with leading(book) as (connection, epoch):
@@ -100,7 +100,7 @@ class Looks:
         self.asked: list[int] = []
         self.blind = False
 
-    def __call__(self, rows: Sequence[OutboxRow]) -> Logged:
+    def __call__(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         self.asked.append(len(rows))
         if self.blind:
             raise LogUnreadable("no broker")
@@ -109,7 +109,7 @@ class Looks:
 
 def test_it_is_looked_for_at_the_start_and_after_a_failure_and_not_in_between(book: Book) -> None:
     publisher, looks = Ledger(), Looks()
-    relay = relay_of(book, publisher, standing=looks)
+    relay = relay_of(book, publisher, find_published=looks)
     with leading(book) as (connection, epoch):
         for key in ("a", "b"):
             book.write(key)
@@ -124,5 +124,5 @@ def test_it_is_looked_for_at_the_start_and_after_a_failure_and_not_in_between(bo
         assert relay.publish_once(connection, epoch)
     assert looks.asked == [1, 2]
     with closing(book.engine.connect()), leading(book) as (connection, epoch):
-        assert not relay_of(book, publisher, standing=looks).publish_once(connection, epoch)
+        assert not relay_of(book, publisher, find_published=looks).publish_once(connection, epoch)
     assert looks.asked == [1, 2], "an empty outbox asks nobody"

@@ -34,7 +34,7 @@ class Topics:
         self.ends_of_payment = list(ends)
         self.id_of_payment = "first"
 
-    def tick(self, topic: str) -> int:
+    def append_clock_record(self, topic: str) -> int:
         return round(datetime.now(UTC).timestamp() * 1000)
 
     def ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:

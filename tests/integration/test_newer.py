@@ -13,7 +13,7 @@ from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
 from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.handler import Handler
-from sagakit.handling.parking import incoming
+from sagakit.handling.parking import decode_message
 from sagakit.messages.codec import Codec
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import PostgresDatabase, engine_for
@@ -97,15 +97,15 @@ def test_events_of_a_newer_schema_and_flow_wait_for_a_replica_that_knows_them(
         before.record(LeftDone("a", "three"), 3, flow="toy/2"),
         before.record(Ticked("a", "four"), 4, flow="toy/2"),
     ]
-    old.handler.handle([incoming(old.codec, r) for r in records])
+    old.handler.handle([decode_message(old.codec, r) for r in records])
     assert (words(engine), parked(engine)) == (
         ["one"],
         ["unknown_schema", "unknown_flow", "unknown_flow"],
     )
-    assert old.newer.look() == [], "it knows no better than before"
-    assert new.newer.look() == ["a"]
+    assert old.newer.redrive_known() == [], "it knows no better than before"
+    assert new.newer.redrive_known() == ["a"]
     assert (words(engine), parked(engine)) == (["one", "two", "do", "four"], [])
-    assert new.newer.look() == []
+    assert new.newer.redrive_known() == []
 
 
 def test_an_unknown_flow_alone_waits_as_well(
@@ -113,9 +113,9 @@ def test_an_unknown_flow_alone_waits_as_well(
 ) -> None:
     old, new = replicas
     record = Wire(old.codec).record(LeftDone("a", "x"), 1, flow="toy/2")
-    old.handler.handle([incoming(old.codec, record)])
+    old.handler.handle([decode_message(old.codec, record)])
     assert parked(engine) == ["unknown_flow"]
-    assert new.newer.look() == ["a"]
+    assert new.newer.redrive_known() == ["a"]
     assert (words(engine), parked(engine)) == (["do"], [])
 
 
@@ -128,11 +128,11 @@ def test_what_nobody_knows_stays_where_it_is_and_is_looked_at_once(
         wire = Wire(codec)
         wire._offset = 10 * len(flow)
         record = wire.record(Ticked(f"o-{flow}", "x"), 1, flow=flow)
-        new.handler.handle([incoming(new.codec, record)])
+        new.handler.handle([decode_message(new.codec, record)])
     assert sorted(parked(engine)) == ["unknown_flow", "unknown_schema"]
-    assert new.newer.look() == []
-    assert len(new.newer._strange) == 2
-    assert new.newer.look() == []
+    assert new.newer.redrive_known() == []
+    assert len(new.newer._not_understood) == 2
+    assert new.newer.redrive_known() == []
     assert len(parked(engine)) == 2
 
 

@@ -11,7 +11,7 @@ import pytest
 from saga_lab.devstack.ports import free_port
 from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
-from sagakit.privacy.key_service_client import HttpVault
+from sagakit.privacy.key_service_client import KeyServiceClient
 from services.notification.decide import MailAccepted, MailKind, MailRefused, mail_key
 from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
 from tests.outside import NOWHERE, Server
@@ -59,7 +59,7 @@ BOTH = pytest.mark.parametrize("kind_of_mailer", ["memory", "smtp"])
 
 def smtp_mailer(port: int) -> SmtpMailer:
     """One that knows no vault: the recipients here are in clear."""
-    return SmtpMailer("127.0.0.1", port, HttpVault(httpx.AsyncClient(), None))
+    return SmtpMailer("127.0.0.1", port, KeyServiceClient(httpx.AsyncClient(), None))
 
 
 def mailer(kind: str, server: MailServer) -> Mailer:

@@ -15,7 +15,7 @@ import pytest
 
 from sagakit.decider import Effect, Trigger, fold
 from sagakit.errors import EffectFailed
-from sagakit.privacy.key_service_client import HttpVault
+from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Receipt
 from sagakit.web.app import make_app
 from sagakit.web.signed_webhook import HEADER, sign
@@ -78,7 +78,7 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         answer.raise_for_status()
 
     async with httpx.AsyncClient(trust_env=False) as client:
-        yield Subject(HttpCarrier(client, url, HttpVault(client, None)), pick_up)
+        yield Subject(HttpCarrier(client, url, KeyServiceClient(client, None)), pick_up)
 
 
 # --- one suite for both ---------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_garbage_is_unknown(status: int, body: bytes) -> None:
     async def story() -> None:
         answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
         async with httpx.AsyncClient(transport=answer) as client:
-            carrier = HttpCarrier(client, "http://carrier", HttpVault(client, None))
+            carrier = HttpCarrier(client, "http://carrier", KeyServiceClient(client, None))
             for call in (carrier.label(label("o")), carrier.cancel(cancel("o", None))):
                 with pytest.raises(EffectFailed):
                     await call
@@ -197,9 +197,9 @@ def test_nobody_there_is_unknown() -> None:
     async def story() -> None:
         async with httpx.AsyncClient(trust_env=False) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
-                await HttpCarrier(client, "http://127.0.0.1:9", HttpVault(client, None)).label(
-                    label("o")
-                )
+                await HttpCarrier(
+                    client, "http://127.0.0.1:9", KeyServiceClient(client, None)
+                ).label(label("o"))
 
     asyncio.run(story())
 

@@ -36,12 +36,12 @@ import sagakit
 import services.inventory
 from saga_lab.devstack.topics import Topic, create_topics
 from sagakit.errors import EventTooLarge, Undecodable
-from sagakit.handling.handler import Disposition, incoming
+from sagakit.handling.handler import Disposition, decode_message
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.codec import MAX_EVENT_BYTES, SINGLE_OBJECT, Codec
 from sagakit.messages.envelope import OutboxRow, Record
-from sagakit.outbox.relay import LEAD, LEADER_LOCK, NEW_EPOCH, Relay, statements
-from sagakit.retry import until_stored
+from sagakit.outbox.relay import LEAD, LEADER_LOCK, NEW_EPOCH, Relay, autocommit_connection
+from sagakit.retry import retry_transaction
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import PostgresDatabase, add_outbox, engine_for
 from tests.integration.test_inventory_store import order, restock, run, units
@@ -102,7 +102,7 @@ def test_a_cursor_over_the_outbox_loses_what_commits_late(book: Book) -> None:
             last = row.id
         relay.publish_once(connection, epoch)
 
-    with statements(book.engine) as connection, book.engine.connect() as late:
+    with autocommit_connection(book.engine) as connection, book.engine.connect() as late:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         add_outbox(late, [book.row("late", "1")])
         book.write("early")
@@ -161,7 +161,7 @@ def test_an_event_over_the_brokers_limit_jams_the_relay(
     relay = Relay(book.engine, Publisher(infra.bootstrap_servers, "jammed"), lambda: NOW)
     codec = Codec(CONTRACT)
     noise = random.Random(1).randbytes(MAX_EVENT_BYTES).hex()
-    with statements(book.engine) as connection:
+    with autocommit_connection(book.engine) as connection:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         add_outbox(connection, [book.row("a", noise * 2), book.row("b", "behind")])
         assert [relay.publish_once(connection, epoch) for _ in range(3)] == [0] * 3
@@ -346,7 +346,7 @@ def test_a_dead_lock_is_tried_again_as_a_whole() -> None:
             raise exc.OperationalError("x", None, psycopg.errors.DeadlockDetected("deadlock"))
         return "stored"
 
-    assert until_stored(work, threading.Event()) == "stored"
+    assert retry_transaction(work, threading.Event()) == "stored"
     assert len(tries) == 3
 
 
@@ -366,7 +366,7 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
         store = table_store()
         database = PostgresDatabase(engine, store, lambda: NOW)
         handler = handler_on(database, store, **options)
-        return [h.fate for h in handler.handle([incoming(wire.codec, r) for r in records])]
+        return [h.fate for h in handler.handle([decode_message(wire.codec, r) for r in records])]
 
     with ThreadPoolExecutor(2) as pool:
         frozen = pool.submit(process, faults=freeze)

@@ -24,7 +24,7 @@ from saga_monitor.ingest.projection import fact_of
 from saga_monitor.saga.facts import Saga, fold
 from saga_monitor.saga.interpreter import view
 from sagakit.faults import duplicated
-from sagakit.handling.handler import incoming
+from sagakit.handling.handler import decode_message
 from sagakit.messages.envelope import Envelope, Record
 from schemas import FLOWS
 from services.notification.decide import MailKind
@@ -91,7 +91,7 @@ def arrive(world: World, again: World, node: Node, rng: random.Random) -> None:
         if possible and rng.random() < 0.6:
             record = rng.choice(possible)
             waiting.remove(record)
-            node.handler.handle([incoming(CODEC, record)])
+            node.handler.handle([decode_message(CODEC, record)])
         elif not step(again, node, rng) and not possible:
             break  # an undo came first: what followed from the step it fenced never happens
         for row in node.database.tables.outbox.values():
@@ -193,7 +193,7 @@ def test_a_repeat_is_told_apart_from_what_is_new() -> None:
     world = played(3)
     node = calm(3).nodes["payment"]
     record = next(r for r in world.log.records() if r.topic in node.topics)
-    message = incoming(CODEC, record)
+    message = decode_message(CODEC, record)
     node.handler.handle([message])
     node.handler.handle([replace(message)])
     account = node.database.tables.accounts[message.key]

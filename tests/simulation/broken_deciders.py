@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from saga_lab.simulation.node import Node
-from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, Outcome, Trigger, Undo
+from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, EffectResult, Trigger, Undo
 from sagakit.errors import EffectFailed
 from sagakit.messages.envelope import EffectRow
 from schemas.events import PaymentRefunded, ShipmentCancelled
@@ -52,7 +52,7 @@ def believed(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decisio
 
 def late_ignored(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:
     """Money that comes in when the order has ended is nobody's business."""
-    captured = isinstance(trigger, Callback | Outcome) and isinstance(trigger.result, Captured)
+    captured = isinstance(trigger, Callback | EffectResult) and isinstance(trigger.result, Captured)
     if captured and state.phase not in ALIVE:
         return NOTHING
     return decide(state, trigger, now)  # type: ignore[no-any-return]
@@ -60,7 +60,7 @@ def late_ignored(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Dec
 
 def counted_twice(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:
     """A capture told twice is two captures."""
-    if isinstance(trigger, Callback | Outcome) and isinstance(trigger.result, Captured):
+    if isinstance(trigger, Callback | EffectResult) and isinstance(trigger.result, Captured):
         renamed = tuple(replace(c, charge_id=f"{c.charge_id}'") for c in state.charges)
         state = replace(state, charges=renamed)
     return decide(state, trigger, now)  # type: ignore[no-any-return]
@@ -94,7 +94,7 @@ def pickup_ignored(decide: Any, state: Shipment, trigger: Trigger, now: Any) -> 
 
 def label_forgotten(decide: Any, state: Shipment, trigger: Trigger, now: Any) -> Decision:
     """A label that comes after the undo is left standing: the undo is answered with it."""
-    labelled = isinstance(trigger, Outcome) and isinstance(trigger.result, Labelled)
+    labelled = isinstance(trigger, EffectResult) and isinstance(trigger.result, Labelled)
     if labelled and state.phase is ShipmentPhase.CANCELLING:
         told = ShipmentCancelled(
             order_id=str(trigger.effect.payload["order_id"]),  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import SimulatedProcess
 from sagakit.errors import ResultPending, UnknownFlow
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Disposition, Handled
+from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow
 from sagakit.store.ports import Account, Changes
 from services.inventory.decide import Reservation
@@ -79,9 +79,9 @@ def newest_first(unpublished: Any, node: Node) -> list[OutboxRow]:
     return rows[::-1]
 
 
-def drop_parked(batch: Any, message: Message, code: str, error: str) -> Handled[Any]:
+def drop_parked(batch: Any, message: Message, code: str, error: str) -> HandlingResult[Any]:
     """What cannot be handled is let go."""
-    return Handled(message, Disposition.PARKED)
+    return HandlingResult(message, Disposition.PARKED)
 
 
 def queue_reversed(parked: Any, tx: Any, key: str, limit: int) -> list[ParkedRow]:
@@ -90,11 +90,13 @@ def queue_reversed(parked: Any, tx: Any, key: str, limit: int) -> list[ParkedRow
     return rows[::-1]
 
 
-def unknown_dropped(park: Any, batch: Any, message: Message, code: str, error: str) -> Handled[Any]:
+def unknown_dropped(
+    park: Any, batch: Any, message: Message, code: str, error: str
+) -> HandlingResult[Any]:
     """Events of a version that is not known yet are let go."""
     if code == UnknownFlow.code:
-        return Handled(message, Disposition.PARKED)
-    parked: Handled[Any] = park(batch, message, code, error)
+        return HandlingResult(message, Disposition.PARKED)
+    parked: HandlingResult[Any] = park(batch, message, code, error)
     return parked
 
 

@@ -11,7 +11,7 @@ from saga_lab.simulation.outside import Behaviour
 from saga_lab.simulation.play import begin, stage
 from saga_lab.simulation.story import SKUS, Story, draw
 from saga_lab.simulation.world import START, World
-from sagakit.decider import Verdict
+from sagakit.decider import Command
 from sagakit.messages.envelope import Envelope
 from schemas import FLOWS
 from schemas.events import OrderLine
@@ -43,7 +43,7 @@ def calm_world(told: Iterable[Story]) -> World:
     world, _ = stage(0, (), without=[f.name for f in fields(Chances)])
     world.stock += STOCK
     for sku in SKUS:
-        delivery = Verdict("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
+        delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
         world.told("inventory", f"sku:{sku}", delivery)
     for one in told:
         world.outside.behaviours[one.order_id] = one.behaviour

@@ -222,19 +222,19 @@ MUTANTS = (
         "a filled gap sets nothing free",
         "orders stand still",
         100,
-        instead(HANDLER, "filled", broken.never_filled),
+        instead(HANDLER, "sagas_with_filled_gap", broken.never_filled),
     ),
     _m(
         "a resumed order sets nothing free",
         "what was held in a pause stays there",
         60,
-        instead(HANDLER, "freed", broken.never_freed),
+        instead(HANDLER, "sagas_to_release", broken.never_freed),
     ),
     _m(
         "event ids random",
         "a replay invents events",
         10,
-        instead(HANDLER, "derived_id", broken.random_id),
+        instead(HANDLER, "derive_id", broken.random_id),
     ),
 )
 

@@ -17,7 +17,7 @@ from saga_monitor.saga.commands import Pausing, paused_by, resumed_by
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
-from sagakit.decider import Verdict
+from sagakit.decider import Command
 from schemas.events import OrderFacts, OrderLine, VerdictGiven
 from services.order.decide import CANCEL, PLACE, Cancelling, Placing
 
@@ -58,11 +58,11 @@ class OneOrder:
         self.world.outside.behaviours[ORDER] = self.behaviour
         self.world.stock = STOCK
         for sku in SKUS:
-            delivery = Verdict("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
+            delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
             self.world.told("inventory", f"sku:{sku}", delivery)
         self.until(lambda: not self.world.nodes["inventory"].unpublished(), "stock put in")
         placing = Placing(ORDER, self.facts, self.world.now)
-        self.world.told("order", ORDER, Verdict(PLACE, "customer", "", placing), self.flow)
+        self.world.told("order", ORDER, Command(PLACE, "customer", "", placing), self.flow)
 
     @property
     def events(self) -> list[Any]:
@@ -96,7 +96,7 @@ class OneOrder:
     def cancel(self) -> bool:
         """At the front door; whether it says yes."""
         before = self.world.nodes["order"].state(ORDER)
-        verdict = Verdict(CANCEL, "customer", "changed my mind", Cancelling(ORDER))
+        verdict = Command(CANCEL, "customer", "changed my mind", Cancelling(ORDER))
         asked = self._sent("order")
         self.world.told("order", ORDER, verdict)
         after = self.world.nodes["order"].state(ORDER)

@@ -17,7 +17,7 @@ from saga_lab.simulation.outside import Behaviour
 from saga_lab.simulation.play import stores
 from saga_lab.simulation.process import LEASE
 from saga_lab.simulation.world import START, World
-from sagakit.decider import Verdict
+from sagakit.decider import Command
 from sagakit.messages.envelope import Message, OutboxRow, Record, Trace
 from schemas.events import (
     InventoryReserved,
@@ -88,7 +88,7 @@ class Scene:
         self.process = self.node.processes[0]
         if name == "inventory":
             data = {"sku": "apple", "quantity": 5}
-            self.world.told(name, "sku:apple", Verdict("restock", "keeper", "", data))
+            self.world.told(name, "sku:apple", Command("restock", "keeper", "", data))
         self.waiting = [
             message(n, source, event) for n, (source, event) in enumerate(events.items())
         ]

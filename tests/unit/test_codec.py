@@ -10,7 +10,13 @@ from uuid import UUID, uuid5
 import pytest
 
 from sagakit.contract.model import Contract, inline
-from sagakit.errors import BadKey, EventTooLarge, Oversized, Undecodable, UnprocessableRecord
+from sagakit.errors import (
+    BadKey,
+    EventTooLarge,
+    RecordTooLarge,
+    Undecodable,
+    UnprocessableRecord,
+)
 from sagakit.messages.codec import MAX_EVENT_BYTES, MAX_KEY_CHARS, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Record
 from schemas import CONTRACT
@@ -167,9 +173,9 @@ def test_a_score_that_is_no_number_is_read_as_such(codec: Codec, score: float) -
 
 def test_oversized_is_not_even_decoded(codec: Codec) -> None:
     bad = record(codec, value=b"\xc3\x01" + bytes(2_000_000), headers=())
-    refused(codec, bad, Oversized, "2000002 bytes", str(MAX_EVENT_BYTES))
+    refused(codec, bad, RecordTooLarge, "2000002 bytes", str(MAX_EVENT_BYTES))
     headers = (("h", bytes(MAX_EVENT_BYTES)),)
-    refused(codec, record(codec, headers=headers), Oversized)
+    refused(codec, record(codec, headers=headers), RecordTooLarge)
 
 
 def test_an_own_event_too_large_is_not_written(codec: Codec) -> None:

@@ -234,7 +234,7 @@ def test_the_ends_are_asked_for_after_the_time() -> None:
     asked: list[str] = []
 
     class Broker:
-        def tick(self, topic: str) -> int:
+        def append_clock_record(self, topic: str) -> int:
             asked.append(topic)
             return 1_000
 

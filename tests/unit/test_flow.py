@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.decider import Do, Observed, Undo, Verdict
+from sagakit.decider import Command, Do, Observed, Undo
 from sagakit.errors import FlowError, UnknownFlow
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow, Flows, with_deadlines
@@ -368,7 +368,7 @@ def test_an_undo_without_a_reason_is_named_after_its_event() -> None:
 
 def test_a_verdict_reaches_the_step_it_names_only() -> None:
     event = VerdictGiven(order_id="o1", step="payment", verdict="approve", actor="ada", reason="ok")
-    assert routed("payment", "order/1", event) == (Verdict("approve", "ada", "ok", event),)
+    assert routed("payment", "order/1", event) == (Command("approve", "ada", "ok", event),)
     assert routed("shipping", "order/1", event) == ()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
 from sagakit.flow.routing import Router
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
@@ -62,9 +62,9 @@ TRIGGERS: dict[str, Trigger] = {
     "undo, one beside it failed": Undo(SHORT, "none left"),
     "undo, with a control character": Undo(REFUNDED, "no\0money"),
     "observed": Observed("completed", placed()),
-    "outcome": Outcome(Effect("call", "call:o1", {}), None),
+    "outcome": EffectResult(Effect("call", "call:o1", {}), None),
     "callback": Callback(None),
-    "verdict": Verdict("approve", "bob", "fine"),
+    "verdict": Command("approve", "bob", "fine"),
 }
 NO_ORDER = FraudRejected(
     order_id="o1",

@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
-from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict, fold
+from sagakit.decider import (
+    Callback,
+    Command,
+    Do,
+    Effect,
+    EffectResult,
+    Observed,
+    Trigger,
+    Undo,
+    fold,
+)
 from sagakit.service.definition import Receipt
 from sagakit.store.memory import NO_CONNECTION
 from sagakit.store.ports import Participant
@@ -98,8 +108,8 @@ def undo(reason: str = REASON, email: str | None = None) -> Undo:
     return Undo(PaymentDeclined(order_id="o1", code="x", reason=reason, email=email), reason)
 
 
-def restock(data: Any) -> Verdict:
-    return Verdict("restock", "bob", "delivery", data)
+def restock(data: Any) -> Command:
+    return Command("restock", "bob", "delivery", data)
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -126,9 +136,9 @@ TRIGGERS: dict[str, tuple[Trigger, Mapping[str, int]]] = {
     "read": (Observed("read", None), ENOUGH),
     "restock": (restock({"sku": "tea", "quantity": 5}), ENOUGH),
     "restock, nonsense": (restock({"sku": "tea", "quantity": 0}), ENOUGH),
-    "other verdict": (Verdict("approve", "bob", "so", {"sku": "tea", "quantity": 5}), ENOUGH),
+    "other verdict": (Command("approve", "bob", "so", {"sku": "tea", "quantity": 5}), ENOUGH),
     "callback": (Callback(object()), ENOUGH),
-    "outcome": (Outcome(Effect("x", "x", {}), object()), ENOUGH),
+    "outcome": (EffectResult(Effect("x", "x", {}), object()), ENOUGH),
 }
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sagakit.flow.routing import Router
-from sagakit.handling.consumer_loop import BATCH, COMPANY_S, ConsumerLoop
-from sagakit.handling.handler import Handled
+from sagakit.handling.consumer_loop import BATCH, LINGER_S, ConsumerLoop
+from sagakit.handling.handler import HandlingResult
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
 from schemas import CONTRACT, FLOWS
@@ -47,7 +47,7 @@ class Seen:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[Any]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Any]]:
         self.batches.append([m.record.offset for m in messages if m.record])
         return []
 
@@ -69,7 +69,7 @@ def test_what_is_urgent_is_handled_at_once() -> None:
 def test_what_is_not_waits_for_what_follows_and_goes_with_it_in_order() -> None:
     batches, bus = handled([record(1)], [record(2)], [record(3, urgent=True)], [record(4)])
     assert batches == [[1, 2, 3], [4]]
-    assert all(wait_s <= COMPANY_S for wait_s in bus.waits[1:3])
+    assert all(wait_s <= LINGER_S for wait_s in bus.waits[1:3])
 
 
 def test_a_full_batch_waits_for_nobody() -> None:

@@ -13,16 +13,16 @@ from uuid import uuid4
 
 import pytest
 
-from sagakit.decider import Effect, Outcome
+from sagakit.decider import Effect, EffectResult
 from sagakit.effects import worker
 from sagakit.effects.worker import EffectWorker
 from sagakit.errors import EffectFailed, ResultPending
 from sagakit.faults import NO_FAULTS, CrashAt, Faults
-from sagakit.handling.handler import Disposition, Handler, incoming
+from sagakit.handling.handler import Disposition, Handler, decode_message
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import EffectRow
-from sagakit.retry import Backoff, until_stored
+from sagakit.retry import Backoff, retry_transaction
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from tests.toy import CONTRACT, NOW, Count, Ticked, Wire, handler_on
 
@@ -108,10 +108,10 @@ class Process:
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        self.inlet = RequestBatcher(self.handler, self.stop)
+        self.batcher = RequestBatcher(self.handler, self.stop)
         self.worker = EffectWorker(
             Deaf(site.database) if deaf else site.database,
-            self.inlet,
+            self.batcher,
             {"call": outside},
             site.clock,
             self.stop,
@@ -123,7 +123,7 @@ class Process:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Process"]:
-        tasks = [asyncio.create_task(w) for w in (self.inlet.run(), self.worker.run())]
+        tasks = [asyncio.create_task(w) for w in (self.batcher.run(), self.worker.run())]
         await until(lambda: self.worker._loop is not None, "the worker runs")
         try:
             yield self
@@ -137,9 +137,9 @@ class Process:
     async def reads(self, *words: str, key: str = "a") -> list[Disposition]:
         """Events that come over the bus, in the consumer's thread."""
         records = [self.wire.record(Ticked(key, word)) for word in words]
-        messages = [incoming(self.wire.codec, record) for record in records]
+        messages = [decode_message(self.wire.codec, record) for record in records]
         fates = await asyncio.to_thread(
-            until_stored, lambda: self.handler.handle(messages), self.stop
+            retry_transaction, lambda: self.handler.handle(messages), self.stop
         )
         return [h.fate for h in fates]
 
@@ -234,7 +234,7 @@ def test_more_effects_than_hands_are_left_to_be_claimed(monkeypatch: pytest.Monk
         site.database.claim = counting
         async with Process(site, outside).running() as process:
             records = [process.wire.record(Ticked(f"o{n}", "call")) for n in range(12)]
-            messages = [incoming(process.wire.codec, r) for r in records]
+            messages = [decode_message(process.wire.codec, r) for r in records]
             await asyncio.to_thread(process.handler.handle, messages)
             await until(lambda: site.pending() == {}, "all")
         assert len(outside.calls) == len(set(outside.calls)) == 12
@@ -352,7 +352,7 @@ def test_an_answer_that_decide_cannot_take_is_asked_for_again() -> None:
         sound = process.handler.participant
 
         def decide(state: Count, trigger: Any, now: datetime) -> Any:
-            if isinstance(trigger, Outcome) and len(outside.calls) == 1:
+            if isinstance(trigger, EffectResult) and len(outside.calls) == 1:
                 raise ZeroDivisionError
             return sound.decide(state, trigger, now)
 

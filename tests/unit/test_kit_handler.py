@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sagakit.decider import Callback, Effect, Outcome
+from sagakit.decider import Callback, Effect, EffectResult
 from sagakit.faults import POINTS, Crash, CrashAt
 from sagakit.handling.handler import Disposition
 from sagakit.handling.inbox import MAX_IDS
 from sagakit.messages.codec import MAX_EVENT_BYTES
-from sagakit.messages.envelope import EffectRow, Lease, Message, Record, derived_id
+from sagakit.messages.envelope import EffectRow, Lease, Message, Record, derive_id
 from tests.toy import (
     NOW,
     Count,
@@ -89,10 +89,10 @@ def test_own_events_have_ids_derived_from_their_cause_and_count_up(counter: Coun
     counter.reads(tick(counter, "twice", 1), tick(counter, "three", 2), tick(counter, "b", 1, "b"))
     first, second = event_id("left", "a", 1), event_id("left", "a", 2)
     assert [(e.id, e.key, e.seq, e.causation) for e in counter.published] == [
-        (derived_id(first, "Counted", 0), "a", 1, first),
-        (derived_id(first, "Counted", 1), "a", 2, first),
-        (derived_id(second, "Counted", 0), "a", 3, second),
-        (derived_id(event_id("left", "b", 1), "Counted", 0), "b", 1, event_id("left", "b", 1)),
+        (derive_id(first, "Counted", 0), "a", 1, first),
+        (derive_id(first, "Counted", 1), "a", 2, first),
+        (derive_id(second, "Counted", 0), "a", 3, second),
+        (derive_id(event_id("left", "b", 1), "Counted", 0), "b", 1, event_id("left", "b", 1)),
     ]
 
 
@@ -173,7 +173,7 @@ def claimed(counter: Counter) -> EffectRow:
 
 
 def outcome(row: EffectRow, lease: Lease | None, result: str = "ok") -> Message:
-    trigger = Outcome(row.effect, result)
+    trigger = EffectResult(row.effect, result)
     return Message(uuid4(), row.order_key, trace=row.trace, trigger=trigger, lease=lease)
 
 

@@ -10,7 +10,7 @@ from sagakit.errors import FlowError
 from sagakit.faults import Crash, CrashAt
 from sagakit.flow.loader import load
 from sagakit.handling.handler import Disposition
-from sagakit.handling.pause import UNDONE, joining, marked
+from sagakit.handling.pause import UNDONE, join_marks, marks_after
 from sagakit.messages.envelope import Record
 from sagakit.store.ports import Account
 from tests.toy import FLOW, OWNERS, Counter, LeftDone, Paused, Resumed, RightDone, Started, Ticked
@@ -22,7 +22,7 @@ HANDLED, HELD, REPEAT, PARKED = (
     Disposition.PARKED,
 )
 PAUSE, UNDO = ((), True), ((Undo(Started("a"), "so"),), False)
-"""Triggers, and whether it pauses the order (see `routing.Routed`)."""
+"""Triggers, and whether it pauses the order (see `routing.RoutingResult`)."""
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ def test_where_an_undo_was_read_nothing_is_paused_whichever_comes_first(turns: A
     is not paused, and what comes late is decided on."""
     marks: list[str] = []
     for triggers, paused in turns:
-        marks = marked(set(marks), triggers, paused)
+        marks = marks_after(set(marks), triggers, paused)
     assert marks == [UNDONE]
-    assert joining(Account("a", marks=marks)) == frozenset(), "it is no mark of routing's"
+    assert join_marks(Account("a", marks=marks)) == frozenset(), "it is no mark of routing's"
 
 
 def test_a_flow_that_can_be_paused_can_be_resumed() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from sagakit.decider import Callback
 from sagakit.errors import RequestTimedOut
-from sagakit.handling.handler import Disposition, Handled
-from sagakit.handling.request_batcher import BATCH, MOST_WAITING, RequestBatcher
+from sagakit.handling.handler import Disposition, HandlingResult
+from sagakit.handling.request_batcher import BATCH, MAX_QUEUED, RequestBatcher
 from sagakit.messages.envelope import Message
 from sagakit.service.definition import TriggerSubmitter
 from tests.toy import Count, Counter
@@ -24,22 +24,22 @@ class TriggerPort:
         self.counter, self.batches = Counter(), list[int]()
         self.entered, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
-        self.inlet: RequestBatcher[Count] = RequestBatcher(self, threading.Event())
+        self.batcher: RequestBatcher[Count] = RequestBatcher(self, threading.Event())
 
-    def handle(self, messages: Sequence[Message]) -> list[Handled[Count]]:
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Count]]:
         self.batches.append(len(messages))
         self.entered.set()
         self.go_on.wait(300)
         return self.counter.handler.handle(messages)
 
-    async def submit(self, key: str, word: str = "x") -> Handled[Count]:
+    async def submit(self, key: str, word: str = "x") -> HandlingResult[Count]:
         message = Message(uuid4(), key, trigger=Callback((key, word)))
-        return await self.inlet.submit(message)
+        return await self.batcher.submit(message)
 
 
 def play(door: TriggerPort, scenario: Coroutine[Any, Any, None]) -> None:
     async def run() -> None:
-        task = asyncio.create_task(door.inlet.run())
+        task = asyncio.create_task(door.batcher.run())
         try:
             await asyncio.wait_for(scenario, 20)
         finally:
@@ -140,13 +140,13 @@ def test_while_nothing_is_handled_only_so_many_wait_and_each_is_told_in_time(
     monkeypatch.setattr("sagakit.service.definition.ANSWER_S", 0.5)
     door = TriggerPort()
     nobody: Any = None
-    outside = TriggerSubmitter[Count](nobody, nobody, door.inlet)
+    outside = TriggerSubmitter[Count](nobody, nobody, door.batcher)
 
     async def scenario() -> None:
         door.go_on.clear()
         asked = [
             asyncio.create_task(outside.submit(f"o{n}", Callback((f"o{n}", "x")), uuid4()))
-            for n in range(MOST_WAITING + 50)
+            for n in range(MAX_QUEUED + 50)
         ]
         told = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(error) for error in told} == {RequestTimedOut}

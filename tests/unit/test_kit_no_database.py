@@ -10,7 +10,7 @@ from psycopg import errors
 from sqlalchemy import exc
 
 from sagakit.errors import RequestTimedOut
-from sagakit.retry import is_refused, is_transient, until_stored
+from sagakit.retry import is_refused, is_transient, retry_transaction
 from sagakit.web.app import RETRY_AFTER_S, make_app
 
 
@@ -44,7 +44,7 @@ def test_what_goes_away_by_itself_is_tried_again(error: type[errors.Error]) -> N
 
     assert is_transient(raised(error("no")))
     assert not is_refused(raised(error("no")))
-    assert until_stored(work, threading.Event()) == "stored"
+    assert retry_transaction(work, threading.Event()) == "stored"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_of_what_passes_only_what_the_caller_says_is_tried_again() -> None:
         raise raised(errors.DiskFull("no room"))
 
     with pytest.raises(exc.OperationalError):
-        until_stored(work, threading.Event(), lambda _: len(calls) < 3)
+        retry_transaction(work, threading.Event(), lambda _: len(calls) < 3)
     assert len(calls) == 3
 
 

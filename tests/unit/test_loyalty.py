@@ -8,13 +8,13 @@ import pytest
 
 from sagakit.decider import (
     Callback,
+    Command,
     Do,
     Effect,
+    EffectResult,
     Observed,
-    Outcome,
     Trigger,
     Undo,
-    Verdict,
 )
 from sagakit.flow.routing import Router
 from sagakit.store.memory import MemoryStore
@@ -58,9 +58,9 @@ TRIGGERS: dict[str, Trigger] = {
     "do, no order": Do(picked_up(currency="ZZZ")),
     "undo": Undo(picked_up(), "never comes"),
     "observed": Observed("completed", picked_up()),
-    "outcome": Outcome(Effect("call", "call:o1", {}), None),
+    "outcome": EffectResult(Effect("call", "call:o1", {}), None),
     "callback": Callback(None),
-    "verdict": Verdict("approve", "bob", "fine"),
+    "verdict": Command("approve", "bob", "fine"),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
-from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
 from schemas.events import (
@@ -98,15 +98,15 @@ TRIGGERS: dict[str, Trigger] = {
     "undone, address unknown": Observed("undone", released(None)),
     "undone, event without address": Observed("undone", labelled()),
     "observed something else": Observed("completed", labelled()),
-    **{f"{kind} accepted": Outcome(MAILS[kind], MailAccepted(kind, ADA)) for kind in MailKind},
+    **{f"{kind} accepted": EffectResult(MAILS[kind], MailAccepted(kind, ADA)) for kind in MailKind},
     **{
-        f"{kind} refused": Outcome(MAILS[kind], MailRefused(kind, ADA, "550 no"))
+        f"{kind} refused": EffectResult(MAILS[kind], MailRefused(kind, ADA, "550 no"))
         for kind in MailKind
     },
-    "other result": Outcome(MAILS[MailKind.SHIPPED], None),
+    "other result": EffectResult(MAILS[MailKind.SHIPPED], None),
     "undo": Undo(released(), "never comes"),
     "callback": Callback(MailAccepted(MailKind.SHIPPED, ADA)),
-    "verdict": Verdict("approve", "bob", "fine"),
+    "verdict": Command("approve", "bob", "fine"),
 }
 
 
@@ -193,10 +193,12 @@ def test_the_straight_way() -> None:
     asked = start.when(Observed("ShipmentCreated", labelled())).then(
         effects=[MAILS[MailKind.CONFIRMED]]
     )
-    told = asked.when(Outcome(MAILS[MailKind.CONFIRMED], MailAccepted(MailKind.CONFIRMED, ADA)))
+    told = asked.when(
+        EffectResult(MAILS[MailKind.CONFIRMED], MailAccepted(MailKind.CONFIRMED, ADA))
+    )
     confirmed = told.then(ConfirmationMailSent(order_id="o1", to=ADA))
     shipping = confirmed.when(Do(picked_up())).then(effects=[MAILS[MailKind.SHIPPED]])
-    done = shipping.when(Outcome(MAILS[MailKind.SHIPPED], MailAccepted(MailKind.SHIPPED, ADA)))
+    done = shipping.when(EffectResult(MAILS[MailKind.SHIPPED], MailAccepted(MailKind.SHIPPED, ADA)))
     done.then(ShippedMailSent(order_id="o1", to=ADA)).when(Do(picked_up())).then_nothing()
 
 
@@ -211,7 +213,9 @@ def test_a_rejected_order_is_a_cancelled_one_to_its_customer() -> None:
     rejected = InventoryRejected(order_id="o1", code="out_of_stock", reason="", skus=(), email=ADA)
     told = situation("nothing sent").when(Observed("undone", rejected))
     sent = told.then(effects=[MAILS[MailKind.CANCELLED]])
-    accepted = sent.when(Outcome(MAILS[MailKind.CANCELLED], MailAccepted(MailKind.CANCELLED, ADA)))
+    accepted = sent.when(
+        EffectResult(MAILS[MailKind.CANCELLED], MailAccepted(MailKind.CANCELLED, ADA))
+    )
     accepted.then(CancellationMailSent(order_id="o1", to=ADA))
 
 

@@ -18,13 +18,13 @@ from fastapi import FastAPI
 
 from sagakit.decider import (
     Callback,
+    Command,
     Do,
     Effect,
+    EffectResult,
     Observed,
-    Outcome,
     Trigger,
     Undo,
-    Verdict,
     fold,
 )
 from sagakit.errors import EventTooLarge
@@ -62,11 +62,11 @@ def placed(facts: OrderFacts = FACTS) -> OrderPlaced:
     return OrderPlaced(order_id="o1", order=facts, placed_at=NOW)
 
 
-def place(facts: OrderFacts = FACTS) -> Verdict:
-    return Verdict("place", "api", "placed", Placing("o1", facts, NOW))
+def place(facts: OrderFacts = FACTS) -> Command:
+    return Command("place", "api", "placed", Placing("o1", facts, NOW))
 
 
-CANCEL = Verdict("cancel", "ada", "too late for tea", Cancelling("o1"))
+CANCEL = Command("cancel", "ada", "too late for tea", Cancelling("o1"))
 REQUESTED = OrderCancelRequested(order_id="o1", actor="ada", reason="too late for tea")
 COMPLETED = OrderCompleted(order_id="o1")
 CANCELLED = OrderCancelled(order_id="o1", reason="out of tea")
@@ -96,12 +96,12 @@ TRIGGERS: dict[str, Trigger] = {
     "completed": Observed("completed", SHIPPED),
     "undone": Observed("undone", RELEASED),
     "observed something else": Observed("else", SHIPPED),
-    "verdict of another kind": Verdict("approve", "bob", "fine"),
-    "place without an order": Verdict("place", "bob", "fine"),
-    "cancel without an order": Verdict("cancel", "bob", "fine"),
+    "verdict of another kind": Command("approve", "bob", "fine"),
+    "place without an order": Command("place", "bob", "fine"),
+    "cancel without an order": Command("cancel", "bob", "fine"),
     "do": Do(placed()),
     "undo": Undo(REQUESTED, "why"),
-    "outcome": Outcome(Effect("x", "x:o1", {}), None),
+    "outcome": EffectResult(Effect("x", "x:o1", {}), None),
     "callback": Callback(None),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
 from schemas.events import (
@@ -84,9 +84,9 @@ def undo(reason: str = REASON) -> Undo:
     return Undo(ShipmentFailed(order_id="o1", code="refused", reason=reason), reason)
 
 
-def verdict(word: str, reason: str = "looks odd") -> Verdict:
+def verdict(word: str, reason: str = "looks odd") -> Command:
     given_ = VerdictGiven(order_id="o1", step="payment", verdict=word, actor="bob", reason=reason)
-    return Verdict(word, "bob", reason, given_)
+    return Command(word, "bob", reason, given_)
 
 
 def bare(amount_minor: int = 2500, email: str = "", currency: str = "EUR") -> OrderFacts:
@@ -172,21 +172,21 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "reject": (verdict("reject"), ()),
     "reject, charge in flight": (verdict("reject"), (CHARGE_KEY,)),
     "other verdict": (verdict("shrug"), ()),
-    "charge: captured": (Outcome(CHARGE, TOOK), ()),
-    "charge: declined": (Outcome(CHARGE, Declined("ch1", "funds", "no money")), ()),
-    "charge: action": (Outcome(CHARGE, ActionRequired("ch1", "/3ds")), ()),
-    "charge: pending": (Outcome(CHARGE, Pending("ch1")), ()),
-    "look: captured": (Outcome(LOOK, TOOK), ()),
-    "look: declined": (Outcome(LOOK, Declined("ch1", "funds", "no money")), ()),
-    "look: action": (Outcome(LOOK, ActionRequired("ch1", "/3ds")), ()),
-    "look: pending": (Outcome(LOOK, Pending("ch1")), ()),
-    "void: voided": (Outcome(refund(1, "ch1", None), Voided("re2")), ()),
-    "void: refunded": (Outcome(refund(1, "ch1", None), Refunded("re2", 2500, "ch1")), ()),
-    "void: nothing left": (Outcome(refund(1, None, None), NothingLeft()), ()),
-    "refund: refunded": (Outcome(refund(1), Refunded("re2", 2500, "ch1")), ()),
-    "refund: part": (Outcome(refund(1), Refunded("re2", 500, "ch1")), ()),
-    "refund: voided": (Outcome(refund(1), Voided("re2")), ()),
-    "refund: nothing left": (Outcome(refund(1), NothingLeft()), ()),
+    "charge: captured": (EffectResult(CHARGE, TOOK), ()),
+    "charge: declined": (EffectResult(CHARGE, Declined("ch1", "funds", "no money")), ()),
+    "charge: action": (EffectResult(CHARGE, ActionRequired("ch1", "/3ds")), ()),
+    "charge: pending": (EffectResult(CHARGE, Pending("ch1")), ()),
+    "look: captured": (EffectResult(LOOK, TOOK), ()),
+    "look: declined": (EffectResult(LOOK, Declined("ch1", "funds", "no money")), ()),
+    "look: action": (EffectResult(LOOK, ActionRequired("ch1", "/3ds")), ()),
+    "look: pending": (EffectResult(LOOK, Pending("ch1")), ()),
+    "void: voided": (EffectResult(refund(1, "ch1", None), Voided("re2")), ()),
+    "void: refunded": (EffectResult(refund(1, "ch1", None), Refunded("re2", 2500, "ch1")), ()),
+    "void: nothing left": (EffectResult(refund(1, None, None), NothingLeft()), ()),
+    "refund: refunded": (EffectResult(refund(1), Refunded("re2", 2500, "ch1")), ()),
+    "refund: part": (EffectResult(refund(1), Refunded("re2", 500, "ch1")), ()),
+    "refund: voided": (EffectResult(refund(1), Voided("re2")), ()),
+    "refund: nothing left": (EffectResult(refund(1), NothingLeft()), ()),
     "told: captured": (Callback(TOOK), ()),
     "told: captured, charge in flight": (Callback(TOOK), (CHARGE_KEY,)),
     "told: captured, refund in flight": (Callback(TOOK), (REFUND_KEY,)),
@@ -208,8 +208,8 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "found": (Observed("ChargeFound", FOUND), ()),
     "found, charge in flight": (Observed("ChargeFound", FOUND), (CHARGE_KEY,)),
     "found, refund in flight": (Observed("ChargeFound", FOUND), (REFUND_KEY,)),
-    "again: refunded": (Outcome(again(), Refunded("re7", 2500, "ch1")), ()),
-    "result of another kind": (Outcome(Effect("other", "x", {}), object()), ()),
+    "again: refunded": (EffectResult(again(), Refunded("re7", 2500, "ch1")), ()),
+    "result of another kind": (EffectResult(Effect("other", "x", {}), object()), ()),
 }
 
 
@@ -596,7 +596,7 @@ def landed(given_: Given, *keys: str) -> Given:
 def test_the_straight_way() -> None:
     asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
     asked.when(do()).then_nothing()
-    paid = landed(asked, CHARGE_KEY).when(Outcome(CHARGE, TOOK)).then(CAPTURED)
+    paid = landed(asked, CHARGE_KEY).when(EffectResult(CHARGE, TOOK)).then(CAPTURED)
     paid.when(do()).then_nothing().when(Callback(TOOK)).then_nothing()
 
 
@@ -615,37 +615,39 @@ def test_a_person_approves() -> None:
 def test_undo_waits_for_the_charge_in_flight_and_refunds_it() -> None:
     asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
     waiting = asked.when(undo()).then(STARTED_BLIND).when(undo("again")).then_nothing()
-    took = landed(waiting, CHARGE_KEY).when(Outcome(CHARGE, TOOK))
+    took = landed(waiting, CHARGE_KEY).when(EffectResult(CHARGE, TOOK))
     refunding = took.then(LATE, effects=[refund(1)])
-    done = landed(refunding, REFUND_KEY).when(Outcome(refund(1), Refunded("re1", 2500, "ch1")))
+    done = landed(refunding, REFUND_KEY).when(EffectResult(refund(1), Refunded("re1", 2500, "ch1")))
     done.then(REFUNDED).when(Callback(TOOK)).then_nothing()
 
 
 def test_a_capture_told_before_the_call_returned_waits_for_it() -> None:
     asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
     told = asked.when(Callback(TOOK)).then_nothing()
-    pending = landed(told, CHARGE_KEY).when(Outcome(CHARGE, Pending("ch1")))
+    pending = landed(told, CHARGE_KEY).when(EffectResult(CHARGE, Pending("ch1")))
     looking = pending.then(PENDING, effects=[LOOK])
-    landed(looking, LOOK.key).when(Outcome(LOOK, TOOK)).then(CAPTURED)
+    landed(looking, LOOK.key).when(EffectResult(LOOK, TOOK)).then(CAPTURED)
 
 
 def test_a_capture_told_while_the_undo_waits_is_refunded_once() -> None:
     asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
     waiting = asked.when(undo()).then(STARTED_BLIND).when(Callback(TOOK)).then_nothing()
-    voiding = landed(waiting, CHARGE_KEY).when(Outcome(CHARGE, Pending("ch1")))
+    voiding = landed(waiting, CHARGE_KEY).when(EffectResult(CHARGE, Pending("ch1")))
     both = voiding.then(STARTED_VOID, effects=[LOOK, refund(1, "ch1", None)])
-    gone = landed(both, REFUND_KEY).when(Outcome(refund(1, "ch1", None), Refunded("re1", 2500)))
+    gone = landed(both, REFUND_KEY).when(
+        EffectResult(refund(1, "ch1", None), Refunded("re1", 2500))
+    )
     done = gone.then(replace(LATE, order=bare(email=MAIL)), REFUNDED)
-    landed(done, LOOK.key).when(Outcome(LOOK, TOOK)).then_nothing()
+    landed(done, LOOK.key).when(EffectResult(LOOK, TOOK)).then_nothing()
 
 
 def test_a_late_capture_after_the_void_is_refunded_under_a_new_key() -> None:
     voiding = situation("pending").when(undo()).then(STARTED_VOID, effects=[refund(1, "ch1", None)])
-    voided = landed(voiding, REFUND_KEY).when(Outcome(refund(1, "ch1", None), Voided("re0")))
+    voided = landed(voiding, REFUND_KEY).when(EffectResult(refund(1, "ch1", None), Voided("re0")))
     done = voided.then(replace(FENCE, refund_id="re0", email=MAIL))
     late = done.when(Callback(TOOK)).then(LATE, effects=[refund(2)])
     twice = late.when(Callback(TOOK)).then_nothing()
-    back = landed(twice, "refund:o1:2").when(Outcome(refund(2), Refunded("re1", 2500, "ch1")))
+    back = landed(twice, "refund:o1:2").when(EffectResult(refund(2), Refunded("re1", 2500, "ch1")))
     back.then(REFUNDED).when(Callback(TOOK)).then_nothing()
 
 
@@ -653,24 +655,24 @@ def test_a_capture_while_the_void_is_in_flight_is_refunded_next() -> None:
     void = refund(1, "ch1", None)
     voiding = situation("pending").when(undo()).then(STARTED_VOID, effects=[void])
     took = voiding.when(Callback(TOOK)).then(LATE, effects=[void])  # pending already: no effect
-    voided = landed(took, REFUND_KEY).when(Outcome(void, Voided("re0")))
+    voided = landed(took, REFUND_KEY).when(EffectResult(void, Voided("re0")))
     progressed = replace(HALF, refund_id="re0", amount_minor=0, remaining_minor=2500)
     again = voided.then(progressed, effects=[refund(2)])
-    landed(again, "refund:o1:2").when(Outcome(refund(2), Refunded("re1", 2500))).then(REFUNDED)
+    landed(again, "refund:o1:2").when(EffectResult(refund(2), Refunded("re1", 2500))).then(REFUNDED)
 
 
 def test_the_void_itself_refunds_what_was_captured_meanwhile() -> None:
     void = refund(1, "ch1", None)
     voiding = situation("pending").when(undo()).then(STARTED_VOID, effects=[void])
     took = voiding.when(Callback(TOOK)).then(LATE, effects=[void])
-    back = landed(took, REFUND_KEY).when(Outcome(void, Refunded("re1", 2500, "ch1")))
+    back = landed(took, REFUND_KEY).when(EffectResult(void, Refunded("re1", 2500, "ch1")))
     back.then(REFUNDED)
 
 
 def test_a_void_that_gave_back_a_part_of_an_unheard_capture() -> None:
     void = refund(1, "ch1", None)
     voiding = situation("pending").when(undo()).then(STARTED_VOID, effects=[void])
-    part = landed(voiding, REFUND_KEY).when(Outcome(void, Refunded("re1", 1000, "ch1")))
+    part = landed(voiding, REFUND_KEY).when(EffectResult(void, Refunded("re1", 1000, "ch1")))
     done = part.then(replace(LATE, amount_minor=1000), replace(REFUNDED, amount_minor=1000))
     rest = done.when(Callback(TOOK))
     rest.then(replace(LATE, amount_minor=1500), effects=[refund(2, "ch1", 1500)])
@@ -678,11 +680,11 @@ def test_a_void_that_gave_back_a_part_of_an_unheard_capture() -> None:
 
 def test_a_partial_refund_goes_on_under_the_next_key() -> None:
     started = situation("captured").when(undo()).then(STARTED, effects=[refund(1)])
-    part = landed(started, REFUND_KEY).when(Outcome(refund(1), Refunded("re1", 1250, "ch1")))
+    part = landed(started, REFUND_KEY).when(EffectResult(refund(1), Refunded("re1", 1250, "ch1")))
     rest = part.then(HALF, effects=[refund(2, "ch1", 1250)])
     rest.when(undo()).then(effects=[refund(2, "ch1", 1250)])
     done = landed(rest, "refund:o1:2")
-    done.when(Outcome(refund(2, "ch1", 1250), Refunded("re2", 1250, "ch1"))).then(
+    done.when(EffectResult(refund(2, "ch1", 1250), Refunded("re2", 1250, "ch1"))).then(
         replace(REFUNDED, refund_id="re2", amount_minor=1250)
     )
 
@@ -692,7 +694,7 @@ def test_an_asynchronous_refund_counts_once(webhook_first: bool) -> None:
     """The provider is asked until it is through, whether or not it calls back."""
     started = situation("captured").when(undo()).then(STARTED, effects=[refund(1)])
     through = Refunded("re1", 2500, "ch1")
-    report, answer = Callback(through), Outcome(refund(1), through)
+    report, answer = Callback(through), EffectResult(refund(1), through)
     if webhook_first:
         landed(started.when(report).then(REFUNDED), REFUND_KEY).when(answer).then_nothing()
     else:
@@ -703,7 +705,7 @@ def test_what_a_reconciliation_finds_is_put_right_once_however_often_it_is_found
     found = Observed("ChargeFound", FOUND)
     asked = situation("refunded").when(found).then(effects=[again()])
     asked.when(found).then_nothing()
-    done = landed(asked, again().key).when(Outcome(again(), Refunded("re7", 2500, "ch1")))
+    done = landed(asked, again().key).when(EffectResult(again(), Refunded("re7", 2500, "ch1")))
     done.then_nothing().when(Callback(Refunded("re7", 2500, "ch1"))).then_nothing()
 
 
@@ -719,7 +721,7 @@ def test_a_second_charge_that_is_found_goes_back_and_the_first_stays() -> None:
     surplus = situation("captured").when(twice).then(SURPLUS, effects=[refund(1, "ch2", 900)])
     surplus.when(twice).then_nothing()
     gone = Refunded("re1", 900, "ch2")
-    back = landed(surplus, REFUND_KEY).when(Outcome(refund(1, "ch2", 900), gone))
+    back = landed(surplus, REFUND_KEY).when(EffectResult(refund(1, "ch2", 900), gone))
     lost = back.then(replace(HALF, amount_minor=900, remaining_minor=0)).when(twice)
     asked = lost.then(effects=[again(900, 0, "ch2")])
     asked.when(Callback(Refunded("re7", 900, "ch2"))).then_nothing()
@@ -730,7 +732,7 @@ def test_a_second_charge_of_a_live_order_goes_back_and_the_first_stays() -> None
     twice = situation("captured").when(Callback(Captured("ch2", 900, "EUR")))
     surplus = twice.then(SURPLUS, effects=[refund(1, "ch2", 900)])
     back = landed(surplus, REFUND_KEY)
-    one = back.when(Outcome(refund(1, "ch2", 900), Refunded("re1", 900, "ch2"))).then(
+    one = back.when(EffectResult(refund(1, "ch2", 900), Refunded("re1", 900, "ch2"))).then(
         replace(HALF, amount_minor=900, remaining_minor=0)
     )
     assert (one.state.phase, one.state.left_minor) == (Phase.CAPTURED, 2500)
@@ -747,7 +749,7 @@ def test_a_capture_after_a_decline_carries_nothing_to_ship() -> None:
 def test_a_database_rebuilt_while_waiting_asks_the_provider_by_the_key() -> None:
     void = refund(1, None, None, None)
     asked = situation("refunding blind").when(undo()).then(effects=[void])
-    landed(asked, REFUND_KEY).when(Outcome(void, Voided("re1"))).then(
+    landed(asked, REFUND_KEY).when(EffectResult(void, Voided("re1"))).then(
         replace(FENCE, refund_id="re1")
     )
 
@@ -796,7 +798,7 @@ def test_the_first_part_of_a_refund_tells_of_the_whole_charge() -> None:
     )
     waiting = PaymentActionRequired(order_id="o1", order=FACTS, charge_id="ch1", action_url="/")
     state = evolve(evolve(Payment(), waiting), started)
-    part = Outcome(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
+    part = EffectResult(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
     answer = decide(state, part, NOW)
     captured, progressed = answer.events
     assert (captured.amount_minor, captured.late) == (2500, True)
@@ -811,13 +813,13 @@ def test_a_part_of_a_charge_whose_amount_is_not_known_is_booked_when_it_is() -> 
     """Given an undo that came while the charge was being made, and its void; when the provider
     gives back a part instead; then the charge is looked at, told as one capture, and given back
     whole."""
-    part = Outcome(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
+    part = EffectResult(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
     looked = given(PAYMENT, Payment(), STARTED_BLIND, STARTED_VOID).when(part).then(effects=[LOOK])
-    asked = landed(looked, "look:o1").when(Outcome(LOOK, TOOK))
+    asked = landed(looked, "look:o1").when(EffectResult(LOOK, TOOK))
     again_ = asked.then(replace(LATE, order=bare(email=MAIL)), effects=[refund(1, "ch1", None)])
     progress = replace(HALF, refund_id="re1", amount_minor=1000, remaining_minor=1500)
     rest = landed(again_, REFUND_KEY).when(part).then(progress, effects=[refund(2, "ch1", 1500)])
     done = landed(rest, "refund:o1:2")
-    done.when(Outcome(refund(2, "ch1", 1500), Refunded("re2", 1500, "ch1"))).then(
+    done.when(EffectResult(refund(2, "ch1", 1500), Refunded("re2", 1500, "ch1"))).then(
         replace(REFUNDED, refund_id="re2", amount_minor=1500)
     ).when(Callback(TOOK)).then_nothing()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagakit.decider import Callback, Do, Effect, Outcome, Trigger, Undo, Verdict, fold
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Trigger, Undo, fold
 from sagakit.errors import EffectFailed
 from schemas.events import (
     InventoryReserved,
@@ -77,7 +77,7 @@ class World:
             case "undo":
                 self.tell(Undo(ShipmentFailed(order_id="o1", code="x", reason="x"), "x"))
             case "approve" | "reject":
-                self.tell(Verdict(name, "bob", "so", VerdictGiven(**order, verdict=name)))
+                self.tell(Command(name, "bob", "so", VerdictGiven(**order, verdict=name)))
             case "call" | "lose" if self.effects:
                 effect = list(self.effects.values())[pick % len(self.effects)]
                 self.call(effect, lost=name == "lose")
@@ -105,7 +105,7 @@ class World:
         """Only the first answer to a pending effect is taken (the lease)."""
         if self.effects.get(effect.key) is effect:
             del self.effects[effect.key]
-            self.tell(Outcome(effect, result))
+            self.tell(EffectResult(effect, result))
 
     def hook(self, result: Any) -> None:
         """As the webhook route does: an order never heard of is not taken, and told again."""

@@ -12,8 +12,8 @@ import pytest
 
 from sagakit.decider import Do, Effect, Observed
 from sagakit.errors import EffectFailed
-from sagakit.privacy.key_service_client import HttpVault
-from sagakit.privacy.sealed_text import Erased, is_sealed, parts_of, sealed_text, without
+from sagakit.privacy.key_service_client import KeyServiceClient
+from sagakit.privacy.sealed_text import KeyErased, is_sealed, parts_of, redact, sealed_text
 from schemas.events import ShipmentCreated
 from schemas.rules import MAX_SHIP_TO, problems
 from services.notification import decide as notification
@@ -73,12 +73,12 @@ def test_decisions_carry_it_as_it_is() -> None:
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def vault(answer: Answer) -> HttpVault:
+def vault(answer: Answer) -> KeyServiceClient:
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return HttpVault(client, "http://order/")
+    return KeyServiceClient(client, "http://order/")
 
 
-def keeper(keys: dict[UUID, bytes]) -> HttpVault:
+def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
     """Answers as the front door does with these keys."""
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -95,11 +95,11 @@ WITH_KEY, WITHOUT = {KEY_ID: KEY}, dict[UUID, bytes]()
 def test_only_what_is_sealed_is_asked_for() -> None:
     texts = asyncio.run(keeper(WITH_KEY).open("in clear", FACTS.email, FACTS.ship_to))
     assert texts == ["in clear", EMAIL, ADDRESS]
-    nobody = HttpVault(httpx.AsyncClient(), None)
+    nobody = KeyServiceClient(httpx.AsyncClient(), None)
     assert asyncio.run(nobody.open("in clear")) == ["in clear"]
     with pytest.raises(EffectFailed, match="SAGA_VAULT_URL"):
         asyncio.run(nobody.open(FACTS.email))
-    with pytest.raises(Erased):
+    with pytest.raises(KeyErased):
         asyncio.run(keeper(WITHOUT).open(FACTS.email))
 
 
@@ -173,4 +173,4 @@ def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:
 
 
 def test_secrets_are_taken_out_of_what_others_say() -> None:
-    assert without("550 <a@b> is not a@b", "a@b", "") == "550 <[sealed]> is not [sealed]"
+    assert redact("550 <a@b> is not a@b", "a@b", "") == "550 <[sealed]> is not [sealed]"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.decider import Callback, Do, Effect, Observed, Outcome, Trigger, Undo, Verdict
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
 from schemas.events import (
@@ -58,12 +58,12 @@ def cancel(label_id: str | None, reason: str = "changed my mind") -> Effect:
     return Effect("cancel", CANCEL_KEY, payload)
 
 
-def label_said(result: Any) -> Outcome:
-    return Outcome(LABEL, result)
+def label_said(result: Any) -> EffectResult:
+    return EffectResult(LABEL, result)
 
 
-def cancel_said(result: Any) -> Outcome:
-    return Outcome(cancel("lb1"), result)
+def cancel_said(result: Any) -> EffectResult:
+    return EffectResult(cancel("lb1"), result)
 
 
 CREATED = ShipmentCreated(order_id="o1", order=FACTS, label_id="lb1", tracking="T1")
@@ -108,8 +108,8 @@ TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
     "pickup reported, cancel in flight": (Callback(PARCEL), (CANCEL_KEY,)),
     "other callback": (Callback(Cancelled()), ()),
     "observed": (Observed("completed", captured()), ()),
-    "verdict": (Verdict("approve", "bob", "fine"), ()),
-    "result of another kind": (Outcome(Effect("other", "other:o1", {}), Cancelled()), ()),
+    "verdict": (Command("approve", "bob", "fine"), ()),
+    "result of another kind": (EffectResult(Effect("other", "other:o1", {}), Cancelled()), ()),
 }
 
 

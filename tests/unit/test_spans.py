@@ -13,11 +13,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from sagakit.decider import Callback, Effect
-from sagakit.effects.worker import plainly
-from sagakit.handling.parking import incoming
+from sagakit.effects.worker import perform_plain
+from sagakit.handling.parking import decode_message
 from sagakit.kafka.publisher import PublishFailed
-from sagakit.messages.envelope import EffectRow, Logged, Message, OutboxRow, Trace
-from sagakit.messages.trace_ids import about, process_of, root_of, span_of, trace_of
+from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow, Trace
+from sagakit.messages.trace_ids import log_fields, process_span_of, root_of, span_of, trace_of
 from sagakit.service.process import RelayWaker
 from sagakit.telemetry import tracing
 from sagakit.telemetry.metrics import MeasuredCalls, MeasuredPublisher
@@ -34,12 +34,12 @@ class Broker:
     def __init__(self, takes: int | None = None) -> None:
         self.takes, self.forgot = takes, False
 
-    def publish(self, rows: Sequence[OutboxRow]) -> Logged:
+    def publish(self, rows: Sequence[OutboxRow]) -> AppendTimes:
         if self.takes is not None:
             raise PublishFailed({row.id: None for row in rows[: self.takes]}, "no more")
         return {row.id: None for row in rows}
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         self.forgot = True
 
 
@@ -56,11 +56,11 @@ def test_what_is_handled_hangs_from_the_events_publication_and_leads_to_the_next
     cause = event_id("left", "a", 1)
     parent = f"00-{trace_of('a')}-{span_of(cause)}-01"
     record = counter.wire.record(Ticked("a", "one"), 1, traceparent=parent)
-    traced(counter, told).handle([incoming(counter.wire.codec, record)])
+    traced(counter, told).handle([decode_message(counter.wire.codec, record)])
     published(counter, told, Broker())
     process, send = told
     assert (process.name, process.kind) == (f"process {record.topic}", SpanKind.CONSUMER)
-    assert (process.parent, process.span_id) == (span_of(cause), process_of(cause, "counter"))
+    assert (process.parent, process.span_id) == (span_of(cause), process_span_of(cause, "counter"))
     assert (send.name, send.kind, send.parent) == (
         *(f"send {counter.outbox[0].topic}", SpanKind.PRODUCER, process.span_id),
     )
@@ -86,7 +86,7 @@ def test_the_root_is_told_once_by_who_owns_the_start_and_names_the_caller() -> N
     record = counter.wire.record(
         Started("a"), None, traceparent=f"00-{ELSEWHERE}-b7ad6b7169203331-01"
     )
-    message = incoming(counter.wire.codec, record)
+    message = decode_message(counter.wire.codec, record)
     handler = traced(counter, told, "Started")
     handler.handle([message])
     handler.handle([message])
@@ -98,8 +98,8 @@ def test_the_root_is_told_once_by_who_owns_the_start_and_names_the_caller() -> N
 
 def test_a_repeat_is_no_span_and_what_is_parked_is_a_failed_one() -> None:
     counter, told = Counter(), list[Span]()
-    one = incoming(counter.wire.codec, counter.wire.record(Ticked("a", "one"), 1))
-    gap = incoming(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
+    one = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "one"), 1))
+    gap = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
     traced(counter, told).handle([one, one, gap])
     assert [s.error for s in told] == [None, "parked"]
 
@@ -137,12 +137,12 @@ def test_each_attempt_at_an_effect_is_a_span_under_what_decided_it() -> None:
         ("pay counter", SpanKind.CLIENT, "TimeoutError"),
         ("pay counter", SpanKind.CLIENT, None),
     ]
-    assert {s.parent for s in told} == {process_of(cause, "counter")}
+    assert {s.parent for s in told} == {process_span_of(cause, "counter")}
     assert len({s.span_id for s in told}) == 2
     for outcome in ("failed", "answered"):
         labels = {"participant": "spans", "kind": "pay", "outcome": outcome}
         assert REGISTRY.get_sample_value("saga_effect_seconds_count", labels) == 1
-    assert asyncio.run(plainly(row, answers)) == "paid"
+    assert asyncio.run(perform_plain(row, answers)) == "paid"
 
 
 def test_the_relays_lag_is_measured_of_what_the_broker_has() -> None:
@@ -161,7 +161,7 @@ def test_the_relays_lag_is_measured_of_what_the_broker_has() -> None:
     MeasuredPublisher(Broker(), "lagging", late).publish(counter.outbox)
     assert lag("count") == 3
     broker = Broker()
-    MeasuredPublisher(TracedPublisher(broker, print, "counter"), "lagging", late).forget()
+    MeasuredPublisher(TracedPublisher(broker, print, "counter"), "lagging", late).discard()
     assert broker.forgot
 
 
@@ -201,12 +201,14 @@ def test_what_a_span_says_is_what_is_exported() -> None:
 def test_what_a_log_line_says_of_an_order() -> None:
     id_ = UUID(int=7)
     expected = {"order_id": "a", "trace_id": trace_of("a"), "event_id": str(id_)}
-    assert about("a", id_) == expected
+    assert log_fields("a", id_) == expected
 
 
 def test_what_is_parked_is_logged_with_order_trace_and_event() -> None:
     counter = Counter()
-    gap = incoming(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
+    gap = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
     with capture_logs() as lines:
         RelayWaker(counter.handler, lambda: None).handle([gap])
-    assert lines == [{"event": "a record is parked", "log_level": "warning", **about("a", gap.id)}]
+    assert lines == [
+        {"event": "a record is parked", "log_level": "warning", **log_fields("a", gap.id)}
+    ]

@@ -118,8 +118,8 @@ def test_units_are_counted_where_the_flow_says() -> None:
     reserved = InventoryReserved(order_id=ORDER, order=order)
     back = StockLine(sku="A", quantity=4)
     released = InventoryReleased(order_id=ORDER, lines=(back,), reason="", email=None)
-    assert FLOW.units.counted(reserved) == {"A": 4, "B": 2}
-    assert FLOW.units.counted(released) == {"A": 4}
+    assert FLOW.units.units_moved(reserved) == {"A": 4, "B": 2}
+    assert FLOW.units.units_moved(released) == {"A": 4}
     envelope = Envelope(NAMESPACE, ORDER, "inventory", 1, START, released)
     assert fact_of(envelope, [FLOW.units]).detail["units"] == {"A": 4}
     assert "units" not in fact_of(envelope).detail

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import NOTHING, Decision, Do, Effect, Outcome, Trigger, Undo
+from sagakit.decider import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo
 from schemas.events import GiftUnwrapped, GiftUnwrapStarted, GiftWrapFailed, GiftWrapped, OrderFacts
 
 WRAP, UNWRAP = "wrap", "unwrap"
@@ -63,15 +63,15 @@ def decide(state: Gift, trigger: Trigger, now: datetime) -> Decision:
                 return Decision(effects=(Effect(WRAP, f"{WRAP}:{event.order_id}", payload),))
         case Undo(event, reason):
             return _undo(state, event.order_id, reason)
-        case Outcome(effect, Wrapped(paper)) if state.phase is Phase.NEW:
+        case EffectResult(effect, Wrapped(paper)) if state.phase is Phase.NEW:
             facts = OrderFacts.from_dict(dict(effect.payload["order"]))  # type: ignore[arg-type]
             order_id = str(effect.payload["order_id"])
             return _say(GiftWrapped(order_id=order_id, order=facts, paper=paper))
-        case Outcome(effect, Wrapped()) if state.phase is not Phase.WRAPPED:
+        case EffectResult(effect, Wrapped()) if state.phase is not Phase.WRAPPED:
             return _unwrap(state, str(effect.payload["order_id"]), "it was wrapped too late")
-        case Outcome(effect, NoPaper(reason)) if state.phase is Phase.NEW:
+        case EffectResult(effect, NoPaper(reason)) if state.phase is Phase.NEW:
             return _say(GiftWrapFailed(order_id=str(effect.payload["order_id"]), reason=reason))
-        case Outcome(effect, NoPaper() | Unwrapped()) if state.phase is Phase.UNWRAPPING:
+        case EffectResult(effect, NoPaper() | Unwrapped()) if state.phase is Phase.UNWRAPPING:
             order_id = str(effect.payload["order_id"])
             return _say(GiftUnwrapped(order_id=order_id, reason=state.reason))
     return NOTHING
