@@ -17,7 +17,7 @@ from saga_monitor.saga.flow_versions import Count
 from saga_monitor.saga.view import Status
 from saga_monitor.storage.store import load_saga
 from saga_monitor.storage.tables import wherever
-from sagakit.web.app import holds_of
+from sagakit.web.admin import holds_of
 
 _SHOWN = """
     order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,

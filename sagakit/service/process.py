@@ -48,7 +48,8 @@ from sagakit.store.postgres import PostgresDatabase, engine_for
 from sagakit.telemetry import logs, metrics, tracing
 from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
 from sagakit.web import ledger_pages
-from sagakit.web.app import admin, make_app
+from sagakit.web.admin import admin
+from sagakit.web.app import make_app
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)

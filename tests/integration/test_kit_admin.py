@@ -12,7 +12,8 @@ from sagakit.handling.parking import decode_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
 from sagakit.store.postgres import PostgresDatabase, engine_for
-from sagakit.web.app import ROWS_AN_ORDER, admin, make_app
+from sagakit.web.admin import ROWS_AN_ORDER, admin
+from sagakit.web.app import make_app
 from tests.toy import CONTRACT, NOW, Ticked, Wire, create_tables, handler_on, table_store
 
 
