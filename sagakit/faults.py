@@ -1,4 +1,4 @@
-"""Names the points at which tests make a process crash, and repeats or reorders records.
+"""Names the points at which tests make a process crash, and repeats records.
 
 Code with such points takes a fault injector as a parameter; production passes `NO_FAULTS`.
 """
@@ -57,18 +57,4 @@ def duplicated(items: Sequence[T], rng: random.Random, chance: float = 0.3) -> l
     for item in items:
         if rng.random() < chance:
             out.insert(rng.randint(out.index(item) + 1, len(out)), item)
-    return out
-
-
-def interleaved(queues: Sequence[Sequence[T]], rng: random.Random) -> list[T]:
-    """Merge queues at random into one sequence that keeps the order within each queue.
-
-    A consumer of several partitions sees records in this way.
-    """
-    left = [list(q) for q in queues if q]
-    out: list[T] = []
-    while left:
-        queue = rng.choice(left)
-        out.append(queue.pop(0))
-        left = [q for q in left if q]
     return out

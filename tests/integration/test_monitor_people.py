@@ -1,6 +1,5 @@
 """People and their cases on a real monitor: what they say is read back from the log."""
 
-import importlib
 import signal
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -168,24 +167,6 @@ def test_cases_are_rebuilt_from_the_topics(
             query = "SELECT * FROM intervention WHERE order_id = %s"
             rows.append(connection.execute(query, [order]).fetchall())
     assert rows[0] == rows[1]
-
-
-def test_cases_known_before_they_had_a_table_are_filled_in(
-    running: MonitorProcess, order: str, database_url: str
-) -> None:
-    query = "SELECT * FROM intervention WHERE order_id = %s ORDER BY code"
-    fill = importlib.import_module("saga_monitor.storage.migrations.versions.0002_cases").FILL
-    for code in ("still_open", "long_closed"):
-        assert do(running, "open", order, ADA, code=code).status_code == 202
-    until(lambda: len(queue(running, order)) == 2, "both opened")
-    assert do(running, "resolve", order, ADA, code="long_closed").status_code == 202
-    until(lambda: queue(running, order) == [("still_open", "open", None)], "one resolved")
-    with psycopg.connect(database_url) as connection:
-        before = connection.execute(query, [order]).fetchall()
-        connection.execute("DELETE FROM intervention")
-        connection.execute(fill)
-        assert connection.execute(query, [order]).fetchall() == before
-        connection.rollback()
 
 
 def test_the_evidence_of_an_order_can_be_run_again(

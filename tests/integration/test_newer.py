@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Engine, MetaData, Table, Text, text
@@ -15,7 +14,6 @@ from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.handler import Handler
 from sagakit.handling.parking import decode_message
 from sagakit.messages.codec import Codec
-from sagakit.store.migrate import migrate
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from sagakit.store.rebuild import differences
 from tests.stack import TestInfra, fresh_database
@@ -33,7 +31,6 @@ from tests.toy import (
     table_store,
 )
 
-FRAUD = Path(__file__).parents[2] / "services/fraud/migrations"
 (FLOW,) = FLOWS
 OLD_FLOWS = Flows(replace(FLOW, versions={1: FLOW.versions[1]}))
 NOTE = {"name": "note", "type": ["null", "string"], "default": None}
@@ -137,16 +134,6 @@ def test_what_nobody_knows_stays_where_it_is_and_is_looked_at_once(
 
 
 STRANGE = schema_of("Ticked", fields=[*schema_of("Ticked")["fields"], {**NOTE, "name": "odd"}])
-
-
-def test_an_old_replica_starts_on_a_database_that_newer_code_has_changed(engine: Engine) -> None:
-    migrate(engine, FRAUD)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    migrate(engine, FRAUD)
-    with engine.connect() as connection:
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    assert found == "9999"
 
 
 def test_a_row_kept_before_a_field_was_added_is_the_one_rebuilt_with_its_default(

@@ -1,23 +1,24 @@
-"""Create shipping's first tables."""
+"""Create payment's tables."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
-
-from sagakit.store.migrate import kit_tables
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    kit_tables(op)
     op.create_table(
-        "shipment",
+        "payment",
         sa.Column("order_id", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
+        sa.Column("order_ref", sa.Text, nullable=False),
         sa.Column("facts", JSONB),
-        sa.Column("label_id", sa.Text),
-        sa.Column("tracking", sa.Text),
+        sa.Column("email", sa.Text),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("charge_id", sa.Text),
+        sa.Column("charges", JSONB, nullable=False),
+        sa.Column("refunds", JSONB, nullable=False),
+        sa.Column("asked", JSONB),
     )

@@ -1,19 +1,16 @@
-"""Create fraud's first table."""
+"""Create giftwrap's table."""
 
 import sqlalchemy as sa
 from alembic import op
-
-from sagakit.store.migrate import kit_tables
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    kit_tables(op)
     op.create_table(
-        "screening",
+        "gift",
         sa.Column("order_id", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
-        sa.Column("email", sa.Text),
+        sa.Column("reason", sa.Text, nullable=False),
     )

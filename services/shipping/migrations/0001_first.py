@@ -1,19 +1,20 @@
-"""Create giftwrap's table and the kit's."""
+"""Create shipping's tables."""
 
 import sqlalchemy as sa
 from alembic import op
-
-from sagakit.store.migrate import kit_tables
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    kit_tables(op)
     op.create_table(
-        "gift",
+        "shipment",
         sa.Column("order_id", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
+        sa.Column("facts", JSONB),
+        sa.Column("label_id", sa.Text),
+        sa.Column("tracking", sa.Text),
         sa.Column("reason", sa.Text, nullable=False),
     )

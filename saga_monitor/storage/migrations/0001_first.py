@@ -1,0 +1,133 @@
+"""Create the monitor's tables, those of ended sagas among them, and their indexes."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "0001"
+down_revision = None
+
+ORDER_ID = sa.Text(collation="C")
+TIME = sa.DateTime(timezone=True)
+NEWEST = sa.text("updated_at DESC NULLS LAST")
+HISTORY = {
+    "saga": "order_id",
+    "timeline": "order_id, event_id",
+    "intervention": "order_id, code",
+}
+"""Table whose rows move to `<table>_history` -> its primary key."""
+
+
+def upgrade() -> None:
+    _create_sagas()
+    _create_reading()
+    _create_people()
+    for table, key in HISTORY.items():
+        op.execute(f"CREATE TABLE {table}_history (LIKE {table} INCLUDING DEFAULTS)")
+        op.execute(f"ALTER TABLE {table}_history ADD PRIMARY KEY ({key})")
+    _create_indexes()
+
+
+def _create_sagas() -> None:
+    op.create_table(
+        "saga",
+        sa.Column("order_id", ORDER_ID, primary_key=True),
+        sa.Column("flow", sa.Text),
+        sa.Column("version", sa.SmallInteger),
+        sa.Column("status", sa.Text, nullable=False, server_default="unplaced"),
+        sa.Column("facts", JSONB, nullable=False, server_default="{}"),
+        sa.Column("awaited", sa.Text),
+        sa.Column("next_deadline", TIME),
+        sa.Column("quiet_until", TIME),
+        sa.Column("captured_minor", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("refunded_minor", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("started_at", TIME),
+        sa.Column("ended_at", TIME),
+        sa.Column("updated_at", TIME),
+        sa.Column("partition", sa.Integer, nullable=False),
+        sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
+        postgresql_with={"fillfactor": "70"},
+    )
+    op.create_table(
+        "timeline",
+        sa.Column("order_id", ORDER_ID, primary_key=True),
+        sa.Column("event_id", sa.Text, primary_key=True),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("seq", sa.Integer),
+        sa.Column("at", TIME, nullable=False),
+        sa.Column("causation", sa.Text),
+        sa.Column("partition", sa.Integer, nullable=False),
+        sa.Column("offset", sa.BigInteger, nullable=False),
+        sa.Column("detail", JSONB, nullable=False),
+    )
+
+
+def _create_reading() -> None:
+    op.create_table(
+        "stream_offset",
+        sa.Column("topic", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True),
+        sa.Column("offset", sa.BigInteger, nullable=False),
+        sa.Column("topic_id", sa.Text),
+    )
+    op.create_table(
+        "monitor_unreadable",
+        sa.Column("topic", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True),
+        sa.Column("offset", sa.BigInteger, primary_key=True),
+        sa.Column("at", TIME, nullable=False),
+        sa.Column("code", sa.Text, nullable=False),
+        sa.Column("error", sa.Text, nullable=False),
+        sa.Column("record_key", sa.LargeBinary),
+        sa.Column("value", sa.LargeBinary),
+        sa.Column("headers", sa.Text, nullable=False),
+    )
+
+
+def _create_people() -> None:
+    op.create_table(
+        "intervention",
+        sa.Column("order_id", ORDER_ID, primary_key=True),
+        sa.Column("code", sa.Text, primary_key=True),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("holder", sa.Text),
+        sa.Column("opened_at", TIME, nullable=False),
+        sa.Column("closed_at", TIME),
+        sa.Column("entries", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "said",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("order_id", ORDER_ID, nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("words", JSONB, nullable=False),
+        sa.Column("at", TIME, nullable=False),
+    )
+
+
+def _create_indexes() -> None:
+    op.create_index(
+        "saga_next_deadline",
+        "saga",
+        [sa.text("next_deadline NULLS FIRST")],
+        postgresql_where=sa.text(
+            "next_deadline IS NOT NULL OR status NOT IN ('completed', 'cancelled')"
+        ),
+    )
+    op.create_index("saga_status", "saga", ["status", NEWEST])
+    op.create_index(
+        "saga_flow",
+        "saga",
+        ["status", "flow", "started_at"],
+        postgresql_include=["version", "captured_minor", "refunded_minor"],
+    )
+    op.create_index("saga_history_status", "saga_history", ["status", NEWEST])
+    op.create_index("intervention_status", "intervention", ["status", "opened_at"])
+    op.create_index("ix_said_at", "said", ["at"])
+    for table in ("timeline", "timeline_history"):
+        for name in ("batch_id", "caused_by"):
+            field = sa.text(f"(detail ->> '{name}')")
+            where = sa.text(f"(detail ->> '{name}') IS NOT NULL")
+            op.create_index(f"{table}_{name}", table, [field], postgresql_where=where)
