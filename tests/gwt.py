@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import orjson
 
 from sagakit.decider import Decision, Effect, Trigger, fold
+from sagakit.store.json_rows import as_json
 from sagakit.store.ports import Participant
-from sagakit.store.state_table import TableStore, as_json
+from sagakit.store.state_table import TableStore
 
 S = TypeVar("S")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -37,11 +37,11 @@ class Book:
     def write(self, key: str, more: int = 1, then: Callable[[], None] = lambda: None) -> None:
         """Own events of an order, as the handler writes them: its row is locked first."""
         with self.database.transaction() as tx:
-            account = tx.lock([key])[key]
-            numbers = range(account.sent + 1, account.sent + 1 + more)
-            account.sent += more
+            inbox_row = tx.lock([key])[key]
+            numbers = range(inbox_row.sent + 1, inbox_row.sent + 1 + more)
+            inbox_row.sent += more
             rows = [self.row(key, str(n)) for n in numbers]
-            tx.write(Changes([account], rows), tx.load({}))
+            tx.write(Changes([inbox_row], rows), tx.load({}))
             then()
 
     def row(self, key: str, value: str) -> OutboxRow:

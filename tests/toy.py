@@ -32,7 +32,7 @@ from sagakit.messages.envelope import (
     Trace,
 )
 from sagakit.store.memory import MemoryDatabase, MemoryStore
-from sagakit.store.ports import Account, Participant
+from sagakit.store.ports import InboxRow, Participant
 from sagakit.store.postgres import PostgresDatabase
 from sagakit.store.schema import KIT
 from sagakit.store.state_table import TableStore
@@ -291,9 +291,9 @@ class Counter:
         """What was counted for an order."""
         return self.store.states.get(key, self.store.initial).words
 
-    def account(self, key: str) -> Account:
+    def inbox_row(self, key: str) -> InboxRow:
         """The kit's row of an order."""
-        return self.database.tables.accounts[key]
+        return self.database.tables.inbox_rows[key]
 
     @property
     def outbox(self) -> list[OutboxRow]:

@@ -205,14 +205,14 @@ class Node:
         for sku, level in getattr(self.participant.store, "stock", {}).items():
             if min(level.on_hand, level.reserved) < 0:
                 self.astray = f"{sku}: {level}"
-        accounts = self.database.tables.accounts.values()
-        flying = {key for account in accounts for key in account.in_flight}
+        inbox_rows = self.database.tables.inbox_rows.values()
+        flying = {key for inbox_row in inbox_rows for key in inbox_row.in_flight}
         pending = self.database.tables.effects.keys()
         if flying != pending and not self.astray:
             self.astray = f"{self.name}: {sorted(flying)} in flight, {sorted(pending)} pending"
 
     def state(self, key: str) -> Any:
         """Return the committed state of an order."""
-        account = self.database.tables.accounts.get(key)
+        inbox_row = self.database.tables.inbox_rows.get(key)
         state = self.participant.store.load(None, {key: []}).get(key)  # type: ignore[arg-type]
-        return replace(state, in_flight=frozenset(account.in_flight if account else ()))
+        return replace(state, in_flight=frozenset(inbox_row.in_flight if inbox_row else ()))

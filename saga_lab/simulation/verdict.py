@@ -135,7 +135,7 @@ def _stock(world: World) -> Iterator[str]:
     reserved: Counter[str] = Counter()
     shipped: Counter[str] = Counter()
     inventory = world.nodes["inventory"]
-    for key in inventory.database.tables.accounts:
+    for key in inventory.database.tables.inbox_rows:
         state = inventory.state(key)
         for line in state.lines:
             if state.phase is StockPhase.RESERVED:
@@ -178,10 +178,11 @@ def _log(world: World) -> Iterator[str]:
         if said.source in DIRECT and not _derived(said):
             yield f"{said.source} {said.key}: the id of event {said.seq} is not derived"
     for node in world.nodes.values():
-        for key, account in node.database.tables.accounts.items():
+        for key, inbox_row in node.database.tables.inbox_rows.items():
             own = known[node.name, key]
-            if sorted(own) != list(range(1, account.sent + 1)):
-                yield f"{node.name} {key}: {account.sent} events decided, {sorted(own)} in the log"
+            if sorted(own) != list(range(1, inbox_row.sent + 1)):
+                decided = f"{inbox_row.sent} events decided"
+                yield f"{node.name} {key}: {decided}, {sorted(own)} in the log"
             if node.name not in ("inventory", "order"):
                 folded = fold(
                     node.participant.evolve,

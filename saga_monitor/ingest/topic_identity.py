@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from saga_monitor.storage.tables import stream_offset
 from sagakit.messages.envelope import TopicPartitionKey
-from sagakit.store.state_table import recordset, rows_of
+from sagakit.store.json_rows import recordset, rows_of
 
 KNOWN = text(
     "SELECT topic, partition, topic_id FROM stream_offset WHERE topic_id IS NOT NULL ORDER BY 1, 2"

@@ -14,8 +14,8 @@ from saga_monitor.storage.tables import HISTORY, intervention, saga, stream_offs
 from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.messages.codec import MAX_EVENT_BYTES
 from sagakit.messages.envelope import Record
+from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
 from sagakit.store.postgres import pack_headers, unpack_headers
-from sagakit.store.state_table import KEYS, as_json, recordset, rows_of
 
 _MAX_KEPT_BYTES = 64 * 1024
 _STRANGE, _MOST_STRANGE_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_EVENT_BYTES
@@ -132,7 +132,7 @@ LOCK = text(
     "SELECT order_id, partition, status, facts::text FROM saga "
     f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
 )
-# An upsert of rows that exist and are locked, see `sagakit.store.postgres.SAVE_ACCOUNTS`. Facts are
+# An upsert of rows that exist and are locked, see `sagakit.store.postgres.SAVE_INBOX`. Facts are
 # only added, or replaced by an earlier sighting: only such facts are sent.
 SAVE = text(
     f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "

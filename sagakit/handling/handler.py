@@ -1,8 +1,10 @@
 """Handles a micro-batch of messages for one participant in one transaction.
 
-Lock the sagas' accounts -> route -> load states -> for each message: admit (drop repeats, park gaps
-and the records queued behind them), decide, evolve -> write states, accounts, effects and outbox
-together -> commit. Bus events, webhooks, people's commands and effect results all go this way."""
+Lock the sagas' inbox rows -> route -> load states -> for each message: admit (drop repeats, park
+gaps and the records queued behind them), decide, evolve -> write states, inbox rows, effects and
+outbox together -> commit. Bus events, webhooks, people's commands and effect results all go this
+way.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -39,7 +41,7 @@ from sagakit.messages.envelope import (
 )
 from sagakit.messages.trace_ids import event_traceparent
 from sagakit.retry import is_refused
-from sagakit.store.ports import PAUSED, Account, Changes, Clock, Database, Participant, Working
+from sagakit.store.ports import PAUSED, Changes, Clock, Database, InboxRow, Participant, Working
 
 S = TypeVar("S")
 REDRIVE = 500
@@ -120,8 +122,8 @@ class Handler(Generic[S]):
         Raises whatever the store raises, and what `decide` raises for a message that is no record
         (a record is parked instead); then nothing of the batch has been written."""
         with self._database.transaction() as tx:
-            accounts = tx.lock(sorted({m.key for m in messages}))
-            batch = _Batch(self, accounts, self._clock())
+            inbox_rows = tx.lock(sorted({m.key for m in messages}))
+            batch = _Batch(self, inbox_rows, self._clock())
             batch.alive = tx.finish([m.lease for m in messages if m.lease])
             self._faults("after-inbox")
             planned = [batch.plan(m) for m in messages]
@@ -137,7 +139,9 @@ class Handler(Generic[S]):
             for f in fates
             if f.fate in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
         ]
-        for key in sorted(sagas_with_filled_gap(done, accounts) | sagas_to_release(done, accounts)):
+        for key in sorted(
+            sagas_with_filled_gap(done, inbox_rows) | sagas_to_release(done, inbox_rows)
+        ):
             self.redrive(key)
         return fates
 
@@ -164,11 +168,11 @@ class Handler(Generic[S]):
         A record handled or newly held may fill a gap earlier in the queue: only the next run sees
         that. With a `refusal`, the records are parked again with this error."""
         with self._database.transaction() as tx:
-            account = tx.lock([key])[key]
+            inbox_row = tx.lock([key])[key]
             rows = tx.parked(key, limit)
-            account.parked, account.gap = 0, None
-            account.marks = [mark for mark in account.marks if mark != HELD]
-            batch = _Batch(self, {key: account}, self._clock())
+            inbox_row.parked, inbox_row.gap = 0, None
+            inbox_row.marks = [mark for mark in inbox_row.marks if mark != HELD]
+            batch = _Batch(self, {key: inbox_row}, self._clock())
             batch.held = {row.record for row in rows if row.code == PAUSED}
             batch.told_before = {row.record for row in rows if row.code not in WITHOUT_DEAD_LETTER}
             planned = [
@@ -200,18 +204,18 @@ def _wanted(planned: Sequence[_RoutedMessage]) -> dict[str, list[Trigger]]:
 
 
 class _Batch(Generic[S]):
-    """Collects the changes of one transaction: its accounts and the rows to write."""
+    """Collects the changes of one transaction: its inbox rows and the rows to write."""
 
-    def __init__(self, handler: Handler[S], accounts: dict[str, Account], now: datetime) -> None:
+    def __init__(self, handler: Handler[S], inbox_rows: dict[str, InboxRow], now: datetime) -> None:
         self._handler = handler
-        self._accounts = accounts
+        self._inbox_rows = inbox_rows
         self._now = now
-        self._marks = {key: join_marks(a) for key, a in accounts.items()}
-        self._flows = {key: a.flow for key, a in accounts.items()}
+        self._marks = {key: join_marks(a) for key, a in inbox_rows.items()}
+        self._flows = {key: a.flow for key, a in inbox_rows.items()}
         self.alive: set[UUID] = set()
         self.told_before: set[Record] = set()
         self.held: set[Record] = set()
-        self.changes = Changes(accounts=list(accounts.values()))
+        self.changes = Changes(inbox_rows=list(inbox_rows.values()))
 
     def plan(self, message: Message) -> _RoutedMessage:
         """Route a message before admission: the store must know which states to load."""
@@ -230,7 +234,7 @@ class _Batch(Generic[S]):
 
     def settle(self, plan: _RoutedMessage, working: Working[S]) -> HandlingResult[S]:
         """Admit and decide one message."""
-        message, account = plan.message, self._accounts[plan.message.key]
+        message, inbox_row = plan.message, self._inbox_rows[plan.message.key]
         if message.lease:
             if message.lease.effect_id not in self.alive:
                 return HandlingResult(message, Disposition.STALE)
@@ -240,15 +244,15 @@ class _Batch(Generic[S]):
             if message.poison:
                 raise message.poison
             if not held:
-                if is_repeat(message, account):
+                if is_repeat(message, inbox_row):
                     state = working.get(message.key) if message.trigger else None
                     return HandlingResult(message, Disposition.REPEAT, (), state)
-                if message.record and account.parked and not fills_gap(message, account):
+                if message.record and inbox_row.parked and not fills_gap(message, inbox_row):
                     return self._park(message, "queued", "behind an earlier parked record")
-                check_sequence(message, account)
-            if message.event and PAUSED in account.marks and is_forward(plan.triggers):
-                return self._hold(plan, account)
-            state, events = self._decide(plan, account, working)
+                check_sequence(message, inbox_row)
+            if message.event and PAUSED in inbox_row.marks and is_forward(plan.triggers):
+                return self._hold(plan, inbox_row)
+            state, events = self._decide(plan, inbox_row, working)
         except UnprocessableRecord as poison:
             return self._park(message, poison.code, str(poison))
         except Exception as error:
@@ -256,18 +260,18 @@ class _Batch(Generic[S]):
                 raise
             return self._park(message, "decide", f"{type(error).__name__}: {error}")
         if not held:
-            remember(message, account)
+            remember(message, inbox_row)
         return HandlingResult(message, Disposition.HANDLED, events, state)
 
     def _decide(
-        self, plan: _RoutedMessage, account: Account, working: Working[S]
+        self, plan: _RoutedMessage, inbox_row: InboxRow, working: Working[S]
     ) -> tuple[S | None, tuple[Any, ...]]:
         """Decide all triggers of one message or none: an exception discards the trial."""
         message, participant = plan.message, self._handler.participant
         if not plan.triggers:
-            self._update_account(account, plan)
+            self._update_inbox_row(inbox_row, plan)
             return None, ()
-        trial = _Trial(self._handler, message, account, plan.label, self._now)
+        trial = _Trial(self._handler, message, inbox_row, plan.label, self._now)
         state = working.get(message.key)
         events: tuple[Any, ...] = ()
         folded: tuple[Any, ...] = ()
@@ -281,33 +285,33 @@ class _Batch(Generic[S]):
             folded += decision.adopted + decision.events
             state = fold(participant.evolve, state, decision.adopted + decision.events)
         working.put(message.key, state, folded)
-        self._update_account(account, plan)
-        account.sent, account.in_flight = trial.sent, sorted(trial.pending)
+        self._update_inbox_row(inbox_row, plan)
+        inbox_row.sent, inbox_row.in_flight = trial.sent, sorted(trial.pending)
         self.changes.outbox += trial.outbox
         self.changes.effects += trial.effects
         return state, events
 
-    def _update_account(self, account: Account, plan: _RoutedMessage) -> None:
-        account.flow = plan.label
-        account.marks = marks_after(plan.marks | set(account.marks), plan.triggers, plan.paused)
+    def _update_inbox_row(self, inbox_row: InboxRow, plan: _RoutedMessage) -> None:
+        inbox_row.flow = plan.label
+        inbox_row.marks = marks_after(plan.marks | set(inbox_row.marks), plan.triggers, plan.paused)
 
-    def _hold(self, plan: _RoutedMessage, account: Account) -> HandlingResult[S]:
+    def _hold(self, plan: _RoutedMessage, inbox_row: InboxRow) -> HandlingResult[S]:
         """Hold a record: it counts as handled, but is parked before the decision."""
         if plan.message.record not in self.held:
-            remember(plan.message, account)
-        self._update_account(account, replace(plan, marks=plan.marks | {HELD}))
+            remember(plan.message, inbox_row)
+        self._update_inbox_row(inbox_row, replace(plan, marks=plan.marks | {HELD}))
         self._park(plan.message, PAUSED, "it goes on when the order is resumed")
         return HandlingResult(plan.message, Disposition.HELD)
 
     def _park(self, message: Message, code: str, error: str) -> HandlingResult[S]:
-        account, record = self._accounts[message.key], message.record
+        inbox_row, record = self._inbox_rows[message.key], message.record
         if record is None:
             raise RuntimeError(f"only records can be parked, not {message}")
         if record in self.held:
             code = PAUSED  # it counts as handled: later records were admitted after it
-        account.parked += code != PAUSED
-        if code == SequenceGap.code and account.parked == 1:
-            account.gap = message.source
+        inbox_row.parked += code != PAUSED
+        if code == SequenceGap.code and inbox_row.parked == 1:
+            inbox_row.gap = message.source
         self.changes.park.append(
             ParkedRow(message.key, code, error, record, message.source, message.seq)
         )
@@ -325,7 +329,7 @@ class _Trial(Generic[S]):
         self,
         handler: Handler[S],
         message: Message,
-        account: Account,
+        inbox_row: InboxRow,
         flow: str | None,
         now: datetime,
     ) -> None:
@@ -334,8 +338,8 @@ class _Trial(Generic[S]):
         self._cause = given.cause or str(message.id)
         self._trace = Trace(flow, given.correlation or message.key, given.traceparent, self._cause)
         self._counts: Counter[str] = Counter()
-        self.sent = account.sent
-        self.pending = set(account.in_flight)
+        self.sent = inbox_row.sent
+        self.pending = set(inbox_row.in_flight)
         self.outbox: list[OutboxRow] = []
         self.effects: list[EffectRow] = []
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Set
 
 from sagakit.decider import Command, Do, Trigger, Undo
 from sagakit.messages.envelope import Message
-from sagakit.store.ports import PAUSED, Account
+from sagakit.store.ports import PAUSED, InboxRow
 
 HELD, UNDONE = "held", "undone"
-"""Marks of an account beside PAUSED: some records are held; the saga was told to undo."""
+"""Marks of an inbox row beside PAUSED: some records are held; the saga was told to undo."""
 
 
 def is_forward(triggers: Iterable[Trigger]) -> bool:
@@ -22,9 +22,9 @@ def is_forward(triggers: Iterable[Trigger]) -> bool:
     return any(isinstance(trigger, Do | Command) for trigger in triggers)
 
 
-def join_marks(account: Account) -> frozenset[str]:
-    """Return the account's marks that belong to routing, without those of pausing."""
-    return frozenset(account.marks) - {PAUSED, HELD, UNDONE}
+def join_marks(inbox_row: InboxRow) -> frozenset[str]:
+    """Return the inbox row's marks that belong to routing, without those of pausing."""
+    return frozenset(inbox_row.marks) - {PAUSED, HELD, UNDONE}
 
 
 def marks_after(marks: Set[str], triggers: Iterable[Trigger], paused: bool | None) -> list[str]:
@@ -40,7 +40,7 @@ def marks_after(marks: Set[str], triggers: Iterable[Trigger], paused: bool | Non
     return sorted(marks)
 
 
-def sagas_to_release(done: Iterable[Message], accounts: Mapping[str, Account]) -> set[str]:
+def sagas_to_release(done: Iterable[Message], inbox_rows: Mapping[str, InboxRow]) -> set[str]:
     """Return the sagas that are not paused after these messages but still have held records."""
     keys = {message.key for message in done}
-    return {k for k in keys if HELD in accounts[k].marks and PAUSED not in accounts[k].marks}
+    return {k for k in keys if HELD in inbox_rows[k].marks and PAUSED not in inbox_rows[k].marks}

@@ -19,9 +19,9 @@ from sagakit.faults import NO_FAULTS, Faults
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.retry import is_transient, retry_transaction
+from sagakit.store.json_rows import as_json
 from sagakit.store.ports import Clock
 from sagakit.store.postgres import unpack_headers
-from sagakit.store.state_table import as_json
 
 log = structlog.get_logger(__name__)
 BATCH = 1000

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, MetaData
 
 from sagakit.decider import Trigger
 from sagakit.messages.envelope import NAMESPACE, EffectRow, Lease, OutboxRow, ParkedRow
-from sagakit.store.ports import PAUSED, Account, Changes, Store, Working
+from sagakit.store.ports import PAUSED, Changes, InboxRow, Store, Working
 
 S = TypeVar("S")
 NO_CONNECTION = cast(Connection, None)
@@ -64,16 +64,16 @@ class _Pending:
 class Tables:
     """Holds the rows of the kit's tables."""
 
-    accounts: dict[str, Account] = field(default_factory=dict)
+    inbox_rows: dict[str, InboxRow] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     effects: dict[str, _Pending] = field(default_factory=dict)
     parked: dict[int, ParkedRow] = field(default_factory=dict)
     next_id: int = 1
 
     def copied(self) -> "Tables":
-        """Return a copy that shares the rows; `lock` copies accounts before they can change."""
+        """Return a copy that shares the rows; `lock` copies inbox rows before they can change."""
         return Tables(
-            dict(self.accounts),
+            dict(self.inbox_rows),
             dict(self.outbox),
             dict(self.effects),
             dict(self.parked),
@@ -141,10 +141,10 @@ class _MemoryTransaction(Generic[S]):
             self._working.save(NO_CONNECTION)
         self._database.tables = self._tables
 
-    def lock(self, keys: Sequence[str]) -> dict[str, Account]:
-        accounts = self._tables.accounts
-        accounts |= {k: _copied(accounts[k]) if k in accounts else Account(k) for k in keys}
-        return {k: accounts[k] for k in keys}
+    def lock(self, keys: Sequence[str]) -> dict[str, InboxRow]:
+        inbox_rows = self._tables.inbox_rows
+        inbox_rows |= {k: _copied(inbox_rows[k]) if k in inbox_rows else InboxRow(k) for k in keys}
+        return {k: inbox_rows[k] for k in keys}
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
         held = {key: p.row.id for key, p in self._tables.effects.items() if p.row.lease in leases}
@@ -179,22 +179,22 @@ class _MemoryTransaction(Generic[S]):
         for number in changes.unpark:
             tables.parked.pop(number, None)
         if changes.park or changes.unpark:
-            for account in changes.accounts:
-                queue = self.parked(account.key, len(tables.parked))
-                account.parked = sum(row.code != PAUSED for row in queue)
+            for inbox_row in changes.inbox_rows:
+                queue = self.parked(inbox_row.key, len(tables.parked))
+                inbox_row.parked = sum(row.code != PAUSED for row in queue)
 
 
-def _copied(account: Account) -> Account:
-    return Account(
-        key=account.key,
-        flow=account.flow,
-        seen={source: list(last) for source, last in account.seen.items()},
-        ids=list(account.ids),
-        sent=account.sent,
-        in_flight=list(account.in_flight),
-        marks=list(account.marks),
-        parked=account.parked,
-        gap=account.gap,
+def _copied(inbox_row: InboxRow) -> InboxRow:
+    return InboxRow(
+        key=inbox_row.key,
+        flow=inbox_row.flow,
+        seen={source: list(last) for source, last in inbox_row.seen.items()},
+        ids=list(inbox_row.ids),
+        sent=inbox_row.sent,
+        in_flight=list(inbox_row.in_flight),
+        marks=list(inbox_row.marks),
+        parked=inbox_row.parked,
+        gap=inbox_row.gap,
     )
 
 

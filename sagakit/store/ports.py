@@ -18,7 +18,7 @@ from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow
 
 S = TypeVar("S")
 PAUSED = "paused"
-"""Mark of a paused saga's account, and code of the records parked while it is paused."""
+"""Mark of a paused saga's inbox row, and code of the records parked while it is paused."""
 
 
 class Working(Protocol[S]):
@@ -68,7 +68,7 @@ class Participant(Generic[S]):
 
 
 @dataclass(slots=True)
-class Account:
+class InboxRow:
     """The inbox row of one saga in one participant: dedup, sequence, work in flight.
 
     Its row lock is the saga's lock. seen: source -> [highest sequence handled, its event id]; ids:
@@ -92,7 +92,7 @@ class Account:
 class Changes:
     """Collects the rows that one transaction writes to the kit's tables."""
 
-    accounts: list[Account] = field(default_factory=list)
+    inbox_rows: list[InboxRow] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
     effects: list[EffectRow] = field(default_factory=list)
     park: list[ParkedRow] = field(default_factory=list)
@@ -102,8 +102,8 @@ class Changes:
 class Transaction(Protocol[S]):
     """One database transaction of the handler; commits if its context ends without an error."""
 
-    def lock(self, keys: Sequence[str]) -> dict[str, Account]:
-        """Lock the accounts of these sagas in sorted order, create missing ones, and return all."""
+    def lock(self, keys: Sequence[str]) -> dict[str, InboxRow]:
+        """Lock the inbox rows of these sagas in sorted order, create missing ones, return all."""
         ...
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:

@@ -14,14 +14,14 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 
 from sagakit.decider import Effect, Trigger
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
-from sagakit.store.ports import PAUSED, Account, Changes, Clock, Store, Working
+from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
+from sagakit.store.ports import PAUSED, Changes, Clock, InboxRow, Store, Working
 from sagakit.store.schema import effects, inbox, outbox
-from sagakit.store.state_table import KEYS, as_json, recordset, rows_of
 
 S = TypeVar("S")
 FRESH_S = 1.0
 """A connection returned to the pool less than this many seconds ago is not pinged."""
-_ACCOUNT = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
+_INBOX = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
 _OUTBOX = ("topic", "key", "headers", "value")
 _EFFECT = ("id", "key", "order_key", "kind", "payload", "trace", "due_at", "token", "lease_until")
 _LEASE = ("id", "token")
@@ -42,22 +42,22 @@ _PARKED = (
 
 # One statement, because a second round trip costs more than the query. It returns the rows it has
 # inserted and those in its snapshot, not rows that others have inserted since.
-LOCK_ACCOUNTS = text(f"""
+LOCK_INBOX = text(f"""
     WITH made AS (
         INSERT INTO inbox (key) SELECT json_array_elements_text(CAST(:keys AS json))
-        ON CONFLICT (key) DO NOTHING RETURNING {", ".join(_ACCOUNT)}
+        ON CONFLICT (key) DO NOTHING RETURNING {", ".join(_INBOX)}
     )
     SELECT * FROM made UNION ALL SELECT * FROM (
-        SELECT {", ".join(_ACCOUNT)} FROM inbox WHERE key = ANY({KEYS}) ORDER BY key FOR UPDATE
+        SELECT {", ".join(_INBOX)} FROM inbox WHERE key = ANY({KEYS}) ORDER BY key FOR UPDATE
     ) AS known
 """)
 IN_FLIGHT = text("SELECT in_flight FROM inbox WHERE key = :key")
 # An upsert although the rows exist and are locked: an UPDATE with a join may scan the whole table,
 # because the planner estimates 100 rows for any JSON recordset.
-_SAVE_ACCOUNTS = (
-    f"INSERT INTO inbox ({', '.join(_ACCOUNT)}) "
-    f"SELECT * FROM {recordset(inbox, _ACCOUNT, 'accounts')} "
-    f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _ACCOUNT[1:])}"
+_SAVE_INBOX = (
+    f"INSERT INTO inbox ({', '.join(_INBOX)}) "
+    f"SELECT * FROM {recordset(inbox, _INBOX, 'inbox_rows')} "
+    f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _INBOX[1:])}"
 )
 _ADD_OUTBOX = (
     f"INSERT INTO outbox ({', '.join(_OUTBOX)}) "
@@ -67,8 +67,8 @@ _ADD_EFFECTS = (
     f"INSERT INTO effects ({', '.join(_EFFECT)}) "
     f"SELECT * FROM {recordset(effects, _EFFECT, 'effects')} ON CONFLICT (key) DO NOTHING"
 )
-SAVE_ACCOUNTS, ADD_OUTBOX = text(_SAVE_ACCOUNTS), text(_ADD_OUTBOX)
-SAVE_ALL = text(f"WITH said AS ({_ADD_OUTBOX}), wanted AS ({_ADD_EFFECTS}) {_SAVE_ACCOUNTS}")
+SAVE_INBOX, ADD_OUTBOX = text(_SAVE_INBOX), text(_ADD_OUTBOX)
+SAVE_ALL = text(f"WITH said AS ({_ADD_OUTBOX}), wanted AS ({_ADD_EFFECTS}) {_SAVE_INBOX}")
 FINISH_EFFECTS = text(
     f"DELETE FROM effects USING {recordset(effects, _LEASE)} "
     "WHERE effects.id = n.id AND effects.token = n.token RETURNING effects.id"
@@ -172,17 +172,17 @@ class PostgresTransaction(Generic[S]):
     def __init__(self, connection: Connection, store: Store[S], now: datetime) -> None:
         self._connection, self._store, self._now = connection, store, now
 
-    def lock(self, keys: Sequence[str]) -> dict[str, Account]:
+    def lock(self, keys: Sequence[str]) -> dict[str, InboxRow]:
         """See `ports.Transaction`.
 
         Inserts come first and sorted: two batches with the same new sagas wait for each other
         instead of deadlocking.
         """
-        found: dict[str, Account] = {}
-        # Repeats only if another transaction has inserted one of the accounts meanwhile.
+        found: dict[str, InboxRow] = {}
+        # Repeats only if another transaction has inserted one of the inbox rows meanwhile.
         while missing := sorted(set(keys) - found.keys()):
-            rows = self._connection.execute(LOCK_ACCOUNTS, {"keys": as_json(missing)})
-            found |= {row[0]: Account(*row) for row in rows}
+            rows = self._connection.execute(LOCK_INBOX, {"keys": as_json(missing)})
+            found |= {row[0]: InboxRow(*row) for row in rows}
         return found
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
@@ -209,15 +209,15 @@ class PostgresTransaction(Generic[S]):
         if changes.unpark:
             self._connection.execute(DROP_PARKED, {"ids": changes.unpark})
         if changes.park or changes.unpark:
-            self._connection.execute(COUNT_PARKED, {"keys": [a.key for a in changes.accounts]})
+            self._connection.execute(COUNT_PARKED, {"keys": [a.key for a in changes.inbox_rows]})
 
     def _save(self, changes: Changes) -> None:
-        """Write accounts, outbox and effects in one statement."""
-        rows = {"accounts": as_json(changes.accounts)}
+        """Write inbox, outbox and effects in one statement."""
+        rows = {"inbox_rows": as_json(changes.inbox_rows)}
         if changes.outbox or changes.effects:
             rows["outbox"] = as_json(_outbox_rows(changes.outbox))
             rows["effects"] = as_json([self._effect_row(row) for row in changes.effects])
-        self._connection.execute(SAVE_ALL if len(rows) > 1 else SAVE_ACCOUNTS, rows)
+        self._connection.execute(SAVE_ALL if len(rows) > 1 else SAVE_INBOX, rows)
 
     def _effect_row(self, row: EffectRow) -> dict[str, Any]:
         return {

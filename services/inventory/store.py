@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.decider import Command, Do, Observed, Trigger, Undo
-from sagakit.store.state_table import KEYS, as_json, recordset, rows_of
+from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
 from schemas.events import (
     InventoryReleased,
     InventoryReserved,

@@ -77,7 +77,7 @@ def decided(transaction: Transaction[Reservation], batch: Sequence[Told]) -> lis
     wanted: dict[str, list[Trigger]] = {}
     for key, trigger in batch:
         wanted.setdefault(key, []).append(trigger)
-    accounts = transaction.lock(sorted(wanted))
+    inbox_rows = transaction.lock(sorted(wanted))
     working = transaction.load(wanted)
     said: list[Any] = []
     for key, trigger in batch:
@@ -85,7 +85,7 @@ def decided(transaction: Transaction[Reservation], batch: Sequence[Told]) -> lis
         decision = decide(state, trigger, NOW)
         working.put(key, fold(evolve, state, decision.events), decision.events)
         said += decision.events
-    transaction.write(Changes(accounts=list(accounts.values())), working)
+    transaction.write(Changes(inbox_rows=list(inbox_rows.values())), working)
     return said
 
 

@@ -29,8 +29,8 @@ def test_rows_that_become_visible_out_of_id_order_are_all_published(book: Book) 
     with leading(book) as (connection, epoch):
         slow = book.database.transaction()
         tx = slow.__enter__()
-        account = tx.lock(["slow"])["slow"]
-        tx.write(Changes([account], [book.row("slow", "1")]), tx.load({}))
+        inbox_row = tx.lock(["slow"])["slow"]
+        tx.write(Changes([inbox_row], [book.row("slow", "1")]), tx.load({}))
         book.write("quick")
         assert relay.publish_once(connection, epoch)
         assert publisher.log == [("quick", "1")]

@@ -21,7 +21,7 @@ from sagakit.messages.envelope import (
     Trace,
 )
 from sagakit.store.memory import MemoryDatabase, MemoryStore
-from sagakit.store.ports import Account, Changes, Transaction
+from sagakit.store.ports import Changes, InboxRow, Transaction
 from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
 from tests.stack import TestInfra, fresh_database
 from tests.toy import NOW, Count, Ticked, create_tables, table_store
@@ -48,10 +48,10 @@ class Subject:
     def write(self, keys: Sequence[str], **changes: Any) -> None:
         """One transaction that only writes."""
         with self.transaction() as tx:
-            accounts = tx.lock(sorted(keys))
-            tx.write(Changes(accounts=list(accounts.values()), **changes), tx.load({}))
+            inbox_rows = tx.lock(sorted(keys))
+            tx.write(Changes(inbox_rows=list(inbox_rows.values()), **changes), tx.load({}))
 
-    def account(self, key: str) -> Account:
+    def inbox_row(self, key: str) -> InboxRow:
         with self.transaction() as tx:
             return tx.lock([key])[key]
 
@@ -111,34 +111,34 @@ def parked(key: str, offset: int, code: str = "decide", **changes: Any) -> Parke
     return replace(ParkedRow(key, code, f"why {offset}", record, "left", offset), **changes)
 
 
-# --- accounts and states ------------------------------------------------------------------------
+# --- inbox rows and states ------------------------------------------------------------------------
 
 
 def test_an_account_is_made_where_there_is_none(subject: Subject) -> None:
     with subject.transaction() as tx:
-        assert tx.lock(["a", "b"]) == {"a": Account("a"), "b": Account("b")}
+        assert tx.lock(["a", "b"]) == {"a": InboxRow("a"), "b": InboxRow("b")}
 
 
 def test_an_account_comes_back_as_it_was_written(subject: Subject) -> None:
     with subject.transaction() as tx:
-        account = tx.lock(["a", "b"])["a"]
-        account.flow, account.sent, account.gap = "toy/2", 7, "left"
-        account.seen = {"left": [3, "id-3"], 'strange "source"': [1, "{,}"]}
-        account.ids, account.in_flight = ["x", "y,z", 'q"'], ["call:a"]
-        account.marks, account.parked = ["LeftDone"], 2
-        tx.write(Changes(accounts=[account, Account("b")]), tx.load({}))
-    assert subject.account("a") == account
-    assert subject.account("b") == Account("b")
+        inbox_row = tx.lock(["a", "b"])["a"]
+        inbox_row.flow, inbox_row.sent, inbox_row.gap = "toy/2", 7, "left"
+        inbox_row.seen = {"left": [3, "id-3"], 'strange "source"': [1, "{,}"]}
+        inbox_row.ids, inbox_row.in_flight = ["x", "y,z", 'q"'], ["call:a"]
+        inbox_row.marks, inbox_row.parked = ["LeftDone"], 2
+        tx.write(Changes(inbox_rows=[inbox_row, InboxRow("b")]), tx.load({}))
+    assert subject.inbox_row("a") == inbox_row
+    assert subject.inbox_row("b") == InboxRow("b")
 
 
 def test_a_state_comes_back_as_it_was_put(subject: Subject) -> None:
     with subject.transaction() as tx:
-        accounts = tx.lock(["a", "b"])
+        inbox_rows = tx.lock(["a", "b"])
         working = tx.load({"a": [], "b": []})
         assert working.get("a") == Count()
         working.put("a", Count(("one",)), ())
         assert working.get("a") == Count(("one",)), "seen by the next message of the batch"
-        tx.write(Changes(accounts=list(accounts.values())), working)
+        tx.write(Changes(inbox_rows=list(inbox_rows.values())), working)
     assert subject.state("a") == Count(("one",))
     assert subject.state("b") == Count()
 
@@ -156,18 +156,18 @@ def test_a_transaction_that_ends_in_an_error_leaves_nothing(
 
     def fail(lease: Lease) -> None:
         with subject.transaction() as tx:
-            account = tx.lock(["a"])["a"]
+            inbox_row = tx.lock(["a"])["a"]
             tx.finish([lease])
-            account.sent = 9
+            inbox_row.sent = 9
             working = tx.load({"a": []})
             working.put("a", Count(("lost",)), ())
-            changes = Changes([account], [row("a")], [effect("new")], [parked("a", 1)])
+            changes = Changes([inbox_row], [row("a")], [effect("new")], [parked("a", 1)])
             tx.write(changes, working)
             raise error("the process dies")
 
     with pytest.raises(error):
         fail(old.lease)
-    assert subject.account("a") == Account("a")
+    assert subject.inbox_row("a") == InboxRow("a")
     assert subject.state("a") == Count()
     assert subject.outbox() == []
     assert subject.queue("a") == []
@@ -269,7 +269,7 @@ def test_parked_records_queue_by_order_as_they_came_and_keep_every_byte(subject:
         parked("a", 3, "queued"),
         parked("a", 4, "queued", seq=None),
     ]
-    assert (subject.account("a").parked, subject.account("b").parked) == (3, 1)
+    assert (subject.inbox_row("a").parked, subject.inbox_row("b").parked) == (3, 1)
     with subject.transaction() as tx:
         assert tx.parked("a", 2) == queue[:2]
 
@@ -277,14 +277,14 @@ def test_parked_records_queue_by_order_as_they_came_and_keep_every_byte(subject:
 def test_what_a_pause_holds_is_kept_and_not_counted(subject: Subject) -> None:
     subject.write(["a"], park=[parked("a", 5, "paused"), parked("a", 6)])
     assert [row.code for row in subject.queue("a")] == ["paused", "decide"]
-    assert subject.account("a").parked == 1
+    assert subject.inbox_row("a").parked == 1
 
 
 def test_a_record_is_parked_once(subject: Subject) -> None:
     subject.write(["a"], park=[parked("a", 1)])
     subject.write(["a"], park=[parked("a", 1, "queued"), parked("a", 2, "queued")])
     assert [(p.code, p.record.offset) for p in subject.queue("a")] == [("decide", 1), ("queued", 2)]
-    assert subject.account("a").parked == 2
+    assert subject.inbox_row("a").parked == 2
 
 
 def test_the_reason_follows_what_is_known_last(subject: Subject) -> None:
@@ -301,4 +301,4 @@ def test_unparked_records_leave_the_queue_and_are_counted_down(subject: Subject)
     first, second, third = subject.queue("a")
     subject.write(["a"], unpark=[first.id, third.id])
     assert subject.queue("a") == [second]
-    assert (subject.account("a").parked, subject.account("b").parked) == (1, 1)
+    assert (subject.inbox_row("a").parked, subject.inbox_row("b").parked) == (1, 1)

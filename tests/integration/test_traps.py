@@ -352,7 +352,7 @@ def test_a_dead_lock_is_tried_again_as_a_whole() -> None:
 
 def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
     """SIGSTOP past the session timeout, then SIGCONT: the frozen process goes on with its batch
-    while another has read the same records. It is the row lock and the account that decide."""
+    while another has read the same records. It is the row lock and the inbox row that decide."""
     wire = Wire(Codec(CONTRACT))
     records = [wire.record(Ticked(f"o{n}", "call"), 1) for n in range(20)]
     reached, go_on = threading.Event(), threading.Event()

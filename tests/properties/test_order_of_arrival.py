@@ -196,5 +196,5 @@ def test_a_repeat_is_told_apart_from_what_is_new() -> None:
     message = decode_message(CODEC, record)
     node.handler.handle([message])
     node.handler.handle([replace(message)])
-    account = node.database.tables.accounts[message.key]
-    assert account.seen.get(message.source, [1])[0] == (message.seq or 1)
+    inbox_row = node.database.tables.inbox_rows[message.key]
+    assert inbox_row.seen.get(message.source, [1])[0] == (message.seq or 1)

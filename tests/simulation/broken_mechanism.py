@@ -12,12 +12,12 @@ from sagakit.errors import ResultPending, UnknownFlow
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow
-from sagakit.store.ports import Account, Changes
+from sagakit.store.ports import Changes, InboxRow
 from services.inventory.decide import Reservation
 from services.inventory.store import MemoryInventoryStore, WorkingSet, skus_of
 
 
-def no_inbox(message: Message, account: Account) -> bool:
+def no_inbox(message: Message, inbox_row: InboxRow) -> bool:
     """Nothing is a repeat."""
     return False
 
@@ -25,9 +25,9 @@ def no_inbox(message: Message, account: Account) -> bool:
 def inbox_first(write: Any, tx: Any, changes: Changes, working: Any) -> None:
     """What was consumed is kept, whatever becomes of the transaction."""
     write(tx, changes, working)
-    for account in changes.accounts:
-        kept = tx._database.tables.accounts.setdefault(account.key, Account(account.key))
-        kept.seen, kept.ids = dict(account.seen), list(account.ids)
+    for inbox_row in changes.inbox_rows:
+        kept = tx._database.tables.inbox_rows.setdefault(inbox_row.key, InboxRow(inbox_row.key))
+        kept.seen, kept.ids = dict(inbox_row.seen), list(inbox_row.ids)
 
 
 def finish_first(finish: Any, tx: Any, leases: Sequence[Lease]) -> Any:
@@ -114,16 +114,16 @@ def newest_known(label: Any, router: Router, header: str | None) -> str:
     return flow.label(max(flow.versions))
 
 
-def no_gap(message: Message, account: Account) -> None:
+def no_gap(message: Message, inbox_row: InboxRow) -> None:
     """A missing event is not missed."""
 
 
-def never_filled(fates: Any, accounts: Any) -> set[str]:
+def never_filled(fates: Any, inbox_rows: Any) -> set[str]:
     """What queued behind a gap stays there."""
     return set()
 
 
-def never_freed(done: Any, accounts: Any) -> set[str]:
+def never_freed(done: Any, inbox_rows: Any) -> set[str]:
     """What was held in a pause stays there when it is over."""
     return set()
 

@@ -104,7 +104,7 @@ class OneOrder:
         return self._sent("order") > asked
 
     def _sent(self, participant: str) -> int:
-        return self.world.nodes[participant].database.tables.accounts[ORDER].sent
+        return self.world.nodes[participant].database.tables.inbox_rows[ORDER].sent
 
     def say(self, decide: Callable[[Saga, SagaView], Emission]) -> Emission:
         """What a person tells the monitor, as it knows the order now. Raises Refused."""

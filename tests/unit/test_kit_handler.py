@@ -79,7 +79,7 @@ def test_a_webhook_that_comes_twice_is_handled_once_and_told_the_state(counter: 
 
 def test_the_memory_for_ids_is_bounded_by_order(counter: Counter) -> None:
     counter.hears(*[call("a", "x") for _ in range(MAX_IDS + 5)])
-    assert len(counter.account("a").ids) == MAX_IDS
+    assert len(counter.inbox_row("a").ids) == MAX_IDS
 
 
 # --- what own events carry ----------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_an_effect_that_is_pending_is_not_added_again(counter: Counter) -> None:
     counter.reads(tick(counter, "call", 1), tick(counter, "call", 2))
     counter.reads(tick(counter, "call", 3))
     assert [e.effect.key for e in counter.added] == ["call:a"]
-    assert counter.account("a").in_flight == ["call:a"]
+    assert counter.inbox_row("a").in_flight == ["call:a"]
     (pending,) = counter.database.tables.effects.values()
     assert pending.row.effect == Effect("call", "call:a", {"n": 1})
 
@@ -182,7 +182,7 @@ def test_an_outcome_ends_the_effect_which_may_then_be_added_again(counter: Count
     row = claimed(counter)
     assert counter.hears(outcome(row, row.lease)) == [HANDLED]
     assert counter.words("a") == ("called", "outcome ok")
-    assert counter.account("a").in_flight == []
+    assert counter.inbox_row("a").in_flight == []
     assert counter.database.tables.effects == {}
     counter.reads(tick(counter, "call", 2))
     first, second = counter.added
@@ -196,7 +196,7 @@ def test_the_outcome_of_a_stale_lease_is_dropped(counter: Counter) -> None:
     stale = Lease(row.id, uuid4())
     assert counter.hears(outcome(row, stale, "late"), call("a", "paid")) == [STALE, HANDLED]
     assert counter.words("a") == ("called", "paid")
-    assert counter.account("a").in_flight == ["call:a"]
+    assert counter.inbox_row("a").in_flight == ["call:a"]
     assert counter.hears(outcome(row, row.lease), outcome(row, row.lease)) == [HANDLED, STALE]
     assert counter.hears(outcome(row, row.lease)) == [STALE]
     assert counter.words("a") == ("called", "paid", "outcome ok")
@@ -212,7 +212,11 @@ def test_a_gap_parks_and_what_fills_it_redrives_by_itself(counter: Counter) -> N
     assert "2 is missing" in counter.parked("a")[0].error
     assert counter.reads(two) == [HANDLED]
     assert counter.words("a") == ("one", "two", "three")
-    assert (queue(counter), counter.account("a").parked, counter.account("a").gap) == ([], 0, None)
+    assert (queue(counter), counter.inbox_row("a").parked, counter.inbox_row("a").gap) == (
+        [],
+        0,
+        None,
+    )
     assert [e.seq for e in counter.published] == [1, 2, 3]
     assert counter.dead == [], "a gap is no dead letter: it fills itself"
 
@@ -248,7 +252,7 @@ def test_gaps_of_two_producers_at_once(counter: Counter) -> None:
     assert counter.reads(left2, front2) == [PARKED, PARKED]
     counter.reads(tick(counter, "one", 1))
     assert counter.words("a") == ("one", "two")
-    assert (queue(counter), counter.account("a").gap) == ([("gap", 2)], "front")
+    assert (queue(counter), counter.inbox_row("a").gap) == ([("gap", 2)], "front")
     counter.reads(counter.wire.record(Started("a"), 1))
     assert counter.words("a") == ("one", "two", "do", "do")
     assert queue(counter) == []
@@ -332,7 +336,7 @@ def test_redrive_goes_in_order_up_to_what_still_fails(counter: Counter) -> None:
     assert [h.fate for h in handled] == [HANDLED, HANDLED]
     assert counter.words("a") == ("one", "two")
     assert queue(counter) == [("decide", 3), ("queued", 4)], "the reason is now the one at its head"
-    assert counter.account("a").parked == 2
+    assert counter.inbox_row("a").parked == 2
     assert counter.reads(tick(counter, "five", 5)) == [PARKED]
 
 
@@ -341,7 +345,7 @@ def test_a_redrive_in_vain_changes_nothing(counter: Counter) -> None:
     before, dead = counter.parked("a"), counter.dead
     assert counter.handler.redrive("a") == []
     assert counter.parked("a") == before
-    assert counter.account("a").parked == 2
+    assert counter.inbox_row("a").parked == 2
     assert counter.dead == dead, "no second dead letter for the same failure"
 
 
@@ -433,7 +437,7 @@ def test_an_error_for_a_webhook_is_its_callers_and_nothing_has_happened(counter:
         counter.hears(call("b", "paid"), call("a", "boom"))
     assert counter.store.states == {}
     assert counter.outbox == []
-    assert counter.database.tables.accounts == {}
+    assert counter.database.tables.inbox_rows == {}
     assert counter.added == []
 
 
@@ -455,8 +459,8 @@ def test_what_a_failed_decision_left_behind_is_dropped(counter: Counter) -> None
     assert len(calls) == 2
     assert counter.words("a") == ("one",)
     assert [e.event.word for e in counter.published] == ["one"]
-    assert counter.account("a").sent == 1
-    assert "front" not in counter.account("a").seen
+    assert counter.inbox_row("a").sent == 1
+    assert "front" not in counter.inbox_row("a").seen
 
 
 # --- crashes ------------------------------------------------------------------------------------
@@ -479,7 +483,7 @@ def rows(counter: Counter) -> Any:
     tables = counter.database.tables
     return (
         counter.store.states,
-        tables.accounts,
+        tables.inbox_rows,
         [replace(r, id=0) for r in counter.outbox],
         [p.row for p in tables.effects.values()],
         [replace(p, id=0) for p in tables.parked.values()],

@@ -12,7 +12,7 @@ from sagakit.flow.loader import load
 from sagakit.handling.handler import Disposition
 from sagakit.handling.pause import UNDONE, join_marks, marks_after
 from sagakit.messages.envelope import Record
-from sagakit.store.ports import Account
+from sagakit.store.ports import InboxRow
 from tests.toy import FLOW, OWNERS, Counter, LeftDone, Paused, Resumed, RightDone, Started, Ticked
 
 HANDLED, HELD, REPEAT, PARKED = (
@@ -42,11 +42,11 @@ def say(counter: Counter, event: Any, flow: str = "toy/1") -> Record:
 def test_what_would_begin_something_is_held_and_done_when_it_is_resumed(counter: Counter) -> None:
     assert counter.reads(say(counter, Paused("a")), started(counter)) == [HANDLED, HELD]
     assert counter.words("a") == ()
-    assert counter.account("a").parked == 0, "nothing queues behind it"
+    assert counter.inbox_row("a").parked == 0, "nothing queues behind it"
     assert counter.reads(say(counter, Resumed("a"))) == [HANDLED]
     assert counter.words("a") == ("do",)
     assert counter.parked() == []
-    assert counter.account("a").marks == []
+    assert counter.inbox_row("a").marks == []
     assert counter.dead == []
 
 
@@ -125,7 +125,7 @@ def test_what_is_held_fills_the_gap_before_it(counter: Counter) -> None:
     assert counter.reads(say(counter, Paused("a")), late) == [HANDLED, PARKED]
     assert counter.reads(started(counter)) == [HELD]
     assert [row.code for row in counter.parked()] == ["paused"]
-    assert (counter.account("a").parked, counter.account("a").gap) == (0, None)
+    assert (counter.inbox_row("a").parked, counter.inbox_row("a").gap) == (0, None)
     assert counter.reads(say(counter, Resumed("a"))) == [HANDLED]
     assert counter.words("a") == ("do",)
     assert counter.parked() == []
@@ -153,7 +153,7 @@ def test_where_an_undo_was_read_nothing_is_paused_whichever_comes_first(turns: A
     for triggers, paused in turns:
         marks = marks_after(set(marks), triggers, paused)
     assert marks == [UNDONE]
-    assert join_marks(Account("a", marks=marks)) == frozenset(), "it is no mark of routing's"
+    assert join_marks(InboxRow("a", marks=marks)) == frozenset(), "it is no mark of routing's"
 
 
 def test_a_flow_that_can_be_paused_can_be_resumed() -> None:
