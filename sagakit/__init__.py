@@ -1,7 +1,130 @@
 """The kit holds the mechanism of a choreographed saga and knows nothing of an application.
 
+What `__all__` names is its public API: `from sagakit import Participant, Do, Undo, ...`. A name is
+imported when it is first used, so that a module of decisions loads neither Kafka's client nor
+SQLAlchemy.
+
 Pure: `decider`, `flow`, `contract`. One transaction per micro-batch: `handling`. Stores:
 `store.ports` (what the handler needs), `store.postgres` and `store.memory` (both pass one
 conformance suite). Transport and outside calls: `messages`, `kafka`, `outbox`, `effects`, `web`.
 Composition: `service`.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sagakit.decider import (
+        NOTHING,
+        Callback,
+        Command,
+        Decide,
+        Decision,
+        Do,
+        Effect,
+        EffectResult,
+        Event,
+        Evolve,
+        Observed,
+        Trigger,
+        Undo,
+        fold,
+    )
+    from sagakit.effects.worker import Perform
+    from sagakit.errors import (
+        BadKey,
+        ConfigurationError,
+        EffectFailed,
+        EventTooLarge,
+        FlowError,
+        RequestTimedOut,
+        ResultPending,
+        SagaError,
+        UnknownFlow,
+        UnprocessableRecord,
+    )
+    from sagakit.service.definition import Receipt, Service, TriggerPort
+    from sagakit.service.process import run
+    from sagakit.service.settings import ServiceSettings, load
+    from sagakit.store.ports import Clock, Participant, Store, Working
+    from sagakit.store.state_table import TableStore
+    from sagakit.web.ledger_pages import Ledger
+
+__all__ = [  # noqa: RUF022 -- under headings
+    # Participant
+    "Participant",
+    "Decide",
+    "Evolve",
+    "Store",
+    "Working",
+    "TableStore",
+    "Clock",
+    # Triggers and decision
+    "Trigger",
+    "Do",
+    "Undo",
+    "Observed",
+    "EffectResult",
+    "Callback",
+    "Command",
+    "Event",
+    "Decision",
+    "NOTHING",
+    "fold",
+    # Effects
+    "Effect",
+    "Perform",
+    # Errors
+    "SagaError",
+    "ConfigurationError",
+    "FlowError",
+    "UnprocessableRecord",
+    "BadKey",
+    "UnknownFlow",
+    "RequestTimedOut",
+    "EventTooLarge",
+    "EffectFailed",
+    "ResultPending",
+    # Service
+    "Service",
+    "TriggerPort",
+    "Receipt",
+    "ServiceSettings",
+    "Ledger",
+    # Main
+    "load",
+    "run",
+]
+
+_NAMES = {
+    "sagakit.decider": (
+        "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
+        "Decision NOTHING fold Effect"
+    ),
+    "sagakit.effects.worker": "Perform",
+    "sagakit.errors": (
+        "SagaError ConfigurationError FlowError UnprocessableRecord BadKey UnknownFlow "
+        "RequestTimedOut EventTooLarge EffectFailed ResultPending"
+    ),
+    "sagakit.service.definition": "Service TriggerPort Receipt",
+    "sagakit.service.process": "run",
+    "sagakit.service.settings": "ServiceSettings load",
+    "sagakit.store.ports": "Participant Store Working Clock",
+    "sagakit.store.state_table": "TableStore",
+    "sagakit.web.ledger_pages": "Ledger",
+}
+"""Module -> its names in `__all__`."""
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562). Raises AttributeError."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sagakit' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

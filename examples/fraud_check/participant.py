@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sagakit.decider import NOTHING, Decision, Do, Trigger, Undo
+from sagakit import NOTHING, Decision, Do, Trigger, Undo
 from schemas.events import FraudCleared, FraudRejected, FraudWithdrawn
 
 

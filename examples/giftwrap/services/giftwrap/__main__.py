@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from sagakit.service.process import run
-from sagakit.service.settings import load
+from sagakit import load, run
 from schemas import CONTRACT, FLOWS
 from services.giftwrap.service import GiftwrapSettings, build
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo
+from sagakit import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo
 from schemas.events import GiftUnwrapped, GiftUnwrapStarted, GiftWrapFailed, GiftWrapped, OrderFacts
 
 WRAP, UNWRAP = "wrap", "unwrap"

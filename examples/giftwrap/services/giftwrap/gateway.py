@@ -4,8 +4,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from sagakit.decider import Effect
-from sagakit.errors import EffectFailed
+from sagakit import Effect, EffectFailed
 from services.giftwrap.decide import NoPaper, Unwrapped, Wrapped
 
 TIMEOUT_S = 10.0

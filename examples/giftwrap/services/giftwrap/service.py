@@ -3,9 +3,7 @@
 import httpx
 from pydantic import AnyHttpUrl
 
-from sagakit.service.definition import Service
-from sagakit.service.settings import ServiceSettings
-from sagakit.store.ports import Participant
+from sagakit import Participant, Service, ServiceSettings
 from services.giftwrap.decide import UNWRAP, WRAP, Gift, decide, evolve
 from services.giftwrap.gateway import HttpWrapper
 from services.giftwrap.store import store

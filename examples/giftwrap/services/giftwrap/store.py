@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, MetaData, Table, Text
 
-from sagakit.store.state_table import TableStore
+from sagakit import TableStore
 from services.giftwrap.decide import Gift, Phase
 
 metadata = MetaData()
