@@ -3,14 +3,16 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := $(VENV)/lowest
 READY := $(VENV)/.ready
 PACKAGES := sagakit services saga_monitor saga_lab saga_cli schemas benchmarks
 CORES := $(shell nproc)
 # Tests of the real stack wait most of the time, so there is one worker more than there are cores.
 WORKERS := $(shell expr $(CORES) + 1)
 UV_LOCK := $(VENV)/uv.lock
+FAST_TESTS := tests/unit tests/properties tests/bad_input tests/architecture tests/docs/test_readme_participant.py
 
-.PHONY: help setup demo test check bench bench-scaling mutants up down lock clean
+.PHONY: help setup demo test check lowest bench bench-scaling mutants up down lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +59,14 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m schemas.docs --check
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.saga.event_matrix_page --check
-	$(BIN)/pytest -q -n $(CORES) tests/unit tests/properties tests/bad_input tests/architecture \
-	  tests/docs/test_readme_participant.py
+	$(BIN)/pytest -q -n $(CORES) $(FAST_TESTS)
+
+lowest: setup  ## the fast tests on the lowest versions that pyproject.toml allows, about 3 min
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install -q --python $(LOWEST)/bin/python --resolution lowest-direct -r pyproject.toml \
+	  --all-extras --group dev
+	$(BIN)/uv pip install -q --python $(LOWEST)/bin/python --no-deps --no-build-isolation -e .
+	$(LOWEST)/bin/pytest -q -n $(CORES) $(FAST_TESTS)
 
 bench: setup  ## what an order costs here, beside what else one could use, half an hour
 	@$(BIN)/python -m benchmarks

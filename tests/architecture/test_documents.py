@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -248,3 +249,10 @@ def test_the_diagram_of_the_readme_shows_who_reads_which_topic() -> None:
     assert len(read) > len(topics)
     readers = {(topic, by) for topic, those in docs.readers().items() for by in those}
     assert {(topic, by) for topic, by in read if by != "monitor"} <= readers
+
+
+def test_the_changelog_begins_with_the_version_of_the_package() -> None:
+    """`pyproject.toml` is the one place that has it."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    newest, *_ = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest == version
