@@ -6,14 +6,16 @@ own cost.
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sagakit.decider import Effect
 from sagakit.effects.worker import Perform
 from sagakit.service.definition import Service
-from sagakit.service.process import run
-from sagakit.service.settings import ServiceSettings, load
+from sagakit.service.main import run_program
+from sagakit.service.program import service_program
+from sagakit.service.settings import ServiceSettings
 from schemas import CONTRACT, FLOWS
 from services.inventory.service import build as inventory
 from services.notification.decide import MAIL, MailAccepted, MailKind
@@ -73,11 +75,13 @@ class Driver(MemoryCarrier):
 
 if __name__ == "__main__":
     (name,) = sys.argv[1:]
-    settings = load(ServiceSettings)
-    run(
-        build(name, settings),
-        settings,
-        flows=FLOWS,
-        contract=CONTRACT,
-        migrations=SERVICES / name / "migrations",
+    run_program(
+        service_program(
+            name,
+            partial(build, name),
+            ServiceSettings,
+            flows=FLOWS,
+            contract=CONTRACT,
+            migrations=SERVICES / name / "migrations",
+        )
     )

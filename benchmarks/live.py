@@ -156,21 +156,21 @@ async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
     The first batch does not count, because it includes the time to join the consumer group.
     """
     engine, ends = prepared(database_url, saga_monitor), LogEnds(site.bootstrap_servers)
-    loop, ending = asyncio.get_running_loop(), asyncio.Event()
+    loop = asyncio.get_running_loop()
     wanted = sum(ends.ends(TOPICS).values())
     batches: list[tuple[float, int]] = []
 
     def committed(read: Sequence[Record], _: object) -> None:
         batches.append((time.perf_counter(), len(read)))
         if sum(count for _, count in batches) >= wanted:
-            loop.call_soon_threadsafe(ending.set)
+            loop.call_soon_threadsafe(reader.end)
 
     settings = ServiceSettings(
         bootstrap_servers=site.bootstrap_servers, database_url=database_url, instance_id="parts"
     )
     projection = kind(engine, Codec(CONTRACT), FLOWS, committed)
     reader = Reader(settings, TOPICS, engine, projection, ends, group=f"parts-{kind.__name__}")
-    await asyncio.wait_for(reader.run(ending), WAIT_S)
+    await asyncio.wait_for(reader.run(), WAIT_S)
     engine.dispose()
     (begun, first), (ended, _) = batches[0], batches[-1]
     return (wanted - first) / (ended - begun) if ended > begun else 0.0

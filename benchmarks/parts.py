@@ -20,7 +20,7 @@ from benchmarks.live import effects, streamed
 from benchmarks.measured import Part, codec_and_decide, monitor, placed, relay, scan, transaction
 from benchmarks.report import machine
 from benchmarks.site import servers
-from sagakit.service.process import tune_gc
+from sagakit.service.main import tune_gc
 from sagakit.telemetry import logs
 
 

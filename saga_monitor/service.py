@@ -1,4 +1,4 @@
-"""Wire the monitor's process, start its parts together, and stop them in order.
+"""Wire the parts of the monitor's process into the loops of one lifecycle.
 
 Event loop: Faust and HTTP. Threads: the relay, the watch, the history, and the projection's
 transactions. The monitor is passive: orders complete without it. If one part dies the process
@@ -7,9 +7,6 @@ exits; restarted, it continues where it stopped.
 
 import asyncio
 import logging
-import signal
-import sys
-import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -18,7 +15,7 @@ from pathlib import Path
 import structlog
 from fastapi import FastAPI
 from pydantic import Field
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from saga_monitor.api.routes import routes
 from saga_monitor.ingest.faust_stream import GROUP, Reader
@@ -36,19 +33,22 @@ from saga_monitor.supervision.deadline_watch import Voice, Watch
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.routing import topic
+from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.trace_ids import span_of
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
 from sagakit.retry import retry_transaction
-from sagakit.service.process import Server, Threads, codec_for, tune_gc, wait_out_session
+from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal
+from sagakit.service.process import codec_for, database_answers, session_rest_s, thread_loop
+from sagakit.service.program import Program
 from sagakit.service.settings import ServiceSettings
-from sagakit.store.migrate import migrate
 from sagakit.store.postgres import engine_for
-from sagakit.telemetry import logs, metrics, tracing
+from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedPublisher
-from sagakit.web.app import make_app
+from sagakit.web.app import Health, make_app
+from sagakit.web.server import HttpServer
 from schemas import CONTRACT, FLOWS
 
 log = structlog.get_logger(__name__)
@@ -104,15 +104,23 @@ class Monitor:
     """One replica of the monitor."""
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self.settings = settings
+        self.settings, self._streaming = settings, StopSignal()
         flows = shortened(FLOWS, settings.deadlines)
         servers, codec = settings.bootstrap_servers, codec_for(settings, CONTRACT)
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
         self.projection = Projection(self.engine, codec, flows, self.meter.committed)
         broker, topics = LogEnds(servers), topics_of(flows)
+        self._broker, self._topics = broker, topics
+        self._ticks = Publisher(servers, f"{settings.instance_id}-clock")
         self.reader = Reader(
-            settings, topics, self.engine, self.projection, broker, group=settings.group
+            settings,
+            topics,
+            self.engine,
+            self.projection,
+            broker,
+            self._streaming,
+            group=settings.group,
         )
         self.tracer = tracing.tracer("monitor", settings.instance_id)
         publisher: OutboxPublisher = Publisher(servers, settings.instance_id)
@@ -129,7 +137,7 @@ class Monitor:
             self.engine,
             self.projection,
             voice,
-            clock=Publisher(servers, f"{settings.instance_id}-clock"),
+            clock=self._ticks,
             ends=broker,
             topics=topics,
             wake=self.relay.wake,
@@ -150,101 +158,81 @@ class Monitor:
         self.reconciler = Reconciler(
             self.desk, settings.participants, lambda: self.watch.tick_at, settings.now
         )
-        self.stop, self._stop_relay = threading.Event(), threading.Event()
 
     @property
     def position(self) -> Position:
         """The read position of this replica."""
         return Position(self.watch.unread, self.desk.log_time())
 
-    def app(self, threads: Threads) -> FastAPI:
+    def app(self, health: Health) -> FastAPI:
         """Return the HTTP app."""
         checks = {
-            "stream": lambda: None if self.reader.running else "the stream does not run yet",
-            "relay": lambda: threads.check("relay"),
-            "watch": lambda: threads.check("watch"),
-            "history": lambda: threads.check("history"),
-            "database": self._ping,
+            "stream": lambda: None if self.reader.running else "the stream does not read yet",
+            "database": lambda: database_answers(self.engine),
         }
-        return make_app("monitor", checks, routes(self.desk), self.reconciler.routes())
+        routers = (routes(self.desk), self.reconciler.routes())
+        return make_app("monitor", checks, *routers, health=health)
 
-    def _refuse_orphans(self) -> None:
-        with self.engine.connect() as connection:
-            refuse_orphans(self.projection.flows, queries.flows(connection))
-
-    def _ping(self) -> str | None:
-        try:
-            with self.engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-        except Exception as error:
-            return f"the database does not answer: {error}"
-        return None
-
-    async def run(self, ending: asyncio.Event) -> int:
-        """Run until `ending` is set or a part dies; return the exit status."""
-        loop = asyncio.get_running_loop()
-
-        def failed() -> None:
-            loop.call_soon_threadsafe(ending.set)
-
-        threads = Threads(failed)
-        await asyncio.to_thread(
-            retry_transaction, lambda: migrate(self.engine, MIGRATIONS), self.stop
+    def lifecycle(self, migrated: StartStep) -> Lifecycle:
+        """Return the lifecycle of this process; `migrated` waits for the migrations."""
+        http = HttpServer(self.settings.http_host, self.settings.http_port)
+        lifecycle = Lifecycle(
+            [
+                [thread_loop("relay", self.relay.run, wake=self.relay.wake)],
+                [
+                    Loop(
+                        "http",
+                        lambda: http.run(self.app(lifecycle)),
+                        bound_s=None,  # if the event loop stands, nobody answers
+                        wake=http.end,
+                        early=True,
+                    ),
+                    thread_loop("watch", self.watch.run, wake=self._ticks.discard),
+                    thread_loop("history", self.history.run),
+                    Loop("stream", self.reader.run, self._streaming, wake=self.reader.end),
+                ],
+            ],
+            drain_s=self.settings.drain_s,
+            steps=[
+                migrated,
+                StartStep("flow versions in flight are compared", self._refuse_orphans),
+                StartStep("a broker is waited for", self._wait_for_broker),
+            ],
+            close=[self._close],
+            rest_s=session_rest_s,
         )
-        await asyncio.to_thread(retry_transaction, self._refuse_orphans, self.stop)
-        server = Server(self.app(threads), self.settings)
-        serving = asyncio.create_task(server.serve())
-        threads.start("relay", lambda: self.relay.run(self._stop_relay))
-        threads.start("watch", lambda: self.watch.run(self.stop))
-        threads.start("history", lambda: self.history.run(self.stop))
-        reading = asyncio.create_task(self.reader.run(ending))
-        log.info("running", http_port=self.settings.http_port)
-        parts = {serving, reading}
-        waiting = asyncio.create_task(ending.wait())
-        done, _ = await asyncio.wait({*parts, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        log.info("stopping")
-        ending.set()
-        self.stop.set()
-        server.should_exit = True
-        await asyncio.wait(parts, timeout=self.settings.drain_s)
-        for name in ("watch", "history"):
-            await asyncio.to_thread(threads.join, name, self.settings.drain_s)
-        self._stop_relay.set()
-        self.relay.wake()
-        await asyncio.to_thread(threads.join, "relay", self.settings.drain_s)
-        waiting.cancel()
+        return lifecycle
+
+    def _refuse_orphans(self, stop: StopSignal) -> None:
+        def refuse() -> None:
+            with self.engine.connect() as connection:
+                refuse_orphans(self.projection.flows, queries.flows(connection))
+
+        retry_transaction(refuse, stop)
+
+    def _wait_for_broker(self, stop: StopSignal) -> None:
+        """Wait until a broker answers: Faust gives up at once where none does."""
+        retry_transaction(
+            lambda: self._broker.ids(self._topics),
+            stop,
+            lambda error: isinstance(error, KafkaException),
+        )
+
+    async def _close(self) -> None:
         if self.tracer:
             await asyncio.to_thread(self.tracer.close)
         self.engine.dispose()
-        died = [t for t in parts if t.done() and not t.cancelled() and t.exception()]
-        for task in died:
-            log.error("a part died", exc_info=task.exception())
-        early = bool(done & parts)
-        await wait_out_session(threads.error)
-        return 1 if died or early or threads.error else 0
 
 
-async def _until_told(monitor: Monitor) -> int:
-    ending = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    return await monitor.run(ending)
-
-
-def run(settings: MonitorSettings) -> None:
-    """Run a replica until SIGTERM or SIGINT, then exit; does not return."""
-    logs.configure(json=settings.log_json, participant="monitor", level=settings.log_level)
+def wire(settings: MonitorSettings, migrated: StartStep) -> Lifecycle:
+    """Wire a replica, and register its metrics. Raises ConfigurationError."""
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        monitor = Monitor(settings)
-        metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
-        metrics.register(metrics.GaugeReadings(HELP, monitor.meter.read))
-        metrics.register(metrics.GaugeReadings(FINDINGS, monitor.reconciler.read))
-        tune_gc()
-        status = asyncio.run(_until_told(monitor))
-    except ConfigurationError as error:
-        print(f"saga_monitor: {error}", file=sys.stderr)
-        sys.exit(2)
-    log.info("stopped", status=status)
-    sys.exit(status)
+    monitor = Monitor(settings)
+    metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
+    metrics.register(metrics.GaugeReadings(HELP, monitor.meter.read))
+    metrics.register(metrics.GaugeReadings(FINDINGS, monitor.reconciler.read))
+    return monitor.lifecycle(migrated)
+
+
+PROGRAM = Program("monitor", MonitorSettings, MIGRATIONS, wire)

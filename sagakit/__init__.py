@@ -44,8 +44,8 @@ if TYPE_CHECKING:
         UnprocessableRecord,
     )
     from sagakit.service.definition import Receipt, Service, TriggerPort
-    from sagakit.service.process import run
-    from sagakit.service.settings import ServiceSettings, load
+    from sagakit.service.program import Program, service_program
+    from sagakit.service.settings import ServiceSettings
     from sagakit.store.ports import Clock, Participant, Store, Working
     from sagakit.store.state_table import TableStore
     from sagakit.web.ledger_pages import Ledger
@@ -92,8 +92,8 @@ __all__ = [  # noqa: RUF022 -- under headings
     "ServiceSettings",
     "Ledger",
     # Main
-    "load",
-    "run",
+    "Program",
+    "service_program",
 ]
 
 _NAMES = {
@@ -107,8 +107,8 @@ _NAMES = {
         "RequestTimedOut EventTooLarge EffectFailed ResultPending"
     ),
     "sagakit.service.definition": "Service TriggerPort Receipt",
-    "sagakit.service.process": "run",
-    "sagakit.service.settings": "ServiceSettings load",
+    "sagakit.service.program": "Program service_program",
+    "sagakit.service.settings": "ServiceSettings",
     "sagakit.store.ports": "Participant Store Working Clock",
     "sagakit.store.state_table": "TableStore",
     "sagakit.web.ledger_pages": "Ledger",

@@ -133,7 +133,7 @@ class Voice:
 
 
 class MonitorProcess:
-    """`python -m saga_monitor` on a database, under a consumer group of its own."""
+    """`python -m sagakit saga_monitor` on a database, under a consumer group of its own."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class MonitorProcess:
     def start(self, *, wait: bool = True) -> "MonitorProcess":
         """Start, and wait until it is ready."""
         with self._log.open("ab") as out:
-            command = [sys.executable, "-m", "saga_monitor"]
+            command = [sys.executable, "-m", "sagakit", "saga_monitor"]
             self._process = subprocess.Popen(command, env=self._env, stdout=out, stderr=out)
         if wait:
             until(self.is_ready, f"monitor ready, see {self._log}")

@@ -53,7 +53,7 @@ class ProcessSpec:
     ready: Probe
     env: Mapping[str, str] = field(default_factory=dict)
     stop_signal: str = "TERM"
-    stop_wait_s: int = 20
+    stop_wait_s: int = 30
 
     @property
     def stage(self) -> Stage:
@@ -211,13 +211,14 @@ def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) ->
         "SAGA_HTTP_PORT": str(around.ports[port_name]),
         "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",
         "SAGA_LOG_JSON": "true",
+        "MALLOC_ARENA_MAX": "2",  # see docs/reference/environment.md
     }
     if around.schema_registry_url:
         env["SAGA_SCHEMA_REGISTRY_URL"] = around.schema_registry_url
     module = "saga_monitor" if service == MONITOR else f"services.{service}"
     return ProcessSpec(
         name=name,
-        command=(sys.executable, "-m", module),
+        command=(sys.executable, "-m", "sagakit", module),
         ready=http_ready(f"{around.url(port_name)}/health/ready"),
         env={**env, **_outside(service, around), **extra_env},
     )

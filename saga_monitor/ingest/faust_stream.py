@@ -12,7 +12,7 @@ the offsets in the projection's database.
 """
 
 import asyncio
-import threading
+from asyncio import FIRST_COMPLETED
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ from sagakit.kafka.client import KafkaException
 from sagakit.kafka.consumer import SESSION_S, TOPICS_S
 from sagakit.messages.envelope import Record, TopicPartitionKey
 from sagakit.retry import retry_transaction
+from sagakit.service.lifecycle import StopSignal
 from sagakit.service.settings import ServiceSettings
 from sagakit.telemetry import metrics
 
@@ -44,6 +45,7 @@ BUNDLES = 64
 """The largest number of bundles that wait to be written."""
 SAME_FETCH_S = 0.005
 """The wait, after the first bundle of a fetch, for the bundles of its other partitions."""
+TURN_S = 1.0
 SEEK_S = 60.0
 """The longest wait for the database at an assignment. After it the process exits and is restarted;
 from 90 s on Faust itself would wait forever."""
@@ -161,6 +163,7 @@ class Reader:
         engine: Engine,
         projection: Projection,
         broker: LogInspector,
+        stop: StopSignal | None = None,
         *,
         group: str = GROUP,
     ) -> None:
@@ -170,31 +173,46 @@ class Reader:
         self._projection = projection
         self._broker = broker
         self._group = group
-        self._stop = threading.Event()
+        self._stop = stop or StopSignal()
+        self._ending = asyncio.Event()
+        self._writing = False
         self.begun: set[TopicPartitionKey] = set()
         self._failed: asyncio.Future[None] | None = None
         self.running = False
 
-    async def run(self, ending: asyncio.Event) -> None:
-        """Read until `ending` is set, and finish the batch in hand. Raises StreamError."""
+    async def run(self) -> None:
+        """Read until `end`, and finish the batch in hand. Raises StreamError."""
         self._failed = asyncio.get_running_loop().create_future()
         app = self._app()
-        await app.start()
-        self.running = True
-        ends: list[asyncio.Future[Any]] = [
-            asyncio.create_task(ending.wait()),
-            asyncio.create_task(app.wait_until_stopped()),
-            self._failed,
-        ]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        self.running = False
-        self._stop.set()
+        ending = asyncio.create_task(self._ending.wait())
+        starting = asyncio.create_task(app.start())
+        await self._turns({ending, starting})
+        if starting.done():
+            await starting
+            self.running = True
+            await self._turns({ending, asyncio.create_task(app.wait_until_stopped()), self._failed})
+            self.running = False
+        starting.cancel()
+        ending.cancel()
         reason = app.crash_reason or (self._failed.done() and self._failed.exception())
         await app.stop()
-        for end in ends:
-            end.cancel()
         if reason:
             raise StreamError(f"the stream ends: {type(reason).__name__}: {reason}") from reason
+
+    def end(self) -> None:
+        """Ask `run` to end."""
+        self._ending.set()
+
+    async def _turns(self, ends: Set[asyncio.Future[Any]]) -> None:
+        """Wait for the first of `ends`; each TURN_S without a batch in hand is a turn.
+
+        With a batch in hand only the attempts of its transaction are turns.
+        """
+        done: Set[asyncio.Future[Any]] = set()
+        while not done:
+            if not self._writing:
+                self._stop.turn()
+            done, _ = await asyncio.wait(ends, timeout=TURN_S, return_when=FIRST_COMPLETED)
 
     async def starts(self, places: Mapping[Any, tuple[int, int]]) -> dict[Any, int]:
         """Return the start offset of each partition, and record it for the watermark.
@@ -311,7 +329,9 @@ class Reader:
             records = sum(len(e.message.records) for e in bundles)
             if records < BATCH and not arrived.empty():
                 continue
+            self._writing = True
             await asyncio.to_thread(self._project, [e.message for e in bundles])
+            self._writing = False
             for done in bundles:
                 await stream.ack(done)
             bundles.clear()

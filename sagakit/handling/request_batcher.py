@@ -16,6 +16,8 @@ from sagakit.retry import retry_transaction
 
 S = TypeVar("S")
 BATCH, MAX_QUEUED = 200, 1000
+IDLE_S = 0.5
+"""How often an idle batcher looks whether to stop."""
 
 
 @dataclass(slots=True)
@@ -39,9 +41,13 @@ class RequestBatcher(Generic[S]):
         return await answer
 
     async def run(self) -> None:
-        """Handle waiting messages in batches until cancelled."""
-        while True:
-            batch = [await self._queue.get()]
+        """Handle waiting messages in batches until stopped; those that wait then are handled."""
+        while not self._stop.is_set() or not self._queue.empty():
+            try:
+                async with asyncio.timeout(IDLE_S):
+                    batch = [await self._queue.get()]
+            except TimeoutError:
+                continue
             while len(batch) < BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self._handle([waiting for waiting in batch if not waiting.answer.done()])

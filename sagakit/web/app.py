@@ -1,10 +1,10 @@
 """Builds the HTTP app of every service: health, metrics, errors, and the routers given."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import exc
@@ -25,8 +25,46 @@ TOO_LARGE = f"the body has more than {MAX_BODY_BYTES} bytes; send less at once"
 RETRY_AFTER_S = 2
 
 
-def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
-    """Build the app; errors are JSON that names the fault (RFC 9457 problem details)."""
+class Health(Protocol):
+    """Tells how the process of an app is; see `service.lifecycle.Lifecycle`."""
+
+    def closed(self) -> str | None:
+        """Return why requests are not taken now, None if they are."""
+        ...
+
+    def standing(self) -> Mapping[str, str]:
+        """Return the loops that stand, each with the problem."""
+        ...
+
+    def missing(self) -> Mapping[str, str]:
+        """Return what the process lacks to be ready, each with the problem."""
+        ...
+
+
+class NoLoops:
+    """Is the health of an app without a process around it."""
+
+    def closed(self) -> str | None:
+        """See `Health`."""
+        return None
+
+    def standing(self) -> Mapping[str, str]:
+        """See `Health`."""
+        return {}
+
+    def missing(self) -> Mapping[str, str]:
+        """See `Health`."""
+        return {}
+
+
+def make_app(
+    title: str, checks: Checks, *routers: APIRouter, health: Health | None = None
+) -> FastAPI:
+    """Build the app; errors are JSON that names the fault (RFC 9457 problem details).
+
+    While `health` is closed all routes but those of health answer 503.
+    """
+    state = health or NoLoops()
     app = FastAPI(title=title)
     app.add_middleware(BodyLimit)
 
@@ -52,22 +90,30 @@ def make_app(title: str, checks: Checks, *routers: APIRouter) -> FastAPI:
     for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
         app.add_exception_handler(passing, _unavailable)
 
+    async def taken() -> None:
+        if why := state.closed():
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            raise HTTPException(503, f"{why}; try again", headers=headers)
+
     @app.get("/health/live", tags=["health"])
-    async def live() -> dict[str, str]:
-        return {"status": "alive"}
+    async def live(response: Response) -> dict[str, Any]:
+        wrong = state.standing()
+        response.status_code = 503 if wrong else 200
+        return {"status": "standing" if wrong else "alive", "wrong": wrong}
 
     @app.get("/health/ready", tags=["health"])
     def ready(response: Response) -> dict[str, Any]:
         wrong = {name: said for name, check in checks.items() if (said := check())}
+        wrong |= state.missing()
         response.status_code = 503 if wrong else 200
         return {"status": "not ready" if wrong else "ready", "wrong": wrong}
 
-    @app.get("/metrics", tags=["health"])
+    @app.get("/metrics", tags=["health"], dependencies=[Depends(taken)])
     def read_metrics() -> Response:
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(taken)])
     return app
 
 

@@ -1,7 +1,12 @@
 """Composition root of fraud. It holds no business rules."""
 
+from pathlib import Path
+
 from sagakit.service.definition import Service
+from sagakit.service.program import service_program
+from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
+from schemas import CONTRACT, FLOWS
 from services.fraud.decide import Screening, decide, evolve
 from services.fraud.store import store
 
@@ -11,6 +16,16 @@ def participant() -> Participant[Screening]:
     return Participant("fraud", decide, evolve, store())
 
 
-def build() -> Service[Screening]:
+def build(settings: ServiceSettings) -> Service[Screening]:
     """Wire the fraud service."""
     return Service(participant())
+
+
+PROGRAM = service_program(
+    "fraud",
+    build,
+    ServiceSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

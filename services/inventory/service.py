@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid5
 
@@ -11,10 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sagakit.decider import Command
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import Service, TriggerPort
+from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
+from schemas import CONTRACT, FLOWS
 from services.inventory.decide import (
     MAX_RESTOCK,
     MAX_STOCK_SKU,
@@ -108,3 +111,13 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
         return router
 
     return routes
+
+
+PROGRAM = service_program(
+    "inventory",
+    build,
+    ServiceSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from fastapi import APIRouter, Response
 from sqlalchemy import Engine
 
 from sagakit.service.definition import Service, TriggerPort
+from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
+from schemas import CONTRACT, FLOWS
 from services.loyalty.decide import Points, decide, evolve
 from services.loyalty.store import on_card, store
 
@@ -51,3 +54,13 @@ def api(engine: Engine) -> Callable[[TriggerPort[Points]], APIRouter]:
         return router
 
     return routes
+
+
+PROGRAM = service_program(
+    "loyalty",
+    build,
+    ServiceSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

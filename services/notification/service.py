@@ -1,12 +1,16 @@
 """Composition root of notification. It holds no business rules."""
 
+from pathlib import Path
+
 import httpx
 from pydantic import AnyHttpUrl, Field
 
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service
+from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
+from schemas import CONTRACT, FLOWS
 from services.notification.decide import MAIL, Mailing, decide, evolve
 from services.notification.gateway import SmtpMailer
 from services.notification.store import store
@@ -32,3 +36,13 @@ def build(settings: NotificationSettings) -> Service[Mailing]:
     vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
     mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)
     return Service(participant(), perform={MAIL: mailer.mail}, close=client.aclose)
+
+
+PROGRAM = service_program(
+    "notification",
+    build,
+    NotificationSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

@@ -1,13 +1,16 @@
 """Composition root of order. It holds no business rules."""
 
 import asyncio
+from pathlib import Path
 
 from fastapi import APIRouter
 
 from sagakit.service.definition import Service, TriggerPort
+from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
+from schemas import CONTRACT, FLOWS
 from services.order.api import routes
 from services.order.batch import batch_routes
 from services.order.decide import Order, decide, evolve
@@ -41,3 +44,13 @@ def build(settings: ServiceSettings) -> Service[Order]:
         routes=both,
         close=close,
     )
+
+
+PROGRAM = service_program(
+    "order",
+    build,
+    ServiceSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

@@ -1,6 +1,7 @@
 """Composition root of payment, with the provider's webhook. It holds no business rules."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid5
 
@@ -14,10 +15,12 @@ from sagakit.errors import BadKey
 from sagakit.messages.codec import order_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import Service, TriggerPort
+from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Clock, Participant
 from sagakit.web.app import problem
 from sagakit.web.signed_webhook import HEADER, verify
+from schemas import CONTRACT, FLOWS
 from services.payment.decide import decide
 from services.payment.gateway import HttpProvider
 from services.payment.ledger import (
@@ -157,3 +160,13 @@ def _order_id(data: dict[str, Any]) -> str:
         return order_key(_text(data, "order_id", "data").encode())
     except BadKey as error:
         raise ValueError(f"data.order_id: {error}") from error
+
+
+PROGRAM = service_program(
+    "payment",
+    build,
+    PaymentSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

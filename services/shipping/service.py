@@ -1,6 +1,7 @@
 """Composition root of shipping, with the carrier's webhook. It holds no business rules."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid5
 
@@ -15,10 +16,12 @@ from sagakit.messages.codec import order_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service, TriggerPort
+from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Clock, Participant
 from sagakit.web.app import problem
 from sagakit.web.signed_webhook import HEADER, verify
+from schemas import CONTRACT, FLOWS
 from services.shipping.decide import (
     CANCEL,
     LABEL,
@@ -127,3 +130,13 @@ def _order_id(text: str) -> str:
         return order_key(text.encode())
     except (BadKey, UnicodeEncodeError) as error:
         raise ValueError(f"data.order_id: {error}") from error
+
+
+PROGRAM = service_program(
+    "shipping",
+    build,
+    ShippingSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

@@ -23,10 +23,11 @@ from saga_lab.devstack.postgres import create_databases, database_url, postgres_
 from saga_lab.fakes import base, callbacks, carrier, charges, mail, provider
 from saga_monitor.service import MIGRATIONS, Monitor, MonitorSettings
 from sagakit.service.definition import Service
-from sagakit.service.process import ServiceProcess, Threads
+from sagakit.service.process import ServiceProcess
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
 from sagakit.telemetry import metrics
+from sagakit.web.app import NoLoops
 from schemas import CONTRACT, FLOWS
 from services.inventory import service as inventory
 from services.loyalty import service as loyalty
@@ -111,7 +112,7 @@ ROOT = Path(order.__file__).parents[2]
 
 
 def a_process(name: str, url: str) -> ServiceProcess[Any]:
-    """A service's process on a migrated database, as `python -m services.<name>` builds it."""
+    """A service's process on a migrated database, as `python -m sagakit` builds it."""
     module = SERVICES[name]
     wanted = {"payment": "PaymentSettings", "shipping": "ShippingSettings"}.get(name)
     kind = getattr(module, wanted) if wanted else ServiceSettings
@@ -124,9 +125,7 @@ def a_process(name: str, url: str) -> ServiceProcess[Any]:
     )
     service: Service[Any] = module.build(settings)
     migrations = ROOT / "services" / name / "migrations"
-    process = ServiceProcess(
-        service, settings, flows=FLOWS, contract=CONTRACT, migrations=migrations
-    )
+    process = ServiceProcess(service, settings, flows=FLOWS, contract=CONTRACT)
     process.bus.close()  # there is no broker to look for
     migrate(process.engine, migrations)
     return process
@@ -176,10 +175,9 @@ def a_house(home: Path) -> Iterator[House]:
         where = {name: f"{server.rpartition('/')[0]}/{name}" for name in names}
         processes = {name: a_process(name, where[name]) for name in SERVICES}
         monitor = a_monitor(where["monitor"])
-        threads = Threads(lambda: None)
         makers: dict[str, Callable[[], FastAPI]] = {
-            **{name: partial(process.app, threads) for name, process in processes.items()},
-            "monitor": partial(monitor.app, threads),
+            **{name: partial(process.app, NoLoops()) for name, process in processes.items()},
+            "monitor": partial(monitor.app, NoLoops()),
             **{name: partial(of_the_world, name, home) for name in WORLD},
         }
         urls, apps = {}, {}

@@ -125,7 +125,7 @@ def test_it_runs_and_makes_its_tables(tree: Path, infra: TestInfra) -> None:
     }
     log = tree / "giftwrap.log"
     with log.open("w") as out:
-        command = [sys.executable, "-m", "services.giftwrap"]
+        command = [sys.executable, "-m", "sagakit", "services.giftwrap"]
         process = subprocess.Popen(command, cwd=tree, env=env, stdout=out, stderr=out)
     try:
 

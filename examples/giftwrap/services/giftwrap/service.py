@@ -1,9 +1,12 @@
 """Composition root of giftwrap. It holds no business rules."""
 
+from pathlib import Path
+
 import httpx
 from pydantic import AnyHttpUrl
 
-from sagakit import Participant, Service, ServiceSettings
+from sagakit import Participant, Service, ServiceSettings, service_program
+from schemas import CONTRACT, FLOWS
 from services.giftwrap.decide import UNWRAP, WRAP, Gift, decide, evolve
 from services.giftwrap.gateway import HttpWrapper
 from services.giftwrap.store import store
@@ -26,3 +29,13 @@ def build(settings: GiftwrapSettings) -> Service[Gift]:
     wrapper = HttpWrapper(client, str(settings.wrapper_url))
     perform = {WRAP: wrapper.wrap, UNWRAP: wrapper.unwrap}
     return Service(participant(), perform=perform, close=client.aclose)
+
+
+PROGRAM = service_program(
+    "giftwrap",
+    build,
+    GiftwrapSettings,
+    flows=FLOWS,
+    contract=CONTRACT,
+    migrations=Path(__file__).parent / "migrations",
+)

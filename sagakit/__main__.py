@@ -1,0 +1,20 @@
+"""Run the program of a module: `python -m sagakit services.payment`, see `service.main`.
+
+Until the program's lifecycle hears signals itself there is nothing in hand, and one ends it at
+once.
+"""
+
+import os
+import signal
+import sys
+
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: os._exit(0))
+
+# structlog and httpx load rich where it is installed, to draw tracebacks and a command line: 10 MB
+# that a service does not use.
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+
+from sagakit.service.main import main  # noqa: E402
+
+main(sys.argv[1:])

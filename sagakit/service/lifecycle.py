@@ -1,0 +1,283 @@
+"""Runs the loops of a process: starts them in order, stops them in reverse within one deadline.
+
+A loop asks its `StopSignal` in every turn whether to end, and the asking counts as the turn. So the
+age of a loop's last turn is known without a line in the loop; liveness compares it with a bound.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+
+from sagakit.errors import ConfigurationError
+
+R = TypeVar("R")
+log = structlog.get_logger(__name__)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+TURN_S = 120.0
+"""The longest time between two turns of a loop. A turn may wait for a broker's answer twice."""
+LATE_S = 1.0
+"""After the deadline and this wait the process ends, even if its event loop is blocked."""
+Seconds = Callable[[], float]
+"""A monotonic clock."""
+
+
+class StopSignal(threading.Event):
+    """Tells one loop to end. Asking it (`is_set`, `wait`) counts as a turn of the loop."""
+
+    def __init__(self, clock: Seconds = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._turned_at = clock()
+
+    def turn(self) -> None:
+        """Count a turn of the loop now."""
+        self._turned_at = self._clock()
+
+    def age_s(self) -> float:
+        """Return the seconds since the last turn."""
+        return self._clock() - self._turned_at
+
+    def is_set(self) -> bool:
+        """Return True if the loop has to end."""
+        self.turn()
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the loop has to end; return False at the timeout, in seconds."""
+        self.turn()
+        told = super().wait(timeout)
+        self.turn()
+        return told
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Describes one loop of a process.
+
+    `run` returns once `stop` is set; `wake` interrupts its wait then. `bound_s`: the longest time
+    between two turns, None for a loop that is not watched. `early`: started before the steps of
+    the start, which may wait for a database for long.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[Any]]
+    stop: StopSignal = field(default_factory=StopSignal)
+    bound_s: float | None = TURN_S
+    wake: Callable[[], None] = lambda: None
+    early: bool = False
+
+
+@dataclass(frozen=True)
+class StartStep:
+    """Describes one step of a start, run in a thread: `run` may block until its signal is set."""
+
+    name: str
+    run: Callable[[StopSignal], Any]
+
+
+def standing(loops: Iterable[Loop]) -> dict[str, str]:
+    """Return the loops whose last turn is older than their bound, each with its age."""
+    return {
+        loop.name: f"{loop.name} has stood for {age:.0f} s, more than {loop.bound_s:g} s"
+        for loop in loops
+        if loop.bound_s is not None and (age := loop.stop.age_s()) > loop.bound_s
+    }
+
+
+async def in_thread(name: str, work: Callable[[], R]) -> R:
+    """Run `work` in a daemon thread, and return its result.
+
+    Unlike `asyncio.to_thread` it uses no pool, whose blocked threads would keep a process from
+    ending.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[R] = loop.create_future()
+
+    def settle(outcome: R | None, error: BaseException | None) -> None:
+        if result.done():
+            return
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set_result(outcome)  # type: ignore[arg-type]
+
+    def guarded() -> None:
+        outcome: R | None = None
+        failure: BaseException | None = None
+        try:
+            outcome = work()
+        except BaseException as error:
+            failure = error
+        with suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(settle, outcome, failure)
+
+    threading.Thread(target=guarded, name=name, daemon=True).start()
+    return await result
+
+
+class Lifecycle:
+    """Starts, watches and stops the loops of one process. Call `run` once.
+
+    `stages` in the order of the start; the loops of a stage stop side by side. `steps` run before
+    the loops that are not early. `close` is awaited after the last loop has ended. `rest_s`: how
+    long to wait before the end after the error of a loop, in seconds; a signal ends that wait.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Sequence[Loop]],
+        *,
+        drain_s: float,
+        steps: Sequence[StartStep] = (),
+        close: Sequence[Callable[[], Awaitable[Any]]] = (),
+        rest_s: Callable[[BaseException], float] = lambda error: 0.0,
+        clock: Seconds = time.monotonic,
+    ) -> None:
+        self._stages, self._steps, self._close = stages, steps, close
+        self._drain_s, self._rest_s, self._clock = drain_s, rest_s, clock
+        self._starting = StopSignal(clock)
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._asked, self._ending = asyncio.Event(), asyncio.Event()
+        self._phase: str | None = "the process starts"
+        self._deadline: float | None = None
+        self._error: BaseException | None = None
+        self._failed = False
+
+    @property
+    def loops(self) -> list[Loop]:
+        """All loops, in the order of the start."""
+        return [loop for stage in self._stages for loop in stage]
+
+    def closed(self) -> str | None:
+        """Return why requests are not taken now (starting, stopping), None while running."""
+        return self._phase
+
+    def standing(self) -> dict[str, str]:
+        """Return the started loops that stand; see `standing`."""
+        return standing(loop for loop in self.loops if loop.name in self._tasks)
+
+    def missing(self) -> dict[str, str]:
+        """Return what this process lacks to be ready: its phase, and loops that do not run."""
+        found = {"process": self._phase} if self._phase else {}
+        for loop in self.loops:
+            task = self._tasks.get(loop.name)
+            if task is None or task.done():
+                found[loop.name] = f"{loop.name} does not run"
+        return found | self.standing()
+
+    async def run(self) -> int:
+        """Run until a signal comes or a loop ends; return the exit status.
+
+        0: ended by a signal, and all loops ended in time. 1: a loop ended by itself, or was still
+        running at the deadline. A second signal ends the process at once. Raises ConfigurationError
+        if a step of the start raised it.
+        """
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self.ask, number)
+        self._launch(early=True)
+        start = asyncio.create_task(self._start())
+        start.add_done_callback(self._started)
+        await self._ending.wait()
+        late = await self._stop(start)
+        if isinstance(self._error, ConfigurationError):
+            raise self._error
+        if self._error is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), self._rest_s(self._error))
+        return 1 if self._failed or late else 0
+
+    def ask(self, number: int = signal.SIGTERM) -> None:
+        """Ask the process to stop; asked a second time it ends at once."""
+        if self._asked.is_set():
+            log.warning("stopped at once by a second signal", signal=number)
+            os._exit(128 + number)
+        self._asked.set()
+        self._ending.set()
+
+    def _launch(self, *, early: bool) -> None:
+        for loop in self.loops:
+            if loop.early is early:
+                loop.stop.turn()
+                task = asyncio.create_task(_awaited(loop.run()), name=loop.name)
+                task.add_done_callback(self._over)
+                self._tasks[loop.name] = task
+
+    async def _start(self) -> None:
+        for step in self._steps:
+            self._phase = f"the process starts: {step.name}"
+            await in_thread(step.name, lambda step=step: step.run(self._starting))  # type: ignore[misc]
+        if not self._ending.is_set():
+            self._launch(early=False)
+            self._phase = None
+            log.info("running", loops=list(self._tasks))
+
+    def _started(self, start: "asyncio.Task[None]") -> None:
+        error = None if start.cancelled() else start.exception()
+        if error is not None and not self._asked.is_set():
+            self._fail("the start failed", error)
+
+    def _over(self, task: "asyncio.Task[Any]") -> None:
+        """Note the end of a loop: before the stop it is a failure, even without an error."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None or self._deadline is None:
+            self._fail(f"loop {task.get_name()} ended", error)
+
+    def _fail(self, told: str, error: BaseException | None) -> None:
+        if not isinstance(error, ConfigurationError):
+            log.error(told, exc_info=error)
+        self._error = self._error or error
+        self._failed = True
+        self._ending.set()
+
+    async def _stop(self, start: "asyncio.Task[None]") -> list[str]:
+        """Stop everything before the deadline; return the loops that still ran at it."""
+        self._deadline = self._clock() + self._drain_s
+        watchdog = threading.Timer(self._drain_s + LATE_S, os._exit, (1,))
+        watchdog.daemon = True
+        watchdog.start()
+        self._phase = "the process stops"
+        log.info("stopping", within_s=self._drain_s)
+        self._starting.set()
+        await self._ended({"start": start})
+        late: list[str] = []
+        for stage in reversed(self._stages):
+            running = {n: t for n in (x.name for x in stage) if (t := self._tasks.get(n))}
+            for loop in stage:
+                loop.stop.set()
+                if loop.name in running:
+                    loop.wake()
+            late += await self._ended(running)
+        for close in self._close:
+            closing = asyncio.create_task(_awaited(close()))
+            late += await self._ended({"close": closing})
+            if closing.done() and (error := closing.exception()):
+                log.error("closing failed", exc_info=error)
+        if late:
+            log.error("still running at the deadline", loops=late, drain_s=self._drain_s)
+        watchdog.cancel()
+        return late
+
+    async def _ended(self, tasks: Mapping[str, "asyncio.Future[Any]"]) -> list[str]:
+        """Wait for tasks until the deadline, then cancel them; return the names of those."""
+        assert self._deadline is not None
+        if not tasks:
+            return []
+        left_s = max(self._deadline - self._clock(), 0.0)
+        await asyncio.wait(tasks.values(), timeout=left_s)
+        late = [name for name, task in tasks.items() if not task.done()]
+        for name in late:
+            tasks[name].cancel()
+        return late
+
+
+async def _awaited(work: Awaitable[R]) -> R:
+    return await work

@@ -1,0 +1,52 @@
+"""Serves an app over HTTP with uvicorn, as one loop of a process's lifecycle."""
+
+import contextlib
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from sagakit.errors import ConfigurationError
+
+REQUESTS_S = 5
+"""How long a stop waits for requests in hand."""
+
+
+class HttpServer:
+    """Serves one app at one address until `end`."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._server: _Uvicorn | None = None
+
+    async def run(self, app: FastAPI) -> None:
+        """Serve until `end`. Raises ConfigurationError if the address cannot be used."""
+        config = uvicorn.Config(
+            app,
+            host=self._host,
+            port=self._port,
+            log_config=None,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=REQUESTS_S,
+        )
+        self._server = _Uvicorn(config)
+        try:
+            await self._server.serve()
+        except SystemExit as error:  # uvicorn's answer to an address in use; it has logged why
+            raise ConfigurationError(
+                f"SAGA_HTTP_PORT: cannot listen at {self._host}:{self._port}; choose a free port, "
+                "or stop what uses it"
+            ) from error
+
+    def end(self) -> None:
+        """Take no more requests, and finish those in hand."""
+        if self._server:
+            self._server.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Install no signal handlers: the lifecycle hears signals."""
+        yield

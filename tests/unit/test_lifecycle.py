@@ -1,0 +1,223 @@
+"""Loops start in order and stop in reverse, within one deadline; what stands is named."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from httpx import ASGITransport, AsyncClient
+
+from sagakit.errors import ConfigurationError, TopicRecreated
+from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal, in_thread, standing
+from sagakit.service.process import session_rest_s, thread_loop
+from sagakit.web.app import make_app
+
+
+class Clock:
+    """A monotonic clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def nothing() -> None:
+    """A loop that ends at once."""
+
+
+def polling(told: list[str], name: str) -> Loop:
+    """A thread that asks its signal in each turn."""
+
+    def run(stop: StopSignal) -> None:
+        told.append(f"{name} starts")
+        while not stop.is_set():
+            stop.wait(0.01)
+        told.append(f"{name} ends")
+
+    return thread_loop(name, run)
+
+
+def after(seconds: float, work: Callable[[], object]) -> None:
+    """Do something once the event loop runs."""
+    asyncio.get_running_loop().call_later(seconds, work)
+
+
+async def stopped(lifecycle: Lifecycle, seconds: float = 0.1) -> int:
+    """Run it, and ask it to stop after a while."""
+    after(seconds, lifecycle.ask)
+    return await lifecycle.run()
+
+
+def test_a_loop_stands_once_its_last_turn_is_older_than_its_bound() -> None:
+    clock = Clock()
+    quick, slow, free = (StopSignal(clock) for _ in range(3))
+    loops = [
+        Loop("quick", nothing, quick, bound_s=10.0),
+        Loop("slow", nothing, slow, bound_s=60.0),
+        Loop("free", nothing, free, bound_s=None),
+    ]
+    clock.now_s += 10
+    assert standing(loops) == {}
+    clock.now_s += 1
+    assert standing(loops) == {"quick": "quick has stood for 11 s, more than 10 s"}
+    assert not quick.is_set()
+    assert standing(loops) == {}, "asking whether to end is a turn"
+    clock.now_s += 100
+    assert set(standing(loops)) == {"quick", "slow"}
+    quick.set()
+    assert quick.wait(1.0)
+    assert set(standing(loops)) == {"slow"}, "waiting for the end is a turn"
+
+
+def test_loops_start_in_order_and_stop_in_reverse() -> None:
+    told: list[str] = []
+    stages = [[polling(told, "relay")], [polling(told, "consumer")]]
+    steps = [StartStep("tables", lambda stop: told.append("tables"))]
+    assert asyncio.run(stopped(Lifecycle(stages, drain_s=5, steps=steps))) == 0
+    assert told[0] == "tables"
+    assert set(told[1:3]) == {"relay starts", "consumer starts"}
+    assert told[3:] == ["consumer ends", "relay ends"]
+
+
+def test_an_early_loop_runs_while_the_start_waits_and_hears_the_end() -> None:
+    told: list[str] = []
+    early = polling(told, "http")
+    early = Loop(early.name, early.run, early.stop, early=True)
+
+    def waits(stop: StopSignal) -> None:
+        told.append("waits")
+        stop.wait(30)
+
+    lifecycle = Lifecycle(
+        [[early], [polling(told, "consumer")]], drain_s=5, steps=[StartStep("the database", waits)]
+    )
+
+    async def run() -> int:
+        after(0.1, lambda: seen.update(lifecycle.missing()))
+        return await stopped(lifecycle, 0.2)
+
+    seen: dict[str, str] = {}
+    assert asyncio.run(run()) == 0
+    assert seen == {
+        "process": "the process starts: the database",
+        "consumer": "consumer does not run",
+    }
+    assert "consumer starts" not in told
+    assert told[-1] == "http ends"
+
+
+def test_one_deadline_holds_for_all_loops_that_do_not_end() -> None:
+    forever = threading.Event()
+    deaf = [[thread_loop(name, lambda stop: bool(forever.wait()) and None)] for name in "abc"]
+    began = time.monotonic()
+    assert asyncio.run(stopped(Lifecycle(deaf, drain_s=0.5))) == 1
+    assert time.monotonic() - began < 1.4, "three loops, one deadline"
+    forever.set()
+
+
+def test_a_loop_that_dies_ends_the_process() -> None:
+    told: list[str] = []
+
+    def dies(stop: StopSignal) -> None:
+        raise RuntimeError("broken")
+
+    lifecycle = Lifecycle([[polling(told, "relay")], [thread_loop("x", dies)]], drain_s=5)
+    assert asyncio.run(lifecycle.run()) == 1
+    assert told == ["relay starts", "relay ends"]
+
+
+def test_a_loop_that_ends_unasked_ends_the_process() -> None:
+    assert asyncio.run(Lifecycle([[Loop("x", nothing)]], drain_s=5).run()) == 1
+
+
+def test_a_step_that_fails_ends_the_process() -> None:
+    def wrong(error: Exception) -> Lifecycle:
+        def fail(stop: StopSignal) -> None:
+            raise error
+
+        return Lifecycle([[polling([], "a")]], drain_s=5, steps=[StartStep("tables", fail)])
+
+    assert asyncio.run(wrong(RuntimeError("no")).run()) == 1
+    with pytest.raises(ConfigurationError, match="SAGA_X"):
+        asyncio.run(wrong(ConfigurationError("SAGA_X")).run())
+
+
+def test_a_signal_ends_the_rest_after_an_error() -> None:
+    def recreated(stop: StopSignal) -> None:
+        raise TopicRecreated("t")
+
+    assert session_rest_s(TopicRecreated("t")) > 10
+    assert session_rest_s(RuntimeError()) == 0
+    lifecycle = Lifecycle([[thread_loop("x", recreated)]], drain_s=5, rest_s=session_rest_s)
+    began = time.monotonic()
+    assert asyncio.run(stopped(lifecycle, 0.3)) == 1
+    assert time.monotonic() - began < 5
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    pid = os.fork()
+    if pid == 0:
+        forever = threading.Event()
+        deaf = Lifecycle(
+            [[thread_loop("a", lambda stop: bool(forever.wait()) and None)]], drain_s=99
+        )
+
+        async def twice() -> None:
+            for seconds in (0.2, 0.4):
+                after(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            await deaf.run()
+
+        asyncio.run(twice())
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGTERM
+
+
+def test_liveness_names_the_loop_that_stands_and_readiness_what_is_missing() -> None:
+    clock = Clock()
+    ends = asyncio.Event()
+
+    def loop(name: str, run: Callable[[], Awaitable[object]]) -> Loop:
+        return Loop(name, run, StopSignal(clock), bound_s=10.0, wake=ends.set)
+
+    async def ask() -> list[tuple[int, object]]:
+        lifecycle = Lifecycle([[loop("consumer", ends.wait)]], drain_s=5)
+        app = make_app("shop", {}, health=lifecycle)
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://shop") as client:
+
+            async def look(path: str) -> tuple[int, object]:
+                answer = await client.get(f"/health/{path}")
+                return answer.status_code, answer.json()["wrong"]
+
+            found = [await look("ready")]
+            running = asyncio.create_task(lifecycle.run())
+            while lifecycle.missing():
+                await asyncio.sleep(0.01)
+            found += [await look("ready"), await look("live")]
+            clock.now_s += 11
+            found += [await look("live"), await look("ready")]
+            lifecycle.ask()
+            assert await running == 0
+        return found
+
+    stands = {"consumer": "consumer has stood for 11 s, more than 10 s"}
+    assert asyncio.run(ask()) == [
+        (503, {"process": "the process starts", "consumer": "consumer does not run"}),
+        (200, {}),
+        (200, {}),
+        (503, stands),
+        (503, stands),
+    ]
+
+
+def test_what_a_thread_raises_is_raised_where_it_is_awaited() -> None:
+    def fails() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        asyncio.run(in_thread("x", fails))
+    assert asyncio.run(in_thread("x", lambda: 7)) == 7
