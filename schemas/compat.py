@@ -54,10 +54,10 @@ def problems(current: Records, released: Records, name: str) -> Iterator[str]:
             )
         else:
             then, today = _parsed(event, released), _parsed(event, current)
-            yield from (f"{where}: {said}" for said in _unreadable(then, today))
+            yield from (f"{where}: {said}" for said in _incompatibilities(then, today))
 
 
-def _unreadable(then: Schema, today: Schema) -> Iterator[str]:
+def _incompatibilities(then: Schema, today: Schema) -> Iterator[str]:
     for field, said in _faults(today, then):
         yield (
             f"today's code cannot read its old records, field {field}: {said}. "
@@ -68,7 +68,7 @@ def _unreadable(then: Schema, today: Schema) -> Iterator[str]:
             f"its old code cannot read today's records, field {field}: {said}. "
             "Put the field back as it was; only fields that had a default may go."
         )
-    for field, before, after in _retimed(then, today):
+    for field, before, after in _logical_type_changes(then, today):
         yield (
             f"field {field} had logical type {before}, now it has {after}: the same number would "
             "mean something else. Put it back, and make a new field for the new meaning."
@@ -130,12 +130,14 @@ def _inner(union: UnionSchema) -> list[Schema]:
     return [s for s in union.schemas if s.type != "null"]
 
 
-def _retimed(then: Schema, today: Schema, at: str = "") -> Iterator[tuple[str, str, str]]:
+def _logical_type_changes(
+    then: Schema, today: Schema, at: str = ""
+) -> Iterator[tuple[str, str, str]]:
     before, after = then.props.get("logicalType"), today.props.get("logicalType")
     if before != after:
         yield at, str(before or "none"), str(after or "none")
     for path, old, new in _common(then, today, at):
-        yield from _retimed(old, new, path)
+        yield from _logical_type_changes(old, new, path)
 
 
 def _join(at: str, name: str) -> str:

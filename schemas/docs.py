@@ -142,7 +142,9 @@ def _versions(flow: Flow) -> list[str]:
 def _step_table(flow: Flow) -> str:
     rows = []
     for step in flow.steps.values():
-        waits = ", ".join(f"{e} {span(s)}{_asks(step, e)}" for e, s in step.waits.items())
+        waits = ", ".join(
+            f"{e} {format_duration(s)}{_asks(step, e)}" for e, s in step.waits.items()
+        )
         rows.append(
             (
                 step.name,
@@ -150,7 +152,7 @@ def _step_table(flow: Flow) -> str:
                 step.done,
                 ", ".join(step.failed) or "—",
                 step.undone or "—",
-                span(step.deadline_s),
+                format_duration(step.deadline_s),
                 waits or "—",
             )
         )
@@ -160,7 +162,8 @@ def _step_table(flow: Flow) -> str:
 def _asks(step: Step, event: str) -> str:
     if (asked := step.asks.get(event)) is None:
         return ""
-    after = f"again after {span(asked.remind_s)}, {asked.senior} after {span(asked.escalate_s)}"
+    remind, escalate = format_duration(asked.remind_s), format_duration(asked.escalate_s)
+    after = f"again after {remind}, {asked.senior} after {escalate}"
     return f" (asks {asked.role}, {after})"
 
 
@@ -242,7 +245,7 @@ def _acls() -> str:
     return _table(("principal", "Read", "Write"), [*rows, monitor])
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format seconds in the largest unit that divides them: 86400 is `1d`, 90 is `90s`."""
     for unit, size in _UNITS:
         if seconds >= size and seconds % size == 0:
@@ -259,7 +262,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 # --- all together ---------------------------------------------------------------------------------
 
 
-def between(text: str, name: str, content: str, page: Path) -> str:
+def replace_section(text: str, name: str, content: str, page: Path) -> str:
     """Return `text` of a page with the part between the markers of `name` replaced.
 
     Raises ValueError naming page and markers where they are missing.
@@ -278,7 +281,8 @@ def documents() -> dict[Path, str]:
     parts = (*made, (PUBLISHER, "publisher", publisher()))
     return {
         **{
-            path: between((ROOT / path).read_text(), name, text, path) for path, name, text in parts
+            path: replace_section((ROOT / path).read_text(), name, text, path)
+            for path, name, text in parts
         },
         FLOW_PAGE: flow_page(),
         ASYNCAPI: "\n".join(yaml(asyncapi())) + "\n",

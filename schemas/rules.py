@@ -47,7 +47,7 @@ def problems(order_id: str, order: OrderFacts) -> tuple[str, ...]:
     return tuple(_problems(order_id, order))
 
 
-def unfit_id(field: str, value: str) -> tuple[str, ...]:
+def id_problems(field: str, value: str) -> tuple[str, ...]:
     """Return why the id of an order or a batch is unfit; both follow the rule for order ids."""
     return tuple(_name(field, value, MAX_ORDER_ID))
 
@@ -57,7 +57,7 @@ def email_of(order: OrderFacts) -> str | None:
     return None if list(_address("email", order.email)) else order.email
 
 
-def speakable(text: str, limit: int = 500) -> str:
+def printable(text: str, limit: int = 500) -> str:
     """Return `text` in a form that is safe to store and show.
 
     Control characters become spaces; at most `limit` characters are kept.
@@ -107,7 +107,7 @@ def _name(field: str, value: str, limit: int) -> Iterator[str]:
     if not value.strip():
         yield f"{field} is empty: give 1 to {limit} printable characters"
     elif len(value) > limit or not value.isprintable():
-        yield f"{field} {_shown(value)} is unfit: give 1 to {limit} printable characters"
+        yield f"{field} {_quote(value)} is unfit: give 1 to {limit} printable characters"
 
 
 def _address(field: str, value: str) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _address(field: str, value: str) -> Iterator[str]:
     local, _, domain = value.rpartition("@")
     fit = len(value) <= MAX_EMAIL and value.isprintable() and " " not in value
     if not (fit and local and domain):
-        yield f"{field} {_shown(value)} is unfit: write name@domain, at most {MAX_EMAIL} characters"
+        yield f"{field} {_quote(value)} is unfit: write name@domain, at most {MAX_EMAIL} characters"
 
 
 def _place(field: str, value: str) -> Iterator[str]:
@@ -126,15 +126,15 @@ def _place(field: str, value: str) -> Iterator[str]:
     if not value.strip():
         yield f"{field} is empty: give an address of 1 to {MAX_SHIP_TO} characters"
     elif len(value) > MAX_SHIP_TO or _CONTROL.search(value.replace("\n", "")):
-        yield f"{field} {_shown(value)} is unfit: give 1 to {MAX_SHIP_TO} characters, no controls"
+        yield f"{field} {_quote(value)} is unfit: give 1 to {MAX_SHIP_TO} characters, no controls"
 
 
-def _shown(value: str) -> str:
+def _quote(value: str) -> str:
     """Return the start of a value in ASCII, harmless to print."""
     return ascii(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
 
 
 def _no_currency(code: str) -> str:
     return (
-        f"currency {_shown(code)} is none one can pay in: give an ISO 4217 code such as EUR or JPY"
+        f"currency {_quote(code)} is none one can pay in: give an ISO 4217 code such as EUR or JPY"
     )

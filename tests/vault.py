@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from sagakit.messages.envelope import NAMESPACE
-from services.order.vault import KEY_BITS, Erasure, opened, sealed
+from services.order.vault import KEY_BITS, Erasure, open_text, seal_text
 
 
 class MemoryVault:
@@ -26,11 +26,11 @@ class MemoryVault:
             key_id = uuid5(NAMESPACE, f"{customer}:{len(self.keys)}:{len(self.erased)}")
             self.current[customer], self.keys[key_id] = key_id, AESSIV.generate_key(KEY_BITS)
         key_id = self.current[customer]
-        return [sealed(key_id, self.keys[key_id], text) for text in texts]
+        return [seal_text(key_id, self.keys[key_id], text) for text in texts]
 
     def open(self, texts: Sequence[str]) -> list[str | None]:
         """The texts in clear; None where the key is gone."""
-        return [opened(self.keys, text) for text in texts]
+        return [open_text(self.keys, text) for text in texts]
 
     def erase(
         self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False

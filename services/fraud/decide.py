@@ -16,7 +16,7 @@ from typing import Any
 
 from sagakit.decider import NOTHING, Decision, Do, Trigger, Undo
 from schemas.events import FraudCleared, FraudRejected, FraudWithdrawn
-from schemas.rules import email_of, problems, speakable
+from schemas.rules import email_of, printable, problems
 
 REJECT_FROM = 0.99
 
@@ -43,18 +43,18 @@ def decide(state: Screening, trigger: Trigger, now: datetime) -> Decision:
     """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
-            return Decision((_screened(event.order_id, event.order),))
+            return Decision((_screen(event.order_id, event.order),))
         case Undo(event, reason):
             email = state.email or getattr(event, "email", None)
-            reason = speakable(reason)
+            reason = printable(reason)
             return Decision((FraudWithdrawn(order_id=event.order_id, reason=reason, email=email),))
     return NOTHING
 
 
-def _screened(order_id: str, order: Any) -> Any:
+def _screen(order_id: str, order: Any) -> Any:
     wrong, email = problems(order_id, order), email_of(order)
     if wrong:
-        reason = speakable("; ".join(wrong))
+        reason = printable("; ".join(wrong))
         return FraudRejected(order_id=order_id, code="invalid", reason=reason, email=email)
     if order.fraud_score >= REJECT_FROM:
         reason = f"the fraud score {order.fraud_score} is {REJECT_FROM} or more"

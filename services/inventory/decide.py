@@ -29,7 +29,7 @@ from schemas.events import (
     StockLine,
     StockReceived,
 )
-from schemas.rules import email_of, problems, speakable
+from schemas.rules import email_of, printable, problems
 
 RESTOCK = "restock"
 MAX_RESTOCK = 10**9
@@ -69,15 +69,15 @@ def decide(state: Reservation, trigger: Trigger, now: datetime) -> Decision:
             return _do(state, event)
         case Undo(event, reason):
             email = state.email or getattr(event, "email", None)
-            return _undo(state, event.order_id, speakable(reason), email)
+            return _undo(state, event.order_id, printable(reason), email)
         case Observed(event=ShipmentPickedUp(order_id=order_id)) if state.phase is Phase.RESERVED:
             return Decision((InventoryShipped(order_id=order_id, lines=state.lines),))
         case Command(name="restock", data=Mapping()):
-            return _restock(trigger.data, speakable(trigger.actor), speakable(trigger.reason))
+            return _restock(trigger.data, printable(trigger.actor), printable(trigger.reason))
     return NOTHING
 
 
-def added_up(order: OrderFacts) -> tuple[StockLine, ...]:
+def sum_lines(order: OrderFacts) -> tuple[StockLine, ...]:
     """Return an order's lines added up to one per SKU, in the sequence of first mention."""
     units: Counter[str] = Counter()
     for line in order.lines:
@@ -96,7 +96,7 @@ def _do(state: Reservation, event: Any) -> Decision:
         return NOTHING
     order = event.order
     wrong = problems(event.order_id, order)
-    wanted = added_up(order)
+    wanted = sum_lines(order)
     short = [line for line in wanted if line.quantity > state.on_hand.get(line.sku, 0)]
     if not wrong and not short:
         return Decision((InventoryReserved(order_id=event.order_id, order=order),))
@@ -107,7 +107,7 @@ def _do(state: Reservation, event: Any) -> Decision:
     rejected = InventoryRejected(
         order_id=event.order_id,
         code="invalid" if wrong else "out_of_stock",
-        reason=speakable("; ".join(reasons)),
+        reason=printable("; ".join(reasons)),
         skus=() if wrong else tuple(line.sku for line in short),
         email=email_of(order),
     )
@@ -135,7 +135,7 @@ def evolve(state: Reservation, event: Any) -> Reservation:
     """Return the state after an own event. StockReceived belongs to no order."""
     match event:
         case InventoryReserved(order=order):
-            lines = added_up(order)
+            lines = sum_lines(order)
             return replace(state, phase=Phase.RESERVED, lines=lines, email=order.email)
         case InventoryRejected(email=email):
             return replace(state, phase=Phase.REJECTED, email=email or state.email)

@@ -48,20 +48,20 @@ def build(settings: ServiceSettings) -> Service[Reservation]:
     return Service(participant(), routes=routes, close=close, books=BOOKS)
 
 
-def _printable(value: str) -> str:
+def _check_printable(value: str) -> str:
     if not value.isprintable() or not value.strip():
         raise ValueError("must hold printable characters only, and not be empty")
     return value
 
 
-def _stockable(value: str) -> str:
+def _check_sku(value: str) -> str:
     if not can_be_stocked(value):
         raise ValueError(f"must have 1 to {MAX_STOCK_SKU} printable characters")
     return value
 
 
-Sku = Annotated[str, AfterValidator(_stockable)]
-Words = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+Sku = Annotated[str, AfterValidator(_check_sku)]
+Words = Annotated[str, Field(max_length=500), AfterValidator(_check_printable)]
 
 
 class Restock(BaseModel):
@@ -74,13 +74,13 @@ class Restock(BaseModel):
     quantity: int = Field(ge=1, le=MAX_RESTOCK)
     actor: Words
     reason: Words
-    id: Annotated[str, Field(max_length=128), AfterValidator(_printable)]
+    id: Annotated[str, Field(max_length=128), AfterValidator(_check_printable)]
 
 
 def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
     """Return the builder of `POST /stock` and `GET /stock`."""
 
-    def routes(door: TriggerPort[Reservation]) -> APIRouter:
+    def routes(port: TriggerPort[Reservation]) -> APIRouter:
         router = APIRouter(tags=["stock"])
 
         @router.post("/stock", status_code=201)
@@ -89,13 +89,13 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
             data = {"sku": delivery.sku, "quantity": delivery.quantity}
             trigger = Command(RESTOCK, delivery.actor, delivery.reason, data)
             message_id = uuid5(NAMESPACE, f"restock:{delivery.id}")
-            receipt = await door.submit(f"sku:{delivery.sku}", trigger, message_id)
+            receipt = await port.submit(f"sku:{delivery.sku}", trigger, message_id)
             response.status_code = 200 if receipt.repeat else 201
             (row,) = await asyncio.to_thread(reader.page, delivery.sku, "", 1)
             return {**row, "repeat": receipt.repeat}
 
         @router.get("/stock", response_model=None)
-        async def look(
+        async def list_stock(
             sku: str | None = None,
             after: str = "",
             limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,

@@ -33,7 +33,7 @@ from schemas.events import (
     StockReceived,
 )
 from schemas.rules import MAX_SKU
-from services.inventory.decide import Phase, Reservation, added_up
+from services.inventory.decide import Phase, Reservation, sum_lines
 
 metadata = MetaData()
 
@@ -114,7 +114,7 @@ class WorkingSet:
         """Apply an own event, of any order, to the stock."""
         match event:
             case InventoryReserved(order=order):
-                self._move(added_up(order), on_hand=-1, reserved=1)
+                self._move(sum_lines(order), on_hand=-1, reserved=1)
             case InventoryReleased(lines=lines):
                 self._move(lines, reserved=-1, on_hand=1)
             case InventoryShipped(lines=lines):

@@ -15,7 +15,7 @@ from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
 from schemas import CONTRACT, FLOWS
 from services.loyalty.decide import Points, decide, evolve
-from services.loyalty.store import on_card, store
+from services.loyalty.store import card_totals, store
 
 READ_CONNECTIONS = 2
 
@@ -38,15 +38,15 @@ def build(settings: ServiceSettings) -> Service[Points]:
 def api(engine: Engine) -> Callable[[TriggerPort[Points]], APIRouter]:
     """Return the builder of `GET /cards/{card}`."""
 
-    def routes(door: TriggerPort[Points]) -> APIRouter:
+    def routes(port: TriggerPort[Points]) -> APIRouter:
         router = APIRouter(tags=["cards"])
 
         @router.get("/cards/{card}", response_model=None)
-        async def look(card: str) -> Response | dict[str, str | int]:
+        async def read_card(card: str) -> Response | dict[str, str | int]:
             """Return the points on a card, and the number of orders that brought them."""
             if not card.isprintable():
                 return problem(404, "no such card", "a card has printable characters only")
-            orders, total = await asyncio.to_thread(on_card, engine, card)
+            orders, total = await asyncio.to_thread(card_totals, engine, card)
             if not orders:
                 return problem(404, "no such card", f"nothing was ever put on {card[:80]!r}")
             return {"loyalty_card": card, "points": total, "orders": orders}

@@ -15,7 +15,9 @@ points = Table(
     Column("loyalty_card", Text, index=True),
     Column("points", BigInteger, nullable=False),
 )
-ON_CARD = text("SELECT count(*), coalesce(sum(points), 0) FROM points WHERE loyalty_card = :card")
+CARD_TOTALS = text(
+    "SELECT count(*), coalesce(sum(points), 0) FROM points WHERE loyalty_card = :card"
+)
 
 
 def store() -> TableStore[Points]:
@@ -23,8 +25,8 @@ def store() -> TableStore[Points]:
     return TableStore(points, Points, {"phase": Phase})
 
 
-def on_card(engine: Engine, card: str) -> tuple[int, int]:
+def card_totals(engine: Engine, card: str) -> tuple[int, int]:
     """Return the number of orders that brought points to a card, and the points."""
     with engine.connect() as connection:
-        orders, total = connection.execute(ON_CARD, {"card": card}).one()
+        orders, total = connection.execute(CARD_TOTALS, {"card": card}).one()
         return int(orders), int(total)

@@ -18,16 +18,25 @@ from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
-from schemas.rules import MAX_LINES, MAX_ORDER_ID, problems, speakable, unfit_id
-from services.order.decide import CANCEL, ENDED, PLACE, Cancelling, Order, Phase, Placing, digest
-from services.order.privacy import Keys, privacy_routes, seal_facts
+from schemas.rules import MAX_LINES, MAX_ORDER_ID, id_problems, printable, problems
+from services.order.decide import (
+    CANCEL,
+    ENDED,
+    PLACE,
+    CancelCommand,
+    Order,
+    Phase,
+    PlaceCommand,
+    digest,
+)
+from services.order.privacy import CustomerKeys, privacy_routes, seal_facts
 from services.order.problem import (
     FieldProblem,
     Problem,
     ProblemError,
     ProblemRoute,
-    from_rules,
-    invalid,
+    field_problems,
+    invalid_request,
 )
 
 FLOW_LABELS = [flow.label(version) for flow in FLOWS for version in flow.versions]
@@ -47,11 +56,11 @@ class IdempotencyStore(Protocol):
 # --- request and response models ------------------------------------------------------------------
 
 
-class _Asked(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Line(_Asked):
+class Line(_Request):
     """One line of an order."""
 
     sku: str = Field(description="The stock-keeping unit.", examples=["TEA-100"])
@@ -63,7 +72,7 @@ class Line(_Asked):
     )
 
 
-class NewOrder(_Asked):
+class NewOrder(_Request):
     """An order to place. Its total is computed from the lines."""
 
     order_id: str = Field(
@@ -112,7 +121,7 @@ class NewOrder(_Asked):
         )
 
 
-class Cancellation(_Asked):
+class Cancellation(_Request):
     """The actor and reason of a cancellation; OrderCancelRequested carries both."""
 
     actor: str = Field(min_length=1, max_length=200, examples=["customer c-42"])
@@ -168,23 +177,27 @@ def _answers(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 def routes(
-    keys: IdempotencyStore, vault: Keys, clock: Clock
+    keys: IdempotencyStore, vault: CustomerKeys, clock: Clock
 ) -> Callable[[TriggerPort[Order]], APIRouter]:
     """Return the builder of the order and privacy routes for the kit's HTTP app."""
 
-    def build(door: TriggerPort[Order]) -> APIRouter:
+    def build(port: TriggerPort[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
-        _place_route(router, door, keys, vault, clock)
+        _place_route(router, port, keys, vault, clock)
         privacy_routes(router, vault, clock)
-        _look_routes(router, door)
-        _cancel_route(router, door)
+        _read_routes(router, port)
+        _cancel_route(router, port)
         return router
 
     return build
 
 
 def _place_route(
-    router: APIRouter, door: TriggerPort[Order], keys: IdempotencyStore, vault: Keys, clock: Clock
+    router: APIRouter,
+    port: TriggerPort[Order],
+    keys: IdempotencyStore,
+    vault: CustomerKeys,
+    clock: Clock,
 ) -> None:
     @router.post(
         "/orders",
@@ -205,7 +218,7 @@ def _place_route(
         Answers 201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was
         used with other content (for an order id, an OrderRejected event is emitted as well).
         """
-        placer = OrderPlacement(door, keys, vault, clock)
+        placer = OrderPlacement(port, keys, vault, clock)
         response.status_code, status = await placer.place(asked, key=idempotency_key)
         return status
 
@@ -214,16 +227,16 @@ def _place_route(
 class OrderPlacement:
     """Places one order at a time, for `POST /orders` and for batches."""
 
-    door: TriggerPort[Order]
+    port: TriggerPort[Order]
     keys: IdempotencyStore
-    vault: Keys
+    vault: CustomerKeys
     clock: Clock
 
     async def place(
         self, asked: NewOrder, *, key: str | None = None, batch_id: str | None = None
     ) -> tuple[int, OrderStatus]:
         """Place an order; return its status and 201, or 200 for a repeat. Raises ProblemError."""
-        label, clear = _checked(asked)
+        label, clear = _check_order(asked)
         facts = await seal_facts(self.vault, clear, self.clock())
         order_id, mark = asked.order_id, digest(facts)
         if key:
@@ -231,15 +244,15 @@ class OrderPlacement:
             if not await asyncio.to_thread(self.keys.claim, key, request, self.clock()):
                 detail = "this Idempotency-Key was used with another request; use a new key"
                 raise _conflict("idempotency_key_reuse", detail, order_id, None)
-        data = Placing(order_id, facts, self.clock(), digest(clear), batch_id, asked.caused_by)
+        data = PlaceCommand(order_id, facts, self.clock(), digest(clear), batch_id, asked.caused_by)
         verdict = Command(PLACE, "api", "placed", data)
         message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
         try:
-            receipt = await self.door.submit(order_id, verdict, message_id, flow=label)
+            receipt = await self.port.submit(order_id, verdict, message_id, flow=label)
         except EventTooLarge as error:
             reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
             too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
-            raise ProblemError(invalid([too_large])) from error
+            raise ProblemError(invalid_request([too_large])) from error
         if not data.is_same(receipt.state):
             detail = f"order {order_id} exists with other content; place this one under another id"
             raise _conflict("conflict", detail, order_id, receipt.state)
@@ -247,7 +260,7 @@ class OrderPlacement:
         return 200 if repeated else 201, _status(order_id, receipt.state)
 
 
-def _look_routes(router: APIRouter, door: TriggerPort[Order]) -> None:
+def _read_routes(router: APIRouter, port: TriggerPort[Order]) -> None:
     @router.get(
         "/orders/{order_id:path}/wait",
         summary="Wait until an order has ended",
@@ -257,9 +270,9 @@ def _look_routes(router: APIRouter, door: TriggerPort[Order]) -> None:
     async def wait(order_id: OrderId, timeout_s: TimeoutS = 30.0) -> OrderStatus:
         """Answer as soon as the order is completed or cancelled, or after `timeout_s` seconds with
         its current status."""
-        _readable(order_id)
-        state = await door.watch(order_id, lambda s: s.phase in ENDED, timeout_s)
-        return _status(order_id, _known(order_id, state))
+        _check_readable(order_id)
+        state = await port.watch(order_id, lambda s: s.phase in ENDED, timeout_s)
+        return _status(order_id, _require_known(order_id, state))
 
     @router.get(
         "/orders/{order_id:path}",
@@ -267,13 +280,13 @@ def _look_routes(router: APIRouter, door: TriggerPort[Order]) -> None:
         response_model_exclude_none=True,
         responses=_answers(404),
     )
-    async def look(order_id: OrderId) -> OrderStatus:
+    async def read_order(order_id: OrderId) -> OrderStatus:
         """Return the order's status. The monitor shows its single steps: `saga show ORDER`."""
-        _readable(order_id)
-        return _status(order_id, _known(order_id, await door.state(order_id)))
+        _check_readable(order_id)
+        return _status(order_id, _require_known(order_id, await port.state(order_id)))
 
 
-def _cancel_route(router: APIRouter, door: TriggerPort[Order]) -> None:
+def _cancel_route(router: APIRouter, port: TriggerPort[Order]) -> None:
     @router.post(
         "/orders/{order_id:path}/cancel",
         status_code=202,
@@ -284,12 +297,12 @@ def _cancel_route(router: APIRouter, door: TriggerPort[Order]) -> None:
     async def cancel(order_id: OrderId, asked: Annotated[Cancellation, Body()]) -> OrderStatus:
         """Request a cancellation: until the carrier has the parcel, steps are undone newest first.
         Wait for the order's end to see whether the request came in time."""
-        _readable(order_id)
-        _known(order_id, await door.state(order_id))
+        _check_readable(order_id)
+        _require_known(order_id, await port.state(order_id))
         verdict = Command(
-            CANCEL, speakable(asked.actor), speakable(asked.reason), Cancelling(order_id)
+            CANCEL, printable(asked.actor), printable(asked.reason), CancelCommand(order_id)
         )
-        receipt = await door.submit(order_id, verdict, uuid4())
+        receipt = await port.submit(order_id, verdict, uuid4())
         if not receipt.events:
             detail = (
                 f"order {order_id} is {receipt.state.phase} already; there is nothing to cancel"
@@ -301,12 +314,12 @@ def _cancel_route(router: APIRouter, door: TriggerPort[Order]) -> None:
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
+def _check_order(asked: NewOrder) -> tuple[str, OrderFacts]:
     """Return the flow's label and the order's facts of a request. Raises ProblemError (422)."""
     facts = asked.facts()
-    found = from_rules(problems(asked.order_id, facts))
+    found = field_problems(problems(asked.order_id, facts))
     if asked.caused_by is not None:
-        found += from_rules(unfit_id("caused_by", asked.caused_by))
+        found += field_problems(id_problems("caused_by", asked.caused_by))
     if asked.caused_by == asked.order_id:
         itself = FieldProblem(
             field="caused_by", reason="is the order itself", remedy="name another, or none"
@@ -321,23 +334,23 @@ def _checked(asked: NewOrder) -> tuple[str, OrderFacts]:
         remedy = f"give one of {', '.join(FLOW_LABELS)}"
         found.append(FieldProblem(field="flow", reason=reason, remedy=remedy))
     if found:
-        raise ProblemError(invalid(found))
+        raise ProblemError(invalid_request(found))
     return label, facts
 
 
-def _readable(order_id: str) -> None:
+def _check_readable(order_id: str) -> None:
     """Raise ProblemError (404) for an id that no order can have, as for an unknown order."""
     if len(order_id) > MAX_ORDER_ID or not order_id.isprintable():
-        raise _unknown(speakable(order_id, MAX_ORDER_ID))
+        raise _unknown_order(printable(order_id, MAX_ORDER_ID))
 
 
-def _known(order_id: str, state: Order) -> Order:
+def _require_known(order_id: str, state: Order) -> Order:
     if state.phase is Phase.UNKNOWN:
-        raise _unknown(order_id)
+        raise _unknown_order(order_id)
     return state
 
 
-def _unknown(order_id: str) -> ProblemError:
+def _unknown_order(order_id: str) -> ProblemError:
     detail = f"no order {order_id} is known here; check the id, or place it with POST /orders"
     problem = Problem(
         title="No such order", status=404, code="unknown_order", detail=detail, order_id=order_id

@@ -11,17 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
-from schemas.rules import MAX_ORDER_ID, speakable, unfit_id
+from schemas.rules import MAX_ORDER_ID, id_problems, printable
 from services.order.api import IdempotencyStore, NewOrder, OrderPlacement, OrderStatus
 from services.order.decide import Order
-from services.order.privacy import Keys
+from services.order.privacy import CustomerKeys
 from services.order.problem import (
     Problem,
     ProblemError,
     ProblemRoute,
-    explained,
-    from_rules,
-    invalid,
+    field_problems,
+    invalid_request,
+    validation_problem,
 )
 
 MAX_BATCH = 500
@@ -45,7 +45,7 @@ class NewBatch(BaseModel):
     )
 
 
-class Item(BaseModel):
+class BatchItem(BaseModel):
     """The result of one order of a batch."""
 
     order_id: str | None = Field(None, description="As it was given.")
@@ -54,19 +54,19 @@ class Item(BaseModel):
     problem: Problem | None = None
 
 
-class Batch(BaseModel):
+class BatchResult(BaseModel):
     """The results of a batch: one item per order, in the sequence of the request."""
 
     batch_id: str
-    results: list[Item]
+    results: list[BatchItem]
 
 
 def batch_routes(
-    keys: IdempotencyStore, vault: Keys, clock: Clock
+    keys: IdempotencyStore, vault: CustomerKeys, clock: Clock
 ) -> Callable[[TriggerPort[Order]], APIRouter]:
     """Return the builder of the batch route."""
 
-    def build(door: TriggerPort[Order]) -> APIRouter:
+    def build(port: TriggerPort[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
 
         @router.post(
@@ -78,37 +78,37 @@ def batch_routes(
                 422: {"model": Problem, "description": "No batch; of an order, its item says so."},
             },
         )
-        async def place_batch(asked: Annotated[NewBatch, Body()]) -> Batch:
+        async def place_batch(asked: Annotated[NewBatch, Body()]) -> BatchResult:
             """Place each order by itself: an invalid or conflicting order affects no other.
             Safe to repeat. The monitor's `GET /batches/BATCH` shows the orders' progress."""
-            if wrong := unfit_id("batch_id", asked.batch_id):
-                raise ProblemError(invalid(from_rules(wrong)))
+            if wrong := id_problems("batch_id", asked.batch_id):
+                raise ProblemError(invalid_request(field_problems(wrong)))
             request = hashlib.sha256(json.dumps(asked.orders, sort_keys=True).encode()).hexdigest()
             # the line feed avoids clashes: no Idempotency-Key and no batch id holds one
             key = f"batch\n{asked.batch_id}"
             if not await asyncio.to_thread(keys.claim, key, request, clock()):
                 raise ProblemError(_reused(asked.batch_id))
-            placer = OrderPlacement(door, keys, vault, clock)
+            placer = OrderPlacement(port, keys, vault, clock)
             tasks = (_item(order, placer, asked.batch_id) for order in asked.orders)
-            return Batch(batch_id=asked.batch_id, results=await asyncio.gather(*tasks))
+            return BatchResult(batch_id=asked.batch_id, results=await asyncio.gather(*tasks))
 
         return router
 
     return build
 
 
-async def _item(given: dict[str, Any], placer: OrderPlacement, batch_id: str) -> Item:
+async def _item(given: dict[str, Any], placer: OrderPlacement, batch_id: str) -> BatchItem:
     named = given.get("order_id")
-    order_id = speakable(named, MAX_ORDER_ID) if isinstance(named, str) else None
+    order_id = printable(named, MAX_ORDER_ID) if isinstance(named, str) else None
     try:
         status, order = await placer.place(NewOrder.model_validate(given), batch_id=batch_id)
     except ValidationError as error:
-        problem = explained(error.errors())
+        problem = validation_problem(error.errors())
     except ProblemError as refused:
         problem = refused.problem
     else:
-        return Item(order_id=order_id, status=status, order=order)
-    return Item(order_id=order_id, status=problem.status, problem=problem)
+        return BatchItem(order_id=order_id, status=status, order=order)
+    return BatchItem(order_id=order_id, status=problem.status, problem=problem)
 
 
 def _reused(batch_id: str) -> Problem:

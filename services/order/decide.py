@@ -29,7 +29,7 @@ from schemas.events import (
     OrderPlaced,
     OrderRejected,
 )
-from schemas.rules import MAX_CUSTOMER_ID, speakable
+from schemas.rules import MAX_CUSTOMER_ID, printable
 
 PLACE, CANCEL = "place", "cancel"
 """The verdicts that the API submits; their data are Placing and Cancelling."""
@@ -67,7 +67,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Placing:
+class PlaceCommand:
     """The data of a `place` verdict.
 
     clear: digest of the facts before they were sealed; another publisher may have placed the same
@@ -87,7 +87,7 @@ class Placing:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelling:
+class CancelCommand:
     """The data of a `cancel` verdict."""
 
     order_id: str
@@ -96,22 +96,22 @@ class Cancelling:
 def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
     """Return the decision on a trigger; the module lists the rules."""
     match trigger:
-        case Command(name="place", data=Placing() as placing):
-            return _place(state, placing)
-        case Command(name="cancel", data=Cancelling(order_id), actor=actor, reason=reason):
+        case Command(name="place", data=PlaceCommand() as command):
+            return _place(state, command)
+        case Command(name="cancel", data=CancelCommand(order_id), actor=actor, reason=reason):
             if state.phase is Phase.PLACED:
                 asked = OrderCancelRequested(order_id=order_id, actor=actor, reason=reason)
-                return _say(asked)
+                return _emit(asked)
         case Observed("OrderPlaced", OrderPlaced() as event):
             if not state.digest:
                 return Decision(adopted=(event,))
             if state.digest != digest(event.order):
-                return _say(_conflict(event.order_id))
+                return _emit(_conflict(event.order_id))
         case Observed("completed", event) if state.phase not in ENDED:
-            return _say(OrderCompleted(order_id=event.order_id))
+            return _emit(OrderCompleted(order_id=event.order_id))
         case Observed("undone", event) if state.phase not in ENDED:
-            reason = speakable(getattr(event, "reason", event.type))
-            return _say(OrderCancelled(order_id=event.order_id, reason=reason))
+            reason = printable(getattr(event, "reason", event.type))
+            return _emit(OrderCancelled(order_id=event.order_id, reason=reason))
     return NOTHING
 
 
@@ -125,7 +125,7 @@ def evolve(state: Order, event: Any) -> Order:
                 phase=phase,
                 digest=digest(event.order),
                 placed_at=event.placed_at,
-                customer_id=_whose(event.order),
+                customer_id=_stored_customer_id(event.order),
                 in_clear=not all(is_sealed(t) for t in (event.order.email, event.order.ship_to)),
             )
         case OrderCancelRequested():
@@ -148,24 +148,24 @@ def digest(order: OrderFacts) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _whose(order: OrderFacts) -> str:
+def _stored_customer_id(order: OrderFacts) -> str:
     """Return the customer id cleaned for storage: other participants may reject the order."""
-    return speakable(order.customer_id, MAX_CUSTOMER_ID)
+    return printable(order.customer_id, MAX_CUSTOMER_ID)
 
 
-def _place(state: Order, placing: Placing) -> Decision:
-    if placing.is_same(state):
+def _place(state: Order, command: PlaceCommand) -> Decision:
+    if command.is_same(state):
         return NOTHING
     if state.phase is not Phase.UNKNOWN:  # includes an order of which only the end is known
-        return _say(_conflict(placing.order_id))
+        return _emit(_conflict(command.order_id))
     placed = OrderPlaced(
-        order_id=placing.order_id,
-        order=placing.order,
-        placed_at=placing.placed_at,
-        batch_id=placing.batch_id,
-        caused_by=placing.caused_by,
+        order_id=command.order_id,
+        order=command.order,
+        placed_at=command.placed_at,
+        batch_id=command.batch_id,
+        caused_by=command.caused_by,
     )
-    return _say(placed)
+    return _emit(placed)
 
 
 def _conflict(order_id: str) -> OrderRejected:
@@ -176,5 +176,5 @@ def _conflict(order_id: str) -> OrderRejected:
     )
 
 
-def _say(event: Any) -> Decision:
+def _emit(event: Any) -> Decision:
     return Decision(events=(event,))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagakit.store.ports import Clock
 from schemas.events import OrderFacts
-from schemas.rules import MAX_CUSTOMER_ID, speakable
+from schemas.rules import MAX_CUSTOMER_ID, printable
 from services.order.problem import Problem, ProblemError, ProblemRoute
 from services.order.vault import Erasure
 
@@ -26,7 +26,7 @@ Clear = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 Texts = Annotated[list[str], Field(max_length=MAX_TEXTS)]
 
 
-class Keys(Protocol):
+class CustomerKeys(Protocol):
     """The port to the customers' keys; see `vault.Vault`."""
 
     def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
@@ -44,24 +44,24 @@ class Keys(Protocol):
         ...
 
 
-class _Asked(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ToSeal(_Asked):
+class SealRequest(_Request):
     """Texts to seal with a customer's key."""
 
     customer_id: CustomerId
     texts: Annotated[list[Clear], Field(max_length=MAX_TEXTS)]
 
 
-class ToOpen(_Asked):
+class OpenRequest(_Request):
     """Sealed texts to open."""
 
     texts: Texts
 
 
-class ToErase(_Asked):
+class ErasureRequest(_Request):
     """The customer whose data to erase, with the actor and the reason."""
 
     customer_id: CustomerId
@@ -70,13 +70,13 @@ class ToErase(_Asked):
     force: bool = Field(False, description="Also while orders are in flight: they are undone.")
 
 
-class Sealed(BaseModel):
+class SealedTexts(BaseModel):
     """The sealed texts, in the sequence of the request."""
 
     texts: list[str]
 
 
-class Opened(BaseModel):
+class OpenedTexts(BaseModel):
     """The opened texts, in the sequence of the request; null where the key is gone."""
 
     texts: list[str | None]
@@ -93,26 +93,26 @@ class ErasureResult(BaseModel):
     )
 
 
-async def seal_facts(keys: Keys, facts: OrderFacts, now: datetime) -> OrderFacts:
+async def seal_facts(keys: CustomerKeys, facts: OrderFacts, now: datetime) -> OrderFacts:
     """Return the facts with the personal ones, `email` and `ship_to`, sealed."""
     texts = (facts.email, facts.ship_to)
     email, ship_to = await asyncio.to_thread(keys.seal, facts.customer_id, texts, now)
     return replace(facts, email=email, ship_to=ship_to)
 
 
-def privacy_routes(router: APIRouter, keys: Keys, clock: Clock) -> None:
+def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:
     """Add the privacy routes to `router`, whose route class must be ProblemRoute."""
     assert router.route_class is ProblemRoute
 
     @router.post("/sealed", summary="Seal texts about a customer", tags=["privacy"])
-    def seal(asked: Annotated[ToSeal, Body()]) -> Sealed:
+    def seal(asked: Annotated[SealRequest, Body()]) -> SealedTexts:
         """Seal `email` and `ship_to`, for those who publish OrderPlaced without this service."""
-        return Sealed(texts=keys.seal(asked.customer_id, asked.texts, clock()))
+        return SealedTexts(texts=keys.seal(asked.customer_id, asked.texts, clock()))
 
     @router.post("/sealed/open", summary="Open sealed texts", tags=["privacy"])
-    def open_(asked: Annotated[ToOpen, Body()]) -> Opened:
+    def open_(asked: Annotated[OpenRequest, Body()]) -> OpenedTexts:
         """Open texts, for the participants that pass them to the outside world."""
-        return Opened(texts=keys.open(asked.texts))
+        return OpenedTexts(texts=keys.open(asked.texts))
 
     @router.post(
         "/erasures",
@@ -120,10 +120,10 @@ def privacy_routes(router: APIRouter, keys: Keys, clock: Clock) -> None:
         tags=["privacy"],
         responses={409: {"description": "Orders are in flight.", "content": CONTENT}},
     )
-    def erase(asked: Annotated[ToErase, Body()]) -> ErasureResult:
+    def erase(asked: Annotated[ErasureRequest, Body()]) -> ErasureResult:
         """Erase the data by deleting the customer's key, for good and everywhere at once. Without
         the key, texts sealed with it are unreadable in every topic and database. Safe to repeat."""
-        actor, reason = speakable(asked.actor), speakable(asked.reason)
+        actor, reason = printable(asked.actor), printable(asked.reason)
         done = keys.erase(asked.customer_id, actor, reason, clock(), force=asked.force)
         if done.in_flight and not asked.force:
             raise _in_flight(done.in_flight)

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from schemas.rules import speakable
+from schemas.rules import printable
 
 
 class FieldProblem(BaseModel):
@@ -58,12 +58,12 @@ class ProblemRoute(APIRoute):
             except ProblemError as refused:
                 problem = refused.problem
             except RequestValidationError as error:
-                problem = invalid(_field_problem(e) for e in error.errors())
+                problem = invalid_request(_field_problem(e) for e in error.errors())
             except HTTPException as error:
                 if error.status_code != 400:
                     raise
                 # FastAPI raises 400 for a body that Python cannot parse: bad bytes, depth, digits
-                problem = invalid([_NO_JSON])
+                problem = invalid_request([_NO_JSON])
             return JSONResponse(
                 problem.model_dump(exclude_none=True),
                 problem.status,
@@ -73,7 +73,7 @@ class ProblemRoute(APIRoute):
         return handle_or_explain
 
 
-def invalid(problems: Iterable[FieldProblem]) -> Problem:
+def invalid_request(problems: Iterable[FieldProblem]) -> Problem:
     """Return a 422 problem with every invalid field, the reason and the remedy."""
     found = list(problems)
     detail = "; ".join(f"{p.field} {p.reason}: {p.remedy}" for p in found)
@@ -81,12 +81,12 @@ def invalid(problems: Iterable[FieldProblem]) -> Problem:
         title="The request is not valid",
         status=422,
         code="invalid",
-        detail=speakable(detail, 2000),
+        detail=printable(detail, 2000),
         problems=found,
     )
 
 
-def from_rules(texts: Sequence[str]) -> list[FieldProblem]:
+def field_problems(texts: Sequence[str]) -> list[FieldProblem]:
     """Parse the texts of `schemas.rules.problems`, each `<field> <reason>: <remedy>`."""
     found = []
     for text in texts:
@@ -96,16 +96,18 @@ def from_rules(texts: Sequence[str]) -> list[FieldProblem]:
     return found
 
 
-def explained(errors: Iterable[Any]) -> Problem:
+def validation_problem(errors: Iterable[Any]) -> Problem:
     """Return a 422 problem for pydantic's errors in a part of the body."""
-    return invalid(_field_problem({**error, "loc": ("body", *error["loc"])}) for error in errors)
+    return invalid_request(
+        _field_problem({**error, "loc": ("body", *error["loc"])}) for error in errors
+    )
 
 
 def _field_problem(error: dict[str, Any]) -> FieldProblem:
     where = ""
     for part in error["loc"][1:] or error["loc"]:
         where += f"[{part}]" if isinstance(part, int) else f".{part}"
-    field = speakable(where.lstrip("."), 200)
+    field = printable(where.lstrip("."), 200)
     match error["type"]:
         case "missing":
             return FieldProblem(field=field, reason="is missing", remedy="give it")

@@ -34,14 +34,14 @@ def build(settings: ServiceSettings) -> Service[Order]:
 
     keys, vault = IdempotencyKeys(engine), Vault(engine)
 
-    def both(door: TriggerPort[Order]) -> APIRouter:
-        router = batch_routes(keys, vault, settings.now)(door)
-        router.include_router(routes(keys, vault, settings.now)(door))
+    def build_routes(port: TriggerPort[Order]) -> APIRouter:
+        router = batch_routes(keys, vault, settings.now)(port)
+        router.include_router(routes(keys, vault, settings.now)(port))
         return router
 
     return Service(
         participant(),
-        routes=both,
+        routes=build_routes,
         close=close,
     )
 

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 from sagakit.privacy.sealed_text import parts_of, sealed_text
 
 KEY_BITS = 512
-SHOWN = 20
+MAX_LISTED = 20
 """The most order ids that an Erasure lists of each kind."""
 
 _CURRENT = text(
@@ -41,7 +41,7 @@ _ORDERS = text(
     "SELECT order_id FROM orders WHERE customer_id = :customer"
     " AND (CAST(:in_clear AS boolean) AND in_clear"
     " OR NOT CAST(:in_clear AS boolean) AND phase = 'placed')"
-    f" ORDER BY order_id LIMIT {SHOWN}"
+    f" ORDER BY order_id LIMIT {MAX_LISTED}"
 )
 
 
@@ -70,7 +70,7 @@ class Vault:
                 made = {"key_id": uuid4(), "key": AESSIV.generate_key(KEY_BITS), "now": now}
                 connection.execute(_MAKE, {**made, "customer": customer})
                 row = connection.execute(_CURRENT, {"customer": customer}).one()
-        return [sealed(row[0], bytes(row[1]), text_) for text_ in texts]
+        return [seal_text(row[0], bytes(row[1]), text_) for text_ in texts]
 
     def open(self, texts: Sequence[str]) -> list[str | None]:
         """Return the texts in clear; None where the key is gone or was never in this vault."""
@@ -78,7 +78,7 @@ class Vault:
         with self._engine.connect() as connection:
             rows = connection.execute(_KEYS, {"ids": ids}).all()
         keys = {key_id: bytes(key) for key_id, key in rows}
-        return [opened(keys, text_) for text_ in texts]
+        return [open_text(keys, text_) for text_ in texts]
 
     def erase(
         self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False
@@ -87,17 +87,17 @@ class Vault:
         still need the data then fail and are undone."""
         who = {"customer": customer}
         with self._engine.begin() as connection:
-            flying, clear = (
+            in_flight, clear = (
                 tuple(connection.execute(_ORDERS, {**who, "in_clear": flag}).scalars())
                 for flag in (False, True)
             )
-            if flying and not force:
-                return Erasure(None, flying, clear)
+            if in_flight and not force:
+                return Erasure(None, in_flight, clear)
             connection.execute(_ERASE, {**who, "actor": actor, "reason": reason, "now": now})
-            return Erasure(connection.execute(_ERASED_AT, who).scalar(), flying, clear)
+            return Erasure(connection.execute(_ERASED_AT, who).scalar(), in_flight, clear)
 
 
-def sealed(key_id: UUID, key: bytes, clear: str) -> str:
+def seal_text(key_id: UUID, key: bytes, clear: str) -> str:
     """Seal a text. One key gives equal texts equal ciphertexts; an empty text stays empty."""
     if not clear:
         return clear
@@ -105,7 +105,7 @@ def sealed(key_id: UUID, key: bytes, clear: str) -> str:
     return sealed_text(key_id, urlsafe_b64encode(ciphertext).decode().rstrip("="))
 
 
-def opened(keys: dict[UUID, bytes], text_: str) -> str | None:
+def open_text(keys: dict[UUID, bytes], text_: str) -> str | None:
     """Open a sealed text; return None without its key, or if it was not sealed with that key."""
     found = parts_of(text_)
     if found is None or found[0] not in keys:

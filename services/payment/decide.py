@@ -47,7 +47,7 @@ from schemas.events import (
     PaymentRefundStarted,
     PaymentReviewRequired,
 )
-from schemas.rules import email_of, minor_digits, problems, speakable
+from schemas.rules import email_of, minor_digits, printable, problems
 from services.payment.ledger import (
     ALIVE,
     CHARGE,
@@ -94,9 +94,9 @@ def decide(state: Payment, trigger: Trigger, now: datetime, *, policy: Policy = 
         case Undo(event, reason):
             email = state.email or getattr(event, "email", None)
             state = replace(state, order_ref=event.order_id, email=email)
-            return _undo(state, speakable(reason))
+            return _undo(state, printable(reason))
         case Command(name=verdict, reason=reason):
-            return _verdict(state, verdict, speakable(reason))
+            return _verdict(state, verdict, printable(reason))
         case EffectResult(effect) if effect.payload.get("again"):
             return NOTHING
         case EffectResult(effect, result):
@@ -312,7 +312,7 @@ def _and_refund(state: Payment, event: Any) -> Decision:
 
 def _decline(state: Payment, code: str, reason: str) -> Decision:
     event = PaymentDeclined(
-        order_id=state.order_ref, code=speakable(code), reason=speakable(reason), email=state.email
+        order_id=state.order_ref, code=printable(code), reason=printable(reason), email=state.email
     )
     return Decision((event,))
 

@@ -30,7 +30,7 @@ from schemas.events import (
     ShipmentFailed,
     ShipmentPickedUp,
 )
-from schemas.rules import problems, speakable
+from schemas.rules import printable, problems
 
 LABEL, CANCEL = "label", "cancel"
 
@@ -107,7 +107,7 @@ def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
         case Do(event):
             return _do(state, event)
         case Undo(event, reason):
-            return _undo(state, event.order_id, speakable(reason))
+            return _undo(state, event.order_id, printable(reason))
         case EffectResult(effect, result) if effect.kind == LABEL:
             return _label_outcome(state, effect, result)
         case EffectResult(effect, result) if effect.kind == CANCEL:

@@ -19,7 +19,7 @@ from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
 from sagakit.decider import Command
 from schemas.events import OrderFacts, OrderLine, VerdictGiven
-from services.order.decide import CANCEL, PLACE, Cancelling, Placing
+from services.order.decide import CANCEL, PLACE, CancelCommand, PlaceCommand
 
 ORDER = "o1"
 MOST_STEPS = 5_000
@@ -61,7 +61,7 @@ class OneOrder:
             delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
             self.world.told("inventory", f"sku:{sku}", delivery)
         self.until(lambda: not self.world.nodes["inventory"].unpublished(), "stock put in")
-        placing = Placing(ORDER, self.facts, self.world.now)
+        placing = PlaceCommand(ORDER, self.facts, self.world.now)
         self.world.told("order", ORDER, Command(PLACE, "customer", "", placing), self.flow)
 
     @property
@@ -96,7 +96,7 @@ class OneOrder:
     def cancel(self) -> bool:
         """At the front door; whether it says yes."""
         before = self.world.nodes["order"].state(ORDER)
-        verdict = Command(CANCEL, "customer", "changed my mind", Cancelling(ORDER))
+        verdict = Command(CANCEL, "customer", "changed my mind", CancelCommand(ORDER))
         asked = self._sent("order")
         self.world.told("order", ORDER, verdict)
         after = self.world.nodes["order"].state(ORDER)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.events import OrderFacts, OrderLine
-from schemas.rules import email_of, minor_digits, problems, speakable
+from schemas.rules import email_of, minor_digits, printable, problems
 
 LINE = OrderLine(sku="tea", quantity=2, unit_price_minor=450)
 ORDER = OrderFacts(
@@ -112,5 +112,5 @@ def test_the_address_is_known_even_of_a_bad_order() -> None:
 
 
 def test_speakable_text_has_no_control_characters() -> None:
-    assert speakable("a\x00b\nc\ud800") == "a b c "
-    assert speakable("x" * 1000, 10) == "x" * 10
+    assert printable("a\x00b\nc\ud800") == "a b c "
+    assert printable("x" * 1000, 10) == "x" * 10

@@ -18,7 +18,7 @@ from schemas.events import ShipmentCreated
 from schemas.rules import MAX_SHIP_TO, problems
 from services.notification import decide as notification
 from services.notification.gateway import SmtpMailer
-from services.order.vault import opened, sealed
+from services.order.vault import open_text, seal_text
 from services.shipping import decide as shipping
 from services.shipping.gateway import HttpCarrier
 from tests.facts import TWO_TEAS
@@ -26,31 +26,33 @@ from tests.gwt import NOW
 
 KEY_ID, KEY = UUID(int=7), bytes(range(64))
 EMAIL, ADDRESS = "ada@customer.example", "1 Main Street\nSpringfield"
-FACTS = replace(TWO_TEAS, email=sealed(KEY_ID, KEY, EMAIL), ship_to=sealed(KEY_ID, KEY, ADDRESS))
+FACTS = replace(
+    TWO_TEAS, email=seal_text(KEY_ID, KEY, EMAIL), ship_to=seal_text(KEY_ID, KEY, ADDRESS)
+)
 
 
 def test_sealed_and_opened() -> None:
     for text in (EMAIL, ADDRESS, "ü", "x" * MAX_SHIP_TO, "\N{GRINNING FACE}" * MAX_SHIP_TO):
-        found = sealed(KEY_ID, KEY, text)
+        found = seal_text(KEY_ID, KEY, text)
         assert is_sealed(found)
-        assert found == sealed(KEY_ID, KEY, text), "the same order placed twice is the same"
-        assert opened({KEY_ID: KEY}, found) == text
-    assert sealed(KEY_ID, KEY, "") == ""
+        assert found == seal_text(KEY_ID, KEY, text), "the same order placed twice is the same"
+        assert open_text({KEY_ID: KEY}, found) == text
+    assert seal_text(KEY_ID, KEY, "") == ""
 
 
 def test_without_its_key_or_changed_it_opens_to_nothing() -> None:
-    found = sealed(KEY_ID, KEY, EMAIL)
+    found = seal_text(KEY_ID, KEY, EMAIL)
     parts = parts_of(found)
     assert parts is not None
     other = UUID(int=8)
-    assert opened({}, found) is None
-    assert opened({KEY_ID: bytes(64)}, found) is None
-    assert opened({other: KEY}, sealed_text(other, parts[1])) is None, "bound to its key's id"
+    assert open_text({}, found) is None
+    assert open_text({KEY_ID: bytes(64)}, found) is None
+    assert open_text({other: KEY}, sealed_text(other, parts[1])) is None, "bound to its key's id"
     changed = "A" if found[-10] != "A" else "B"
-    assert opened({KEY_ID: KEY}, found[:-10] + changed + found[-9:]) is None
+    assert open_text({KEY_ID: KEY}, found[:-10] + changed + found[-9:]) is None
     for text in (EMAIL, "", "sealed:1:", found + "=", found + "\n"):
         assert not is_sealed(text)
-        assert opened({KEY_ID: KEY}, text) is None
+        assert open_text({KEY_ID: KEY}, text) is None
 
 
 def test_the_rules_let_it_pass_and_nothing_that_only_looks_like_it() -> None:
@@ -84,7 +86,7 @@ def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.url == "http://order/sealed/open"
         texts = orjson.loads(request.content)["texts"]
-        return httpx.Response(200, json={"texts": [opened(keys, text) for text in texts]})
+        return httpx.Response(200, json={"texts": [open_text(keys, text) for text in texts]})
 
     return vault(answer)
 
@@ -167,7 +169,7 @@ def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:
     kind = notification.MailKind.CONFIRMED
     refused = notification.MailRefused(kind, FACTS.email, "the customer's data was erased")
     assert asyncio.run(mailer.mail(mail(FACTS.email))) == refused
-    unfit = sealed(KEY_ID, KEY, "a@b.example\nBcc: c@d.example")
+    unfit = seal_text(KEY_ID, KEY, "a@b.example\nBcc: c@d.example")
     answer = asyncio.run(SmtpMailer("127.0.0.1", 9, keeper(WITH_KEY)).mail(mail(unfit)))
     assert answer == notification.MailRefused(kind, unfit, notification.NO_ADDRESS)
 
