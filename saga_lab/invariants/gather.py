@@ -18,7 +18,6 @@ from sagakit.flow.routing import topic, topics_of
 from sagakit.kafka.inspector import LogEnds, lag, read_log
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
-from sagakit.messages.schema_registry import HttpRegistry
 from sagakit.store.postgres import unpack_headers
 from schemas import CONTRACT, FLOWS, OWNERS
 
@@ -129,7 +128,11 @@ def flows_since(stack: Stack) -> list[tuple[datetime, Flows]]:
 def codec_of(stack: Stack) -> Codec:
     """Return a codec that reads the events of the stack's services."""
     registry = stack["urls"].get("registry")
-    return Codec(CONTRACT, HttpRegistry(registry) if registry else None)
+    if not registry:
+        return Codec(CONTRACT)
+    from sagakit.messages.schema_registry import ConfluentRegistry  # its client takes 20 MB
+
+    return Codec(CONTRACT, ConfluentRegistry(registry))
 
 
 # --- the topics -----------------------------------------------------------------------------------

@@ -31,7 +31,6 @@ from sagakit.kafka.consumer import SESSION_S, BusConsumer
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
-from sagakit.messages.schema_registry import HttpRegistry
 from sagakit.messages.trace_ids import log_fields
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
@@ -53,7 +52,11 @@ log = structlog.get_logger(__name__)
 def codec_for(settings: ServiceSettings, contract: Contract) -> Codec:
     """Create the codec, with the schema registry if one is configured."""
     url = settings.schema_registry_url
-    return Codec(contract, HttpRegistry(url) if url else None)
+    if not url:
+        return Codec(contract)
+    from sagakit.messages.schema_registry import ConfluentRegistry  # its client takes 20 MB
+
+    return Codec(contract, ConfluentRegistry(url))
 
 
 def session_rest_s(error: BaseException) -> float:

@@ -20,7 +20,7 @@ from sagakit.errors import ConfigurationError, Undecodable
 from sagakit.kafka.inspector import read_log
 from sagakit.messages.codec import CONFLUENT, Codec
 from sagakit.messages.envelope import Envelope, Record
-from sagakit.messages.schema_registry import HttpRegistry
+from sagakit.messages.schema_registry import ConfluentRegistry
 from schemas import CONTRACT
 from schemas.events import OrderCancelRequested, OrderPlaced
 from tests.stack import LiveStack, live_stack, until
@@ -51,13 +51,13 @@ def url(stack: LiveStack) -> str:
 
 
 @pytest.fixture
-def registry(url: str) -> Iterator[HttpRegistry]:
-    with closing(HttpRegistry(url)) as found:
+def registry(url: str) -> Iterator[ConfluentRegistry]:
+    with closing(ConfluentRegistry(url)) as found:
         yield found
 
 
 @pytest.fixture
-def codec(registry: HttpRegistry) -> Codec:
+def codec(registry: ConfluentRegistry) -> Codec:
     return Codec(CONTRACT, registry)
 
 
@@ -90,7 +90,7 @@ def test_both_framings_are_read_whichever_is_written(codec: Codec) -> None:
     assert codec.decode(record(plain)).event == cancel().event
 
 
-def test_a_second_process_gets_the_same_ids(codec: Codec, registry: HttpRegistry) -> None:
+def test_a_second_process_gets_the_same_ids(codec: Codec, registry: ConfluentRegistry) -> None:
     assert codec.body(cancel().event) == Codec(CONTRACT, registry).body(cancel().event)
 
 
@@ -102,7 +102,7 @@ def test_processes_that_register_the_same_subjects_at_once_get_the_same_ids(url:
     together = Barrier(REPLICAS)
 
     def start(_: int) -> dict[str, int]:
-        with closing(HttpRegistry(url)) as registry:
+        with closing(ConfluentRegistry(url)) as registry:
             together.wait()
             return {name: registry.register(name, schema) for name, schema in schemas.items()}
 
@@ -117,7 +117,9 @@ def test_an_id_the_registry_does_not_have_is_undecodable(codec: Codec) -> None:
         codec.decode(record(CONFLUENT + (99999999).to_bytes(4, "big") + b"xx"))
 
 
-def test_somebody_elses_schema_is_not_decoded_with(codec: Codec, registry: HttpRegistry) -> None:
+def test_somebody_elses_schema_is_not_decoded_with(
+    codec: Codec, registry: ConfluentRegistry
+) -> None:
     schema = {
         "type": "record",
         "name": "OrderCancelRequested",
@@ -129,7 +131,7 @@ def test_somebody_elses_schema_is_not_decoded_with(codec: Codec, registry: HttpR
 
 
 def test_a_schema_that_breaks_readers_is_refused_at_the_start(
-    codec: Codec, registry: HttpRegistry
+    codec: Codec, registry: ConfluentRegistry
 ) -> None:
     assert codec.body(cancel().event)
     schema = inline("OrderCancelRequested", CONTRACT.schemas)
