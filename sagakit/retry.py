@@ -92,5 +92,5 @@ def retry_transaction(
 def _tell(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.warning(
-        "database transaction is tried again", attempt=state.attempt_number, error=str(error)
+        "database transaction will be retried", attempt=state.attempt_number, error=str(error)
     )

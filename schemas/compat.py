@@ -46,11 +46,14 @@ def problems(current: Records, released: Records, name: str) -> Iterator[str]:
         new = current.get(event)
         where = f"{event}, against released set {name}"
         if new is None:
-            yield f"{where}: it is gone, but topics still hold it. Put schemas/{event}.avsc back."
+            yield (
+                f"{where}: the schema is gone, but topics still hold its records. "
+                f"Restore schemas/{event}.avsc."
+            )
         elif new.get("owner") != old["owner"]:
             yield (
                 f"{where}: its owner was {old['owner']}, now it is {new.get('owner')}, which would "
-                "move it to another topic. Keep the owner, or make a new event."
+                "move it to another topic. Keep the owner, or add a new event."
             )
         else:
             then, today = _parsed(event, released), _parsed(event, current)
@@ -61,17 +64,17 @@ def _incompatibilities(then: Schema, today: Schema) -> Iterator[str]:
     for field, said in _faults(today, then):
         yield (
             f"today's code cannot read its old records, field {field}: {said}. "
-            "Give a new field a default; never retype one, make a new field instead."
+            "Give a new field a default; never retype one, add a new field instead."
         )
     for field, said in _faults(then, today):
         yield (
             f"its old code cannot read today's records, field {field}: {said}. "
-            "Put the field back as it was; only fields that had a default may go."
+            "Restore the field; only fields that had a default may be removed."
         )
     for field, before, after in _logical_type_changes(then, today):
         yield (
             f"field {field} had logical type {before}, now it has {after}: the same number would "
-            "mean something else. Put it back, and make a new field for the new meaning."
+            "mean something else. Restore the type, and add a new field for the new meaning."
         )
 
 
@@ -156,7 +159,7 @@ def changed_versions(today: Flow, then: Flow, name: str) -> Iterator[str]:
         if today.versions[version] != then.versions[version]:
             yield (
                 f"{where}: its steps were {then.versions[version]}, now they are "
-                f"{today.versions[version]}. Put them back, and declare another version."
+                f"{today.versions[version]}. Restore them, and declare another version."
             )
             continue
         for step in (step for place in then.places(version) for step in place):
@@ -164,8 +167,8 @@ def changed_versions(today: Flow, then: Flow, name: str) -> Iterator[str]:
                 was, now = getattr(step, told), getattr(today.steps[step.name], told)
                 if was != now:
                     yield (
-                        f"{where}: `{told}` of {step.name} was {was}, now it is {now}. Put it "
-                        "back; what is to be another event needs a step of another name."
+                        f"{where}: `{told}` of {step.name} was {was}, now it is {now}. Restore "
+                        "it; for another event, declare a step of another name."
                     )
 
 

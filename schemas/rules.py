@@ -107,7 +107,7 @@ def _name(field: str, value: str, limit: int) -> Iterator[str]:
     if not value.strip():
         yield f"{field} is empty: give 1 to {limit} printable characters"
     elif len(value) > limit or not value.isprintable():
-        yield f"{field} {_quote(value)} is unfit: give 1 to {limit} printable characters"
+        yield f"{field} {_quote(value)} is not valid: give 1 to {limit} printable characters"
 
 
 def _address(field: str, value: str) -> Iterator[str]:
@@ -116,7 +116,10 @@ def _address(field: str, value: str) -> Iterator[str]:
     local, _, domain = value.rpartition("@")
     fit = len(value) <= MAX_EMAIL and value.isprintable() and " " not in value
     if not (fit and local and domain):
-        yield f"{field} {_quote(value)} is unfit: write name@domain, at most {MAX_EMAIL} characters"
+        yield (
+            f"{field} {_quote(value)} is not valid: "
+            f"write name@domain, at most {MAX_EMAIL} characters"
+        )
 
 
 def _place(field: str, value: str) -> Iterator[str]:
@@ -126,7 +129,10 @@ def _place(field: str, value: str) -> Iterator[str]:
     if not value.strip():
         yield f"{field} is empty: give an address of 1 to {MAX_SHIP_TO} characters"
     elif len(value) > MAX_SHIP_TO or _CONTROL.search(value.replace("\n", "")):
-        yield f"{field} {_quote(value)} is unfit: give 1 to {MAX_SHIP_TO} characters, no controls"
+        yield (
+            f"{field} {_quote(value)} is not valid: "
+            f"give 1 to {MAX_SHIP_TO} characters, no control characters"
+        )
 
 
 def _quote(value: str) -> str:
@@ -135,6 +141,4 @@ def _quote(value: str) -> str:
 
 
 def _no_currency(code: str) -> str:
-    return (
-        f"currency {_quote(code)} is none one can pay in: give an ISO 4217 code such as EUR or JPY"
-    )
+    return f"currency {_quote(code)} cannot be charged: give an ISO 4217 code such as EUR or JPY"

@@ -258,7 +258,7 @@ class Reader:
         try:
             return self._broker.ids(self._topics)
         except KafkaException as error:
-            log.warning("cannot tell whether the topics are the same", error=str(error))
+            log.warning("cannot read topic ids, will check again", error=str(error))
             return {}
 
     def _understood(

@@ -78,7 +78,7 @@ class Projection:
                 middle = len(records) // 2
                 first, second = self.apply(records[:middle]), self.apply(records[middle:])
                 return Applied(first.events + second.events, first.unreadable + second.unreadable)
-            refused = f"the database refuses it: {str(error)[:300]}"
+            refused = f"the database rejects the record: {str(error)[:300]}"
             return self._write(WriteBatch(unreadable=[(records[0], "refused", refused)]), records)
 
     def _apply(self, records: Sequence[Record]) -> Applied:

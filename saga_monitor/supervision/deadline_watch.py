@@ -164,7 +164,7 @@ class Watch:
         other = retry_transaction(of_another, stop)
         if begun := self._reading() & set(other):
             names = ", ".join(sorted({topic for topic, _ in begun}))
-            raise TopicRecreated(f"{names} recreated: the first record comes next")
+            raise TopicRecreated(f"{names} recreated; the monitor restarts at the first record")
         return bool(other)
 
     def judge(self, stop: threading.Event) -> int:

@@ -123,7 +123,10 @@ class EffectWorker:
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
-            log.error("an effect is left to its lease", exc_info=task.exception())
+            log.error(
+                "the effect failed unexpectedly, it is retried when its lease expires",
+                exc_info=task.exception(),
+            )
 
     async def _one(self, row: EffectRow) -> None:
         lease = row.lease
@@ -144,7 +147,7 @@ class EffectWorker:
             told = f"{type(error).__name__}: {error}"
             tell = log.info if waits else log.warning
             tell(
-                "effect is tried again",
+                "effect will be retried",
                 **log_fields(row.order_key, row.trace.cause),
                 key=row.effect.key,
                 due=str(due),
@@ -157,7 +160,9 @@ class EffectWorker:
     async def _call(self, row: EffectRow) -> Any:
         perform = self._perform.get(row.effect.kind)
         if perform is None:
-            raise LookupError(f"nothing performs effects of kind {row.effect.kind!r} here")
+            raise LookupError(
+                f"no function performs effects of kind {row.effect.kind!r}; add it to `perform`"
+            )
         async with asyncio.timeout(CALL_TIMEOUT_S):
             return await self._wrapper(row, perform)
 

@@ -59,12 +59,12 @@ def ask_problem(event: str, asked: ApprovalRule, wait_s: float | None) -> str | 
     """
     if wait_s is None:
         return (
-            f"asks names {event}, for which it does not wait; "
-            f'say for how long, as in waits = {{ {event} = "24h" }}'
+            f"asks.{event}: the step does not wait for {event}; "
+            f'add a wait, such as waits = {{ {event} = "24h" }}'
         )
     if not 0 < asked.remind_s < asked.escalate_s < wait_s:
         return (
-            f"asks {event}: remind ({asked.remind_s:g} s), escalate ({asked.escalate_s:g} s) and "
-            f"the wait ({wait_s:g} s) must follow each other; make each longer than the one before"
+            f"asks.{event}: remind ({asked.remind_s:g} s), escalate ({asked.escalate_s:g} s) and "
+            f"the wait ({wait_s:g} s) must increase; make each longer than the one before"
         )
     return None

@@ -82,10 +82,10 @@ def check_units(
     Raises FlowError for an event that moves units in two ways or whose owner is not a step.
     """
     if sum(len(getattr(units, move)) for move in MOVES) > len(units.paths):
-        raise FlowError(f"flow {flow}, units: an event moves units in two ways; name it once")
+        raise FlowError(f"flow {flow}, units: an event is listed under two keys; list it once")
     for event in units.paths:
         if owners[event] not in steps:
             raise FlowError(
-                f"flow {flow}, units: {event} is owned by {owners[event]}, which is no step of "
-                "this flow and so sets nothing aside"
+                f"flow {flow}, units: {event} is owned by {owners[event]}, which is not a "
+                "step of this flow and so reserves nothing; remove the event, or add the step"
             )

@@ -98,7 +98,7 @@ def _step(name: str, value: Any) -> Step:
             raise ValueError(f"{where}: the key {key!r} is missing; add it")
     kind = raw["kind"]
     if kind not in (COMPENSATABLE, PIVOT, RETRIABLE):
-        raise ValueError(f"{where}: kind {kind!r} is none of compensatable, pivot, retriable")
+        raise ValueError(f"{where}: kind is {kind!r}; write compensatable, pivot or retriable")
     waits = table(f"{where}: waits", raw.get("waits", {}))
     return Step(
         name=name,
@@ -133,8 +133,8 @@ def _ledger(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
         for event, name in table(f"ledger.{key}", movements).items():
             if not isinstance(name, str) or not name.isidentifier():
                 raise ValueError(
-                    f"ledger.{key}: {event} = {name!r} names no field; "
-                    "name the field that tells one movement of money from another"
+                    f"ledger.{key}: {event} = {name!r} is not a field name; "
+                    "name the field that identifies a movement of money"
                 )
     return raw
 
@@ -154,9 +154,14 @@ def _validate(flow: Flow) -> None:
     check_units(flow.name, flow.units, flow.owners, flow.steps)
     for participant, names in flow.observes.items():
         if not names:
-            raise FlowError(f"flow {flow.name}, observes.{participant}: names no event")
+            raise FlowError(
+                f"flow {flow.name}, observes.{participant}: lists no event; list one or remove it"
+            )
     if flow.default_version not in flow.versions:
-        raise FlowError(f"flow {flow.name}: default_version {flow.default_version} is not declared")
+        raise FlowError(
+            f"flow {flow.name}: default_version {flow.default_version} is not declared; "
+            "add it to [versions], or name a version that is declared there"
+        )
     for version in flow.versions:
         _validate_version(flow, version)
 
@@ -188,9 +193,14 @@ def _validate_step(flow: Flow, step: Step) -> None:
     marks = (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else []))
     for event in marks:
         if marks.count(event) > 1:
-            raise FlowError(f"{where}: {event} marks more than one thing; use an event for each")
+            raise FlowError(
+                f"{where}: {event} has more than one meaning here; use a separate event for each"
+            )
         if flow.owners[event] != step.name:
-            raise FlowError(f"{where}: {event} is owned by {flow.owners[event]}, not by this step")
+            raise FlowError(
+                f"{where}: {event} is owned by {flow.owners[event]}, not by this step; "
+                f"name an event of {step.name}"
+            )
     for event, asked in step.asks.items():
         if wrong := ask_problem(event, asked, step.waits.get(event)):
             raise FlowError(f"{where}: {wrong}")
@@ -200,11 +210,11 @@ def _validate_ledger(flow: Flow) -> None:
     where = f"flow {flow.name}, ledger"
     for event in (*flow.captured, *flow.refunded):
         if event in flow.captured and event in flow.refunded:
-            raise FlowError(f"{where}: {event} cannot both take money and give it back")
+            raise FlowError(f"{where}: {event} is both captured and refunded; list it once")
         if flow.owners[event] not in flow.steps:
             raise FlowError(
-                f"{where}: {event} is owned by {flow.owners[event]}, which is no step of this flow "
-                "and so could never be asked to give money back"
+                f"{where}: {event} is owned by {flow.owners[event]}, which is not a step of this "
+                "flow and so could not refund; remove the event, or add the step"
             )
     if bool(flow.captured) != bool(flow.refunded):
         raise FlowError(f"{where}: name both captured and refunded, or leave the ledger out")
@@ -215,25 +225,26 @@ def _validate_version(flow: Flow, version: int) -> None:
     places = flow.versions[version]
     names = [name for place in places for name in place]
     if not names or any(not place for place in places):
-        raise FlowError(f"{where}: has no steps, or an empty place")
+        raise FlowError(f"{where}: has no steps, or an empty place; list a step in every place")
     for name in names:
         if name not in flow.steps:
             raise FlowError(f"{where}: step {name} is not declared; add [steps.{name}]")
         if names.count(name) > 1:
-            raise FlowError(f"{where}: step {name} stands in it twice")
+            raise FlowError(f"{where}: step {name} is listed twice; list it once")
     rank = {COMPENSATABLE: 0, PIVOT: 1, RETRIABLE: 2}
     ranks = [rank[flow.steps[name].kind] for name in names]
     if ranks.count(1) > 1:
-        raise FlowError(f"{where}: has more than one pivot")
+        raise FlowError(f"{where}: has more than one pivot; keep one")
     for place in places:
         if len({flow.steps[name].kind for name in place}) > 1:
             raise FlowError(
-                f"{where}: the place {', '.join(place)} mixes kinds; give each kind a place of "
-                "its own, or one could fail when another cannot be undone any more"
+                f"{where}: the place {', '.join(place)} has steps of different kinds; give "
+                "each kind its own place, as one could fail when another can no longer be undone"
             )
     for before, after in itertools.pairwise(names):
         if rank[flow.steps[before].kind] > rank[flow.steps[after].kind]:
             raise FlowError(
-                f"{where}: {before} ({flow.steps[before].kind}) stands before {after} "
-                f"({flow.steps[after].kind}); what cannot be undone comes after all that can"
+                f"{where}: {before} ({flow.steps[before].kind}) comes before {after} "
+                f"({flow.steps[after].kind}); list compensatable steps, then the pivot, then "
+                "retriable ones"
             )

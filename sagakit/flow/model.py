@@ -161,7 +161,9 @@ def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
         name, _, wait = path.partition(".")
         step = steps.get(name)
         if step is None or (wait and wait not in step.waits):
-            raise FlowError(f"flow {flow.name} has no deadline {path!r} to override")
+            raise FlowError(
+                f"flow {flow.name} has no deadline {path!r}; name a step, or a wait as step.Event"
+            )
         try:
             value = seconds(written)
         except ValueError as error:

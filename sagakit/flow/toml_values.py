@@ -19,7 +19,7 @@ def quote(value: Any) -> str:
 def text(where: str, value: Any) -> str:
     """Return a text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{where} must be a text, not {quote(value)}; write it in quotes")
+        raise ValueError(f"{where} must be a string, not {quote(value)}; write it in quotes")
     return value
 
 
@@ -46,7 +46,9 @@ def reject_unknown_keys(where: str, raw: Mapping[str, Any], known: Set[str]) -> 
 def word(where: str, value: Any) -> str:
     """Return a name that is valid in headers, paths and labels."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text(where, value)):
-        raise ValueError(f"{where} {quote(value)} is unfit; use letters, digits, dots and dashes")
+        raise ValueError(
+            f"{where} {quote(value)} is not a name; use letters, digits, dots and dashes"
+        )
     return str(value)
 
 
@@ -60,7 +62,7 @@ def number(where: str, value: Any) -> int:
 def ordinal(where: str, key: str) -> int:
     """Return a key as a number from 1 up."""
     if not re.fullmatch("[1-9][0-9]{0,8}", key):
-        raise ValueError(f"{where} is no number; count from 1")
+        raise ValueError(f"{where} is not a version number; write 1, 2, 3 and so on")
     return int(key)
 
 
@@ -68,10 +70,10 @@ def seconds(written: str) -> float:
     """Return a duration in seconds: `"90s"`, `"5m"`, `"24h"`, `"7d"`, `"250ms"`."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", written)
     if not match:
-        raise ValueError(f"{written!r} is no duration; write for example 30s, 5m, 24h or 7d")
+        raise ValueError(f"{written!r} is not a duration; write for example 30s, 5m, 24h or 7d")
     found = float(match[1]) * _SECONDS[match[2]]
     if found > MAX_DURATION_S:
-        raise ValueError(f"{written[:40]!r} is longer than ten years; write a duration that ends")
+        raise ValueError(f"{written[:40]!r} is longer than ten years; write at most 3650d")
     return found
 
 

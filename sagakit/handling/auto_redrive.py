@@ -57,6 +57,6 @@ class AutoRedrive:
             except UnprocessableRecord:
                 self._not_understood.add(row.id)
         for key in (orders := list(dict.fromkeys(known))):
-            log.info("an older replica did not understand it, here it is handled", order=key)
+            log.info("redriving records that an older replica could not decode", order=key)
             self._redrive(key)
         return orders

@@ -115,7 +115,9 @@ class ConsumerLoop:
             self._handle([decode_message(self._codec, r) for r in records])
             self._bus.store(records)
         else:
-            log.warning("no progress at this offset, records are taken singly", tries=tries)
+            log.warning(
+                "no progress at this offset, records are handled one at a time", tries=tries
+            )
             self._handle_singly(records)
         self._newly_assigned -= {(r.topic, r.partition) for r in records}
 
@@ -141,7 +143,9 @@ class ConsumerLoop:
             if self._count_start(r, PARK_AFTER) < PARK_AFTER:
                 self._handle([decode_message(self._codec, r)])
             else:
-                self._handle([undecodable_message(r, "the process died on it again and again")])
+                self._handle(
+                    [undecodable_message(r, "the process stopped each time it handled this record")]
+                )
             self._bus.store([r])
             self._bus.commit()
 
@@ -162,5 +166,5 @@ class ConsumerLoop:
             elif messages[0].record is None or messages[0].poison:
                 raise
             else:
-                reason = f"the database refuses it: {str(error)[:300]}"
+                reason = f"the database rejects the record: {str(error)[:300]}"
                 self._handle([undecodable_message(messages[0].record, reason)])

@@ -155,7 +155,9 @@ class Handler(Generic[S]):
             except Exception as error:
                 if not is_refused(error):
                     raise
-                refusal = f"the database refuses it: {str(error)[:300]}" if limit == 1 else ""
+                refusal = (
+                    f"the database rejects the record: {str(error)[:300]}" if limit == 1 else ""
+                )
                 limit = 1
             else:
                 handled += done
@@ -248,7 +250,9 @@ class _Batch(Generic[S]):
                     state = working.get(message.key) if message.trigger else None
                     return HandlingResult(message, Disposition.REPEAT, (), state)
                 if message.record and inbox_row.parked and not fills_gap(message, inbox_row):
-                    return self._park(message, "queued", "behind an earlier parked record")
+                    return self._park(
+                        message, "queued", "behind an earlier parked record of the same order"
+                    )
                 check_sequence(message, inbox_row)
             if message.event and PAUSED in inbox_row.marks and is_forward(plan.triggers):
                 return self._hold(plan, inbox_row)
@@ -300,7 +304,7 @@ class _Batch(Generic[S]):
         if plan.message.record not in self.held:
             remember(plan.message, inbox_row)
         self._update_inbox_row(inbox_row, replace(plan, marks=plan.marks | {HELD}))
-        self._park(plan.message, PAUSED, "it goes on when the order is resumed")
+        self._park(plan.message, PAUSED, "the order is paused; handled when it is resumed")
         return HandlingResult(plan.message, Disposition.HELD)
 
     def _park(self, message: Message, code: str, error: str) -> HandlingResult[S]:

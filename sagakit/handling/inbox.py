@@ -20,8 +20,9 @@ def is_repeat(message: Message, inbox_row: InboxRow) -> bool:
     last, last_id = inbox_row.seen.get(message.source, [0, ""])
     if message.seq == last and last_id != str(message.id):
         raise SequenceConflict(
-            f"event {message.seq} of {message.source} was {last_id}, now it is {message.id}: "
-            f"{message.source} lost part of its database; rebuild it from the topics, then redrive"
+            f"event {message.seq} of {message.source} has id {message.id}, but id {last_id} was "
+            f"handled under this number: {message.source} lost part of its database; rebuild it "
+            "from the topics, then redrive"
         )
     return bool(message.seq <= last)
 
@@ -33,8 +34,8 @@ def check_sequence(message: Message, inbox_row: InboxRow) -> None:
     last = inbox_row.seen.get(message.source, [0, ""])[0]
     if message.seq > last + 1:
         raise SequenceGap(
-            f"event {message.seq} of {message.source} came, {last + 1} is missing; "
-            f"publish {message.source}'s events of this order again"
+            f"event {message.seq} of {message.source} arrived, but {last + 1} is missing; "
+            f"republish {message.source}'s events of this order"
         )
 
 

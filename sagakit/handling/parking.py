@@ -18,7 +18,7 @@ def decode_message(codec: Codec, record: Record) -> Message:
 
 def undecodable_message(record: Record, why: str) -> Message:
     """Turn a record into poison, to be parked without decoding it. `why` is the error."""
-    poison = Undecodable(f"{why}; look at it, then redrive or discard")
+    poison = Undecodable(f"{why}; inspect the record, then redrive or discard it")
     return Message(record_place_id(record), parking_key(record), poison=poison, record=record)
 
 

@@ -55,4 +55,4 @@ def record_of(message: Message) -> Record:
 
 def log_client_error(error: KafkaError) -> None:
     """Log an error from a client's `error_cb`; its calls raise the errors that matter."""
-    log.warning("kafka reports", error=str(error))
+    log.warning("kafka client error", error=str(error))

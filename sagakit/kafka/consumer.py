@@ -143,7 +143,7 @@ class BusConsumer:
         try:
             self._consumer.store_offsets(offsets=mine)
         except KafkaException as error:
-            log.info("offsets not stored, the partition has moved on", error=str(error))
+            log.info("offsets not stored, the partition was revoked", error=str(error))
 
     def _look(self) -> None:
         """Compare topic ids with those of the offsets and of the last look. Raises TopicRecreated.
@@ -157,12 +157,14 @@ class BusConsumer:
             if anew := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
                 self._restart_at_first_record(anew, now)
         except KafkaException as error:
-            log.info("cannot tell whether the topics are the same", error=str(error))
+            log.info("cannot read topic ids, will check again", error=str(error))
             return
         before = self._seen
         self._seen = {topic: now.get(topic, before.get(topic, NO_LOG)) for topic in self._topics}
         if back := sorted(t for t, id_ in now.items() if before.get(t, id_) != id_):
-            raise TopicRecreated(f"{', '.join(back)} recreated: this consumer has to join again")
+            raise TopicRecreated(
+                f"{', '.join(back)} recreated; this consumer must rejoin its group"
+            )
 
     def _restart_at_first_record(
         self, anew: Sequence[TopicPartitionKey], now: Mapping[str, str]
@@ -174,7 +176,7 @@ class BusConsumer:
         self._consumer.store_offsets(offsets=starts)
         self._consumer.commit(offsets=starts, asynchronous=False)
         names = ", ".join(sorted({topic for topic, _ in anew}))
-        raise TopicRecreated(f"{names} recreated: the first record comes next")
+        raise TopicRecreated(f"{names} recreated; this consumer restarts at the first record")
 
     def commit(self) -> None:
         """Commit stored offsets now; a failure is logged."""

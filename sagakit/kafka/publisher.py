@@ -83,7 +83,7 @@ class Publisher:
             errors.append(str(error))
         if errors or len(acknowledged) < len(rows):
             self.discard()
-            why = errors[0] if errors else "no answer in time"
+            why = errors[0] if errors else f"no answer within {FLUSH_S:g} s"
             raise PublishFailed(contiguous_rows(rows, acknowledged), why)
         return acknowledged
 
@@ -122,7 +122,9 @@ class Publisher:
             if kind == TIMESTAMP_LOG_APPEND_TIME:
                 found.append(at)
             else:
-                errors.append(f"topic {topic} is not set to message.timestamp.type=LogAppendTime")
+                errors.append(
+                    f"topic {topic} has no LogAppendTime; set message.timestamp.type=LogAppendTime"
+                )
 
         try:
             self._producer.produce(topic, value=b"", on_delivery=done)
@@ -131,7 +133,7 @@ class Publisher:
             errors.append(str(error))
         if not found:
             self.discard()
-            raise PublishFailed({}, errors[0] if errors else "no answer in time")
+            raise PublishFailed({}, errors[0] if errors else f"no answer within {FLUSH_S:g} s")
         return found[0]
 
     def discard(self) -> None:

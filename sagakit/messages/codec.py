@@ -62,7 +62,7 @@ def order_key(raw: bytes | None) -> str:
     if len(key) > MAX_KEY_CHARS or not key.isprintable():
         raise BadKey(
             f"the record key {key[:40]!r} has {len(key)} characters; an order id has 1 to "
-            f"{MAX_KEY_CHARS} printable ones"
+            f"{MAX_KEY_CHARS} printable characters"
         )
     return key
 
@@ -113,7 +113,10 @@ class Codec:
         key = order_key(record.key)
         value = record.value or b""
         if (size := record_size(record.headers, value)) > MAX_EVENT_BYTES:
-            raise RecordTooLarge(f"{size} bytes, the limit is {MAX_EVENT_BYTES}")
+            raise RecordTooLarge(
+                f"the record has {size} bytes, the limit is {MAX_EVENT_BYTES}; "
+                "publish a smaller one, then discard this one"
+            )
         name, writer, start = self._writer(value)
         event = self._event(name, writer, value, start)
         headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
@@ -137,7 +140,7 @@ class Codec:
             if found is None:
                 raise UnknownSchema(
                     f"schema fingerprint {value[2:10].hex()} is not of this contract; "
-                    "deploy what knows it, or publish with one of schemas/*.avsc"
+                    "deploy a version that knows it, or publish with one of schemas/*.avsc"
                 )
             return (*found, 10)
         if value[:1] == CONFLUENT and len(value) > 5:
@@ -150,18 +153,22 @@ class Codec:
     def _registered_schema(self, number: int) -> tuple[str, Any]:
         if number not in self._by_id:
             if self._registry is None:
-                raise Undecodable(f"schema id {number}, but no schema registry is configured")
+                raise Undecodable(
+                    f"schema id {number}, but SAGA_SCHEMA_REGISTRY_URL is not set; set it"
+                )
             try:
                 schema = self._registry.lookup(number)
                 name = str(schema["name"])
                 if name not in self._types or not _is_bounded(schema):
-                    raise UnknownSchema(f"schema id {number} ({name}) is no event of this contract")
+                    raise UnknownSchema(
+                        f"schema id {number} ({name}) is not an event of this contract"
+                    )
                 self._by_id[number] = (name, fastavro.parse_schema(dict(schema)))
             except KeyError as error:
                 raise Undecodable(f"schema id {number} is not in the registry: {error}") from error
             except (TypeError, ValueError, SchemaParseException, UnknownType) as error:
                 raise Undecodable(
-                    f"schema id {number} is no schema of an event: {error}"
+                    f"schema id {number} is not the schema of an event: {error}"
                 ) from error
         return self._by_id[number]
 
@@ -175,19 +182,21 @@ class Codec:
             )
             event = self._types[name].from_dict(found)
         except (EOFError, ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
-            raise Undecodable(f"the body is no {name}: {type(error).__name__} {error}") from error
+            raise Undecodable(
+                f"the body is not a valid {name}: {type(error).__name__} {error}"
+            ) from error
         except SchemaResolutionError as error:
             raise Undecodable(
                 f"the body was written with an incompatible {name}: {error}"
             ) from error
         if stream.tell() != len(value):
-            raise Undecodable(f"{len(value) - stream.tell()} bytes too many behind the {name}")
+            raise Undecodable(f"{len(value) - stream.tell()} extra bytes after the {name}")
         return event
 
     def _check(self, record: Record, key: str, event: Any, headers: Mapping[str, str]) -> None:
         if headers.get("ce_type", event.type) != event.type:
             raise Undecodable(
-                f"the header says {headers['ce_type'][:80]}, the body is a {event.type}"
+                f"header ce_type is {headers['ce_type'][:80]}, but the body is a {event.type}"
             )
         if record.topic != topic(event.owner):
             raise Undecodable(
@@ -210,7 +219,7 @@ def _check_size(name: str, headers: Headers, value: bytes) -> bytes:
     if (size := record_size(headers, value)) > MAX_EVENT_BYTES:
         raise EventTooLarge(
             f"{name} has {size} bytes, the limit is {MAX_EVENT_BYTES}: "
-            "put what is large elsewhere and let the event point to it"
+            "store large content elsewhere, and put a reference to it into the event"
         )
     return value
 
@@ -260,15 +269,15 @@ def _log_time(record: Record, logged_at: str | None) -> datetime:
     if logged_at is not None:
         if not (logged_at.isascii() and logged_at.isdigit() and len(logged_at) < 16):
             raise Undecodable(
-                f"the header {LOGGED_AT} is {logged_at[:40]!r}, not Unix milliseconds; leave it to "
-                "`saga republish`"
+                f"the header {LOGGED_AT} is {logged_at[:40]!r}, not Unix milliseconds; only "
+                "`saga republish` may set it"
             )
         at_ms = min(at_ms, int(logged_at))
     try:
         return datetime.fromtimestamp(at_ms / 1000, UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise Undecodable(
-            f"its time, {at_ms} ms, is in no calendar; set topic {record.topic} to "
+            f"its timestamp, {at_ms} ms, is not a valid time; set topic {record.topic} to "
             "message.timestamp.type=LogAppendTime"
         ) from error
 

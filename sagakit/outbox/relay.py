@@ -133,7 +133,7 @@ class Relay:
             except (exc.SQLAlchemyError, LostLeadership) as error:
                 if not isinstance(error, LostLeadership) and not is_transient(error):
                     raise
-                log.warning("the relay starts over", error=str(error))
+                log.warning("the relay restarts", error=str(error))
             finally:
                 self.leading = False
             stop.wait(self._poll_s)
@@ -155,7 +155,7 @@ class Relay:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         connection.execute(text("LISTEN outbox"))
         self.leading = self._check_log = True
-        log.info("the relay leads", epoch=epoch)
+        log.info("the relay is leader", epoch=epoch)
         while not stop.is_set():
             self._wake.clear()
             if self.publish_once(connection, epoch) < BATCH:
@@ -173,7 +173,9 @@ class Relay:
         try:
             logged = self._publisher.publish(rows)
         except PublishFailed as failure:
-            log.warning("the relay publishes again", error=str(failure))
+            log.warning(
+                "not all rows were published, will publish the rest again", error=str(failure)
+            )
             logged = failure.acknowledged
             self._check_log = True
         self._faults("mid-relay")
@@ -198,14 +200,14 @@ class Relay:
             logged = self._standing(rows) if rows else {}
             self._log_unreadable_since_s = None
         except LogUnreadable as error:
-            log.warning("cannot tell which rows the log already holds", error=str(error))
+            log.warning("cannot read which rows the log already holds", error=str(error))
             now_s = time.monotonic()
             self._log_unreadable_since_s = self._log_unreadable_since_s or now_s
             if now_s - self._log_unreadable_since_s < LOOK_FOR_S:
                 return False
             logged = {}
         if logged:
-            log.info("the log already holds rows", rows=len(logged))
+            log.info("removing rows that the log already holds", rows=len(logged))
             self._remove(connection, logged, epoch)
         self._check_log = False
         return True
@@ -218,7 +220,7 @@ class Relay:
         if done.rowcount != len(logged):
             self._publisher.discard()
             raise LostLeadership(
-                f"{len(logged)} rows published under epoch {epoch}, which has ended"
+                f"{len(logged)} rows were published in epoch {epoch}, but another relay leads now"
             )
 
     def _wait_for_rows(self, connection: Connection) -> None:
@@ -230,7 +232,7 @@ class Relay:
                 if any(True for _ in driver.notifies(timeout=0)):
                     return
             except psycopg.Error as error:  # psycopg's own error, not wrapped by SQLAlchemy
-                raise LostLeadership(f"the database is gone: {error}") from error
+                raise LostLeadership(f"the database connection is lost: {error}") from error
 
     def _make_days(self, connection: Connection, now: datetime) -> None:
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)

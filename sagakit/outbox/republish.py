@@ -48,8 +48,8 @@ class RelayLock:
         try:
             if not self._connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar():
                 raise RelayRunning(
-                    "the service's relay runs, and what it publishes meanwhile would stand before "
-                    "older events of the same order; stop every replica of the service first"
+                    "the service's relay is running and would publish newer events before the "
+                    "republished ones; stop every replica of the service first"
                 )
             self._connection.execute(NEW_EPOCH)  # fences a relay that lost its connection
             self._connection.commit()

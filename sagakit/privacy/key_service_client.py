@@ -31,7 +31,7 @@ class KeyServiceClient:
             return list(texts)
         if self._base_url is None:
             raise EffectFailed(
-                "the text is sealed and no vault is known; set SAGA_VAULT_URL to the front door"
+                "the text is sealed, but SAGA_VAULT_URL is not set; set it to the key service's URL"
             )
         opened = dict(zip(wanted, await self._opened(wanted), strict=True))
         return [opened.get(text, text) for text in texts]
@@ -44,9 +44,9 @@ class KeyServiceClient:
             texts = answer.json()["texts"]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             told = f"{type(error).__name__}: {error}"
-            raise EffectFailed(f"vault {url}: {told}; asking again") from error
+            raise EffectFailed(f"key service {url}: {told}; will be retried") from error
         if not isinstance(texts, list) or len(texts) != len(wanted):
-            raise EffectFailed(f"vault {url} answers what was not asked; asking again")
+            raise EffectFailed(f"key service {url}: unexpected answer; will be retried")
         if None in texts:
             raise KeyErased("the customer's data was erased")
         return [str(text) for text in texts]

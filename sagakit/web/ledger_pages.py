@@ -70,5 +70,5 @@ def routes(
 def _named(found: Mapping[str, Any], name: str) -> Any:
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise HTTPException(404, f"no {name[:80]!r} is kept here; there is: {known}")
+        raise HTTPException(404, f"there is no {name[:80]!r} here; available: {known}")
     return found[name]

@@ -27,14 +27,14 @@ def sign(secret: str, body: bytes, at: int) -> str:
 def verify(secret: str, body: bytes, signature: str | None, now: datetime) -> None:
     """Verify the signature header of a body. Raises BadSignature that says what is wrong."""
     if not signature:
-        raise BadSignature(f"the {HEADER} header is missing")
+        raise BadSignature(f"the {HEADER} header is missing; sign the request")
     parts = dict(p.partition("=")[::2] for p in signature.split(","))
     sent = parts.get("t", "")
     if not (sent.isascii() and sent.isdigit() and len(sent) < 16):
         raise BadSignature(f"{HEADER} has no time (t=<unix seconds>)")
     if abs(now.timestamp() - int(sent)) > TOLERANCE_S:
         raise BadSignature(
-            f"{HEADER} was made more than {TOLERANCE_S} s ago or ahead; check clocks"
+            f"{HEADER} is more than {TOLERANCE_S} s off this clock; check both clocks"
         )
     expected, given = sign(secret, body, int(sent)), f"t={int(sent)},v1={parts.get('v1', '')}"
     if not hmac.compare_digest(expected.encode(), given.encode()):  # bytes: it takes only ASCII str

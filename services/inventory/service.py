@@ -50,7 +50,7 @@ def build(settings: ServiceSettings) -> Service[Reservation]:
 
 def _check_printable(value: str) -> str:
     if not value.isprintable() or not value.strip():
-        raise ValueError("must hold printable characters only, and not be empty")
+        raise ValueError("must not be empty, and must have printable characters only")
     return value
 
 
@@ -105,7 +105,9 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
                 return problem(404, "no such stock", "a SKU has printable characters only")
             rows = await asyncio.to_thread(reader.page, sku, after, limit)
             if sku is not None and not rows:
-                return problem(404, "no such stock", f"nothing was ever put in under {sku[:80]!r}")
+                return problem(
+                    404, "no such stock", f"no stock was ever added for SKU {sku[:80]!r}"
+                )
             return {"data": rows}
 
         return router

@@ -48,7 +48,9 @@ def api(engine: Engine) -> Callable[[TriggerPort[Points]], APIRouter]:
                 return problem(404, "no such card", "a card has printable characters only")
             orders, total = await asyncio.to_thread(card_totals, engine, card)
             if not orders:
-                return problem(404, "no such card", f"nothing was ever put on {card[:80]!r}")
+                return problem(
+                    404, "no such card", f"no points were ever granted on card {card[:80]!r}"
+                )
             return {"loyalty_card": card, "points": total, "orders": orders}
 
         return router

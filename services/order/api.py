@@ -250,7 +250,7 @@ class OrderPlacement:
         try:
             receipt = await self.port.submit(order_id, verdict, message_id, flow=label)
         except EventTooLarge as error:
-            reason = f"has {len(facts.lines)} entries, too much for one event ({error})"
+            reason = f"has {len(facts.lines)} entries, and its event would be too large ({error})"
             too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
             raise ProblemError(invalid_request([too_large])) from error
         if not data.is_same(receipt.state):
@@ -330,7 +330,7 @@ def _check_order(asked: NewOrder) -> tuple[str, OrderFacts]:
         flow, version = FLOWS.find(asked.flow)
         label = flow.label(version)
     except UnknownFlow:
-        reason = f"is {ascii(asked.flow)[:80]}, which is not known here"
+        reason = f"is {ascii(asked.flow)[:80]}, which is not a known flow"
         remedy = f"give one of {', '.join(FLOW_LABELS)}"
         found.append(FieldProblem(field="flow", reason=reason, remedy=remedy))
     if found:
@@ -351,7 +351,7 @@ def _require_known(order_id: str, state: Order) -> Order:
 
 
 def _unknown_order(order_id: str) -> ProblemError:
-    detail = f"no order {order_id} is known here; check the id, or place it with POST /orders"
+    detail = f"there is no order {order_id}; check the id, or place it with POST /orders"
     problem = Problem(
         title="No such order", status=404, code="unknown_order", detail=detail, order_id=order_id
     )

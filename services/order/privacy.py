@@ -138,6 +138,6 @@ def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:
 def _in_flight(orders: Sequence[str]) -> ProblemError:
     detail = (
         f"orders in flight need the data: {', '.join(orders)}; wait until they have ended, or "
-        "force it, and they are undone"
+        "set `force` to undo them"
     )
     return ProblemError(Problem(title="Conflict", status=409, code="in_flight", detail=detail))

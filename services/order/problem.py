@@ -21,7 +21,7 @@ class FieldProblem(BaseModel):
     remedy: str
 
 
-_NO_JSON = FieldProblem(field="body", reason="is no JSON", remedy="send a JSON object")
+_NO_JSON = FieldProblem(field="body", reason="is not JSON", remedy="send a JSON object")
 
 
 class Problem(BaseModel):
@@ -110,9 +110,11 @@ def _field_problem(error: dict[str, Any]) -> FieldProblem:
     field = printable(where.lstrip("."), 200)
     match error["type"]:
         case "missing":
-            return FieldProblem(field=field, reason="is missing", remedy="give it")
+            return FieldProblem(field=field, reason="is missing", remedy="add it")
         case "extra_forbidden":
-            return FieldProblem(field=field, reason="is not known", remedy="leave it out")
+            return FieldProblem(
+                field=field, reason="is not a field of this request", remedy="remove it"
+            )
         case "json_invalid":
             return _NO_JSON
         case "model_attributes_type" if field == "body":

@@ -59,13 +59,13 @@ FLOWS = (
         "cycle",
         swap(FIRST, '["inventory", "payment", "inventory", "shipping"]'),
         "version 1",
-        "step inventory stands in it twice",
+        "step inventory is listed twice",
     ),
     flow(
         "step side by side with itself",
         swap(FIRST, '[["payment", "payment"], "shipping"]'),
         "version 1",
-        "step payment stands in it twice",
+        "step payment is listed twice",
     ),
     flow(
         "unknown event",
@@ -94,13 +94,13 @@ FLOWS = (
         "bad duration",
         swap('"5m"', '"5 minutes"'),
         "step payment: deadline",
-        "'5 minutes' is no duration",
+        "'5 minutes' is not a duration",
         "write for example 30s",
     ),
     flow(
         "duration that is a number",
         swap('"5m"', "300"),
-        "step payment: deadline must be a text, not 300",
+        "step payment: deadline must be a string, not 300",
         "write it in quotes",
     ),
     flow(
@@ -115,11 +115,11 @@ FLOWS = (
         "step payment",
         "ShipmentPickedUp is owned by shipping",
     ),
-    flow("unknown kind", swap('"pivot"', '"pivvot"'), "step shipping", "kind 'pivvot' is none of"),
+    flow("unknown kind", swap('"pivot"', '"pivvot"'), "step shipping", "kind is 'pivvot'; write"),
     flow(
         "irreversible before reversible",
         swap(FIRST, '["shipping", "payment"]'),
-        "shipping (pivot) stands before payment",
+        "shipping (pivot) comes before payment",
     ),
     flow(
         "misspelt key",
@@ -132,13 +132,13 @@ FLOWS = (
     flow(
         "list for an event",
         swap('start = "OrderPlaced"', "start = []"),
-        "start must be a text, not []",
+        "start must be a string, not []",
         "write it in quotes",
     ),
     flow(
         "list in a list of events",
         swap('["PaymentDeclined"]', "[[]]"),
-        "step payment: failed must be a text, not []",
+        "step payment: failed must be a string, not []",
     ),
     flow(
         "text for a table",
@@ -148,10 +148,10 @@ FLOWS = (
     flow(
         "version that is no number",
         swap(f"1 = {FIRST}", f"one = {FIRST}"),
-        "version 'one' is no number",
-        "count from 1",
+        "version 'one' is not a version number",
+        "write 1, 2, 3",
     ),
-    flow("version nought", swap(f"1 = {FIRST}", f"0 = {FIRST}"), "version '0'", "count from 1"),
+    flow("version nought", swap(f"1 = {FIRST}", f"0 = {FIRST}"), "version '0'", "write 1, 2, 3"),
     flow(
         "true for a version",
         swap("default_version = 1", "default_version = true"),
@@ -165,11 +165,11 @@ FLOWS = (
     flow(
         "name with a slash",
         swap('name = "order"', 'name = "order/1"'),
-        "name 'order/1' is unfit",
+        "name 'order/1' is not a name",
         "use letters",
     ),
     flow("place without steps", swap(FIRST, '["payment", []]'), "version 1", "an empty place"),
-    flow("ledger of nothing", swap('"charge_id"', "5"), "names no field"),
+    flow("ledger of nothing", swap('"charge_id"', "5"), "is not a field name"),
 )
 
 CONFIGURATION = (
@@ -254,7 +254,7 @@ CONFIGURATION = (
         "deadline that is no duration",
         env(DEADLINES='{"payment": "soon"}'),
         "SAGA_DEADLINES",
-        "'soon' is no duration",
+        "'soon' is not a duration",
         "write for example 30s",
     ),
 )

@@ -82,7 +82,7 @@ HARMFUL: dict[str, tuple[Callable[[Records], object], str, str]] = {
     "a field that had no default is gone": (
         _drop("Sold", "order_id"),
         "cannot read today's records, field order_id:",
-        "Put the field back",
+        "Restore the field",
     ),
     "a field got another type": (
         _retype("Line", "sku", "long"),
@@ -93,22 +93,22 @@ HARMFUL: dict[str, tuple[Callable[[Records], object], str, str]] = {
     "a field got a wider type": (
         _retype("Line", "quantity", "long"),
         "its old code cannot read today's records, field lines[].quantity:",
-        "Put the field back",
+        "Restore the field",
     ),
     "a field became optional": (
         _retype("Sold", "order_id", ["null", "string"]),
         "its old code cannot read today's records, field order_id:",
-        "Put the field back",
+        "Restore the field",
     ),
     "a field got another logical type": (
         _retype("Sold", "at", {"type": "long", "logicalType": "timestamp-millis"}),
         "field at had logical type timestamp-micros, now it has timestamp-millis",
-        "make a new field",
+        "add a new field",
     ),
     "an event is gone": (
         lambda records: records.pop("Sold"),
-        "it is gone, but topics still hold it",
-        "Put schemas/Sold.avsc back",
+        "the schema is gone, but topics still hold its records",
+        "Restore schemas/Sold.avsc",
     ),
     "an event moved to another owner": (
         lambda records: records["Sold"].update(owner="till"),

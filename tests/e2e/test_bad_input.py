@@ -49,7 +49,7 @@ def bad(case: Case, order_id: str) -> Bad | None:
         key = record.key.decode()
     except UnicodeDecodeError:
         return None
-    return None if "the database refuses it" in case.words else Bad(case, key, record)
+    return None if "the database rejects the record" in case.words else Bad(case, key, record)
 
 
 BAD = tuple(c.name for c in (*UNREADABLE, *MISPLACED) if bad(c, "x"))

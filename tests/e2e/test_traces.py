@@ -140,7 +140,7 @@ def test_logs_about_an_order_name_it_its_trace_and_the_event(traced: LiveStack) 
     order_id = place(traced, "tok_500:2", "1 Main Street")
     ends(traced, order_id, "completed")
     lines = _lines(Path(traced.process("payment").log), order_id)
-    [first, *_] = [line for line in lines if line["event"] == "effect is tried again"]
+    [first, *_] = [line for line in lines if line["event"] == "effect will be retried"]
     assert (first["order_id"], first["trace_id"]) == (order_id, trace_of(order_id))
     events = {e["event_id"] for e in saga(traced, order_id)["timeline"]}
     assert first["event_id"] in events

@@ -296,7 +296,7 @@ def test_a_record_that_the_database_refuses_is_found_and_parked(place: Place, st
     until(lambda: place.counted() == 96 - refused, "all others counted")
     (first, *queued) = place.parked()
     assert first[:2] == ("o3", "undecodable")
-    assert "the database refuses it" in first[2]
+    assert "the database rejects the record" in first[2]
     assert [(key, code) for key, code, _ in queued] == [("o3", "queued")] * refused
 
 
@@ -324,7 +324,7 @@ def test_a_redrive_goes_on_to_what_the_database_refuses_and_says_so(
     until(lambda: len(place.parked()) == 2 and place.words() != {}, "redriven to the refusal")
     assert place.words() == {"o1": ["first", "second"]}
     until(lambda: place.parked()[0][1] == "undecodable", "the reason is told")
-    assert "the database refuses it" in place.parked()[0][2]
+    assert "the database rejects the record" in place.parked()[0][2]
     assert place.parked()[1][1] == "queued"
     place.publish(place.tick("o2", "still consuming"))
     until(lambda: "o2" in place.words(), "the partition flows on")

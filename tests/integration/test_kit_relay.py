@@ -151,7 +151,7 @@ def test_a_stale_leader_removes_nothing(book: Book) -> None:
     book.write("a", 3)
     stale = Ledger()
     with leading(book) as (connection, old), leading(book) as (other, new):
-        with pytest.raises(LostLeadership, match="3 rows published under epoch"):
+        with pytest.raises(LostLeadership, match="3 rows were published in epoch"):
             relay_of(book, stale).publish_once(connection, old)
         assert book.waiting() == [("a", "1"), ("a", "2"), ("a", "3")]
         assert book.sent() == []
@@ -260,7 +260,9 @@ def test_while_the_database_has_no_room_nothing_is_published_again(book: Book) -
     with capture_logs() as logs:
         thread.start()
         book.write("a", 2)
-        until(lambda: sum("tried again" in line["event"] for line in logs) > 3, "it tries again")
+        until(
+            lambda: sum("will be retried" in line["event"] for line in logs) > 3, "it tries again"
+        )
         assert relay.leading
     with book.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER no_room ON outbox_sent"))

@@ -255,7 +255,7 @@ def refused(schema: dict[str, Any], body: bytes) -> None:
 
     codec = Codec(CONTRACT, Registry())
     record = Record("left.events", 0, 0, 0, b"a", b"\0\0\0\0\x09" + body)
-    with pytest.raises(Undecodable, match="no event of this contract"):
+    with pytest.raises(Undecodable, match="not an event of this contract"):
         codec.decode(record)
     with pytest.raises(Undecodable, match="not of this contract"):
         codec.decode(Record("left.events", 0, 0, 0, b"a", SINGLE_OBJECT + bytes(8) + body))

@@ -113,7 +113,7 @@ def test_an_unknown_schema_id() -> None:
 
 def test_a_schema_id_without_a_registry() -> None:
     codec = Codec(CONTRACT)
-    refused(codec, record(codec, value=b"\0\0\0\0\1abc"), Undecodable, "no schema registry")
+    refused(codec, record(codec, value=b"\0\0\0\0\1abc"), Undecodable, "SAGA_SCHEMA_REGISTRY_URL")
 
 
 def test_both_framings_are_read_where_a_registry_is_configured() -> None:
@@ -138,7 +138,7 @@ def test_cut_off_anywhere(codec: Codec) -> None:
 @pytest.mark.parametrize("tail", [b"\0", b"\2", b"x" * 1000])
 def test_bytes_behind_the_event(codec: Codec, tail: bytes) -> None:
     whole = record(codec).value or b""
-    refused(codec, record(codec, value=whole + tail), Undecodable, f"{len(tail)} bytes too many")
+    refused(codec, record(codec, value=whole + tail), Undecodable, f"{len(tail)} extra bytes")
 
 
 def test_a_text_that_is_not_utf_8(codec: Codec) -> None:

@@ -108,7 +108,7 @@ STRAIGHT = '1 = ["a", "b", "p", "r"]'
         (STRAIGHT, {"head": HEAD.replace('start = "Placed"', "")}, ["toy", "'start'", "missing"]),
         (STRAIGHT, {"steps": ""}, ["toy", "'steps'", "missing"]),
         (STRAIGHT, {"steps": STEPS.replace('done = "ADone"', "")}, ["'done'", "missing"]),
-        (STRAIGHT, {"steps": STEPS.replace('"1m"', '"soon"')}, ["'soon'", "no duration", "30s"]),
+        (STRAIGHT, {"steps": STEPS.replace('"1m"', '"soon"')}, ["'soon'", "not a duration", "30s"]),
         (STRAIGHT, {"steps": STEPS.replace('"1m"', "60")}, ["toy"]),
         (STRAIGHT, {"steps": STEPS.replace('"pivot"', '"pivvot"')}, ["step p", "'pivvot'"]),
         (STRAIGHT, {"steps": 'steps = "none"'}, ["toy"]),
@@ -152,11 +152,11 @@ STRAIGHT = '1 = ["a", "b", "p", "r"]'
         ('1 = ["a", "x", "p"]', {}, ["version 1", "step x", "[steps.x]"]),
         ('1 = ["a", "b", "a", "p"]', {}, ["version 1", "step a", "twice"]),
         ('1 = [["a", "b"], "a"]', {}, ["version 1", "step a", "twice"]),
-        ('1 = ["p", "a"]', {}, ["version 1", "p (pivot) stands before a (compensatable)"]),
-        ('1 = ["a", "r", "p"]', {}, ["r (retriable) stands before p (pivot)"]),
-        ('1 = ["a", ["p", "c"]]', {}, ["version 1", "place p, c mixes kinds"]),
-        ('1 = ["a", ["c", "p"]]', {}, ["version 1", "place c, p mixes kinds"]),
-        ('1 = ["a", ["p", "r"]]', {}, ["version 1", "place p, r mixes kinds"]),
+        ('1 = ["p", "a"]', {}, ["version 1", "p (pivot) comes before a (compensatable)"]),
+        ('1 = ["a", "r", "p"]', {}, ["r (retriable) comes before p (pivot)"]),
+        ('1 = ["a", ["p", "c"]]', {}, ["version 1", "place p, c has steps of different kinds"]),
+        ('1 = ["a", ["c", "p"]]', {}, ["version 1", "place c, p has steps of different kinds"]),
+        ('1 = ["a", ["p", "r"]]', {}, ["version 1", "place p, r has steps of different kinds"]),
     ],
 )
 def test_a_flow_that_makes_no_sense_says_where(
@@ -219,7 +219,7 @@ def test_other_deadlines() -> None:
     [
         ("paymnt", "1m", "no deadline 'paymnt'"),
         ("payment.PaymentLost", "1m", "no deadline 'payment.PaymentLost'"),
-        ("payment", "soon", "deadline payment: 'soon' is no duration"),
+        ("payment", "soon", "deadline payment: 'soon' is not a duration"),
     ],
 )
 def test_a_deadline_that_is_none(path: str, text: str, says: str) -> None:

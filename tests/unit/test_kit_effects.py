@@ -377,7 +377,7 @@ def test_a_kind_nobody_performs_is_kept_and_says_so() -> None:
             await process.reads("call")
             await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
         error = site.database.tables.effects["call:a"].error
-        assert "nothing performs effects of kind 'call' here" in error
+        assert "no function performs effects of kind 'call'" in error
 
     play(scenario())
 

@@ -141,4 +141,4 @@ def test_what_cannot_be_told_is_neither(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output, asked = run(monkeypatch, REPORT, "--settle", "soon")
     assert (status, asked) == (2, [])
-    assert "'soon' is no duration" in output
+    assert "'soon' is not a duration" in output

@@ -116,7 +116,7 @@ def test_only_what_is_sealed_is_asked_for() -> None:
     ],
 )
 def test_a_vault_that_does_not_answer_is_asked_again(answer: httpx.Response) -> None:
-    with pytest.raises(EffectFailed, match="asking again"):
+    with pytest.raises(EffectFailed, match="will be retried"):
         asyncio.run(vault(lambda _: answer).open(FACTS.email))
 
 

@@ -140,7 +140,7 @@ SHIPPED = 'shipped = { InventoryShipped = "lines" }'
     ("old", "new", "says"),
     [
         (SHIPPED, "", ["shipped", "missing"]),
-        (SHIPPED, 'shipped = { InventoryReleased = "lines" }', ["two ways"]),
+        (SHIPPED, 'shipped = { InventoryReleased = "lines" }', ["listed under two keys"]),
         (SHIPPED, 'shipped = { OrderPlaced = "order.lines" }', ["OrderPlaced", "owned by order"]),
         (SHIPPED, 'shipped = { Gone = "lines" }', ["units", "Gone has no schema"]),
         (SHIPPED, "shipped = { InventoryShipped = 7 }", ["units.shipped", "InventoryShipped"]),
