@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFacts:
-    """What every step may need to know of an order."""
+    """The facts of an order that any step may need."""
 
     customer_id: str
     email: str
@@ -22,7 +22,7 @@ class OrderFacts:
     loyalty_card: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "customer_id": self.customer_id,
             "email": self.email,
@@ -37,7 +37,7 @@ class OrderFacts:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderFacts:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             customer_id=record["customer_id"],
             email=record["email"],
@@ -60,7 +60,7 @@ class OrderLine:
     unit_price_minor: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "sku": self.sku,
             "quantity": self.quantity,
@@ -69,7 +69,7 @@ class OrderLine:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderLine:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             sku=record["sku"],
             quantity=record["quantity"],
@@ -85,7 +85,7 @@ class StockLine:
     quantity: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "sku": self.sku,
             "quantity": self.quantity,
@@ -93,7 +93,7 @@ class StockLine:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> StockLine:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             sku=record["sku"],
             quantity=record["quantity"],
@@ -111,7 +111,7 @@ class CancellationMailSent:
     refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "to": self.to,
@@ -120,7 +120,7 @@ class CancellationMailSent:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> CancellationMailSent:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             to=record["to"],
@@ -130,7 +130,7 @@ class CancellationMailSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeFound:
-    """The provider's ledger holds more of a charge than payment's own books do."""
+    """The provider's ledger shows more of a charge than payment's own books."""
 
     type: ClassVar[str] = "ChargeFound"
     owner: ClassVar[str] = "saga"
@@ -143,7 +143,7 @@ class ChargeFound:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "charge_id": self.charge_id,
@@ -156,7 +156,7 @@ class ChargeFound:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ChargeFound:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             charge_id=record["charge_id"],
@@ -170,7 +170,7 @@ class ChargeFound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompensationRequested:
-    """The order is to be undone, newest step first."""
+    """The participants are asked to undo the order, newest step first."""
 
     type: ClassVar[str] = "CompensationRequested"
     owner: ClassVar[str] = "saga"
@@ -182,7 +182,7 @@ class CompensationRequested:
     attempt: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "step": self.step,
@@ -194,7 +194,7 @@ class CompensationRequested:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> CompensationRequested:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             step=record.get("step"),
@@ -216,7 +216,7 @@ class ConfirmationMailSent:
     refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "to": self.to,
@@ -225,7 +225,7 @@ class ConfirmationMailSent:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ConfirmationMailSent:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             to=record["to"],
@@ -235,7 +235,7 @@ class ConfirmationMailSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FraudCleared:
-    """The order is not taken for fraud."""
+    """The screening found no fraud."""
 
     type: ClassVar[str] = "FraudCleared"
     owner: ClassVar[str] = "fraud"
@@ -243,7 +243,7 @@ class FraudCleared:
     order: OrderFacts
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -251,7 +251,7 @@ class FraudCleared:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> FraudCleared:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -260,7 +260,7 @@ class FraudCleared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FraudRejected:
-    """The order is taken for fraud, or is no order at all."""
+    """The order was rejected as fraud, or as invalid."""
 
     type: ClassVar[str] = "FraudRejected"
     owner: ClassVar[str] = "fraud"
@@ -270,7 +270,7 @@ class FraudRejected:
     email: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -280,7 +280,7 @@ class FraudRejected:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> FraudRejected:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -291,7 +291,7 @@ class FraudRejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FraudWithdrawn:
-    """What was cleared is cleared no more; nothing had been, where it is a fence."""
+    """The clearance is withdrawn; if the order was never screened, this is a fence."""
 
     type: ClassVar[str] = "FraudWithdrawn"
     owner: ClassVar[str] = "fraud"
@@ -300,7 +300,7 @@ class FraudWithdrawn:
     email: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "reason": self.reason,
@@ -309,7 +309,7 @@ class FraudWithdrawn:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> FraudWithdrawn:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             reason=record["reason"],
@@ -319,7 +319,7 @@ class FraudWithdrawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterventionClaimed:
-    """Somebody looks after the case."""
+    """A person took over the intervention."""
 
     type: ClassVar[str] = "InterventionClaimed"
     owner: ClassVar[str] = "saga"
@@ -329,7 +329,7 @@ class InterventionClaimed:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -339,7 +339,7 @@ class InterventionClaimed:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InterventionClaimed:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -350,7 +350,7 @@ class InterventionClaimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterventionNoted:
-    """Somebody wrote something down about the case."""
+    """A person added a note to the intervention."""
 
     type: ClassVar[str] = "InterventionNoted"
     owner: ClassVar[str] = "saga"
@@ -360,7 +360,7 @@ class InterventionNoted:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -370,7 +370,7 @@ class InterventionNoted:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InterventionNoted:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -381,7 +381,7 @@ class InterventionNoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterventionOpened:
-    """Only a person can close this case; retrying goes on meanwhile."""
+    """An intervention was opened: only a person can close it; retries continue meanwhile."""
 
     type: ClassVar[str] = "InterventionOpened"
     owner: ClassVar[str] = "saga"
@@ -391,7 +391,7 @@ class InterventionOpened:
     actor: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -401,7 +401,7 @@ class InterventionOpened:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InterventionOpened:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -412,7 +412,7 @@ class InterventionOpened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterventionResolved:
-    """A person closed the case."""
+    """A person closed the intervention."""
 
     type: ClassVar[str] = "InterventionResolved"
     owner: ClassVar[str] = "saga"
@@ -422,7 +422,7 @@ class InterventionResolved:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -432,7 +432,7 @@ class InterventionResolved:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InterventionResolved:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -443,7 +443,7 @@ class InterventionResolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryRejected:
-    """Nothing is reserved: a line could not be, so none is."""
+    """Nothing is reserved, because not every line could be."""
 
     type: ClassVar[str] = "InventoryRejected"
     owner: ClassVar[str] = "inventory"
@@ -454,7 +454,7 @@ class InventoryRejected:
     email: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -465,7 +465,7 @@ class InventoryRejected:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InventoryRejected:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -477,7 +477,7 @@ class InventoryRejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryReleased:
-    """What was reserved is on hand again; no lines where nothing had been reserved (a fence)."""
+    """The reservation is released; without lines if nothing was reserved (a fence)."""
 
     type: ClassVar[str] = "InventoryReleased"
     owner: ClassVar[str] = "inventory"
@@ -487,7 +487,7 @@ class InventoryReleased:
     email: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "lines": [x.to_dict() for x in self.lines],
@@ -497,7 +497,7 @@ class InventoryReleased:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InventoryReleased:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             lines=tuple([StockLine.from_dict(x) for x in record["lines"]]),
@@ -516,7 +516,7 @@ class InventoryReserved:
     order: OrderFacts
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -524,7 +524,7 @@ class InventoryReserved:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InventoryReserved:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -533,7 +533,7 @@ class InventoryReserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryShipped:
-    """What was reserved has left the house with the carrier."""
+    """The reserved units have left with the carrier."""
 
     type: ClassVar[str] = "InventoryShipped"
     owner: ClassVar[str] = "inventory"
@@ -541,7 +541,7 @@ class InventoryShipped:
     lines: tuple[StockLine, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "lines": [x.to_dict() for x in self.lines],
@@ -549,7 +549,7 @@ class InventoryShipped:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> InventoryShipped:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             lines=tuple([StockLine.from_dict(x) for x in record["lines"]]),
@@ -558,7 +558,7 @@ class InventoryShipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCancelRequested:
-    """The customer or an operator asked to cancel; honoured until the pivot."""
+    """The customer or an operator requested a cancellation; it applies until the pivot."""
 
     type: ClassVar[str] = "OrderCancelRequested"
     owner: ClassVar[str] = "order"
@@ -567,7 +567,7 @@ class OrderCancelRequested:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "actor": self.actor,
@@ -576,7 +576,7 @@ class OrderCancelRequested:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderCancelRequested:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             actor=record["actor"],
@@ -594,7 +594,7 @@ class OrderCancelled:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "reason": self.reason,
@@ -602,7 +602,7 @@ class OrderCancelled:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderCancelled:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             reason=record["reason"],
@@ -618,14 +618,14 @@ class OrderCompleted:
     order_id: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
         }
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderCompleted:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
         )
@@ -633,7 +633,7 @@ class OrderCompleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPaused:
-    """Nothing new is begun of the order until it is resumed; an undo goes on."""
+    """The order is paused: no step starts until it is resumed; an undo continues."""
 
     type: ClassVar[str] = "OrderPaused"
     owner: ClassVar[str] = "saga"
@@ -642,7 +642,7 @@ class OrderPaused:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "actor": self.actor,
@@ -651,7 +651,7 @@ class OrderPaused:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderPaused:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             actor=record["actor"],
@@ -661,7 +661,7 @@ class OrderPaused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPinned:
-    """A person wants to keep this order at hand: the monitor does not move it to its history."""
+    """A person pinned the order: the monitor does not move it to its history."""
 
     type: ClassVar[str] = "OrderPinned"
     owner: ClassVar[str] = "saga"
@@ -670,7 +670,7 @@ class OrderPinned:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "actor": self.actor,
@@ -679,7 +679,7 @@ class OrderPinned:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderPinned:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             actor=record["actor"],
@@ -700,7 +700,7 @@ class OrderPlaced:
     caused_by: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -711,7 +711,7 @@ class OrderPlaced:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderPlaced:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -723,7 +723,7 @@ class OrderPlaced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRejected:
-    """An order, or a second placing of one, was refused; no saga starts from it."""
+    """An order was refused, possibly a second one under a known id; it starts no saga."""
 
     type: ClassVar[str] = "OrderRejected"
     owner: ClassVar[str] = "order"
@@ -732,7 +732,7 @@ class OrderRejected:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -741,7 +741,7 @@ class OrderRejected:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderRejected:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -751,7 +751,7 @@ class OrderRejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderResumed:
-    """The order goes on where it was paused."""
+    """The order continues where it was paused."""
 
     type: ClassVar[str] = "OrderResumed"
     owner: ClassVar[str] = "saga"
@@ -760,7 +760,7 @@ class OrderResumed:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "actor": self.actor,
@@ -769,7 +769,7 @@ class OrderResumed:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderResumed:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             actor=record["actor"],
@@ -779,7 +779,7 @@ class OrderResumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderUnpinned:
-    """Nobody needs the order at hand any more."""
+    """The order is no longer pinned and may be moved to the history."""
 
     type: ClassVar[str] = "OrderUnpinned"
     owner: ClassVar[str] = "saga"
@@ -788,7 +788,7 @@ class OrderUnpinned:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "actor": self.actor,
@@ -797,7 +797,7 @@ class OrderUnpinned:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> OrderUnpinned:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             actor=record["actor"],
@@ -817,7 +817,7 @@ class PaymentActionRequired:
     action_url: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -827,7 +827,7 @@ class PaymentActionRequired:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentActionRequired:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -838,7 +838,7 @@ class PaymentActionRequired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentCaptured:
-    """The provider has taken the money."""
+    """The provider captured the charge."""
 
     type: ClassVar[str] = "PaymentCaptured"
     owner: ClassVar[str] = "payment"
@@ -850,7 +850,7 @@ class PaymentCaptured:
     late: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -862,7 +862,7 @@ class PaymentCaptured:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentCaptured:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -875,7 +875,7 @@ class PaymentCaptured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentDeclined:
-    """The payment is refused for good; no money was taken."""
+    """The payment was declined for good; no money was captured."""
 
     type: ClassVar[str] = "PaymentDeclined"
     owner: ClassVar[str] = "payment"
@@ -885,7 +885,7 @@ class PaymentDeclined:
     email: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -895,7 +895,7 @@ class PaymentDeclined:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentDeclined:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -915,7 +915,7 @@ class PaymentPending:
     charge_id: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -924,7 +924,7 @@ class PaymentPending:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentPending:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -934,7 +934,7 @@ class PaymentPending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefundProgressed:
-    """Part of the money has gone back."""
+    """Part of the money was refunded."""
 
     type: ClassVar[str] = "PaymentRefundProgressed"
     owner: ClassVar[str] = "payment"
@@ -944,7 +944,7 @@ class PaymentRefundProgressed:
     remaining_minor: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "refund_id": self.refund_id,
@@ -954,7 +954,7 @@ class PaymentRefundProgressed:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentRefundProgressed:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             refund_id=record["refund_id"],
@@ -965,7 +965,7 @@ class PaymentRefundProgressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefundStarted:
-    """The payment is to be undone: a refund, or the end of a charge in flight, is awaited."""
+    """The payment is being undone: it waits for a refund or the result of a charge."""
 
     type: ClassVar[str] = "PaymentRefundStarted"
     owner: ClassVar[str] = "payment"
@@ -976,7 +976,7 @@ class PaymentRefundStarted:
     email: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "charge_id": self.charge_id,
@@ -987,7 +987,7 @@ class PaymentRefundStarted:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentRefundStarted:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             charge_id=record.get("charge_id"),
@@ -999,7 +999,7 @@ class PaymentRefundStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRefunded:
-    """The payment is undone; amount 0 where nothing had been taken (a fence)."""
+    """The payment is undone; amount 0 if nothing was captured (a fence)."""
 
     type: ClassVar[str] = "PaymentRefunded"
     owner: ClassVar[str] = "payment"
@@ -1011,7 +1011,7 @@ class PaymentRefunded:
     email: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "refund_id": self.refund_id,
@@ -1023,7 +1023,7 @@ class PaymentRefunded:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentRefunded:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             refund_id=record.get("refund_id"),
@@ -1045,7 +1045,7 @@ class PaymentReviewRequired:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -1054,7 +1054,7 @@ class PaymentReviewRequired:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PaymentReviewRequired:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -1064,7 +1064,7 @@ class PaymentReviewRequired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointsGranted:
-    """The customer has the points of this order; none where there is no loyalty card."""
+    """The points of the order were granted; 0 without a loyalty card."""
 
     type: ClassVar[str] = "PointsGranted"
     owner: ClassVar[str] = "loyalty"
@@ -1073,7 +1073,7 @@ class PointsGranted:
     points: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "loyalty_card": self.loyalty_card,
@@ -1082,7 +1082,7 @@ class PointsGranted:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> PointsGranted:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             loyalty_card=record.get("loyalty_card"),
@@ -1092,7 +1092,7 @@ class PointsGranted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundMailSent:
-    """The customer was told that money went back."""
+    """The customer was told about the refund."""
 
     type: ClassVar[str] = "RefundMailSent"
     owner: ClassVar[str] = "notification"
@@ -1101,7 +1101,7 @@ class RefundMailSent:
     refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "to": self.to,
@@ -1110,7 +1110,7 @@ class RefundMailSent:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> RefundMailSent:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             to=record["to"],
@@ -1120,7 +1120,7 @@ class RefundMailSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCancelRefused:
-    """The parcel had been picked up: it cannot be undone."""
+    """The parcel was already picked up: the shipment cannot be undone."""
 
     type: ClassVar[str] = "ShipmentCancelRefused"
     owner: ClassVar[str] = "shipping"
@@ -1129,7 +1129,7 @@ class ShipmentCancelRefused:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "label_id": self.label_id,
@@ -1138,7 +1138,7 @@ class ShipmentCancelRefused:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ShipmentCancelRefused:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             label_id=record["label_id"],
@@ -1148,7 +1148,7 @@ class ShipmentCancelRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCancelStarted:
-    """The shipment is to be undone: the carrier's answer is awaited."""
+    """The shipment is being undone: it waits for the carrier's answer."""
 
     type: ClassVar[str] = "ShipmentCancelStarted"
     owner: ClassVar[str] = "shipping"
@@ -1159,7 +1159,7 @@ class ShipmentCancelStarted:
     tracking: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "label_id": self.label_id,
@@ -1170,7 +1170,7 @@ class ShipmentCancelStarted:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ShipmentCancelStarted:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             label_id=record.get("label_id"),
@@ -1191,7 +1191,7 @@ class ShipmentCancelled:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "label_id": self.label_id,
@@ -1200,7 +1200,7 @@ class ShipmentCancelled:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ShipmentCancelled:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             label_id=record.get("label_id"),
@@ -1210,7 +1210,7 @@ class ShipmentCancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentCreated:
-    """The carrier has made the label and will pick the parcel up."""
+    """The carrier created the label and will pick the parcel up."""
 
     type: ClassVar[str] = "ShipmentCreated"
     owner: ClassVar[str] = "shipping"
@@ -1220,7 +1220,7 @@ class ShipmentCreated:
     tracking: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -1230,7 +1230,7 @@ class ShipmentCreated:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ShipmentCreated:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -1250,7 +1250,7 @@ class ShipmentFailed:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "code": self.code,
@@ -1259,7 +1259,7 @@ class ShipmentFailed:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ShipmentFailed:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             code=record["code"],
@@ -1269,7 +1269,7 @@ class ShipmentFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentPickedUp:
-    """The parcel is with the carrier: the pivot, from here only forward."""
+    """The carrier picked the parcel up: the pivot, after which nothing is undone."""
 
     type: ClassVar[str] = "ShipmentPickedUp"
     owner: ClassVar[str] = "shipping"
@@ -1279,7 +1279,7 @@ class ShipmentPickedUp:
     tracking: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "order": self.order.to_dict(),
@@ -1289,7 +1289,7 @@ class ShipmentPickedUp:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ShipmentPickedUp:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
@@ -1309,7 +1309,7 @@ class ShippedMailSent:
     refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "to": self.to,
@@ -1318,7 +1318,7 @@ class ShippedMailSent:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ShippedMailSent:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             to=record["to"],
@@ -1328,7 +1328,7 @@ class ShippedMailSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockReceived:
-    """Units were put on hand; keyed `sku:<sku>`."""
+    """Units were added to the stock; the record key is `sku:<sku>`."""
 
     type: ClassVar[str] = "StockReceived"
     owner: ClassVar[str] = "inventory"
@@ -1338,7 +1338,7 @@ class StockReceived:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "sku": self.sku,
             "quantity": self.quantity,
@@ -1348,7 +1348,7 @@ class StockReceived:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> StockReceived:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             sku=record["sku"],
             quantity=record["quantity"],
@@ -1359,7 +1359,7 @@ class StockReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictGiven:
-    """A person decided on a step that asked for a person."""
+    """A person decided on a step that waits for a person."""
 
     type: ClassVar[str] = "VerdictGiven"
     owner: ClassVar[str] = "saga"
@@ -1370,7 +1370,7 @@ class VerdictGiven:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "step": self.step,
@@ -1381,7 +1381,7 @@ class VerdictGiven:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> VerdictGiven:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             step=record["step"],
@@ -1393,7 +1393,7 @@ class VerdictGiven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictRequested:
-    """A person's decision is still awaited: a reminder, or the senior's turn."""
+    """A person's decision is still missing: a reminder, or an escalation to the senior role."""
 
     type: ClassVar[str] = "VerdictRequested"
     owner: ClassVar[str] = "saga"
@@ -1404,7 +1404,7 @@ class VerdictRequested:
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The Avro record as fastavro writes it."""
+        """Return the record as fastavro writes it."""
         return {
             "order_id": self.order_id,
             "step": self.step,
@@ -1415,7 +1415,7 @@ class VerdictRequested:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> VerdictRequested:
-        """From the record as fastavro reads it."""
+        """Build it from a record as fastavro reads it."""
         return cls(
             order_id=record["order_id"],
             step=record["step"],

@@ -106,13 +106,13 @@ def _record(schema: dict[str, Any]) -> str:
         default = f" = {field['default']!r}" if "default" in field else ""
         lines.append(f"    {field['name']}: {python_type(field['type'])}{default}")
     lines += ["", "    def to_dict(self) -> dict[str, Any]:"]
-    lines += ['        """The Avro record as fastavro writes it."""', "        return {"]
+    lines += ['        """Return the record as fastavro writes it."""', "        return {"]
     lines += [
         f'            "{f["name"]}": {_writer("self." + f["name"], f["type"])},' for f in fields
     ]
     lines += ["        }", "", "    @classmethod"]
     lines += [f"    def from_dict(cls, record: dict[str, Any]) -> {schema['name']}:"]
-    lines += ['        """From the record as fastavro reads it."""', "        return cls("]
+    lines += ['        """Build it from a record as fastavro reads it."""', "        return cls("]
     for field in fields:
         expr = _field(field)
         lines.append(f"            {field['name']}={expr},")
