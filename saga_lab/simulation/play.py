@@ -23,7 +23,7 @@ from services.loyalty.decide import Points
 from services.loyalty.service import participant as loyalty
 from services.notification.decide import Mailing
 from services.notification.service import participant as notification
-from services.order.decide import CANCEL, PLACE, CancelCommand, Order, PlaceCommand
+from services.order.decide import CANCEL, PLACE, CancelOrder, Order, PlaceOrder
 from services.order.service import participant as order
 from services.payment.ledger import Payment
 from services.payment.service import participant as payment
@@ -149,7 +149,7 @@ def begin(world: World, story: Story) -> None:
 
     for n in range(2 if story.twice else 1):
         if story.entrance == "front_door":
-            data = PlaceCommand(story.order_id, story.facts, world.now)
+            data = PlaceOrder(story.order_id, story.facts, world.now)
             place = Command(PLACE, "customer", "", data)
             world.told("order", story.order_id, place, story.flow)
         else:
@@ -159,7 +159,7 @@ def begin(world: World, story: Story) -> None:
         conflicting = OrderPlaced(order_id=story.order_id, order=other, placed_at=world.now)
         world.after(timedelta(seconds=5), lambda: publish(conflicting))
     if story.cancel_after is not None:
-        cancel = Command(CANCEL, "customer", "changed my mind", CancelCommand(story.order_id))
+        cancel = Command(CANCEL, "customer", "changed my mind", CancelOrder(story.order_id))
         world.after(story.cancel_after, lambda: world.told("order", story.order_id, cancel))
     if story.verdict is not None:
         given = VerdictGiven(

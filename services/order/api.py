@@ -23,10 +23,10 @@ from services.order.decide import (
     CANCEL,
     ENDED,
     PLACE,
-    CancelCommand,
+    CancelOrder,
     Order,
     Phase,
-    PlaceCommand,
+    PlaceOrder,
     digest,
 )
 from services.order.privacy import CustomerKeys, privacy_routes, seal_facts
@@ -244,7 +244,7 @@ class OrderPlacement:
             if not await asyncio.to_thread(self.keys.claim, key, request, self.clock()):
                 detail = "this Idempotency-Key was used with another request; use a new key"
                 raise _conflict("idempotency_key_reuse", detail, order_id, None)
-        data = PlaceCommand(order_id, facts, self.clock(), digest(clear), batch_id, asked.caused_by)
+        data = PlaceOrder(order_id, facts, self.clock(), digest(clear), batch_id, asked.caused_by)
         verdict = Command(PLACE, "api", "placed", data)
         message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
         try:
@@ -300,7 +300,7 @@ def _cancel_route(router: APIRouter, port: TriggerPort[Order]) -> None:
         _check_readable(order_id)
         _require_known(order_id, await port.state(order_id))
         verdict = Command(
-            CANCEL, printable(asked.actor), printable(asked.reason), CancelCommand(order_id)
+            CANCEL, printable(asked.actor), printable(asked.reason), CancelOrder(order_id)
         )
         receipt = await port.submit(order_id, verdict, uuid4())
         if not receipt.events:

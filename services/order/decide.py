@@ -67,7 +67,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceCommand:
+class PlaceOrder:
     """The data of a `place` verdict.
 
     clear: digest of the facts before they were sealed; another publisher may have placed the same
@@ -87,7 +87,7 @@ class PlaceCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelCommand:
+class CancelOrder:
     """The data of a `cancel` verdict."""
 
     order_id: str
@@ -96,9 +96,9 @@ class CancelCommand:
 def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
     """Return the decision on a trigger; the module lists the rules."""
     match trigger:
-        case Command(name="place", data=PlaceCommand() as command):
+        case Command(name="place", data=PlaceOrder() as command):
             return _place(state, command)
-        case Command(name="cancel", data=CancelCommand(order_id), actor=actor, reason=reason):
+        case Command(name="cancel", data=CancelOrder(order_id), actor=actor, reason=reason):
             if state.phase is Phase.PLACED:
                 asked = OrderCancelRequested(order_id=order_id, actor=actor, reason=reason)
                 return _emit(asked)
@@ -153,7 +153,7 @@ def _stored_customer_id(order: OrderFacts) -> str:
     return printable(order.customer_id, MAX_CUSTOMER_ID)
 
 
-def _place(state: Order, command: PlaceCommand) -> Decision:
+def _place(state: Order, command: PlaceOrder) -> Decision:
     if command.is_same(state):
         return NOTHING
     if state.phase is not Phase.UNKNOWN:  # includes an order of which only the end is known

@@ -19,7 +19,7 @@ from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
 from sagakit.decider import Command
 from schemas.events import OrderFacts, OrderLine, VerdictGiven
-from services.order.decide import CANCEL, PLACE, CancelCommand, PlaceCommand
+from services.order.decide import CANCEL, PLACE, CancelOrder, PlaceOrder
 
 ORDER = "o1"
 MOST_STEPS = 5_000
@@ -61,7 +61,7 @@ class OneOrder:
             delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
             self.world.told("inventory", f"sku:{sku}", delivery)
         self.until(lambda: not self.world.nodes["inventory"].unpublished(), "stock put in")
-        placing = PlaceCommand(ORDER, self.facts, self.world.now)
+        placing = PlaceOrder(ORDER, self.facts, self.world.now)
         self.world.told("order", ORDER, Command(PLACE, "customer", "", placing), self.flow)
 
     @property
@@ -96,7 +96,7 @@ class OneOrder:
     def cancel(self) -> bool:
         """At the front door; whether it says yes."""
         before = self.world.nodes["order"].state(ORDER)
-        verdict = Command(CANCEL, "customer", "changed my mind", CancelCommand(ORDER))
+        verdict = Command(CANCEL, "customer", "changed my mind", CancelOrder(ORDER))
         asked = self._sent("order")
         self.world.told("order", ORDER, verdict)
         after = self.world.nodes["order"].state(ORDER)

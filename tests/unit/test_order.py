@@ -45,7 +45,7 @@ from schemas.events import (
     ShippedMailSent,
 )
 from services.order.api import routes
-from services.order.decide import CancelCommand, Order, Phase, PlaceCommand, decide, digest, evolve
+from services.order.decide import CancelOrder, Order, Phase, PlaceOrder, decide, digest, evolve
 from services.order.store import store
 from tests.facts import TWO_TEAS
 from tests.gwt import NOW, Given, given, through_its_table
@@ -63,10 +63,10 @@ def placed(facts: OrderFacts = FACTS) -> OrderPlaced:
 
 
 def place(facts: OrderFacts = FACTS) -> Command:
-    return Command("place", "api", "placed", PlaceCommand("o1", facts, NOW))
+    return Command("place", "api", "placed", PlaceOrder("o1", facts, NOW))
 
 
-CANCEL = Command("cancel", "ada", "too late for tea", CancelCommand("o1"))
+CANCEL = Command("cancel", "ada", "too late for tea", CancelOrder("o1"))
 REQUESTED = OrderCancelRequested(order_id="o1", actor="ada", reason="too late for tea")
 COMPLETED = OrderCompleted(order_id="o1")
 CANCELLED = OrderCancelled(order_id="o1", reason="out of tea")
