@@ -1,4 +1,4 @@
-"""Computes recovery times, stalls and unexplained ends from the records of a chaos run. Pure."""
+"""Computes recovery times, stalls and unexplained ends of a chaos run. Pure."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from saga_lab.chaos.play import InjectedFault
+from saga_lab.chaos.runner import InjectedFault
 from saga_lab.workload import End
 from saga_lab.workload.outcomes import OrderOutcome
 
@@ -27,25 +27,26 @@ class Recovery:
 
 
 def recoveries(
-    struck: Sequence[InjectedFault],
+    faults: Sequence[InjectedFault],
     placed_at: Mapping[str, float],
     completed_at: Mapping[str, float],
 ) -> list[Recovery]:
     """Return one row per kind. All times are seconds on the same clock."""
     by_kind: dict[str, list[InjectedFault]] = defaultdict(list)
-    for one in struck:
-        by_kind[one.planned.kind.name].append(one)
-    found = []
-    for kind, ones in sorted(by_kind.items()):
-        ready = [o.ready_at - o.healed_at for o in ones if o.ready_at and o.healed_at]
-        back = [
-            after
-            for o in ones
-            if o.healed_at
-            and (after := recovery_s(o.healed_at, placed_at, completed_at)) is not None
+    for fault in faults:
+        by_kind[fault.planned.kind.name].append(fault)
+    rows = []
+    for kind, of_kind in sorted(by_kind.items()):
+        ready = [f.ready_at - f.healed_at for f in of_kind if f.ready_at and f.healed_at]
+        recovered = [
+            seconds
+            for f in of_kind
+            if f.healed_at
+            and (seconds := recovery_s(f.healed_at, placed_at, completed_at)) is not None
         ]
-        found.append(Recovery(kind, len(ones), _median(ready), _median(back), _longest(back)))
-    return found
+        times = (_median(ready), _median(recovered), max(recovered, default=None))
+        rows.append(Recovery(kind, len(of_kind), *times))
+    return rows
 
 
 def recovery_s(
@@ -57,7 +58,7 @@ def recovery_s(
 
 
 def longest_stall_s(ended_at: Collection[float], until_s: float) -> float:
-    """Return the longest time in which no order ended, from the first end to `until_s`."""
+    """Return the longest time without an end, from the first end to `until_s`."""
     ends = sorted(at for at in ended_at if at < until_s)
     stalls = (after - before for before, after in pairwise([*ends, until_s]))
     return max(stalls, default=0.0)
@@ -67,11 +68,7 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _longest(values: Sequence[float]) -> float | None:
-    return max(values) if values else None
-
-
-def wrong_ends(outcomes: Sequence[OrderOutcome], timed_out: Collection[str]) -> Iterator[str]:
+def unexplained_ends(outcomes: Sequence[OrderOutcome], timed_out: Collection[str]) -> Iterator[str]:
     """Yield orders whose end differs from their kind's, unless a passed deadline explains it."""
     for outcome in outcomes:
         if not (outcome.as_expected or _explained(outcome, timed_out)):
@@ -86,12 +83,12 @@ def _explained(outcome: OrderOutcome, timed_out: Collection[str]) -> bool:
     return outcome.end == End.CANCELLED and outcome.order.order_id in timed_out
 
 
-def ends(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
+def end_counts(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
     """Count orders by their end."""
     return dict(sorted(Counter(str(outcome.end) for outcome in outcomes).items()))
 
 
-def otherwise(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
+def unexpected_ends(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
     """Count orders whose end differs from their kind's, by `kind: end`."""
-    told = (f"{o.order.kind.name}: {o.end}" for o in outcomes if not o.as_expected)
-    return dict(sorted(Counter(told).items()))
+    ends = (f"{o.order.kind.name}: {o.end}" for o in outcomes if not o.as_expected)
+    return dict(sorted(Counter(ends).items()))

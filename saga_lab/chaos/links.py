@@ -10,8 +10,8 @@ from saga_lab.fakes.link import LinkMode
 
 
 @dataclass(frozen=True, slots=True)
-class Linked(Fault):
-    """Switch a link to another mode, and back to open at the end.
+class LinkFault(Fault):
+    """Switch a link to another mode, and back to open on heal.
 
     The target is the link, `service>server`; `service>kafka` means the links to all brokers.
     """
@@ -34,19 +34,19 @@ def _change(site: Site, link: str, mode: LinkMode) -> None:
             site.post(LINKS, "/control/link", {"name": name, "mode": mode})
 
 
-class Cut(Linked):
+class LinkCut(LinkFault):
     """Reset all connections, new ones too."""
 
     mode = LinkMode.CUT
 
 
-class LinkSlow(Linked):
+class SlowLink(LinkFault):
     """Delay every piece of data."""
 
     mode = LinkMode.SLOW
 
 
-class Silent(Linked):
+class SilentLink(LinkFault):
     """Keep connections open but pass no data, then reset them.
 
     The reset is what a client meets once a firewall has dropped its connection state.

@@ -10,7 +10,7 @@ from saga_lab.devstack.processes import MONITOR, SERVICES
 
 
 @dataclass(frozen=True, slots=True)
-class Killed(Fault):
+class ProcessKill(Fault):
     """Send SIGKILL; the supervisor restarts the process."""
 
     def inject(self, site: Site) -> None:
@@ -18,7 +18,7 @@ class Killed(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Terminated(Fault):
+class ProcessStop(Fault):
     """Send SIGTERM: the process shuts down cleanly, and the supervisor restarts it."""
 
     def inject(self, site: Site) -> None:
@@ -26,7 +26,7 @@ class Terminated(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Paused(Fault):
+class ProcessPause(Fault):
     """Send SIGSTOP, later SIGCONT.
 
     The process resumes with connections, leases and a group membership that may have expired.
@@ -39,36 +39,36 @@ class Paused(Fault):
         site.signal(self.target, signal.SIGCONT)
 
 
-def second(target: str) -> str:
+def second_replica(target: str) -> str:
     """Return the name of the second replica of `target`."""
     return f"{target}-2"
 
 
 @dataclass(frozen=True, slots=True)
-class JoinedAndKilled(Fault):
-    """Add a second replica, let it take its partitions, then kill it for good.
+class ReplicaKill(Fault):
+    """Add a second replica, let it take its partitions, then kill and remove it.
 
     Its partitions stay unread until its session times out.
     """
 
     def inject(self, site: Site) -> None:
-        site.run_process(second(self.target))
+        site.run_process(second_replica(self.target))
 
     def heal(self, site: Site) -> None:
-        site.signal(second(self.target), signal.SIGKILL)
-        site.stack.remove_process(second(self.target))
+        site.signal(second_replica(self.target), signal.SIGKILL)
+        site.stack.remove_process(second_replica(self.target))
 
 
 @dataclass(frozen=True, slots=True)
-class LeaderKilled(Fault):
+class LeaderKill(Fault):
     """Kill the process that leads the relay while a second replica waits to lead."""
 
     def inject(self, site: Site) -> None:
-        site.run_process(second(self.target))
+        site.run_process(second_replica(self.target))
         site.signal(self.target, signal.SIGKILL)
 
     def heal(self, site: Site) -> None:
-        site.stack.remove_process(second(self.target))
+        site.stack.remove_process(second_replica(self.target))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ class Zombie(Fault):
     """
 
     def inject(self, site: Site) -> None:
-        site.run_process(second(self.target))
+        site.run_process(second_replica(self.target))
         site.signal(self.target, signal.SIGSTOP)
 
     def heal(self, site: Site) -> None:
         site.signal(self.target, signal.SIGCONT)
-        site.stack.remove_process(second(self.target))
+        site.stack.remove_process(second_replica(self.target))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class RollingRestart(Fault):
 
     def inject(self, site: Site) -> None:
         for name in (*SERVICES, MONITOR):
-            with site.away(name):
+            with site.stopped(name):
                 pass
             until(lambda n=name: site.ready(n), f"{name} is ready again")  # type: ignore[misc]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from saga_lab.chaos import figures
-from saga_lab.chaos.page import page
-from saga_lab.chaos.play import ChaosRun, InjectedFault
+from saga_lab.chaos.html_report import render_html
+from saga_lab.chaos.runner import ChaosRun, InjectedFault
 from saga_lab.workload import End
 
 
@@ -17,8 +17,8 @@ class ChaosReport:
     """One chaos run in figures. Times are seconds.
 
     `faults`: one row per injected fault, in order of injection;
-    `left_out`: kinds that the stack does not support, and why;
-    `otherwise`: orders whose end differs from their kind's, by kind and end;
+    `unsupported_kinds`: kinds of faults that the stack does not support, name -> reason;
+    `unexpected_ends`: orders whose end differs from their kind's, by kind and end;
     `longest_stall_s`: longest time without any end, while orders were placed or some never ended.
     """
 
@@ -28,11 +28,11 @@ class ChaosReport:
     lasted_s: float
     orders: int
     ends: Mapping[str, int]
-    otherwise: Mapping[str, int]
+    unexpected_ends: Mapping[str, int]
     timed_out: int
     faults_planned: int
     faults_injected: int
-    left_out: Mapping[str, str]
+    unsupported_kinds: Mapping[str, str]
     kinds_injected: int
     kinds: Sequence[Mapping[str, Any]]
     longest_stall_s: float
@@ -47,82 +47,85 @@ class ChaosReport:
         as_json, as_html = folder / f"{stem}.json", folder / f"{stem}.html"
         content = asdict(self)
         as_json.write_text(json.dumps(content, indent=2) + "\n")
-        as_html.write_text(page(content))
+        as_html.write_text(render_html(content))
         return as_json, as_html
 
 
-def report(
-    day: ChaosRun,
+def build_report(
+    run: ChaosRun,
     *,
     command: str,
     seed: int,
-    left_out: Mapping[str, str],
+    unsupported_kinds: Mapping[str, str],
     started_at: str,
     lasted_s: float,
 ) -> ChaosReport:
     """Build the report of a finished chaos run."""
-    load = day.site.load
+    load = run.site.load
     began_at = load.pace.began_at
     placed = {o: at - began_at for o, at in load.placed_at.items()}
     ended = {o: at - began_at for o, at in load.ended_at.items()}
     completed = {
         o.order.order_id: ended[o.order.order_id]
-        for o in day.outcomes
+        for o in run.outcomes
         if o.end == "completed" and o.order.order_id in ended
     }
-    over = [ended[o.order.order_id] for o in day.outcomes if o.end in set(End)]
-    last = max(placed.values() if len(over) == len(ended) else ended.values(), default=0.0)
-    recovered = figures.recoveries(day.struck, placed, completed)
+    ends = [ended[o.order.order_id] for o in run.outcomes if o.end in set(End)]
+    last = max(placed.values() if len(ends) == len(ended) else ended.values(), default=0.0)
+    kinds = figures.recoveries(run.faults, placed, completed)
     return ChaosReport(
         command=command,
         seed=seed,
         started_at=started_at,
         lasted_s=round(lasted_s, 1),
-        orders=len(day.outcomes),
-        ends=figures.ends(day.outcomes),
-        otherwise=figures.otherwise(day.outcomes),
-        timed_out=len(day.timed_out),
-        faults_planned=len(day.plan),
-        faults_injected=len(day.struck),
-        left_out=left_out,
-        kinds_injected=len(recovered),
-        kinds=[_rounded(asdict(row)) for row in recovered],
-        longest_stall_s=round(figures.longest_stall_s(over, last), 1),
-        violations=violations(day),
-        invariants=[{**asdict(finding), "holds": finding.holds} for finding in day.findings],
+        orders=len(run.outcomes),
+        ends=figures.end_counts(run.outcomes),
+        unexpected_ends=figures.unexpected_ends(run.outcomes),
+        timed_out=len(run.timed_out),
+        faults_planned=len(run.plan),
+        faults_injected=len(run.faults),
+        unsupported_kinds=unsupported_kinds,
+        kinds_injected=len(kinds),
+        kinds=[_rounded(asdict(row)) for row in kinds],
+        longest_stall_s=round(figures.longest_stall_s(ends, last), 1),
+        violations=violations(run),
+        invariants=[{**asdict(finding), "holds": finding.holds} for finding in run.findings],
         faults=[
-            _row(
-                one,
-                figures.recovery_s(one.healed_at, placed, completed)
-                if one.healed_at is not None
+            _fault_row(
+                fault,
+                figures.recovery_s(fault.healed_at, placed, completed)
+                if fault.healed_at is not None
                 else None,
             )
-            for one in day.struck
+            for fault in run.faults
         ],
     )
 
 
-def violations(day: ChaosRun) -> list[str]:
+def violations(run: ChaosRun) -> list[str]:
     """Return every violation as text: invariants, unexplained ends, failed faults, not idle."""
     return [
-        *(f"invariant {f.number}: {told}" for f in day.findings for told in f.violations),
+        *(f"invariant {f.number}: {text}" for f in run.findings for text in f.violations),
         *(
             f"invariant {f.number}: and {f.found - len(f.violations)} more"
-            for f in day.findings
+            for f in run.findings
             if f.found > len(f.violations)
         ),
-        *(f"end: {told}" for told in figures.wrong_ends(day.outcomes, day.timed_out)),
         *(
-            f"fault {s.planned.number}, {s.planned.kind.name} of {s.planned.target}: {s.error}"
-            for s in day.struck
-            if s.error
+            f"unexplained end: {text}"
+            for text in figures.unexplained_ends(run.outcomes, run.timed_out)
         ),
-        *([f"not at rest: {day.moving}"] if day.moving else []),
+        *(
+            f"fault {f.planned.number}, {f.planned.kind.name} of {f.planned.target}: {f.error}"
+            for f in run.faults
+            if f.error
+        ),
+        *([f"not idle at the end: {run.activity}"] if run.activity else []),
     ]
 
 
-def _row(one: InjectedFault, recovery_s: float | None) -> dict[str, Any]:
-    planned = one.planned
+def _fault_row(fault: InjectedFault, recovery_s: float | None) -> dict[str, Any]:
+    planned = fault.planned
     return _rounded(
         {
             "number": planned.number,
@@ -130,11 +133,11 @@ def _row(one: InjectedFault, recovery_s: float | None) -> dict[str, Any]:
             "about": planned.kind.about,
             "target": planned.target,
             "planned_at": planned.at_s,
-            "injected_at": one.injected_at,
-            "healed_at": one.healed_at,
-            "ready_at": one.ready_at,
+            "injected_at": fault.injected_at,
+            "healed_at": fault.healed_at,
+            "ready_at": fault.ready_at,
             "recovery_s": recovery_s,
-            "error": one.error,
+            "error": fault.error,
         }
     )
 

@@ -13,7 +13,7 @@ QUIET_FIRST_S, QUIET_LAST_S = 8.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedFault:
     """A fault due `at_s` seconds after the load began, and healed `lasts_s` seconds later."""
 
     number: int
@@ -28,7 +28,9 @@ class Planned:
         return self.kind.make(self.target)
 
 
-def schedule(seed: int, faults: int, lasts_s: float, kinds: Sequence[FaultKind]) -> list[Planned]:
+def schedule(
+    seed: int, faults: int, lasts_s: float, kinds: Sequence[FaultKind]
+) -> list[PlannedFault]:
     """Draw `faults` faults at random times within `lasts_s` seconds, sorted by time.
 
     Every kind is drawn once before any is drawn again, and so is every target of a kind.
@@ -36,8 +38,8 @@ def schedule(seed: int, faults: int, lasts_s: float, kinds: Sequence[FaultKind])
     chance = random.Random(f"chaos/{seed}")
     span_s = max(0.0, lasts_s - QUIET_FIRST_S - QUIET_LAST_S)
     moments = sorted(QUIET_FIRST_S + chance.random() * span_s for _ in range(faults))
-    deck = _dealt(kinds, chance)
-    targets = {kind.name: _dealt(kind.targets, chance) for kind in kinds}
+    deck = _shuffled_rounds(kinds, chance)
+    targets = {kind.name: _shuffled_rounds(kind.targets, chance) for kind in kinds}
     return [
         _planned(number, at_s, next(deck), targets, chance) for number, at_s in enumerate(moments)
     ]
@@ -49,8 +51,8 @@ def _planned(
     kind: FaultKind,
     targets: dict[str, Iterator[str]],
     chance: random.Random,
-) -> Planned:
-    return Planned(
+) -> PlannedFault:
+    return PlannedFault(
         number,
         round(at_s, 1),
         kind,
@@ -59,7 +61,7 @@ def _planned(
     )
 
 
-def _dealt(cards: Sequence[T], chance: random.Random) -> Iterator[T]:
+def _shuffled_rounds(cards: Sequence[T], chance: random.Random) -> Iterator[T]:
     """Yield the items in random order without end, each once per round."""
     while True:
         yield from chance.sample(cards, len(cards))

@@ -14,30 +14,30 @@ from saga_lab.devstack.topics import first_unhealthy_partition
 
 HOT_TABLES = ("inbox", "outbox", "effects")
 HOT_TABLES_OF_MONITOR = ("saga", "stream_offset", "outbox")
-CUT = sql.SQL(
+TERMINATE_OTHERS = sql.SQL(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 
-BULKY = sql.SQL(
-    "CREATE TEMP TABLE bulky AS SELECT repeat('x', 4000) FROM generate_series(1, 100000)"
+FILL_DISK = sql.SQL(
+    "CREATE TEMP TABLE filler AS SELECT repeat('x', 4000) FROM generate_series(1, 100000)"
 )
 """Throwaway data in a temporary table: not in the WAL, and dropped with the session."""
-KEEP_WAL = sql.SQL(
+RETAIN_WAL = sql.SQL(
     "SELECT pg_create_physical_replication_slot('chaos', true)"
     " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = 'chaos')"
 )
-WRITE_WAL = sql.SQL(
+FILL_WAL = sql.SQL(
     "SELECT pg_logical_emit_message(false, 'chaos', repeat('x', 1000000))"
     " FROM generate_series(1, 4000)"
 )
-LET_WAL_GO = sql.SQL(
+RELEASE_WAL = sql.SQL(
     "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = 'chaos'"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class AllStopped(Fault):
+class BrokerShutdown(Fault):
     """Shut down every broker cleanly, and start them again later."""
 
     def inject(self, site: Site) -> None:
@@ -53,7 +53,7 @@ class AllStopped(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class BrokerLost(Fault):
+class BrokerLoss(Fault):
     """Kill one broker of several and keep it down; later it restarts and catches up."""
 
     def inject(self, site: Site) -> None:
@@ -68,7 +68,7 @@ class BrokerLost(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class LeaderMoved(BrokerLost):
+class LeaderMove(BrokerLoss):
     """Shut one broker down cleanly, so that leadership of its partitions moves to the others.
 
     Once it is back and in sync, the controller re-elects it where it is the preferred leader.
@@ -84,36 +84,36 @@ class LeaderMoved(BrokerLost):
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionsCut(Fault):
+class ConnectionCut(Fault):
     """Terminate every connection to a service's database, in the middle of transactions.
 
     It happens on inject, and again on heal, when the clients have reconnected.
     """
 
     def inject(self, site: Site) -> None:
-        _cut(site, self.target)
+        _terminate_connections(site, self.target)
 
     def heal(self, site: Site) -> None:
-        _cut(site, self.target)
+        _terminate_connections(site, self.target)
 
 
-def _cut(site: Site, service: str) -> None:
-    site.hold(service, CUT)
-    site.let_go(service)
+def _terminate_connections(site: Site, service: str) -> None:
+    site.open_transaction(service, TERMINATE_OTHERS)
+    site.release(service)
 
 
 @dataclass(frozen=True, slots=True)
-class TablesLocked(Fault):
+class TableLock(Fault):
     """Hold an exclusive lock on the tables that every transaction needs."""
 
     def inject(self, site: Site) -> None:
         tables = HOT_TABLES_OF_MONITOR if self.target == MONITOR else HOT_TABLES
         names = sql.SQL(", ").join(map(sql.Identifier, tables))
         lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names)
-        site.hold(self.target, sql.SQL("SET lock_timeout = '5s'"), lock)
+        site.open_transaction(self.target, sql.SQL("SET lock_timeout = '5s'"), lock)
 
     def heal(self, site: Site) -> None:
-        site.let_go(self.target)
+        site.release(self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +126,27 @@ class DiskFull(Fault):
     """
 
     def inject(self, site: Site) -> None:
-        statement = BULKY
+        statement = FILL_DISK
         if self.target == WAL_DISK:
-            until(lambda: _done(site, KEEP_WAL), "PostgreSQL keeps its WAL")
-            statement = WRITE_WAL
+            until(lambda: _succeeds(site, RETAIN_WAL), "PostgreSQL creates a replication slot")
+            statement = FILL_WAL
 
-        def met() -> bool:
+        def out_of_space() -> bool:
             site.disk(self.target).fill()  # on each attempt: files may have been removed meanwhile
-            return not _done(site, statement)
+            return not _succeeds(site, statement)
 
-        until(met, f"PostgreSQL finds no room on {self.target}")
+        until(out_of_space, f"PostgreSQL runs out of space on {self.target}")
 
     def heal(self, site: Site) -> None:
         site.disk(self.target).free()
         if self.target == WAL_DISK:
-            until(lambda: _done(site, LET_WAL_GO), "PostgreSQL lets its WAL go")
+            until(lambda: _succeeds(site, RELEASE_WAL), "PostgreSQL drops the replication slot")
 
     def healed(self, site: Site) -> bool:
         return site.ready("postgres")
 
 
-def _done(site: Site, statement: sql.SQL) -> bool:
+def _succeeds(site: Site, statement: sql.SQL) -> bool:
     """Run a statement; return False if PostgreSQL is down or out of space."""
     try:
         site.run(statement)

@@ -24,7 +24,7 @@ from sagakit.store.postgres import engine_for
 PATIENCE_S = 600.0
 """Longest wait for any condition. Past it something is broken: a start on the busiest machine seen
 took 90 s."""
-LOOK_AGAIN_S = 0.1
+POLL_EVERY_S = 0.1
 
 
 class NotReached(Exception):
@@ -36,8 +36,8 @@ def until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
-            raise NotReached(f"not within {PATIENCE_S:g} s: {what}")
-        time.sleep(LOOK_AGAIN_S)
+            raise NotReached(f"did not happen within {PATIENCE_S:g} s: {what}")
+        time.sleep(POLL_EVERY_S)
 
 
 class Site:
@@ -48,9 +48,9 @@ class Site:
         self.content = stack.read()
         self.bootstrap_servers = str(self.content["bootstrap_servers"])
         self.brokers = BROKERS[: int(self.content["brokers"])]
-        self._held: dict[str, psycopg.Connection[Any] | RelayLock] = {}
+        self._sessions: dict[str, psycopg.Connection[Any] | RelayLock] = {}
         self._lock = threading.Lock()
-        self._moving: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._process_locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
     # --- processes ------------------------------------------------------------------------------
 
@@ -72,18 +72,18 @@ class Site:
 
     def stop(self, *names: str) -> None:
         """Stop these processes cleanly, until `start`."""
-        with self._alone(*names):
+        with self._exclusive(*names):
             self.stack.supervisor.stop(names)
 
     def start(self, *names: str) -> None:
         """Start these processes again, without waiting until they are ready."""
-        with self._alone(*names):
+        with self._exclusive(*names):
             self.stack.supervisor.start_processes(names)
 
     @contextmanager
-    def away(self, name: str) -> Iterator[None]:
+    def stopped(self, name: str) -> Iterator[None]:
         """Stop a process cleanly on entry, and start it again on exit."""
-        with self._alone(name):
+        with self._exclusive(name):
             self.stop(name)
             try:
                 yield
@@ -92,17 +92,17 @@ class Site:
 
     def run_process(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Call `Stack.run_process` under the lock of this process."""
-        with self._alone(name):
+        with self._exclusive(name):
             self.stack.run_process(name, env)
 
     @contextmanager
-    def _alone(self, *names: str) -> Iterator[None]:
+    def _exclusive(self, *names: str) -> Iterator[None]:
         """Lock these processes, so that two faults do not stop and start the same one at once."""
-        with ExitStack() as held:
+        with ExitStack() as locks:
             for name in sorted(names):
                 with self._lock:
-                    moving = self._moving[name]
-                held.enter_context(moving)
+                    process_lock = self._process_locks[name]
+                locks.enter_context(process_lock)
             yield
 
     # --- servers --------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Site:
     def post(self, server: str, path: str, body: dict[str, Any]) -> None:
         """Post a control request to a server as soon as it listens. Raises NotReached."""
 
-        def taken() -> bool:
+        def accepted() -> bool:
             try:
                 answer = self.request("POST", server, path, json=body)
             except httpx.TransportError:
@@ -118,7 +118,7 @@ class Site:
             answer.raise_for_status()
             return True
 
-        until(taken, f"{server} takes {path}")
+        until(accepted, f"{server} accepts {path}")
 
     def request(self, method: str, server: str, path: str, **more: Any) -> httpx.Response:
         """Send an HTTP request to any process of the stack. Raises httpx.TransportError."""
@@ -136,13 +136,13 @@ class Site:
         with psycopg.connect(url, dbname="postgres", autocommit=True, connect_timeout=5) as server:
             server.execute(statement)
 
-    def hold(self, service: str, *statements: sql.SQL | sql.Composed) -> None:
-        """Run statements in a service's database, in a transaction left open until `let_go`.
+    def open_transaction(self, service: str, *statements: sql.SQL | sql.Composed) -> None:
+        """Run statements in a service's database, in a transaction left open until `release`.
 
         Retries on OperationalError: server down, or lock timeout. Raises NotReached.
         """
 
-        def done() -> bool:
+        def opened() -> bool:
             try:
                 url = self.content["databases"][service]
                 connection = psycopg.connect(url, connect_timeout=5)
@@ -155,55 +155,55 @@ class Site:
             except psycopg.OperationalError:
                 return False
             with self._lock:
-                self._held[service] = connection
+                self._sessions[service] = connection
             return True
 
-        until(done, f"the database of {service} takes our transaction")
+        until(opened, f"the database of {service} runs the statements")
 
-    def silence(self, service: str) -> None:
-        """Stop a service and hold its relay's leader lock until `let_go`. Raises NotReached.
+    def take_relay_lead(self, service: str) -> None:
+        """Stop a service and lead its relay until `release`. Raises NotReached.
 
-        No outbox row of it is published meanwhile, even if the service is started again.
+        None of its outbox rows is published meanwhile, even if the service is started again.
         """
         engine = engine_for(self.content["databases"][service])
 
-        def quiet() -> bool:
+        def leading() -> bool:
             self.stop(service)
             try:
                 outbox = RelayLock(engine)
             except (exc.OperationalError, RelayRunning):
                 return False  # database not up yet, or the service was started again
             with self._lock:
-                self._held[service] = outbox
+                self._sessions[service] = outbox
             return True
 
         try:
-            until(quiet, f"the relay of {service} is silent")
+            until(leading, f"the relay lead of {service} is free")
         finally:
-            engine.dispose()  # a connection in `_held` stays open
+            engine.dispose()  # the lock's own connection stays open until `release`
 
     def republish(self, service: str, topic: str) -> None:
-        """Move the sent rows of a topic back to the outbox of a silenced service.
+        """Move the sent rows of a topic back to the outbox, holding the relay's lead.
 
         Raises NotReached.
         """
 
-        def moved() -> bool:
-            held = self._held[service]
-            assert isinstance(held, RelayLock)
+        def republished() -> bool:
+            lock = self._sessions[service]
+            assert isinstance(lock, RelayLock)
             try:
-                held.republish(topic)
+                lock.republish(topic)
             except exc.OperationalError:
-                self.let_go(service)
-                self.silence(service)
+                self.release(service)
+                self.take_relay_lead(service)
                 return False
             return True
 
-        until(moved, f"{service} has its rows again")
+        until(republished, f"the outbox of {service} has its rows again")
 
-    def let_go(self, service: str) -> None:
-        """Close what is held in a service's database; an open transaction is rolled back."""
+    def release(self, service: str) -> None:
+        """Close the open transaction, which rolls it back, or give up the relay's lead."""
         with self._lock:
-            connection = self._held.pop(service, None)
+            connection = self._sessions.pop(service, None)
         if connection is not None:
             connection.close()

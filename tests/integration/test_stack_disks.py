@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from saga_lab.chaos.kinds import left_out
+from saga_lab.chaos.kinds import unsupported_kinds
 from saga_lab.devstack.disks import DATA_DISK, DISKS, Disk, disks_of, refusal
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.processes import DATABASES
@@ -27,7 +27,7 @@ def impossible(folder: Path) -> bool:
     why = refusal(folder)
     if why is None:
         return False
-    assert left_out(3, why) == {"disk full": why}
+    assert unsupported_kinds(3, why) == {"disk full": why}
     return True
 
 

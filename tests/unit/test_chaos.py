@@ -1,4 +1,4 @@
-"""A chaos run's schedule, its figures and its page; the chaos run itself is in tests/e2e."""
+"""The schedule, figures and report of a chaos run; a whole run is in tests/e2e."""
 
 import asyncio
 import json
@@ -16,19 +16,19 @@ import pytest
 from saga_cli.chaos import _kinds
 from saga_lab.chaos.fault import Fault, FaultKind
 from saga_lab.chaos.figures import (
-    ends,
+    end_counts,
     longest_stall_s,
-    otherwise,
     recoveries,
     recovery_s,
-    wrong_ends,
+    unexpected_ends,
+    unexplained_ends,
 )
-from saga_lab.chaos.kinds import KINDS, drawn, left_out
+from saga_lab.chaos.kinds import KINDS, supported_kinds, unsupported_kinds
 from saga_lab.chaos.load import Pace
-from saga_lab.chaos.play import ChaosRun, InjectedFault
-from saga_lab.chaos.processes import Killed
+from saga_lab.chaos.processes import ProcessKill
 from saga_lab.chaos.report import ChaosReport
-from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, Planned, schedule
+from saga_lab.chaos.runner import ChaosRun, InjectedFault
+from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, PlannedFault, schedule
 from saga_lab.chaos.site import Site
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import BROKERS
@@ -76,7 +76,7 @@ def test_there_are_at_least_twenty_kinds_each_with_a_name_of_its_own() -> None:
 
 
 def test_faults_of_one_broker_of_three_are_not_drawn_where_there_is_one() -> None:
-    one, three = ({kind.name: kind for kind in drawn(brokers)} for brokers in (1, 3))
+    one, three = ({kind.name: kind for kind in supported_kinds(brokers)} for brokers in (1, 3))
     assert three.keys() - one.keys() == {"broker lost", "leader moved"}
     assert three.keys() == {kind.name for kind in KINDS}
     assert one["broker killed"].targets == ("kafka",)
@@ -87,15 +87,15 @@ def test_faults_of_one_broker_of_three_are_not_drawn_where_there_is_one() -> Non
 
 def test_what_cannot_be_drawn_is_left_out_with_the_reason() -> None:
     why = "only root can mount a file system of its own"
-    assert left_out(3) == {}
-    assert left_out(3, why) == {"disk full": why}
-    assert left_out(1, why).keys() == {"broker lost", "leader moved", "disk full"}
+    assert unsupported_kinds(3) == {}
+    assert unsupported_kinds(3, why) == {"disk full": why}
+    assert unsupported_kinds(1, why).keys() == {"broker lost", "leader moved", "disk full"}
     for brokers in (1, 3):
-        names = {kind.name for kind in drawn(brokers, why)}
-        assert names | left_out(brokers, why).keys() == {kind.name for kind in KINDS}
-        assert not names & left_out(brokers, why).keys()
+        names = {kind.name for kind in supported_kinds(brokers, why)}
+        assert names | unsupported_kinds(brokers, why).keys() == {kind.name for kind in KINDS}
+        assert not names & unsupported_kinds(brokers, why).keys()
     kinds, left = _kinds((), 3, why)
-    assert (kinds, left) == (drawn(3, why), {"disk full": why})
+    assert (kinds, left) == (supported_kinds(3, why), {"disk full": why})
     kinds, left = _kinds(("rush",), 1, why)
     assert ([kind.name for kind in kinds], left) == (["rush"], {})
     with pytest.raises(StackError, match=f"'disk full' is not possible here: {why}"):
@@ -113,14 +113,14 @@ def test_the_page_on_reliability_lists_the_kinds() -> None:
 def test_a_chaos_run_that_is_broken_off_does_not_wait_for_faults_still_to_come() -> None:
     load = SimpleNamespace(over=False, pace=SimpleNamespace(past_s=0.0, left=9))
     plan = schedule(1, 4, 3600.0, KINDS)
-    day = ChaosRun(cast(Site, SimpleNamespace(load=load)), plan)
+    run = ChaosRun(cast(Site, SimpleNamespace(load=load)), plan)
 
     def broken_off() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        day._strike(broken_off)
-    assert day.struck == []
+        run._inject_all(broken_off)
+    assert run.faults == []
 
 
 class Clumsy(Fault):
@@ -138,20 +138,20 @@ def day_of(*targets: str) -> ChaosRun:
     """Faults one after the other, all of them due."""
     load = SimpleNamespace(over=False, pace=SimpleNamespace(past_s=1.0, left=9))
     kind = FaultKind("clumsy", "", Clumsy, targets)
-    plan = [Planned(number, 0.0, kind, target, 0.0) for number, target in enumerate(targets)]
+    plan = [PlannedFault(number, 0.0, kind, target, 0.0) for number, target in enumerate(targets)]
     return ChaosRun(cast(Site, SimpleNamespace(load=load, ready=lambda name: True)), plan)
 
 
 def test_a_broken_instrument_ends_the_day_instead_of_hanging() -> None:
     with pytest.raises(KeyError, match="broken"):
-        day_of(*["fine"] * 3, "broken", *["fine"] * 100)._strike(lambda: None)
+        day_of(*["fine"] * 3, "broken", *["fine"] * 100)._inject_all(lambda: None)
 
 
 def test_faults_of_one_target_follow_each_other() -> None:
-    day = day_of(*["fine"] * 5)
-    day._strike(lambda: None)
-    assert [one.planned.number for one in day.struck] == [0, 1, 2, 3, 4]
-    assert not day.on
+    run = day_of(*["fine"] * 5)
+    run._inject_all(lambda: None)
+    assert [one.planned.number for one in run.faults] == [0, 1, 2, 3, 4]
+    assert not run.active
 
 
 # --- the pace -------------------------------------------------------------------------------------
@@ -199,13 +199,13 @@ def test_a_rush_places_more_at_first_and_less_afterwards_and_all_in_time() -> No
 
 # --- the figures ----------------------------------------------------------------------------------
 
-KILLED = FaultKind("killed", "kill -9", Killed, ("a",))
+KILLED = FaultKind("killed", "kill -9", ProcessKill, ("a",))
 
 
-def struck(
+def injected(
     healed_at: float | None, ready_at: float | None, kind: FaultKind = KILLED
 ) -> InjectedFault:
-    return InjectedFault(Planned(0, 1.0, kind, "a", 0.0), 1.0, healed_at, ready_at)
+    return InjectedFault(PlannedFault(0, 1.0, kind, "a", 0.0), 1.0, healed_at, ready_at)
 
 
 def test_recovery_counts_from_the_heal_to_the_end_of_an_order_that_was_placed_after_it() -> None:
@@ -219,7 +219,12 @@ def test_a_kind_has_the_median_and_the_longest_of_its_recoveries() -> None:
     other = replace(KILLED, name="other")
     placed = {str(n): float(n) for n in range(100)}
     completed = {o: at + (2.0 if at < 50 else 8.0) for o, at in placed.items()}
-    ones = [struck(10.0, 11.0), struck(20.0, 23.0), struck(60.0, 62.0), struck(None, None, other)]
+    ones = [
+        injected(10.0, 11.0),
+        injected(20.0, 23.0),
+        injected(60.0, 62.0),
+        injected(None, None, other),
+    ]
     by_kind = {row.kind: row for row in recoveries(ones, placed, completed)}
     row = by_kind["killed"]
     assert (row.times, row.ready_s, row.recovery_s, row.longest_recovery_s) == (3, 2.0, 2.0, 8.0)
@@ -257,7 +262,7 @@ def test_only_a_deadline_that_passed_explains_another_end(
 ) -> None:
     outcome = OrderOutcome(order(kind), str(end))
     known = {outcome.order.order_id} if timed_out else set()
-    assert bool(list(wrong_ends([outcome], known))) == wrong
+    assert bool(list(unexplained_ends([outcome], known))) == wrong
 
 
 def test_ends_are_counted_and_those_unlike_their_kind_named() -> None:
@@ -266,8 +271,8 @@ def test_ends_are_counted_and_those_unlike_their_kind_named() -> None:
         OrderOutcome(order("plain"), "cancelled"),
         OrderOutcome(order("declined"), "cancelled"),
     ]
-    assert ends(outcomes) == {"cancelled": 2, "completed": 1}
-    assert otherwise(outcomes) == {"plain: cancelled": 1}
+    assert end_counts(outcomes) == {"cancelled": 2, "completed": 1}
+    assert unexpected_ends(outcomes) == {"plain: cancelled": 1}
 
 
 # --- the report -----------------------------------------------------------------------------------
@@ -286,7 +291,7 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
         "healed_at": 9.1,
         "ready_at": None,
         "recovery_s": None,
-        "error": "<b>not ready</b>",
+        "error": 'a "quoted" <b>not ready</b>',
     }
     made = ChaosReport(
         command="saga chaos --seed 1",
@@ -295,11 +300,11 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
         lasted_s=61.0,
         orders=3,
         ends={"completed": 3},
-        otherwise={},
+        unexpected_ends={"<script>alert(1)</script>: cancelled": 1},
         timed_out=0,
         faults_planned=1,
         faults_injected=1,
-        left_out={"disk full": "only <i>root</i> can mount"},
+        unsupported_kinds={"disk full": "only <i>root</i> can mount"},
         kinds_injected=1,
         kinds=[
             {
@@ -320,7 +325,10 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
     shown = as_html.read_text()
     assert "<b>not ready" not in shown
     assert "&lt;b&gt;not ready" in shown
+    assert 'a "quoted"' not in shown, "it would end an attribute"
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
     assert "disk full: only &lt;i&gt;root&lt;/i&gt; can mount" in shown
     assert "saga chaos --seed 1" in shown
     assert "http" not in shown.replace("http-equiv", ""), "it needs nothing from elsewhere"
-    assert Counter(shown.split("<"))["table>"] >= 3
+    assert shown.count("<table>") >= 3

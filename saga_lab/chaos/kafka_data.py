@@ -1,4 +1,4 @@
-"""Faults of records and load: unreadable records, reset offsets, a recreated topic, a rush."""
+"""Faults of records and load: unreadable records, offset reset, topic recreation, load spike."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.envelope import OutboxRow
 from schemas import FLOWS
 
-STORM = 60
-RUSH = 10.0
+RECORDS = 60
+SPIKE_FACTOR = 10.0
 
 
-def garbage() -> list[bytes]:
+def unreadable_bodies() -> list[bytes]:
     """Return bytes that no codec reads: noise, no bytes, unknown schema ids and fingerprints."""
     return [
         b"\xde\xad\xbe\xef" * 8,
@@ -27,65 +27,65 @@ def garbage() -> list[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class PoisonStorm(Fault):
+class UnreadableRecords(Fault):
     """Publish unreadable records to an event topic, under keys that belong to no order."""
 
     def inject(self, site: Site) -> None:
-        publisher = Publisher(site.bootstrap_servers, "vandal")
-        kinds = garbage()
-        storm = [
+        publisher = Publisher(site.bootstrap_servers, "chaos")
+        bodies = unreadable_bodies()
+        records = [
             OutboxRow(
                 self.target,
                 f"poison-{uuid.uuid4().hex[:12]}",
                 (("flow", b"order/1"),),
-                kinds[n % len(kinds)],
+                bodies[n % len(bodies)],
                 n,
             )
-            for n in range(STORM)
+            for n in range(RECORDS)
         ]
 
         def published() -> bool:
             try:
-                publisher.publish(storm)
+                publisher.publish(records)
             except PublishFailed:
                 return False
             return True
 
-        until(published, f"{self.target} takes {STORM} records")
+        until(published, f"{self.target} accepts {RECORDS} records")
 
     def healed(self, site: Site) -> bool:
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class OffsetsReset(Fault):
+class OffsetReset(Fault):
     """Reset a consumer group's offsets to the first record, as an operator may by mistake."""
 
     def inject(self, site: Site) -> None:
-        with site.away(self.target):
+        with site.stopped(self.target):
             reset_offsets(site.bootstrap_servers, self.target, topics_of(FLOWS, self.target))
 
 
 @dataclass(frozen=True, slots=True)
-class RecreatedTopic(Fault):
-    """Delete and recreate a service's topic, then republish the records its outbox has kept."""
+class TopicRecreation(Fault):
+    """Delete and recreate a service's topic, then republish the rows that its outbox has kept."""
 
     def inject(self, site: Site) -> None:
-        site.silence(self.target)
+        site.take_relay_lead(self.target)
         name = topic(self.target)
         recreate_topic(site.bootstrap_servers, name, lambda: site.republish(self.target, name))
 
     def heal(self, site: Site) -> None:
-        site.let_go(self.target)
+        site.release(self.target)
         site.start(self.target)
 
 
 @dataclass(frozen=True, slots=True)
-class Rush(Fault):
+class LoadSpike(Fault):
     """Raise the load tenfold."""
 
     def inject(self, site: Site) -> None:
-        site.load.pace.factor = RUSH
+        site.load.pace.factor = SPIKE_FACTOR
 
     def heal(self, site: Site) -> None:
         site.load.pace.factor = 1.0

@@ -14,62 +14,63 @@ from sagakit.web.signed_webhook import HEADER, TOLERANCE_S, sign
 
 FOREVER_S = 600.0
 """Longer than any fault lasts: `heal` ends it, and so does a restart of the server."""
-LISTENER = {"provider": ("payment", "charge.captured"), "carrier": ("shipping", "label.picked_up")}
+RECEIVER = {"provider": ("payment", "charge.captured"), "carrier": ("shipping", "label.picked_up")}
 LEDGER = {"provider": "charges", "carrier": "labels"}
 FORGED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Misbehaving(Fault):
-    """Switch a fake server to one kind of misbehaviour, and back at the end."""
+class ProviderFault(Fault):
+    """Switch a fake server to one kind of misbehaviour, and back on heal."""
 
-    way: ClassVar[str]
+    control: ClassVar[str]
+    """Last part of the path of the fake's control request."""
 
     def inject(self, site: Site) -> None:
-        site.post(self.target, f"/control/{self.way}", {"seconds": FOREVER_S})
+        site.post(self.target, f"/control/{self.control}", {"seconds": FOREVER_S})
 
     def heal(self, site: Site) -> None:
-        site.post(self.target, f"/control/{self.way}", {"seconds": 0})
+        site.post(self.target, f"/control/{self.control}", {"seconds": 0})
 
 
-class Out(Misbehaving):
+class Outage(ProviderFault):
     """The server answers 503 (SMTP: 451) and does nothing."""
 
-    way = "outage"
+    control = "outage"
 
 
-class AnswersSlow(Misbehaving):
+class SlowAnswers(ProviderFault):
     """The server executes a request at once, and answers late."""
 
-    way = "slow"
+    control = "slow"
 
 
-class Garbling(Misbehaving):
+class GarbageAnswers(ProviderFault):
     """The server executes a request, and answers garbage with status 200."""
 
-    way = "garbage"
+    control = "garbage"
 
 
-class CallbacksTwice(Misbehaving):
+class DuplicateCallbacks(ProviderFault):
     """The server posts every webhook again a moment later, under the same event id."""
 
-    way = "callbacks-twice"
+    control = "callbacks-twice"
 
 
-class CallbacksReversed(Misbehaving):
+class ReversedCallbacks(ProviderFault):
     """The server withholds webhooks, then posts them in reverse order."""
 
-    way = "callbacks-reversed"
+    control = "callbacks-reversed"
 
 
-class CallbacksLate(Misbehaving):
+class DelayedCallbacks(ProviderFault):
     """The server withholds webhooks, then posts all of them at once."""
 
-    way = "callbacks-late"
+    control = "callbacks-late"
 
 
 @dataclass(frozen=True, slots=True)
-class CallbacksRepeated(Fault):
+class ReplayedCallbacks(Fault):
     """Resend webhooks of the latest orders in the server's ledger, freshly signed."""
 
     def inject(self, site: Site) -> None:
@@ -79,14 +80,14 @@ class CallbacksRepeated(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class CallbacksForged(Fault):
+class ForgedCallbacks(Fault):
     """Post webhooks with invalid signatures that report captures and pickups.
 
     Raises Violation if the service accepts one.
     """
 
     def inject(self, site: Site) -> None:
-        service, event_type = LISTENER[self.target]
+        service, event_type = RECEIVER[self.target]
         secret = str(site.content["secrets"][self.target])
         for row in _latest(site, self.target):
             event = {
@@ -104,7 +105,9 @@ class CallbacksForged(Fault):
                 except httpx.TransportError:
                     continue  # another fault has stopped the service
                 if answer.status_code < 400:
-                    raise Violation(f"{service} took a forged {event_type}, signed {signature!r}")
+                    raise Violation(
+                        f"{service} accepted a forged {event_type} with signature {signature!r}"
+                    )
 
 
 def _forgeries(secret: str, body: bytes) -> tuple[str | None, ...]:
