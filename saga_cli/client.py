@@ -1,78 +1,127 @@
-"""Call the monitor over HTTP, at `SAGA_MONITOR_URL` or the address in `.saga/stack.json`."""
+"""Call the monitor and the services of a stack over HTTP.
 
-import json
+Addresses are those in `stack.json` of the home (SAGA_HOME); `SAGA_MONITOR_URL` overrides the
+monitor's.
+"""
+
 import os
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import click
 import httpx
 
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+
+MONITOR = "monitor"
 TIMEOUT_S = 10.0
 
 
 class Unreachable(click.ClickException):
-    """No monitor answers at its address."""
+    """The address of a process is unknown, or something else than the process answers there."""
 
 
-def monitor_url() -> str:
-    """Return `SAGA_MONITOR_URL`, else the address in `stack.json`. Raises Unreachable."""
-    given = os.environ.get("SAGA_MONITOR_URL")
-    if given:
-        return given.rstrip("/")
-    path = Path(os.environ.get("SAGA_HOME", ".saga")) / "stack.json"
-    try:
-        return str(json.loads(path.read_text())["urls"]["monitor"])
-    except (FileNotFoundError, NotADirectoryError):
-        raise Unreachable(
-            f"{path} is not there, so no stack runs from this folder; "
-            "start one with `saga up`, or set SAGA_MONITOR_URL to the monitor's address"
-        ) from None
-    except (KeyError, ValueError, TypeError, OSError) as error:
-        raise Unreachable(
-            f"{path} names no monitor ({error!r}); set SAGA_MONITOR_URL to its address"
-        ) from error
+class Refused(click.ClickException):
+    """The process refused the request. `status`: the HTTP status of its answer."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-def order_path(order_id: str) -> str:
-    """Return the URL path of an order; its id may have any characters."""
-    return f"/sagas/{quote(order_id, safe='')}"
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The HTTP status of an answer, and its JSON."""
+
+    status: int
+    body: Any
 
 
 def ask(method: str, path: str, **request: Any) -> Any:
-    """Send a request to the monitor and return the JSON of its answer.
+    """Send a request to the monitor and return the JSON of its answer. Raises as `call`."""
+    return call(MONITOR, method, path, **request).body
 
-    Raises Unreachable, and ClickException with the monitor's refusal.
+
+def call(
+    process: str, method: str, path: str, *, timeout_s: float = TIMEOUT_S, **request: Any
+) -> Answer:
+    """Send a request to a process of the stack.
+
+    `request`: further arguments of `httpx.Client.request`. Raises Unreachable and Refused.
     """
-    url = monitor_url()
+    url = address(process)
     try:
-        with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = client.request(method, path, **request)
+        with httpx.Client(base_url=url, timeout=timeout_s, trust_env=False) as client:
+            response = client.request(method, path, **request)
     except httpx.TransportError as error:
         raise Unreachable(
-            f"the monitor does not answer at {url} ({error}); is it running? `saga up` starts it"
+            f"{process} does not answer at {url} ({error}); `saga up --detach` starts what is not "
+            f"running, and the log is in {default_home() / 'logs'}"
         ) from error
     except httpx.InvalidURL as error:
         raise Unreachable(
-            f"{url!r} is no address ({error}); set SAGA_MONITOR_URL to the monitor's, "
-            "for example http://127.0.0.1:18015"
+            f"{url!r}, the address of {process}, is not a URL ({error}); {_correct(process)}"
         ) from error
-    if answer.is_error:
-        raise click.ClickException(_refusal(answer))
     try:
-        return answer.json()
+        body = response.json()
     except ValueError as error:
         raise Unreachable(
-            f"what answers at {url} is no monitor: {answer.text[:80]!r}; correct SAGA_MONITOR_URL"
+            f"{response.url} answers {response.status_code} {response.text[:80]!r}, which is not "
+            f"JSON, so it is not {process}; {_correct(process)}"
         ) from error
+    if response.is_error:
+        raise Refused(_reason(body), response.status_code)
+    return Answer(response.status_code, body)
 
 
-def _refusal(answer: httpx.Response) -> str:
+def order_path(order_id: str, prefix: str = "/sagas") -> str:
+    """Return a URL path below `prefix` for an order; its id may have any characters."""
+    return f"{prefix}/{quote(order_id, safe='')}"
+
+
+def address(process: str) -> str:
+    """Return the URL of a process of the stack. Raises Unreachable if it is unknown."""
+    given = os.environ.get("SAGA_MONITOR_URL") if process == MONITOR else None
+    if given:
+        return given.rstrip("/")
+    home = default_home()
+    path = home / FILE_NAME
     try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        return f"{answer.status_code} from {answer.url}: {answer.text[:300]}"
-    if isinstance(detail, str):
-        return detail
-    return "; ".join(f"{'.'.join(str(p) for p in d['loc'][1:])}: {d['msg']}" for d in detail)
+        content = read_manifest(home)
+    except StackError as error:
+        raise Unreachable(str(error)) from error
+    if not (content.get("processes") and content.get("urls")):
+        reason = "" if path.exists() else f": {path} is not there"
+        raise Unreachable(
+            f"nothing is running in {home}{reason}; start a stack with `saga up --detach`, or "
+            f"{_correct(process)}"
+        )
+    urls: Mapping[str, str] = content["urls"]
+    if process not in urls:
+        raise Unreachable(
+            f"{path} has no address of {process}; start it with `saga up --detach`, or "
+            f"{_correct(process)}"
+        )
+    return urls[process]
+
+
+def _correct(process: str) -> str:
+    """Return how to give the right address of a process."""
+    if process == MONITOR:
+        return "set SAGA_MONITOR_URL to the monitor's address, or SAGA_HOME to the stack's home"
+    return "set SAGA_HOME to the home of the stack"
+
+
+def _reason(body: Any) -> str:
+    """Format a refusal in one line: problem details (RFC 9457), or FastAPI's validation errors."""
+    if not isinstance(body, Mapping):
+        return str(body)
+    if problems := body.get("problems"):
+        return "; ".join(f"{p['field']} {p['reason']}: {p['remedy']}" for p in problems)
+    detail = body.get("detail", body)
+    if isinstance(detail, list):
+        return "; ".join(f"{'.'.join(map(str, d['loc'][1:]))}: {d['msg']}" for d in detail)
+    return str(detail)

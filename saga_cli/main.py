@@ -1,7 +1,9 @@
-"""Define the command `saga`; its subcommands live in the modules of this package.
+"""Define the command `saga`; its subcommands live in `saga_cli.monitor` and `saga_cli.lab`.
 
-A module is imported when its command is used or listed, so `saga show` does not load what `saga up`
-needs.
+A module is imported when its command is used, so `saga show` does not load what `saga up` needs.
+
+Exit status of every command: 0 success; 1 a failure, or an outcome that the command's help names;
+2 wrong usage.
 """
 
 import importlib
@@ -14,60 +16,60 @@ from saga_lab.devstack.errors import StackError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": (
-        "devstack",
+        "lab.devstack",
         "Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor.",
     ),
-    "down": ("devstack", "Stop everything that `saga up` started."),
-    "demo": ("demo", "Place orders of every kind on a separate stack, and check every invariant."),
-    "place": ("place", "Place one order through the front door and print its id."),
-    "wait": ("place", "Wait until an order has ended."),
-    "show": ("sagas", "Show one order: every event, what it awaits, and its money."),
-    "ls": ("sagas", "List orders, the newest event first."),
-    "cancel": (
-        "sagas",
-        "Undo an order, newest step first; possible until its parcel is picked up.",
+    "down": ("lab.devstack", "Stop everything that `saga up` started."),
+    "demo": (
+        "lab.demo",
+        "Place orders of every kind on a separate stack, and check every invariant.",
     ),
-    "pause": ("sagas", "Pause an order: no new work starts until it is resumed."),
-    "resume": ("sagas", "Resume a paused order."),
-    "approve": ("sagas", "Approve a step that waits for a person's decision."),
-    "reject": ("sagas", "Reject a step that waits for a person's decision."),
-    "pin": ("sagas", "Pin an order, so that it is not moved to the history."),
-    "unpin": ("sagas", "Unpin an order, so that it can be moved to the history."),
-    "batch": ("lineage", "Show the orders of a batch, with a count for each status."),
-    "links": ("lineage", "Show which order caused which."),
+    "place": ("lab.place", "Place one order through the front door and print its id."),
+    "wait": ("lab.place", "Wait until an order ends."),
+    "show": ("monitor.sagas", "Show one order: every event, what it awaits, and its money."),
+    "ls": ("monitor.sagas", "List orders, the newest event first."),
+    "cancel": ("monitor.sagas", "Cancel an order: its steps are undone, the newest first."),
+    "pause": ("monitor.sagas", "Pause an order: no new work starts until it is resumed."),
+    "resume": ("monitor.sagas", "Resume a paused order."),
+    "approve": ("monitor.sagas", "Approve a step that waits for a person's decision."),
+    "reject": ("monitor.sagas", "Reject a step that waits for a person's decision."),
+    "pin": ("monitor.sagas", "Keep an order out of the history."),
+    "unpin": ("monitor.sagas", "Let a pinned order be moved to the history."),
+    "batch": ("monitor.lineage", "Show the orders of a batch, with a count for each status."),
+    "links": ("monitor.lineage", "Show which order caused which."),
     "interventions": (
-        "interventions",
+        "monitor.interventions",
         "List the interventions that wait for a person, the oldest first, or work on one.",
     ),
-    "resolve": ("interventions", "Resolve an intervention."),
+    "resolve": ("monitor.interventions", "Resolve an intervention."),
     "evidence": (
-        "interventions",
-        "Print all that is known of an order as JSON; saved in `tests/evidence` it becomes a test.",
+        "monitor.interventions",
+        "Print everything known about an order as JSON; in `tests/evidence` it becomes a test.",
     ),
-    "flows": ("flows", "List flow versions with the number of orders in flight on each."),
+    "flows": ("monitor.flows", "List flow versions with the number of orders in flight on each."),
     "erase": (
-        "erase",
-        "Erase a customer's sealed personal data everywhere, by deleting the key that reads it.",
+        "lab.erase",
+        "Erase a customer's sealed personal data everywhere, by deleting the key that opens it.",
     ),
     "reconcile": (
-        "reconcile",
-        "Compare the outside's ledgers with our books, and check the stock figures.",
+        "monitor.reconcile",
+        "Compare the providers' ledgers with the services' records, and check the stock.",
     ),
     "sim": (
-        "sim",
-        "Simulate worlds with crashes, repeats and lost answers; check every invariant in each.",
+        "lab.sim",
+        "Simulate orders with crashes, repeated events and lost answers; check every invariant.",
     ),
     "chaos": (
-        "chaos",
+        "lab.chaos",
         "Inject faults while orders of every kind run, and check every invariant at the end.",
     ),
     "republish": (
-        "republish",
+        "lab.republish",
         "Publish again the events that SERVICE published to TOPIC and still keeps (31 days).",
     ),
 }
-"""Command -> the module of this package that defines it, as a function of the same name, and the
-first sentence of its docstring. So the help imports no command; a test holds the two together."""
+"""Command -> the module that defines it, as a function of the same name, and the first sentence of
+its help. So `saga --help` imports no command; a test holds the two together."""
 
 
 class _LazyGroup(click.Group):
@@ -86,7 +88,14 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; print a StackError as click prints its own errors, with status 1."""
+        try:
+            return super().invoke(ctx)
+        except StackError as error:
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,20 +103,20 @@ def saga() -> None:
     """Run, watch and rehearse choreographed sagas."""
 
 
-def _check_words(words: Sequence[str]) -> None:
-    """Raise StackError for an argument that is no UTF-8: no order id and no reason can hold it."""
-    for word in words:
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Exit with status 2 for an argument that is not UTF-8: no order id and no reason can hold it.
+
+    Raises SystemExit.
+    """
+    for argument in arguments:
         try:
-            word.encode()
-        except UnicodeEncodeError as error:
-            raise StackError(f"the argument {word!r} is no UTF-8; write it again") from error
+            argument.encode()
+        except UnicodeEncodeError:
+            click.echo(f"Error: the argument {argument!r} is not UTF-8; write it again", err=True)
+            sys.exit(click.UsageError.exit_code)
 
 
 def main() -> None:
-    """Run the command; on StackError print its message and exit with status 1."""
-    try:
-        _check_words(sys.argv[1:])
-        saga()
-    except StackError as error:
-        click.echo(f"saga: {error}", err=True)
-        sys.exit(1)
+    """Run the command. Raises SystemExit with the exit status."""
+    _check_encoding(sys.argv[1:])
+    saga()

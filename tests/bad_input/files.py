@@ -299,12 +299,16 @@ COMMANDS = (
     command(
         "argument that is no UTF-8",
         Ran(("show", b"\xff")),
-        "exit 1",
-        "is no UTF-8",
+        "exit 2",
+        "is not UTF-8",
         "write it again",
     ),
     command(
-        "no stack to show", Ran(("show", "o-1")), "exit 1", "stack.json is not there", "`saga up`"
+        "no stack to show",
+        Ran(("show", "o-1")),
+        "exit 1",
+        "stack.json is not there",
+        "`saga up --detach`",
     ),
     command(
         "no stack to place in",
@@ -318,13 +322,13 @@ COMMANDS = (
         Ran(("ls",), LOST),
         "exit 1",
         "does not answer at",
-        "`saga up` starts it",
+        "`saga up --detach` starts",
     ),
     command(
         "address that is none",
         Ran(("ls",), {"SAGA_MONITOR_URL": "http://[::1"}),
         "exit 1",
-        "'http://[::1' is no address",
+        "'http://[::1', the address of monitor, is not a URL",
         "set SAGA_MONITOR_URL",
     ),
     command(
@@ -337,8 +341,8 @@ COMMANDS = (
         "stack.json is no JSON, ls",
         Ran(("ls",), stack="{"),
         "exit 1",
-        "names no monitor",
-        "set SAGA_MONITOR_URL",
+        "cannot be read",
+        "`saga up` writes a new one",
     ),
     command(
         "stack.json is no JSON, place",
@@ -347,7 +351,9 @@ COMMANDS = (
         "cannot be read",
         "`saga up` writes a new one",
     ),
-    command("stack.json is a list, ls", Ran(("ls",), stack="[]"), "exit 1", "names no monitor"),
+    command(
+        "stack.json is a list, ls", Ran(("ls",), stack="[]"), "exit 1", "nothing is running in"
+    ),
     command(
         "stack.json is a number, wait", Ran(("wait", "o-1"), stack="5"), "exit 1", "cannot be read"
     ),
@@ -365,7 +371,7 @@ COMMANDS = (
         ),
         "exit 1",
         "does not answer",
-        "`saga up`",
+        "`saga up --detach`",
     ),
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
-from saga_cli.sagas import ls, show
+from saga_cli.monitor.sagas import ls, show
 from saga_lab.devstack.processes import SERVICES
 from saga_lab.workload import ShopOrder
 from sagakit.kafka.publisher import Publisher
@@ -68,7 +68,7 @@ def test_a_provider_that_fails(whole: LiveStack) -> None:
         assert listed(whole, order)["held_by"]["kind"] == "gateway"
         env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
         told = CliRunner().invoke(show, [order.order_id], env=env).output
-        assert "held by gateway: payment failed" in told
+        assert "blocked by gateway: payment failed" in told
         outage(whole, 0)
     assert_as_expected(running.outcomes())
     assert saga(whole, order.order_id)["held_by"] is None

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from saga_cli.demo import OPTIONS
-from saga_cli.reconcile import reconcile
+from saga_cli.lab.demo import OPTIONS
+from saga_cli.monitor.reconcile import reconcile
 from saga_lab.workload import KINDS
 from saga_lab.workload.orders import FLOW_LABELS
 from tests.e2e.rehearsal import ledger, post, saga, shop, trade, trading
@@ -187,12 +187,12 @@ def test_what_cannot_be_read_cannot_be_told(stack: LiveStack) -> None:
     stack.stop("provider")
     try:
         result = run(stack)
-        assert result.exit_code == 2
+        assert result.exit_code == 3
         assert "ledgers/charges answers 502" in result.stderr
     finally:
         stack.start("provider")
     stack.stop("payment")
     try:
-        assert run(stack).exit_code == 2
+        assert run(stack).exit_code == 3
     finally:
         stack.start("payment")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from saga_cli.flows import flows
+from saga_cli.monitor.flows import flows
 from schemas import FLOWS
 from schemas.events import FraudCleared, PointsGranted
 from tests.monitor import FACTS, MonitorProcess, Voice, placed, whole

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
-from saga_cli.sagas import ls, show
+from saga_cli.monitor.sagas import ls, show
 from saga_monitor.reconciliation.sources import orders
 from saga_monitor.saga.facts import Fact, Saga
 from saga_monitor.storage import store

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
-from saga_cli.lineage import batch, links
-from saga_cli.sagas import show
+from saga_cli.monitor.lineage import batch, links
+from saga_cli.monitor.sagas import show
 from tests.monitor import MonitorProcess, Voice, placed, whole
 from tests.stack import until
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from saga_cli.interventions import evidence
+from saga_cli.monitor.interventions import evidence
 from saga_monitor.saga.evidence import replay
 from schemas import FLOWS
 from schemas.events import InventoryReleased, PaymentDeclined, PaymentRefunded, ShipmentCancelled

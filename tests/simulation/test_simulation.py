@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from saga_cli import sim as cli
-from saga_cli.sim import Tally
+from saga_cli.lab import sim as cli
+from saga_cli.lab.sim import Tally
 from saga_lab.simulation.chances import FAULTS
 from saga_lab.simulation.play import SeedReport, play, run, stage
 from saga_lab.simulation.rollout import older, releases
@@ -104,8 +104,8 @@ def test_a_run_that_is_broken_off_tells_how_far_it_came(monkeypatch: pytest.Monk
             assert cancel_futures
 
     monkeypatch.setattr(cli, "ProcessPoolExecutor", lambda *_, **__: Pool())
-    monkeypatch.setattr("saga_cli.sim.signal.signal", lambda *_: None)
+    monkeypatch.setattr("saga_cli.lab.sim.signal.signal", lambda *_: None)
     told = CliRunner().invoke(cli.sim, ["--seeds", "9", "--from", "4"])
     assert told.exit_code == 130
-    assert "broken off; of 9 seeds from 4 on the first 1 are told" in told.output
+    assert "interrupted; of 9 seeds from 4 on, the first 1 are reported" in told.output
     assert "1 completed" in told.output

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import time
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from saga_cli.chaos import _kinds
+from saga_cli.lab.chaos import _kinds
 from saga_lab.chaos.fault import Fault, FaultKind
 from saga_lab.chaos.figures import (
     end_counts,

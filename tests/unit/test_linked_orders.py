@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from saga_cli import lineage as commands
+from saga_cli import client
+from saga_cli.monitor import lineage as commands
 from saga_monitor.storage.lineage import below, mermaid
 
 
@@ -37,7 +38,7 @@ def test_each_stands_below_the_one_that_led_to_it() -> None:
 
 
 def test_as_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "ask", lambda *_, **__: FAMILY)
+    monkeypatch.setattr(client, "ask", lambda *_, **__: FAMILY)
     told = CliRunner().invoke(commands.links, ["c"])
     assert told.exit_code == 0, told.output
     assert [line.rstrip() for line in told.output.splitlines()] == [
@@ -54,7 +55,7 @@ def test_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"flow": "order", "version": 1, "status": "running", "started_at": None, "awaited": "x"}
     orders = [{**row, "order_id": "a"}, {**row, "order_id": "b", "version": None}]
     found = {"batch_id": "b1", "counts": {"running": 2}, "orders": orders}
-    monkeypatch.setattr(commands, "ask", lambda *_, **__: found)
+    monkeypatch.setattr(client, "ask", lambda *_, **__: found)
     told = CliRunner().invoke(commands.batch, ["b1"])
     assert told.exit_code == 0, told.output
     assert "order/1  running" in told.output

@@ -2,17 +2,22 @@
 
 import importlib
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from saga_cli import interventions, sagas
-from saga_cli.main import COMMANDS
-from saga_cli.sagas import held, ls, show, shown
+from saga_cli import client
+from saga_cli.main import COMMANDS, saga
+from saga_cli.monitor import interventions
+from saga_cli.monitor.saga_view import blocker_line, saga_view
+from saga_cli.monitor.sagas import ls, show
+from saga_lab.devstack.errors import StackError
 
 NOW = datetime(2026, 1, 2, 3, 10, 0, tzinfo=UTC)
 
@@ -90,9 +95,9 @@ def test_who_is_asked_for_a_verdict_is_told() -> None:
     waits = {**SEEN["awaited"][0], "mode": "wait", "tries": 0, "asked": asked}
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
-        console.print(shown({**SEEN, "awaited": [waits]}, NOW))
+        console.print(saga_view({**SEEN, "awaited": [waits]}, NOW))
         waits["asked"] = {**asked, "escalated": "2026-01-02T03:09:00+00:00"}
-        console.print(shown({**SEEN, "awaited": [waits]}, NOW))
+        console.print(saga_view({**SEEN, "awaited": [waits]}, NOW))
     told = capture.get()
     assert "deadline in 23 h 50 min; asked: payments-reviewer, reminded 2 min 0 s ago\n" in told
     assert "reminded 2 min 0 s ago, escalated to payments-lead 1 min 0 s ago" in told
@@ -101,17 +106,19 @@ def test_who_is_asked_for_a_verdict_is_told() -> None:
 def test_an_order_is_told_in_full() -> None:
     console = Console(width=120, record=True, file=None, color_system=None)
     with console.capture() as capture:
-        console.print(shown(SEEN, NOW))
+        console.print(saga_view(SEEN, NOW))
     told = capture.get()
     assert "o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02" in told
     assert "03:04:05.000  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in told
     assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in told
     assert "asked 2 times, deadline overdue by 1 min 0 s" in told
     assert (
-        "a person is needed: undo_stalled, ada looks after it, for 30.0 s: asked [8] times" in told
+        "intervention claimed: undo_stalled, ada works on it, for 30.0 s: asked [8] times" in told
     )
     assert "  claimed by ada 1.0 s ago: mine" in told
-    assert "held by gateway: payment failed 2 times at [refund], last: 503, for 5 min 0 s" in told
+    assert (
+        "blocked by gateway: payment failed 2 times at [refund], last: 503, for 5 min 0 s" in told
+    )
     assert "next try in 4.0 s" in told
     assert "captured 500 refunded 0 held 500 (EUR, minor units)" in told
 
@@ -121,15 +128,15 @@ def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SAGA_HOME", str(tmp_path))
     told = CliRunner().invoke(show, ["o-1"])
     assert told.exit_code == 1
-    assert "start one with `saga up`" in told.output
+    assert "start a stack with `saga up --detach`" in told.output
     monkeypatch.setenv("SAGA_MONITOR_URL", "http://127.0.0.1:1")
     assert "does not answer at http://127.0.0.1:1" in CliRunner().invoke(ls).output
 
 
 def test_a_list_with_nothing_in_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sagas, "ask", lambda *_, **__: [])
+    monkeypatch.setattr(client, "ask", lambda *_, **__: [])
     assert CliRunner().invoke(ls).output == "no orders\n"
-    assert CliRunner().invoke(ls, ["--stuck"]).output == "no such orders\n"
+    assert CliRunner().invoke(ls, ["--stuck"]).output == "no orders match\n"
 
 
 def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,12 +147,12 @@ def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.Monkey
         asked.append((*words, more["params"]))
         return [row]
 
-    monkeypatch.setattr(sagas, "ask", answer)
+    monkeypatch.setattr(client, "ask", answer)
     told = CliRunner().invoke(ls, ["--stuck", "--limit", "1"], env={"COLUMNS": "300"}).output
     assert asked == [("GET", "/held", {"stuck": True, "limit": 1})]
     assert "o-[1]" in told
     assert "payment failed 2 times at [refund], last: 503" in told
-    assert told.endswith("the 1 most overdue; --limit shows more\n")
+    assert told.endswith("the 1 most overdue orders; --limit lists more\n")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,7 @@ def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.Monkey
     ],
 )
 def test_what_holds_an_order_is_told_with_its_deadline(until: str | None, told: str) -> None:
-    line = held({"kind": "lag", "told": "far behind", "since": None, "until": until}, NOW)
+    line = blocker_line({"kind": "lag", "told": "far behind", "since": None, "until": until}, NOW)
     assert line.startswith("[yellow]lag[/]: far behind")
     assert told in line
     assert ("deadline" in line) == bool(until)
@@ -181,7 +188,7 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
         asked.append((*words, *more.values()))
         return [CASE] if words[0] == "GET" else {"event": "InterventionClaimed", "id": "e-9"}
 
-    monkeypatch.setattr(interventions, "ask", answer)
+    monkeypatch.setattr(client, "ask", answer)
     told = (
         CliRunner()
         .invoke(interventions.interventions, ["--limit", "1"], env={"COLUMNS": "300"})
@@ -189,7 +196,7 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
     )
     assert "o-[1]" in told
     assert "asked [8] times" in told
-    assert told.endswith("the oldest 1; --limit shows more\n")
+    assert told.endswith("the 1 oldest interventions; --limit lists more\n")
     who = ["o-1", "--code", "undo_stalled", "--actor", "ada", "--reason", "mine"]
     body = {"order_id": "o-1", "code": "undo_stalled", "actor": "ada", "reason": "mine"}
     for command, words, deed, more in (
@@ -201,15 +208,15 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
         (interventions.resolve, [], "resolve", {}),
     ):
         said = CliRunner().invoke(command, [*words, *who]).output
-        assert said.startswith("InterventionClaimed e-9 is on its way")
+        assert said.startswith("accepted: InterventionClaimed e-9; `saga show o-1`")
         assert asked[-1] == ("POST", f"/interventions/{deed}", {**body, **more})
 
 
 def test_no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interventions, "ask", lambda *_, **__: [])
-    assert CliRunner().invoke(interventions.interventions).output == "no open cases\n"
+    monkeypatch.setattr(client, "ask", lambda *_, **__: [])
+    assert CliRunner().invoke(interventions.interventions).output == "no interventions\n"
     told = CliRunner().invoke(interventions.interventions, ["--status", "settled"]).output
-    assert told == "no such cases\n"
+    assert told == "no interventions match\n"
 
 
 def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,20 +226,20 @@ def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((*request, more["params"]))
         return []
 
-    monkeypatch.setattr(sagas, "ask", ask)
+    monkeypatch.setattr(client, "ask", ask)
     told = CliRunner().invoke(ls, ["--history", "--status", "cancelled"]).output
-    wanted = {"stuck": False, "limit": 50, "status": "cancelled", "history": True}
+    wanted = {"limit": 50, "status": "cancelled", "history": True}
     assert asked == [("GET", "/sagas", wanted)]
-    assert told == "no such orders\n"
+    assert told == "no orders match\n"
 
 
 def test_show_tells_of_pin_and_history() -> None:
     pin = {"actor": "ada", "reason": "for [the] auditors", "since": "2026-01-02T03:09:00+00:00"}
     console = Console(width=200, record=True)
-    console.print(shown({**SEEN, "pin": pin, "history": True}, NOW))
+    console.print(saga_view({**SEEN, "pin": pin, "history": True}, NOW))
     told = console.export_text()
     assert "pinned by ada 1 min 0 s ago: for [the] auditors" in told
-    assert "history" in told
+    assert "in the history" in told
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -241,3 +248,44 @@ def test_the_help_of_all_says_of_a_command_what_its_own_help_says(name: str) -> 
     command = getattr(importlib.import_module(f"saga_cli.{module}"), name)
     own = " ".join(command.help.split("\n\n")[0].split())
     assert re.split(r"(?<=\.)\s", own)[0] == told
+
+
+def every_command(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """The command and its subcommands, each with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            sub = command.get_command(context, name)
+            assert sub is not None
+            yield from every_command(sub, f"{path} {name}")
+
+
+def test_every_option_of_every_command_has_a_help() -> None:
+    missing = [
+        f"{path} {option.opts[0]}"
+        for path, command in every_command(saga, "saga")
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert not missing
+
+
+def test_a_user_without_a_name_has_to_give_the_actor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_name() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000650000")
+
+    monkeypatch.setattr("getpass.getuser", no_name)
+    told = CliRunner().invoke(saga, ["cancel", "o-1", "--reason", "late"])
+    assert (told.exit_code, "give --actor" in told.output) == (2, True)
+
+
+def test_what_the_stack_refuses_is_printed_as_every_error_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: object) -> None:
+        raise StackError("port 18000, needed by kafka, is taken")
+
+    monkeypatch.setattr("saga_lab.devstack.stack.Stack.down", refuse)
+    told = CliRunner().invoke(saga, ["down"])
+    assert (told.exit_code, told.output) == (1, "Error: port 18000, needed by kafka, is taken\n")

@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from saga_cli import reconcile as command
+from saga_cli import client
+from saga_cli.monitor import reconcile as command
 from saga_monitor.reconciliation.compare import ChargeRow, Difference, Remedy
 from saga_monitor.reconciliation.run import SETTLE_S, put_right
 from saga_monitor.saga.commands import CommandRefused
@@ -109,7 +110,7 @@ def run(monkeypatch: pytest.MonkeyPatch, answer: Any, *options: str) -> tuple[in
             raise answer
         return answer
 
-    monkeypatch.setattr(command, "ask", ask)
+    monkeypatch.setattr(client, "ask", ask)
     result = CliRunner().invoke(command.reconcile, list(options))
     return result.exit_code, result.output, asked
 
@@ -135,7 +136,7 @@ def test_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_be_told_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output, _ = run(monkeypatch, click.ClickException("payment does not answer"))
-    assert (status, "payment does not answer" in output) == (2, True)
+    assert (status, "payment does not answer" in output) == (3, True)
 
 
 def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from saga_cli import flows as command
+from saga_cli import client
+from saga_cli.monitor import flows as command
 from saga_monitor.saga.flow_versions import Count, refuse_orphans, versions, why_not_retired
 from sagakit.errors import ConfigurationError, UnknownFlow
 from schemas import FLOWS
@@ -57,7 +58,7 @@ def test_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         "/flows": [{**row, "declared": False, "oldest_at": None}],
         "/flows/retirement": {"ended": 10},
     }
-    monkeypatch.setattr(command, "ask", lambda _, path, **__: answers[path])
+    monkeypatch.setattr(client, "ask", lambda _, path, **__: answers[path])
     told = CliRunner().invoke(command.flows, env={"COLUMNS": "200"}).output
     assert told.splitlines()[1].split() == ["order/2", "3", "10", "o-7", "not", "declared"]
     told = CliRunner().invoke(command.flows, ["retire", "order/2"]).output

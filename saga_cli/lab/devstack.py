@@ -27,19 +27,19 @@ def _environment(
 
 
 @click.command()
-@click.option("--detach", is_flag=True, help="Return when all is ready; `saga down` stops it.")
+@click.option("--detach", is_flag=True, help="Return once all is ready; `saga down` stops it.")
 @click.option(
     "--stack",
     "kind",
     type=click.Choice([str(kind) for kind in StackKind]),
     default=str(StackKind.EMBEDDED),
     show_default=True,
-    help="Kafka and PostgreSQL: here, in containers, or at addresses in the environment.",
+    help="Where Kafka and PostgreSQL run: here, in containers, or at addresses in the environment.",
 )
 @click.option(
     "--port-base",
     type=click.IntRange(0, 65000),
-    help="First port of the stack, 0 for free ones. [default: last run's, else 18000]",
+    help="First port of the stack; 0 takes free ones. [default: that of the last run, else 18000]",
 )
 @click.option("--registry", is_flag=True, help="Also run a schema registry and use it.")
 @click.option(
@@ -52,20 +52,20 @@ def _environment(
 @click.option(
     "--brokers",
     type=click.Choice(["1", "3"]),
-    help="Brokers of the embedded Kafka, for good. [default: this home's, else 1]",
+    help="Brokers of the embedded Kafka; fixed once a home has data. [default: as before, else 1]",
 )
 @click.option(
     "--env",
     multiple=True,
     callback=_environment,
     metavar="KEY=VALUE",
-    help="Environment for the services and the monitor. Repeatable.",
+    help="Set a variable for the services and the monitor. Repeatable.",
 )
 @click.option(
     "--only",
     default="",
     metavar="NAMES",
-    help="Comma separated processes, or infra, world, services.",
+    help="Start only these, comma-separated: names of processes, or infra, world, services.",
 )
 def up(
     detach: bool,
@@ -101,10 +101,10 @@ def up(
         if detach:
             console.print("stop it with: saga down", style="dim")
             return
-        console.print("running, Ctrl-C stops")
+        console.print("running; Ctrl-C stops it")
         while stack.supervisor.running():
             time.sleep(_WATCH_S)
-        console.print("the stack was stopped elsewhere")
+        console.print("the stack was stopped by another command")
     except KeyboardInterrupt:  # only once a stack runs that can be stopped
         console.print("stopping, all data is kept", style="dim")
         stack.down()
@@ -125,7 +125,7 @@ def _table(stack: Stack) -> Table:
     """Return a table of all processes with address, pid and log."""
     content = stack.read()
     table = Table(title=f"stack of {stack.home}", title_justify="left")
-    for column in ("what", "where", "pid", "log"):
+    for column in ("process", "address", "pid", "log"):
         table.add_column(column, overflow="fold")
     addresses = {
         "kafka": content["bootstrap_servers"],

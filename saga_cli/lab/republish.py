@@ -1,4 +1,4 @@
-"""Fill a topic again that lost its tail or was recreated: `saga republish`."""
+"""Republish a topic that lost its tail or was recreated: `saga republish`."""
 
 import click
 from sqlalchemy import exc
@@ -25,7 +25,7 @@ def republish(service: str, topic: str) -> None:
     """
     databases = Stack(default_home()).read().get("databases")
     if not databases:
-        raise StackError(f"no stack in {default_home()}; set SAGA_HOME to the home of one")
+        raise StackError(f"there is no stack in {default_home()}; set SAGA_HOME to the home of one")
     engine = engine_for(databases[service])
     try:
         outbox = RelayLock(engine)
@@ -41,4 +41,4 @@ def republish(service: str, topic: str) -> None:
         ) from error
     finally:
         engine.dispose()
-    click.echo(f"{rows} rows of {service} go to {topic} again once it is started")
+    click.echo(f"{service} will publish {rows} rows to {topic} again once it is started")

@@ -30,16 +30,22 @@ TELL_EVERY_S = 5.0
 
 
 @click.command()
-@click.option("--orders", default=500, show_default=True, type=click.IntRange(1, 5000))
-@click.option("--seed", default=0, show_default=True, help="Chooses baskets, prices, addresses.")
+@click.option(
+    "--orders",
+    default=500,
+    show_default=True,
+    type=click.IntRange(1, 5000),
+    help="Number of orders to place.",
+)
+@click.option("--seed", default=0, show_default=True, help="Chooses baskets, prices and addresses.")
 @click.option("--keep-up", is_flag=True, help="Leave the stack running at the end.")
 def demo(orders: int, seed: int, keep_up: bool) -> None:
     """Place orders of every kind on a separate stack, and check every invariant.
 
     The stack lives in the folder `demo` of the home (SAGA_HOME), apart from yours. Orders that
     nobody answers come first, with waits of a few seconds; the others keep the waits of the flow
-    file. A stack that already runs there is used and left running. Exit status 0 only if every
-    order ended as its kind requires and every invariant holds.
+    file. A stack that already runs there is used and left running. Exit status 0: every order ended
+    as its kind requires and every invariant holds; 1: not so, or the stack failed.
     """
     console = Console(highlight=False)
     home = default_home() / "demo"

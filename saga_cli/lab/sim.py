@@ -18,15 +18,17 @@ from saga_lab.simulation.chances import FAULTS
 from saga_lab.simulation.play import SeedReport, play
 from saga_lab.simulation.shrink import FailingCase, shrink, story
 
-BROKEN_OFF = 130
-EVERY_S = 30.0
+INTERRUPTED = 130
+PROGRESS_EVERY_S = 30.0
 NUMBER = click.IntRange(min=0)
 
 
 def _orders(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
     words = [word for word in value.split(",") if word]
     if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
-        raise click.BadParameter(f"{value[:40]!r} names no orders; write their numbers: 0,3")
+        raise click.BadParameter(
+            f"{value[:40]!r} is not a list of orders; write their numbers, for example 0,3"
+        )
     return tuple(int(word) for word in words)
 
 
@@ -34,7 +36,9 @@ def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
     words = tuple(word for word in value.split(",") if word)
     for word in words:
         if word not in FAULTS:
-            raise click.BadParameter(f"{word[:40]!r} is no fault; choose from {', '.join(FAULTS)}")
+            raise click.BadParameter(
+                f"{word[:40]!r} is not a fault; choose from {', '.join(FAULTS)}"
+            )
     return words
 
 
@@ -44,7 +48,7 @@ def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
     default=200,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many worlds to play.",
+    help="Number of seeds to simulate.",
 )
 @click.option("--from", "first", default=0, show_default=True, type=NUMBER, help="The first seed.")
 @click.option(
@@ -52,14 +56,23 @@ def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
     default=6,
     show_default=True,
     type=click.IntRange(1, 1000),
-    help="Orders in each world.",
+    help="Orders of each seed.",
 )
-@click.option("--only", default="", callback=_orders, help="Only these orders of each world: 0,3.")
-@click.option("--without", default="", callback=_faults, help="Without these faults: crash,pause.")
 @click.option(
-    "--schedule", default=0, type=NUMBER, help="Another way to play the same orders and faults."
+    "--only", default="", callback=_orders, help="Simulate only these orders of each seed: 0,3."
 )
-@click.option("--shrink", "smaller", is_flag=True, help="Make broken seeds small.")
+@click.option(
+    "--without", default="", callback=_faults, help="Leave out these faults: crash,pause."
+)
+@click.option(
+    "--schedule", default=0, type=NUMBER, help="Another interleaving of the same orders and faults."
+)
+@click.option(
+    "--shrink",
+    "smaller",
+    is_flag=True,
+    help="Shrink a seed with a violation to the fewest orders and faults.",
+)
 def sim(
     seeds: int,
     first: int,
@@ -69,32 +82,34 @@ def sim(
     schedule: int,
     smaller: bool,
 ) -> None:
-    """Simulate worlds with crashes, repeats and lost answers; check every invariant in each.
+    """Simulate orders with crashes, repeated events and lost answers; check every invariant.
 
-    A seed that breaks an invariant prints, as soon as it is found, the command that plays it again,
-    and what happened; the exit status is then 1. Interrupted by Ctrl-C or SIGTERM, the command
-    prints how far it came; the exit status is 130 if no seed broke an invariant.
+    Each seed is one simulation. For a seed with a violation the command prints at once how to
+    repeat it, and what happened. Exit status 0: no violation; 1: a violation; 130: interrupted by
+    Ctrl-C or SIGTERM without a violation so far.
     """
     chosen = only or tuple(range(orders))
     one = partial(play, orders=chosen, without=without, schedule=schedule)
     tally = Tally()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pool = ProcessPoolExecutor(os.cpu_count(), initializer=_deaf)
+    pool = ProcessPoolExecutor(os.cpu_count(), initializer=_ignore_interrupts)
     try:
         played = pool.map(one, range(first, first + seeds), chunksize=4)
-        for report in _followed(played, seeds, tally):
+        for report in _with_progress(played, seeds, tally):
             tally.add(report)
             if report.violations:
-                tell(FailingCase(report.seed, chosen, without, schedule), smaller)
+                print_violation(FailingCase(report.seed, chosen, without, schedule), smaller)
     except KeyboardInterrupt:
-        click.echo(f"broken off; of {seeds} seeds from {first} on the first {tally.seeds} are told")
+        click.echo(
+            f"interrupted; of {seeds} seeds from {first} on, the first {tally.seeds} are reported"
+        )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     click.echo(tally.summary())
-    sys.exit(1 if tally.broken else BROKEN_OFF if tally.seeds < seeds else 0)
+    sys.exit(1 if tally.broken else INTERRUPTED if tally.seeds < seeds else 0)
 
 
-def _deaf() -> None:
+def _ignore_interrupts() -> None:
     """Ignore SIGINT in a worker process, and let SIGTERM end it.
 
     On Ctrl-C the main process stops the workers.
@@ -103,22 +118,24 @@ def _deaf() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _followed(played: Iterator[SeedReport], seeds: int, tally: "Tally") -> Iterator[SeedReport]:
+def _with_progress(
+    played: Iterator[SeedReport], seeds: int, tally: "Tally"
+) -> Iterator[SeedReport]:
     """Yield the reports, with a progress bar on a terminal, else with a line now and then."""
     console = Console(stderr=True)
     if console.is_terminal:
-        yield from track(played, "playing", total=seeds, console=console)
+        yield from track(played, "simulating", total=seeds, console=console)
         return
-    told_at = time.monotonic()
+    printed_at = time.monotonic()
     for report in played:
         yield report
-        if time.monotonic() - told_at >= EVERY_S:
-            told_at = time.monotonic()
+        if time.monotonic() - printed_at >= PROGRESS_EVERY_S:
+            printed_at = time.monotonic()
             click.echo(tally.line(), err=True)
 
 
-def tell(case: FailingCase, smaller: bool) -> None:
-    """Print a broken seed: how to play it again, what does not hold, and what happened."""
+def print_violation(case: FailingCase, smaller: bool) -> None:
+    """Print a seed with a violation: how to repeat it, what is violated, and what happened."""
     case = shrink(case) if smaller else case
     world, found = case.play()
     click.echo(f"seed {case.seed}: {case.command()}")
@@ -139,7 +156,7 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
 
     def add(self, report: SeedReport) -> None:
-        """Count one more report."""
+        """Add the report of one seed."""
         self.seeds += 1
         self.steps += report.steps
         self.crashes += report.crashes
@@ -150,13 +167,13 @@ class Tally:
     def line(self) -> str:
         """Return a line on the progress."""
         speed = self.seeds / max(time.monotonic() - self.began, 0.001)
-        return f"{self.seeds} seeds ({speed:.1f}/s), {self.broken} broken"
+        return f"{self.seeds} seeds ({speed:.1f}/s), {self.broken} with violations"
 
     def summary(self) -> str:
         """Return the figures of all seeds."""
-        told = ", ".join(f"{n} {status}" for status, n in sorted(self.ends.items()))
+        ends = ", ".join(f"{n} {status}" for status, n in sorted(self.ends.items()))
         kinds = ", ".join(f"{n} {fault}" for fault, n in sorted(self.faults.items()))
         return (
-            f"{self.line()}; {self.steps} steps, {self.crashes} crashes; {told or 'no order'}\n"
+            f"{self.line()}; {self.steps} steps, {self.crashes} crashes; {ends or 'no order'}\n"
             f"faults: {kinds or 'none'}"
         )

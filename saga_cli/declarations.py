@@ -1,0 +1,100 @@
+"""Declare a command of the monitor: its arguments, and the list it prints or the event it asks for.
+
+A list is declared by its path and columns, a person's command by its path and arguments. How they
+are sent, printed and refused is written here once.
+"""
+
+import getpass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import click
+
+from saga_cli import client
+from saga_cli.output import Column, print_table
+
+F = TypeVar("F", bound=Callable[..., Any])
+Parameter = Callable[[click.Command], click.Command]
+
+ORDER = click.argument("order_id", metavar="ORDER")
+LIMIT = click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Rows to list at most.",
+)
+
+
+def status_option(statuses: type[StrEnum]) -> Callable[[F], F]:
+    """Return the option --status, which takes one of these statuses."""
+    return click.option(
+        "--status", type=click.Choice([s.value for s in statuses]), help="List only this status."
+    )
+
+
+def actor_and_reason(command: F) -> F:
+    """Add the options --actor and --reason, which go into the event that the command becomes."""
+    actor = click.option("--actor", default=_user, help="Who you are. [default: your user name]")
+    reason = click.option("--reason", required=True, help="Why; it is kept in the log.")
+    return actor(reason(command))
+
+
+def _user() -> str:
+    """Return the name of the user. Raises UsageError where the user id has none, as in a pod."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise click.UsageError("your user has no name here; give --actor") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of the monitor's API: its path, and the columns it is printed in.
+
+    `noun`: what the rows are, in the plural; `first`: which rows come first.
+    """
+
+    path: str
+    columns: Sequence[Column]
+    noun: str
+    first: str = "first"
+
+    def print(self, limit: int | None = None, **filters: Any) -> None:
+        """Ask for the list and print it. A filter that is None or False is not sent."""
+        given = {name: value for name, value in filters.items() if value}
+        params = given if limit is None else {"limit": limit, **given}
+        rows = client.ask("GET", self.path, params=params)
+        if not rows:
+            click.echo(f"no {self.noun} match" if given else f"no {self.noun}")
+            return
+        print_table(self.columns, rows)
+        if len(rows) == limit:
+            click.echo(f"the {limit} {self.first} {self.noun}; --limit lists more")
+
+
+def person_command(
+    name: str, about: str, path: str, *parameters: Parameter, **fixed: str
+) -> click.Command:
+    """Return a command that a person gives on an order, with actor and reason.
+
+    about: the help; path: where it is posted; parameters: further options, sent by their names;
+    fixed: further fields of the body.
+    """
+
+    @click.command(name, help=about)
+    @ORDER
+    @actor_and_reason
+    def command(order_id: str, **given: Any) -> None:
+        body = {"order_id": order_id, **given, **fixed}
+        accepted = client.ask("POST", path, json=body)
+        click.echo(
+            f"accepted: {accepted['event']} {accepted['id']}; "
+            f"`saga show {order_id}` shows it once it is in the log"
+        )
+
+    for parameter in reversed(parameters):
+        command = parameter(command)
+    return command

@@ -1,0 +1,73 @@
+"""Work on what only a person can close: `saga interventions`, `resolve`, `evidence`."""
+
+import click
+import orjson
+
+from saga_cli import client
+from saga_cli.declarations import LIMIT, ORDER, Listing, person_command, status_option
+from saga_cli.output import age, text
+from saga_monitor.saga.interventions import CaseStatus
+
+OLDEST = Listing(
+    "/interventions",
+    (
+        text("order", "order_id"),
+        text("code", "code"),
+        text("status", "status"),
+        text("claimed by", "holder"),
+        age("age", "opened_at"),
+        text("order is", "saga"),
+        text("reason", "reason", fold=True),
+    ),
+    "interventions",
+    "oldest",
+)
+CODE = click.option(
+    "--code", help="Code of the intervention; needed only where the order has several."
+)
+TAKE_OVER = click.option("--from", "taken_from", help="Take it over from this person.")
+
+
+@click.group(invoke_without_command=True)
+@status_option(CaseStatus)
+@LIMIT
+@click.pass_context
+def interventions(context: click.Context, status: str | None, limit: int) -> None:
+    """List the interventions that wait for a person, the oldest first, or work on one."""
+    if context.invoked_subcommand is None:
+        OLDEST.print(limit, status=status)
+
+
+for _command in (
+    person_command(
+        "open",
+        "Open an intervention; its code is `manual` if none is given.",
+        "/interventions/open",
+        CODE,
+    ),
+    person_command(
+        "claim",
+        "Claim an intervention, which shows others that you work on it.",
+        "/interventions/claim",
+        CODE,
+        TAKE_OVER,
+    ),
+    person_command("note", "Add a note to an intervention.", "/interventions/note", CODE),
+    person_command("reopen", "Reopen a resolved intervention.", "/interventions/reopen", CODE),
+):
+    interventions.add_command(_command)
+
+resolve = person_command(
+    "resolve",
+    "Resolve an intervention. The monitor continues its own retries.",
+    "/interventions/resolve",
+    CODE,
+)
+
+
+@click.command()
+@ORDER
+def evidence(order_id: str) -> None:
+    """Print everything known about an order as JSON; in `tests/evidence` it becomes a test."""
+    document = client.ask("GET", client.order_path(order_id, "/evidence"))
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -1,0 +1,97 @@
+"""Compare the providers' ledgers with the services' records: `saga reconcile`."""
+
+import json
+import re
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from saga_cli import client
+from saga_cli.output import print_table, text
+from sagakit.flow.toml_values import seconds
+
+DIFFERS, NOT_COMPARED = 1, 3
+"""Exit statuses; 2 means wrong usage, as everywhere."""
+TIMEOUT_S = 600.0
+FIXED_BY = {"force": "payment", "person": "a person"}
+FINDINGS = (
+    text("kind", "kind"),
+    text("subject", "subject"),
+    text("fixed by", "fixed_by"),
+    text("done", "deed"),
+    text("difference", "what", fold=True),
+)
+
+
+class Duration(click.ParamType):
+    """Parses a duration such as `90s`, `5m` or `1h` into seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds, see `sagakit.flow.toml_values.seconds`."""
+        try:
+            return value if isinstance(value, float) else seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Fix the differences; without it nothing is changed.")
+@click.option(
+    "--settle",
+    "settle_s",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="Judge only orders that have had no event in the log for this long.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a run.")
+@click.option("--every", "every_s", type=Duration(), help="Repeat, with this pause between runs.")
+def reconcile(fix: bool, settle_s: float, as_json: bool, every_s: float | None) -> None:
+    """Compare the providers' ledgers with the services' records, and check the stock.
+
+    Exit status 0: nothing differs; 1: something differs; 3: the comparison could not be made. With
+    --every the exit status is that of the last run.
+    """
+    stop = threading.Event()
+    if every_s is not None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    while True:
+        status = _reconcile_once(fix, settle_s, as_json)
+        if every_s is None or stop.wait(every_s):
+            sys.exit(status)
+
+
+def _reconcile_once(fix: bool, settle_s: float, as_json: bool) -> int:
+    """Run one comparison, print it, and return the exit status."""
+    body = {"fix": fix, "settle_s": settle_s}
+    try:
+        report = client.ask("POST", "/reconciliations", json=body, timeout_s=TIMEOUT_S)
+    except click.ClickException as error:
+        error.show()
+        return NOT_COMPARED
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        _print_report(report)
+    return DIFFERS if report["findings"] else 0
+
+
+def _print_report(report: Mapping[str, Any]) -> None:
+    findings = report["findings"]
+    if findings:
+        print_table(FINDINGS, ({**row, "fixed_by": FIXED_BY[row["remedy"]]} for row in findings))
+    early = f", {report['unsettled']} too early to judge" if report["unsettled"] else ""
+    summary = f"{len(findings)} differences" if findings else "nothing differs"
+    when = re.sub(r"\.\d+", "", report["read_through"])
+    click.echo(f"{summary}: {report['judged']} orders judged{early}; the log is read to {when}")
+    if findings and not report["fix"]:
+        click.echo("nothing was changed; --fix fixes what it can, see docs/how-to/reconcile.md")

@@ -1,0 +1,137 @@
+"""Format one order of the monitor's API for a terminal."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from saga_cli.output import ago, coloured, duration, parse_time, until
+
+BLOCKER_COLOURS = {
+    "on_time": "green",
+    "person": "cyan",
+    "paused": "cyan",
+    "gateway": "yellow",
+    "lag": "yellow",
+}
+VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forward": "is due:"}
+
+
+def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
+    """Format an order. Ages are as of `now`."""
+    parts: list[Any] = [
+        Text.from_markup(_title(seen, now)),
+        Text.from_markup("  ".join(f"{s['name']} {coloured(s['status'])}" for s in seen["steps"])),
+        _timeline(seen),
+    ]
+    parts += [Text.from_markup(_awaited(item, now)) for item in seen["awaited"]]
+    parts += [Text.from_markup(_intervention(case, now)) for case in seen["cases"]]
+    if pin := seen.get("pin"):
+        parts.append(
+            Text(f"pinned by {pin['actor']} {ago(pin['since'], now)} ago: {pin['reason']}")
+        )
+    if seen.get("history"):
+        parts.append(Text("in the history: it ended, and had no event for long"))
+    if seen.get("held_by"):
+        blocker = blocker_line(seen["held_by"], now)
+        parts.append(Text.from_markup(f"[bold]blocked by[/] {blocker}"))
+    parts += [Text.from_markup(line) for line in _links(seen.get("links") or {})]
+    return Group(*parts, _money(seen["ledger"]))
+
+
+def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
+    """Describe in a line what blocks an order."""
+    colour = BLOCKER_COLOURS.get(cause["kind"], "red")
+    line = f"[{colour}]{cause['kind']}[/]: {escape(cause['told'])}"
+    if cause["since"]:
+        line += f", for {ago(cause['since'], now)}"
+    at = parse_time(cause["until"])
+    if at is None:
+        return line
+    if cause["kind"] == "gateway":
+        return line + (f", next try in {duration(at - now)}" if at > now else ", trying now")
+    return f"{line}, deadline {until(cause['until'], now)}"
+
+
+def _title(seen: Mapping[str, Any], now: datetime) -> str:
+    title = f"[bold]{escape(seen['order_id'])}[/]  {seen['flow']}  {coloured(seen['status'])}"
+    started = parse_time(seen["started_at"])
+    if started is None:
+        return title
+    took = duration((parse_time(seen["ended_at"]) or now) - started)
+    return f"{title}, {took}, placed {started:%Y-%m-%d} (times are UTC)"
+
+
+def _timeline(seen: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("at", "after", "event", "because of"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "after" else "left")
+    table.add_column("detail", overflow="fold")
+    before: datetime | None = None
+    for event in seen["timeline"]:
+        at = parse_time(event["at"])
+        assert at is not None
+        gap = duration(at - before) if before else ""
+        before = at
+        detail = ", ".join(f"{k}={v}" for k, v in event["detail"].items())
+        table.add_row(
+            f"{at:%H:%M:%S}.{at.microsecond // 1000:03}",
+            gap,
+            event["type"],
+            event["caused_by"] or "",
+            escape(detail[:100]),
+        )
+    return table
+
+
+def _awaited(item: Mapping[str, Any], now: datetime) -> str:
+    events = " or ".join(item["events"])
+    line = f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, for {ago(item['since'], now)}"
+    if item["tries"]:
+        line += f", asked {item['tries']} times"
+    if asked := item.get("asked"):
+        return f"{line}, deadline {until(asked['until'], now)}; {_asked(asked, now)}"
+    return line + (f", deadline {until(item['due'], now)}" if item["due"] else "")
+
+
+def _asked(asked: Mapping[str, Any], now: datetime) -> str:
+    """Describe who is asked for a verdict, with reminder and escalation."""
+    line = f"asked: {escape(asked['role'])}"
+    if asked["reminded"]:
+        line += f", reminded {ago(asked['reminded'], now)} ago"
+    if asked["escalated"]:
+        line += f", escalated to {escape(asked['senior'])} {ago(asked['escalated'], now)} ago"
+    return line
+
+
+def _intervention(case: Mapping[str, Any], now: datetime) -> str:
+    is_open = case["status"] in ("open", "claimed")
+    heading = f"intervention {case['status']}"
+    holder = f", {case['holder']} works on it" if case["holder"] and is_open else ""
+    title = f"[{'red' if is_open else 'dim'}]{heading}:[/] {escape(case['code'])}{escape(holder)}"
+    lines = [f"{title}, for {ago(case['opened_at'], now)}: {escape(case['reason'])}"]
+    for entry in case["entries"]:
+        if entry["id"] != case["opened"]:
+            verb = entry["type"].removeprefix("Intervention").lower()
+            line = f"{verb} by {entry['actor']} {ago(entry['at'], now)} ago: {entry['reason']}"
+            lines.append(f"  {escape(line)}")
+    return "\n".join(lines)
+
+
+def _links(links: Mapping[str, Any]) -> list[str]:
+    """Return lines on the order's batch, and on the orders it is linked to."""
+    lines = [f"in batch {escape(links['batch_id'])}"] if links.get("batch_id") else []
+    if links.get("caused_by"):
+        lines.append(f"caused by order {escape(links['caused_by'])}")
+    return lines + [f"led to order {escape(order)}" for order in links.get("led_to", ())]
+
+
+def _money(ledger: Mapping[str, Any]) -> Text:
+    if not ledger["currency"]:
+        return Text("no money moved")
+    amounts = " ".join(f"{k} {ledger[f'{k}_minor']}" for k in ("captured", "refunded", "held"))
+    return Text(f"{amounts} ({ledger['currency']}, minor units)")
