@@ -64,7 +64,8 @@ ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
     "--only",
     multiple=True,
     type=click.Choice(sorted(BY_NAME)),
-    help="Inject only this kind of fault. Repeatable.",
+    metavar="KIND",
+    help="Inject only this kind of fault, see docs/reference/faults.md. Repeatable.",
 )
 @click.option(
     "--brokers",
