@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-import httpx
 
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
@@ -24,7 +23,7 @@ class Unreachable(click.ClickException):
     """The address of a process is unknown, or something else than the process answers there."""
 
 
-class Refused(click.ClickException):
+class RequestRefused(click.ClickException):
     """The process refused the request. `status`: the HTTP status of its answer."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -33,7 +32,7 @@ class Refused(click.ClickException):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class JsonAnswer:
     """The HTTP status of an answer, and its JSON."""
 
     status: int
@@ -47,11 +46,13 @@ def ask(method: str, path: str, **request: Any) -> Any:
 
 def call(
     process: str, method: str, path: str, *, timeout_s: float = TIMEOUT_S, **request: Any
-) -> Answer:
+) -> JsonAnswer:
     """Send a request to a process of the stack.
 
-    `request`: further arguments of `httpx.Client.request`. Raises Unreachable and Refused.
+    `request`: further arguments of `httpx.Client.request`. Raises Unreachable and RequestRefused.
     """
+    import httpx  # here, since the help of a command need not take 0.1 s to load it
+
     url = address(process)
     try:
         with httpx.Client(base_url=url, timeout=timeout_s, trust_env=False) as client:
@@ -73,8 +74,8 @@ def call(
             f"JSON, so it is not {process}; {_correct(process)}"
         ) from error
     if response.is_error:
-        raise Refused(_reason(body), response.status_code)
-    return Answer(response.status_code, body)
+        raise RequestRefused(_reason(body), response.status_code)
+    return JsonAnswer(response.status_code, body)
 
 
 def order_path(order_id: str, prefix: str = "/sagas") -> str:

@@ -20,7 +20,7 @@ def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
     body = {"customer_id": customer_id, "actor": actor, "reason": reason, "force": force}
     try:
         erased = client.call("order", "POST", "/erasures", timeout_s=TIMEOUT_S, json=body).body
-    except client.Refused as error:
+    except client.RequestRefused as error:
         raise click.ClickException(f"nothing was erased: {error.message}") from error
     if erased["erased_at"] is None:
         click.echo(f"no data of customer {customer_id} was ever sealed; check the id")

@@ -69,7 +69,7 @@ def place(
         _put_in_stock(sku)
     try:
         placed = client.call("order", "POST", "/orders", timeout_s=TIMEOUT_S, json=body)
-    except client.Refused as error:
+    except client.RequestRefused as error:
         message = f"order {body['order_id']} was not placed: {error.message}"
         raise click.ClickException(message) from error
     click.echo(body["order_id"])
@@ -115,7 +115,7 @@ def _put_in_stock(sku: str) -> None:
     """Put units of a SKU on hand if none are left."""
     try:
         stock = client.call("inventory", "GET", "/stock", params={"sku": sku}).body
-    except client.Refused as error:
+    except client.RequestRefused as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         stock = {"data": []}
