@@ -20,7 +20,7 @@ from saga_lab.devstack.postgres import create_databases, database_url, postgres_
 from saga_lab.devstack.processes import DATABASES, ProcessSpec
 from saga_lab.devstack.readiness import Probe, postgres_ready
 from saga_lab.devstack.registry import registry_process
-from saga_lab.devstack.topics import kafka_ready
+from saga_lab.devstack.topics import broker_ready, kafka_ready
 
 Say = Callable[[str], None]
 
@@ -84,7 +84,7 @@ class EmbeddedInfra:
     @property
     def probes(self) -> dict[str, Probe]:
         admin_url = database_url(self._ports["postgres"], "postgres")
-        brokers = {b: kafka_ready(f"{HOST}:{self._ports[b]}") for b in self._brokers}
+        brokers = {b: broker_ready(self._ports[b]) for b in self._brokers}
         return {"postgres": postgres_ready(admin_url), **brokers}
 
     def prepare(self) -> list[ProcessSpec]:

@@ -84,9 +84,10 @@ def fetch(lock: Path, cache: Path, say: Callable[[str], None]) -> list[Path]:
 
 def unpacked_registry(cache: Path, say: Callable[[str], None]) -> Path:
     """Return the directory of the unpacked schema registry, fetching it if need be."""
-    (archive,) = fetch(REGISTRY_LOCK, cache, say)
-    target = archive.with_name(archive.name.removesuffix(".tar.gz"))
+    (pinned,) = read_lock(REGISTRY_LOCK)
+    target = cache / REGISTRY_LOCK.stem / pinned.file_name.removesuffix(".tar.gz")
     if not target.exists():
+        (archive,) = fetch(REGISTRY_LOCK, cache, say)
         # Unpack elsewhere, then rename: a partly unpacked directory is never taken for complete.
         aside = Path(tempfile.mkdtemp(dir=archive.parent))
         with tarfile.open(archive) as tar:

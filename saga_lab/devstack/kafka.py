@@ -6,16 +6,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from saga_lab.devstack.class_archive import archive_flags
 from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.jars import cache_dir
 from saga_lab.devstack.ports import BROKERS, HOST, LINKED_LISTENERS, of_broker
 from saga_lab.devstack.processes import ProcessSpec
-from saga_lab.devstack.topics import kafka_ready
+from saga_lab.devstack.topics import broker_ready
 
 _HEAP, _HEAP_OF_SEVERAL = "-Xmx256m", "-Xmx192m"
 _JVM_FLAGS = (
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
-    "--enable-native-access=ALL-UNNAMED",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -49,10 +50,13 @@ def broker_processes(
         if not (folder / "log" / "meta.properties").exists():
             _format(java, class_path, properties, cluster)
         heap = _HEAP if len(brokers) == 1 else _HEAP_OF_SEVERAL
-        command = (str(java), heap, *_JVM_FLAGS, "-cp", class_path, "kafka.Kafka", str(properties))
+        flags = (heap, *_JVM_FLAGS, *archive_flags(java, "kafka", folder, cache_dir()))
+        command = (str(java), *flags, "-cp", class_path, "kafka.Kafka", str(properties))
         # Brokers that stop together wait in vain for a controller to move their leadership.
         stop_wait_s = 30 if len(brokers) == 1 else 10
-        processes.append(ProcessSpec(name, command, kafka_ready(address), stop_wait_s=stop_wait_s))
+        processes.append(
+            ProcessSpec(name, command, broker_ready(ports[name]), stop_wait_s=stop_wait_s)
+        )
     return processes
 
 

@@ -9,7 +9,7 @@ from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import BROKERS, HOST
 from saga_lab.devstack.processes import StackAddresses, is_of
 from saga_lab.devstack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
-from saga_lab.devstack.topics import kafka_ready
+from saga_lab.devstack.topics import broker_ready
 
 _NOT_HTTP = ("kafka", "controller", "postgres", "registry", "smtp")
 
@@ -66,7 +66,7 @@ def _speaks_http(name: str) -> bool:
 def probe_of(name: str, content: Mapping[str, Any]) -> Probe:
     """Return the readiness probe of a process of the stack that `content` describes."""
     if is_of(name, "kafka"):
-        return kafka_ready(f"{HOST}:{content['ports'][name]}")
+        return broker_ready(content["ports"][name])
     if name == "postgres":
         return postgres_ready(next(iter(content["databases"].values())))
     if name == "registry":

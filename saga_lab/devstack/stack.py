@@ -35,9 +35,10 @@ from saga_lab.devstack.stack_file import FILE_NAME, read_manifest, write_manifes
 from saga_lab.devstack.supervisor import Supervisor, end_survivors, survivors
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
 
-# The fake servers need neither Kafka nor PostgreSQL, so they start beside them.
-_FIRST_WAVE = frozenset({Stage.POSTGRES, Stage.KAFKA, Stage.WORLD})
-_LATER_WAVES = (Stage.REGISTRY, Stage.SERVICES, Stage.MONITOR)
+# The schema registry and the fake servers need neither Kafka nor PostgreSQL, and the monitor needs
+# no participant: what needs nothing of each other starts in one wave, so that no core is idle.
+_FIRST_WAVE = (Stage.POSTGRES, Stage.KAFKA, Stage.REGISTRY, Stage.WORLD)
+_SECOND_WAVE = (Stage.SERVICES, Stage.MONITOR)
 
 
 class Stack:
@@ -179,15 +180,16 @@ class Stack:
     def _start_in_waves(
         self, processes: list[ProcessSpec], infra: Infra, topics: list[Topic], standstill_s: float
     ) -> None:
-        first = [process for process in processes if process.stage in _FIRST_WAVE]
-        self._start_wave(sorted(first, key=lambda process: process.stage), standstill_s)
+        first, second = (
+            sorted((p for p in processes if p.stage in stages), key=lambda process: process.stage)
+            for stages in (_FIRST_WAVE, _SECOND_WAVE)
+        )
+        self._start_wave(first, standstill_s)
         # Kafka and PostgreSQL must answer first, also those that are not supervised here.
         await_ready(infra.probes, self.supervisor.processes, standstill_s=standstill_s)
         infra.create_databases()
         create_topics(infra.bootstrap_servers, topics)
-        for stage in _LATER_WAVES:
-            wave = [item for item in processes if item.stage == stage]
-            self._start_wave(wave, standstill_s)
+        self._start_wave(second, standstill_s)
 
     def _start_wave(self, processes: list[ProcessSpec], standstill_s: float = STANDSTILL_S) -> None:
         """Start these processes, at most one per core at a time: more would compete for cores."""

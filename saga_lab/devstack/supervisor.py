@@ -19,6 +19,7 @@ from typing import Any, cast
 from supervisor.xmlrpc import SupervisorTransport
 
 from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.jars import cache_dir
 from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import ProcessInfo
 
@@ -67,6 +68,9 @@ class Supervisor:
         ]
         log = self._logs / "supervisord.log"
         env = {**os.environ, HOME_MARK: str(self._home)}
+        if env.pop("PYTHONDONTWRITEBYTECODE", None):
+            # Compiling all modules at each start would double the CPU time of every process.
+            env["PYTHONPYCACHEPREFIX"] = str(cache_dir() / "bytecode")
         started = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while started.returncode == 0 and time.monotonic() < deadline:

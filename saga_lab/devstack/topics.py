@@ -1,5 +1,6 @@
 """Creates the topics that the services share, and administers topics and consumer groups."""
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.ports import HOST
 from schemas.asyncapi import owners, participants
 
 OWNERS = tuple(owners())
@@ -161,6 +163,24 @@ def kafka_ready(bootstrap_servers: str) -> Callable[[], str | None]:
         except KafkaException as error:
             return f"{bootstrap_servers}: {error}"
         return None
+
+    return probe
+
+
+def broker_ready(port: int) -> Callable[[], str | None]:
+    """Return the probe of a broker on this machine; it does not wait while nothing listens there.
+
+    Kafka's client would wait for its timeout, and nothing else could be started meanwhile.
+    """
+    address = f"{HOST}:{port}"
+    answers = kafka_ready(address)
+
+    def probe() -> str | None:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError as error:
+            return f"{address}: {error}"
+        return answers()
 
     return probe
 
