@@ -14,8 +14,8 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from saga_lab.simulation.chances import FAULTS
-from saga_lab.simulation.play import SeedReport, play
+from saga_lab.simulation.fault_rates import FAULTS
+from saga_lab.simulation.runner import SeedReport, run_seed
 from saga_lab.simulation.shrink import FailingCase, shrink, story
 
 INTERRUPTED = 130
@@ -89,7 +89,7 @@ def sim(
     Ctrl-C or SIGTERM without a violation so far.
     """
     chosen = only or tuple(range(orders))
-    one = partial(play, orders=chosen, without=without, schedule=schedule)
+    one = partial(run_seed, orders=chosen, without=without, schedule=schedule)
     tally = Tally()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     pool = ProcessPoolExecutor(os.cpu_count(), initializer=_ignore_interrupts)
@@ -137,7 +137,7 @@ def _with_progress(
 def print_violation(case: FailingCase, smaller: bool) -> None:
     """Print a seed with a violation: how to repeat it, what is violated, and what happened."""
     case = shrink(case) if smaller else case
-    world, found = case.play()
+    world, found = case.run()
     click.echo(f"seed {case.seed}: {case.command()}")
     for said in [*found, *story(world, found)]:
         click.echo(f"  {said}")

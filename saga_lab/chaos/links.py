@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from saga_lab.chaos.fault import Fault
 from saga_lab.chaos.site import Site
-from saga_lab.devstack.processes import LINKS, is_of
+from saga_lab.devstack.processes import LINKS, is_instance_of
 from saga_lab.fakes.link import LinkMode
 
 
@@ -30,7 +30,7 @@ class LinkFault(Fault):
 
 def _change(site: Site, link: str, mode: LinkMode) -> None:
     for name in site.content["ports"]:
-        if is_of(name, link):
+        if is_instance_of(name, link):
             site.post(LINKS, "/control/link", {"name": name, "mode": mode})
 
 

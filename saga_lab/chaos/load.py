@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from saga_lab.workload import ShopOrder
-from saga_lab.workload.beside import Beside
+from saga_lab.workload.background import TradeThread
 from saga_lab.workload.trade import Stack, Trade
 
 LOOK_AGAIN_S = 0.1
@@ -50,7 +50,7 @@ class Pace:
         return 1.0 - left > self.progress() + MAY_LEAD * left
 
 
-class Load(Beside):
+class Load(TradeThread):
     """The orders of a chaos run, placed and awaited in a background thread."""
 
     def __init__(self, stack: Stack, orders: Sequence[ShopOrder], lasts_s: float) -> None:

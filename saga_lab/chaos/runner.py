@@ -15,7 +15,7 @@ from saga_lab.chaos.schedule import PlannedFault
 from saga_lab.chaos.site import NotReached, Site, until
 from saga_lab.devstack.errors import StackError
 from saga_lab.invariants import CHECKS, Finding, gather, wait_until_idle
-from saga_lab.invariants.rebuilt import same_rows
+from saga_lab.invariants.rebuild import same_rows
 from saga_lab.invariants.sagas import is_timeout
 from saga_lab.workload.outcomes import OrderOutcome
 

@@ -60,7 +60,7 @@ def _create_base_archive(java: Path) -> None:
 
 
 def _copy_newer(own: Path, shared: Path) -> None:
-    """Make both files the newer of the two; a JVM writes a new one when an old one is not valid."""
+    """Replace the older of the two by the newer; a JVM rewrites an archive that is not valid."""
     if own.exists() and not _is_complete(own):
         own.unlink()
     times = [path.stat().st_mtime if path.exists() else 0.0 for path in (own, shared)]
@@ -73,6 +73,6 @@ def _copy_newer(own: Path, shared: Path) -> None:
 
 
 def _is_complete(archive: Path) -> bool:
-    """Return False for the archive of a JVM that was killed while writing: the header comes last."""
+    """Return False if a JVM was killed while writing: it writes the header last."""
     with archive.open("rb") as file:
         return any(file.read(_HEADER_BYTES))

@@ -41,26 +41,26 @@ class Disk:
         return self.data / f"{self.name}.ext4"
 
     @property
-    def room(self) -> Path:
+    def mount_point(self) -> Path:
         """Its mount point."""
         return self.data / self.name
 
     def mount(self) -> None:
         """Mount the disk, creating it first if there is none. Raises StackError."""
-        if self.room.is_mount():
+        if self.mount_point.is_mount():
             return
         if not self.image.exists():
             self._make()
-        self.room.mkdir(exist_ok=True)
+        self.mount_point.mkdir(exist_ok=True)
         # `discard`: removed files free space in the image too, so that it does not keep growing.
-        _run("mount", "-o", "loop,discard", str(self.image), str(self.room))
+        _run("mount", "-o", "loop,discard", str(self.image), str(self.mount_point))
 
     def unmount(self) -> None:
         """Unmount the disk, keeping its data. Raises StackError if it stays in use."""
         deadline = time.monotonic() + _BUSY_S
-        while self.room.is_mount():
+        while self.mount_point.is_mount():
             try:
-                _run("umount", str(self.room))
+                _run("umount", str(self.mount_point))
             except StackError:
                 if time.monotonic() > deadline:
                     raise
@@ -69,7 +69,7 @@ class Disk:
     def fill(self) -> None:
         """Use up all free space, until `free`; call again if files were removed meanwhile."""
         piece = self.size_bytes
-        with (self.room / _BALLAST).open("ab") as ballast:
+        with (self.mount_point / _BALLAST).open("ab") as ballast:
             size = ballast.tell()
             while piece >= _SMALLEST_PIECE_BYTES:
                 try:
@@ -83,7 +83,7 @@ class Disk:
 
     def free(self) -> None:
         """Release the space that `fill` took."""
-        (self.room / _BALLAST).unlink(missing_ok=True)
+        (self.mount_point / _BALLAST).unlink(missing_ok=True)
 
     def _make(self) -> None:
         # Create under a temporary name: an interrupted start leaves no partial image. No journal:

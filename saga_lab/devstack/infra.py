@@ -103,7 +103,9 @@ class EmbeddedInfra:
         on = {name: Disk(self._data, name) for name in DISKS}
         for disk in on.values():
             disk.mount()
-        return postgres_process(on[DATA_DISK].room / "data", port, on[WAL_DISK].room / "pg_wal")
+        return postgres_process(
+            on[DATA_DISK].mount_point / "data", port, on[WAL_DISK].mount_point / "pg_wal"
+        )
 
     def create_databases(self) -> None:
         create_databases(

@@ -7,7 +7,7 @@ from typing import Any
 
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import BROKERS, HOST
-from saga_lab.devstack.processes import StackAddresses, is_of
+from saga_lab.devstack.processes import StackAddresses, is_instance_of
 from saga_lab.devstack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
 from saga_lab.devstack.topics import broker_ready
 
@@ -60,12 +60,14 @@ def with_deadlines(content: Mapping[str, Any], overrides: Mapping[str, str]) -> 
 
 
 def _speaks_http(name: str) -> bool:
-    return not {"<", ">"} & set(name) and not any(is_of(name, other) for other in _NOT_HTTP)
+    return not {"<", ">"} & set(name) and not any(
+        is_instance_of(name, other) for other in _NOT_HTTP
+    )
 
 
 def probe_of(name: str, content: Mapping[str, Any]) -> Probe:
     """Return the readiness probe of a process of the stack that `content` describes."""
-    if is_of(name, "kafka"):
+    if is_instance_of(name, "kafka"):
         return broker_ready(content["ports"][name])
     if name == "postgres":
         return postgres_ready(next(iter(content["databases"].values())))

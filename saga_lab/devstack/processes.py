@@ -83,7 +83,7 @@ class StackAddresses:
     def kafka_for(self, service: str) -> str:
         """Return the bootstrap servers for a service: those of its links if there are any."""
         link = f"{service}>kafka"
-        ends = [f"{HOST}:{port}" for name, port in self.ports.items() if is_of(name, link)]
+        ends = [f"{HOST}:{port}" for name, port in self.ports.items() if is_instance_of(name, link)]
         return ",".join(ends) or self.bootstrap_servers
 
     def database_for(self, service: str) -> str:
@@ -101,10 +101,10 @@ def stage_of(name: str) -> Stage:
     """Return the stage of the process of this name."""
     if name in WORLD:
         return Stage.WORLD
-    return _OWN_STAGE.get("kafka" if is_of(name, "kafka") else name, Stage.SERVICES)
+    return _OWN_STAGE.get("kafka" if is_instance_of(name, "kafka") else name, Stage.SERVICES)
 
 
-def is_of(name: str, first: str) -> bool:
+def is_instance_of(name: str, first: str) -> bool:
     """Return True if `name` is `first` or `first-n`: kafka-2 is of kafka."""
     return name == first or name.startswith(f"{first}-")
 
@@ -164,7 +164,9 @@ def declare(
 def _links(around: StackAddresses) -> ProcessSpec:
     def ends(link: str) -> tuple[int, int]:
         service, _, server = link.partition(">")
-        behind = of_broker(f"kafka<{service}", server) if is_of(server, "kafka") else server
+        behind = (
+            of_broker(f"kafka<{service}", server) if is_instance_of(server, "kafka") else server
+        )
         return around.ports[link], around.ports[behind]
 
     links = [name for name in around.ports if ">" in name]

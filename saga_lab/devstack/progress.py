@@ -34,7 +34,7 @@ def cpu_s(pid: int) -> tuple[float, float]:
 
 
 @dataclass(slots=True)
-class Movement:
+class ProcessProgress:
     """Watches one process. `since`: when it last made progress, `time.monotonic` seconds."""
 
     log: Path
@@ -48,7 +48,7 @@ class Movement:
     def __post_init__(self) -> None:
         self._read = self._log_size()
 
-    def look(self, *state: object, pid: int | None) -> None:
+    def update(self, *state: object, pid: int | None) -> None:
         """Compare state, CPU time and log with the last call, and update `since` on progress."""
         now = time.monotonic()
         changed = self._was != (pid, *state)

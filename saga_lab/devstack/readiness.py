@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.movement import Movement
+from saga_lab.devstack.progress import ProcessProgress
 
 Probe = Callable[[], str | None]
 
@@ -121,7 +121,7 @@ class _Waiting:
         self._name, self._probe = name, probe
         self._pids: set[int] = set()
         self._state, self._exits = "", 0
-        self._movement: Movement | None = None
+        self._progress: ProcessProgress | None = None
         self._began = time.monotonic()
 
     def is_ready(self, info: ProcessInfo | None, standstill_s: float) -> bool:
@@ -144,12 +144,12 @@ class _Waiting:
             self._exits += info.state in _EXIT_STATES
         if max(len(self._pids), self._exits) > _EXITS_TO_GIVE_UP:
             raise StackError(_not_ready(self._name, "it keeps exiting", info))
-        if self._movement is None:
-            self._movement = Movement(info.log)
-        self._movement.look(info.state, pid=info.pid)
-        if self._movement.spins(info.pid):
+        if self._progress is None:
+            self._progress = ProcessProgress(info.log)
+        self._progress.update(info.state, pid=info.pid)
+        if self._progress.spins(info.pid):
             raise StackError(_not_ready(self._name, "it uses the processor without end", info))
-        return self._movement.since
+        return self._progress.since
 
 
 def _not_ready(name: str, reason: str, info: ProcessInfo | None) -> str:

@@ -25,7 +25,7 @@ from saga_lab.devstack.processes import (
     StackAddresses,
     Stage,
     declare,
-    is_of,
+    is_instance_of,
     selected,
     stage_of,
 )
@@ -114,7 +114,7 @@ class Stack:
             ports = {**content["ports"], **port_table.assign([port_name], 0, content["ports"])}
             around = addresses_of(self.home, {**content, "ports": ports})
             inherited = dict(content["env"])
-            if is_of(name, MONITOR):
+            if is_instance_of(name, MONITOR):
                 inherited["SAGA_DEADLINES"] = json.dumps(content["deadlines"][-1][1])
             (process,) = declare([name], around, {**inherited, **(env or {})})
             self.supervisor.update([process], remove_others=False)

@@ -11,9 +11,9 @@ only. Each invariant but 6 is one pure function of that evidence:
 | 1 every order has exactly one end | `sagas.one_end` |
 | 2 money | `ledgers.money` |
 | 3 units of stock | `ledgers.units` |
-| 4 one parcel, one mail of each kind | `ledgers.once` |
+| 4 one parcel, one mail of each kind | `ledgers.one_label_and_mail` |
 | 5 nothing lost or reordered between outbox and topic | `log.nothing_lost` |
-| 6 databases rebuilt from the topics are the same | `rebuilt.same_rows` |
+| 6 databases rebuilt from the topics are the same | `rebuild.same_rows` |
 | 7 nothing undone past the pivot, nothing healthy undone | `sagas.nothing_healthy_undone` |
 | 8 each order on its own version of the flow | `versions.own_version` |
 """
@@ -24,9 +24,9 @@ from typing import Any
 from saga_lab.invariants.evidence import Evidence
 from saga_lab.invariants.finding import Finding
 from saga_lab.invariants.gather import gather, wait_until_idle
-from saga_lab.invariants.ledgers import money, once, units
+from saga_lab.invariants.ledgers import money, one_label_and_mail, units
 from saga_lab.invariants.log import nothing_lost
-from saga_lab.invariants.rebuilt import same_rows
+from saga_lab.invariants.rebuild import same_rows
 from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
 from saga_lab.invariants.versions import own_version
 
@@ -36,7 +36,7 @@ CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
     one_end,
     money,
     units,
-    once,
+    one_label_and_mail,
     nothing_lost,
     nothing_healthy_undone,
     own_version,

@@ -105,7 +105,7 @@ class Evidence:
     deadlines: Sequence[tuple[datetime, Flows]] = ()
 
     @cached_property
-    def told(self) -> Mapping[str, Mapping[str, tuple[Logged, ...]]]:
+    def events_by_saga(self) -> Mapping[str, Mapping[str, tuple[Logged, ...]]]:
         """Map order -> event type -> the events of that type, each event once."""
         found: dict[str, dict[str, dict[UUID, Logged]]] = defaultdict(lambda: defaultdict(dict))
         for logged in self.log:
@@ -134,17 +134,17 @@ class Evidence:
         starts = {flow.start for flow in self.flows}
         return {
             order_id: first.event.order
-            for order_id in self.told
+            for order_id in self.events_by_saga
             for first in self.events(order_id, *starts)[:1]
             if first.flow is None or first.flow in known
         }
 
     def events(self, order_id: str, *types: str) -> tuple[Logged, ...]:
         """Return the events of an order of these types, each once."""
-        told = self.told.get(order_id, {})
+        told = self.events_by_saga.get(order_id, {})
         return tuple(logged for name in types for logged in told.get(name, ()))
 
-    def ended(self, order_id: str) -> str:
+    def end_of(self, order_id: str) -> str:
         """Return `completed`, `cancelled`, `intervention` (open), `both` or `neither`."""
         completed = self.events(order_id, "OrderCompleted")
         cancelled = self.events(order_id, "OrderCancelled")
@@ -158,7 +158,9 @@ class Evidence:
 
     def flow_of(self, order_id: str) -> tuple[Flow, int]:
         """Return the flow and version that an order runs on."""
-        labels = (e.flow for events in self.told[order_id].values() for e in events if e.flow)
+        labels = (
+            e.flow for events in self.events_by_saga[order_id].values() for e in events if e.flow
+        )
         return self.flows.find(next(labels, None))
 
     def steps_at(self, order_id: str, at: datetime) -> Mapping[str, Step]:

@@ -26,7 +26,7 @@ class Finding:
         return not self.found
 
 
-def judged(number: int, title: str, checked_against: str, violations: Iterable[str]) -> Finding:
+def finding_of(number: int, title: str, checked_against: str, violations: Iterable[str]) -> Finding:
     """Build a finding from all violations; it lists the first SHOWN and counts all."""
     told = list(violations)
     return Finding(number, title, checked_against, tuple(told[:SHOWN]), len(told))

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from saga_lab.invariants.evidence import Evidence, Row, StockRow
-from saga_lab.invariants.finding import Finding, judged
+from saga_lab.invariants.finding import Finding, finding_of
 
 GIVEN_BACK = ("refunded", "partial")
 """Statuses of a provider's refund that has moved money."""
@@ -22,13 +22,13 @@ def money(evidence: Evidence) -> Finding:
     refunds = by_order(evidence.refunds)
     taken = sum(len(rows) for rows in charges.values())
     back = sum(_amount(rows, GIVEN_BACK) > 0 for rows in refunds.values())
-    return judged(
+    return finding_of(
         2,
         "Every cent is accounted for",
         f"the provider's ledger: {len(evidence.charges)} charges asked for, {taken} captured, "
         f"{back} orders refunded, against {len(evidence.accepted)} orders",
         [
-            *_strangers(evidence, "charged", charges),
+            *_rows_of_unknown_orders(evidence, "charged", charges),
             *(
                 told
                 for order_id in evidence.accepted
@@ -50,7 +50,7 @@ def _money_of(
     if back_minor > taken_minor:
         yield f"{order_id}: {back_minor} minor units refunded of {taken_minor}"
     kept_minor = taken_minor - back_minor
-    match evidence.ended(order_id):
+    match evidence.end_of(order_id):
         case "cancelled" if kept_minor:
             yield f"{order_id}: cancelled, and {kept_minor} minor units are kept"
         case "completed":
@@ -85,7 +85,7 @@ def units(evidence: Evidence) -> Finding:
                 carried[line["sku"]] += line["quantity"]
     books = {stock.sku: stock for stock in evidence.stock}
     known = sorted({*books, *put_in, *shipped, *carried})
-    return judged(
+    return finding_of(
         3,
         "Every unit of stock is accounted for",
         f"{len(books)} SKUs: {put_in.total()} units put in, {shipped.total()} shipped on the "
@@ -119,25 +119,25 @@ def _units_of(stock: StockRow, told: Mapping[str, int], held: int) -> Iterator[s
 # --- parcels and mails ----------------------------------------------------------------------------
 
 
-def once(evidence: Evidence) -> Finding:
+def one_label_and_mail(evidence: Evidence) -> Finding:
     """Check invariant 4: at most one valid label and one mail of each kind an order.
 
     None may contradict the order's end, and a completed order was picked up.
     """
     labels = by_order(a for a in evidence.labels if a["status"] in ("created", "picked_up"))
     mails = by_order(evidence.mails)
-    return judged(
+    return finding_of(
         4,
         "One parcel and one mail of each kind an order",
         f"the carrier's {len(evidence.labels)} labels, {sum(map(len, labels.values()))} of them "
         f"valid; the mail server's {len(evidence.mails)} mails",
         [
-            *_strangers(evidence, "shipped", labels),
-            *_strangers(evidence, "written to", mails),
+            *_rows_of_unknown_orders(evidence, "shipped", labels),
+            *_rows_of_unknown_orders(evidence, "written to", mails),
             *(
                 told
                 for order_id in evidence.accepted
-                for told in _parcels_of(evidence.ended(order_id), labels.get(order_id, []))
+                for told in _parcels_of(evidence.end_of(order_id), labels.get(order_id, []))
                 for told in [f"{order_id}: {told}"]
             ),
             *(told for order_id in mails for told in _mails_of(evidence, order_id, mails)),
@@ -158,7 +158,7 @@ def _parcels_of(end: str, labels: list[Row]) -> Iterator[str]:
 def _mails_of(evidence: Evidence, order_id: str, mails: Mapping[str, list[Row]]) -> Iterator[str]:
     kinds = Counter(str(mail["kind"]) for mail in mails[order_id])
     yield from (f"{order_id}: {n} mails {kind}" for kind, n in kinds.items() if n > 1)
-    end = evidence.ended(order_id)
+    end = evidence.end_of(order_id)
     for wrong, kind in (("completed", "cancelled"), ("cancelled", "shipped")):
         if end == wrong and kinds[kind]:
             yield f"{order_id}: {end}, and the customer was told it is {kind}"
@@ -175,7 +175,9 @@ def by_order(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return dict(found)
 
 
-def _strangers(evidence: Evidence, what: str, rows: Mapping[str, list[Row]]) -> Iterator[str]:
+def _rows_of_unknown_orders(
+    evidence: Evidence, what: str, rows: Mapping[str, list[Row]]
+) -> Iterator[str]:
     return (
         f"{o}: {what}, though no such order was placed" for o in rows.keys() - evidence.accepted
     )

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from saga_lab.invariants.evidence import Evidence
-from saga_lab.invariants.finding import Finding, judged
+from saga_lab.invariants.finding import Finding, finding_of
 
 
 def nothing_lost(evidence: Evidence) -> Finding:
     """Check invariant 5: no gap or inversion, nothing pending, no sent record missing."""
     counted = [e for e in evidence.log if e.seq is not None]
     chains = {(e.source, e.order_id) for e in counted}
-    return judged(
+    return finding_of(
         5,
         "No event is lost, and each producer's events stand in the order they were decided",
         f"{len(evidence.log)} events on the topics in {len(chains)} sequences "

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, MetaData, Table, func, select
 
-from saga_lab.invariants.finding import Finding, judged
+from saga_lab.invariants.finding import Finding, finding_of
 from saga_lab.invariants.gather import EVENT_TOPICS, MONITOR, Stack, codec_of, flows_of
 from sagakit.flow.routing import topic
 from sagakit.kafka.inspector import read_log
@@ -46,7 +46,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuildComparison:
     """Reports one rebuilt database. `rows` is the number of rows in the live one."""
 
     name: str
@@ -65,17 +65,17 @@ def same_rows(stack: Stack) -> Finding:
     )
     if done.returncode:
         told = done.stderr.strip().rpartition("\n")[2]
-        return judged(6, TITLE, "nothing: the rebuild failed", [f"rebuild: {told}"])
-    return finding([Rebuilt(**row) for row in json.loads(done.stdout)])
+        return finding_of(6, TITLE, "nothing: the rebuild failed", [f"rebuild: {told}"])
+    return rebuild_finding([RebuildComparison(**row) for row in json.loads(done.stdout)])
 
 
 TITLE = "Databases rebuilt from the topics hold the same rows"
 
 
-def finding(rebuilt: Sequence[Rebuilt]) -> Finding:
+def rebuild_finding(rebuilt: Sequence[RebuildComparison]) -> Finding:
     """Turn the comparison into a finding. Pure."""
     told = ", ".join(f"{r.name} {r.rows}" for r in rebuilt)
-    return judged(
+    return finding_of(
         6,
         TITLE,
         f"{len(rebuilt)} databases rebuilt from the topics alone, rows: {told}",
@@ -83,14 +83,16 @@ def finding(rebuilt: Sequence[Rebuilt]) -> Finding:
     )
 
 
-def compare(stack: Stack) -> list[Rebuilt]:
+def compare(stack: Stack) -> list[RebuildComparison]:
     """Rebuild every database of the stack and compare it with the live one."""
     log = list(read_log(stack["bootstrap_servers"], EVENT_TOPICS))
     codec = codec_of(stack)
-    return [_compared(stack, name, codec, log) for name in stack["databases"]]
+    return [_compare_service(stack, name, codec, log) for name in stack["databases"]]
 
 
-def _compared(stack: Stack, name: str, codec: Codec, log: Sequence[Record]) -> Rebuilt:
+def _compare_service(
+    stack: Stack, name: str, codec: Codec, log: Sequence[Record]
+) -> RebuildComparison:
     live = engine_for(stack["databases"][name])
     with _empty_database(stack["databases"][name]) as url:
         fresh = engine_for(url)
@@ -110,7 +112,7 @@ def _compared(stack: Stack, name: str, codec: Codec, log: Sequence[Record]) -> R
                 if not table.name.endswith(HISTORY)
                 for told in differences(table, live, fresh, also_in=_at(moved, table))
             ]
-            return Rebuilt(name, sum(_count(live, table) for table in kept), found)
+            return RebuildComparison(name, sum(_count(live, table) for table in kept), found)
         finally:
             fresh.dispose()
             live.dispose()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from saga_lab.invariants.evidence import Evidence, Logged
-from saga_lab.invariants.finding import Finding, judged
+from saga_lab.invariants.finding import Finding, finding_of
 
 DEADLINE, SYSTEM_TIMEOUT = "deadline", "system_timeout"
 """Mark the monitor's own events: code of a CompensationRequested, actor of a VerdictGiven."""
@@ -16,9 +16,9 @@ def one_end(evidence: Evidence) -> Finding:
 
     The monitor has to report the same end.
     """
-    ends = {order_id: evidence.ended(order_id) for order_id in evidence.accepted}
+    ends = {order_id: evidence.end_of(order_id) for order_id in evidence.accepted}
     counts = Counter(ends.values())
-    return judged(
+    return finding_of(
         1,
         "Every accepted order ends in exactly one end",
         f"{len(ends)} orders placed on the log: {counts['completed']} completed, "
@@ -44,15 +44,15 @@ def nothing_healthy_undone(evidence: Evidence) -> Finding:
     A slow observer must not undo a healthy order.
     """
     requests = [e for e in evidence.by_id.values() if is_timeout(e)]
-    pivots = [o for o in evidence.told if evidence.events(o, "ShipmentPickedUp")]
-    return judged(
+    pivots = [o for o in evidence.events_by_saga if evidence.events(o, "ShipmentPickedUp")]
+    return finding_of(
         7,
         "Nothing is undone past the pivot, nothing healthy is undone",
         f"{len(pivots)} parcels picked up, {len(requests)} deadlines that passed, "
         "each against the log's own times",
         [
             *(told for order_id in pivots for told in _undone_past_pivot(evidence, order_id)),
-            *(told for request in requests for told in _too_hasty(evidence, request)),
+            *(told for request in requests for told in _undone_too_early(evidence, request)),
         ],
     )
 
@@ -82,7 +82,7 @@ def is_timeout(logged: Logged) -> bool:
     return logged.type == "CompensationRequested" and logged.event.code == DEADLINE
 
 
-def _too_hasty(evidence: Evidence, request: Logged) -> Iterator[str]:
+def _undone_too_early(evidence: Evidence, request: Logged) -> Iterator[str]:
     """Yield contradictions between a timeout and the log's times.
 
     The request names as its cause the event whose answer is missing; the deadline counts from that

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from saga_lab.invariants.evidence import Evidence
-from saga_lab.invariants.finding import Finding, judged
+from saga_lab.invariants.finding import Finding, finding_of
 
 
 def own_version(evidence: Evidence) -> Finding:
@@ -17,20 +17,20 @@ def own_version(evidence: Evidence) -> Finding:
         flow.label(version) for flow, version in map(evidence.flow_of, evidence.accepted)
     )
     told = ", ".join(f"{n} on {label}" for label, n in sorted(counts.items()))
-    return judged(
+    return finding_of(
         8,
         "Every order finishes on the version it started with",
         f"{len(evidence.accepted)} orders: {told}",
         (
             f"{order_id}: {wrong}"
             for order_id in evidence.accepted
-            for wrong in _astray(evidence, order_id)
+            for wrong in _events_of_other_versions(evidence, order_id)
         ),
     )
 
 
-def _astray(evidence: Evidence, order_id: str) -> Iterator[str]:
-    events = [e for those in evidence.told[order_id].values() for e in those]
+def _events_of_other_versions(evidence: Evidence, order_id: str) -> Iterator[str]:
+    events = [e for those in evidence.events_by_saga[order_id].values() for e in those]
     labels = {e.flow for e in events if e.flow}
     if len(labels) > 1:
         yield f"on {' and '.join(sorted(labels))}"
@@ -39,7 +39,7 @@ def _astray(evidence: Evidence, order_id: str) -> Iterator[str]:
     strangers = {e.type for e in events if e.event.owner in flow.steps.keys() - steps.keys()}
     if strangers:
         yield f"{', '.join(sorted(strangers))} on {flow.label(version)}, which has no such step"
-    if evidence.ended(order_id) == "completed":
+    if evidence.end_of(order_id) == "completed":
         for step in steps.values():
             if not evidence.events(order_id, step.done):
                 yield f"completed on {flow.label(version)} without {step.done}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from saga_lab.simulation.outside import Outside
 
 
-class Witness:
+class ClaimChecker:
     """Collects in `found` the claims that the ledgers did not support when they were made."""
 
     def __init__(self, outside: Outside) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 
 @dataclass
-class Chances:
+class FaultRates:
     """Holds one probability per fault; all are zero when the faults are off.
 
     A value is the chance at each occasion, except for the last four: poison is drawn once per
@@ -38,10 +38,10 @@ class Chances:
     skew_s: float = 0.0
 
     @classmethod
-    def draw(cls, rng: random.Random, without: Collection[str] = ()) -> "Chances":
-        """Draw the chances from the seed: some runs have no faults, others many.
+    def draw(cls, rng: random.Random, without: Collection[str] = ()) -> "FaultRates":
+        """Draw the fault_rates from the seed: some runs have no faults, others many.
 
-        `without` sets chances to zero afterwards, so it does not alter the draw of the others.
+        `without` sets fault_rates to zero afterwards, so it does not alter the draw of the others.
         """
         drawn = cls(
             crash=rng.choice((0.0, 0.01, 0.05, 0.2)),
@@ -72,5 +72,5 @@ class Chances:
         return not self.named()
 
 
-FAULTS = tuple(f.name for f in fields(Chances))
+FAULTS = tuple(f.name for f in fields(FaultRates))
 """The names of all faults."""

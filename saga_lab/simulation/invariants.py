@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from saga_lab.simulation.simulated_monitor import UNITS, view_of
 from saga_lab.simulation.story import SKUS, Story
-from saga_lab.simulation.watcher import UNITS, view_of
 from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import fact_of
 from saga_monitor.saga.deadlines import judge
@@ -37,7 +37,7 @@ def violations(world: World, stories: list[Story]) -> list[str]:
     """Return the violated invariants, one line each; empty when all hold."""
     if found := world.found():
         return found
-    found = [*_log(world), *_stock(world), *_rest(world), *_watch(world)]
+    found = [*_log(world), *_stock(world), *_unfinished_work(world), *_unfounded_emissions(world)]
     for story in stories:
         found += [f"{story.order_id}: {said}" for said in _order(world, story)]
     return found
@@ -78,7 +78,7 @@ def _order(world: World, story: Story) -> Iterator[str]:
             return
         case other:
             yield f"ended nowhere: {other}, awaited {[a.step for a in seen.awaited]}"
-    if story.benign and not _hindered(world, story) and seen.status is not Status.COMPLETED:
+    if story.benign and not _may_be_hindered(world, story) and seen.status is not Status.COMPLETED:
         yield f"{seen.status}, though nothing went wrong"
     known = [(c.captured_minor, c.refunded_minor) for c in payment.charges]
     if known != [(c.amount_minor, c.refunded_minor) for c in taken]:
@@ -88,7 +88,7 @@ def _order(world: World, story: Story) -> Iterator[str]:
     mails = Counter(world.outside.mails.values())
     if any(n > 1 for (order_id, _), n in mails.items() if order_id == story.order_id):
         yield "more than one mail of a kind"
-    if unsent := _announced(world, story) - world.nodes["notification"].state(story.order_id).sent:
+    if unsent := _mails_due(world, story) - world.nodes["notification"].state(story.order_id).sent:
         yield f"mails never sent: {sorted(unsent)}"
     if payment.phase is PaymentPhase.REFUNDED and held_minor:
         yield f"payment says refunded, the provider holds {held_minor}"
@@ -98,7 +98,7 @@ def _order(world: World, story: Story) -> Iterator[str]:
         yield "shipping says cancelled, the parcel is gone"
 
 
-def _announced(world: World, story: Story) -> set[MailKind]:
+def _mails_due(world: World, story: Story) -> set[MailKind]:
     """Return the kinds of mail that the log makes due."""
     due: set[MailKind] = set()
     for said in world.log.envelopes():
@@ -116,7 +116,7 @@ def _announced(world: World, story: Story) -> set[MailKind]:
     return due
 
 
-def _hindered(world: World, story: Story) -> bool:
+def _may_be_hindered(world: World, story: Story) -> bool:
     """Return whether stock may have run short, or a monitor emitted an event for the order."""
     said = [emission.event for monitor in world.monitors for emission, _ in monitor.said]
     short = world.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
@@ -152,7 +152,7 @@ def _stock(world: World) -> Iterator[str]:
             yield f"{sku}: {level} but the orders say {reserved[sku]} and {shipped[sku]}"
 
 
-def _rest(world: World) -> Iterator[str]:
+def _unfinished_work(world: World) -> Iterator[str]:
     for node in world.nodes.values():
         tables = node.database.tables
         if tables.outbox or tables.effects or tables.parked:
@@ -171,7 +171,7 @@ def _log(world: World) -> Iterator[str]:
         if said.seq is None:
             continue
         mine = known[said.source, said.key]
-        if said.seq > len(mine) + 1 and not world.drawn.disorder:
+        if said.seq > len(mine) + 1 and not world.drawn_rates.disorder:
             yield f"{said.source} {said.key}: event {said.seq} stands before {len(mine) + 1}"
         if mine.setdefault(said.seq, said).id != said.id:
             yield f"{said.source} {said.key}: two events number {said.seq}"
@@ -199,7 +199,7 @@ def _derived(said: Envelope) -> bool:
     return any(said.id == derive_id(said.causation, said.event.type, n) for n in range(5))
 
 
-def _right(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:
+def _rightful_ids(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:
     """Yield the ids that a monitor could rightly emit when it had read up to `read_through`.
 
     `judge` acts on one awaited step at a time, so each of the parallel ones is also tried alone.
@@ -208,7 +208,7 @@ def _right(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]
         yield from (e.id for e in judge(saga, replace(seen, awaited=awaited), read_through))
 
 
-def _watch(world: World) -> Iterator[str]:
+def _unfounded_emissions(world: World) -> Iterator[str]:
     """Yield where a monitor differs from the log or emitted before a deadline passed in the log."""
     facts: dict[str, list[Any]] = defaultdict(list)
     for said in world.log.envelopes():
@@ -234,5 +234,7 @@ def _watch(world: World) -> Iterator[str]:
             seen = view_of(by_then, world.flows)
             if seen and seen.undoing:
                 continue  # a repeated request is harmless
-            if seen is None or emission.id not in set(_right(by_then, seen, due + JUST_AFTER)):
+            if seen is None or emission.id not in set(
+                _rightful_ids(by_then, seen, due + JUST_AFTER)
+            ):
                 yield f"{key}: {emission.event} was said of what had not passed at {due}"

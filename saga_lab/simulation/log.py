@@ -29,14 +29,14 @@ def partition_of(key: str) -> int:
 
 
 class SimulatedLog:
-    """Holds all topics. `witness` is called with each appended event; `length`: total records."""
+    """Holds all topics; each appended event goes to `claim_checker`. `length`: total records."""
 
-    def __init__(self, witness: Callable[[Envelope], None]) -> None:
+    def __init__(self, claim_checker: Callable[[Envelope], None]) -> None:
         self.partitions: dict[Place, list[Record]] = {
             (name, p): [] for name in TOPICS for p in range(PARTITIONS)
         }
         self._read: dict[tuple[str, int, int], Envelope] = {}
-        self._witness = witness
+        self._witness = claim_checker
         self.length = 0
 
     def append(self, row: OutboxRow, now: datetime) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from saga_lab.simulation.chances import Chances as Chances
+from saga_lab.simulation.fault_rates import FaultRates as FaultRates
 from saga_lab.simulation.log import CODEC as CODEC
 from saga_lab.simulation.log import Place
 from saga_lab.simulation.operator import OperatorReader
@@ -49,7 +49,7 @@ class Node:
         self._around: object = None
         self._known_until = world.now
         self._possible: list[Callable[[], None]] = []
-        most = world.chances.skew_s
+        most = world.fault_rates.skew_s
         self.processes = [
             SimulatedProcess(self, n + 1, timedelta(seconds=world.rng.uniform(-most, most)))
             for n in range(processes)
@@ -167,7 +167,7 @@ class Node:
             if not process.batch:
                 process.survive(process.take)
         if first.holds().isdisjoint(second.holds()):
-            self.at_once(first, first.handle, second)
+            self.run_concurrently(first, first.handle, second)
 
     def visit(self, process: SimulatedProcess, key: str, work: Callable[[], None]) -> None:
         """Run a request from outside, perhaps while a batch of other orders is handled."""
@@ -175,11 +175,11 @@ class Node:
         if busy.has_work() and not busy.batch:
             busy.survive(busy.take)
         if busy.awake() and busy.batch and key not in busy.holds():
-            self.at_once(process, work, busy)
+            self.run_concurrently(process, work, busy)
         else:
             process.survive(work)
 
-    def at_once(
+    def run_concurrently(
         self, first: SimulatedProcess, work: Callable[[], None], second: SimulatedProcess
     ) -> None:
         """Interleave two transactions: `first` begins first and commits last.

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from saga_lab.simulation.log import CODEC, GARBAGE, TOPICS
-from saga_lab.simulation.watcher import encode_emission
+from saga_lab.simulation.simulated_monitor import encode_emission
 from saga_monitor.saga.commands import CommandRefused, Pausing, resumed_by
 from saga_monitor.saga.facts import Saga
 from sagakit.errors import Undecodable, UnknownFlow
@@ -53,19 +53,19 @@ class Operator:
         self.unknown: set[tuple[str, str]] = set()
         self._called = False
 
-    def tempt(self, order_id: str) -> None:
+    def maybe_inject_bad_record(self, order_id: str) -> None:
         """Spoil an order if the `poison` fault hits."""
         if self.world.happens("poison"):
-            self.spoil(order_id)
+            self.inject_bad_record(order_id)
 
-    def spoil(self, order_id: str) -> None:
+    def inject_bad_record(self, order_id: str) -> None:
         """Put garbage under an order's key, or make a participant too old for its events.
 
         During an outage, try again a second later.
         """
         world = self.world
         if not world.broker_up():
-            world.after(timedelta(seconds=1), lambda: self.spoil(order_id))
+            world.after(timedelta(seconds=1), lambda: self.inject_bad_record(order_id))
         elif world.rng.random() < 0.5:
             world.note(f"garbage under the key of {order_id}", {order_id})
             world.log.append(OutboxRow(world.rng.choice(TOPICS), order_id, (), GARBAGE), world.now)
@@ -82,7 +82,7 @@ class Operator:
         process = node.processes[0]
         process.survive(lambda: process.redrive(order_id))
 
-    def updated(self, node: Node) -> None:
+    def schedule_redrive(self, node: Node) -> None:
         """Schedule the redrive of records that were parked for an unknown flow version.
 
         Called once all processes of the participant have today's flow file.
@@ -120,7 +120,7 @@ class Operator:
             return encode_emission(resumed_by(body, saga, seen), saga, self.world.now)
         return None
 
-    def notice(self) -> None:
+    def schedule_discard(self) -> None:
         """Schedule `discard` if garbage is parked.
 
         The check is made again later: a record read again after a crash is parked again.

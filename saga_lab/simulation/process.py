@@ -69,7 +69,7 @@ class SimulatedProcess:
 
     def now(self) -> datetime:
         """Return the time of its own clock, which is off by `skew`."""
-        return self.world.now + (self.skew if self.world.chances.skew_s else timedelta())
+        return self.world.now + (self.skew if self.world.fault_rates.skew_s else timedelta())
 
     def knows(self, label: str | None) -> bool:
         """Return whether its flow files have a version; a label of None asks for the default."""

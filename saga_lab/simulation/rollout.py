@@ -27,7 +27,7 @@ REFUSED = timedelta(seconds=20)
 
 
 @cache
-def older(flows: Flows, newest: int) -> Flows:
+def without_newer_versions(flows: Flows, newest: int) -> Flows:
     """Return the flow files without the versions above `newest`."""
     return Flows(
         *(
@@ -53,8 +53,8 @@ class Rollout:
         self._within_s = self._rng.choice(WITHIN_S)
         possible = releases(world.flows)
         self.before: Flows | None = None
-        if possible and world.chances.switch:
-            self.before = older(world.flows, self._rng.choice(possible))
+        if possible and world.fault_rates.switch:
+            self.before = without_newer_versions(world.flows, self._rng.choice(possible))
 
     def begin(self, node: Node) -> None:
         """Schedule the update of each process of a participant."""
@@ -74,4 +74,4 @@ class Rollout:
         world.note(f"{process.name} starts with the new flow file", process.keys())
         process.start(world.flows)
         if all(p.flows is world.flows for p in node.processes):
-            world.operator.updated(node)
+            world.operator.schedule_redrive(node)

@@ -1,13 +1,13 @@
-"""Runs seeds: `play(seed)` returns a report, and the same seed returns the same report."""
+"""Runs seeds: `run_seed(seed)` returns a report, and the same seed returns the same report."""
 
 import random
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.fault_rates import FaultRates
+from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.story import SKUS, Story, draw
-from saga_lab.simulation.verdict import violations
 from saga_lab.simulation.world import World
 from sagakit.decider import Command
 from sagakit.flow.model import Flows
@@ -61,23 +61,23 @@ def stores() -> list[tuple[Participant, object]]:  # type: ignore[type-arg]
     ]
 
 
-def play(
+def run_seed(
     seed: int,
     orders: int | Collection[int] = 6,
     *,
     without: Collection[str] = (),
     schedule: int = 0,
 ) -> SeedReport:
-    """Run one world until nothing is left to do; the arguments are those of `stage`."""
-    world, stories = stage(seed, orders, without=without, schedule=schedule)
-    found = run(world, stories)
+    """Run one world until nothing is left to do; the arguments are those of `build_world`."""
+    world, stories = build_world(seed, orders, without=without, schedule=schedule)
+    found = run_world(world, stories)
     ends = {s.order_id: str(v.status) for s in stories if (v := world.monitor.view(s.order_id))}
     crashes = sum(node.crashes for node in world.nodes.values())
     faults = {fault: n for fault, n in world.hits.items() if n}
     return SeedReport(seed, world.steps, crashes, ends, found, faults)
 
 
-def run(world: World, stories: list[Story]) -> list[str]:
+def run_world(world: World, stories: list[Story]) -> list[str]:
     """Run a world until nothing is left to do and return the violations.
 
     An exception is a violation too: no input may kill a service.
@@ -89,7 +89,7 @@ def run(world: World, stories: list[Story]) -> list[str]:
         return [f"{type(error).__name__}: {error}"]
 
 
-def stage(
+def build_world(
     seed: int,
     orders: int | Collection[int],
     *,
@@ -110,25 +110,28 @@ def stage(
     if random.Random(f"{seed}:rush").random() < 0.5:  # almost all at once: a rush
         stories = [replace(s, place_after=s.place_after / 1000) for s in stories]
     if not people:
-        stories = [_undisturbed(story) for story in stories]
-    chances, world.chances = world.chances, Chances()  # no faults in the first delivery
+        stories = [_without_people(story) for story in stories]
+    fault_rates, world.fault_rates = (
+        world.fault_rates,
+        FaultRates(),
+    )  # no faults in the first delivery
     world.stock = random.Random(f"{seed}:stock").choice(STOCKS) if people else max(STOCKS)
     for sku in SKUS:
         data = {"sku": sku, "quantity": world.stock // 2}
         first, second = (Command("restock", "keeper", "delivery", data) for _ in range(2))
-        world.told("inventory", f"sku:{sku}", first)
+        world.submit_command("inventory", f"sku:{sku}", first)
         later = timedelta(seconds=world.rng.choice((0.03, 30)))
         world.after(later, lambda k=sku, v=second: _restock(world, k, v))  # type: ignore[misc]
-    world.chances = chances
+    world.fault_rates = fault_rates
     for story in stories:
         world.outside.behaviours[story.order_id] = story.behaviour
         world.after(story.place_after, lambda s=story: begin(world, s))  # type: ignore[misc]
         poison_at = story.place_after + story.poisoned_after
-        world.after(poison_at, lambda s=story: world.operator.tempt(s.order_id))  # type: ignore[misc]
+        world.after(poison_at, lambda s=story: world.operator.maybe_inject_bad_record(s.order_id))  # type: ignore[misc]
     return world, stories
 
 
-def _undisturbed(story: Story) -> Story:
+def _without_people(story: Story) -> Story:
     refund = "later" if story.behaviour.refund == "forgotten" else story.behaviour.refund
     behaviour = replace(story.behaviour, careless=False, refund=refund)
     calm = replace(story, cancel_after=None, verdict=None, conflict=False, paused=None)
@@ -136,7 +139,7 @@ def _undisturbed(story: Story) -> Story:
 
 
 def _restock(world: World, sku: str, delivery: Command) -> None:
-    world.told("inventory", f"sku:{sku}", delivery)
+    world.submit_command("inventory", f"sku:{sku}", delivery)
 
 
 def begin(world: World, story: Story) -> None:
@@ -151,7 +154,7 @@ def begin(world: World, story: Story) -> None:
         if story.entrance == "front_door":
             data = PlaceOrder(story.order_id, story.facts, world.now)
             place = Command(PLACE, "customer", "", data)
-            world.told("order", story.order_id, place, story.flow)
+            world.submit_command("order", story.order_id, place, story.flow)
         else:
             world.after(timedelta(seconds=n), lambda: publish(placed))
     if story.conflict:
@@ -160,7 +163,9 @@ def begin(world: World, story: Story) -> None:
         world.after(timedelta(seconds=5), lambda: publish(conflicting))
     if story.cancel_after is not None:
         cancel = Command(CANCEL, "customer", "changed my mind", CancelOrder(story.order_id))
-        world.after(story.cancel_after, lambda: world.told("order", story.order_id, cancel))
+        world.after(
+            story.cancel_after, lambda: world.submit_command("order", story.order_id, cancel)
+        )
     if story.verdict is not None:
         given = VerdictGiven(
             order_id=story.order_id,

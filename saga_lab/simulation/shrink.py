@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from saga_lab.simulation.chances import FAULTS
-from saga_lab.simulation.play import run, stage
+from saga_lab.simulation.fault_rates import FAULTS
+from saga_lab.simulation.runner import build_world, run_world
 from saga_lab.simulation.world import World
 
 SCHEDULES = 20
@@ -21,11 +21,13 @@ class FailingCase:
     without: tuple[str, ...] = ()
     schedule: int = 0
 
-    def play(self) -> tuple[World, list[str]]:
+    def run(self) -> tuple[World, list[str]]:
         """Run the case; return the world at its end and the violations."""
         orders = self.orders
-        world, stories = stage(self.seed, orders, without=self.without, schedule=self.schedule)
-        return world, run(world, stories)
+        world, stories = build_world(
+            self.seed, orders, without=self.without, schedule=self.schedule
+        )
+        return world, run_world(world, stories)
 
     def command(self) -> str:
         """Return the shell command that runs the case again."""
@@ -45,8 +47,8 @@ def _smaller(case: FailingCase) -> Iterator[FailingCase]:
         yield from (replace(case, orders=(n,)) for n in case.orders)
         for left_out in case.orders:
             yield replace(case, orders=tuple(n for n in case.orders if n != left_out))
-    world, _ = stage(case.seed, case.orders, without=case.without)
-    left = world.drawn.named()
+    world, _ = build_world(case.seed, case.orders, without=case.without)
+    left = world.drawn_rates.named()
     if len(left) > 1:
         yield replace(case, without=FAULTS)
     yield from (replace(case, without=(*case.without, fault)) for fault in left)
@@ -55,7 +57,7 @@ def _smaller(case: FailingCase) -> Iterator[FailingCase]:
 def _still_broken(case: FailingCase) -> FailingCase | None:
     for schedule in (case.schedule, *range(SCHEDULES)):
         tried = replace(case, schedule=schedule)
-        if tried.play()[1]:
+        if tried.run()[1]:
             return tried
     return None
 

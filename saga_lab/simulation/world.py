@@ -12,15 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.claim_checker import ClaimChecker
+from saga_lab.simulation.fault_rates import FaultRates
 from saga_lab.simulation.log import CODEC, SimulatedLog
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.operator import Operator
 from saga_lab.simulation.outside import Outside
 from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.rollout import REFUSED, Rollout
-from saga_lab.simulation.watcher import SimulatedMonitor
-from saga_lab.simulation.witness import Witness
+from saga_lab.simulation.simulated_monitor import SimulatedMonitor
 from sagakit.decider import Callback, Command
 from sagakit.faults import Crash
 from sagakit.flow.model import Flows
@@ -73,20 +73,20 @@ class World:
         self.now = START
         self.diary: list[Note] = []
         self.broker_back_at = START
-        self.chances = Chances.draw(random.Random(f"{seed}:chances"), without)
-        self.drawn = self.chances
+        self.fault_rates = FaultRates.draw(random.Random(f"{seed}:chances"), without)
+        self.drawn_rates = self.fault_rates
         for lasting in ("second", "skew_s"):
-            self.hits[lasting] += bool(getattr(self.drawn, lasting))
+            self.hits[lasting] += bool(getattr(self.drawn_rates, lasting))
         self.faulty = True
-        self.outside = Outside(self.rng, {}, self.call_back_later, self.chances.trouble)
+        self.outside = Outside(self.rng, {}, self.call_back_later, self.fault_rates.trouble)
         self.operator = Operator(self)
-        self.witness = Witness(self.outside)
-        self.log = SimulatedLog(self.witness)
+        self.claim_checker = ClaimChecker(self.outside)
+        self.log = SimulatedLog(self.claim_checker)
         self.later: list[Later] = []
         self.steps = 0
         self.stock = 0
         self.rollout = Rollout(self, f"{seed}:switch")
-        each = 2 if self.chances.second else 1
+        each = 2 if self.fault_rates.second else 1
         self.nodes = {p.name: Node(self, p, store, each) for p, store in participants}
         self.monitors = [SimulatedMonitor(self) for _ in range(each)]
 
@@ -97,7 +97,7 @@ class World:
 
     def happens(self, fault: str) -> bool:
         """Draw whether a fault hits now, and count it if so."""
-        chance: float = getattr(self.chances, fault)
+        chance: float = getattr(self.fault_rates, fault)
         if not chance or self.rng.random() >= chance:
             return False
         self.hits[fault] += 1
@@ -113,7 +113,10 @@ class World:
 
     def found(self) -> list[str]:
         """Return the broken invariants among those that must hold at every moment."""
-        return [*self.witness.found, *(node.astray for node in self.nodes.values() if node.astray)]
+        return [
+            *self.claim_checker.found,
+            *(node.astray for node in self.nodes.values() if node.astray),
+        ]
 
     # --- what happens by itself -------------------------------------------------------------------
 
@@ -182,10 +185,12 @@ class World:
             self.after(timedelta(seconds=1), again)
             raise
 
-    def told(self, name: str, order_id: str, verdict: Command, flow: str | None = None) -> None:
+    def submit_command(
+        self, name: str, order_id: str, command: Command, flow: str | None = None
+    ) -> None:
         """Submit a person's command to a participant, and again until it goes through."""
         message = Message(UUID(int=self.rng.getrandbits(128)), order_id, "", None, Trace(flow))
-        message = replace(message, trigger=verdict)
+        message = replace(message, trigger=command)
 
         def submit() -> None:
             self._submit_to_any_process(self.nodes[name], message, submit)
@@ -247,7 +252,7 @@ class World:
             return True
         if self._judge():
             return True
-        self.operator.notice()
+        self.operator.schedule_discard()
         moment = min((at for at in self._moments() if at > self.now), default=None)
         if moment is None:
             return False
@@ -274,7 +279,7 @@ class World:
         while self.step() and not self.found():
             if self.steps == faulty_steps or (self.faulty and self.now > START + FAULTY):
                 self.faulty = False
-                self.chances = Chances()
+                self.fault_rates = FaultRates()
                 self.outside.trouble = 0.0
                 self.note("the faults end")
             if self.steps > most_steps or self.now > START + PATIENCE:

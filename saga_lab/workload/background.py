@@ -7,7 +7,7 @@ from saga_lab.workload.outcomes import OrderOutcome, Progress
 from saga_lab.workload.trade import Trade
 
 
-class Beside:
+class TradeThread:
     """Runs one trade in a daemon thread."""
 
     def __init__(self, trade: Trade) -> None:

@@ -29,7 +29,7 @@ class Basket(StrEnum):
     OVERFLOW = "overflow"
 
 
-class When(StrEnum):
+class ActionMoment(StrEnum):
     """Lists the moments a person waits for before acting."""
 
     PLACED = "placed"
@@ -46,7 +46,7 @@ class PersonAction(StrEnum):
     CANCEL = "cancel"
 
 
-class Second(StrEnum):
+class DuplicateContent(StrEnum):
     """Lists the contents of a second order under the same id."""
 
     SAME = "same"
@@ -69,8 +69,8 @@ class OrderKind:
     basket: Basket = Basket.FEW
     currency: str | None = None
     fraud_score: float = 0.0
-    acts: tuple[When, PersonAction] | None = None
-    second: Second | None = None
+    acts: tuple[ActionMoment, PersonAction] | None = None
+    second: DuplicateContent | None = None
     times_out: bool = False
     captured_late: bool = False
 
@@ -81,7 +81,7 @@ class OrderKind:
 
 
 _DONE, _UNDONE, _NO = End.COMPLETED, End.CANCELLED, End.REFUSED
-_ASKED, _PICKED_UP = When.ASKED, When.PICKED_UP
+_ASKED, _PICKED_UP = ActionMoment.ASKED, ActionMoment.PICKED_UP
 _NEVER = "[no-pickup]"
 _GREYLIST = "greylist4+"  # the mail, and so the order, stays open for some seconds after the pickup
 
@@ -153,14 +153,14 @@ KINDS: tuple[OrderKind, ...] = (
         _UNDONE,
         "cancelled right after it was placed",
         tags=_NEVER,
-        acts=(When.PLACED, PersonAction.CANCEL),
+        acts=(ActionMoment.PLACED, PersonAction.CANCEL),
     ),
     OrderKind(
         "cancelled_labelled",
         _UNDONE,
         "cancelled when the parcel is packed",
         tags=_NEVER,
-        acts=(When.LABELLED, PersonAction.CANCEL),
+        acts=(ActionMoment.LABELLED, PersonAction.CANCEL),
     ),
     OrderKind(
         "cancelled_too_late",
@@ -203,8 +203,8 @@ KINDS: tuple[OrderKind, ...] = (
         tags="[refuse]",
     ),
     # what a shop may send by mistake
-    OrderKind("duplicate", _DONE, "the same order twice", second=Second.SAME),
-    OrderKind("conflict", _DONE, "another order under the same id", second=Second.OTHER),
+    OrderKind("duplicate", _DONE, "the same order twice", second=DuplicateContent.SAME),
+    OrderKind("conflict", _DONE, "another order under the same id", second=DuplicateContent.OTHER),
     OrderKind("no_lines", _NO, "nothing is ordered", basket=Basket.EMPTY),
     OrderKind("negative_quantity", _NO, "-1 units", basket=Basket.NEGATIVE),
     OrderKind("no_such_currency", _NO, "a currency that does not exist", currency="ZZZ"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from saga_lab.workload.kinds import KINDS, Basket, End, OrderKind, Second, mixed
+from saga_lab.workload.kinds import KINDS, Basket, DuplicateContent, End, OrderKind, mixed
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
 
@@ -139,8 +139,8 @@ def _basket(
 
 def _second(kind: OrderKind, facts: OrderFacts) -> OrderFacts | None:
     match kind.second:
-        case Second.SAME:
+        case DuplicateContent.SAME:
             return facts
-        case Second.OTHER:
+        case DuplicateContent.OTHER:
             return replace(facts, customer_id=f"{facts.customer_id}-other")
     return None

@@ -18,7 +18,7 @@ from uuid import uuid5
 import httpx
 
 from saga_lab.workload.deadlines import Deadlines
-from saga_lab.workload.kinds import End, PersonAction, When
+from saga_lab.workload.kinds import ActionMoment, End, PersonAction
 from saga_lab.workload.orders import Entrance, ShopOrder, stock_for
 from saga_lab.workload.outcomes import OrderOutcome, Progress, outcome_of
 from sagakit.contract.model import Contract
@@ -42,7 +42,7 @@ Pace = Callable[[], Awaitable[None]]
 """Type of a function that is awaited before each order is placed."""
 
 
-async def at_once() -> None:
+async def no_pacing() -> None:
     """Return at once: the pace that places orders as fast as they are accepted."""
 
 
@@ -61,7 +61,7 @@ class Trade:
         orders: Sequence[ShopOrder],
         told: Callable[[Progress], None] = lambda progress: None,
         contract: Contract = CONTRACT,
-        pace: Pace = at_once,
+        pace: Pace = no_pacing,
         deadlines: Deadlines | None = None,
         standstill_s: float = STANDSTILL_S,
     ) -> None:
@@ -206,18 +206,18 @@ class Trade:
 
     # --- people ---------------------------------------------------------------------------------
 
-    async def _act(self, order: ShopOrder, when: When, deed: PersonAction) -> None:
+    async def _act(self, order: ShopOrder, when: ActionMoment, deed: PersonAction) -> None:
         """Retry the deed from its moment on until it is accepted or the order has an outcome."""
         while order.order_id not in self.outcomes:
             if await self._is_moment(order, when) and await self._do(order, deed):
                 return
             await asyncio.sleep(AGAIN_S)
 
-    async def _is_moment(self, order: ShopOrder, when: When) -> bool:
-        if when in (When.PLACED, When.ASKED):
+    async def _is_moment(self, order: ShopOrder, when: ActionMoment) -> bool:
+        if when in (ActionMoment.PLACED, ActionMoment.ASKED):
             return True  # a deed that comes too early is refused and retried
         seen = await self._saga(order)
-        wanted = "waiting" if when is When.LABELLED else "done"
+        wanted = "waiting" if when is ActionMoment.LABELLED else "done"
         steps = seen["steps"] if seen else ()
         return any(s["name"] == "shipping" and s["status"] == wanted for s in steps)
 

@@ -9,7 +9,7 @@ import httpx
 
 from saga_lab.invariants import check
 from saga_lab.workload import KINDS, Shop, ShopOrder
-from saga_lab.workload.beside import Beside
+from saga_lab.workload.background import TradeThread
 from saga_lab.workload.outcomes import OrderOutcome, Progress
 from saga_lab.workload.trade import Trade
 from sagakit.contract.model import Contract
@@ -40,11 +40,11 @@ def trading(
     contract: Contract = CONTRACT,
     *,
     sets_deadlines: bool = True,
-) -> Iterator[Beside]:
+) -> Iterator[TradeThread]:
     """Trade beside the body, which must not end before the trade does. `contract`: how orders that
     come over Kafka are written; without `sets_deadlines` the monitor keeps those it has."""
     deadlines = stack.deadlines if sets_deadlines else None
-    running = Beside(Trade(stack.json, orders, contract=contract, deadlines=deadlines))
+    running = TradeThread(Trade(stack.json, orders, contract=contract, deadlines=deadlines))
     running.start()
     try:
         yield running

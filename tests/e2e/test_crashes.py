@@ -5,7 +5,7 @@ import random
 import pytest
 
 from saga_lab.devstack.processes import MONITOR, SERVICES, WORLD
-from saga_lab.workload.beside import Beside
+from saga_lab.workload.background import TradeThread
 from tests.e2e.rehearsal import assert_all_hold, assert_as_expected, shop, trading
 from tests.stack import LiveStack, until
 
@@ -22,7 +22,7 @@ def moments(seed: int) -> list[tuple[int, str]]:
     return sorted(times)
 
 
-def reached(running: Beside, moment: int) -> bool:
+def reached(running: TradeThread, moment: int) -> bool:
     return running.over or running.progress.placed + running.progress.ended >= moment
 
 

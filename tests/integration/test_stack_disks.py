@@ -48,20 +48,20 @@ def test_a_full_disk_has_no_room_until_it_is_freed(tmp_path: Path) -> None:
     disk.mount()
     try:
         disk.mount()
-        (disk.room / "kept").write_text("kept")
+        (disk.mount_point / "kept").write_text("kept")
         disk.fill()
         with pytest.raises(OSError, match="No space left"):
-            (disk.room / "more").write_bytes(bytes(4096))
-        (disk.room / "more").unlink()
+            (disk.mount_point / "more").write_bytes(bytes(4096))
+        (disk.mount_point / "more").unlink()
         disk.free()
-        (disk.room / "more").write_bytes(bytes(4096))
+        (disk.mount_point / "more").write_bytes(bytes(4096))
         disk.unmount()
-        assert list(disk.room.iterdir()) == []
+        assert list(disk.mount_point.iterdir()) == []
         disk.mount()
-        assert (disk.room / "kept").read_text() == "kept"
+        assert (disk.mount_point / "kept").read_text() == "kept"
     finally:
         disk.unmount()
-    assert not disk.room.is_mount()
+    assert not disk.mount_point.is_mount()
 
 
 def test_a_home_keeps_its_disks_over_down_and_up(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saga_lab.simulation.chances import FAULTS
+from saga_lab.simulation.fault_rates import FAULTS
 from saga_lab.simulation.node import CODEC, Node
-from saga_lab.simulation.play import stage
-from saga_lab.simulation.watcher import UNITS
+from saga_lab.simulation.runner import build_world
+from saga_lab.simulation.simulated_monitor import UNITS
 from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import fact_of
 from saga_monitor.saga.facts import Saga, fold
@@ -36,11 +36,11 @@ PARTICIPANTS = ("inventory", "payment", "shipping", "notification", "fraud", "lo
 
 def calm(seed: int) -> World:
     """A world in which nothing fails and nobody cancels, at rest."""
-    return stage(seed, 0, people=False, without=FAULTS)[0]
+    return build_world(seed, 0, people=False, without=FAULTS)[0]
 
 
 def played(seed: int) -> World:
-    world, _ = stage(seed, ORDERS, people=False, without=FAULTS)
+    world, _ = build_world(seed, ORDERS, people=False, without=FAULTS)
     world.run(0, 20_000)
     return world
 

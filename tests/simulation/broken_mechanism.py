@@ -133,11 +133,11 @@ def random_id(cause: UUID, event_type: str, n: int) -> UUID:
     return uuid.uuid4()
 
 
-def reading_before(at_once: Any, node: Node, *transactions: Any) -> None:
+def reading_before(run_concurrently: Any, node: Node, *transactions: Any) -> None:
     """Of two transactions at once both read before the other writes, with `no_stock_lock`."""
     store: Any = node.participant.store
     store.before = dict(getattr(store, "stock", {}))
-    at_once(node, *transactions)
+    run_concurrently(node, *transactions)
     del store.before
 
 

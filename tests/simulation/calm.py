@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.fault_rates import FaultRates
 from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.play import begin, stage
+from saga_lab.simulation.runner import begin, build_world
 from saga_lab.simulation.story import SKUS, Story, draw
 from saga_lab.simulation.world import START, World
 from sagakit.decider import Command
@@ -40,11 +40,11 @@ def story(
 
 def calm_world(told: Iterable[Story]) -> World:
     """A world in which these are about to begin, and there is enough of everything."""
-    world, _ = stage(0, (), without=[f.name for f in fields(Chances)])
+    world, _ = build_world(0, (), without=[f.name for f in fields(FaultRates)])
     world.stock += STOCK
     for sku in SKUS:
         delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
-        world.told("inventory", f"sku:{sku}", delivery)
+        world.submit_command("inventory", f"sku:{sku}", delivery)
     for one in told:
         world.outside.behaviours[one.order_id] = one.behaviour
         world.after(one.place_after, lambda s=one: begin(world, s))  # type: ignore[misc]

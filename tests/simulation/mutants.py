@@ -11,8 +11,8 @@ import saga_monitor.saga.deadlines
 import sagakit.handling.handler
 import services.payment.decide
 from saga_lab.simulation.node import Node
-from saga_lab.simulation.play import play
 from saga_lab.simulation.process import SimulatedProcess
+from saga_lab.simulation.runner import run_seed
 from sagakit.flow.routing import Router
 from sagakit.store.memory import _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
@@ -36,7 +36,7 @@ class Mutant:
             for plant in self.plants:
                 stack.enter_context(plant())
             for n in range(self.within):
-                if play(first + n).violations:
+                if run_seed(first + n).violations:
                     return n + 1
         return None
 
@@ -167,7 +167,7 @@ MUTANTS = (
         "stock read without a lock",
         "stock does not add up",
         200,
-        around(Node, "at_once", broken.reading_before),
+        around(Node, "run_concurrently", broken.reading_before),
         instead(MemoryInventoryStore, "load", broken.no_stock_lock),
     ),
     _m(

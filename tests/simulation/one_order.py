@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.fault_rates import FaultRates
+from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.play import stores
+from saga_lab.simulation.runner import stores
+from saga_lab.simulation.simulated_monitor import encode_emission
 from saga_lab.simulation.story import SKUS, Story
-from saga_lab.simulation.verdict import violations
-from saga_lab.simulation.watcher import encode_emission
 from saga_lab.simulation.world import World
 from saga_monitor.saga.commands import Pausing, paused_by, resumed_by
 from saga_monitor.saga.deadlines import Emission
@@ -54,15 +54,17 @@ class OneOrder:
     def __post_init__(self) -> None:
         self.world = World(self.seed, stores())  # type: ignore[arg-type]
         self.world.outside.trouble = 0.0
-        self.world.drawn = self.world.chances = Chances(linger=0.5)
+        self.world.drawn_rates = self.world.fault_rates = FaultRates(linger=0.5)
         self.world.outside.behaviours[ORDER] = self.behaviour
         self.world.stock = STOCK
         for sku in SKUS:
             delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
-            self.world.told("inventory", f"sku:{sku}", delivery)
+            self.world.submit_command("inventory", f"sku:{sku}", delivery)
         self.until(lambda: not self.world.nodes["inventory"].unpublished(), "stock put in")
         placing = PlaceOrder(ORDER, self.facts, self.world.now)
-        self.world.told("order", ORDER, Command(PLACE, "customer", "", placing), self.flow)
+        self.world.submit_command(
+            "order", ORDER, Command(PLACE, "customer", "", placing), self.flow
+        )
 
     @property
     def events(self) -> list[Any]:
@@ -98,7 +100,7 @@ class OneOrder:
         before = self.world.nodes["order"].state(ORDER)
         verdict = Command(CANCEL, "customer", "changed my mind", CancelOrder(ORDER))
         asked = self._sent("order")
-        self.world.told("order", ORDER, verdict)
+        self.world.submit_command("order", ORDER, verdict)
         after = self.world.nodes["order"].state(ORDER)
         assert before.phase == after.phase
         return self._sent("order") > asked

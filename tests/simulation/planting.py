@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from saga_lab.simulation import play
+from saga_lab.simulation import runner
 from sagakit.decider import Decision, Trigger
 from sagakit.store.ports import Participant
 
@@ -31,12 +31,12 @@ def deciding(names: str, broken: Decides) -> Plant:
 
     @contextmanager
     def plant() -> Iterator[None]:
-        right = play.stores
+        right = runner.stores
 
         def stores() -> list[Any]:
             return [(_broken(p, names, broken), store) for p, store in right()]
 
-        with patch.object(play, "stores", stores):
+        with patch.object(runner, "stores", stores):
             yield
 
     return plant

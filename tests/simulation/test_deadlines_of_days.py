@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.verdict import violations
 from saga_lab.simulation.world import START, World
 from saga_monitor.saga.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
 from schemas import FLOWS

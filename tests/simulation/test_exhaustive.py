@@ -11,11 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from saga_lab.simulation.chances import Chances
+from saga_lab.simulation.fault_rates import FaultRates
 from saga_lab.simulation.log import CODEC
 from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.play import stores
 from saga_lab.simulation.process import LEASE
+from saga_lab.simulation.runner import stores
 from saga_lab.simulation.world import START, World
 from sagakit.decider import Command
 from sagakit.messages.envelope import Message, OutboxRow, Record, Trace
@@ -81,14 +81,14 @@ class Scene:
     def __init__(self, name: str, behaviour: Behaviour, events: dict[str, Any]) -> None:
         participant, store = PRISTINE[name]
         self.world = World(0, [(participant, copy.deepcopy(store))], ["switch"])
-        self.world.chances = Chances(linger=1.0)  # each step by itself
+        self.world.fault_rates = FaultRates(linger=1.0)  # each step by itself
         self.world.outside.trouble = 0.0
         self.world.outside.behaviours[ORDER] = behaviour
         self.node = self.world.nodes[name]
         self.process = self.node.processes[0]
         if name == "inventory":
             data = {"sku": "apple", "quantity": 5}
-            self.world.told(name, "sku:apple", Command("restock", "keeper", "", data))
+            self.world.submit_command(name, "sku:apple", Command("restock", "keeper", "", data))
         self.waiting = [
             message(n, source, event) for n, (source, event) in enumerate(events.items())
         ]

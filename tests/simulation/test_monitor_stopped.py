@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.outside import Behaviour
 from saga_lab.simulation.story import Story
-from saga_lab.simulation.verdict import violations
 from saga_lab.simulation.world import START, World
 from saga_monitor.ingest.watermark import Gate
 from saga_monitor.saga.view import Status

@@ -10,10 +10,10 @@ from uuid import UUID, uuid5
 import pytest
 
 from saga_lab.invariants.evidence import Evidence, Logged, Sent, StockRow, mark_of
-from saga_lab.invariants.finding import SHOWN, Finding, judged
-from saga_lab.invariants.ledgers import money, once, units
+from saga_lab.invariants.finding import SHOWN, Finding, finding_of
+from saga_lab.invariants.ledgers import money, one_label_and_mail, units
 from saga_lab.invariants.log import nothing_lost
-from saga_lab.invariants.rebuilt import Rebuilt, finding
+from saga_lab.invariants.rebuild import RebuildComparison, rebuild_finding
 from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
 from saga_lab.invariants.versions import own_version
 from sagakit.flow.model import Flows, with_deadlines
@@ -196,7 +196,7 @@ CHECKS: Mapping[int, Callable[[Evidence], Finding]] = {
     1: one_end,
     2: money,
     3: units,
-    4: once,
+    4: one_label_and_mail,
     5: nothing_lost,
     7: nothing_healthy_undone,
 }
@@ -452,8 +452,10 @@ def test_a_request_before_the_deadline_is_a_violation() -> None:
 
 
 def test_a_rebuilt_database_that_differs_is_found() -> None:
-    assert finding([Rebuilt("payment", 3, [])]).holds
-    found = finding([Rebuilt("payment", 3, ["payment ('a',): live 1, rebuilt 2"])])
+    assert rebuild_finding([RebuildComparison("payment", 3, [])]).holds
+    found = rebuild_finding(
+        [RebuildComparison("payment", 3, ["payment ('a',): live 1, rebuilt 2"])]
+    )
     assert found.violations == ("payment: payment ('a',): live 1, rebuilt 2",)
 
 
@@ -483,7 +485,7 @@ def test_an_order_that_left_its_version_is_found(evidence: Evidence, told: str) 
 
 
 def test_many_violations_are_counted_and_the_first_are_told() -> None:
-    found = judged(1, "t", "c", (str(n) for n in range(100)))
+    found = finding_of(1, "t", "c", (str(n) for n in range(100)))
     assert found.found == 100
     assert found.violations == tuple(str(n) for n in range(SHOWN))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.movement import Movement, cpu_s
+from saga_lab.devstack.progress import ProcessProgress, cpu_s
 from saga_lab.devstack.readiness import ProcessInfo, await_ready
 
 STANDSTILL_S = 0.3
@@ -97,7 +97,7 @@ def test_one_that_keeps_exiting_is_not_waited_for(
 
 
 def test_one_that_spins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saga_lab.devstack.movement._MOST_CPU_S", 0.2)
+    monkeypatch.setattr("saga_lab.devstack.progress._MOST_CPU_S", 0.2)
     with python("while True: pass") as pid:
         spinning = info(tmp_path / "payment.log", pid=pid)
         with pytest.raises(StackError, match="uses the processor without end"):
@@ -107,7 +107,7 @@ def test_one_that_spins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
 def test_one_that_has_run_for_long_and_stands_still_now_does_not_spin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saga_lab.devstack.movement._MOST_CPU_S", 0.2)
+    monkeypatch.setattr("saga_lab.devstack.progress._MOST_CPU_S", 0.2)
     with python("while True: pass") as pid:
         until_used(pid, 0.5)
         os.kill(pid, signal.SIGSTOP)
@@ -123,20 +123,20 @@ def test_one_that_has_run_for_long_and_stands_still_now_does_not_spin(
 def test_one_that_wants_the_processor_moves_and_one_that_sleeps_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saga_lab.devstack.movement._WINDOW_S", 0.2)
+    monkeypatch.setattr("saga_lab.devstack.progress._WINDOW_S", 0.2)
     with python("while True: pass") as busy, python("import time; time.sleep(600)") as asleep:
-        moving, still = (Movement(tmp_path / "no.log") for _ in "ab")
-        moving.look("RUNNING", pid=busy)
+        moving, still = (ProcessProgress(tmp_path / "no.log") for _ in "ab")
+        moving.update("RUNNING", pid=busy)
         until_used(asleep, 0.001)
-        still.look("RUNNING", pid=asleep)
+        still.update("RUNNING", pid=asleep)
         began = moving.since, still.since
         until_used(busy, 1.5)
         for _ in range(2):  # the first window of one that ran before counts all it ever used
-            moving.look("RUNNING", pid=busy)
-            still.look("RUNNING", pid=asleep)
+            moving.update("RUNNING", pid=busy)
+            still.update("RUNNING", pid=asleep)
             was = still.since
             until_used(busy, cpu_s(busy)[0] + 0.5)
-        still.look("RUNNING", pid=asleep)
+        still.update("RUNNING", pid=asleep)
         assert moving.since > began[0]
         assert still.since == was
 
