@@ -19,6 +19,8 @@ SagaError
     `-- ResultPending               the provider accepted the call; its final result is polled for
 """
 
+from datetime import timedelta
+
 
 class SagaError(Exception):
     """The base class of all errors that the kit raises on purpose."""
@@ -106,7 +108,14 @@ class EventTooLarge(SagaError):
 
 
 class EffectFailed(SagaError):
-    """The provider gave no usable answer; the result of the call is unknown, so it is retried."""
+    """The provider gave no usable answer; the result of the call is unknown, so it is retried.
+
+    `retry_after`: the least time until then, if the provider asked for one.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ResultPending(EffectFailed):

@@ -138,7 +138,7 @@ class World:
             if result is None:
                 return
             node = self.nodes[name]
-            if self.premature(node, order_id):
+            if self.webhook_too_early(node, order_id):
                 self.after(timedelta(seconds=1), deliver)
                 return
             message = Message(message_id, order_id, trigger=Callback(result))
@@ -149,14 +149,14 @@ class World:
 
         self.after(delay, deliver)
 
-    def premature(self, node: Node, order_id: str) -> bool:
+    def webhook_too_early(self, node: Node, order_id: str) -> bool:
         """Return whether a webhook now would precede the answer to its call; it is then refused."""
         from services.payment.ledger import Phase as PaymentPhase
-        from services.shipping.decide import premature
+        from services.shipping.decide import awaits_label
 
         state = node.state(order_id)
         if node.name == "shipping":
-            return premature(state)
+            return awaits_label(state)
         return state.phase is PaymentPhase.NEW and not state.in_flight
 
     def _submit_to_any_process(

@@ -143,7 +143,8 @@ class EffectWorker:
         except Exception as error:
             waits = isinstance(error, ResultPending)
             backoff = self._pending_backoff if waits else self._backoff
-            due = self._clock() + backoff.after(row.attempts, self._rng)
+            asked = getattr(error, "retry_after", None) or timedelta()
+            due = self._clock() + max(asked, backoff.after(row.attempts, self._rng))
             told = f"{type(error).__name__}: {error}"
             tell = log.info if waits else log.warning
             tell(

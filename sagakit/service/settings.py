@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -64,6 +64,23 @@ class ServiceSettings(BaseSettings):
     def now(self) -> datetime:
         """Return the time of this process: UTC plus `clock_offset_s`."""
         return datetime.now(UTC) + timedelta(seconds=self.clock_offset_s)
+
+
+class WebhookSettings(ServiceSettings):
+    """Adds the secrets of signed webhooks. During a rotation the previous one is valid as well."""
+
+    webhook_secret: SecretStr = Field(
+        min_length=1, description="The key that webhooks are signed with"
+    )
+    webhook_secret_previous: SecretStr | None = Field(
+        default=None, min_length=1, description="Still accepted while webhook_secret is rotated"
+    )
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """Return the secrets that are valid now, the current one first."""
+        valid = (self.webhook_secret, self.webhook_secret_previous)
+        return tuple(secret.get_secret_value() for secret in valid if secret)
 
 
 def load(settings: type[T]) -> T:

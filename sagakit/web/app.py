@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.errors import RequestTimedOut
 from sagakit.telemetry import metrics
-from sagakit.web.signed_webhook import BadSignature
 
 log = structlog.get_logger(__name__)
 Checks = Mapping[str, Callable[[], str | None]]
@@ -78,10 +77,6 @@ def make_app(
         answer = problem(error.status_code, "refused", error.detail)
         answer.headers.update(error.headers or {})
         return answer
-
-    @app.exception_handler(BadSignature)
-    async def refuse(request: Request, error: BadSignature) -> JSONResponse:
-        return problem(401, "bad signature", str(error))
 
     @app.exception_handler(RequestTimedOut)
     async def unanswered(request: Request, error: RequestTimedOut) -> JSONResponse:

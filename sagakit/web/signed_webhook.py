@@ -1,41 +1,182 @@
-"""Signs and verifies webhooks with the header `Saga-Signature: t=<unix seconds>,v1=<hex>`.
+"""Takes signed webhooks: the signature scheme, and the route that submits a provider's reports.
 
-`v1` is the HMAC-SHA256 over `<t>.<body>`. The scheme is Stripe's
-(https://docs.stripe.com/webhooks#verify-manually).
+A webhook is signed with the header `Saga-Signature: t=<unix seconds>,v1=<hex>[,v1=<hex>...]`. `v1`
+is the HMAC-SHA256 over `<t>.<body>`. The scheme is Stripe's
+(https://docs.stripe.com/webhooks#verify-manually): while a secret is rotated, a sender may sign
+with several secrets, and a receiver may accept several. The body is a JSON object:
+
+    {"id": "evt_...", "type": "charge.captured", "data": {...}}
 """
 
 import hashlib
 import hmac
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID, uuid5
 
-from sagakit.errors import SagaError
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from sagakit.decider import Callback, Trigger
+from sagakit.errors import BadKey, SagaError
+from sagakit.messages.codec import order_key
+from sagakit.messages.envelope import NAMESPACE
+from sagakit.store.ports import Clock
+from sagakit.web.app import problem
 
 TOLERANCE_S = 300
 HEADER = "Saga-Signature"
+RETRY_AFTER_S = 1
+MAX_TEXT = 255
+S_co = TypeVar("S_co", covariant=True)
+S = TypeVar("S")
+ReadReport = Callable[[Mapping[str, Any]], tuple[str, Any]]
+"""Reads a webhook's `data`: -> saga id, the report for `Callback`. Raises ValueError."""
 
 
 class BadSignature(SagaError):
-    """The caller does not hold the secret, or replays an old call. Answered with 401."""
+    """The caller does not hold a valid secret, or replays an old call. Answered with 401."""
+
+
+class WebhookPort(Protocol[S_co]):
+    """The part of `service.definition.TriggerPort` that a webhook needs."""
+
+    async def submit(self, key: str, trigger: Trigger, message_id: UUID) -> Any:
+        """Handle a trigger in a transaction, once per message id."""
+        ...
+
+    async def state(self, key: str) -> S_co:
+        """Return the committed state of a saga, with its effects in flight."""
+        ...
+
+
+# --- the signature --------------------------------------------------------------------------------
 
 
 def sign(secret: str, body: bytes, at: int) -> str:
     """Return the header for a body sent at Unix second `at`."""
-    mac = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
-    return f"t={at},v1={mac.hexdigest()}"
+    return f"t={at},v1={_mac(secret, body, at)}"
 
 
-def verify(secret: str, body: bytes, signature: str | None, now: datetime) -> None:
-    """Verify the signature header of a body. Raises BadSignature that says what is wrong."""
+def verify(secrets: Sequence[str], body: bytes, signature: str | None, now: datetime) -> None:
+    """Verify that a header signs the body with one of the secrets.
+
+    Raises BadSignature that says what is wrong.
+    """
     if not signature:
-        raise BadSignature(f"the {HEADER} header is missing; sign the request")
-    parts = dict(p.partition("=")[::2] for p in signature.split(","))
-    sent = parts.get("t", "")
+        raise BadSignature(f"the header {HEADER} is missing; sign the body with the shared secret")
+    parts = [part.strip().partition("=")[::2] for part in signature.split(",")]
+    sent = next((value for name, value in parts if name == "t"), "")
     if not (sent.isascii() and sent.isdigit() and len(sent) < 16):
-        raise BadSignature(f"{HEADER} has no time (t=<unix seconds>)")
+        raise BadSignature(f"{HEADER} has no time; send t=<unix seconds>")
     if abs(now.timestamp() - int(sent)) > TOLERANCE_S:
         raise BadSignature(
-            f"{HEADER} is more than {TOLERANCE_S} s off this clock; check both clocks"
+            f"{HEADER} was made more than {TOLERANCE_S} s ago or in the future; sign anew, and "
+            "compare the clocks"
         )
-    expected, given = sign(secret, body, int(sent)), f"t={int(sent)},v1={parts.get('v1', '')}"
-    if not hmac.compare_digest(expected.encode(), given.encode()):  # bytes: it takes only ASCII str
+    # as bytes: compare_digest takes no text beyond ASCII
+    given = [value.encode() for name, value in parts if name == "v1"]
+    expected = [_mac(secret, body, int(sent)).encode() for secret in secrets]
+    if not any(hmac.compare_digest(e, g) for e in expected for g in given):
         raise BadSignature(f"{HEADER} does not match the body; check the shared secret")
+
+
+def _mac(secret: str, body: bytes, at: int) -> str:
+    return hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+# --- the route ------------------------------------------------------------------------------------
+
+
+def signed_webhook(
+    sender: str,
+    secrets: Sequence[str],
+    clock: Clock,
+    reports: Mapping[str, ReadReport],
+    too_early: Callable[[S], str | None],
+) -> Callable[[WebhookPort[S]], APIRouter]:
+    """Return the builder of `POST /webhooks/<sender>`.
+
+    `reports`: reader of `data` by event type; other types are ignored. `too_early`: what a saga's
+    state has to have before a report is taken, None if it has it.
+
+    Answers 200: taken before or now, or ignored. 400: not understood. 401: not signed by the
+    sender. 503 with Retry-After: not taken, deliver it again.
+    """
+
+    def routes(port: WebhookPort[S]) -> APIRouter:
+        router = APIRouter(tags=["webhooks"])
+
+        @router.post(f"/webhooks/{sender}")
+        async def take(request: Request) -> Response:
+            body = await request.body()
+            try:
+                verify(secrets, body, request.headers.get(HEADER), clock())
+            except BadSignature as error:
+                return problem(401, "bad signature", str(error))
+            try:
+                read = read_event(sender, body, reports)
+            except ValueError as error:
+                return problem(400, "webhook not understood", str(error))
+            if read is None:
+                return Response(status_code=200)
+            event_id, saga_id, report = read
+            if missing := too_early(await port.state(saga_id)):
+                detail = f"{saga_id!r}: {missing}; deliver it again"
+                answer = problem(503, "webhook too early", detail)
+                answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+                return answer
+            message_id = uuid5(NAMESPACE, f"{sender}:{event_id}")
+            await port.submit(saga_id, Callback(report), message_id)
+            return Response(status_code=200)
+
+        return router
+
+    return routes
+
+
+def read_event(
+    sender: str, body: bytes, reports: Mapping[str, ReadReport]
+) -> tuple[str, str, Any] | None:
+    """Return event id, saga id and report of a webhook's body; None for an ignored type.
+
+    Raises ValueError that says what is missing.
+    """
+    try:
+        event: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"the body is no JSON ({error}); send an event of {sender}") from error
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        raise ValueError(f"an event of {sender} is a JSON object with id, type and data")
+    kind, data = event["type"], event.get("data")
+    if kind not in reports:
+        return None
+    if not isinstance(data, dict):
+        raise ValueError(f"{kind}: data is missing; send the object that the event is about")
+    event_id = text_of(event, "id", "the event")
+    return event_id, *reports[kind](data)
+
+
+def text_of(data: Mapping[str, Any], name: str, where: str = "data") -> str:
+    """Return a text field of 1 to 255 printable characters. Raises ValueError."""
+    value = data.get(name)
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
+        raise ValueError(f"{where}.{name} must be a text of 1 to {MAX_TEXT} printable characters")
+    return value
+
+
+def saga_id_of(data: Mapping[str, Any], name: str) -> str:
+    """Return the saga id in a field of `data`. Raises ValueError."""
+    try:
+        return order_key(text_of(data, name).encode())
+    except BadKey as error:
+        raise ValueError(f"data.{name}: {error}") from error
+
+
+def minor_of(data: Mapping[str, Any], name: str) -> int:
+    """Return an amount in minor units, 0 or more and below 2**53. Raises ValueError."""
+    value = data.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+        raise ValueError(f"data.{name} must be a whole number of minor units, 0 or more")
+    return value

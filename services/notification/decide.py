@@ -42,7 +42,7 @@ class MailKind(StrEnum):
     REFUNDED = "refunded"
 
 
-SAYS: Mapping[MailKind, type[Any]] = {
+EVENT_BY_KIND: Mapping[MailKind, type[Any]] = {
     MailKind.CONFIRMED: ConfirmationMailSent,
     MailKind.SHIPPED: ShippedMailSent,
     MailKind.CANCELLED: CancellationMailSent,
@@ -100,7 +100,7 @@ def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
 
 def evolve(state: Mailing, event: Any) -> Mailing:
     """Return the state after an own event."""
-    kind = next((kind for kind, said in SAYS.items() if isinstance(event, said)), None)
+    kind = next((kind for kind, said in EVENT_BY_KIND.items() if isinstance(event, said)), None)
     return state if kind is None else replace(state, sent=state.sent | {kind})
 
 
@@ -132,7 +132,7 @@ def _mail(
 def _sent(state: Mailing, kind: MailKind, order_id: str, to: str, refused: str | None) -> Decision:
     if kind in state.sent:
         return NOTHING
-    return Decision(events=(SAYS[kind](order_id=order_id, to=to, refused=refused),))
+    return Decision(events=(EVENT_BY_KIND[kind](order_id=order_id, to=to, refused=refused),))
 
 
 def _amount(event: PaymentRefunded) -> str:

@@ -64,9 +64,9 @@ from services.payment.ledger import (
     after_refund,
     bare_facts,
     charge_effect,
+    charges_to_refund,
     evolve,
     look_effect,
-    owed,
     refund_again,
     refund_effect,
 )
@@ -100,11 +100,11 @@ def decide(state: Payment, trigger: Trigger, now: datetime, *, policy: Policy = 
         case EffectResult(effect) if effect.payload.get("again"):
             return NOTHING
         case EffectResult(effect, result):
-            return _told(_with_facts(state, effect), result, effect)
+            return _on_report(_with_facts(state, effect), result, effect)
         case Callback(result):
-            return _told(state, result, None)
+            return _on_report(state, result, None)
         case Observed(event=ChargeFound() as found):
-            return _found(replace(state, order_ref=found.order_id), found)
+            return _on_reconciliation(replace(state, order_ref=found.order_id), found)
     return NOTHING
 
 
@@ -164,7 +164,7 @@ def _with_facts(state: Payment, effect: Effect) -> Payment:
     return replace(state, facts=facts, email=state.email or facts.email)
 
 
-def _told(state: Payment, result: Any, effect: Effect | None) -> Decision:
+def _on_report(state: Payment, result: Any, effect: Effect | None) -> Decision:
     """Decide on the provider's answer to `effect`, or on its own report (None)."""
     own = effect is not None and effect.kind == CHARGE
     early = state.charging and not own
@@ -180,9 +180,9 @@ def _told(state: Payment, result: Any, effect: Effect | None) -> Decision:
         case ActionRequired() | Pending():
             return _unsettled(state, result, look=own)
         case Refunded():
-            return _given_back(state, result, effect)
+            return _on_refund(state, result, effect)
         case Voided() | NothingLeft() if effect is not None and effect.kind == REFUND:
-            return _not_given_back(state, result, effect)
+            return _on_no_refund(state, result, effect)
     return NOTHING
 
 
@@ -230,7 +230,7 @@ def _unsettled(state: Payment, told: ActionRequired | Pending, look: bool) -> De
 # --- refunds --------------------------------------------------------------------------------------
 
 
-def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decision:
+def _on_refund(state: Payment, told: Refunded, effect: Effect | None) -> Decision:
     """Record a refund, also one that payment did not request. A refund of an unknown charge implies
     a capture: of the order's total if the refund is partial. If the facts are unknown as well, the
     charge is read first and the same refund is requested again."""
@@ -256,21 +256,21 @@ def _given_back(state: Payment, told: Refunded, effect: Effect | None) -> Decisi
     return replace(rest, events=(capture, *rest.events))
 
 
-def _found(state: Payment, found: ChargeFound) -> Decision:
+def _on_reconciliation(state: Payment, found: ChargeFound) -> Decision:
     """Act on a difference that reconciliation found. An unknown capture is handled as if reported
     now. A refund that is in payment's books but not in the provider's ledger is requested again;
     the books are right already, so it emits no event."""
     known = [c for c in state.charges if c.charge_id == found.charge_id]
     if sum(c.captured_minor for c in known) < found.captured_minor:
         told = Captured(found.charge_id, found.captured_minor, found.currency)
-        return _told(state, told, None)
+        return _on_report(state, told, None)
     missing_minor = sum(c.refunded_minor for c in known) - found.refunded_minor
     if missing_minor <= 0 or state.asked or state.refunding:
         return NOTHING
     return Decision(effects=(refund_again(state, found, missing_minor),))
 
 
-def _not_given_back(state: Payment, told: Voided | NothingLeft, effect: Effect) -> Decision:
+def _on_no_refund(state: Payment, told: Voided | NothingLeft, effect: Effect) -> Decision:
     """Conclude a refund call that moved no money. A capture that came meanwhile is refunded."""
     asked_minor, named = effect.payload["amount_minor"], effect.payload["charge_id"]
     if isinstance(told, Voided):
@@ -279,7 +279,9 @@ def _not_given_back(state: Payment, told: Voided | NothingLeft, effect: Effect) 
             return NOTHING
     else:
         refund_id = effect.key  # the refund is not ours, so its id is not known
-        amount_minor = sum(c.left_minor for c in owed(state) if named in (None, c.charge_id))
+        amount_minor = sum(
+            c.left_minor for c in charges_to_refund(state) if named in (None, c.charge_id)
+        )
     expected = state.phase is Phase.REFUNDING or (state.phase is Phase.CAPTURED and amount_minor)
     if refund_id in state.refunds or not expected:
         return NOTHING
@@ -290,7 +292,9 @@ def _concluded(
     state: Payment, refund_id: str, amount_minor: int, partial: bool = False
 ) -> Decision:
     """Conclude one refund, and request the next while money is left that has to go back."""
-    left_minor = sum(c.left_minor for c in owed(after_refund(state, refund_id, amount_minor)))
+    left_minor = sum(
+        c.left_minor for c in charges_to_refund(after_refund(state, refund_id, amount_minor))
+    )
     if state.phase is Phase.REFUNDING and not left_minor and not partial:
         return Decision((_refunded(state, refund_id, amount_minor),))
     event = PaymentRefundProgressed(

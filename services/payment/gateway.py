@@ -3,14 +3,11 @@
 Contract of the provider: `POST /v1/charges` and `POST /v1/refunds`, each with the header
 `Idempotency-Key`, `GET /v1/charges/{id}`; webhooks see `service`. Only the documented business
 answers count as an answer: the statuses of charges and refunds, and the refusal `already_refunded`.
-After a timeout, a dropped connection, any other refusal or garbage the outcome is unknown: the
-adapter raises EffectFailed and the kit asks again under the same key. So a decline is never
+Anything else leaves the outcome unknown (see `sagakit.effects.http_gateway`), so a decline is never
 assumed. A refund that the bank keeps pending is requested again under its key as well, so that its
 outcome becomes known even without a webhook.
 """
 
-import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from sagakit.decider import Effect
+from sagakit.effects.http_gateway import HttpGateway, wire_key
 from sagakit.errors import EffectFailed, ResultPending
 from services.payment.ledger import (
     ActionRequired,
@@ -31,9 +29,10 @@ from services.payment.ledger import (
     Voided,
 )
 
-TIMEOUT_S = 10.0
 EVERYTHING_MINOR = 10**12
 """The highest possible charge; a refund of this amount returns all that was captured."""
+NOTHING_LEFT = (409, "already_refunded")
+"""The refusal of a refund that is a business answer: status and code."""
 ChargeAnswer = Captured | Declined | ActionRequired | Pending
 RefundAnswer = Voided | Refunded | NothingLeft
 
@@ -66,23 +65,24 @@ class HttpProvider:
     """Calls the provider over HTTP. The caller closes `client`; `base_url` has no path."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
-        self._client, self._base_url = client, base_url.rstrip("/")
+        self._http = HttpGateway("provider", client, base_url)
 
     async def charge(self, effect: Effect) -> ChargeAnswer:
         """See `Provider`."""
         body = {
             k: effect.payload[k] for k in ("order_id", "amount_minor", "currency", "card_token")
         }
-        answer = await self._call("POST", "/v1/charges", effect.key, body)
+        answer = await self._http.call("POST", "/v1/charges", effect.key, body)
         for name in ("order_id", "amount_minor", "currency"):
             if answer.get(name) != body[name]:
-                raise _unusable(f"charge {effect.key}", f"asked for {body}, answered {answer}")
-        return _charge(answer)
+                told = f"asked for {body}, answered {answer}"
+                raise self._http.unusable(f"charge {effect.key}", told)
+        return self._charge(effect, answer)
 
     async def look(self, effect: Effect) -> ChargeAnswer:
         """See `Provider`."""
         path = f"/v1/charges/{quote(str(effect.payload['charge_id']), safe='')}"
-        return _charge(await self._call("GET", path, effect.key))
+        return self._charge(effect, await self._http.call("GET", path, effect.key))
 
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""
@@ -93,51 +93,24 @@ class HttpProvider:
             "charge_key": wire_key(str(effect.payload["charge_key"])),
             "amount_minor": EVERYTHING_MINOR if amount_minor is None else amount_minor,
         }
-        answer = await self._call("POST", "/v1/refunds", effect.key, body)
-        match answer:
-            case {"error": _}:
-                return NothingLeft()
-            case {"id": str(refund_id), "status": "voided"} if amount_minor is None:
-                return Voided(refund_id)
-            case {"id": str(refund_id), "status": "pending"}:
-                raise ResultPending(f"refund {effect.key}: the provider has {refund_id} pending")
-            case {
-                "id": str(refund_id),
-                "charge_id": str(charge_id),
-                "status": "refunded" | "partial" as status,
-                "amount_minor": int(given_minor),
-            } if given_minor >= 0:
-                return Refunded(refund_id, given_minor, charge_id, status == "partial")
-        raise _unusable(f"refund {effect.key}", str(answer))
+        answer = await self._http.call(
+            "POST", "/v1/refunds", effect.key, body, refusals=[NOTHING_LEFT]
+        )
+        read = refund_answer(answer, void=amount_minor is None)
+        if read is None:
+            raise self._http.unusable(f"refund {effect.key}", str(answer))
+        return read
 
-    async def _call(
-        self, method: str, path: str, key: str, body: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Return the JSON object of a 2xx answer or of the refusal `already_refunded`."""
-        where = f"{method} {path}, key {key}"
-        try:
-            response = await self._client.request(
-                method,
-                self._base_url + path,
-                json=body,
-                headers={"Idempotency-Key": wire_key(key)},
-                timeout=TIMEOUT_S,
-            )
-            answer: dict[str, Any] = response.json()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _unusable(where, f"{type(error).__name__}: {error}") from error
-        except ValueError as error:
-            raise _unusable(where, f"{response.status_code} {response.text!r}") from error
-        match answer:
-            case {"error": {"code": "already_refunded"}} if response.status_code == 409:
-                return answer
-            case dict() if response.is_success and "error" not in answer:
-                return answer
-        raise _unusable(where, f"{response.status_code} {answer}")
+    def _charge(self, effect: Effect, answer: Mapping[str, Any]) -> ChargeAnswer:
+        read = charge_answer(answer)
+        if read is None:
+            raise self._http.unusable(f"charge {effect.key}", str(answer))
+        return read
 
 
-def _charge(answer: Mapping[str, Any]) -> ChargeAnswer:
-    match answer:
+def charge_answer(charge: Mapping[str, Any]) -> ChargeAnswer | None:
+    """Return what a charge of the provider's API says, None if it says nothing."""
+    match charge:
         case {
             "id": str(charge_id),
             "status": "captured",
@@ -146,30 +119,36 @@ def _charge(answer: Mapping[str, Any]) -> ChargeAnswer:
         }:
             return Captured(charge_id, amount_minor, currency)
         case {"id": str(charge_id), "status": "declined" | "voided" as status}:
-            code = str(answer.get("decline_code") or status)
+            code = str(charge.get("decline_code") or status)
             return Declined(charge_id, code, f"the provider says {code}")
         case {"id": str(charge_id), "status": "action_required", "action_url": str(action_url)}:
             return ActionRequired(charge_id, action_url)
         case {"id": str(charge_id), "status": "pending"}:
             return Pending(charge_id)
-    raise _unusable("charge", str(dict(answer)))
+    return None
 
 
-def wire_key(key: str) -> str:
-    """Return the key if an HTTP header can carry it (visible ASCII, at most 255), else its hash.
+def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | None:
+    """Return what a refund of the provider's API says, None if it says nothing.
 
-    Order ids may hold spaces (which headers lose at the ends) and letters of any script.
+    `void`: all of the charge was asked for, so that it may be voided. Raises ResultPending while
+    the refund is pending.
     """
-    if re.fullmatch(r"[!-~]{1,255}", key):
-        return key
-    kind = key.partition(":")[0]
-    return f"{kind}:sha256-{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-def _unusable(where: str, answer: str) -> EffectFailed:
-    return EffectFailed(
-        f"provider, {where}: {answer[:300]}; what happened is unknown, asking again"
-    )
+    match refund:
+        case {"error": _}:
+            return NothingLeft()
+        case {"id": str(refund_id), "status": "voided"} if void:
+            return Voided(refund_id)
+        case {"id": str(refund_id), "status": "pending"}:
+            raise ResultPending(f"refund {refund_id} is pending at the provider; asking again")
+        case {
+            "id": str(refund_id),
+            "charge_id": str(charge_id),
+            "status": "refunded" | "partial" as status,
+            "amount_minor": int(given_minor),
+        } if given_minor >= 0:
+            return Refunded(refund_id, given_minor, charge_id, status == "partial")
+    return None
 
 
 @dataclass(slots=True)

@@ -285,7 +285,7 @@ def after_refund(state: Payment, refund_id: str | None, amount_minor: int) -> Pa
     return replace(state, charges=tuple(charges), refunds=refunds, asked=None)
 
 
-def owed(state: Payment) -> list[Charge]:
+def charges_to_refund(state: Payment) -> list[Charge]:
     """Return the charges to refund: those with money left, except the first in phase CAPTURED."""
     charges = state.charges[1:] if state.phase is Phase.CAPTURED else state.charges
     return [charge for charge in charges if charge.left_minor]
@@ -295,7 +295,7 @@ def _aimed(state: Payment) -> Payment:
     """Set `asked` to the next refund if one is due and none is under way."""
     if state.asked:
         return state
-    due = owed(state)
+    due = charges_to_refund(state)
     if due:
         charge_id = due[0].charge_id
         amount_minor = sum(c.left_minor for c in due if c.charge_id == charge_id)

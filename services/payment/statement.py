@@ -9,10 +9,9 @@ from typing import Any, Protocol
 
 import httpx
 
-from sagakit.errors import EffectFailed
+from sagakit.effects.http_gateway import HttpGateway
 from sagakit.web.ledger_pages import Row
 
-TIMEOUT_S = 30.0
 MOVED = ("refunded", "partial", "pending")
 """Statuses of refunds that have moved money, or are under way."""
 Page = tuple[Sequence[Row], int | None]
@@ -37,49 +36,29 @@ class HttpStatement:
     """Reads the ledger over HTTP. The caller closes `client`; `base_url` has no path."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
-        self._client, self._base_url = client, base_url.rstrip("/")
+        self._http = HttpGateway("provider", client, base_url)
 
     async def charges(self, offset: int, limit: int) -> Page:
         """See `Statement`."""
-        rows, more = await self._page("/v1/charges", offset, limit)
+        rows, more = await self._http.page("/v1/charges", offset, limit)
         taken = [row for row in rows if row.get("status") == "captured"]
         return [
-            _line(row, charge_id=row.get("id"), currency=row.get("currency")) for row in taken
+            self._line(row, charge_id=row.get("id"), currency=row.get("currency")) for row in taken
         ], more
 
     async def refunds(self, offset: int, limit: int) -> Page:
         """See `Statement`."""
-        rows, more = await self._page("/v1/refunds", offset, limit)
+        rows, more = await self._http.page("/v1/refunds", offset, limit)
         given = [row for row in rows if row.get("status") in MOVED]
         return [
-            _line(row, refund_id=row.get("id"), charge_id=row.get("charge_id")) for row in given
+            self._line(row, refund_id=row.get("id"), charge_id=row.get("charge_id"))
+            for row in given
         ], more
 
-    async def _page(self, path: str, offset: int, limit: int) -> tuple[list[Row], int | None]:
-        page = {"offset": offset, "limit": limit}
-        try:
-            url = self._base_url + path
-            response = await self._client.get(url, params=page, timeout=TIMEOUT_S)
-            answer: Any = response.raise_for_status().json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise _unusable(path, f"{type(error).__name__}: {error}") from error
-        match answer:
-            case {"data": list(rows), "total": int(total)} if all(
-                isinstance(r, dict) for r in rows
-            ):
-                end = offset + len(rows)
-                return rows, end if rows and end < total else None
-        raise _unusable(path, str(answer))
-
-
-def _line(row: Row, **words: Any) -> Row:
-    """Return a row with payment's field names. Raises EffectFailed if a field is missing."""
-    words["order_id"] = row.get("order_id")
-    amount_minor = row.get("amount_minor")
-    if not isinstance(amount_minor, int) or not all(isinstance(w, str) for w in words.values()):
-        raise _unusable("a row", str(row))
-    return {**words, "amount_minor": amount_minor}
-
-
-def _unusable(path: str, answer: str) -> EffectFailed:
-    return EffectFailed(f"provider, {path}: {answer[:300]}; its ledger cannot be read, try again")
+    def _line(self, row: Row, **words: Any) -> Row:
+        """Return a row with payment's field names. Raises EffectFailed if a field is missing."""
+        words["order_id"] = row.get("order_id")
+        amount_minor = row.get("amount_minor")
+        if not isinstance(amount_minor, int) or not all(isinstance(w, str) for w in words.values()):
+            raise self._http.unusable("a row of the ledger", str(row))
+        return {**words, "amount_minor": amount_minor}

@@ -11,7 +11,7 @@ Rules behind the table in tests/unit/test_shipping.py:
   cancelled is ShipmentPickedUp as well. The customer may have been refunded by then; the monitor's
   conservation check names such an order.
 - The order's facts come from the own event that names the label. A pickup reported before they are
-  known (`premature`) is not taken; the carrier reports it again.
+  known (`awaits_label`) is not taken; the carrier reports it again.
 - Every Undo is answered sooner or later, by ShipmentCancelled or by ShipmentCancelRefused.
 """
 
@@ -117,7 +117,7 @@ def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
     return NOTHING
 
 
-def premature(state: Shipment) -> bool:
+def awaits_label(state: Shipment) -> bool:
     """Return True while a pickup cannot be taken: the label's own outcome is still to come."""
     return state.facts is None and state.phase in (Phase.NEW, Phase.CANCELLING)
 
@@ -198,14 +198,14 @@ def _cancel_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
 
 def _reported(state: Shipment, parcel: PickedUp) -> Decision:
     """Decide on a pickup, from a callback or from the answer to the label call."""
-    if premature(state) or state.phase is Phase.PICKED_UP:
+    if awaits_label(state) or state.phase is Phase.PICKED_UP:
         return NOTHING
     order_id = parcel.order_id
     seen = replace(state, label_id=parcel.label_id, tracking=parcel.tracking)
     gone = _gone(seen, order_id)
     # the outcome of the cancel call refuses a waiting Undo; without such a call, refuse it here
-    owed = state.phase is Phase.CANCELLING and cancel_key(order_id) not in state.in_flight
-    if owed or not gone:
+    unanswered = state.phase is Phase.CANCELLING and cancel_key(order_id) not in state.in_flight
+    if unanswered or not gone:
         return _say(*gone, _too_late(parcel.label_id, order_id))
     return _say(*gone)
 

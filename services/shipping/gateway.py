@@ -2,18 +2,16 @@
 
 Contract of the carrier: `POST /v1/labels`, `POST /v1/cancellations`, each with the header
 `Idempotency-Key`; webhook `label.picked_up` (see `service`). Only the documented business answers
-count as an answer. After a timeout, a dropped connection, any other status or garbage the outcome
-is unknown: the adapter raises EffectFailed and the kit asks again under the same key.
+count as an answer; anything else leaves the outcome unknown (see `sagakit.effects.http_gateway`).
 """
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import httpx
 
-from sagakit.decider import Effect, Json
+from sagakit.decider import Effect
+from sagakit.effects.http_gateway import HttpGateway, wire_key
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.privacy.sealed_text import KeyErased, redact
@@ -28,7 +26,6 @@ from services.shipping.decide import (
     cancel_key,
 )
 
-TIMEOUT_S = 10.0
 LabelAnswer = Labelled | Refused | PickedUp
 CancelAnswer = Cancelled | TooLate
 
@@ -68,7 +65,7 @@ class HttpCarrier:
     opens sealed addresses."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str, vault: KeyServiceClient) -> None:
-        self._client, self._base_url = client, base_url.rstrip("/")
+        self._http = HttpGateway("carrier", client, base_url)
         self._vault = vault
 
     async def label(self, effect: Effect) -> LabelAnswer:
@@ -105,17 +102,11 @@ class HttpCarrier:
             "email": email,
             "lines": [{"sku": x["sku"], "quantity": x["quantity"]} for x in order["lines"]],
         }
-        answer = await self._post("/v1/labels", effect.key, body)
-        match answer:
-            case {"status": "created", "id": str(label_id), "tracking": str(tracking)}:
-                return Labelled(label_id, tracking)
-            case {"status": "picked_up", "id": str(label_id), "tracking": str(tracking)}:
-                return PickedUp(payload["order_id"], label_id, tracking)
-            case {"status": "refused"}:
-                return Refused(str(answer.get("reason") or "the carrier gives no reason"))
-            case {"status": "cancelled"}:
-                return Refused("cancelled at the carrier")
-        raise _unusable("/v1/labels", effect.key, str(answer))
+        answer = await self._http.call("POST", "/v1/labels", effect.key, body)
+        read = label_answer(str(payload["order_id"]), answer)
+        if read is None:
+            raise self._http.unusable(f"label {effect.key}", str(answer))
+        return read
 
     async def cancel(self, effect: Effect) -> CancelAnswer:
         """See `Carrier`."""
@@ -124,70 +115,51 @@ class HttpCarrier:
             "label_id": effect.payload["label_id"],
             "label_key": wire_key(str(effect.payload["label_key"])),
         }
-        answer = await self._post("/v1/cancellations", effect.key, body)
-        match answer:
-            case {"status": "cancelled"}:
-                return Cancelled()
-            case {"status": "too_late"}:
-                return TooLate()
-        raise _unusable("/v1/cancellations", effect.key, str(answer))
+        answer = await self._http.call("POST", "/v1/cancellations", effect.key, body)
+        read = cancel_answer(answer)
+        if read is None:
+            raise self._http.unusable(f"cancellation {effect.key}", str(answer))
+        return read
 
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
         """See `LabelStatement`."""
-        path, page = "/v1/labels", {"offset": offset, "limit": limit}
-        try:
-            url = self._base_url + path
-            answer = await self._client.get(url, params=page, timeout=TIMEOUT_S)
-            told = answer.raise_for_status().json()
-            rows, end = told["data"], offset + len(told["data"])
-            found = [
-                {
-                    "order_id": str(row["order_id"]),
-                    "label_id": str(row["id"]),
-                    "gone": row["status"] == "picked_up",
+        rows, more = await self._http.page("/v1/labels", offset, limit)
+        valid = [row for row in rows if row.get("status") in ("created", "picked_up")]
+        return [self._line(row) for row in valid], more
+
+    def _line(self, row: Row) -> Row:
+        match row:
+            case {"order_id": str(order_id), "id": str(label_id), "status": status}:
+                return {
+                    "order_id": order_id,
+                    "label_id": label_id,
+                    "gone": status == "picked_up",
                 }
-                for row in rows
-                if row["status"] in ("created", "picked_up")
-            ]
-            return found, end if rows and end < int(told["total"]) else None
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-            raise _unusable(path, "page", f"{type(error).__name__}: {error}") from error
-
-    async def _post(self, path: str, key: str, body: Mapping[str, Json]) -> dict[str, Any]:
-        try:
-            response = await self._client.post(
-                self._base_url + path,
-                json=body,
-                headers={"Idempotency-Key": wire_key(key)},
-                timeout=TIMEOUT_S,
-            )
-            if not response.is_success:
-                raise _unusable(path, key, f"{response.status_code} {response.text}")
-            answer = response.json()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _unusable(path, key, f"{type(error).__name__}: {error}") from error
-        except ValueError as error:
-            raise _unusable(path, key, f"no JSON: {response.text}") from error
-        if not isinstance(answer, dict):
-            raise _unusable(path, key, f"no JSON object: {response.text}")
-        return answer
+        raise self._http.unusable("a row of the ledger", str(row))
 
 
-def wire_key(key: str) -> str:
-    """Return the key if an HTTP header can carry it (visible ASCII, at most 255), else its hash.
+def label_answer(order_id: str, label: Mapping[str, Any]) -> LabelAnswer | None:
+    """Return what a label of the carrier's API says, None if it says nothing."""
+    match label:
+        case {"status": "created", "id": str(label_id), "tracking": str(tracking)}:
+            return Labelled(label_id, tracking)
+        case {"status": "picked_up", "id": str(label_id), "tracking": str(tracking)}:
+            return PickedUp(order_id, label_id, tracking)
+        case {"status": "refused"}:
+            return Refused(str(label.get("reason") or "the carrier gives no reason"))
+        case {"status": "cancelled"}:
+            return Refused("cancelled at the carrier")
+    return None
 
-    Order ids may hold spaces (which headers lose at the ends) and letters of any script.
-    """
-    if re.fullmatch(r"[!-~]{1,255}", key):
-        return key
-    kind = key.partition(":")[0]
-    return f"{kind}:sha256-{hashlib.sha256(key.encode()).hexdigest()}"
 
-
-def _unusable(path: str, key: str, answer: str) -> EffectFailed:
-    return EffectFailed(
-        f"carrier {path}, key {key}: {answer[:300]}; the outcome is unknown, asking again"
-    )
+def cancel_answer(cancellation: Mapping[str, Any]) -> CancelAnswer | None:
+    """Return what a cancellation of the carrier's API says, None if it says nothing."""
+    match cancellation:
+        case {"status": "cancelled"}:
+            return Cancelled()
+        case {"status": "too_late"}:
+            return TooLate()
+    return None
 
 
 class MemoryCarrier:

@@ -24,6 +24,7 @@ from sagakit.messages.envelope import Envelope, Record, Trace
 from sagakit.service.settings import load as load_settings
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from sagakit.store.ports import Participant
+from sagakit.web.signed_webhook import read_event
 from schemas import CONTRACT, EVENT_TYPES, FLOWS, OWNERS
 from schemas.events import OrderResumed
 from services.inventory.decide import Reservation
@@ -38,11 +39,12 @@ from services.order.decide import evolve as evolve_order
 from services.payment.decide import decide as decide_payment
 from services.payment.ledger import Payment
 from services.payment.ledger import evolve as evolve_payment
-from services.payment.service import PaymentSettings, _read
+from services.payment.service import REPORTS as CHARGES_AND_REFUNDS
+from services.payment.service import PaymentSettings
 from services.shipping.decide import Shipment
 from services.shipping.decide import decide as decide_shipping
 from services.shipping.decide import evolve as evolve_shipping
-from services.shipping.service import _read as _read_parcel
+from services.shipping.service import REPORTS as PICKUPS
 from tests.avro import any_event
 from tests.bad_input.events import NOW, placed, sent
 from tests.bad_input.files import GOOD_ENV, GOOD_FLOW
@@ -182,17 +184,17 @@ def test_any_signed_webhook_is_read_or_refused(
     good: dict[str, Any], outer: dict[str, Any], inner: dict[str, Any], kind: str
 ) -> None:
     event = {**good, "type": kind, "data": {**good["data"], **inner}, **outer}
-    for read in (_read, _read_parcel):
+    for reports in (CHARGES_AND_REFUNDS, PICKUPS):
         with suppress(ValueError):
-            read(orjson.dumps(event))
+            read_event("sender", orjson.dumps(event), reports)
 
 
 @FUZZ
 @given(st.binary(max_size=200))
 def test_any_bytes_in_a_signed_webhook_are_read_or_refused(body: bytes) -> None:
-    for read in (_read, _read_parcel):
+    for reports in (CHARGES_AND_REFUNDS, PICKUPS):
         with suppress(ValueError):
-            read(body)
+            read_event("sender", body, reports)
 
 
 # --- flow files -----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from schemas.events import (
     PaymentRefundStarted,
 )
 from services.payment.decide import decide
-from services.payment.gateway import HttpProvider, MemoryProvider, Provider, wire_key
+from services.payment.gateway import HttpProvider, MemoryProvider, Provider
 from services.payment.ledger import (
     ActionRequired,
     Captured,
@@ -370,14 +370,6 @@ def test_nobody_there_is_unknown() -> None:
     asyncio.run(story())
 
 
-def test_keys_on_the_wire_are_short_visible_and_different() -> None:
-    keys = ["charge:o1", "charge:o1 ", "charge: o1", "charge:ö1", "charge:" + "x" * 300]
-    wired = [wire_key(key) for key in keys]
-    assert wired[0] == "charge:o1"
-    assert len(set(wired)) == len(keys)
-    assert all(len(w) <= 255 and w.isascii() and w.isprintable() and " " not in w for w in wired)
-
-
 # --- the webhook ----------------------------------------------------------------------------------
 
 
@@ -425,7 +417,7 @@ REFUND = {"id": "re1", "order_id": "o1", "charge_id": "ch1", "amount_minor": 250
 
 def post(door: MemoryDoor, body: bytes, signature: str | None = None) -> httpx.Response:
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    app = make_app("payment", {}, webhook(SECRET, lambda: now)(door))
+    app = make_app("payment", {}, webhook([SECRET], lambda: now)(door))
 
     async def call() -> httpx.Response:
         transport = httpx.ASGITransport(app)

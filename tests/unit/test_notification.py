@@ -23,7 +23,7 @@ from schemas.events import (
     ShippedMailSent,
 )
 from services.notification.decide import (
-    SAYS,
+    EVENT_BY_KIND,
     MailAccepted,
     Mailing,
     MailKind,
@@ -71,7 +71,7 @@ def mail(kind: MailKind, **facts: str) -> Effect:
     )
 
 
-SENT = {kind: said(order_id="o1", to=ADA) for kind, said in SAYS.items()}
+SENT = {kind: said(order_id="o1", to=ADA) for kind, said in EVENT_BY_KIND.items()}
 MAILS = {
     MailKind.CONFIRMED: mail(MailKind.CONFIRMED),
     MailKind.SHIPPED: mail(MailKind.SHIPPED, tracking="T1"),

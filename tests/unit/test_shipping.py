@@ -27,9 +27,9 @@ from services.shipping.decide import (
     Refused,
     Shipment,
     TooLate,
+    awaits_label,
     decide,
     evolve,
-    premature,
 )
 from services.shipping.store import store
 from tests.facts import TWO_TEAS
@@ -318,17 +318,17 @@ def test_a_parcel_picked_up_after_its_cancellation_does_not_vanish() -> None:
 
 def test_a_pickup_too_early_is_not_taken() -> None:
     asked = given(SHIPPING, Shipment()).when(Do(captured())).then(effects=[LABEL])
-    assert premature(asked.state)
+    assert awaits_label(asked.state)
     asked.when(Callback(PARCEL)).then_nothing()
     waiting = asked.when(undo()).then(STARTED_BLIND)
-    assert premature(waiting.state)
+    assert awaits_label(waiting.state)
     made = landed(asked, LABEL_KEY).when(label_said(Labelled("lb1", "T1"))).then(CREATED)
-    assert not premature(made.state)
+    assert not awaits_label(made.state)
 
 
 @pytest.mark.parametrize("name", sorted(SITUATIONS.keys() - {"new", "cancelling, label unknown"}))
 def test_a_pickup_that_has_a_place_is_taken(name: str) -> None:
-    assert not premature(situation(name).state)
+    assert not awaits_label(situation(name).state)
 
 
 def test_a_database_rebuilt_while_cancelling_asks_the_carrier_again() -> None:

@@ -1,0 +1,177 @@
+"""Unit tests of the HTTP gateway's plumbing and of the signature of webhooks."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from sagakit.effects.http_gateway import (
+    MAX_ANSWER_BYTES,
+    MAX_QUOTED_CHARS,
+    MAX_RETRY_AFTER,
+    HttpGateway,
+    retry_after,
+    wire_key,
+)
+from sagakit.errors import EffectFailed
+from sagakit.web.signed_webhook import TOLERANCE_S, BadSignature, sign, verify
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+REFUSED = (409, "already_done")
+
+
+def call(answer: httpx.Response | Exception, **how: Any) -> dict[str, Any]:
+    """Return what a call gets when the provider sends `answer`."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def run() -> dict[str, Any]:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+            gateway = HttpGateway("bank", client, "http://bank/")
+            return await gateway.call("POST", "/v1/things", "thing:o1", {"n": 1}, **how)
+
+    return asyncio.run(run())
+
+
+def test_an_object_and_a_named_refusal_are_answers() -> None:
+    assert call(httpx.Response(201, json={"id": "x"})) == {"id": "x"}
+    refusal = {"error": {"code": "already_done"}}
+    assert call(httpx.Response(409, json=refusal), refusals=[REFUSED]) == refusal
+    for status in (200, 409, 500):
+        with pytest.raises(EffectFailed, match=f"{status} .*already_done"):
+            call(httpx.Response(status, json=refusal))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (httpx.Response(200, content=b"<html>"), "200 <html>"),
+        (httpx.Response(200, json=[]), r"200 \[\]"),
+        (httpx.Response(500, json={}), "500"),
+        (httpx.Response(200, content=b" " * (MAX_ANSWER_BYTES + 1)), "200 and more than"),
+        (httpx.ReadTimeout("10 s"), "ReadTimeout: 10 s"),
+        (httpx.ConnectError("nobody"), "ConnectError: nobody"),
+    ],
+)
+def test_what_is_no_answer_says_so_and_what_happens_next(
+    answer: httpx.Response | Exception, told: str
+) -> None:
+    with pytest.raises(EffectFailed, match=f"bank, POST /v1/things, key thing:o1: {told}") as error:
+        call(answer)
+    assert "asking again under the same key" in str(error.value)
+    assert error.value.retry_after is None
+
+
+def test_a_compressed_answer_is_not_unpacked() -> None:
+    packed = httpx.Response(
+        200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"bomb")
+    )
+    with pytest.raises(EffectFailed, match="encoded as gzip"):
+        call(packed)
+
+
+def test_a_long_answer_is_quoted_in_part() -> None:
+    with pytest.raises(EffectFailed) as error:
+        call(httpx.Response(500, json={"text": "x" * 10_000}))
+    assert len(str(error.value)) < MAX_QUOTED_CHARS + 200
+
+
+def test_the_wait_that_a_provider_asks_for_is_handed_on() -> None:
+    with pytest.raises(EffectFailed) as error:
+        call(httpx.Response(503, headers={"Retry-After": "7"}))
+    assert error.value.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("0", timedelta()),
+        ("90", timedelta(seconds=90)),
+        ("999999999", MAX_RETRY_AFTER),
+        ("Fri, 02 Jan 2026 00:00:30 GMT", timedelta(seconds=30)),
+        ("Fri, 02 Jan 2026 00:00:30 -0000", timedelta(seconds=30)),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", timedelta()),
+        ("Fri, 02 Jan 2099 00:00:30 GMT", MAX_RETRY_AFTER),
+        ("soon", None),
+        ("-1", None),
+        ("9" * 5000, None),
+        (None, None),
+    ],
+)
+def test_a_retry_after_holds_seconds_or_a_date(header: str | None, wait: timedelta | None) -> None:
+    assert retry_after(header, NOW) == wait
+
+
+def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
+    rows = [{"n": n} for n in range(5)]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        start, limit = (int(request.url.params[name]) for name in ("offset", "limit"))
+        return httpx.Response(200, json={"data": rows[start : start + limit], "total": 5})
+
+    async def run() -> list[Any]:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+            gateway = HttpGateway("bank", client, "http://bank")
+            return [await gateway.page("/v1/things", offset, 2) for offset in (0, 2, 4, 6)]
+
+    assert asyncio.run(run()) == [(rows[:2], 2), (rows[2:4], 4), (rows[4:], None), ([], None)]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"data": [], "total": null}', b'{"data": [1], "total": 1}']
+)
+def test_a_page_that_is_none_is_refused(body: bytes) -> None:
+    async def run() -> None:
+        answer = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
+        async with httpx.AsyncClient(transport=answer) as client:
+            await HttpGateway("bank", client, "http://bank").page("/v1/things", 0, 10)
+
+    with pytest.raises(EffectFailed, match="bank, GET /v1/things, offset 0: 200"):
+        asyncio.run(run())
+
+
+def test_keys_on_the_wire_are_short_visible_and_different() -> None:
+    keys = ["label:o1", "label:o1 ", "label: o1", "label:ö1", "label:" + "x" * 300, "cancel:ö1"]
+    wired = [wire_key(key) for key in keys]
+    assert wired[0] == "label:o1"
+    assert len(set(wired)) == len(keys)
+    assert all(len(w) <= 255 and w.isascii() and w.isprintable() and " " not in w for w in wired)
+
+
+# --- signatures -----------------------------------------------------------------------------------
+
+AT = int(NOW.timestamp())
+
+
+def test_while_a_secret_is_rotated_both_sides_may_be_first() -> None:
+    old, new = sign("old", b"{}", AT), sign("new", b"{}", AT)
+    both = f"{old},{new.partition(',')[2]}"
+    verify(["new", "old"], b"{}", old, NOW)
+    verify(["new", "old"], b"{}", new, NOW)
+    verify(["new"], b"{}", both, NOW)
+    verify(["old"], b"{}", both, NOW)
+    with pytest.raises(BadSignature, match="does not match"):
+        verify(["new"], b"{}", old, NOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda _: "", "missing"),
+        (lambda header: header.replace("t=", "x="), "no time"),
+        (lambda header: header.replace("t=", "t=-"), "no time"),
+        (lambda header: header.replace("v1=", "v0="), "does not match"),
+        (lambda header: header + "é", "does not match"),
+        (lambda _: sign("secret", b"{}", AT - TOLERANCE_S - 1), "clocks"),
+        (lambda _: sign("secret", b"{}", AT + TOLERANCE_S + 1), "clocks"),
+    ],
+)
+def test_a_forged_or_old_signature_is_refused(change: Callable[[str], str], told: str) -> None:
+    with pytest.raises(BadSignature, match=told):
+        verify(["secret"], b"{}", change(sign("secret", b"{}", AT)), NOW)
