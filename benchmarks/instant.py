@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from saga_lab.outside.memory import MemoryCarrier, MemoryProvider
 from sagakit.decider import Effect
 from sagakit.effects.worker import Perform
 from sagakit.service.definition import Service
@@ -20,11 +21,10 @@ from schemas import CONTRACT, FLOWS
 from services.inventory.service import build as inventory
 from services.notification.decide import MAIL, MailAccepted, MailKind
 from services.notification.service import participant as notification
-from services.payment.gateway import MemoryProvider
 from services.payment.ledger import CHARGE, LOOK, REFUND
 from services.payment.service import participant as payment
 from services.shipping.decide import CANCEL, LABEL, Labelled, PickedUp
-from services.shipping.gateway import LabelAnswer, MemoryCarrier
+from services.shipping.gateway import LabelAnswer
 from services.shipping.service import participant as shipping
 
 NO_PICKUP = "[no-pickup]"

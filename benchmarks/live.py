@@ -19,6 +19,7 @@ from benchmarks.bare import recorded
 from benchmarks.measured import Part, now, prepared
 from benchmarks.site import Site
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
+from saga_lab.outside.memory import MemoryProvider
 from saga_monitor.ingest.faust_stream import Reader
 from saga_monitor.ingest.projection import Applied, Projection
 from sagakit.effects.worker import EffectWorker
@@ -35,7 +36,6 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.postgres import PostgresDatabase
 from schemas import CONTRACT, FLOWS
 from schemas.events import InventoryReserved
-from services.payment.gateway import MemoryProvider
 from services.payment.ledger import CHARGE, Payment
 from services.payment.service import participant
 

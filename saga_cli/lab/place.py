@@ -28,13 +28,13 @@ IN_FLIGHT = "placed"
     "--card",
     default="tok_ok",
     show_default=True,
-    help="Chooses what the provider does; see python -m pydoc saga_lab.fakes.provider.",
+    help="Chooses what the provider does; see python -m pydoc saga_lab.outside.provider.",
 )
 @click.option(
     "--ship-to",
     default="1 Main Street, Springfield",
     show_default=True,
-    help="Tags at its end choose what the carrier does; see pydoc saga_lab.fakes.carrier.",
+    help="Tags at its end choose what the carrier does; see pydoc saga_lab.outside.carrier.",
 )
 @click.option(
     "--email", default="ada@customer.example", show_default=True, help="The customer's address."

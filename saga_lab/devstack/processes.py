@@ -196,7 +196,7 @@ def _world(name: str, around: StackAddresses) -> ProcessSpec:
         env["SANDBOX_WEBHOOK_SECRET"] = around.webhook_secrets[name]
     return ProcessSpec(
         name=name,
-        command=(sys.executable, "-m", f"saga_lab.fakes.{name}"),
+        command=(sys.executable, "-m", f"saga_lab.outside.{name}"),
         ready=http_ready(f"{around.url(name)}/health/ready"),
         env=env,
     )

@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import math
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +18,7 @@ from pydantic import AnyHttpUrl, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from saga_lab.fakes.machine import AccountStep, ErrorAnswer, planned_failure
 from saga_lab.fakes.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
 
 Row = dict[str, Any]
@@ -80,7 +79,7 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(
-            "CREATE TABLE IF NOT EXISTS calls (name TEXT PRIMARY KEY, made INTEGER NOT NULL);"
+            "CREATE TABLE IF NOT EXISTS calls (name TEXT PRIMARY KEY, failed INTEGER NOT NULL);"
             + schema
         )
 
@@ -122,38 +121,24 @@ class Ledger:
         return self.rows(sql, *values, asked.limit, asked.offset), total
 
     def fail_first(self, name: str, times: float) -> None:
-        """Count a call under `name`; raise a 500 Refusal for the first `times`.
+        """Raise a 500 Refusal for the first `times` calls under `name`.
 
         The ledger keeps only the count of a refused call.
         """
-        if times <= 0:
-            return
-        made = self.rows(
-            "INSERT INTO calls VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET made = made + 1"
-            " RETURNING made",
-            name,
-        )[0]["made"]
-        if made <= times:
-            raise Refusal(500, "internal_error", f"call {made} of {times:g} that fail; ask again")
+        failed = self.failed_calls(name)
+        if failure := planned_failure(failed, times):
+            self.set_failed_calls(name, failed + 1)
+            raise Refusal(failure.status, failure.code, failure.message)
 
+    def failed_calls(self, name: str) -> int:
+        """Return how many calls under `name` were answered with 500."""
+        found = self.row("SELECT failed FROM calls WHERE name = ?", name)
+        return found["failed"] if found else 0
 
-def parse_directive(text: str, known: Mapping[str, bool]) -> tuple[str, float]:
-    """Split `name` or `name:<number>`; `known` maps each valid name to whether it takes a number.
-
-    Raises ValueError for an unknown name and for a number that is missing, negative or not finite.
-    """
-    name, colon, number = text.partition(":")
-    if name not in known:
-        raise ValueError(f"{text!r} is not one of {', '.join(known)}")
-    if known[name] != bool(colon):
-        raise ValueError(f"{text!r}: {name} takes {'a' if known[name] else 'no'} number after ':'")
-    try:
-        value = float(number or 0)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{text!r}: {number!r} must be a number of 0 or more")
-    return name, value
+    def set_failed_calls(self, name: str, failed: int) -> None:
+        """Store how many calls under `name` were answered with 500."""
+        sql = "INSERT INTO calls VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET failed = ?"
+        self.run(sql, name, failed, failed)
 
 
 # -- requests and answers --------------------------------------------------------------------------
@@ -183,29 +168,29 @@ class Seconds(BaseModel):
     seconds: float = Field(ge=0, allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Holds a response body, sent after `wait_s` seconds, or never (`lost`: connection dropped)."""
-
-    body: Row
-    wait_s: float = 0.0
-    lost: bool = False
-
-
 def json_response(body: object, status: int = 200) -> Response:
     """Return a response with `body` as compact JSON."""
 
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 
-async def reply(request: Request, answer: Answer) -> Response:
-    """Send the `Answer`; a lost one aborts the connection before any byte is sent."""
-    if answer.wait_s:
-        await asyncio.sleep(answer.wait_s)
-    if answer.lost:
+async def reply(request: Request, step: AccountStep[Any]) -> Response:
+    """Send a step's answer; a lost one aborts the connection before any byte is sent.
+
+    Raises Refusal for an ErrorAnswer.
+    """
+    if step.answer_after_s:
+        await asyncio.sleep(step.answer_after_s)
+    if step.answer_lost:
         request.state.transport.abort()
         await asyncio.sleep(0)  # lets uvicorn see the disconnect, so that it discards the response
-    return json_response(answer.body)
+    match step.answer:
+        case ErrorAnswer(status, code, message):
+            raise Refusal(status, code, message)
+        case None:
+            raise AssertionError("a timer's step has no answer to send")
+        case record:
+            return json_response(record.view())
 
 
 async def _key(
@@ -218,17 +203,6 @@ async def _key(
 
 
 IdempotencyKey = Annotated[str, Depends(_key)]
-
-
-def same_request(known: Row, key: str, **asked: object) -> None:
-    """Raise a 409 Refusal when a known key comes with different content."""
-    other = [name for name, value in asked.items() if known[name] != value]
-    if other:
-        message = (
-            f"Idempotency-Key {key!r} was first used with another {', '.join(other)};"
-            " send the first content again or use a new key"
-        )
-        raise Refusal(409, "idempotency_key_reuse", message)
 
 
 # -- the app ---------------------------------------------------------------------------------------

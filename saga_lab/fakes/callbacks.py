@@ -1,20 +1,18 @@
 """Stores a server's delayed work durably: timers that change its ledger, and webhooks to post.
 
-A webhook is posted until it is answered 2xx (backoff up to 5 s), so it may arrive twice. Its
-signature follows Stripe's scheme (https://docs.stripe.com/webhooks#verify-manually):
+A webhook is posted until it is answered 2xx (backoff up to 5 s), so it may arrive twice. It is
+signed as `sagakit.web.signed_webhook` says; its body:
 
-    Saga-Signature: t=<unix s>,v1=<hex hmac-sha256(secret, "<t>.<body>")>
     {"id": "evt_...", "type": "charge.captured", "created": <unix s>, "data": {...}}
 """
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import orjson
@@ -29,7 +27,9 @@ from saga_lab.fakes.base import (
     control_trouble,
     json_response,
 )
+from saga_lab.fakes.machine import AccountStep
 from saga_lab.fakes.trouble import CALLBACK_WAYS, LATE, REVERSED, TWICE, Trouble
+from sagakit.web.signed_webhook import HEADER, sign
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS timers (
@@ -53,16 +53,10 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/control")
 
 
-def sign(secret: str, body: bytes, now_s: int) -> str:
-    """Return the value of the header `Saga-Signature`."""
-    mac = hmac.new(secret.encode(), f"{now_s}.".encode() + body, hashlib.sha256)
-    return f"t={now_s},v1={mac.hexdigest()}"
-
-
 class Callbacks:
     """Runs the timers and webhooks of one server.
 
-    Call `later` and `announce` inside a transaction.
+    Call `start_timer`, `enqueue_webhook` and `carry_out` inside a transaction.
     """
 
     def __init__(self, ledger: Ledger, settings: CallbackSettings, app: FastAPI) -> None:
@@ -82,13 +76,25 @@ class Callbacks:
         """Register `advance(kind, subject)`, called in a transaction for each due timer."""
         self._advance = advance
 
-    def later(self, delay_s: float, kind: str, subject: str) -> None:
-        """Store a timer that is due in `delay_s` seconds."""
-        due_at = time.time() + delay_s
+    def carry_out(self, step: AccountStep[Any]) -> int | None:
+        """Start a step's timers and enqueue its webhooks.
+
+        Return the number of the webhook that the answer has to wait for, if it has to.
+        """
+        for timer in step.timers:
+            self.start_timer(timer.after_s, timer.kind, timer.subject)
+        number = None
+        for webhook in step.webhooks:
+            number = self.enqueue_webhook(webhook.event_type, webhook.about.view())
+        return number if step.webhook_first else None
+
+    def start_timer(self, after_s: float, kind: str, subject: str) -> None:
+        """Store a timer that is due in `after_s` seconds."""
+        due_at = time.time() + after_s
         self._ledger.add("timers", {"due_at": due_at, "kind": kind, "subject": subject})
         self._wake.set()
 
-    def announce(self, event_type: str, data: Row) -> int:
+    def enqueue_webhook(self, event_type: str, data: Row) -> int:
         """Store a webhook about `data`, which has an `order_id`.
 
         Return its number for `delivered`.
@@ -99,12 +105,12 @@ class Callbacks:
             "created": int(time.time()),
             "data": data,
         }
-        number = self._owe(data["order_id"], orjson.dumps(event))
+        number = self._enqueue(data["order_id"], orjson.dumps(event))
         if self._trouble.on(TWICE):
-            self._owe(data["order_id"], orjson.dumps(event), FIRST_RETRY_S)
+            self._enqueue(data["order_id"], orjson.dumps(event), FIRST_RETRY_S)
         return number
 
-    def _owe(self, order_id: str, body: bytes, delay_s: float = 0.0) -> int:
+    def _enqueue(self, order_id: str, body: bytes, delay_s: float = 0.0) -> int:
         self._wake.set()
         webhook = {"order_id": order_id, "body": body, "due_at": time.time() + delay_s}
         return self._ledger.add("webhooks", webhook)
@@ -150,7 +156,7 @@ class Callbacks:
         if last is None:
             message = f"no webhook was ever due for order {order_id!r}; name an order that had one"
             raise Refusal(404, "no_webhook", message)
-        self._owe(order_id, last["body"])
+        self._enqueue(order_id, last["body"])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -197,12 +203,12 @@ class Callbacks:
             return min(next_due_at or kept_until, kept_until)
         if len(self._in_flight) == MAX_IN_FLIGHT:
             return next_due_at  # each finished delivery wakes the loop
-        owed = self._ledger.rows(
+        waiting = self._ledger.rows(
             "SELECT seq, body, due_at, attempts FROM webhooks WHERE delivered_at IS NULL"
             " ORDER BY due_at, seq LIMIT ?",
             MAX_IN_FLIGHT + 1,  # deliveries in flight are due, so they are among the first rows
         )
-        for webhook in owed:
+        for webhook in waiting:
             if webhook["seq"] in self._in_flight:
                 continue
             if len(self._in_flight) == MAX_IN_FLIGHT:
@@ -218,7 +224,7 @@ class Callbacks:
         seq, attempt, body = webhook["seq"], webhook["attempts"] + 1, webhook["body"]
         headers = {
             "Content-Type": "application/json",
-            "Saga-Signature": sign(self._secret, body, int(time.time())),
+            HEADER: sign(self._secret, body, int(time.time())),
         }
         try:
             answer = await client.post(self._url, content=body, headers=headers)
@@ -238,7 +244,7 @@ class Callbacks:
         level = logging.WARNING if attempt == 1 else logging.DEBUG
         log.log(
             level,
-            "webhook %d to %s: %s; again in %g s",
+            "webhook %d to %s is not taken: %s; it is posted again in %g s",
             seq,
             self._url,
             problem,

@@ -27,7 +27,7 @@ SERVER_WAYS, CALLBACK_WAYS = (OUTAGE, SLOW, GARBAGE), (TWICE, LATE, REVERSED)
 
 SLOW_S = 12.0
 """Longer than any caller waits for an answer."""
-NO_ANSWERS = (
+UNUSABLE_BODIES = (
     b"",
     b"<html><body>502 Bad Gateway</body></html>",
     b'{"id": "ch_',
@@ -43,7 +43,7 @@ class Trouble:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
-        self._no_answers: Iterator[bytes] = itertools.cycle(NO_ANSWERS)
+        self._bodies: Iterator[bytes] = itertools.cycle(UNUSABLE_BODIES)
 
     def begin(self, way: str, seconds: float) -> None:
         self._until[way] = time.monotonic() + seconds
@@ -54,26 +54,26 @@ class Trouble:
     def left_s(self, way: str) -> float:
         return max(0.0, self._until.get(way, 0.0) - time.monotonic())
 
-    async def spoil(self, response: Response) -> Response:
+    async def disturb_response(self, response: Response) -> Response:
         """Delay or replace the response to a request that was carried out."""
         if self.on(SLOW):
             await asyncio.sleep(SLOW_S)
         if self.on(GARBAGE):
-            return Response(next(self._no_answers), media_type="application/json")
+            return Response(next(self._bodies), media_type="application/json")
         return response
 
 
 class TroubledRoute(APIRoute):
-    """Passes each response to a POST through `Trouble.spoil`."""
+    """Passes each response to a POST through `Trouble.disturb_response`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def spoiled(request: Request) -> Response:
+        async def disturbed(request: Request) -> Response:
             response = await handle(request)
             if request.method != "POST":
                 return response
             trouble: Trouble = request.app.state.trouble
-            return await trouble.spoil(response)
+            return await trouble.disturb_response(response)
 
-        return spoiled
+        return disturbed

@@ -1,52 +1,37 @@
-"""Simulates the outside world in memory: ledgers that honour idempotency keys, and lost answers.
+"""Simulates the outside world: the fakes' state machines in memory, with calls that are lost.
 
 The order's `Behaviour` decides how a charge, label or mail goes. The seed decides which calls are
 lost on the way there or back.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache, partial
 from typing import Any
 
-from sagakit.decider import Callback, Effect
-from sagakit.errors import EffectFailed, ResultPending
-from services.notification.decide import MailAccepted, MailKind, MailRefused
-from services.payment.ledger import (
-    ActionRequired,
-    Captured,
-    Declined,
-    NothingLeft,
-    Pending,
-    Refunded,
-    Voided,
+from saga_lab.fakes.machine import AccountStep, Timer
+from saga_lab.outside.carrier_machine import LabelRecord, LabelStep, ParcelPlan
+from saga_lab.outside.memory import (
+    CarrierLedger,
+    ProviderLedger,
+    cancel_result,
+    charge_result,
+    label_result,
+    refund_result,
+    reports_of,
 )
-from services.shipping.decide import Cancelled, Labelled, PickedUp, Refused, TooLate
+from saga_lab.outside.provider_machine import CardPlan, ChargeRecord, ChargeStep, RefundRecord
+from sagakit.decider import Callback, Effect
+from sagakit.errors import EffectFailed
+from sagakit.web.signed_webhook import ReadReport
+from services.notification.decide import MailAccepted, MailKind, MailRefused
+from services.payment.service import REPORTS as PROVIDER_REPORTS
+from services.shipping.service import REPORTS as CARRIER_REPORTS
 
 Later = Callable[[timedelta, str, str, Callback], None]
 """Schedules the delivery of a callback: (delay, participant, order id, callback)."""
-
-
-@dataclass(slots=True)
-class SimulatedCharge:
-    """Records one charge in the provider's ledger."""
-
-    id: str
-    order_id: str
-    amount_minor: int
-    currency: str
-    status: str
-    refunded_minor: int = 0
-
-
-@dataclass(slots=True)
-class SimulatedLabel:
-    """Records one label in the carrier's ledger."""
-
-    id: str
-    order_id: str
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +52,41 @@ class Behaviour:
     careless: bool = False
 
 
+_CARDS: Mapping[str, Callable[[float], CardPlan]] = {
+    "captured": lambda _: CardPlan(),
+    "told_first": lambda _: CardPlan(webhook_first=True),
+    "declined": lambda _: CardPlan("declined", "insufficient_funds"),
+    "action": lambda s: CardPlan("action_required", final_after_s=(s,)),
+    "action_never": lambda _: CardPlan("action_required"),
+    "later": lambda s: CardPlan("pending", final_after_s=(s,)),
+    "later_declined": lambda s: CardPlan(
+        "pending", "insufficient_funds", final="declined", final_after_s=(s,)
+    ),
+    "late": lambda s: CardPlan("pending", final_after_s=(s, 2 * s), captures_voided=True),
+}
+"""`Behaviour.charge` -> the provider's plan, its callbacks delayed by so many seconds."""
+
+
+def card_plan(behaviour: Behaviour) -> CardPlan:
+    """Return the provider's plan for a behaviour."""
+    delay_s = behaviour.delay.total_seconds()
+    return replace(
+        _CARDS[behaviour.charge](delay_s),
+        halves=behaviour.refund == "partial",
+        refund_after_s=delay_s if behaviour.refund in ("later", "forgotten") else None,
+        reports_refund=behaviour.refund != "forgotten",
+    )
+
+
+def parcel_plan(behaviour: Behaviour, pickup_after_cancel_s: float = 0.0) -> ParcelPlan:
+    """Return the carrier's plan for a behaviour."""
+    return ParcelPlan(
+        refusal="refused by the carrier" if behaviour.label == "refused" else None,
+        pickup_after_s=None if behaviour.pickup is None else behaviour.pickup.total_seconds(),
+        pickup_after_cancel_s=pickup_after_cancel_s if behaviour.careless else None,
+    )
+
+
 @dataclass
 class Outside:
     """Plays the payment provider, the carrier and the mail server.
@@ -78,15 +98,25 @@ class Outside:
     behaviours: dict[str, Behaviour]
     later: Later
     trouble: float = 0.0
-    charges: dict[str, SimulatedCharge] = field(default_factory=dict)
-    refunds: dict[str, tuple[str, int]] = field(default_factory=dict)
-    labels: dict[str, SimulatedLabel] = field(default_factory=dict)
     mails: dict[str, tuple[str, MailKind]] = field(default_factory=dict)
     """Message-ID (the effect's key) -> order id and kind: a mail sent again is stored once."""
-    _answers: dict[str, Any] = field(default_factory=dict)
-    _pending: set[str] = field(default_factory=set)
-    """Idempotency keys of refunds that are not final yet."""
-    _voided: set[str] = field(default_factory=set)
+    _provider: ProviderLedger = field(default_factory=ProviderLedger)
+    _carrier: CarrierLedger = field(default_factory=CarrierLedger)
+
+    @property
+    def charges(self) -> dict[str, ChargeRecord]:
+        """Return the provider's charges by charge key."""
+        return self._provider.charges
+
+    @property
+    def refunds(self) -> list[RefundRecord]:
+        """Return the refunds that have given money back."""
+        return self._provider.refunds
+
+    @property
+    def labels(self) -> dict[str, LabelRecord]:
+        """Return the carrier's labels by label key."""
+        return self._carrier.labels
 
     def perform(self, effect: Effect) -> Any:
         """Carry out an effect and return its result. Raises EffectFailed if the answer is lost."""
@@ -110,145 +140,62 @@ class Outside:
     # --- provider -----------------------------------------------------------------------------
 
     def _charge(self, effect: Effect) -> Any:
-        if effect.key not in self.charges:
-            p: Any = effect.payload
-            made = SimulatedCharge(
-                f"ch_{len(self.charges) + 1}", p["order_id"], p["amount_minor"], p["currency"], ""
-            )
-            self.charges[effect.key] = made
-            self._begin(made, "declined" if effect.key in self._voided else "", effect)
-        return self._charge_now(self.charges[effect.key])
-
-    def _begin(self, made: SimulatedCharge, forced: str, effect: Effect) -> None:
-        behaviour = self._behaviour(effect)
-        kind = forced or behaviour.charge
-        made.status = {
-            "captured": "captured",
-            "told_first": "captured",
-            "declined": "declined",
-            "action": "action",
-            "action_never": "action",
-        }.get(kind, "pending")
-        ends = {"action": "captured", "later": "captured", "late": "captured"}
-        if kind == "told_first":
-            self._report(made, timedelta())
-        elif kind in ends or kind == "later_declined":
-            made.status = "action" if kind == "action" else "pending"
-            end = ends.get(kind, "declined")
-            self._settle_later(made, end, behaviour.delay, stubborn=kind == "late")
-
-    def _settle_later(
-        self, made: SimulatedCharge, end: str, delay: timedelta, *, stubborn: bool = False
-    ) -> None:
-        def settle() -> Any:
-            if made.status in ("action", "pending") or stubborn:
-                made.status = end
-            return self._charge_now(made) if made.status == end else None
-
-        self.later(delay, "payment", made.order_id, Callback(settle))
-        if stubborn:
-            self.later(delay * 2, "payment", made.order_id, Callback(settle))
-
-    def _report(self, made: SimulatedCharge, delay: timedelta) -> None:
-        self.later(delay, "payment", made.order_id, Callback(lambda: self._charge_now(made)))
-
-    def _charge_now(self, made: SimulatedCharge) -> Any:
-        match made.status:
-            case "captured":
-                return Captured(made.id, made.amount_minor, made.currency)
-            case "action":
-                return ActionRequired(made.id, "/confirm")
-            case "pending":
-                return Pending(made.id)
-        return Declined(made.id, made.status, f"the provider says {made.status}")
+        plan = card_plan(self._behaviour(effect))
+        return charge_result(self._paid(effect, plan, self._provider.charge(effect, plan)))
 
     def _look(self, effect: Effect) -> Any:
-        return self._charge_now(
-            next(c for c in self.charges.values() if c.id == effect.payload["charge_id"])
-        )
+        return charge_result(self._provider.look(effect))
 
     def _refund(self, effect: Effect) -> Any:
-        if effect.key not in self._answers:
-            self._answers[effect.key] = self._give_back(effect)
-        if effect.key in self._pending:
-            raise ResultPending(f"{effect.key} is pending")
-        return self._answers[effect.key]
+        plan = card_plan(self._behaviour(effect))
+        return refund_result(effect, self._paid(effect, plan, self._provider.refund(effect, plan)))
 
-    def _give_back(self, effect: Effect) -> Any:
-        p: Any = effect.payload
-        refund_id = f"re_{len(self._answers) + 1}"
-        made = self.charges.get(p["charge_key"])
-        if made is None or made.status != "captured":
-            self._voided.add(p["charge_key"])
-            if made and made.status in ("pending", "action"):
-                made.status = "voided"
-            return Voided(refund_id)
-        left_minor = made.amount_minor - made.refunded_minor
-        if left_minor <= 0:
-            return NothingLeft()
-        wanted = left_minor if p["amount_minor"] is None else min(p["amount_minor"], left_minor)
-        behaviour = self._behaviour(effect)
-        if behaviour.refund == "partial" and not made.refunded_minor:
-            wanted = max(1, wanted // 2)
-        made.refunded_minor += wanted
-        self.refunds[refund_id] = (made.order_id, wanted)
-        done = Refunded(refund_id, wanted, made.id, partial=wanted < left_minor)
-        if behaviour.refund in ("later", "forgotten"):
-            self._pending.add(effect.key)
-            told = done if behaviour.refund == "later" else None
-
-            def through() -> Refunded | None:
-                self._pending.discard(effect.key)
-                return told
-
-            self.later(behaviour.delay, "payment", made.order_id, Callback(through))
-        return done
+    def _paid(self, effect: Effect, plan: CardPlan, step: ChargeStep) -> ChargeStep:
+        """Call back with a step's webhooks now, and with those of its timers when they are due."""
+        order_id = str(effect.payload["order_id"])
+        for report in reports_of(step, PROVIDER_REPORTS):
+            self.later(timedelta(), "payment", order_id, Callback(partial(_same, report)))
+        for timer in step.timers:
+            due = partial(self._provider.timer_due, timer, plan)
+            self._when_due(timer, "payment", order_id, due, PROVIDER_REPORTS)
+        return step
 
     # --- carrier ------------------------------------------------------------------------------
 
     def _label(self, effect: Effect) -> Any:
-        behaviour = self._behaviour(effect)
-        made = self.labels.get(effect.key)
-        if made is None:
-            status = "refused" if behaviour.label == "refused" else "created"
-            made = SimulatedLabel(
-                f"lb_{len(self.labels) + 1}", str(effect.payload["order_id"]), status
-            )
-            self.labels[effect.key] = made
-            if status == "created" and behaviour.pickup is not None:
-                self._pick_up_later(made, behaviour)
-        match made.status:
-            case "created":
-                return Labelled(made.id, f"TRK-{made.id}")
-            case "picked_up":
-                return PickedUp(made.order_id, made.id, f"TRK-{made.id}")
-        return Refused(f"the carrier says {made.status}")
-
-    def _pick_up_later(self, made: SimulatedLabel, behaviour: Behaviour) -> None:
-        assert behaviour.pickup is not None
-
-        def pick_up() -> Any:
-            if made.status == "cancelled" and not behaviour.careless:
-                return None
-            made.status = "picked_up"
-            return PickedUp(made.order_id, made.id, f"TRK-{made.id}")
-
-        self.later(behaviour.pickup, "shipping", made.order_id, Callback(pick_up))
+        plan = parcel_plan(self._behaviour(effect))
+        return label_result(effect, self._sent(effect, plan, self._carrier.label(effect, plan)))
 
     def _cancel(self, effect: Effect) -> Any:
-        p: Any = effect.payload
-        made = self.labels.get(p["label_key"])
-        if made is None:
-            self.labels[p["label_key"]] = SimulatedLabel("none", p["order_id"], "refused")
-        elif made.status == "created":
-            made.status = "cancelled"
-            behaviour = self._behaviour(effect)
-            if behaviour.careless:
-                soon = timedelta(seconds=self.rng.choice((0, 1, 60)))
-                self._pick_up_later(made, replace(behaviour, pickup=soon))
-        elif made.status == "picked_up":
-            return TooLate()
-        return Cancelled()
+        behaviour = self._behaviour(effect)
+        plan = parcel_plan(behaviour)
+        known = self._carrier.account(str(effect.payload["label_key"])).label
+        if behaviour.careless and known and known.status == "created":
+            plan = parcel_plan(behaviour, self.rng.choice((0, 1, 60)))
+        return cancel_result(self._sent(effect, plan, self._carrier.cancel(effect, plan)))
+
+    def _sent(self, effect: Effect, plan: ParcelPlan, step: LabelStep) -> LabelStep:
+        order_id = str(effect.payload["order_id"])
+        for timer in step.timers:
+            due = partial(self._carrier.timer_due, timer, plan)
+            self._when_due(timer, "shipping", order_id, due, CARRIER_REPORTS)
+        return step
+
+    def _when_due(
+        self,
+        timer: Timer,
+        participant: str,
+        order_id: str,
+        due: Callable[[], AccountStep[Any]],
+        reports: Mapping[str, ReadReport],
+    ) -> None:
+        """Run a timer at its first delivery; a repeated delivery reports the same."""
+
+        @cache
+        def report() -> Any:
+            return next(iter(reports_of(due(), reports)), None)
+
+        self.later(timedelta(seconds=timer.after_s), participant, order_id, Callback(report))
 
     # --- mail server --------------------------------------------------------------------------
 
@@ -259,3 +206,7 @@ class Outside:
             return MailRefused(kind, p["to"], "no such mailbox")
         self.mails[effect.key] = (p["order_id"], kind)
         return MailAccepted(kind, p["to"])
+
+
+def _same(report: Any) -> Any:
+    return report

@@ -1,7 +1,7 @@
 """Defines the kinds of orders and the end each must reach.
 
 An order's content (card token, address tag, mailbox) chooses how the provider, the carrier and the
-mail server of `saga_lab.fakes` treat it, as their docstrings document; people's deeds do the rest.
+mail server of `saga_lab.outside` treat it, as documented there; people do the rest.
 """
 
 from collections.abc import Sequence

@@ -146,9 +146,11 @@ def read_event(
     try:
         event: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"the body is no JSON ({error}); send an event of {sender}") from error
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        raise ValueError(f"an event of {sender} is a JSON object with id, type and data")
+        raise ValueError(f"the body is no JSON ({error}); send an event of the {sender}") from error
+    if not isinstance(event, dict):
+        raise ValueError(f"an event of the {sender} is a JSON object with id, type and data")
+    if not isinstance(event.get("type"), str):
+        raise ValueError(f"type is missing; an event of the {sender} has id, type and data")
     kind, data = event["type"], event.get("data")
     if kind not in reports:
         return None

@@ -1,4 +1,4 @@
-"""Connects payment to the provider: the port, its HTTP adapter, its in-memory double.
+"""Connects payment to the provider: the port and its HTTP adapter.
 
 Contract of the provider: `POST /v1/charges` and `POST /v1/refunds`, each with the header
 `Idempotency-Key`, `GET /v1/charges/{id}`; webhooks see `service`. Only the documented business
@@ -8,9 +8,7 @@ assumed. A refund that the bank keeps pending is requested again under its key a
 outcome becomes known even without a webhook.
 """
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -18,7 +16,7 @@ import httpx
 
 from sagakit.decider import Effect
 from sagakit.effects.http_gateway import HttpGateway, wire_key
-from sagakit.errors import EffectFailed, ResultPending
+from sagakit.errors import ResultPending
 from services.payment.ledger import (
     ActionRequired,
     Captured,
@@ -149,124 +147,3 @@ def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | No
         } if given_minor >= 0:
             return Refunded(refund_id, given_minor, charge_id, status == "partial")
     return None
-
-
-@dataclass(slots=True)
-class _Made:
-    """A charge in the double's ledger."""
-
-    charge_id: str
-    amount_minor: int
-    currency: str
-    token: str
-    status: str
-    refunded_minor: int = 0
-
-
-class MemoryProvider:
-    """A provider in memory, for tests. It honours idempotency keys as the real one does.
-
-    Card tokens as in the sandbox: `tok_ok`, `tok_declined`, `tok_action`, `tok_async`,
-    `tok_async_declined`, `tok_late`, `tok_lost`, `tok_500:<n>`, `tok_refund_partial`,
-    `tok_refund_async`. Text after another colon is ignored; only `settle` lets time pass.
-    """
-
-    def __init__(self) -> None:
-        self.charges: dict[str, _Made] = {}
-        self._refunds: dict[str, RefundAnswer] = {}
-        self._pending: set[str] = set()
-        self._voided: set[str] = set()
-        self._calls: Counter[str] = Counter()
-
-    async def charge(self, effect: Effect) -> ChargeAnswer:
-        """See `Provider`."""
-        payload: Any = effect.payload
-        name, _, number = payload["card_token"].partition(":")
-        self._calls[effect.key] += 1
-        if name == "tok_500" and self._calls[effect.key] <= int(number):
-            raise EffectFailed("internal error; asking again")
-        if effect.key not in self.charges:
-            self._charge(effect.key, payload, name)
-            if name == "tok_lost":
-                raise EffectFailed("the connection was lost before the answer; asking again")
-        made = self.charges[effect.key]
-        if made.amount_minor != payload["amount_minor"]:
-            raise EffectFailed("idempotency_key_reuse: send the first content again")
-        return self._answer(made)
-
-    def _charge(self, key: str, payload: Any, name: str) -> None:
-        status = {
-            "tok_declined": "declined",
-            "tok_action": "action_required",
-            "tok_async": "pending",
-            "tok_async_declined": "pending",
-            "tok_late": "pending",
-        }.get(name, "captured")
-        if key in self._voided:
-            status = "declined"
-        self.charges[key] = _Made(
-            f"ch_{len(self.charges) + 1}",
-            payload["amount_minor"],
-            payload["currency"],
-            name,
-            status,
-        )
-
-    async def look(self, effect: Effect) -> ChargeAnswer:
-        """See `Provider`."""
-        return self._answer(self._find(effect.payload["charge_id"]))
-
-    async def refund(self, effect: Effect) -> RefundAnswer:
-        """See `Provider`."""
-        if effect.key not in self._refunds:
-            self._refunds[effect.key] = self._give_back(effect)
-        if effect.key in self._pending:
-            raise ResultPending(f"refund {effect.key} is pending")
-        return self._refunds[effect.key]
-
-    def _give_back(self, effect: Effect) -> RefundAnswer:
-        payload: Any = effect.payload
-        refund_id = f"re_{len(self._refunds) + 1}"
-        made = self.charges.get(payload["charge_key"])
-        if made is None or made.status != "captured":
-            self._voided.add(payload["charge_key"])
-            if made and made.status != "declined":
-                made.status = "voided"
-            return Voided(refund_id)
-        left_minor = made.amount_minor - made.refunded_minor
-        if not left_minor:
-            return NothingLeft()
-        given_minor = min(payload["amount_minor"] or left_minor, left_minor)
-        partial = made.token == "tok_refund_partial"
-        if partial:
-            made.token = "tok_ok"
-            given_minor //= 2
-        made.refunded_minor += given_minor
-        if made.token == "tok_refund_async":
-            self._pending.add(effect.key)
-        return Refunded(refund_id, given_minor, made.charge_id, partial)
-
-    def settle(self, order_id: str) -> list[ChargeAnswer | RefundAnswer]:
-        """Let time pass; return the order's webhook reports. A late capture ignores the void."""
-        told: list[ChargeAnswer | RefundAnswer] = []
-        made = self.charges[f"charge:{order_id}"]
-        if made.status in ("pending", "action_required") or made.token == "tok_late":
-            made.status = "declined" if made.token == "tok_async_declined" else "captured"
-            told += [self._answer(made)] * (2 if made.token == "tok_late" else 1)
-            made.token = "tok_ok"
-        through = {key for key in self._pending if key.startswith(f"refund:{order_id}:")}
-        self._pending -= through
-        return [*told, *(self._refunds[key] for key in sorted(through))]
-
-    def _find(self, charge_id: Any) -> _Made:
-        return next(made for made in self.charges.values() if made.charge_id == charge_id)
-
-    def _answer(self, made: _Made) -> ChargeAnswer:
-        match made.status:
-            case "captured":
-                return Captured(made.charge_id, made.amount_minor, made.currency)
-            case "action_required":
-                return ActionRequired(made.charge_id, f"/v1/charges/{made.charge_id}/complete")
-            case "pending":
-                return Pending(made.charge_id)
-        return Declined(made.charge_id, made.status, f"the provider says {made.status}")

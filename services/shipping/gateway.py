@@ -1,4 +1,4 @@
-"""Connects shipping to the carrier: the port, its HTTP adapter, its in-memory double.
+"""Connects shipping to the carrier: the port and its HTTP adapter.
 
 Contract of the carrier: `POST /v1/labels`, `POST /v1/cancellations`, each with the header
 `Idempotency-Key`; webhook `label.picked_up` (see `service`). Only the documented business answers
@@ -160,46 +160,3 @@ def cancel_answer(cancellation: Mapping[str, Any]) -> CancelAnswer | None:
         case {"status": "too_late"}:
             return TooLate()
     return None
-
-
-class MemoryCarrier:
-    """A carrier in memory, for tests. It honours idempotency keys as the real one does.
-
-    Address tags as in the sandbox: `[refuse]`: no label; `[lost]`: the first answer is lost.
-    """
-
-    def __init__(self) -> None:
-        self._labels: dict[str, LabelAnswer] = {}
-        self._cancels: dict[str, CancelAnswer] = {}
-
-    async def label(self, effect: Effect) -> LabelAnswer:
-        """See `Carrier`."""
-        known = self._labels.get(effect.key)
-        if known is not None:
-            return known
-        payload: Mapping[str, Any] = effect.payload
-        ship_to = payload["order"]["ship_to"]
-        n = len(self._labels) + 1
-        made: LabelAnswer = Labelled(f"lb_{n}", f"TRK{n}")
-        if "[refuse]" in ship_to:
-            made = Refused("the carrier does not deliver to this address")
-        self._labels[effect.key] = made
-        if "[lost]" in ship_to:
-            raise EffectFailed("the connection was lost before the answer; asking again")
-        return made
-
-    async def cancel(self, effect: Effect) -> CancelAnswer:
-        """See `Carrier`."""
-        if effect.key not in self._cancels:
-            label_key = str(effect.payload["label_key"])
-            gone = isinstance(self._labels.get(label_key), PickedUp)
-            self._cancels[effect.key] = TooLate() if gone else Cancelled()
-            if not gone:
-                self._labels[label_key] = Refused("cancelled before it was made")
-        return self._cancels[effect.key]
-
-    def pick_up(self, order_id: str) -> None:
-        """Mark the order's parcel as picked up."""
-        label = self._labels[f"label:{order_id}"]
-        assert isinstance(label, Labelled)
-        self._labels[f"label:{order_id}"] = PickedUp(order_id, label.label_id, label.tracking)

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings
 
 from saga_cli.main import saga
 from saga_lab.devstack.topics import shared_topics
-from saga_lab.fakes.charges import TOKENS
+from saga_lab.outside.provider_machine import TOKENS
 from saga_monitor.metrics import HELP as MONITORS
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.service import MonitorSettings
@@ -157,7 +157,7 @@ def test_every_address_tag_on_the_page_of_test_inputs_is_real() -> None:
     text = (DOCS / "reference" / "test-inputs.md").read_text()
     assert tokens(text)
     tags = set(re.findall(r"`\[([a-z0-9-]+)(?::\d+)?\]`", text))
-    carrier = (ROOT / "saga_lab/fakes/carrier.py").read_text()
+    carrier = (ROOT / "saga_lab/outside/carrier.py").read_text()
     assert tags
     assert all(re.search(rf"`\[{tag}[:\]]", carrier) for tag in tags)
 

@@ -20,7 +20,8 @@ from fastapi import FastAPI
 
 from saga_lab.devstack.ports import HOST, free_port
 from saga_lab.devstack.postgres import create_databases, database_url, postgres_process
-from saga_lab.fakes import base, callbacks, carrier, charges, mail, provider
+from saga_lab.fakes import base, callbacks
+from saga_lab.outside import carrier, charges, mail, provider
 from saga_monitor.service import MIGRATIONS, Monitor, MonitorSettings
 from sagakit.service.definition import Service
 from sagakit.service.process import ServiceProcess

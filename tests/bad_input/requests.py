@@ -87,7 +87,13 @@ def raw(body: bytes, path: str = "/orders", kind: str = "application/json") -> C
 
 
 WEBHOOKS = (
-    Case("no signature", PAYMENT, unsigned(None), "401", ("Saga-Signature header is missing",)),
+    Case(
+        "no signature",
+        PAYMENT,
+        unsigned(None),
+        "401",
+        ("header Saga-Signature is missing", "sign the body"),
+    ),
     Case(
         "wrong signature",
         PAYMENT,
@@ -109,16 +115,16 @@ WEBHOOKS = (
         PAYMENT,
         signed(orjson.dumps(CAPTURED), ago_s=TOLERANCE_S + 60),
         "401",
-        (f"more than {TOLERANCE_S} s off", "check both clocks"),
+        (f"more than {TOLERANCE_S} s ago", "compare the clocks"),
     ),
     Case(
         "from the future",
         PAYMENT,
         signed(orjson.dumps(CAPTURED), ago_s=-TOLERANCE_S - 60),
         "401",
-        ("check both clocks",),
+        ("or in the future", "compare the clocks"),
     ),
-    Case("no JSON", PAYMENT, signed(b"{"), "400", ("is no JSON", "send a provider event")),
+    Case("no JSON", PAYMENT, signed(b"{"), "400", ("is no JSON", "send an event of the provider")),
     Case("no UTF-8", PAYMENT, signed(b'{"id": "\xff"}'), "400", ("is no JSON",)),
     Case("100000 brackets", PAYMENT, signed(DEEP), "400", ("is no JSON",)),
     Case("no object", PAYMENT, signed(b"[]"), "400", ("is a JSON object with id, type and data",)),
@@ -143,7 +149,7 @@ WEBHOOKS = (
         PAYMENT,
         charge(order_id="never heard of"),
         "503",
-        ("no charge of order 'never heard of'", "deliver it again"),
+        ("'never heard of': no charge of this order", "deliver it again"),
     ),
     Case("unknown charge", PAYMENT, charge(id="ch_other"), "200"),
     Case("wrong amount", PAYMENT, charge(amount_minor=1), "200"),
@@ -185,8 +191,14 @@ WEBHOOKS = (
         "413",
         (f"more than {MAX_BODY_BYTES} bytes", "send less at once"),
     ),
-    Case("no label known yet", SHIPPING, parcel(), "503", ("no known label", "deliver it again")),
-    Case("no tracking", SHIPPING, parcel(tracking=None), "400", ("lacks one of the texts",)),
+    Case(
+        "no label known yet",
+        SHIPPING,
+        parcel(),
+        "503",
+        ("the label of this order is not stored", "deliver it again"),
+    ),
+    Case("no tracking", SHIPPING, parcel(tracking=None), "400", ("data.tracking must be a text",)),
     Case(
         "NUL in the tracking",
         SHIPPING,

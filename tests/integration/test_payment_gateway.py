@@ -13,6 +13,7 @@ import httpx
 import orjson
 import pytest
 
+from saga_lab.outside.memory import MemoryProvider
 from sagakit.decider import Effect, Trigger, fold
 from sagakit.errors import EffectFailed, ResultPending
 from sagakit.service.definition import Receipt
@@ -27,7 +28,7 @@ from schemas.events import (
     PaymentRefundStarted,
 )
 from services.payment.decide import decide
-from services.payment.gateway import HttpProvider, MemoryProvider, Provider
+from services.payment.gateway import HttpProvider, Provider
 from services.payment.ledger import (
     ActionRequired,
     Captured,
@@ -152,12 +153,10 @@ def test_an_action_of_the_customer_is_awaited(kind: str, provider_url: str) -> N
         answer = await it.charge(charge("action", "tok_action_auto:999"))
         assert isinstance(answer, ActionRequired)
         assert answer.charge_id in answer.action_url
+        it.settle("action")
+        assert isinstance(await it.look(look_effect("action", answer.charge_id)), Captured)
 
-    async def double(it: Subject) -> None:
-        answer = await it.charge(charge("action", "tok_action"))
-        assert isinstance(answer, ActionRequired)
-
-    play(kind, provider_url, story if kind == "http" else double)
+    play(kind, provider_url, story)
 
 
 @BOTH
@@ -292,7 +291,8 @@ def test_an_asynchronous_refund_is_pending_until_it_is_through(
 # --- what is no answer ----------------------------------------------------------------------------
 
 
-def test_a_refund_the_provider_stumbles_over_is_unknown(provider_url: str) -> None:
+@BOTH
+def test_a_refund_the_provider_stumbles_over_is_unknown(kind: str, provider_url: str) -> None:
     async def story(it: Subject) -> None:
         took = await it.charge(charge("stumble", "tok_refund_500:1"))
         assert isinstance(took, Captured)
@@ -301,17 +301,35 @@ def test_a_refund_the_provider_stumbles_over_is_unknown(provider_url: str) -> No
             await it.refund(asked)
         assert isinstance(await it.refund(asked), Refunded)
 
-    play("http", provider_url, story)
+    play(kind, provider_url, story)
 
 
-def test_a_void_answered_to_a_refund_of_captured_money_is_no_answer(provider_url: str) -> None:
+@BOTH
+def test_a_void_answered_to_a_refund_of_captured_money_is_no_answer(
+    kind: str, provider_url: str
+) -> None:
     async def story(it: Subject) -> None:
         declined = await it.charge(charge("odd", "tok_declined"))
         assert isinstance(declined, Declined)
         with pytest.raises(EffectFailed, match="voided"):
             await it.refund(refund("odd", 1, declined.charge_id, 2501))
 
-    play("http", provider_url, story)
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_charge_nobody_made_and_one_of_another_order_are_unknown(
+    kind: str, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        with pytest.raises(EffectFailed, match=r"404 .*charge_not_found"):
+            await it.look(look_effect("nowhere", "ch_nobody"))
+        await it.charge(charge("theirs"))
+        theirs = refund("theirs", 1, None, 2501).payload
+        with pytest.raises(EffectFailed, match=r"409 .*order_mismatch"):
+            await it.refund(Effect("refund", "refund:mine:1", {**theirs, "order_id": "mine"}))
+
+    play(kind, provider_url, story)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from saga_lab.fakes.trouble import NO_ANSWERS
+from saga_lab.fakes.trouble import UNUSABLE_BODIES
 from tests.outside import Receiver, Row, Server, charge, status_of
 from tests.stack import until
 
@@ -17,11 +17,11 @@ def begin(server: Server, way: str, how_long: Row = FOR_LONG) -> None:
 
 def test_garbage_is_answered_to_what_was_done_until_it_is_over(provider: Server) -> None:
     begin(provider, "garbage")
-    answers = [charge(provider, f"garbage-{n}", "tok_ok") for n in range(len(NO_ANSWERS))]
+    answers = [charge(provider, f"garbage-{n}", "tok_ok") for n in range(len(UNUSABLE_BODIES))]
     begin(provider, "garbage", OVER)
-    assert {answer.content for answer in answers} == set(NO_ANSWERS)
+    assert {answer.content for answer in answers} == set(UNUSABLE_BODIES)
     assert {answer.status_code for answer in answers} == {200}
-    for n in range(len(NO_ANSWERS)):
+    for n in range(len(UNUSABLE_BODIES)):
         assert status_of(provider, f"garbage-{n}") == "captured"
         assert charge(provider, f"garbage-{n}", "tok_ok").json()["status"] == "captured"
 

@@ -348,7 +348,7 @@ def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Recei
 
 
 def test_missing_settings_are_named() -> None:
-    command = [sys.executable, "-m", "saga_lab.fakes.provider"]
+    command = [sys.executable, "-m", "saga_lab.outside.provider"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("SANDBOX_")}
     ended = subprocess.run(
         command, env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=False

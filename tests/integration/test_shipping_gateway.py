@@ -13,6 +13,7 @@ import httpx
 import orjson
 import pytest
 
+from saga_lab.outside.memory import MemoryCarrier
 from sagakit.decider import Effect, Trigger, fold
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
@@ -30,7 +31,7 @@ from services.shipping.decide import (
     decide,
     evolve,
 )
-from services.shipping.gateway import Carrier, HttpCarrier, MemoryCarrier
+from services.shipping.gateway import Carrier, HttpCarrier
 from services.shipping.service import webhook
 from tests.facts import TWO_TEAS
 from tests.outside import NOWHERE, SECRET, Server
@@ -155,9 +156,10 @@ def test_a_label_cancelled_before_it_was_made_is_never_made(kind: str, carrier_u
 # --- what is no answer ----------------------------------------------------------------------------
 
 
-def test_a_server_error_and_a_taken_key_are_unknown(carrier_url: str) -> None:
+@BOTH
+def test_a_server_error_and_a_taken_key_are_unknown(kind: str, carrier_url: str) -> None:
     async def story() -> None:
-        async with subject("http", carrier_url) as it:
+        async with subject(kind, carrier_url) as it:
             with pytest.raises(EffectFailed, match=r"500 .*asking again"):
                 await it.carrier.label(label("err", "[500:1]"))
             assert isinstance(await it.carrier.label(label("err", "[500:1]")), Labelled)

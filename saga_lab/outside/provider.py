@@ -1,4 +1,4 @@
-"""Runs a fake payment provider with its own ledger: `python -m saga_lab.fakes.provider`.
+"""Runs a fake payment provider with its own ledger: `python -m saga_lab.outside.provider`.
 
 The card token chooses the behaviour; `<s>` is seconds, `<n>` a number of calls:
 
@@ -37,7 +37,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
-from saga_lab.fakes import base, callbacks, charges
+from saga_lab.fakes import base, callbacks
+from saga_lab.outside import charges
 
 router = base.v1_router()
 
@@ -57,10 +58,10 @@ async def charge(
     key: base.IdempotencyKey,
     asked: charges.ChargeRequest,
 ) -> Response:
-    answer, webhook = provider.charge(key, asked)
+    step, webhook = provider.charge(key, asked)
     if webhook is not None:
         await request.app.state.callbacks.delivered(webhook)
-    return await base.reply(request, answer)
+    return await base.reply(request, step)
 
 
 @router.get("/charges")
@@ -70,19 +71,22 @@ async def list_charges(provider: Provider, asked: base.PageAsked) -> Response:
 
 @router.get("/charges/{charge_id}")
 async def show_charge(provider: Provider, charge_id: str) -> Response:
-    return base.json_response(charges.charge_view(provider.find(charge_id)))
+    return base.json_response(provider.find(charge_id).view())
 
 
 @router.post("/charges/{charge_id}/complete")
-async def complete(provider: Provider, charge_id: str) -> Response:
-    return base.json_response(provider.complete(charge_id))
+async def complete(request: Request, provider: Provider, charge_id: str) -> Response:
+    return await base.reply(request, provider.complete(charge_id))
 
 
 @router.post("/refunds")
 async def refund(
-    provider: Provider, key: base.IdempotencyKey, asked: charges.RefundRequest
+    request: Request,
+    provider: Provider,
+    key: base.IdempotencyKey,
+    asked: charges.RefundRequest,
 ) -> Response:
-    return base.json_response(provider.refund(key, asked))
+    return await base.reply(request, provider.refund(key, asked))
 
 
 @router.get("/refunds")

@@ -1,4 +1,4 @@
-"""Runs a fake mail server with its own ledger: `python -m saga_lab.fakes.mail`.
+"""Runs a fake mail server with its own ledger: `python -m saga_lab.outside.mail`.
 
 It serves SMTP on `SANDBOX_SMTP_PORT` and the ledger over HTTP on `SANDBOX_PORT`. The recipient's
 local part chooses the behaviour; `<n>` is a number of attempts:

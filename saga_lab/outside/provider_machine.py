@@ -1,0 +1,343 @@
+"""Defines the payment provider: what a charge and its refunds become. Pure.
+
+    captured ---refund---> captured, money given back (at once, in halves, or after a time)
+    action_required, pending --time, customer--> captured or declined
+         \\--refund--> voided --(a plan that captures what is voided)--> captured
+    declined
+
+A refund by the key of a charge that was never made voids the key: a later charge under it is
+declined. Requests under a known key return the record as it is now.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from saga_lab.fakes.machine import (
+    AccountStep,
+    ErrorAnswer,
+    Timer,
+    Webhook,
+    key_reused,
+    parse_directive,
+    planned_failure,
+)
+
+WAITING = ("pending", "action_required")
+"""The statuses of a charge that may still end in one way or the other."""
+CAPTURE, DECLINE, REFUND = "capture", "decline", "refund"
+"""The kinds of timers; the subject is the id of a charge or refund."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardPlan:
+    """Decides how the provider treats one card.
+
+    `status`: of the new charge. `final_after_s`: when it changes to `final`, each time with a
+    webhook, in seconds from the charge, or from its void if `counted_from_void`.
+    `captures_voided`: the change comes although the charge was voided. `failing_charges`,
+    `failing_refunds`: how many calls answer 500 first. `halves`: the first refund returns half.
+    `refund_after_s`: how long a refund is pending, None: not at all; `reports_refund`: its end is
+    reported by a webhook.
+    """
+
+    status: str = "captured"
+    decline_code: str | None = None
+    final: str = "captured"
+    final_after_s: tuple[float, ...] = ()
+    counted_from_void: bool = False
+    captures_voided: bool = False
+    webhook_first: bool = False
+    answer_after_s: float = 0.0
+    answer_lost: bool = False
+    failing_charges: float = 0
+    failing_refunds: float = 0
+    halves: bool = False
+    refund_after_s: float | None = None
+    reports_refund: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRecord:
+    """One charge in the provider's ledger; `created`: Unix seconds."""
+
+    id: str
+    idempotency_key: str
+    order_id: str
+    amount_minor: int
+    currency: str
+    card_token: str
+    status: str
+    decline_code: str | None
+    created: int
+    refunded_minor: int = 0
+
+    def view(self) -> dict[str, Any]:
+        """Return the charge as the API shows it."""
+        waits = self.status == "action_required"
+        return {
+            "id": self.id,
+            "idempotency_key": self.idempotency_key,
+            "order_id": self.order_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "status": self.status,
+            "decline_code": self.decline_code,
+            "created": self.created,
+            "amount_refunded_minor": self.refunded_minor,
+            "action_url": f"/v1/charges/{self.id}/complete" if waits else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRecord:
+    """One refund, or void, in the provider's ledger; `created`: Unix seconds."""
+
+    id: str
+    idempotency_key: str
+    order_id: str
+    charge_id: str | None
+    charge_key: str
+    requested_minor: int
+    amount_minor: int
+    status: str
+    created: int
+
+    def view(self) -> dict[str, Any]:
+        """Return the refund as the API shows it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeAccount:
+    """All that the provider keeps of one charge key.
+
+    `voided`: a charge under this key will be declined. `failed_charges`, `failed_refunds`: calls
+    answered with 500.
+    """
+
+    key: str
+    charge: ChargeRecord | None = None
+    refunds: tuple[RefundRecord, ...] = ()
+    voided: bool = False
+    failed_charges: int = 0
+    failed_refunds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeAsked:
+    """The content of `POST /v1/charges`."""
+
+    order_id: str
+    amount_minor: int
+    currency: str
+    card_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundAsked:
+    """The content of `POST /v1/refunds`, the charge already looked up."""
+
+    key: str
+    order_id: str
+    amount_minor: int
+
+
+ChargeStep = AccountStep[ChargeAccount]
+
+
+# --- the input chooses the behaviour --------------------------------------------------------------
+
+_PLAIN = {
+    "tok_ok": CardPlan(),
+    "tok_declined": CardPlan("declined", "insufficient_funds"),
+    "tok_action": CardPlan("action_required"),
+    "tok_lost": CardPlan(answer_lost=True),
+    "tok_refund_partial": CardPlan(halves=True),
+}
+_NUMBERED: Mapping[str, Callable[[float], CardPlan]] = {
+    "tok_action_auto": lambda s: CardPlan("action_required", final_after_s=(s,)),
+    "tok_slow": lambda s: CardPlan(answer_after_s=s),
+    "tok_500": lambda n: CardPlan(failing_charges=n),
+    "tok_async": lambda s: CardPlan("pending", final_after_s=(s,)),
+    "tok_async_declined": lambda s: CardPlan(
+        "pending", "insufficient_funds", final="declined", final_after_s=(s,)
+    ),
+    "tok_async_before": lambda s: CardPlan(webhook_first=True, answer_after_s=s),
+    "tok_late": lambda s: CardPlan(
+        "pending", final_after_s=(s, s), counted_from_void=True, captures_voided=True
+    ),
+    "tok_refund_500": lambda n: CardPlan(failing_refunds=n),
+    "tok_refund_async": lambda s: CardPlan(refund_after_s=s),
+}
+TOKENS = dict.fromkeys(_PLAIN, False) | dict.fromkeys(_NUMBERED, True)
+"""Card token -> whether it takes a number: `saga_lab.outside.provider` lists them."""
+INVALID = CardPlan("declined", "invalid_token")
+
+
+def card_plan(card_token: str) -> CardPlan:
+    """Return the plan that a card token chooses; an invalid token is declined."""
+    try:
+        name, number = parse_directive(card_token, TOKENS)
+    except ValueError:
+        return INVALID
+    return _NUMBERED[name](number) if name in _NUMBERED else _PLAIN[name]
+
+
+# --- charges --------------------------------------------------------------------------------------
+
+
+def charge(
+    account: ChargeAccount, asked: ChargeAsked, plan: CardPlan, charge_id: str, now_s: int
+) -> ChargeStep:
+    """Charge under the account's key; a known charge is returned as it is now."""
+    if known := account.charge:
+        reused = key_reused(
+            account.key,
+            known,
+            order_id=asked.order_id,
+            amount_minor=asked.amount_minor,
+            currency=asked.currency,
+            card_token=asked.card_token,
+        )
+        return AccountStep(account, reused or known)
+    if account.voided:
+        plan = CardPlan("declined", "voided")
+    if failure := planned_failure(account.failed_charges, plan.failing_charges):
+        return AccountStep(replace(account, failed_charges=account.failed_charges + 1), failure)
+    made = ChargeRecord(
+        charge_id,
+        account.key,
+        asked.order_id,
+        asked.amount_minor,
+        asked.currency,
+        asked.card_token,
+        plan.status,
+        plan.decline_code if plan.status == "declined" else None,
+        now_s,
+    )
+    return AccountStep(
+        replace(account, charge=made),
+        made,
+        () if plan.counted_from_void else _final_timers(made, plan),
+        (Webhook(f"charge.{made.status}", made),) if plan.webhook_first else (),
+        answer_after_s=plan.answer_after_s,
+        answer_lost=plan.answer_lost,
+        webhook_first=plan.webhook_first,
+    )
+
+
+def complete(account: ChargeAccount) -> ChargeStep:
+    """Capture a charge that waits for the customer's action; repeats change nothing."""
+    made = account.charge
+    assert made is not None
+    if made.status == "captured":
+        return AccountStep(account, made)
+    if made.status != "action_required":
+        message = f"charge {made.id} is {made.status}, only one that waits for an action can be"
+        return AccountStep(account, ErrorAnswer(409, "not_completable", message))
+    captured = _finished(account, made, "captured", None)
+    return replace(captured, answer=captured.account.charge)
+
+
+def timer_due(account: ChargeAccount, kind: str, subject: str, plan: CardPlan) -> ChargeStep:
+    """Change the account when a timer is due; the webhooks report what changed."""
+    if kind == REFUND:
+        return _refund_through(account, subject, plan)
+    made = account.charge
+    if made is None or (made.status not in WAITING and not plan.captures_voided):
+        return AccountStep(account)  # meanwhile voided, or completed by the customer
+    if kind == CAPTURE:
+        return _finished(account, made, "captured", None)
+    return _finished(account, made, "declined", plan.decline_code)
+
+
+def not_found(charge_id: str) -> ErrorAnswer:
+    """Return the refusal of a charge id that the ledger does not have."""
+    message = f"no charge has the id {charge_id!r}; without an id, name its charge_key"
+    return ErrorAnswer(404, "charge_not_found", message)
+
+
+def _final_timers(made: ChargeRecord, plan: CardPlan) -> tuple[Timer, ...]:
+    kind = CAPTURE if plan.final == "captured" else DECLINE
+    return tuple(Timer(after_s, kind, made.id) for after_s in plan.final_after_s)
+
+
+def _finished(
+    account: ChargeAccount, made: ChargeRecord, status: str, code: str | None
+) -> ChargeStep:
+    made = replace(made, status=status, decline_code=code)
+    account = replace(account, charge=made)
+    return AccountStep(account, webhooks=(Webhook(f"charge.{status}", made),))
+
+
+# --- refunds --------------------------------------------------------------------------------------
+
+
+def refund(
+    account: ChargeAccount, asked: RefundAsked, plan: CardPlan, refund_id: str, now_s: int
+) -> ChargeStep:
+    """Void a charge that is not captured, refund a captured one up to what is left of it."""
+    known = next((r for r in account.refunds if r.idempotency_key == asked.key), None)
+    if known:
+        reused = key_reused(
+            asked.key, known, order_id=asked.order_id, requested_minor=asked.amount_minor
+        )
+        return AccountStep(account, reused or known)
+    made = account.charge
+    if made and made.order_id != asked.order_id:
+        message = f"the charge belongs to another order than {asked.order_id!r}"
+        return AccountStep(account, ErrorAnswer(409, "order_mismatch", message))
+    if made and made.status != "declined":
+        failure = planned_failure(account.failed_refunds, plan.failing_refunds)
+        if failure:
+            return AccountStep(replace(account, failed_refunds=account.failed_refunds + 1), failure)
+    void = RefundRecord(
+        refund_id,
+        asked.key,
+        asked.order_id,
+        made.id if made else None,
+        account.key,
+        asked.amount_minor,
+        0,
+        "voided",
+        now_s,
+    )
+    if made and made.status == "captured":
+        return _give_back(account, made, void, plan)
+    account = replace(account, refunds=(*account.refunds, void), voided=made is None)
+    if made is None or made.status not in WAITING:
+        return AccountStep(account, void)
+    account = replace(account, charge=replace(made, status="voided"))
+    return AccountStep(account, void, _final_timers(made, plan) if plan.counted_from_void else ())
+
+
+def _give_back(
+    account: ChargeAccount, made: ChargeRecord, asked: RefundRecord, plan: CardPlan
+) -> ChargeStep:
+    left_minor = made.amount_minor - made.refunded_minor
+    if left_minor == 0:
+        message = f"charge {made.id} is refunded in full; nothing is left to refund"
+        return AccountStep(account, ErrorAnswer(409, "already_refunded", message))
+    amount_minor, status = min(asked.requested_minor, left_minor), "refunded"
+    timers: tuple[Timer, ...] = ()
+    if plan.refund_after_s is not None:
+        status, timers = "pending", (Timer(plan.refund_after_s, REFUND, asked.id),)
+    elif plan.halves and not any(r.status == "partial" for r in account.refunds):
+        amount_minor, status = amount_minor // 2, "partial"
+    given = replace(asked, amount_minor=amount_minor, status=status)
+    made = replace(made, refunded_minor=made.refunded_minor + amount_minor)
+    return AccountStep(
+        replace(account, charge=made, refunds=(*account.refunds, given)), given, timers
+    )
+
+
+def _refund_through(account: ChargeAccount, refund_id: str, plan: CardPlan) -> ChargeStep:
+    through = tuple(
+        replace(r, status="refunded") if r.id == refund_id else r for r in account.refunds
+    )
+    account = replace(account, refunds=through)
+    if not plan.reports_refund:
+        return AccountStep(account)
+    told = tuple(Webhook("refund.succeeded", r) for r in through if r.id == refund_id)
+    return AccountStep(account, webhooks=told)
