@@ -28,8 +28,8 @@ from schemas.events import (
 )
 from services.giftwrap.decide import Gift, NoPaper, Phase, Unwrapped, Wrapped, decide, evolve
 from services.giftwrap.gateway import MemoryWrapper
-from tests.facts import TWO_TEAS
 from tests.gwt import NOW, given
+from tests.order_facts import TWO_TEAS
 
 FACTS = TWO_TEAS
 CAPTURED = PaymentCaptured(

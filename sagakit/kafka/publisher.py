@@ -29,7 +29,7 @@ class PublishFailed(SagaError):
 class Publisher:
     """Publishes rows through an idempotent producer, which it discards after any failure.
 
-    Continuing with the same producer would reorder records (tests/integration/test_traps.py).
+    Continuing with the same producer would reorder records (tests/integration/test_hazards.py).
     """
 
     def __init__(self, bootstrap_servers: str, client_id: str) -> None:

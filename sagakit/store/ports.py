@@ -1,7 +1,7 @@
 """Declares the ports between the handler and a store.
 
 PostgreSQL and memory implement them; one conformance suite runs against both
-(tests/integration/test_kit_store.py).
+(tests/integration/test_store_conformance.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence

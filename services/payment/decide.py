@@ -5,7 +5,7 @@
      |-> review (a person) -^                                       | a late capture:
      \\-> declined -------------------> refunding <-----------------/  refunded once more
 
-Rules behind the table in tests/unit/test_payment.py:
+Rules behind the table in tests/unit/services/test_payment.py:
 
 - The ledger determines the phase: money that the provider took and has not refunded is either kept
   (phase captured) or refunded, one refund at a time as `refund:<order>:<n>`; the n-th concludes

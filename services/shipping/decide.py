@@ -5,7 +5,7 @@
      +--Refused--> failed+--Undo--> cancelling --Cancelled--> cancelled
      +--Undo (nothing in flight)------------------------------^
 
-Rules behind the table in tests/unit/test_shipping.py:
+Rules behind the table in tests/unit/services/test_shipping.py:
 
 - A pickup is always emitted, whatever was decided before: a parcel picked up after its label was
   cancelled is ShipmentPickedUp as well. The customer may have been refunded by then; the monitor's

@@ -1,7 +1,7 @@
 """Every participant's table of phases and triggers holds what the flow can bring about, all of it.
 
-The tables stand in tests/unit/test_<participant>.py as SITUATIONS, TRIGGERS and TABLE, where each
-cell is played. Here they are held against what the router, the gateway and the phases say.
+tests/unit/services/test_<participant>.py holds each table as SITUATIONS, TRIGGERS and TABLE, and
+plays every cell. Here they are held against what the router, the gateway and the phases say.
 """
 
 import importlib
@@ -43,7 +43,7 @@ class Matrix:
 
 def matrix(participant: str) -> Matrix:
     """The table of a participant."""
-    return Matrix(importlib.import_module(f"tests.unit.test_{participant}"))
+    return Matrix(importlib.import_module(f"tests.unit.services.test_{participant}"))
 
 
 @pytest.mark.parametrize("participant", participants())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bad_input.house import House, a_house
+from tests.bad_input.apps import House, a_house
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import orjson
 
 from sagakit.web.app import MAX_BODY_BYTES
 from sagakit.web.signed_webhook import HEADER, TOLERANCE_S, sign
+from tests.bad_input.apps import SECRET
 from tests.bad_input.case import Call, Case
-from tests.bad_input.house import SECRET
 
 PAYMENT, SHIPPING = "payment, webhook", "shipping, webhook"
 FRONT, STOCK, MONITOR, DESK = "order, API", "inventory, API", "monitor, API", "order, admin"

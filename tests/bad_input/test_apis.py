@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 
 from saga_lab.fakes.trouble import CALLBACK_WAYS, SERVER_WAYS
-from tests.bad_input.house import House
+from tests.bad_input.apps import House
 
 APIS = (
     *("order", "inventory", "payment", "shipping", "loyalty", "monitor"),

@@ -13,9 +13,9 @@ from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
 from sagakit.service.process import ServiceProcess
 from schemas import CONTRACT
+from tests.bad_input.apps import House
 from tests.bad_input.case import Case, Sent
 from tests.bad_input.events import EVENTS, placed, sent
-from tests.bad_input.house import House
 
 CODEC = Codec(CONTRACT)
 GOOD = "a good neighbour"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sagakit.messages.envelope import Record
 from tests.avro import any_event
+from tests.bad_input.apps import SERVICES, House
 from tests.bad_input.events import placed, sent
-from tests.bad_input.house import SERVICES, House
 from tests.bad_input.test_events import Reading
 
 FUZZ = settings(

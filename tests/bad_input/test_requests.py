@@ -7,9 +7,9 @@ import pytest
 from sagakit.handling.parking import decode_message
 from sagakit.messages.envelope import Record
 from sagakit.web.app import MAX_BODY_BYTES
+from tests.bad_input.apps import House
 from tests.bad_input.case import Call, Case
 from tests.bad_input.events import CODEC, placed, sent
-from tests.bad_input.house import House
 from tests.bad_input.requests import CAPTURED, KNOWN, ORDER, REQUESTS, order, signed
 
 

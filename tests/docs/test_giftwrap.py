@@ -73,7 +73,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         EXAMPLE / "services" / "giftwrap", tree / "services" / "giftwrap", ignore=NO_CACHES
     )
-    shutil.copy(EXAMPLE / "test_giftwrap.py", tree / "tests" / "unit")
+    shutil.copy(EXAMPLE / "test_giftwrap.py", tree / "tests" / "unit" / "services")
     return tree
 
 
@@ -84,7 +84,7 @@ def test_the_page_shows_the_addition_to_the_flow_as_it_is() -> None:
 
 
 def test_its_own_tests_are_green(tree: Path) -> None:
-    told = run(tree, *PYTEST, "tests/unit/test_giftwrap.py")
+    told = run(tree, *PYTEST, "tests/unit/services/test_giftwrap.py")
     assert re.search(r"\d{2,} passed", told)
 
 
@@ -101,7 +101,7 @@ def test_old_topics_stay_readable(tree: Path) -> None:
 
 
 def test_it_passes_the_type_checker(tree: Path) -> None:
-    run(tree, "-m", "mypy", "services/giftwrap", "tests/unit/test_giftwrap.py")
+    run(tree, "-m", "mypy", "services/giftwrap", "tests/unit/services/test_giftwrap.py")
 
 
 def test_documents_are_drawn_anew(tree: Path) -> None:

@@ -17,7 +17,7 @@ from schemas import CONTRACT
 from schemas.events import OrderFacts, OrderLine, OrderPlaced
 from tests.bad_input.case import Case, Sent
 from tests.bad_input.events import MISPLACED, UNREADABLE
-from tests.e2e.rehearsal import assert_all_hold, assert_as_expected, post, saga, shop, trading
+from tests.e2e.orders import assert_all_hold, assert_as_expected, post, saga, shop, trading
 from tests.stack import LiveStack, until
 
 TOPIC = "order.events"

@@ -6,7 +6,7 @@ import pytest
 
 from saga_lab.devstack.processes import MONITOR, SERVICES, WORLD
 from saga_lab.workload.background import TradeThread
-from tests.e2e.rehearsal import assert_all_hold, assert_as_expected, shop, trading
+from tests.e2e.orders import assert_all_hold, assert_as_expected, shop, trading
 from tests.stack import LiveStack, until
 
 ORDERS = 300

@@ -13,7 +13,7 @@ from saga_lab.invariants.gather import EVENT_TOPICS
 from sagakit.kafka.inspector import read_log
 from sagakit.messages.codec import Codec
 from schemas import CONTRACT
-from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga
+from tests.e2e.orders import assert_all_hold, ledger, post, saga
 from tests.e2e.test_demo import run
 from tests.stack import LiveStack, until
 

@@ -2,7 +2,7 @@
 
 import time
 
-from tests.e2e.rehearsal import assert_all_hold, assert_as_expected, shop, trading
+from tests.e2e.orders import assert_all_hold, assert_as_expected, shop, trading
 from tests.stack import LiveStack, until
 
 OUTAGE_S = 40

@@ -3,7 +3,7 @@
 from typing import Any
 
 from saga_lab.workload.orders import FLOW_LABELS
-from tests.e2e.rehearsal import assert_all_hold, ledger, post, saga, shop
+from tests.e2e.orders import assert_all_hold, ledger, post, saga, shop
 from tests.stack import LiveStack, until
 
 

@@ -1,7 +1,7 @@
 """The payment provider loses answers and is gone for a minute: exactly one charge."""
 
 from saga_lab.workload import ShopOrder
-from tests.e2e.rehearsal import (
+from tests.e2e.orders import (
     assert_all_hold,
     assert_as_expected,
     ledger,

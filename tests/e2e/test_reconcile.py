@@ -15,7 +15,7 @@ from saga_cli.lab.demo import OPTIONS
 from saga_cli.monitor.reconcile import reconcile
 from saga_lab.workload import KINDS
 from saga_lab.workload.orders import FLOW_LABELS
-from tests.e2e.rehearsal import ledger, post, saga, shop, trade, trading
+from tests.e2e.orders import ledger, post, saga, shop, trade, trading
 from tests.stack import LiveStack, live_stack, until
 
 TEA = "TEA-RECONCILED"

@@ -21,7 +21,7 @@ from sagakit.kafka.inspector import read_log
 from schemas import FLOWS
 from services.loyalty.decide import points_of
 from tests.e2e.old_release import CONTRACT, PARTICIPANTS, environment, flow, tree
-from tests.e2e.rehearsal import (
+from tests.e2e.orders import (
     assert_all_hold,
     assert_as_expected,
     saga,

@@ -16,9 +16,9 @@ from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
 from sagakit.messages.trace_ids import trace_of
 from schemas.events import OrderPlaced
-from tests.e2e.rehearsal import post, saga
+from tests.e2e.orders import post, saga
 from tests.monitor import CODEC, FACTS
-from tests.otlp import Collector, Seen, collector
+from tests.otlp_collector import Collector, Seen, collector
 from tests.stack import LiveStack, live_stack, until
 
 CALLER = "0af7651916cd43dd8448eb211c80319c"

@@ -8,8 +8,8 @@ import pytest
 
 from tests.kafka import create_topic
 from tests.monitor import MonitorProcess, Voice, monitor
-from tests.outbox import Book
-from tests.outside import Receiver, Server
+from tests.outbox_rows import Book
+from tests.outside_processes import Receiver, Server
 from tests.stack import TestInfra
 
 

@@ -14,7 +14,7 @@ from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
 from services.notification.decide import MailAccepted, MailKind, MailRefused, mail_key
 from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
-from tests.outside import NOWHERE, Server
+from tests.outside_processes import NOWHERE, Server
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ from services.payment.ledger import (
     look_effect,
 )
 from services.payment.service import webhook
-from tests.facts import TWO_TEAS
-from tests.outside import NOWHERE, SECRET, Server
+from tests.order_facts import TWO_TEAS
+from tests.outside_processes import NOWHERE, SECRET, Server
 
 FACTS = replace(
     TWO_TEAS,

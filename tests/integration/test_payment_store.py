@@ -11,7 +11,7 @@ from sagakit.decider import Observed
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import engine_for
 from services.payment.store import store
-from tests.unit.test_payment import SITUATIONS, situation
+from tests.unit.services.test_payment import SITUATIONS, situation
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ from services.shipping.decide import (
 )
 from services.shipping.gateway import Carrier, HttpCarrier
 from services.shipping.service import webhook
-from tests.facts import TWO_TEAS
-from tests.outside import NOWHERE, SECRET, Server
+from tests.order_facts import TWO_TEAS
+from tests.outside_processes import NOWHERE, SECRET, Server
 
 FACTS = TWO_TEAS
 

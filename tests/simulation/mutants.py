@@ -18,7 +18,7 @@ from sagakit.store.memory import _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
 from tests.simulation import broken_deciders as deciders
 from tests.simulation import broken_mechanism as broken
-from tests.simulation.planting import Plant, around, deciding, instead
+from tests.simulation.bug_contexts import Plant, around, deciding, instead
 
 
 @dataclass(frozen=True, slots=True)

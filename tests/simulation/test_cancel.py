@@ -16,7 +16,7 @@ from saga_monitor.saga.commands import (
     cancellation_of,
     verdict_on,
 )
-from tests.simulation.one_order import (
+from tests.simulation.single_order import (
     DEAR,
     FACTS,
     NEVER_PICKED_UP,

@@ -32,7 +32,7 @@ from schemas.events import (
 from services.inventory.decide import Phase as StockPhase
 from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
-from tests.simulation.one_order import FACTS, ORDER
+from tests.simulation.single_order import FACTS, ORDER
 
 PRISTINE: dict[str, Any] = {
     participant.name: (participant, store) for participant, store in stores()

@@ -12,7 +12,7 @@ from saga_lab.simulation.story import Story
 from saga_lab.simulation.world import START, World
 from saga_monitor.ingest.watermark import Gate
 from saga_monitor.saga.view import Status
-from tests.simulation.calm import calm_world, run, stand_still, story
+from tests.simulation.fault_free import calm_world, run, stand_still, story
 
 STOPS, BACK = START + timedelta(hours=20), START + timedelta(hours=30)
 PAYMENT_STOPS, PAYMENT_BACK = START + timedelta(hours=22), START + timedelta(hours=24)

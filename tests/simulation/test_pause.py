@@ -9,7 +9,7 @@ from saga_monitor.saga.blockers import CauseKind, held_by
 from saga_monitor.saga.commands import CommandRefused, VerdictCommand, verdict_on
 from saga_monitor.saga.view import Status
 from schemas.events import OrderPaused
-from tests.simulation.one_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
+from tests.simulation.single_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
 
 LONG = timedelta(days=40)
 """Longer than any deadline of the flow."""

@@ -1,0 +1,129 @@
+"""What holds an order, on the real stack: named while it is so, and gone when it is mended."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from click.testing import CliRunner
+
+from saga_cli.monitor.sagas import ls, show
+from saga_lab.devstack.processes import SERVICES
+from saga_lab.workload import ShopOrder
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import OutboxRow
+from tests.e2e.orders import (
+    assert_all_hold,
+    assert_as_expected,
+    post,
+    saga,
+    shop,
+    trading,
+)
+from tests.stack import LiveStack, until
+
+
+def on_flow(flow: str, kind: str) -> ShopOrder:
+    """An order of this kind on this version of the flow."""
+    return next(o for o in shop(kind).orders(8) if o.flow == flow)
+
+
+def held(
+    stack: LiveStack, order: ShopOrder, when: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """Wait until the cause is as described; the cause."""
+    causes: list[dict[str, Any]] = []
+
+    def named() -> bool:
+        cause = saga(stack, order.order_id).get("held_by")
+        if cause and when(cause):
+            causes.append(cause)
+        return bool(causes)
+
+    until(named, f"the cause of {order.order_id}")
+    return causes[0]
+
+
+def listed(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
+    """The order among all that are in flight."""
+    url = f"{stack.url('monitor')}/held"
+    rows = httpx.get(url, params={"limit": 10_000}, trust_env=False).raise_for_status().json()
+    [row] = [r for r in rows if r["order_id"] == order.order_id]
+    found: dict[str, Any] = row
+    return found
+
+
+def outage(stack: LiveStack, seconds: float) -> None:
+    """Of the provider, from now on."""
+    post(stack, "provider", "/control/outage", {"seconds": seconds}).raise_for_status()
+
+
+def test_a_provider_that_fails(whole: LiveStack) -> None:
+    order = on_flow("order/1", "plain")
+    outage(whole, 3600)
+    with trading(whole, [order]) as running:
+        cause = held(whole, order, lambda c: c["kind"] == "gateway" and "failed" in c["told"])
+        assert cause["who"] == "payment"
+        assert "503" in cause["told"]
+        assert cause["since"] < cause["until"]
+        assert listed(whole, order)["held_by"]["kind"] == "gateway"
+        env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
+        told = CliRunner().invoke(show, [order.order_id], env=env).output
+        assert "blocked by gateway: payment failed" in told
+        outage(whole, 0)
+    assert_as_expected(running.outcomes())
+    assert saga(whole, order.order_id)["held_by"] is None
+
+
+def test_a_participant_that_does_not_run(whole: LiveStack) -> None:
+    order = on_flow("order/1", "plain")
+    whole.stop("payment")
+    with trading(whole, [order]) as running:
+        cause = held(whole, order, lambda c: c["kind"] == "silent" and "not read" in c["told"])
+        assert cause["who"] == "payment"
+        assert "payment does not answer: http" in cause["told"]
+        assert "it has not read inventory.events/" in cause["told"]
+        assert listed(whole, order)["held_by"]["kind"] == "silent"
+        whole.start("payment")
+    assert_as_expected(running.outcomes())
+
+
+def test_a_person_who_is_asked(whole: LiveStack) -> None:
+    order = on_flow("order/2", "review_ignored")
+    with trading(whole, [order], sets_deadlines=False) as running:
+        cause = held(whole, order, lambda c: c["kind"] == "person")
+        assert cause["told"].startswith("PaymentReviewRequired ask")
+        [waits] = saga(whole, order.order_id)["awaited"]
+        assert cause["until"] == waits["asked"]["until"]
+        no = {"order_id": order.order_id, "step": "payment", "verdict": "reject"}
+        who = {"actor": "ada", "reason": "nobody knows them"}
+        post(whole, "monitor", "/verdicts", {**no, **who}).raise_for_status()
+    assert_as_expected(running.outcomes())
+
+
+def test_a_record_that_is_parked(whole: LiveStack) -> None:
+    order = on_flow("order/1", "plain")
+    publisher = Publisher(whole.json["bootstrap_servers"], "outside")
+    publisher.publish([OutboxRow("order.events", order.order_id, (), b"\xde\xad\xbe\xef", 1)])
+    with trading(whole, [order]) as running:
+        cause = held(whole, order, lambda c: c["kind"] == "parked" and "behind" in c["told"])
+        assert cause["who"] == "inventory"
+        assert "undecodable" in cause["told"]
+        env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
+        for name in SERVICES:
+            discard(whole, name, order)
+        told = CliRunner().invoke(ls, ["--stuck"], env=env)
+        assert told.exit_code == 0, told.output
+    assert_as_expected(running.outcomes())
+
+
+def discard(stack: LiveStack, service: str, order: ShopOrder) -> None:
+    """The garbage is gone for good, and what queued behind it goes on."""
+    url = f"{stack.url(service)}/admin/parked"
+    rows = httpx.get(url, params={"order": order.order_id}, trust_env=False).json()
+    for row in (r for r in rows if r["code"] == "undecodable"):
+        who = {"actor": "ada", "reason": "garbage"}
+        httpx.delete(f"{url}/{row['id']}", params=who, trust_env=False).raise_for_status()
+
+
+def test_nobody_was_harmed(whole: LiveStack) -> None:
+    assert_all_hold(whole)

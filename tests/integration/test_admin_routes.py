@@ -1,0 +1,153 @@
+"""What an operator sees and does over HTTP: parked records redriven, discarded, effects, outbox."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from sagakit.handling.parking import decode_message
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import Record
+from sagakit.store.postgres import PostgresDatabase, engine_for
+from sagakit.web.admin import ROWS_AN_ORDER, admin
+from sagakit.web.app import make_app
+from tests.toy_saga import CONTRACT, NOW, Ticked, Wire, create_tables, handler_on, table_store
+
+
+class Desk:
+    """The counter's process as its operator sees it."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = engine_for(url)
+        create_tables(self.engine)
+        store = table_store()
+        self.handler = handler_on(PostgresDatabase(self.engine, store, lambda: NOW), store)
+        self.wire = Wire(Codec(CONTRACT))
+        self.checks: dict[str, str | None] = {"database": None}
+        checks = {"database": lambda: self.checks["database"]}
+        self.app = make_app("counter", checks, admin(self.engine, self.handler.redrive))
+
+    def asks(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **told: str
+    ) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:
+                return await client.request(method, path, params=told, json=body)
+
+        return asyncio.run(ask())
+
+    def gets(self, path: str, **told: str) -> Any:
+        return self.asks("GET", path, None, **told).json()
+
+    def reads(self, *records: Record) -> None:
+        self.handler.handle([decode_message(self.wire.codec, r) for r in records])
+
+    def tick(self, word: str, seq: int) -> Record:
+        return self.wire.record(Ticked("a", word), seq)
+
+    def garbage(self) -> Record:
+        return self.wire.raw("front.events", b"a", b"garbage")
+
+    def words(self) -> list[str]:
+        with self.engine.connect() as connection:
+            found = connection.execute(text("SELECT words FROM counts WHERE order_id = 'a'"))
+            return list(found.scalar() or [])
+
+    def parked(self) -> list[tuple[int, str]]:
+        return [(row["id"], row["code"]) for row in self.gets("/admin/parked")]
+
+    def discard(self, number: int) -> int:
+        path = f"/admin/parked/{number}"
+        return self.asks("DELETE", path, actor="ada", reason="it is garbage").status_code
+
+
+@pytest.fixture
+def desk(database_url: str) -> Iterator[Desk]:
+    desk = Desk(database_url)
+    yield desk
+    desk.engine.dispose()
+
+
+def test_what_is_parked_is_shown_with_its_reason(desk: Desk) -> None:
+    desk.reads(desk.tick("boom", 1))
+    (row,) = desk.gets("/admin/parked")
+    assert (row["key"], row["code"], row["error"]) == ("a", "decide", "ZeroDivisionError: boom")
+    assert (row["topic"], row["seq"], row["source"]) == ("left.events", 1, "left")
+
+
+def test_a_redrive_tells_what_is_left(desk: Desk) -> None:
+    desk.reads(desk.tick("boom", 1), desk.tick("two", 2))
+    told = desk.asks("POST", "/admin/parked/a/redrive").json()
+    assert told["handled"] == 0
+    assert [row["code"] for row in told["still_parked"]] == ["decide", "queued"]
+
+
+def test_what_queued_behind_a_discarded_record_goes_on_by_itself(desk: Desk) -> None:
+    desk.reads(desk.garbage(), desk.tick("one", 1), desk.tick("two", 2))
+    (first, code), *_ = desk.parked()
+    assert code == "undecodable"
+    assert desk.discard(first) == 200
+    assert (desk.words(), desk.parked()) == (["one", "two"], [])
+    desk.reads(desk.tick("three", 3))
+    assert desk.words() == ["one", "two", "three"]
+
+
+def test_discarding_one_that_queues_leaves_the_gap_to_be_filled(desk: Desk) -> None:
+    """The queue still waits for the missing event, which gets in when it comes."""
+    desk.reads(desk.tick("two", 2), desk.garbage())
+    (_, gap), (garbage, _) = desk.parked()
+    assert gap == "gap"
+    assert desk.discard(garbage) == 200
+    desk.reads(desk.tick("one", 1))
+    assert (desk.words(), desk.parked()) == (["one", "two"], [])
+
+
+def test_discarding_what_is_not_there(desk: Desk) -> None:
+    assert desk.discard(4711) == 404
+
+
+def test_a_discard_wants_to_know_who_and_why(desk: Desk) -> None:
+    assert desk.asks("DELETE", "/admin/parked/1").status_code == 422
+
+
+def test_effects_and_outbox_are_shown_by_order(desk: Desk) -> None:
+    desk.reads(desk.tick("call", 1))
+    for path in ("/admin/effects", "/admin/outbox"):
+        assert len(desk.gets(path)) == 1
+        assert len(desk.gets(path, order="a")) == 1
+        assert desk.gets(path, order="b") == []
+    (effect,) = desk.gets("/admin/effects")
+    assert (effect["key"], effect["attempts"], effect["order_key"]) == ("call:a", 0, "a")
+
+
+def test_what_holds_many_orders_is_told_in_one_answer(desk: Desk) -> None:
+    desk.reads(desk.tick("call", 1), desk.tick("boom", 2), desk.tick("three", 3))
+    asked = {"orders": ["a", "never heard of"]}
+    told = desk.asks("POST", "/admin/holds", asked).json()
+    assert set(told) == {"a"}
+    (effect,) = told["a"]["effects"]
+    assert (effect["key"], effect["attempts"], effect["last_error"]) == ("call:a", 0, None)
+    assert {row["topic"] for row in told["a"]["outbox"]} == {"counter.dlt", "counter.events"}
+    assert [r["code"] for r in told["a"]["parked"]] == ["decide", "queued"]
+    assert desk.asks("POST", "/admin/holds", {"orders": []}).json() == {}
+    for wrong in (["x"] * 10_001, ["nul \0"], "a"):
+        assert desk.asks("POST", "/admin/holds", {"orders": wrong}).status_code == 422
+
+
+def test_of_one_order_only_the_oldest_rows_are_told(desk: Desk) -> None:
+    desk.reads(desk.tick("boom", 1), *(desk.tick("on", n) for n in range(2, 40)))
+    told = desk.asks("POST", "/admin/holds", {"orders": ["a"]}).json()["a"]["parked"]
+    assert [row["code"] for row in told] == ["decide", *["queued"] * (ROWS_AN_ORDER - 1)]
+
+
+def test_readiness_says_what_is_wrong(desk: Desk) -> None:
+    assert desk.asks("GET", "/health/ready").status_code == 200
+    desk.checks["database"] = "the database does not answer"
+    answer = desk.asks("GET", "/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["wrong"] == {"database": "the database does not answer"}
+    assert desk.asks("GET", "/health/live").status_code == 200

@@ -1,0 +1,158 @@
+"""Old and new code on one database: what the old does not understand, the new one handles."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from sqlalchemy import Column, Engine, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sagakit.contract.model import Contract
+from sagakit.flow.model import Flows
+from sagakit.flow.routing import Router
+from sagakit.handling.auto_redrive import AutoRedrive
+from sagakit.handling.handler import Handler
+from sagakit.handling.parking import decode_message
+from sagakit.messages.codec import Codec
+from sagakit.store.postgres import PostgresDatabase, engine_for
+from sagakit.store.rebuild import differences
+from tests.stack import TestInfra, fresh_database
+from tests.toy_saga import (
+    CONTRACT,
+    FLOWS,
+    NOW,
+    Count,
+    LeftDone,
+    Ticked,
+    Wire,
+    create_tables,
+    participant,
+    schema_of,
+    table_store,
+)
+
+(FLOW,) = FLOWS
+OLD_FLOWS = Flows(replace(FLOW, versions={1: FLOW.versions[1]}))
+NOTE = {"name": "note", "type": ["null", "string"], "default": None}
+EVOLVED = schema_of("Ticked", fields=[*schema_of("Ticked")["fields"], NOTE])
+NEW_CONTRACT = Contract(
+    CONTRACT.event_types, {**CONTRACT.schemas, "Ticked": EVOLVED}, [CONTRACT.schemas]
+)
+
+
+@dataclass
+class Replica:
+    """A counter of one release, on the database of all."""
+
+    engine: Engine
+    codec: Codec
+    router: Router
+
+    def __post_init__(self) -> None:
+        database = PostgresDatabase(self.engine, table_store(), lambda: NOW)
+        self.handler: Handler[Count] = Handler(
+            participant(table_store()), database, self.router, self.codec, lambda: NOW
+        )
+        self.newer = AutoRedrive(self.engine, self.codec, self.router, self.handler.redrive)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = engine_for(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def replicas(engine: Engine) -> tuple[Replica, Replica]:
+    """The old one and the new one."""
+    create_tables(engine)
+    old = Replica(engine, Codec(CONTRACT), Router(OLD_FLOWS, "counter"))
+    return old, Replica(engine, Codec(NEW_CONTRACT), Router(FLOWS, "counter"))
+
+
+def parked(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT code FROM parked ORDER BY id")).scalars())
+
+
+def words(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT words FROM counts WHERE order_id = 'a'"))
+        return list(found.scalar() or [])
+
+
+def test_events_of_a_newer_schema_and_flow_wait_for_a_replica_that_knows_them(
+    engine: Engine, replicas: tuple[Replica, Replica]
+) -> None:
+    old, new = replicas
+    today, before = Wire(new.codec), Wire(old.codec)
+    before._offset = 100
+    records = [
+        before.record(Ticked("a", "one"), 1, flow="toy/1"),
+        today.record(Ticked("a", "two"), 2, flow="toy/1"),
+        before.record(LeftDone("a", "three"), 3, flow="toy/2"),
+        before.record(Ticked("a", "four"), 4, flow="toy/2"),
+    ]
+    old.handler.handle([decode_message(old.codec, r) for r in records])
+    assert (words(engine), parked(engine)) == (
+        ["one"],
+        ["unknown_schema", "unknown_flow", "unknown_flow"],
+    )
+    assert old.newer.redrive_known() == [], "it knows no better than before"
+    assert new.newer.redrive_known() == ["a"]
+    assert (words(engine), parked(engine)) == (["one", "two", "do", "four"], [])
+    assert new.newer.redrive_known() == []
+
+
+def test_an_unknown_flow_alone_waits_as_well(
+    engine: Engine, replicas: tuple[Replica, Replica]
+) -> None:
+    old, new = replicas
+    record = Wire(old.codec).record(LeftDone("a", "x"), 1, flow="toy/2")
+    old.handler.handle([decode_message(old.codec, record)])
+    assert parked(engine) == ["unknown_flow"]
+    assert new.newer.redrive_known() == ["a"]
+    assert (words(engine), parked(engine)) == (["do"], [])
+
+
+def test_what_nobody_knows_stays_where_it_is_and_is_looked_at_once(
+    engine: Engine, replicas: tuple[Replica, Replica]
+) -> None:
+    _, new = replicas
+    strangers = Contract(CONTRACT.event_types, {**CONTRACT.schemas, "Ticked": STRANGE})
+    for codec, flow in ((Codec(strangers), "toy/1"), (new.codec, "toy/99")):
+        wire = Wire(codec)
+        wire._offset = 10 * len(flow)
+        record = wire.record(Ticked(f"o-{flow}", "x"), 1, flow=flow)
+        new.handler.handle([decode_message(new.codec, record)])
+    assert sorted(parked(engine)) == ["unknown_flow", "unknown_schema"]
+    assert new.newer.redrive_known() == []
+    assert len(new.newer._not_understood) == 2
+    assert new.newer.redrive_known() == []
+    assert len(parked(engine)) == 2
+
+
+STRANGE = schema_of("Ticked", fields=[*schema_of("Ticked")["fields"], {**NOTE, "name": "odd"}])
+
+
+def test_a_row_kept_before_a_field_was_added_is_the_one_rebuilt_with_its_default(
+    infra: TestInfra,
+) -> None:
+    """Old code does not write a field at all that new code writes as null."""
+    kept, *others = (
+        {"facts": {"lines": [{"sku": "tea"}]}},
+        {"facts": {"lines": [{"sku": "tea", "note": None}], "card": None}},
+        {"facts": {"lines": [{"sku": "tea", "note": ""}], "card": None}},
+    )
+    table = Table("kept", MetaData(), Column("id", Text, primary_key=True), Column("row", JSONB))
+    engines = [engine_for(fresh_database(infra)) for _ in range(3)]
+    for engine, row in zip(engines, (kept, *others), strict=True):
+        table.metadata.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(table.insert(), {"id": "a", "row": row})
+    live, same, other = engines
+    assert differences(table, live, same) == []
+    assert len(differences(table, live, other)) == 1
+    for engine in engines:
+        engine.dispose()

@@ -1,0 +1,135 @@
+"""Effects on real PostgreSQL, where it differs from memory.
+
+tests/unit/sagakit/test_effect_worker.py has the rest."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from sagakit.effects import worker
+from sagakit.errors import EffectFailed
+from sagakit.handling.parking import decode_message
+from sagakit.store.postgres import PostgresDatabase, engine_for
+from tests.toy_saga import NOW, Ticked, create_tables, table_store
+from tests.unit.sagakit.test_effect_worker import Outside, Process, Site, play, taken_over, until
+
+
+class Rows(Site):
+    """The counter in PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.now, self.store = engine, NOW, table_store()
+        self.database = PostgresDatabase(engine, self.store, self.clock)
+
+    def words_of(self, key: str) -> tuple[str, ...]:
+        rows = self.rows("SELECT words FROM counts WHERE order_id = :key", key=key)
+        return tuple(rows[0].words) if rows else ()
+
+    def rows(self, query: str, **parameters: Any) -> Any:
+        with self.engine.connect() as connection:
+            return connection.execute(text(query), parameters).all()
+
+    def waiting(self) -> int:
+        return int(self.rows("SELECT count(*) FROM effects")[0][0])
+
+
+@pytest.fixture
+def site(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rows]:
+    monkeypatch.setattr(worker, "IDLE_S", 0.01)
+    monkeypatch.setattr(worker, "HEARTBEAT_S", 0.01)
+    engine = engine_for(database_url)
+    create_tables(engine)
+    site = Rows(engine)
+    site.words = site.words_of
+    yield site
+    engine.dispose()
+
+
+@pytest.mark.parametrize("late", ["late", EffectFailed("late")], ids=["answer", "failure"])
+def test_when_a_lease_runs_out_another_takes_over_and_the_first_comes_too_late(
+    site: Rows, late: Any
+) -> None:
+    play(taken_over(site, late))
+    assert site.waiting() == 0
+    (own,) = site.rows("SELECT count(*) FROM outbox")
+    assert own[0] == 2, "called, and one outcome"
+
+
+def test_a_failure_is_kept_with_its_reason_and_asked_again(site: Rows) -> None:
+    async def scenario() -> None:
+        async def fail(effect: Any) -> str:
+            raise EffectFailed("no \0 answer " + "x" * 5000)
+
+        outside = Outside(answer=fail)
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            tried = "SELECT attempts, last_error, due_at FROM effects"
+            await until(lambda: site.rows(tried)[0].attempts == 1, "given back")
+            row = site.rows(tried)[0]
+            assert row.last_error.startswith("EffectFailed: no  answer x")
+            assert len(row.last_error) == 2000
+            outside.answer = None
+            site.advance(row.due_at - site.now)
+            await until(lambda: site.waiting() == 0, "the outcome")
+        assert outside.calls == ["call:a", "call:a"]
+        assert site.words("a") == ("called", "outcome ok")
+
+    play(scenario())
+
+
+def test_two_workers_on_one_table_never_perform_the_same(
+    site: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them leases at birth, so all are claimed, by whoever is first."""
+    monkeypatch.setattr(worker, "IN_HAND", 5)
+
+    async def scenario() -> None:
+        outside = Outside()
+        writer = Process(site, outside)
+        records = [writer.wire.record(Ticked(f"o{n}", "call")) for n in range(120)]
+        messages = [decode_message(writer.wire.codec, r) for r in records]
+        await asyncio.to_thread(writer.handler.handle, messages)
+        async with Process(site, outside).running(), Process(site, outside).running():
+            await until(lambda: site.waiting() == 0, "all outcomes")
+        assert len(outside.calls) == len(set(outside.calls)) == 120
+
+    play(scenario())
+
+
+def test_a_worker_with_full_hands_claims_nothing_and_goes_on(
+    site: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch may bring more than fits: PostgreSQL would refuse a negative limit."""
+    monkeypatch.setattr(worker, "IN_HAND", 2)
+
+    async def scenario() -> None:
+        outside = Outside()
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            records = [process.wire.record(Ticked(f"o{n}", "call")) for n in range(30)]
+            messages = [decode_message(process.wire.codec, r) for r in records]
+            await asyncio.to_thread(process.handler.handle, messages)
+            await until(lambda: site.waiting() == 0, "all outcomes")
+        assert len(outside.calls) == 31
+
+    play(scenario())
+
+
+def test_a_cut_connection_does_not_stop_the_worker(site: Rows) -> None:
+    async def scenario() -> None:
+        outside = Outside()
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            await until(lambda: site.waiting() == 0, "the first")
+            site.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await process.reads("call", key="b")
+            await until(lambda: site.words("b") == ("called", "outcome ok"), "the second")
+
+    play(scenario())
+    assert site.words("a") == ("called", "outcome ok")

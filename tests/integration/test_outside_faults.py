@@ -1,0 +1,67 @@
+"""Trouble of the outside world that can be asked for: done all the same, and told badly."""
+
+import httpx
+import pytest
+
+from saga_lab.fakes.trouble import UNUSABLE_BODIES
+from tests.outside_processes import Receiver, Row, Server, charge, status_of
+from tests.stack import until
+
+FOR_LONG = {"seconds": 600}
+OVER = {"seconds": 0}
+
+
+def begin(server: Server, way: str, how_long: Row = FOR_LONG) -> None:
+    server.post(f"/control/{way}", how_long).raise_for_status()
+
+
+def test_garbage_is_answered_to_what_was_done_until_it_is_over(provider: Server) -> None:
+    begin(provider, "garbage")
+    answers = [charge(provider, f"garbage-{n}", "tok_ok") for n in range(len(UNUSABLE_BODIES))]
+    begin(provider, "garbage", OVER)
+    assert {answer.content for answer in answers} == set(UNUSABLE_BODIES)
+    assert {answer.status_code for answer in answers} == {200}
+    for n in range(len(UNUSABLE_BODIES)):
+        assert status_of(provider, f"garbage-{n}") == "captured"
+        assert charge(provider, f"garbage-{n}", "tok_ok").json()["status"] == "captured"
+
+
+def test_what_is_answered_slowly_is_done_at_once(provider: Server) -> None:
+    begin(provider, "slow")
+    body = {"order_id": "slow", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
+    headers = {"Idempotency-Key": "charge:slow"}
+    with pytest.raises(httpx.ReadTimeout):
+        provider.http.post("/v1/charges", json=body, headers=headers, timeout=0.5)
+    begin(provider, "slow", OVER)
+    assert status_of(provider, "slow") == "captured"
+
+
+def test_callbacks_come_twice_under_one_id(provider: Server, receiver: Receiver) -> None:
+    begin(provider, "callbacks-twice")
+    charge(provider, "twice", "tok_async:0")
+    until(lambda: len(receiver.of("twice")) == 2, "the webhook, twice")
+    begin(provider, "callbacks-twice", OVER)
+    first, second = receiver.of("twice")
+    assert first == second
+    charge(provider, "once", "tok_async:0")
+    until(lambda: receiver.of("once"), "the webhook")
+    assert len(receiver.of("once")) == 1
+
+
+@pytest.mark.parametrize("way", ["callbacks-late", "callbacks-reversed"])
+def test_callbacks_are_kept_back_until_it_is_over(
+    provider: Server, receiver: Receiver, way: str
+) -> None:
+    orders = [f"{way}-{n}" for n in range(3)]
+    begin(provider, way)
+    for order in orders:
+        charge(provider, order, "tok_async:0")
+        until(lambda o=order: status_of(provider, o) == "captured", "the capture")  # type: ignore[misc]
+    assert not any(receiver.of(order) for order in orders)
+    begin(provider, way, OVER)
+    until(lambda: all(receiver.of(order) for order in orders), "what was kept back")
+
+
+def test_what_is_not_an_order_s_trouble_is_refused(provider: Server) -> None:
+    assert provider.post("/control/garbage", {"seconds": -1}).status_code == 400
+    assert provider.post("/control/nonsense", FOR_LONG).status_code == 404

@@ -1,0 +1,304 @@
+"""One conformance suite for both stores, memory and PostgreSQL: what the handler relies on."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import pytest
+from sqlalchemy import text
+
+from sagakit.decider import Effect, Observed
+from sagakit.messages.envelope import (
+    NAMESPACE,
+    EffectRow,
+    Lease,
+    OutboxRow,
+    ParkedRow,
+    Record,
+    Trace,
+)
+from sagakit.store.memory import MemoryDatabase, MemoryStore
+from sagakit.store.ports import Changes, InboxRow, Transaction
+from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
+from tests.stack import TestInfra, fresh_database
+from tests.toy_saga import NOW, Count, Ticked, create_tables, table_store
+
+LEASE = timedelta(seconds=15)
+LATER = NOW + timedelta(minutes=1)
+
+
+class Crash(BaseException):
+    """The process dies."""
+
+
+@dataclass
+class Subject:
+    """A store under test, with a look at its outbox."""
+
+    database: Any
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction[Count]]:
+        with self.database.transaction() as tx:
+            yield tx
+
+    def write(self, keys: Sequence[str], **changes: Any) -> None:
+        """One transaction that only writes."""
+        with self.transaction() as tx:
+            inbox_rows = tx.lock(sorted(keys))
+            tx.write(Changes(inbox_rows=list(inbox_rows.values()), **changes), tx.load({}))
+
+    def inbox_row(self, key: str) -> InboxRow:
+        with self.transaction() as tx:
+            return tx.lock([key])[key]
+
+    def queue(self, key: str) -> list[ParkedRow]:
+        with self.transaction() as tx:
+            return tx.parked(key, 100)
+
+    def state(self, key: str) -> Count:
+        with self.transaction() as tx:
+            return tx.load({key: [Observed("Ticked", Ticked(key))]}).get(key)
+
+    def outbox(self) -> list[OutboxRow]:
+        if isinstance(self.database, MemoryDatabase):
+            return list(self.database.tables.outbox.values())
+        with self.database.engine.connect() as connection:
+            rows = connection.execute(
+                text("SELECT id, topic, key, headers, value FROM outbox ORDER BY id")
+            )
+            return [
+                OutboxRow(r.topic, r.key, unpack_headers(r.headers), r.value, r.id) for r in rows
+            ]
+
+    def claim(self, limit: int = 10, now: datetime = NOW) -> list[EffectRow]:
+        rows: list[EffectRow] = self.database.claim(limit, LEASE, now)
+        return rows
+
+    def finish(self, *leases: Lease) -> set[UUID]:
+        with self.transaction() as tx:
+            return tx.finish(leases)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    if request.param == "memory":
+        yield Subject(MemoryDatabase(MemoryStore(Count()), NOW))
+        return
+    infra: TestInfra = request.getfixturevalue("infra")
+    engine = engine_for(fresh_database(infra))
+    create_tables(engine)
+    yield Subject(PostgresDatabase(engine, table_store(), lambda: NOW))
+    engine.dispose()
+
+
+def effect(key: str, **changes: Any) -> EffectRow:
+    trace = Trace("toy/1", "c-1", None)
+    row = EffectRow(uuid5(NAMESPACE, key), "o1", Effect("call", key, {"n": 1, "ü": [None]}), trace)
+    return replace(row, **changes)
+
+
+def held(key: str, until: datetime) -> EffectRow:
+    row = effect(key)
+    return replace(row, lease=Lease(row.id, uuid4()), lease_until=until)
+
+
+def parked(key: str, offset: int, code: str = "decide", **changes: Any) -> ParkedRow:
+    record = Record("left.events", 0, offset, 5, key.encode(), b"\0\xff", (("h", b"\xff\0"),))
+    return replace(ParkedRow(key, code, f"why {offset}", record, "left", offset), **changes)
+
+
+# --- inbox rows and states ------------------------------------------------------------------------
+
+
+def test_an_account_is_made_where_there_is_none(subject: Subject) -> None:
+    with subject.transaction() as tx:
+        assert tx.lock(["a", "b"]) == {"a": InboxRow("a"), "b": InboxRow("b")}
+
+
+def test_an_account_comes_back_as_it_was_written(subject: Subject) -> None:
+    with subject.transaction() as tx:
+        inbox_row = tx.lock(["a", "b"])["a"]
+        inbox_row.flow, inbox_row.sent, inbox_row.gap = "toy/2", 7, "left"
+        inbox_row.seen = {"left": [3, "id-3"], 'strange "source"': [1, "{,}"]}
+        inbox_row.ids, inbox_row.in_flight = ["x", "y,z", 'q"'], ["call:a"]
+        inbox_row.marks, inbox_row.parked = ["LeftDone"], 2
+        tx.write(Changes(inbox_rows=[inbox_row, InboxRow("b")]), tx.load({}))
+    assert subject.inbox_row("a") == inbox_row
+    assert subject.inbox_row("b") == InboxRow("b")
+
+
+def test_a_state_comes_back_as_it_was_put(subject: Subject) -> None:
+    with subject.transaction() as tx:
+        inbox_rows = tx.lock(["a", "b"])
+        working = tx.load({"a": [], "b": []})
+        assert working.get("a") == Count()
+        working.put("a", Count(("one",)), ())
+        assert working.get("a") == Count(("one",)), "seen by the next message of the batch"
+        tx.write(Changes(inbox_rows=list(inbox_rows.values())), working)
+    assert subject.state("a") == Count(("one",))
+    assert subject.state("b") == Count()
+
+
+# --- all or nothing -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError, Crash])
+def test_a_transaction_that_ends_in_an_error_leaves_nothing(
+    subject: Subject, error: type[BaseException]
+) -> None:
+    subject.write(["a"], effects=[held("old", LATER)])
+    (old,) = subject.claim(now=LATER)
+    assert old.lease
+
+    def fail(lease: Lease) -> None:
+        with subject.transaction() as tx:
+            inbox_row = tx.lock(["a"])["a"]
+            tx.finish([lease])
+            inbox_row.sent = 9
+            working = tx.load({"a": []})
+            working.put("a", Count(("lost",)), ())
+            changes = Changes([inbox_row], [row("a")], [effect("new")], [parked("a", 1)])
+            tx.write(changes, working)
+            raise error("the process dies")
+
+    with pytest.raises(error):
+        fail(old.lease)
+    assert subject.inbox_row("a") == InboxRow("a")
+    assert subject.state("a") == Count()
+    assert subject.outbox() == []
+    assert subject.queue("a") == []
+    assert subject.finish(old.lease) == {old.id}, "still pending"
+    assert subject.claim(now=LATER + LEASE) == [], "the new one was never added"
+
+
+def row(key: str, value: bytes = b"\0\xff") -> OutboxRow:
+    return OutboxRow("counter.events", key, (("n", b"\xff\0"), ("n", "ü".encode())), value)
+
+
+def test_outbox_rows_keep_their_order_and_every_byte(subject: Subject) -> None:
+    rows = [row("a", b"1"), row("b", b"\0\xff"), row("a", b"")]
+    subject.write(["a", "b"], outbox=rows)
+    subject.write(["a"], outbox=[row("a", b"4")])
+    found = subject.outbox()
+    assert [replace(r, id=0) for r in found] == [*rows, row("a", b"4")]
+    assert [r.id for r in found] == sorted({r.id for r in found}), "ids ascend"
+
+
+# --- effects ------------------------------------------------------------------------------------
+
+
+def test_a_new_effect_is_due_and_held_by_the_one_who_claims_it(subject: Subject) -> None:
+    subject.write(["o1"], effects=[effect("e1")])
+    (found,) = subject.claim()
+    assert found.lease is not None
+    assert replace(found, lease=None, lease_until=None) == effect("e1")
+    assert subject.claim() == [], "nobody else gets it"
+
+
+def test_a_key_that_is_pending_is_not_added_twice(subject: Subject) -> None:
+    subject.write(["o1"], effects=[effect("e1")])
+    subject.write(["o1"], effects=[effect("e1", id=uuid4(), order_key="other")])
+    (found,) = subject.claim()
+    assert (found.id, found.order_key) == (effect("e1").id, "o1")
+
+
+def test_a_claim_takes_no_more_than_asked_for(subject: Subject) -> None:
+    subject.write(["o1"], effects=[effect(f"e{n}") for n in range(5)])
+    first, second, none = subject.claim(2), subject.claim(10), subject.claim(0)
+    assert (len(first), len(second), none) == (2, 3, [])
+    assert {e.id for e in first}.isdisjoint(e.id for e in second)
+
+
+def test_an_effect_born_with_a_lease_is_claimed_once_that_has_run_out(subject: Subject) -> None:
+    born = held("e1", NOW + LEASE)
+    subject.write(["o1"], effects=[born])
+    assert subject.claim(now=NOW + LEASE - timedelta(microseconds=1)) == []
+    (found,) = subject.claim(now=NOW + LEASE)
+    assert found.lease != born.lease
+    assert born.lease is not None
+    assert subject.finish(born.lease) == set(), "who held it first comes too late"
+    assert found.lease is not None
+    assert subject.finish(found.lease) == {found.id}
+
+
+def test_a_lease_that_is_extended_does_not_run_out(subject: Subject) -> None:
+    subject.write(["o1"], effects=[effect("e1"), effect("e2")])
+    leases = {e.effect.key: e.lease for e in subject.claim()}
+    stranger = Lease(effect("e2").id, uuid4())
+    subject.database.extend([leases["e1"], stranger], NOW + 2 * LEASE)
+    assert [e.effect.key for e in subject.claim(now=NOW + LEASE)] == ["e2"]
+    assert [e.effect.key for e in subject.claim(now=NOW + 2 * LEASE)].count("e1") == 1
+
+
+def test_an_effect_given_back_is_due_later_with_one_attempt_more(subject: Subject) -> None:
+    subject.write(["o1"], effects=[effect("e1")])
+    (first,) = subject.claim()
+    assert first.lease
+    subject.database.retry(first.lease, "no answer \0", LATER)
+    assert subject.claim(now=LATER - timedelta(seconds=1)) == []
+    (again,) = subject.claim(now=LATER)
+    assert (again.id, again.attempts) == (first.id, 1)
+
+
+def test_only_who_holds_an_effect_can_give_it_back_or_finish_it(subject: Subject) -> None:
+    subject.write(["o1"], effects=[effect("e1")])
+    (slow,) = subject.claim()
+    (quick,) = subject.claim(now=NOW + LEASE)
+    assert slow.lease
+    assert quick.lease
+    subject.database.retry(slow.lease, "timeout", NOW)
+    assert subject.claim(now=NOW + LEASE) == [], "still held by the second"
+    assert subject.finish(slow.lease) == set()
+    assert subject.finish(slow.lease, quick.lease) == {quick.id}
+    assert subject.finish(quick.lease) == set(), "it is gone"
+
+
+# --- parked -------------------------------------------------------------------------------------
+
+
+def test_parked_records_queue_by_order_as_they_came_and_keep_every_byte(subject: Subject) -> None:
+    subject.write(["a", "b"], park=[parked("a", 5), parked("b", 9), parked("a", 3, "queued")])
+    subject.write(["a"], park=[parked("a", 4, "queued", seq=None)])
+    queue = subject.queue("a")
+    assert [replace(p, id=0) for p in queue] == [
+        parked("a", 5),
+        parked("a", 3, "queued"),
+        parked("a", 4, "queued", seq=None),
+    ]
+    assert (subject.inbox_row("a").parked, subject.inbox_row("b").parked) == (3, 1)
+    with subject.transaction() as tx:
+        assert tx.parked("a", 2) == queue[:2]
+
+
+def test_what_a_pause_holds_is_kept_and_not_counted(subject: Subject) -> None:
+    subject.write(["a"], park=[parked("a", 5, "paused"), parked("a", 6)])
+    assert [row.code for row in subject.queue("a")] == ["paused", "decide"]
+    assert subject.inbox_row("a").parked == 1
+
+
+def test_a_record_is_parked_once(subject: Subject) -> None:
+    subject.write(["a"], park=[parked("a", 1)])
+    subject.write(["a"], park=[parked("a", 1, "queued"), parked("a", 2, "queued")])
+    assert [(p.code, p.record.offset) for p in subject.queue("a")] == [("decide", 1), ("queued", 2)]
+    assert subject.inbox_row("a").parked == 2
+
+
+def test_the_reason_follows_what_is_known_last(subject: Subject) -> None:
+    subject.write(["a"], park=[parked("a", 1), parked("a", 2, "queued")])
+    subject.write(["a"], park=[parked("a", 2, "undecodable", error="garbage")])
+    assert [(p.code, p.error) for p in subject.queue("a")] == [
+        ("decide", "why 1"),
+        ("undecodable", "garbage"),
+    ]
+
+
+def test_unparked_records_leave_the_queue_and_are_counted_down(subject: Subject) -> None:
+    subject.write(["a", "b"], park=[parked("a", n) for n in range(3)] + [parked("b", 7)])
+    first, second, third = subject.queue("a")
+    subject.write(["a"], unpark=[first.id, third.id])
+    assert subject.queue("a") == [second]
+    assert (subject.inbox_row("a").parked, subject.inbox_row("b").parked) == (1, 1)

@@ -1,0 +1,173 @@
+"""A wait for a person, from the asking to the verdict that nobody gave."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from saga_monitor.saga.blockers import Holds, held_by
+from saga_monitor.saga.commands import CommandRefused, VerdictCommand, verdict_on
+from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.measures import Change, requests
+from saga_monitor.saga.view import Status
+from sagakit.flow.model import with_deadlines
+from schemas import FLOWS
+from schemas.events import VerdictGiven, VerdictRequested
+from tests.histories import FLOW, ORDER, after, facts, seen, told
+
+REVIEW = ("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")
+ASKED_S = 0.002
+HOUR_S = 3600.0
+NEVER = after(10**7)
+
+
+def heard(saga: Saga, emission: Emission, at: datetime) -> Saga:
+    """The saga once what the monitor said stands in the log."""
+    detail = {k: v for k, v in emission.event.to_dict().items() if k != "order_id"}
+    fact = Fact(str(emission.id), emission.event.type, at, causation=str(emission.cause))
+    return fold(saga, replace(fact, detail=detail))
+
+
+def said_until(saga: Saga, hours: float) -> tuple[Saga, list[Emission]]:
+    """What the monitor says by then, each read back at once."""
+    found: list[Emission] = []
+    while True:
+        item = seen(saga).next
+        if item is None or item.due is None or item.due > after(hours * HOUR_S):
+            return saga, found
+        now = item.due + timedelta(milliseconds=1)
+        (emission,) = judge(saga, seen(saga), now)
+        assert judge(saga, seen(saga), item.due) == ()
+        found.append(emission)
+        saga = heard(saga, emission, now)
+
+
+def words(emissions: Sequence[Emission]) -> list[tuple[str, str]]:
+    told = [e.event for e in emissions]
+    return [
+        (e.code, e.role) if isinstance(e, VerdictRequested) else (e.actor, e.verdict) for e in told
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        (7.9, []),
+        (8.1, [("reminder", "payments-reviewer")]),
+        (16.1, [("reminder", "payments-reviewer"), ("escalation", "payments-lead")]),
+        (
+            24.01,
+            [
+                ("reminder", "payments-reviewer"),
+                ("escalation", "payments-lead"),
+                ("system_timeout", "reject"),
+            ],
+        ),
+    ],
+)
+def test_reminded_escalated_and_in_the_end_rejected(
+    hours: float, said: list[tuple[str, str]]
+) -> None:
+    assert words(said_until(told(*REVIEW), hours)[1]) == said
+
+
+def test_each_is_said_once_and_the_same_by_every_monitor() -> None:
+    saga, said = said_until(told(*REVIEW), 16.1)
+    again, same = said_until(told(*REVIEW), 16.1)
+    assert (saga, said) == (again, same)
+    assert judge(saga, seen(saga), after(23 * HOUR_S)) == ()
+    assert len({e.id for e in said}) == 2
+
+
+def test_the_verdict_nobody_gave_is_the_participants_to_carry_out() -> None:
+    saga, said = said_until(told(*REVIEW), 24.01)
+    verdict = said[-1].event
+    assert isinstance(verdict, VerdictGiven)
+    assert (verdict.step, verdict.verdict) == ("payment", "reject")
+    assert verdict.reason.endswith("nobody answered in time")
+    now = seen(saga)
+    assert now.status == Status.RUNNING
+    (item,) = now.awaited
+    assert (item.step, item.asked) == ("payment", None)
+    declined = replace(facts("PaymentDeclined")[0], id="declined", seq=2, at=after(25 * HOUR_S))
+    assert seen(fold(saga, declined)).undoing
+
+
+def test_a_person_in_time_ends_the_asking() -> None:
+    saga, _ = said_until(told(*REVIEW), 8.1)
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
+    )
+    saga = heard(saga, verdict_on(body, saga, seen(saga)), after(9 * HOUR_S))
+    (item,) = seen(saga).awaited
+    assert item.asked is None
+    assert [e.event.type for e in judge(saga, seen(saga), NEVER)] == ["CompensationRequested"]
+
+
+def test_who_comes_too_late_is_told_what_has_happened() -> None:
+    saga, _ = said_until(told(*REVIEW), 24.01)
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
+    )
+    with pytest.raises(CommandRefused) as refused:
+        verdict_on(body, saga, seen(saga))
+    assert refused.value.status == 409
+    assert "system_timeout said reject at 2026-01-03T03:00:00.003" in refused.value.detail
+
+
+def test_of_a_person_and_the_timeout_the_log_takes_the_first() -> None:
+    """Both have the id of the one verdict there can be on this wait."""
+    saga, _ = said_until(told(*REVIEW), 23)
+    body = VerdictCommand(
+        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
+    )
+    person = verdict_on(body, saga, seen(saga))
+    (timeout,) = judge(saga, seen(saga), NEVER)
+    assert person.id == timeout.id
+    first = heard(saga, person, after(1))
+    assert (
+        heard(first, timeout, after(2))
+        == first
+        == heard(heard(saga, timeout, after(2)), person, after(1))
+    )
+
+
+def test_held_by_names_who_is_asked() -> None:
+    def cause(hours: float) -> Any:
+        saga, _ = said_until(told(*REVIEW), hours)
+        return held_by(seen(saga), {"payment": Holds()}, {}, after(hours * HOUR_S))
+
+    asked, reminded, escalated = cause(1), cause(9), cause(17)
+    until = after(ASKED_S + 24 * HOUR_S)
+    assert {asked.until, reminded.until, escalated.until} == {until}
+    assert [c.who for c in (asked, reminded, escalated)] == [
+        "payments-reviewer",
+        "payments-reviewer",
+        "payments-lead",
+    ]
+    assert reminded.told.startswith(
+        "PaymentReviewRequired asks payments-reviewer, reminded at 2026-01-02T11:00:00+00:00; "
+    )
+    assert "escalated to payments-lead at 2026-01-02T19:00:00+00:00; `saga app" in escalated.told
+
+
+def test_a_shorter_wait_is_shorter_throughout() -> None:
+    quick = with_deadlines(FLOW, {"payment.PaymentReviewRequired": "24s"})
+    (item,) = view(told(*REVIEW), quick, 1).awaited
+    assert item.due == after(ASKED_S + 8)
+    assert item.asked is not None
+    assert item.asked.until == after(ASKED_S + 24)
+
+
+def test_it_counts_as_a_timeout_with_its_lateness() -> None:
+    before, _ = said_until(told(*REVIEW), 16.1)
+    (verdict,) = judge(before, seen(before), NEVER)
+    now = heard(before, verdict, after(ASKED_S + 24 * HOUR_S + 5))
+    change = Change(before.facts, Status.WAITING, now, seen(now), Plan.of(*FLOWS.find("order/1")))
+    (request,) = requests(change)
+    assert (request.step, request.attempt, request.late_s) == ("payment", 1, 5)

@@ -1,0 +1,264 @@
+"""What holds an order: each cause by itself, and which of several is told."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from saga_monitor.saga.blockers import (
+    BROKER,
+    Cause,
+    CauseKind,
+    Holds,
+    Lag,
+    ParkedRecord,
+    PendingEffect,
+    Unpublished,
+    held_by,
+)
+from saga_monitor.saga.facts import SOURCE, Saga
+from tests.histories import ORDER, after, seen, told
+
+RESERVED = ("OrderPlaced", "InventoryReserved")
+REVIEW = (*RESERVED, "PaymentReviewRequired")
+SHIPPED = (*RESERVED, "PaymentCaptured", "ShipmentPickedUp")
+SINCE = after(0.001)
+"""When payment became due in RESERVED."""
+DUE = after(300.001)
+EFFECT = PendingEffect("charge:o-1", "charge", 0, None, after(1), after(1))
+FAILED = replace(EFFECT, attempts=3, last_error="503 from the provider", due_at=after(40))
+PARKED = ParkedRecord("decide", "ZeroDivisionError", "inventory.events", 2, 17, after(2))
+QUEUED = replace(PARKED, code="queued", offset=18)
+OUTBOX = Unpublished("payment.events", after(3))
+LAG = Lag("inventory.events", 2, 40)
+
+
+def cause(
+    story: tuple[Any, ...],
+    now: float | None = 10,
+    *,
+    lags: Mapping[str, Lag] | None = None,
+    **holds: Holds,
+) -> Cause | None:
+    """Who is asked but keeps nothing of the order has to be named, too."""
+    at = None if now is None else after(now)
+    return held_by(seen(told(*story)), holds, lags or {}, at)
+
+
+def test_not_overdue() -> None:
+    assert cause(RESERVED, payment=Holds()) == Cause(
+        CauseKind.ON_TIME,
+        "payment",
+        "not overdue: payment awaits PaymentCaptured or PaymentDeclined",
+        SINCE,
+        DUE,
+    )
+
+
+def test_overdue_with_nothing_to_show_for_it() -> None:
+    found = cause(RESERVED, 301, payment=Holds())
+    assert found is not None
+    assert (found.kind, found.until) == (CauseKind.OVERDUE, DUE)
+    assert found.told.endswith("it has read all and nothing is pending there")
+
+
+def test_overdue_and_nobody_to_ask() -> None:
+    found = cause(RESERVED, 301)
+    assert found is not None
+    assert found.kind == CauseKind.OVERDUE
+    assert "SAGA_PARTICIPANTS names no address of it" in found.told
+
+
+def test_the_monitor_is_behind() -> None:
+    found = cause(RESERVED, None, payment=Holds())
+    assert found is not None
+    assert (found.kind, found.who, found.until) == (CauseKind.MONITOR, SOURCE, DUE)
+
+
+def test_a_participant_is_behind() -> None:
+    assert cause(RESERVED, payment=Holds(), lags={"payment": LAG}) == Cause(
+        CauseKind.LAG,
+        "payment",
+        "payment has not read inventory.events/2, 40 records behind",
+        SINCE,
+        DUE,
+    )
+
+
+def test_a_participant_does_not_answer() -> None:
+    found = cause(RESERVED, payment=Holds(silent="connection refused"))
+    assert found == Cause(
+        CauseKind.SILENT, "payment", "payment does not answer: connection refused", SINCE, DUE
+    )
+
+
+def test_a_participant_does_not_answer_and_has_not_read() -> None:
+    found = cause(RESERVED, payment=Holds(silent="timeout"), lags={"payment": LAG})
+    assert found is not None
+    told_of_both = (
+        "payment does not answer: timeout; it has not read inventory.events/2, 40 records"
+    )
+    assert found.kind == CauseKind.SILENT
+    assert found.told.startswith(told_of_both)
+
+
+def test_the_broker_does_not_answer() -> None:
+    found = cause(RESERVED, payment=Holds(), kafka=Holds(silent="timed out"))
+    assert found is not None
+    assert (found.kind, found.who) == (CauseKind.SILENT, BROKER)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind"),
+    [(None, CauseKind.PERSON), ("approve", CauseKind.ON_TIME), ("maybe", CauseKind.PERSON)],
+)
+def test_a_person_is_asked_until_they_answer(verdict: str | None, kind: CauseKind) -> None:
+    answer = ("VerdictGiven", {"step": "payment", "verdict": verdict}) if verdict else ()
+    found = cause((*REVIEW, *answer), payment=Holds())
+    assert found is not None
+    assert found.kind == kind
+
+
+def test_the_wait_for_a_person_says_who_and_until_when() -> None:
+    found = cause(REVIEW, payment=Holds())
+    assert found is not None
+    assert found.told.startswith("PaymentReviewRequired asks payments-reviewer; `saga approve`")
+    assert (found.who, found.until) == ("payments-reviewer", after(0.002 + 24 * 3600))
+
+
+def test_a_call_that_fails() -> None:
+    assert cause(RESERVED, payment=Holds(effects=(EFFECT, FAILED))) == Cause(
+        CauseKind.GATEWAY,
+        "payment",
+        "payment failed 3 times at charge, last: 503 from the provider",
+        after(1),
+        after(40),
+    )
+
+
+def test_a_call_that_is_being_made() -> None:
+    found = cause(RESERVED, payment=Holds(effects=(EFFECT,)))
+    assert found is not None
+    assert found.told == "payment makes the call charge for the first time"
+    assert found.until is None
+
+
+def test_an_event_that_is_not_published() -> None:
+    assert cause(RESERVED, payment=Holds(outbox=(OUTBOX, OUTBOX))) == Cause(
+        CauseKind.OUTBOX,
+        "payment",
+        "payment has not published 2 of its events to payment.events",
+        after(3),
+    )
+
+
+def test_a_parked_predecessor() -> None:
+    found = cause(RESERVED, payment=Holds(parked=(PARKED, QUEUED)))
+    words = (
+        "payment parked inventory.events/2@17: decide: ZeroDivisionError; 1 more queue behind it"
+    )
+    assert found == Cause(CauseKind.PARKED, "payment", words, after(2))
+
+
+def test_the_monitors_own_request_is_not_published() -> None:
+    mine = Holds(outbox=(Unpublished("saga.events", after(4)),))
+    found = cause(RESERVED, payment=Holds(), saga_monitor=mine)
+    assert found is not None
+    assert (found.kind, found.who) == (CauseKind.OUTBOX, SOURCE)
+
+
+@pytest.mark.parametrize("when", [10, 9999, None])
+def test_an_open_case_is_a_persons_whatever_the_time(when: float | None) -> None:
+    found = cause(
+        (*RESERVED, "InterventionOpened", {"code": "undo_stalled"}), when, payment=Holds()
+    )
+    assert found is not None
+    assert found.kind == CauseKind.PERSON
+    assert "undo_stalled" in found.told
+
+
+def test_undone_and_yet_past_the_pivot() -> None:
+    story = (*RESERVED, "PaymentCaptured", "CompensationRequested", "PaymentRefunded")
+    found = cause((*story, "ShipmentPickedUp"))
+    assert found is not None
+    assert found.kind == CauseKind.PERSON
+    assert "payment was undone, and yet the order is past its pivot" in found.told
+
+
+def test_without_a_start_whoever_was_asked() -> None:
+    orphan = ("InventoryReserved",)
+    found = cause(orphan, order=Holds())
+    assert found is not None
+    assert found.kind == CauseKind.OVERDUE
+    assert "the one that starts order/1 is not" in found.told
+    for holds, kind in (
+        (Holds(outbox=(OUTBOX,)), CauseKind.OUTBOX),
+        (Holds(silent="refused"), CauseKind.SILENT),
+        (Holds(parked=(PARKED,)), CauseKind.PARKED),
+    ):
+        found = cause(orphan, order=holds)
+        assert found is not None
+        assert (found.kind, found.who) == (kind, "order")
+    found = cause(orphan, None, order=Holds())
+    assert found is not None
+    assert found.kind == CauseKind.MONITOR
+
+
+def test_without_a_start_that_the_monitor_cannot_read() -> None:
+    garbage = replace(PARKED, code="undecodable", error="begins with deadbeef")
+    found = cause(("InventoryReserved",), order=Holds(), saga_monitor=Holds(parked=(garbage,)))
+    assert found is not None
+    assert (found.kind, found.who) == (CauseKind.PARKED, SOURCE)
+    assert "undecodable: begins with deadbeef" in found.told
+
+
+def test_what_has_ended_is_held_by_nobody() -> None:
+    everything = Holds((FAILED,), (OUTBOX,), (PARKED,))
+    for story in ((*SHIPPED, "ShippedMailSent"), ("OrderPlaced", "InventoryRejected")):
+        assert cause(story, payment=everything, inventory=everything) is None
+
+
+def test_only_whom_the_order_waits_for_is_to_blame() -> None:
+    found = cause(SHIPPED, payment=Holds(parked=(PARKED,)), notification=Holds())
+    assert found is not None
+    assert (found.kind, found.who) == (CauseKind.ON_TIME, "notification")
+
+
+LADDER: tuple[tuple[CauseKind, Mapping[str, Any]], ...] = (
+    (CauseKind.PAUSED, {"story": (*RESERVED, "OrderPaused")}),
+    (CauseKind.PARKED, {"parked": (PARKED,)}),
+    (CauseKind.OUTBOX, {"outbox": (OUTBOX,)}),
+    (CauseKind.GATEWAY, {"effects": (FAILED,)}),
+    (CauseKind.PERSON, {"story": REVIEW}),
+    (CauseKind.SILENT, {"silent": "refused"}),
+    (CauseKind.LAG, {"lag": LAG}),
+    (CauseKind.MONITOR, {"now": None}),
+    (CauseKind.OVERDUE, {"now": 10**6}),
+    (CauseKind.ON_TIME, {}),
+)
+
+
+@pytest.mark.parametrize("first", range(len(LADDER)), ids=lambda n: LADDER[n][0].value)
+def test_of_several_causes_the_truest_is_told(first: int) -> None:
+    """Everything from `first` down the ladder is so at once."""
+    assert [kind for kind, _ in LADDER] == list(CauseKind)
+    so: dict[str, Any] = {"story": RESERVED, "now": 10}
+    for _, more in reversed(LADDER[first:]):
+        so.update(more)
+    holds = Holds(**{k: so[k] for k in ("effects", "outbox", "parked", "silent") if k in so})
+    lags = {"payment": so["lag"]} if "lag" in so else {}
+    found = cause(so["story"], so["now"], lags=lags, payment=holds)
+    assert found is not None
+    assert found.kind == LADDER[first][0]
+
+
+def test_the_same_is_told_whenever_it_is_asked() -> None:
+    calm = [cause(RESERVED, now, payment=Holds(effects=(FAILED,))) for now in (1, 10, 1000, None)]
+    assert len({str(c) for c in calm}) == 1
+
+
+def test_an_order_without_any_fact_of_its_flow_still_has_a_cause() -> None:
+    found = held_by(seen(Saga(ORDER)), {}, {}, after(1))
+    assert found is not None
+    assert found.kind == CauseKind.OVERDUE

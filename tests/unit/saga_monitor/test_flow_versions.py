@@ -1,0 +1,65 @@
+"""A version of a flow is kept until its last order has ended."""
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from saga_cli import client
+from saga_cli.monitor import flows as command
+from saga_monitor.saga.flow_versions import Count, refuse_orphans, versions, why_not_retired
+from sagakit.errors import ConfigurationError, UnknownFlow
+from schemas import FLOWS
+from tests.histories import after
+
+BUSY = Count("order/2", 3, 10, after(0), "o-7")
+
+
+def test_every_version_is_counted_whether_declared_or_not() -> None:
+    found = {v.flow: v for v in versions(FLOWS, [BUSY, Count("gone/1", 1, 0, after(1), "o-1")])}
+    assert [*found][-1] == "gone/1"
+    assert set(found) == {f.label(v) for f in FLOWS for v in f.versions} | {"gone/1"}
+    assert (found["order/1"].default, found["order/1"].in_flight) == (True, 0)
+    assert (found["order/2"].declared, found["order/2"].oldest) == (True, "o-7")
+    assert not found["gone/1"].declared
+
+
+@pytest.mark.parametrize(
+    ("label", "counts", "read", "told"),
+    [
+        ("order/2", [BUSY], True, "3 orders in flight, the oldest is o-7 since 2026-01-02T03:00"),
+        ("order/2", [Count("order/2", 0, 10)], True, None),
+        ("order/2", [Count("order/1", 5, 0)], True, None),
+        ("order/2", [Count("order/2", 0, 10)], False, "cannot tell yet"),
+        ("order/1", [], True, "default version"),
+    ],
+)
+def test_what_may_go(label: str, counts: list[Count], read: bool, told: str | None) -> None:
+    found = why_not_retired(label, FLOWS, counts, after(5) if read else None)
+    assert (told in found) if found and told else found == told
+
+
+def test_a_version_nobody_declared_cannot_be_retired() -> None:
+    with pytest.raises(UnknownFlow):
+        why_not_retired("order/99", FLOWS, [], after(5))
+
+
+def test_a_version_taken_away_too_early_is_refused() -> None:
+    refuse_orphans(FLOWS, [BUSY, Count("gone/1", 0, 9)])
+    with pytest.raises(
+        ConfigurationError, match=r"gone/1 \(2 orders, such as o-9\); put them back"
+    ):
+        refuse_orphans(FLOWS, [BUSY, Count("gone/1", 2, 0, after(0), "o-9")])
+
+
+def test_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"flow": "order/2", "in_flight": 3, "ended": 10, "oldest": "o-7", "default": False}
+    answers: dict[str, Any] = {
+        "/flows": [{**row, "declared": False, "oldest_at": None}],
+        "/flows/retirement": {"ended": 10},
+    }
+    monkeypatch.setattr(client, "ask", lambda _, path, **__: answers[path])
+    told = CliRunner().invoke(command.flows, env={"COLUMNS": "200"}).output
+    assert told.splitlines()[1].split() == ["order/2", "3", "10", "o-7", "not", "declared"]
+    told = CliRunner().invoke(command.flows, ["retire", "order/2"]).output
+    assert told.startswith("order/2 has no order in flight (10 ended on it)")

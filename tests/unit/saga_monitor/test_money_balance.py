@@ -1,0 +1,90 @@
+"""Money that does not add up opens a case, once it has had the time to come to rest."""
+
+from typing import Any
+
+import pytest
+
+from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.view import CONSERVATION, Status
+from tests.histories import after, seen, told
+
+PAID = ("OrderPlaced", "InventoryReserved", "PaymentCaptured")
+DONE = (*PAID, "ShipmentPickedUp", "ShippedMailSent")
+UNDONE = (*PAID, "ShipmentFailed", "PaymentRefunded", "InventoryReleased")
+SECOND = ("PaymentCaptured", {"charge_id": "ch-2", "late": True})
+BACK = ("PaymentRefundProgressed", {"refund_id": "re-2", "amount_minor": 500})
+REST_S = 300
+"""The deadline of the step that moves money."""
+
+
+def said(saga: Saga, through_s: float) -> list[str]:
+    """Reasons of the cases about money that are opened when the log is read through that far."""
+    emitted = judge(saga, seen(saga), after(through_s))
+    return [e.event.reason for e in emitted if getattr(e.event, "code", "") == CONSERVATION]
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        ("OrderPlaced",),
+        PAID,
+        DONE,
+        UNDONE,
+        (*DONE, *SECOND, *BACK),
+        (*DONE, "PaymentCaptured"),
+        (*PAID, {"amount_minor": 0}, "ShipmentPickedUp", "ShippedMailSent"),
+        ("OrderPlaced", "InventoryRejected"),
+    ],
+)
+def test_what_adds_up(story: tuple[Any, ...]) -> None:
+    assert seen(told(*story)).imbalances == ()
+    assert said(told(*story), 10**7) == []
+
+
+@pytest.mark.parametrize(
+    ("story", "words"),
+    [
+        ((*DONE, *SECOND), "captured 1000, refunded 0 EUR: the order is completed and holds 1000"),
+        (
+            (*DONE, "PaymentRefundProgressed", {"refund_id": "re-2", "amount_minor": 200}),
+            "the order is completed and holds 300, which no capture took",
+        ),
+        ((*DONE, *BACK), "captured 500, refunded 500 EUR: the order is completed and holds 0"),
+        ((*UNDONE, *BACK), "captured 500, refunded 1000 EUR: more went back than was taken"),
+        (("OrderPlaced", *BACK), "captured 0, refunded 500 in minor units: more went back"),
+    ],
+)
+def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
+    saga = told(*story)
+    (found,) = seen(saga).imbalances
+    last = max(f.at for f in saga.facts.values())
+    assert (found.due - last).total_seconds() == pytest.approx(REST_S)
+    assert seen(saga).due is not None
+    assert said(saga, 299) == [], "it may still come to rest"
+    (reason,) = said(saga, 301)
+    assert words in reason
+
+
+def test_it_is_said_once_and_again_only_about_other_amounts() -> None:
+    saga = told(*DONE, *SECOND)
+    (emission,) = judge(saga, seen(saga), after(301))
+    opened = Fact(str(emission.id), "InterventionOpened", after(302), detail={"code": CONSERVATION})
+    saga = fold(saga, opened)
+    view = seen(saga)
+    assert (view.status, view.interventions) == (Status.COMPLETED, (CONSERVATION,))
+    assert (view.imbalances, view.due) == ((), None)
+    third = Fact(
+        "third",
+        "PaymentCaptured",
+        after(400),
+        "payment",
+        9,
+        detail={"charge_id": "ch-3", "amount_minor": 500, "currency": "EUR"},
+    )
+    assert seen(fold(saga, third)).imbalances != ()
+
+
+def test_a_late_capture_that_is_given_back_in_time_is_no_case() -> None:
+    saga = told(*DONE, 100, *SECOND, 200, *BACK)
+    assert said(saga, 10**7) == []

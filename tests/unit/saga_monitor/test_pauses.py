@@ -1,0 +1,144 @@
+"""Pauses of an order: which there are, what time they add, what people say to begin and end one."""
+
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from saga_monitor.saga.commands import CommandRefused, Pausing, paused_by, resumed_by
+from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.pauses import Pause, due_after, pauses
+from saga_monitor.saga.view import Status
+from tests.histories import ORDER, after, seen, told
+
+RESERVED = ("OrderPlaced", "InventoryReserved")
+DUE_S = 300.001
+ADA = {"actor": "ada", "reason": "a question"}
+BOB = {"actor": "bob", "reason": "answered"}
+NEVER = after(10**7)
+
+
+def pause(since: float, until: float | None) -> Pause:
+    ended = None if until is None else after(until)
+    return Pause("p", after(since), "ada", "a question", ended)
+
+
+@pytest.mark.parametrize(
+    ("known", "due_s"),
+    [
+        ([], 100.0),
+        ([pause(10, 30)], 120.0),
+        ([pause(10, 30), pause(50, 51)], 121.0),
+        ([pause(10, 30), pause(110, 120)], 130.0),
+        ([pause(-50, -20)], 100.0),
+        ([pause(-50, 20)], 120.0),
+        ([pause(100, 200)], 100.0),
+        ([pause(10, 20), pause(30, None)], None),
+    ],
+)
+def test_time_in_a_pause_does_not_count(known: list[Pause], due_s: float | None) -> None:
+    assert due_after(after(0), 100, known) == (None if due_s is None else after(due_s))
+
+
+def test_a_paused_order_is_not_undone_however_long_it_lasts() -> None:
+    paused = told(*RESERVED, 100, "OrderPaused", ADA)
+    assert seen(paused).status == Status.PAUSED
+    assert judge(paused, seen(paused), NEVER) == ()
+    resumed = told(*RESERVED, 100, "OrderPaused", ADA, 5000, "OrderResumed", BOB)
+    assert seen(resumed).status == Status.RUNNING
+    (item,) = seen(resumed).awaited
+    assert item.due == after(DUE_S + 5000.001)
+
+
+def test_an_undo_waits_for_nobody() -> None:
+    story = (*RESERVED, "PaymentCaptured", "OrderPaused", ADA, "OrderCancelRequested")
+    view = seen(told(*story))
+    assert (view.status, view.paused) == (Status.UNDOING, None)
+    assert view.next is not None
+    assert view.next.due is not None
+
+
+def test_what_is_not_paused_is_not_resumed_and_twice_is_once() -> None:
+    view = seen(told(*RESERVED, "OrderResumed", BOB, "OrderPaused", ADA, 9, "OrderPaused", BOB))
+    assert view.paused is not None
+    assert (view.paused.actor, view.paused.since) == ("ada", after(0.003))
+
+
+def test_within_one_millisecond_each_follows_the_one_it_names() -> None:
+    first = Fact("z", "OrderPaused", after(0), detail=ADA)
+    end = Fact("y", "OrderResumed", after(0), causation="z")
+    again = Fact("a", "OrderPaused", after(0), causation="y", detail=BOB)
+    for several in permutations((first, again)):
+        found = pauses(several, [end])
+        assert [(p.id, p.until is None) for p in found] == [("z", False), ("a", True)]
+
+
+# --- what people say ------------------------------------------------------------------------------
+
+
+def body(who: dict[str, str]) -> Pausing:
+    return Pausing(order_id=ORDER, **who)
+
+
+def heard(saga: Saga, emission: Emission) -> Saga:
+    words: dict[str, Any] = emission.event.to_dict()
+    at = max(f.at for f in saga.facts.values()) + timedelta(milliseconds=1)
+    fact = Fact(str(emission.id), emission.event.type, at, causation=str(emission.cause))
+    return fold(saga, Fact(fact.id, fact.type, at, causation=fact.causation, detail=words))
+
+
+def test_paused_and_resumed_and_paused_again_each_said_twice() -> None:
+    saga = told(*RESERVED)
+    for decide, who, status in (
+        (paused_by, ADA, Status.PAUSED),
+        (resumed_by, BOB, Status.RUNNING),
+        (paused_by, BOB, Status.PAUSED),
+    ):
+        emission = decide(body(who), saga, seen(saga))
+        assert str(emission.id) not in saga.facts
+        saga = heard(saga, emission)
+        assert decide(body(who), saga, seen(saga)).id == emission.id
+        assert seen(saga).status == status
+
+
+def test_what_is_held_of_an_order_that_is_undone_can_be_let_go() -> None:
+    """Given an order that was paused and then failed; when somebody resumes it, since a participant
+    still holds something of it; then that is said, once."""
+    saga = told(*RESERVED, "OrderPaused", ADA, "PaymentDeclined", "InventoryReleased")
+    assert seen(saga).status == Status.CANCELLED
+    emission = resumed_by(body(BOB), saga, seen(saga))
+    saga = heard(saga, emission)
+    assert resumed_by(body(BOB), saga, seen(saga)).id == emission.id
+    with pytest.raises(CommandRefused, match="is not paused, it is cancelled; bob said resume"):
+        resumed_by(body(ADA), saga, seen(saga))
+
+
+def test_of_two_who_pause_at_once_one_is_heard() -> None:
+    saga = told(*RESERVED)
+    ids = {paused_by(body(who), saga, seen(saga)).id for who in (ADA, BOB)}
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("decide", "story", "words"),
+    [
+        (paused_by, (*RESERVED, "OrderPaused", ADA), "is paused since 2026-01-02T03:00:00.002"),
+        (paused_by, (*RESERVED, "OrderPaused", ADA), "by ada: a question"),
+        (paused_by, (*RESERVED, "PaymentDeclined"), "is being undone; there is nothing to hold"),
+        (paused_by, ("OrderPlaced", "InventoryRejected"), "is cancelled since"),
+        (resumed_by, RESERVED, "is not paused, it is running"),
+        (
+            resumed_by,
+            (*RESERVED, "OrderPaused", ADA, "OrderResumed", ADA),
+            "not paused, it is running; ada said resume at 2026-01-02T03:00:00.003",
+        ),
+    ],
+)
+def test_who_comes_late_is_told_what_has_happened(decide: Any, story: Any, words: str) -> None:
+    saga = told(*story)
+    with pytest.raises(CommandRefused) as refused:
+        decide(body(BOB), saga, seen(saga))
+    assert refused.value.status == 409
+    assert words in refused.value.detail

@@ -1,0 +1,145 @@
+"""What becomes of a finding: an event under an id of its own; and what people see of it."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from saga_cli import client
+from saga_cli.monitor import reconcile as command
+from saga_monitor.reconciliation.compare import ChargeRow, Difference, Remedy
+from saga_monitor.reconciliation.run import SETTLE_S, put_right
+from saga_monitor.saga.commands import CommandRefused
+from saga_monitor.saga.facts import Fact, Saga, fold
+from schemas.events import ChargeFound, InterventionOpened
+from tests.histories import FLOW, ORDER, after, told
+
+CHARGE = ChargeRow(ORDER, "ch9", 700, "EUR")
+FORCED = Difference("unheard_charge", ORDER, "our books never heard of it", Remedy.FORCE, CHARGE)
+FOR_PEOPLE = Difference("amount_difference", ORDER, "501 here, 500 there")
+CANCELLED = told("OrderPlaced", "InventoryRejected")
+QUIET = after(1000)
+
+
+def read_back(saga: Saga, event_id: Any, at: float) -> Saga:
+    return fold(saga, Fact(str(event_id), ChargeFound.type, after(at)))
+
+
+def test_what_payment_can_put_right_it_is_told() -> None:
+    said = put_right(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    assert said.event == ChargeFound(
+        order_id=ORDER,
+        charge_id="ch9",
+        captured_minor=700,
+        refunded_minor=0,
+        currency="EUR",
+        actor="saga_monitor",
+        reason="unheard_charge: our books never heard of it",
+    )
+
+
+def test_the_same_found_twice_is_one_event_and_another_state_of_the_ledger_another() -> None:
+    once = put_right(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    assert put_right(FORCED, CANCELLED, FLOW, after(5000), after(5000)).id == once.id
+    half = replace(FORCED, refunded_minor=350)
+    assert put_right(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
+
+
+def test_what_was_told_and_did_not_help_is_for_a_person_after_a_while() -> None:
+    once = put_right(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    saga = read_back(CANCELLED, once.id, 1100)
+    soon = put_right(FORCED, saga, FLOW, after(1200), after(1100 + SETTLE_S))
+    assert soon.id == once.id
+    later = put_right(FORCED, saga, FLOW, after(1200), after(1101 + SETTLE_S))
+    assert isinstance(later.event, InterventionOpened)
+    assert (later.event.code, later.event.reason) == (FORCED.kind, FORCED.what)
+
+
+def test_where_nobody_listens_it_is_for_a_person() -> None:
+    deaf = replace(FLOW, observes={})
+    assert isinstance(put_right(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened)
+
+
+@pytest.mark.parametrize("saga", [CANCELLED, Saga(ORDER)])
+def test_what_only_a_person_can_settle_becomes_a_case_once(saga: Saga) -> None:
+    said = put_right(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
+    assert isinstance(said.event, InterventionOpened)
+    assert (said.event.code, said.event.reason) == ("amount_difference", FOR_PEOPLE.what)
+    assert put_right(FOR_PEOPLE, saga, FLOW, after(9000), after(9000)).id == said.id
+
+
+def test_an_order_that_has_moved_on_is_left_alone() -> None:
+    moved = fold(CANCELLED, Fact("x", "PaymentCaptured", after(1001)))
+    with pytest.raises(CommandRefused, match="moved on"):
+        put_right(FORCED, moved, FLOW, QUIET, after(2000))
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+REPORT: dict[str, Any] = {
+    "fix": False,
+    "before": "2026-01-02T03:00:00.123+00:00",
+    "read_through": "2026-01-02T03:05:00.123+00:00",
+    "judged": 7,
+    "unsettled": 2,
+    "findings": [],
+}
+FOUND = {
+    **REPORT,
+    "findings": [
+        {
+            "kind": "unheard_charge",
+            "subject": "o-[1]",
+            "what": "never heard of",
+            "remedy": "force",
+            "deed": "nothing: not asked to",
+        }
+    ],
+}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, answer: Any, *options: str) -> tuple[int, str, list[Any]]:
+    asked: list[Any] = []
+
+    def ask(method: str, path: str, **request: Any) -> Any:
+        asked.append((method, path, request["json"]))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(client, "ask", ask)
+    result = CliRunner().invoke(command.reconcile, list(options))
+    return result.exit_code, result.output, asked
+
+
+def test_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, output, asked = run(monkeypatch, REPORT)
+    assert status == 0
+    assert "nothing differs: 7 orders judged, 2 too early to judge" in output
+    assert asked == [("POST", "/reconciliations", {"fix": False, "settle_s": 300.0})]
+
+
+def test_something_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, output, asked = run(monkeypatch, FOUND, "--settle", "1m", "--fix")
+    assert status == 1
+    assert all(word in output for word in ("unheard_charge", "o-[1]", "payment", "never heard of"))
+    assert asked == [("POST", "/reconciliations", {"fix": True, "settle_s": 60.0})]
+
+
+def test_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, output, _ = run(monkeypatch, FOUND, "--json")
+    assert (status, json.loads(output)) == (1, FOUND)
+
+
+def test_what_cannot_be_told_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, output, _ = run(monkeypatch, click.ClickException("payment does not answer"))
+    assert (status, "payment does not answer" in output) == (3, True)
+
+
+def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, output, asked = run(monkeypatch, REPORT, "--settle", "soon")
+    assert (status, asked) == (2, [])
+    assert "'soon' is not a duration" in output

@@ -1,0 +1,519 @@
+"""Effects on the in-memory store: performed after commit, at least once, under one key, by one
+worker at a time. The clock is the test's own; leases run out when the test says so."""
+
+import asyncio
+import random
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sagakit.decider import Effect, EffectResult
+from sagakit.effects import worker
+from sagakit.effects.worker import EffectWorker
+from sagakit.errors import EffectFailed, ResultPending
+from sagakit.faults import NO_FAULTS, CrashAt, Faults
+from sagakit.handling.handler import Disposition, Handler, decode_message
+from sagakit.handling.request_batcher import RequestBatcher
+from sagakit.messages.codec import Codec
+from sagakit.messages.envelope import EffectRow
+from sagakit.retry import Backoff, retry_transaction
+from sagakit.store.memory import MemoryDatabase, MemoryStore
+from tests.toy_saga import CONTRACT, NOW, Count, Ticked, Wire, handler_on
+
+DEADLINE_S = 10.0
+Call = Callable[[Effect], Awaitable[Any]]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real pauses are short; the lengths of leases and backoffs are the clock's, which stands."""
+    monkeypatch.setattr(worker, "IDLE_S", 0.005)
+    monkeypatch.setattr(worker, "HEARTBEAT_S", 0.005)
+
+
+@dataclass
+class Site:
+    """A participant's database that several workers share, and a clock they all look at."""
+
+    database: Any = None
+    store: Any = None
+    now: datetime = NOW
+    words: Callable[[str], tuple[str, ...]] = lambda key: ()
+
+    def __post_init__(self) -> None:
+        if self.database is None:
+            self.store = MemoryStore(Count())
+            self.database = MemoryDatabase(self.store, NOW)
+            self.words = lambda key: self.store.states.get(key, Count()).words
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> None:
+        self.now += by
+        if isinstance(self.database, MemoryDatabase):
+            self.database.now = self.now
+
+    def pending(self) -> dict[str, EffectRow]:
+        return {key: p.row for key, p in self.database.tables.effects.items()}
+
+
+@dataclass
+class Outside:
+    """The outside world: remembers keys, answers as told."""
+
+    calls: list[str] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    answer: Call | None = None
+
+    async def __call__(self, effect: Effect) -> Any:
+        self.calls.append(effect.key)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self.answer(effect) if self.answer else "ok"
+        finally:
+            self.at_once -= 1
+
+
+class Deaf:
+    """The queue of a worker whose heartbeats do not arrive: it hangs, or is cut off."""
+
+    def __init__(self, queue: Any) -> None:
+        self.claim, self.retry = queue.claim, queue.retry
+
+    def extend(self, leases: Any, until: Any) -> None:
+        """Lost."""
+
+
+class Process:
+    """One process with an inlet and a worker."""
+
+    def __init__(
+        self, site: Site, outside: Call, *, deaf: bool = False, faults: Faults = NO_FAULTS
+    ) -> None:
+        self.site, self.stop = site, threading.Event()
+        self.wire = Wire(Codec(CONTRACT))
+        self.worker: EffectWorker
+        self.handler: Handler[Count] = handler_on(
+            site.database,
+            site.store,
+            lease=lambda row: self.worker.lease(row),
+            added=lambda rows: self.worker.added(rows),
+        )
+        self.batcher = RequestBatcher(self.handler, self.stop)
+        self.worker = EffectWorker(
+            Deaf(site.database) if deaf else site.database,
+            self.batcher,
+            {"call": outside},
+            site.clock,
+            self.stop,
+            token=uuid4(),
+            rng=random.Random(1),
+            backoff=Backoff(first_s=10.0, cap_s=60.0),
+            faults=faults,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Process"]:
+        tasks = [asyncio.create_task(w) for w in (self.batcher.run(), self.worker.run())]
+        await until(lambda: self.worker._loop is not None, "the worker runs")
+        try:
+            yield self
+        finally:
+            self.stop.set()
+            await self.worker.drain(0.0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def reads(self, *words: str, key: str = "a") -> list[Disposition]:
+        """Events that come over the bus, in the consumer's thread."""
+        records = [self.wire.record(Ticked(key, word)) for word in words]
+        messages = [decode_message(self.wire.codec, record) for record in records]
+        fates = await asyncio.to_thread(
+            retry_transaction, lambda: self.handler.handle(messages), self.stop
+        )
+        return [h.fate for h in fates]
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DEADLINE_S
+    while not condition():
+        if loop.time() > deadline:
+            pytest.fail(f"not within {DEADLINE_S} s: {what}")
+        await asyncio.sleep(0.002)
+
+
+def play(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+# --- the good case ------------------------------------------------------------------------------
+
+
+def test_an_effect_is_performed_at_once_and_its_outcome_decided() -> None:
+    async def scenario() -> None:
+        site, outside = Site(), Outside()
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert outside.calls == ["call:a"]
+        assert site.words("a") == ("called", "outcome ok")
+
+    play(scenario())
+
+
+def test_what_another_process_left_behind_is_claimed() -> None:
+    """It died right after its commit: its lease has to run out first."""
+
+    async def scenario() -> None:
+        site, outside = Site(), Outside()
+        dead = Process(site, outside)
+        dead.worker._loop = asyncio.get_running_loop()  # it ran, so it leases at birth
+        dead.worker.added = lambda rows: None  # type: ignore[method-assign]
+        await dead.reads("call")
+        async with Process(site, outside).running() as process:
+            claims: list[int] = []
+            claim = site.database.claim
+            site.database.claim = lambda *a: claims.append(1) or claim(*a)  # type: ignore[func-returns-value]
+            await until(lambda: len(claims) > 2, "it looks again and again")
+            assert outside.calls == []
+            site.advance(worker.LEASE)
+            await until(lambda: site.pending() == {}, "the outcome")
+            assert not process.stop.is_set()
+        assert outside.calls == ["call:a"]
+
+    play(scenario())
+
+
+def test_many_are_performed_at_once_but_not_more_than_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "CONCURRENT", 3)
+
+    async def scenario() -> None:
+        go_on = asyncio.Event()
+
+        async def wait(effect: Effect) -> str:
+            await go_on.wait()
+            return "ok"
+
+        site, outside = Site(), Outside(answer=wait)
+        async with Process(site, outside).running() as process:
+            for n in range(9):
+                await process.reads("call", key=f"o{n}")
+            await until(lambda: outside.at_once == 3, "three at once")
+            go_on.set()
+            await until(lambda: site.pending() == {}, "all")
+        assert outside.most_at_once == 3
+        assert len(outside.calls) == len(set(outside.calls)) == 9
+
+    play(scenario())
+
+
+def test_more_effects_than_hands_are_left_to_be_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "IN_HAND", 2)
+
+    async def scenario() -> None:
+        site, outside = Site(), Outside()
+        claim, limits = site.database.claim, []
+
+        def counting(limit: int, *rest: Any) -> Any:
+            limits.append(limit)
+            return claim(limit, *rest)
+
+        site.database.claim = counting
+        async with Process(site, outside).running() as process:
+            records = [process.wire.record(Ticked(f"o{n}", "call")) for n in range(12)]
+            messages = [decode_message(process.wire.codec, r) for r in records]
+            await asyncio.to_thread(process.handler.handle, messages)
+            await until(lambda: site.pending() == {}, "all")
+        assert len(outside.calls) == len(set(outside.calls)) == 12
+        assert min(limits) >= 0, "a database refuses a negative limit"
+
+    play(scenario())
+
+
+# --- unknown outcomes ---------------------------------------------------------------------------
+
+
+def test_a_failure_is_kept_and_asked_again_later_under_the_same_key() -> None:
+    async def scenario() -> None:
+        async def fail(effect: Effect) -> str:
+            raise EffectFailed("no answer from the provider")
+
+        site, outside = Site(), Outside(answer=fail)
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
+            held = site.database.tables.effects["call:a"]
+            wait = held.due_at - site.now
+            assert timedelta(seconds=5) <= wait <= timedelta(seconds=10)
+            assert held.error == "EffectFailed: no answer from the provider"
+            site.advance(wait - timedelta(milliseconds=1))
+            await settled(site)
+            assert outside.calls == ["call:a"], "not before it is due"
+            site.advance(timedelta(milliseconds=1))
+            await until(lambda: site.pending()["call:a"].attempts == 2, "asked again")
+            longer = held_until(site) - site.now
+            assert timedelta(seconds=10) <= longer <= timedelta(seconds=20), "backs off"
+            outside.answer = None
+            site.advance(longer)
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert outside.calls == ["call:a"] * 3
+        assert site.words("a") == ("called", "outcome ok")
+
+    play(scenario())
+
+
+def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
+    async def scenario() -> None:
+        async def pending(effect: Effect) -> str:
+            raise ResultPending("the bank has it")
+
+        site, outside = Site(), Outside(answer=pending)
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            for attempt in range(1, 13):
+                await until(lambda n=attempt: site.pending()["call:a"].attempts == n, "given back")  # type: ignore[misc]
+                wait = held_until(site) - site.now
+                assert wait <= timedelta(seconds=2 ** (attempt - 1))
+                site.advance(wait)
+            await until(lambda: site.pending()["call:a"].attempts == 13, "given back")
+            assert timedelta(minutes=7) <= held_until(site) - site.now <= timedelta(minutes=15)
+            held = site.database.tables.effects["call:a"]
+            assert held.error == "ResultPending: the bank has it"
+            outside.answer = None
+            site.advance(timedelta(minutes=15))
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert set(outside.calls) == {"call:a"}
+        assert site.words("a") == ("called", "outcome ok")
+
+    play(scenario())
+
+
+def held_until(site: Site) -> datetime:
+    due: datetime = site.database.tables.effects["call:a"].due_at
+    return due
+
+
+async def settled(site: Site) -> None:
+    """The worker has looked for due effects twice since now."""
+    looked, claim = [0], site.database.claim
+
+    def counting(*args: Any) -> Any:
+        looked[0] += 1
+        return claim(*args)
+
+    site.database.claim = counting
+    await until(lambda: looked[0] >= 2, "two looks")
+    site.database.claim = claim
+
+
+def test_a_timeout_is_unknown_and_asked_again_never_assumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "CALL_TIMEOUT_S", 0.02)
+
+    async def scenario() -> None:
+        async def hang(effect: Effect) -> str:
+            await asyncio.Event().wait()
+            return "never"
+
+        site, outside = Site(), Outside(answer=hang)
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            await until(lambda: site.pending()["call:a"].attempts == 1, "given up waiting")
+            assert site.words("a") == ("called",), "nothing is concluded from it"
+            outside.answer = None
+            site.advance(timedelta(seconds=10))
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert outside.calls == ["call:a", "call:a"]
+        assert outside.at_once == 0, "the first call was cancelled"
+
+    play(scenario())
+
+
+def test_an_answer_that_decide_cannot_take_is_asked_for_again() -> None:
+    """Nothing of a failed decision is kept, the effect least of all."""
+
+    async def scenario() -> None:
+        site, outside = Site(), Outside()
+        process = Process(site, outside)
+        sound = process.handler.participant
+
+        def decide(state: Count, trigger: Any, now: datetime) -> Any:
+            if isinstance(trigger, EffectResult) and len(outside.calls) == 1:
+                raise ZeroDivisionError
+            return sound.decide(state, trigger, now)
+
+        process.handler.participant = replace(sound, decide=decide)
+        async with process.running():
+            await process.reads("call")
+            await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
+            assert site.words("a") == ("called",)
+            site.advance(timedelta(seconds=10))
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert site.words("a") == ("called", "outcome ok")
+
+    play(scenario())
+
+
+def test_a_kind_nobody_performs_is_kept_and_says_so() -> None:
+    async def scenario() -> None:
+        site = Site()
+        process = Process(site, Outside())
+        process.worker._perform = {}
+        async with process.running():
+            await process.reads("call")
+            await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
+        error = site.database.tables.effects["call:a"].error
+        assert "no function performs effects of kind 'call'" in error
+
+    play(scenario())
+
+
+def test_a_crash_after_the_call_asks_again_under_the_same_key() -> None:
+    async def scenario() -> None:
+        site, outside = Site(), Outside()
+        async with Process(site, outside, faults=CrashAt("after-call")).running() as first:
+            await first.reads("call")
+            await until(lambda: outside.calls == ["call:a"] and not first.worker._tasks, "dead")
+        assert site.words("a") == ("called",)
+        site.advance(worker.LEASE)
+        async with Process(site, outside).running():
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert outside.calls == ["call:a", "call:a"]
+        assert site.words("a") == ("called", "outcome ok"), "one outcome"
+
+    play(scenario())
+
+
+# --- leases -------------------------------------------------------------------------------------
+
+
+async def taken_over(site: Site, answer_of_first: Any) -> None:
+    """The first worker hangs until the second has taken over and finished; then it answers."""
+    go_on = asyncio.Event()
+
+    async def hang(effect: Effect) -> Any:
+        await go_on.wait()
+        if isinstance(answer_of_first, Exception):
+            raise answer_of_first
+        return answer_of_first
+
+    slow, quick = Outside(answer=hang), Outside()
+    async with Process(site, slow, deaf=True).running() as first:
+        await first.reads("call")
+        await until(lambda: slow.calls == ["call:a"], "the first calls")
+        first.stop.set()  # it does not claim any more: only its hanging call is of interest
+        async with Process(site, quick).running():
+            await settled(site)
+            assert quick.calls == [], "held by the first"
+            site.advance(worker.LEASE)
+            await until(lambda: "outcome ok" in site.words("a"), "the second takes over")
+            go_on.set()
+            await until(lambda: not first.worker._tasks, "the first has answered too")
+    assert quick.calls == ["call:a"]
+    assert site.words("a") == ("called", "outcome ok")
+
+
+@pytest.mark.parametrize("late", ["late", EffectFailed("late")], ids=["answer", "failure"])
+def test_when_a_lease_runs_out_another_takes_over_and_the_first_comes_too_late(late: Any) -> None:
+    async def scenario() -> None:
+        site = Site()
+        await taken_over(site, late)
+        assert site.pending() == {}
+
+    play(scenario())
+
+
+def test_a_call_that_takes_long_keeps_its_lease() -> None:
+    async def scenario() -> None:
+        go_on = asyncio.Event()
+
+        async def wait(effect: Effect) -> str:
+            await go_on.wait()
+            return "ok"
+
+        site, slow, other = Site(), Outside(answer=wait), Outside()
+        async with Process(site, slow).running() as first, Process(site, other).running():
+            await first.reads("call")
+            await until(lambda: slow.calls != [], "called")
+            for _ in range(5):
+                site.advance(worker.LEASE * 0.9)
+                await until(lambda: lease_end(site) == site.now + worker.LEASE, "extended")
+            go_on.set()
+            await until(lambda: site.pending() == {}, "the outcome")
+        assert (slow.calls, other.calls) == (["call:a"], [])
+
+    def lease_end(site: Site) -> datetime:
+        end: datetime = site.database.tables.effects["call:a"].lease_until
+        return end
+
+    play(scenario())
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+def test_a_drain_waits_for_what_is_in_hand() -> None:
+    async def scenario() -> None:
+        go_on = asyncio.Event()
+
+        async def wait(effect: Effect) -> str:
+            await go_on.wait()
+            return "ok"
+
+        site, outside = Site(), Outside(answer=wait)
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            await until(lambda: outside.calls != [], "called")
+            process.stop.set()
+            draining = asyncio.create_task(process.worker.drain(30.0))
+            await process.reads("call", key="b")
+            assert not draining.done()
+            go_on.set()
+            await asyncio.wait_for(draining, DEADLINE_S)
+        assert site.words("a") == ("called", "outcome ok")
+        assert outside.calls == ["call:a"], "nothing new is begun while going down"
+        assert site.pending()["call:b"].lease is None, "and another may claim it at once"
+
+    play(scenario())
+
+
+def test_a_drain_ends_in_time_and_leaves_the_rest_to_its_lease() -> None:
+    async def scenario() -> None:
+        async def hang(effect: Effect) -> str:
+            await asyncio.Event().wait()
+            return "never"
+
+        site, outside = Site(), Outside(answer=hang)
+        async with Process(site, outside).running() as process:
+            await process.reads("call")
+            await until(lambda: outside.calls != [], "called")
+            process.stop.set()
+            await process.worker.drain(0.05)
+            assert process.worker._tasks
+        assert list(site.pending()) == ["call:a"]
+        assert site.pending()["call:a"].attempts == 0
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 5, 1000])
+def test_backoff_grows_to_its_cap_with_jitter_in_its_upper_half(attempt: int) -> None:
+    backoff, rng = Backoff(first_s=0.5, cap_s=30.0), random.Random(1)
+    whole = min(30.0, 0.5 * 2.0 ** min(attempt, 10))
+    waits = [backoff.after(attempt, rng).total_seconds() for _ in range(200)]
+    assert whole / 2 <= min(waits) < max(waits) <= whole
+    assert max(waits) - min(waits) > whole / 4

@@ -1,0 +1,158 @@
+"""The inlet: many share a transaction, a lone one never waits, one that fails fails alone."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sagakit.decider import Callback
+from sagakit.errors import RequestTimedOut
+from sagakit.handling.handler import Disposition, HandlingResult
+from sagakit.handling.request_batcher import BATCH, MAX_QUEUED, RequestBatcher
+from sagakit.messages.envelope import Message
+from sagakit.service.definition import TriggerSubmitter
+from tests.toy_saga import Count, Counter
+
+
+class TriggerPort:
+    """An inlet on the counter, whose first transaction can be held."""
+
+    def __init__(self) -> None:
+        self.counter, self.batches = Counter(), list[int]()
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        self.batcher: RequestBatcher[Count] = RequestBatcher(self, threading.Event())
+
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Count]]:
+        self.batches.append(len(messages))
+        self.entered.set()
+        self.go_on.wait(300)
+        return self.counter.handler.handle(messages)
+
+    async def submit(self, key: str, word: str = "x") -> HandlingResult[Count]:
+        message = Message(uuid4(), key, trigger=Callback((key, word)))
+        return await self.batcher.submit(message)
+
+
+def play(door: TriggerPort, scenario: Coroutine[Any, Any, None]) -> None:
+    async def run() -> None:
+        task = asyncio.create_task(door.batcher.run())
+        try:
+            await asyncio.wait_for(scenario, 20)
+        finally:
+            task.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_lone_message_is_answered_with_what_became_of_it() -> None:
+    door = TriggerPort()
+
+    async def scenario() -> None:
+        handled = await door.submit("a", "paid")
+        assert (handled.fate, handled.state) == (Disposition.HANDLED, Count(("paid",)))
+
+    play(door, scenario())
+    assert door.batches == [1]
+
+
+def test_what_comes_while_a_transaction_runs_shares_the_next() -> None:
+    door = TriggerPort()
+
+    async def scenario() -> None:
+        door.go_on.clear()
+        first = asyncio.create_task(door.submit("a"))
+        await asyncio.to_thread(door.entered.wait, 10)
+        others = [asyncio.create_task(door.submit(f"o{n}")) for n in range(BATCH + 5)]
+        await asyncio.sleep(0)
+        door.go_on.set()
+        handled = await asyncio.gather(first, *others)
+        assert [h.message.key for h in handled] == ["a", *(f"o{n}" for n in range(BATCH + 5))]
+        assert {h.fate for h in handled} == {Disposition.HANDLED}
+
+    play(door, scenario())
+    assert door.batches == [1, BATCH, 5]
+
+
+def test_one_that_fails_fails_alone_and_nothing_of_it_is_kept() -> None:
+    door = TriggerPort()
+
+    async def scenario() -> None:
+        door.go_on.clear()
+        first = asyncio.create_task(door.submit("first"))
+        await asyncio.to_thread(door.entered.wait, 10)
+        words = ["x", "boom", "y"]
+        others = [asyncio.create_task(door.submit(f"o{n}", w)) for n, w in enumerate(words)]
+        await asyncio.sleep(0)
+        door.go_on.set()
+        await first
+        good, bad, also = await asyncio.gather(*others, return_exceptions=True)
+        assert isinstance(bad, ZeroDivisionError)
+        assert not isinstance(good, BaseException)
+        assert not isinstance(also, BaseException)
+
+    play(door, scenario())
+    assert [door.counter.words(f"o{n}") for n in range(3)] == [("x",), (), ("y",)]
+
+
+def test_a_caller_who_left_does_not_hold_up_the_others() -> None:
+    door = TriggerPort()
+
+    async def scenario() -> None:
+        door.go_on.clear()
+        left = asyncio.create_task(door.submit("left"))
+        await asyncio.to_thread(door.entered.wait, 10)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        door.go_on.set()
+        await door.submit("other")
+
+    play(door, scenario())
+    assert door.counter.words("left") == ("x",), "it was under way and is kept"
+
+
+def test_who_left_before_it_was_begun_is_not_handled() -> None:
+    door = TriggerPort()
+
+    async def scenario() -> None:
+        door.go_on.clear()
+        first = asyncio.create_task(door.submit("first"))
+        await asyncio.to_thread(door.entered.wait, 10)
+        left = asyncio.create_task(door.submit("left"))
+        await asyncio.sleep(0)
+        left.cancel()
+        door.go_on.set()
+        await first
+        await door.submit("other")
+
+    play(door, scenario())
+    assert door.counter.words("left") == ()
+    assert door.batches == [1, 1]
+
+
+def test_while_nothing_is_handled_only_so_many_wait_and_each_is_told_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sagakit.service.definition.ANSWER_S", 0.5)
+    door = TriggerPort()
+    nobody: Any = None
+    outside = TriggerSubmitter[Count](nobody, nobody, door.batcher)
+
+    async def scenario() -> None:
+        door.go_on.clear()
+        asked = [
+            asyncio.create_task(outside.submit(f"o{n}", Callback((f"o{n}", "x")), uuid4()))
+            for n in range(MAX_QUEUED + 50)
+        ]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(error) for error in told} == {RequestTimedOut}
+        assert "send the same again" in str(told[0])
+        door.go_on.set()
+        assert (await door.submit("after")).fate is Disposition.HANDLED
+
+    play(door, scenario())
+    assert door.batches[1:] == [1], "of those who left only what had been begun"

@@ -1,0 +1,178 @@
+"""Sealed texts: what they are, who lets them pass, and how the outside world gets to read them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import orjson
+import pytest
+
+from sagakit.decider import Do, Effect, Observed
+from sagakit.errors import EffectFailed
+from sagakit.privacy.key_service_client import KeyServiceClient
+from sagakit.privacy.sealed_text import KeyErased, is_sealed, parts_of, redact, sealed_text
+from schemas.events import ShipmentCreated
+from schemas.rules import MAX_SHIP_TO, problems
+from services.notification import decide as notification
+from services.notification.gateway import SmtpMailer
+from services.order.vault import open_text, seal_text
+from services.shipping import decide as shipping
+from services.shipping.gateway import HttpCarrier
+from tests.gwt import NOW
+from tests.order_facts import TWO_TEAS
+
+KEY_ID, KEY = UUID(int=7), bytes(range(64))
+EMAIL, ADDRESS = "ada@customer.example", "1 Main Street\nSpringfield"
+FACTS = replace(
+    TWO_TEAS, email=seal_text(KEY_ID, KEY, EMAIL), ship_to=seal_text(KEY_ID, KEY, ADDRESS)
+)
+
+
+def test_sealed_and_opened() -> None:
+    for text in (EMAIL, ADDRESS, "ü", "x" * MAX_SHIP_TO, "\N{GRINNING FACE}" * MAX_SHIP_TO):
+        found = seal_text(KEY_ID, KEY, text)
+        assert is_sealed(found)
+        assert found == seal_text(KEY_ID, KEY, text), "the same order placed twice is the same"
+        assert open_text({KEY_ID: KEY}, found) == text
+    assert seal_text(KEY_ID, KEY, "") == ""
+
+
+def test_without_its_key_or_changed_it_opens_to_nothing() -> None:
+    found = seal_text(KEY_ID, KEY, EMAIL)
+    parts = parts_of(found)
+    assert parts is not None
+    other = UUID(int=8)
+    assert open_text({}, found) is None
+    assert open_text({KEY_ID: bytes(64)}, found) is None
+    assert open_text({other: KEY}, sealed_text(other, parts[1])) is None, "bound to its key's id"
+    changed = "A" if found[-10] != "A" else "B"
+    assert open_text({KEY_ID: KEY}, found[:-10] + changed + found[-9:]) is None
+    for text in (EMAIL, "", "sealed:1:", found + "=", found + "\n"):
+        assert not is_sealed(text)
+        assert open_text({KEY_ID: KEY}, text) is None
+
+
+def test_the_rules_let_it_pass_and_nothing_that_only_looks_like_it() -> None:
+    assert problems("o1", FACTS) == ()
+    for wrong in ("sealed:1:abc", FACTS.email + " "):
+        assert problems("o1", replace(FACTS, email=wrong))
+
+
+def test_decisions_carry_it_as_it_is() -> None:
+    event = ShipmentCreated(order_id="o1", order=FACTS, label_id="l", tracking="t")
+    trigger = Observed("ShipmentCreated", event)
+    (effect,) = notification.decide(notification.Mailing(), trigger, NOW).effects
+    assert effect.payload["to"] == FACTS.email
+    (label,) = shipping.decide(shipping.Shipment(), Do(event), NOW).effects
+    assert EMAIL not in str(label.payload)
+
+
+# --- at the edge ----------------------------------------------------------------------------------
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def vault(answer: Answer) -> KeyServiceClient:
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    return KeyServiceClient(client, "http://order/")
+
+
+def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
+    """Answers as the front door does with these keys."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url == "http://order/sealed/open"
+        texts = orjson.loads(request.content)["texts"]
+        return httpx.Response(200, json={"texts": [open_text(keys, text) for text in texts]})
+
+    return vault(answer)
+
+
+WITH_KEY, WITHOUT = {KEY_ID: KEY}, dict[UUID, bytes]()
+
+
+def test_only_what_is_sealed_is_asked_for() -> None:
+    texts = asyncio.run(keeper(WITH_KEY).open("in clear", FACTS.email, FACTS.ship_to))
+    assert texts == ["in clear", EMAIL, ADDRESS]
+    nobody = KeyServiceClient(httpx.AsyncClient(), None)
+    assert asyncio.run(nobody.open("in clear")) == ["in clear"]
+    with pytest.raises(EffectFailed, match="SAGA_VAULT_URL"):
+        asyncio.run(nobody.open(FACTS.email))
+    with pytest.raises(KeyErased):
+        asyncio.run(keeper(WITHOUT).open(FACTS.email))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(503),
+        httpx.Response(200, content=b"garbage"),
+        httpx.Response(200, json=[]),
+        httpx.Response(200, json={"texts": None}),
+        httpx.Response(200, json={"texts": []}),
+    ],
+)
+def test_a_vault_that_does_not_answer_is_asked_again(answer: httpx.Response) -> None:
+    with pytest.raises(EffectFailed, match="will be retried"):
+        asyncio.run(vault(lambda _: answer).open(FACTS.email))
+
+
+def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[HttpCarrier, Any]:
+    """A carrier with one answer a route, and what it was asked."""
+    asked: dict[str, Any] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        route = request.url.path.rpartition("/")[2]
+        asked[route] = orjson.loads(request.content)
+        told = answers[route]
+        if isinstance(told, int):
+            return httpx.Response(told, content=request.content)
+        return httpx.Response(200, json=told)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    return HttpCarrier(client, "http://carrier", keeper(keys)), asked
+
+
+LABEL = Effect("label", "label:o1", {"order_id": "o1", "order": FACTS.to_dict()})
+
+
+def test_the_carrier_reads_the_address_and_nobody_keeps_what_it_says_of_it() -> None:
+    it, asked = carrier(WITH_KEY, labels={"status": "refused", "reason": f"no way to {ADDRESS}"})
+    assert asyncio.run(it.label(LABEL)) == shipping.Refused("no way to [sealed]")
+    assert (asked["labels"]["ship_to"], asked["labels"]["email"]) == (ADDRESS, EMAIL)
+    it, _ = carrier(WITH_KEY, labels=500)
+    with pytest.raises(EffectFailed) as told:
+        asyncio.run(it.label(LABEL))
+    assert EMAIL not in str(told.value)
+    assert "[sealed]" in str(told.value)
+
+
+def test_no_label_is_made_for_an_erased_address_nor_left_behind() -> None:
+    it, asked = carrier(WITHOUT, cancellations={"status": "cancelled"})
+    assert asyncio.run(it.label(LABEL)) == shipping.Refused("the customer's data was erased")
+    assert asked == {"cancellations": {"order_id": "o1", "label_id": None, "label_key": "label:o1"}}
+    it, _ = carrier(WITHOUT, cancellations={"status": "too_late"})
+    with pytest.raises(EffectFailed, match="picked up; ask a person"):
+        asyncio.run(it.label(LABEL))
+
+
+def mail(to: str) -> Effect:
+    payload = {"order_id": "o1", "kind": "confirmed", "to": to}
+    return Effect("mail", "mail:confirmed:o1", payload)
+
+
+def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:
+    mailer = SmtpMailer("127.0.0.1", 9, keeper(WITHOUT))
+    kind = notification.MailKind.CONFIRMED
+    refused = notification.MailRefused(kind, FACTS.email, "the customer's data was erased")
+    assert asyncio.run(mailer.mail(mail(FACTS.email))) == refused
+    unfit = seal_text(KEY_ID, KEY, "a@b.example\nBcc: c@d.example")
+    answer = asyncio.run(SmtpMailer("127.0.0.1", 9, keeper(WITH_KEY)).mail(mail(unfit)))
+    assert answer == notification.MailRefused(kind, unfit, notification.NO_ADDRESS)
+
+
+def test_secrets_are_taken_out_of_what_others_say() -> None:
+    assert redact("550 <a@b> is not a@b", "a@b", "") == "550 <[sealed]> is not [sealed]"

@@ -1,0 +1,179 @@
+"""Fraud: what it answers in every situation."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
+from sagakit.flow.routing import Router
+from sagakit.store.memory import MemoryStore
+from sagakit.store.ports import Participant
+from schemas import FLOWS
+from schemas.events import (
+    FraudCleared,
+    FraudRejected,
+    FraudWithdrawn,
+    InventoryRejected,
+    InventoryReserved,
+    OrderPlaced,
+    PaymentRefunded,
+)
+from services.fraud.decide import REJECT_FROM, Phase, Screening, decide, evolve
+from services.fraud.store import store
+from services.payment.decide import Policy
+from tests.gwt import NOW, Given, given, through_its_table
+from tests.order_facts import TWO_TEAS
+
+FRAUD = Participant("fraud", decide, evolve, MemoryStore(Screening()))
+ADA = TWO_TEAS.email
+FACTS = TWO_TEAS
+
+
+def placed(**other: Any) -> OrderPlaced:
+    return OrderPlaced(order_id="o1", order=replace(FACTS, **other), placed_at=NOW)
+
+
+def withdrawn(reason: str = "no money", email: str | None = ADA) -> FraudWithdrawn:
+    return FraudWithdrawn(order_id="o1", reason=reason, email=email)
+
+
+CLEARED = FraudCleared(order_id="o1", order=FACTS)
+REJECTED = FraudRejected(
+    order_id="o1", code="score", reason=f"the fraud score 1.0 is {REJECT_FROM} or more", email=ADA
+)
+SHORT = InventoryRejected(order_id="o1", code="out_of_stock", reason="none left", skus=("tea",))
+REFUNDED = PaymentRefunded(order_id="o1", amount_minor=2500, reason="no money")
+
+# --- the table ------------------------------------------------------------------------------------
+
+SITUATIONS: dict[Phase, tuple[Any, ...]] = {
+    Phase.NEW: (),
+    Phase.CLEARED: (CLEARED,),
+    Phase.REJECTED: (REJECTED,),
+    Phase.WITHDRAWN: (CLEARED, withdrawn()),
+}
+TRIGGERS: dict[str, Trigger] = {
+    "do": Do(placed()),
+    "do, doubtful": Do(placed(fraud_score=1.0)),
+    "do, no order": Do(placed(ship_to="")),
+    "undo": Undo(REFUNDED, "no money"),
+    "undo, one beside it failed": Undo(SHORT, "none left"),
+    "undo, with a control character": Undo(REFUNDED, "no\0money"),
+    "observed": Observed("completed", placed()),
+    "outcome": EffectResult(Effect("call", "call:o1", {}), None),
+    "callback": Callback(None),
+    "verdict": Command("approve", "bob", "fine"),
+}
+NO_ORDER = FraudRejected(
+    order_id="o1",
+    code="invalid",
+    reason="ship_to is empty: give an address of 1 to 1000 characters",
+    email=ADA,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    events: tuple[Any, ...] = ()
+
+
+def undone(reason: str) -> dict[Phase, Answer]:
+    """Answered whatever was said before; behind a fence nobody's address is known."""
+    known = Answer((withdrawn(reason),))
+    return dict.fromkeys(Phase, known) | {Phase.NEW: Answer((withdrawn(reason, None),))}
+
+
+def at_first(*events: Any) -> dict[Phase, Answer]:
+    return {phase: Answer() for phase in Phase} | {Phase.NEW: Answer(events)}
+
+
+TABLE: dict[str, dict[Phase, Answer]] = {
+    "do": at_first(CLEARED),
+    "do, doubtful": at_first(REJECTED),
+    "do, no order": at_first(NO_ORDER),
+    "undo": undone("no money"),
+    "undo, one beside it failed": undone("none left"),
+    "undo, with a control character": undone("no money"),
+    "observed": at_first(),
+    "outcome": at_first(),
+    "callback": at_first(),
+    "verdict": at_first(),
+}
+CELLS = [(t, s) for t in TABLE for s in TABLE[t]]
+
+
+def situation(phase: Phase) -> Given:
+    start = given(FRAUD, Screening(), *SITUATIONS[phase])
+    assert start.state.phase is phase
+    return start
+
+
+def test_no_cell_of_the_table_is_blank() -> None:
+    assert set(CELLS) == set(product(TRIGGERS, SITUATIONS))
+
+
+@pytest.mark.parametrize(("trigger", "phase"), CELLS)
+def test_every_cell(trigger: str, phase: Phase) -> None:
+    situation(phase).when(TRIGGERS[trigger]).then(*TABLE[trigger][phase].events)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_state_survives_its_table(phase: Phase) -> None:
+    state = situation(phase).state
+    assert through_its_table(store(), state) == state
+
+
+# --- the rule -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [(0.0, FraudCleared), (0.9899, FraudCleared), (0.99, FraudRejected), (1.0, FraudRejected)],
+)
+def test_the_score_decides(score: float, said: type[Any]) -> None:
+    then = situation(Phase.NEW).when(Do(placed(fraud_score=score)))
+    assert [type(e) for e in then.decision.events] == [said]
+
+
+def test_what_a_person_is_asked_about_is_not_decided_before() -> None:
+    assert Policy().fraud_above < REJECT_FROM
+
+
+def test_a_fence_takes_the_address_from_whoever_knows_it() -> None:
+    told = replace(SHORT, email=ADA)
+    situation(Phase.NEW).when(Undo(told, "none left")).then(withdrawn("none left"))
+
+
+def test_a_fence_holds() -> None:
+    fenced = situation(Phase.NEW).when(Undo(REFUNDED, "no money")).then(withdrawn(email=None))
+    fenced.when(Do(placed())).then_nothing()
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flow", ["order/3", "order/4"])
+@pytest.mark.parametrize("first", ["inventory", "fraud"])
+def test_payment_waits_for_both(flow: str, first: str) -> None:
+    reserved = InventoryReserved(order_id="o1", order=FACTS)
+    one, other = (reserved, CLEARED) if first == "inventory" else (CLEARED, reserved)
+    routes = Router(FLOWS, "payment")
+    waiting = routes.route(flow, one)
+    assert waiting.triggers == ()
+    assert routes.route(flow, other, waiting.marks).triggers == (Do(other),)
+
+
+@pytest.mark.parametrize("flow", ["order/3", "order/4"])
+def test_where_one_says_no_the_other_is_undone(flow: str) -> None:
+    assert Router(FLOWS, "inventory").route(flow, REJECTED).triggers == (
+        Undo(REJECTED, REJECTED.reason),
+    )
+    assert Router(FLOWS, "fraud").route(flow, SHORT).triggers == (Undo(SHORT, "none left"),)
+
+
+@pytest.mark.parametrize("flow", ["order/1", "order/2"])
+def test_older_versions_know_nothing_of_it(flow: str) -> None:
+    for event in (placed(), SHORT, REFUNDED):
+        assert Router(FLOWS, "fraud").route(flow, event).triggers == ()

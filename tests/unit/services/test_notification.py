@@ -1,0 +1,299 @@
+"""Notification: what it answers in every situation; one mail per order and kind."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given as forall
+from hypothesis import strategies as st
+
+from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
+from sagakit.store.memory import MemoryStore
+from sagakit.store.ports import Participant
+from schemas.events import (
+    CancellationMailSent,
+    ConfirmationMailSent,
+    InventoryRejected,
+    InventoryReleased,
+    PaymentRefunded,
+    RefundMailSent,
+    ShipmentCreated,
+    ShipmentPickedUp,
+    ShippedMailSent,
+)
+from services.notification.decide import (
+    EVENT_BY_KIND,
+    MailAccepted,
+    Mailing,
+    MailKind,
+    MailRefused,
+    decide,
+    evolve,
+    mail_key,
+)
+from services.notification.gateway import message, message_id
+from services.notification.store import store
+from tests.gwt import Given, given, through_its_table
+from tests.order_facts import TWO_TEAS
+
+NOTIFICATION = Participant("notification", decide, evolve, MemoryStore(Mailing()))
+ADA = TWO_TEAS.email
+FACTS = TWO_TEAS
+NO_ADDRESS = "this is no mail address; correct it in the shop and write to the customer"
+
+
+def labelled(email: str = ADA) -> ShipmentCreated:
+    order = replace(FACTS, email=email)
+    return ShipmentCreated(order_id="o1", order=order, label_id="lb1", tracking="T1")
+
+
+def picked_up(email: str = ADA) -> ShipmentPickedUp:
+    order = replace(FACTS, email=email)
+    return ShipmentPickedUp(order_id="o1", order=order, label_id="lb1", tracking="T1")
+
+
+def refunded(
+    amount_minor: int = 2500, currency: str | None = "EUR", email: str | None = ADA
+) -> PaymentRefunded:
+    return PaymentRefunded(
+        order_id="o1", amount_minor=amount_minor, currency=currency, reason="undone", email=email
+    )
+
+
+def released(email: str | None = ADA) -> InventoryReleased:
+    return InventoryReleased(order_id="o1", lines=(), reason="cancelled", email=email)
+
+
+def mail(kind: MailKind, **facts: str) -> Effect:
+    return Effect(
+        "mail", mail_key(kind, "o1"), {"order_id": "o1", "kind": kind.value, "to": ADA} | facts
+    )
+
+
+SENT = {kind: said(order_id="o1", to=ADA) for kind, said in EVENT_BY_KIND.items()}
+MAILS = {
+    MailKind.CONFIRMED: mail(MailKind.CONFIRMED),
+    MailKind.SHIPPED: mail(MailKind.SHIPPED, tracking="T1"),
+    MailKind.CANCELLED: mail(MailKind.CANCELLED),
+    MailKind.REFUNDED: mail(MailKind.REFUNDED, amount="25.00 EUR"),
+}
+
+# --- the table ------------------------------------------------------------------------------------
+
+SITUATIONS: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
+    "nothing sent": ((), ()),
+    **{f"{kind} sent": ((SENT[kind],), ()) for kind in MailKind},
+    **{f"{kind} in flight": ((), (mail_key(kind, "o1"),)) for kind in MailKind},
+    "all sent": (tuple(SENT.values()), ()),
+}
+TRIGGERS: dict[str, Trigger] = {
+    "do": Do(picked_up()),
+    "do, no address": Do(picked_up("nobody")),
+    "label made": Observed("ShipmentCreated", labelled()),
+    "refunded": Observed("PaymentRefunded", refunded()),
+    "refunded nothing": Observed("PaymentRefunded", refunded(0)),
+    "refunded, address unknown": Observed("PaymentRefunded", refunded(email=None)),
+    "undone": Observed("undone", released()),
+    "undone, address unknown": Observed("undone", released(None)),
+    "undone, event without address": Observed("undone", labelled()),
+    "observed something else": Observed("completed", labelled()),
+    **{f"{kind} accepted": EffectResult(MAILS[kind], MailAccepted(kind, ADA)) for kind in MailKind},
+    **{
+        f"{kind} refused": EffectResult(MAILS[kind], MailRefused(kind, ADA, "550 no"))
+        for kind in MailKind
+    },
+    "other result": EffectResult(MAILS[MailKind.SHIPPED], None),
+    "undo": Undo(released(), "never comes"),
+    "callback": Callback(MailAccepted(MailKind.SHIPPED, ADA)),
+    "verdict": Command("approve", "bob", "fine"),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    events: tuple[Any, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+
+NO = Answer()
+
+
+def unless(answer: Answer, *begun: str) -> dict[str, Answer]:
+    """A column of the table: this answer, but nothing in the situations named."""
+    assert set(begun) <= SITUATIONS.keys()
+    return {name: NO if name in begun else answer for name in SITUATIONS}
+
+
+def mails(kind: MailKind, *also_not: str) -> dict[str, Answer]:
+    asked = Answer(effects=(MAILS[kind],))
+    return unless(asked, f"{kind} sent", f"{kind} in flight", "all sent", *also_not)
+
+
+def says(kind: MailKind, refused: str | None = None, to: str = ADA) -> Answer:
+    return Answer((replace(SENT[kind], refused=refused, to=to),))
+
+
+TABLE: dict[str, dict[str, Answer]] = {
+    "do": mails(MailKind.SHIPPED),
+    "do, no address": unless(
+        says(MailKind.SHIPPED, NO_ADDRESS, "nobody"),
+        "shipped sent",
+        "shipped in flight",
+        "all sent",
+    ),
+    # what was confirmed is cancelled by now: nobody is told the stale news
+    "label made": mails(MailKind.CONFIRMED, "cancelled sent", "cancelled in flight"),
+    "refunded": mails(MailKind.REFUNDED),
+    "refunded nothing": unless(NO),
+    "refunded, address unknown": unless(NO),
+    "undone": mails(MailKind.CANCELLED),
+    "undone, address unknown": unless(NO),
+    "undone, event without address": unless(NO),
+    "observed something else": unless(NO),
+    **{f"{kind} accepted": unless(says(kind), f"{kind} sent", "all sent") for kind in MailKind},
+    **{
+        f"{kind} refused": unless(says(kind, "550 no"), f"{kind} sent", "all sent")
+        for kind in MailKind
+    },
+    "other result": unless(NO),
+    "undo": unless(NO),
+    "callback": unless(NO),
+    "verdict": unless(NO),
+}
+CELLS = [(t, s) for t in TABLE for s in TABLE[t]]
+
+
+def situation(name: str) -> Given:
+    events, in_flight = SITUATIONS[name]
+    return given(NOTIFICATION, Mailing(), *events, in_flight=in_flight)
+
+
+def test_no_cell_of_the_table_is_blank() -> None:
+    assert set(CELLS) == set(product(TRIGGERS, SITUATIONS))
+
+
+@pytest.mark.parametrize(("trigger", "name"), CELLS)
+def test_every_cell(trigger: str, name: str) -> None:
+    answer = TABLE[trigger][name]
+    situation(name).when(TRIGGERS[trigger]).then(*answer.events, effects=answer.effects)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_state_survives_its_table(name: str) -> None:
+    state = situation(name).state
+    assert through_its_table(store(), state) == replace(state, in_flight=frozenset())
+
+
+# --- stories --------------------------------------------------------------------------------------
+
+
+def test_the_straight_way() -> None:
+    start = given(NOTIFICATION, Mailing())
+    asked = start.when(Observed("ShipmentCreated", labelled())).then(
+        effects=[MAILS[MailKind.CONFIRMED]]
+    )
+    told = asked.when(
+        EffectResult(MAILS[MailKind.CONFIRMED], MailAccepted(MailKind.CONFIRMED, ADA))
+    )
+    confirmed = told.then(ConfirmationMailSent(order_id="o1", to=ADA))
+    shipping = confirmed.when(Do(picked_up())).then(effects=[MAILS[MailKind.SHIPPED]])
+    done = shipping.when(EffectResult(MAILS[MailKind.SHIPPED], MailAccepted(MailKind.SHIPPED, ADA)))
+    done.then(ShippedMailSent(order_id="o1", to=ADA)).when(Do(picked_up())).then_nothing()
+
+
+def test_told_twice_is_one_mail() -> None:
+    asked = situation("nothing sent").when(Observed("undone", released()))
+    asked.then(effects=[MAILS[MailKind.CANCELLED]]).when(
+        Observed("undone", released())
+    ).then_nothing()
+
+
+def test_a_rejected_order_is_a_cancelled_one_to_its_customer() -> None:
+    rejected = InventoryRejected(order_id="o1", code="out_of_stock", reason="", skus=(), email=ADA)
+    told = situation("nothing sent").when(Observed("undone", rejected))
+    sent = told.then(effects=[MAILS[MailKind.CANCELLED]])
+    accepted = sent.when(
+        EffectResult(MAILS[MailKind.CANCELLED], MailAccepted(MailKind.CANCELLED, ADA))
+    )
+    accepted.then(CancellationMailSent(order_id="o1", to=ADA))
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "currency", "written"),
+    [
+        (2500, "EUR", "25.00 EUR"),
+        (5, "EUR", "0.05 EUR"),
+        (2500, "JPY", "2500 JPY"),
+        (2500, "KWD", "2.500 KWD"),
+        (10**12, "EUR", "10000000000.00 EUR"),
+        (2500, None, "2500 minor units"),
+        (2500, "???", "2500 minor units ???"),
+    ],
+)
+def test_amounts_have_their_currencys_digits(
+    amount_minor: int, currency: str | None, written: str
+) -> None:
+    told = Observed("PaymentRefunded", refunded(amount_minor, currency))
+    situation("nothing sent").when(told).then(effects=[mail(MailKind.REFUNDED, amount=written)])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "nobody",
+        "@",
+        "a@",
+        "@b",
+        "a@b@c",
+        "a@b, eve@evil.example",
+        "a@b\r\nBcc: eve@evil.example",
+        "a@b\nX: y",
+        "<a@b>",
+        "a b@c",
+        "a@b\0",
+        "a" * 250 + "@b.example",
+    ],
+)
+def test_what_is_no_address_is_refused_and_never_reaches_the_mail_server(address: str) -> None:
+    refused = RefundMailSent(order_id="o1", to=address[:254], refused=NO_ADDRESS)
+    told = Observed("PaymentRefunded", refunded(email=address))
+    if address:
+        situation("nothing sent").when(told).then(refused)
+    else:
+        situation("nothing sent").when(told).then_nothing()
+
+
+# --- the mail -------------------------------------------------------------------------------------
+
+
+HEADERS = b"From To Subject Message-ID X-Saga-Kind X-Saga-Order Auto-Submitted MIME-Version".split()
+HEADERS += [b"Content-Type", b"Content-Transfer-Encoding"]
+
+
+@forall(st.text(min_size=1, max_size=128), st.sampled_from(MailKind), st.text())
+def test_no_text_gets_into_another_header(order_id: str, kind: MailKind, tracking: str) -> None:
+    payload = {
+        "order_id": order_id,
+        "kind": kind.value,
+        "to": ADA,
+        "tracking": tracking,
+        "amount": "25.00 EUR",
+    }
+    try:
+        order_id.encode()
+        tracking.encode()
+    except UnicodeEncodeError:
+        return  # lone surrogates never come out of UTF-8
+    written = message(payload).as_bytes()
+    headers = written.split(b"\n\n", 1)[0].split(b"\n")
+    names = [line.split(b":")[0] for line in headers if not line.startswith((b" ", b"\t"))]
+    assert sorted(names) == sorted(HEADERS)
+
+
+def test_the_message_id_is_that_of_order_and_kind() -> None:
+    ids = {message_id(kind, order) for kind in MailKind for order in ("o1", "o1 ", "ö", "<x@y>")}
+    assert len(ids) == 16
+    assert message_id("shipped", "o1") == message_id(MailKind.SHIPPED, "o1")
+    assert all(i.isascii() and len(i) < 80 and i.count("@") == 1 for i in ids)
