@@ -10,7 +10,7 @@ CORES := $(shell nproc)
 # Tests of the real stack wait most of the time, so there is one worker more than there are cores.
 WORKERS := $(shell expr $(CORES) + 1)
 UV_LOCK := $(VENV)/uv.lock
-FAST_TESTS := tests/unit tests/properties tests/bad_input tests/architecture tests/docs/test_readme_participant.py
+FAST_TESTS := tests/unit tests/properties tests/bad_input tests/architecture tests/docs/test_readme_participant.py tests/docs/test_testing_page.py
 
 .PHONY: help setup demo test check lowest bench bench-scaling mutants up down lock clean
 

@@ -1,22 +1,36 @@
 """Tests every cell of giftwrap's trigger table, and its path through the kit, all in memory."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from itertools import product
+from functools import partial
 from typing import Any
-from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
+from sagakit.decider import (
+    Callback,
+    Command,
+    Decision,
+    Do,
+    Effect,
+    EffectResult,
+    Observed,
+    Trigger,
+    Undo,
+)
+from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Disposition, Handler, HandlingResult
-from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Message, Trace, derive_id
-from sagakit.store.memory import MemoryDatabase, MemoryStore
+from sagakit.handling.handler import Disposition
+from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
+from sagakit.testing import (
+    Arrival,
+    DecisionMatrix,
+    InMemoryService,
+    check_crash_points,
+    check_idempotent,
+    emits,
+    row_of,
+)
 from schemas import CONTRACT, FLOWS
 from schemas.events import (
     GiftUnwrapped,
@@ -28,7 +42,6 @@ from schemas.events import (
 )
 from services.giftwrap.decide import Gift, NoPaper, Phase, Unwrapped, Wrapped, decide, evolve
 from services.giftwrap.gateway import MemoryWrapper
-from tests.gwt import NOW, given
 from tests.order_facts import TWO_TEAS
 
 FACTS = TWO_TEAS
@@ -50,158 +63,146 @@ PARTICIPANT = Participant("giftwrap", decide, evolve, MemoryStore(Gift()))
 
 # --- the table: no blank cell ---------------------------------------------------------------------
 
-SITUATIONS: dict[Phase, tuple[Any, ...]] = {
+STATES: dict[str, tuple[Any, ...]] = {
     Phase.NEW: (),
     Phase.WRAPPED: (WRAPPED,),
     Phase.FAILED: (NO_PAPER,),
     Phase.UNWRAPPING: (STARTED,),
     Phase.UNWRAPPED: (UNWRAPPED,),
 }
-TRIGGERS: dict[str, tuple[Trigger, tuple[str, ...]]] = {
-    "do": (Do(CAPTURED), ()),
-    "undo": (Undo(FAILED, FAILED.reason), ()),
-    "undo, wrap in flight": (Undo(FAILED, FAILED.reason), (WRAP_KEY,)),
-    "wrapped": (EffectResult(WRAP, Wrapped("red")), ()),
-    "no paper": (EffectResult(WRAP, NoPaper("no paper")), ()),
-    "unwrapped": (EffectResult(UNWRAP, Unwrapped()), ()),
-    "callback": (Callback(Wrapped("red")), ()),
-    "observed": (Observed("completed", CAPTURED), ()),
-    "verdict": (Command("approve", "bob", "fine"), ()),
+TRIGGERS: dict[str, Trigger | Arrival] = {
+    "do": Do(CAPTURED),
+    "undo": Undo(FAILED, FAILED.reason),
+    "undo, wrap in flight": Arrival(Undo(FAILED, FAILED.reason), (WRAP_KEY,)),
+    "wrapped": EffectResult(WRAP, Wrapped("red")),
+    "no paper": EffectResult(WRAP, NoPaper("no paper")),
+    "unwrapped": EffectResult(UNWRAP, Unwrapped()),
+    "callback": Callback(Wrapped("red")),
+    "observed": Observed("completed", CAPTURED),
+    "verdict": Command("approve", "bob", "fine"),
 }
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The expected decision of a cell: own events and effects."""
-
-    events: tuple[Any, ...] = ()
-    effects: tuple[Effect, ...] = ()
-
-
-def row(
-    new: Answer = Answer(),
-    wrapped: Answer = Answer(),
-    failed: Answer = Answer(),
-    unwrapping: Answer = Answer(),
-    unwrapped: Answer = Answer(),
-) -> dict[Phase, Answer]:
-    """Return a row of the table; a phase left out answers nothing."""
-    return dict(zip(Phase, (new, wrapped, failed, unwrapping, unwrapped), strict=True))
-
-
-FENCE = Answer((UNWRAPPED,))
-AGAIN = Answer(effects=(UNWRAP,))
-TABLE: dict[str, dict[Phase, Answer]] = {
-    "do": row(new=Answer(effects=(WRAP,))),
-    "undo": row(FENCE, Answer((STARTED,), (UNWRAP,)), FENCE, AGAIN, FENCE),
+row = partial(row_of, STATES)
+FENCE = emits(UNWRAPPED)
+AGAIN = Decision(effects=(UNWRAP,))
+CELLS: dict[str, dict[str, Decision]] = {
+    "do": row(new=Decision(effects=(WRAP,))),
+    "undo": row(
+        new=FENCE,
+        wrapped=Decision((STARTED,), (UNWRAP,)),
+        failed=FENCE,
+        unwrapping=AGAIN,
+        unwrapped=FENCE,
+    ),
     "undo, wrap in flight": row(
-        Answer((STARTED,)), Answer((STARTED,), (UNWRAP,)), FENCE, Answer(), FENCE
+        new=emits(STARTED),
+        wrapped=Decision((STARTED,), (UNWRAP,)),
+        failed=FENCE,
+        unwrapped=FENCE,
     ),
     "wrapped": row(
-        new=Answer((WRAPPED,)),
-        failed=Answer((TOO_LATE,), (UNWRAP,)),
+        new=emits(WRAPPED),
+        failed=Decision((TOO_LATE,), (UNWRAP,)),
         unwrapping=AGAIN,
-        unwrapped=Answer((TOO_LATE,), (UNWRAP,)),
+        unwrapped=Decision((TOO_LATE,), (UNWRAP,)),
     ),
-    "no paper": row(new=Answer((NO_PAPER,)), unwrapping=FENCE),
+    "no paper": row(new=emits(NO_PAPER), unwrapping=FENCE),
     "unwrapped": row(unwrapping=FENCE),
     "callback": row(),
     "observed": row(),
     "verdict": row(),
 }
-CELLS = [(trigger, phase) for trigger in TABLE for phase in TABLE[trigger]]
 
 
-def test_no_cell_of_the_table_is_blank() -> None:
-    assert set(CELLS) == set(product(TRIGGERS, Phase))
+MATRIX = DecisionMatrix(PARTICIPANT, Gift(), STATES, TRIGGERS, CELLS, Phase)
 
 
-@pytest.mark.parametrize(("trigger", "phase"), CELLS)
-def test_every_cell(trigger: str, phase: Phase) -> None:
-    told, in_flight = TRIGGERS[trigger]
-    answer = TABLE[trigger][phase]
-    start = given(PARTICIPANT, Gift(), *SITUATIONS[phase], in_flight=in_flight)
-    assert start.state.phase is phase
-    start.when(told).then(*answer.events, effects=answer.effects)
+def test_the_matrix_is_complete() -> None:
+    MATRIX.check_complete()
+
+
+@pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
+def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
+    MATRIX.check(trigger, state)
 
 
 # --- through the kit ------------------------------------------------------------------------------
 
 
-@dataclass
-class Bench:
-    """Runs giftwrap in memory: the production handler, a store and a wrapper."""
-
-    wrapper: MemoryWrapper = field(default_factory=MemoryWrapper)
-    database: MemoryDatabase[Gift] = field(
-        default_factory=lambda: MemoryDatabase(MemoryStore(Gift()), NOW)
+def service(wrapper: MemoryWrapper, faults: Faults = NO_FAULTS) -> InMemoryService[Gift]:
+    """Giftwrap on the flow version that has it."""
+    store = MemoryStore(Gift())
+    participant = Participant("giftwrap", decide, evolve, store)
+    perform = {"wrap": wrapper.wrap, "unwrap": wrapper.unwrap}
+    return InMemoryService(
+        participant, store, CONTRACT, FLOWS, perform, flow="order/5", faults=faults
     )
 
-    def __post_init__(self) -> None:
-        participant = Participant("giftwrap", decide, evolve, self.database.store)
-        router, codec = Router(FLOWS, "giftwrap"), Codec(CONTRACT)
-        self.handler = Handler(participant, self.database, router, codec, lambda: NOW)
 
-    def told(self, event: Any, source: str, seq: int) -> HandlingResult[Gift]:
-        """Handle an event from the bus, on the flow version that has giftwrap."""
-        cause = uuid5(NAMESPACE_OID, source)
-        message_id = derive_id(cause, event.type, seq)
-        return self.handle(Message(message_id, "o1", source, seq, Trace("order/5"), event=event))
-
-    def handle(self, message: Message) -> HandlingResult[Gift]:
-        """Handle one message and return the result."""
-        (handled,) = self.handler.handle([message])
-        return handled
-
-    def perform(self) -> Sequence[Any]:
-        """Perform the due effects; return the events that their outcomes cause."""
-        events: list[Any] = []
-        for due in self.database.claim(10, timedelta(seconds=15), NOW):
-            call = {"wrap": self.wrapper.wrap, "unwrap": self.wrapper.unwrap}[due.effect.kind]
-            outcome = EffectResult(due.effect, asyncio.run(call(due.effect)))
-            message_id = uuid5(due.id, "outcome")
-            message = Message(message_id, "o1", trace=due.trace, trigger=outcome, lease=due.lease)
-            events += self.handle(message).events
-        return events
+def test_a_gift_is_wrapped_after_the_capture_and_unwrapped_when_shipping_fails() -> None:
+    gift = service(MemoryWrapper())
+    assert gift.receive(CAPTURED, "payment", 1).events == ()
+    assert gift.perform() == [WRAPPED]
+    assert gift.receive(FAILED, "shipping", 1).events == (STARTED,)
+    assert gift.perform() == [UNWRAPPED]
+    assert [row.topic for row in gift.published] == ["giftwrap.events"] * 3
 
 
-def test_money_in_then_wrapped_then_undone_when_shipping_fails() -> None:
-    bench = Bench()
-    assert bench.told(CAPTURED, "payment", 1).events == ()
-    assert bench.perform() == [WRAPPED]
-    assert bench.told(FAILED, "shipping", 1).events == (STARTED,)
-    assert bench.perform() == [UNWRAPPED]
-    assert [row.topic for row in bench.database.tables.outbox.values()] == ["giftwrap.events"] * 3
-
-
-def test_a_repeated_event_wraps_nothing_twice() -> None:
-    bench = Bench()
-    bench.told(CAPTURED, "payment", 1)
-    bench.perform()
-    assert bench.told(CAPTURED, "payment", 1).fate is Disposition.REPEAT
-    assert bench.perform() == []
-    assert bench.wrapper.sheets == 999
+def test_a_redelivered_event_wraps_nothing_twice() -> None:
+    wrapper = MemoryWrapper()
+    gift = service(wrapper)
+    gift.receive(CAPTURED, "payment", 1)
+    gift.perform()
+    assert gift.receive(CAPTURED, "payment", 1).fate is Disposition.REPEAT
+    assert gift.perform() == []
+    assert wrapper.sheets == 999
 
 
 def test_an_undo_that_comes_first_leaves_a_fence() -> None:
-    bench = Bench()
-    assert bench.told(FAILED, "shipping", 1).events == (UNWRAPPED,)
-    assert bench.told(CAPTURED, "payment", 1).events == ()
-    assert bench.perform() == []
+    gift = service(MemoryWrapper())
+    assert gift.receive(FAILED, "shipping", 1).events == (UNWRAPPED,)
+    assert gift.receive(CAPTURED, "payment", 1).events == ()
+    assert gift.perform() == []
 
 
 def test_an_undo_waits_for_the_call_in_flight() -> None:
-    bench = Bench()
-    bench.told(CAPTURED, "payment", 1)
-    assert bench.told(FAILED, "shipping", 1).events == (STARTED,)
-    assert bench.perform() == []  # the parcel is wrapped, which causes the unwrap call
-    assert bench.perform() == [UNWRAPPED]
+    gift = service(MemoryWrapper())
+    gift.receive(CAPTURED, "payment", 1)
+    assert gift.receive(FAILED, "shipping", 1).events == (STARTED,)
+    assert gift.perform() == []  # the parcel is wrapped, which causes the unwrap call
+    assert gift.perform() == [UNWRAPPED]
 
 
-def test_no_paper_no_gift() -> None:
-    bench = Bench(MemoryWrapper(sheets=0))
-    bench.told(CAPTURED, "payment", 1)
-    assert bench.perform() == [NO_PAPER]
+def test_without_paper_the_step_fails() -> None:
+    gift = service(MemoryWrapper(sheets=0))
+    gift.receive(CAPTURED, "payment", 1)
+    assert gift.perform() == [NO_PAPER]
+
+
+def test_a_crash_at_any_point_changes_nothing() -> None:
+    wrappers: list[MemoryWrapper] = []
+
+    def make(faults: Faults) -> InMemoryService[Gift]:
+        wrappers.append(MemoryWrapper())
+        return service(wrappers[-1], faults)
+
+    def deliver(gift: InMemoryService[Gift]) -> None:
+        gift.receive(CAPTURED, "payment", 1)
+        gift.perform()
+        gift.receive(FAILED, "shipping", 1)
+        gift.perform()
+
+    crashed = check_crash_points(make, deliver)
+    assert all(crashed.values())
+    assert len({wrapper.sheets for wrapper in wrappers}) == 1
+
+
+def test_the_wrapper_keeps_its_promise_to_the_kit() -> None:
+    wrapper = MemoryWrapper()
+    assert asyncio.run(check_idempotent(wrapper.wrap, WRAP)) == Wrapped("red")
+    assert asyncio.run(check_idempotent(wrapper.unwrap, UNWRAP)) == Unwrapped()
+    assert wrapper.sheets == 999
 
 
 def test_its_neighbours_are_told_without_a_change_of_theirs() -> None:

@@ -11,7 +11,7 @@ from sagakit.decider import Observed
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import engine_for
 from services.payment.store import store
-from tests.unit.services.test_payment import SITUATIONS, situation
+from tests.unit.services.test_payment import MATRIX
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 def test_states_come_back_as_they_were_saved(engine: Engine) -> None:
-    states = {f"order: {name} 🦆": situation(name).state for name in SITUATIONS}
+    states = {f"order: {name} 🦆": MATRIX.given(name).state for name in MATRIX.states}
     payments = store()
     for _ in range(2):  # inserted, then updated
         with engine.begin() as connection:

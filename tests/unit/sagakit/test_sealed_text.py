@@ -14,6 +14,7 @@ from sagakit.decider import Do, Effect, Observed
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.privacy.sealed_text import KeyErased, is_sealed, parts_of, redact, sealed_text
+from sagakit.testing import NOW
 from schemas.events import ShipmentCreated
 from schemas.rules import MAX_SHIP_TO, problems
 from services.notification import decide as notification
@@ -21,7 +22,6 @@ from services.notification.gateway import SmtpMailer
 from services.order.vault import open_text, seal_text
 from services.shipping import decide as shipping
 from services.shipping.gateway import HttpCarrier
-from tests.gwt import NOW
 from tests.order_facts import TWO_TEAS
 
 KEY_ID, KEY = UUID(int=7), bytes(range(64))

@@ -1,15 +1,26 @@
 """Fraud: what it answers in every situation."""
 
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
+from sagakit.decider import (
+    Callback,
+    Command,
+    Decision,
+    Do,
+    Effect,
+    EffectResult,
+    Observed,
+    Trigger,
+    Undo,
+)
 from sagakit.flow.routing import Router
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
+from sagakit.testing import NOW, DecisionMatrix, emits, round_trip, row_of
 from schemas import FLOWS
 from schemas.events import (
     FraudCleared,
@@ -23,7 +34,6 @@ from schemas.events import (
 from services.fraud.decide import REJECT_FROM, Phase, Screening, decide, evolve
 from services.fraud.store import store
 from services.payment.decide import Policy
-from tests.gwt import NOW, Given, given, through_its_table
 from tests.order_facts import TWO_TEAS
 
 FRAUD = Participant("fraud", decide, evolve, MemoryStore(Screening()))
@@ -46,9 +56,9 @@ REJECTED = FraudRejected(
 SHORT = InventoryRejected(order_id="o1", code="out_of_stock", reason="none left", skus=("tea",))
 REFUNDED = PaymentRefunded(order_id="o1", amount_minor=2500, reason="no money")
 
-# --- the table ------------------------------------------------------------------------------------
+# --- the matrix -----------------------------------------------------------------------------------
 
-SITUATIONS: dict[Phase, tuple[Any, ...]] = {
+STATES: dict[str, tuple[Any, ...]] = {
     Phase.NEW: (),
     Phase.CLEARED: (CLEARED,),
     Phase.REJECTED: (REJECTED,),
@@ -74,55 +84,45 @@ NO_ORDER = FraudRejected(
 )
 
 
-@dataclass(frozen=True)
-class Answer:
-    events: tuple[Any, ...] = ()
+row = partial(row_of, STATES)
 
 
-def undone(reason: str) -> dict[Phase, Answer]:
-    """Answered whatever was said before; behind a fence nobody's address is known."""
-    known = Answer((withdrawn(reason),))
-    return dict.fromkeys(Phase, known) | {Phase.NEW: Answer((withdrawn(reason, None),))}
+def undone(reason: str) -> dict[str, Decision]:
+    """Every state answers an undo; a fence does not know the customer's address."""
+    known = dict.fromkeys(STATES, emits(withdrawn(reason)))
+    return known | {Phase.NEW: emits(withdrawn(reason, None))}
 
 
-def at_first(*events: Any) -> dict[Phase, Answer]:
-    return {phase: Answer() for phase in Phase} | {Phase.NEW: Answer(events)}
-
-
-TABLE: dict[str, dict[Phase, Answer]] = {
-    "do": at_first(CLEARED),
-    "do, doubtful": at_first(REJECTED),
-    "do, no order": at_first(NO_ORDER),
+CELLS: dict[str, dict[str, Decision]] = {
+    "do": row(new=emits(CLEARED)),
+    "do, doubtful": row(new=emits(REJECTED)),
+    "do, no order": row(new=emits(NO_ORDER)),
     "undo": undone("no money"),
     "undo, one beside it failed": undone("none left"),
     "undo, with a control character": undone("no money"),
-    "observed": at_first(),
-    "outcome": at_first(),
-    "callback": at_first(),
-    "verdict": at_first(),
+    "observed": row(),
+    "outcome": row(),
+    "callback": row(),
+    "verdict": row(),
 }
-CELLS = [(t, s) for t in TABLE for s in TABLE[t]]
 
 
-def situation(phase: Phase) -> Given:
-    start = given(FRAUD, Screening(), *SITUATIONS[phase])
-    assert start.state.phase is phase
-    return start
+MATRIX = DecisionMatrix(FRAUD, Screening(), STATES, TRIGGERS, CELLS, Phase)
 
 
-def test_no_cell_of_the_table_is_blank() -> None:
-    assert set(CELLS) == set(product(TRIGGERS, SITUATIONS))
+def test_the_matrix_is_complete() -> None:
+    MATRIX.check_complete()
 
 
-@pytest.mark.parametrize(("trigger", "phase"), CELLS)
-def test_every_cell(trigger: str, phase: Phase) -> None:
-    situation(phase).when(TRIGGERS[trigger]).then(*TABLE[trigger][phase].events)
+@pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
+def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
+    MATRIX.check(trigger, state)
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_the_state_survives_its_table(phase: Phase) -> None:
-    state = situation(phase).state
-    assert through_its_table(store(), state) == state
+    state = MATRIX.given(phase).state
+    assert round_trip(store(), state) == state
 
 
 # --- the rule -------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_the_state_survives_its_table(phase: Phase) -> None:
     [(0.0, FraudCleared), (0.9899, FraudCleared), (0.99, FraudRejected), (1.0, FraudRejected)],
 )
 def test_the_score_decides(score: float, said: type[Any]) -> None:
-    then = situation(Phase.NEW).when(Do(placed(fraud_score=score)))
+    then = MATRIX.given(Phase.NEW).when(Do(placed(fraud_score=score)))
     assert [type(e) for e in then.decision.events] == [said]
 
 
@@ -143,11 +143,11 @@ def test_what_a_person_is_asked_about_is_not_decided_before() -> None:
 
 def test_a_fence_takes_the_address_from_whoever_knows_it() -> None:
     told = replace(SHORT, email=ADA)
-    situation(Phase.NEW).when(Undo(told, "none left")).then(withdrawn("none left"))
+    MATRIX.given(Phase.NEW).when(Undo(told, "none left")).then(withdrawn("none left"))
 
 
 def test_a_fence_holds() -> None:
-    fenced = situation(Phase.NEW).when(Undo(REFUNDED, "no money")).then(withdrawn(email=None))
+    fenced = MATRIX.given(Phase.NEW).when(Undo(REFUNDED, "no money")).then(withdrawn(email=None))
     fenced.when(Do(placed())).then_nothing()
 
 

@@ -1,9 +1,9 @@
 """Inventory: what it answers in every situation, the stock's arithmetic, and its API."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from itertools import product
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sagakit.decider import (
     Callback,
     Command,
+    Decision,
     Do,
     Effect,
     EffectResult,
@@ -26,6 +27,7 @@ from sagakit.decider import (
 from sagakit.service.definition import Receipt
 from sagakit.store.memory import NO_CONNECTION
 from sagakit.store.ports import Participant
+from sagakit.testing import NOW, Arrival, DecisionMatrix, emits, given, row_of
 from sagakit.web.app import make_app
 from schemas.events import (
     InventoryRejected,
@@ -44,7 +46,6 @@ from schemas.events import (
 from services.inventory.decide import Phase, Reservation, decide, evolve
 from services.inventory.service import api
 from services.inventory.store import MemoryInventoryStore, Stock, StockReader
-from tests.gwt import NOW, Given, given
 
 INVENTORY = Participant("inventory", decide, evolve, MemoryInventoryStore())
 FACTS = OrderFacts(
@@ -112,9 +113,9 @@ def restock(data: Any) -> Command:
     return Command("restock", "bob", "delivery", data)
 
 
-# --- the table ------------------------------------------------------------------------------------
+# --- the matrix -----------------------------------------------------------------------------------
 
-SITUATIONS: dict[str, tuple[Any, ...]] = {
+STATES: dict[str, tuple[Any, ...]] = {
     "new": (),
     "reserved": (RESERVED,),
     "rejected": (REJECTED,),
@@ -123,105 +124,90 @@ SITUATIONS: dict[str, tuple[Any, ...]] = {
     "shipped": (RESERVED, SHIPPED),
 }
 PICKED_UP = ShipmentPickedUp(order_id="o1", order=FACTS, label_id="lb1", tracking="T1")
-TRIGGERS: dict[str, tuple[Trigger, Mapping[str, int]]] = {
-    "do": (placed(), ENOUGH),
-    "do, after the payment": (captured(late=False), ENOUGH),
-    "do, late capture": (captured(late=True), ENOUGH),
-    "do, short": (placed(), SHORT),
-    "do, nothing known of the stock": (placed(), {}),
-    "do, invalid": (placed(replace(FACTS, lines=())), ENOUGH),
-    "undo": (undo(), ENOUGH),
-    "undo, address told": (undo(email="eve@customer.example"), ENOUGH),
-    "picked up": (Observed("ShipmentPickedUp", PICKED_UP), ENOUGH),
-    "read": (Observed("read", None), ENOUGH),
-    "restock": (restock({"sku": "tea", "quantity": 5}), ENOUGH),
-    "restock, nonsense": (restock({"sku": "tea", "quantity": 0}), ENOUGH),
-    "other verdict": (Command("approve", "bob", "so", {"sku": "tea", "quantity": 5}), ENOUGH),
-    "callback": (Callback(object()), ENOUGH),
-    "outcome": (EffectResult(Effect("x", "x", {}), object()), ENOUGH),
+TRIGGERS: dict[str, Trigger | Arrival] = {
+    "do": placed(),
+    "do, after the payment": captured(late=False),
+    "do, late capture": captured(late=True),
+    "do, short": Arrival(placed(), initial=Reservation(on_hand=SHORT)),
+    "do, nothing known of the stock": Arrival(placed(), initial=Reservation(on_hand={})),
+    "do, invalid": placed(replace(FACTS, lines=())),
+    "undo": undo(),
+    "undo, address told": undo(email="eve@customer.example"),
+    "picked up": Observed("ShipmentPickedUp", PICKED_UP),
+    "read": Observed("read", None),
+    "restock": restock({"sku": "tea", "quantity": 5}),
+    "restock, nonsense": restock({"sku": "tea", "quantity": 0}),
+    "other verdict": Command("approve", "bob", "so", {"sku": "tea", "quantity": 5}),
+    "callback": Callback(object()),
+    "outcome": EffectResult(Effect("x", "x", {}), object()),
 }
 
 
-@dataclass(frozen=True)
-class Answer:
-    events: tuple[Any, ...] = ()
-
-
-def says(*events: Any) -> Answer:
-    return Answer(events)
-
-
-def nothing_but(**answers: Answer) -> dict[str, Answer]:
-    assert answers.keys() <= SITUATIONS.keys()
-    return {name: answers.get(name, Answer()) for name in SITUATIONS}
-
-
-EVERYWHERE = {name: says(RECEIVED) for name in SITUATIONS}
+row = partial(row_of, STATES)
+EVERYWHERE = {name: emits(RECEIVED) for name in STATES}
 UNKNOWN = replace(REJECTED, reason="tea: 3 wanted, 0 on hand; cup: 1 wanted, 0 on hand")
 EVE = "eve@customer.example"
-TABLE: dict[str, dict[str, Answer]] = {
-    "do": nothing_but(new=says(RESERVED)),
-    "do, after the payment": nothing_but(new=says(RESERVED)),
-    "do, late capture": nothing_but(),
-    "do, short": nothing_but(new=says(REJECTED)),
-    "do, nothing known of the stock": nothing_but(new=says(UNKNOWN)),
-    "do, invalid": nothing_but(new=says(INVALID)),
-    "undo": nothing_but(
-        new=says(FENCE),
-        reserved=says(RELEASED),
-        rejected=says(AGAIN),
-        fenced=says(FENCE),
-        released=says(AGAIN),
+CELLS: dict[str, dict[str, Decision]] = {
+    "do": row(new=emits(RESERVED)),
+    "do, after the payment": row(new=emits(RESERVED)),
+    "do, late capture": row(),
+    "do, short": row(new=emits(REJECTED)),
+    "do, nothing known of the stock": row(new=emits(UNKNOWN)),
+    "do, invalid": row(new=emits(INVALID)),
+    "undo": row(
+        new=emits(FENCE),
+        reserved=emits(RELEASED),
+        rejected=emits(AGAIN),
+        fenced=emits(FENCE),
+        released=emits(AGAIN),
     ),
-    "undo, address told": nothing_but(
-        new=says(replace(FENCE, email=EVE)),
-        reserved=says(RELEASED),
-        rejected=says(AGAIN),
-        fenced=says(replace(FENCE, email=EVE)),
-        released=says(AGAIN),
+    "undo, address told": row(
+        new=emits(replace(FENCE, email=EVE)),
+        reserved=emits(RELEASED),
+        rejected=emits(AGAIN),
+        fenced=emits(replace(FENCE, email=EVE)),
+        released=emits(AGAIN),
     ),
-    "picked up": nothing_but(reserved=says(SHIPPED)),
-    "read": nothing_but(),
+    "picked up": row(reserved=emits(SHIPPED)),
+    "read": row(),
     "restock": EVERYWHERE,
-    "restock, nonsense": nothing_but(),
-    "other verdict": nothing_but(),
-    "callback": nothing_but(),
-    "outcome": nothing_but(),
+    "restock, nonsense": row(),
+    "other verdict": row(),
+    "callback": row(),
+    "outcome": row(),
 }
-CELLS = [(t, s) for t in TABLE for s in TABLE[t]]
 
 
-def situation(name: str, on_hand: Mapping[str, int] = ENOUGH) -> Given:
-    return given(INVENTORY, Reservation(on_hand=on_hand), *SITUATIONS[name])
+MATRIX = DecisionMatrix(INVENTORY, Reservation(on_hand=ENOUGH), STATES, TRIGGERS, CELLS, Phase)
 
 
-def test_no_cell_of_the_table_is_blank() -> None:
-    assert {situation(name).state.phase for name in SITUATIONS} == set(Phase)
-    assert set(CELLS) == set(product(TRIGGERS, SITUATIONS))
+def test_the_matrix_is_complete() -> None:
+    MATRIX.check_complete()
 
 
-@pytest.mark.parametrize(("trigger", "name"), CELLS)
-def test_every_cell(trigger: str, name: str) -> None:
-    told, on_hand = TRIGGERS[trigger]
-    situation(name, on_hand).when(told).then(*TABLE[trigger][name].events)
+@pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
+def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
+    MATRIX.check(trigger, state)
 
 
 # --- stories --------------------------------------------------------------------------------------
 
 
 def test_the_straight_way_and_every_step_twice() -> None:
-    reserved = situation("new").when(placed()).then(RESERVED).when(placed()).then_nothing()
+    reserved = MATRIX.given("new").when(placed()).then(RESERVED).when(placed()).then_nothing()
     pickup = Observed("ShipmentPickedUp", PICKED_UP)
     shipped = reserved.when(pickup).then(SHIPPED).when(pickup).then_nothing()
     shipped.when(undo()).then_nothing()
 
 
 def test_undo_before_do_leaves_a_fence() -> None:
-    situation("new").when(undo()).then(FENCE).when(placed()).then_nothing().when(undo()).then(FENCE)
+    MATRIX.given("new").when(undo()).then(FENCE).when(placed()).then_nothing().when(undo()).then(
+        FENCE
+    )
 
 
 def test_lines_of_one_sku_are_added_up_before_they_are_compared() -> None:
-    situation("new", {"tea": 2, "cup": 1}).when(placed()).then(
+    given(INVENTORY, Reservation(on_hand={"tea": 2, "cup": 1})).when(placed()).then(
         replace(REJECTED, reason="tea: 3 wanted, 2 on hand", skus=("tea",))
     )
 
@@ -244,17 +230,17 @@ def test_lines_of_one_sku_are_added_up_before_they_are_compared() -> None:
     ],
 )
 def test_what_is_no_stock_is_not_put_in(data: Any) -> None:
-    situation("new").when(restock(data)).then_nothing()
+    MATRIX.given("new").when(restock(data)).then_nothing()
 
 
 def test_reasons_are_stored_without_control_characters() -> None:
-    situation("new").when(undo("a\0b")).then(replace(FENCE, reason="a b"))
+    MATRIX.given("new").when(undo("a\0b")).then(replace(FENCE, reason="a b"))
 
 
 def test_a_rejection_of_a_thousand_lines_stays_short() -> None:
     lines = tuple(OrderLine(sku=f"s{i}", quantity=1, unit_price_minor=1) for i in range(1000))
     facts = replace(FACTS, lines=lines, total_minor=1000)
-    (event,) = situation("new", {}).when(placed(facts)).decision.events
+    (event,) = given(INVENTORY, Reservation(on_hand={})).when(placed(facts)).decision.events
     assert len(event.skus) == 1000
     assert len(event.reason) <= 500
 

@@ -1,7 +1,7 @@
 """Loyalty: what it answers in every situation, and what an order brings."""
 
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from sagakit.decider import (
     Callback,
     Command,
+    Decision,
     Do,
     Effect,
     EffectResult,
@@ -19,6 +20,7 @@ from sagakit.decider import (
 from sagakit.flow.routing import Router
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
+from sagakit.testing import DecisionMatrix, emits, round_trip, row_of
 from schemas import FLOWS
 from schemas.events import (
     OrderLine,
@@ -28,7 +30,6 @@ from schemas.events import (
 )
 from services.loyalty.decide import Phase, Points, decide, evolve, points_of
 from services.loyalty.store import store
-from tests.gwt import Given, given, through_its_table
 from tests.order_facts import TWO_TEAS
 
 LOYALTY = Participant("loyalty", decide, evolve, MemoryStore(Points()))
@@ -49,9 +50,9 @@ GRANTED = PointsGranted(order_id="o1", loyalty_card="L-1", points=25)
 NOTHING = PointsGranted(order_id="o1", points=0)
 MAILED = ShippedMailSent(order_id="o1", to="ada@customer.example")
 
-# --- the table ------------------------------------------------------------------------------------
+# --- the matrix -----------------------------------------------------------------------------------
 
-SITUATIONS: dict[Phase, tuple[Any, ...]] = {Phase.NEW: (), Phase.GRANTED: (GRANTED,)}
+STATES: dict[str, tuple[Any, ...]] = {Phase.NEW: (), Phase.GRANTED: (GRANTED,)}
 TRIGGERS: dict[str, Trigger] = {
     "do": Do(picked_up()),
     "do, no card": Do(picked_up(loyalty_card=None)),
@@ -64,47 +65,35 @@ TRIGGERS: dict[str, Trigger] = {
 }
 
 
-@dataclass(frozen=True)
-class Answer:
-    events: tuple[Any, ...] = ()
-
-
-def at_first(*events: Any) -> dict[Phase, Answer]:
-    return {Phase.NEW: Answer(events), Phase.GRANTED: Answer()}
-
-
-TABLE: dict[str, dict[Phase, Answer]] = {
-    "do": at_first(GRANTED),
-    "do, no card": at_first(NOTHING),
-    "do, no order": at_first(NOTHING),
-    "undo": at_first(),
-    "observed": at_first(),
-    "outcome": at_first(),
-    "callback": at_first(),
-    "verdict": at_first(),
+row = partial(row_of, STATES)
+CELLS: dict[str, dict[str, Decision]] = {
+    "do": row(new=emits(GRANTED)),
+    "do, no card": row(new=emits(NOTHING)),
+    "do, no order": row(new=emits(NOTHING)),
+    "undo": row(),
+    "observed": row(),
+    "outcome": row(),
+    "callback": row(),
+    "verdict": row(),
 }
-CELLS = [(t, s) for t in TABLE for s in TABLE[t]]
 
 
-def situation(phase: Phase) -> Given:
-    start = given(LOYALTY, Points(), *SITUATIONS[phase])
-    assert start.state.phase is phase
-    return start
+MATRIX = DecisionMatrix(LOYALTY, Points(), STATES, TRIGGERS, CELLS, Phase)
 
 
-def test_no_cell_of_the_table_is_blank() -> None:
-    assert set(CELLS) == set(product(TRIGGERS, SITUATIONS))
+def test_the_matrix_is_complete() -> None:
+    MATRIX.check_complete()
 
 
-@pytest.mark.parametrize(("trigger", "phase"), CELLS)
-def test_every_cell(trigger: str, phase: Phase) -> None:
-    situation(phase).when(TRIGGERS[trigger]).then(*TABLE[trigger][phase].events)
+@pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
+def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
+    MATRIX.check(trigger, state)
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_the_state_survives_its_table(phase: Phase) -> None:
-    state = situation(phase).state
-    assert through_its_table(store(), state) == state
+    state = MATRIX.given(phase).state
+    assert round_trip(store(), state) == state
 
 
 # --- the points -----------------------------------------------------------------------------------

@@ -1,16 +1,26 @@
 """Notification: what it answers in every situation; one mail per order and kind."""
 
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
-from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Observed, Trigger, Undo
+from sagakit.decider import (
+    NOTHING,
+    Callback,
+    Command,
+    Decision,
+    Do,
+    Effect,
+    EffectResult,
+    Observed,
+    Trigger,
+    Undo,
+)
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
+from sagakit.testing import DecisionMatrix, Past, given, round_trip
 from schemas.events import (
     CancellationMailSent,
     ConfirmationMailSent,
@@ -34,7 +44,6 @@ from services.notification.decide import (
 )
 from services.notification.gateway import message, message_id
 from services.notification.store import store
-from tests.gwt import Given, given, through_its_table
 from tests.order_facts import TWO_TEAS
 
 NOTIFICATION = Participant("notification", decide, evolve, MemoryStore(Mailing()))
@@ -79,13 +88,13 @@ MAILS = {
     MailKind.REFUNDED: mail(MailKind.REFUNDED, amount="25.00 EUR"),
 }
 
-# --- the table ------------------------------------------------------------------------------------
+# --- the matrix -----------------------------------------------------------------------------------
 
-SITUATIONS: dict[str, tuple[tuple[Any, ...], tuple[str, ...]]] = {
-    "nothing sent": ((), ()),
-    **{f"{kind} sent": ((SENT[kind],), ()) for kind in MailKind},
-    **{f"{kind} in flight": ((), (mail_key(kind, "o1"),)) for kind in MailKind},
-    "all sent": (tuple(SENT.values()), ()),
+STATES: dict[str, Past] = {
+    "nothing sent": Past(),
+    **{f"{kind} sent": Past((SENT[kind],)) for kind in MailKind},
+    **{f"{kind} in flight": Past(in_flight=(mail_key(kind, "o1"),)) for kind in MailKind},
+    "all sent": Past(tuple(SENT.values())),
 }
 TRIGGERS: dict[str, Trigger] = {
     "do": Do(picked_up()),
@@ -110,34 +119,25 @@ TRIGGERS: dict[str, Trigger] = {
 }
 
 
-@dataclass(frozen=True)
-class Answer:
-    events: tuple[Any, ...] = ()
-    effects: tuple[Effect, ...] = ()
+def unless(answer: Decision, *begun: str) -> dict[str, Decision]:
+    """A row of the matrix: this answer, but none in the states named."""
+    assert set(begun) <= STATES.keys()
+    return {name: NOTHING if name in begun else answer for name in STATES}
 
 
-NO = Answer()
-
-
-def unless(answer: Answer, *begun: str) -> dict[str, Answer]:
-    """A column of the table: this answer, but nothing in the situations named."""
-    assert set(begun) <= SITUATIONS.keys()
-    return {name: NO if name in begun else answer for name in SITUATIONS}
-
-
-def mails(kind: MailKind, *also_not: str) -> dict[str, Answer]:
-    asked = Answer(effects=(MAILS[kind],))
+def mails(kind: MailKind, *also_not: str) -> dict[str, Decision]:
+    asked = Decision(effects=(MAILS[kind],))
     return unless(asked, f"{kind} sent", f"{kind} in flight", "all sent", *also_not)
 
 
-def says(kind: MailKind, refused: str | None = None, to: str = ADA) -> Answer:
-    return Answer((replace(SENT[kind], refused=refused, to=to),))
+def reports(kind: MailKind, refused: str | None = None, to: str = ADA) -> Decision:
+    return Decision((replace(SENT[kind], refused=refused, to=to),))
 
 
-TABLE: dict[str, dict[str, Answer]] = {
+CELLS: dict[str, dict[str, Decision]] = {
     "do": mails(MailKind.SHIPPED),
     "do, no address": unless(
-        says(MailKind.SHIPPED, NO_ADDRESS, "nobody"),
+        reports(MailKind.SHIPPED, NO_ADDRESS, "nobody"),
         "shipped sent",
         "shipped in flight",
         "all sent",
@@ -145,44 +145,40 @@ TABLE: dict[str, dict[str, Answer]] = {
     # what was confirmed is cancelled by now: nobody is told the stale news
     "label made": mails(MailKind.CONFIRMED, "cancelled sent", "cancelled in flight"),
     "refunded": mails(MailKind.REFUNDED),
-    "refunded nothing": unless(NO),
-    "refunded, address unknown": unless(NO),
+    "refunded nothing": unless(NOTHING),
+    "refunded, address unknown": unless(NOTHING),
     "undone": mails(MailKind.CANCELLED),
-    "undone, address unknown": unless(NO),
-    "undone, event without address": unless(NO),
-    "observed something else": unless(NO),
-    **{f"{kind} accepted": unless(says(kind), f"{kind} sent", "all sent") for kind in MailKind},
+    "undone, address unknown": unless(NOTHING),
+    "undone, event without address": unless(NOTHING),
+    "observed something else": unless(NOTHING),
+    **{f"{kind} accepted": unless(reports(kind), f"{kind} sent", "all sent") for kind in MailKind},
     **{
-        f"{kind} refused": unless(says(kind, "550 no"), f"{kind} sent", "all sent")
+        f"{kind} refused": unless(reports(kind, "550 no"), f"{kind} sent", "all sent")
         for kind in MailKind
     },
-    "other result": unless(NO),
-    "undo": unless(NO),
-    "callback": unless(NO),
-    "verdict": unless(NO),
+    "other result": unless(NOTHING),
+    "undo": unless(NOTHING),
+    "callback": unless(NOTHING),
+    "verdict": unless(NOTHING),
 }
-CELLS = [(t, s) for t in TABLE for s in TABLE[t]]
 
 
-def situation(name: str) -> Given:
-    events, in_flight = SITUATIONS[name]
-    return given(NOTIFICATION, Mailing(), *events, in_flight=in_flight)
+MATRIX = DecisionMatrix(NOTIFICATION, Mailing(), STATES, TRIGGERS, CELLS)
 
 
-def test_no_cell_of_the_table_is_blank() -> None:
-    assert set(CELLS) == set(product(TRIGGERS, SITUATIONS))
+def test_the_matrix_is_complete() -> None:
+    MATRIX.check_complete()
 
 
-@pytest.mark.parametrize(("trigger", "name"), CELLS)
-def test_every_cell(trigger: str, name: str) -> None:
-    answer = TABLE[trigger][name]
-    situation(name).when(TRIGGERS[trigger]).then(*answer.events, effects=answer.effects)
+@pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
+def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
+    MATRIX.check(trigger, state)
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
+@pytest.mark.parametrize("name", STATES)
 def test_the_state_survives_its_table(name: str) -> None:
-    state = situation(name).state
-    assert through_its_table(store(), state) == replace(state, in_flight=frozenset())
+    state = MATRIX.given(name).state
+    assert round_trip(store(), state) == replace(state, in_flight=frozenset())
 
 
 # --- stories --------------------------------------------------------------------------------------
@@ -203,7 +199,7 @@ def test_the_straight_way() -> None:
 
 
 def test_told_twice_is_one_mail() -> None:
-    asked = situation("nothing sent").when(Observed("undone", released()))
+    asked = MATRIX.given("nothing sent").when(Observed("undone", released()))
     asked.then(effects=[MAILS[MailKind.CANCELLED]]).when(
         Observed("undone", released())
     ).then_nothing()
@@ -211,7 +207,7 @@ def test_told_twice_is_one_mail() -> None:
 
 def test_a_rejected_order_is_a_cancelled_one_to_its_customer() -> None:
     rejected = InventoryRejected(order_id="o1", code="out_of_stock", reason="", skus=(), email=ADA)
-    told = situation("nothing sent").when(Observed("undone", rejected))
+    told = MATRIX.given("nothing sent").when(Observed("undone", rejected))
     sent = told.then(effects=[MAILS[MailKind.CANCELLED]])
     accepted = sent.when(
         EffectResult(MAILS[MailKind.CANCELLED], MailAccepted(MailKind.CANCELLED, ADA))
@@ -235,7 +231,7 @@ def test_amounts_have_their_currencys_digits(
     amount_minor: int, currency: str | None, written: str
 ) -> None:
     told = Observed("PaymentRefunded", refunded(amount_minor, currency))
-    situation("nothing sent").when(told).then(effects=[mail(MailKind.REFUNDED, amount=written)])
+    MATRIX.given("nothing sent").when(told).then(effects=[mail(MailKind.REFUNDED, amount=written)])
 
 
 @pytest.mark.parametrize(
@@ -260,9 +256,9 @@ def test_what_is_no_address_is_refused_and_never_reaches_the_mail_server(address
     refused = RefundMailSent(order_id="o1", to=address[:254], refused=NO_ADDRESS)
     told = Observed("PaymentRefunded", refunded(email=address))
     if address:
-        situation("nothing sent").when(told).then(refused)
+        MATRIX.given("nothing sent").when(told).then(refused)
     else:
-        situation("nothing sent").when(told).then_nothing()
+        MATRIX.given("nothing sent").when(told).then_nothing()
 
 
 # --- the mail -------------------------------------------------------------------------------------

@@ -4,20 +4,20 @@ from typing import Any
 
 import pytest
 
+from sagakit.testing import NOW
 from sagakit.web.app import make_app
 from schemas.events import OrderPlaced
 from services.order.api import routes
 from services.order.batch import MAX_BATCH, batch_routes
-from tests.gwt import NOW
 from tests.memory_key_service import MemoryVault
-from tests.unit.services.test_order import BODY, Client, MemoryDoor, MemoryKeys
+from tests.unit.services.order_app import BODY, Client, MemoryKeys, MemoryOrders
 
 
 class Shop:
     """The front door's API on states in memory."""
 
     def __init__(self) -> None:
-        self.door = MemoryDoor()
+        self.door = MemoryOrders()
         keys, vault = MemoryKeys(), MemoryVault()
         router = batch_routes(keys, vault, lambda: NOW)(self.door)
         router.include_router(routes(keys, vault, lambda: NOW)(self.door))

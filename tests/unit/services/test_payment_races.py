@@ -13,6 +13,7 @@ from saga_lab.outside.memory import MemoryProvider
 from saga_lab.outside.provider_machine import CardPlan, card_plan
 from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Trigger, Undo, fold
 from sagakit.errors import EffectFailed
+from sagakit.testing import NOW
 from schemas.events import (
     InventoryReserved,
     OrderFacts,
@@ -32,7 +33,6 @@ from services.payment.ledger import (
     Phase,
     evolve,
 )
-from tests.gwt import NOW
 
 TOKENS = (
     "tok_ok",

@@ -1,0 +1,127 @@
+"""The order API on orders in memory, called as over HTTP."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from fastapi import FastAPI
+
+from sagakit.decider import (
+    Observed,
+    Trigger,
+    fold,
+)
+from sagakit.errors import EventTooLarge
+from sagakit.service.definition import Receipt
+from sagakit.testing import NOW
+from sagakit.web.app import make_app
+from schemas.events import (
+    OrderFacts,
+)
+from services.order.api import routes
+from services.order.decide import Order, Phase, decide, evolve
+from tests.memory_key_service import MemoryVault
+from tests.unit.services.test_order import SHIPPED
+
+
+class MemoryOrders:
+    """Orders in memory behind the port that the API submits to; knows repeated message ids."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Order] = {}
+        self.handled: set[UUID] = set()
+        self.events: list[Any] = []
+        self.flows: list[str | None] = []
+        self.too_large = False
+
+    async def submit(
+        self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
+    ) -> Receipt[Order]:
+        if self.too_large:
+            raise EventTooLarge("OrderPlaced has 600000 bytes, the limit is 524288")
+        state = self.states.get(key, Order())
+        if message_id in self.handled:
+            return Receipt((), state, True)
+        self.handled.add(message_id)
+        self.flows.append(flow)
+        return self.tell(key, trigger)
+
+    def tell(self, key: str, trigger: Trigger) -> Receipt[Order]:
+        state = self.states.get(key, Order())
+        decision = decide(state, trigger, NOW)
+        self.states[key] = fold(evolve, state, decision.adopted + decision.events)
+        self.events += decision.events
+        return Receipt(decision.events, self.states[key], False)
+
+    async def state(self, key: str) -> Order:
+        return self.states.get(key, Order())
+
+    async def watch(self, key: str, until: Callable[[Order], bool], timeout_s: float) -> Order:
+        state = await self.state(key)
+        if not until(state) and timeout_s > 1 and state.phase is Phase.PLACED:
+            self.tell(key, Observed("completed", replace(SHIPPED, order_id=key)))
+        return await self.state(key)
+
+
+class MemoryKeys:
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
+
+    def claim(self, key: str, digest: str, now: datetime) -> bool:
+        return self.keys.setdefault(key, digest) == digest
+
+
+class Client:
+    """Calls an app as over HTTP."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    def get(self, url: str) -> httpx.Response:
+        return asyncio.run(self._call("GET", url))
+
+    def post(self, url: str, **body: Any) -> httpx.Response:
+        return asyncio.run(self._call("POST", url, **body))
+
+    async def _call(self, method: str, url: str, **body: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self._app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://order") as client:
+            return await client.request(method, url, **body)
+
+
+class OrderApi:
+    """The order API, and the orders behind it."""
+
+    def __init__(self) -> None:
+        self.door = MemoryOrders()
+        self.now = NOW
+        self.vault = MemoryVault()
+        app = make_app("order", {}, routes(MemoryKeys(), self.vault, lambda: self.now)(self.door))
+        self.http = Client(app)
+
+    def opened(self, facts: OrderFacts) -> OrderFacts:
+        email, ship_to = self.vault.open([facts.email, facts.ship_to])
+        assert email is not None
+        assert ship_to is not None
+        return replace(facts, email=email, ship_to=ship_to)
+
+    def place(self, key: str | None = None, **changes: Any) -> Any:
+        self.now += timedelta(seconds=1)
+        body = {k: v for k, v in (BODY | changes).items() if v is not ...}
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.http.post("/orders", json=body, headers=headers)
+
+
+BODY = {
+    "order_id": "o1",
+    "customer_id": "c1",
+    "email": "ada@customer.example",
+    "currency": "EUR",
+    "lines": [{"sku": "tea", "quantity": 2, "unit_price_minor": 1250}],
+    "card_token": "tok_ok",
+    "ship_to": "1 Main Street",
+}

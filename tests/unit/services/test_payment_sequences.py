@@ -1,0 +1,316 @@
+"""Payment decides on triggers that follow, overtake or repeat each other."""
+
+import math
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from sagakit.decider import (
+    Callback,
+    EffectResult,
+    Observed,
+)
+from sagakit.testing import NOW, given
+from schemas.events import (
+    OrderFacts,
+    OrderLine,
+    PaymentActionRequired,
+    PaymentRefundStarted,
+    PaymentReviewRequired,
+)
+from services.payment.decide import Policy, decide
+from services.payment.ledger import (
+    Captured,
+    Payment,
+    Pending,
+    Phase,
+    Refunded,
+    Voided,
+    charge_effect,
+    evolve,
+)
+from tests.unit.services.payment_examples import (
+    CAPTURED,
+    CHARGE,
+    CHARGE_KEY,
+    DEAR,
+    FACTS,
+    FENCE,
+    FOUND,
+    HALF,
+    LATE,
+    LOOK,
+    MAIL,
+    PAYMENT,
+    PENDING,
+    REASON,
+    REFUND_KEY,
+    REFUNDED,
+    REVIEW,
+    STARTED,
+    STARTED_BLIND,
+    STARTED_VOID,
+    SURPLUS,
+    TOOK,
+    again,
+    bare,
+    do,
+    refund,
+    undo,
+    verdict,
+)
+from tests.unit.services.test_payment import MATRIX
+
+
+def test_the_straight_way() -> None:
+    asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
+    asked.when(do()).then_nothing()
+    paid = asked.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, TOOK)).then(CAPTURED)
+    paid.when(do()).then_nothing().when(Callback(TOOK)).then_nothing()
+
+
+def test_undo_before_do_leaves_a_fence() -> None:
+    fenced = given(PAYMENT, Payment()).when(undo()).then(FENCE)
+    fenced.when(do()).then_nothing().when(undo()).then(FENCE)
+
+
+def test_a_person_approves() -> None:
+    dear = given(PAYMENT, Payment()).when(do(DEAR))
+    review = dear.then(replace(REVIEW, order=DEAR, reason="the total 2500.00 EUR is above 1000"))
+    asked = review.when(verdict("approve")).then(effects=[charge_effect("o1", DEAR)])
+    asked.when(verdict("reject")).then_nothing()
+
+
+def test_undo_waits_for_the_charge_in_flight_and_refunds_it() -> None:
+    asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
+    waiting = asked.when(undo()).then(STARTED_BLIND).when(undo("again")).then_nothing()
+    took = waiting.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, TOOK))
+    refunding = took.then(LATE, effects=[refund(1)])
+    done = refunding.without_pending(REFUND_KEY).when(
+        EffectResult(refund(1), Refunded("re1", 2500, "ch1"))
+    )
+    done.then(REFUNDED).when(Callback(TOOK)).then_nothing()
+
+
+def test_a_capture_told_before_the_call_returned_waits_for_it() -> None:
+    asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
+    told = asked.when(Callback(TOOK)).then_nothing()
+    pending = told.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, Pending("ch1")))
+    looking = pending.then(PENDING, effects=[LOOK])
+    looking.without_pending(LOOK.key).when(EffectResult(LOOK, TOOK)).then(CAPTURED)
+
+
+def test_a_capture_told_while_the_undo_waits_is_refunded_once() -> None:
+    asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
+    waiting = asked.when(undo()).then(STARTED_BLIND).when(Callback(TOOK)).then_nothing()
+    voiding = waiting.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, Pending("ch1")))
+    both = voiding.then(STARTED_VOID, effects=[LOOK, refund(1, "ch1", None)])
+    gone = both.without_pending(REFUND_KEY).when(
+        EffectResult(refund(1, "ch1", None), Refunded("re1", 2500))
+    )
+    done = gone.then(replace(LATE, order=bare(email=MAIL)), REFUNDED)
+    done.without_pending(LOOK.key).when(EffectResult(LOOK, TOOK)).then_nothing()
+
+
+def test_a_late_capture_after_the_void_is_refunded_under_a_new_key() -> None:
+    voiding = (
+        MATRIX.given("pending").when(undo()).then(STARTED_VOID, effects=[refund(1, "ch1", None)])
+    )
+    voided = voiding.without_pending(REFUND_KEY).when(
+        EffectResult(refund(1, "ch1", None), Voided("re0"))
+    )
+    done = voided.then(replace(FENCE, refund_id="re0", email=MAIL))
+    late = done.when(Callback(TOOK)).then(LATE, effects=[refund(2)])
+    twice = late.when(Callback(TOOK)).then_nothing()
+    back = twice.without_pending("refund:o1:2").when(
+        EffectResult(refund(2), Refunded("re1", 2500, "ch1"))
+    )
+    back.then(REFUNDED).when(Callback(TOOK)).then_nothing()
+
+
+def test_a_capture_while_the_void_is_in_flight_is_refunded_next() -> None:
+    void = refund(1, "ch1", None)
+    voiding = MATRIX.given("pending").when(undo()).then(STARTED_VOID, effects=[void])
+    took = voiding.when(Callback(TOOK)).then(LATE, effects=[void])  # pending already: no effect
+    voided = took.without_pending(REFUND_KEY).when(EffectResult(void, Voided("re0")))
+    progressed = replace(HALF, refund_id="re0", amount_minor=0, remaining_minor=2500)
+    again = voided.then(progressed, effects=[refund(2)])
+    again.without_pending("refund:o1:2").when(EffectResult(refund(2), Refunded("re1", 2500))).then(
+        REFUNDED
+    )
+
+
+def test_the_void_itself_refunds_what_was_captured_meanwhile() -> None:
+    void = refund(1, "ch1", None)
+    voiding = MATRIX.given("pending").when(undo()).then(STARTED_VOID, effects=[void])
+    took = voiding.when(Callback(TOOK)).then(LATE, effects=[void])
+    back = took.without_pending(REFUND_KEY).when(EffectResult(void, Refunded("re1", 2500, "ch1")))
+    back.then(REFUNDED)
+
+
+def test_a_void_that_gave_back_a_part_of_an_unheard_capture() -> None:
+    void = refund(1, "ch1", None)
+    voiding = MATRIX.given("pending").when(undo()).then(STARTED_VOID, effects=[void])
+    part = voiding.without_pending(REFUND_KEY).when(
+        EffectResult(void, Refunded("re1", 1000, "ch1"))
+    )
+    done = part.then(replace(LATE, amount_minor=1000), replace(REFUNDED, amount_minor=1000))
+    rest = done.when(Callback(TOOK))
+    rest.then(replace(LATE, amount_minor=1500), effects=[refund(2, "ch1", 1500)])
+
+
+def test_a_partial_refund_goes_on_under_the_next_key() -> None:
+    started = MATRIX.given("captured").when(undo()).then(STARTED, effects=[refund(1)])
+    part = started.without_pending(REFUND_KEY).when(
+        EffectResult(refund(1), Refunded("re1", 1250, "ch1"))
+    )
+    rest = part.then(HALF, effects=[refund(2, "ch1", 1250)])
+    rest.when(undo()).then(effects=[refund(2, "ch1", 1250)])
+    done = rest.without_pending("refund:o1:2")
+    done.when(EffectResult(refund(2, "ch1", 1250), Refunded("re2", 1250, "ch1"))).then(
+        replace(REFUNDED, refund_id="re2", amount_minor=1250)
+    )
+
+
+@pytest.mark.parametrize("webhook_first", [True, False])
+def test_an_asynchronous_refund_counts_once(webhook_first: bool) -> None:
+    """The provider is asked until it is through, whether or not it calls back."""
+    started = MATRIX.given("captured").when(undo()).then(STARTED, effects=[refund(1)])
+    through = Refunded("re1", 2500, "ch1")
+    report, answer = Callback(through), EffectResult(refund(1), through)
+    if webhook_first:
+        refunded = started.when(report).then(REFUNDED)
+        refunded.without_pending(REFUND_KEY).when(answer).then_nothing()
+    else:
+        started.without_pending(REFUND_KEY).when(answer).then(REFUNDED).when(report).then_nothing()
+
+
+def test_what_a_reconciliation_finds_is_put_right_once_however_often_it_is_found() -> None:
+    found = Observed("ChargeFound", FOUND)
+    asked = MATRIX.given("refunded").when(found).then(effects=[again()])
+    asked.when(found).then_nothing()
+    done = asked.without_pending(again().key).when(
+        EffectResult(again(), Refunded("re7", 2500, "ch1"))
+    )
+    done.then_nothing().when(Callback(Refunded("re7", 2500, "ch1"))).then_nothing()
+
+
+def test_what_the_provider_has_given_back_of_it_is_not_asked_for_again() -> None:
+    half = Observed("ChargeFound", replace(FOUND, refunded_minor=1000))
+    MATRIX.given("refunded").when(half).then(effects=[again(1500, 1000)])
+    whole = Observed("ChargeFound", replace(FOUND, refunded_minor=2500))
+    MATRIX.given("refunded").when(whole).then_nothing()
+
+
+def test_a_second_charge_that_is_found_goes_back_and_the_first_stays() -> None:
+    twice = Observed("ChargeFound", replace(FOUND, charge_id="ch2", captured_minor=900))
+    surplus = MATRIX.given("captured").when(twice).then(SURPLUS, effects=[refund(1, "ch2", 900)])
+    surplus.when(twice).then_nothing()
+    gone = Refunded("re1", 900, "ch2")
+    back = surplus.without_pending(REFUND_KEY).when(EffectResult(refund(1, "ch2", 900), gone))
+    lost = back.then(replace(HALF, amount_minor=900, remaining_minor=0)).when(twice)
+    asked = lost.then(effects=[again(900, 0, "ch2")])
+    asked.when(Callback(Refunded("re7", 900, "ch2"))).then_nothing()
+    assert asked.state.left_minor == 2500
+
+
+def test_a_second_charge_of_a_live_order_goes_back_and_the_first_stays() -> None:
+    twice = MATRIX.given("captured").when(Callback(Captured("ch2", 900, "EUR")))
+    surplus = twice.then(SURPLUS, effects=[refund(1, "ch2", 900)])
+    back = surplus.without_pending(REFUND_KEY)
+    one = back.when(EffectResult(refund(1, "ch2", 900), Refunded("re1", 900, "ch2"))).then(
+        replace(HALF, amount_minor=900, remaining_minor=0)
+    )
+    assert (one.state.phase, one.state.left_minor) == (Phase.CAPTURED, 2500)
+    one.when(undo()).then(STARTED, effects=[refund(2)])
+
+
+def test_a_capture_after_a_decline_carries_nothing_to_ship() -> None:
+    late = MATRIX.given("declined").when(Callback(TOOK))
+    (event,) = late.decision.events
+    assert event.late
+    assert event.order.lines == ()
+
+
+def test_a_database_rebuilt_while_waiting_asks_the_provider_by_the_key() -> None:
+    void = refund(1, None, None, None)
+    asked = MATRIX.given("refunding blind").when(undo()).then(effects=[void])
+    asked.without_pending(REFUND_KEY).when(EffectResult(void, Voided("re1"))).then(
+        replace(FENCE, refund_id="re1")
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "doubt"),
+    [
+        (replace(FACTS, fraud_score=0.8), None),
+        (replace(FACTS, fraud_score=0.81), "the fraud score 0.81 is above 0.8"),
+        (replace(FACTS, currency="JPY"), "the total 2500 JPY is above 1000"),
+        (replace(FACTS, currency="KWD"), None),
+    ],
+)
+def test_what_a_person_has_to_look_at(facts: OrderFacts, doubt: str | None) -> None:
+    decided = given(PAYMENT, Payment()).when(do(facts))
+    if doubt:
+        decided.then(replace(REVIEW, order=facts, reason=doubt))
+    else:
+        decided.then(effects=[charge_effect("o1", facts)])
+
+
+def test_the_limit_itself_needs_no_review_and_the_policy_is_a_parameter() -> None:
+    line = OrderLine(sku="tea", quantity=1, unit_price_minor=100_000)
+    order = replace(FACTS, total_minor=100_000, lines=(line,))
+    given(PAYMENT, Payment()).when(do(order)).then(effects=[charge_effect("o1", order)])
+    strict = decide(Payment(), do(), NOW, policy=Policy(review_above=Decimal("24.99")))
+    assert isinstance(strict.events[0], PaymentReviewRequired)
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_fraud_score_that_is_no_number_is_declined(score: float) -> None:
+    (event,) = given(PAYMENT, Payment()).when(do(replace(FACTS, fraud_score=score))).decision.events
+    assert event.code == "invalid"
+    assert "fraud_score" in event.reason
+
+
+def test_reasons_are_stored_without_control_characters() -> None:
+    MATRIX.given("new").when(undo("a\0b")).then(replace(FENCE, reason="a b"))
+
+
+def test_the_first_part_of_a_refund_tells_of_the_whole_charge() -> None:
+    """Confirmed while it was being voided, and the provider gives back in parts: the capture, which
+    nobody has reported yet, is that of the order."""
+    started = PaymentRefundStarted(
+        order_id="o1", charge_id="ch1", amount_minor=0, reason=REASON, email=MAIL
+    )
+    waiting = PaymentActionRequired(order_id="o1", order=FACTS, charge_id="ch1", action_url="/")
+    state = evolve(evolve(Payment(), waiting), started)
+    part = EffectResult(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
+    answer = decide(state, part, NOW)
+    captured, progressed = answer.events
+    assert (captured.amount_minor, captured.late) == (2500, True)
+    assert (progressed.amount_minor, progressed.remaining_minor) == (1000, 1500)
+    assert answer.effects == (refund(2, "ch1", 1500),)
+    for event in answer.events:
+        state = evolve(state, event)
+    assert not decide(state, Callback(Captured("ch1", 2500, "EUR")), NOW).events
+
+
+def test_a_part_of_a_charge_whose_amount_is_not_known_is_booked_when_it_is() -> None:
+    """Given an undo that came while the charge was being made, and its void; when the provider
+    gives back a part instead; then the charge is looked at, told as one capture, and given back
+    whole."""
+    part = EffectResult(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
+    looked = given(PAYMENT, Payment(), STARTED_BLIND, STARTED_VOID).when(part).then(effects=[LOOK])
+    asked = looked.without_pending("look:o1").when(EffectResult(LOOK, TOOK))
+    again_ = asked.then(replace(LATE, order=bare(email=MAIL)), effects=[refund(1, "ch1", None)])
+    progress = replace(HALF, refund_id="re1", amount_minor=1000, remaining_minor=1500)
+    rest = (
+        again_.without_pending(REFUND_KEY)
+        .when(part)
+        .then(progress, effects=[refund(2, "ch1", 1500)])
+    )
+    done = rest.without_pending("refund:o1:2")
+    done.when(EffectResult(refund(2, "ch1", 1500), Refunded("re2", 1500, "ch1"))).then(
+        replace(REFUNDED, refund_id="re2", amount_minor=1500)
+    ).when(Callback(TOOK)).then_nothing()
