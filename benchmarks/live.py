@@ -20,8 +20,8 @@ from benchmarks.measured import Part, now, prepared
 from benchmarks.site import Site
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 from saga_lab.outside.memory import MemoryProvider
-from saga_monitor.ingest.faust_stream import Reader
-from saga_monitor.ingest.projection import Applied, Projection
+from saga_monitor.ingest.faust_stream import StreamReader
+from saga_monitor.ingest.projection import BatchCounts, Projection
 from sagakit.effects.worker import EffectWorker
 from sagakit.flow.routing import Router
 from sagakit.handling.consumer_loop import BATCH
@@ -125,10 +125,10 @@ async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Messa
 class Unread(Projection):
     """Replaces the projection and discards what is read, to measure Faust alone."""
 
-    def apply(self, records: Sequence[Record]) -> Applied:
+    def apply(self, records: Sequence[Record]) -> BatchCounts:
         """See `Projection`."""
-        self._committed(records, ())
-        return Applied(len(records), 0)
+        self._on_commit(records, ())
+        return BatchCounts(len(records), 0)
 
 
 def streamed(site: Site, records: Sequence[Record]) -> Iterator[Part]:
@@ -169,7 +169,9 @@ async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
         bootstrap_servers=site.bootstrap_servers, database_url=database_url, instance_id="parts"
     )
     projection = kind(engine, Codec(CONTRACT), FLOWS, committed)
-    reader = Reader(settings, TOPICS, engine, projection, ends, group=f"parts-{kind.__name__}")
+    reader = StreamReader(
+        settings, TOPICS, engine, projection, ends, group=f"parts-{kind.__name__}"
+    )
     await asyncio.wait_for(reader.run(), WAIT_S)
     engine.dispose()
     (begun, first), (ended, _) = batches[0], batches[-1]

@@ -11,7 +11,14 @@ from typing import NamedTuple
 from sqlalchemy import Engine, text
 
 from saga_monitor.saga.facts import log_time
-from saga_monitor.saga.measures import Change, became, moved, requests, step_times, units_moved
+from saga_monitor.saga.measures import (
+    Change,
+    deadline_requests,
+    money_moved,
+    status_changes,
+    step_times,
+    units_moved,
+)
 from sagakit.messages.envelope import Record
 from sagakit.telemetry import metrics
 
@@ -38,10 +45,10 @@ WAIT_SECONDS = metrics.histogram(
 )
 HELP = {
     "saga_in_flight": "Sagas that have not ended, by status",
-    "saga_unreadable": "Records that are no event of the contract",
-    "saga_interventions": "Cases that wait for a person, by kind and age",
-    "saga_unread": "Records of the log the monitor has not read, at its last look",
-    "saga_read_through_age_s": "Seconds since the log time up to which all is read",
+    "saga_unreadable": "Records that could not be read",
+    "saga_interventions": "Interventions that are open or claimed, by code and age",
+    "saga_unread": "Records that the monitor has not read yet, at its last check",
+    "saga_read_through_age_s": "Age of the log time up to which all topics are read, in seconds",
 }
 IN_FLIGHT = text("""
     SELECT coalesce(flow, '') AS flow, coalesce(version, 0) AS version, status, count(*) AS sagas
@@ -49,11 +56,11 @@ IN_FLIGHT = text("""
     WHERE status IN ('unplaced', 'running', 'waiting', 'paused', 'undoing', 'intervention')
     GROUP BY 1, 2, 3
 """)
-CASES = text("""
+INTERVENTIONS = text("""
     SELECT code, status, CASE WHEN age < interval '1 hour' THEN '1h'
                         WHEN age < interval '1 day' THEN '1d'
                         WHEN age < interval '7 days' THEN '7d' ELSE 'more' END AS up_to,
-           count(*) AS cases
+           count(*) AS interventions
     FROM (SELECT code, status, CAST(:now AS timestamptz) - opened_at AS age
           FROM intervention WHERE status IN ('open', 'claimed')) AS waiting
     GROUP BY 1, 2, 3
@@ -77,14 +84,14 @@ class Meter:
     ) -> None:
         self._engine, self._position, self._now = engine, position, now
 
-    def committed(self, records: Sequence[Record], changes: Sequence[Change]) -> None:
+    def count_commit(self, records: Sequence[Record], changes: Sequence[Change]) -> None:
         """Count records and changes that are committed to the tables."""
         now = self._now()
         for record in records:
-            waited = (now - log_time(record.timestamp_ms)).total_seconds()
-            WAIT_SECONDS.labels(record.topic).observe(max(waited, 0.0))
+            wait_s = (now - log_time(record.timestamp_ms)).total_seconds()
+            WAIT_SECONDS.labels(record.topic).observe(max(wait_s, 0.0))
         for change in changes:
-            _changed(change)
+            _count_change(change)
 
     def read(self) -> Iterator[Reading]:
         """Yield all gauges."""
@@ -92,9 +99,10 @@ class Meter:
             for flow, version, status, sagas in connection.execute(IN_FLIGHT):
                 labels = {"flow": flow, "version": str(version), "status": status}
                 yield "saga_in_flight", labels, sagas
-            for code, status, up_to, cases in connection.execute(CASES, {"now": self._now()}):
+            now = {"now": self._now()}
+            for code, status, up_to, number in connection.execute(INTERVENTIONS, now):
                 labels = {"code": code, "status": status, "up_to": up_to}
-                yield "saga_interventions", labels, cases
+                yield "saga_interventions", labels, number
             yield "saga_unreadable", {}, connection.execute(UNREADABLE).scalar_one()
         position = self._position()
         yield "saga_unread", {}, position.unread
@@ -103,17 +111,17 @@ class Meter:
             yield "saga_read_through_age_s", {}, age.total_seconds()
 
 
-def _changed(change: Change) -> None:
+def _count_change(change: Change) -> None:
     flow, _, version = change.plan.label.partition("/")
-    for what in became(change):
-        SAGAS.labels(flow, version, what).inc()
-    for what, currency, minor in moved(change):
-        MONEY.labels(what, currency).inc(max(minor, 0))
-    for what, units in units_moved(change):
-        UNITS.labels(what).inc(units)
-    for request in requests(change):
+    for status in status_changes(change):
+        SAGAS.labels(flow, version, status).inc()
+    for movement, currency, minor in money_moved(change):
+        MONEY.labels(movement, currency).inc(max(minor, 0))
+    for movement, units in units_moved(change):
+        UNITS.labels(movement).inc(units)
+    for request in deadline_requests(change):
         LATE_SECONDS.labels(request.step).observe(request.late_s)
         if request.attempt == 1:
             TIMEOUTS.labels(flow, version, request.step).inc()
-    for time in step_times(change):
-        STEP_SECONDS.labels(flow, version, time.step, time.outcome).observe(time.seconds)
+    for step in step_times(change):
+        STEP_SECONDS.labels(flow, version, step.step, step.outcome).observe(step.seconds)

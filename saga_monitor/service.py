@@ -17,19 +17,21 @@ from fastapi import FastAPI
 from pydantic import Field
 from sqlalchemy import Engine
 
-from saga_monitor.api.routes import routes
-from saga_monitor.ingest.faust_stream import GROUP, Reader
+from saga_monitor.api.routes import routers
+from saga_monitor.ingest.faust_stream import GROUP, StreamReader
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
-from saga_monitor.operations.desk import Desk
+from saga_monitor.operations.commands import CommandHandler
+from saga_monitor.operations.reads import SagaReader
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.reconciliation.run import Reconciler
 from saga_monitor.saga.facts import SOURCE
 from saga_monitor.saga.flow_versions import refuse_orphans
 from saga_monitor.storage import queries
-from saga_monitor.storage.archiver import History
-from saga_monitor.supervision.deadline_watch import Voice, Watch
+from saga_monitor.storage.archiver import Archiver
+from saga_monitor.supervision.deadline_watch import DeadlineWatch
+from saga_monitor.supervision.emitter import Emitter
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.routing import topic
@@ -109,11 +111,11 @@ class Monitor:
         servers, codec = settings.bootstrap_servers, codec_for(settings, CONTRACT)
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
-        self.projection = Projection(self.engine, codec, flows, self.meter.committed)
+        self.projection = Projection(self.engine, codec, flows, self.meter.count_commit)
         broker, topics = LogEnds(servers), topics_of(flows)
         self._broker, self._topics = broker, topics
         self._ticks = Publisher(servers, f"{settings.instance_id}-clock")
-        self.reader = Reader(
+        self.reader = StreamReader(
             settings,
             topics,
             self.engine,
@@ -132,37 +134,39 @@ class Monitor:
         self.relay = Relay(
             self.engine, publisher, settings.now, find_published=partial(find_published, servers)
         )
-        voice = Voice(codec)
-        self.watch = Watch(
+        emitter = Emitter(codec)
+        self.watch = DeadlineWatch(
             self.engine,
             self.projection,
-            voice,
+            emitter,
             clock=self._ticks,
-            ends=broker,
+            inspector=broker,
             topics=topics,
             wake=self.relay.wake,
-            reading=lambda: self.reader.begun,
+            started_partitions=lambda: self.reader.started_partitions,
         )
-        log_of = GroupPositions(servers, flows)
-        self.desk = Desk(
+        positions = GroupPositions(servers, flows)
+        self.sagas = SagaReader(
             self.engine,
             self.projection,
-            voice,
-            lambda: self.watch.gate,
-            self.relay.wake,
-            settings.now,
-            BlockerProbe(self.engine, settings.participants, flows, log_of.positions),
+            lambda: self.watch.watermark,
+            BlockerProbe(self.engine, settings.participants, flows, positions.of_participant),
         )
+        self.commands = CommandHandler(self.sagas, emitter, self.relay.wake, settings.now)
         after = timedelta(seconds=settings.history_after_s)
-        self.history = History(self.engine, self.desk.log_time, after)
+        self.archiver = Archiver(self.engine, self.sagas.log_time, after)
         self.reconciler = Reconciler(
-            self.desk, settings.participants, lambda: self.watch.tick_at, settings.now
+            self.sagas,
+            self.commands,
+            settings.participants,
+            lambda: self.watch.tick_at,
+            settings.now,
         )
 
     @property
     def position(self) -> Position:
         """The read position of this replica."""
-        return Position(self.watch.unread, self.desk.log_time())
+        return Position(self.watch.unread, self.sagas.log_time())
 
     def app(self, health: Health) -> FastAPI:
         """Return the HTTP app."""
@@ -170,8 +174,8 @@ class Monitor:
             "stream": lambda: None if self.reader.running else "the stream does not read yet",
             "database": lambda: database_answers(self.engine),
         }
-        routers = (routes(self.desk), self.reconciler.routes())
-        return make_app("monitor", checks, *routers, health=health)
+        routes = (*routers(self.sagas, self.commands), self.reconciler.routes())
+        return make_app("monitor", checks, *routes, health=health)
 
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""
@@ -188,7 +192,7 @@ class Monitor:
                         early=True,
                     ),
                     thread_loop("watch", self.watch.run, wake=self._ticks.discard),
-                    thread_loop("history", self.history.run),
+                    thread_loop("history", self.archiver.run),
                     Loop("stream", self.reader.run, self._streaming, wake=self.reader.end),
                 ],
             ],

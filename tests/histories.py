@@ -12,7 +12,8 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from saga_monitor.saga.facts import Fact, Saga, emission_id, fold
-from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import SagaView
 from schemas import FLOWS, OWNERS
 
@@ -60,7 +61,7 @@ def told(*words: str | float | dict[str, Any], flow: str = "order/1") -> Saga:
 
 def seen(saga: Saga) -> SagaView:
     """Its view."""
-    return view(saga, *FLOWS.find(saga.flow))
+    return interpret(saga, Plan.of(*FLOWS.find(saga.flow)))
 
 
 def _named(fact: Fact) -> Fact:

@@ -40,8 +40,8 @@ REQUESTS: Mapping[str, Sequence[str]] = {
         "/sagas?stuck=true",
         "/sagas?status=waiting",
         "/sagas?history=true",
-        "/held",
-        "/held?stuck=true",
+        "/blocked",
+        "/blocked?stuck=true",
         "/interventions",
     ),
     "payment": (
@@ -140,7 +140,7 @@ def repeated(now: datetime) -> Iterator[tuple[str, str, TextClause, dict[str, An
     claim = {"token": nobody, "until": now, "now": now, "limit": 1000}
     yield MONITOR, "deadline scan", store.OVERDUE, {**due, "limit": 200}
     yield MONITOR, "what is history now", archiver.FINISHED, ended
-    yield MONITOR, "words to forget", archiver.FORGET, {"before": long_ago}
+    yield MONITOR, "words to forget", archiver.DELETE_COMMANDS, {"before": long_ago}
     yield MONITOR, "sagas in flight", metrics.IN_FLIGHT, {}
     yield MONITOR, "how far it has read", store.OFFSETS, {}
     for name in ("payment", FRONT_DOOR):

@@ -6,7 +6,7 @@ import orjson
 from saga_cli import client
 from saga_cli.declarations import LIMIT, ORDER, Listing, person_command, status_option
 from saga_cli.output import age, text
-from saga_monitor.saga.interventions import CaseStatus
+from saga_monitor.saga.interventions import InterventionStatus
 
 OLDEST = Listing(
     "/interventions",
@@ -29,7 +29,7 @@ TAKE_OVER = click.option("--from", "taken_from", help="Take it over from this pe
 
 
 @click.group(invoke_without_command=True)
-@status_option(CaseStatus)
+@status_option(InterventionStatus)
 @LIMIT
 @click.pass_context
 def interventions(context: click.Context, status: str | None, limit: int) -> None:

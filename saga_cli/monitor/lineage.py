@@ -30,13 +30,13 @@ def batch(batch_id: str) -> None:
 def links(order_id: str, as_mermaid: bool) -> None:
     """Show which order caused which."""
     # saga_monitor.storage loads SQLAlchemy, half a second that the help need not take.
-    from saga_monitor.storage.lineage import below, mermaid
+    from saga_monitor.storage.lineage import children_by_parent, mermaid
 
     found = client.ask("GET", client.order_path(order_id, "/links"))
     if as_mermaid:
         click.echo("\n".join(mermaid(found)))
         return
-    children = below(found)
+    children = children_by_parent(found)
     (root,) = children[None]
     tree = Tree(_label(root, order_id))
     _grow(tree, root, children, order_id)

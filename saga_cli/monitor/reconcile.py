@@ -17,12 +17,12 @@ from sagakit.flow.toml_values import seconds
 DIFFERS, NOT_COMPARED = 1, 3
 """Exit statuses; 2 means wrong usage, as everywhere."""
 TIMEOUT_S = 600.0
-FIXED_BY = {"force": "payment", "person": "a person"}
+FIXED_BY = {"participant": "payment", "person": "a person"}
 FINDINGS = (
     text("kind", "kind"),
     text("subject", "subject"),
     text("fixed by", "fixed_by"),
-    text("done", "deed"),
+    text("done", "action"),
     text("difference", "what", fold=True),
 )
 

@@ -29,15 +29,17 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
         _timeline(seen),
     ]
     parts += [Text.from_markup(_awaited(item, now)) for item in seen["awaited"]]
-    parts += [Text.from_markup(_intervention(case, now)) for case in seen["cases"]]
+    parts += [
+        Text.from_markup(_intervention(intervention, now)) for intervention in seen["interventions"]
+    ]
     if pin := seen.get("pin"):
         parts.append(
             Text(f"pinned by {pin['actor']} {ago(pin['since'], now)} ago: {pin['reason']}")
         )
     if seen.get("history"):
         parts.append(Text("in the history: it ended, and had no event for long"))
-    if seen.get("held_by"):
-        blocker = blocker_line(seen["held_by"], now)
+    if seen.get("blocked_by"):
+        blocker = blocker_line(seen["blocked_by"], now)
         parts.append(Text.from_markup(f"[bold]blocked by[/] {blocker}"))
     parts += [Text.from_markup(line) for line in _links(seen.get("links") or {})]
     return Group(*parts, _money(seen["ledger"]))
@@ -46,7 +48,7 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
 def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
     """Describe in a line what blocks an order."""
     colour = BLOCKER_COLOURS.get(cause["kind"], "red")
-    line = f"[{colour}]{cause['kind']}[/]: {escape(cause['told'])}"
+    line = f"[{colour}]{cause['kind']}[/]: {escape(cause['description'])}"
     if cause["since"]:
         line += f", for {ago(cause['since'], now)}"
     at = parse_time(cause["until"])
@@ -93,7 +95,7 @@ def _awaited(item: Mapping[str, Any], now: datetime) -> str:
     line = f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, for {ago(item['since'], now)}"
     if item["tries"]:
         line += f", asked {item['tries']} times"
-    if asked := item.get("asked"):
+    if asked := item.get("approval"):
         return f"{line}, deadline {until(asked['until'], now)}; {_asked(asked, now)}"
     return line + (f", deadline {until(item['due'], now)}" if item["due"] else "")
 
@@ -108,14 +110,16 @@ def _asked(asked: Mapping[str, Any], now: datetime) -> str:
     return line
 
 
-def _intervention(case: Mapping[str, Any], now: datetime) -> str:
-    is_open = case["status"] in ("open", "claimed")
-    heading = f"intervention {case['status']}"
-    holder = f", {case['holder']} works on it" if case["holder"] and is_open else ""
-    title = f"[{'red' if is_open else 'dim'}]{heading}:[/] {escape(case['code'])}{escape(holder)}"
-    lines = [f"{title}, for {ago(case['opened_at'], now)}: {escape(case['reason'])}"]
-    for entry in case["entries"]:
-        if entry["id"] != case["opened"]:
+def _intervention(intervention: Mapping[str, Any], now: datetime) -> str:
+    is_open = intervention["status"] in ("open", "claimed")
+    heading = f"intervention {intervention['status']}"
+    holder = f", {intervention['holder']} works on it" if intervention["holder"] and is_open else ""
+    colour = "red" if is_open else "dim"
+    title = f"[{colour}]{heading}:[/] {escape(intervention['code'])}{escape(holder)}"
+    age, reason = ago(intervention["opened_at"], now), escape(intervention["reason"])
+    lines = [f"{title}, for {age}: {reason}"]
+    for entry in intervention["entries"]:
+        if entry["id"] != intervention["opening"]:
             verb = entry["type"].removeprefix("Intervention").lower()
             line = f"{verb} by {entry['actor']} {ago(entry['at'], now)} ago: {entry['reason']}"
             lines.append(f"  {escape(line)}")

@@ -14,7 +14,7 @@ from saga_monitor.saga.view import Status
 STATUS = Column("status", lambda row, _: coloured(row["status"]))
 FLOW = Column("flow", lambda row, _: f"{row['flow']}/{row['version']}" if row["version"] else "")
 DEADLINE = Column("deadline", lambda row, now: until(row["next_deadline"], now))
-BLOCKER = Column("blocked by", lambda row, now: blocker_line(row["held_by"], now), fold=True)
+BLOCKER = Column("blocked by", lambda row, now: blocker_line(row["blocked_by"], now), fold=True)
 ORDER_COLUMNS = (
     text("order", "order_id"),
     FLOW,
@@ -24,7 +24,7 @@ ORDER_COLUMNS = (
 )
 NEWEST = Listing("/sagas", (*ORDER_COLUMNS, DEADLINE), "orders", "newest")
 STUCK = Listing(
-    "/held",
+    "/blocked",
     (text("order", "order_id"), STATUS, age("age", "started_at"), DEADLINE, BLOCKER),
     "orders",
     "most overdue",

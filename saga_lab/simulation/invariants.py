@@ -14,7 +14,7 @@ from saga_lab.simulation.simulated_monitor import UNITS, view_of
 from saga_lab.simulation.story import SKUS, Story
 from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import fact_of
-from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.facts import fold as gather
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, SagaView, Status
@@ -74,7 +74,7 @@ def _order(world: World, story: Story) -> Iterator[str]:
                 yield f"cancelled, but {held_minor} held and parcel gone: {gone}"
             if stock.phase is StockPhase.RESERVED:
                 yield "cancelled, but its stock is reserved"
-        case Status.INTERVENTION if _for_a_person(story, seen.interventions, gone):
+        case Status.INTERVENTION if _for_a_person(story, seen.open_interventions, gone):
             return
         case other:
             yield f"ended nowhere: {other}, awaited {[a.step for a in seen.awaited]}"
@@ -202,10 +202,11 @@ def _derived(said: Envelope) -> bool:
 def _rightful_ids(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:
     """Yield the ids that a monitor could rightly emit when it had read up to `read_through`.
 
-    `judge` acts on one awaited step at a time, so each of the parallel ones is also tried alone.
+    `due_emissions` acts on one awaited step at a time, so each of the parallel ones is also tried
+    alone.
     """
     for awaited in (seen.awaited, *((item,) for item in seen.awaited)):
-        yield from (e.id for e in judge(saga, replace(seen, awaited=awaited), read_through))
+        yield from (e.id for e in due_emissions(saga, replace(seen, awaited=awaited), read_through))
 
 
 def _unfounded_emissions(world: World) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saga_lab.simulation.log import CODEC, GARBAGE, TOPICS
 from saga_lab.simulation.simulated_monitor import encode_emission
-from saga_monitor.saga.commands import CommandRefused, Pausing, resumed_by
+from saga_monitor.saga.commands import CommandRefused, PauseCommand, resume_saga
 from saga_monitor.saga.facts import Saga
 from sagakit.errors import Undecodable, UnknownFlow
 from sagakit.messages.codec import Codec
@@ -116,8 +116,8 @@ class Operator:
         for monitor in self.world.monitors:
             saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
             assert seen is not None
-            body = Pausing(order_id=order_id, actor="ada", reason="answered")
-            return encode_emission(resumed_by(body, saga, seen), saga, self.world.now)
+            body = PauseCommand(order_id=order_id, actor="ada", reason="answered")
+            return encode_emission(resume_saga(body, saga, seen), saga, self.world.now)
         return None
 
     def schedule_discard(self) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from saga_lab.simulation.log import CODEC, Place, partition_of
 from saga_monitor.ingest.projection import fact_of
-from saga_monitor.ingest.watermark import Gate, Tick
-from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.ingest.watermark import Tick, Watermark
+from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import SOURCE, Saga, fold, log_time, unix_ms
 from saga_monitor.saga.flow_plan import Plan
-from saga_monitor.saga.interpreter import read
+from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import SagaView
 from sagakit.flow.model import Flows
 from sagakit.messages.envelope import Envelope, OutboxRow, Trace
@@ -34,7 +34,7 @@ def view_of(saga: Saga, flows: Flows) -> SagaView | None:
     if saga.order_id.startswith("sku:"):
         return None
     flow, version = flows.find(saga.flow)
-    return read(saga, _plans(flows)[flow.label(version)])
+    return interpret(saga, _plans(flows)[flow.label(version)])
 
 
 def encode_emission(emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
@@ -76,7 +76,7 @@ class SimulatedMonitor:
         self.world = world
         self.sagas: dict[str, Saga] = {}
         self.positions: dict[Place, int] = defaultdict(int)
-        self.gate = Gate()
+        self.watermark = Watermark()
         self.reads_from = world.now
         self._quiet: dict[str, datetime] = {}
         self._read = 0
@@ -117,7 +117,7 @@ class SimulatedMonitor:
             self.views.pop(key, None)
             self._fresh[key] = None
         if self.world.happens("crash"):
-            self.gate = Gate()
+            self.watermark = Watermark()
         if self.world.happens("pause"):
             self.reads_from = self.world.now + timedelta(seconds=self.world.rng.choice(PAUSES_S))
             self.world.note(f"a monitor reads nothing until {self.reads_from:%d %H:%M:%S}")
@@ -130,22 +130,22 @@ class SimulatedMonitor:
             )
         return self.views[order_id]
 
-    def judge(self) -> bool:
+    def emit_due(self) -> bool:
         """Emit the events that are overdue in log time; return whether there were any."""
         if not self.world.broker_up():
             return False
         now = log_time(unix_ms(self.world.now))  # log-append time is in milliseconds
         tick = Tick(now, self.world.log.ends())
-        self.gate = self.gate.after(tick, self.positions)
+        self.watermark = self.watermark.after(tick, self.positions)
         said = False
         for order_id, waits in self._waiting().items():
             if waits is None or waits.speaks_at >= now:
                 continue
-            through = self.gate.of_order(order_id, partition_of(order_id))
+            through = self.watermark.of_order(order_id, partition_of(order_id))
             if through is None or through < self._quiet.get(order_id, through):
                 continue
             saga = self.sagas[order_id]
-            for emission in judge(saga, waits.seen, through):
+            for emission in due_emissions(saga, waits.seen, through):
                 self._quiet[order_id] = through + ECHO
                 self._say(saga, emission, waits.due)
                 said = True

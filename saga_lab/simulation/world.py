@@ -260,7 +260,7 @@ class World:
         return True
 
     def _judge(self) -> bool:
-        said = [monitor.judge() for monitor in self.monitors]
+        said = [monitor.emit_due() for monitor in self.monitors]
         return any(said)
 
     def _moments(self) -> list[datetime]:

@@ -1,13 +1,13 @@
 """Read every flow topic with Faust and hand micro-batches to the projection.
 
 Only this module imports Faust. The monitor may lag a little, and a fetch, a Faust message and a
-transaction cost about as much for one event as for several. So the broker gathers records for a
-moment before it answers a fetch, each fetch yields one message (`Bundle`) per partition, and a
-batch holds what arrived while the previous one was written.
+transaction cost about as much for one event as for several. So the broker collects records for a
+moment before it answers a fetch, each fetch yields one Faust message (`Bundle`) per partition, and
+a batch holds everything that arrived while the previous batch was written.
 
 `Stream.take` is unsuitable: it acks in a `finally`, so it commits a batch whose processing failed.
 Here a batch is acked once the projection's transaction has committed. The group's committed offsets
-are advisory, because Faust also acks events that it drops in a rebalance: reading always starts at
+are not used, because Faust also acks events that it drops in a rebalance: reading always starts at
 the offsets in the projection's database.
 """
 
@@ -23,7 +23,7 @@ from faust.types.tuples import ConsumerMessage
 from sqlalchemy import Connection, Engine
 
 from saga_monitor.ingest import topic_identity
-from saga_monitor.ingest.projection import Applied, Projection
+from saga_monitor.ingest.projection import BatchCounts, Projection
 from saga_monitor.ingest.watermark import LogInspector
 from saga_monitor.storage import store
 from sagakit.handling.consumer_loop import LINGER_S
@@ -47,8 +47,8 @@ SAME_FETCH_S = 0.005
 """The wait, after the first bundle of a fetch, for the bundles of its other partitions."""
 TURN_S = 1.0
 SEEK_S = 60.0
-"""The longest wait for the database at an assignment. After it the process exits and is restarted;
-from 90 s on Faust itself would wait forever."""
+"""The longest wait for the database at an assignment; then the process exits and is restarted. It
+must stay below 90 s: after that Faust itself hangs forever."""
 
 
 class StreamError(Exception):
@@ -91,8 +91,8 @@ class Bundle(ConsumerMessage):
         self.records = records
 
 
-class Fetching(driver.AIOKafkaConsumerThread):
-    """Lets the broker gather records, and passes on each partition's records as one item.
+class BundlingFetcher(driver.AIOKafkaConsumerThread):
+    """Lets the broker collect records, and passes on each partition's records as one item.
 
     See docs/decisions/0018.
     """
@@ -112,8 +112,8 @@ class Fetching(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """Starts Faust's consumer at the offsets in the projection's database."""
 
-    def _new_consumer_thread(self) -> Fetching:
-        return Fetching(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> BundlingFetcher:
+        return BundlingFetcher(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: Any, record: Any) -> Bundle:
         return Bundle(tp, record, self.app.consumer_generation_id)
@@ -127,7 +127,7 @@ class Consumer(driver.Consumer):
         first = await self.earliest_offsets(*partitions)
         ends = await self.highwaters(*partitions)
         places = {tp: (first[tp], ends[tp]) for tp in partitions}
-        starts = await cast(App, self.app).reader.starts(places)
+        starts = await cast(App, self.app).reader.start_offsets(places)
         await self.seek_wait(starts)
         return starts
 
@@ -141,7 +141,7 @@ class Transport(driver.Transport):
 class App(faust.App):
     """A Faust app that keeps nothing on disk."""
 
-    reader: "Reader"
+    reader: "StreamReader"
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
@@ -150,10 +150,10 @@ class App(faust.App):
         """Create no data directory: the app has no Faust tables."""
 
 
-class Reader:
+class StreamReader:
     """Reads the flow topics into the projection. Call `run` once, in the event loop.
 
-    `begun`: the partitions whose start offset is known.
+    `started_partitions`: the partitions that this process has started to read.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Reader:
         topics: Sequence[str],
         engine: Engine,
         projection: Projection,
-        broker: LogInspector,
+        inspector: LogInspector,
         stop: StopSignal | None = None,
         *,
         group: str = GROUP,
@@ -171,12 +171,12 @@ class Reader:
         self._topics = topics
         self._engine = engine
         self._projection = projection
-        self._broker = broker
+        self._inspector = inspector
         self._group = group
         self._stop = stop or StopSignal()
         self._ending = asyncio.Event()
         self._writing = False
-        self.begun: set[TopicPartitionKey] = set()
+        self.started_partitions: set[TopicPartitionKey] = set()
         self._failed: asyncio.Future[None] | None = None
         self.running = False
 
@@ -197,7 +197,9 @@ class Reader:
         reason = app.crash_reason or (self._failed.done() and self._failed.exception())
         await app.stop()
         if reason:
-            raise StreamError(f"the stream ends: {type(reason).__name__}: {reason}") from reason
+            raise StreamError(
+                f"reading the topics failed: {type(reason).__name__}: {reason}"
+            ) from reason
 
     def end(self) -> None:
         """Ask `run` to end."""
@@ -214,76 +216,77 @@ class Reader:
                 self._stop.turn()
             done, _ = await asyncio.wait(ends, timeout=TURN_S, return_when=FIRST_COMPLETED)
 
-    async def starts(self, places: Mapping[Any, tuple[int, int]]) -> dict[Any, int]:
-        """Return the start offset of each partition, and record it for the watermark.
+    async def start_offsets(self, places: Mapping[Any, tuple[int, int]]) -> dict[Any, int]:
+        """Return the start offset of each partition, and store it if it is not the stored one.
 
-        The database gets every start that differs from the stored offset; `begun` gets the
-        partitions.
+        The watermark counts records as read up to the stored offset. places: Faust's partition ->
+        its first and end offset.
         """
 
         def look_up() -> dict[Any, int]:
-            ids = self._ids()
+            ids = self._topic_ids()
             with self._engine.begin() as connection:
                 stored = store.offsets(connection)
                 assigned = {(tp.topic, tp.partition) for tp in places}
-                other = assigned & set(topic_identity.of_another_log(connection, ids))
-                wanted = stored | self._understood(connection, stored, assigned - other)
-                wanted |= dict.fromkeys(other, 0)
+                recreated = assigned & set(topic_identity.recreated_partitions(connection, ids))
+                wanted = stored | self._readable_now(connection, stored, assigned - recreated)
+                wanted |= dict.fromkeys(recreated, 0)
                 found = {
                     tp: start_at(wanted.get((tp.topic, tp.partition)), first, end)
                     for tp, (first, end) in places.items()
                 }
-                moved = {
+                changed = {
                     (tp.topic, tp.partition): start
                     for tp, start in found.items()
                     if stored.get((tp.topic, tp.partition), 0) != start
                 }
-                store.reset(connection, moved)
-                topic_identity.begun(connection, other, ids)
+                store.reset(connection, changed)
+                topic_identity.note_ids(connection, recreated, ids)
             return found
 
         stored = asyncio.to_thread(retry_transaction, look_up, self._stop)
         starts = await asyncio.wait_for(stored, SEEK_S)
-        self.begun |= {(tp.topic, tp.partition) for tp in starts}
+        self.started_partitions |= {(tp.topic, tp.partition) for tp in starts}
         log.info(
             "reading from", offsets={f"{tp.topic}/{tp.partition}": o for tp, o in starts.items()}
         )
         return starts
 
-    def _ids(self) -> dict[str, str]:
-        """Return topic -> id, or nothing while the broker cannot say.
+    def _topic_ids(self) -> dict[str, str]:
+        """Return topic -> id; empty if the broker does not answer.
 
-        Reading goes on without the ids: the watch asks again before it judges a deadline.
+        Reading starts without the ids: the deadline watch fetches them before it judges a deadline.
         """
         try:
-            return self._broker.ids(self._topics)
+            return self._inspector.ids(self._topics)
         except KafkaException as error:
-            log.warning("cannot read topic ids, will check again", error=str(error))
+            log.warning(
+                "topic ids not known, recreated topics cannot be recognized yet", error=str(error)
+            )
             return {}
 
-    def _understood(
+    def _readable_now(
         self,
         connection: Connection,
         stored: Mapping[TopicPartitionKey, int],
         assigned: Set[TopicPartitionKey],
     ) -> dict[TopicPartitionKey, int]:
-        """Return where to read again records that older code could not read and this code can.
+        """Find unreadable records that this code can read; return partition -> where to start.
 
-        Deletes them from the unreadable records. Per partition the lowest offset counts, and never
-        one past the stored offset.
+        That is the lowest offset of such a record, and never one past the stored offset. The
+        records are deleted from the unreadable ones.
         """
-        strange = (
-            r
-            for r in store.unknown_schema_records(connection)
-            if (r.topic, r.partition) in assigned
-        )
-        known = [record for record in strange if self._projection.understands(record)]
-        store.delete_unreadable(connection, known)
-        again: dict[TopicPartitionKey, int] = {}
-        for record in known:
+        records = [
+            record
+            for record in store.unknown_schema_records(connection)
+            if (record.topic, record.partition) in assigned and self._projection.understands(record)
+        ]
+        store.delete_unreadable(connection, records)
+        starts: dict[TopicPartitionKey, int] = {}
+        for record in records:
             place = (record.topic, record.partition)
-            again[place] = min(record.offset, again.get(place, stored.get(place, record.offset)))
-        return again
+            starts[place] = min(record.offset, starts.get(place, stored.get(place, record.offset)))
+        return starts
 
     def _app(self) -> App:
         servers = self._settings.bootstrap_servers.split(",")
@@ -312,14 +315,15 @@ class Reader:
 
     async def _consume(self, stream: Any) -> None:
         try:
-            await self._take(stream.noack())
+            await self._read_batches(stream.noack())
         except Exception as error:
-            # Faust would restart the agent after this batch and skip it: fail `run` and block here.
+            # If this returned, Faust would restart the agent behind this batch and so skip it.
+            # Fail `run` instead, and block here until the process ends.
             assert self._failed is not None
             self._failed.set_exception(error)
             await asyncio.Event().wait()
 
-    async def _take(self, stream: Any) -> None:
+    async def _read_batches(self, stream: Any) -> None:
         arrived = stream.channel.queue
         bundles: list[Any] = []
         async for event in stream.events():
@@ -331,24 +335,23 @@ class Reader:
                 continue
             self._writing = True
             await asyncio.to_thread(self._project, [e.message for e in bundles])
-            self._writing = False
-            for done in bundles:
-                await stream.ack(done)
+            for bundle in bundles:
+                await stream.ack(bundle)
             bundles.clear()
 
-    def _project(self, bundles: Sequence[Bundle]) -> Applied:
+    def _project(self, bundles: Sequence[Bundle]) -> BatchCounts:
         records = [record for bundle in bundles for record in self._records(bundle)]
         with metrics.BATCH_SECONDS.labels("monitor").time():
-            applied = retry_transaction(lambda: self._projection.apply(records), self._stop)
+            counts = retry_transaction(lambda: self._projection.apply(records), self._stop)
         metrics.BATCH_MESSAGES.labels("monitor").observe(len(records))
-        metrics.MESSAGES.labels("monitor", "handled").inc(applied.events)
-        metrics.MESSAGES.labels("monitor", "unreadable").inc(applied.unreadable)
-        return applied
+        metrics.MESSAGES.labels("monitor", "handled").inc(counts.events)
+        metrics.MESSAGES.labels("monitor", "unreadable").inc(counts.unreadable)
+        return counts
 
     def _records(self, bundle: Bundle) -> list[Record]:
-        if (bundle.topic, bundle.partition) not in self.begun:
+        if (bundle.topic, bundle.partition) not in self.started_partitions:
             raise StreamError(
-                f"{bundle.topic}/{bundle.partition} is read before its start is known"
+                f"{bundle.topic}/{bundle.partition} was fetched before its start offset was chosen"
             )
         return [
             Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, _headers(r.headers))

@@ -15,13 +15,13 @@ from sqlalchemy import Engine, exc
 from saga_monitor.ingest.watermark import EVERY_PARTITION
 from saga_monitor.saga.facts import UNITS, Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan
-from saga_monitor.saga.interpreter import read, view
-from saga_monitor.saga.interventions import cases
+from saga_monitor.saga.interpreter import interpret
+from saga_monitor.saga.interventions import interventions_of
 from saga_monitor.saga.measures import Change
 from saga_monitor.saga.pins import pin_of
-from saga_monitor.saga.view import Awaited, SagaView, Status
+from saga_monitor.saga.view import AwaitedStep, SagaView, Status
 from saga_monitor.storage import store
-from saga_monitor.storage.store import CaseRow, SagaRow, TimelineRow, WriteBatch
+from saga_monitor.storage.store import InterventionRow, SagaRow, TimelineRow, WriteBatch
 from sagakit.errors import UnknownFlow, UnprocessableRecord
 from sagakit.flow.balances import Units
 from sagakit.flow.model import Flows
@@ -37,8 +37,8 @@ _DETAILS: dict[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """The numbers of events and of unreadable records in a micro-batch."""
+class BatchCounts:
+    """Numbers of events and of unreadable records in a micro-batch."""
 
     events: int
     unreadable: int
@@ -47,7 +47,7 @@ class Applied:
 class Projection:
     """Writes the events of the topics into the monitor's database.
 
-    `committed` is called after each commit with the records and the changes.
+    `on_commit` is called after each commit with the records and the changes.
     """
 
     def __init__(
@@ -55,21 +55,21 @@ class Projection:
         engine: Engine,
         codec: Codec,
         flows: Flows,
-        committed: Callable[[Sequence[Record], Sequence[Change]], None] = lambda *_: None,
+        on_commit: Callable[[Sequence[Record], Sequence[Change]], None] = lambda *_: None,
     ) -> None:
         self._engine = engine
-        self._committed = committed
+        self._on_commit = on_commit
         self._codec = codec
         self.flows = flows
         self._units = tuple(flow.units for flow in flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
-    def apply(self, records: Sequence[Record]) -> Applied:
+    def apply(self, records: Sequence[Record]) -> BatchCounts:
         """Write the records in one transaction.
 
-        If the database refuses the content, halve the batch until the refused record is found, and
-        keep that record as unreadable. Raises SQLAlchemyError when a transaction is rolled back:
-        call again with the same records.
+        If the database refuses a value, the batch is halved until the record with that value is
+        found, and that record is kept as unreadable. Raises SQLAlchemyError when a transaction is
+        rolled back: call again with the same records.
         """
         try:
             return self._apply(records)
@@ -77,27 +77,29 @@ class Projection:
             if len(records) > 1:
                 middle = len(records) // 2
                 first, second = self.apply(records[:middle]), self.apply(records[middle:])
-                return Applied(first.events + second.events, first.unreadable + second.unreadable)
-            refused = f"the database rejects the record: {str(error)[:300]}"
+                return BatchCounts(
+                    first.events + second.events, first.unreadable + second.unreadable
+                )
+            refused = f"the database refuses a value of this record: {str(error)[:300]}"
             return self._write(WriteBatch(unreadable=[(records[0], "refused", refused)]), records)
 
-    def _apply(self, records: Sequence[Record]) -> Applied:
+    def _apply(self, records: Sequence[Record]) -> BatchCounts:
         batch = WriteBatch()
         facts: dict[str, list[Fact]] = defaultdict(list)
         partitions: dict[str, int] = {}
         for record in records:
             try:
                 key, fact = self._read(record)
-            except UnprocessableRecord as poison:
-                batch.unreadable.append((record, poison.code, str(poison)))
+            except UnprocessableRecord as error:
+                batch.unreadable.append((record, error.code, str(error)))
                 continue
-            except Exception as error:  # keep the record; no error of one stops the stream
-                told_error = f"{type(error).__name__}: {error}"
-                batch.unreadable.append((record, UnprocessableRecord.code, told_error))
+            except Exception as error:  # an error in one record must not stop the stream
+                message = f"{type(error).__name__}: {error}"
+                batch.unreadable.append((record, UnprocessableRecord.code, message))
                 continue
             if fact is not None:
                 facts[key].append(fact)
-                partitions[key] = _joined(partitions.get(key), record.partition)
+                partitions[key] = _merge_partitions(partitions.get(key), record.partition)
                 batch.timeline.append(_timeline_row(key, fact, record))
         return self._write(batch, records, facts, partitions)
 
@@ -107,7 +109,7 @@ class Projection:
         records: Sequence[Record],
         facts: Mapping[str, Sequence[Fact]] = MappingProxyType({}),
         partitions: Mapping[str, int] = MappingProxyType({}),
-    ) -> Applied:
+    ) -> BatchCounts:
         for record in records:
             place = (record.topic, record.partition)
             batch.offsets[place] = max(batch.offsets.get(place, 0), record.offset + 1)
@@ -115,18 +117,18 @@ class Projection:
         with self._engine.begin() as connection:
             locked = store.lock(connection, partitions) if facts else {}
             for key, new in facts.items():
-                known, partition, was = locked[key]
+                known, partition, old_status = locked[key]
                 saga = fold(known, *new)
-                joined = _joined(partition, partitions[key])
+                merged = _merge_partitions(partition, partitions[key])
                 fresh = [f for id_, f in saga.facts.items() if known.facts.get(id_) is not f]
-                if fresh or joined != partition:
-                    seen = self._add(batch, saga, fresh, joined)
-                    if seen is not None:
-                        plan = self._plans[seen.flow]
-                        changes.append(Change(known.facts, Status(was), saga, seen, plan))
+                if fresh or merged != partition:
+                    view = self._add(batch, saga, fresh, merged)
+                    if view is not None:
+                        plan = self._plans[view.flow]
+                        changes.append(Change(known.facts, Status(old_status), saga, view, plan))
             store.write(connection, batch)
-        self._committed(records, changes)
-        return Applied(len(batch.timeline), len(batch.unreadable))
+        self._on_commit(records, changes)
+        return BatchCounts(len(batch.timeline), len(batch.unreadable))
 
     def _add(
         self, batch: WriteBatch, saga: Saga, fresh: Sequence[Fact], partition: int
@@ -135,25 +137,27 @@ class Projection:
 
         fresh: its new facts.
         """
-        seen = None
+        view = None
         try:
-            seen = self.view(saga)
+            view = self.view(saga)
         except UnknownFlow as error:
-            batch.sagas.append(_unknown(saga, fresh, partition, error))
-            known = cases(saga.facts.values())
+            batch.sagas.append(_unknown_flow_row(saga, fresh, partition, error))
+            interventions = interventions_of(saga.facts.values())
         else:
-            batch.sagas.append(_row(saga, fresh, seen, partition))
-            known = seen.cases
-        batch.cases += [CaseRow.of(saga.order_id, case) for case in known]
-        return seen
+            batch.sagas.append(_saga_row(saga, fresh, view, partition))
+            interventions = view.interventions
+        batch.interventions += [InterventionRow.of(saga.order_id, one) for one in interventions]
+        return view
 
     def view(self, saga: Saga) -> SagaView:
         """Return the view of a saga under its flow version. Raises UnknownFlow."""
         plan = self._plans.get(saga.flow or "")
-        return read(saga, plan) if plan else view(saga, *self.flows.find(saga.flow))
+        if plan is None:
+            plan = Plan.of(*self.flows.find(saga.flow))
+        return interpret(saga, plan)
 
     def understands(self, record: Record) -> bool:
-        """Tell if a record is an event of the contract in a flow version known here."""
+        """Return True for an event of the contract in a flow version that is known here."""
         try:
             self._read(record)
         except UnprocessableRecord:
@@ -161,7 +165,7 @@ class Projection:
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """Return a record's key and fact, None without an order id. Raises UnprocessableRecord."""
+        """Return a record's key, and its fact if it has an order id. Raises UnprocessableRecord."""
         envelope = self._codec.decode(record)
         label = envelope.trace.flow
         if label is not None and label not in self._plans:
@@ -174,10 +178,10 @@ class Projection:
 def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
     """Return the fact that the monitor keeps of an event, without mail addresses.
 
-    `units`: of each flow, the declaration of the events that move units.
+    `units`: for each flow, the declaration of the events that move units.
     """
     event = envelope.event
-    moved = next((found for u in units if (found := u.units_moved(event)) is not None), None)
+    moved = next((n for u in units if (n := u.units_moved(event)) is not None), None)
     cause = envelope.causation
     return Fact(
         id=str(envelope.id),
@@ -187,37 +191,39 @@ def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
         seq=envelope.seq,
         causation=str(cause) if cause else None,
         flow=envelope.trace.flow,
-        detail=_detail(event) if moved is None else {**_detail(event), UNITS: moved},
+        detail=_scalar_values(event) if moved is None else {**_scalar_values(event), UNITS: moved},
     )
 
 
-def told(awaited: Awaited) -> str:
+def awaited_text(awaited: AwaitedStep) -> str:
     """Describe an awaited step for lists: `payment: PaymentCaptured or PaymentDeclined`."""
     return f"{awaited.step}: {' or '.join(awaited.events)}"
 
 
-def _row(saga: Saga, fresh: Iterable[Fact], seen: SagaView, partition: int) -> SagaRow:
-    flow, _, version = seen.flow.partition("/")
+def _saga_row(saga: Saga, fresh: Iterable[Fact], view: SagaView, partition: int) -> SagaRow:
+    flow, _, version = view.flow.partition("/")
     return SagaRow(
         order_id=saga.order_id,
         flow=flow,
         version=int(version),
-        status=seen.status.value,
+        status=view.status.value,
         facts=store.dump_facts(fresh),
-        awaited="; ".join(told(a) for a in seen.awaited) or None,
-        next_deadline=seen.due,
-        captured_minor=min(seen.ledger.captured_minor, _MAX_BIGINT),
-        refunded_minor=min(seen.ledger.refunded_minor, _MAX_BIGINT),
-        started_at=seen.started_at,
-        ended_at=seen.ended_at,
+        awaited="; ".join(awaited_text(a) for a in view.awaited) or None,
+        next_deadline=view.due,
+        captured_minor=min(view.ledger.captured_minor, _MAX_BIGINT),
+        refunded_minor=min(view.ledger.refunded_minor, _MAX_BIGINT),
+        started_at=view.started_at,
+        ended_at=view.ended_at,
         updated_at=max(f.at for f in saga.facts.values()),
         partition=partition,
-        pinned=seen.pin is not None,
+        pinned=view.pin is not None,
     )
 
 
-def _unknown(saga: Saga, fresh: Iterable[Fact], partition: int, error: UnknownFlow) -> SagaRow:
-    """Return the row of an order whose flow file was removed in flight: shown, not judged."""
+def _unknown_flow_row(
+    saga: Saga, fresh: Iterable[Fact], partition: int, error: UnknownFlow
+) -> SagaRow:
+    """Return the row of a saga in flight whose flow file was removed: listed, never judged."""
     last = max(f.at for f in saga.facts.values())
     facts, nothing = store.dump_facts(fresh), (None, 0, 0, None, None)
     return SagaRow(
@@ -249,14 +255,15 @@ def _timeline_row(key: str, fact: Fact, record: Record) -> TimelineRow:
     )
 
 
-def _joined(known: int | None, partition: int) -> int:
+def _merge_partitions(known: int | None, partition: int) -> int:
+    """Return EVERY_PARTITION if the events of a saga lie on different partitions."""
     return partition if known in (None, partition) else EVERY_PARTITION
 
 
 def _scalar_fields(event: Any) -> tuple[str, ...]:
-    """Return the fields whose (textual) annotation is str, int or bool, optional or not.
+    """Return the fields of type str, int or bool, optional or not, without the `_PRIVATE` ones.
 
-    Private fields (`_PRIVATE`) are left out.
+    The annotations of generated events are text.
     """
     return tuple(
         f.name
@@ -265,7 +272,7 @@ def _scalar_fields(event: Any) -> tuple[str, ...]:
     )
 
 
-def _detail(event: Any) -> Mapping[str, Any]:
+def _scalar_values(event: Any) -> Mapping[str, Any]:
     names = _DETAILS.get(event.type)
     if names is None:
         names = _DETAILS[event.type] = _scalar_fields(event)
@@ -278,8 +285,5 @@ def _detail(event: Any) -> Mapping[str, Any]:
 
 
 def _clean(value: str) -> str:
-    """Replace NUL characters and cut the text to `_MAX_TEXT` characters.
-
-    PostgreSQL text cannot hold NUL, and an event with one must not stop the stream.
-    """
+    """Replace NUL characters, which PostgreSQL text cannot hold, and cut to `_MAX_TEXT`."""
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}")[:_MAX_TEXT]

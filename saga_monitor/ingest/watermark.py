@@ -3,7 +3,7 @@
 A tick appends a record to `saga.clock`, takes its LogAppendTime T from the ack, and then asks for
 the end offsets of all flow topics. Once the projection's stored offsets have reached those ends,
 everything that was in the log at T is known. Only the broker's clock is used. A monitor that is
-behind, stopped, restarted or cut off from the broker reaches no new T, and so judges nothing.
+behind, stopped, restarted or cut off from the broker reaches no later T, so it judges nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,34 +44,35 @@ class LogInspector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A log time `at`, and the end offsets that were asked for after it."""
+    """A log time `at`, and the end offsets that were fetched after it."""
 
     at: datetime
     ends: Offsets
 
 
-def take(clock: Clock, log: LogInspector, topics: Sequence[str]) -> Tick:
+def take_tick(clock: Clock, inspector: LogInspector, topics: Sequence[str]) -> Tick:
     """Take a tick: the time first, then the end offsets.
 
-    In the other order an event could be appended in between: before the time, but past the ends.
+    In the other order an event could be appended between the two: earlier than the tick's time, but
+    beyond its ends.
     """
     at = log_time(clock.append_clock_record(CLOCK_TOPIC))
-    return Tick(at, log.ends(topics))
+    return Tick(at, inspector.ends(topics))
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """Keeps the log time up to which each partition number is read, on all topics at once.
+class Watermark:
+    """Keeps the log time up to which each partition number is read, on all topics.
 
-    A tick that is not reached yet stays pending until it is, so that a monitor which is always a
-    little behind still advances; meanwhile newer ticks that are not reached either are dropped.
+    A tick that is not reached yet stays pending, and later ticks that are not reached either are
+    dropped. So a monitor that is always a little behind still advances.
     """
 
     read_through: Mapping[int, datetime] = field(default_factory=dict)
     pending: Mapping[int, Tick] = field(default_factory=dict)
 
-    def after(self, tick: Tick, stored: Offsets) -> "Gate":
-        """Return the gate after `tick`, given the projection's `stored` offsets."""
+    def after(self, tick: Tick, stored: Offsets) -> "Watermark":
+        """Return the watermark after `tick`, given the projection's `stored` offsets."""
         through, pending = dict(self.read_through), {}
         for partition in {p for _, p in tick.ends}:
             for candidate in (tick, self.pending.get(partition)):
@@ -82,21 +83,21 @@ class Gate:
                     through[partition] = max(known, candidate.at)
                     break
                 pending[partition] = candidate
-        return Gate(through, pending)
+        return Watermark(through, pending)
 
     def of_order(self, order_id: str, partition: int) -> datetime | None:
         """Return the log time up to which an order is known; None: cannot tell.
 
-        `partition`: where its events were seen. The services partition by murmur2; an outside
-        publisher of the order may not. Then its first event lies on another partition than all
-        that follow, and both must be read.
+        `partition`: where its events were read. The services partition by murmur2, but an outside
+        publisher may not. Then its event lies on another partition than those of the services, and
+        both partitions must be read.
         """
         partitions = self.read_through.keys() | self.pending.keys()
-        theirs = murmur2(order_id.encode()) % max(len(partitions), 1)
-        known = (self.of(partition), self.of(theirs))
+        murmur2_partition = murmur2(order_id.encode()) % max(len(partitions), 1)
+        known = (self.of_partition(partition), self.of_partition(murmur2_partition))
         return None if None in known else min(at for at in known if at)
 
-    def of(self, partition: int) -> datetime | None:
+    def of_partition(self, partition: int) -> datetime | None:
         """Return the log time up to which an order on `partition` is known; None: cannot tell."""
         if partition != EVERY_PARTITION:
             return self.read_through.get(partition)

@@ -1,7 +1,7 @@
 """Find what blocks orders by asking the participants and the broker.
 
-Each participant concerned is asked once for all orders, and the broker how far each has read. One
-that does not answer in time is reported as silent, which is a possible cause too.
+Each participant concerned is asked once about all orders, and the broker is asked how far each
+participant has read. One that does not answer in time is reported as silent.
 """
 
 import threading
@@ -16,7 +16,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine
 
-from saga_monitor.saga.blockers import BROKER, Cause, Holds, Lag, held_by
+from saga_monitor.saga.blockers import BROKER, Cause, KeptRows, Lag, blocking_cause
 from saga_monitor.saga.facts import SOURCE
 from saga_monitor.saga.view import ENDED, SagaView, Status
 from saga_monitor.storage import queries
@@ -31,7 +31,7 @@ FRESH_S = 1.0
 
 Positions = Mapping[tuple[str, int], tuple[int, int]]
 """(topic, partition) -> the offset that a group has committed, and the end offset."""
-_ANSWER = TypeAdapter(dict[str, Holds])
+_ANSWER = TypeAdapter(dict[str, KeptRows])
 
 
 class GroupPositions:
@@ -39,26 +39,29 @@ class GroupPositions:
 
     def __init__(self, bootstrap_servers: str, flows: Flows) -> None:
         self._servers, self._flows = bootstrap_servers, flows
-        self._known: dict[str, tuple[float, Positions]] = {}
+        self._cache: dict[str, tuple[float, Positions]] = {}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def positions(self, participant: str) -> Positions:
+    def of_participant(self, participant: str) -> Positions:
         """Return a participant's positions on the topics it reads. Raises KafkaException."""
         with self._locks[participant]:
-            at, known = self._known.get(participant, (0.0, {}))
-            if known and time.monotonic() - at < FRESH_S:
-                return known
+            at, cached = self._cache.get(participant, (0.0, {}))
+            if cached and time.monotonic() - at < FRESH_S:
+                return cached
             topics = topics_of(self._flows, participant)
             found = positions(self._servers, participant, topics, ANSWER_S)
-            self._known[participant] = (time.monotonic(), found)
+            self._cache[participant] = (time.monotonic(), found)
             return found
 
 
 @dataclass(slots=True)
 class Answers:
-    """holds: order id -> respondent -> what it keeps of the order; positions: by participant."""
+    """Answers of the participants and the broker.
 
-    holds: dict[str, dict[str, Holds]] = field(default_factory=lambda: defaultdict(dict))
+    kept_rows: order id -> respondent -> what it keeps of the order; positions: by participant.
+    """
+
+    kept_rows: dict[str, dict[str, KeptRows]] = field(default_factory=lambda: defaultdict(dict))
     positions: dict[str, Positions] = field(default_factory=dict)
 
 
@@ -81,28 +84,28 @@ class BlockerProbe:
 
         `now`: log time up to which the log is read, if known.
         """
-        flying = [view for view in views if view.status not in ENDED]
-        if not flying:
+        in_flight = [view for view in views if view.status not in ENDED]
+        if not in_flight:
             return {}
-        answers = self._ask(flying)
+        answers = self._ask(in_flight)
         with self._engine.connect() as connection:
-            for order_id, mine in queries.own_holds(connection, [v.order_id for v in flying]):
-                answers.holds[order_id][SOURCE] = mine
-            causes = [(v.order_id, item.cause) for v in flying for item in v.awaited]
+            for order_id, own in queries.own_kept_rows(connection, [v.order_id for v in in_flight]):
+                answers.kept_rows[order_id][SOURCE] = own
+            causes = [(v.order_id, item.cause) for v in in_flight for item in v.awaited]
             places = queries.places(connection, causes)
         found = {}
-        for view in flying:
+        for view in in_flight:
             lags = dict(self._lags(view, places, answers.positions))
-            cause = held_by(view, answers.holds[view.order_id], lags, now)
+            cause = blocking_cause(view, answers.kept_rows[view.order_id], lags, now)
             if cause is not None:
                 found[view.order_id] = cause
         return found
 
-    def kept(self, order_id: str) -> dict[str, Holds]:
+    def kept_rows(self, order_id: str) -> dict[str, KeptRows]:
         """Return what each participant keeps of an order, ended or not."""
         with ThreadPoolExecutor(max(1, len(self._urls))) as threads:
-            told = {who: threads.submit(self._holds, who, [order_id]) for who in self._urls}
-        return {who: _of(future.result(), order_id) for who, future in told.items()}
+            futures = {who: threads.submit(self._fetch, who, [order_id]) for who in self._urls}
+        return {who: _rows_of(future.result(), order_id) for who, future in futures.items()}
 
     def _ask(self, views: Iterable[SagaView]) -> Answers:
         wanted: dict[str, list[str]] = defaultdict(list)
@@ -114,18 +117,20 @@ class BlockerProbe:
                     wanted[who].append(view.order_id)
         answers = Answers()
         with ThreadPoolExecutor(max(1, len(wanted) + len(steps))) as threads:
-            told = {who: threads.submit(self._holds, who, orders) for who, orders in wanted.items()}
-            read = {step: threads.submit(self._positions_of, step) for step in steps}
-        for who, future in told.items():
-            kept = future.result()
+            fetched = {
+                who: threads.submit(self._fetch, who, orders) for who, orders in wanted.items()
+            }
+            positions = {step: threads.submit(self._positions_of, step) for step in steps}
+        for who, future in fetched.items():
+            rows = future.result()
             for order_id in wanted[who]:
-                answers.holds[order_id][who] = _of(kept, order_id)
-        for step, positions_future in read.items():
+                answers.kept_rows[order_id][who] = _rows_of(rows, order_id)
+        for step, positions_future in positions.items():
             try:
                 answers.positions[step] = positions_future.result()
             except KafkaException as error:
                 for view in views:
-                    answers.holds[view.order_id][BROKER] = Holds(silent=str(error))
+                    answers.kept_rows[view.order_id][BROKER] = KeptRows(silent=str(error))
         return answers
 
     def _concerned(self, view: SagaView) -> set[str]:
@@ -135,20 +140,20 @@ class BlockerProbe:
             return {flow.owners[flow.start]}
         return {item.step for item in view.awaited}
 
-    def _holds(self, who: str, orders: Sequence[str]) -> dict[str, Holds]:
-        """Return what a participant keeps of these orders; under "" why it did not answer."""
+    def _fetch(self, who: str, orders: Sequence[str]) -> dict[str, KeptRows]:
+        """Return what a participant keeps of these orders; under "" the reason if it is silent."""
         url = self._urls[who]
         try:
-            answer = self._client.post(f"{url}/admin/holds", json={"orders": list(orders)})
+            answer = self._client.post(f"{url}/admin/blockers", json={"orders": list(orders)})
             answer.raise_for_status()
             return _ANSWER.validate_json(answer.content)
         except httpx.HTTPStatusError as error:
-            why = f"{url} answers {error.response.status_code}"
+            reason = f"{url} answers {error.response.status_code}"
         except httpx.HTTPError as error:
-            why = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
+            reason = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
         except ValidationError as error:
-            why = f"{url} answers what is not understood: {error.errors()[0]['msg']}"
-        return {"": Holds(silent=why)}
+            reason = f"{url} sent an answer of the wrong form: {error.errors()[0]['msg']}"
+        return {"": KeptRows(silent=reason)}
 
     def _lags(
         self, view: SagaView, places: queries.Places, read: Mapping[str, Positions]
@@ -156,6 +161,7 @@ class BlockerProbe:
         """Yield the steps whose participant has not read the event that made them due.
 
         An event on a topic that the participant does not read, such as its own, causes no lag.
+        read: participant -> its positions.
         """
         flow, _ = self._flows.find(view.flow)
         for item in view.awaited:
@@ -163,12 +169,12 @@ class BlockerProbe:
             if place is None or item.step not in read:
                 continue
             event, partition, offset = place
-            where = topic(flow.owners[event])
-            if (where, partition) in read[item.step]:
-                committed, end = read[item.step][where, partition]
+            name = topic(flow.owners[event])
+            if (name, partition) in read[item.step]:
+                committed, end = read[item.step][name, partition]
                 if committed <= offset:
-                    yield item.step, Lag(where, partition, end - committed)
+                    yield item.step, Lag(name, partition, end - committed)
 
 
-def _of(kept: Mapping[str, Holds], order_id: str) -> Holds:
-    return kept.get(order_id, kept.get("", Holds()))
+def _rows_of(fetched: Mapping[str, KeptRows], order_id: str) -> KeptRows:
+    return fetched.get(order_id, fetched.get("", KeptRows()))

@@ -1,24 +1,24 @@
 """Compare the outside world's ledgers with our books, both ways. Pure: no I/O, no clock.
 
-| kind | what is found | who puts it right |
+| kind | what is found | who corrects it |
 |---|---|---|
-| unheard_charge | the provider took money that our books do not show | payment |
+| unbooked_charge | the provider took money that our books do not show | payment |
 | missing_refund | our books show a refund that the provider did not make | payment |
-| unknown_charge | the provider took money for an order that nobody knows | a person |
+| unknown_charge | the provider took money for an order that was never placed | a person |
 | amount_difference | a charge's amount or currency differs from our books | a person |
 | missing_charge | our books show a charge that the provider does not know | a person |
-| unheard_refund | the provider refunded more than our books show | a person |
+| unbooked_refund | the provider refunded more than our books show | a person |
 | money_in_books | payment's books differ from the events on an order's money | a person |
-| unknown_label | the carrier has a label for an order that nobody knows | a person |
-| unheard_label | the carrier has a label that shipping does not count on | a person |
-| missing_label | shipping counts on a label or pickup that the carrier does not have | a person |
-| unheard_pickup | the carrier has picked up a parcel that shipping still waits for | a person |
+| unknown_label | the carrier has a label for an order that was never placed | a person |
+| unexpected_label | the carrier has a label that shipping does not use | a person |
+| missing_label | shipping has booked a label or pickup that the carrier does not have | a person |
+| unbooked_pickup | the carrier has picked up a parcel that shipping still waits for | a person |
 | stock_of_order | an order's units contradict its parcel or its status | a person |
-| stock | the units of a SKU do not add up | a person, at the shelf |
+| stock | the units of a SKU do not add up | a person, by counting the stock |
 
-An order is judged once it is quiet: no event of it came into the log for the settling time, and no
-participant has work under way for it. So new orders may flow during a run. `ChargeFound` tells
-payment what to put right; if the difference persists after that, an intervention is opened.
+An order is compared once it has settled: no event of it came for the settling time, and no
+participant has work in progress for it. So orders may be placed during a run. `ChargeFound` tells
+payment what to correct; if the difference persists after that, an intervention is opened.
 """
 
 from collections import Counter, defaultdict
@@ -33,10 +33,12 @@ SKU = "sku:"
 
 
 class Remedy(StrEnum):
-    """The party that puts a finding right: the participant whose books they are, or a person (with
-    an intervention, if the finding is about an order)."""
+    """The party that corrects a finding: the participant whose books they are, or a person.
 
-    FORCE = "force"
+    For a person an intervention is opened, if the finding is about an order.
+    """
+
+    PARTICIPANT = "participant"
     PERSON = "person"
 
 
@@ -61,7 +63,7 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BookedCharge:
     """One captured charge in our books."""
 
     charge_id: str
@@ -75,7 +77,7 @@ class PaymentRow:
     """An order's money in our books."""
 
     order_id: str
-    charges: tuple[Held, ...]
+    charges: tuple[BookedCharge, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class ReservationRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class SkuRow:
     """A SKU in our books, in units. orders_hold, orders_shipped: sums over the reservations."""
 
     sku: str
@@ -132,7 +134,7 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The input. orders: placed ones by id; busy: orders with work under way at a participant."""
+    """The input. orders: placed ones by id; busy: orders with work in progress at a participant."""
 
     orders: Mapping[str, OrderRow]
     busy: frozenset[str] = frozenset()
@@ -142,13 +144,16 @@ class Books:
     labels: Sequence[LabelRow] = ()
     shipments: Sequence[ShipmentRow] = ()
     reservations: Sequence[ReservationRow] = ()
-    stock: Sequence[Shelf] = ()
+    stock: Sequence[SkuRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference. subject: an order id, or `sku:<sku>`; charge, refunded_minor: the provider's
-    figures, for payment to put right."""
+    """A difference between ledger and books.
+
+    subject: an order id, or `sku:<sku>`; charge, refunded_minor: the provider's figures, by which
+    payment corrects its books.
+    """
 
     kind: str
     subject: str
@@ -159,38 +164,38 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """The result. judged, unsettled: numbers of orders compared, and of orders not settled yet."""
+class Comparison:
+    """The result. judged, unsettled: numbers of orders compared, and not settled yet."""
 
     findings: tuple[Difference, ...]
     judged: int
     unsettled: int
 
 
-def compare(books: Books) -> Compared:
+def compare(books: Books) -> Comparison:
     """Return all differences, sorted by kind and subject."""
-    sides = _Sides(books)
+    rows = _RowsByOrder(books)
     settled = [
         o
-        for o in sides.ids
+        for o in rows.ids
         if o not in books.busy and (o not in books.orders or books.orders[o].quiet)
     ]
     found = [
         finding
         for order_id in settled
         for finding in (
-            *_money(sides, order_id),
-            *_parcels(sides, order_id),
-            *_units(sides, order_id),
+            *_compare_money(rows, order_id),
+            *_compare_parcels(rows, order_id),
+            *_compare_units(rows, order_id),
         )
     ]
-    found += [finding for shelf in books.stock for finding in _shelf(shelf)]
+    found += [finding for sku in books.stock for finding in _compare_stock(sku)]
     found.sort(key=lambda f: (f.kind, f.subject, f.what))
-    return Compared(tuple(found), len(settled), len(sides.ids) - len(settled))
+    return Comparison(tuple(found), len(settled), len(rows.ids) - len(settled))
 
 
 @dataclass(slots=True)
-class _Sides:
+class _RowsByOrder:
     """Groups the rows of `Books` by order."""
 
     books: Books
@@ -226,59 +231,61 @@ def _by(rows: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
 # --- money ----------------------------------------------------------------------------------------
 
 
-def _money(sides: _Sides, order_id: str) -> Iterator[Difference]:
-    order = sides.books.orders.get(order_id)
-    ours: dict[str, list[Held]] = defaultdict(list)
-    for payment in sides.payments.get(order_id, ()):
-        for held in payment.charges:
-            ours[held.charge_id].append(held)
+def _compare_money(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
+    order = rows.books.orders.get(order_id)
+    ours: dict[str, list[BookedCharge]] = defaultdict(list)
+    for payment in rows.payments.get(order_id, ()):
+        for booked in payment.charges:
+            ours[booked.charge_id].append(booked)
     back = Counter[str]()
-    for refund in sides.refunds.get(order_id, ()):
+    for refund in rows.refunds.get(order_id, ()):
         back[refund.charge_id] += refund.amount_minor
-    theirs = {charge.charge_id: charge for charge in sides.charges.get(order_id, ())}
+    theirs = {charge.charge_id: charge for charge in rows.charges.get(order_id, ())}
     for charge_id, charge in sorted(theirs.items()):
         if order is None and charge_id not in ours:
             if left_minor := charge.amount_minor - back[charge_id]:
-                what = f"charge {charge_id} of {_amount(charge)}, {left_minor} of it not given back"
+                what = f"charge {charge_id} of {_amount(charge)}, {left_minor} of it not refunded"
                 yield Difference(
-                    "unknown_charge", order_id, f"{what}, and no such order was placed"
+                    "unknown_charge", order_id, f"{what}, but this order was never placed"
                 )
         else:
-            yield from _charge(charge, back[charge_id], ours.get(charge_id, []))
+            yield from _compare_charge(charge, back[charge_id], ours.get(charge_id, []))
     for charge_id, held_ones in sorted(ours.items()):
         if charge_id not in theirs and any(held.captured_minor for held in held_ones):
-            what = f"our books hold charge {charge_id}, of which the provider's ledger has nothing"
+            what = f"our books have charge {charge_id}, the provider's ledger does not"
             yield Difference("missing_charge", order_id, what)
-    if order is not None and sides.payments.get(order_id):
+    if order is not None and rows.payments.get(order_id):
         every = [held for held_ones in ours.values() for held in held_ones]
-        booked = (sum(h.captured_minor for h in every), sum(h.refunded_minor for h in every))
-        told = (order.captured_minor, order.refunded_minor)
-        if booked != told:
-            what = f"captured and refunded by payment's books {booked}, by the log {told}"
+        in_books = (sum(h.captured_minor for h in every), sum(h.refunded_minor for h in every))
+        logged = (order.captured_minor, order.refunded_minor)
+        if in_books != logged:
+            what = f"captured and refunded: {in_books} in payment's books, {logged} in the log"
             yield Difference("money_in_books", order_id, what)
 
 
-def _charge(charge: ChargeRow, back_minor: int, ours: Sequence[Held]) -> Iterator[Difference]:
+def _compare_charge(
+    charge: ChargeRow, back_minor: int, ours: Sequence[BookedCharge]
+) -> Iterator[Difference]:
     """Compare one charge of the provider with our books of it."""
     captured_minor = sum(held.captured_minor for held in ours)
     refunded_minor = sum(held.refunded_minor for held in ours)
-    where = f"charge {charge.charge_id} of {_amount(charge)}"
-    gone = f"the provider gave {back_minor} back, our books {refunded_minor}"
+    name = f"charge {charge.charge_id} of {_amount(charge)}"
+    refunds = f"{back_minor} refunded in the provider's ledger, {refunded_minor} in our books"
     if not ours:
         if back_minor < charge.amount_minor:
-            what = f"{where}: our books have never heard of it; {gone}"
-            yield _forced("unheard_charge", charge, back_minor, what)
+            what = f"{name}: not in our books; {refunds}"
+            yield _correctable("unbooked_charge", charge, back_minor, what)
     elif captured_minor != charge.amount_minor or ours[0].currency != charge.currency:
-        what = f"{where}: our books say {captured_minor} {ours[0].currency}"
+        what = f"{name}: our books have {captured_minor} {ours[0].currency}"
         yield Difference("amount_difference", charge.order_id, what)
     elif back_minor < refunded_minor:
-        yield _forced("missing_refund", charge, back_minor, f"{where}: {gone}")
+        yield _correctable("missing_refund", charge, back_minor, f"{name}: {refunds}")
     elif back_minor > refunded_minor:
-        yield Difference("unheard_refund", charge.order_id, f"{where}: {gone}")
+        yield Difference("unbooked_refund", charge.order_id, f"{name}: {refunds}")
 
 
-def _forced(kind: str, charge: ChargeRow, back_minor: int, what: str) -> Difference:
-    return Difference(kind, charge.order_id, what, Remedy.FORCE, charge, back_minor)
+def _correctable(kind: str, charge: ChargeRow, back_minor: int, what: str) -> Difference:
+    return Difference(kind, charge.order_id, what, Remedy.PARTICIPANT, charge, back_minor)
 
 
 def _amount(charge: ChargeRow) -> str:
@@ -288,58 +295,62 @@ def _amount(charge: ChargeRow) -> str:
 # --- parcels and units ----------------------------------------------------------------------------
 
 
-def _parcels(sides: _Sides, order_id: str) -> Iterator[Difference]:
-    ours = next(iter(sides.shipments.get(order_id, ())), None)
-    theirs = {label.label_id: label for label in sides.labels.get(order_id, ())}
-    counted = ours.label_id if ours and (ours.labelled or ours.gone) else None
+def _compare_parcels(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
+    ours = next(iter(rows.shipments.get(order_id, ())), None)
+    theirs = {label.label_id: label for label in rows.labels.get(order_id, ())}
+    booked = ours.label_id if ours and (ours.labelled or ours.gone) else None
     for label_id, label in sorted(theirs.items()):
         state = "picked up" if label.gone else "valid"
-        if ours is None and order_id not in sides.books.orders:
-            what = f"label {label_id} is {state}, and no such order was placed"
+        if ours is None and order_id not in rows.books.orders:
+            what = f"label {label_id} is {state}, but this order was never placed"
             yield Difference("unknown_label", order_id, what)
-        elif label_id != counted:
-            what = f"label {label_id} is {state}; shipping counts on {counted or 'none'}"
-            yield Difference("unheard_label", order_id, what)
+        elif label_id != booked:
+            what = f"label {label_id} is {state}; shipping has booked {booked or 'none'}"
+            yield Difference("unexpected_label", order_id, what)
         elif label.gone and ours and not ours.gone:
-            what = f"label {label_id} is picked up; shipping still waits for it"
-            yield Difference("unheard_pickup", order_id, what)
-    if counted is not None and counted not in theirs:
-        what = f"shipping counts on label {counted}, and the carrier has no valid one of that id"
+            what = f"label {label_id} was picked up; shipping still waits for the pickup"
+            yield Difference("unbooked_pickup", order_id, what)
+    if booked is not None and booked not in theirs:
+        what = f"shipping has booked label {booked}, the carrier has no valid label of that id"
         yield Difference("missing_label", order_id, what)
-    elif ours and ours.gone and counted in theirs and not theirs[counted].gone:
-        what = f"shipping says label {counted} is picked up, the carrier has it waiting"
+    elif ours and ours.gone and booked in theirs and not theirs[booked].gone:
+        what = f"label {booked} was picked up by shipping's books; the carrier has not picked it up"
         yield Difference("missing_label", order_id, what)
 
 
-def _units(sides: _Sides, order_id: str) -> Iterator[Difference]:
-    shipment = next(iter(sides.shipments.get(order_id, ())), None)
-    order = sides.books.orders.get(order_id)
-    for kept in sides.reservations.get(order_id, ()):
+def _compare_units(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
+    shipment = next(iter(rows.shipments.get(order_id, ())), None)
+    order = rows.books.orders.get(order_id)
+    for kept in rows.reservations.get(order_id, ()):
         gone = shipment is not None and shipment.gone
         if kept.shipped != gone:
-            said = "shipped" if kept.shipped else "not shipped"
-            what = f"its units are {said}, its parcel is {'gone' if gone else 'not gone'}"
+            units = "shipped" if kept.shipped else "not shipped"
+            parcel = "picked up" if gone else "not picked up"
+            what = f"its units are {units}, its parcel is {parcel}"
             yield Difference("stock_of_order", order_id, what)
         elif kept.held and order is not None and order.status == "cancelled":
-            what = "its units are set aside, and it is cancelled"
+            what = "the order is cancelled, but its units are still reserved"
             yield Difference("stock_of_order", order_id, what)
 
 
-def _shelf(shelf: Shelf) -> Iterator[Difference]:
-    def told(what: str) -> Difference:
-        return Difference("stock", f"{SKU}{shelf.sku}", what)
+def _compare_stock(row: SkuRow) -> Iterator[Difference]:
+    def difference(what: str) -> Difference:
+        return Difference("stock", f"{SKU}{row.sku}", what)
 
-    if min(shelf.on_hand, shelf.reserved, shelf.shipped) < 0:
-        yield told(
-            f"below zero: {shelf.on_hand} on hand, {shelf.reserved} reserved, "
-            f"{shelf.shipped} shipped"
+    if min(row.on_hand, row.reserved, row.shipped) < 0:
+        yield difference(
+            f"below zero: {row.on_hand} on hand, {row.reserved} reserved, {row.shipped} shipped"
         )
-    if shelf.on_hand + shelf.reserved + shelf.shipped != shelf.put_in:
-        yield told(
-            f"{shelf.on_hand} on hand + {shelf.reserved} reserved + {shelf.shipped} shipped "
-            f"is not {shelf.put_in} put in"
+    if row.on_hand + row.reserved + row.shipped != row.put_in:
+        yield difference(
+            f"{row.on_hand} on hand + {row.reserved} reserved + {row.shipped} shipped "
+            f"is not the {row.put_in} that were put in"
         )
-    if shelf.reserved != shelf.orders_hold:
-        yield told(f"{shelf.reserved} reserved, the orders hold {shelf.orders_hold}")
-    if shelf.shipped != shelf.orders_shipped:
-        yield told(f"{shelf.shipped} shipped, by the orders {shelf.orders_shipped}")
+    if row.reserved != row.orders_hold:
+        yield difference(
+            f"{row.reserved} reserved, but {row.orders_hold} in the orders' reservations"
+        )
+    if row.shipped != row.orders_shipped:
+        yield difference(
+            f"{row.shipped} shipped, but {row.orders_shipped} in the orders' reservations"
+        )

@@ -1,7 +1,7 @@
 """Run a reconciliation: fetch all books, wait for the watermark, compare, and emit corrections.
 
 A run changes no books itself: each correction becomes an event, through the outbox, under an id
-derived from the finding. Two runs, one after the other or at once, emit it once.
+derived from the finding. So two runs, one after the other or at once, emit it once.
 """
 
 import threading
@@ -17,9 +17,10 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from saga_monitor.operations.desk import Desk
+from saga_monitor.operations.commands import CommandHandler
+from saga_monitor.operations.reads import SagaReader
 from saga_monitor.reconciliation.compare import SKU, Difference, Remedy, compare
-from saga_monitor.reconciliation.sources import BookReader, SourceUnavailable, orders, together
+from saga_monitor.reconciliation.sources import BookReader, SourceUnavailable, join_books, orders
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import SOURCE, Saga, emission_id
@@ -32,27 +33,28 @@ from schemas.events import ChargeFound, InterventionOpened
 
 log = structlog.get_logger(__name__)
 SETTLE_S = 300.0
-READ_ON_S = 60.0
+MAX_WAIT_S = 60.0
 """The longest wait for the watermark to advance."""
 HELP = {
     "saga_reconciliation_findings": "Differences that the last reconciliation found, by kind",
-    "saga_reconciliation_age_s": "Seconds since the last reconciliation that could be made",
+    "saga_reconciliation_age_s": "Seconds since the last completed reconciliation",
 }
 
 
 class Remediation(StrEnum):
     """The action taken on a finding.
 
-    `told`: the participant whose books they are is told by an event; `case`: an intervention is
-    opened; `moved`: the order has moved on meanwhile, and the next run judges it again;
-    `reported`: the subject is no order, so the report is all.
+    `none`: the request did not ask for corrections; `participant notified`: an event tells the
+    participant whose books they are; `intervention`: an intervention was opened; `order changed`:
+    an event of the order came meanwhile, and the next run compares it again; `report only`: the
+    subject is no order.
     """
 
-    NOTHING = "nothing: not asked to"
-    TOLD = "told"
-    CASE = "case"
-    MOVED = "moved"
-    REPORTED = "reported"
+    NONE = "none"
+    PARTICIPANT_NOTIFIED = "participant notified"
+    INTERVENTION = "intervention"
+    ORDER_CHANGED = "order changed"
+    REPORT_ONLY = "report only"
 
 
 class ReconciliationRequest(BaseModel):
@@ -74,15 +76,15 @@ class ReportLine:
     subject: str
     what: str
     remedy: str
-    deed: str
+    action: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationReport:
     """The result of a run.
 
-    before: an order must have no event after this log time to be judged; read_through: log time up
-    to which the log was read; judged, unsettled: numbers of orders.
+    before: orders with an event after this log time were not compared; read_through: log time up to
+    which the log was read; judged, unsettled: numbers of orders compared, and not compared.
     """
 
     fix: bool
@@ -96,89 +98,95 @@ class ReconciliationReport:
 class Reconciler:
     """Runs reconciliations, one at a time, and keeps the last report for the gauges.
 
-    `tick` returns the log time of the watch's last tick, `Desk.log_time` the watermark.
+    `tick` returns the log time of the last tick, `SagaReader.log_time` the watermark.
     """
 
     def __init__(
         self,
-        desk: Desk,
+        reader: SagaReader,
+        commands: CommandHandler,
         participants: Mapping[str, str],
         tick: Callable[[], datetime | None],
         now: Callable[[], datetime],
     ) -> None:
-        self._desk, self._tick, self._now = desk, tick, now
-        self._shop = BookReader(participants)
+        self._reader, self._commands, self._tick, self._now = reader, commands, tick, now
+        self._books = BookReader(participants)
         self._one_at_a_time = threading.Lock()
         self._last: tuple[datetime, ReconciliationReport] | None = None
 
-    def run(self, asked: ReconciliationRequest) -> ReconciliationReport:
+    def run(self, request: ReconciliationRequest) -> ReconciliationReport:
         """Run once and return the report. Raises SourceUnavailable."""
         with self._one_at_a_time:
-            began = self._desk.log_time()
-            if began is None:
+            started_at = self._reader.log_time()
+            if started_at is None:
                 raise SourceUnavailable(
-                    "the monitor has not read the log to its end yet; try again"
+                    "the monitor has not read all topics to their end yet; try again"
                 )
-            before = began - timedelta(seconds=asked.settle_s)
-            found = self._shop.read()
-            through = self._read_on()
-            compared = compare(together(found, orders(self._desk.engine, before)))
-            lines = tuple(self._line(f, before, through, asked.fix) for f in compared.findings)
+            before = started_at - timedelta(seconds=request.settle_s)
+            found = self._books.read()
+            through = self._await_watermark()
+            compared = compare(join_books(found, orders(self._reader.engine, before)))
+            lines = tuple(self._line(f, before, through, request.fix) for f in compared.findings)
             report = ReconciliationReport(
-                asked.fix, before, through, compared.judged, compared.unsettled, lines
+                request.fix, before, through, compared.judged, compared.unsettled, lines
             )
             self._last = self._now(), report
         return report
 
-    def _read_on(self) -> datetime:
+    def _await_watermark(self) -> datetime:
         """Wait until the log is read up to a tick taken after this call; return the watermark.
 
-        The first new tick may have been under way at the call; the second was not. Raises
+        The first new tick may have been taken before the call; the second was not. Raises
         SourceUnavailable.
         """
-        deadline = time.monotonic() + READ_ON_S
-        seen: list[datetime | None] = [self._tick()]
+        deadline = time.monotonic() + MAX_WAIT_S
+        ticks: list[datetime | None] = [self._tick()]
         while time.monotonic() < deadline:
-            tick, through = self._tick(), self._desk.log_time()
-            if tick != seen[-1] and len(seen) < 3:
-                seen.append(tick)
-            wanted = seen[2] if len(seen) == 3 else None
+            tick, through = self._tick(), self._reader.log_time()
+            if tick != ticks[-1] and len(ticks) < 3:
+                ticks.append(tick)
+            wanted = ticks[2] if len(ticks) == 3 else None
             if wanted and through and through >= wanted:
                 return through
             time.sleep(0.05)
-        raise SourceUnavailable("the monitor is behind the log, or has no broker; try again")
+        raise SourceUnavailable(
+            f"the monitor has not read all topics to their end within {MAX_WAIT_S:.0f} s; "
+            "see its metric saga_unread, and try again"
+        )
 
     # --- corrections ----------------------------------------------------------------------------
 
     def _line(
         self, found: Difference, before: datetime, through: datetime, fix: bool
     ) -> ReportLine:
-        deed = self._deed(found, before, through) if fix else Remediation.NOTHING
+        action = self._correct(found, before, through) if fix else Remediation.NONE
         log.warning(
-            "difference", kind=found.kind, subject=found.subject, what=found.what, deed=deed
+            "difference", kind=found.kind, subject=found.subject, what=found.what, action=action
         )
-        return ReportLine(found.kind, found.subject, found.what, found.remedy.value, deed.value)
+        return ReportLine(found.kind, found.subject, found.what, found.remedy.value, action.value)
 
-    def _deed(self, found: Difference, before: datetime, through: datetime) -> Remediation:
+    def _correct(self, found: Difference, before: datetime, through: datetime) -> Remediation:
         try:
             order_key(found.subject.encode())
         except BadKey:
-            return Remediation.REPORTED  # no order can have this id, so it can have no intervention
+            return Remediation.REPORT_ONLY  # no order can have this id, so no intervention either
         if found.subject.startswith(SKU):
-            return Remediation.REPORTED
-        said: list[Emission] = []
+            return Remediation.REPORT_ONLY
+        emissions: list[Emission] = []
 
-        def decide(saga: Saga, seen: SagaView) -> Emission:
-            flow, _ = self._desk.projection.flows.find(seen.flow)
-            said.append(put_right(found, saga, flow, before, through))
-            return said[0]
+        def decide(saga: Saga, view: SagaView) -> Emission:
+            flow, _ = self._reader.projection.flows.find(view.flow)
+            emissions.append(correction_for(found, saga, flow, before, through))
+            return emissions[0]
 
         try:
-            self._desk.say(found.subject, decide, stranger=True)
+            self._commands.accept(found.subject, decide, allow_unknown=True)
         except CommandRefused as refused:
-            log.info("difference left alone", subject=found.subject, why=refused.detail)
-            return Remediation.MOVED
-        return Remediation.TOLD if isinstance(said[0].event, ChargeFound) else Remediation.CASE
+            log.info("difference not corrected", subject=found.subject, reason=refused.detail)
+            return Remediation.ORDER_CHANGED
+        if isinstance(emissions[0].event, ChargeFound):
+            return Remediation.PARTICIPANT_NOTIFIED
+        return Remediation.INTERVENTION
 
     # --- metrics and HTTP -----------------------------------------------------------------------
 
@@ -195,35 +203,40 @@ class Reconciler:
         router = APIRouter(tags=["reconciliation"])
 
         @router.post("/reconciliations", response_model=None)
-        def reconcile(asked: ReconciliationRequest) -> ReconciliationReport | JSONResponse:
+        def reconcile(request: ReconciliationRequest) -> ReconciliationReport | JSONResponse:
             """Compare all books now; 503 if some cannot be read."""
             try:
-                return self.run(asked)
+                return self.run(request)
             except SourceUnavailable as error:
-                return problem(503, "cannot tell", str(error))
+                return problem(503, "not comparable", str(error))
 
         return router
 
 
-def put_right(
+def correction_for(
     found: Difference, saga: Saga, flow: Flow, before: datetime, through: datetime
 ) -> Emission:
-    """Return the event that has a finding put right. Pure.
+    """Return the event that has a finding corrected. Pure.
 
-    It tells the participant whose books they are. It opens an intervention if no participant can
-    put it right, none reads that event, or the event is older than SETTLE_S and did not help.
+    It tells the participant whose books they are. It opens an intervention instead if no
+    participant can correct them, none reads that event, or the event is older than SETTLE_S and did
+    not help.
 
     Raises CommandRefused if an event of the order came into the log after `before`.
     """
     if any(fact.at > before for fact in saga.facts.values()):
-        raise CommandRefused(409, "moved on", f"order {saga.order_id} has moved on since")
+        raise CommandRefused(
+            409,
+            "order changed",
+            f"an event of order {saga.order_id} came after {before.isoformat()}; reconcile again",
+        )
     charge = found.charge
-    heard = any(ChargeFound.type in names for names in flow.observes.values())
-    if found.remedy == Remedy.FORCE and charge is not None and heard:
+    is_read = any(ChargeFound.type in names for names in flow.observes.values())
+    if found.remedy == Remedy.PARTICIPANT and charge is not None and is_read:
         amounts = f"{charge.charge_id}:{charge.amount_minor}:{found.refunded_minor}"
         id_ = emission_id(saga.order_id, ChargeFound.type, amounts)
-        told = saga.facts.get(str(id_))
-        if told is None or through - told.at <= timedelta(seconds=SETTLE_S):
+        earlier = saga.facts.get(str(id_))
+        if earlier is None or through - earlier.at <= timedelta(seconds=SETTLE_S):
             event = ChargeFound(
                 order_id=saga.order_id,
                 charge_id=charge.charge_id,

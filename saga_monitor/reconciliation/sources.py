@@ -21,10 +21,10 @@ from saga_monitor.reconciliation.compare import (
     PaymentRow,
     Refund,
     ReservationRow,
-    Shelf,
     ShipmentRow,
+    SkuRow,
 )
-from saga_monitor.storage.tables import wherever
+from saga_monitor.storage.tables import live_and_history
 
 T = TypeVar("T")
 PAGE = 10_000
@@ -34,20 +34,20 @@ BOOKS: Mapping[str, Any] = {
     "payments": PaymentRow,
     "shipments": ShipmentRow,
     "reservations": ReservationRow,
-    "stock": Shelf,
+    "stock": SkuRow,
 }
 """Name of a book at its participant, see `sagakit.web.ledger_pages` -> type of its rows. Each
 participant is asked which ones it keeps."""
 # Includes the history tables: the outside world's ledgers reach further back than `saga`.
 ORDERS = text(f"""
     SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
-    FROM {wherever("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
+    FROM {live_and_history("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
     WHERE status <> 'unplaced'
 """)
 
 
 class SourceUnavailable(Exception):
-    """The books cannot be compared; the message names who does not answer, and the remedy."""
+    """Books cannot be read; the message names the source that failed, and the remedy."""
 
 
 class BookReader:
@@ -60,11 +60,11 @@ class BookReader:
     def read(self) -> dict[str, Any]:
         """Return the fields of `Books` except the orders. Raises SourceUnavailable.
 
-        The ledgers are read first and the work under way last. A change in between is then under
-        way, or in the log after the reading began, and its order is not judged.
+        The ledgers are read first and the work in progress last. So a change in between is still in
+        progress, or in the log after the start of the run, and its order is not compared.
         """
         if not self._urls:
-            raise SourceUnavailable("no participant is known here; set SAGA_PARTICIPANTS")
+            raise SourceUnavailable("the monitor knows no participant; set SAGA_PARTICIPANTS")
         kept = {who: self._get(f"{url}/admin/books", {}) for who, url in self._urls.items()}
         found: dict[str, Any] = dict.fromkeys((*LEDGERS, *BOOKS), ())
         for kind, shapes in (("ledgers", LEDGERS), ("books", BOOKS)):
@@ -76,14 +76,15 @@ class BookReader:
         if missing:
             who = ", ".join(sorted(self._urls))
             raise SourceUnavailable(
-                f"nobody of {who} keeps {', '.join(missing)}; see SAGA_PARTICIPANTS"
+                f"none of {who} keeps {', '.join(missing)}; add the missing participant to "
+                "SAGA_PARTICIPANTS"
             )
         busy = (self._pages(f"{url}/admin/books/busy") for url in self._urls.values())
         found["busy"] = frozenset(row["order_id"] for rows in busy for row in rows)
         return found
 
     def _kept(self, kept: Mapping[str, Any], name: str) -> bool:
-        return any(name in (*told["books"], *told["ledgers"]) for told in kept.values())
+        return any(name in (*names["books"], *names["ledgers"]) for names in kept.values())
 
     def _rows(self, url: str, shape: type[T]) -> list[T]:
         wanted = {field.name for field in fields(shape)}  # type: ignore[arg-type]
@@ -93,15 +94,15 @@ class BookReader:
         except ValidationError as error:
             wrong = error.errors()[0]
             raise SourceUnavailable(
-                f"{url} answers what is not understood: {wrong['msg']}"
+                f"{url} sent a row of the wrong form: {wrong['msg']}"
             ) from error
 
     def _pages(self, url: str) -> Iterator[Mapping[str, Any]]:
-        place = "offset" if "/ledgers/" in url else "after"
+        cursor = "offset" if "/ledgers/" in url else "after"
         more: Any = None
         while True:
-            asked = {"limit": PAGE, **({place: more} if more is not None else {})}
-            answer = self._get(url, asked)
+            query = {"limit": PAGE, **({cursor: more} if more is not None else {})}
+            answer = self._get(url, query)
             yield from answer["data"]
             more = answer["next"]
             if more is None:
@@ -114,8 +115,8 @@ class BookReader:
                 raise SourceUnavailable(f"{url} answers {answer.status_code}: {answer.text[:300]}")
             return answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            told = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
-            raise SourceUnavailable(f"{told}; is that participant running?") from error
+            failure = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
+            raise SourceUnavailable(f"{failure}; is that participant running?") from error
 
 
 def orders(engine: Engine, before: datetime) -> dict[str, OrderRow]:
@@ -125,6 +126,6 @@ def orders(engine: Engine, before: datetime) -> dict[str, OrderRow]:
         return {row.order_id: OrderRow(*row) for row in rows}
 
 
-def together(found: Mapping[str, Any], known: Mapping[str, OrderRow]) -> Books:
+def join_books(found: Mapping[str, Any], known: Mapping[str, OrderRow]) -> Books:
     """Return the fetched books and the known orders as one `Books`."""
     return Books(orders=known, **found)

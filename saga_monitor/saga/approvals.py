@@ -15,28 +15,28 @@ from dataclasses import replace
 from datetime import datetime
 
 from saga_monitor.saga.facts import Saga, emission_id
-from saga_monitor.saga.view import DEADLINE, ESCALATION, REMINDER, VERDICT, Approval, Awaited
+from saga_monitor.saga.view import DEADLINE, ESCALATION, REMINDER, VERDICT, Approval, AwaitedStep
 from sagakit.flow.approvals import ApprovalRule
 
 
-def asked(
+def with_approval(
     saga: Saga,
-    item: Awaited,
+    item: AwaitedStep,
     event: str,
-    ask: ApprovalRule,
+    rule: ApprovalRule,
     due_after: Callable[[float], datetime | None],
-) -> Awaited:
-    """Return `item` with the roles that are asked, the next emission's code and its due time.
+) -> AwaitedStep:
+    """Return `item` with the roles that are asked, and code and time of the next emission.
 
-    due_after: seconds since the event that asks -> log time, None while a pause lasts.
+    due_after: seconds since the event that asks -> log time, None during a pause.
     """
     reminder = saga.facts.get(str(emission_id(saga.order_id, REMINDER, item.cause)))
     escalation = saga.facts.get(str(emission_id(saga.order_id, ESCALATION, item.cause)))
     reminded, escalated = (fact.at if fact else None for fact in (reminder, escalation))
-    who = Approval(event, ask.role, ask.senior, item.due, reminded, escalated)
-    if item.code != DEADLINE:  # past the pivot the deadline opens an intervention, no undo
-        return replace(item, asked=who)
+    approval = Approval(event, rule.role, rule.senior, item.due, reminded, escalated)
+    if item.code != DEADLINE:  # past the pivot the deadline opens an intervention instead
+        return replace(item, approval=approval)
     if escalation:
-        return replace(item, code=VERDICT, asked=who)
-    after_s, code = (ask.escalate_s, ESCALATION) if reminder else (ask.remind_s, REMINDER)
-    return replace(item, due=due_after(after_s), code=code, asked=who)
+        return replace(item, code=VERDICT, approval=approval)
+    after_s, code = (rule.escalate_s, ESCALATION) if reminder else (rule.remind_s, REMINDER)
+    return replace(item, due=due_after(after_s), code=code, approval=approval)

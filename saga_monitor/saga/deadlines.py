@@ -2,8 +2,8 @@
 
 A deadline has passed when it is before `read_through`: the log time up to which the saga's
 partition of every flow topic has been read (`ingest.watermark`). While that is unknown, nothing is
-emitted. Event ids derive from saga, step and attempt, so two monitors, or one before and after a
-restart, never emit different events for one deadline.
+emitted. Event ids derive from saga, step and attempt, so two monitors, or one monitor before and
+after a restart, emit the same event for a deadline.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from saga_monitor.saga.view import (
     UNDONE_PAST_PIVOT,
     UNEXPECTED,
     VERDICT,
-    Awaited,
+    AwaitedStep,
     AwaitMode,
     Imbalance,
     SagaView,
@@ -39,8 +39,8 @@ from schemas.events import (
 class Emission:
     """An event to emit.
 
-    cause: id of the fact it follows from, such as the one whose sequel is missing; None where it
-    comes from outside the log.
+    cause: id of the fact that it follows from, for a passed deadline the one that set it; None if
+    it does not follow from the log.
     """
 
     id: UUID
@@ -48,40 +48,45 @@ class Emission:
     cause: UUID | None
 
 
-def judge(saga: Saga, seen: SagaView, read_through: datetime | None) -> tuple[Emission, ...]:
+def due_emissions(
+    saga: Saga, view: SagaView, read_through: datetime | None
+) -> tuple[Emission, ...]:
     """Return the events to emit for a saga that is read through `read_through`.
 
-    Events already among the saga's facts are left out. While `read_through` is None there are none:
-    cannot tell yet.
+    Events that are among the saga's facts already are left out. While `read_through` is None, no
+    event is due.
     """
     if read_through is None:
         return ()
-    item = seen.next
-    said = [_unexpected(saga, seen, fact) for fact in seen.unexpected if fact.at < read_through]
-    said += [_unbalanced(saga, found) for found in seen.imbalances if found.due < read_through]
+    item = view.next
+    due = [_unexpected_event(saga, view, f) for f in view.unexpected if f.at < read_through]
+    due += [_imbalance(saga, found) for found in view.imbalances if found.due < read_through]
     if item is not None and item.due is not None and item.due < read_through:
-        said += _emissions_for(saga, item)
-    return tuple(e for e in said if str(e.id) not in saga.facts)
+        due += _passed_deadline(saga, item)
+    return tuple(emission for emission in due if str(emission.id) not in saga.facts)
 
 
-def _unexpected(saga: Saga, seen: SagaView, fact: Fact) -> Emission:
+def _unexpected_event(saga: Saga, view: SagaView, fact: Fact) -> Emission:
+    at = fact.at.isoformat(timespec="milliseconds")
     reason = (
-        f"{fact.type} of {fact.source} at {fact.at.isoformat(timespec='milliseconds')} should "
-        f"never have been said of an order on {seen.flow} that comes to this; see late-events"
+        f"{fact.type} of {fact.source} at {at} must not occur in this state of an order on "
+        f"{view.flow}; docs/reference/late-events.md says which events may"
     )
     opened = InterventionOpened(order_id=saga.order_id, code=UNEXPECTED, reason=reason)
     return Emission(emission_id(saga.order_id, UNEXPECTED, fact.type), opened, UUID(fact.id))
 
 
-def _unbalanced(saga: Saga, found: Imbalance) -> Emission:
+def _imbalance(saga: Saga, found: Imbalance) -> Emission:
     opened = InterventionOpened(order_id=saga.order_id, code=found.code, reason=found.reason)
     return Emission(found.id, opened, UUID(found.cause))
 
 
-def _emissions_for(saga: Saga, item: Awaited) -> Iterator[Emission]:
+def _passed_deadline(saga: Saga, item: AwaitedStep) -> Iterator[Emission]:
     order_id, cause = saga.order_id, UUID(item.cause)
     if item.code in (REMINDER, ESCALATION, VERDICT):
-        yield Emission(emission_id(order_id, item.code, item.cause), _asking(saga, item), cause)
+        yield Emission(
+            emission_id(order_id, item.code, item.cause), _approval_event(saga, item), cause
+        )
         return
     if item.code != DEADLINE:
         opened = InterventionOpened(order_id=order_id, code=item.code, reason=_reason(item))
@@ -97,41 +102,41 @@ def _emissions_for(saga: Saga, item: Awaited) -> Iterator[Emission]:
     )
     yield Emission(emission_id(order_id, DEADLINE, item.step, item.attempt), request, cause)
     if item.stalled:
-        reason = f"{_reason(item)}; asked {item.tries} times without a sign of life"
+        reason = f"{_reason(item)}; {item.tries} requests were not answered"
         opened = InterventionOpened(order_id=order_id, code=STALLED, reason=reason)
         yield Emission(emission_id(order_id, STALLED, item.step), opened, cause)
 
 
-def _asking(saga: Saga, item: Awaited) -> Any:
-    """Return the event for the people who are asked, or the verdict in their place."""
-    assert item.asked is not None
+def _approval_event(saga: Saga, item: AwaitedStep) -> Any:
+    """Return the reminder or escalation for the people who are asked, or the timeout verdict."""
+    assert item.approval is not None
     if item.code == VERDICT:
         return VerdictGiven(
             order_id=saga.order_id,
             step=item.step,
             verdict="reject",
             actor=SYSTEM_TIMEOUT,
-            reason=f"{_reason(item)}; nobody answered in time",
+            reason=f"{_reason(item)}; no person answered in time",
         )
     return VerdictRequested(
         order_id=saga.order_id,
         step=item.step,
         code=item.code,
-        role=item.asked.senior if item.code == ESCALATION else item.asked.role,
+        role=item.approval.senior if item.code == ESCALATION else item.approval.role,
         reason=_reason(item),
     )
 
 
-def _reason(item: Awaited) -> str:
-    """Describe what is awaited, independent of time and process: all monitors say the same."""
+def _reason(item: AwaitedStep) -> str:
+    """Describe what is awaited, in text that is the same whenever and wherever it is made."""
     events = " or ".join(item.events)
     since = item.since.isoformat(timespec="milliseconds")
     match item.mode:
         case AwaitMode.UNDO:
-            return f"{item.step} is to be undone and said nothing since {since}; awaited: {events}"
+            return f"{item.step} is to be undone; no event of it since {since}, awaited: {events}"
         case AwaitMode.WAIT:
-            return f"{item.step} waits since {since} for somebody's answer; awaited: {events}"
+            return f"{item.step} has waited for an answer since {since}, awaited: {events}"
         case AwaitMode.FORWARD if item.code == UNDONE_PAST_PIVOT:
-            return f"{item.step} was undone at {since}, and yet the order is past its pivot"
+            return f"{item.step} was undone at {since}, although the order is past its pivot"
         case _:
-            return f"{item.step} is due since {since}; awaited: {events}"
+            return f"{item.step} has been due since {since}, awaited: {events}"

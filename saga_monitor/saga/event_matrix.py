@@ -1,8 +1,8 @@
 """Declare the effect of each event in every situation of a saga. Pure.
 
-An event may come early, late, twice, or to a saga that has moved on. Each event has a role in its
-flow version. Role and situation determine the effect, and a test compares `interpreter` with every
-cell. An event that should never occur in a situation opens an intervention, `unexpected_event`.
+An event may come early, late or twice. Each event has a role in its flow version. Role and
+situation determine the effect, and a test compares `interpreter` with every cell. An event that
+must not occur in a situation opens an intervention, `unexpected_event`.
 `event_matrix_page` writes the table as a page.
 """
 
@@ -24,31 +24,31 @@ class Situation(StrEnum):
 
 
 class EventEffect(StrEnum):
-    """The effect of an event on a saga. In any case the event is added to the timeline."""
+    """The effect of an event on a saga. Every event is added to the timeline."""
 
     STARTS = "starts"
     MOVES = "moves"
-    TURNS = "turns back"
-    AGAIN = "undone again"
+    TURNS_BACK = "turns back"
+    UNDOES_AGAIN = "undone again"
     PAUSES = "pauses"
     NOTHING = "-"
-    CONTRADICTS = "case: undone"
-    UNEXPECTED = "case: unexpected"
+    CONTRADICTS = "intervention: undone"
+    UNEXPECTED = "intervention: unexpected"
 
 
-S, M, T, A = EventEffect.STARTS, EventEffect.MOVES, EventEffect.TURNS, EventEffect.AGAIN
+S, M, T, A = EventEffect.STARTS, EventEffect.MOVES, EventEffect.TURNS_BACK, EventEffect.UNDOES_AGAIN
 P, N, C, U = (
     EventEffect.PAUSES,
     EventEffect.NOTHING,
     EventEffect.CONTRADICTS,
     EventEffect.UNEXPECTED,
 )
-DECLARED: dict[Role, tuple[EventEffect, ...]] = {
-    # in the order of Situation: unplaced, placed, ready, undoing, cancelled, past, completed
+DECLARED_EFFECTS: dict[Role, tuple[EventEffect, ...]] = {
+    # in the order of Situation: unplaced, placed, ready, undoing, cancelled, past pivot, completed
     Role.START: (S, N, N, N, N, N, N),
     Role.DONE: (N, M, N, N, A, N, N),
     Role.ENDED: (N, T, T, M, N, C, C),
-    Role.DECLINED: (N, T, T, N, N, C, C),  # the capture must still be refunded
+    Role.DECLINED: (N, T, T, N, N, C, C),  # a capture must still be refunded
     Role.WAIT: (N, M, M, N, A, M, M),
     Role.PIVOT_DONE: (N, M, M, M, C, N, N),
     Role.PIVOT_ENDED: (N, T, T, N, N, C, C),
@@ -58,19 +58,20 @@ DECLARED: dict[Role, tuple[EventEffect, ...]] = {
     Role.UNDO: (N, T, T, N, N, N, N),
     Role.VERDICT: (N, N, N, N, N, N, N),
     Role.PAUSE: (N, P, P, N, N, P, N),
-    Role.SIGN: (N, N, N, N, N, N, N),
-    Role.WORD: (N, N, N, N, N, N, N),
+    Role.PROGRESS: (N, N, N, N, N, N, N),
+    Role.OTHER: (N, N, N, N, N, N, N),
     Role.FOREIGN: (U, U, U, U, U, U, U),
 }
 _SITUATIONS = tuple(Situation)
 
 
-def declared(role: Role, situation: Situation) -> EventEffect:
+def declared_effect(role: Role, situation: Situation) -> EventEffect:
     """Return the declared effect of an event with this role in this situation."""
-    return DECLARED[role][_SITUATIONS.index(situation)]
+    return DECLARED_EFFECTS[role][_SITUATIONS.index(situation)]
 
 
-UNEXPECTED = {
-    where: frozenset(role for role in Role if declared(role, where) == U) for where in Situation
+UNEXPECTED_ROLES = {
+    situation: frozenset(role for role in Role if declared_effect(role, situation) == U)
+    for situation in Situation
 }
-"""Situation -> roles that should never occur in it."""
+"""Situation -> roles that must not occur in it."""

@@ -4,11 +4,11 @@
 |---|---|
 | format | 1 |
 | order_id, flow | the saga's id, and `name/version` |
-| deadlines | of the steps and waits it was judged by, in seconds |
+| deadlines | of its steps and waits, in seconds |
 | timeline | every event in log time, with its partition and offset |
-| view | what the monitor derives from them: status, steps, what is awaited, cases, ledger |
-| kept | what each participant keeps of it: effects, outbox, parked records with their errors |
-| held_by | the cause that blocks it |
+| view | what the monitor derives from the timeline: status, steps, awaited events, interventions |
+| kept_rows | what each participant keeps of it: effects, outbox rows, parked records |
+| blocked_by | the cause that blocks it |
 
 `replay` folds the timeline again: today's code must derive the same view. Pure: no I/O, no clock.
 """
@@ -20,16 +20,17 @@ from typing import Any
 import orjson
 
 from saga_monitor.saga.facts import Fact, Saga, fold
-from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import SagaView
 from sagakit.flow.model import Flow, Flows, with_deadlines
 
 FORMAT = 1
-_FACT = ("type", "source", "seq", "causation", "flow", "detail")
+_FACT_FIELDS = ("type", "source", "seq", "causation", "flow", "detail")
 
 
 def bundle(
-    saga: Saga, seen: SagaView, flow: Flow, places: Mapping[str, tuple[int, int]]
+    saga: Saga, view: SagaView, flow: Flow, places: Mapping[str, tuple[int, int]]
 ) -> dict[str, Any]:
     """Return the keys of the bundle that come from the log.
 
@@ -38,14 +39,14 @@ def bundle(
     return {
         "format": FORMAT,
         "order_id": saga.order_id,
-        "flow": seen.flow,
+        "flow": view.flow,
         "deadlines": _deadlines(flow),
-        "timeline": [_told(fact, places.get(fact.id)) for fact in saga.timeline()],
-        "view": seen,
+        "timeline": [_fact_json(fact, places.get(fact.id)) for fact in saga.timeline()],
+        "view": view,
     }
 
 
-def plainly(document: Mapping[str, Any]) -> bytes:
+def to_json(document: Mapping[str, Any]) -> bytes:
     """Encode the document as indented JSON."""
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
@@ -53,20 +54,20 @@ def plainly(document: Mapping[str, Any]) -> bytes:
 def replay(document: Mapping[str, Any], flows: Flows) -> dict[str, Any]:
     """Return the view that today's code derives from the events of a bundle.
 
-    Only the fields of the bundle's own `view` are returned: fields added since then are left out.
+    Only the fields of the bundle's own `view` are returned; later fields are left out.
 
-    Raises ValueError for another format, UnknownFlow, and FlowError where the flow has other steps.
+    Raises ValueError for another format, UnknownFlow, and FlowError if the flow has other steps.
     """
     if document.get("format") != FORMAT:
         raise ValueError(
             f"the bundle has format {document.get('format')!r}, this version reads {FORMAT}; "
             "export it again with `saga evidence`"
         )
-    facts = (_fact(told) for told in document["timeline"])
+    facts = (_fact(entry) for entry in document["timeline"])
     saga = fold(Saga(document["order_id"]), *facts)
     flow, version = flows.find(document["flow"])
-    seen = view(saga, with_deadlines(flow, document["deadlines"]), version)
-    found: dict[str, Any] = orjson.loads(orjson.dumps(seen))
+    view = interpret(saga, Plan.of(with_deadlines(flow, document["deadlines"]), version))
+    found: dict[str, Any] = orjson.loads(orjson.dumps(view))
     return {name: found.get(name) for name in document["view"]}
 
 
@@ -78,12 +79,12 @@ def _deadlines(flow: Flow) -> dict[str, str]:
     return found
 
 
-def _told(fact: Fact, place: tuple[int, int] | None) -> dict[str, Any]:
+def _fact_json(fact: Fact, place: tuple[int, int] | None) -> dict[str, Any]:
     partition, offset = place or (None, None)
-    told = {name: getattr(fact, name) for name in _FACT}
-    return {"id": fact.id, "at": fact.at, "partition": partition, "offset": offset, **told}
+    entry = {name: getattr(fact, name) for name in _FACT_FIELDS}
+    return {"id": fact.id, "at": fact.at, "partition": partition, "offset": offset, **entry}
 
 
-def _fact(told: Mapping[str, Any]) -> Fact:
-    named = {name: told[name] for name in _FACT}
-    return Fact(id=told["id"], at=datetime.fromisoformat(told["at"]), **named)
+def _fact(entry: Mapping[str, Any]) -> Fact:
+    named = {name: entry[name] for name in _FACT_FIELDS}
+    return Fact(id=entry["id"], at=datetime.fromisoformat(entry["at"]), **named)

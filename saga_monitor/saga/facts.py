@@ -1,7 +1,7 @@
 """Represent a saga as a grow-only set of facts. Pure: no I/O, no clock.
 
-`fold` is set union, so any permutation, duplication or interleaving of the same events folds to the
-same saga. `interpreter` derives what the facts mean for a flow.
+`fold` is set union: the same events give the same saga, in whatever order and however often they
+are read. `interpreter` derives what the facts mean for a flow.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,8 +34,8 @@ class Fact:
     """One event, reduced to what the monitor needs.
 
     id: the event's id, as text; at: log time (LogAppendTime), aware; seq: sequence number among the
-    events of its source and saga, where the source counts; causation: id of the event that caused
-    it; flow: label of the `flow` header; detail: the event's small scalar fields.
+    events of its source and saga, None if the source does not count; causation: id of the event
+    that caused it; flow: label of the `flow` header; detail: the event's small scalar fields.
     """
 
     id: str
@@ -48,17 +48,17 @@ class Fact:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def place(self) -> tuple[int, datetime, str]:
+    def source_order(self) -> tuple[int, datetime, str]:
         """Return the sort key among one participant's events: its sequence number, then log time.
 
-        A republished event comes late in log time; its sequence number still gives its place.
+        A republished event has a later log time, but its old sequence number.
         """
         return (self.seq or 0, self.at, self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """Everything seen of one saga. `facts`: event id -> fact."""
+    """All facts of one saga. `facts`: event id -> fact."""
 
     order_id: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
@@ -71,24 +71,24 @@ class Saga:
 
     def timeline(self) -> list[Fact]:
         """Return the facts in log time, and within one millisecond causes first."""
-        return sorted(self.facts.values(), key=lambda f: (f.at, self._depth(f), *f.place))
+        return sorted(self.facts.values(), key=lambda f: (f.at, self._depth(f), *f.source_order))
 
     def _depth(self, fact: Fact) -> int:
         """Count the known events in the chain of causes that led to a fact."""
-        seen: set[str] = set()
+        visited: set[str] = set()
         cause = fact.causation
-        while cause is not None and cause in self.facts and cause not in seen:
-            seen.add(cause)
+        while cause is not None and cause in self.facts and cause not in visited:
+            visited.add(cause)
             cause = self.facts[cause].causation
-        return len(seen)
+        return len(visited)
 
 
 def fold(saga: Saga, *facts: Fact) -> Saga:
-    """Return the saga with `facts` added. Of an event seen twice, the earlier sighting is kept."""
+    """Return the saga with `facts` added. Of an event read twice, the earlier record is kept."""
     merged = dict(saga.facts)
     for fact in facts:
         known = merged.get(fact.id)
-        if known is None or _sighting(fact) < _sighting(known):
+        if known is None or _record_order(fact) < _record_order(known):
             merged[fact.id] = fact
     return Saga(saga.order_id, merged)
 
@@ -116,13 +116,13 @@ class MoneyLedger:
 
 
 def ledger(facts: Iterable[Fact], flow: Flow) -> MoneyLedger:
-    """Sum what the facts say was captured and refunded, by the events that the flow names."""
-    known = list(facts)
-    captured = [f for f in known if f.type in flow.captured]
+    """Sum the captures and refunds in the facts, by the events that the flow names."""
+    all_facts = list(facts)
+    captured = [f for f in all_facts if f.type in flow.captured]
     currency = None
     for fact in captured:
         currency = fact.detail.get("currency", currency)
-    refunded = _movements(known, flow.refunded)
+    refunded = _movements(all_facts, flow.refunded)
     return MoneyLedger(sum(charges(captured, flow).values()), sum(refunded.values()), currency)
 
 
@@ -132,7 +132,7 @@ def charges(facts: Iterable[Fact], flow: Flow) -> dict[str, int]:
 
 
 def _movements(facts: Iterable[Fact], names: Mapping[str, str]) -> dict[str, int]:
-    """Return the amount of each movement; the largest, where it is reported with several."""
+    """Return the amount of each movement; if it is reported with several, the largest."""
     moved: dict[str, int] = {}
     for fact in facts:
         if fact.type in names:
@@ -160,15 +160,15 @@ class UnitTotals:
     def left(self) -> dict[str, int]:
         """Return the units reserved and neither released nor shipped, without kinds at zero."""
         found = dict(self.reserved)
-        for gone in (self.released, self.shipped):
-            for kind, units in gone.items():
+        for removed in (self.released, self.shipped):
+            for kind, units in removed.items():
                 found[kind] = found.get(kind, 0) - units
         return {kind: units for kind, units in sorted(found.items()) if units}
 
 
-def stock(facts: Iterable[Fact], flow: Flow) -> UnitTotals | None:
-    """Sum the units in the facts; None if one was stored before units were recorded."""
-    told: dict[str, dict[str, int]] = {move: {} for move in MOVES}
+def unit_totals(facts: Iterable[Fact], flow: Flow) -> UnitTotals | None:
+    """Sum the units in the facts; None if a fact was stored without its units."""
+    totals: dict[str, dict[str, int]] = {move: {} for move in MOVES}
     for fact in facts:
         move = flow.units.moves.get(fact.type)
         if move is None:
@@ -176,11 +176,11 @@ def stock(facts: Iterable[Fact], flow: Flow) -> UnitTotals | None:
         if UNITS not in fact.detail:
             return None
         for kind, units in fact.detail[UNITS].items():
-            told[move][kind] = told[move].get(kind, 0) + units
-    return UnitTotals(**told)
+            totals[move][kind] = totals[move].get(kind, 0) + units
+    return UnitTotals(**totals)
 
 
-def _sighting(fact: Fact) -> tuple[datetime, str]:
-    # Two sightings in one millisecond differ only in what a broken publisher put into them. The
-    # comparison of their text keeps the same one in whatever order they come.
+def _record_order(fact: Fact) -> tuple[datetime, str]:
+    # Two records of one event in the same millisecond differ only if their publisher is broken.
+    # Comparing their text picks the same one in whatever order they are read.
     return fact.at, repr(fact)

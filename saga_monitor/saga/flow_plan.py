@@ -1,4 +1,4 @@
-"""Precompute the lookups of a flow version once, not for every saga. Pure."""
+"""Precompute the lookups of a flow version, which all its sagas share. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from sagakit.flow.model import PIVOT, Flow, Step
 class Role(StrEnum):
     """The role of an event in a flow version.
 
-    `done`, `ended`, `declined` and `wait` are of steps that can be undone, `pivot_` roles of the
-    pivot, `last_` roles of steps behind it. ended: failed or undone; declined: failed, of a step
-    that takes money; sign: any other event of a step; word: event of a participant without a step;
-    foreign: event of somebody who has no part in this version.
+    `done`, `ended`, `declined` and `wait` are events of steps that can be undone; `pivot_` roles
+    are events of the pivot, and `last_` roles those of steps behind it. ended: failed or undone;
+    declined: failed, of a step that takes money; progress: any other event of a step; other: event
+    of a participant without a step; foreign: event of a participant that is not in this version.
     """
 
     START = "start"
@@ -30,8 +30,8 @@ class Role(StrEnum):
     UNDO = "undo"
     VERDICT = "verdict"
     PAUSE = "pause"
-    SIGN = "sign"
-    WORD = "word"
+    PROGRESS = "progress"
+    OTHER = "other"
     FOREIGN = "foreign"
 
 
@@ -39,67 +39,69 @@ class Role(StrEnum):
 class Plan:
     """The lookups of a flow version.
 
-    turn: index of the last place that can be undone; pivots: steps that, once done, forbid undoing;
-    word_of: event type -> name of the step whose state it reports; endings: events after which
-    nothing of their step is left; payees: steps that take money; keepers: steps that set units
-    aside; roles: event type -> role, for every event.
+    last_undoable: index of the last place that can be undone; pivots: steps that, once done, forbid
+    undoing; step_of_event: event type -> name of the step whose state it reports; endings: events
+    that report a step as failed or undone; money_steps: steps that take money; unit_steps: steps
+    that reserve units; roles: event type -> role, for every event.
     """
 
     flow: Flow
     label: str
     places: tuple[tuple[Step, ...], ...]
     steps: tuple[Step, ...]
-    turn: int
+    last_undoable: int
     pivots: tuple[Step, ...]
-    word_of: dict[str, str]
+    step_of_event: dict[str, str]
     endings: frozenset[str]
-    payees: frozenset[str]
-    keepers: frozenset[str]
+    money_steps: frozenset[str]
+    unit_steps: frozenset[str]
     roles: Mapping[str, Role]
 
     @classmethod
     def of(cls, flow: Flow, version: int) -> Self:
         """Build the plan of one version."""
-        places, turn = flow.places(version), flow.pivot_place(version)
+        places, last_undoable = flow.places(version), flow.pivot_place(version)
         steps = tuple(step for place in places for step in place)
-        last_place = places[turn] if turn >= 0 else ()
+        last_place = places[last_undoable] if last_undoable >= 0 else ()
         failed = {event for step in steps for event in step.failed}
-        payees = frozenset(owner for e in flow.captured if (owner := flow.owners.get(e)))
+        money_steps = frozenset(owner for e in flow.captured if (owner := flow.owners.get(e)))
         return cls(
             flow=flow,
             label=flow.label(version),
             places=places,
             steps=steps,
-            turn=turn,
+            last_undoable=last_undoable,
             pivots=tuple(s for s in last_place if s.kind == PIVOT) or last_place,
-            word_of={event: step.name for step in steps for event in _words(step)},
+            step_of_event={event: step.name for step in steps for event in _state_events(step)},
             endings=frozenset(failed | {step.undone for step in steps if step.undone}),
-            payees=payees,
-            keepers=frozenset(flow.owners[event] for event in flow.units.paths),
+            money_steps=money_steps,
+            unit_steps=frozenset(flow.owners[event] for event in flow.units.paths),
             roles={
-                **{event: _role(flow, steps, event) for event in flow.owners},
+                **{event: _other_role(flow, steps, event) for event in flow.owners},
                 **{
                     event: role
                     for i, place in enumerate(places)
                     for step in place
-                    for event, role in _roles(step, step.name in payees, behind=i > turn)
+                    for event, role in _step_roles(
+                        step, step.name in money_steps, past_pivot=i > last_undoable
+                    )
                 },
             },
         )
 
 
-def _words(step: Step) -> tuple[str, ...]:
+def _state_events(step: Step) -> tuple[str, ...]:
     return (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else []))
 
 
-def _roles(step: Step, payee: bool, behind: bool) -> Iterator[tuple[str, Role]]:
+def _step_roles(step: Step, takes_money: bool, past_pivot: bool) -> Iterator[tuple[str, Role]]:
     """Yield the roles of the events that report the state of a step."""
     done, ended, wait = Role.DONE, Role.ENDED, Role.WAIT
-    failed = Role.DECLINED if payee else ended
+    failed = Role.DECLINED if takes_money else ended
     if step.kind == PIVOT:
         done, ended, wait = Role.PIVOT_DONE, Role.PIVOT_ENDED, Role.PIVOT_WAIT
         failed = ended
-    elif behind:
+    elif past_pivot:
         done, wait = Role.LAST_DONE, Role.LAST_WAIT
     yield step.done, done
     yield from ((event, failed) for event in step.failed)
@@ -107,7 +109,7 @@ def _roles(step: Step, payee: bool, behind: bool) -> Iterator[tuple[str, Role]]:
     yield from ((event, wait) for event in step.waits)
 
 
-def _role(flow: Flow, steps: tuple[Step, ...], event: str) -> Role:
+def _other_role(flow: Flow, steps: tuple[Step, ...], event: str) -> Role:
     """Return the role of an event that reports no state of a step."""
     named = {
         flow.start: Role.START,
@@ -120,6 +122,6 @@ def _role(flow: Flow, steps: tuple[Step, ...], event: str) -> Role:
         return named[event]
     owner = flow.owners[event]
     if any(step.name == owner for step in steps):
-        return Role.SIGN
-    beside = {flow.owners[e] for e in named} | flow.observes.keys() - flow.steps.keys()
-    return Role.WORD if owner in beside else Role.FOREIGN
+        return Role.PROGRESS
+    stepless = {flow.owners[e] for e in named} | flow.observes.keys() - flow.steps.keys()
+    return Role.OTHER if owner in stepless else Role.FOREIGN

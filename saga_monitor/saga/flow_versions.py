@@ -10,7 +10,7 @@ from sagakit.flow.model import Flows
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The number of sagas on a version.
+    """Numbers of sagas on a version.
 
     label: name/version; oldest_at, oldest: start and id of the oldest saga in flight.
     """
@@ -24,7 +24,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A flow version as it is declared and used. declared: the flow files have it."""
+    """A flow version with its numbers of sagas. declared: it is in a flow file."""
 
     flow: str
     declared: bool
@@ -57,40 +57,40 @@ def versions(flows: Flows, counts: Iterable[Count]) -> list[Version]:
     return found
 
 
-def why_not_retired(
+def reason_to_keep(
     label: str, flows: Flows, counts: Iterable[Count], read_through: datetime | None
 ) -> str | None:
-    """Return why a version must stay in its flow file; None where it may be removed.
+    """Return why a version must stay in its flow file; None if it may be removed.
 
     read_through: log time up to which all partitions are read, None while that is unknown. Raises
     UnknownFlow.
     """
     flow, version = flows.find(label)
     if version == flow.default_version:
-        return f"{label} is the default version, on which new orders start; declare another first"
+        return f"{label} is the default version, on which new orders start; set another one first"
     if read_through is None:
-        return "the monitor has not read the log to its end, so it cannot tell yet; try again"
+        return "the monitor has not read all topics to their end, so it cannot tell yet; try again"
     count = next((c for c in counts if c.label == label and c.in_flight), None)
     if count is None:
         return None
     since = f" since {count.oldest_at.isoformat()}" if count.oldest_at else ""
     return (
         f"{label} has {count.in_flight} orders in flight, the oldest is {count.oldest}{since}; "
-        f"each finishes on the version it started with, see `saga ls`"
+        "they finish on the version they started with: wait for them, `saga ls` lists them"
     )
 
 
 def refuse_orphans(flows: Flows, counts: Sequence[Count]) -> None:
     """Raise ConfigurationError if a version was removed that still has sagas in flight."""
-    lost = []
+    orphaned = []
     for count in counts:
         try:
             flows.find(count.label)
         except UnknownFlow:
             if count.in_flight:
-                lost.append(f"{count.label} ({count.in_flight} orders, such as {count.oldest})")
-    if lost:
+                orphaned.append(f"{count.label} ({count.in_flight} orders, such as {count.oldest})")
+    if orphaned:
         raise ConfigurationError(
-            f"flow versions with orders in flight are missing: {', '.join(lost)}; "
+            f"versions with orders in flight are not in the flow files: {', '.join(orphaned)}; "
             "put them back into schemas/flows until `saga flows` shows none in flight"
         )

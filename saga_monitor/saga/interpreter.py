@@ -4,45 +4,39 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from saga_monitor.saga import event_matrix
-from saga_monitor.saga.approvals import asked
+from saga_monitor.saga.approvals import with_approval
 from saga_monitor.saga.balance import imbalances
-from saga_monitor.saga.event_matrix import Situation
+from saga_monitor.saga.event_matrix import UNEXPECTED_ROLES, Situation
 from saga_monitor.saga.facts import Fact, Saga, emission_id, ledger
 from saga_monitor.saga.flow_plan import Plan, Role
-from saga_monitor.saga.interventions import WORDS, cases, settled
-from saga_monitor.saga.pauses import due_after, lasting, pauses
+from saga_monitor.saga.interventions import EVENT_TYPES, interventions_of, settle
+from saga_monitor.saga.pauses import current_pause, due_after, pauses
 from saga_monitor.saga.pins import PINNED, UNPINNED, pin_of
 from saga_monitor.saga.view import (
     ANSWERS,
     DEADLINE,
     ENDED,
     OVERDUE,
-    SETTLES,
+    SETTLED_BY_END,
     UNDONE_PAST_PIVOT,
     UNEXPECTED,
-    Awaited,
+    AwaitedStep,
     AwaitMode,
     SagaView,
     Status,
     StepView,
     backoff,
 )
-from sagakit.flow.model import PIVOT, Flow, Step
+from sagakit.flow.model import PIVOT, Step
 
 
-def view(saga: Saga, flow: Flow, version: int) -> SagaView:
-    """Return the saga's view under `version` of `flow`."""
-    return read(saga, Plan.of(flow, version))
-
-
-def read(saga: Saga, plan: Plan) -> SagaView:
+def interpret(saga: Saga, plan: Plan) -> SagaView:
     """Return the saga's view under a plan, which many sagas can share."""
-    return _Reading(saga, plan).view()
+    return _Interpreter(saga, plan).view()
 
 
-class _Reading:
-    """The facts by type; last: the newest done, failed, wait or undone event of each step."""
+class _Interpreter:
+    """Facts of a saga by type. last: the newest done, failed, wait or undone event of each step."""
 
     def __init__(self, saga: Saga, plan: Plan) -> None:
         self.saga, self.plan, self.flow = saga, plan, plan.flow
@@ -50,8 +44,8 @@ class _Reading:
         self.last: dict[str, Fact] = {}
         for fact in saga.facts.values():
             self.facts[fact.type].append(fact)
-            step = plan.word_of.get(fact.type)
-            if step and (step not in self.last or fact.place > self.last[step].place):
+            step = plan.step_of_event.get(fact.type)
+            if step and (step not in self.last or fact.source_order > self.last[step].source_order):
                 self.last[step] = fact
         self.ledger = ledger(saga.facts.values(), self.flow)
         self.past_pivot = all(self.is_passed(s) for s in plan.pivots)
@@ -62,18 +56,20 @@ class _Reading:
         start = min(self.facts[self.flow.start], key=_log_order, default=None)
         completed = all(self.is_done(s) for s in self.plan.steps)
         entry = -1 if self.past_pivot else self.undo_entry()
-        awaited: tuple[Awaited, ...] = ()
+        awaited: tuple[AwaitedStep, ...] = ()
         if start is not None and not completed:
-            awaited = tuple(self.backward(entry) if entry >= 0 else self.forward(start))
-        paused = lasting(self.pauses) if entry < 0 and not completed else None
-        known = cases(f for word in WORDS if word in self.facts for f in self.facts[word])
+            awaited = tuple(self.steps_to_undo(entry) if entry >= 0 else self.steps_to_do(start))
+        paused = current_pause(self.pauses) if entry < 0 and not completed else None
+        interventions = interventions_of(
+            f for type_ in EVENT_TYPES for f in self.facts.get(type_, ())
+        )
         if start is None:
             status = Status.UNPLACED
         elif completed:
             status = Status.COMPLETED
         elif entry >= 0 and not awaited:
             status = Status.CANCELLED
-        elif any(case.is_open for case in known):
+        elif any(one.is_open for one in interventions):
             status = Status.INTERVENTION
         elif entry >= 0:
             status = Status.UNDOING
@@ -82,9 +78,12 @@ class _Reading:
         else:
             waits = any(a.mode == AwaitMode.WAIT for a in awaited)
             status = Status.WAITING if waits else Status.RUNNING
-        ended_at = self.latest(self.plan.steps) if status in ENDED else None
+        ended_at = self.newest_at(self.plan.steps) if status in ENDED else None
         if ended_at is not None:
-            known = tuple(settled(c, ended_at) if c.code in SETTLES else c for c in known)
+            interventions = tuple(
+                settle(one, ended_at) if one.code in SETTLED_BY_END else one
+                for one in interventions
+            )
         return SagaView(
             order_id=self.saga.order_id,
             flow=self.plan.label,
@@ -93,8 +92,8 @@ class _Reading:
             awaited=awaited,
             unexpected=self.unexpected(self.situation(status, entry)),
             imbalances=imbalances(self.saga, self.plan, self.ledger, status),
-            cases=known,
-            pin=pin_of(f for word in (PINNED, UNPINNED) for f in self.facts.get(word, ())),
+            interventions=interventions,
+            pin=pin_of(f for type_ in (PINNED, UNPINNED) for f in self.facts.get(type_, ())),
             ledger=self.ledger,
             undoing=entry >= 0,
             past_pivot=self.past_pivot,
@@ -104,7 +103,7 @@ class _Reading:
         )
 
     def situation(self, status: Status, entry: int) -> Situation:
-        """Return the situation that a further event would meet."""
+        """Return the situation in which the next event would find the saga."""
         match status:
             case Status.UNPLACED:
                 return Situation.UNPLACED
@@ -116,65 +115,71 @@ class _Reading:
             return Situation.UNDOING
         return Situation.PAST if self.past_pivot else Situation.PLACED
 
-    def unexpected(self, where: Situation) -> tuple[Fact, ...]:
-        """Return the first event of each type that should never occur in this situation.
+    def unexpected(self, situation: Situation) -> tuple[Fact, ...]:
+        """Return the first event of each type that must not occur in this situation.
 
         Types about which an intervention was opened are left out.
         """
-        roles, silent = self.plan.roles, event_matrix.UNEXPECTED[where]
-        odd = [
-            t for t, those in self.facts.items() if those and roles.get(t, Role.FOREIGN) in silent
+        roles, unexpected = self.plan.roles, UNEXPECTED_ROLES[situation]
+        types = [
+            type_
+            for type_, facts in self.facts.items()
+            if facts and roles.get(type_, Role.FOREIGN) in unexpected
         ]
         return tuple(
             min(self.facts[type_], key=_log_order)
-            for type_ in sorted(odd)
+            for type_ in sorted(types)
             if str(emission_id(self.saga.order_id, UNEXPECTED, type_)) not in self.saga.facts
         )
 
     # --- forward --------------------------------------------------------------------------------
 
-    def forward(self, start: Fact) -> Iterable[Awaited]:
+    def steps_to_do(self, start: Fact) -> Iterable[AwaitedStep]:
         """Yield each step to be done whose predecessors are all done, and contradictions."""
         before = [start]
         for place in self.plan.places:
             for step in place:
-                if self.past_pivot and self.says_ended(step):
+                if self.past_pivot and self.reports_end(step):
                     yield self.contradiction(step)
                 elif before and not self.is_done(step):
-                    yield self.expected(step, max(before, key=_log_order))
+                    yield self.awaited_step(step, max(before, key=_log_order))
             done = all(self.is_done(s) for s in place)
             before = [self.last[s.name] for s in place] if done else []
 
-    def expected(self, step: Step, trigger: Fact) -> Awaited:
-        """Return what is awaited of a step that is to be done, and until when."""
+    def awaited_step(self, step: Step, trigger: Fact) -> AwaitedStep:
+        """Return the events awaited of a step that is to be done, and until when."""
         mode, allowed_s, events = AwaitMode.DO, step.deadline_s, (step.done, *step.failed)
         last = self.last.get(step.name)
         if last is not None and last.type in step.waits:
-            answer = self.answer(step, last)
-            if answer is None:
+            verdict = self.verdict_on(step, last)
+            if verdict is None:
                 mode, allowed_s, trigger = AwaitMode.WAIT, step.waits[last.type], last
             else:
-                trigger = answer
+                trigger = verdict
 
         def after(seconds: float) -> datetime | None:
             return due_after(trigger.at, seconds, self.pauses)
 
         due = after(allowed_s)
-        ask = step.asks.get(trigger.type) if mode == AwaitMode.WAIT else None
+        rule = step.asks.get(trigger.type) if mode == AwaitMode.WAIT else None
         if self.past_pivot:
             mode = mode if mode == AwaitMode.WAIT else AwaitMode.FORWARD
-            found = self.escalated(step, mode, events, trigger, due, OVERDUE)
+            found = self.awaited_past_pivot(step, mode, events, trigger, due, OVERDUE)
         else:
             attempt = len(self.requests(step)) + 1
-            found = Awaited(step.name, mode, events, trigger.at, trigger.id, due, attempt=attempt)
-        return asked(self.saga, found, trigger.type, ask, after) if ask else found
+            found = AwaitedStep(
+                step.name, mode, events, trigger.at, trigger.id, due, attempt=attempt
+            )
+        return with_approval(self.saga, found, trigger.type, rule, after) if rule else found
 
-    def contradiction(self, step: Step) -> Awaited:
-        """Return a step that is undone although the pivot is done: due at once, for a person."""
-        last, since = self.last[step.name], self.latest((step, *self.plan.pivots))
-        return self.escalated(step, AwaitMode.FORWARD, (step.done,), last, since, UNDONE_PAST_PIVOT)
+    def contradiction(self, step: Step) -> AwaitedStep:
+        """Return a step that is undone although the pivot is done; a person is needed at once."""
+        last, since = self.last[step.name], self.newest_at((step, *self.plan.pivots))
+        return self.awaited_past_pivot(
+            step, AwaitMode.FORWARD, (step.done,), last, since, UNDONE_PAST_PIVOT
+        )
 
-    def escalated(
+    def awaited_past_pivot(
         self,
         step: Step,
         mode: AwaitMode,
@@ -182,14 +187,14 @@ class _Reading:
         trigger: Fact,
         due: datetime | None,
         code: str,
-    ) -> Awaited:
-        """Return a step past the pivot: nothing is undone, and an intervention is opened once."""
+    ) -> AwaitedStep:
+        """Return a step past the pivot: its deadline opens one intervention and undoes nothing."""
         if str(emission_id(self.saga.order_id, code, step.name)) in self.saga.facts:
             due = None
-        return Awaited(step.name, mode, events, trigger.at, trigger.id, due, code=code)
+        return AwaitedStep(step.name, mode, events, trigger.at, trigger.id, due, code=code)
 
-    def answer(self, step: Step, wait: Fact) -> Fact | None:
-        """Return a person's verdict on a wait, if given; after it the participant has to act."""
+    def verdict_on(self, step: Step, wait: Fact) -> Fact | None:
+        """Return the verdict on a wait, if one was given: then the participant has to act."""
         if wait.type not in step.asks:
             return None
         given = (
@@ -206,67 +211,67 @@ class _Reading:
     def undo_entry(self) -> int:
         """Return the index of the place where the undo enters; -1 while nothing is to be undone.
 
-        After a request it is the last place that can be undone. After a failure, or where something
-        is undone already, it is the newest place that has reported anything or, while money is
-        held, takes money.
+        After a request it is the last place that can be undone. After a failure, or if a step was
+        undone already, it is the newest place that has reported anything or, while money is held,
+        takes money.
         """
         if self.facts[self.flow.compensate] or self.facts[self.flow.cancel]:
-            return self.plan.turn
-        undoable = self.plan.places[: self.plan.turn + 1]
-        if not any(f.type in self.plan.endings for p in undoable for f in self.last_words(p)):
+            return self.plan.last_undoable
+        undoable = self.plan.places[: self.plan.last_undoable + 1]
+        if not any(f.type in self.plan.endings for p in undoable for f in self.last_facts(p)):
             return -1
-        payees = self.plan.payees if self.ledger.held_minor else ()
+        holding = self.plan.money_steps if self.ledger.held_minor else ()
         return max(
-            i for i, p in enumerate(undoable) if any(s.name in (*self.last, *payees) for s in p)
+            i for i, p in enumerate(undoable) if any(s.name in (*self.last, *holding) for s in p)
         )
 
-    def backward(self, entry: int) -> Iterable[Awaited]:
-        """Return the steps to undo in the newest place that is not undone; empty at the end."""
+    def steps_to_undo(self, entry: int) -> Iterable[AwaitedStep]:
+        """Return the steps to undo in the newest place that is not undone yet; empty at the end."""
         for i in range(entry, -1, -1):
-            waiting = [s for s in self.plan.places[i] if not self.is_ended(s)]
-            if waiting:
+            steps = [s for s in self.plan.places[i] if not self.is_ended(s)]
+            if steps:
                 trigger = self.undo_trigger(i, entry)
-                return [self.undo(step, trigger) for step in waiting]
+                return [self.awaited_undo(step, trigger) for step in steps]
         return []
 
     def undo_trigger(self, place: int, entry: int) -> Fact:
-        """Return the event that told a place to undo. A repeated request is no new trigger."""
+        """Return the event that told a place to undo; a repeated request is not a new trigger."""
         if place < entry:
             ends = [self.first_end(s) for s in self.plan.places[place + 1]]
             return max((f for f in ends if f), key=_log_order)
-        asked = [*self.facts[self.flow.compensate], *self.facts[self.flow.cancel]]
+        requests = [*self.facts[self.flow.compensate], *self.facts[self.flow.cancel]]
         ended = [f for event in self.plan.endings for f in self.facts[event]]
-        return min(asked or ended, key=_log_order)
+        return min(requests or ended, key=_log_order)
 
     def first_end(self, step: Step) -> Fact | None:
         """Return the event by which a step first failed or was undone.
 
-        The step repeats it whenever it is asked again, which is no sign of life of the step before
-        it.
+        A step repeats that event whenever it is asked again. The repeats say nothing about the step
+        before it.
         """
-        words = (*step.failed, *([step.undone] if step.undone else []))
-        ends = (f for word in words for f in self.facts.get(word, ()))
+        types = (*step.failed, *([step.undone] if step.undone else []))
+        ends = (f for type_ in types for f in self.facts.get(type_, ()))
         return min(ends, key=_log_order, default=None)
 
-    def undo(self, step: Step, trigger: Fact) -> Awaited:
-        """Return what is awaited of a step that is to be undone, and when to ask again."""
-        signs = [f for f in self.saga.facts.values() if self.flow.owners.get(f.type) == step.name]
-        alive = max([trigger, *signs], key=_log_order)
+    def awaited_undo(self, step: Step, trigger: Fact) -> AwaitedStep:
+        """Return the events awaited of a step that is to be undone, and when to ask again."""
+        own = [f for f in self.saga.facts.values() if self.flow.owners.get(f.type) == step.name]
+        latest = max([trigger, *own], key=_log_order)
         requests = self.requests(step)
-        unheard = [f for f in requests if f.at > alive.at]
-        due = alive.at + timedelta(seconds=step.deadline_s)
-        if unheard:
-            last = max(unheard, key=_log_order)
-            due = last.at + backoff(step.deadline_s, len(unheard))
-        stalled = self.flow.ceiling.is_reached(len(unheard), (due - alive.at).total_seconds())
-        return Awaited(
+        unanswered = [f for f in requests if f.at > latest.at]
+        due = latest.at + timedelta(seconds=step.deadline_s)
+        if unanswered:
+            last = max(unanswered, key=_log_order)
+            due = last.at + backoff(step.deadline_s, len(unanswered))
+        stalled = self.flow.ceiling.is_reached(len(unanswered), (due - latest.at).total_seconds())
+        return AwaitedStep(
             step=step.name,
             mode=AwaitMode.UNDO,
             events=(*([step.undone] if step.undone else []), *step.failed),
-            since=alive.at,
-            cause=alive.id,
+            since=latest.at,
+            cause=latest.id,
             due=due,
-            tries=len(unheard),
+            tries=len(unanswered),
             attempt=len(requests) + 1,
             stalled=stalled,
         )
@@ -274,7 +279,7 @@ class _Reading:
     def requests(self, step: Step) -> list[Fact]:
         """Return the monitor's own undo requests because of this step, by attempt.
 
-        They are found by their derived ids, so nobody else's request can pass for one.
+        They are found by their derived ids, so no other request is mistaken for one.
         """
         found: list[Fact] = []
         while self.facts[self.flow.compensate]:
@@ -294,21 +299,21 @@ class _Reading:
         return last is not None and last.type == step.done
 
     def is_passed(self, step: Step) -> bool:
-        """Tell if a step is done; a pivot that was once done stays passed, whatever follows."""
+        """Return True if a step is done. A pivot that was once done stays passed."""
         return self.is_done(step) or (step.kind == PIVOT and step.done in self.facts)
 
     def is_ended(self, step: Step) -> bool:
-        """Tell if nothing of a step is left: failed or undone, and a money step holds no money."""
-        if not self.says_ended(step):
+        """Return True if a step failed or was undone, and holds no money."""
+        if not self.reports_end(step):
             return False
-        return step.name not in self.plan.payees or self.ledger.held_minor == 0
+        return step.name not in self.plan.money_steps or self.ledger.held_minor == 0
 
-    def says_ended(self, step: Step) -> bool:
-        """Tell if the newest event in `last` says that the step failed or is undone."""
+    def reports_end(self, step: Step) -> bool:
+        """Return True if the newest event in `last` reports the step as failed or undone."""
         last = self.last.get(step.name)
         return last is not None and last.type in self.plan.endings
 
-    def step_view(self, step: Step, awaited: Iterable[Awaited]) -> StepView:
+    def step_view(self, step: Step, awaited: Iterable[AwaitedStep]) -> StepView:
         last = self.last.get(step.name)
         status, since = "idle", last.at if last else None
         if last is not None:
@@ -323,12 +328,12 @@ class _Reading:
                 status, since = named.get(item.mode, "due"), item.since
         return StepView(step.name, step.kind, status, since)
 
-    def last_words(self, steps: Iterable[Step]) -> list[Fact]:
+    def last_facts(self, steps: Iterable[Step]) -> list[Fact]:
         return [self.last[s.name] for s in steps if s.name in self.last]
 
-    def latest(self, steps: Iterable[Step]) -> datetime | None:
+    def newest_at(self, steps: Iterable[Step]) -> datetime | None:
         """Return the log time of the newest event in `last` of these steps."""
-        return max((f.at for f in self.last_words(steps)), default=None)
+        return max((f.at for f in self.last_facts(steps)), default=None)
 
 
 def _log_order(fact: Fact) -> tuple[datetime, str]:

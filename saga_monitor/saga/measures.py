@@ -1,15 +1,15 @@
 """Measure what a micro-batch of the projection changed. Pure: no I/O, no clock.
 
-All times are log time, so a monitor that reads yesterday's log today measures yesterday.
+All times are log time, so a monitor that reads the log late measures the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from saga_monitor.saga.facts import Fact, Saga, emission_id, ledger, stock
+from saga_monitor.saga.facts import Fact, Saga, emission_id, ledger, unit_totals
 from saga_monitor.saga.flow_plan import Plan
-from saga_monitor.saga.interpreter import read
+from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import DEADLINE, ENDED, SYSTEM_TIMEOUT, VERDICT, SagaView, Status
 from sagakit.flow.model import Step
 
@@ -18,14 +18,14 @@ from sagakit.flow.model import Step
 class Change:
     """A saga before and after a micro-batch.
 
-    was: status before; seen: view after, under the plan of its flow version; new: facts that were
-    not known before.
+    before: facts before; old_status: status before; saga, view: after the batch, under the plan of
+    its flow version; new: facts that were not known before.
     """
 
     before: Mapping[str, Fact]
-    was: Status
+    old_status: Status
     saga: Saga
-    seen: SagaView
+    view: SagaView
     plan: Plan
     new: Sequence[Fact] = field(init=False)
 
@@ -44,8 +44,8 @@ class StepTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A monitor's event on a passed deadline: a request to undo, or the timeout verdict.
+class DeadlineRequest:
+    """The monitor's event for a passed deadline: a request to undo, or the timeout verdict.
 
     late_s: seconds from the deadline to the event's log time.
     """
@@ -55,64 +55,64 @@ class Request:
     late_s: float
 
 
-def became(change: Change) -> Iterator[str]:
+def status_changes(change: Change) -> Iterator[str]:
     """Yield the changes of a saga's status: started, completed, cancelled."""
-    if change.was == Status.UNPLACED != change.seen.status:
+    if change.old_status == Status.UNPLACED != change.view.status:
         yield "started"
-    if change.seen.status in ENDED and change.was != change.seen.status:
-        yield change.seen.status.value
+    if change.view.status in ENDED and change.old_status != change.view.status:
+        yield change.view.status.value
 
 
-def moved(change: Change) -> Iterator[tuple[str, str, int]]:
-    """Yield money that moved: captured or refunded, its currency, the amount in minor units."""
+def money_moved(change: Change) -> Iterator[tuple[str, str, int]]:
+    """Yield money movements: captured or refunded, currency, amount in minor units."""
     flow = change.plan.flow
     if any(fact.type in flow.captured or fact.type in flow.refunded for fact in change.new):
-        before, now = ledger(change.before.values(), flow), change.seen.ledger
+        before, now = ledger(change.before.values(), flow), change.view.ledger
         currency = now.currency or "unknown"
         yield "captured", currency, now.captured_minor - before.captured_minor
         yield "refunded", currency, now.refunded_minor - before.refunded_minor
 
 
 def units_moved(change: Change) -> Iterator[tuple[str, int]]:
-    """Yield units that moved: reserved, released or shipped, and how many."""
+    """Yield unit movements: reserved, released or shipped, and the number of units."""
     flow = change.plan.flow
     moving = [fact for fact in change.new if fact.type in flow.units.paths]
-    found = stock(moving, flow) if moving else None
+    found = unit_totals(moving, flow) if moving else None
     if found is not None:
         yield "reserved", sum(found.reserved.values())
         yield "released", sum(found.released.values())
         yield "shipped", sum(found.shipped.values())
 
 
-def requests(change: Change) -> Iterator[Request]:
+def deadline_requests(change: Change) -> Iterator[DeadlineRequest]:
     """Yield the monitor's own requests among the new facts, found by their derived ids.
 
-    A verdict must have the monitor's actor as well: a person's verdict on the same wait can have
-    the same id.
+    A verdict must have the monitor's actor as well, because a person's verdict on the same wait can
+    have the same id.
     """
     plan, order_id = change.plan, change.saga.order_id
     for fact in (f for f in change.new if f.type in (plan.flow.compensate, plan.flow.verdict)):
         step, attempt = str(fact.detail.get("step")), fact.detail.get("attempt", 1)
-        mine = emission_id(order_id, DEADLINE, step, attempt)
+        own_id = emission_id(order_id, DEADLINE, step, attempt)
         if fact.detail.get("actor") == SYSTEM_TIMEOUT:
-            mine = emission_id(order_id, VERDICT, str(fact.causation))
-        if fact.id == str(mine):
+            own_id = emission_id(order_id, VERDICT, str(fact.causation))
+        if fact.id == str(own_id):
             earlier = {id_: f for id_, f in change.saga.facts.items() if f.at < fact.at}
-            awaited = read(Saga(fact.id, earlier), plan).awaited
-            dues = (a.asked.until if a.asked else a.due for a in awaited if a.step == step)
-            passed = next((at for at in dues if at), None)
+            awaited = interpret(Saga(fact.id, earlier), plan).awaited
+            times = (a.approval.until if a.approval else a.due for a in awaited if a.step == step)
+            passed = next((at for at in times if at), None)
             late_s = (fact.at - passed).total_seconds() if passed else 0.0
-            yield Request(step, attempt, max(late_s, 0.0))
+            yield DeadlineRequest(step, attempt, max(late_s, 0.0))
 
 
 def step_times(change: Change) -> Iterator[StepTime]:
     """Yield each step that reached an outcome, with the time since it became due.
 
-    Only the first event of a type counts: a repetition has taken no time.
+    Only the first event of a type counts: a repeated one took no time.
     """
     plan = change.plan
-    told = ((f, step) for f in change.new if f.type in plan.word_of for step in plan.steps)
-    found = [(f, step, said) for f, step in told if (said := _outcome(step, f.type))]
+    pairs = ((f, step) for f in change.new if f.type in plan.step_of_event for step in plan.steps)
+    found = [(f, step, outcome) for f, step in pairs if (outcome := _outcome(step, f.type))]
     facts = change.saga.timeline() if found else []
     for fact, step, outcome in found:
         if _first(facts, {fact.type}) is not fact:
@@ -133,13 +133,13 @@ def _outcome(step: Step, event: str) -> str | None:
 def _due_since(step: Step, outcome: str, plan: Plan, facts: Sequence[Fact]) -> datetime | None:
     """Return when the step became due for this outcome, None if that is unknown.
 
-    Forward: when all of the place before were done. Backward: when all of the place behind had
-    ended, or else when the undo was requested.
+    Forward: when all steps of the place before were done. Backward: when all steps of the place
+    behind had failed or were undone, or else when the undo was requested.
     """
-    place = next(i for i, those in enumerate(plan.places) if step in those)
+    place = next(i for i, steps in enumerate(plan.places) if step in steps)
     needs = [{s.done} for s in plan.places[place - 1]] if place else [{plan.flow.start}]
     if outcome == "undone":
-        behind = plan.places[place + 1] if place < plan.turn else ()
+        behind = plan.places[place + 1] if place < plan.last_undoable else ()
         needs = [{e for e in (*s.failed, s.undone) if e} for s in behind]
         if not needs or any(_first(facts, types) is None for types in needs):
             needs = [{plan.flow.compensate, plan.flow.cancel}]

@@ -24,14 +24,14 @@ class Pin:
 
 def pin_of(facts: Iterable[Fact]) -> Pin | None:
     """Return the pin of a saga; None if it has none, or was unpinned."""
-    last = last_word(facts)
+    last = last_pin_event(facts)
     if last is None or last.type == UNPINNED:
         return None
     actor, reason = (str(last.detail.get(name, "")) for name in ("actor", "reason"))
     return Pin(last.id, actor, reason, last.at)
 
 
-def last_word(facts: Iterable[Fact]) -> Fact | None:
-    """Return the last pin or unpin event. Within one millisecond a pin comes first."""
-    words = (fact for fact in facts if fact.type in (PINNED, UNPINNED))
-    return max(words, key=lambda f: (f.at, f.type, f.id), default=None)
+def last_pin_event(facts: Iterable[Fact]) -> Fact | None:
+    """Return the last pin or unpin event; of one millisecond the unpin event counts as later."""
+    events = (fact for fact in facts if fact.type in (PINNED, UNPINNED))
+    return max(events, key=lambda f: (f.at, f.type, f.id), default=None)

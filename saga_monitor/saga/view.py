@@ -4,17 +4,18 @@ Status of a saga:
 
 | status | meaning |
 |---|---|
-| unplaced | facts are known, the start event is not |
+| unplaced | events were read, but not the start event |
 | running | going forward, a participant is expected to act |
 | waiting | going forward, a wait event is open: a person, a bank, a carrier |
-| paused | going forward, and a person has paused it: nothing new is begun, no deadline runs |
-| undoing | being undone, or a step was done again after it was undone (a late capture) |
+| paused | going forward, and a person has paused it: no new work starts, no deadline runs |
+| undoing | being undone, or a step was done after it was undone (a late capture) |
 | completed | every step is done |
 | cancelled | undone back to the first step, and no money is held |
 | intervention | neither completed nor cancelled, and an intervention is open |
 
-`completed` and `cancelled` take precedence over an open intervention. An intervention about time or
-progress (SETTLES) is then settled; any other stays open until a person closes it.
+`completed` and `cancelled` take precedence over an open intervention. The end of the saga settles
+an intervention about time or progress (SETTLED_BY_END); any other stays open until a person closes
+it.
 """
 
 from dataclasses import dataclass
@@ -31,12 +32,12 @@ DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
 UNEXPECTED, CONSERVATION, UNITS_LOST = "unexpected_event", "conservation", "units_conservation"
 REMINDER, ESCALATION, VERDICT = "reminder", "escalation", "verdict"
-"""Codes of the monitor's events: a request to undo; interventions; and, about a wait for a verdict,
-the reminder, the escalation to a senior, and the timeout verdict."""
+"""Codes of the monitor's events: the request to undo; interventions; and, while a step waits for a
+verdict, the reminder, the escalation to the senior role, and the timeout verdict."""
 SYSTEM_TIMEOUT = "system_timeout"
-"""Actor of the timeout verdict, which the monitor gives when no person did."""
-SETTLES = frozenset({OVERDUE, UNDONE_PAST_PIVOT, STALLED})
-"""Codes of interventions that are settled once the saga has ended."""
+"""Actor of the timeout verdict, which the monitor gives in place of a person."""
+SETTLED_BY_END = frozenset({OVERDUE, UNDONE_PAST_PIVOT, STALLED})
+"""Codes of interventions that the end of the saga settles."""
 ANSWERS = ("approve", "reject")
 """The verdicts that end a wait for a person."""
 LONGEST_BACKOFF_S = 3600.0
@@ -81,8 +82,8 @@ class StepView:
 class Approval:
     """The roles that are asked for a verdict.
 
-    event: type of the event that asks; until: when silence becomes a rejection; reminded,
-    escalated: when the role was reminded, and when it became the senior's turn.
+    event: type of the event that asks; until: when the timeout verdict rejects; reminded: when the
+    role was reminded; escalated: when the senior role was asked.
     """
 
     event: str
@@ -93,19 +94,20 @@ class Approval:
     escalated: datetime | None = None
 
     @property
-    def turn(self) -> str:
-        """Return the role whose turn it is."""
+    def current_role(self) -> str:
+        """Return the role that has to answer now."""
         return self.senior if self.escalated else self.role
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
-    """The events expected of a step, and the monitor's next action while none comes.
+class AwaitedStep:
+    """The events expected of a step, and the monitor's next action while none of them comes.
 
-    events: any of them would do; since: of the last sign of life; cause: id of the fact that made
-    it due; due: when the monitor acts next, None if it never does; tries: requests since the last
-    sign of life; attempt: number of its next request; code: of what it emits then; asked: who is to
-    give a verdict, where it waits for one; stalled: its requests have reached the flow's ceiling.
+    events: any one of them is enough; since: log time of the step's last event; cause: id of the
+    fact that made it due; due: when the monitor acts next, None if it never does; tries: requests
+    since the step's last event; attempt: number of the next request; code: of the event that the
+    monitor emits next; approval: who has to give a verdict, if the step waits for one; stalled: the
+    requests have reached the flow's ceiling.
     """
 
     step: str
@@ -117,16 +119,16 @@ class Awaited:
     tries: int = 0
     attempt: int = 1
     code: str = DEADLINE
-    asked: Approval | None = None
+    approval: Approval | None = None
     stalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """Money, or units, that do not add up.
+    """A saga's money, or units, that do not add up.
 
     code: of the intervention; id: of the event that opens it; cause: id of the last movement; due:
-    when to open it, if nothing has moved by then.
+    when to open it, unless there is another movement first.
     """
 
     id: UUID
@@ -140,19 +142,19 @@ class Imbalance:
 class SagaView:
     """The state of a saga in the terms of its flow.
 
-    undoing: it is being undone or has been, never past the pivot; unexpected: events that should
-    never have occurred, without those that have an intervention; paused: the pause that lasts; pin:
-    the pin of the person who wants to keep it in the live tables.
+    undoing: it is being undone or has been, never past the pivot; unexpected: events that must not
+    occur in this state, without those that have an intervention; paused: the current pause; pin:
+    the pin that keeps it in the live tables.
     """
 
     order_id: str
     flow: str
     status: Status
     steps: tuple[StepView, ...]
-    awaited: tuple[Awaited, ...]
+    awaited: tuple[AwaitedStep, ...]
     unexpected: tuple[Fact, ...]
     imbalances: tuple[Imbalance, ...]
-    cases: tuple[Intervention, ...]
+    interventions: tuple[Intervention, ...]
     pin: Pin | None
     ledger: MoneyLedger
     undoing: bool
@@ -162,30 +164,30 @@ class SagaView:
     paused: Pause | None = None
 
     @property
-    def interventions(self) -> tuple[str, ...]:
+    def open_interventions(self) -> tuple[str, ...]:
         """Return the codes of the open interventions."""
-        return tuple(case.code for case in self.cases if case.is_open)
+        return tuple(one.code for one in self.interventions if one.is_open)
 
     @property
-    def next(self) -> Awaited | None:
+    def next(self) -> AwaitedStep | None:
         """Return the awaited step on which the monitor acts next."""
-        return min((a for a in self.awaited if a.due), key=_due, default=None)
+        return min((a for a in self.awaited if a.due), key=_due_time, default=None)
 
     @property
     def due(self) -> datetime | None:
         """Return when the monitor emits its next event; None: never."""
-        dues = [fact.at for fact in self.unexpected]
-        dues += [found.due for found in self.imbalances]
-        dues += [awaited.due for awaited in self.awaited if awaited.due]
-        return min(dues, default=None)
+        times = [fact.at for fact in self.unexpected]
+        times += [imbalance.due for imbalance in self.imbalances]
+        times += [item.due for item in self.awaited if item.due]
+        return min(times, default=None)
 
 
 def backoff(deadline_s: float, tries: int) -> timedelta:
-    """Return how long to wait after the `tries`-th request without a sign of life."""
+    """Return how long to wait for an answer to the `tries`-th request in a row."""
     longest = max(LONGEST_BACKOFF_S, deadline_s)
     return timedelta(seconds=min(deadline_s * 2.0 ** min(tries - 1, 32), longest))
 
 
-def _due(awaited: Awaited) -> datetime:
-    assert awaited.due is not None
-    return awaited.due
+def _due_time(item: AwaitedStep) -> datetime:
+    assert item.due is not None
+    return item.due

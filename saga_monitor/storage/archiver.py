@@ -1,7 +1,7 @@
-"""Move sagas that ended long ago to the history tables, and delete old rows of `said`.
+"""Move sagas that ended long ago to the history tables, and delete old recorded commands.
 
-A later event about a moved saga brings it back (`store.lock`). A row of `said` is deleted once it
-is older than the dedup horizon, when its event has long been read back.
+A later event about an archived saga brings it back (`store.lock`). A recorded command is deleted
+once it is older than the dedup horizon: its event was read back long ago.
 """
 
 import threading
@@ -19,7 +19,7 @@ from sagakit.retry import retry_transaction
 log = structlog.get_logger(__name__)
 EVERY_S = 2.0
 BATCH = 200
-SAID_FOR = timedelta(days=KEEP_DAYS)
+KEEP_COMMANDS = timedelta(days=KEEP_DAYS)
 """The dedup horizon: no topic delivers an older event again."""
 
 # Ended sagas without an event since :before: nothing is awaited, no intervention is open, no pin.
@@ -34,13 +34,13 @@ FINISHED = text("""
         WHERE i.order_id = s.order_id AND i.status IN ('open', 'claimed'))
     ORDER BY s.status, s.updated_at DESC NULLS LAST LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
-FORGET = text("""
-    DELETE FROM said WHERE at < :before
-    AND NOT EXISTS (SELECT FROM saga s WHERE s.order_id = said.order_id AND s.pinned)
+DELETE_COMMANDS = text("""
+    DELETE FROM recorded_command c WHERE c.at < :before
+    AND NOT EXISTS (SELECT FROM saga s WHERE s.order_id = c.order_id AND s.pinned)
 """)
 
 
-class History:
+class Archiver:
     """Archives ended sagas; `run` in a thread.
 
     log_time: returns the time up to which every partition is read, None while that is unknown;
@@ -57,33 +57,33 @@ class History:
         while not stop.wait(EVERY_S):
             through = self._log_time()
             if through is not None:
-                self.keep(through, stop)
+                self.archive_due(through, stop)
 
-    def keep(self, through: datetime, stop: threading.Event) -> int:
-        """Move the sagas that are due, one transaction per batch, and delete old rows of `said`.
+    def archive_due(self, through: datetime, stop: threading.Event) -> int:
+        """Archive the sagas that are due, one transaction per batch; return their number.
 
-        Returns the number of sagas moved.
+        Also delete old recorded commands.
         """
-        moved = 0
+        archived = 0
         while not stop.is_set():
-            batch = retry_transaction(lambda: self._move_some(through - self._after), stop)
-            moved += batch
+            batch = retry_transaction(lambda: self._archive_batch(through - self._after), stop)
+            archived += batch
             if batch < BATCH:
                 break
-        retry_transaction(lambda: self._forget(through - SAID_FOR), stop)
-        if moved:
-            log.info("finished orders are history", orders=moved)
-        return moved
+        retry_transaction(lambda: self._delete_commands(through - KEEP_COMMANDS), stop)
+        if archived:
+            log.info("ended orders moved to the history tables", orders=archived)
+        return archived
 
-    def _move_some(self, before: datetime) -> int:
+    def _archive_batch(self, before: datetime) -> int:
         ended = [status.value for status in ENDED]
         with self._engine.begin() as connection:
             wanted = {"ended": ended, "before": before, "limit": BATCH}
             orders = connection.execute(FINISHED, wanted).scalars().all()
             if orders:
-                store.move_to_history(connection, orders)
+                store.archive(connection, orders)
         return len(orders)
 
-    def _forget(self, before: datetime) -> None:
+    def _delete_commands(self, before: datetime) -> None:
         with self._engine.begin() as connection:
-            connection.execute(FORGET, {"before": before})
+            connection.execute(DELETE_COMMANDS, {"before": before})

@@ -1,7 +1,7 @@
 """Find how sagas are related: which led to which, and which came in one batch.
 
-An OrderPlaced may name the saga that led to it (`caused_by`) and its batch (`batch_id`). Both are
-believed. The named saga may be unknown, or the chain a circle: no saga is returned twice.
+An OrderPlaced may name the saga that led to it (`caused_by`) and its batch (`batch_id`). Neither is
+checked: the named saga may not exist, or the chain may be a circle. No saga is returned twice.
 """
 
 from collections import Counter, defaultdict
@@ -11,17 +11,17 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from saga_monitor.storage.tables import wherever
+from saga_monitor.storage.tables import live_and_history
 
-MOST = 1_000
-"""Number of sagas at which a tree grows no further."""
-_EVENTS = wherever("timeline", "order_id, type, at, detail")
-_ORDERS = wherever("saga", "order_id, flow, version, status, awaited, started_at, ended_at")
-UP = text(f"""
+MAX_TREE = 1_000
+"""A tree with this many sagas is extended no further."""
+_EVENTS = live_and_history("timeline", "order_id, type, at, detail")
+_ORDERS = live_and_history("saga", "order_id, flow, version, status, awaited, started_at, ended_at")
+PARENTS = text(f"""
     SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM {_EVENTS}
     WHERE order_id = ANY(:orders) AND detail->>'caused_by' IS NOT NULL ORDER BY order_id, at
 """)
-DOWN = text(f"""
+CHILDREN = text(f"""
     SELECT DISTINCT ON (order_id) order_id, detail->>'caused_by' FROM {_EVENTS}
     WHERE detail->>'caused_by' = ANY(:orders) ORDER BY order_id, at LIMIT :most
 """)
@@ -64,15 +64,15 @@ def batch(connection: Connection, batch_id: str) -> dict[str, Any] | None:
 
 def tree(connection: Connection, order_id: str) -> list[Link]:
     """Return all sagas related to this one, each after the one that led to it."""
-    root, seen = order_id, {order_id}
-    while before := dict(_pairs(connection, UP, [root])).get(root):
-        if before in seen:
+    root, visited = order_id, {order_id}
+    while parent := dict(_pairs(connection, PARENTS, [root])).get(root):
+        if parent in visited:
             break
-        seen.add(before)
-        root = before
+        visited.add(parent)
+        root = parent
     parents: dict[str, str | None] = {root: None}
     level = [root]
-    while level and len(parents) < MOST:
+    while level and len(parents) < MAX_TREE:
         found = [(o, by) for o, by in _led_to(connection, level) if o not in parents]
         parents.update(found)
         level = [o for o, _ in found]
@@ -92,7 +92,9 @@ def mermaid(links: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"    {number[link['caused_by']]} --> {number[link['order_id']]}"
 
 
-def below(links: Sequence[Mapping[str, Any]]) -> Mapping[str | None, list[Mapping[str, Any]]]:
+def children_by_parent(
+    links: Sequence[Mapping[str, Any]],
+) -> Mapping[str | None, list[Mapping[str, Any]]]:
     """Map each saga to those it led to; None maps to the root."""
     found: dict[str | None, list[Mapping[str, Any]]] = defaultdict(list)
     for link in links:
@@ -101,7 +103,7 @@ def below(links: Sequence[Mapping[str, Any]]) -> Mapping[str | None, list[Mappin
 
 
 def _led_to(connection: Connection, orders: Sequence[str]) -> list[tuple[str, str]]:
-    return _pairs(connection, DOWN, orders, most=MOST)
+    return _pairs(connection, CHILDREN, orders, most=MAX_TREE)
 
 
 def _pairs(

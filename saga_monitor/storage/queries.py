@@ -1,29 +1,27 @@
 """Read rows for the API: one saga from the live or history tables, lists and counts.
 
-Lists and counts cover live sagas; the list of history sagas is separate.
+Lists and counts cover live sagas; archived sagas have a list of their own.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, text
 
-from saga_monitor.saga.blockers import Holds, ParkedRecord, Unpublished
+from saga_monitor.saga.blockers import KeptRows, ParkedRecord, Unpublished
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.flow_versions import Count
 from saga_monitor.saga.view import Status
 from saga_monitor.storage.store import load_saga
-from saga_monitor.storage.tables import wherever
-from sagakit.web.admin import holds_of
+from saga_monitor.storage.tables import live_and_history
+from sagakit.web.admin import blockers_of
 
 _SHOWN = """
     order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
     started_at, ended_at, updated_at
 """
-# Takes the newest of each status, then the newest of those. Indexes `saga_status` and
+# Takes the newest sagas of each status, then the newest of all. Indexes `saga_status` and
 # `saga_history_status` have this order, so no other row is read.
 _LIST = f"""
     SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
@@ -33,8 +31,7 @@ _LIST = f"""
 """
 LIST = text(_LIST.format(table="saga"))
 LIST_HISTORY = text(_LIST.format(table="saga_history"))
-# Stuck: overdue by log time as far as that is known, an open intervention, or in flight without a
-# start event.
+# Stuck: overdue in log time, or with an open intervention, or without a start event.
 _STUCK = """
     (status IN ('intervention', 'unplaced') OR next_deadline < CAST(:log_time AS timestamptz))
 """
@@ -47,9 +44,9 @@ SUMMARY = text("""
            coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
     FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
 """)
-# The projection stores an unlabelled saga on the default version. Counts come from index
-# `saga_flow` alone. Then the oldest saga of each group is looked up; `started_at` is NULL where no
-# start event was read.
+# The projection stores a saga without a flow label under the default version. The counts come from
+# index `saga_flow` alone; then the oldest saga of each group is looked up. `started_at` is NULL if
+# no start event was read.
 _OLDEST = """
     SELECT order_id FROM saga WHERE status = counted.status AND flow = counted.flow
     AND version IS NOT DISTINCT FROM counted.version AND started_at {since} LIMIT 1
@@ -70,11 +67,13 @@ FLOWS = text(f"""
 """)
 _EVENT = 'event_id, type, source, seq, at, causation, partition, "offset", detail'
 TIMELINE = text(f"""
-    SELECT {_EVENT} FROM {wherever("timeline", f"order_id, {_EVENT}")} WHERE order_id = :order_id
+    SELECT {_EVENT} FROM {live_and_history("timeline", f"order_id, {_EVENT}")}
+    WHERE order_id = :order_id
 """)
-ONE = text(
-    f"SELECT facts::text FROM {wherever('saga', 'order_id, facts')} WHERE order_id = :order_id"
-)
+FACTS = text(f"""
+    SELECT facts::text FROM {live_and_history("saga", "order_id, facts")}
+    WHERE order_id = :order_id
+""")
 IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE order_id = :order_id)")
 UNREADABLE = text("""
     SELECT topic, partition, "offset", at, code, error, encode(record_key, 'escape') AS key,
@@ -105,11 +104,6 @@ INTERVENTIONS = text("""
     FROM intervention i JOIN saga s ON s.order_id = i.order_id
     WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.order_id, i.code LIMIT :limit
 """)
-ADD_SAID = text("""
-    INSERT INTO said (id, order_id, type, words, at)
-    VALUES (:id, :order_id, :type, CAST(:words AS jsonb), :at) ON CONFLICT (id) DO NOTHING
-""")
-SAID = text("SELECT words FROM said WHERE id = :id")
 COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 
 Row = dict[str, Any]
@@ -128,10 +122,10 @@ def sagas(
 ) -> list[Row]:
     """Return rows for a list, newest first.
 
-    log_time: time up to which the log is read, if known; history: list only sagas in the history.
+    log_time: time up to which the log is read, if known; history: list only archived sagas.
     """
     statuses = [status] if status else [known.value for known in Status]
-    if stuck:  # no saga in the history is stuck
+    if stuck:  # no archived saga is stuck
         wanted = [] if history else statuses
         return _rows(connection, LIST_STUCK, statuses=wanted, log_time=log_time, limit=limit)
     query = LIST_HISTORY if history else LIST
@@ -156,37 +150,23 @@ def places(connection: Connection, events: Sequence[tuple[str, str]]) -> Places:
     return {(order, event): tuple(place) for order, event, *place in found}
 
 
-def own_holds(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[str, Holds]]:
+def own_kept_rows(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[str, KeptRows]]:
     """Yield what the monitor itself keeps of sagas: unpublished events, unreadable records."""
-    found = holds_of(connection, orders)
+    found = blockers_of(connection, orders)
     keys = [order.encode() for order in orders]
     for row in connection.execute(OWN_UNREADABLE, {"keys": keys}).mappings():
         order_id = row["order_id"].encode("latin-1").decode()
-        held = found.setdefault(order_id, {"outbox": [], "parked": []})
-        held["parked"].append({name: row[name] for name in row if name != "order_id"})
-    for order_id, held in found.items():
-        outbox = tuple(Unpublished(**row) for row in held["outbox"])
-        yield (
-            order_id,
-            Holds(outbox=outbox, parked=tuple(ParkedRecord(**r) for r in held["parked"])),
-        )
+        rows = found.setdefault(order_id, {"outbox": [], "parked": []})
+        rows["parked"].append({name: row[name] for name in row if name != "order_id"})
+    for order_id, rows in found.items():
+        outbox = tuple(Unpublished(**row) for row in rows["outbox"])
+        parked = tuple(ParkedRecord(**row) for row in rows["parked"])
+        yield order_id, KeptRows(outbox=outbox, parked=parked)
 
 
 def interventions(connection: Connection, statuses: Sequence[str], limit: int) -> list[Row]:
     """Return the interventions of live sagas, oldest first."""
     return _rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
-
-
-def said(
-    connection: Connection, id_: UUID, type_: str, order_id: str, words: Row, at: datetime
-) -> Row | None:
-    """Record what somebody said under this id; return the words recorded before, if any."""
-    parameters = {"id": id_, "order_id": order_id, "type": type_, "at": at}
-    found = connection.execute(ADD_SAID, {**parameters, "words": orjson.dumps(words).decode()})
-    if found.rowcount:
-        return None
-    before: Row = connection.execute(SAID, {"id": id_}).scalar_one()
-    return before
 
 
 def summary(connection: Connection) -> list[Row]:
@@ -195,7 +175,7 @@ def summary(connection: Connection) -> list[Row]:
 
 
 def flows(connection: Connection) -> list[Count]:
-    """Count live sagas per flow version: all in flight, and ended ones not yet in the history."""
+    """Count live sagas per flow version: those in flight, and ended ones not archived yet."""
     return [
         Count(label, int(in_flight), int(ended), *oldest)
         for label, in_flight, ended, *oldest in connection.execute(FLOWS)
@@ -219,14 +199,14 @@ def count_unreadable(connection: Connection) -> int:
 
 def find(connection: Connection, order_id: str) -> Saga | None:
     """Return one saga; None if no event of it was ever read."""
-    if not order_id.isprintable():  # no saga has such an id; PostgreSQL stores no NUL
+    if not order_id.isprintable():  # no saga has such an id, and PostgreSQL text holds no NUL
         return None
-    facts = connection.execute(ONE, {"order_id": order_id}).scalar()
+    facts = connection.execute(FACTS, {"order_id": order_id}).scalar()
     return None if facts is None else load_saga(order_id, facts)
 
 
 def is_history(connection: Connection, order_id: str) -> bool:
-    """Tell if a saga was moved to the history tables."""
+    """Return True if a saga was moved to the history tables."""
     return bool(connection.execute(IS_HISTORY, {"order_id": order_id}).scalar_one())
 
 

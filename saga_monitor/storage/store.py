@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection, Table, TextClause, text
@@ -18,12 +19,12 @@ from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
 from sagakit.store.postgres import pack_headers, unpack_headers
 
 _MAX_KEPT_BYTES = 64 * 1024
-_STRANGE, _MOST_STRANGE_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_EVENT_BYTES
+_UNKNOWN_CODES, _MAX_UNKNOWN_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class SagaRow:
-    """A row of `saga` without `quiet_until`, which the projection only clears. facts: new ones."""
+    """A row of `saga`, but for `quiet_until`: each write clears it. facts: only the new ones."""
 
     order_id: str
     flow: str | None
@@ -58,7 +59,7 @@ class TimelineRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CaseRow:
+class InterventionRow:
     """A row of `intervention`."""
 
     order_id: str
@@ -71,17 +72,17 @@ class CaseRow:
     entries: int
 
     @classmethod
-    def of(cls, order_id: str, case: Intervention) -> "CaseRow":
+    def of(cls, order_id: str, intervention: Intervention) -> "InterventionRow":
         """Build the row of an intervention."""
         return cls(
             order_id=order_id,
-            code=case.code,
-            status=case.status.value,
-            reason=case.reason,
-            holder=case.holder,
-            opened_at=case.opened_at,
-            closed_at=case.closed_at,
-            entries=len(case.entries),
+            code=intervention.code,
+            status=intervention.status.value,
+            reason=intervention.reason,
+            holder=intervention.holder,
+            opened_at=intervention.opened_at,
+            closed_at=intervention.closed_at,
+            entries=len(intervention.entries),
         )
 
 
@@ -91,7 +92,7 @@ class WriteBatch:
 
     sagas: list[SagaRow] = field(default_factory=list)
     timeline: list[TimelineRow] = field(default_factory=list)
-    cases: list[CaseRow] = field(default_factory=list)
+    interventions: list[InterventionRow] = field(default_factory=list)
     unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
@@ -99,23 +100,25 @@ class WriteBatch:
 _SAGA = tuple(f.name for f in fields(SagaRow))
 _VIEW = tuple(name for name in _SAGA if name not in ("order_id", "facts"))
 _TIMELINE = tuple(f.name for f in fields(TimelineRow))
-_CASE = tuple(f.name for f in fields(CaseRow))
+_INTERVENTION = tuple(f.name for f in fields(InterventionRow))
 
 
 def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-MAKE = text(
+ADD_MISSING = text(
     "INSERT INTO saga (order_id, partition) "
     f"SELECT * FROM {recordset(saga, ('order_id', 'partition'))} ON CONFLICT (order_id) DO NOTHING "
     "RETURNING order_id"
 )
 
 
-def moving(table: Table, to: Table) -> TextClause:
-    """Build the statement that moves rows of some sagas to another table of the same columns. A row
-    that is there already is the empty one inserted by `MAKE`."""
+def move_statement(table: Table, to: Table) -> TextClause:
+    """Return the statement that moves the rows of some sagas to a table with the same columns.
+
+    A row that is already there is the empty one that `ADD_MISSING` inserted; it is overwritten.
+    """
     columns, key = [c.name for c in table.columns], _quoted([c.name for c in table.primary_key])
     rest = ", ".join(f"{c} = excluded.{c}" for c in map(_quoted, [[c] for c in columns]))
     return text(
@@ -126,14 +129,14 @@ def moving(table: Table, to: Table) -> TextClause:
     )
 
 
-MOVES = [moving(table, there) for table, there in HISTORY.items()]
-RETURNS = [moving(there, table) for table, there in HISTORY.items()]
+TO_HISTORY = [move_statement(table, there) for table, there in HISTORY.items()]
+FROM_HISTORY = [move_statement(there, table) for table, there in HISTORY.items()]
 LOCK = text(
     "SELECT order_id, partition, status, facts::text FROM saga "
     f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
 )
 # An upsert of rows that exist and are locked, see `sagakit.store.postgres.SAVE_INBOX`. Facts are
-# only added, or replaced by an earlier sighting: only such facts are sent.
+# only added, or replaced by an earlier record of the same event, so only such facts are sent.
 SAVE = text(
     f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "
     f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _VIEW)}, "
@@ -147,10 +150,11 @@ ADD_TIMELINE = text(
     'SET partition = excluded.partition, "offset" = excluded."offset" '
     'WHERE timeline.at = excluded.at AND timeline."offset" <> excluded."offset"'
 )
-SAVE_CASES = text(
-    f"INSERT INTO intervention ({_quoted(_CASE)}) SELECT * FROM {recordset(intervention, _CASE)} "
+SAVE_INTERVENTIONS = text(
+    f"INSERT INTO intervention ({_quoted(_INTERVENTION)}) "
+    f"SELECT * FROM {recordset(intervention, _INTERVENTION)} "
     "ON CONFLICT (order_id, code) "
-    f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _CASE[2:])}"
+    f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _INTERVENTION[2:])}"
 )
 ADVANCE = text(f"""
     INSERT INTO stream_offset (topic, partition, "offset")
@@ -162,17 +166,17 @@ RESET = text("""
     INSERT INTO stream_offset (topic, partition, "offset") VALUES (:topic, :partition, :offset)
     ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset"
 """)
-FORGET_UNREADABLE = text("""
+DELETE_UNREADABLE_FROM = text("""
     DELETE FROM monitor_unreadable
     WHERE topic = :topic AND partition = :partition AND "offset" >= :offset
 """)
 OFFSETS = text('SELECT topic, partition, "offset" FROM stream_offset')
-STRANGE = text("""
+UNKNOWN_SCHEMA = text("""
     SELECT topic, partition, "offset", at, record_key, value, headers
     FROM monitor_unreadable
     WHERE code = ANY(:codes) AND octet_length(value) < :most AND length(headers) < :most
 """)
-NOT_STRANGE = text("""
+DELETE_UNREADABLE = text("""
     DELETE FROM monitor_unreadable
     WHERE topic = :topic AND partition = :partition AND "offset" = :offset
 """)
@@ -182,8 +186,13 @@ ADD_UNREADABLE = text("""
     VALUES (:topic, :partition, :offset, :at, :code, :error, :record_key, :value, :headers)
     ON CONFLICT (topic, partition, "offset") DO NOTHING
 """)
-# `:latest` is implied, but it bounds the index scan: without it every open deadline is read and
-# compared with its partition's `through`.
+RECORD_COMMAND = text("""
+    INSERT INTO recorded_command (id, order_id, type, fields, at)
+    VALUES (:id, :order_id, :type, CAST(:fields AS jsonb), :at) ON CONFLICT (id) DO NOTHING
+""")
+RECORDED_COMMAND = text("SELECT fields FROM recorded_command WHERE id = :id")
+# `next_deadline < :latest` follows from the condition after it, but it bounds the index scan, which
+# otherwise reads every open deadline.
 OVERDUE = text("""
     SELECT s.order_id, s.facts::text, s.partition FROM saga s
     JOIN unnest(CAST(:partitions AS int[]), CAST(:throughs AS timestamptz[]))
@@ -193,43 +202,44 @@ OVERDUE = text("""
     AND (s.quiet_until IS NULL OR s.quiet_until < g.through)
     ORDER BY s.next_deadline NULLS FIRST LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
-HUSH = text(
+# The condition on the keys makes it an index scan.
+SNOOZE = text(
     "UPDATE saga SET quiet_until = n.quiet_until "
     f"FROM {recordset(saga, ('order_id', 'quiet_until'))} "
-    f"WHERE saga.order_id = n.order_id AND saga.order_id = ANY({KEYS})"  # for an index scan
+    f"WHERE saga.order_id = n.order_id AND saga.order_id = ANY({KEYS})"
 )
 
 
 def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
     """Lock sagas in id order; return order id -> its saga, partition and status.
 
-    A missing saga is inserted; one in the history is brought back from there. `partitions`: order
-    id -> partition that its events are now read from.
+    A missing saga is inserted, and an archived one is brought back from the history tables.
+    `partitions`: order id -> partition that its events are now read from.
     """
     found: dict[str, tuple[Saga, int, str]] = {}
-    # Repeats only if a saga was moved to the history in between.
+    # A second turn is needed only if a saga was archived between the two statements.
     while keys := sorted(partitions.keys() - found.keys()):
         wanted = rows_of([{"order_id": key, "partition": partitions[key]} for key in keys])
-        made = connection.execute(MAKE, wanted).scalars().all()
+        made = connection.execute(ADD_MISSING, wanted).scalars().all()
         if made:
-            _bring_back(connection, made)
+            _restore(connection, made)
         for key, partition, status, facts in connection.execute(LOCK, {"keys": as_json(keys)}):
             found[key] = (load_saga(key, facts), partition, status)
     return found
 
 
-def _bring_back(connection: Connection, orders: Sequence[str]) -> None:
-    """Bring back the sagas that are in the history; if none is, one statement finds out."""
+def _restore(connection: Connection, orders: Sequence[str]) -> None:
+    """Bring archived sagas back; if none of these is archived, this costs one statement."""
     keys = {"keys": as_json(sorted(orders))}
-    sagas, *rest = RETURNS
+    sagas, *rest = FROM_HISTORY
     if connection.execute(sagas, keys).rowcount:
         for statement in rest:
             connection.execute(statement, keys)
 
 
-def move_to_history(connection: Connection, orders: Sequence[str]) -> None:
+def archive(connection: Connection, orders: Sequence[str]) -> None:
     """Move these sagas to the history tables; the caller must have locked them."""
-    for statement in MOVES:
+    for statement in TO_HISTORY:
         connection.execute(statement, {"keys": as_json(orders)})
 
 
@@ -238,12 +248,12 @@ def write(connection: Connection, batch: WriteBatch) -> None:
     if batch.sagas:
         connection.execute(SAVE, rows_of(batch.sagas))
     if batch.timeline:
-        connection.execute(ADD_TIMELINE, rows_of(_told_once(batch.timeline)))
-    if batch.cases:
-        batch.cases.sort(key=lambda row: (row.order_id, row.code))
-        connection.execute(SAVE_CASES, rows_of(batch.cases))
+        connection.execute(ADD_TIMELINE, rows_of(_one_row_per_event(batch.timeline)))
+    if batch.interventions:
+        batch.interventions.sort(key=lambda row: (row.order_id, row.code))
+        connection.execute(SAVE_INTERVENTIONS, rows_of(batch.interventions))
     if batch.unreadable:
-        connection.execute(ADD_UNREADABLE, [_unreadable(*u) for u in batch.unreadable])
+        connection.execute(ADD_UNREADABLE, [_unreadable_row(*u) for u in batch.unreadable])
     if batch.offsets:
         places = [
             {"topic": topic, "partition": partition, "offset": offset}
@@ -252,7 +262,7 @@ def write(connection: Connection, batch: WriteBatch) -> None:
         connection.execute(ADVANCE, rows_of(places))
 
 
-def _told_once(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
+def _one_row_per_event(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
     """Sort the rows and keep one per event: the one that `ADD_TIMELINE` would keep."""
     found: dict[tuple[str, str], TimelineRow] = {}
     for row in sorted(rows, key=lambda row: (row.order_id, row.event_id)):
@@ -268,17 +278,21 @@ def offsets(connection: Connection) -> dict[tuple[str, int], int]:
 
 
 def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None:
-    """Restart reading at `starts`, whatever was stored. Unreadable records from there on are
-    deleted: they are read again if Kafka still has them."""
+    """Set the stored offsets to `starts`, lower or higher.
+
+    Unreadable records from there on are deleted: they are read again if Kafka still has them.
+    """
     for (topic, partition), offset in sorted(starts.items()):
         start = {"topic": topic, "partition": partition, "offset": offset}
         connection.execute(RESET, start)
-        connection.execute(FORGET_UNREADABLE, start)
+        connection.execute(DELETE_UNREADABLE_FROM, start)
 
 
 def unknown_schema_records(connection: Connection) -> list[Record]:
     """Return records whose schema or flow version was unknown when they were read."""
-    rows = connection.execute(STRANGE, {"codes": list(_STRANGE), "most": _MOST_STRANGE_BYTES})
+    rows = connection.execute(
+        UNKNOWN_SCHEMA, {"codes": list(_UNKNOWN_CODES), "most": _MAX_UNKNOWN_BYTES}
+    )
     return [
         Record(topic, partition, offset, unix_ms(at), key, value, unpack_headers(headers))
         for topic, partition, offset, at, key, value, headers in rows
@@ -289,14 +303,17 @@ def delete_unreadable(connection: Connection, records: Sequence[Record]) -> None
     """Delete these records from the unreadable ones, because they are read again."""
     places = [{"topic": r.topic, "partition": r.partition, "offset": r.offset} for r in records]
     if places:
-        connection.execute(NOT_STRANGE, places)
+        connection.execute(DELETE_UNREADABLE, places)
 
 
 def overdue(
     connection: Connection, read_through: Mapping[int, datetime], limit: int
 ) -> list[tuple[Saga, int]]:
-    """Lock sagas whose next deadline is before what is read of their partition; return both. Skips
-    those locked by somebody else, and those hushed up to a later time."""
+    """Lock sagas whose next deadline is before `read_through` of their partition.
+
+    Return each with its partition. Sagas that are locked, or snoozed until later, are skipped.
+    read_through: partition -> log time up to which it is read.
+    """
     parameters = {
         "partitions": list(read_through),
         "throughs": list(read_through.values()),
@@ -307,11 +324,26 @@ def overdue(
     return [(load_saga(key, facts), partition) for key, facts, partition in rows]
 
 
-def snooze(connection: Connection, untils: Mapping[str, datetime]) -> None:
-    """Keep these sagas out of `overdue` until then, or until a new event of theirs is read."""
-    if untils:
-        rows = [{"order_id": key, "quiet_until": until} for key, until in untils.items()]
-        connection.execute(HUSH, {**rows_of(rows), "keys": as_json(list(untils))})
+def snooze(connection: Connection, quiet_until: Mapping[str, datetime]) -> None:
+    """Keep sagas out of `overdue` until a log time, or until a new event of theirs is read."""
+    if quiet_until:
+        rows = [{"order_id": key, "quiet_until": at} for key, at in quiet_until.items()]
+        connection.execute(SNOOZE, {**rows_of(rows), "keys": as_json(list(quiet_until))})
+
+
+def record_command(
+    connection: Connection, id_: UUID, event: Any, at: datetime
+) -> dict[str, Any] | None:
+    """Record the event of a command or timeout verdict under its id.
+
+    Return None, or the fields of the event that was recorded under this id before.
+    """
+    fields_text = orjson.dumps(event.to_dict()).decode()
+    row = {"id": id_, "order_id": event.order_id, "type": event.type, "fields": fields_text}
+    if connection.execute(RECORD_COMMAND, {**row, "at": at}).rowcount:
+        return None
+    earlier: dict[str, Any] = connection.execute(RECORDED_COMMAND, {"id": id_}).scalar_one()
+    return earlier
 
 
 def load_saga(order_id: str, facts: str) -> Saga:
@@ -330,10 +362,13 @@ def dump_facts(found: Iterable[Fact]) -> dict[str, Any]:
     }
 
 
-def _unreadable(record: Record, code: str, error: str) -> dict[str, Any]:
-    """Build the row. Newer code reads an unknown schema or flow, so that is kept whole; of any
-    other record only the first bytes are kept, to identify it."""
-    most = _MOST_STRANGE_BYTES if code in _STRANGE else _MAX_KEPT_BYTES
+def _unreadable_row(record: Record, code: str, error: str) -> dict[str, Any]:
+    """Return the row of a record that could not be read.
+
+    A record of an unknown schema or flow is kept whole, because newer code can read it. Of any
+    other only the first bytes are kept, to identify it.
+    """
+    most = _MAX_UNKNOWN_BYTES if code in _UNKNOWN_CODES else _MAX_KEPT_BYTES
     return {
         "topic": record.topic,
         "partition": record.partition,

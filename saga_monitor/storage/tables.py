@@ -1,6 +1,6 @@
 """Define the monitor's tables.
 
-All but `said` can be rebuilt from the topics. What `said` holds is in the topics as well.
+All but `recorded_command` can be rebuilt from the topics, and its events are in the topics as well.
 """
 
 from sqlalchemy import (
@@ -130,23 +130,23 @@ Index(
 # Partial indexes for batches and caused sagas: few events name either.
 for _table in (timeline, HISTORY[timeline]):
     for _name in ("batch_id", "caused_by"):
-        _word = _table.c.detail[_name].astext
-        Index(f"{_table.name}_{_name}", _word, postgresql_where=_word.is_not(None))
+        _value = _table.c.detail[_name].astext
+        Index(f"{_table.name}_{_name}", _value, postgresql_where=_value.is_not(None))
 
 # Commands and timeout verdicts, recorded before their events are read back: a second person who
 # acts learns of the first.
-said = Table(
-    "said",
+recorded_command = Table(
+    "recorded_command",
     metadata,
     Column("id", UUID(as_uuid=True), primary_key=True),
     Column("order_id", _ORDER_ID, nullable=False),
     Column("type", Text, nullable=False),
-    Column("words", JSONB, nullable=False),
+    Column("fields", JSONB, nullable=False),
     Column("at", _TIME, nullable=False, index=True),
 )
 
 
-def wherever(table: str, columns: str) -> str:
+def live_and_history(table: str, columns: str) -> str:
     """Return a subquery that reads these columns of live and history rows alike.
 
     One statement over both tables sees a saga once, also while it is being moved.

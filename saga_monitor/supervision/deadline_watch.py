@@ -2,131 +2,104 @@
 
 import threading
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, Engine
 
-from saga_monitor.ingest import topic_identity, watermark
+from saga_monitor.ingest import topic_identity
 from saga_monitor.ingest.projection import Projection
-from saga_monitor.ingest.watermark import EVERY_PARTITION, Gate
-from saga_monitor.saga.deadlines import Emission, judge
-from saga_monitor.saga.facts import SOURCE, Saga
-from saga_monitor.storage import queries, store
+from saga_monitor.ingest.watermark import (
+    EVERY_PARTITION,
+    Clock,
+    LogInspector,
+    Offsets,
+    Watermark,
+    take_tick,
+)
+from saga_monitor.saga.deadlines import Emission, due_emissions
+from saga_monitor.saga.facts import Saga
+from saga_monitor.storage import store
+from saga_monitor.supervision.emitter import Emitter
 from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.publisher import PublishFailed
-from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Envelope, OutboxRow, TopicPartitionKey, Trace
-from sagakit.messages.trace_ids import event_traceparent, log_fields
+from sagakit.messages.envelope import OutboxRow, TopicPartitionKey
+from sagakit.messages.trace_ids import log_fields
 from sagakit.retry import retry_transaction
 from sagakit.store.postgres import add_outbox
-from sagakit.telemetry import metrics
 from schemas.events import VerdictGiven
 
 log = structlog.get_logger(__name__)
 EVERY_S = 1.0
 BATCH = 200
 ECHO_S = 30.0
-"""The wait, in log time, for an emitted event to be read back before it is emitted again, under the
-same id."""
+"""How long an emitted event may take to be read back, in log time. After that it is emitted again,
+under the same id."""
 
 
-@dataclass(frozen=True)
-class Voice:
-    """Turns the monitor's emissions into outbox rows.
-
-    Its events carry no sequence: two replicas may emit the same event, and consumers recognize the
-    repeat by its id.
-    """
-
-    codec: Codec
-
-    def row(self, saga: Saga, flow: str, emission: Emission, at: datetime) -> OutboxRow:
-        """Return the outbox row of an emission; the caller holds the lock of the saga's row."""
-        first = next(iter(saga.timeline()), None)
-        correlation = first.id if first else str(emission.id)
-        trace = Trace(
-            flow, correlation=correlation, traceparent=event_traceparent(emission.id, saga.order_id)
-        )
-        envelope = Envelope(
-            id=emission.id,
-            key=saga.order_id,
-            source=SOURCE,
-            seq=None,
-            time=at,
-            event=emission.event,
-            causation=emission.cause,
-            trace=trace,
-        )
-        metrics.EVENTS.labels("monitor", emission.event.type).inc()
-        return self.codec.encode(envelope)
-
-
-class Watch:
+class DeadlineWatch:
     """Judges deadlines behind the watermark. Call `run` in a thread.
 
-    `wake` is called after a commit that added outbox rows; `reading` returns the partitions that
-    this process has started to read. As of the last look: `gate` holds how far each partition is
-    read, `unread` the number of unread records, `tick_at` the log time of the tick.
+    `wake` is called after a commit that added outbox rows; `started_partitions` returns the
+    partitions that this process has started to read. As of the last check: `watermark` is how far
+    each partition is read, `unread` the number of unread records, `tick_at` the log time of the
+    tick.
     """
 
     def __init__(
         self,
         engine: Engine,
         projection: Projection,
-        voice: Voice,
-        clock: watermark.Clock,
-        ends: watermark.LogInspector,
+        emitter: Emitter,
+        clock: Clock,
+        inspector: LogInspector,
         topics: Sequence[str],
         wake: Callable[[], None],
-        reading: Callable[[], Set[TopicPartitionKey]],
+        started_partitions: Callable[[], Set[TopicPartitionKey]],
     ) -> None:
         self._engine = engine
         self._projection = projection
-        self._voice = voice
+        self._emitter = emitter
         self._clock = clock
-        self._log = ends
+        self._inspector = inspector
         self._topics = topics
         self._wake = wake
-        self._reading = reading
-        self.gate = Gate()
+        self._started_partitions = started_partitions
+        self.watermark = Watermark()
         self.unread = 0
         self.tick_at: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Look every EVERY_S until `stop`. While the broker does not answer, judge nothing."""
+        """Check every EVERY_S until `stop`. While the broker does not answer, judge nothing."""
         while not stop.is_set():
             try:
-                self.look(stop)
+                self.check(stop)
             except (PublishFailed, KafkaException) as error:
-                log.warning("cannot tell the log time, nothing is judged", error=str(error))
+                log.warning("no deadline is judged, log time is unknown", error=str(error))
             stop.wait(EVERY_S)
 
-    def look(self, stop: threading.Event) -> int:
+    def check(self, stop: threading.Event) -> int:
         """Take a tick, judge deadlines, and return the number of events emitted.
 
         Raises PublishFailed, KafkaException and TopicRecreated.
         """
-        tick = watermark.take(self._clock, self._log, self._topics)
+        tick = take_tick(self._clock, self._inspector, self._topics)
 
-        def read() -> watermark.Offsets:
+        def read_offsets() -> Offsets:
             with self._engine.connect() as connection:
                 return store.offsets(connection)
 
-        stored = retry_transaction(read, stop)
+        stored = retry_transaction(read_offsets, stop)
         self._check_truncated(tick.ends, stored, stop)
         if self._check_recreated(stop):
             return 0
-        self.gate = self.gate.after(tick, stored)
+        self.watermark = self.watermark.after(tick, stored)
         self.tick_at = tick.at
         self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
-        return self.judge(stop)
+        return self.emit_due(stop)
 
-    def _check_truncated(
-        self, ends: watermark.Offsets, stored: watermark.Offsets, stop: threading.Event
-    ) -> None:
+    def _check_truncated(self, ends: Offsets, stored: Offsets, stop: threading.Event) -> None:
         """Raise TopicRecreated if a topic ends before its stored offset.
 
         It was recreated or has lost its tail. Its offsets are reset, and the process restarts and
@@ -134,7 +107,7 @@ class Watch:
         """
         if all(stored.get(place, 0) <= end for place, end in ends.items()):
             return
-        ends = self._log.ends(self._topics)  # ends that are newer than the stored offsets
+        ends = self._inspector.ends(self._topics)  # ends that are newer than the stored offsets
         shorter = {place: 0 for place, end in ends.items() if stored.get(place, 0) > end}
         if not shorter:
             return
@@ -145,7 +118,10 @@ class Watch:
 
         retry_transaction(reset, stop)
         names = ", ".join(sorted({topic for topic, _ in shorter}))
-        raise TopicRecreated(f"{names} recreated or truncated: it is read from the first record")
+        raise TopicRecreated(
+            f"{names} was recreated or has lost records; the restarted process reads it from its "
+            "first record"
+        )
 
     def _check_recreated(self, stop: threading.Event) -> bool:
         """Return True while a recreated topic is still to be read: nothing is judged until then.
@@ -154,55 +130,60 @@ class Watch:
         offsets are chosen at an assignment, so this raises TopicRecreated if this process has
         started at the offsets of the old topic.
         """
-        ids = self._log.ids(self._topics)
+        ids = self._inspector.ids(self._topics)
 
-        def of_another() -> list[TopicPartitionKey]:
+        def find_recreated() -> list[TopicPartitionKey]:
             with self._engine.begin() as connection:
-                topic_identity.first_seen(connection, ids)
-                return topic_identity.of_another_log(connection, ids)
+                topic_identity.note_missing_ids(connection, ids)
+                return topic_identity.recreated_partitions(connection, ids)
 
-        other = retry_transaction(of_another, stop)
-        if begun := self._reading() & set(other):
-            names = ", ".join(sorted({topic for topic, _ in begun}))
-            raise TopicRecreated(f"{names} recreated; the monitor restarts at the first record")
-        return bool(other)
+        recreated = retry_transaction(find_recreated, stop)
+        if started := self._started_partitions() & set(recreated):
+            names = ", ".join(sorted({topic for topic, _ in started}))
+            raise TopicRecreated(
+                f"{names} was recreated; the restarted process reads it from its first record"
+            )
+        return bool(recreated)
 
-    def judge(self, stop: threading.Event) -> int:
+    def emit_due(self, stop: threading.Event) -> int:
         """Emit events for all orders whose deadline has passed in log time; return their number."""
         emitted = 0
         while not stop.is_set():
-            looked_at, said = retry_transaction(self._judge_some, stop)
-            emitted += said
-            if said:
+            orders, events = retry_transaction(self._emit_batch, stop)
+            emitted += events
+            if events:
                 self._wake()
-            if looked_at < BATCH:
+            if orders < BATCH:
                 break
         return emitted
 
-    def _judge_some(self) -> tuple[int, int]:
-        partitions = [*self.gate.read_through, EVERY_PARTITION]
-        known = {p: at for p in partitions if (at := self.gate.of(p)) is not None}
+    def _emit_batch(self) -> tuple[int, int]:
+        """Judge one batch; return the numbers of orders judged and of events emitted."""
+        partitions = [*self.watermark.read_through, EVERY_PARTITION]
+        known = {p: at for p in partitions if (at := self.watermark.of_partition(p)) is not None}
         if not known:
             return 0, 0
         with self._engine.begin() as connection:
             overdue = store.overdue(connection, known, BATCH)
             rows: list[OutboxRow] = []
-            quiet: dict[str, datetime] = {}
+            quiet_until: dict[str, datetime] = {}
             for saga, partition in overdue:
-                through = self.gate.of_order(saga.order_id, partition)
-                quiet[saga.order_id] = known[partition]
-                if through is not None and (said := self._said(connection, saga, through)):
-                    rows += said
-                    quiet[saga.order_id] = through + timedelta(seconds=ECHO_S)
+                through = self.watermark.of_order(saga.order_id, partition)
+                quiet_until[saga.order_id] = known[partition]
+                if through and (emitted := self._outbox_rows(connection, saga, through)):
+                    rows += emitted
+                    quiet_until[saga.order_id] = through + timedelta(seconds=ECHO_S)
             add_outbox(connection, rows)
-            store.snooze(connection, quiet)
+            store.snooze(connection, quiet_until)
         return len(overdue), len(rows)
 
-    def _said(self, connection: Connection, saga: Saga, through: datetime) -> list[OutboxRow]:
-        seen = self._projection.view(saga)
+    def _outbox_rows(
+        self, connection: Connection, saga: Saga, through: datetime
+    ) -> list[OutboxRow]:
+        view = self._projection.view(saga)
         emissions = [
             emission
-            for emission in judge(saga, seen, through)
+            for emission in due_emissions(saga, view, through)
             if emission.event.type != VerdictGiven.type
             or self._is_first(connection, emission, through)
         ]
@@ -213,14 +194,12 @@ class Watch:
                 emitted=emission.event.type,
                 reason=emission.event.reason,
             )
-        return [self._voice.row(saga, seen.flow, emission, through) for emission in emissions]
+        return [self._emitter.outbox_row(saga, view.flow, e, through) for e in emissions]
 
     def _is_first(self, connection: Connection, verdict: Emission, at: datetime) -> bool:
-        """Return False if a person's verdict is on its way; else record this one.
+        """Return False if a person's verdict is in the outbox already; else record this one.
 
-        A person's later verdict is then refused with the words of this one.
+        A person's later verdict is then refused, and the refusal names this one.
         """
-        event = verdict.event
-        words = event.to_dict()
-        before = queries.said(connection, verdict.id, event.type, event.order_id, words, at)
-        return before is None or before == words
+        earlier = store.record_command(connection, verdict.id, verdict.event, at)
+        return earlier is None or earlier == verdict.event.to_dict()

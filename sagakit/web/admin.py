@@ -45,7 +45,7 @@ def _of_orders(table: str, order: str, columns: str, by: str) -> TextClause:
     )
 
 
-HOLDS = {
+BLOCKERS = {
     "effects": _of_orders(
         "effects", "order_key", "key, kind, attempts, last_error, due_at, created_at", "created_at"
     ),
@@ -54,7 +54,7 @@ HOLDS = {
         "parked", "key", 'code, error, topic, partition, "offset", parked_at', "id"
     ),
 }
-Held = dict[str, dict[str, list[dict[str, Any]]]]
+BlockerRows = dict[str, dict[str, list[dict[str, Any]]]]
 """Order id -> `effects`, `outbox` and `parked` -> its rows, oldest first."""
 
 
@@ -67,15 +67,15 @@ class Orders(BaseModel):
     orders: list[OrderId] = Field(max_length=10_000)
 
 
-def holds_of(connection: Connection, orders: Sequence[str]) -> Held:
+def blockers_of(connection: Connection, orders: Sequence[str]) -> BlockerRows:
     """Return the pending effects, outbox rows and parked records of many orders.
 
     Each kind is cut to the first ROWS_AN_ORDER rows per order. An order without rows is left out.
     """
-    found: Held = {}
-    for kind, query in HOLDS.items():
+    found: BlockerRows = {}
+    for kind, query in BLOCKERS.items():
         for row in connection.execute(query, {"orders": list(orders)}).mappings():
-            held = found.setdefault(row["order_id"], {name: [] for name in HOLDS})
+            held = found.setdefault(row["order_id"], {name: [] for name in BLOCKERS})
             held[kind].append({name: row[name] for name in row if name != "order_id"})
     return found
 
@@ -117,10 +117,10 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
     def outbox(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(OUTBOX, order=order, limit=limit)
 
-    @router.post("/holds")
-    def holds(asked: Orders) -> Held:
+    @router.post("/blockers")
+    def blockers(asked: Orders) -> BlockerRows:
         """Return everything that may block these orders here; changes nothing."""
         with engine.connect() as connection:
-            return holds_of(connection, asked.orders)
+            return blockers_of(connection, asked.orders)
 
     return router

@@ -65,10 +65,10 @@ def test_the_monitor_shows_or_sets_aside_any_events(house: House) -> None:
         key = f"fuzz-{next(numbers)}"
         good = sent(placed(f"{key}-good"))
         records = [record(sent(event)) for event in events_of(found, key)]
-        applied = projection.apply([record(good), *records])
-        assert applied.events + applied.unreadable == len(records) + 1
+        counts = projection.apply([record(good), *records])
+        assert counts.events + counts.unreadable == len(records) + 1
         with house.monitor.engine.connect() as connection:
-            saga, seen = house.monitor.desk.known(connection, f"{key}-good")
+            saga, seen = house.monitor.sagas.load(connection, f"{key}-good")
         assert (len(saga.facts), seen.flow) == (1, "order/1")
 
     check()

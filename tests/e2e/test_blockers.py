@@ -34,7 +34,7 @@ def held(
     causes: list[dict[str, Any]] = []
 
     def named() -> bool:
-        cause = saga(stack, order.order_id).get("held_by")
+        cause = saga(stack, order.order_id).get("blocked_by")
         if cause and when(cause):
             causes.append(cause)
         return bool(causes)
@@ -45,7 +45,7 @@ def held(
 
 def listed(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
     """The order among all that are in flight."""
-    url = f"{stack.url('monitor')}/held"
+    url = f"{stack.url('monitor')}/blocked"
     rows = httpx.get(url, params={"limit": 10_000}, trust_env=False).raise_for_status().json()
     [row] = [r for r in rows if r["order_id"] == order.order_id]
     found: dict[str, Any] = row
@@ -61,28 +61,32 @@ def test_a_provider_that_fails(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
     outage(whole, 3600)
     with trading(whole, [order]) as running:
-        cause = held(whole, order, lambda c: c["kind"] == "gateway" and "failed" in c["told"])
+        cause = held(
+            whole, order, lambda c: c["kind"] == "gateway" and "failed" in c["description"]
+        )
         assert cause["who"] == "payment"
-        assert "503" in cause["told"]
+        assert "503" in cause["description"]
         assert cause["since"] < cause["until"]
-        assert listed(whole, order)["held_by"]["kind"] == "gateway"
+        assert listed(whole, order)["blocked_by"]["kind"] == "gateway"
         env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
         told = CliRunner().invoke(show, [order.order_id], env=env).output
         assert "blocked by gateway: payment failed" in told
         outage(whole, 0)
     assert_as_expected(running.outcomes())
-    assert saga(whole, order.order_id)["held_by"] is None
+    assert saga(whole, order.order_id)["blocked_by"] is None
 
 
 def test_a_participant_that_does_not_run(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
     whole.stop("payment")
     with trading(whole, [order]) as running:
-        cause = held(whole, order, lambda c: c["kind"] == "silent" and "not read" in c["told"])
+        cause = held(
+            whole, order, lambda c: c["kind"] == "silent" and "not read" in c["description"]
+        )
         assert cause["who"] == "payment"
-        assert "payment does not answer: http" in cause["told"]
-        assert "it has not read inventory.events/" in cause["told"]
-        assert listed(whole, order)["held_by"]["kind"] == "silent"
+        assert "payment does not answer: http" in cause["description"]
+        assert "it has not read inventory.events/" in cause["description"]
+        assert listed(whole, order)["blocked_by"]["kind"] == "silent"
         whole.start("payment")
     assert_as_expected(running.outcomes())
 
@@ -91,9 +95,9 @@ def test_a_person_who_is_asked(whole: LiveStack) -> None:
     order = on_flow("order/2", "review_ignored")
     with trading(whole, [order], sets_deadlines=False) as running:
         cause = held(whole, order, lambda c: c["kind"] == "person")
-        assert cause["told"].startswith("PaymentReviewRequired ask")
+        assert cause["description"].startswith("PaymentReviewRequired ask")
         [waits] = saga(whole, order.order_id)["awaited"]
-        assert cause["until"] == waits["asked"]["until"]
+        assert cause["until"] == waits["approval"]["until"]
         no = {"order_id": order.order_id, "step": "payment", "verdict": "reject"}
         who = {"actor": "ada", "reason": "nobody knows them"}
         post(whole, "monitor", "/verdicts", {**no, **who}).raise_for_status()
@@ -105,9 +109,9 @@ def test_a_record_that_is_parked(whole: LiveStack) -> None:
     publisher = Publisher(whole.json["bootstrap_servers"], "outside")
     publisher.publish([OutboxRow("order.events", order.order_id, (), b"\xde\xad\xbe\xef", 1)])
     with trading(whole, [order]) as running:
-        cause = held(whole, order, lambda c: c["kind"] == "parked" and "behind" in c["told"])
+        cause = held(whole, order, lambda c: c["kind"] == "parked" and "behind" in c["description"])
         assert cause["who"] == "inventory"
-        assert "undecodable" in cause["told"]
+        assert "undecodable" in cause["description"]
         env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
         for name in SERVICES:
             discard(whole, name, order)

@@ -65,7 +65,7 @@ class Way:
         if cause is None:
             return False
         named = (cause["kind"], cause["who"]) == (self.kind, self.who)
-        return named and self.told in cause["told"]
+        return named and self.told in cause["description"]
 
 
 HEALTHY = Way(
@@ -149,12 +149,12 @@ class Shop:
 
     def held(self) -> dict[str, dict[str, Any] | None]:
         """Order id -> what holds it, of all in flight."""
-        url = f"{self.stack.url('monitor')}/held"
+        url = f"{self.stack.url('monitor')}/blocked"
         began = time.perf_counter()
         answer = httpx.get(url, params={"limit": IN_FLIGHT}, timeout=300, trust_env=False)
         rows = answer.raise_for_status().json()
-        print(f"GET /held: {len(rows)} orders in {time.perf_counter() - began:.2f} s")
-        return {row["order_id"]: row["held_by"] for row in rows}
+        print(f"GET /blocked: {len(rows)} orders in {time.perf_counter() - began:.2f} s")
+        return {row["order_id"]: row["blocked_by"] for row in rows}
 
     def settle(self, *ways: Way) -> None:
         """Wait until every order of these ways (none: of all) is given its cause."""

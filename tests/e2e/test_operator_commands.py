@@ -55,7 +55,7 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
     whole.start("payment")
     for order_id in orders:
         until(lambda o=order_id: held(whole, o), f"{order_id} held")  # type: ignore[misc]
-        cause = saga(whole, order_id)["held_by"]
+        cause = saga(whole, order_id)["blocked_by"]
         assert (cause["kind"], cause["who"]) == ("paused", "ada")
         again = {"order_id": order_id, "actor": "bob", "reason": "mine too"}
         told = post(whole, "monitor", "/pauses", again)

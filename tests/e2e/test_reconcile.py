@@ -82,7 +82,7 @@ def report(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], 
     """Exit status; (kind, subject) -> what was done."""
     result = run(stack, "--json", *options)
     rows = json.loads(result.stdout)["findings"] if result.exit_code < 2 else ()
-    return result.exit_code, {(row["kind"], row["subject"]): row["deed"] for row in rows}
+    return result.exit_code, {(row["kind"], row["subject"]): row["action"] for row in rows}
 
 
 def quiet(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], str]]:
@@ -144,13 +144,13 @@ def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None
         f"UPDATE charges SET amount_minor = 501 WHERE order_id = '{kept}'",
     )
     shelf(stack, 3)
-    forced = {("unheard_charge", declined), ("unheard_charge", twice), ("missing_refund", lost)}
+    forced = {("unbooked_charge", declined), ("unbooked_charge", twice), ("missing_refund", lost)}
     cases = {("amount_difference", kept), ("unknown_charge", "who"), ("unknown_label", "nobody")}
     planted = {*forced, *cases, ("stock", f"sku:{TEA}")}
 
     status, found = quiet(stack)
     assert (status, set(found)) == (1, planted)
-    assert set(found.values()) == {"nothing: not asked to"}
+    assert set(found.values()) == {"none"}
     assert "--fix has it put right" in run(stack).stdout
     assert open_cases(stack) == set()
     assert not any(given_back(stack, order_id) for order_id in (declined, twice, lost, "who"))
@@ -163,7 +163,7 @@ def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None
     until(lambda: open_cases(stack) == cases, "the cases")
     status, left = quiet(stack, "--fix")
     assert (status, set(left)) == (1, planted - forced)
-    assert {left[case] for case in cases} == {"case"}
+    assert {left[case] for case in cases} == {"intervention"}
     assert quiet(stack, "--fix")[1] == left
 
     for order_id, amount_minor in ((declined, 700), (twice, 700), (lost, 500)):

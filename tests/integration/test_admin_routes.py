@@ -127,20 +127,20 @@ def test_effects_and_outbox_are_shown_by_order(desk: Desk) -> None:
 def test_what_holds_many_orders_is_told_in_one_answer(desk: Desk) -> None:
     desk.reads(desk.tick("call", 1), desk.tick("boom", 2), desk.tick("three", 3))
     asked = {"orders": ["a", "never heard of"]}
-    told = desk.asks("POST", "/admin/holds", asked).json()
+    told = desk.asks("POST", "/admin/blockers", asked).json()
     assert set(told) == {"a"}
     (effect,) = told["a"]["effects"]
     assert (effect["key"], effect["attempts"], effect["last_error"]) == ("call:a", 0, None)
     assert {row["topic"] for row in told["a"]["outbox"]} == {"counter.dlt", "counter.events"}
     assert [r["code"] for r in told["a"]["parked"]] == ["decide", "queued"]
-    assert desk.asks("POST", "/admin/holds", {"orders": []}).json() == {}
+    assert desk.asks("POST", "/admin/blockers", {"orders": []}).json() == {}
     for wrong in (["x"] * 10_001, ["nul \0"], "a"):
-        assert desk.asks("POST", "/admin/holds", {"orders": wrong}).status_code == 422
+        assert desk.asks("POST", "/admin/blockers", {"orders": wrong}).status_code == 422
 
 
 def test_of_one_order_only_the_oldest_rows_are_told(desk: Desk) -> None:
     desk.reads(desk.tick("boom", 1), *(desk.tick("on", n) for n in range(2, 40)))
-    told = desk.asks("POST", "/admin/holds", {"orders": ["a"]}).json()["a"]["parked"]
+    told = desk.asks("POST", "/admin/blockers", {"orders": ["a"]}).json()["a"]["parked"]
     assert [row["code"] for row in told] == ["decide", *["queued"] * (ROWS_AN_ORDER - 1)]
 
 

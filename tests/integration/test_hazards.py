@@ -386,12 +386,12 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
 
 def test_the_monitors_web_server_is_off() -> None:
     """Faust's own binds all interfaces, without authentication, and serves tables."""
-    from saga_monitor.ingest.faust_stream import Reader
+    from saga_monitor.ingest.faust_stream import StreamReader
     from sagakit.service.settings import ServiceSettings
 
     async def ours() -> faust.App:
         settings = ServiceSettings(bootstrap_servers="localhost:1", database_url="postgresql://x")
-        return Reader(settings, ["t"], None, None, None)._app()  # type: ignore[arg-type]
+        return StreamReader(settings, ["t"], None, None, None)._app()  # type: ignore[arg-type]
 
     app = asyncio.run(ours())
     assert faust.App("naive").conf.web_enabled is True, "the trap"

@@ -101,7 +101,7 @@ def test_without_a_version_that_has_orders_the_monitor_does_not_start(
         connection.execute("UPDATE saga SET version = 99 WHERE order_id = %s", [order])
         running.start(wait=False)
         assert running.exit_status() == 2
-        told = f"missing: order/99 (1 orders, such as {order}); put them back"
+        told = f"flow files: order/99 (1 orders, such as {order}); put them back"
         assert told in (tmp_path / "monitor.log").read_text()
         connection.execute("UPDATE saga SET version = 1 WHERE order_id = %s", [order])
     running.start()

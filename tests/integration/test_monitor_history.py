@@ -17,7 +17,7 @@ from saga_cli.monitor.sagas import ls, show
 from saga_monitor.reconciliation.sources import orders
 from saga_monitor.saga.facts import Fact, Saga
 from saga_monitor.storage import store
-from saga_monitor.storage.archiver import History
+from saga_monitor.storage.archiver import Archiver
 from saga_monitor.storage.tables import HISTORY, intervention, metadata, saga, timeline
 from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import differences
@@ -203,13 +203,13 @@ def test_old_words_are_forgotten(running: MonitorProcess, voice: Voice, database
 
     def words() -> list[tuple[str, str]]:
         with psycopg.connect(database_url) as connection:
-            query = "SELECT order_id, type FROM said WHERE order_id = ANY(%s)"
+            query = "SELECT order_id, type FROM recorded_command WHERE order_id = ANY(%s)"
             return connection.execute(query, [[order, pinned]]).fetchall()
 
     assert len(words()) == 3
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            "UPDATE said SET at = at - interval '32 days' WHERE type = 'OrderPinned'"
+            "UPDATE recorded_command SET at = at - interval '32 days' WHERE type = 'OrderPinned'"
         )
     until(lambda: len(words()) == 2, "what is old is forgotten")
     assert sorted(words()) == sorted([(order, "OrderUnpinned"), (pinned, "OrderPinned")])
@@ -226,9 +226,11 @@ def put(engine: Engine, order: str, at: datetime) -> None:
         None, None, 500, 0, at, at, at, 3, pinned=False,
     )  # fmt: skip
     told = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
-    case = store.CaseRow(order, "manual", "resolved", "look", "ada", at, at, 2)
+    case = store.InterventionRow(order, "manual", "resolved", "look", "ada", at, at, 2)
     with engine.begin() as connection:
-        store.write(connection, store.WriteBatch(sagas=[row], timeline=[told], cases=[case]))
+        store.write(
+            connection, store.WriteBatch(sagas=[row], timeline=[told], interventions=[case])
+        )
 
 
 def rows(engine: Engine, order: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -244,8 +246,8 @@ def test_there_and_back_no_column_is_lost(engine: Engine) -> None:
     now = datetime.now(UTC)
     put(engine, "o-1", now - timedelta(days=40))
     before = rows(engine, "o-1")
-    history = History(engine, lambda: now, timedelta(days=30))
-    assert history.keep(now, threading.Event()) == 1
+    history = Archiver(engine, lambda: now, timedelta(days=30))
+    assert history.archive_due(now, threading.Event()) == 1
     moved = rows(engine, "o-1")
     for table in (saga, timeline, intervention):
         assert moved[table.name] == []
@@ -262,8 +264,8 @@ def test_what_is_too_young_stays(engine: Engine) -> None:
     now = datetime.now(UTC)
     for n in range(450):
         put(engine, f"o-{n:03}", now - timedelta(days=40 if n % 9 else 20))
-    history = History(engine, lambda: now, timedelta(days=30))
-    assert history.keep(now, threading.Event()) == 400, "more than two batches"
+    history = Archiver(engine, lambda: now, timedelta(days=30))
+    assert history.archive_due(now, threading.Event()) == 400, "more than two batches"
     with engine.connect() as connection:
         left = connection.execute(text("SELECT order_id FROM saga")).scalars().all()
     assert sorted(left) == [f"o-{n:03}" for n in range(0, 450, 9)]
@@ -290,7 +292,7 @@ def test_an_event_that_comes_while_its_order_is_moved_finds_it(engine: Engine) -
             mover.execute(text("SELECT FROM saga WHERE order_id = 'o-1' FOR UPDATE"))
             reader = threads.submit(locked)
             until(somebody_waits, "the reader waits for the row")
-            store.move_to_history(mover, ["o-1"])
+            store.archive(mover, ["o-1"])
         known, _, status = reader.result(300)
     assert (list(known.facts), status) == (["f1"], "completed")
     assert len(rows(engine, "o-1")["saga"]) == 1

@@ -41,7 +41,7 @@ def case(process: MonitorProcess, order: str) -> dict[str, Any]:
     """Its only case."""
     saga = process.saga(order)
     assert saga is not None
-    found: dict[str, Any] = (saga["cases"] or [{"status": "none", "entries": []}])[0]
+    found: dict[str, Any] = (saga["interventions"] or [{"status": "none", "entries": []}])[0]
     return found
 
 
@@ -75,7 +75,7 @@ def test_a_case_from_its_opening_to_its_second_end(running: MonitorProcess, orde
     assert queue(running, order, status="resolved") == [("manual", "resolved", None)]
     late = do(running, "resolve", order, BOB)
     assert late.status_code == 409
-    assert "is resolved; ada at" in late.json()["detail"]
+    assert "is resolved: ada at" in late.json()["detail"]
 
 
 def test_of_many_at_once_one_is_heard_and_the_others_are_told(
@@ -121,7 +121,7 @@ def test_nobody_answers_and_the_order_is_rejected(
         body = {"order_id": order_id, "step": "payment", "verdict": "approve"}
         late = process.post("/verdicts", {**body, **ADA})
         assert late.status_code == 409
-        assert "system_timeout said reject" in late.json()["detail"]
+        assert "system_timeout gave the command reject" in late.json()["detail"]
         voice.say(PaymentDeclined(order_id=order_id, code="review_rejected", reason="nobody"))
         voice.say(InventoryReleased(order_id=order_id, lines=UNITS, reason="nobody"))
         until(lambda: process.status(order_id) == "cancelled", "order cancelled")
@@ -180,8 +180,8 @@ def test_the_evidence_of_an_order_can_be_run_again(
     assert replay(document, FLOWS) == document["view"]
     assert document["view"]["status"] == "intervention"
     assert [e["type"] for e in document["timeline"]] == running.types(order)
-    assert document["held_by"]["kind"] == "person"
-    assert document["kept"] == {
+    assert document["blocked_by"]["kind"] == "person"
+    assert document["kept_rows"] == {
         "saga_monitor": {"effects": [], "outbox": [], "parked": [], "silent": None}
     }
     assert "example.org" not in str(document)

@@ -10,7 +10,7 @@ from unittest.mock import create_autospec
 import pytest
 from sqlalchemy import Engine
 
-from saga_monitor.ingest.faust_stream import Reader
+from saga_monitor.ingest.faust_stream import StreamReader
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.service import MIGRATIONS
 from saga_monitor.storage import queries, store
@@ -71,9 +71,11 @@ def starts(engine: Engine, flows: Flows, *places: tuple[str, int]) -> dict[tuple
     settings = ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d")
     broker = create_autospec(LogEnds, instance=True)
     broker.ids.return_value = {}
-    reader = Reader(settings, ["order.events"], engine, projection(engine, flows), broker)
+    reader = StreamReader(settings, ["order.events"], engine, projection(engine, flows), broker)
     asked = {Place(topic, partition): (0, 100) for topic, partition in places}
-    return {(p.topic, p.partition): at for p, at in asyncio.run(reader.starts(asked)).items()}
+    return {
+        (p.topic, p.partition): at for p, at in asyncio.run(reader.start_offsets(asked)).items()
+    }
 
 
 def unreadable(engine: Engine) -> list[str]:

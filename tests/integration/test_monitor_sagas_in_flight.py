@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from saga_monitor import metrics
 from saga_monitor.service import MIGRATIONS
 from saga_monitor.storage import queries, store
-from saga_monitor.storage.archiver import FINISHED, FORGET
+from saga_monitor.storage.archiver import DELETE_COMMANDS, FINISHED
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import engine_for
 from tests.stack import TestInfra, fresh_database
@@ -21,7 +21,7 @@ NOW = datetime.now(UTC)
 # Of this connection, since it last told; so it is asked before and after.
 READ = text(
     "select coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0) "
-    "from pg_stat_xact_user_tables where relname in ('saga', 'saga_history', 'said')"
+    "from pg_stat_xact_user_tables where relname in ('saga', 'saga_history', 'recorded_command')"
 )
 # As wide as real ones: it is their rows that are not to be read.
 FACTS = (
@@ -37,8 +37,9 @@ FILL = [
     "insert into saga_history (order_id, flow, version, status, partition, facts, updated_at) "
     f"select 'h-' || n, 'order', 1, 'completed', 0, {FACTS}, "
     f"cast(:now as timestamptz) - n * interval '1 s' from generate_series(1, {WAITING}) n",
-    "insert into said (id, order_id, type, words, at) select gen_random_uuid(), 'o-' || n, "
-    f"'VerdictGiven', '{{}}', :now from generate_series(1, {WAITING}) n",
+    "insert into recorded_command (id, order_id, type, fields, at) "
+    f"select gen_random_uuid(), 'o-' || n, 'VerdictGiven', '{{}}', :now "
+    f"from generate_series(1, {WAITING}) n",
 ]
 
 
@@ -142,7 +143,7 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], object]] = {
     "summary": (summary, [("waiting", WAITING)]),
     "metrics": (in_flight, [("order", 1, "waiting", WAITING)]),
     "words to forget": (
-        lambda c: c.execute(FORGET, {"before": NOW - timedelta(days=1)}).rowcount,
+        lambda c: c.execute(DELETE_COMMANDS, {"before": NOW - timedelta(days=1)}).rowcount,
         0,
     ),
 }

@@ -11,12 +11,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select
 
-from saga_monitor.ingest.faust_stream import Reader, start_at
+from saga_monitor.ingest.faust_stream import StreamReader, start_at
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.saga.facts import log_time
 from saga_monitor.storage import store
 from saga_monitor.storage.tables import metadata, monitor_unreadable, saga, timeline
-from saga_monitor.supervision.deadline_watch import Voice, Watch
+from saga_monitor.supervision.deadline_watch import DeadlineWatch
+from saga_monitor.supervision.emitter import Emitter
 from sagakit.errors import TopicRecreated
 from sagakit.messages.envelope import LOGGED_AT, Envelope, Record
 from sagakit.service.settings import ServiceSettings
@@ -59,17 +60,17 @@ def engine(database_url: str) -> Iterator[Engine]:
 def look(engine: Engine, *ends: int, log: Topics | None = None) -> None:
     log = log or Topics(*ends)
     projection = Projection(engine, CODEC, FLOWS)
-    watch = Watch(
+    watch = DeadlineWatch(
         engine,
         projection,
-        Voice(CODEC),
+        Emitter(CODEC),
         log,
         log,
         ["payment.events"],
         lambda: None,
         lambda: {PAYMENT},
     )
-    watch.look(threading.Event())
+    watch.check(threading.Event())
 
 
 def rows_of(engine: Engine) -> list[list[dict[str, Any]]]:
@@ -87,7 +88,7 @@ def stored(engine: Engine) -> dict[tuple[str, int], int]:
 def test_a_topic_that_was_made_anew_ends_the_process_which_then_reads_from_its_start(
     engine: Engine,
 ) -> None:
-    with pytest.raises(TopicRecreated, match=r"payment\.events recreated"):
+    with pytest.raises(TopicRecreated, match=r"payment\.events was recreated"):
         look(engine, 0)
     assert stored(engine) == {PAYMENT: 0, ORDER: 7}
     assert start_at(stored(engine)[PAYMENT], first=0, end=120) == 0, "though it is longer by then"
@@ -132,9 +133,11 @@ class Partition(NamedTuple):
 def starts(engine: Engine, log: Topics) -> dict[tuple[str, int], int]:
     settings = ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d")
     projection = Projection(engine, CODEC, FLOWS)
-    reader = Reader(settings, ["payment.events", "order.events"], engine, projection, log)
+    reader = StreamReader(settings, ["payment.events", "order.events"], engine, projection, log)
     places = {Partition(*PAYMENT): (0, 300), Partition(*ORDER): (0, 7)}
-    return {(p.topic, p.partition): at for p, at in asyncio.run(reader.starts(places)).items()}
+    return {
+        (p.topic, p.partition): at for p, at in asyncio.run(reader.start_offsets(places)).items()
+    }
 
 
 def test_a_topic_made_anew_that_is_longer_already_is_told_by_its_id(engine: Engine) -> None:
@@ -142,7 +145,7 @@ def test_a_topic_made_anew_that_is_longer_already_is_told_by_its_id(engine: Engi
     log = Topics(100)
     look(engine, log=log)
     log.id_of_payment, log.ends_of_payment = "second", [300]
-    with pytest.raises(TopicRecreated, match=r"payment\.events recreated"):
+    with pytest.raises(TopicRecreated, match=r"payment\.events was recreated"):
         look(engine, log=log)
     assert stored(engine) == {PAYMENT: 100, ORDER: 7}, "what is in hand may still be written"
     assert starts(engine, log) == {PAYMENT: 0, ORDER: 7}

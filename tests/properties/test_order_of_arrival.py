@@ -22,7 +22,8 @@ from saga_lab.simulation.simulated_monitor import UNITS
 from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import fact_of
 from saga_monitor.saga.facts import Saga, fold
-from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import interpret
 from sagakit.faults import duplicated
 from sagakit.handling.handler import decode_message
 from sagakit.messages.envelope import Envelope, Record
@@ -184,8 +185,8 @@ def test_the_monitor_folds_the_same(seed: int, rng: random.Random) -> None:
             again = fold(again, fact)
         assert again == saga
         if not order_id.startswith("sku:"):
-            flow, version = FLOWS.find(saga.flow)
-            assert view(again, flow, version) == view(saga, flow, version)
+            plan = Plan.of(*FLOWS.find(saga.flow))
+            assert interpret(again, plan) == interpret(saga, plan)
 
 
 def test_a_repeat_is_told_apart_from_what_is_new() -> None:

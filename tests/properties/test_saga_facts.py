@@ -9,7 +9,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.view import ENDED, Status
 from saga_monitor.storage.store import dump_facts, load_saga
@@ -67,7 +67,9 @@ def test_any_order_repetition_and_grouping_folds_to_the_same_saga(
         saga = fold(saga, *batch)
     assert saga == straight
     assert seen(saga) == seen(straight)
-    assert judge(saga, seen(saga), after(10**6)) == judge(straight, seen(straight), after(10**6))
+    assert due_emissions(saga, seen(saga), after(10**6)) == due_emissions(
+        straight, seen(straight), after(10**6)
+    )
 
 
 @given(orders())
@@ -98,6 +100,6 @@ def test_the_view_never_contradicts_itself(told: list[Fact]) -> None:
 def test_past_the_pivot_nothing_is_ever_undone(told: list[Fact]) -> None:
     saga = fold(Saga(ORDER), *told)
     view = seen(saga)
-    said = judge(saga, view, after(10**9))
+    said = due_emissions(saga, view, after(10**9))
     if any(s.name == "shipping" and s.status == "done" for s in view.steps):
         assert not any(isinstance(e.event, CompensationRequested) for e in said)

@@ -13,7 +13,7 @@ from saga_lab.simulation.runner import stores
 from saga_lab.simulation.simulated_monitor import encode_emission
 from saga_lab.simulation.story import SKUS, Story
 from saga_lab.simulation.world import World
-from saga_monitor.saga.commands import Pausing, paused_by, resumed_by
+from saga_monitor.saga.commands import PauseCommand, pause_saga, resume_saga
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
@@ -39,7 +39,7 @@ DEAR = replace(
     lines=(OrderLine(sku="apple", quantity=3, unit_price_minor=100_000),),
 )
 NEVER_PICKED_UP = Behaviour(pickup=None)
-WORDS = Pausing(order_id=ORDER, actor="ada", reason="a question")
+WORDS = PauseCommand(order_id=ORDER, actor="ada", reason="a question")
 
 
 @dataclass
@@ -122,12 +122,12 @@ class OneOrder:
 
     def pause(self) -> None:
         """A person pauses it, and everybody has read so."""
-        self.say(lambda saga, seen: paused_by(WORDS, saga, seen))
+        self.say(lambda saga, seen: pause_saga(WORDS, saga, seen))
         self.for_a(timedelta(seconds=10))
 
     def resume(self) -> None:
         """A person lets it go on."""
-        self.say(lambda saga, seen: resumed_by(WORDS, saga, seen))
+        self.say(lambda saga, seen: resume_saga(WORDS, saga, seen))
 
     def approve(self) -> None:
         """Straight to the topic, without asking the monitor."""

@@ -13,8 +13,8 @@ from saga_monitor.saga.commands import (
     CancelCommand,
     CommandRefused,
     VerdictCommand,
-    cancellation_of,
-    verdict_on,
+    cancel_saga,
+    give_verdict,
 )
 from tests.simulation.single_order import (
     DEAR,
@@ -169,7 +169,7 @@ def test_by_an_operator(moment: str, flow: str) -> None:
         order = MOMENTS[moment](flow, seed)
         status = 202
         try:
-            order.say(lambda saga, seen: cancellation_of(ASKED, saga, seen))
+            order.say(lambda saga, seen: cancel_saga(ASKED, saga, seen))
         except CommandRefused as refused:
             status = refused.status
         assert status == ROWS[moment].operator
@@ -197,4 +197,4 @@ def test_a_verdict_on_what_was_cancelled_meanwhile_is_refused() -> None:
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="ok"
     )
     with pytest.raises(CommandRefused, match="waits for no person: it is undone"):
-        order.say(lambda saga, seen: verdict_on(body, saga, seen))
+        order.say(lambda saga, seen: give_verdict(body, saga, seen))

@@ -78,7 +78,7 @@ def test_requests_nobody_hears_are_repeated_with_growing_pauses_to_the_ceiling_a
     assert sum(e.time > case.time for e in asked) > CEILING
     seen = world.monitor.view(one.order_id)
     assert seen is not None
-    assert seen.interventions == ()
+    assert seen.open_interventions == ()
 
 
 def test_past_the_pivot_nothing_is_undone_and_one_case_is_opened() -> None:

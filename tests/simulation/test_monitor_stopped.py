@@ -10,7 +10,7 @@ from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.outside import Behaviour
 from saga_lab.simulation.story import Story
 from saga_lab.simulation.world import START, World
-from saga_monitor.ingest.watermark import Gate
+from saga_monitor.ingest.watermark import Watermark
 from saga_monitor.saga.view import Status
 from tests.simulation.fault_free import calm_world, run, stand_still, story
 
@@ -39,7 +39,7 @@ def gone(world: World) -> None:
     monitor = world.monitors.pop()
 
     def back() -> None:
-        monitor.gate = Gate()
+        monitor.watermark = Watermark()
         world.monitors.append(monitor)
 
     world.after(BACK - STOPS, back)

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from saga_monitor.saga.blockers import CauseKind, held_by
-from saga_monitor.saga.commands import CommandRefused, VerdictCommand, verdict_on
+from saga_monitor.saga.blockers import CauseKind, blocking_cause
+from saga_monitor.saga.commands import CommandRefused, VerdictCommand, give_verdict
 from saga_monitor.saga.view import Status
 from schemas.events import OrderPaused
 from tests.simulation.single_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
@@ -31,10 +31,10 @@ def test_a_paid_order_does_not_ship_until_it_is_resumed(flow: str, seed: int) ->
     assert order.types == before, "nothing new was begun, and nothing undone"
     assert not order.world.outside.labels
     assert now_is(order) == Status.PAUSED
-    cause = held_by(order.seen, {}, {}, order.world.now)
+    cause = blocking_cause(order.seen, {}, {}, order.world.now)
     assert cause is not None
     assert (cause.kind, cause.who) == (CauseKind.PAUSED, "ada")
-    assert cause.told == "ada paused it: a question; `saga resume` lets it go on"
+    assert cause.description == "ada paused it: a question; `saga resume` continues it"
     order.resume()
     order.rest()
     assert now_is(order) == Status.COMPLETED
@@ -54,9 +54,9 @@ def test_nobody_is_reminded_and_nothing_rejected_in_a_pause(flow: str, seed: int
         order_id=ORDER, step="payment", verdict="approve", actor="bob", reason="ok"
     )
     with pytest.raises(
-        CommandRefused, match=r"is paused since .* by ada: a question; resume it first"
+        CommandRefused, match=r"was paused at .* by ada: a question; resume it first"
     ):
-        order.say(lambda saga, seen: verdict_on(body, saga, seen))
+        order.say(lambda saga, seen: give_verdict(body, saga, seen))
     order.approve()
     order.for_a(LONG)
     assert not order.world.outside.charges, "an approval waits as well"

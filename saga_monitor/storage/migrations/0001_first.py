@@ -98,11 +98,11 @@ def _create_people() -> None:
         sa.Column("entries", sa.Integer, nullable=False),
     )
     op.create_table(
-        "said",
+        "recorded_command",
         sa.Column("id", sa.Uuid, primary_key=True),
         sa.Column("order_id", ORDER_ID, nullable=False),
         sa.Column("type", sa.Text, nullable=False),
-        sa.Column("words", JSONB, nullable=False),
+        sa.Column("fields", JSONB, nullable=False),
         sa.Column("at", TIME, nullable=False),
     )
 
@@ -125,7 +125,7 @@ def _create_indexes() -> None:
     )
     op.create_index("saga_history_status", "saga_history", ["status", NEWEST])
     op.create_index("intervention_status", "intervention", ["status", "opened_at"])
-    op.create_index("ix_said_at", "said", ["at"])
+    op.create_index("ix_recorded_command_at", "recorded_command", ["at"])
     for table in ("timeline", "timeline_history"):
         for name in ("batch_id", "caused_by"):
             field = sa.text(f"(detail ->> '{name}')")

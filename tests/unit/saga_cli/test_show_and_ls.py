@@ -33,12 +33,12 @@ SEEN: dict[str, Any] = {
     "started_at": "2026-01-02T03:00:00+00:00",
     "ended_at": None,
     "steps": [{"name": "payment", "status": "undoing"}],
-    "cases": [
+    "interventions": [
         {
             "code": "undo_stalled",
             "status": "claimed",
             "holder": "ada",
-            "opened": "e-1",
+            "opening": "e-1",
             "opened_at": "2026-01-02T03:09:30+00:00",
             "reason": "asked [8] times",
             "entries": [
@@ -73,10 +73,10 @@ SEEN: dict[str, Any] = {
             detail={"late": True},
         ),
     ],
-    "held_by": {
+    "blocked_by": {
         "kind": "gateway",
         "who": "payment",
-        "told": "payment failed 2 times at [refund], last: 503",
+        "description": "payment failed 2 times at [refund], last: 503",
         "since": "2026-01-02T03:05:00+00:00",
         "until": "2026-01-02T03:10:04+00:00",
     },
@@ -92,11 +92,11 @@ def test_who_is_asked_for_a_verdict_is_told() -> None:
         "reminded": "2026-01-02T03:08:00+00:00",
         "escalated": None,
     }
-    waits = {**SEEN["awaited"][0], "mode": "wait", "tries": 0, "asked": asked}
+    waits = {**SEEN["awaited"][0], "mode": "wait", "tries": 0, "approval": asked}
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
         console.print(saga_view({**SEEN, "awaited": [waits]}, NOW))
-        waits["asked"] = {**asked, "escalated": "2026-01-02T03:09:00+00:00"}
+        waits["approval"] = {**asked, "escalated": "2026-01-02T03:09:00+00:00"}
         console.print(saga_view({**SEEN, "awaited": [waits]}, NOW))
     told = capture.get()
     assert "deadline in 23 h 50 min; asked: payments-reviewer, reminded 2 min 0 s ago\n" in told
@@ -149,7 +149,7 @@ def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(client, "ask", answer)
     told = CliRunner().invoke(ls, ["--stuck", "--limit", "1"], env={"COLUMNS": "300"}).output
-    assert asked == [("GET", "/held", {"stuck": True, "limit": 1})]
+    assert asked == [("GET", "/blocked", {"stuck": True, "limit": 1})]
     assert "o-[1]" in told
     assert "payment failed 2 times at [refund], last: 503" in told
     assert told.endswith("the 1 most overdue orders; --limit lists more\n")
@@ -164,7 +164,9 @@ def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.Monkey
     ],
 )
 def test_what_holds_an_order_is_told_with_its_deadline(until: str | None, told: str) -> None:
-    line = blocker_line({"kind": "lag", "told": "far behind", "since": None, "until": until}, NOW)
+    line = blocker_line(
+        {"kind": "lag", "description": "far behind", "since": None, "until": until}, NOW
+    )
     assert line.startswith("[yellow]lag[/]: far behind")
     assert told in line
     assert ("deadline" in line) == bool(until)

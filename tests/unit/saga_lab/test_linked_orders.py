@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from saga_cli import client
 from saga_cli.monitor import lineage as commands
-from saga_monitor.storage.lineage import below, mermaid
+from saga_monitor.storage.lineage import children_by_parent, mermaid
 
 
 def link(order_id: str, caused_by: str | None = None, status: str | None = "completed") -> Any:
@@ -29,7 +29,7 @@ def test_as_a_mermaid_flowchart() -> None:
 
 
 def test_each_stands_below_the_one_that_led_to_it() -> None:
-    found = below(FAMILY)
+    found = children_by_parent(FAMILY)
     assert {by: [x["order_id"] for x in those] for by, those in found.items()} == {
         None: ["a"],
         "a": ["b", "c"],

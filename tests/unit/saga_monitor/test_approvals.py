@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.saga.blockers import Holds, held_by
-from saga_monitor.saga.commands import CommandRefused, VerdictCommand, verdict_on
-from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.blockers import KeptRows, blocking_cause
+from saga_monitor.saga.commands import CommandRefused, VerdictCommand, give_verdict
+from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan
-from saga_monitor.saga.interpreter import view
-from saga_monitor.saga.measures import Change, requests
+from saga_monitor.saga.interpreter import interpret
+from saga_monitor.saga.measures import Change, deadline_requests
 from saga_monitor.saga.view import Status
 from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
@@ -41,8 +41,8 @@ def said_until(saga: Saga, hours: float) -> tuple[Saga, list[Emission]]:
         if item is None or item.due is None or item.due > after(hours * HOUR_S):
             return saga, found
         now = item.due + timedelta(milliseconds=1)
-        (emission,) = judge(saga, seen(saga), now)
-        assert judge(saga, seen(saga), item.due) == ()
+        (emission,) = due_emissions(saga, seen(saga), now)
+        assert due_emissions(saga, seen(saga), item.due) == ()
         found.append(emission)
         saga = heard(saga, emission, now)
 
@@ -80,7 +80,7 @@ def test_each_is_said_once_and_the_same_by_every_monitor() -> None:
     saga, said = said_until(told(*REVIEW), 16.1)
     again, same = said_until(told(*REVIEW), 16.1)
     assert (saga, said) == (again, same)
-    assert judge(saga, seen(saga), after(23 * HOUR_S)) == ()
+    assert due_emissions(saga, seen(saga), after(23 * HOUR_S)) == ()
     assert len({e.id for e in said}) == 2
 
 
@@ -89,11 +89,11 @@ def test_the_verdict_nobody_gave_is_the_participants_to_carry_out() -> None:
     verdict = said[-1].event
     assert isinstance(verdict, VerdictGiven)
     assert (verdict.step, verdict.verdict) == ("payment", "reject")
-    assert verdict.reason.endswith("nobody answered in time")
+    assert verdict.reason.endswith("no person answered in time")
     now = seen(saga)
     assert now.status == Status.RUNNING
     (item,) = now.awaited
-    assert (item.step, item.asked) == ("payment", None)
+    assert (item.step, item.approval) == ("payment", None)
     declined = replace(facts("PaymentDeclined")[0], id="declined", seq=2, at=after(25 * HOUR_S))
     assert seen(fold(saga, declined)).undoing
 
@@ -103,10 +103,12 @@ def test_a_person_in_time_ends_the_asking() -> None:
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
     )
-    saga = heard(saga, verdict_on(body, saga, seen(saga)), after(9 * HOUR_S))
+    saga = heard(saga, give_verdict(body, saga, seen(saga)), after(9 * HOUR_S))
     (item,) = seen(saga).awaited
-    assert item.asked is None
-    assert [e.event.type for e in judge(saga, seen(saga), NEVER)] == ["CompensationRequested"]
+    assert item.approval is None
+    assert [e.event.type for e in due_emissions(saga, seen(saga), NEVER)] == [
+        "CompensationRequested"
+    ]
 
 
 def test_who_comes_too_late_is_told_what_has_happened() -> None:
@@ -115,9 +117,11 @@ def test_who_comes_too_late_is_told_what_has_happened() -> None:
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
     )
     with pytest.raises(CommandRefused) as refused:
-        verdict_on(body, saga, seen(saga))
+        give_verdict(body, saga, seen(saga))
     assert refused.value.status == 409
-    assert "system_timeout said reject at 2026-01-03T03:00:00.003" in refused.value.detail
+    assert (
+        "system_timeout gave the command reject at 2026-01-03T03:00:00.003" in refused.value.detail
+    )
 
 
 def test_of_a_person_and_the_timeout_the_log_takes_the_first() -> None:
@@ -126,8 +130,8 @@ def test_of_a_person_and_the_timeout_the_log_takes_the_first() -> None:
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
     )
-    person = verdict_on(body, saga, seen(saga))
-    (timeout,) = judge(saga, seen(saga), NEVER)
+    person = give_verdict(body, saga, seen(saga))
+    (timeout,) = due_emissions(saga, seen(saga), NEVER)
     assert person.id == timeout.id
     first = heard(saga, person, after(1))
     assert (
@@ -140,7 +144,7 @@ def test_of_a_person_and_the_timeout_the_log_takes_the_first() -> None:
 def test_held_by_names_who_is_asked() -> None:
     def cause(hours: float) -> Any:
         saga, _ = said_until(told(*REVIEW), hours)
-        return held_by(seen(saga), {"payment": Holds()}, {}, after(hours * HOUR_S))
+        return blocking_cause(seen(saga), {"payment": KeptRows()}, {}, after(hours * HOUR_S))
 
     asked, reminded, escalated = cause(1), cause(9), cause(17)
     until = after(ASKED_S + 24 * HOUR_S)
@@ -150,24 +154,27 @@ def test_held_by_names_who_is_asked() -> None:
         "payments-reviewer",
         "payments-lead",
     ]
-    assert reminded.told.startswith(
+    assert reminded.description.startswith(
         "PaymentReviewRequired asks payments-reviewer, reminded at 2026-01-02T11:00:00+00:00; "
     )
-    assert "escalated to payments-lead at 2026-01-02T19:00:00+00:00; `saga app" in escalated.told
+    assert (
+        "escalated to payments-lead at 2026-01-02T19:00:00+00:00; `saga app"
+        in escalated.description
+    )
 
 
 def test_a_shorter_wait_is_shorter_throughout() -> None:
     quick = with_deadlines(FLOW, {"payment.PaymentReviewRequired": "24s"})
-    (item,) = view(told(*REVIEW), quick, 1).awaited
+    (item,) = interpret(told(*REVIEW), Plan.of(quick, 1)).awaited
     assert item.due == after(ASKED_S + 8)
-    assert item.asked is not None
-    assert item.asked.until == after(ASKED_S + 24)
+    assert item.approval is not None
+    assert item.approval.until == after(ASKED_S + 24)
 
 
 def test_it_counts_as_a_timeout_with_its_lateness() -> None:
     before, _ = said_until(told(*REVIEW), 16.1)
-    (verdict,) = judge(before, seen(before), NEVER)
+    (verdict,) = due_emissions(before, seen(before), NEVER)
     now = heard(before, verdict, after(ASKED_S + 24 * HOUR_S + 5))
     change = Change(before.facts, Status.WAITING, now, seen(now), Plan.of(*FLOWS.find("order/1")))
-    (request,) = requests(change)
+    (request,) = deadline_requests(change)
     assert (request.step, request.attempt, request.late_s) == ("payment", 1, 5)

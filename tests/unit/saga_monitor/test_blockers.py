@@ -10,12 +10,12 @@ from saga_monitor.saga.blockers import (
     BROKER,
     Cause,
     CauseKind,
-    Holds,
+    KeptRows,
     Lag,
     ParkedRecord,
     PendingEffect,
     Unpublished,
-    held_by,
+    blocking_cause,
 )
 from saga_monitor.saga.facts import SOURCE, Saga
 from tests.histories import ORDER, after, seen, told
@@ -39,15 +39,15 @@ def cause(
     now: float | None = 10,
     *,
     lags: Mapping[str, Lag] | None = None,
-    **holds: Holds,
+    **holds: KeptRows,
 ) -> Cause | None:
     """Who is asked but keeps nothing of the order has to be named, too."""
     at = None if now is None else after(now)
-    return held_by(seen(told(*story)), holds, lags or {}, at)
+    return blocking_cause(seen(told(*story)), holds, lags or {}, at)
 
 
 def test_not_overdue() -> None:
-    assert cause(RESERVED, payment=Holds()) == Cause(
+    assert cause(RESERVED, payment=KeptRows()) == Cause(
         CauseKind.ON_TIME,
         "payment",
         "not overdue: payment awaits PaymentCaptured or PaymentDeclined",
@@ -57,27 +57,27 @@ def test_not_overdue() -> None:
 
 
 def test_overdue_with_nothing_to_show_for_it() -> None:
-    found = cause(RESERVED, 301, payment=Holds())
+    found = cause(RESERVED, 301, payment=KeptRows())
     assert found is not None
     assert (found.kind, found.until) == (CauseKind.OVERDUE, DUE)
-    assert found.told.endswith("it has read all and nothing is pending there")
+    assert found.description.endswith("it has read all its events, and nothing is pending there")
 
 
 def test_overdue_and_nobody_to_ask() -> None:
     found = cause(RESERVED, 301)
     assert found is not None
     assert found.kind == CauseKind.OVERDUE
-    assert "SAGA_PARTICIPANTS names no address of it" in found.told
+    assert "SAGA_PARTICIPANTS has no address of it" in found.description
 
 
 def test_the_monitor_is_behind() -> None:
-    found = cause(RESERVED, None, payment=Holds())
+    found = cause(RESERVED, None, payment=KeptRows())
     assert found is not None
     assert (found.kind, found.who, found.until) == (CauseKind.MONITOR, SOURCE, DUE)
 
 
 def test_a_participant_is_behind() -> None:
-    assert cause(RESERVED, payment=Holds(), lags={"payment": LAG}) == Cause(
+    assert cause(RESERVED, payment=KeptRows(), lags={"payment": LAG}) == Cause(
         CauseKind.LAG,
         "payment",
         "payment has not read inventory.events/2, 40 records behind",
@@ -87,24 +87,24 @@ def test_a_participant_is_behind() -> None:
 
 
 def test_a_participant_does_not_answer() -> None:
-    found = cause(RESERVED, payment=Holds(silent="connection refused"))
+    found = cause(RESERVED, payment=KeptRows(silent="connection refused"))
     assert found == Cause(
         CauseKind.SILENT, "payment", "payment does not answer: connection refused", SINCE, DUE
     )
 
 
 def test_a_participant_does_not_answer_and_has_not_read() -> None:
-    found = cause(RESERVED, payment=Holds(silent="timeout"), lags={"payment": LAG})
+    found = cause(RESERVED, payment=KeptRows(silent="timeout"), lags={"payment": LAG})
     assert found is not None
     told_of_both = (
         "payment does not answer: timeout; it has not read inventory.events/2, 40 records"
     )
     assert found.kind == CauseKind.SILENT
-    assert found.told.startswith(told_of_both)
+    assert found.description.startswith(told_of_both)
 
 
 def test_the_broker_does_not_answer() -> None:
-    found = cause(RESERVED, payment=Holds(), kafka=Holds(silent="timed out"))
+    found = cause(RESERVED, payment=KeptRows(), kafka=KeptRows(silent="timed out"))
     assert found is not None
     assert (found.kind, found.who) == (CauseKind.SILENT, BROKER)
 
@@ -115,37 +115,39 @@ def test_the_broker_does_not_answer() -> None:
 )
 def test_a_person_is_asked_until_they_answer(verdict: str | None, kind: CauseKind) -> None:
     answer = ("VerdictGiven", {"step": "payment", "verdict": verdict}) if verdict else ()
-    found = cause((*REVIEW, *answer), payment=Holds())
+    found = cause((*REVIEW, *answer), payment=KeptRows())
     assert found is not None
     assert found.kind == kind
 
 
 def test_the_wait_for_a_person_says_who_and_until_when() -> None:
-    found = cause(REVIEW, payment=Holds())
+    found = cause(REVIEW, payment=KeptRows())
     assert found is not None
-    assert found.told.startswith("PaymentReviewRequired asks payments-reviewer; `saga approve`")
+    assert found.description.startswith(
+        "PaymentReviewRequired asks payments-reviewer; `saga approve`"
+    )
     assert (found.who, found.until) == ("payments-reviewer", after(0.002 + 24 * 3600))
 
 
 def test_a_call_that_fails() -> None:
-    assert cause(RESERVED, payment=Holds(effects=(EFFECT, FAILED))) == Cause(
+    assert cause(RESERVED, payment=KeptRows(effects=(EFFECT, FAILED))) == Cause(
         CauseKind.GATEWAY,
         "payment",
-        "payment failed 3 times at charge, last: 503 from the provider",
+        "payment failed 3 times at charge, last error: 503 from the provider",
         after(1),
         after(40),
     )
 
 
 def test_a_call_that_is_being_made() -> None:
-    found = cause(RESERVED, payment=Holds(effects=(EFFECT,)))
+    found = cause(RESERVED, payment=KeptRows(effects=(EFFECT,)))
     assert found is not None
-    assert found.told == "payment makes the call charge for the first time"
+    assert found.description == "payment makes its first attempt at charge"
     assert found.until is None
 
 
 def test_an_event_that_is_not_published() -> None:
-    assert cause(RESERVED, payment=Holds(outbox=(OUTBOX, OUTBOX))) == Cause(
+    assert cause(RESERVED, payment=KeptRows(outbox=(OUTBOX, OUTBOX))) == Cause(
         CauseKind.OUTBOX,
         "payment",
         "payment has not published 2 of its events to payment.events",
@@ -154,7 +156,7 @@ def test_an_event_that_is_not_published() -> None:
 
 
 def test_a_parked_predecessor() -> None:
-    found = cause(RESERVED, payment=Holds(parked=(PARKED, QUEUED)))
+    found = cause(RESERVED, payment=KeptRows(parked=(PARKED, QUEUED)))
     words = (
         "payment parked inventory.events/2@17: decide: ZeroDivisionError; 1 more queue behind it"
     )
@@ -162,8 +164,8 @@ def test_a_parked_predecessor() -> None:
 
 
 def test_the_monitors_own_request_is_not_published() -> None:
-    mine = Holds(outbox=(Unpublished("saga.events", after(4)),))
-    found = cause(RESERVED, payment=Holds(), saga_monitor=mine)
+    mine = KeptRows(outbox=(Unpublished("saga.events", after(4)),))
+    found = cause(RESERVED, payment=KeptRows(), saga_monitor=mine)
     assert found is not None
     assert (found.kind, found.who) == (CauseKind.OUTBOX, SOURCE)
 
@@ -171,11 +173,11 @@ def test_the_monitors_own_request_is_not_published() -> None:
 @pytest.mark.parametrize("when", [10, 9999, None])
 def test_an_open_case_is_a_persons_whatever_the_time(when: float | None) -> None:
     found = cause(
-        (*RESERVED, "InterventionOpened", {"code": "undo_stalled"}), when, payment=Holds()
+        (*RESERVED, "InterventionOpened", {"code": "undo_stalled"}), when, payment=KeptRows()
     )
     assert found is not None
     assert found.kind == CauseKind.PERSON
-    assert "undo_stalled" in found.told
+    assert "undo_stalled" in found.description
 
 
 def test_undone_and_yet_past_the_pivot() -> None:
@@ -183,44 +185,46 @@ def test_undone_and_yet_past_the_pivot() -> None:
     found = cause((*story, "ShipmentPickedUp"))
     assert found is not None
     assert found.kind == CauseKind.PERSON
-    assert "payment was undone, and yet the order is past its pivot" in found.told
+    assert "payment was undone although the order is past its pivot" in found.description
 
 
 def test_without_a_start_whoever_was_asked() -> None:
     orphan = ("InventoryReserved",)
-    found = cause(orphan, order=Holds())
+    found = cause(orphan, order=KeptRows())
     assert found is not None
     assert found.kind == CauseKind.OVERDUE
-    assert "the one that starts order/1 is not" in found.told
+    assert "but not the start event of order/1" in found.description
     for holds, kind in (
-        (Holds(outbox=(OUTBOX,)), CauseKind.OUTBOX),
-        (Holds(silent="refused"), CauseKind.SILENT),
-        (Holds(parked=(PARKED,)), CauseKind.PARKED),
+        (KeptRows(outbox=(OUTBOX,)), CauseKind.OUTBOX),
+        (KeptRows(silent="refused"), CauseKind.SILENT),
+        (KeptRows(parked=(PARKED,)), CauseKind.PARKED),
     ):
         found = cause(orphan, order=holds)
         assert found is not None
         assert (found.kind, found.who) == (kind, "order")
-    found = cause(orphan, None, order=Holds())
+    found = cause(orphan, None, order=KeptRows())
     assert found is not None
     assert found.kind == CauseKind.MONITOR
 
 
 def test_without_a_start_that_the_monitor_cannot_read() -> None:
     garbage = replace(PARKED, code="undecodable", error="begins with deadbeef")
-    found = cause(("InventoryReserved",), order=Holds(), saga_monitor=Holds(parked=(garbage,)))
+    found = cause(
+        ("InventoryReserved",), order=KeptRows(), saga_monitor=KeptRows(parked=(garbage,))
+    )
     assert found is not None
     assert (found.kind, found.who) == (CauseKind.PARKED, SOURCE)
-    assert "undecodable: begins with deadbeef" in found.told
+    assert "undecodable: begins with deadbeef" in found.description
 
 
 def test_what_has_ended_is_held_by_nobody() -> None:
-    everything = Holds((FAILED,), (OUTBOX,), (PARKED,))
+    everything = KeptRows((FAILED,), (OUTBOX,), (PARKED,))
     for story in ((*SHIPPED, "ShippedMailSent"), ("OrderPlaced", "InventoryRejected")):
         assert cause(story, payment=everything, inventory=everything) is None
 
 
 def test_only_whom_the_order_waits_for_is_to_blame() -> None:
-    found = cause(SHIPPED, payment=Holds(parked=(PARKED,)), notification=Holds())
+    found = cause(SHIPPED, payment=KeptRows(parked=(PARKED,)), notification=KeptRows())
     assert found is not None
     assert (found.kind, found.who) == (CauseKind.ON_TIME, "notification")
 
@@ -246,7 +250,7 @@ def test_of_several_causes_the_truest_is_told(first: int) -> None:
     so: dict[str, Any] = {"story": RESERVED, "now": 10}
     for _, more in reversed(LADDER[first:]):
         so.update(more)
-    holds = Holds(**{k: so[k] for k in ("effects", "outbox", "parked", "silent") if k in so})
+    holds = KeptRows(**{k: so[k] for k in ("effects", "outbox", "parked", "silent") if k in so})
     lags = {"payment": so["lag"]} if "lag" in so else {}
     found = cause(so["story"], so["now"], lags=lags, payment=holds)
     assert found is not None
@@ -254,11 +258,13 @@ def test_of_several_causes_the_truest_is_told(first: int) -> None:
 
 
 def test_the_same_is_told_whenever_it_is_asked() -> None:
-    calm = [cause(RESERVED, now, payment=Holds(effects=(FAILED,))) for now in (1, 10, 1000, None)]
+    calm = [
+        cause(RESERVED, now, payment=KeptRows(effects=(FAILED,))) for now in (1, 10, 1000, None)
+    ]
     assert len({str(c) for c in calm}) == 1
 
 
 def test_an_order_without_any_fact_of_its_flow_still_has_a_cause() -> None:
-    found = held_by(seen(Saga(ORDER)), {}, {}, after(1))
+    found = blocking_cause(seen(Saga(ORDER)), {}, {}, after(1))
     assert found is not None
     assert found.kind == CauseKind.OVERDUE

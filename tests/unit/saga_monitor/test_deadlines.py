@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2 as kafka_murmur2  # type: ignore[import-untyped]
 
-from saga_monitor.ingest.watermark import EVERY_PARTITION, Gate, Tick, murmur2, take
-from saga_monitor.saga.deadlines import judge
+from saga_monitor.ingest.watermark import EVERY_PARTITION, Tick, Watermark, murmur2, take_tick
+from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Saga, fold, log_time, unix_ms
-from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import LONGEST_BACKOFF_S, backoff
 from sagakit.flow.model import Ceiling
 from schemas import FLOWS
@@ -25,7 +26,7 @@ SHIPPED = (*RESERVED, "PaymentCaptured", "ShipmentCreated", "ShipmentPickedUp")
 
 
 def said(saga: Saga, read_through: datetime | None) -> list[Any]:
-    return [e.event for e in judge(saga, seen(saga), read_through)]
+    return [e.event for e in due_emissions(saga, seen(saga), read_through)]
 
 
 # --- judging ------------------------------------------------------------------------------------
@@ -44,7 +45,7 @@ def test_a_step_overdue_in_log_time_is_undone() -> None:
             order_id=ORDER,
             step="payment",
             code="deadline",
-            reason="payment is due since 2026-01-02T03:00:00.001+00:00; "
+            reason="payment has been due since 2026-01-02T03:00:00.001+00:00, "
             "awaited: PaymentCaptured or PaymentDeclined",
             actor="saga_monitor",
             attempt=1,
@@ -54,7 +55,9 @@ def test_a_step_overdue_in_log_time_is_undone() -> None:
 
 def test_two_monitors_say_the_same_under_the_same_id_whenever_they_judge() -> None:
     saga = told(*RESERVED)
-    assert judge(saga, seen(saga), after(301)) == judge(saga, seen(saga), after(9999))
+    assert due_emissions(saga, seen(saga), after(301)) == due_emissions(
+        saga, seen(saga), after(9999)
+    )
 
 
 def test_an_event_that_came_in_time_keeps_the_monitor_silent() -> None:
@@ -77,7 +80,7 @@ def test_asking_again_with_growing_pauses_while_no_sign_of_life_comes() -> None:
     saga, now = told(*RESERVED), 300.002
     pauses = []
     for attempt in range(1, 8):
-        [emission] = judge(saga, seen(saga), after(now))
+        [emission] = due_emissions(saga, seen(saga), after(now))
         assert emission.event.attempt == attempt
         [fact] = facts("CompensationRequested", {"step": emission.event.step, "attempt": attempt})
         saga = fold(saga, _sighted(fact, str(emission.id), now))
@@ -134,7 +137,7 @@ def test_past_the_ceiling_a_person_is_called_once_and_asking_goes_on() -> None:
     for attempt in range(1, CEILING + 1):
         story += [4000, "CompensationRequested", {**payment, "attempt": attempt}]
     saga = told(*story)
-    request, opened = judge(saga, seen(saga), after(10**6))
+    request, opened = due_emissions(saga, seen(saga), after(10**6))
     assert isinstance(request.event, CompensationRequested)
     assert request.event.attempt == CEILING + 1
     assert isinstance(opened.event, InterventionOpened)
@@ -151,13 +154,15 @@ def test_a_person_is_called_as_well_when_it_has_been_silent_for_too_long(
     story = (*RESERVED, "PaymentCaptured", "ShipmentFailed", 4000, "CompensationRequested")
     saga = told(*story, {"step": "payment", "attempt": 1})
     impatient = replace(FLOW, ceiling=Ceiling(age_s=age_s))
-    events = [e.event for e in judge(saga, view(saga, impatient, 1), after(10**6))]
+    events = [
+        e.event for e in due_emissions(saga, interpret(saga, Plan.of(impatient, 1)), after(10**6))
+    ]
     assert [isinstance(e, InterventionOpened) for e in events] == [False, *[True] * called]
 
 
 def test_past_the_pivot_a_person_is_called_once_and_nothing_is_undone() -> None:
     saga = told(*SHIPPED)
-    [emission] = judge(saga, seen(saga), after(3700))
+    [emission] = due_emissions(saga, seen(saga), after(3700))
     assert isinstance(emission.event, InterventionOpened)
     assert emission.event.code == "overdue_past_pivot"
     [fact] = facts("InterventionOpened", {"code": "overdue_past_pivot"})
@@ -185,7 +190,7 @@ def test_backoff_doubles_and_ends() -> None:
     assert backoff(86400, 3).total_seconds() == 86400
 
 
-# --- the gate -----------------------------------------------------------------------------------
+# --- the watermark ------------------------------------------------------------------------------
 
 ENDS = {("a.events", 0): 10, ("b.events", 0): 5, ("a.events", 1): 0, ("b.events", 1): 7}
 
@@ -195,39 +200,41 @@ def tick(second: float, ends: dict[tuple[str, int], int] | None = None) -> Tick:
 
 
 def test_a_partition_is_read_through_when_all_topics_are() -> None:
-    gate = Gate().after(tick(1), {("a.events", 0): 10, ("b.events", 0): 4, ("b.events", 1): 7})
-    assert gate.of(0) is None
-    assert gate.of(1) == after(1)
-    assert gate.of(EVERY_PARTITION) is None
-    gate = gate.after(tick(2), {("a.events", 0): 10, ("b.events", 0): 5})
-    assert (gate.of(0), gate.of(1)) == (after(2), after(1))
-    assert gate.of(EVERY_PARTITION) == after(1)
+    watermark = Watermark().after(
+        tick(1), {("a.events", 0): 10, ("b.events", 0): 4, ("b.events", 1): 7}
+    )
+    assert watermark.of_partition(0) is None
+    assert watermark.of_partition(1) == after(1)
+    assert watermark.of_partition(EVERY_PARTITION) is None
+    watermark = watermark.after(tick(2), {("a.events", 0): 10, ("b.events", 0): 5})
+    assert (watermark.of_partition(0), watermark.of_partition(1)) == (after(2), after(1))
+    assert watermark.of_partition(EVERY_PARTITION) == after(1)
 
 
 def test_a_monitor_that_is_always_a_little_behind_makes_headway() -> None:
-    gate, stored = Gate(), 0
+    watermark, stored = Watermark(), 0
     for second in range(10):
         ends = {("a.events", 0): 100 * (second + 1)}
-        gate = gate.after(tick(second, ends), {("a.events", 0): stored})
+        watermark = watermark.after(tick(second, ends), {("a.events", 0): stored})
         stored = 100 * second + 50  # never quite there
-    assert gate.of(0) is not None
-    assert gate.of(0) < after(9)  # type: ignore[operator]
+    assert watermark.of_partition(0) is not None
+    assert watermark.of_partition(0) < after(9)  # type: ignore[operator]
 
 
 def test_a_monitor_that_stands_still_learns_nothing_new() -> None:
     stored = {("a.events", 0): 10}
-    gate = Gate().after(tick(1, {("a.events", 0): 10}), stored)
+    watermark = Watermark().after(tick(1, {("a.events", 0): 10}), stored)
     for second in range(2, 100):
-        gate = gate.after(tick(second, {("a.events", 0): 11}), stored)
-    assert gate.of(0) == after(1)
+        watermark = watermark.after(tick(second, {("a.events", 0): 11}), stored)
+    assert watermark.of_partition(0) == after(1)
 
 
 def test_an_order_published_to_another_partition_needs_both_read() -> None:
     theirs = murmur2(ORDER.encode()) % 2
-    gate = Gate({0: after(5), 1: after(9)})
-    assert gate.of_order(ORDER, theirs) == gate.of(theirs)
-    assert gate.of_order(ORDER, 1 - theirs) == after(5)
-    assert Gate({1 - theirs: after(9)}, {theirs: tick(1)}).of_order(ORDER, 1 - theirs) is None
+    watermark = Watermark({0: after(5), 1: after(9)})
+    assert watermark.of_order(ORDER, theirs) == watermark.of_partition(theirs)
+    assert watermark.of_order(ORDER, 1 - theirs) == after(5)
+    assert Watermark({1 - theirs: after(9)}, {theirs: tick(1)}).of_order(ORDER, 1 - theirs) is None
 
 
 def test_the_ends_are_asked_for_after_the_time() -> None:
@@ -245,7 +252,7 @@ def test_the_ends_are_asked_for_after_the_time() -> None:
         def ids(self, topics: Sequence[str]) -> dict[str, str]:
             raise AssertionError("not asked for")
 
-    assert take(Broker(), Broker(), ["a.events"]) == Tick(log_time(1_000), {})
+    assert take_tick(Broker(), Broker(), ["a.events"]) == Tick(log_time(1_000), {})
     assert asked == ["saga.clock", "a.events"]
 
 

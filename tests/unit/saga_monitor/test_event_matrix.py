@@ -6,12 +6,12 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from saga_monitor.saga.deadlines import judge
-from saga_monitor.saga.event_matrix import DECLARED, EventEffect, Situation, declared
-from saga_monitor.saga.event_matrix_page import PAGE, page, speakers
+from saga_monitor.saga.deadlines import due_emissions
+from saga_monitor.saga.event_matrix import DECLARED_EFFECTS, EventEffect, Situation, declared_effect
+from saga_monitor.saga.event_matrix_page import PAGE, page_text, saga_events
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan, Role
-from saga_monitor.saga.interpreter import read
+from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, UNEXPECTED, SagaView, Status
 from schemas import FLOWS, OWNERS
 from tests.histories import ORDER, START, after, facts
@@ -24,12 +24,12 @@ MONEY_BACK = {"amount_minor": 0, "refund_id": None}
 
 def story(plan: Plan, where: Situation) -> list[Any]:
     """An order in this situation, told in the words of its flow version."""
-    forward = [s for place in plan.places[: plan.turn] for s in place]
+    forward = [s for place in plan.places[: plan.last_undoable] for s in place]
     ready = [plan.flow.start, *(s.done for s in forward)]
     back = [s.undone for s in reversed(forward)]
     (pivot,) = plan.pivots
     past = [*ready, pivot.done]
-    behind = [s.done for place in plan.places[plan.turn + 1 :] for s in place]
+    behind = [s.done for place in plan.places[plan.last_undoable + 1 :] for s in place]
     told: dict[Situation, list[Any]] = {
         Situation.UNPLACED: [plan.flow.verdict],
         Situation.PLACED: ready[:1],
@@ -53,7 +53,7 @@ def late(saga: Saga, event: str, plan: Plan) -> Saga:
     [fact] = facts(event, flow=plan.label)
     id_ = str(uuid5(NAMESPACE_OID, f"late {event}"))
     came = replace(fact, id=id_, at=after(60), seq=None if owner == "saga" else seq)
-    if event in plan.flow.refunded and not read(saga, plan).ledger.captured_minor:
+    if event in plan.flow.refunded and not interpret(saga, plan).ledger.captured_minor:
         came = replace(came, detail=MONEY_BACK)
     return fold(saga, came)
 
@@ -70,9 +70,9 @@ def outcome(before: SagaView, now: SagaView, plan: Plan) -> EventEffect:
     if codes[1] - codes[0]:
         return EventEffect.CONTRADICTS
     if now.undoing and not before.undoing:
-        return EventEffect.TURNS
+        return EventEffect.TURNS_BACK
     if before.status == Status.CANCELLED and now.status == Status.UNDOING:
-        return EventEffect.AGAIN
+        return EventEffect.UNDOES_AGAIN
     return EventEffect.NOTHING if course(before, plan) == course(now, plan) else EventEffect.MOVES
 
 
@@ -80,7 +80,7 @@ def course(view: SagaView, plan: Plan) -> Any:
     """Where it goes. On the way back all that matters of a step is whether something of it is
     left: what it has done, or money it holds."""
     left = {s.name for s in view.steps if s.status not in ("failed", "undone")}
-    left |= plan.payees if view.ledger.held_minor else set()
+    left |= plan.money_steps if view.ledger.held_minor else set()
     steps = [] if view.undoing else [s.status for s in view.steps]
     return view.undoing, view.past_pivot, left, steps, going(view)
 
@@ -91,20 +91,20 @@ def going(view: SagaView) -> list[Any]:
 
 @pytest.mark.parametrize("where", Situation)
 @pytest.mark.parametrize(
-    ("label", "event"), [(label, e) for label, plan in PLANS.items() for e in speakers(plan)]
+    ("label", "event"), [(label, e) for label, plan in PLANS.items() for e in saga_events(plan)]
 )
 def test_a_cell(label: str, event: str, where: Situation) -> None:
     plan = PLANS[label]
     before = saga(plan, where)
     now = late(before, event, plan)
-    wanted = declared(plan.roles[event], where)
-    assert outcome(read(before, plan), read(now, plan), plan) == wanted
+    wanted = declared_effect(plan.roles[event], where)
+    assert outcome(interpret(before, plan), interpret(now, plan), plan) == wanted
 
 
 @pytest.mark.parametrize("label", PLANS)
 @pytest.mark.parametrize("where", Situation)
 def test_the_situations_are_what_they_are_called(label: str, where: Situation) -> None:
-    view = read(saga(PLANS[label], where), PLANS[label])
+    view = interpret(saga(PLANS[label], where), PLANS[label])
     found = {
         Status.UNPLACED: Situation.UNPLACED,
         Status.UNDOING: Situation.UNDOING,
@@ -113,18 +113,18 @@ def test_the_situations_are_what_they_are_called(label: str, where: Situation) -
     }.get(view.status)
     if found is None:
         done = sum(step.status == "done" for step in view.steps)
-        ready = sum(len(place) for place in PLANS[label].places[: PLANS[label].turn])
+        ready = sum(len(place) for place in PLANS[label].places[: PLANS[label].last_undoable])
         found = {0: Situation.PLACED, ready: Situation.READY, ready + 1: Situation.PAST}[done]
     assert found == where
 
 
 def test_every_role_has_a_word_for_every_situation() -> None:
-    assert set(DECLARED) == set(Role)
-    assert {len(row) for row in DECLARED.values()} == {len(Situation)}
+    assert set(DECLARED_EFFECTS) == set(Role)
+    assert {len(row) for row in DECLARED_EFFECTS.values()} == {len(Situation)}
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text() == page(), "run python -m saga_monitor.saga.event_matrix_page"
+    assert PAGE.read_text() == page_text(), "run python -m saga_monitor.saga.event_matrix_page"
 
 
 # --- what should never have been said -----------------------------------------------------------
@@ -141,11 +141,11 @@ def test_whoever_has_no_part_in_the_version_calls_a_person_once_all_is_read(
 ) -> None:
     plan = PLANS["order/1"]
     odd = stranger(saga(plan, where))
-    view = read(odd, plan)
+    view = interpret(odd, plan)
     assert view.due is not None
     assert view.due <= after(60)
     early, cases = (
-        [e for e in judge(odd, view, after(through)) if e.event.code == UNEXPECTED]
+        [e for e in due_emissions(odd, view, after(through)) if e.event.code == UNEXPECTED]
         for through in (60, 60.001)
     )
     assert early == [], "what else was said by then is not known yet"
@@ -158,8 +158,8 @@ def test_the_case_is_opened_once_and_stays_open_though_the_order_ends() -> None:
     plan = PLANS["order/1"]
     cancelled = saga(plan, Situation.CANCELLED)
     odd = late(cancelled, "ShippedMailSent", plan)
-    assert read(odd, plan).status == Status.CANCELLED
-    (emission,) = judge(odd, read(odd, plan), after(61))
+    assert interpret(odd, plan).status == Status.CANCELLED
+    (emission,) = due_emissions(odd, interpret(odd, plan), after(61))
     assert emission.event.code == UNEXPECTED
     opened = Fact(
         str(emission.id),
@@ -168,16 +168,16 @@ def test_the_case_is_opened_once_and_stays_open_though_the_order_ends() -> None:
         detail={"code": UNEXPECTED, "reason": "r"},
     )
     read_back = fold(odd, opened)
-    view = read(read_back, plan)
-    assert judge(read_back, view, after(10**6)) == ()
-    assert (view.due, view.interventions) == (None, (UNEXPECTED,))
+    view = interpret(read_back, plan)
+    assert due_emissions(read_back, view, after(10**6)) == ()
+    assert (view.due, view.open_interventions) == (None, (UNEXPECTED,))
     assert (view.status, view.started_at) == (Status.CANCELLED, START)
 
 
 def test_past_the_pivot_even_the_pivots_own_undo_turns_nothing_back() -> None:
     plan = PLANS["order/1"]
     for event in ("ShipmentCancelled", "ShipmentFailed"):
-        view = read(late(saga(plan, Situation.PAST), event, plan), plan)
+        view = interpret(late(saga(plan, Situation.PAST), event, plan), plan)
         assert view.past_pivot
         assert not view.undoing
         assert {a.code for a in view.awaited} >= {UNDONE_PAST_PIVOT}

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from saga_monitor.saga.evidence import bundle, plainly, replay
+from saga_monitor.saga.evidence import bundle, replay, to_json
 from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
 from tests.histories import facts, seen, told
@@ -29,7 +29,7 @@ def exported(*story: Any, flow: str = "order/1") -> dict[str, Any]:
     saga = told(*story, flow=flow)
     found, _ = FLOWS.find(flow)
     document = bundle(saga, seen(saga), found, {fact.id: (1, 17) for fact in facts(*story)})
-    parsed: dict[str, Any] = orjson.loads(plainly(document))
+    parsed: dict[str, Any] = orjson.loads(to_json(document))
     return parsed
 
 
@@ -45,7 +45,7 @@ def test_it_is_judged_by_the_deadlines_it_was_judged_by() -> None:
     saga = told("OrderPlaced", "InventoryReserved")
     flow, _ = FLOWS.find("order/1")
     document = orjson.loads(
-        plainly(bundle(saga, seen(saga), with_deadlines(flow, {"payment": "7s"}), {}))
+        to_json(bundle(saga, seen(saga), with_deadlines(flow, {"payment": "7s"}), {}))
     )
     due = replay(document, FLOWS)["awaited"][0]["due"]
     assert due == "2026-01-02T03:00:07.001000+00:00"

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from saga_cli import client
 from saga_cli.monitor import flows as command
-from saga_monitor.saga.flow_versions import Count, refuse_orphans, versions, why_not_retired
+from saga_monitor.saga.flow_versions import Count, reason_to_keep, refuse_orphans, versions
 from sagakit.errors import ConfigurationError, UnknownFlow
 from schemas import FLOWS
 from tests.histories import after
@@ -35,13 +35,13 @@ def test_every_version_is_counted_whether_declared_or_not() -> None:
     ],
 )
 def test_what_may_go(label: str, counts: list[Count], read: bool, told: str | None) -> None:
-    found = why_not_retired(label, FLOWS, counts, after(5) if read else None)
+    found = reason_to_keep(label, FLOWS, counts, after(5) if read else None)
     assert (told in found) if found and told else found == told
 
 
 def test_a_version_nobody_declared_cannot_be_retired() -> None:
     with pytest.raises(UnknownFlow):
-        why_not_retired("order/99", FLOWS, [], after(5))
+        reason_to_keep("order/99", FLOWS, [], after(5))
 
 
 def test_a_version_taken_away_too_early_is_refused() -> None:

@@ -138,8 +138,8 @@ def test_a_wait_extends_the_deadline_and_an_answer_ends_it() -> None:
     waiting = seen(told(*RESERVED, 5, "PaymentReviewRequired"))
     assert waiting.next is not None
     assert waiting.next.mode == AwaitMode.WAIT
-    assert waiting.next.asked is not None
-    assert waiting.next.asked.until == after(5.002 + 24 * 3600)
+    assert waiting.next.approval is not None
+    assert waiting.next.approval.until == after(5.002 + 24 * 3600)
     answer = ("VerdictGiven", {"step": "payment", "verdict": "approve"})
     answered = seen(told(*RESERVED, 5, "PaymentReviewRequired", 60, *answer))
     assert answered.status == Status.RUNNING

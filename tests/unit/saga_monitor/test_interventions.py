@@ -8,17 +8,17 @@ from uuid import UUID
 import pytest
 
 from saga_monitor.saga.commands import (
-    DEEDS,
+    INTERVENTION_COMMANDS,
     CancelCommand,
-    CaseWork,
     CommandRefused,
+    InterventionCommand,
     VerdictCommand,
-    cancellation_of,
-    verdict_on,
+    cancel_saga,
+    give_verdict,
 )
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Fact, Saga, fold
-from saga_monitor.saga.interventions import CaseStatus, Intervention, cases
+from saga_monitor.saga.interventions import Intervention, InterventionStatus, interventions_of
 from tests.histories import ORDER, after, facts, seen, told
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
@@ -38,72 +38,74 @@ RESOLVED = ("InterventionResolved", case(**ADA))
 
 
 def only(*story: Any) -> Intervention:
-    (found,) = seen(told(*RESERVED, *story)).cases
+    (found,) = seen(told(*RESERVED, *story)).interventions
     return found
 
 
 def test_a_case_is_opened_claimed_noted_on_and_resolved() -> None:
     opened = only(10, *OPENED)
-    assert (opened.code, opened.status) == ("undo_stalled", CaseStatus.OPEN)
+    assert (opened.code, opened.status) == ("undo_stalled", InterventionStatus.OPEN)
     assert (opened.opened_at, opened.reason) == (after(10.002), "no sign of life")
     assert (opened.holder, opened.last.actor) == (None, "saga_monitor")
     claimed = only(10, *OPENED, *CLAIMED, *NOTED)
-    assert (claimed.status, claimed.holder) == (CaseStatus.CLAIMED, "ada")
+    assert (claimed.status, claimed.holder) == (InterventionStatus.CLAIMED, "ada")
     assert [(e.actor, e.reason) for e in claimed.entries[1:]] == [
         ("ada", "looked into it"),
         ("bob", "so did I"),
     ]
     resolved = only(10, *OPENED, *CLAIMED, *NOTED, 5, *RESOLVED)
-    assert (resolved.status, resolved.closed_at) == (CaseStatus.RESOLVED, after(15.005))
+    assert (resolved.status, resolved.closed_at) == (InterventionStatus.RESOLVED, after(15.005))
     assert not resolved.is_open
 
 
 def test_a_resolved_case_can_be_opened_again_and_nobody_holds_it_then() -> None:
     again = only(*OPENED, *CLAIMED, *RESOLVED, 5, *OPENED)
-    assert (again.status, again.holder, again.closed_at) == (CaseStatus.OPEN, None, None)
+    assert (again.status, again.holder, again.closed_at) == (InterventionStatus.OPEN, None, None)
     assert again.opened_at == after(5.005)
     assert len(again.entries) == 4
 
 
 def test_what_is_said_of_a_case_that_was_never_opened_is_no_case() -> None:
-    assert seen(told(*RESERVED, *CLAIMED, *NOTED, *RESOLVED)).cases == ()
+    assert seen(told(*RESERVED, *CLAIMED, *NOTED, *RESOLVED)).interventions == ()
 
 
 def test_a_claim_on_a_closed_case_changes_nothing() -> None:
-    assert only(*OPENED, *RESOLVED, *CLAIMED).status == CaseStatus.RESOLVED
+    assert only(*OPENED, *RESOLVED, *CLAIMED).status == InterventionStatus.RESOLVED
 
 
 def test_every_code_is_a_case_of_its_own() -> None:
     view = seen(told(*RESERVED, *OPENED, "InterventionOpened", case("manual"), *RESOLVED))
-    assert [(c.code, c.status) for c in view.cases] == [
-        ("manual", CaseStatus.OPEN),
-        ("undo_stalled", CaseStatus.RESOLVED),
+    assert [(c.code, c.status) for c in view.interventions] == [
+        ("manual", InterventionStatus.OPEN),
+        ("undo_stalled", InterventionStatus.RESOLVED),
     ]
-    assert view.interventions == ("manual",)
+    assert view.open_interventions == ("manual",)
 
 
 def test_within_one_millisecond_the_order_of_reading_does_not_matter() -> None:
     words = facts(*OPENED, *CLAIMED, *RESOLVED)
     at_once = [Fact(f.id, f.type, after(0), detail=f.detail) for f in words]
-    found = {str(cases(several)) for several in permutations(at_once)}
+    found = {str(interventions_of(several)) for several in permutations(at_once)}
     assert len(found) == 1
-    assert cases(at_once)[0].status == CaseStatus.RESOLVED
+    assert interventions_of(at_once)[0].status == InterventionStatus.RESOLVED
 
 
 def test_a_case_about_time_settles_itself_when_the_order_ends_and_no_other_does() -> None:
     view = seen(told(*DONE[:-1], *OPENED, "InterventionOpened", case("manual"), DONE[-1]))
-    assert [(c.code, c.status) for c in view.cases] == [
-        ("manual", CaseStatus.OPEN),
-        ("undo_stalled", CaseStatus.SETTLED),
+    assert [(c.code, c.status) for c in view.interventions] == [
+        ("manual", InterventionStatus.OPEN),
+        ("undo_stalled", InterventionStatus.SETTLED),
     ]
-    assert view.cases[1].closed_at == view.ended_at
+    assert view.interventions[1].closed_at == view.ended_at
 
 
 # --- what people say ------------------------------------------------------------------------------
 
 
 def do(deed: str, saga: Saga, **body: Any) -> Emission:
-    return DEEDS[deed](CaseWork(order_id=ORDER, **body), saga, seen(saga))
+    return INTERVENTION_COMMANDS[deed](
+        InterventionCommand(order_id=ORDER, **body), saga, seen(saga)
+    )
 
 
 def read_back(saga: Saga, emission: Emission) -> Saga:
@@ -134,7 +136,7 @@ def test_a_whole_case_by_a_persons_hand() -> None:
         assert str(emission.id) not in saga.facts, deed
         assert str(emission.cause) in saga.facts
         saga = read_back(saga, emission)
-        assert [(c.code, c.status) for c in seen(saga).cases] == [("manual", status)], deed
+        assert [(c.code, c.status) for c in seen(saga).interventions] == [("manual", status)], deed
         assert do(deed, saga, **who).id == emission.id, "the same words again are the same event"
 
 
@@ -155,16 +157,16 @@ def test_who_comes_late_is_told_what_has_happened() -> None:
     settled = told(*DONE[:-1], *OPENED, DONE[-1])
     when = "2026-01-02T03:00:00.003000+00:00"
     for deed, saga, body, status, words in (
-        ("open", opened, {"code": "undo_stalled"}, 409, "is open; saga_monitor at"),
-        ("claim", claimed, {}, 409, f"ada looks after it since {when}; to take it over"),
-        ("claim", opened, {"taken_from": "ada"}, 409, "nobody looks after it"),
+        ("open", opened, {"code": "undo_stalled"}, 409, "is open: saga_monitor at"),
+        ("claim", claimed, {}, 409, f"is claimed by ada at {when}; `taken_from` has to"),
+        ("claim", opened, {"taken_from": "ada"}, 409, "is unclaimed since"),
         ("claim", resolved, {"code": "undo_stalled"}, 409, f"ada resolved it at {when}: looked"),
-        ("resolve", resolved, {}, 409, f"is resolved; ada at {when}: looked into it"),
-        ("resolve", settled, {}, 409, "the order has ended, which settled it"),
-        ("reopen", settled, {}, 409, "another matter needs another code"),
-        ("reopen", opened, {}, 409, "is open; saga_monitor at"),
-        ("note", told(*RESERVED), {}, 404, "its cases: none"),
-        ("resolve", opened, {"code": "manual"}, 404, "its cases: undo_stalled (open)"),
+        ("resolve", resolved, {}, 409, f"is resolved: ada at {when}: looked into it"),
+        ("resolve", settled, {}, 409, "the end of the order settled it"),
+        ("reopen", settled, {}, 409, "another code for another matter"),
+        ("reopen", opened, {}, 409, "is open: saga_monitor at"),
+        ("note", told(*RESERVED), {}, 404, "its interventions: none"),
+        ("resolve", opened, {"code": "manual"}, 404, "its interventions: undo_stalled (open)"),
     ):
         answer = refusal(deed, saga, **BOB, **body)
         assert answer[0] == status, (deed, answer)
@@ -174,7 +176,7 @@ def test_who_comes_late_is_told_what_has_happened() -> None:
 def test_a_case_is_taken_over_from_who_holds_it() -> None:
     claimed = told(*RESERVED, *OPENED, *CLAIMED)
     taken = read_back(claimed, do("claim", claimed, **BOB, taken_from="ada"))
-    assert seen(taken).cases[0].holder == "bob"
+    assert seen(taken).interventions[0].holder == "bob"
     assert refusal("claim", taken, actor="eve", reason="r", taken_from="ada")[0] == 409
 
 
@@ -182,8 +184,8 @@ def test_where_several_cases_can_be_meant_the_code_has_to_be_named() -> None:
     two = told(*RESERVED, *OPENED, "InterventionOpened", case("manual"))
     assert refusal("resolve", two, **ADA)[0] == 422
     assert do("resolve", two, **ADA, code="manual").event.code == "manual"
-    (one,) = [c for c in seen(two).cases if c.code == "manual"]
-    assert do("resolve", two, **ADA, code="manual").cause == UUID(one.opened)
+    (one,) = [c for c in seen(two).interventions if c.code == "manual"]
+    assert do("resolve", two, **ADA, code="manual").cause == UUID(one.opening)
 
 
 def test_a_verdict_that_comes_late_is_told_who_gave_it() -> None:
@@ -191,20 +193,22 @@ def test_a_verdict_that_comes_late_is_told_who_gave_it() -> None:
     yes = VerdictCommand(order_id=ORDER, step="payment", verdict="approve", **ADA)
     no = VerdictCommand(order_id=ORDER, step="payment", verdict="reject", **BOB)
     waiting = told(*asked)
-    given = verdict_on(yes, waiting, seen(waiting))
-    assert verdict_on(no, waiting, seen(waiting)).id == given.id, "one of the two is heard"
+    given = give_verdict(yes, waiting, seen(waiting))
+    assert give_verdict(no, waiting, seen(waiting)).id == given.id, "one of the two is heard"
     decided = read_back(waiting, given)
-    with pytest.raises(CommandRefused, match=r"ada said approve at .*: looked into it"):
-        verdict_on(no, decided, seen(decided))
+    with pytest.raises(CommandRefused, match=r"ada gave the command approve at .*: looked into it"):
+        give_verdict(no, decided, seen(decided))
 
 
 def test_a_cancellation_that_comes_late_is_told_who_asked() -> None:
     running = told(*RESERVED)
     body = CancelCommand(order_id=ORDER, **ADA)
-    asked = cancellation_of(body, running, seen(running))
+    asked = cancel_saga(body, running, seen(running))
     undoing = read_back(running, asked)
-    with pytest.raises(CommandRefused, match="being undone already; ada said cancel at"):
-        cancellation_of(CancelCommand(order_id=ORDER, **BOB), undoing, seen(undoing))
+    with pytest.raises(
+        CommandRefused, match="being undone already; ada gave the command cancel at"
+    ):
+        cancel_saga(CancelCommand(order_id=ORDER, **BOB), undoing, seen(undoing))
     done = told(*DONE)
     with pytest.raises(CommandRefused, match="completed since"):
-        cancellation_of(body, done, seen(done))
+        cancel_saga(body, done, seen(done))

@@ -8,11 +8,11 @@ from saga_monitor.saga.facts import Saga, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.measures import (
     Change,
-    Request,
+    DeadlineRequest,
     StepTime,
-    became,
-    moved,
-    requests,
+    deadline_requests,
+    money_moved,
+    status_changes,
     step_times,
 )
 from schemas import FLOWS
@@ -49,7 +49,7 @@ def timed(found: Change) -> list[tuple[str, str, int]]:
     ],
 )
 def test_what_became_of_it_is_told_once(story: Any, known: int, what: list[str]) -> None:
-    assert list(became(change(*story, known=known))) == what
+    assert list(status_changes(change(*story, known=known))) == what
 
 
 def test_steps_are_timed_from_what_made_them_due() -> None:
@@ -94,30 +94,33 @@ def test_a_step_whose_beginning_is_not_known_is_not_timed() -> None:
 def test_requests_tell_how_late_they_came() -> None:
     first, second = ({"step": "payment", "attempt": n} for n in (1, 2))
     story = (*PAID, "ShipmentFailed", 302, "CompensationRequested", first)
-    (request,) = requests(change(*story))
+    (request,) = deadline_requests(change(*story))
     assert (request.step, request.attempt) == ("payment", 1)
     assert request.late_s == pytest.approx(2.001)
     later = (*story, 300, "CompensationRequested", second)
-    assert [r.attempt for r in requests(change(*later, known=5))] == [2]
-    assert list(requests(change(*later, known=6))) == []
+    assert [r.attempt for r in deadline_requests(change(*later, known=5))] == [2]
+    assert list(deadline_requests(change(*later, known=6))) == []
 
 
 def test_a_persons_request_is_no_timeout() -> None:
     asked = (*RESERVED, "CompensationRequested", {"code": "operator", "actor": "ada"})
-    assert list(requests(change(*asked))) == []
+    assert list(deadline_requests(change(*asked))) == []
     assert told(*asked).facts
 
 
 def test_a_request_without_a_deadline_to_be_seen_is_on_time() -> None:
     alone = ("CompensationRequested", {"step": "payment", "attempt": 1})
-    assert list(requests(change(*alone))) == [Request("payment", 1, 0.0)]
+    assert list(deadline_requests(change(*alone))) == [DeadlineRequest("payment", 1, 0.0)]
 
 
 def test_money_is_counted_once_however_often_it_is_told() -> None:
     refunded = (*PAID, "ShipmentFailed", "PaymentRefunded")
-    assert list(moved(change(*refunded))) == [("captured", "EUR", 500), ("refunded", "EUR", 500)]
-    assert list(moved(change(*refunded, "PaymentRefunded", known=5))) == [
+    assert list(money_moved(change(*refunded))) == [
+        ("captured", "EUR", 500),
+        ("refunded", "EUR", 500),
+    ]
+    assert list(money_moved(change(*refunded, "PaymentRefunded", known=5))) == [
         ("captured", "EUR", 0),
         ("refunded", "EUR", 0),
     ]
-    assert list(moved(change(*RESERVED))) == []
+    assert list(money_moved(change(*RESERVED))) == []

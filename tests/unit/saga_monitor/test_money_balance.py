@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.view import CONSERVATION, Status
 from tests.histories import after, seen, told
@@ -20,7 +20,7 @@ REST_S = 300
 
 def said(saga: Saga, through_s: float) -> list[str]:
     """Reasons of the cases about money that are opened when the log is read through that far."""
-    emitted = judge(saga, seen(saga), after(through_s))
+    emitted = due_emissions(saga, seen(saga), after(through_s))
     return [e.event.reason for e in emitted if getattr(e.event, "code", "") == CONSERVATION]
 
 
@@ -45,14 +45,14 @@ def test_what_adds_up(story: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     ("story", "words"),
     [
-        ((*DONE, *SECOND), "captured 1000, refunded 0 EUR: the order is completed and holds 1000"),
+        ((*DONE, *SECOND), "captured 1000, refunded 0 EUR: the completed order holds 1000"),
         (
             (*DONE, "PaymentRefundProgressed", {"refund_id": "re-2", "amount_minor": 200}),
-            "the order is completed and holds 300, which no capture took",
+            "the completed order holds 300, the amount of no capture",
         ),
-        ((*DONE, *BACK), "captured 500, refunded 500 EUR: the order is completed and holds 0"),
-        ((*UNDONE, *BACK), "captured 500, refunded 1000 EUR: more went back than was taken"),
-        (("OrderPlaced", *BACK), "captured 0, refunded 500 in minor units: more went back"),
+        ((*DONE, *BACK), "captured 500, refunded 500 EUR: the completed order holds 0"),
+        ((*UNDONE, *BACK), "captured 500, refunded 1000 EUR: more was refunded than captured"),
+        (("OrderPlaced", *BACK), "captured 0, refunded 500 in minor units: more was refunded"),
     ],
 )
 def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
@@ -68,11 +68,11 @@ def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
 
 def test_it_is_said_once_and_again_only_about_other_amounts() -> None:
     saga = told(*DONE, *SECOND)
-    (emission,) = judge(saga, seen(saga), after(301))
+    (emission,) = due_emissions(saga, seen(saga), after(301))
     opened = Fact(str(emission.id), "InterventionOpened", after(302), detail={"code": CONSERVATION})
     saga = fold(saga, opened)
     view = seen(saga)
-    assert (view.status, view.interventions) == (Status.COMPLETED, (CONSERVATION,))
+    assert (view.status, view.open_interventions) == (Status.COMPLETED, (CONSERVATION,))
     assert (view.imbalances, view.due) == ((), None)
     third = Fact(
         "third",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.saga.commands import CommandRefused, Pausing, paused_by, resumed_by
-from saga_monitor.saga.deadlines import Emission, judge
+from saga_monitor.saga.commands import CommandRefused, PauseCommand, pause_saga, resume_saga
+from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.pauses import Pause, due_after, pauses
 from saga_monitor.saga.view import Status
@@ -45,7 +45,7 @@ def test_time_in_a_pause_does_not_count(known: list[Pause], due_s: float | None)
 def test_a_paused_order_is_not_undone_however_long_it_lasts() -> None:
     paused = told(*RESERVED, 100, "OrderPaused", ADA)
     assert seen(paused).status == Status.PAUSED
-    assert judge(paused, seen(paused), NEVER) == ()
+    assert due_emissions(paused, seen(paused), NEVER) == ()
     resumed = told(*RESERVED, 100, "OrderPaused", ADA, 5000, "OrderResumed", BOB)
     assert seen(resumed).status == Status.RUNNING
     (item,) = seen(resumed).awaited
@@ -78,8 +78,8 @@ def test_within_one_millisecond_each_follows_the_one_it_names() -> None:
 # --- what people say ------------------------------------------------------------------------------
 
 
-def body(who: dict[str, str]) -> Pausing:
-    return Pausing(order_id=ORDER, **who)
+def body(who: dict[str, str]) -> PauseCommand:
+    return PauseCommand(order_id=ORDER, **who)
 
 
 def heard(saga: Saga, emission: Emission) -> Saga:
@@ -92,9 +92,9 @@ def heard(saga: Saga, emission: Emission) -> Saga:
 def test_paused_and_resumed_and_paused_again_each_said_twice() -> None:
     saga = told(*RESERVED)
     for decide, who, status in (
-        (paused_by, ADA, Status.PAUSED),
-        (resumed_by, BOB, Status.RUNNING),
-        (paused_by, BOB, Status.PAUSED),
+        (pause_saga, ADA, Status.PAUSED),
+        (resume_saga, BOB, Status.RUNNING),
+        (pause_saga, BOB, Status.PAUSED),
     ):
         emission = decide(body(who), saga, seen(saga))
         assert str(emission.id) not in saga.facts
@@ -108,31 +108,37 @@ def test_what_is_held_of_an_order_that_is_undone_can_be_let_go() -> None:
     still holds something of it; then that is said, once."""
     saga = told(*RESERVED, "OrderPaused", ADA, "PaymentDeclined", "InventoryReleased")
     assert seen(saga).status == Status.CANCELLED
-    emission = resumed_by(body(BOB), saga, seen(saga))
+    emission = resume_saga(body(BOB), saga, seen(saga))
     saga = heard(saga, emission)
-    assert resumed_by(body(BOB), saga, seen(saga)).id == emission.id
-    with pytest.raises(CommandRefused, match="is not paused, it is cancelled; bob said resume"):
-        resumed_by(body(ADA), saga, seen(saga))
+    assert resume_saga(body(BOB), saga, seen(saga)).id == emission.id
+    with pytest.raises(
+        CommandRefused, match="is not paused, it is cancelled; bob gave the command resume"
+    ):
+        resume_saga(body(ADA), saga, seen(saga))
 
 
 def test_of_two_who_pause_at_once_one_is_heard() -> None:
     saga = told(*RESERVED)
-    ids = {paused_by(body(who), saga, seen(saga)).id for who in (ADA, BOB)}
+    ids = {pause_saga(body(who), saga, seen(saga)).id for who in (ADA, BOB)}
     assert len(ids) == 1
 
 
 @pytest.mark.parametrize(
     ("decide", "story", "words"),
     [
-        (paused_by, (*RESERVED, "OrderPaused", ADA), "is paused since 2026-01-02T03:00:00.002"),
-        (paused_by, (*RESERVED, "OrderPaused", ADA), "by ada: a question"),
-        (paused_by, (*RESERVED, "PaymentDeclined"), "is being undone; there is nothing to hold"),
-        (paused_by, ("OrderPlaced", "InventoryRejected"), "is cancelled since"),
-        (resumed_by, RESERVED, "is not paused, it is running"),
+        (pause_saga, (*RESERVED, "OrderPaused", ADA), "was paused at 2026-01-02T03:00:00.002"),
+        (pause_saga, (*RESERVED, "OrderPaused", ADA), "by ada: a question"),
         (
-            resumed_by,
+            pause_saga,
+            (*RESERVED, "PaymentDeclined"),
+            "is being undone, so there is nothing to pause",
+        ),
+        (pause_saga, ("OrderPlaced", "InventoryRejected"), "is cancelled since"),
+        (resume_saga, RESERVED, "is not paused, it is running"),
+        (
+            resume_saga,
             (*RESERVED, "OrderPaused", ADA, "OrderResumed", ADA),
-            "not paused, it is running; ada said resume at 2026-01-02T03:00:00.003",
+            "not paused, it is running; ada gave the command resume at 2026-01-02T03:00:00.003",
         ),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saga_monitor.saga.commands import PINNING, CommandRefused, Pinning
+from saga_monitor.saga.commands import PIN_COMMANDS, CommandRefused, PinCommand
 from saga_monitor.saga.facts import Fact, Saga, fold
 from tests.histories import ORDER, after, seen, told
 
@@ -17,7 +17,7 @@ UNPINNED = ("OrderUnpinned", BOB)
 
 
 def said(deed: str, saga: Saga, who: dict[str, str]) -> Any:
-    return PINNING[deed](Pinning(order_id=ORDER, **who), saga, seen(saga))
+    return PIN_COMMANDS[deed](PinCommand(order_id=ORDER, **who), saga, seen(saga))
 
 
 def heard(saga: Saga, deed: str, who: dict[str, str], at_s: float) -> Saga:
@@ -61,7 +61,7 @@ def test_the_same_said_twice_is_one_event_and_other_words_are_refused() -> None:
         said("pin", saga, BOB)
     saga = heard(saga, "unpin", BOB, 20)
     assert str(said("unpin", saga, BOB).id) in saga.facts
-    with pytest.raises(CommandRefused, match="is not pinned; bob said unpin"):
+    with pytest.raises(CommandRefused, match="is not pinned; bob gave the command unpin"):
         said("unpin", saga, ADA)
 
 

@@ -11,14 +11,16 @@ from click.testing import CliRunner
 from saga_cli import client
 from saga_cli.monitor import reconcile as command
 from saga_monitor.reconciliation.compare import ChargeRow, Difference, Remedy
-from saga_monitor.reconciliation.run import SETTLE_S, put_right
+from saga_monitor.reconciliation.run import SETTLE_S, correction_for
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.facts import Fact, Saga, fold
 from schemas.events import ChargeFound, InterventionOpened
 from tests.histories import FLOW, ORDER, after, told
 
 CHARGE = ChargeRow(ORDER, "ch9", 700, "EUR")
-FORCED = Difference("unheard_charge", ORDER, "our books never heard of it", Remedy.FORCE, CHARGE)
+FORCED = Difference(
+    "unbooked_charge", ORDER, "our books never heard of it", Remedy.PARTICIPANT, CHARGE
+)
 FOR_PEOPLE = Difference("amount_difference", ORDER, "501 here, 500 there")
 CANCELLED = told("OrderPlaced", "InventoryRejected")
 QUIET = after(1000)
@@ -29,7 +31,7 @@ def read_back(saga: Saga, event_id: Any, at: float) -> Saga:
 
 
 def test_what_payment_can_put_right_it_is_told() -> None:
-    said = put_right(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    said = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     assert said.event == ChargeFound(
         order_id=ORDER,
         charge_id="ch9",
@@ -37,44 +39,46 @@ def test_what_payment_can_put_right_it_is_told() -> None:
         refunded_minor=0,
         currency="EUR",
         actor="saga_monitor",
-        reason="unheard_charge: our books never heard of it",
+        reason="unbooked_charge: our books never heard of it",
     )
 
 
 def test_the_same_found_twice_is_one_event_and_another_state_of_the_ledger_another() -> None:
-    once = put_right(FORCED, CANCELLED, FLOW, QUIET, QUIET)
-    assert put_right(FORCED, CANCELLED, FLOW, after(5000), after(5000)).id == once.id
+    once = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    assert correction_for(FORCED, CANCELLED, FLOW, after(5000), after(5000)).id == once.id
     half = replace(FORCED, refunded_minor=350)
-    assert put_right(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
+    assert correction_for(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
 
 
 def test_what_was_told_and_did_not_help_is_for_a_person_after_a_while() -> None:
-    once = put_right(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    once = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     saga = read_back(CANCELLED, once.id, 1100)
-    soon = put_right(FORCED, saga, FLOW, after(1200), after(1100 + SETTLE_S))
+    soon = correction_for(FORCED, saga, FLOW, after(1200), after(1100 + SETTLE_S))
     assert soon.id == once.id
-    later = put_right(FORCED, saga, FLOW, after(1200), after(1101 + SETTLE_S))
+    later = correction_for(FORCED, saga, FLOW, after(1200), after(1101 + SETTLE_S))
     assert isinstance(later.event, InterventionOpened)
     assert (later.event.code, later.event.reason) == (FORCED.kind, FORCED.what)
 
 
 def test_where_nobody_listens_it_is_for_a_person() -> None:
     deaf = replace(FLOW, observes={})
-    assert isinstance(put_right(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened)
+    assert isinstance(
+        correction_for(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened
+    )
 
 
 @pytest.mark.parametrize("saga", [CANCELLED, Saga(ORDER)])
 def test_what_only_a_person_can_settle_becomes_a_case_once(saga: Saga) -> None:
-    said = put_right(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
+    said = correction_for(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
     assert isinstance(said.event, InterventionOpened)
     assert (said.event.code, said.event.reason) == ("amount_difference", FOR_PEOPLE.what)
-    assert put_right(FOR_PEOPLE, saga, FLOW, after(9000), after(9000)).id == said.id
+    assert correction_for(FOR_PEOPLE, saga, FLOW, after(9000), after(9000)).id == said.id
 
 
 def test_an_order_that_has_moved_on_is_left_alone() -> None:
     moved = fold(CANCELLED, Fact("x", "PaymentCaptured", after(1001)))
-    with pytest.raises(CommandRefused, match="moved on"):
-        put_right(FORCED, moved, FLOW, QUIET, after(2000))
+    with pytest.raises(CommandRefused, match="reconcile again"):
+        correction_for(FORCED, moved, FLOW, QUIET, after(2000))
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -91,11 +95,11 @@ FOUND = {
     **REPORT,
     "findings": [
         {
-            "kind": "unheard_charge",
+            "kind": "unbooked_charge",
             "subject": "o-[1]",
             "what": "never heard of",
-            "remedy": "force",
-            "deed": "nothing: not asked to",
+            "remedy": "participant",
+            "action": "none",
         }
     ],
 }
@@ -125,7 +129,7 @@ def test_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_something_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output, asked = run(monkeypatch, FOUND, "--settle", "1m", "--fix")
     assert status == 1
-    assert all(word in output for word in ("unheard_charge", "o-[1]", "payment", "never heard of"))
+    assert all(word in output for word in ("unbooked_charge", "o-[1]", "payment", "never heard of"))
     assert asked == [("POST", "/reconciliations", {"fix": True, "settle_s": 60.0})]
 
 

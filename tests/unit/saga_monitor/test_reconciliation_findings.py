@@ -6,33 +6,33 @@ from typing import Any
 import pytest
 
 from saga_monitor.reconciliation.compare import (
+    BookedCharge,
     Books,
     ChargeRow,
-    Compared,
+    Comparison,
     Difference,
-    Held,
     LabelRow,
     OrderRow,
     PaymentRow,
     Refund,
     Remedy,
     ReservationRow,
-    Shelf,
     ShipmentRow,
+    SkuRow,
     compare,
 )
 
 CHARGE = ChargeRow("o1", "ch1", 500, "EUR")
 REFUND = Refund("o1", "re1", "ch1", 500)
-KEPT = PaymentRow("o1", (Held("ch1", "EUR", 500),))
-BACK = PaymentRow("o1", (Held("ch1", "EUR", 500, 500),))
+KEPT = PaymentRow("o1", (BookedCharge("ch1", "EUR", 500),))
+BACK = PaymentRow("o1", (BookedCharge("ch1", "EUR", 500, 500),))
 NEVER = PaymentRow("o1", ())
 LABEL = LabelRow("o1", "lb1", gone=True)
 GONE = ShipmentRow("o1", "lb1", labelled=False, gone=True)
 NO_PARCEL = ShipmentRow("o1", None, labelled=False, gone=False)
 SHIPPED = ReservationRow("o1", held=False, shipped=True)
 RELEASED = ReservationRow("o1", held=False, shipped=False)
-SHELF = Shelf("TEA", 7, 2, 1, 10, 2, 1)
+SHELF = SkuRow("TEA", 7, 2, 1, 10, 2, 1)
 
 COMPLETED = Books(
     orders={"o1": OrderRow("o1", "completed", True, 500, 0)},
@@ -82,14 +82,18 @@ def test_where_all_agree_nothing_is_found(books: Books) -> None:
 
 def test_charged_and_neither_fulfilled_nor_refunded_is_forced_back() -> None:
     finding = only(NEVER_CHARGED, charges=[CHARGE])
-    assert (finding.kind, finding.subject) == ("unheard_charge", "o1")
-    assert (finding.remedy, finding.charge, finding.refunded_minor) == (Remedy.FORCE, CHARGE, 0)
+    assert (finding.kind, finding.subject) == ("unbooked_charge", "o1")
+    assert (finding.remedy, finding.charge, finding.refunded_minor) == (
+        Remedy.PARTICIPANT,
+        CHARGE,
+        0,
+    )
 
 
 def test_of_a_second_charge_only_that_one_is_forced_back() -> None:
     second = ChargeRow("o1", "ch2", 300, "EUR")
     finding = only(COMPLETED, charges=[CHARGE, second])
-    assert (finding.kind, finding.charge) == ("unheard_charge", second)
+    assert (finding.kind, finding.charge) == ("unbooked_charge", second)
 
 
 def test_an_unheard_charge_that_was_given_back_is_nothing() -> None:
@@ -99,7 +103,7 @@ def test_an_unheard_charge_that_was_given_back_is_nothing() -> None:
 @pytest.mark.parametrize("left", [[], [replace(REFUND, amount_minor=200)]])
 def test_a_refund_the_provider_does_not_have_is_forced(left: list[Refund]) -> None:
     finding = only(CANCELLED, refunds=left)
-    assert (finding.kind, finding.remedy) == ("missing_refund", Remedy.FORCE)
+    assert (finding.kind, finding.remedy) == ("missing_refund", Remedy.PARTICIPANT)
     assert finding.refunded_minor == sum(refund.amount_minor for refund in left)
 
 
@@ -133,7 +137,7 @@ def test_a_charge_only_our_books_hold_is_for_a_person() -> None:
 
 
 def test_money_the_provider_gave_back_by_itself_is_for_a_person() -> None:
-    assert found(COMPLETED, refunds=[REFUND]) == [("unheard_refund", "o1")]
+    assert found(COMPLETED, refunds=[REFUND]) == [("unbooked_refund", "o1")]
 
 
 def test_books_that_the_log_contradicts_are_for_a_person() -> None:
@@ -150,9 +154,9 @@ def test_a_label_of_nobodys_order_is_found() -> None:
 
 
 def test_a_label_that_shipping_does_not_count_on_is_found() -> None:
-    assert found(CANCELLED, labels=[replace(LABEL, gone=False)]) == [("unheard_label", "o1")]
+    assert found(CANCELLED, labels=[replace(LABEL, gone=False)]) == [("unexpected_label", "o1")]
     second = replace(LABEL, label_id="lb2", gone=False)
-    assert found(COMPLETED, labels=[LABEL, second]) == [("unheard_label", "o1")]
+    assert found(COMPLETED, labels=[LABEL, second]) == [("unexpected_label", "o1")]
 
 
 def test_a_label_the_carrier_does_not_have_is_found() -> None:
@@ -165,7 +169,7 @@ def test_a_pickup_nobody_told_of_is_found() -> None:
     held = replace(SHIPPED, held=True, shipped=False)
     told = {"o1": OrderRow("o1", "waiting", True, 500, 0)}
     changed: dict[str, Any] = {"orders": told, "shipments": [waiting], "reservations": [held]}
-    assert found(COMPLETED, **changed) == [("unheard_pickup", "o1")]
+    assert found(COMPLETED, **changed) == [("unbooked_pickup", "o1")]
     assert found(COMPLETED, **changed, labels=[replace(LABEL, gone=False)]) == []
 
 
@@ -185,10 +189,10 @@ def test_units_that_contradict_their_order_are_found(books: Books, kept: Reserva
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"on_hand": 6}, "is not 10 put in"),
-        ({"put_in": 11}, "is not 11 put in"),
-        ({"orders_hold": 3}, "2 reserved, the orders hold 3"),
-        ({"orders_shipped": 0}, "1 shipped, by the orders 0"),
+        ({"on_hand": 6}, "is not the 10 that were put in"),
+        ({"put_in": 11}, "is not the 11 that were put in"),
+        ({"orders_hold": 3}, "2 reserved, but 3 in the orders' reservations"),
+        ({"orders_shipped": 0}, "1 shipped, but 0 in the orders' reservations"),
         ({"on_hand": -1, "put_in": 2}, "below zero"),
     ],
 )
@@ -204,7 +208,7 @@ def test_units_of_a_sku_that_do_not_add_up_are_found(changed: dict[str, Any], wo
 def test_what_moves_is_not_judged() -> None:
     moving = {"o1": OrderRow("o1", "cancelled", False)}
     for changed in ({"orders": moving}, {"busy": frozenset({"o1"})}):
-        compared: Compared = compare(replace(NEVER_CHARGED, charges=[CHARGE], **changed))
+        compared: Comparison = compare(replace(NEVER_CHARGED, charges=[CHARGE], **changed))
         assert (compared.findings, compared.judged, compared.unsettled) == ((), 0, 1)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import schemas
 from saga_monitor.ingest.projection import fact_of
-from saga_monitor.saga.deadlines import judge
+from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.measures import Change, units_moved
@@ -31,7 +31,7 @@ REST_S = 3600
 
 def said(saga: Saga, through_s: float) -> list[str]:
     """Reasons of the cases about units that are opened when the log is read through that far."""
-    emitted = judge(saga, seen(saga), after(through_s))
+    emitted = due_emissions(saga, seen(saga), after(through_s))
     return [e.event.reason for e in emitted if getattr(e.event, "code", "") == UNITS_LOST]
 
 
@@ -54,16 +54,16 @@ def test_what_adds_up(story: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     ("story", "words"),
     [
-        (DONE, "the order is completed and 1 POT + 2 TEA are still set aside"),
-        ((*DONE, "InventoryShipped", ONE), "the order is completed and 1 TEA are still set aside"),
+        (DONE, "the order is completed and 1 POT + 2 TEA are still reserved"),
+        ((*DONE, "InventoryShipped", ONE), "the order is completed and 1 TEA are still reserved"),
         ((*UNDONE, "InventoryReleased", ONE), "the order is cancelled and 1 TEA are still"),
         (
             (*UNDONE, "InventoryReleased", TWO, "InventoryReleased", TWO),
-            "reserved 1 POT + 2 TEA, released 2 POT + 4 TEA, shipped none: more was put back",
+            "reserved 1 POT + 2 TEA, released 2 POT + 4 TEA, shipped none: more was released",
         ),
         (
             (*UNDONE, "InventoryReleased", TWO, "InventoryShipped", TWO),
-            "more was put back or shipped than was set aside",
+            "more was released or shipped than reserved",
         ),
         (("OrderPlaced", "InventoryShipped", ONE), "reserved none, released none, shipped 1 POT"),
         (
@@ -82,12 +82,12 @@ def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
 
 def test_it_is_said_once_and_again_only_of_other_units() -> None:
     saga = told(*DONE)
-    (emission,) = judge(saga, seen(saga), after(2 * REST_S))
+    (emission,) = due_emissions(saga, seen(saga), after(2 * REST_S))
     opened = Fact(
         str(emission.id), "InterventionOpened", after(2 * REST_S + 1), detail={"code": UNITS_LOST}
     )
     saga = fold(saga, opened)
-    assert (seen(saga).status, seen(saga).interventions) == (Status.COMPLETED, (UNITS_LOST,))
+    assert (seen(saga).status, seen(saga).open_interventions) == (Status.COMPLETED, (UNITS_LOST,))
     assert seen(saga).imbalances == ()
     shipped = Fact("shipped", "InventoryShipped", after(3 * REST_S), "inventory", 9, detail=ONE)
     assert [f.code for f in seen(fold(saga, shipped)).imbalances] == [UNITS_LOST]
@@ -160,6 +160,6 @@ def test_a_flow_that_sets_nothing_aside_is_not_judged() -> None:
         TEXT[: TEXT.index("# Which events tell that units")] + TEXT[TEXT.index("# What a part") :]
     )
     assert load(text, OWNERS).units.paths == {}
-    assert Plan.of(load(text, OWNERS), 1).keepers == frozenset()
-    assert Plan.of(flow, 1).keepers == {"inventory"}
+    assert Plan.of(load(text, OWNERS), 1).unit_steps == frozenset()
+    assert Plan.of(flow, 1).unit_steps == {"inventory"}
     assert max(step.deadline_s for step in flow.steps.values()) == REST_S

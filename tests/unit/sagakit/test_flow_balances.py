@@ -7,7 +7,8 @@ import pytest
 
 import schemas
 from saga_monitor.saga.facts import Saga, fold
-from saga_monitor.saga.interpreter import view
+from saga_monitor.saga.flow_plan import Plan
+from saga_monitor.saga.interpreter import interpret
 from sagakit.errors import FlowError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow
@@ -64,17 +65,21 @@ def test_every_movement_is_named_by_a_field_and_has_an_amount() -> None:
 def test_money_is_what_the_flow_calls_money() -> None:
     story = told("OrderPlaced", "InventoryReserved", "PaymentCaptured")
     assert seen(story).ledger.held_minor == 500
-    assert view(story, replace(ORDER_FLOW, captured={}, refunded={}), 1).ledger.held_minor == 0
+    moneyless = replace(ORDER_FLOW, captured={}, refunded={})
+    assert interpret(story, Plan.of(moneyless, 1)).ledger.held_minor == 0
 
 
 def test_a_person_is_asked_where_the_flow_says_so() -> None:
     asked = told("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")
     (item,) = seen(asked).awaited
-    assert item.asked is not None
-    assert (item.asked.event, item.asked.turn) == ("PaymentReviewRequired", "payments-reviewer")
+    assert item.approval is not None
+    assert (item.approval.event, item.approval.current_role) == (
+        "PaymentReviewRequired",
+        "payments-reviewer",
+    )
     (customer,) = seen(told("OrderPlaced", "InventoryReserved", "PaymentActionRequired")).awaited
-    assert customer.asked is None
+    assert customer.approval is None
     answer = facts("VerdictGiven", {"step": "payment", "verdict": "approve"})[0]
     later = replace(answer, at=max(f.at for f in asked.facts.values()))
     (answered,) = seen(fold(Saga(ORDER, asked.facts), later)).awaited
-    assert answered.asked is None
+    assert answered.approval is None

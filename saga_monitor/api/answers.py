@@ -1,0 +1,31 @@
+"""Define what the route modules share: the limit of a list, and the answer to a command."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Query
+from fastapi.responses import JSONResponse
+
+from saga_monitor.operations.commands import AcceptedCommand, CommandHandler
+from saga_monitor.saga.commands import CommandRefused
+from saga_monitor.saga.deadlines import Emission
+from saga_monitor.saga.facts import Saga
+from saga_monitor.saga.view import SagaView
+from sagakit.web.app import problem
+
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+
+
+def command_answer(
+    commands: CommandHandler, order_id: str, decide: Callable[[Saga, SagaView], Emission]
+) -> AcceptedCommand | JSONResponse:
+    """Give a command; return the event that it became, or the reason why it was refused."""
+    try:
+        return commands.accept(order_id, decide)
+    except CommandRefused as refused:
+        return refusal_problem(refused)
+
+
+def refusal_problem(refused: CommandRefused) -> JSONResponse:
+    """Return the refusal of a request as a problem document."""
+    return problem(refused.status, refused.title, refused.detail)

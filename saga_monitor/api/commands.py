@@ -1,0 +1,64 @@
+"""Routes for commands that people give on sagas.
+
+A command becomes an event on `saga.events`, through the outbox, so the log is the audit trail.
+"""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from saga_monitor.api.answers import command_answer
+from saga_monitor.operations.commands import AcceptedCommand, CommandHandler
+from saga_monitor.saga.commands import (
+    PIN_COMMANDS,
+    CancelCommand,
+    PauseCommand,
+    PinCommand,
+    VerdictCommand,
+    cancel_saga,
+    give_verdict,
+    pause_saga,
+    resume_saga,
+)
+
+
+def command_routes(commands: CommandHandler) -> APIRouter:
+    """Return the router of the commands on sagas."""
+    router = APIRouter(tags=["commands"])
+
+    @router.post("/verdicts", status_code=202, response_model=None)
+    def verdicts(body: VerdictCommand) -> AcceptedCommand | JSONResponse:
+        """Record a person's decision on a step that waits for one."""
+        return command_answer(
+            commands, body.order_id, lambda saga, view: give_verdict(body, saga, view)
+        )
+
+    @router.post("/cancellations", status_code=202, response_model=None)
+    def cancellations(body: CancelCommand) -> AcceptedCommand | JSONResponse:
+        """Request that an order be undone, as an operator."""
+        return command_answer(
+            commands, body.order_id, lambda saga, view: cancel_saga(body, saga, view)
+        )
+
+    @router.post("/pauses", status_code=202, response_model=None)
+    def pauses(body: PauseCommand) -> AcceptedCommand | JSONResponse:
+        """Pause an order: it starts no new work until it is resumed."""
+        return command_answer(
+            commands, body.order_id, lambda saga, view: pause_saga(body, saga, view)
+        )
+
+    @router.post("/resumptions", status_code=202, response_model=None)
+    def resumptions(body: PauseCommand) -> AcceptedCommand | JSONResponse:
+        """Resume a paused order."""
+        return command_answer(
+            commands, body.order_id, lambda saga, view: resume_saga(body, saga, view)
+        )
+
+    @router.post("/pins/{command}", status_code=202, response_model=None)
+    def pins(command: Literal["pin", "unpin"], body: PinCommand) -> AcceptedCommand | JSONResponse:
+        """Pin an order, which keeps it out of the history tables, or unpin it."""
+        decide = PIN_COMMANDS[command]
+        return command_answer(commands, body.order_id, lambda saga, view: decide(body, saga, view))
+
+    return router

@@ -1,0 +1,39 @@
+"""Routes for interventions: the list, and the commands of the people who work on them."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from saga_monitor.api.answers import Limit, command_answer
+from saga_monitor.operations.commands import AcceptedCommand, CommandHandler
+from saga_monitor.operations.reads import SagaReader
+from saga_monitor.saga.commands import INTERVENTION_COMMANDS, InterventionCommand
+from saga_monitor.saga.interventions import InterventionStatus
+from saga_monitor.storage import queries
+
+
+def intervention_routes(reader: SagaReader, commands: CommandHandler) -> APIRouter:
+    """Return the router of the interventions."""
+    router = APIRouter(tags=["interventions"])
+
+    @router.get("/interventions")
+    def interventions(
+        status: InterventionStatus | None = None, limit: Limit = 100
+    ) -> list[dict[str, Any]]:
+        """List interventions, the oldest first; without `status` the open and claimed ones."""
+        statuses = [InterventionStatus.OPEN, InterventionStatus.CLAIMED]
+        if status is not None:
+            statuses = [status]
+        with reader.engine.connect() as connection:
+            return queries.interventions(connection, statuses, limit)
+
+    @router.post("/interventions/{command}", status_code=202, response_model=None)
+    def work(
+        command: Literal["open", "claim", "note", "resolve", "reopen"], body: InterventionCommand
+    ) -> AcceptedCommand | JSONResponse:
+        """Open, claim, add a note to, resolve or reopen an intervention."""
+        decide = INTERVENTION_COMMANDS[command]
+        return command_answer(commands, body.order_id, lambda saga, view: decide(body, saga, view))
+
+    return router

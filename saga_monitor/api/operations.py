@@ -1,0 +1,37 @@
+"""Routes for those who run the system: counts, blocked sagas, unreadable records."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from saga_monitor.api.answers import Limit
+from saga_monitor.operations.reads import SagaReader
+from saga_monitor.storage import queries
+
+
+def operation_routes(reader: SagaReader) -> APIRouter:
+    """Return the router of the overviews."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/summary")
+    def summary() -> dict[str, Any]:
+        """Count the orders outside the history tables by flow version and status."""
+        with reader.engine.connect() as connection:
+            return {
+                "read_through": reader.log_time(),
+                "unreadable": queries.count_unreadable(connection),
+                "sagas": queries.summary(connection),
+            }
+
+    @router.get("/blocked")
+    def blocked(stuck: bool = False, limit: Limit = 100) -> list[dict[str, Any]]:
+        """List orders in flight, the most overdue first, with blockers. `stuck`: see /sagas."""
+        return reader.blocked_orders(stuck, limit)
+
+    @router.get("/unreadable")
+    def unreadable(limit: Limit = 100) -> list[dict[str, Any]]:
+        """List the records that are no event of the contract, with the reason."""
+        with reader.engine.connect() as connection:
+            return queries.unreadable(connection, limit)
+
+    return router

@@ -1,0 +1,101 @@
+"""Read sagas for people and programs: views, blockers, evidence."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from saga_monitor.ingest.projection import Projection
+from saga_monitor.ingest.watermark import EVERY_PARTITION, Watermark
+from saga_monitor.operations.blocker_probe import BlockerProbe
+from saga_monitor.saga.blockers import Cause, CauseKind, KeptRows
+from saga_monitor.saga.commands import CommandRefused
+from saga_monitor.saga.evidence import bundle
+from saga_monitor.saga.facts import SOURCE, Saga
+from saga_monitor.saga.view import SagaView
+from saga_monitor.storage import queries, store
+from sagakit.errors import UnknownFlow
+
+
+class SagaReader:
+    """Loads sagas from the monitor's tables. `probe` finds what blocks them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        projection: Projection,
+        watermark: Callable[[], Watermark],
+        probe: BlockerProbe,
+    ) -> None:
+        self.engine = engine
+        self.projection = projection
+        self._watermark = watermark
+        self._probe = probe
+
+    def log_time(self) -> datetime | None:
+        """Return the log time up to which every partition is read; None: cannot tell."""
+        return self._watermark().of_partition(EVERY_PARTITION)
+
+    def load(
+        self,
+        connection: Connection,
+        order_id: str,
+        *,
+        lock: bool = False,
+        allow_unknown: bool = False,
+    ) -> tuple[Saga, SagaView]:
+        """Return an order and its view. Raises CommandRefused.
+
+        lock: lock it until the end of the transaction, to emit an event about it. That moves it
+        back from the history tables, as reading the event would do.
+        allow_unknown: return an empty saga for an order without events.
+        """
+        find = _find_locked if lock else queries.find
+        saga = find(connection, order_id) or Saga(order_id)
+        if not saga.facts and not allow_unknown:
+            detail = f"no event of order {order_id!r} was read yet; check the id, or try again"
+            raise CommandRefused(404, "unknown order", detail)
+        try:
+            return saga, self.projection.view(saga)
+        except UnknownFlow as error:
+            raise CommandRefused(409, "unknown flow", f"order {order_id}: {error}") from error
+
+    def blocking_causes(self, *views: SagaView) -> dict[str, Cause]:
+        """Return order id -> what blocks it, for the orders in flight."""
+        return self._probe.causes(views, self.log_time())
+
+    def blocked_orders(self, stuck: bool, limit: int) -> list[dict[str, Any]]:
+        """Return orders in flight, the most overdue first, each with what blocks it."""
+        with self.engine.connect() as connection:
+            found = queries.in_flight(connection, stuck, self.log_time(), limit)
+        views, unknown = [], {}
+        for row, saga in found:
+            try:
+                views.append(self.projection.view(saga))
+            except UnknownFlow as error:
+                unknown[row["order_id"]] = Cause(CauseKind.MONITOR, SOURCE, str(error))
+        causes = {**self.blocking_causes(*views), **unknown}
+        return [{**row, "blocked_by": causes.get(row["order_id"])} for row, _ in found]
+
+    def evidence(self, order_id: str) -> dict[str, Any]:
+        """Return all that is known of an order (see `saga.evidence`). Raises CommandRefused."""
+        with self.engine.connect() as connection:
+            saga, view = self.load(connection, order_id)
+            timeline = queries.timeline(connection, order_id)
+            own_rows = queries.own_kept_rows(connection, [order_id])
+            _, own = next(own_rows, (order_id, KeptRows()))
+        places = {row["event_id"]: (row["partition"], row["offset"]) for row in timeline}
+        flow, _ = self.projection.flows.find(view.flow)
+        return {
+            **bundle(saga, view, flow, places),
+            "read_through": self.log_time(),
+            "blocked_by": self.blocking_causes(view).get(order_id),
+            "kept_rows": {SOURCE: own, **self._probe.kept_rows(order_id)},
+        }
+
+
+def _find_locked(connection: Connection, order_id: str) -> Saga | None:
+    if not order_id.isprintable():
+        return None
+    return store.lock(connection, {order_id: EVERY_PARTITION})[order_id][0]
