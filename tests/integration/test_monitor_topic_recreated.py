@@ -2,6 +2,7 @@
 monitor, whatever that was doing meanwhile."""
 
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 
 from saga_lab.devstack.topics import recreate_topic
+from sagakit.kafka.consumer import TOPICS_S
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import PublishFailed
 from tests.monitor import MonitorProcess, Voice, monitor, whole
@@ -83,6 +85,20 @@ def test_a_topic_made_anew_is_read_from_its_first_record(
             process.signal(signal.SIGCONT)
         until(lambda: all_completed(process, since), "nothing of the new topic is passed over")
         until(lambda: read_to_the_end(infra, database_url), "the offsets are those of now")
+
+
+def test_a_topic_of_which_nothing_was_read_is_read_when_it_is_back(
+    infra: TestInfra, database_url: str, tmp_path: Path
+) -> None:
+    """It is away for longer than clients keep what they know of topics, and no offset is stored
+    that could tell of it (docs/reports/reliability.md, Y)."""
+    tag = uuid.uuid4().hex[:6]
+    orders = [f"a-{tag}-{n:02d}" for n in range(20)]
+    with monitor(infra, database_url, tmp_path / "monitor.log", group=f"m-{tag}") as process:
+        process.start()
+        recreate_topic(infra.bootstrap_servers, TOPIC, lambda: time.sleep(1.5 * TOPICS_S))
+        say(infra, orders)
+        until(lambda: all_completed(process, orders), "everything is read")
 
 
 def identified(url: str) -> bool:
