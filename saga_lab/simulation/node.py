@@ -1,17 +1,16 @@
 """Simulates one participant with its database, its processes and its relay."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from saga_lab.simulation.fault_rates import FaultRates as FaultRates
 from saga_lab.simulation.log import CODEC as CODEC
 from saga_lab.simulation.log import Place
 from saga_lab.simulation.operator import OperatorReader
+from saga_lab.simulation.ports import WorldPort
 from saga_lab.simulation.process import SimulatedProcess
 from sagakit.handling.handler import Handler
 from sagakit.messages.envelope import EffectRow, OutboxRow
@@ -21,9 +20,6 @@ from sagakit.store.ports import Participant, Store
 BLOCK = 1_000
 """Row ids reserved for one of two interleaved transactions."""
 NEVER = datetime.max.replace(tzinfo=UTC)
-
-if TYPE_CHECKING:
-    from saga_lab.simulation.world import World
 
 
 class Node:
@@ -35,7 +31,7 @@ class Node:
     """
 
     def __init__(
-        self, world: World, participant: Participant[Any], store: Store[Any], processes: int = 1
+        self, world: WorldPort, participant: Participant[Any], store: Store[Any], processes: int = 1
     ) -> None:
         self.world = world
         self.name = participant.name

@@ -1,22 +1,16 @@
 """Injects bad records and simulates the operator who unblocks the orders parked behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from saga_lab.simulation.log import CODEC, GARBAGE, TOPICS
+from saga_lab.simulation.ports import NodePort, WorldPort
 from saga_lab.simulation.simulated_monitor import encode_emission
 from saga_monitor.saga.commands import CommandRefused, PauseCommand, resume_saga
 from saga_monitor.saga.facts import Saga
 from sagakit.errors import Undecodable, UnknownFlow
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, OutboxRow, ParkedRow, Record
-
-if TYPE_CHECKING:
-    from saga_lab.simulation.node import Node
-    from saga_lab.simulation.world import World
 
 A_WHILE_S = (1, 60, 3600)
 LOOKS_AGAIN = timedelta(minutes=10)
@@ -29,7 +23,7 @@ class OperatorReader(Codec):
     participant's running version.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: NodePort) -> None:
         self.__dict__.update(CODEC.__dict__)
         self._node = node
 
@@ -48,7 +42,7 @@ class Operator:
     event of that order.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorldPort) -> None:
         self.world = world
         self.unknown: set[tuple[str, str]] = set()
         self._called = False
@@ -75,21 +69,21 @@ class Operator:
             self.unknown.add((node.name, order_id))
             world.after(self._a_while(), lambda: self.update(node, order_id))
 
-    def update(self, node: Node, order_id: str) -> None:
+    def update(self, node: NodePort, order_id: str) -> None:
         """Let a participant decode the events of an order, and redrive those it parked."""
         self.world.note(f"{node.name} is updated, {order_id} redriven", {order_id})
         self.unknown.discard((node.name, order_id))
         process = node.processes[0]
         process.survive(lambda: process.redrive(order_id))
 
-    def schedule_redrive(self, node: Node) -> None:
+    def schedule_redrive(self, node: NodePort) -> None:
         """Schedule the redrive of records that were parked for an unknown flow version.
 
         Called once all processes of the participant have today's flow file.
         """
         self.world.after(self._a_while(), lambda: self._redrive_unknown(node))
 
-    def _redrive_unknown(self, node: Node) -> None:
+    def _redrive_unknown(self, node: NodePort) -> None:
         parked = node.database.tables.parked.values()
         for key in sorted({row.key for row in parked if row.code == UnknownFlow.code}):
             self.world.note(f"{node.name} has its new flow file, {key} redriven", {key})
@@ -138,7 +132,7 @@ class Operator:
             process, key = node.processes[0], row.key
             process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
 
-    def _garbage(self) -> Iterator[tuple[Node, ParkedRow]]:
+    def _garbage(self) -> Iterator[tuple[NodePort, ParkedRow]]:
         for node in self.world.nodes.values():
             for row in node.database.tables.parked.values():
                 if row.record.value == GARBAGE:

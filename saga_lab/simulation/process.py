@@ -4,16 +4,15 @@ A crash loses the polled batch, the claimed effects, their answers and the posit
 database and the stored offsets survive.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid5
 
 from saga_lab.simulation.log import PARTITIONS, Place
+from saga_lab.simulation.ports import NodePort
 from sagakit.decider import EffectResult
 from sagakit.errors import EffectFailed, ResultPending, UnknownFlow
 from sagakit.faults import Crash
@@ -22,9 +21,6 @@ from sagakit.flow.routing import Router, topics_of
 from sagakit.handling.handler import Handler, decode_message
 from sagakit.messages.envelope import EffectRow, Message, Record
 from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF
-
-if TYPE_CHECKING:
-    from saga_lab.simulation.node import Node
 
 LEASE = timedelta(seconds=15)
 MOST_IN_HAND = 4
@@ -39,7 +35,7 @@ def _routes(flows: Flows, name: str) -> tuple[Router, tuple[str, ...]]:
 class SimulatedProcess:
     """Consumes, decides and performs effects, one step each time the scheduler picks it."""
 
-    def __init__(self, node: Node, number: int, skew: timedelta) -> None:
+    def __init__(self, node: NodePort, number: int, skew: timedelta) -> None:
         self.node, self.world = node, node.world
         self.name = f"{node.name}/{number}"
         self.skew = skew

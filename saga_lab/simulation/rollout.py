@@ -4,21 +4,14 @@ They are updated one by one at moments drawn from the seed, while orders of all 
 flight.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING
 
+from saga_lab.simulation.ports import NodePort, ProcessPort, WorldPort
 from sagakit.flow.model import Flows
-
-if TYPE_CHECKING:
-    from saga_lab.simulation.node import Node
-    from saga_lab.simulation.process import SimulatedProcess
-    from saga_lab.simulation.world import World
 
 WITHIN_S = (1, 20, 120, 3600)
 """Choices, in seconds, for how long a release takes from the first process to the last."""
@@ -47,7 +40,7 @@ def releases(flows: Flows) -> Sequence[int]:
 class Rollout:
     """Updates processes. `before`: the flow files until then; None: there is no release."""
 
-    def __init__(self, world: World, seed: str) -> None:
+    def __init__(self, world: WorldPort, seed: str) -> None:
         self.world = world
         self._rng = random.Random(seed)
         self._within_s = self._rng.choice(WITHIN_S)
@@ -56,7 +49,7 @@ class Rollout:
         if possible and world.fault_rates.switch:
             self.before = without_newer_versions(world.flows, self._rng.choice(possible))
 
-    def begin(self, node: Node) -> None:
+    def begin(self, node: NodePort) -> None:
         """Schedule the update of each process of a participant."""
         if self.before is None:
             return
@@ -64,7 +57,7 @@ class Rollout:
             moment = timedelta(seconds=self._rng.uniform(0, self._within_s))
             self.world.after(moment, lambda p=process: self._update(p))  # type: ignore[misc]
 
-    def _update(self, process: SimulatedProcess) -> None:
+    def _update(self, process: ProcessPort) -> None:
         """Restart a process with the new flow file.
 
         After the last process of a participant, the operator redrives what the old ones parked.

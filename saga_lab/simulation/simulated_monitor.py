@@ -1,14 +1,12 @@
 """Simulates the saga monitor: it folds the log and emits events behind the real gate."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
 
 from saga_lab.simulation.log import CODEC, Place, partition_of
+from saga_lab.simulation.ports import WorldPort
 from saga_monitor.ingest.projection import fact_of
 from saga_monitor.ingest.watermark import Tick, Watermark
 from saga_monitor.saga.deadlines import Emission, due_emissions
@@ -19,9 +17,6 @@ from saga_monitor.saga.view import SagaView
 from sagakit.flow.model import Flows
 from sagakit.messages.envelope import Envelope, OutboxRow, Trace
 from schemas import FLOWS
-
-if TYPE_CHECKING:
-    from saga_lab.simulation.world import World
 
 ECHO = timedelta(seconds=30)
 """Log time to read an emission back before it is emitted again, as in `deadline_watch`."""
@@ -72,7 +67,7 @@ class SimulatedMonitor:
     paused.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: WorldPort) -> None:
         self.world = world
         self.sagas: dict[str, Saga] = {}
         self.positions: dict[Place, int] = defaultdict(int)

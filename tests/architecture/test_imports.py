@@ -3,7 +3,10 @@
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 from tests.architecture.source import PACKAGES, ROOT
 
@@ -17,3 +20,11 @@ def test_the_contracts_hold() -> None:
 def test_every_package_is_looked_at() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     assert set(config["root_packages"]) == set(PACKAGES)
+
+
+def test_no_circle_of_imports() -> None:
+    """Type-checking imports count too: who reads one file of a circle has to read them all."""
+    graph = grimp.build_graph(*PACKAGES)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 200, "the packages are not read"
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
