@@ -15,6 +15,7 @@ from saga_lab.fakes.machine import AccountStep, ErrorAnswer, Timer
 from saga_lab.outside import carrier_machine, provider_machine
 from saga_lab.outside.carrier_machine import (
     CancelAsked,
+    CancellationRecord,
     LabelAccount,
     LabelAsked,
     LabelRecord,
@@ -84,6 +85,7 @@ class ProviderLedger:
     def __init__(self) -> None:
         self.accounts: dict[str, ChargeAccount] = {}
         self._keys: dict[str, str] = {}  # id of a charge or refund -> charge key
+        self._refunded: dict[str, str] = {}  # idempotency key of a refund -> charge key
         self._made = 0
 
     @property
@@ -115,11 +117,16 @@ class ProviderLedger:
     def refund(self, effect: Effect, plan: CardPlan) -> ChargeStep:
         """Refund or void as the effect asks."""
         payload: Any = effect.payload
-        key, amount_minor = str(payload["charge_key"]), payload["amount_minor"]
+        # a known key leads to its own refund, whichever charge is named now
+        key = self._refunded.get(effect.key, str(payload["charge_key"]))
+        amount_minor = payload["amount_minor"]
         wanted_minor = EVERYTHING_MINOR if amount_minor is None else amount_minor
         content = RefundAsked(effect.key, str(payload["order_id"]), wanted_minor)
         account, refund_id = self.account(key), self._new_id("re", key)
-        return self._keep(provider_machine.refund(account, content, plan, refund_id, NEVER_S))
+        step = provider_machine.refund(account, content, plan, refund_id, NEVER_S)
+        if isinstance(step.answer, RefundRecord):
+            self._refunded[effect.key] = key
+        return self._keep(step)
 
     def timer_due(self, timer: Timer, plan: CardPlan) -> ChargeStep:
         """Run the machine on a due timer."""
@@ -219,6 +226,7 @@ class CarrierLedger:
     def __init__(self) -> None:
         self.accounts: dict[str, LabelAccount] = {}
         self._keys: dict[str, str] = {}  # id of a label -> label key
+        self._cancelled: dict[str, str] = {}  # idempotency key of a cancellation -> label key
         self._made = 0
 
     @property
@@ -242,11 +250,14 @@ class CarrierLedger:
 
     def cancel(self, effect: Effect, plan: ParcelPlan) -> LabelStep:
         """Cancel a label as the effect asks."""
-        account = self.account(str(effect.payload["label_key"]))
+        # a known key leads to its own cancellation, whichever label is named now
+        key = self._cancelled.get(effect.key, str(effect.payload["label_key"]))
+        account = self.account(key)
         content = CancelAsked(effect.key, str(effect.payload["order_id"]))
-        return self._keep(
-            carrier_machine.cancel(account, content, plan, f"cn:{effect.key}", NEVER_S)
-        )
+        step = carrier_machine.cancel(account, content, plan, f"cn:{effect.key}", NEVER_S)
+        if isinstance(step.answer, CancellationRecord):
+            self._cancelled[effect.key] = key
+        return self._keep(step)
 
     def pick_up(self, key: str, plan: ParcelPlan) -> LabelStep:
         """Pick the parcel of a label key up."""

@@ -318,6 +318,20 @@ def test_a_void_answered_to_a_refund_of_captured_money_is_no_answer(
 
 
 @BOTH
+def test_a_refund_key_belongs_to_the_order_that_used_it_first(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        for order_id in ("first", "second"):
+            await it.charge(charge(order_id))
+        asked = refund("first", 1, None, 2501)
+        assert isinstance(await it.refund(asked), Refunded)
+        other = Effect("refund", asked.key, refund("second", 1, None, 2501).payload)
+        with pytest.raises(EffectFailed, match=r"409 .*idempotency_key_reuse"):
+            await it.refund(other)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
 def test_a_charge_nobody_made_and_one_of_another_order_are_unknown(
     kind: str, provider_url: str
 ) -> None:

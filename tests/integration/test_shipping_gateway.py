@@ -153,6 +153,21 @@ def test_a_label_cancelled_before_it_was_made_is_never_made(kind: str, carrier_u
     asyncio.run(story())
 
 
+@BOTH
+def test_a_cancellation_key_belongs_to_the_order_that_used_it_first(
+    kind: str, carrier_url: str
+) -> None:
+    async def story() -> None:
+        async with subject(kind, carrier_url) as it:
+            asked = cancel("first", None)
+            assert await it.carrier.cancel(asked) == Cancelled()
+            other = Effect(asked.kind, asked.key, cancel("second", None).payload)
+            with pytest.raises(EffectFailed, match=r"409 .*idempotency_key_reuse"):
+                await it.carrier.cancel(other)
+
+    asyncio.run(story())
+
+
 # --- what is no answer ----------------------------------------------------------------------------
 
 
