@@ -69,7 +69,7 @@ class HttpGateway:
             case dict() if 200 <= status < 300 and "error" not in answer:
                 return answer
         quoted = raw.decode(errors="replace") if answer is None else str(answer)
-        raise self.unusable(where, f"{status} {quoted}", retry_after(headers.get("Retry-After")))
+        raise self.unusable(where, f"{status} {quoted}", retry_after(headers))
 
     async def page(
         self, path: str, offset: int, limit: int
@@ -149,22 +149,31 @@ def wire_key(key: str) -> str:
     return f"{kind}:sha256-{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def retry_after(header: str | None, now: datetime | None = None) -> timedelta | None:
-    """Return the wait that a `Retry-After` header asks for, at most 15 minutes.
+def retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Return how long an answer's `Retry-After` asks to wait, from 0 to `MAX_RETRY_AFTER`.
 
-    The header holds seconds or an HTTP date; None if it is missing or neither. `now`: for tests.
+    It holds seconds or an HTTP date (RFC 9110, 10.2.3). A date is compared with the answer's own
+    `Date`, so the two clocks need not agree. None if a header is missing or neither.
     """
-    if header is None:
+    asked = headers.get("Retry-After")
+    if asked is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}", header):
-        wait = timedelta(seconds=int(header))
+    if re.fullmatch(r"[0-9]{1,9}", asked):
+        wait = timedelta(seconds=int(asked))
     else:
-        try:
-            at = parsedate_to_datetime(header)
-        except ValueError:
+        at, sent_at = _http_date(asked), _http_date(headers.get("Date", ""))
+        if at is None or sent_at is None:
             return None
-        wait = at.replace(tzinfo=at.tzinfo or UTC) - (now or datetime.now(UTC))
+        wait = at - sent_at
     return min(max(wait, timedelta()), MAX_RETRY_AFTER)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return at.replace(tzinfo=at.tzinfo or UTC)
 
 
 def _parsed(raw: bytes) -> Any:

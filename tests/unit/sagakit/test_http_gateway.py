@@ -105,7 +105,12 @@ def test_the_wait_that_a_provider_asks_for_is_handed_on() -> None:
     ],
 )
 def test_a_retry_after_holds_seconds_or_a_date(header: str | None, wait: timedelta | None) -> None:
-    assert retry_after(header, NOW) == wait
+    sent = {"Date": "Fri, 02 Jan 2026 00:00:00 GMT"}
+    assert retry_after(sent if header is None else {**sent, "Retry-After": header}) == wait
+
+
+def test_a_retry_after_without_the_date_of_its_answer_is_not_known() -> None:
+    assert retry_after({"Retry-After": "Fri, 02 Jan 2026 00:00:30 GMT"}) is None
 
 
 def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
