@@ -285,7 +285,7 @@ def test_a_record_that_kills_the_process_is_given_up_and_its_neighbours_are_not(
     assert deaths == PARK_AFTER - 2
     parked = place.parked()
     assert parked[0][:2] == ("o1", "undecodable")
-    assert "the process died on it again and again" in parked[0][2]
+    assert "the process stopped each time it handled this record" in parked[0][2]
     assert [(key, code) for key, code, _ in parked[1:]] == [("o1", "queued")] * behind
     counted = place.words()
     assert set(counted) == set(KEYS) - {"o1"}, "all other orders went on"

@@ -256,7 +256,7 @@ def test_what_people_say_becomes_an_event_and_too_late_is_told(
     assert verdict["detail"] == {"step": "payment", "verdict": "approve", **who}
     again = running.post("/verdicts", yes)
     assert again.status_code == 409
-    assert "waits for no person" in again.json()["detail"]
+    assert "waits for no verdict" in again.json()["detail"]
 
     late = running.post("/cancellations", {"order_id": shipped, **who})
     assert (late.status_code, "completed since" in late.json()["detail"]) == (409, True)

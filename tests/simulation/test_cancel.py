@@ -196,5 +196,5 @@ def test_a_verdict_on_what_was_cancelled_meanwhile_is_refused() -> None:
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="ok"
     )
-    with pytest.raises(CommandRefused, match="waits for no person: it is undone"):
+    with pytest.raises(CommandRefused, match="waits for no verdict: it is undone"):
         order.say(lambda saga, seen: give_verdict(body, saga, seen))
