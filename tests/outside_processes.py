@@ -77,7 +77,8 @@ class Server:
 
     def __init__(self, name: str, db: Path, webhook_url: str, **env: str) -> None:
         self.port = free_port()
-        self._command = [sys.executable, "-m", f"saga_lab.outside.{name}"]
+        package = "fakes" if name == "link" else "outside"
+        self._command = [sys.executable, "-m", f"saga_lab.{package}.{name}"]
         self._env = os.environ | {
             "SANDBOX_PORT": str(self.port),
             "SANDBOX_DB": str(db),

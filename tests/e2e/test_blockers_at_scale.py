@@ -75,22 +75,26 @@ REVIEW = Way(
     *("review", "person", "payments-reviewer", "PaymentReviewRequired asks payments-reviewer"),
     price_minor=150_000,
 )
-CASE = replace(HEALTHY, name="case", kind="person", who="a person", told="a case is open: manual")
+CASE = replace(
+    HEALTHY, name="case", kind="person", who="a person", told="an intervention is open: manual"
+)
 PAUSED = replace(HEALTHY, name="paused", kind="paused", who="ada", told="ada paused it")
-CHARGE = Way("charge", "gateway", "payment", "times at charge, last:", card=f"tok_500:{FAILING}")
+CHARGE = Way(
+    "charge", "gateway", "payment", "times at charge, last error:", card=f"tok_500:{FAILING}"
+)
 REFUND = Way(
-    *("refund", "gateway", "payment", "times at refund, last:"),
+    *("refund", "gateway", "payment", "times at refund, last error:"),
     card=f"tok_refund_500:{FAILING}",
     ship_to="1 Main Street [refuse]",
 )
 CARRIER = Way(
-    *("carrier", "gateway", "shipping", "times at label, last:"),
+    *("carrier", "gateway", "shipping", "times at label, last error:"),
     ship_to=f"1 Main Street [500:{FAILING}]",
 )
 PARKED = Way("parked", "parked", "payment", "payment parked inventory.events/")
 BEHIND = Way("behind", "parked", "inventory", "; 1 more queue behind it")
 UNREADABLE = Way("unreadable", "parked", "saga_monitor", "the monitor cannot read order.events/")
-NO_START = Way("no_start", "overdue", "whoever placed it", "the one that starts order/1 is not")
+NO_START = Way("no_start", "overdue", "whoever placed it", "but not the start event of order/1")
 SILENT = Way("silent", "silent", "notification", "does not answer")
 LAG = Way("lag", "lag", "shipping", "shipping has not read payment.events/")
 OUTBOX = Way("outbox", "outbox", "inventory", "has not published 1 of its events")
