@@ -32,7 +32,7 @@ from sagakit.store.rebuild import differences, rebuild
 NO_STATE = {
     "idempotency": set[str](),
     "customer_key": set[str](),
-    "said": set[str](),
+    "recorded_command": set[str](),
     "saga": {"quiet_until"},
     "stream_offset": {"topic_id"},
 }
