@@ -71,7 +71,7 @@ def _turn(contender: Contender, plan: Plan, number: int, say: Say) -> list[tuple
     count = max(20, round(contender.orders * plan.scale))
     found = []
 
-    def told(mode: str, figures: Figures) -> None:
+    def report_turn(mode: str, figures: Figures) -> None:
         found.append((mode, figures))
         say(
             f"round {number + 1}, {contender.name}, {mode}: {figures.orders_a_second:.0f} orders/s,"
@@ -81,12 +81,12 @@ def _turn(contender: Contender, plan: Plan, number: int, say: Say) -> list[tuple
     with contender.deployed() as deployment:
         deployment.place(orders("warm", 1, min(MAX_WARM_UP, count)))
         full = deployment.place(orders("full", 2, count))
-        told(FULL, full)
+        report_turn(FULL, full)
         for seed, rate in enumerate(plan.rates, 3):
             placed = orders(f"steady{rate}", seed, rate * plan.seconds)
-            told(steady(rate), deployment.place(placed, rate))
+            report_turn(steady(rate), deployment.place(placed, rate))
         if plan.nearly:
             below = NEARLY_FULL * full.orders_a_second
             placed = orders("nearly", 99, max(20, round(below * plan.seconds)))
-            told(NEARLY, deployment.place(placed, below))
+            report_turn(NEARLY, deployment.place(placed, below))
     return found

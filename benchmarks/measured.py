@@ -206,7 +206,7 @@ def scan(site: Site, waiting: int) -> Iterator[Part]:
         )
         connection.execute("vacuum analyze saga")
     engine = engine_for(site.database(MONITOR))
-    for told, until in (("none due", at), (f"{DUE} due", at + timedelta(days=1.1))):
+    for label, until in (("none due", at), (f"{DUE} due", at + timedelta(days=1.1))):
         through = dict.fromkeys(range(DEFAULT_PARTITIONS), until)
 
         def looked(through: dict[int, datetime] = through) -> None:
@@ -214,7 +214,7 @@ def scan(site: Site, waiting: int) -> Iterator[Part]:
                 with engine.connect() as connection:  # not committed: the next scan sees the same
                     store.overdue(connection, through, DUE)
 
-        yield Part(f"deadline scan, {waiting:,} open, {told}", SCANS / _seconds(looked))
+        yield Part(f"deadline scan, {waiting:,} open, {label}", SCANS / _seconds(looked))
     engine.dispose()
 
 

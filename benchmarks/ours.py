@@ -31,7 +31,7 @@ from schemas import CONTRACT
 from schemas.events import OrderPlaced
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
-FRONT_DOOR, MONITOR = "order", "monitor"
+ENTRY_SERVICE, MONITOR = "order", "monitor"
 STALL_S = 60.0
 LOOK_S, LONGEST_LOOK_S = 0.05, 1.0
 ROWS = {
@@ -46,7 +46,7 @@ ROWS = {
 class Platform:
     """Contender `ours`.
 
-    `replicas`: of every service; `monitors`: replicas of the monitor; `front_door`: the order
+    `replicas`: of every service; `monitors`: replicas of the monitor; `order_api`: the order
     service takes part too; `home`, `partitions`: see `servers`.
     """
 
@@ -55,7 +55,7 @@ class Platform:
     replicas: int = 1
     monitors: int = 1
     partitions: int | None = None
-    front_door: bool = False
+    order_api: bool = False
     home: Path | None = None
 
     @contextmanager
@@ -63,7 +63,7 @@ class Platform:
         """See `Contender`."""
         with servers(self.home, self.partitions) as site:
             probes = {}
-            for service in (*SERVICES, *((FRONT_DOOR,) if self.front_door else ()), MONITOR):
+            for service in (*SERVICES, *((ENTRY_SERVICE,) if self.order_api else ()), MONITOR):
                 count = self.monitors if service == MONITOR else self.replicas
                 for number in range(1, count + 1):
                     name = service if number == 1 else f"{service}-{number}"

@@ -38,8 +38,8 @@ def parts(orders: int, waiting: int, rounds: int, file: Path | None) -> None:
     found = medians(runs)
     Console().print(_table(found))
     if file is not None:
-        told = {"machine": here, "parts": [asdict(p) for p in found], "runs": runs}
-        file.write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        results = {"machine": here, "parts": [asdict(p) for p in found], "runs": runs}
+        file.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
 
 def medians(runs: list[Part]) -> list[Part]:

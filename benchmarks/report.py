@@ -39,11 +39,11 @@ def as_json(found: Mapping[str, Runs], machine_before: Mapping[str, object]) -> 
     return {
         "machine": machine_before,
         "medians": {
-            name: {mode: _told(figures) for mode, figures in modes.items()}
+            name: {mode: _as_numbers(figures) for mode, figures in modes.items()}
             for name, modes in medians(found).items()
         },
         "runs": {
-            name: {mode: [_told(run) for run in runs] for mode, runs in modes.items()}
+            name: {mode: [_as_numbers(run) for run in runs] for mode, runs in modes.items()}
             for name, modes in found.items()
         },
     }
@@ -123,7 +123,7 @@ def table_of(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _told(figures: Figures) -> dict[str, object]:
+def _as_numbers(figures: Figures) -> dict[str, object]:
     return {
         **asdict(figures),
         "orders_a_second": round(figures.orders_a_second, 1),

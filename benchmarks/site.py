@@ -122,7 +122,7 @@ def servers(home: Path | None = None, partitions: int | None = None) -> Iterator
     """
     with nullcontext(home) if home else new_home() as folder:
         options = StackOptions(port_base=0, only=frozenset({"infra"}), partitions=partitions)
-        stack = Stack.up(folder, options, say=lambda told: None)
+        stack = Stack.up(folder, options, say=lambda text: None)
         try:
             site = Site(folder, stack.read())
             try:

@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "lab.demo",
         "Place orders of every kind on a separate stack, and check every invariant.",
     ),
-    "place": ("lab.place", "Place one order through the front door and print its id."),
+    "place": ("lab.place", "Place one order through the order API and print its id."),
     "wait": ("lab.place", "Wait until an order ends."),
     "show": ("monitor.sagas", "Show one order: every event, what it awaits, and its money."),
     "ls": ("monitor.sagas", "List orders, the newest event first."),

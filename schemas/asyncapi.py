@@ -71,8 +71,8 @@ def asyncapi() -> dict[str, Any]:
                 "headers": {
                     "type": "object",
                     "properties": {
-                        name: {"type": "string", "description": said}
-                        for name, said in _HEADERS.items()
+                        name: {"type": "string", "description": text}
+                        for name, text in _HEADERS.items()
                     },
                 }
             },
@@ -89,9 +89,9 @@ def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
     for owner in owners():
         yield f"{owner}-sends", _operation("send", topic(owner), events_of(owner))
     for name in participants():
-        told = {e for flow in FLOWS for v in flow.versions for e in rules_of(flow, v, name)}
+        triggering = {e for flow in FLOWS for v in flow.versions for e in rules_of(flow, v, name)}
         for read in topics_of(FLOWS, name):
-            events = [e for e in EVENT_TYPES if e in told and topic(OWNERS[e]) == read]
+            events = [e for e in EVENT_TYPES if e in triggering and topic(OWNERS[e]) == read]
             yield f"{name}-receives-{read}", _operation("receive", read, events)
 
 

@@ -57,18 +57,18 @@ def problems(current: Records, released: Records, name: str) -> Iterator[str]:
             )
         else:
             then, today = _parsed(event, released), _parsed(event, current)
-            yield from (f"{where}: {said}" for said in _incompatibilities(then, today))
+            yield from (f"{where}: {fault}" for fault in _incompatibilities(then, today))
 
 
 def _incompatibilities(then: Schema, today: Schema) -> Iterator[str]:
-    for field, said in _faults(today, then):
+    for field, fault in _faults(today, then):
         yield (
-            f"today's code cannot read its old records, field {field}: {said}. "
+            f"today's code cannot read its old records, field {field}: {fault}. "
             "Give a new field a default; never retype one, add a new field instead."
         )
-    for field, said in _faults(then, today):
+    for field, fault in _faults(then, today):
         yield (
-            f"its old code cannot read today's records, field {field}: {said}. "
+            f"its old code cannot read today's records, field {field}: {fault}. "
             "Restore the field; only fields that had a default may be removed."
         )
     for field, before, after in _logical_type_changes(then, today):
@@ -93,8 +93,8 @@ def _compatible(reader: Schema, writer: Schema) -> str | None:
 
 def _faults(reader: Schema, writer: Schema, at: str = "") -> Iterator[tuple[str, str]]:
     """Yield the innermost incompatible fields, each with the checker's message."""
-    said = _compatible(reader, writer)
-    if said is None:
+    result = _compatible(reader, writer)
+    if result is None:
         return
     deeper = False
     for path, mine, other in _common(reader, writer, at):
@@ -107,7 +107,7 @@ def _faults(reader: Schema, writer: Schema, at: str = "") -> Iterator[tuple[str,
                 deeper = True
                 yield _join(at, field.name), "the writer does not have it, and it has no default"
     if not deeper:
-        yield at or "(all)", said
+        yield at or "(all)", result
 
 
 def _common(reader: Schema, writer: Schema, at: str) -> Iterator[tuple[str, Schema, Schema]]:
@@ -163,11 +163,11 @@ def changed_versions(today: Flow, then: Flow, name: str) -> Iterator[str]:
             )
             continue
         for step in (step for place in then.places(version) for step in place):
-            for told in ("kind", "done", "failed", "undone"):
-                was, now = getattr(step, told), getattr(today.steps[step.name], told)
+            for key in ("kind", "done", "failed", "undone"):
+                was, now = getattr(step, key), getattr(today.steps[step.name], key)
                 if was != now:
                     yield (
-                        f"{where}: `{told}` of {step.name} was {was}, now it is {now}. Restore "
+                        f"{where}: `{key}` of {step.name} was {was}, now it is {now}. Restore "
                         "it; for another event, declare a step of another name."
                     )
 

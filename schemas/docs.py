@@ -77,8 +77,8 @@ def graphs() -> str:
     parts = []
     for flow in FLOWS:
         for version in flow.versions:
-            told = " (default)" if version == flow.default_version else ""
-            parts.append(f"## `{flow.label(version)}`{told}\n\n{graph(flow, version)}")
+            mark = " (default)" if version == flow.default_version else ""
+            parts.append(f"## `{flow.label(version)}`{mark}\n\n{graph(flow, version)}")
     return "\n\n".join(parts)
 
 
@@ -90,9 +90,9 @@ def kit_modules() -> str:
     kit = ROOT / "sagakit"
     parts = [_modules(sorted(kit.glob("[a-z]*.py")))]
     for package in sorted(path.parent for path in kit.glob("*/__init__.py")):
-        told = first_sentence(package / "__init__.py")
+        first_line = first_sentence(package / "__init__.py")
         modules = _modules(sorted(package.glob("[a-z]*.py")))
-        parts.append(f"## `{package.name}`\n\n{told}\n\n{modules}")
+        parts.append(f"## `{package.name}`\n\n{first_line}\n\n{modules}")
     return "\n\n".join(parts)
 
 
@@ -134,8 +134,8 @@ def _versions(flow: Flow) -> list[str]:
     lines = []
     for version, places in flow.versions.items():
         order = " → ".join(" + ".join(place) for place in places)
-        told = " (default)" if version == flow.default_version else ""
-        lines.append(f"- `{flow.label(version)}`{told}: {order}")
+        mark = " (default)" if version == flow.default_version else ""
+        lines.append(f"- `{flow.label(version)}`{mark}: {order}")
     return ["\n".join(lines)]
 
 
@@ -186,9 +186,9 @@ def _participant(flow: Flow, name: str) -> Iterator[str]:
 
 
 def _cell(rules: Iterable[Rule]) -> str:
-    words = {"do": "Do", "undo": "Undo", "verdict": "Command", "pause": "hold", "resume": "go on"}
-    told = [words.get(r.kind) or f'Observed("{r.name}")' for r in rules]
-    return ", ".join(told) or "—"
+    labels = {"do": "Do", "undo": "Undo", "verdict": "Command", "pause": "hold", "resume": "go on"}
+    cells = [labels.get(r.kind) or f'Observed("{r.name}")' for r in rules]
+    return ", ".join(cells) or "—"
 
 
 def canvas(participant: str) -> str:

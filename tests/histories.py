@@ -27,36 +27,36 @@ def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def facts(*words: str | float | dict[str, Any], flow: str = "order/1") -> list[Fact]:
+def facts(*described: str | float | dict[str, Any], flow: str = "order/1") -> list[Fact]:
     """The facts of a story. The monitor's own events carry no sequence, as in life."""
     now, counts, found = START, Counter[str](), list[Fact]()
-    for word in words:
-        if isinstance(word, dict):
-            found[-1] = _named(replace(found[-1], detail={**found[-1].detail, **word}))
-        elif isinstance(word, int | float):
-            now += timedelta(seconds=word)
+    for one in described:
+        if isinstance(one, dict):
+            found[-1] = _named(replace(found[-1], detail={**found[-1].detail, **one}))
+        elif isinstance(one, int | float):
+            now += timedelta(seconds=one)
         else:
-            owner = OWNERS[word]
+            owner = OWNERS[one]
             counts[owner] += 1
             found.append(
                 Fact(
-                    id=str(uuid5(NAMESPACE_OID, f"{owner}:{counts[owner]}:{word}")),
-                    type=word,
+                    id=str(uuid5(NAMESPACE_OID, f"{owner}:{counts[owner]}:{one}")),
+                    type=one,
                     at=now,
                     source=owner,
                     seq=None if owner == "saga" else counts[owner],
                     causation=found[-1].id if found else None,
                     flow=flow,
-                    detail=_detail(word),
+                    detail=_detail(one),
                 )
             )
             now += timedelta(milliseconds=1)
     return found
 
 
-def told(*words: str | float | dict[str, Any], flow: str = "order/1") -> Saga:
+def saga_of(*described: str | float | dict[str, Any], flow: str = "order/1") -> Saga:
     """The saga of a story."""
-    return fold(Saga(ORDER), *facts(*words, flow=flow))
+    return fold(Saga(ORDER), *facts(*described, flow=flow))
 
 
 def seen(saga: Saga) -> SagaView:

@@ -1,4 +1,4 @@
-"""A real monitor process for tests, and a voice on the topics it reads."""
+"""A real monitor process for tests, and a publisher to the topics it reads."""
 
 import os
 import signal
@@ -84,11 +84,11 @@ def whole(order_id: str) -> tuple[Any, ...]:
     )
 
 
-class Voice:
-    """Says events as the services would: counted, each caused by the one before."""
+class EventPublisher:
+    """Publishes events as the services would: counted, each caused by the one before."""
 
     def __init__(self, infra: TestInfra) -> None:
-        self._publisher = Publisher(infra.bootstrap_servers, "test-voice")
+        self._publisher = Publisher(infra.bootstrap_servers, "test-publisher")
         self._counts: Counter[tuple[str, str]] = Counter()
         self._last: dict[str, uuid.UUID] = {}
 
@@ -113,7 +113,7 @@ class Voice:
             found.append(CODEC.encode(envelope))
         return found
 
-    def say(self, *events: Any, flow: str | None = "order/1") -> list[OutboxRow]:
+    def publish_events(self, *events: Any, flow: str | None = "order/1") -> list[OutboxRow]:
         """Publish events in order."""
         return self.publish(self.rows(*events, flow=flow))
 

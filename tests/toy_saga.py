@@ -171,15 +171,15 @@ def decide(state: Count, trigger: Trigger, now: datetime) -> Decision:
         case Do(event):
             return Decision((Counted(event.order_id, "do"),))
         case Observed(_, event):
-            return _said(event.order_id, event.word)
+            return _ticked(event.order_id, event.word)
         case EffectResult(effect, result):
             return Decision((Counted(effect.key.partition(":")[2], f"outcome {result}"),))
         case Callback((str() as key, str() as word)):
-            return _said(key, word)
+            return _ticked(key, word)
     return NOTHING
 
 
-def _said(key: str, word: str) -> Decision:
+def _ticked(key: str, word: str) -> Decision:
     match word:
         case "boom":
             raise ZeroDivisionError("boom")
@@ -307,7 +307,7 @@ class Counter:
 
     @property
     def dead(self) -> list[OutboxRow]:
-        """Dead letters in the outbox."""
+        """Dead-letter records in the outbox."""
         return [r for r in self.outbox if not is_event(r)]
 
     def parked(self, key: str | None = None) -> list[ParkedRow]:
@@ -317,7 +317,7 @@ class Counter:
 
 
 def is_event(row: OutboxRow) -> bool:
-    """Not a dead letter."""
+    """Outbox rows that are no dead-letter records."""
     return not row.topic.endswith(".dlt")
 
 

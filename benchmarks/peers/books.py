@@ -95,12 +95,12 @@ class Books:
     def _check_stock(self) -> None:
         """Check that the reserved stock of each SKU equals the units of the open reservations."""
         with psycopg.connect(self._urls["inventory"]) as connection:
-            standing = connection.execute(
+            still_reserved = connection.execute(
                 "select line ->> 'sku', (line ->> 'quantity')::bigint "
                 "from reservation, jsonb_array_elements(lines) line where phase = 'reserved'"
             ).fetchall()
-            held = connection.execute("select sku, reserved from stock where reserved > 0")
+            reserved = connection.execute("select sku, reserved from stock where reserved > 0")
             wanted = Counter[str]()
-            for sku, quantity in standing:
+            for sku, quantity in still_reserved:
                 wanted[sku] += quantity
-            self._same("stock", dict(held.fetchall()), dict(wanted))
+            self._same("stock", dict(reserved.fetchall()), dict(wanted))

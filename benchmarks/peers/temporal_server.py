@@ -55,8 +55,8 @@ def installed() -> Path:
     env = {**os.environ, "GOBIN": str(aside), "GOFLAGS": "-p=2", "CGO_ENABLED": "0"}
     wanted = [f"{MODULE}/{program}@v{VERSION}" for program in PROGRAMS]
     _run("building", ("nice", "-n", "19", go, "install", *wanted), env)
-    told = _run("finding", (go, "mod", "download", "-json", f"{MODULE}@v{VERSION}"), env)
-    _copy_schema(Path(orjson.loads(told)["Dir"]) / VISIBILITY / "versioned", aside / "visibility")
+    output = _run("finding", (go, "mod", "download", "-json", f"{MODULE}@v{VERSION}"), env)
+    _copy_schema(Path(orjson.loads(output)["Dir"]) / VISIBILITY / "versioned", aside / "visibility")
     aside.rename(home)
     return home
 
@@ -96,8 +96,8 @@ def make_databases(home: Path, url: str) -> None:
 def _run(what: str, command: Sequence[str], env: Mapping[str, str]) -> bytes:
     done = subprocess.run(command, env=env, capture_output=True)
     if done.returncode:
-        told = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
-        raise NoTemporal(f"{what} failed: {told}")
+        output = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
+        raise NoTemporal(f"{what} failed: {output}")
     return done.stdout
 
 

@@ -35,7 +35,7 @@ BESIDE: dict[Level, Sequence[str]] = {
     FINISHED: ("crowd", "looks"),
 }
 """The levels, and the parts that measure each of them."""
-Told = tuple[str, Any, Iterator[Table]]
+Row = tuple[str, Any, Iterator[Table]]
 """The key in the JSON, the figures, the tables."""
 
 
@@ -74,10 +74,10 @@ def scaling(only: str | None, scale: float, pairs: int, seconds: float, file: Pa
             file.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
 
 
-def _measured(wanted: Wanted, console: Console) -> Iterator[Told]:
+def _measured(wanted: Wanted, console: Console) -> Iterator[Row]:
     if "replicas" in wanted.parts:
         points = grid(wanted.pairs, wanted.scale, console.print)
-        yield "replicas", _told(points), report.of_grid(points)
+        yield "replicas", _as_numbers(points), report.of_grid(points)
     if "size" in wanted.parts:
         with new_home() as home:
             sizes = sized(home / "size", wanted.pairs, wanted.count)
@@ -88,7 +88,7 @@ def _measured(wanted: Wanted, console: Console) -> Iterator[Told]:
             yield from _beside(level, chosen, wanted, console)
 
 
-def _beside(level: Level, parts: Sequence[str], wanted: Wanted, console: Console) -> Iterator[Told]:
+def _beside(level: Level, parts: Sequence[str], wanted: Wanted, console: Console) -> Iterator[Row]:
     """Run a level's parts in homes of its own, which are removed before the next level's exist."""
     level = Level(max(1, round(level.count * wanted.scale)), level.history)
     with new_home() as folder:
@@ -98,17 +98,17 @@ def _beside(level: Level, parts: Sequence[str], wanted: Wanted, console: Console
         yield f"rows, {level.name}", homes.rows, iter(())
         if "crowd" in parts:
             runs = crowded(homes, level, wanted.pairs, wanted.count, console.print)
-            told = {**asdict(runs), "medians": _told(runs.medians), "ratio": runs.of_empty}
-            yield f"crowd, {level.name}", told, report.of_crowd([runs])
+            result = {**asdict(runs), "medians": _as_numbers(runs.medians), "ratio": runs.of_empty}
+            yield f"crowd, {level.name}", result, report.of_crowd([runs])
         if "waiting" in parts:
             idle = waited(homes, level, wanted.pairs, wanted.seconds, console.print)
             yield f"waiting, {level.name}", asdict(idle), report.of_waiting(idle)
         if "looks" in parts:
             looks = looked(homes, level)
-            yield f"looks, {level.name}", _told(looks), report.of_looks(level.name, looks)
+            yield f"looks, {level.name}", _as_numbers(looks), report.of_looks(level.name, looks)
 
 
-def _told(found: Any) -> Any:
+def _as_numbers(found: Any) -> Any:
     if isinstance(found, dict):
         return {name: asdict(one) for name, one in found.items()}
     return [asdict(one) for one in found]

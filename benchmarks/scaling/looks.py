@@ -17,7 +17,7 @@ import orjson
 import psycopg
 from sqlalchemy import TextClause, text
 
-from benchmarks.ours import FRONT_DOOR, MONITOR
+from benchmarks.ours import ENTRY_SERVICE, MONITOR
 from benchmarks.scaling.homes import EMPTY, Homes, Level
 from benchmarks.scaling.runs import platform, settle
 from benchmarks.site import Site
@@ -52,7 +52,7 @@ REQUESTS: Mapping[str, Sequence[str]] = {
         "/admin/parked",
         "/admin/books/busy",
     ),
-    FRONT_DOOR: ("/metrics",),
+    ENTRY_SERVICE: ("/metrics",),
 }
 READS_ALL = 10_000
 """Rows that a sequential scan may read without being reported."""
@@ -98,8 +98,8 @@ def _requests(site: Site) -> _Found:
             for path in paths:
                 url = f"{site.url(name)}{path}"
                 found[name, f"GET {path}"] = _median(lambda u=url: _get(client, u)), ()
-        url, asked = f"{site.url(FRONT_DOOR)}/erasures", _erasure(site)
-        found[FRONT_DOOR, "POST /erasures"] = _median(lambda: client.post(url, json=asked)), ()
+        url, asked = f"{site.url(ENTRY_SERVICE)}/erasures", _erasure(site)
+        found[ENTRY_SERVICE, "POST /erasures"] = _median(lambda: client.post(url, json=asked)), ()
     return found
 
 
@@ -109,7 +109,7 @@ def _erasure(site: Site) -> dict[str, str]:
     It changes nothing: it is refused while orders are in flight, and the orders that ended have
     nothing sealed.
     """
-    with psycopg.connect(site.database(FRONT_DOOR)) as connection:
+    with psycopg.connect(site.database(ENTRY_SERVICE)) as connection:
         (customer,) = connection.execute(
             "select coalesce(max(customer_id), 'nobody') from orders where order_id = "
             "(select max(order_id) from orders)"
@@ -143,7 +143,7 @@ def repeated(now: datetime) -> Iterator[tuple[str, str, TextClause, dict[str, An
     yield MONITOR, "words to forget", archiver.DELETE_COMMANDS, {"before": long_ago}
     yield MONITOR, "sagas in flight", metrics.IN_FLIGHT, {}
     yield MONITOR, "how far it has read", store.OFFSETS, {}
-    for name in ("payment", FRONT_DOOR):
+    for name in ("payment", ENTRY_SERVICE):
         yield name, "relay: next events", relay.FETCH, {"limit": relay.BATCH}
         yield name, "effects: lease", postgres.CLAIM_EFFECTS, claim
         yield name, "parked for newer code", postgres.PARKED_FOR, codes
@@ -157,9 +157,9 @@ def _statements(site: Site) -> _Found:
         with engine.connect() as connection:  # not committed: ANALYZE also executes writes
             plans = [connection.execute(explain, parameters).scalar_one() for _ in range(TIMES)]
         engine.dispose()
-        told = [plan if isinstance(plan, list) else orjson.loads(plan) for plan in plans]
-        taken_ms = statistics.median(plan[0]["Execution Time"] for plan in told)
-        found[name, what] = round(taken_ms, 3), sorted(set(_reads(told[0][0]["Plan"])))
+        trees = [plan if isinstance(plan, list) else orjson.loads(plan) for plan in plans]
+        taken_ms = statistics.median(plan[0]["Execution Time"] for plan in trees)
+        found[name, what] = round(taken_ms, 3), sorted(set(_reads(trees[0][0]["Plan"])))
     return found
 
 

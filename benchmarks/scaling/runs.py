@@ -16,14 +16,14 @@ from benchmarks.contest import MAX_WARM_UP
 from benchmarks.figures import Figures
 from benchmarks.meter import cpu_s
 from benchmarks.orders import orders
-from benchmarks.ours import FRONT_DOOR, MONITOR, SERVICES, Platform, Running
+from benchmarks.ours import ENTRY_SERVICE, MONITOR, SERVICES, Platform, Running
 from benchmarks.site import Site
 from saga_monitor.service import topics_of as topics_of_all
 from sagakit.flow.routing import topics_of
 from sagakit.kafka.inspector import LogEnds, lag
 from schemas import FLOWS
 
-PARTICIPANTS = (*SERVICES, FRONT_DOOR)
+PARTICIPANTS = (*SERVICES, ENTRY_SERVICE)
 SETTLED_S, LOOK_S = 120.0, 0.2
 
 
@@ -46,11 +46,11 @@ class Saturated:
 
 
 def platform(home: Path) -> Platform:
-    """Return the platform with the front door, keeping its data in `home`.
+    """Return the platform with the order API, keeping its data in `home`.
 
-    The front door takes part so that every table of an order is filled.
+    The order API takes part so that every table of an order is filled.
     """
-    return Platform(front_door=True, home=home)
+    return Platform(order_api=True, home=home)
 
 
 def saturated(running: Running, number: int, count: int) -> Saturated:
@@ -61,10 +61,10 @@ def saturated(running: Running, number: int, count: int) -> Saturated:
     figures = running.place(orders(f"full{number}", 2 * number + 1, count))
     settle(running.site)
     after = cpu_s(running.site.pids)
-    told = handled(running.site)
+    handled_after = handled(running.site)
     return Saturated(
         figures,
-        {name: told[name] - events[name] for name in events},
+        {name: handled_after[name] - events[name] for name in events},
         {name: after[name] - spent[name] for name in events},
     )
 

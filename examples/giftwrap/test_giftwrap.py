@@ -205,8 +205,8 @@ def test_the_wrapper_keeps_its_promise_to_the_kit() -> None:
     assert wrapper.sheets == 999
 
 
-def test_its_neighbours_are_told_without_a_change_of_theirs() -> None:
+def test_its_neighbours_are_triggered_without_a_change_of_theirs() -> None:
     assert Router(FLOWS, "shipping").route("order/5", WRAPPED).triggers == (Do(WRAPPED),)
     for event in (UNWRAPPED, NO_PAPER):
-        told = Router(FLOWS, "payment").route("order/5", event).triggers
-        assert told == (Undo(event, event.reason),)
+        triggers = Router(FLOWS, "payment").route("order/5", event).triggers
+        assert triggers == (Undo(event, event.reason),)

@@ -65,8 +65,8 @@ def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
     """Place the orders, wait, check and print; return True if all went as required."""
     content = stack.read()
     began = time.monotonic()
-    with _told(console, orders) as told:
-        trade = Trade(content, shop.orders(orders), told, deadlines=Deadlines(stack))
+    with _progress_reporter(console, orders) as report_progress:
+        trade = Trade(content, shop.orders(orders), report_progress, deadlines=Deadlines(stack))
         outcomes = trade.run()
     took_s = time.monotonic() - began
     console.print(_kinds(outcomes))
@@ -89,7 +89,7 @@ def _run_name() -> str:
 
 
 @contextmanager
-def _told(console: Console, orders: int) -> Iterator[Callable[[Progress], None]]:
+def _progress_reporter(console: Console, orders: int) -> Iterator[Callable[[Progress], None]]:
     """Yield a progress callback: a bar with live counts on a terminal, else a line now and then."""
     if not console.is_terminal:
         last = time.monotonic()
@@ -139,8 +139,8 @@ def _kinds(outcomes: Sequence[OrderOutcome]) -> Table:
         if found:
             times = sorted(o.duration_s for o in found if o.duration_s is not None)
             ends = Counter(o.end if o.as_expected else f"{o.end} (!)" for o in found)
-            told = ", ".join(f"{n} {end}" for end, n in sorted(ends.items()))
-            row = (kind.name, kind.about, str(len(found)), told)
+            ends_text = ", ".join(f"{n} {end}" for end, n in sorted(ends.items()))
+            row = (kind.name, kind.about, str(len(found)), ends_text)
             table.add_row(*row, _seconds(_median(times)), _seconds(_p99(times)))
     return table
 
@@ -164,9 +164,9 @@ def _speed(outcomes: Sequence[OrderOutcome], placing_s: float, took_s: float) ->
     seconds = Counter(o.ended_at.replace(microsecond=0) for o in outcomes if o.ended_at)
     busiest = max(seconds.values(), default=0)
     entrances = ", ".join(f"{ways[e]} by {e}" for e in Entrance)
-    told_flows = ", ".join(f"{n} on {flow}" for flow, n in sorted(flows.items()))
+    flows_text = ", ".join(f"{n} on {flow}" for flow, n in sorted(flows.items()))
     return (
-        f"{entrances}; {told_flows}\n"
+        f"{entrances}; {flows_text}\n"
         f"placed in {placing_s:.1f} s ({len(outcomes) / max(placing_s, 0.001):.0f} orders/s), all "
         f"ended in {took_s:.1f} s ({len(outcomes) / max(took_s, 0.001):.0f} orders/s with all "
         f"waiting, {busiest} in the busiest second)"
@@ -182,8 +182,8 @@ def _invariants(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         verdict = "holds" if finding.holds else f"{finding.found} VIOLATIONS"
         style = "green" if finding.holds else "bold red"
-        told = f"[{style}]{verdict}[/]"
-        table.add_row(str(finding.number), finding.title, finding.checked_against, told)
+        verdict_text = f"[{style}]{verdict}[/]"
+        table.add_row(str(finding.number), finding.title, finding.checked_against, verdict_text)
     return table
 
 
@@ -192,7 +192,7 @@ def _trouble(wrong: Sequence[OrderOutcome], findings: Sequence[Finding]) -> Iter
         order = outcome.order
         yield f"{order.order_id} ({order.entrance}, {order.flow}): {outcome.end}, not {order.end}"
     for finding in findings:
-        yield from (f"invariant {finding.number}: {told}" for told in finding.violations)
+        yield from (f"invariant {finding.number}: {violation}" for violation in finding.violations)
 
 
 def _where_next(home: Path, running: bool) -> str:

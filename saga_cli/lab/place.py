@@ -14,7 +14,7 @@ DEMO_SKU = "TEA-100"
 DEMO_UNITS = 1000
 TIMEOUT_S = 30.0
 LONGEST_WAIT_S = 30.0
-"""Per request; the front door answers a wait within 60 s."""
+"""Per request; the order API answers a wait within 60 s."""
 IN_FLIGHT = "placed"
 
 
@@ -39,7 +39,7 @@ IN_FLIGHT = "placed"
 @click.option(
     "--email", default="ada@customer.example", show_default=True, help="The customer's address."
 )
-@click.option("--flow", help="Flow version, for example order/2. [default: the front door's]")
+@click.option("--flow", help="Flow version, for example order/2. [default: the order API's]")
 def place(
     order_id: str | None,
     sku: str,
@@ -51,7 +51,7 @@ def place(
     email: str,
     flow: str | None,
 ) -> None:
-    """Place one order through the front door and print its id.
+    """Place one order through the order API and print its id.
 
     If none of the default SKU is on hand, stock is put in first.
     """

@@ -139,8 +139,8 @@ def print_violation(case: FailingCase, smaller: bool) -> None:
     case = shrink(case) if smaller else case
     world, found = case.run()
     click.echo(f"seed {case.seed}: {case.command()}")
-    for said in [*found, *story(world, found)]:
-        click.echo(f"  {said}")
+    for line in [*found, *story(world, found)]:
+        click.echo(f"  {line}")
 
 
 @dataclass

@@ -14,10 +14,10 @@ from saga_lab.devstack.ports import HOST, of_broker
 from saga_lab.devstack.readiness import Probe, http_ready
 from schemas.asyncapi import participants
 
-FRONT_DOOR = "order"
-# Every participant of a flow runs. The front door has one replica; the others can have several.
-SERVICES = (FRONT_DOOR, *(name for name in participants() if name != FRONT_DOOR))
-REPLICATED = frozenset(SERVICES) - {FRONT_DOOR}
+ENTRY_SERVICE = "order"
+# Every participant of a flow runs. The order API has one replica; the others can have several.
+SERVICES = (ENTRY_SERVICE, *(name for name in participants() if name != ENTRY_SERVICE))
+REPLICATED = frozenset(SERVICES) - {ENTRY_SERVICE}
 MONITOR = "monitor"
 WORLD = ("provider", "carrier", "mail")
 LINKS = "links"

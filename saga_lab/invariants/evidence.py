@@ -141,8 +141,8 @@ class Evidence:
 
     def events(self, order_id: str, *types: str) -> tuple[Logged, ...]:
         """Return the events of an order of these types, each once."""
-        told = self.events_by_saga.get(order_id, {})
-        return tuple(logged for name in types for logged in told.get(name, ()))
+        by_type = self.events_by_saga.get(order_id, {})
+        return tuple(logged for name in types for logged in by_type.get(name, ()))
 
     def end_of(self, order_id: str) -> str:
         """Return `completed`, `cancelled`, `intervention` (open), `both` or `neither`."""

@@ -28,5 +28,5 @@ class Finding:
 
 def finding_of(number: int, title: str, checked_against: str, violations: Iterable[str]) -> Finding:
     """Build a finding from all violations; it lists the first SHOWN and counts all."""
-    told = list(violations)
-    return Finding(number, title, checked_against, tuple(told[:SHOWN]), len(told))
+    every = list(violations)
+    return Finding(number, title, checked_against, tuple(every[:SHOWN]), len(every))

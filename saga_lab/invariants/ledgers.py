@@ -30,9 +30,9 @@ def money(evidence: Evidence) -> Finding:
         [
             *_rows_of_unknown_orders(evidence, "charged", charges),
             *(
-                told
+                violation
                 for order_id in evidence.accepted
-                for told in _money_of(
+                for violation in _money_of(
                     evidence, order_id, charges.get(order_id, []), refunds.get(order_id, [])
                 )
             ),
@@ -92,9 +92,9 @@ def units(evidence: Evidence) -> Finding:
         f"topics, {carried.total()} in the carrier's hands, "
         f"{sum(s.reserved for s in books.values())} reserved",
         (
-            f"{sku}: {told}"
+            f"{sku}: {violation}"
             for sku in known
-            for told in _units_of(
+            for violation in _units_of(
                 books.get(sku, StockRow(sku, 0, 0, 0, 0)),
                 {"put in": put_in[sku], "shipped": shipped[sku], "carried": carried[sku]},
                 evidence.held.get(sku, 0),
@@ -103,17 +103,20 @@ def units(evidence: Evidence) -> Finding:
     )
 
 
-def _units_of(stock: StockRow, told: Mapping[str, int], held: int) -> Iterator[str]:
+def _units_of(stock: StockRow, logged: Mapping[str, int], held: int) -> Iterator[str]:
     if min(stock.on_hand, stock.reserved, stock.shipped) < 0:
         yield f"below zero: {stock}"
     if stock.on_hand + stock.reserved + stock.shipped != stock.put_in:
         yield f"the sum is not what was put in: {stock}"
     if stock.reserved != held:
         yield f"{stock.reserved} reserved, the reservations hold {held}"
-    if stock.put_in != told["put in"]:
-        yield f"{stock.put_in} put in, the topics say {told['put in']}"
-    if not stock.shipped == told["shipped"] == told["carried"]:
-        yield f"{stock.shipped} shipped, {told['shipped']} on the topics, {told['carried']} carried"
+    if stock.put_in != logged["put in"]:
+        yield f"{stock.put_in} put in, the topics say {logged['put in']}"
+    if not stock.shipped == logged["shipped"] == logged["carried"]:
+        yield (
+            f"{stock.shipped} shipped, {logged['shipped']} on the topics, "
+            f"{logged['carried']} carried"
+        )
 
 
 # --- parcels and mails ----------------------------------------------------------------------------
@@ -135,12 +138,16 @@ def one_label_and_mail(evidence: Evidence) -> Finding:
             *_rows_of_unknown_orders(evidence, "shipped", labels),
             *_rows_of_unknown_orders(evidence, "written to", mails),
             *(
-                told
+                violation
                 for order_id in evidence.accepted
-                for told in _parcels_of(evidence.end_of(order_id), labels.get(order_id, []))
-                for told in [f"{order_id}: {told}"]
+                for violation in _parcels_of(evidence.end_of(order_id), labels.get(order_id, []))
+                for violation in [f"{order_id}: {violation}"]
             ),
-            *(told for order_id in mails for told in _mails_of(evidence, order_id, mails)),
+            *(
+                violation
+                for order_id in mails
+                for violation in _mails_of(evidence, order_id, mails)
+            ),
         ],
     )
 

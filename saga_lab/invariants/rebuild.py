@@ -64,8 +64,8 @@ def same_rows(stack: Stack) -> Finding:
         command, input=json.dumps(stack), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        told = done.stderr.strip().rpartition("\n")[2]
-        return finding_of(6, TITLE, "nothing: the rebuild failed", [f"rebuild: {told}"])
+        last_line = done.stderr.strip().rpartition("\n")[2]
+        return finding_of(6, TITLE, "nothing: the rebuild failed", [f"rebuild: {last_line}"])
     return rebuild_finding([RebuildComparison(**row) for row in json.loads(done.stdout)])
 
 
@@ -74,11 +74,11 @@ TITLE = "Databases rebuilt from the topics hold the same rows"
 
 def rebuild_finding(rebuilt: Sequence[RebuildComparison]) -> Finding:
     """Turn the comparison into a finding. Pure."""
-    told = ", ".join(f"{r.name} {r.rows}" for r in rebuilt)
+    counts = ", ".join(f"{r.name} {r.rows}" for r in rebuilt)
     return finding_of(
         6,
         TITLE,
-        f"{len(rebuilt)} databases rebuilt from the topics alone, rows: {told}",
+        f"{len(rebuilt)} databases rebuilt from the topics alone, rows: {counts}",
         (f"{r.name}: {difference}" for r in rebuilt for difference in r.differences),
     )
 
@@ -107,10 +107,10 @@ def _compare_service(
             kept = [t for table in tables.sorted_tables if (t := _state(table)) is not None]
             moved = {t.name.removesuffix(HISTORY): t for t in kept if t.name.endswith(HISTORY)}
             found = [
-                told
+                difference
                 for table in kept
                 if not table.name.endswith(HISTORY)
-                for told in differences(table, live, fresh, also_in=_at(moved, table))
+                for difference in differences(table, live, fresh, also_in=_at(moved, table))
             ]
             return RebuildComparison(name, sum(_count(live, table) for table in kept), found)
         finally:

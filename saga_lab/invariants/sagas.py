@@ -32,8 +32,8 @@ def _wrong_ends(evidence: Evidence, ends: dict[str, str]) -> Iterator[str]:
     for order_id, end in ends.items():
         seen = evidence.sagas.get(order_id, "unknown")
         if end in ("both", "neither"):
-            told = [e.type for e in evidence.events(order_id, "OrderCompleted", "OrderCancelled")]
-            yield f"{order_id}: ended {len(told)} times {told or ''}; the monitor says {seen}"
+            events = [e.type for e in evidence.events(order_id, "OrderCompleted", "OrderCancelled")]
+            yield f"{order_id}: ended {len(events)} times {events or ''}; the monitor says {seen}"
         elif seen != end:
             yield f"{order_id}: {end} on the log, {seen} for the monitor"
 
@@ -51,8 +51,16 @@ def nothing_healthy_undone(evidence: Evidence) -> Finding:
         f"{len(pivots)} parcels picked up, {len(requests)} deadlines that passed, "
         "each against the log's own times",
         [
-            *(told for order_id in pivots for told in _undone_past_pivot(evidence, order_id)),
-            *(told for request in requests for told in _undone_too_early(evidence, request)),
+            *(
+                violation
+                for order_id in pivots
+                for violation in _undone_past_pivot(evidence, order_id)
+            ),
+            *(
+                violation
+                for request in requests
+                for violation in _undone_too_early(evidence, request)
+            ),
         ],
     )
 

@@ -16,11 +16,11 @@ def own_version(evidence: Evidence) -> Finding:
     counts = Counter(
         flow.label(version) for flow, version in map(evidence.flow_of, evidence.accepted)
     )
-    told = ", ".join(f"{n} on {label}" for label, n in sorted(counts.items()))
+    counts_text = ", ".join(f"{n} on {label}" for label, n in sorted(counts.items()))
     return finding_of(
         8,
         "Every order finishes on the version it started with",
-        f"{len(evidence.accepted)} orders: {told}",
+        f"{len(evidence.accepted)} orders: {counts_text}",
         (
             f"{order_id}: {wrong}"
             for order_id in evidence.accepted
@@ -36,9 +36,9 @@ def _events_of_other_versions(evidence: Evidence, order_id: str) -> Iterator[str
         yield f"on {' and '.join(sorted(labels))}"
     flow, version = evidence.flow_of(order_id)
     steps = {step.name: step for place in flow.places(version) for step in place}
-    strangers = {e.type for e in events if e.event.owner in flow.steps.keys() - steps.keys()}
-    if strangers:
-        yield f"{', '.join(sorted(strangers))} on {flow.label(version)}, which has no such step"
+    foreign = {e.type for e in events if e.event.owner in flow.steps.keys() - steps.keys()}
+    if foreign:
+        yield f"{', '.join(sorted(foreign))} on {flow.label(version)}, which has no such step"
     if evidence.end_of(order_id) == "completed":
         for step in steps.values():
             if not evidence.events(order_id, step.done):

@@ -247,7 +247,7 @@ def cancel(
         if failure:
             return AccountStep(replace(account, failed_cancels=account.failed_cancels + 1), failure)
     late = made is not None and made.status == "picked_up"
-    told = CancellationRecord(
+    record = CancellationRecord(
         cancellation_id,
         asked.key,
         asked.order_id,
@@ -256,13 +256,15 @@ def cancel(
         "too_late" if late else "cancelled",
         now_s,
     )
-    cancellations = (*account.cancellations, told)
+    cancellations = (*account.cancellations, record)
     account = replace(account, cancellations=cancellations, cancelled=made is None)
     if made is None or made.status != "created":
-        return AccountStep(account, told)
+        return AccountStep(account, record)
     account = replace(account, label=replace(made, status="cancelled"))
     again_s = plan.pickup_after_cancel_s
-    return AccountStep(account, told, () if again_s is None else (Timer(again_s, PICKUP, made.id),))
+    return AccountStep(
+        account, record, () if again_s is None else (Timer(again_s, PICKUP, made.id),)
+    )
 
 
 def not_found(label_id: str) -> ErrorAnswer:

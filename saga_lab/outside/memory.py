@@ -72,8 +72,8 @@ def reports_of(step: AccountStep[Any], reports: Mapping[str, ReadReport]) -> lis
     return [reports[hook.event_type](hook.about.view())[1] for hook in step.webhooks]
 
 
-def _unusable(told: Mapping[str, Any]) -> EffectFailed:
-    return EffectFailed(f"{dict(told)} tells nothing; asking again under the same key")
+def _unusable(answer: Mapping[str, Any]) -> EffectFailed:
+    return EffectFailed(f"{dict(answer)} tells nothing; asking again under the same key")
 
 
 # --- the provider ---------------------------------------------------------------------------------
@@ -149,19 +149,19 @@ class ProviderLedger:
 
 def charge_result(step: ChargeStep) -> ChargeAnswer:
     """Return the answer to a charge or look. Raises EffectFailed if it is lost or tells nothing."""
-    told = answer_of(step)
-    read = charge_answer(told)
+    answer = answer_of(step)
+    read = charge_answer(answer)
     if read is None:
-        raise _unusable(told)
+        raise _unusable(answer)
     return read
 
 
 def refund_result(effect: Effect, step: ChargeStep) -> RefundAnswer:
     """Return the answer to a refund. Raises EffectFailed, ResultPending."""
-    told = answer_of(step)
-    read = refund_answer(told, void=effect.payload["amount_minor"] is None)
+    answer = answer_of(step)
+    read = refund_answer(answer, void=effect.payload["amount_minor"] is None)
     if read is None:
-        raise _unusable(told)
+        raise _unusable(answer)
     return read
 
 
@@ -278,19 +278,19 @@ class CarrierLedger:
 
 def label_result(effect: Effect, step: LabelStep) -> LabelAnswer:
     """Return the answer to a label. Raises EffectFailed if it is lost or tells nothing."""
-    told = answer_of(step)
-    read = label_answer(str(effect.payload["order_id"]), told)
+    answer = answer_of(step)
+    read = label_answer(str(effect.payload["order_id"]), answer)
     if read is None:
-        raise _unusable(told)
+        raise _unusable(answer)
     return read
 
 
 def cancel_result(step: LabelStep) -> CancelAnswer:
     """Return the answer to a cancellation. Raises EffectFailed."""
-    told = answer_of(step)
-    read = cancel_answer(told)
+    answer = answer_of(step)
+    read = cancel_answer(answer)
     if read is None:
-        raise _unusable(told)
+        raise _unusable(answer)
     return read
 
 

@@ -339,5 +339,5 @@ def _refund_through(account: ChargeAccount, refund_id: str, plan: CardPlan) -> C
     account = replace(account, refunds=through)
     if not plan.reports_refund:
         return AccountStep(account)
-    told = tuple(Webhook("refund.succeeded", r) for r in through if r.id == refund_id)
-    return AccountStep(account, webhooks=told)
+    webhooks = tuple(Webhook("refund.succeeded", r) for r in through if r.id == refund_id)
+    return AccountStep(account, webhooks=webhooks)

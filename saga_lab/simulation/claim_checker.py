@@ -26,16 +26,18 @@ class ClaimChecker:
         self._taken: dict[str, int] = defaultdict(int)
         self._given: dict[str, int] = defaultdict(int)
 
-    def __call__(self, said: Envelope) -> None:
+    def __call__(self, envelope: Envelope) -> None:
         """Check an appended event; repeats of an id are ignored."""
-        if said.id in self._seen:
+        if envelope.id in self._seen:
             return
-        self._seen.add(said.id)
-        self.found += [f"{said.key}: {said.event.type}: {what}" for what in self._wrong(said)]
+        self._seen.add(envelope.id)
+        self.found += [
+            f"{envelope.key}: {envelope.event.type}: {what}" for what in self._wrong(envelope)
+        ]
 
-    def _wrong(self, said: Envelope) -> Iterator[str]:
-        key, event = said.key, said.event
-        match said.source, event.type:
+    def _wrong(self, envelope: Envelope) -> Iterator[str]:
+        key, event = envelope.key, envelope.event
+        match envelope.source, event.type:
             case "payment", "PaymentCaptured":
                 self._taken[key] += event.amount_minor
                 taken = sum(c.amount_minor for c in self._taken_of(key))
@@ -47,9 +49,9 @@ class ClaimChecker:
                 if self._given[key] > given:
                     yield f"{self._given[key]} told as refunded, the provider gave {given} back"
             case "order", "OrderCancelled" if not self._stubborn(key):
-                held = sum(c.amount_minor - c.refunded_minor for c in self._taken_of(key))
-                if held:
-                    yield f"the provider holds {held}"
+                kept_minor = sum(c.amount_minor - c.refunded_minor for c in self._taken_of(key))
+                if kept_minor:
+                    yield f"the provider holds {kept_minor}"
             case "shipping", "ShipmentCreated" if not self._labels(key):
                 yield "the carrier has no label"
             case "shipping", "ShipmentPickedUp" if "picked_up" not in self._labels(key):

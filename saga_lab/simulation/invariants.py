@@ -39,7 +39,7 @@ def violations(world: World, stories: list[Story]) -> list[str]:
         return found
     found = [*_log(world), *_stock(world), *_unfinished_work(world), *_unfounded_emissions(world)]
     for story in stories:
-        found += [f"{story.order_id}: {said}" for said in _order(world, story)]
+        found += [f"{story.order_id}: {violation}" for violation in _order(world, story)]
     return found
 
 
@@ -101,9 +101,9 @@ def _order(world: World, story: Story) -> Iterator[str]:
 def _mails_due(world: World, story: Story) -> set[MailKind]:
     """Return the kinds of mail that the log makes due."""
     due: set[MailKind] = set()
-    for said in world.log.envelopes():
-        match said.event:
-            case _ if said.key != story.order_id:
+    for envelope in world.log.envelopes():
+        match envelope.event:
+            case _ if envelope.key != story.order_id:
                 continue
             case ShipmentPickedUp():
                 due.add(MailKind.SHIPPED)
@@ -118,9 +118,9 @@ def _mails_due(world: World, story: Story) -> set[MailKind]:
 
 def _may_be_hindered(world: World, story: Story) -> bool:
     """Return whether stock may have run short, or a monitor emitted an event for the order."""
-    said = [emission.event for monitor in world.monitors for emission, _ in monitor.said]
+    emitted = [emission.event for monitor in world.monitors for emission, _ in monitor.emissions]
     short = world.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
-    return short or any(event.order_id == story.order_id for event in said)
+    return short or any(event.order_id == story.order_id for event in emitted)
 
 
 def _for_a_person(story: Story, interventions: tuple[str, ...], gone: bool) -> bool:
@@ -167,16 +167,17 @@ def _unfinished_work(world: World) -> Iterator[str]:
 def _log(world: World) -> Iterator[str]:
     """Yield events lost or out of order, and states that are not the fold of the log."""
     known: dict[tuple[str, str], dict[int, Envelope]] = defaultdict(dict)
-    for said in world.log.envelopes():
-        if said.seq is None:
+    for envelope in world.log.envelopes():
+        if envelope.seq is None:
             continue
-        mine = known[said.source, said.key]
-        if said.seq > len(mine) + 1 and not world.drawn_rates.disorder:
-            yield f"{said.source} {said.key}: event {said.seq} stands before {len(mine) + 1}"
-        if mine.setdefault(said.seq, said).id != said.id:
-            yield f"{said.source} {said.key}: two events number {said.seq}"
-        if said.source in DIRECT and not _derived(said):
-            yield f"{said.source} {said.key}: the id of event {said.seq} is not derived"
+        mine = known[envelope.source, envelope.key]
+        if envelope.seq > len(mine) + 1 and not world.drawn_rates.disorder:
+            at = f"{envelope.source} {envelope.key}"
+            yield f"{at}: event {envelope.seq} is before {len(mine) + 1}"
+        if mine.setdefault(envelope.seq, envelope).id != envelope.id:
+            yield f"{envelope.source} {envelope.key}: two events number {envelope.seq}"
+        if envelope.source in DIRECT and not _derived(envelope):
+            yield f"{envelope.source} {envelope.key}: the id of event {envelope.seq} is not derived"
     for node in world.nodes.values():
         for key, inbox_row in node.database.tables.inbox_rows.items():
             own = known[node.name, key]
@@ -193,10 +194,12 @@ def _log(world: World) -> Iterator[str]:
                     yield f"{node.name} {key}: the log folds to {folded}, not {node.state(key)}"
 
 
-def _derived(said: Envelope) -> bool:
+def _derived(envelope: Envelope) -> bool:
     """Return whether the id derives from the cause, so that a replay repeats it."""
-    assert said.causation is not None
-    return any(said.id == derive_id(said.causation, said.event.type, n) for n in range(5))
+    assert envelope.causation is not None
+    return any(
+        envelope.id == derive_id(envelope.causation, envelope.event.type, n) for n in range(5)
+    )
 
 
 def _rightful_ids(saga: Saga, seen: SagaView, read_through: datetime) -> Iterator[UUID]:
@@ -212,15 +215,15 @@ def _rightful_ids(saga: Saga, seen: SagaView, read_through: datetime) -> Iterato
 def _unfounded_emissions(world: World) -> Iterator[str]:
     """Yield where a monitor differs from the log or emitted before a deadline passed in the log."""
     facts: dict[str, list[Any]] = defaultdict(list)
-    for said in world.log.envelopes():
-        facts[said.key].append(fact_of(said, UNITS))
+    for envelope in world.log.envelopes():
+        facts[envelope.key].append(fact_of(envelope, UNITS))
     for monitor in world.monitors:
         for key, saga in monitor.sagas.items():
             if saga != gather(Saga(key), *facts[key]):
                 yield f"{key}: a monitor folded something else than the log"
-        for emission, due in monitor.said:
+        for emission, due in monitor.emissions:
             key = emission.event.order_id
-            said_at = min((f.at for f in facts[key] if f.id == str(emission.id)), default=due)
+            emitted_at = min((f.at for f in facts[key] if f.id == str(emission.id)), default=due)
             # Facts up to the deadline count, and later ones of two kinds: other interventions,
             # which only change who is still to be called, and verdict requests made before the
             # emission, since people are asked in turn, however late.
@@ -229,7 +232,7 @@ def _unfounded_emissions(world: World) -> Iterator[str]:
                 for f in facts[key]
                 if f.at <= due
                 or (f.type == "InterventionOpened" and f.id != str(emission.id))
-                or (f.type == "VerdictRequested" and f.at < said_at)
+                or (f.type == "VerdictRequested" and f.at < emitted_at)
             ]
             by_then = gather(Saga(key), *known)
             seen = view_of(by_then, world.flows)

@@ -36,7 +36,7 @@ class SimulatedLog:
             (name, p): [] for name in TOPICS for p in range(PARTITIONS)
         }
         self._read: dict[tuple[str, int, int], Envelope] = {}
-        self._witness = claim_checker
+        self._claim_checker = claim_checker
         self.length = 0
 
     def append(self, row: OutboxRow, now: datetime) -> None:
@@ -48,8 +48,8 @@ class SimulatedLog:
         record = Record(*place, len(queue), unix_ms(now), row.key.encode(), row.value, row.headers)
         queue.append(record)
         self.length += 1
-        if said := self.envelope(record):
-            self._witness(said)
+        if envelope := self.envelope(record):
+            self._claim_checker(envelope)
 
     def read(self, record: Record) -> Envelope:
         """Return the event of a record, decoded once. Raises UnprocessableRecord."""
@@ -60,7 +60,7 @@ class SimulatedLog:
 
     def envelopes(self) -> list[Envelope]:
         """Return all events, partition by partition, without undecodable records."""
-        return [said for r in self.records() if (said := self.envelope(r))]
+        return [found for r in self.records() if (found := self.envelope(r))]
 
     def envelope(self, record: Record) -> Envelope | None:
         """Return the decoded event of a record; None for an undecodable one."""

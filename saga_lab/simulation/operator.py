@@ -29,10 +29,12 @@ class OperatorReader(Codec):
 
     def decode(self, record: Record) -> Envelope:
         """Decode a record, see `Codec`."""
-        said = self._node.world.log.read(record)
-        if (self._node.name, said.key) in self._node.world.operator.unknown:
-            raise Undecodable(f"{said.event.type} is of a later version; redrive after the update")
-        return said
+        envelope = self._node.world.log.read(record)
+        if (self._node.name, envelope.key) in self._node.world.operator.unknown:
+            raise Undecodable(
+                f"{envelope.event.type} is of a later version; redrive after the update"
+            )
+        return envelope
 
 
 class Operator:
@@ -48,7 +50,7 @@ class Operator:
         self._called = False
 
     def maybe_inject_bad_record(self, order_id: str) -> None:
-        """Spoil an order if the `poison` fault hits."""
+        """Send an unreadable record for an order if the `poison` fault hits."""
         if self.world.happens("poison"):
             self.inject_bad_record(order_id)
 
@@ -97,13 +99,13 @@ class Operator:
         read the pause yet.
         """
         try:
-            said = self._resuming(order_id)
+            resuming = self._resuming(order_id)
         except CommandRefused:
-            said = None
-        if said is None:
+            resuming = None
+        if resuming is None:
             self.world.after(LOOKS_AGAIN, lambda: self.resume(order_id))
         else:
-            self.world.send(said)
+            self.world.send(resuming)
 
     def _resuming(self, order_id: str) -> OutboxRow | None:
         """Return the first monitor's resume event, if there is one. Raises CommandRefused."""

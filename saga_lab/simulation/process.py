@@ -79,7 +79,7 @@ class SimulatedProcess:
         """Return whether the process is not paused."""
         return self.world.now >= self.paused_until
 
-    # --- dying and standing still -----------------------------------------------------------------
+    # --- crashing and stopping --------------------------------------------------------------------
 
     def fault(self, point: str) -> None:
         """Raise Crash if the `crash` fault hits at this point."""

@@ -151,7 +151,7 @@ def begin(world: World, story: Story) -> None:
         world.publish(event, event.order_id, story.flow, named=named)
 
     for n in range(2 if story.twice else 1):
-        if story.entrance == "front_door":
+        if story.entrance == "order_api":
             data = PlaceOrder(story.order_id, story.facts, world.now)
             place = Command(PLACE, "customer", "", data)
             world.submit_command("order", story.order_id, place, story.flow)

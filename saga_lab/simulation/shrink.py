@@ -31,9 +31,9 @@ class FailingCase:
 
     def command(self) -> str:
         """Return the shell command that runs the case again."""
-        told = f"saga sim --seeds 1 --from {self.seed} --only {_listed(self.orders)}"
-        told += f" --without {_listed(self.without)}" if self.without else ""
-        return told + (f" --schedule {self.schedule}" if self.schedule else "")
+        text = f"saga sim --seeds 1 --from {self.seed} --only {_listed(self.orders)}"
+        text += f" --without {_listed(self.without)}" if self.without else ""
+        return text + (f" --schedule {self.schedule}" if self.schedule else "")
 
 
 def shrink(case: FailingCase) -> FailingCase:
@@ -68,7 +68,9 @@ def story(world: World, found: Collection[str]) -> list[str]:
     If no violation names an order, the lines of all orders are shown.
     """
     orders = set(world.outside.behaviours)
-    named = {o for o in orders if any(o in said.replace(":", " ").split() for said in found)}
+    named = {
+        o for o in orders if any(o in envelope.replace(":", " ").split() for envelope in found)
+    }
     chosen = named or orders
     lines = [
         (note.at, f"! {note.text}")
@@ -77,13 +79,18 @@ def story(world: World, found: Collection[str]) -> list[str]:
     ]
     seen = set()
     for record in world.log.records():
-        said = world.log.envelope(record)
-        if said and said.key in chosen:
-            again = " again" if said.id in seen else ""
-            seen.add(said.id)
-            lines.append((said.time, f"  {said.key}: {said.source} says {said.event.type}{again}"))
-    told = [f"{at:%d %H:%M:%S.%f}"[:-3] + f" {text}" for at, text in sorted(lines)]
-    return told[-LINES:]
+        envelope = world.log.envelope(record)
+        if envelope and envelope.key in chosen:
+            again = " again" if envelope.id in seen else ""
+            seen.add(envelope.id)
+            lines.append(
+                (
+                    envelope.time,
+                    f"  {envelope.key}: {envelope.source} says {envelope.event.type}{again}",
+                )
+            )
+    lines_text = [f"{at:%d %H:%M:%S.%f}"[:-3] + f" {text}" for at, text in sorted(lines)]
+    return lines_text[-LINES:]
 
 
 def _listed(items: Collection[object]) -> str:

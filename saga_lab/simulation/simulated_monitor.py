@@ -77,14 +77,14 @@ class SimulatedMonitor:
         self._read = 0
         self._fresh: dict[str, None] = {}
         self._waits: dict[str, Waits | None] = {}
-        self.said: list[tuple[Emission, datetime]] = []
+        self.emissions: list[tuple[Emission, datetime]] = []
         """Each emission with the deadline that had passed."""
         self.views: dict[str, SagaView | None] = {}
 
     @property
     def emitted(self) -> int:
         """The number of its emissions."""
-        return len(self.said)
+        return len(self.emissions)
 
     def is_behind(self) -> bool:
         """Return whether it has records to read and is not paused."""
@@ -104,11 +104,11 @@ class SimulatedMonitor:
         for record in queue[self.positions[place] :][: self.world.rng.randint(1, 20)]:
             self.positions[place] += 1
             self._read += 1
-            said = self.world.log.envelope(record)
-            if said is None:
+            envelope = self.world.log.envelope(record)
+            if envelope is None:
                 continue
             key = (record.key or b"").decode()
-            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(said, UNITS))
+            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(envelope, UNITS))
             self.views.pop(key, None)
             self._fresh[key] = None
         if self.world.happens("crash"):
@@ -132,7 +132,7 @@ class SimulatedMonitor:
         now = log_time(unix_ms(self.world.now))  # log-append time is in milliseconds
         tick = Tick(now, self.world.log.ends())
         self.watermark = self.watermark.after(tick, self.positions)
-        said = False
+        emitted = False
         for order_id, waits in self._waiting().items():
             if waits is None or waits.speaks_at >= now:
                 continue
@@ -143,11 +143,11 @@ class SimulatedMonitor:
             for emission in due_emissions(saga, waits.seen, through):
                 self._quiet[order_id] = through + ECHO
                 self._say(saga, emission, waits.due)
-                said = True
-        return said
+                emitted = True
+        return emitted
 
     def _say(self, saga: Saga, emission: Emission, due: datetime) -> None:
-        self.said.append((emission, due))
+        self.emissions.append((emission, due))
         self.world.log.append(encode_emission(emission, saga, self.world.now), self.world.now)
 
     def moments(self) -> list[datetime]:

@@ -30,7 +30,7 @@ CHARGES = ("captured",) * 8 + (
 class Story:
     """Plans one order.
 
-    `entrance`: front_door, outside (straight to the topic) or nameless (the same, and the events
+    `entrance`: order_api, outside (straight to the topic) or nameless (the same, and the events
     have no ids); `place_after`, `cancel_after`, `verdict_after`: when people act; None for
     `cancel_after` or `verdict`: they do not; `twice`: the order is placed a second time;
     `conflict`: another order is placed under its id; `paused`: when, and for how long;
@@ -95,7 +95,7 @@ def draw(rng: random.Random, number: int, flows: Flows) -> Story:
         flow=rng.choice([flow.label(v) for flow in flows for v in flow.versions]),
         facts=facts,
         behaviour=_behaviour(rng),
-        entrance=rng.choice(("front_door", "outside", "nameless")),
+        entrance=rng.choice(("order_api", "outside", "nameless")),
         place_after=_soon(rng, 60),
         twice=rng.random() < 0.2,
         conflict=rng.random() < 0.1,

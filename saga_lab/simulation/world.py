@@ -260,8 +260,8 @@ class World:
         return True
 
     def _judge(self) -> bool:
-        said = [monitor.emit_due() for monitor in self.monitors]
-        return any(said)
+        emitted = [monitor.emit_due() for monitor in self.monitors]
+        return any(emitted)
 
     def _moments(self) -> list[datetime]:
         moments = [item.at for item in self.later[:1]]

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class End(StrEnum):
-    """Lists the ends of an order. `refused`: the front door rejects it and no saga begins."""
+    """Lists the ends of an order. `refused`: the order API rejects it and no saga begins."""
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -39,7 +39,7 @@ class ActionMoment(StrEnum):
 
 
 class PersonAction(StrEnum):
-    """Lists the deeds of a person."""
+    """Lists the actions of a person."""
 
     APPROVE = "approve"
     REJECT = "reject"

@@ -26,7 +26,7 @@ DEAR_MINOR = 250_000  # 2500.00, in a currency with cents
 
 
 class Entrance(StrEnum):
-    """Lists the ways to place an order: the HTTP front door, or Kafka, as an external system."""
+    """Lists the ways to place an order: the HTTP order API, or Kafka, as an external system."""
 
     HTTP = "http"
     KAFKA = "kafka"

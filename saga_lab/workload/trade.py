@@ -59,7 +59,7 @@ class Trade:
         self,
         stack: Stack,
         orders: Sequence[ShopOrder],
-        told: Callable[[Progress], None] = lambda progress: None,
+        report_progress: Callable[[Progress], None] = lambda progress: None,
         contract: Contract = CONTRACT,
         pace: Pace = no_pacing,
         deadlines: Deadlines | None = None,
@@ -71,7 +71,7 @@ class Trade:
         self._standstill_s = standstill_s
         self._moved_at = 0.0
         self._seen: object = None
-        self._told = told
+        self._report_progress = report_progress
         self._pace = pace
         self._codec = Codec(contract)
         self._publisher = Publisher(stack["bootstrap_servers"], "shop")
@@ -206,29 +206,29 @@ class Trade:
 
     # --- people ---------------------------------------------------------------------------------
 
-    async def _act(self, order: ShopOrder, when: ActionMoment, deed: PersonAction) -> None:
-        """Retry the deed from its moment on until it is accepted or the order has an outcome."""
+    async def _act(self, order: ShopOrder, when: ActionMoment, action: PersonAction) -> None:
+        """Retry the action from its moment on until it is accepted or the order has an outcome."""
         while order.order_id not in self.outcomes:
-            if await self._is_moment(order, when) and await self._do(order, deed):
+            if await self._is_moment(order, when) and await self._do(order, action):
                 return
             await asyncio.sleep(AGAIN_S)
 
     async def _is_moment(self, order: ShopOrder, when: ActionMoment) -> bool:
         if when in (ActionMoment.PLACED, ActionMoment.ASKED):
-            return True  # a deed that comes too early is refused and retried
+            return True  # an action that comes too early is refused and retried
         seen = await self._saga(order)
         wanted = "waiting" if when is ActionMoment.LABELLED else "done"
         steps = seen["steps"] if seen else ()
         return any(s["name"] == "shipping" and s["status"] == wanted for s in steps)
 
-    async def _do(self, order: ShopOrder, deed: PersonAction) -> bool:
-        """Return True when the deed is accepted, or the cancellation is answered 409 (too late)."""
+    async def _do(self, order: ShopOrder, action: PersonAction) -> bool:
+        """Return True when the action is accepted or a cancellation is answered 409 (too late)."""
         who = {"actor": ACTOR, "reason": f"the kind {order.kind.name} says so"}
-        if deed is PersonAction.CANCEL:
+        if action is PersonAction.CANCEL:
             url = f"{self._urls['order']}/orders/{quote(order.order_id)}/cancel"
             answer = await self._ask("POST", url, who)
             return answer.status_code in (202, 409)
-        verdict = {**who, "order_id": order.order_id, "step": "payment", "verdict": deed}
+        verdict = {**who, "order_id": order.order_id, "step": "payment", "verdict": action}
         answer = await self._ask("POST", f"{self._urls['monitor']}/verdicts", verdict)
         return answer.status_code == 202
 
@@ -290,7 +290,7 @@ class Trade:
         for row in answer.raise_for_status().json()["sagas"]:
             counts[row["status"]] += row["sagas"]
         self.progress.statuses = counts
-        self._told(self.progress)
+        self._report_progress(self.progress)
 
     async def _give_up(self) -> None:
         """Record the current status of every unfinished order as its outcome."""
@@ -300,8 +300,8 @@ class Trade:
                     seen = await asyncio.wait_for(self._saga(order), AGAIN_S * 10)
                 except TimeoutError:
                     seen = None
-                told = f"still {seen['status']}" if seen else "never seen"
-                self._end(OrderOutcome(order, told))
+                outcome = f"still {seen['status']}" if seen else "never seen"
+                self._end(OrderOutcome(order, outcome))
 
     def _end(self, outcome: OrderOutcome) -> None:
         self.outcomes.setdefault(outcome.order.order_id, outcome)

@@ -104,7 +104,7 @@ class ReservationRow:
     """An order's units in our books."""
 
     order_id: str
-    held: bool
+    reserved: bool
     shipped: bool
 
 
@@ -250,12 +250,12 @@ def _compare_money(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
                 )
         else:
             yield from _compare_charge(charge, back[charge_id], ours.get(charge_id, []))
-    for charge_id, held_ones in sorted(ours.items()):
-        if charge_id not in theirs and any(held.captured_minor for held in held_ones):
+    for charge_id, charges in sorted(ours.items()):
+        if charge_id not in theirs and any(charge.captured_minor for charge in charges):
             what = f"our books have charge {charge_id}, the provider's ledger does not"
             yield Difference("missing_charge", order_id, what)
     if order is not None and rows.payments.get(order_id):
-        every = [held for held_ones in ours.values() for held in held_ones]
+        every = [charge for charges in ours.values() for charge in charges]
         in_books = (sum(h.captured_minor for h in every), sum(h.refunded_minor for h in every))
         logged = (order.captured_minor, order.refunded_minor)
         if in_books != logged:
@@ -267,8 +267,8 @@ def _compare_charge(
     charge: ChargeRow, back_minor: int, ours: Sequence[BookedCharge]
 ) -> Iterator[Difference]:
     """Compare one charge of the provider with our books of it."""
-    captured_minor = sum(held.captured_minor for held in ours)
-    refunded_minor = sum(held.refunded_minor for held in ours)
+    captured_minor = sum(charge.captured_minor for charge in ours)
+    refunded_minor = sum(charge.refunded_minor for charge in ours)
     name = f"charge {charge.charge_id} of {_amount(charge)}"
     refunds = f"{back_minor} refunded in the provider's ledger, {refunded_minor} in our books"
     if not ours:
@@ -328,7 +328,7 @@ def _compare_units(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
             parcel = "picked up" if gone else "not picked up"
             what = f"its units are {units}, its parcel is {parcel}"
             yield Difference("stock_of_order", order_id, what)
-        elif kept.held and order is not None and order.status == "cancelled":
+        elif kept.reserved and order is not None and order.status == "cancelled":
             what = "the order is cancelled, but its units are still reserved"
             yield Difference("stock_of_order", order_id, what)
 

@@ -128,7 +128,7 @@ def _approval_event(saga: Saga, item: AwaitedStep) -> Any:
 
 
 def _reason(item: AwaitedStep) -> str:
-    """Describe what is awaited, in text that is the same whenever and wherever it is made."""
+    """Describe what is awaited, in a text that depends on nothing else."""
     events = " or ".join(item.events)
     since = item.since.isoformat(timespec="milliseconds")
     match item.mode:

@@ -113,7 +113,7 @@ class HttpGateway:
     ) -> tuple[int, httpx.Headers, bytes]:
         """Return status, headers and body of an answer. Raises EffectFailed without one.
 
-        `timeout_s` bounds the whole call: the client's own timeout starts anew with each chunk.
+        `timeout_s` bounds the whole call: the client's own timeout restarts with each chunk.
         """
         headers = {"Accept-Encoding": "identity", **request.pop("headers", {})}
         url, raw = self._base_url + path, bytearray()
@@ -130,12 +130,12 @@ class HttpGateway:
                 async for chunk in response.aiter_bytes():
                     raw += chunk
                     if len(raw) > most_bytes:
-                        told = f"{response.status_code} and more than {most_bytes} bytes"
-                        raise self.unusable(where, told)
+                        reason = f"{response.status_code} and more than {most_bytes} bytes"
+                        raise self.unusable(where, reason)
                 return response.status_code, response.headers, bytes(raw)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            told = str(error) or f"no answer within {timeout_s:g} s"
-            raise self.unusable(where, f"{type(error).__name__}: {told}") from error
+            reason = str(error) or f"no answer within {timeout_s:g} s"
+            raise self.unusable(where, f"{type(error).__name__}: {reason}") from error
 
 
 def wire_key(key: str) -> str:

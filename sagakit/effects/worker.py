@@ -145,16 +145,16 @@ class EffectWorker:
             backoff = self._pending_backoff if waits else self._backoff
             asked = getattr(error, "retry_after", None) or timedelta()
             due = self._clock() + max(asked, backoff.after(row.attempts, self._rng))
-            told = f"{type(error).__name__}: {error}"
+            error_text = f"{type(error).__name__}: {error}"
             tell = log.info if waits else log.warning
             tell(
                 "effect will be retried",
                 **log_fields(row.order_key, row.trace.cause),
                 key=row.effect.key,
                 due=str(due),
-                error=told,
+                error=error_text,
             )
-            await self._stored(lambda: self._queue.retry(lease, told, due))
+            await self._stored(lambda: self._queue.retry(lease, error_text, due))
         finally:
             self._in_hand.pop(row.id, None)
 

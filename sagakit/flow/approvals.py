@@ -14,7 +14,7 @@ Both durations count from the event that asks. No answer within the event's wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sagakit.flow.toml_values import duration, reject_unknown_keys, table, word
+from sagakit.flow.toml_values import duration, name_of, reject_unknown_keys, table
 
 _KEYS = {"role", "remind", "senior", "escalate"}
 
@@ -45,9 +45,9 @@ def read_approval_rule(where: str, value: Any) -> ApprovalRule:
     for key in sorted(_KEYS - raw.keys()):
         raise ValueError(f"{where}: the key {key!r} is missing; add it")
     return ApprovalRule(
-        role=word(f"{where}: role", raw["role"]),
+        role=name_of(f"{where}: role", raw["role"]),
         remind_s=duration(f"{where}: remind", raw["remind"]),
-        senior=word(f"{where}: senior", raw["senior"]),
+        senior=name_of(f"{where}: senior", raw["senior"]),
         escalate_s=duration(f"{where}: escalate", raw["escalate"]),
     )
 

@@ -20,6 +20,7 @@ from sagakit.flow.model import (
 )
 from sagakit.flow.toml_values import (
     duration,
+    name_of,
     number,
     ordinal,
     quote,
@@ -27,7 +28,6 @@ from sagakit.flow.toml_values import (
     table,
     text,
     texts,
-    word,
 )
 
 _EVENTS = ("start", "cancel", "compensate", "verdict")
@@ -51,7 +51,7 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
         reject_unknown_keys("the flow file", raw, _KEYS)
         ledger = _ledger(table("ledger", raw.get("ledger", {})))
         flow = Flow(
-            name=word("name", raw["name"]),
+            name=name_of("name", raw["name"]),
             start=text("start", raw["start"]),
             cancel=text("cancel", raw["cancel"]),
             compensate=text("compensate", raw["compensate"]),

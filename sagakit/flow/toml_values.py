@@ -43,7 +43,7 @@ def reject_unknown_keys(where: str, raw: Mapping[str, Any], known: Set[str]) -> 
         raise ValueError(f"{where}: {quote(key)} is not known; use {', '.join(sorted(known))}")
 
 
-def word(where: str, value: Any) -> str:
+def name_of(where: str, value: Any) -> str:
     """Return a name that is valid in headers, paths and labels."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text(where, value)):
         raise ValueError(

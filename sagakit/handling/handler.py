@@ -176,7 +176,9 @@ class Handler(Generic[S]):
             inbox_row.marks = [mark for mark in inbox_row.marks if mark != HELD]
             batch = _Batch(self, {key: inbox_row}, self._clock())
             batch.held = {row.record for row in rows if row.code == PAUSED}
-            batch.told_before = {row.record for row in rows if row.code not in WITHOUT_DEAD_LETTER}
+            batch.dead_lettered = {
+                row.record for row in rows if row.code not in WITHOUT_DEAD_LETTER
+            }
             planned = [
                 batch.plan(
                     undecodable_message(r.record, refusal)
@@ -215,7 +217,7 @@ class _Batch(Generic[S]):
         self._marks = {key: join_marks(a) for key, a in inbox_rows.items()}
         self._flows = {key: a.flow for key, a in inbox_rows.items()}
         self.alive: set[UUID] = set()
-        self.told_before: set[Record] = set()
+        self.dead_lettered: set[Record] = set()
         self.held: set[Record] = set()
         self.changes = Changes(inbox_rows=list(inbox_rows.values()))
 
@@ -319,7 +321,7 @@ class _Batch(Generic[S]):
         self.changes.park.append(
             ParkedRow(message.key, code, error, record, message.source, message.seq)
         )
-        if code not in WITHOUT_DEAD_LETTER and record not in self.told_before:
+        if code not in WITHOUT_DEAD_LETTER and record not in self.dead_lettered:
             self.changes.outbox.append(
                 dead_letter(self._handler.participant.name, record, message.key, code, error)
             )

@@ -38,7 +38,7 @@ def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> O
     broker might refuse it (it could arrive compressed): a row that cannot be sent would block the
     whole outbox.
     """
-    told = [
+    added = [
         ("dlt-topic", record.topic),
         ("dlt-partition", str(record.partition)),
         ("dlt-offset", str(record.offset)),
@@ -48,5 +48,5 @@ def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> O
     headers, value = record.headers, record.value or b""
     if (size := record_size(headers, value)) > MAX_EVENT_BYTES:
         headers, value = (), b""
-        told.append(("dlt-omitted", f"{size} bytes; they are kept with the parked record"))
-    return OutboxRow(f"{name}.dlt", key, headers + tuple((k, v.encode()) for k, v in told), value)
+        added.append(("dlt-omitted", f"{size} bytes; they are kept with the parked record"))
+    return OutboxRow(f"{name}.dlt", key, headers + tuple((k, v.encode()) for k, v in added), value)

@@ -154,8 +154,8 @@ class BusConsumer:
         self._look_at_s = time.monotonic() + LOOK_EVERY_S
         try:
             now = topic_ids(self._admin, self._topics)
-            if anew := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
-                self._restart_at_first_record(anew, now)
+            if recreated := [p for p, known in self._ids.items() if now.get(p[0], known) != known]:
+                self._restart_at_first_record(recreated, now)
         except KafkaException as error:
             log.info("cannot read topic ids, will check again", error=str(error))
             return
@@ -167,15 +167,15 @@ class BusConsumer:
             )
 
     def _restart_at_first_record(
-        self, anew: Sequence[TopicPartitionKey], now: Mapping[str, str]
+        self, recreated: Sequence[TopicPartitionKey], now: Mapping[str, str]
     ) -> None:
         # Commit offset 0, do not seek: after a seek nothing was fetched
         # (docs/reports/reliability.md, S).
-        starts = [_at(place, 0, now[place[0]]) for place in anew]
+        starts = [_at(place, 0, now[place[0]]) for place in recreated]
         # Commit explicitly: auto-commit never commits an offset below the committed one.
         self._consumer.store_offsets(offsets=starts)
         self._consumer.commit(offsets=starts, asynchronous=False)
-        names = ", ".join(sorted({topic for topic, _ in anew}))
+        names = ", ".join(sorted({topic for topic, _ in recreated}))
         raise TopicRecreated(f"{names} recreated; this consumer restarts at the first record")
 
     def commit(self) -> None:

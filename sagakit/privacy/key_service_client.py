@@ -43,8 +43,8 @@ class KeyServiceClient:
             answer.raise_for_status()
             texts = answer.json()["texts"]
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-            told = f"{type(error).__name__}: {error}"
-            raise EffectFailed(f"key service {url}: {told}; will be retried") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise EffectFailed(f"key service {url}: {reason}; will be retried") from error
         if not isinstance(texts, list) or len(texts) != len(wanted):
             raise EffectFailed(f"key service {url}: unexpected answer; will be retried")
         if None in texts:

@@ -53,9 +53,9 @@ class StopSignal(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the loop has to end; return False at the timeout, in seconds."""
         self.turn()
-        told = super().wait(timeout)
+        stopping = super().wait(timeout)
         self.turn()
-        return told
+        return stopping
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class StartStep:
     run: Callable[[StopSignal], Any]
 
 
-def standing(loops: Iterable[Loop]) -> dict[str, str]:
+def stalled(loops: Iterable[Loop]) -> dict[str, str]:
     """Return the loops whose last turn is older than their bound, each with its age."""
     return {
-        loop.name: f"{loop.name} has stood for {age:.0f} s, more than {loop.bound_s:g} s"
+        loop.name: f"{loop.name} has made no turn for {age:.0f} s, more than {loop.bound_s:g} s"
         for loop in loops
         if loop.bound_s is not None and (age := loop.stop.age_s()) > loop.bound_s
     }
@@ -160,9 +160,9 @@ class Lifecycle:
         """Return why requests are not taken now (starting, stopping), None while running."""
         return self._phase
 
-    def standing(self) -> dict[str, str]:
-        """Return the started loops that stand; see `standing`."""
-        return standing(loop for loop in self.loops if loop.name in self._tasks)
+    def stalled(self) -> dict[str, str]:
+        """Return the started loops that are stalled; see `stalled`."""
+        return stalled(loop for loop in self.loops if loop.name in self._tasks)
 
     def missing(self) -> dict[str, str]:
         """Return what this process lacks to be ready: its phase, and loops that do not run."""
@@ -171,7 +171,7 @@ class Lifecycle:
             task = self._tasks.get(loop.name)
             if task is None or task.done():
                 found[loop.name] = f"{loop.name} does not run"
-        return found | self.standing()
+        return found | self.stalled()
 
     async def run(self) -> int:
         """Run until a signal comes or a loop ends; return the exit status.
@@ -231,9 +231,9 @@ class Lifecycle:
         if error is not None or self._deadline is None:
             self._fail(f"loop {task.get_name()} ended", error)
 
-    def _fail(self, told: str, error: BaseException | None) -> None:
+    def _fail(self, text: str, error: BaseException | None) -> None:
         if not isinstance(error, ConfigurationError):
-            log.error(told, exc_info=error)
+            log.error(text, exc_info=error)
         self._error = self._error or error
         self._failed = True
         self._ending.set()

@@ -173,15 +173,15 @@ class ServiceProcess(Generic[S]):
         kept = ledger_pages.routes(self.engine, self.service.books, self.service.ledgers)
         routers = [admin(self.engine, self._redrive), kept]
         if self.service.routes:
-            door = TriggerSubmitter(self.service.participant, self.database, self.batcher)
-            routers.append(self.service.routes(door))
+            submitter = TriggerSubmitter(self.service.participant, self.database, self.batcher)
+            routers.append(self.service.routes(submitter))
         checks = {"database": lambda: database_answers(self.engine)}
         return make_app(name, checks, *routers, health=health)
 
     def _urgent(self, record: Record) -> bool:
         """Tell from a record's headers whether it may give this participant work."""
-        told = dict(record.headers)
-        label, event = (told.get(name, b"").decode("latin-1") for name in ("flow", "ce_type"))
+        headers = dict(record.headers)
+        label, event = (headers.get(name, b"").decode("latin-1") for name in ("flow", "ce_type"))
         return self.handler.router.listens(label or None, event or None)
 
     def _redrive(self, key: str) -> list[HandlingResult[S]]:

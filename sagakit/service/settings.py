@@ -88,16 +88,16 @@ def load(settings: type[T]) -> T:
     try:
         return settings()
     except ValidationError as error:
-        told = [_told(settings, problem) for problem in error.errors()]
+        problems = [_problem_text(settings, problem) for problem in error.errors()]
     except SettingsError as error:  # invalid JSON in a variable of several values
         named = re.search('field "([a-z_]+)"', str(error))
         place = (named[1],) if named else ()
-        told = [_told(settings, {"loc": place, "msg": "is no JSON", "type": "json"})]
-    print("\n".join(told), file=sys.stderr)
+        problems = [_problem_text(settings, {"loc": place, "msg": "is no JSON", "type": "json"})]
+    print("\n".join(problems), file=sys.stderr)
     raise SystemExit(2)
 
 
-def _told(settings: type[BaseSettings], problem: Mapping[str, Any]) -> str:
+def _problem_text(settings: type[BaseSettings], problem: Mapping[str, Any]) -> str:
     """Describe a wrong variable: its name, what it should hold, the fault and the remedy.
 
     The value of a URL, secret or password is not shown: it may contain a password.

@@ -147,10 +147,10 @@ class _MemoryTransaction(Generic[S]):
         return {k: inbox_rows[k] for k in keys}
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
-        held = {key: p.row.id for key, p in self._tables.effects.items() if p.row.lease in leases}
-        for key in held:
+        leased = {key: p.row.id for key, p in self._tables.effects.items() if p.row.lease in leases}
+        for key in leased:
             del self._tables.effects[key]
-        return set(held.values())
+        return set(leased.values())
 
     def load(self, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
         return self._database.store.load(NO_CONNECTION, wanted)

@@ -200,14 +200,14 @@ class GaugeReadings(Collector):
         return ()
 
 
-def counter(name: str, told: str, *labels: str) -> Counter:
+def counter(name: str, text: str, *labels: str) -> Counter:
     """Create a counter of this process."""
-    return Counter(name, told, labels)
+    return Counter(name, text, labels)
 
 
-def histogram(name: str, told: str, buckets: Sequence[float], *labels: str) -> Histogram:
+def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
     """Create a histogram of this process; `buckets` in seconds."""
-    return Histogram(name, told, labels, buckets=buckets)
+    return Histogram(name, text, labels, buckets=buckets)
 
 
 def register(collector: Collector) -> None:

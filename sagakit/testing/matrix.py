@@ -164,8 +164,8 @@ class DecisionMatrix:
         Raises:
             AssertionError: it names the types.
         """
-        told = [t.result for t in self.columns if isinstance(t, EffectResult | Callback)]
-        missing = {*answers} - {type(result) for result in told}
+        results = [t.result for t in self.columns if isinstance(t, EffectResult | Callback)]
+        missing = {*answers} - {type(result) for result in results}
         assert not missing, f"no column brings: {_names(missing)}"
 
     def _arrival(self, name: str) -> Arrival:

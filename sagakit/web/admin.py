@@ -75,8 +75,8 @@ def blockers_of(connection: Connection, orders: Sequence[str]) -> BlockerRows:
     found: BlockerRows = {}
     for kind, query in BLOCKERS.items():
         for row in connection.execute(query, {"orders": list(orders)}).mappings():
-            held = found.setdefault(row["order_id"], {name: [] for name in BLOCKERS})
-            held[kind].append({name: row[name] for name in row if name != "order_id"})
+            blockers = found.setdefault(row["order_id"], {name: [] for name in BLOCKERS})
+            blockers[kind].append({name: row[name] for name in row if name != "order_id"})
     return found
 
 

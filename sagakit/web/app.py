@@ -31,7 +31,7 @@ class Health(Protocol):
         """Return why requests are not taken now, None if they are."""
         ...
 
-    def standing(self) -> Mapping[str, str]:
+    def stalled(self) -> Mapping[str, str]:
         """Return the loops that stand, each with the problem."""
         ...
 
@@ -47,7 +47,7 @@ class NoLoops:
         """See `Health`."""
         return None
 
-    def standing(self) -> Mapping[str, str]:
+    def stalled(self) -> Mapping[str, str]:
         """See `Health`."""
         return {}
 
@@ -69,8 +69,8 @@ def make_app(
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        told = "; ".join(_wrong(e) for e in error.errors()[:20])
-        return problem(422, "not valid", told)
+        detail = "; ".join(_wrong(e) for e in error.errors()[:20])
+        return problem(422, "not valid", detail)
 
     @app.exception_handler(AnyHTTPException)
     async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
@@ -92,13 +92,13 @@ def make_app(
 
     @app.get("/health/live", tags=["health"])
     async def live(response: Response) -> dict[str, Any]:
-        wrong = state.standing()
+        wrong = state.stalled()
         response.status_code = 503 if wrong else 200
-        return {"status": "standing" if wrong else "alive", "wrong": wrong}
+        return {"status": "stalled" if wrong else "alive", "wrong": wrong}
 
     @app.get("/health/ready", tags=["health"])
     def ready(response: Response) -> dict[str, Any]:
-        wrong = {name: said for name, check in checks.items() if (said := check())}
+        wrong = {name: reason for name, check in checks.items() if (reason := check())}
         wrong |= state.missing()
         response.status_code = 503 if wrong else 200
         return {"status": "not ready" if wrong else "ready", "wrong": wrong}
@@ -133,8 +133,8 @@ def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
 def _wrong(error: Mapping[str, Any]) -> str:
     """Describe an invalid field: place, fault, value. In ASCII: the input may not be text."""
     where = ".".join(str(part) for part in error["loc"])
-    held = "" if error["type"] == "missing" else f", not {ascii(error['input'])[:80]}"
-    return ascii(f"{where}: {error['msg']}{held}")[1:-1]
+    got = "" if error["type"] == "missing" else f", not {ascii(error['input'])[:80]}"
+    return ascii(f"{where}: {error['msg']}{got}")[1:-1]
 
 
 class BodyLimit:
@@ -145,8 +145,8 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, see ASGI."""
-        told = dict(scope.get("headers", ())).get(b"content-length", b"")
-        if told.isdigit() and int(told[:20]) > MAX_BODY_BYTES:
+        length = dict(scope.get("headers", ())).get(b"content-length", b"")
+        if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
             await problem(413, "too large", TOO_LARGE)(scope, receive, send)
             return
         read = 0

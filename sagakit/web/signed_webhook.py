@@ -72,7 +72,7 @@ def verify(secrets: Sequence[str], body: bytes, signature: str | None, now: date
         raise BadSignature(f"{HEADER} has no time; send t=<unix seconds>")
     if abs(now.timestamp() - int(sent)) > TOLERANCE_S:
         raise BadSignature(
-            f"{HEADER} was made more than {TOLERANCE_S} s ago or in the future; sign anew, and "
+            f"{HEADER} was made more than {TOLERANCE_S} s ago or in the future; sign again, and "
             "compare the clocks"
         )
     # as bytes: compare_digest takes no text beyond ASCII

@@ -100,7 +100,9 @@ def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
 
 def evolve(state: Mailing, event: Any) -> Mailing:
     """Return the state after an own event."""
-    kind = next((kind for kind, said in EVENT_BY_KIND.items() if isinstance(event, said)), None)
+    kind = next(
+        (kind for kind, event_type in EVENT_BY_KIND.items() if isinstance(event, event_type)), None
+    )
     return state if kind is None else replace(state, sent=state.sent | {kind})
 
 

@@ -68,22 +68,22 @@ class SmtpMailer:
 
     async def mail(self, effect: Effect) -> MailAnswer:
         """See `Mailer`."""
-        kind, told = MailKind(str(effect.payload["kind"])), str(effect.payload["to"])
+        kind, address = MailKind(str(effect.payload["kind"])), str(effect.payload["to"])
         try:
-            (to,) = await self._vault.open(told)
+            (to,) = await self._vault.open(address)
         except KeyErased as error:
-            return MailRefused(kind, told, str(error))
-        if not is_sealed(told):
+            return MailRefused(kind, address, str(error))
+        if not is_sealed(address):
             return await self._send(effect, kind, to)
         if not is_address(to):
-            return MailRefused(kind, told, NO_ADDRESS)
+            return MailRefused(kind, address, NO_ADDRESS)
         try:  # the server may quote the recipient: remove it from texts that are kept
             answer = await self._send(effect, kind, to)
         except EffectFailed as error:
             raise EffectFailed(redact(str(error), to)) from None
         if isinstance(answer, MailRefused):
-            return MailRefused(kind, told, redact(answer.reason, to))
-        return MailAccepted(kind, told)
+            return MailRefused(kind, address, redact(answer.reason, to))
+        return MailAccepted(kind, address)
 
     async def _send(self, effect: Effect, kind: MailKind, to: str) -> MailAnswer:
         try:

@@ -119,6 +119,6 @@ def _field_problem(error: dict[str, Any]) -> FieldProblem:
             return _NO_JSON
         case "model_attributes_type" if field == "body":
             return _NO_JSON
-    held = ascii(error["input"])
-    shown = held if len(held) <= 80 else f"{held[:80]}..."
+    got = ascii(error["input"])
+    shown = got if len(got) <= 80 else f"{got[:80]}..."
     return FieldProblem(field=field, reason=f"is {shown}", remedy=str(error["msg"]))

@@ -186,42 +186,42 @@ def _on_report(state: Payment, result: Any, effect: Effect | None) -> Decision:
     return NOTHING
 
 
-def _captured(state: Payment, told: Captured) -> Decision:
+def _captured(state: Payment, report: Captured) -> Decision:
     """Ignore a known capture, accept one that the order waits for, refund any other."""
-    known_minor = sum(c.captured_minor for c in state.charges if c.charge_id == told.charge_id)
-    if told.amount_minor <= known_minor:
+    known_minor = sum(c.captured_minor for c in state.charges if c.charge_id == report.charge_id)
+    if report.amount_minor <= known_minor:
         return NOTHING
-    fresh = replace(told, amount_minor=told.amount_minor - known_minor)
+    fresh = replace(report, amount_minor=report.amount_minor - known_minor)
     if state.phase in ALIVE:
         return Decision((_capture(state, fresh, late=False),))
     return _and_refund(state, _capture(state, fresh, late=True))
 
 
-def _declined(state: Payment, told: Declined) -> Decision:
+def _declined(state: Payment, report: Declined) -> Decision:
     if state.waiting:
         return Decision((_refunded(state, None, 0),))
-    other = state.charge_id is not None and told.charge_id not in (None, state.charge_id)
+    other = state.charge_id is not None and report.charge_id not in (None, state.charge_id)
     if state.phase not in ALIVE or other:
         return NOTHING
-    return _decline(state, told.code, told.reason)
+    return _decline(state, report.code, report.reason)
 
 
-def _unsettled(state: Payment, told: ActionRequired | Pending, look: bool) -> Decision:
+def _unsettled(state: Payment, report: ActionRequired | Pending, look: bool) -> Decision:
     """Wait for a charge that is not final, or void it if the order is to be undone."""
-    looks = (look_effect(state.order_ref, told.charge_id),) if look else ()
+    looks = (look_effect(state.order_ref, report.charge_id),) if look else ()
     if state.waiting:
-        void = _and_refund(state, _start(state, told.charge_id, 0))
+        void = _and_refund(state, _start(state, report.charge_id, 0))
         return replace(void, effects=(*looks, *void.effects))
-    phase = Phase.ACTION if isinstance(told, ActionRequired) else Phase.PENDING
+    phase = Phase.ACTION if isinstance(report, ActionRequired) else Phase.PENDING
     if state.phase not in ALIVE or state.phase is phase or state.facts is None:
         return NOTHING
     common: Any = {
         "order_id": state.order_ref,
         "order": state.facts,
-        "charge_id": told.charge_id,
+        "charge_id": report.charge_id,
     }
-    if isinstance(told, ActionRequired):
-        event: Any = PaymentActionRequired(**common, action_url=told.action_url)
+    if isinstance(report, ActionRequired):
+        event: Any = PaymentActionRequired(**common, action_url=report.action_url)
     else:
         event = PaymentPending(**common)
     return Decision((event,), looks)
@@ -230,29 +230,29 @@ def _unsettled(state: Payment, told: ActionRequired | Pending, look: bool) -> De
 # --- refunds --------------------------------------------------------------------------------------
 
 
-def _on_refund(state: Payment, told: Refunded, effect: Effect | None) -> Decision:
+def _on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decision:
     """Record a refund, also one that payment did not request. A refund of an unknown charge implies
     a capture: of the order's total if the refund is partial. If the facts are unknown as well, the
     charge is read first and the same refund is requested again."""
-    if state.phase in ALIVE or told.refund_id in state.refunds:
+    if state.phase in ALIVE or report.refund_id in state.refunds:
         return NOTHING
-    heard = any(told.charge_id in (None, c.charge_id) for c in state.charges)
-    if told.partial and told.charge_id and not (heard or state.facts):
-        return Decision(effects=(look_effect(state.order_ref, told.charge_id),))
-    whole_minor = state.facts.total_minor if told.partial and state.facts else 0
-    taken_minor = max(told.amount_minor, whole_minor)
-    unknown_minor = 0 if heard else max(0, taken_minor - state.left_minor)
-    of_it = [c for c in state.charges if told.charge_id == c.charge_id] or state.charges
-    amount_minor = min(told.amount_minor, sum(c.left_minor for c in of_it) + unknown_minor)
-    if amount_minor <= 0 and state.asked is None and not told.partial:
+    is_known = any(report.charge_id in (None, c.charge_id) for c in state.charges)
+    if report.partial and report.charge_id and not (is_known or state.facts):
+        return Decision(effects=(look_effect(state.order_ref, report.charge_id),))
+    whole_minor = state.facts.total_minor if report.partial and state.facts else 0
+    taken_minor = max(report.amount_minor, whole_minor)
+    unknown_minor = 0 if is_known else max(0, taken_minor - state.left_minor)
+    of_it = [c for c in state.charges if report.charge_id == c.charge_id] or state.charges
+    amount_minor = min(report.amount_minor, sum(c.left_minor for c in of_it) + unknown_minor)
+    if amount_minor <= 0 and state.asked is None and not report.partial:
         return NOTHING
     if not unknown_minor:
-        return _concluded(state, told.refund_id, amount_minor, told.partial)
-    charge_id = told.charge_id or state.charge_id or f"{CHARGE}:{state.order_ref}"
+        return _concluded(state, report.refund_id, amount_minor, report.partial)
+    charge_id = report.charge_id or state.charge_id or f"{CHARGE}:{state.order_ref}"
     known = state.facts.currency if state.facts else effect and effect.payload.get("currency")
     currency = str(known or "XXX")  # ISO 4217 for "no currency"
     capture = _capture(state, Captured(charge_id, unknown_minor, currency), late=True)
-    rest = _concluded(evolve(state, capture), told.refund_id, amount_minor, told.partial)
+    rest = _concluded(evolve(state, capture), report.refund_id, amount_minor, report.partial)
     return replace(rest, events=(capture, *rest.events))
 
 
@@ -262,19 +262,19 @@ def _on_reconciliation(state: Payment, found: ChargeFound) -> Decision:
     the books are right already, so it emits no event."""
     known = [c for c in state.charges if c.charge_id == found.charge_id]
     if sum(c.captured_minor for c in known) < found.captured_minor:
-        told = Captured(found.charge_id, found.captured_minor, found.currency)
-        return _on_report(state, told, None)
+        report = Captured(found.charge_id, found.captured_minor, found.currency)
+        return _on_report(state, report, None)
     missing_minor = sum(c.refunded_minor for c in known) - found.refunded_minor
     if missing_minor <= 0 or state.asked or state.refunding:
         return NOTHING
     return Decision(effects=(refund_again(state, found, missing_minor),))
 
 
-def _on_no_refund(state: Payment, told: Voided | NothingLeft, effect: Effect) -> Decision:
+def _on_no_refund(state: Payment, report: Voided | NothingLeft, effect: Effect) -> Decision:
     """Conclude a refund call that moved no money. A capture that came meanwhile is refunded."""
     asked_minor, named = effect.payload["amount_minor"], effect.payload["charge_id"]
-    if isinstance(told, Voided):
-        refund_id, amount_minor = told.refund_id, 0
+    if isinstance(report, Voided):
+        refund_id, amount_minor = report.refund_id, 0
         if asked_minor is not None:
             return NOTHING
     else:
@@ -321,13 +321,13 @@ def _decline(state: Payment, code: str, reason: str) -> Decision:
     return Decision((event,))
 
 
-def _capture(state: Payment, told: Captured, late: bool) -> PaymentCaptured:
+def _capture(state: Payment, report: Captured, late: bool) -> PaymentCaptured:
     return PaymentCaptured(
         order_id=state.order_ref,
-        order=state.facts or bare_facts(told, state.email),
-        charge_id=told.charge_id,
-        amount_minor=told.amount_minor,
-        currency=told.currency,
+        order=state.facts or bare_facts(report, state.email),
+        charge_id=report.charge_id,
+        amount_minor=report.amount_minor,
+        currency=report.currency,
         late=late,
     )
 

@@ -73,8 +73,8 @@ class HttpProvider:
         answer = await self._http.call("POST", "/v1/charges", effect.key, body)
         for name in ("order_id", "amount_minor", "currency"):
             if answer.get(name) != body[name]:
-                told = f"asked for {body}, answered {answer}"
-                raise self._http.unusable(f"charge {effect.key}", told)
+                detail = f"asked for {body}, answered {answer}"
+                raise self._http.unusable(f"charge {effect.key}", detail)
         return self._charge(effect, answer)
 
     async def look(self, effect: Effect) -> ChargeAnswer:

@@ -164,14 +164,14 @@ class NothingLeft:
     """The charge was refunded in full already, by a refund that payment did not request."""
 
 
-def bare_facts(told: Captured, email: str | None) -> OrderFacts:
+def bare_facts(report: Captured, email: str | None) -> OrderFacts:
     """Return facts for a capture of an order that ended before its facts were known. They have no
     lines, so that nobody can take the order for something to ship."""
     return OrderFacts(
         customer_id="",
         email=email or "",
-        currency=told.currency,
-        total_minor=told.amount_minor,
+        currency=report.currency,
+        total_minor=report.amount_minor,
         lines=(),
         card_token="",
         ship_to="",

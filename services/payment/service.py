@@ -84,8 +84,8 @@ def _captured(data: Mapping[str, Any]) -> tuple[str, Captured]:
 
 
 def _declined(data: Mapping[str, Any]) -> tuple[str, Declined]:
-    told = data.get("decline_code") is not None
-    code = text_of(data, "decline_code") if told else "declined"
+    has_code = data.get("decline_code") is not None
+    code = text_of(data, "decline_code") if has_code else "declined"
     report = Declined(text_of(data, "id"), code, f"the provider says {code}")
     return saga_id_of(data, "order_id"), report
 

@@ -71,12 +71,14 @@ class HttpCarrier:
     async def label(self, effect: Effect) -> LabelAnswer:
         """See `Carrier`."""
         payload: Mapping[str, Any] = effect.payload
-        told = (payload["order"]["ship_to"], payload["order"]["email"])
+        sealed = (payload["order"]["ship_to"], payload["order"]["email"])
         try:
-            ship_to, email = await self._vault.open(*told)
+            ship_to, email = await self._vault.open(*sealed)
         except KeyErased as error:
             return await self._never_labelled(effect, str(error))
-        secrets = [clear for clear, was in zip((ship_to, email), told, strict=True) if clear != was]
+        secrets = [
+            clear for clear, was in zip((ship_to, email), sealed, strict=True) if clear != was
+        ]
         try:  # the carrier may quote the customer's data: remove it from texts that are kept
             answer = await self._label(effect, ship_to, email)
         except EffectFailed as error:

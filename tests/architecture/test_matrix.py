@@ -54,7 +54,7 @@ def test_every_answer_of_a_gateway_is_in_a_column(participant: str) -> None:
 @pytest.mark.parametrize("participant", CALLERS)
 def test_every_kind_of_effect_is_performed(participant: str) -> None:
     """Kinds of effects are named by constants of `decide.py`; the composition root has them all."""
-    told = [t for t in matrix(participant).columns if isinstance(t, EffectResult)]
+    results = [t for t in matrix(participant).columns if isinstance(t, EffectResult)]
     service = (ROOT / "services" / participant / "service.py").read_text()
     decide = importlib.import_module(f"services.{participant}.decide")
     named = {
@@ -62,7 +62,7 @@ def test_every_kind_of_effect_is_performed(participant: str) -> None:
         for name, value in vars(decide).items()
         if name.isupper() and isinstance(value, str)
     }
-    for kind in {t.effect.kind for t in told} & named.keys():
+    for kind in {t.effect.kind for t in results} & named.keys():
         assert f"{named[kind]}:" in service, f"{participant} performs no {kind!r}"
 
 

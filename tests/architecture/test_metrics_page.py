@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 OF_TABLES = {f"saga_{name}": {"participant"} for name in metrics.HELP}
 
 
-def told() -> dict[str, set[str]]:
+def documented() -> dict[str, set[str]]:
     """Metric -> labels, as the page says."""
     found = {}
     for line in PAGE.read_text().splitlines():
@@ -32,12 +32,12 @@ def counted() -> dict[str, set[str]]:
 
 
 def test_the_page_names_every_metric_and_no_other() -> None:
-    page = told()
+    page = documented()
     assert page.keys() == counted().keys() | OF_TABLES.keys() | monitors.HELP.keys()
 
 
 def test_the_page_names_their_labels() -> None:
-    page = told()
+    page = documented()
     known = {**counted(), **OF_TABLES}
     assert {name: page[name] for name in known} == known
     gauges = Path(monitors.__file__).read_text().partition("def read")[2]

@@ -11,17 +11,6 @@ from tests.architecture.source import Function, Source, sources
 MOST_WORDS = 20
 NO_SUBJECT = frozenset({"What", "Who", "Whose", "Whom", "Whether", "Where", "That", "Whoever"})
 """A docstring that begins with one of these has neither subject nor verb of its own."""
-DIALECT = {
-    r"(made|make|making|begins?|begun|beginning|written) anew": "recreated; from the first record",
-    r"dead letters?(?! record| topic| queue)": "dead-letter record",
-    r"from aside": "without joining a group",
-    r"stands? in the log": "is in the log",
-    r"at the desk|the desk": "operations",
-    r"says? no more than": "is bounded by",
-    r"house\b": "project",
-    r"comes? to rest": "is idle, or is settled",
-}
-"""Words of a dialect (regular expression), and the field's term."""
 
 
 def documented(source: Source) -> Iterator[tuple[str, str]]:
@@ -61,14 +50,3 @@ def test_a_first_sentence_is_short(source: Source) -> None:
         if len(first_sentence(text).split()) > MOST_WORDS
     }
     assert not long, "\n".join(f"{name}: {text}" for name, text in long.items())
-
-
-@pytest.mark.parametrize("source", every_source())
-def test_no_dialect(source: Source) -> None:
-    told = [
-        f"line {n}: {line.strip()!r}; the word is: {word}"
-        for n, line in enumerate(source.text.splitlines(), 1)
-        for pattern, word in DIALECT.items()
-        if re.search(rf"\b{pattern}", line, re.IGNORECASE)
-    ]
-    assert not told, "\n".join(told)

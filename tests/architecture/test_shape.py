@@ -18,7 +18,7 @@ OWN_ROOMS = {
     "order": {"api.py", "batch.py", "problem.py", "privacy.py", "vault.py"},
     "payment": {"ledger.py", "statement.py"},
 }
-"""The front door has an API for people, for one order and for many, with errors they can read, and
+"""The order API has an API for people, for one order and for many, with errors they can read, and
 keeps the keys of customers; what payment knows of its money is a file of its own, beside what it
 decides; so is the reading of the provider's ledger."""
 VERBS = ("get", "post", "put", "delete")
@@ -81,21 +81,21 @@ def public(source: Source) -> Iterator[tuple[str, bool]]:
             yield node.name, bool(ast.get_docstring(node))
             if not source.name.startswith("saga_lab/"):
                 yield from _methods(node)
-        elif isinstance(node, Function) and not _told_by_its_module(node):
+        elif isinstance(node, Function) and not _documented_by_its_module(node):
             yield node.name, bool(ast.get_docstring(node))
 
 
 def _methods(of: ast.ClassDef) -> Iterator[tuple[str, bool]]:
-    told = ast.get_docstring(of) or ""
+    text = ast.get_docstring(of) or ""
     for node in of.body:
         if isinstance(node, Function) and node.name[0] != "_":
             yield (
                 f"{of.name}.{node.name}",
-                bool(ast.get_docstring(node) or f"`{node.name}`" in told),
+                bool(ast.get_docstring(node) or f"`{node.name}`" in text),
             )
 
 
-def _told_by_its_module(node: Function) -> bool:
+def _documented_by_its_module(node: Function) -> bool:
     routed = any(
         isinstance(d, ast.Call) and isinstance(d.func, ast.Attribute) and d.func.attr in VERBS
         for d in node.decorator_list

@@ -1,4 +1,4 @@
-"""The doors of the house, open: every HTTP app as its process builds it, each on a port of its own,
+"""Every HTTP app as its process builds it, each on a port of its own,
 on one real PostgreSQL. There is no Kafka behind them: what is published stays in the outbox."""
 
 import asyncio
@@ -42,7 +42,7 @@ SECRET = "the provider's and the carrier's"
 
 
 @dataclass(frozen=True)
-class House:
+class RunningApps:
     """`urls`: name -> where its API listens; `apps`: the same apps, to be asked in process;
     `monitor` and `processes` to be looked into."""
 
@@ -165,7 +165,7 @@ def of_the_world(name: str, home: Path) -> FastAPI:
 
 
 @contextmanager
-def a_house(home: Path) -> Iterator[House]:
+def running_apps(home: Path) -> Iterator[RunningApps]:
     """All of it, closed again at the end."""
     with ExitStack() as open_, pytest.MonkeyPatch.context() as patch:
         patch.setattr(metrics, "register", lambda collector: None)  # it would outlive the database
@@ -185,7 +185,7 @@ def a_house(home: Path) -> Iterator[House]:
         for name, make in makers.items():
             beside = [processes[name].batcher.run()] if name in processes else []
             urls[name], apps[name] = open_.enter_context(serving(make, *beside))
-        yield House(urls, apps, processes, monitor, server)
+        yield RunningApps(urls, apps, processes, monitor, server)
         for process in processes.values():
             process.engine.dispose()
         monitor.engine.dispose()

@@ -26,7 +26,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """`where`: the door it comes to; `given`: the input, or a function that makes it.
+    """`where`: the interface it is sent to; `given`: the input, or a function that makes it.
 
     `gets`: the code it is parked with, the HTTP status, the exit status, the event or the error;
     `words`: what the message has to contain: the input, the reason, the remedy.

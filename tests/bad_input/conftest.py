@@ -1,14 +1,14 @@
-"""One open house for the session."""
+"""The HTTP apps run once per session."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.bad_input.apps import House, a_house
+from tests.bad_input.apps import RunningApps, running_apps
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApps]:
     """Every HTTP app, on one PostgreSQL."""
-    with a_house(tmp_path_factory.mktemp("house")) as found:
+    with running_apps(tmp_path_factory.mktemp("apps")) as found:
         yield found

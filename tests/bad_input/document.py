@@ -29,18 +29,18 @@ Besides these {number} named cases, every HTTP API is tested against its own des
 
 def page() -> str:
     """The page."""
-    doors: dict[str, list[Case]] = defaultdict(list)
+    endpoints: dict[str, list[Case]] = defaultdict(list)
     for case in CORPUS:
-        doors[case.where].append(case)
+        endpoints[case.where].append(case)
     parts = [HEAD.format(number=len(CORPUS))]
-    for door, cases in doors.items():
-        rows = [f"| {case.name} | {case.gets} | {_told(case)} |" for case in cases]
+    for endpoint, cases in endpoints.items():
+        rows = [f"| {case.name} | {case.gets} | {_answer_text(case)} |" for case in cases]
         table = ["| case | gets | the message says |", "| --- | --- | --- |", *rows]
-        parts.append(f"## {door[0].upper()}{door[1:]}\n\n" + "\n".join(table) + "\n")
+        parts.append(f"## {endpoint[0].upper()}{endpoint[1:]}\n\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
 
 
-def _told(case: Case) -> str:
+def _answer_text(case: Case) -> str:
     """The words of the message; Markdown takes no bar and no angle bracket in a table."""
     words = " … ".join(case.words) or "-"
     return words.replace("|", "\\|").replace("<", "&lt;")

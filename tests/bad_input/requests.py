@@ -1,4 +1,4 @@
-"""Bad HTTP requests: webhooks, the front door, stock, the monitor, the operator's routes, the
+"""Bad HTTP requests: webhooks, the order API, stock, the monitor, the operator's routes, the
 sandbox. `given` is a Call, or for what is signed a function of the time."""
 
 import time
@@ -13,7 +13,7 @@ from tests.bad_input.apps import SECRET
 from tests.bad_input.case import Call, Case
 
 PAYMENT, SHIPPING = "payment, webhook", "shipping, webhook"
-FRONT, STOCK, MONITOR, DESK = "order, API", "inventory, API", "monitor, API", "order, admin"
+FRONT, STOCK, MONITOR, ADMIN = "order, API", "inventory, API", "monitor, API", "order, admin"
 PROVIDER, CARRIER, MAIL = "provider, API", "carrier, API", "mail, API"
 KNOWN = "an order that payment knows"
 CAPTURED: dict[str, Any] = {
@@ -423,41 +423,45 @@ OPERATORS = (
         "422",
         ("body.actor",),
     ),
-    Case("limit below one", DESK, Call("GET", "/admin/parked?limit=-1"), "422", ("query.limit",)),
+    Case("limit below one", ADMIN, Call("GET", "/admin/parked?limit=-1"), "422", ("query.limit",)),
     Case(
         "limit of 40 digits",
-        DESK,
+        ADMIN,
         Call("GET", f"/admin/outbox?limit={10**40}"),
         "422",
         ("query.limit",),
     ),
     Case(
-        "NUL in an order id", DESK, Call("GET", "/admin/effects?order=%00"), "422", ("query.order",)
+        "NUL in an order id",
+        ADMIN,
+        Call("GET", "/admin/effects?order=%00"),
+        "422",
+        ("query.order",),
     ),
     Case(
         "record beyond all numbers",
-        DESK,
+        ADMIN,
         Call("DELETE", f"/admin/parked/{2**63}?actor=a&reason=r"),
         "422",
         ("path.number",),
     ),
     Case(
         "unknown record",
-        DESK,
+        ADMIN,
         Call("DELETE", "/admin/parked/999999?actor=a&reason=r"),
         "404",
         ("no parked record 999999", "GET /admin/parked lists them"),
     ),
-    Case("discarded by nobody", DESK, Call("DELETE", "/admin/parked/1"), "422", ("query.actor",)),
+    Case("discarded by nobody", ADMIN, Call("DELETE", "/admin/parked/1"), "422", ("query.actor",)),
     Case(
         "key of 10 kB",
-        DESK,
+        ADMIN,
         Call("POST", f"/admin/parked/{'x' * 10_240}/redrive"),
         "422",
         ("path.key",),
     ),
-    Case("NUL in a key", DESK, Call("POST", "/admin/parked/%00/redrive"), "422", ("path.key",)),
-    Case("no such route", DESK, Call("GET", "/nowhere"), "404", ("Not Found",)),
+    Case("NUL in a key", ADMIN, Call("POST", "/admin/parked/%00/redrive"), "422", ("path.key",)),
+    Case("no such route", ADMIN, Call("GET", "/nowhere"), "404", ("Not Found",)),
 )
 
 CHARGE = {"order_id": "o", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}

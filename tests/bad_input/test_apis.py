@@ -8,27 +8,27 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 
 from saga_lab.fakes.trouble import CALLBACK_WAYS, SERVER_WAYS
-from tests.bad_input.apps import House
+from tests.bad_input.apps import RunningApps
 
 APIS = (
     *("order", "inventory", "payment", "shipping", "loyalty", "monitor"),
     *("provider", "carrier", "mail"),
 )
 BY_DESIGN = {"GET /health/ready", "POST /reconciliations"}
-"""503 is its way to say that there is no Kafka behind this house."""
+"""503 is its way to say that no Kafka runs in this test."""
 TROUBLE = {f"/control/{way}" for way in (*SERVER_WAYS, *CALLBACK_WAYS)}
 EXAMPLES = 30
 
 
 @pytest.mark.parametrize("name", APIS)
-def test_no_request_is_an_error_of_ours(house: House, name: str) -> None:
-    schema = schemathesis.openapi.from_dict(house.apps[name].openapi())
+def test_no_request_is_an_error_of_ours(apps: RunningApps, name: str) -> None:
+    schema = schemathesis.openapi.from_dict(apps.apps[name].openapi())
     tried = 0
     for found in schema.get_all_operations():
         operation = found.ok()  # type: ignore[union-attr]
         if operation.label not in BY_DESIGN:
             tried += 1
-            _try(operation, house.urls[name])
+            _try(operation, apps.urls[name])
     assert tried > 1
 
 

@@ -13,7 +13,7 @@ from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
 from sagakit.service.process import ServiceProcess
 from schemas import CONTRACT
-from tests.bad_input.apps import House
+from tests.bad_input.apps import RunningApps
 from tests.bad_input.case import Case, Sent
 from tests.bad_input.events import EVENTS, placed, sent
 
@@ -91,8 +91,10 @@ def judge(reading: Reading, case: Case, handled: HandlingResult[Any]) -> None:
 
 
 @pytest.mark.parametrize("case", EVENTS, ids=str)
-def test_a_bad_record_gets_its_answer_and_its_neighbours_theirs(house: House, case: Case) -> None:
-    reading = Reading(house.processes[case.where.partition(",")[0]])
+def test_a_bad_record_gets_its_answer_and_its_neighbours_theirs(
+    apps: RunningApps, case: Case
+) -> None:
+    reading = Reading(apps.processes[case.where.partition(",")[0]])
     key = str(case)
     before, after = (sent(placed(f"{key}-{n}")) for n in ("before", "after"))
     first, *bad, last = reading.reads(before, *case.given(key), after)
@@ -100,9 +102,9 @@ def test_a_bad_record_gets_its_answer_and_its_neighbours_theirs(house: House, ca
     judge(reading, case, bad[-1])
 
 
-def test_all_at_once(house: House) -> None:
+def test_all_at_once(apps: RunningApps) -> None:
     """Every bad record in one poll with good orders: each gets what it gets alone."""
-    reading = Reading(house.processes["inventory"])
+    reading = Reading(apps.processes["inventory"])
     cases = [case for case in EVENTS if case.where.startswith("inventory") and case.gets != "gap"]
     found: list[Sent] = []
     ends = []

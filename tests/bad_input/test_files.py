@@ -58,15 +58,15 @@ def test_a_bad_setting_is_named_and_nothing_starts(
         assert isinstance(settings, MonitorSettings), "it was taken"
         with pytest.raises(ConfigurationError) as refused:
             shortened(GOOD_FLOWS, settings.deadlines)
-        told = str(refused.value)
+        text = str(refused.value)
     except SystemExit as left:
-        told = f"exit {left.code} {capsys.readouterr().err}"
+        text = f"exit {left.code} {capsys.readouterr().err}"
     if not monitors:
-        assert case.gets in told
+        assert case.gets in text
     for word in case.words:
-        assert word in told
-    assert GOOD_ENV["SAGA_WEBHOOK_SECRET"] not in told
-    assert "pass@" not in told
+        assert word in text
+    assert GOOD_ENV["SAGA_WEBHOOK_SECRET"] not in text
+    assert "pass@" not in text
 
 
 @pytest.mark.parametrize("case", COMMANDS, ids=str)

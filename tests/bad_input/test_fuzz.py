@@ -256,9 +256,9 @@ def test_any_flow_file_is_valid_or_says_why_not(changes: list[tuple[int, str, st
     try:
         flow = load(_edited(changes), OWNERS)
     except FlowError as error:
-        flow, told = None, str(error)
+        flow, output = None, str(error)
     if flow is None:
-        assert told.startswith(("flow ", "the flow file "))
+        assert output.startswith(("flow ", "the flow file "))
     else:
         for name in flow.participants:
             Router(Flows(flow), name)
@@ -274,10 +274,10 @@ def test_any_text_is_a_flow_or_says_why_not(content: str) -> None:
 # --- the environment ------------------------------------------------------------------------------
 
 FIELDS = sorted({*PaymentSettings.model_fields, *MonitorSettings.model_fields})
-held = st.sampled_from(
+values = st.sampled_from(
     ["", " ", "0", "-1", "nan", "1e999", "{}", "[]", "null", "http://", "\udcff"]
 )
-anything = held | st.text(
+anything = values | st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20
 )
 
@@ -299,10 +299,10 @@ def test_any_environment_is_taken_or_refused_with_status_2(
             try:
                 found = load_settings(kind)
             except SystemExit as left:
-                told = f"exit {left.code} {capsys.readouterr().err}"
+                output = f"exit {left.code} {capsys.readouterr().err}"
                 found = None
         if found is None:
-            assert told.startswith("exit 2 SAGA_")
+            assert output.startswith("exit 2 SAGA_")
         if isinstance(found, MonitorSettings):
             with suppress(ConfigurationError):
                 shortened(FLOWS, found.deadlines)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sagakit.messages.envelope import Record
 from tests.avro import any_event
-from tests.bad_input.apps import SERVICES, House
+from tests.bad_input.apps import SERVICES, RunningApps
 from tests.bad_input.events import placed, sent
 from tests.bad_input.test_events import Reading
 
@@ -34,8 +34,8 @@ def events_of(found: list[tuple[Any, bool]], key: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_participant_handles_or_parks_any_events(house: House, name: str) -> None:
-    reading = Reading(house.processes[name])
+def test_a_participant_handles_or_parks_any_events(apps: RunningApps, name: str) -> None:
+    reading = Reading(apps.processes[name])
 
     @FUZZ
     @given(batches)
@@ -52,8 +52,8 @@ def test_a_participant_handles_or_parks_any_events(house: House, name: str) -> N
     check()
 
 
-def test_the_monitor_shows_or_sets_aside_any_events(house: House) -> None:
-    projection = house.monitor.projection
+def test_the_monitor_shows_or_sets_aside_any_events(apps: RunningApps) -> None:
+    projection = apps.monitor.projection
     offsets = count(1)
 
     def record(one: Any) -> Record:
@@ -67,8 +67,8 @@ def test_the_monitor_shows_or_sets_aside_any_events(house: House) -> None:
         records = [record(sent(event)) for event in events_of(found, key)]
         counts = projection.apply([record(good), *records])
         assert counts.events + counts.unreadable == len(records) + 1
-        with house.monitor.engine.connect() as connection:
-            saga, seen = house.monitor.sagas.load(connection, f"{key}-good")
+        with apps.monitor.engine.connect() as connection:
+            saga, seen = apps.monitor.sagas.load(connection, f"{key}-good")
         assert (len(saga.facts), seen.flow) == (1, "order/1")
 
     check()

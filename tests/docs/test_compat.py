@@ -133,10 +133,10 @@ def test_what_may_change(name: str) -> None:
 def test_what_may_not_change_is_named_with_its_remedy(name: str) -> None:
     change, reason, remedy = HARMFUL[name]
     lines = check(_changed(change), [("1", RELEASED)])
-    told = [line for line in lines if reason in line]
-    assert told, lines
+    named = [line for line in lines if reason in line]
+    assert named, lines
     assert all(line.startswith("Sold, against released set 1: ") for line in lines)
-    assert remedy in told[0]
+    assert remedy in named[0]
 
 
 def test_every_released_set_counts_not_only_the_last() -> None:
@@ -169,8 +169,8 @@ CHANGED: dict[str, tuple[Flow, str]] = {
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_version_of_a_flow_that_is_out_is_never_changed(name: str) -> None:
-    flow, told = CHANGED[name]
-    assert any(line.startswith(told) for line in check_flows([flow], HERE))
+    flow, named = CHANGED[name]
+    assert any(line.startswith(named) for line in check_flows([flow], HERE))
 
 
 def test_a_version_may_go_and_another_come() -> None:

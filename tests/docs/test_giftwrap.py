@@ -84,16 +84,16 @@ def test_the_page_shows_the_addition_to_the_flow_as_it_is() -> None:
 
 
 def test_its_own_tests_are_green(tree: Path) -> None:
-    told = run(tree, *PYTEST, "tests/unit/services/test_giftwrap.py")
-    assert re.search(r"\d{2,} passed", told)
+    output = run(tree, *PYTEST, "tests/unit/services/test_giftwrap.py")
+    assert re.search(r"\d{2,} passed", output)
 
 
-def test_it_is_built_like_the_house(tree: Path) -> None:
+def test_it_is_built_like_the_other_participants(tree: Path) -> None:
     checks = [
         f"tests/architecture/test_{what}.py" for what in ("matrix", "shape", "purity", "words")
     ]
-    told = run(tree, *PYTEST, *checks, "-k", "giftwrap")
-    assert re.search(r"\d{2,} passed", told)
+    output = run(tree, *PYTEST, *checks, "-k", "giftwrap")
+    assert re.search(r"\d{2,} passed", output)
 
 
 def test_old_topics_stay_readable(tree: Path) -> None:
@@ -104,7 +104,7 @@ def test_it_passes_the_type_checker(tree: Path) -> None:
     run(tree, "-m", "mypy", "services/giftwrap", "tests/unit/services/test_giftwrap.py")
 
 
-def test_documents_are_drawn_anew(tree: Path) -> None:
+def test_documents_are_drawn_again(tree: Path) -> None:
     run(tree, "-m", "schemas.docs")
     assert '-->|"GiftWrapped"| shipping' in (tree / docs.GRAPHS).read_text()
     page = (tree / docs.FLOW_PAGE).read_text()

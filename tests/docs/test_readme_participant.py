@@ -53,13 +53,13 @@ WITHDRAWN = FraudWithdrawn(order_id="o1", reason="no funds")
 
 def play(*triggers: Trigger) -> list[tuple[Any, ...]]:
     """The events that answer each trigger in turn, from a new order on."""
-    state, told = Screening(), []
+    state, events = Screening(), []
     for trigger in triggers:
         decision = decide(state, trigger, NOW)
         assert decision.effects == ()
         state = fold(evolve, state, decision.events)
-        told.append(decision.events)
-    return told
+        events.append(decision.events)
+    return events
 
 
 def block(language: str) -> str:

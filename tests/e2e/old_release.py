@@ -55,5 +55,5 @@ def tree(at: Path) -> Path:
 
 
 def environment(tree: Path) -> Mapping[str, str]:
-    """With it `python -m sagakit services.payment` is the old one, wherever it is started."""
+    """With it `python -m sagakit services.payment` is the old one, in any directory."""
     return {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}

@@ -27,10 +27,10 @@ def shop(*names: str, seed: int = 0) -> Shop:
 def trade(
     stack: LiveStack,
     orders: Sequence[ShopOrder],
-    told: Callable[[Progress], None] = lambda progress: None,
+    report_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> list[OrderOutcome]:
     """Place them and wait for their ends."""
-    return Trade(stack.json, orders, told, deadlines=stack.deadlines).run()
+    return Trade(stack.json, orders, report_progress, deadlines=stack.deadlines).run()
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def assert_all_hold(stack: LiveStack) -> None:
     """Every invariant."""
     found = check(stack.json)
     assert len(found) == 8
-    broken = [f"{f.number} {f.title}: {told}" for f in found for told in f.violations]
+    broken = [f"{f.number} {f.title}: {violation}" for f in found for violation in f.violations]
     assert not broken, "\n".join(broken)
 
 

@@ -89,17 +89,17 @@ def test_a_record_that_is_no_event_is_parked_with_its_reason(
     one = published[name]
     code, words = one.case.gets, one.case.words
 
-    def told(error: str) -> bool:
+    def says(error: str) -> bool:
         return all(word in error for word in words)
 
     def mine(service: str) -> list[dict[str, Any]]:
-        rows = [r for r in parked(whole, service) if told(r["error"])]
+        rows = [r for r in parked(whole, service) if says(r["error"])]
         return [r for r in rows if code == "bad_key" or r["key"] == one.key]
 
     def is_shown() -> bool:
         url = f"{whole.url('monitor')}/unreadable"
         unreadable = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
-        return any(row["code"] == code and told(row["error"]) for row in unreadable)
+        return any(row["code"] == code and says(row["error"]) for row in unreadable)
 
     for service in READERS:
         until(lambda s=service: bool(mine(s)), f"{service} parks {name}")  # type: ignore[misc]
@@ -141,7 +141,7 @@ def base() -> ShopOrder:
 
 
 @pytest.mark.parametrize("name", [n for n in INVALID if n != "nan_score"])  # JSON has no NaN
-def test_the_front_door_names_the_field_the_reason_and_the_remedy(
+def test_the_order_api_names_the_field_the_reason_and_the_remedy(
     whole: LiveStack, run: str, name: str
 ) -> None:
     change, field = INVALID[name]
@@ -155,7 +155,7 @@ def test_the_front_door_names_the_field_the_reason_and_the_remedy(
 
 
 @pytest.mark.parametrize("size", [129, 10_240])
-def test_the_front_door_refuses_an_order_id_that_is_too_long(whole: LiveStack, size: int) -> None:
+def test_the_order_api_refuses_an_order_id_that_is_too_long(whole: LiveStack, size: int) -> None:
     facts = base().facts.to_dict()
     del facts["total_minor"]
     answer = post(whole, "order", "/orders", {**facts, "order_id": "x" * size})

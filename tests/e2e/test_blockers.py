@@ -1,4 +1,4 @@
-"""What holds an order, on the real stack: named while it is so, and gone when it is mended."""
+"""What blocks an order, on the real stack: named while it is so, and gone when it is repaired."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def on_flow(flow: str, kind: str) -> ShopOrder:
     return next(o for o in shop(kind).orders(8) if o.flow == flow)
 
 
-def held(
+def blocker(
     stack: LiveStack, order: ShopOrder, when: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any]:
     """Wait until the cause is as described; the cause."""
@@ -61,7 +61,7 @@ def test_a_provider_that_fails(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
     outage(whole, 3600)
     with trading(whole, [order]) as running:
-        cause = held(
+        cause = blocker(
             whole, order, lambda c: c["kind"] == "gateway" and "failed" in c["description"]
         )
         assert cause["who"] == "payment"
@@ -69,8 +69,8 @@ def test_a_provider_that_fails(whole: LiveStack) -> None:
         assert cause["since"] < cause["until"]
         assert listed(whole, order)["blocked_by"]["kind"] == "gateway"
         env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
-        told = CliRunner().invoke(show, [order.order_id], env=env).output
-        assert "blocked by gateway: payment failed" in told
+        result = CliRunner().invoke(show, [order.order_id], env=env).output
+        assert "blocked by gateway: payment failed" in result
         outage(whole, 0)
     assert_as_expected(running.outcomes())
     assert saga(whole, order.order_id)["blocked_by"] is None
@@ -80,7 +80,7 @@ def test_a_participant_that_does_not_run(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
     whole.stop("payment")
     with trading(whole, [order]) as running:
-        cause = held(
+        cause = blocker(
             whole, order, lambda c: c["kind"] == "silent" and "not read" in c["description"]
         )
         assert cause["who"] == "payment"
@@ -94,7 +94,7 @@ def test_a_participant_that_does_not_run(whole: LiveStack) -> None:
 def test_a_person_who_is_asked(whole: LiveStack) -> None:
     order = on_flow("order/2", "review_ignored")
     with trading(whole, [order], sets_deadlines=False) as running:
-        cause = held(whole, order, lambda c: c["kind"] == "person")
+        cause = blocker(whole, order, lambda c: c["kind"] == "person")
         assert cause["description"].startswith("PaymentReviewRequired ask")
         [waits] = saga(whole, order.order_id)["awaited"]
         assert cause["until"] == waits["approval"]["until"]
@@ -109,14 +109,16 @@ def test_a_record_that_is_parked(whole: LiveStack) -> None:
     publisher = Publisher(whole.json["bootstrap_servers"], "outside")
     publisher.publish([OutboxRow("order.events", order.order_id, (), b"\xde\xad\xbe\xef", 1)])
     with trading(whole, [order]) as running:
-        cause = held(whole, order, lambda c: c["kind"] == "parked" and "behind" in c["description"])
+        cause = blocker(
+            whole, order, lambda c: c["kind"] == "parked" and "behind" in c["description"]
+        )
         assert cause["who"] == "inventory"
         assert "undecodable" in cause["description"]
         env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
         for name in SERVICES:
             discard(whole, name, order)
-        told = CliRunner().invoke(ls, ["--stuck"], env=env)
-        assert told.exit_code == 0, told.output
+        result = CliRunner().invoke(ls, ["--stuck"], env=env)
+        assert result.exit_code == 0, result.output
     assert_as_expected(running.outcomes())
 
 

@@ -43,7 +43,7 @@ class Way:
     name: str
     kind: str
     who: str
-    told: str
+    text: str
     card: str = "tok_ok"
     ship_to: str = "1 Main Street"
     price_minor: int = 500
@@ -65,7 +65,7 @@ class Way:
         if cause is None:
             return False
         named = (cause["kind"], cause["who"]) == (self.kind, self.who)
-        return named and self.told in cause["description"]
+        return named and self.text in cause["description"]
 
 
 HEALTHY = Way(
@@ -76,9 +76,9 @@ REVIEW = Way(
     price_minor=150_000,
 )
 CASE = replace(
-    HEALTHY, name="case", kind="person", who="a person", told="an intervention is open: manual"
+    HEALTHY, name="case", kind="person", who="a person", text="an intervention is open: manual"
 )
-PAUSED = replace(HEALTHY, name="paused", kind="paused", who="ada", told="ada paused it")
+PAUSED = replace(HEALTHY, name="paused", kind="paused", who="ada", text="ada paused it")
 CHARGE = Way(
     "charge", "gateway", "payment", "times at charge, last error:", card=f"tok_500:{FAILING}"
 )
@@ -135,7 +135,7 @@ class Shop:
         facts, now = way.facts(), datetime.now(UTC)
         self._say(OrderPlaced(order_id=id_, order=facts, placed_at=now) for id_ in ids)
 
-    def spoil(self, topic: str, ids: Sequence[str]) -> None:
+    def publish_unreadable(self, topic: str, ids: Sequence[str]) -> None:
         """Bytes that nobody can read, on these orders' keys."""
         self._publish(OutboxRow(topic, id_, (), GARBAGE) for id_ in ids)
 
@@ -151,8 +151,8 @@ class Shop:
     def _publish(self, rows: Iterable[OutboxRow]) -> None:
         self._publisher.publish([replace(row, id=n) for n, row in enumerate(rows, 1)])
 
-    def held(self) -> dict[str, dict[str, Any] | None]:
-        """Order id -> what holds it, of all in flight."""
+    def blockers(self) -> dict[str, dict[str, Any] | None]:
+        """Order id -> what blocks it, of all in flight."""
         url = f"{self.stack.url('monitor')}/blocked"
         began = time.perf_counter()
         answer = httpx.get(url, params={"limit": IN_FLIGHT}, timeout=300, trust_env=False)
@@ -166,7 +166,7 @@ class Shop:
         wrong: dict[str, list[str]] = defaultdict(list)
 
         def named() -> bool:
-            found = self.held()
+            found = self.blockers()
             wrong.clear()
             for id_, way in wanted.items():
                 if not way.is_named(found.get(id_)):
@@ -221,8 +221,8 @@ def place_what_everybody_reads(shop: Shop) -> None:
     shop.stack.stop("notification")
     parked, behind = shop.name(PARKED, A_WAY), shop.name(BEHIND, A_WAY)
     unreadable, no_start = shop.name(UNREADABLE, A_WAY), shop.name(NO_START, A_WAY)
-    shop.spoil("inventory.events", parked)
-    shop.spoil("order.events", [*behind, *unreadable])
+    shop.publish_unreadable("inventory.events", parked)
+    shop.publish_unreadable("order.events", [*behind, *unreadable])
     shop.place_these(PARKED, parked)
     shop.place_these(BEHIND, behind)
     shop.cancel_unplaced([*unreadable, *no_start])
@@ -230,15 +230,15 @@ def place_what_everybody_reads(shop: Shop) -> None:
         shop.place(way)
     cases, paused = shop.place(CASE), shop.place(PAUSED)
     shop.place(HEALTHY, IN_FLIGHT - len(WAYS) * A_WAY)
-    told = {*cases, *paused}
-    until(lambda: told <= shop.held().keys(), "the orders that people speak of")
-    for id_ in sorted(told):
+    ids = {*cases, *paused}
+    until(lambda: ids <= shop.blockers().keys(), "the orders that people speak of")
+    for id_ in sorted(ids):
         who = {"order_id": id_, "actor": "ada", "reason": "the customer called"}
         path = "/interventions/open" if id_ in cases else "/pauses"
         post(shop.stack, "monitor", path, who).raise_for_status()
 
 
-def test_of_ten_thousand_in_flight_each_is_told_what_holds_it(
+def test_of_ten_thousand_in_flight_each_reports_what_blocks_it(
     shop: Shop, tell: Callable[[str], None]
 ) -> None:
     place_what_everybody_reads(shop)
@@ -257,7 +257,7 @@ def test_of_ten_thousand_in_flight_each_is_told_what_holds_it(
             shop.place(OUTBOX)
             shop.settle()
             began = time.perf_counter()
-            found = shop.held()
+            found = shop.blockers()
             took_s = time.perf_counter() - began
     assert len(found) == IN_FLIGHT
     assert found.keys() == shop.ways.keys()

@@ -22,14 +22,14 @@ def run(home: object, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_demo_places_orders_of_every_kind_and_every_invariant_holds(whole: LiveStack) -> None:
     done = run(whole.home.parent, "demo", "--orders", str(ORDERS))
-    told = done.stdout
-    assert done.returncode == 0, told + done.stderr
-    rows = dict(re.findall(r"│ (\w+) +│ [^│]+│ +(\d+) │ [\d a-z,]+│ +\S+ s? *│", told))
+    output = done.stdout
+    assert done.returncode == 0, output + done.stderr
+    rows = dict(re.findall(r"│ (\w+) +│ [^│]+│ +(\d+) │ [\d a-z,]+│ +\S+ s? *│", output))
     assert set(rows) == {kind.name for kind in KINDS}
     assert sum(int(n) for n in rows.values()) == ORDERS
-    assert re.findall(r"│ (\d) │.*│ holds │", told) == list("12345678")
-    assert "orders/s" in told
-    assert "where to look next" in told
+    assert re.findall(r"│ (\d) │.*│ holds │", output) == list("12345678")
+    assert "orders/s" in output
+    assert "where to look next" in output
     assert whole.process("order").state == "RUNNING", "a stack that ran before goes on running"
 
 
@@ -60,7 +60,7 @@ def test_waiting_for_an_order_that_is_cancelled_or_does_not_end_fails(whole: Liv
     assert (waited.returncode, waited.stdout.strip()) == (1, "cancelled: not wanted any more")
 
 
-def test_without_a_stack_the_remedy_is_told(tmp_path: object) -> None:
+def test_without_a_stack_the_remedy_is_reported(tmp_path: object) -> None:
     placed = run(tmp_path, "place")
     assert placed.returncode == 1
     assert "saga up --detach" in placed.stderr

@@ -1,4 +1,4 @@
-"""Personal data on the whole stack: sealed from the front door on, and gone when it is erased."""
+"""Personal data on the whole stack: sealed from the order API on, and gone when it is erased."""
 
 import json
 import uuid
@@ -69,7 +69,7 @@ def leaks(stack: LiveStack, *needles: str) -> Iterator[str]:
 
 
 def opened(stack: LiveStack, order_id: str) -> list[Any]:
-    """What the front door reads of the sealed texts in the order's first event."""
+    """What the order API reads of the sealed texts in the order's first event."""
     codec = Codec(CONTRACT)
     log = read_log(stack.json["bootstrap_servers"], ["order.events"])
     records = [record for record in log if record.key == order_id.encode()]

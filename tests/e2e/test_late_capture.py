@@ -79,9 +79,9 @@ def test_captures_after_the_undo_and_before_the_answer_go_back_once(whole: LiveS
         timed_out = [e["type"] for e in saga(whole, order_id)["timeline"]]
         assert timed_out.index("CompensationRequested") < timed_out.index("PaymentCaptured")
     for order_id in (*early, *late):
-        told_again = post(whole, "provider", "/control/resend", {"order_id": order_id})
+        resent = post(whole, "provider", "/control/resend", {"order_id": order_id})
         if order_id in late or "async_before" in order_id:
-            told_again.raise_for_status()
+            resent.raise_for_status()
     assert_all_hold(whole)
     for order_id in (*early, *late):
         assert_refunded_once(whole, order_id)

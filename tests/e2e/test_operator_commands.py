@@ -22,19 +22,19 @@ def marks(stack: LiveStack, service: str, order_id: str) -> list[str]:
     return list(row[0]) if row else []
 
 
-def held(stack: LiveStack, order_id: str) -> bool:
+def is_paused(stack: LiveStack, order_id: str) -> bool:
     """Some participant does not begin its step."""
     return any("held" in marks(stack, s, order_id) for s in ("inventory", "payment", "shipping"))
 
 
-def is_said(stack: LiveStack, event: str, order_id: str) -> bool:
+def is_published(stack: LiveStack, event: str, order_id: str) -> bool:
     """The event stands on its timeline."""
     return event in [e["type"] for e in saga(stack, order_id).get("timeline", ())]
 
 
 def wait(stack: LiveStack, event: str, order_id: str) -> None:
     """For an event."""
-    until(lambda: is_said(stack, event, order_id), f"{event} of {order_id}")
+    until(lambda: is_published(stack, event, order_id), f"{event} of {order_id}")
 
 
 def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> None:
@@ -54,13 +54,13 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
         )
     whole.start("payment")
     for order_id in orders:
-        until(lambda o=order_id: held(whole, o), f"{order_id} held")  # type: ignore[misc]
+        until(lambda o=order_id: is_paused(whole, o), f"{order_id} held")  # type: ignore[misc]
         cause = saga(whole, order_id)["blocked_by"]
         assert (cause["kind"], cause["who"]) == ("paused", "ada")
         again = {"order_id": order_id, "actor": "bob", "reason": "mine too"}
-        told = post(whole, "monitor", "/pauses", again)
-        assert told.status_code == 409
-        assert "by ada: is the address right?" in json.dumps(told.json())
+        answer = post(whole, "monitor", "/pauses", again)
+        assert answer.status_code == 409
+        assert "by ada: is the address right?" in json.dumps(answer.json())
         assert ledger(whole, "carrier", "labels", order_id) == []
     for order_id in cancelled:
         post(whole, "monitor", "/cancellations", {"order_id": order_id, **WHO}).raise_for_status()
@@ -71,7 +71,7 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
         post(whole, "monitor", "/resumptions", {"order_id": order_id, **WHO}).raise_for_status()
         wait(whole, "ShipmentCreated", order_id)
         wait(whole, "OrderCancelled", order_id)  # nobody picks it up: its deadline runs again
-        assert not held(whole, order_id)
+        assert not is_paused(whole, order_id)
     assert_all_hold(whole)
 
 
@@ -104,7 +104,7 @@ def test_a_batch_of_which_some_cannot_be_placed(whole: LiveStack) -> None:
 
 
 def body_of(order: ShopOrder) -> dict[str, Any]:
-    """As the front door takes it."""
+    """As the order API takes it."""
     body = {**order.facts.to_dict(), "order_id": order.order_id, "flow": order.flow}
     del body["total_minor"]
     return body

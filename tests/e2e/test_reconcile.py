@@ -110,14 +110,14 @@ def test_orders_of_every_kind_differ_in_nothing_also_while_they_flow(stack: Live
         while not running.over:
             runs.append(at_once(stack))
     trade(stack, shop(*(kind.name for kind in KINDS if kind.times_out), seed=5).orders(5))
-    assert [told["findings"] for told in runs if told["findings"]] == []
-    assert any(told["unsettled"] for told in runs), "no run met an order that moves"
+    assert [run["findings"] for run in runs if run["findings"]] == []
+    assert any(run["unsettled"] for run in runs), "no run met an order that moves"
     status, found = quiet(stack)
     assert (status, found) == (0, {})
     assert at_once(stack)["judged"] >= 50
 
 
-def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None:
+def test_what_differs_is_found_reported_and_put_right_once(stack: LiveStack) -> None:
     kept, twice = place(stack, "kept"), place(stack, "twice")
     declined = place(stack, "declined", card="tok_declined")
     lost = place(stack, "lost", pickup=False)
@@ -157,7 +157,7 @@ def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None
 
     with ThreadPoolExecutor(3) as threads:
         runs = [threads.submit(at_once, stack, fix=True) for _ in range(3)]
-        assert any(told.result()["findings"] for told in runs)
+        assert any(run.result()["findings"] for run in runs)
     for order_id in (declined, twice, lost):
         until(lambda o=order_id: bool(given_back(stack, o)), f"{order_id} given back")  # type: ignore[misc]
     until(lambda: open_cases(stack) == cases, "the cases")
@@ -169,8 +169,8 @@ def test_what_differs_is_found_told_and_put_right_once(stack: LiveStack) -> None
     for order_id, amount_minor in ((declined, 700), (twice, 700), (lost, 500)):
         ((charge_id, back_minor),) = given_back(stack, order_id)
         assert back_minor == amount_minor
-        held = [row["id"] for row in ledger(stack, "provider", "charges", order_id)]
-        assert charge_id == held[0 if order_id == lost else -1]
+        charge_ids = [row["id"] for row in ledger(stack, "provider", "charges", order_id)]
+        assert charge_id == charge_ids[0 if order_id == lost else -1]
     assert given_back(stack, "who") == []
     assert open_cases(stack) == cases
     assert saga(stack, twice)["status"] == "completed"
@@ -183,7 +183,7 @@ def open_cases(stack: LiveStack) -> set[tuple[str, str]]:
     return {(row["code"], row["order_id"]) for row in rows}
 
 
-def test_what_cannot_be_read_cannot_be_told(stack: LiveStack) -> None:
+def test_what_cannot_be_read_cannot_be_compared(stack: LiveStack) -> None:
     stack.stop("provider")
     try:
         result = run(stack)

@@ -44,7 +44,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stack(tmp_path: Path, old: Path) -> Iterator[LiveStack]:
-    """The participants are of the old release; the monitor, the front door and what is new are of
+    """The participants are of the old release; the monitor, the order API and what is new are of
     today: docs/how-to/roll-out-a-version.md says in which order."""
     with live_stack(tmp_path / "rolling", OPTIONS) as stack:
         for name in PARTICIPANTS:
@@ -77,9 +77,11 @@ def parked(stack: LiveStack) -> Counter[str]:
 
 
 def refused(stack: LiveStack) -> Counter[str]:
-    """Why records were ever parked, as the dead letters tell it."""
-    letters = read_log(stack.json["bootstrap_servers"], [f"{name}.dlt" for name in PARTICIPANTS])
-    return Counter(dict(letter.headers)["dlt-code"].decode() for letter in letters)
+    """Why records were ever parked, from the dead-letter records."""
+    dead_letters = read_log(
+        stack.json["bootstrap_servers"], [f"{name}.dlt" for name in PARTICIPANTS]
+    )
+    return Counter(dict(dead_letter.headers)["dlt-code"].decode() for dead_letter in dead_letters)
 
 
 def in_flight(stack: LiveStack) -> dict[str, int]:
@@ -89,10 +91,10 @@ def in_flight(stack: LiveStack) -> dict[str, int]:
 
 def test_the_old_code_is_the_old_code(old: Path) -> None:
     """Its own flow file and its own classes, not those of today."""
-    said = "from schemas import FLOWS, EVENT_TYPES as t; import schemas.events as e; "
-    said += "print([f.versions.keys() for f in FLOWS], 'loyalty_card' in e.OrderFacts.__slots__)"
+    code = "from schemas import FLOWS, EVENT_TYPES as t; import schemas.events as e; "
+    code += "print([f.versions.keys() for f in FLOWS], 'loyalty_card' in e.OrderFacts.__slots__)"
     done = subprocess.run(
-        [sys.executable, "-c", said],
+        [sys.executable, "-c", code],
         env={**environment(old), "PATH": "/usr/bin"},
         capture_output=True,
         text=True,

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.kafka import create_topic
-from tests.monitor import MonitorProcess, Voice, monitor
+from tests.monitor import EventPublisher, MonitorProcess, monitor
 from tests.outbox_rows import Book
 from tests.outside_processes import Receiver, Server
 from tests.stack import TestInfra
 
 
 @pytest.fixture
-def voice(infra: TestInfra) -> Iterator[Voice]:
+def publisher(infra: TestInfra) -> Iterator[EventPublisher]:
     """Speaks for all participants."""
-    said = Voice(infra)
-    yield said
-    said.close()
+    publisher = EventPublisher(infra)
+    yield publisher
+    publisher.close()
 
 
 @pytest.fixture

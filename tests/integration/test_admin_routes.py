@@ -17,7 +17,7 @@ from sagakit.web.app import make_app
 from tests.toy_saga import CONTRACT, NOW, Ticked, Wire, create_tables, handler_on, table_store
 
 
-class Desk:
+class AdminClient:
     """The counter's process as its operator sees it."""
 
     def __init__(self, url: str) -> None:
@@ -31,17 +31,17 @@ class Desk:
         self.app = make_app("counter", checks, admin(self.engine, self.handler.redrive))
 
     def asks(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, **told: str
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, **parameters: str
     ) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:
-                return await client.request(method, path, params=told, json=body)
+            async with httpx.AsyncClient(transport=transport, base_url="http://counter") as client:
+                return await client.request(method, path, params=parameters, json=body)
 
         return asyncio.run(ask())
 
-    def gets(self, path: str, **told: str) -> Any:
-        return self.asks("GET", path, None, **told).json()
+    def gets(self, path: str, **parameters: str) -> Any:
+        return self.asks("GET", path, None, **parameters).json()
 
     def reads(self, *records: Record) -> None:
         self.handler.handle([decode_message(self.wire.codec, r) for r in records])
@@ -66,88 +66,88 @@ class Desk:
 
 
 @pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
-    desk = Desk(database_url)
-    yield desk
-    desk.engine.dispose()
+def operator(database_url: str) -> Iterator[AdminClient]:
+    operator = AdminClient(database_url)
+    yield operator
+    operator.engine.dispose()
 
 
-def test_what_is_parked_is_shown_with_its_reason(desk: Desk) -> None:
-    desk.reads(desk.tick("boom", 1))
-    (row,) = desk.gets("/admin/parked")
+def test_what_is_parked_is_shown_with_its_reason(operator: AdminClient) -> None:
+    operator.reads(operator.tick("boom", 1))
+    (row,) = operator.gets("/admin/parked")
     assert (row["key"], row["code"], row["error"]) == ("a", "decide", "ZeroDivisionError: boom")
     assert (row["topic"], row["seq"], row["source"]) == ("left.events", 1, "left")
 
 
-def test_a_redrive_tells_what_is_left(desk: Desk) -> None:
-    desk.reads(desk.tick("boom", 1), desk.tick("two", 2))
-    told = desk.asks("POST", "/admin/parked/a/redrive").json()
-    assert told["handled"] == 0
-    assert [row["code"] for row in told["still_parked"]] == ["decide", "queued"]
+def test_a_redrive_tells_what_is_left(operator: AdminClient) -> None:
+    operator.reads(operator.tick("boom", 1), operator.tick("two", 2))
+    answer = operator.asks("POST", "/admin/parked/a/redrive").json()
+    assert answer["handled"] == 0
+    assert [row["code"] for row in answer["still_parked"]] == ["decide", "queued"]
 
 
-def test_what_queued_behind_a_discarded_record_goes_on_by_itself(desk: Desk) -> None:
-    desk.reads(desk.garbage(), desk.tick("one", 1), desk.tick("two", 2))
-    (first, code), *_ = desk.parked()
+def test_what_queued_behind_a_discarded_record_goes_on_by_itself(operator: AdminClient) -> None:
+    operator.reads(operator.garbage(), operator.tick("one", 1), operator.tick("two", 2))
+    (first, code), *_ = operator.parked()
     assert code == "undecodable"
-    assert desk.discard(first) == 200
-    assert (desk.words(), desk.parked()) == (["one", "two"], [])
-    desk.reads(desk.tick("three", 3))
-    assert desk.words() == ["one", "two", "three"]
+    assert operator.discard(first) == 200
+    assert (operator.words(), operator.parked()) == (["one", "two"], [])
+    operator.reads(operator.tick("three", 3))
+    assert operator.words() == ["one", "two", "three"]
 
 
-def test_discarding_one_that_queues_leaves_the_gap_to_be_filled(desk: Desk) -> None:
+def test_discarding_one_that_queues_leaves_the_gap_to_be_filled(operator: AdminClient) -> None:
     """The queue still waits for the missing event, which gets in when it comes."""
-    desk.reads(desk.tick("two", 2), desk.garbage())
-    (_, gap), (garbage, _) = desk.parked()
+    operator.reads(operator.tick("two", 2), operator.garbage())
+    (_, gap), (garbage, _) = operator.parked()
     assert gap == "gap"
-    assert desk.discard(garbage) == 200
-    desk.reads(desk.tick("one", 1))
-    assert (desk.words(), desk.parked()) == (["one", "two"], [])
+    assert operator.discard(garbage) == 200
+    operator.reads(operator.tick("one", 1))
+    assert (operator.words(), operator.parked()) == (["one", "two"], [])
 
 
-def test_discarding_what_is_not_there(desk: Desk) -> None:
-    assert desk.discard(4711) == 404
+def test_discarding_what_is_not_there(operator: AdminClient) -> None:
+    assert operator.discard(4711) == 404
 
 
-def test_a_discard_wants_to_know_who_and_why(desk: Desk) -> None:
-    assert desk.asks("DELETE", "/admin/parked/1").status_code == 422
+def test_a_discard_wants_to_know_who_and_why(operator: AdminClient) -> None:
+    assert operator.asks("DELETE", "/admin/parked/1").status_code == 422
 
 
-def test_effects_and_outbox_are_shown_by_order(desk: Desk) -> None:
-    desk.reads(desk.tick("call", 1))
+def test_effects_and_outbox_are_shown_by_order(operator: AdminClient) -> None:
+    operator.reads(operator.tick("call", 1))
     for path in ("/admin/effects", "/admin/outbox"):
-        assert len(desk.gets(path)) == 1
-        assert len(desk.gets(path, order="a")) == 1
-        assert desk.gets(path, order="b") == []
-    (effect,) = desk.gets("/admin/effects")
+        assert len(operator.gets(path)) == 1
+        assert len(operator.gets(path, order="a")) == 1
+        assert operator.gets(path, order="b") == []
+    (effect,) = operator.gets("/admin/effects")
     assert (effect["key"], effect["attempts"], effect["order_key"]) == ("call:a", 0, "a")
 
 
-def test_what_holds_many_orders_is_told_in_one_answer(desk: Desk) -> None:
-    desk.reads(desk.tick("call", 1), desk.tick("boom", 2), desk.tick("three", 3))
+def test_what_blocks_many_orders_comes_in_one_answer(operator: AdminClient) -> None:
+    operator.reads(operator.tick("call", 1), operator.tick("boom", 2), operator.tick("three", 3))
     asked = {"orders": ["a", "never heard of"]}
-    told = desk.asks("POST", "/admin/blockers", asked).json()
-    assert set(told) == {"a"}
-    (effect,) = told["a"]["effects"]
+    answer = operator.asks("POST", "/admin/blockers", asked).json()
+    assert set(answer) == {"a"}
+    (effect,) = answer["a"]["effects"]
     assert (effect["key"], effect["attempts"], effect["last_error"]) == ("call:a", 0, None)
-    assert {row["topic"] for row in told["a"]["outbox"]} == {"counter.dlt", "counter.events"}
-    assert [r["code"] for r in told["a"]["parked"]] == ["decide", "queued"]
-    assert desk.asks("POST", "/admin/blockers", {"orders": []}).json() == {}
+    assert {row["topic"] for row in answer["a"]["outbox"]} == {"counter.dlt", "counter.events"}
+    assert [r["code"] for r in answer["a"]["parked"]] == ["decide", "queued"]
+    assert operator.asks("POST", "/admin/blockers", {"orders": []}).json() == {}
     for wrong in (["x"] * 10_001, ["nul \0"], "a"):
-        assert desk.asks("POST", "/admin/blockers", {"orders": wrong}).status_code == 422
+        assert operator.asks("POST", "/admin/blockers", {"orders": wrong}).status_code == 422
 
 
-def test_of_one_order_only_the_oldest_rows_are_told(desk: Desk) -> None:
-    desk.reads(desk.tick("boom", 1), *(desk.tick("on", n) for n in range(2, 40)))
-    told = desk.asks("POST", "/admin/blockers", {"orders": ["a"]}).json()["a"]["parked"]
-    assert [row["code"] for row in told] == ["decide", *["queued"] * (ROWS_AN_ORDER - 1)]
+def test_of_one_order_only_the_oldest_rows_are_reported(operator: AdminClient) -> None:
+    operator.reads(operator.tick("boom", 1), *(operator.tick("on", n) for n in range(2, 40)))
+    answer = operator.asks("POST", "/admin/blockers", {"orders": ["a"]}).json()["a"]["parked"]
+    assert [row["code"] for row in answer] == ["decide", *["queued"] * (ROWS_AN_ORDER - 1)]
 
 
-def test_readiness_says_what_is_wrong(desk: Desk) -> None:
-    assert desk.asks("GET", "/health/ready").status_code == 200
-    desk.checks["database"] = "the database does not answer"
-    answer = desk.asks("GET", "/health/ready")
+def test_readiness_says_what_is_wrong(operator: AdminClient) -> None:
+    assert operator.asks("GET", "/health/ready").status_code == 200
+    operator.checks["database"] = "the database does not answer"
+    answer = operator.asks("GET", "/health/ready")
     assert answer.status_code == 503
     assert answer.json()["wrong"] == {"database": "the database does not answer"}
-    assert desk.asks("GET", "/health/live").status_code == 200
+    assert operator.asks("GET", "/health/live").status_code == 200

@@ -120,8 +120,8 @@ def test_what_nobody_knows_stays_where_it_is_and_is_looked_at_once(
     engine: Engine, replicas: tuple[Replica, Replica]
 ) -> None:
     _, new = replicas
-    strangers = Contract(CONTRACT.event_types, {**CONTRACT.schemas, "Ticked": STRANGE})
-    for codec, flow in ((Codec(strangers), "toy/1"), (new.codec, "toy/99")):
+    foreign = Contract(CONTRACT.event_types, {**CONTRACT.schemas, "Ticked": STRANGE})
+    for codec, flow in ((Codec(foreign), "toy/1"), (new.codec, "toy/99")):
         wire = Wire(codec)
         wire._offset = 10 * len(flow)
         record = wire.record(Ticked(f"o-{flow}", "x"), 1, flow=flow)

@@ -290,8 +290,8 @@ def test_a_record_that_kills_the_process_is_given_up_and_its_neighbours_are_not(
     counted = place.words()
     assert set(counted) == set(KEYS) - {"o1"}, "all other orders went on"
     assert sum(map(len, counted.values())) == len(before) + len(after) - behind
-    (letter,) = place.rows("SELECT topic, value FROM outbox WHERE topic LIKE '%.dlt'")
-    assert letter == ("counter.dlt", killer.value)
+    (dead_letter,) = place.rows("SELECT topic, value FROM outbox WHERE topic LIKE '%.dlt'")
+    assert dead_letter == ("counter.dlt", killer.value)
 
 
 # --- what the database refuses ------------------------------------------------------------------

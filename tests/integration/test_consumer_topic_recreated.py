@@ -1,4 +1,4 @@
-"""A topic that is deleted, made anew and filled at once is read from its first record, whatever its
+"""A topic that is deleted, recreated and filled at once is read from its first record, whatever its
 reader was doing meanwhile, and its offsets are committed again."""
 
 import os
@@ -114,7 +114,7 @@ def log(infra: TestInfra, topic_prefix: str, tmp_path: Path) -> Log:
 
 @pytest.mark.parametrize("count", [OLD // 2, 3 * OLD])
 @pytest.mark.parametrize("meanwhile", ["it reads", "it stands still", "it is gone"])
-def test_a_topic_made_anew_is_read_from_its_first_record(
+def test_a_topic_recreated_is_read_from_its_first_record(
     log: Log, meanwhile: str, count: int
 ) -> None:
     with log.reader() as reader:
@@ -136,7 +136,7 @@ def test_a_topic_made_anew_is_read_from_its_first_record(
 
 
 @pytest.mark.parametrize("count", [OLD // 2, 3 * OLD])
-def test_what_was_read_before_a_topic_was_made_anew_is_no_offset_of_the_new_one(
+def test_what_was_read_before_a_topic_was_recreated_is_no_offset_of_the_new_one(
     log: Log, count: int
 ) -> None:
     with log.reader("halt") as reader:

@@ -40,10 +40,10 @@ def tell(engine: Engine, order: str, event: Any) -> None:
         working = it.store.load(connection, {order: [trigger]})
         decision = it.decide(working.get(order), trigger, NOW)
         state = working.get(order)
-        told = (*decision.adopted, *decision.events)
-        for one in told:
+        adopted_and_own = (*decision.adopted, *decision.events)
+        for one in adopted_and_own:
             state = it.evolve(state, one)
-        working.put(order, state, told)
+        working.put(order, state, adopted_and_own)
         working.save(connection)
 
 
@@ -101,7 +101,7 @@ def test_forced_it_is_erased_and_the_orders_are_named(engine: Engine) -> None:
     assert vault.open([events[0].order.email]) == [None]
 
 
-def test_what_was_published_in_clear_is_told(engine: Engine) -> None:
+def test_what_was_published_in_clear_is_reported(engine: Engine) -> None:
     place(engine, "o-1")
     place(engine, "o-2", clear=True)
     done = Vault(engine).erase("c-1", *WHO, NOW, force=True)

@@ -283,8 +283,8 @@ def test_read_modify_write_on_stock_sells_it_twice(database_url: str) -> None:
         until(lambda: waits(engine), "the first waits for the row")
         holder.commit()
         first.result(300)
-    said = run(engine, order("o2", tea=60))
-    assert [e.type for e in said] == ["InventoryRejected"]
+    events = run(engine, order("o2", tea=60))
+    assert [e.type for e in events] == ["InventoryRejected"]
     assert units(engine, "tea") == (40, 60, 0, 100)
     engine.dispose()
 

@@ -31,7 +31,7 @@ from services.inventory.store import InventoryStore, MemoryInventoryStore, Stock
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 THREADS = 8
-Told = tuple[str, Trigger]
+KeyedTrigger = tuple[str, Trigger]
 
 
 @pytest.fixture
@@ -54,42 +54,42 @@ def facts(units: dict[str, int]) -> OrderFacts:
     )
 
 
-def order(order_id: str, **units: int) -> Told:
+def order(order_id: str, **units: int) -> KeyedTrigger:
     placed = OrderPlaced(order_id=order_id, order=facts(units), placed_at=NOW)
     return order_id, Do(placed)
 
 
-def undo(order_id: str) -> Told:
+def undo(order_id: str) -> KeyedTrigger:
     return order_id, Undo(PaymentDeclined(order_id=order_id, code="x", reason="x"), "x")
 
 
-def pickup(order_id: str) -> Told:
+def pickup(order_id: str) -> KeyedTrigger:
     event = ShipmentPickedUp(order_id=order_id, order=facts({}), label_id="lb", tracking="T")
     return order_id, Observed("ShipmentPickedUp", event)
 
 
-def restock(sku: str, quantity: int) -> Told:
+def restock(sku: str, quantity: int) -> KeyedTrigger:
     return f"sku:{sku}", Command("restock", "bob", "so", {"sku": sku, "quantity": quantity})
 
 
-def decided(transaction: Transaction[Reservation], batch: Sequence[Told]) -> list[Any]:
+def decided(transaction: Transaction[Reservation], batch: Sequence[KeyedTrigger]) -> list[Any]:
     """What the kit's handler does with a batch."""
     wanted: dict[str, list[Trigger]] = {}
     for key, trigger in batch:
         wanted.setdefault(key, []).append(trigger)
     inbox_rows = transaction.lock(sorted(wanted))
     working = transaction.load(wanted)
-    said: list[Any] = []
+    events: list[Any] = []
     for key, trigger in batch:
         state = working.get(key)
         decision = decide(state, trigger, NOW)
         working.put(key, fold(evolve, state, decision.events), decision.events)
-        said += decision.events
+        events += decision.events
     transaction.write(Changes(inbox_rows=list(inbox_rows.values())), working)
-    return said
+    return events
 
 
-def run(engine: Engine, *batch: Told) -> list[Any]:
+def run(engine: Engine, *batch: KeyedTrigger) -> list[Any]:
     """One batch in one transaction."""
     with PostgresDatabase(engine, InventoryStore(), lambda: NOW).transaction() as transaction:
         return decided(transaction, batch)
@@ -100,21 +100,21 @@ def units(engine: Engine, sku: str) -> tuple[int, int, int, int]:
     return row["on_hand"], row["reserved"], row["shipped"], row["put_in"]
 
 
-def of(kind: type, said: Sequence[Any]) -> int:
-    return sum(isinstance(event, kind) for event in said)
+def of(kind: type, events: Sequence[Any]) -> int:
+    return sum(isinstance(event, kind) for event in events)
 
 
-def at_once(engine: Engine, batches: Sequence[Sequence[Told]]) -> list[Any]:
+def at_once(engine: Engine, batches: Sequence[Sequence[KeyedTrigger]]) -> list[Any]:
     """All batches, on several connections at once."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return [e for said in pool.map(lambda b: run(engine, *b), batches) for e in said]
+        return [e for events in pool.map(lambda b: run(engine, *b), batches) for e in events]
 
 
 def test_a_hot_sku_gives_out_exactly_what_is_there(engine: Engine) -> None:
     run(engine, restock("tea", 100))
     batches = [[order(f"o{b}-{i}", tea=1) for i in range(8)] for b in range(40)]
-    said = at_once(engine, batches)
-    assert (of(InventoryReserved, said), of(InventoryRejected, said)) == (100, 220)
+    events = at_once(engine, batches)
+    assert (of(InventoryReserved, events), of(InventoryRejected, events)) == (100, 220)
     assert units(engine, "tea") == (0, 100, 0, 100)
 
 
@@ -126,9 +126,9 @@ def test_orders_over_many_skus_in_any_order_never_dead_lock(engine: Engine) -> N
     for b in range(60):
         picks = [rng.sample(skus, 4) for _ in range(8)]
         batches.append([order(f"o{b}-{i}", **dict.fromkeys(p, 1)) for i, p in enumerate(picks)])
-    said = at_once(engine, batches)
+    events = at_once(engine, batches)
     at_once(engine, [[undo(f"o{b}-{i}") for i in (7, 3, 5)] for b in range(60)])
-    assert of(InventoryReserved, said) > 400
+    assert of(InventoryReserved, events) > 400
     for sku in skus:
         on_hand, reserved, shipped, put_in = units(engine, sku)
         assert on_hand + reserved + shipped == put_in == 150
@@ -150,8 +150,8 @@ def test_new_stock_and_an_order_for_it_in_one_batch(engine: Engine) -> None:
 
 
 def test_a_hostile_sku_is_rejected_and_harms_nobody(engine: Engine) -> None:
-    said = run(engine, order("o1", **{"a\0b": 1}), restock("tea", 1), order("o2", tea=1))
-    assert [e.code for e in said if isinstance(e, InventoryRejected)] == ["invalid"]
+    events = run(engine, order("o1", **{"a\0b": 1}), restock("tea", 1), order("o2", tea=1))
+    assert [e.code for e in events if isinstance(e, InventoryRejected)] == ["invalid"]
     assert units(engine, "tea") == (0, 1, 0, 1)
 
 
@@ -175,7 +175,7 @@ def test_the_double_and_postgres_agree(engine: Engine) -> None:
     rng, double = random.Random(11), MemoryInventoryStore()
     skus, keys = ["tea", "cup", "pot"], [f"o{i}" for i in range(12)]
 
-    def one() -> Told:
+    def one() -> KeyedTrigger:
         key, sku = rng.choice(keys), rng.choice(skus)
         some = dict.fromkeys(rng.sample(skus, 2), rng.randint(1, 4))
         choices = [order(key, **some), undo(key), pickup(key), restock(sku, rng.randint(1, 9))]
@@ -184,8 +184,8 @@ def test_the_double_and_postgres_agree(engine: Engine) -> None:
     for _ in range(60):
         batch = [one() for _ in range(rng.randint(1, 6))]
         with MemoryDatabase(double, NOW).transaction() as transaction:
-            said = decided(transaction, batch)
-        assert said == run(engine, *batch)
+            events = decided(transaction, batch)
+        assert events == run(engine, *batch)
     with engine.begin() as connection:
         rows = {row["sku"]: row for row in StockReader(engine).page(None, "", 100)}
         working = InventoryStore().load(connection, {key: [Observed("read", None)] for key in keys})

@@ -11,8 +11,8 @@ from saga_monitor.saga.facts import emission_id
 from sagakit.messages.envelope import OutboxRow
 from schemas.events import OrderCancelRequested, ShipmentCancelled
 from tests.monitor import (
+    EventPublisher,
     MonitorProcess,
-    Voice,
     monitor,
     placed,
     reserved,
@@ -44,10 +44,12 @@ def rows(database_url: str, query: str, *parameters: Any) -> list[tuple[Any, ...
         return connection.execute(query, parameters).fetchall()
 
 
-def test_an_order_is_read_folded_and_shown(running: MonitorProcess, voice: Voice) -> None:
+def test_an_order_is_read_folded_and_shown(
+    running: MonitorProcess, publisher: EventPublisher
+) -> None:
     [order] = order_ids(1)
     for event in whole(order):
-        voice.say(event)
+        publisher.publish_events(event)
     until(lambda: running.status(order) == "completed", "order completed")
     saga = running.saga(order)
     assert saga is not None
@@ -60,15 +62,15 @@ def test_an_order_is_read_folded_and_shown(running: MonitorProcess, voice: Voice
 
 
 def test_garbage_is_kept_with_its_reason_and_the_stream_flows_on(
-    running: MonitorProcess, voice: Voice
+    running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     bad, good = order_ids(6), order_ids(24)
-    [fine] = voice.rows(placed(bad[0]))
+    [fine] = publisher.rows(placed(bad[0]))
     type_header = tuple((k, b"PaymentCaptured" if k == "ce_type" else v) for k, v in fine.headers)
-    [cancel] = voice.rows(
+    [cancel] = publisher.rows(
         OrderCancelRequested(order_id=bad[5], actor="a\0b", reason="nul \0 in text")
     )
-    voice.publish(
+    publisher.publish(
         [
             OutboxRow("order.events", bad[0], (), b"\x00garbage"),
             OutboxRow("order.events", bad[1], (), b""),
@@ -77,12 +79,12 @@ def test_garbage_is_kept_with_its_reason_and_the_stream_flows_on(
             OutboxRow("payment.events", bad[0], fine.headers, fine.value),
             OutboxRow("order.events", "x" * 500, fine.headers, fine.value),
             OutboxRow("order.events", bad[3], fine.headers, fine.value + bytes(600_000)),
-            *voice.rows(placed(bad[4]), flow="order/99"),
+            *publisher.rows(placed(bad[4]), flow="order/99"),
             cancel,
         ]
     )
     for order in good:  # on every partition, behind the garbage
-        voice.say(*whole(order))
+        publisher.publish_events(*whole(order))
     ends(running, good, "completed")
     unreadable = running.get("/unreadable")
     codes = [row["code"] for row in unreadable if row["key"] in (*bad, "x" * 500)]
@@ -101,33 +103,33 @@ def test_garbage_is_kept_with_its_reason_and_the_stream_flows_on(
 
 
 def test_killed_in_the_middle_it_goes_on_where_its_database_ends(
-    running: MonitorProcess, voice: Voice, database_url: str
+    running: MonitorProcess, publisher: EventPublisher, database_url: str
 ) -> None:
     orders = order_ids(300)
-    said: list[OutboxRow] = []
+    sent: list[OutboxRow] = []
     for half in (orders[:150], orders[150:]):
-        said += voice.say(*(event for order in half for event in whole(order)))
+        sent += publisher.publish_events(*(event for order in half for event in whole(order)))
         until(lambda: rows(database_url, "SELECT count(*) FROM timeline")[0][0] > 0, "first rows")
         running.kill()
         running.start(wait=False)
-    voice.publish(said[:500])  # what an outbox publishes again after a crash
+    publisher.publish(sent[:500])  # what an outbox publishes again after a crash
     until(running.is_ready, "monitor ready")
     ends(running, orders, "completed")
     [(events,)] = rows(
         database_url, "SELECT count(*) FROM timeline WHERE order_id = ANY(%s)", orders
     )
-    assert events == len(said)
+    assert events == len(sent)
 
 
 def test_a_new_database_is_filled_from_the_first_record_whatever_the_group_has_committed(
     running: MonitorProcess,
-    voice: Voice,
+    publisher: EventPublisher,
     infra: TestInfra,
     group: str,
     tmp_path: Path,
 ) -> None:
     orders = order_ids(20)
-    voice.say(*(event for order in orders for event in whole(order)))
+    publisher.publish_events(*(event for order in orders for event in whole(order)))
     ends(running, orders, "completed")
     running.signal(signal.SIGTERM)
     assert running.exit_status() == 0
@@ -137,12 +139,12 @@ def test_a_new_database_is_filled_from_the_first_record_whatever_the_group_has_c
 
 
 def test_a_batch_that_cannot_be_written_is_not_skipped(
-    running: MonitorProcess, voice: Voice, database_url: str
+    running: MonitorProcess, publisher: EventPublisher, database_url: str
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE timeline RENAME TO hidden")
         [order] = order_ids(1)
-        voice.say(*whole(order))
+        publisher.publish_events(*whole(order))
         assert running.exit_status() == 1
         connection.execute("ALTER TABLE hidden RENAME TO timeline")
     running.start()
@@ -150,13 +152,13 @@ def test_a_batch_that_cannot_be_written_is_not_skipped(
 
 
 def test_a_step_overdue_in_log_time_is_undone_under_one_id_by_every_monitor(
-    voice: Voice, infra: TestInfra, database_url: str, group: str, tmp_path: Path
+    publisher: EventPublisher, infra: TestInfra, database_url: str, group: str, tmp_path: Path
 ) -> None:
     [order] = order_ids(1)
     options = {"deadlines": SHORT}
     with monitor(infra, database_url, tmp_path / "a.log", group=group, **options) as first:
         first.start()
-        voice.say(placed(order), reserved(order))
+        publisher.publish_events(placed(order), reserved(order))
         until(lambda: "CompensationRequested" in first.types(order), "request to undo")
     with monitor(
         infra, fresh_database(infra), tmp_path / "b.log", group=f"{group}-b", **options
@@ -178,7 +180,7 @@ def test_a_step_overdue_in_log_time_is_undone_under_one_id_by_every_monitor(
 
 
 def test_a_monitor_that_stood_still_undoes_nothing_that_went_on_meanwhile(
-    voice: Voice, infra: TestInfra, database_url: str, group: str, tmp_path: Path
+    publisher: EventPublisher, infra: TestInfra, database_url: str, group: str, tmp_path: Path
 ) -> None:
     healthy, overdue = order_ids(20), order_ids(1)
     everyone = [*healthy, *overdue]
@@ -186,13 +188,15 @@ def test_a_monitor_that_stood_still_undoes_nothing_that_went_on_meanwhile(
         infra, database_url, tmp_path / "monitor.log", group=group, deadlines=SHORT
     ) as process:
         process.start()
-        voice.say(*(e for order in everyone for e in (placed(order), reserved(order))))
+        publisher.publish_events(
+            *(e for order in everyone for e in (placed(order), reserved(order)))
+        )
         ends(process, everyone, "running")
         process.signal(signal.SIGSTOP)
         for order in healthy:
-            voice.say(*whole(order)[2:])
-        resume_at_ms = voice.log_time_ms() + 4_000  # every deadline has passed by then
-        until(lambda: voice.log_time_ms() > resume_at_ms, "log time passes the deadlines")
+            publisher.publish_events(*whole(order)[2:])
+        resume_at_ms = publisher.log_time_ms() + 4_000  # every deadline has passed by then
+        until(lambda: publisher.log_time_ms() > resume_at_ms, "log time passes the deadlines")
         process.signal(signal.SIGCONT)
         until(lambda: "CompensationRequested" in process.types(overdue[0]), "request to undo")
         ends(process, healthy, "completed")
@@ -200,7 +204,7 @@ def test_a_monitor_that_stood_still_undoes_nothing_that_went_on_meanwhile(
 
 
 def test_a_monitor_behind_in_reading_undoes_nothing(
-    voice: Voice, infra: TestInfra, database_url: str, group: str, tmp_path: Path
+    publisher: EventPublisher, infra: TestInfra, database_url: str, group: str, tmp_path: Path
 ) -> None:
     """The watch goes on ticking while the projection hangs with the answers still unread."""
     [*healthy, overdue, other] = order_ids(22)
@@ -213,35 +217,35 @@ def test_a_monitor_behind_in_reading_undoes_nothing(
     ):
         process.start()
         for order in (*healthy, overdue):
-            voice.say(placed(order), reserved(order))
+            publisher.publish_events(placed(order), reserved(order))
         ends(process, [*healthy, overdue], "running")
         holding.execute("LOCK TABLE timeline IN EXCLUSIVE MODE")
-        voice.say(placed(other))
+        publisher.publish_events(placed(other))
         hangs = (
             "SELECT 1 FROM pg_stat_activity "
             "WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         until(lambda: looking.execute(hangs).fetchone() is not None, "the projection hangs")
         for order in healthy:
-            voice.say(*whole(order)[2:])
-        late_ms = voice.log_time_ms() + 6_000  # the deadlines, and some ticks of the watch
-        until(lambda: voice.log_time_ms() > late_ms, "log time passes the deadlines")
+            publisher.publish_events(*whole(order)[2:])
+        late_ms = publisher.log_time_ms() + 6_000  # the deadlines, and some ticks of the watch
+        until(lambda: publisher.log_time_ms() > late_ms, "log time passes the deadlines")
         holding.rollback()
         until(lambda: "CompensationRequested" in process.types(overdue), "request to undo")
         ends(process, healthy, "completed")
         assert [o for o in healthy if "CompensationRequested" in process.types(o)] == []
 
 
-def test_what_people_say_becomes_an_event_and_too_late_is_told(
-    running: MonitorProcess, voice: Voice
+def test_what_people_decide_becomes_an_event_and_too_late_is_refused(
+    running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     waiting, shipped, cancelled = order_ids(3)
     who = {"actor": "ada", "reason": "known customer"}
     yes = {"order_id": waiting, "step": "payment", "verdict": "approve", **who}
     assert running.post("/verdicts", yes).status_code == 404
-    voice.say(placed(waiting), reserved(waiting), review(waiting))
-    voice.say(*whole(shipped))
-    voice.say(placed(cancelled), reserved(cancelled))
+    publisher.publish_events(placed(waiting), reserved(waiting), review(waiting))
+    publisher.publish_events(*whole(shipped))
+    publisher.publish_events(placed(cancelled), reserved(cancelled))
     ends(running, [waiting], "waiting")
     ends(running, [shipped], "completed")
     assert running.post("/verdicts", {**yes, "step": "astrology"}).status_code == 422
@@ -263,7 +267,7 @@ def test_what_people_say_becomes_an_event_and_too_late_is_told(
     assert running.post("/cancellations", {"order_id": cancelled, **who}).status_code == 202
     until(lambda: running.status(cancelled) == "undoing", "cancellation read back")
     assert running.post("/cancellations", {"order_id": cancelled, **who}).status_code == 409
-    voice.say(ShipmentCancelled(order_id=cancelled, reason="asked"))
+    publisher.publish_events(ShipmentCancelled(order_id=cancelled, reason="asked"))
     until(lambda: len(running.types(cancelled)) == 4, "fence read")
     [row] = [r for r in running.get("/sagas", status="undoing") if r["order_id"] == cancelled]
     assert row["awaited"] == "payment: PaymentRefunded or PaymentDeclined"
@@ -274,7 +278,7 @@ def test_a_stop_in_good_order_ends_with_status_0(running: MonitorProcess) -> Non
     assert running.exit_status() == 0
 
 
-def test_a_deadline_for_a_step_that_no_flow_has_is_told(
+def test_a_deadline_for_a_step_that_no_flow_has_is_reported(
     infra: TestInfra, database_url: str, group: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "monitor.log"

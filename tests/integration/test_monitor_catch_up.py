@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.monitor import Voice, monitor, placed, reserved, whole
+from tests.monitor import EventPublisher, monitor, placed, reserved, whole
 from tests.stack import TestInfra, live_infra, until
 
 ORDERS, CHUNK, OVERDUE = 8_000, 400, 20
@@ -32,7 +32,11 @@ def count(url: str, query: str, orders: list[str]) -> int:
 
 
 def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
-    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path, tell: Callable[[str], None]
+    publisher: EventPublisher,
+    infra: TestInfra,
+    database_url: str,
+    tmp_path: Path,
+    tell: Callable[[str], None],
 ) -> None:
     tag = uuid.uuid4().hex[:6]
     first, *healthy = [f"b-{tag}-{n:05d}" for n in range(ORDERS)]
@@ -40,14 +44,16 @@ def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
     options = {"group": f"saga-monitor-{tag}", "deadlines": SHORT}
     with monitor(infra, database_url, tmp_path / "monitor.log", **options) as process:
         process.start()
-        voice.say(*whole(first))
+        publisher.publish_events(*whole(first))
         until(lambda: process.status(first) == "completed", "the first order is read")
         process.kill()
-        voice.say(*(e for order in overdue for e in (placed(order), reserved(order))))
+        publisher.publish_events(
+            *(e for order in overdue for e in (placed(order), reserved(order)))
+        )
         for n in range(0, len(healthy), CHUNK):
-            voice.say(*(e for order in healthy[n : n + CHUNK] for e in whole(order)))
-        passed_ms = voice.log_time_ms() + DEADLINE_MS
-        until(lambda: voice.log_time_ms() > passed_ms, "every deadline has passed")
+            publisher.publish_events(*(e for order in healthy[n : n + CHUNK] for e in whole(order)))
+        passed_ms = publisher.log_time_ms() + DEADLINE_MS
+        until(lambda: publisher.log_time_ms() > passed_ms, "every deadline has passed")
         process.start(wait=False)
         events = len(healthy) * len(whole(first))
         read = "SELECT count(*) FROM timeline WHERE order_id = ANY(%s)"

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from saga_cli.monitor.flows import flows
 from schemas import FLOWS
 from schemas.events import FraudCleared, PointsGranted
-from tests.monitor import FACTS, MonitorProcess, Voice, placed, whole
+from tests.monitor import FACTS, EventPublisher, MonitorProcess, placed, whole
 from tests.stack import until
 
 
@@ -23,7 +23,7 @@ def count(process: MonitorProcess, flow: str) -> dict[str, Any]:
 
 
 def test_a_version_is_needed_until_its_last_order_has_ended(
-    running: MonitorProcess, voice: Voice
+    running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     def retirement() -> httpx.Response:
         return httpx.get(f"{running.url}/flows/retirement", params={"flow": "order/2"}, timeout=300)
@@ -32,19 +32,19 @@ def test_a_version_is_needed_until_its_last_order_has_ended(
     until(lambda: "cannot tell yet" not in retirement().text, "the log is read")
     before = count(running, "order/2")
     start, *rest = whole(order)
-    voice.say(start, flow="order/2")
+    publisher.publish_events(start, flow="order/2")
     until(lambda: running.status(order) == "running", "order running")
     now = count(running, "order/2")
     assert now["in_flight"] == before["in_flight"] + 1
     assert retirement().status_code == 409
     assert f"order/2 has {now['in_flight']} orders in flight" in retirement().json()["detail"]
-    voice.say(*rest, flow="order/2")
+    publisher.publish_events(*rest, flow="order/2")
     until(lambda: running.status(order) == "completed", "order completed")
     assert count(running, "order/2")["ended"] == before["ended"] + 1
     assert (retirement().status_code == 200) == (before["in_flight"] == 0)
 
 
-def told(order: str, label: str) -> tuple[Any, ...]:
+def saga_row(order: str, label: str) -> tuple[Any, ...]:
     """All events of an order that goes well on this version, each step after those before it."""
     start, reserved, *rest = whole(order)
     if label == "order/2":
@@ -57,7 +57,7 @@ def told(order: str, label: str) -> tuple[Any, ...]:
 
 
 def test_orders_on_every_version_are_in_flight_at_once_and_each_ends_on_its_own(
-    running: MonitorProcess, voice: Voice, monkeypatch: pytest.MonkeyPatch
+    running: MonitorProcess, publisher: EventPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def command(*words: str) -> Result:
         return CliRunner().invoke(flows, words)
@@ -70,7 +70,7 @@ def test_orders_on_every_version_are_in_flight_at_once_and_each_ends_on_its_own(
     until(lambda: "cannot tell yet" not in command("retire", labels[-1]).output, "read")
     before = {label: count(running, label) for label in labels}
     for label, order in orders.items():
-        voice.say(*told(order, label)[:-1], flow=label)
+        publisher.publish_events(*saga_row(order, label)[:-1], flow=label)
     for label, order in orders.items():
         until(lambda o=order: running.status(o) == "running", f"{label} runs")  # type: ignore[misc]
         now = count(running, label)
@@ -82,7 +82,7 @@ def test_orders_on_every_version_are_in_flight_at_once_and_each_ends_on_its_own(
         why = "is the default version" if now["default"] else f"{now['in_flight']} orders in flight"
         assert why in refused.output
     for label, order in orders.items():
-        voice.say(told(order, label)[-1], flow=label)
+        publisher.publish_events(saga_row(order, label)[-1], flow=label)
         until(lambda o=order: running.status(o) == "completed", f"{label} ends")  # type: ignore[misc]
         assert count(running, label)["in_flight"] == before[label]["in_flight"]
         assert running.get(f"/sagas/{order}")["flow"] == label
@@ -91,18 +91,18 @@ def test_orders_on_every_version_are_in_flight_at_once_and_each_ends_on_its_own(
 
 
 def test_without_a_version_that_has_orders_the_monitor_does_not_start(
-    running: MonitorProcess, voice: Voice, database_url: str, tmp_path: Path
+    running: MonitorProcess, publisher: EventPublisher, database_url: str, tmp_path: Path
 ) -> None:
     order = f"o-{uuid.uuid4().hex[:8]}"
-    voice.say(placed(order))
+    publisher.publish_events(placed(order))
     until(lambda: running.status(order) == "running", "order running")
     running.kill()
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("UPDATE saga SET version = 99 WHERE order_id = %s", [order])
         running.start(wait=False)
         assert running.exit_status() == 2
-        told = f"flow files: order/99 (1 orders, such as {order}); put them back"
-        assert told in (tmp_path / "monitor.log").read_text()
+        saga_row = f"flow files: order/99 (1 orders, such as {order}); put them back"
+        assert saga_row in (tmp_path / "monitor.log").read_text()
         connection.execute("UPDATE saga SET version = 1 WHERE order_id = %s", [order])
     running.start()
     assert running.status(order) == "running"

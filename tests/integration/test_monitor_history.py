@@ -27,7 +27,16 @@ from schemas.events import (
     PaymentRefunded,
     ShipmentCancelled,
 )
-from tests.monitor import UNITS, MonitorProcess, Voice, captured, monitor, placed, reserved, whole
+from tests.monitor import (
+    UNITS,
+    EventPublisher,
+    MonitorProcess,
+    captured,
+    monitor,
+    placed,
+    reserved,
+    whole,
+)
 from tests.stack import TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "the auditors ask for it"}
@@ -79,14 +88,16 @@ def undone(order: str) -> tuple[Any, ...]:
 
 
 def test_a_finished_order_moves_and_is_found(
-    running: MonitorProcess, voice: Voice, database_url: str, engine: Engine
+    running: MonitorProcess, publisher: EventPublisher, database_url: str, engine: Engine
 ) -> None:
     done, gone, flying, asked = (order_id() for _ in range(4))
-    voice.say(*whole(done))
-    voice.say(*undone(gone))
-    voice.say(placed(flying), reserved(flying))
-    voice.say(*whole(asked))
-    voice.say(InterventionOpened(order_id=asked, code="manual", reason="look", actor="ada"))
+    publisher.publish_events(*whole(done))
+    publisher.publish_events(*undone(gone))
+    publisher.publish_events(placed(flying), reserved(flying))
+    publisher.publish_events(*whole(asked))
+    publisher.publish_events(
+        InterventionOpened(order_id=asked, code="manual", reason="look", actor="ada")
+    )
     until(lambda: is_history(running, done) and is_history(running, gone), "two are history")
     assert not is_history(running, flying), "it is in flight"
     assert not is_history(running, asked), "a case is open"
@@ -99,9 +110,9 @@ def test_a_finished_order_moves_and_is_found(
     assert (found["status"], found["ledger"]["held_minor"]) == ("completed", 500)
     assert running.get(f"/evidence/{done}")["view"]["status"] == "completed"
     env = {"SAGA_MONITOR_URL": running.url}
-    told = CliRunner().invoke(show, [done], env=env).output
-    assert "ShippedMailSent" in told
-    assert "history" in told
+    output = CliRunner().invoke(show, [done], env=env).output
+    assert "ShippedMailSent" in output
+    assert "history" in output
     assert done in CliRunner().invoke(ls, ["--history", "--limit", "10000"], env=env).output
     kept = orders(engine, datetime.now(UTC) + timedelta(minutes=1))
     assert (kept[done].status, kept[done].captured_minor) == ("completed", 500)
@@ -112,62 +123,72 @@ def test_a_finished_order_moves_and_is_found(
             assert connection.execute(query, [[done, gone]]).fetchall() == [(0,)], table
 
 
-def test_a_late_event_brings_it_back_with_all_that_was_said(
-    running: MonitorProcess, voice: Voice
+def test_a_late_event_brings_it_back_with_all_its_decisions(
+    running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     order = order_id()
-    voice.say(*undone(order))
+    publisher.publish_events(*undone(order))
     until(lambda: is_history(running, order), "it is history")
-    voice.say(captured(order))
+    publisher.publish_events(captured(order))
     until(lambda: running.status(order) == "undoing", "the late capture is to be undone")
     found = running.saga(order)
     assert found is not None
     assert not found["history"]
     assert found["ledger"]["held_minor"] == 500
-    said = [*undone(order), captured(order)]
-    assert sorted(running.types(order)) == sorted(event.type for event in said)
+    rows = [*undone(order), captured(order)]
+    assert sorted(running.types(order)) == sorted(event.type for event in rows)
     assert order in listed(running, status="undoing")
-    voice.say(PaymentRefunded(order_id=order, refund_id="re-1", amount_minor=500, reason="late"))
+    publisher.publish_events(
+        PaymentRefunded(order_id=order, refund_id="re-1", amount_minor=500, reason="late")
+    )
     until(lambda: is_history(running, order), "it is history again")
     assert running.status(order) == "cancelled"
 
 
-def test_a_pinned_order_stays_until_it_is_unpinned(running: MonitorProcess, voice: Voice) -> None:
+def test_a_pinned_order_stays_until_it_is_unpinned(
+    running: MonitorProcess, publisher: EventPublisher
+) -> None:
     pinned, other, third = (order_id() for _ in range(3))
 
-    def do(deed: str, who: dict[str, str]) -> int:
-        return running.post(f"/pins/{deed}", {"order_id": pinned, **who}).status_code
+    def do(command: str, who: dict[str, str]) -> int:
+        return running.post(f"/pins/{command}", {"order_id": pinned, **who}).status_code
 
-    voice.say(placed(pinned))
+    publisher.publish_events(placed(pinned))
     until(lambda: running.status(pinned) == "running", "order running")
     assert do("unpin", ADA) == 409
     assert [do("pin", ADA), do("pin", ADA), do("pin", BOB)] == [202, 202, 409]
     until(lambda: "OrderPinned" in running.types(pinned), "the pin is read back")
     assert [do("pin", ADA), do("pin", BOB)] == [202, 409]
-    voice.say(*whole(pinned)[1:])
+    publisher.publish_events(*whole(pinned)[1:])
     until(lambda: running.status(pinned) == "completed", "order completed")
-    voice.say(*whole(other))
+    publisher.publish_events(*whole(other))
     until(lambda: is_history(running, other), "one that ended later is history")
     assert not is_history(running, pinned)
     assert do("unpin", BOB) == 202
     until(lambda: is_history(running, pinned), "the unpinned one is history")
     assert do("pin", ADA) == 202, "also from the history"
     until(lambda: running.types(pinned).count("OrderPinned") == 2, "it is pinned again")
-    voice.say(*whole(third))
+    publisher.publish_events(*whole(third))
     until(lambda: is_history(running, third), "one that ended later is history")
     found = running.saga(pinned)
     assert found is not None
     assert (found["history"], found["pin"]["actor"]) == (False, "ada")
 
 
-def test_a_rebuilt_monitor_has_the_same_rows_wherever_they_are(
-    running: MonitorProcess, voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+def test_a_rebuilt_monitor_has_the_same_rows_in_each_store(
+    running: MonitorProcess,
+    publisher: EventPublisher,
+    infra: TestInfra,
+    database_url: str,
+    tmp_path: Path,
 ) -> None:
     orders = [order_id() for _ in range(8)]
     for order in orders:
-        voice.say(*whole(order))
-    voice.say(InterventionOpened(order_id=orders[0], code="manual", reason="look", actor="ada"))
-    voice.say(placed(last := order_id()))
+        publisher.publish_events(*whole(order))
+    publisher.publish_events(
+        InterventionOpened(order_id=orders[0], code="manual", reason="look", actor="ada")
+    )
+    publisher.publish_events(placed(last := order_id()))
     until(lambda: all(is_history(running, order) for order in orders[1:]), "they are history")
     until(lambda: running.status(last) == "running", "the last is read")
     empty = fresh_database(infra)
@@ -191,9 +212,11 @@ def test_a_rebuilt_monitor_has_the_same_rows_wherever_they_are(
     fresh.dispose()
 
 
-def test_old_words_are_forgotten(running: MonitorProcess, voice: Voice, database_url: str) -> None:
+def test_old_words_are_forgotten(
+    running: MonitorProcess, publisher: EventPublisher, database_url: str
+) -> None:
     order, pinned = order_id(), order_id()
-    voice.say(placed(order), placed(pinned))
+    publisher.publish_events(placed(order), placed(pinned))
     for wanted in (order, pinned):
         until(lambda o=wanted: running.status(o) == "running", "order running")  # type: ignore[misc]
         assert running.post("/pins/pin", {"order_id": wanted, **ADA}).status_code == 202
@@ -225,11 +248,11 @@ def put(engine: Engine, order: str, at: datetime) -> None:
         order, "order", 1, "completed", store.dump_facts([fact]),
         None, None, 500, 0, at, at, at, 3, pinned=False,
     )  # fmt: skip
-    told = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
+    entry = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
     case = store.InterventionRow(order, "manual", "resolved", "look", "ada", at, at, 2)
     with engine.begin() as connection:
         store.write(
-            connection, store.WriteBatch(sagas=[row], timeline=[told], interventions=[case])
+            connection, store.WriteBatch(sagas=[row], timeline=[entry], interventions=[case])
         )
 
 

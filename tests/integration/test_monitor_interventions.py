@@ -15,7 +15,16 @@ from saga_cli.monitor.interventions import evidence
 from saga_monitor.saga.evidence import replay
 from schemas import FLOWS
 from schemas.events import InventoryReleased, PaymentDeclined, PaymentRefunded, ShipmentCancelled
-from tests.monitor import UNITS, MonitorProcess, Voice, monitor, placed, reserved, review, whole
+from tests.monitor import (
+    UNITS,
+    EventPublisher,
+    MonitorProcess,
+    monitor,
+    placed,
+    reserved,
+    review,
+    whole,
+)
 from tests.stack import TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "looked into it"}
@@ -23,18 +32,18 @@ BOB = {"actor": "bob", "reason": "so did I"}
 
 
 @pytest.fixture
-def order(running: MonitorProcess, voice: Voice) -> str:
+def order(running: MonitorProcess, publisher: EventPublisher) -> str:
     """An order in flight."""
     order_id = f"o-{uuid.uuid4().hex[:8]}"
-    voice.say(placed(order_id), reserved(order_id))
+    publisher.publish_events(placed(order_id), reserved(order_id))
     until(lambda: running.status(order_id) == "running", "order running")
     return order_id
 
 
 def do(
-    process: MonitorProcess, deed: str, order: str, who: dict[str, str], **more: str
+    process: MonitorProcess, command: str, order: str, who: dict[str, str], **more: str
 ) -> httpx.Response:
-    return process.post(f"/interventions/{deed}", {"order_id": order, **who, **more})
+    return process.post(f"/interventions/{command}", {"order_id": order, **who, **more})
 
 
 def case(process: MonitorProcess, order: str) -> dict[str, Any]:
@@ -51,7 +60,7 @@ def queue(process: MonitorProcess, order: str, **wanted: str) -> list[tuple[str,
 
 
 def test_a_case_from_its_opening_to_its_second_end(running: MonitorProcess, order: str) -> None:
-    for deed, who, status, held in (
+    for command, who, status, assignee in (
         ("open", ADA, "open", None),
         ("claim", ADA, "claimed", "ada"),
         ("note", BOB, "claimed", "ada"),
@@ -60,17 +69,17 @@ def test_a_case_from_its_opening_to_its_second_end(running: MonitorProcess, orde
         ("resolve", ADA, "resolved", None),
     ):
         before = len(case(running, order)["entries"])
-        said = do(running, deed, order, who)
-        assert said.status_code == 202, said.text
-        again = do(running, deed, order, who)
-        assert (again.status_code, again.json()) == (202, said.json()), "said twice at once"
-        until(lambda n=before: len(case(running, order)["entries"]) > n, deed)  # type: ignore[misc]
+        answer = do(running, command, order, who)
+        assert answer.status_code == 202, answer.text
+        again = do(running, command, order, who)
+        assert (again.status_code, again.json()) == (202, answer.json()), "said twice at once"
+        until(lambda n=before: len(case(running, order)["entries"]) > n, command)  # type: ignore[misc]
         found = case(running, order)
         assert (found["status"], len(found["entries"])) == (status, before + 1)
-        assert found["entries"][-1]["id"] == said.json()["id"]
+        assert found["entries"][-1]["id"] == answer.json()["id"]
         assert found["entries"][-1]["actor"] == who["actor"]
         rows = queue(running, order)
-        assert rows == ([("manual", status, held)] if status != "resolved" else [])
+        assert rows == ([("manual", status, assignee)] if status != "resolved" else [])
         assert running.status(order) == ("running" if status == "resolved" else "intervention")
     assert queue(running, order, status="resolved") == [("manual", "resolved", None)]
     late = do(running, "resolve", order, BOB)
@@ -78,10 +87,10 @@ def test_a_case_from_its_opening_to_its_second_end(running: MonitorProcess, orde
     assert "is resolved: ada at" in late.json()["detail"]
 
 
-def test_of_many_at_once_one_is_heard_and_the_others_are_told(
-    running: MonitorProcess, voice: Voice, order: str
+def test_of_many_at_once_one_is_accepted_and_the_others_are_refused(
+    running: MonitorProcess, publisher: EventPublisher, order: str
 ) -> None:
-    voice.say(review(order))
+    publisher.publish_events(review(order))
     until(lambda: running.status(order) == "waiting", "a person is asked")
 
     def decide(n: int) -> httpx.Response:
@@ -94,20 +103,20 @@ def test_of_many_at_once_one_is_heard_and_the_others_are_told(
     assert sorted(a.status_code for a in answers) == [202, *[409] * 7]
     until(lambda: "VerdictGiven" in running.types(order), "verdict read back")
     assert running.types(order).count("VerdictGiven") == 1
-    (heard,) = [n for n, a in enumerate(answers) if a.status_code == 202]
+    (accepted,) = [n for n, a in enumerate(answers) if a.status_code == 202]
     for refused in (a for a in answers if a.status_code == 409):
-        assert f"person-{heard}" in refused.json()["detail"]
+        assert f"person-{accepted}" in refused.json()["detail"]
 
 
 def test_nobody_answers_and_the_order_is_rejected(
-    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+    publisher: EventPublisher, infra: TestInfra, database_url: str, tmp_path: Path
 ) -> None:
     """The wait of 24 h in six seconds: reminded, escalated, rejected, each said once."""
     order_id = f"o-{uuid.uuid4().hex[:8]}"
     quick = {"group": f"g-{order_id}", "deadlines": '{"payment.PaymentReviewRequired": "6s"}'}
     with monitor(infra, database_url, tmp_path / "quick.log", **quick) as process:
         process.start()
-        voice.say(placed(order_id), reserved(order_id), review(order_id))
+        publisher.publish_events(placed(order_id), reserved(order_id), review(order_id))
         until(lambda: "VerdictGiven" in process.types(order_id), "rejected")
         saga = process.saga(order_id)
         assert saga is not None
@@ -122,27 +131,29 @@ def test_nobody_answers_and_the_order_is_rejected(
         late = process.post("/verdicts", {**body, **ADA})
         assert late.status_code == 409
         assert "system_timeout gave the command reject" in late.json()["detail"]
-        voice.say(PaymentDeclined(order_id=order_id, code="review_rejected", reason="nobody"))
-        voice.say(InventoryReleased(order_id=order_id, lines=UNITS, reason="nobody"))
+        publisher.publish_events(
+            PaymentDeclined(order_id=order_id, code="review_rejected", reason="nobody")
+        )
+        publisher.publish_events(InventoryReleased(order_id=order_id, lines=UNITS, reason="nobody"))
         until(lambda: process.status(order_id) == "cancelled", "order cancelled")
 
 
-def test_what_cannot_be_said(running: MonitorProcess, order: str) -> None:
-    for deed, body, status in (
+def test_what_cannot_be_commanded(running: MonitorProcess, order: str) -> None:
+    for command, body, status in (
         ("resolve", ADA, 404),
         ("praise", ADA, 422),
         ("open", {"actor": "ada"}, 422),
         ("open", {**ADA, "code": "Not A Code"}, 422),
         ("open", {**ADA, "reason": "a\nb"}, 422),
     ):
-        assert do(running, deed, order, body).status_code == status, (deed, body)
+        assert do(running, command, order, body).status_code == status, (command, body)
     assert do(running, "open", "never-seen", ADA).status_code == 404
     assert queue(running, order) == []
 
 
 def test_cases_are_rebuilt_from_the_topics(
     running: MonitorProcess,
-    voice: Voice,
+    publisher: EventPublisher,
     order: str,
     infra: TestInfra,
     database_url: str,
@@ -152,7 +163,7 @@ def test_cases_are_rebuilt_from_the_topics(
     until(lambda: case(running, order)["status"] == "open", "opened")
     assert do(running, "claim", order, BOB).status_code == 202
     until(lambda: case(running, order)["status"] == "claimed", "claimed")
-    voice.say(*whole(order)[2:])
+    publisher.publish_events(*whole(order)[2:])
     until(lambda: running.status(order) == "completed", "order completed")
     running.signal(signal.SIGTERM)
     assert running.exit_status() == 0
@@ -170,9 +181,9 @@ def test_cases_are_rebuilt_from_the_topics(
 
 
 def test_the_evidence_of_an_order_can_be_run_again(
-    running: MonitorProcess, voice: Voice, order: str
+    running: MonitorProcess, publisher: EventPublisher, order: str
 ) -> None:
-    voice.say(review(order))
+    publisher.publish_events(review(order))
     assert do(running, "open", order, ADA).status_code == 202
     until(lambda: case(running, order)["status"] == "open", "opened")
     until(lambda: "PaymentReviewRequired" in running.types(order), "review read")
@@ -185,21 +196,21 @@ def test_the_evidence_of_an_order_can_be_run_again(
         "saga_monitor": {"effects": [], "outbox": [], "parked": [], "silent": None}
     }
     assert "example.org" not in str(document)
-    told = CliRunner().invoke(evidence, [order], env={"SAGA_MONITOR_URL": running.url})
-    assert told.exit_code == 0
-    assert f'"order_id": "{order}"' in told.output
+    output = CliRunner().invoke(evidence, [order], env={"SAGA_MONITOR_URL": running.url})
+    assert output.exit_code == 0
+    assert f'"order_id": "{order}"' in output.output
     assert httpx.get(f"{running.url}/evidence/never-seen").status_code == 404
 
 
-def test_what_should_never_have_been_said_opens_a_case_that_stays(
-    running: MonitorProcess, voice: Voice, order: str
+def test_what_should_never_have_been_published_opens_a_case_that_stays(
+    running: MonitorProcess, publisher: EventPublisher, order: str
 ) -> None:
     *_, mail = whole(order)
-    voice.say(ShipmentCancelled(order_id=order, reason="asked"))
-    voice.say(PaymentRefunded(order_id=order, amount_minor=0, reason="asked"))
-    voice.say(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
+    publisher.publish_events(ShipmentCancelled(order_id=order, reason="asked"))
+    publisher.publish_events(PaymentRefunded(order_id=order, amount_minor=0, reason="asked"))
+    publisher.publish_events(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
     until(lambda: running.status(order) == "cancelled", "order cancelled")
-    voice.say(mail)
+    publisher.publish_events(mail)
     until(lambda: case(running, order)["status"] == "open", "case opened")
     assert running.status(order) == "cancelled"
     assert "ShippedMailSent of notification" in case(running, order)["reason"]

@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.monitor import MonitorProcess, Voice, monitor, placed, reserved, whole
+from tests.monitor import EventPublisher, MonitorProcess, monitor, placed, reserved, whole
 from tests.stack import TestInfra, until
 
 FLOW = {"flow": "order", "version": "1"}
@@ -54,11 +54,11 @@ counted everything in them, the orders of other tests as well."""
 
 
 def test_what_becomes_of_orders_is_counted_and_timed(
-    running: MonitorProcess, voice: Voice, database_url: str
+    running: MonitorProcess, publisher: EventPublisher, database_url: str
 ) -> None:
     done, late = f"o-{uuid.uuid4().hex[:8]}", f"o-{uuid.uuid4().hex[:8]}"
     for event in (*whole(done), placed(late), reserved(late)):  # one after the other, as in life
-        voice.say(event)
+        publisher.publish_events(event)
     until(lambda: "CompensationRequested" in running.types(late), "request to undo")
     until(lambda: running.status(done) == "completed", "order completed")
 
@@ -78,14 +78,14 @@ def test_what_becomes_of_orders_is_counted_and_timed(
 
 
 def test_what_is_in_flight_waits_for_people_or_is_unread_is_shown(
-    running: MonitorProcess, voice: Voice
+    running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     order = f"o-{uuid.uuid4().hex[:8]}"
     until(lambda: value(running, "saga_read_through_age_s") > 0, "all is read")
     with_people = {**FLOW, "status": "intervention"}
     in_flight = value(running, "saga_in_flight", **with_people)
     cases = value(running, "saga_interventions", code="manual", status="open", up_to="1h")
-    voice.say(placed(order), reserved(order))
+    publisher.publish_events(placed(order), reserved(order))
     until(lambda: running.status(order) is not None, "order read")
     who = {"order_id": order, "actor": "ada", "reason": "strange"}
     assert running.post("/interventions/open", who).status_code == 202

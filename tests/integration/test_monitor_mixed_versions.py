@@ -22,7 +22,7 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import engine_for
 from schemas import CONTRACT, FLOWS
-from tests.monitor import Voice, placed, reserved
+from tests.monitor import EventPublisher, placed, reserved
 from tests.stack import TestInfra
 
 (FLOW,) = FLOWS
@@ -41,7 +41,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def records(infra: TestInfra) -> Iterator[list[Record]]:
     """An order on version 1, then one on version 2, each with two events."""
-    voice = Voice(infra)
+    publisher = EventPublisher(infra)
     found: list[Record] = []
     for n, flow in enumerate(("order/1", "order/2")):
         order = f"{flow[-1]}-{uuid.uuid4().hex[:8]}"
@@ -49,10 +49,10 @@ def records(infra: TestInfra) -> Iterator[list[Record]]:
             Record(
                 row.topic, 3, 10 + n, 1_700_000_000_000 + n, order.encode(), row.value, row.headers
             )
-            for row in voice.rows(placed(order), reserved(order), flow=flow)
+            for row in publisher.rows(placed(order), reserved(order), flow=flow)
         ]
     yield found
-    voice.close()
+    publisher.close()
 
 
 class Place(NamedTuple):

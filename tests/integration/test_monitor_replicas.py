@@ -15,7 +15,16 @@ import pytest
 from saga_monitor.saga.facts import emission_id
 from schemas.events import InventoryReleased, PaymentDeclined, ShipmentCancelled
 from tests.kafka import read
-from tests.monitor import CODEC, UNITS, MonitorProcess, Voice, monitor, placed, reserved, whole
+from tests.monitor import (
+    CODEC,
+    UNITS,
+    EventPublisher,
+    MonitorProcess,
+    monitor,
+    placed,
+    reserved,
+    whole,
+)
 from tests.stack import TestInfra, fresh_database, until
 
 SHORT = '{"payment": "2s", "shipping": "2s"}'
@@ -102,7 +111,7 @@ class Group:
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_replicas_that_come_and_go_write_what_one_alone_would(
-    voice: Voice,
+    publisher: EventPublisher,
     infra: TestInfra,
     database_url: str,
     tmp_path: Path,
@@ -119,16 +128,18 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
     try:
         for _ in group.turmoil():
             chunk, stuck = order_ids(CHUNK), order_ids(CHUNK // 10)
-            voice.say(*(e for order in stuck for e in (placed(order), reserved(order))))
-            voice.say(*(e for order in chunk for e in whole(order)))
+            publisher.publish_events(
+                *(e for order in stuck for e in (placed(order), reserved(order)))
+            )
+            publisher.publish_events(*(e for order in chunk for e in whole(order)))
             healthy += chunk
             overdue += stuck
             until(half_is_read, "half of what was said is read")
         until(lambda: asked(database_url, overdue) == set(overdue), "all are asked")
         for order in overdue:
-            voice.say(ShipmentCancelled(order_id=order, reason="asked"))
-            voice.say(PaymentDeclined(order_id=order, code="fenced", reason="asked"))
-            voice.say(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
+            publisher.publish_events(ShipmentCancelled(order_id=order, reason="asked"))
+            publisher.publish_events(PaymentDeclined(order_id=order, code="fenced", reason="asked"))
+            publisher.publish_events(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
         everyone = [*healthy, *overdue]
         expected = {"completed": len(healthy), "cancelled": len(overdue)}
         until(lambda: counted(database_url, everyone) == expected, "all have ended")
@@ -152,7 +163,7 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
 
 
 def test_two_monitors_never_ask_for_different_things(
-    voice: Voice, infra: TestInfra, database_url: str, tmp_path: Path
+    publisher: EventPublisher, infra: TestInfra, database_url: str, tmp_path: Path
 ) -> None:
     """Each has a database of its own, so neither knows that the other asks as well."""
     logs = [tmp_path / "a", tmp_path / "b"]
@@ -163,7 +174,9 @@ def test_two_monitors_never_ask_for_different_things(
             log.mkdir()
             groups.append(Group(infra, database, log, 1))
             groups[-1].replicas[0].start()
-        voice.say(*(e for order in overdue for e in (placed(order), reserved(order))))
+        publisher.publish_events(
+            *(e for order in overdue for e in (placed(order), reserved(order)))
+        )
         for group in groups:
             until(
                 lambda url=group.database_url: asked(url, overdue) == set(overdue),  # type: ignore[misc]
@@ -172,16 +185,16 @@ def test_two_monitors_never_ask_for_different_things(
     finally:
         for group in groups:
             group.close()
-    said: dict[tuple[str, str, int], list[tuple[Any, Any]]] = defaultdict(list)
+    emitted: dict[tuple[str, str, int], list[tuple[Any, Any]]] = defaultdict(list)
     for record in read(infra.bootstrap_servers, "saga.events"):
         envelope = CODEC.decode(record)
         if envelope.key in overdue and envelope.event.type == "CompensationRequested":
             place = (envelope.key, envelope.event.step, envelope.event.attempt)
-            said[place].append((envelope.id, envelope.event))
-    assert {order for order, _, _ in said} == set(overdue)
-    for (order, step, attempt), those in said.items():
+            emitted[place].append((envelope.id, envelope.event))
+    assert {order for order, _, _ in emitted} == set(overdue)
+    for (order, step, attempt), those in emitted.items():
         assert {id_ for id_, _ in those} == {emission_id(order, "deadline", step, attempt)}
         assert len({event for _, event in those}) == 1, those
-        assert attempt == 1 or (order, step, attempt - 1) in said
-    assert {key[1:] for key in said} >= {("payment", 1)}
-    assert all((order, "payment", 2) not in said for order in overdue), "the turn is shipping's"
+        assert attempt == 1 or (order, step, attempt - 1) in emitted
+    assert {key[1:] for key in emitted} >= {("payment", 1)}
+    assert all((order, "payment", 2) not in emitted for order in overdue), "the turn is shipping's"

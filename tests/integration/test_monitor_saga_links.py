@@ -9,25 +9,25 @@ from click.testing import CliRunner
 
 from saga_cli.monitor.lineage import batch, links
 from saga_cli.monitor.sagas import show
-from tests.monitor import MonitorProcess, Voice, placed, whole
+from tests.monitor import EventPublisher, MonitorProcess, placed, whole
 from tests.stack import until
 
 
-def test_batches_and_links(running: MonitorProcess, voice: Voice) -> None:
+def test_batches_and_links(running: MonitorProcess, publisher: EventPublisher) -> None:
     """b replaces a, c and d replace b; x and y name each other."""
     tag = uuid.uuid4().hex[:8]
     a, b, c, d, x, y = (f"{name}-{tag}" for name in "abcdxy")
-    told: dict[str, dict[str, Any]] = {
+    orders: dict[str, dict[str, Any]] = {
         b: {"caused_by": a, "batch_id": tag},
         c: {"caused_by": b, "batch_id": tag},
         d: {"caused_by": b},
         x: {"caused_by": y},
         y: {"caused_by": x},
     }
-    voice.say(*whole(a))
-    for order_id, more in told.items():
-        voice.say(replace(placed(order_id), **more))
-    until(lambda: all(running.status(o) for o in (a, *told)), "all read")
+    publisher.publish_events(*whole(a))
+    for order_id, more in orders.items():
+        publisher.publish_events(replace(placed(order_id), **more))
+    until(lambda: all(running.status(o) for o in (a, *orders)), "all read")
     until(lambda: running.status(a) == "completed", "a completed")
 
     found = running.get(f"/batches/{tag}")

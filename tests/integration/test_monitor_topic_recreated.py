@@ -1,4 +1,4 @@
-"""A topic that is deleted, made anew and filled at once is read from its first record by a real
+"""A topic that is deleted, recreated and filled at once is read from its first record by a real
 monitor, whatever that was doing meanwhile."""
 
 import signal
@@ -14,7 +14,7 @@ from saga_lab.devstack.topics import recreate_topic
 from sagakit.kafka.consumer import TOPICS_S
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import PublishFailed
-from tests.monitor import MonitorProcess, Voice, monitor, whole
+from tests.monitor import EventPublisher, MonitorProcess, monitor, whole
 from tests.stack import TestInfra, live_infra, until
 
 TOPIC = "payment.events"
@@ -29,18 +29,18 @@ def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestInfra]:
 
 def say(infra: TestInfra, orders: list[str]) -> None:
     """Their whole stories, as soon as every topic takes them."""
-    voice = Voice(infra)
-    rows = voice.rows(*(event for order in orders for event in whole(order)))
+    publisher = EventPublisher(infra)
+    rows = publisher.rows(*(event for order in orders for event in whole(order)))
 
     def taken() -> bool:
         try:
-            voice.publish(rows)
+            publisher.publish(rows)
         except PublishFailed:
             return False
         return True
 
     until(taken, "the events are published")
-    voice.close()
+    publisher.close()
 
 
 def read_to_the_end(infra: TestInfra, url: str) -> bool:
@@ -62,7 +62,7 @@ def all_completed(process: MonitorProcess, orders: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("meanwhile", ["it reads", "it stands still", "it is gone"])
-def test_a_topic_made_anew_is_read_from_its_first_record(
+def test_a_topic_recreated_is_read_from_its_first_record(
     infra: TestInfra, database_url: str, tmp_path: Path, meanwhile: str
 ) -> None:
     tag = uuid.uuid4().hex[:6]

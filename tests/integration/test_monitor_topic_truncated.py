@@ -85,7 +85,7 @@ def stored(engine: Engine) -> dict[tuple[str, int], int]:
         return store.offsets(connection)
 
 
-def test_a_topic_that_was_made_anew_ends_the_process_which_then_reads_from_its_start(
+def test_a_topic_that_was_recreated_ends_the_process_which_then_reads_from_its_start(
     engine: Engine,
 ) -> None:
     with pytest.raises(TopicRecreated, match=r"payment\.events was recreated"):
@@ -105,20 +105,20 @@ def test_republished_events_keep_their_times_and_unreadable_ones_go_with_their_t
     live = rows_of(engine)
     with engine.begin() as connection:
         store.reset(connection, {PAYMENT: 0})
-    anew = replace(
+    recreated = replace(
         event,
         offset=0,
         timestamp_ms=event.timestamp_ms + 60_000,
         headers=(*event.headers, (LOGGED_AT, str(event.timestamp_ms).encode())),
     )
-    projection.apply([anew, replace(anew, offset=1)])
-    told, unreadable, sagas = rows_of(engine)
+    projection.apply([recreated, replace(recreated, offset=1)])
+    timeline, unreadable, sagas = rows_of(engine)
     assert (len(live[1]), unreadable) == (1, [])
-    assert [(r["at"], r["offset"]) for r in told] == [(log_time(event.timestamp_ms), 1)]
+    assert [(r["at"], r["offset"]) for r in timeline] == [(log_time(event.timestamp_ms), 1)]
     assert sagas == live[2]
 
 
-def test_what_is_read_between_two_looks_at_the_log_is_no_topic_made_anew(engine: Engine) -> None:
+def test_what_is_read_between_two_looks_at_the_log_is_no_topic_recreated(engine: Engine) -> None:
     look(engine, 99, 100)
     assert stored(engine) == {PAYMENT: 100, ORDER: 7}
 
@@ -140,7 +140,7 @@ def starts(engine: Engine, log: Topics) -> dict[tuple[str, int], int]:
     }
 
 
-def test_a_topic_made_anew_that_is_longer_already_is_told_by_its_id(engine: Engine) -> None:
+def test_a_recreated_topic_that_is_longer_already_is_known_by_its_id(engine: Engine) -> None:
     """Filled again while the monitor was stopped, or within the second between two looks."""
     log = Topics(100)
     look(engine, log=log)

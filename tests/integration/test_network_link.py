@@ -23,8 +23,8 @@ class Echo(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         with suppress(ConnectionError):
-            while heard := self.request.recv(1000):
-                self.request.sendall(heard)
+            while received := self.request.recv(1000):
+                self.request.sendall(received)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def change(links: Server, mode: str) -> None:
     links.post("/control/link", {"name": NAME, "mode": mode}).raise_for_status()
 
 
-def answer(connection: socket.socket, said: bytes) -> bytes:
-    connection.sendall(said)
+def answer(connection: socket.socket, sent: bytes) -> bytes:
+    connection.sendall(sent)
     return connection.recv(1000)
 
 
@@ -82,7 +82,7 @@ def test_a_cut_resets_who_is_connected_and_who_comes(
         assert answer(again, b"again") == b"again"
 
 
-def test_a_silent_link_keeps_what_is_said_until_it_is_open(
+def test_a_silent_link_keeps_what_is_sent_until_it_is_open(
     links: Server, caller: socket.socket
 ) -> None:
     change(links, "silent")

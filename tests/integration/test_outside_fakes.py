@@ -263,8 +263,8 @@ def test_refund_500_then_refunded(provider: Server, order: str) -> None:
 def test_a_partial_refund_is_completed_by_the_next(provider: Server, order: str) -> None:
     charge(provider, order, "tok_refund_partial")
     answers = [refund(provider, order, n=n).json() for n in (1, 1, 2)]
-    told = [(answer["status"], answer["amount_minor"]) for answer in answers]
-    assert told == [("partial", 500), ("partial", 500), ("refunded", 501)]
+    states = [(answer["status"], answer["amount_minor"]) for answer in answers]
+    assert states == [("partial", 500), ("partial", 500), ("refunded", 501)]
 
 
 def test_a_refund_that_succeeds_later(provider: Server, receiver: Receiver, order: str) -> None:

@@ -405,8 +405,8 @@ def test_nobody_there_is_unknown() -> None:
 # --- the webhook ----------------------------------------------------------------------------------
 
 
-class MemoryDoor:
-    """A door onto states in memory; remembers message ids as the kit does."""
+class MemorySubmitter:
+    """A submitter with states in memory; remembers message ids as the kit does."""
 
     def __init__(self, **states: Payment) -> None:
         self.states = states
@@ -447,9 +447,9 @@ CHARGE = {"id": "ch1", "order_id": "o1", "amount_minor": 2501, "currency": "EUR"
 REFUND = {"id": "re1", "order_id": "o1", "charge_id": "ch1", "amount_minor": 2501}
 
 
-def post(door: MemoryDoor, body: bytes, signature: str | None = None) -> httpx.Response:
+def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx.Response:
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    app = make_app("payment", {}, webhook([SECRET], lambda: now)(door))
+    app = make_app("payment", {}, webhook([SECRET], lambda: now)(submitter))
 
     async def call() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -465,53 +465,53 @@ def event(data: Any, kind: Any = "charge.captured", event_id: Any = "evt_1") -> 
 
 
 def test_a_capture_is_taken_once() -> None:
-    door = MemoryDoor(o1=PENDING)
-    assert [post(door, event(CHARGE)).status_code for _ in range(3)] == [200] * 3
-    assert len(door.handled) == 1
-    assert post(door, event(CHARGE, event_id="evt_2")).status_code == 200
-    assert [type(e) for e in door.events] == [PaymentCaptured]
+    submitter = MemorySubmitter(o1=PENDING)
+    assert [post(submitter, event(CHARGE)).status_code for _ in range(3)] == [200] * 3
+    assert len(submitter.handled) == 1
+    assert post(submitter, event(CHARGE, event_id="evt_2")).status_code == 200
+    assert [type(e) for e in submitter.events] == [PaymentCaptured]
 
 
 @pytest.mark.parametrize(
-    ("state", "kind", "data", "said"),
+    ("state", "kind", "data", "event_type"),
     [
         (PENDING, "charge.declined", CHARGE | {"decline_code": "funds"}, PaymentDeclined),
         (PENDING, "charge.declined", CHARGE | {"decline_code": None}, PaymentDeclined),
         (REFUNDING, "refund.succeeded", REFUND, PaymentRefunded),
     ],
 )
-def test_other_reports_are_taken(state: Payment, kind: str, data: Any, said: type) -> None:
-    door = MemoryDoor(o1=state)
-    assert post(door, event(data, kind)).status_code == 200
-    assert [type(e) for e in door.events] == [said]
+def test_other_reports_are_taken(state: Payment, kind: str, data: Any, event_type: type) -> None:
+    submitter = MemorySubmitter(o1=state)
+    assert post(submitter, event(data, kind)).status_code == 200
+    assert [type(e) for e in submitter.events] == [event_type]
 
 
-def test_a_report_about_an_order_never_heard_of_is_delivered_again() -> None:
-    door = MemoryDoor()
-    answer = post(door, event(CHARGE))
+def test_a_report_about_an_unknown_order_is_delivered_again() -> None:
+    submitter = MemorySubmitter()
+    answer = post(submitter, event(CHARGE))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    assert not door.handled, "the message id is not used up"
+    assert not submitter.handled, "the message id is not used up"
 
 
 def test_a_report_before_the_call_is_answered_is_taken() -> None:
     """The provider may wait for it before it answers; the look behind the outcome makes up."""
-    door = MemoryDoor(o1=Payment(in_flight=frozenset({"charge:o1"})))
-    assert post(door, event(CHARGE)).status_code == 200
-    assert not door.events
+    submitter = MemorySubmitter(o1=Payment(in_flight=frozenset({"charge:o1"})))
+    assert post(submitter, event(CHARGE)).status_code == 200
+    assert not submitter.events
 
 
 def test_a_forged_webhook_is_refused() -> None:
-    door = MemoryDoor(o1=PENDING)
+    submitter = MemorySubmitter(o1=PENDING)
     body = event(CHARGE)
     forged = sign("another secret", body, int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()))
-    assert post(door, body, forged).status_code == 401
-    assert not door.handled
+    assert post(submitter, body, forged).status_code == 401
+    assert not submitter.handled
 
 
 def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
-    door = MemoryDoor()
-    assert post(door, event({}, kind="payout.paid")).status_code == 200
-    assert not door.handled
+    submitter = MemorySubmitter()
+    assert post(submitter, event({}, kind="payout.paid")).status_code == 200
+    assert not submitter.handled
 
 
 @pytest.mark.parametrize(
@@ -537,8 +537,8 @@ def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_with_a_reason(body: bytes) -> None:
-    door = MemoryDoor(o1=PENDING)
-    answer = post(door, body)
+    submitter = MemorySubmitter(o1=PENDING)
+    answer = post(submitter, body)
     assert answer.status_code == 400
     assert len(answer.json()["detail"]) > 20
-    assert not door.handled
+    assert not submitter.handled

@@ -58,7 +58,7 @@ class Program:
         caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
         return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
-    def told(self) -> int:
+    def terminate(self) -> int:
         """Its exit status after SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_S)
@@ -95,7 +95,7 @@ def children(pid: int) -> str:
 def test_while_modules_are_imported(module: str, infra: TestInfra, log: Path) -> None:
     with program(module, infra, log) as started:
         until(started.hears, "it hears SIGTERM")
-        assert started.told() == 0, log.read_text()
+        assert started.terminate() == 0, log.read_text()
 
 
 def test_while_the_database_does_not_answer(module: str, infra: TestInfra, log: Path) -> None:
@@ -110,7 +110,7 @@ def test_while_the_database_does_not_answer(module: str, infra: TestInfra, log: 
             refused = httpx.get(f"{started.url}/{path}", timeout=30)
             assert refused.status_code == 503
             assert refused.headers["Retry-After"] == "2"
-        assert started.told() == 0, log.read_text()
+        assert started.terminate() == 0, log.read_text()
 
 
 def test_while_another_replica_migrates(module: str, infra: TestInfra, log: Path) -> None:
@@ -122,7 +122,7 @@ def test_while_another_replica_migrates(module: str, infra: TestInfra, log: Path
             until(lambda: other.execute(waiting).fetchone() != (0,), "it waits for the lock")
             until(lambda: started.wrong("ready"), "it answers while it waits")
             child = children(started.process.pid).split()
-            assert started.told() == 0, log.read_text()
+            assert started.terminate() == 0, log.read_text()
             assert child
             assert not any(Path(f"/proc/{pid}").exists() for pid in child)
 
@@ -140,18 +140,18 @@ def test_while_no_broker_answers(module: str, infra: TestInfra, log: Path) -> No
 
         until(waiting, "nothing is missing but the broker")
         assert started.wrong("live") == (200, {})
-        assert started.told() == 0, log.read_text()
+        assert started.terminate() == 0, log.read_text()
 
 
 def test_at_work(module: str, infra: TestInfra, log: Path) -> None:
     with program(module, infra, log, SAGA_DATABASE_URL=fresh_database(infra)) as started:
         until(lambda: started.wrong("ready") == (200, {}), "it is ready")
         assert not children(started.process.pid), "Alembic's process has ended"
-        assert started.told() == 0, log.read_text()
+        assert started.terminate() == 0, log.read_text()
         assert '"event": "stopped"' in log.read_text()
 
 
-def test_a_port_in_use_is_told(infra: TestInfra, log: Path) -> None:
+def test_a_port_in_use_is_reported(infra: TestInfra, log: Path) -> None:
     url = fresh_database(infra)
     with program("services.fraud", infra, log, SAGA_DATABASE_URL=url) as first:
         until(lambda: first.wrong("live"), "it listens")

@@ -1,4 +1,4 @@
-"""What stands in the log already is not published again, and keeps the time it has there."""
+"""What is in the log already is not published again, and keeps the time it has there."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -67,7 +67,7 @@ def test_a_broker_that_does_not_answer_cannot_tell(book: Book) -> None:
     with pytest.raises(LogUnreadable):
         find_published("127.0.0.1:1", [row])
     with pytest.raises(LogUnreadable):
-        find_published("127.0.0.1:1", [replace(row, topic="made-anew-right-now")])
+        find_published("127.0.0.1:1", [replace(row, topic="recreated-just-now")])
 
 
 def test_while_nobody_can_tell_nothing_is_published(

@@ -1,4 +1,4 @@
-"""A topic made anew is filled again from the outbox: each order's events in order, each once."""
+"""A recreated topic is filled again from the outbox: each order's events in order, each once."""
 
 import pytest
 from sqlalchemy import text

@@ -224,8 +224,8 @@ def test_nobody_there_is_unknown() -> None:
 # --- the webhook ----------------------------------------------------------------------------------
 
 
-class MemoryDoor:
-    """A door onto states in memory; remembers message ids as the kit does."""
+class MemorySubmitter:
+    """A submitter with states in memory; remembers message ids as the kit does."""
 
     def __init__(self, **states: Shipment) -> None:
         self.states = states
@@ -258,9 +258,9 @@ LABELLED = evolve(Shipment(), CREATED)
 PARCEL = {"order_id": "o1", "id": "lb1", "tracking": "T1", "status": "picked_up"}
 
 
-def post(door: MemoryDoor, body: bytes, signature: str | None = None) -> httpx.Response:
+def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx.Response:
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    app = make_app("shipping", {}, webhook([SECRET], lambda: now)(door))
+    app = make_app("shipping", {}, webhook([SECRET], lambda: now)(submitter))
 
     async def call() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -276,34 +276,34 @@ def event(data: Any, kind: Any = "label.picked_up", event_id: Any = "evt_1") -> 
 
 
 def test_a_pickup_is_taken_once() -> None:
-    door = MemoryDoor(o1=LABELLED)
-    assert [post(door, event(PARCEL)).status_code for _ in range(3)] == [200] * 3
-    assert post(door, event(PARCEL, event_id="evt_2")).status_code == 200
-    assert [type(e) for e in door.events] == [ShipmentPickedUp]
+    submitter = MemorySubmitter(o1=LABELLED)
+    assert [post(submitter, event(PARCEL)).status_code for _ in range(3)] == [200] * 3
+    assert post(submitter, event(PARCEL, event_id="evt_2")).status_code == 200
+    assert [type(e) for e in submitter.events] == [ShipmentPickedUp]
 
 
 def test_a_pickup_before_its_label_is_stored_is_delivered_again() -> None:
-    door = MemoryDoor()
-    answer = post(door, event(PARCEL))
+    submitter = MemorySubmitter()
+    answer = post(submitter, event(PARCEL))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    assert not door.handled, "the message id is not used up"
-    door.states["o1"] = LABELLED
-    assert post(door, event(PARCEL)).status_code == 200
-    assert [type(e) for e in door.events] == [ShipmentPickedUp]
+    assert not submitter.handled, "the message id is not used up"
+    submitter.states["o1"] = LABELLED
+    assert post(submitter, event(PARCEL)).status_code == 200
+    assert [type(e) for e in submitter.events] == [ShipmentPickedUp]
 
 
 def test_a_forged_webhook_is_refused() -> None:
-    door = MemoryDoor(o1=LABELLED)
+    submitter = MemorySubmitter(o1=LABELLED)
     body = event(PARCEL)
     forged = sign("another secret", body, int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()))
-    assert post(door, body, forged).status_code == 401
-    assert not door.handled
+    assert post(submitter, body, forged).status_code == 401
+    assert not submitter.handled
 
 
 def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
-    door = MemoryDoor()
-    assert post(door, event({}, kind="label.printed")).status_code == 200
-    assert not door.handled
+    submitter = MemorySubmitter()
+    assert post(submitter, event({}, kind="label.printed")).status_code == 200
+    assert not submitter.handled
 
 
 @pytest.mark.parametrize(
@@ -323,8 +323,8 @@ def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_with_a_reason(body: bytes) -> None:
-    door = MemoryDoor(o1=LABELLED)
-    answer = post(door, body)
+    submitter = MemorySubmitter(o1=LABELLED)
+    answer = post(submitter, body)
     assert answer.status_code == 400
     assert len(answer.json()["detail"]) > 20
-    assert not door.handled
+    assert not submitter.handled

@@ -297,7 +297,7 @@ def test_without_a_docker_engine_containers_say_so(
     gc.collect()
 
 
-def test_another_platform_is_told_what_it_can_do(
+def test_another_platform_learns_what_it_can_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "arm64")

@@ -107,7 +107,7 @@ def test_what_a_killed_run_left_mounted_is_cleared_by_the_next(tmp_path: Path) -
     shutil.rmtree(home)
 
 
-def test_it_is_told_why_there_can_be_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_learns_why_there_can_be_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert refusal(tmp_path) == "only root can mount a file system of its own"
     monkeypatch.setattr(os, "geteuid", lambda: 0)

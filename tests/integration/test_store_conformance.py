@@ -101,7 +101,7 @@ def effect(key: str, **changes: Any) -> EffectRow:
     return replace(row, **changes)
 
 
-def held(key: str, until: datetime) -> EffectRow:
+def leased(key: str, until: datetime) -> EffectRow:
     row = effect(key)
     return replace(row, lease=Lease(row.id, uuid4()), lease_until=until)
 
@@ -150,7 +150,7 @@ def test_a_state_comes_back_as_it_was_put(subject: Subject) -> None:
 def test_a_transaction_that_ends_in_an_error_leaves_nothing(
     subject: Subject, error: type[BaseException]
 ) -> None:
-    subject.write(["a"], effects=[held("old", LATER)])
+    subject.write(["a"], effects=[leased("old", LATER)])
     (old,) = subject.claim(now=LATER)
     assert old.lease
 
@@ -191,7 +191,7 @@ def test_outbox_rows_keep_their_order_and_every_byte(subject: Subject) -> None:
 # --- effects ------------------------------------------------------------------------------------
 
 
-def test_a_new_effect_is_due_and_held_by_the_one_who_claims_it(subject: Subject) -> None:
+def test_a_new_effect_is_due_and_leased_by_the_one_who_claims_it(subject: Subject) -> None:
     subject.write(["o1"], effects=[effect("e1")])
     (found,) = subject.claim()
     assert found.lease is not None
@@ -214,7 +214,7 @@ def test_a_claim_takes_no_more_than_asked_for(subject: Subject) -> None:
 
 
 def test_an_effect_born_with_a_lease_is_claimed_once_that_has_run_out(subject: Subject) -> None:
-    born = held("e1", NOW + LEASE)
+    born = leased("e1", NOW + LEASE)
     subject.write(["o1"], effects=[born])
     assert subject.claim(now=NOW + LEASE - timedelta(microseconds=1)) == []
     (found,) = subject.claim(now=NOW + LEASE)
@@ -228,8 +228,8 @@ def test_an_effect_born_with_a_lease_is_claimed_once_that_has_run_out(subject: S
 def test_a_lease_that_is_extended_does_not_run_out(subject: Subject) -> None:
     subject.write(["o1"], effects=[effect("e1"), effect("e2")])
     leases = {e.effect.key: e.lease for e in subject.claim()}
-    stranger = Lease(effect("e2").id, uuid4())
-    subject.database.extend([leases["e1"], stranger], NOW + 2 * LEASE)
+    foreign = Lease(effect("e2").id, uuid4())
+    subject.database.extend([leases["e1"], foreign], NOW + 2 * LEASE)
     assert [e.effect.key for e in subject.claim(now=NOW + LEASE)] == ["e2"]
     assert [e.effect.key for e in subject.claim(now=NOW + 2 * LEASE)].count("e1") == 1
 
@@ -274,7 +274,7 @@ def test_parked_records_queue_by_order_as_they_came_and_keep_every_byte(subject:
         assert tx.parked("a", 2) == queue[:2]
 
 
-def test_what_a_pause_holds_is_kept_and_not_counted(subject: Subject) -> None:
+def test_what_a_pause_keeps_is_kept_and_not_counted(subject: Subject) -> None:
     subject.write(["a"], park=[parked("a", 5, "paused"), parked("a", 6)])
     assert [row.code for row in subject.queue("a")] == ["paused", "decide"]
     assert subject.inbox_row("a").parked == 1

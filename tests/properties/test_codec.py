@@ -95,10 +95,10 @@ def test_a_damaged_body_is_an_event_or_poison(
     st.lists(st.tuples(st.sampled_from(["ce_id", "ce_type", "ce_sequence", "flow"]), st.binary())),
 )
 def test_any_bytes_behind_a_true_frame_are_an_event_or_poison(
-    framing: str, name: str, body: bytes, key: bytes | None, told: list[tuple[str, bytes]]
+    framing: str, name: str, body: bytes, key: bytes | None, headers: list[tuple[str, bytes]]
 ) -> None:
     prefix = codec(framing)._prefixes[name]
-    only_poison(framing, Record(topic(OWNERS[name]), 0, 0, 0, key, prefix + body, tuple(told)))
+    only_poison(framing, Record(topic(OWNERS[name]), 0, 0, 0, key, prefix + body, tuple(headers)))
 
 
 @given(st.sampled_from(FRAMINGS), st.one_of(st.none(), st.binary(max_size=300)))

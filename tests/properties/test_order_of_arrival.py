@@ -55,11 +55,9 @@ def own_ancestors(world: World, name: str) -> dict[UUID, set[tuple[str, str]]]:
 
     def earlier(e: Envelope) -> list[Envelope]:
         """A webhook names no cause in the log: it may be anything before it."""
-        told_by_itself = e.seq is None
+        unnumbered = e.seq is None
         return (
-            []
-            if told_by_itself
-            else [x for x in events.values() if x.key == e.key and x.time < e.time]
+            [] if unnumbered else [x for x in events.values() if x.key == e.key and x.time < e.time]
         )
 
     def visit(e: Envelope | None) -> set[tuple[str, str]]:
@@ -83,12 +81,12 @@ def arrive(world: World, again: World, node: Node, rng: random.Random) -> None:
     records = [r for r in world.log.records() if r.topic in node.topics and not is_stock(r)]
     needs = {r: ancestors[CODEC.decode(r).id] for r in records}
     waiting = duplicated(list(needs), rng)
-    said: set[tuple[str, str]] = set()
+    published: set[tuple[str, str]] = set()
 
     for _ in range(MOST_STEPS):
         if not waiting:
             break
-        possible = [r for r in waiting if needs[r] <= said]
+        possible = [r for r in waiting if needs[r] <= published]
         if possible and rng.random() < 0.6:
             record = rng.choice(possible)
             waiting.remove(record)
@@ -96,11 +94,11 @@ def arrive(world: World, again: World, node: Node, rng: random.Random) -> None:
         elif not step(again, node, rng) and not possible:
             break  # an undo came first: what followed from the step it fenced never happens
         for row in node.database.tables.outbox.values():
-            said.add((row.key, _type(row.headers)))
+            published.add((row.key, _type(row.headers)))
     for _ in range(MOST_STEPS):
         if not step(again, node, rng):
             return
-    raise AssertionError(f"{node.name} does not come to rest: {again.later}")
+    raise AssertionError(f"{node.name} does not settle: {again.later}")
 
 
 def step(world: World, node: Node, rng: random.Random) -> bool:
@@ -189,7 +187,7 @@ def test_the_monitor_folds_the_same(seed: int, rng: random.Random) -> None:
             assert interpret(again, plan) == interpret(saga, plan)
 
 
-def test_a_repeat_is_told_apart_from_what_is_new() -> None:
+def test_a_repeat_is_distinguished_from_what_is_new() -> None:
     """The instrument works: a participant that forgets what it handled ends elsewhere."""
     world = played(3)
     node = calm(3).nodes["payment"]

@@ -69,7 +69,7 @@ class Play:
     flow: Flow
     rng: random.Random
     fails: str = ""
-    told: list[tuple[str, str]] = field(default_factory=list)
+    triggers: list[tuple[str, str]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
 
@@ -98,9 +98,9 @@ class Play:
     def answer(self, name: str, trigger: object) -> None:
         match trigger:
             case Observed(moment):
-                self.told.append((name, moment))
+                self.triggers.append((name, moment))
             case Do():
-                self.told.append((name, "do"))
+                self.triggers.append((name, "do"))
                 if name == self.fails:
                     self.fenced.add(name)
                     self.pending.append(f"{name}-failed")
@@ -108,17 +108,17 @@ class Play:
                     self.done.add(name)
                     self.pending.append(f"{name}-done")
             case Undo():
-                self.told.append((name, "undo"))
+                self.triggers.append((name, "undo"))
                 if name in self.done and self.flow.steps[name].kind == PIVOT:
                     return
                 self.fenced.add(name)
                 self.pending.append(f"{name}-undone")
 
     def counts(self, what: str) -> Counter[str]:
-        return Counter(name for name, said in self.told if said == what)
+        return Counter(name for name, moment in self.triggers if moment == what)
 
     def first(self, name: str, what: str) -> int:
-        return self.told.index((name, what))
+        return self.triggers.index((name, what))
 
 
 def names(places: Iterable[tuple[Step, ...]]) -> set[str]:
@@ -127,7 +127,7 @@ def names(places: Iterable[tuple[Step, ...]]) -> set[str]:
 
 @settings(deadline=None)
 @given(flows, st.randoms(use_true_random=False))
-def test_forward_each_step_is_told_once_and_in_turn(flow: Flow, rng: random.Random) -> None:
+def test_forward_each_step_is_triggered_once_and_in_turn(flow: Flow, rng: random.Random) -> None:
     play = Play(flow, rng).run("Placed")
     places = list(flow.places(1))
     assert play.counts("do") == Counter(names(places)), "each step is told to do once"
@@ -194,9 +194,11 @@ def test_a_broken_chain_can_be_walked_a_second_time(flow: Flow, rng: random.Rand
 
 @settings(deadline=None)
 @given(flows, st.randoms(use_true_random=False))
-def test_who_is_told_what_does_not_depend_on_repeats(flow: Flow, rng: random.Random) -> None:
+def test_who_is_triggered_by_what_does_not_depend_on_repeats(
+    flow: Flow, rng: random.Random
+) -> None:
     """Marks only grow: an event seen again never takes a trigger away."""
     play = Play(flow, rng).run("Placed")
     again = Play(flow, rng)
     again.run("Placed", "Placed")
-    assert set(again.told) == set(play.told)
+    assert set(again.triggers) == set(play.triggers)

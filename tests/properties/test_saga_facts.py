@@ -47,21 +47,21 @@ def orders(draw: st.DrawFn) -> list[Fact]:
 @st.composite
 def readings(draw: st.DrawFn) -> tuple[list[Fact], list[list[Fact]]]:
     """An order, and its events in another order, some repeated (also later), in batches."""
-    told = draw(orders())
-    again = draw(st.lists(st.sampled_from(told), max_size=6))
+    facts = draw(orders())
+    again = draw(st.lists(st.sampled_from(facts), max_size=6))
     later = [replace(f, at=f.at + timedelta(seconds=n + 1)) for n, f in enumerate(again)]
-    shuffled = draw(st.permutations([*told, *again, *later]))
+    shuffled = draw(st.permutations([*facts, *again, *later]))
     cuts = sorted(draw(st.lists(st.integers(0, len(shuffled)), max_size=4)))
     edges = [0, *cuts, len(shuffled)]
-    return told, [shuffled[a:b] for a, b in pairwise(edges)]
+    return facts, [shuffled[a:b] for a, b in pairwise(edges)]
 
 
 @given(readings())
 def test_any_order_repetition_and_grouping_folds_to_the_same_saga(
     reading: tuple[list[Fact], list[list[Fact]]],
 ) -> None:
-    told, batches = reading
-    straight = fold(Saga(ORDER), *told)
+    facts, batches = reading
+    straight = fold(Saga(ORDER), *facts)
     saga = Saga(ORDER)
     for batch in batches:
         saga = fold(saga, *batch)
@@ -73,14 +73,14 @@ def test_any_order_repetition_and_grouping_folds_to_the_same_saga(
 
 
 @given(orders())
-def test_what_the_database_keeps_is_the_saga(told: list[Fact]) -> None:
-    saga = fold(Saga(ORDER), *told)
+def test_what_the_database_keeps_is_the_saga(facts: list[Fact]) -> None:
+    saga = fold(Saga(ORDER), *facts)
     assert load_saga(ORDER, orjson.dumps(dump_facts(saga.facts.values())).decode()) == saga
 
 
 @given(orders())
-def test_the_view_never_contradicts_itself(told: list[Fact]) -> None:
-    saga = fold(Saga(ORDER), *told)
+def test_the_view_never_contradicts_itself(facts: list[Fact]) -> None:
+    saga = fold(Saga(ORDER), *facts)
     view = seen(saga)
     status = {s.name: s.status for s in view.steps}
     if view.status == Status.CANCELLED:
@@ -97,9 +97,9 @@ def test_the_view_never_contradicts_itself(told: list[Fact]) -> None:
 
 
 @given(orders())
-def test_past_the_pivot_nothing_is_ever_undone(told: list[Fact]) -> None:
-    saga = fold(Saga(ORDER), *told)
+def test_past_the_pivot_nothing_is_ever_undone(facts: list[Fact]) -> None:
+    saga = fold(Saga(ORDER), *facts)
     view = seen(saga)
-    said = due_emissions(saga, view, after(10**9))
+    emitted = due_emissions(saga, view, after(10**9))
     if any(s.name == "shipping" and s.status == "done" for s in view.steps):
-        assert not any(isinstance(e.event, CompensationRequested) for e in said)
+        assert not any(isinstance(e.event, CompensationRequested) for e in emitted)

@@ -26,7 +26,7 @@ def no_fence(decide: Any, state: Any, trigger: Trigger, now: Any) -> Decision:
     return decide(state, trigger, now)  # type: ignore[no-any-return]
 
 
-def not_said_again(decide: Any, state: Any, trigger: Trigger, now: Any) -> Decision:
+def no_repeat(decide: Any, state: Any, trigger: Trigger, now: Any) -> Decision:
     """A repeated `Undo` is not answered."""
     if isinstance(trigger, Undo) and state.phase in UNDONE:
         return NOTHING
@@ -38,7 +38,7 @@ def believed(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decisio
     decision: Decision = decide(state, trigger, now)
     if isinstance(trigger, Undo) and state.phase is PaymentPhase.CAPTURED:
         amount_minor, currency = state.left_minor, state.charges[0].currency
-        told = PaymentRefunded(
+        event = PaymentRefunded(
             order_id=state.order_ref,
             refund_id=f"re:{state.order_ref}",
             amount_minor=amount_minor,
@@ -46,7 +46,7 @@ def believed(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decisio
             reason="undone",
             email=state.email,
         )
-        return replace(decision, events=(told,))
+        return replace(decision, events=(event,))
     return decision
 
 
@@ -93,15 +93,15 @@ def pickup_ignored(decide: Any, state: Shipment, trigger: Trigger, now: Any) -> 
 
 
 def label_forgotten(decide: Any, state: Shipment, trigger: Trigger, now: Any) -> Decision:
-    """A label that comes after the undo is left standing: the undo is answered with it."""
+    """A label that comes after the undo is not cancelled: the undo is answered with it."""
     labelled = isinstance(trigger, EffectResult) and isinstance(trigger.result, Labelled)
     if labelled and state.phase is ShipmentPhase.CANCELLING:
-        told = ShipmentCancelled(
+        event = ShipmentCancelled(
             order_id=str(trigger.effect.payload["order_id"]),  # type: ignore[union-attr]
             label_id=trigger.result.label_id,  # type: ignore[union-attr]
             reason=state.reason,
         )
-        return Decision((told,))
+        return Decision((event,))
     return decide(state, trigger, now)  # type: ignore[no-any-return]
 
 

@@ -38,14 +38,14 @@ def story(
     )
 
 
-def calm_world(told: Iterable[Story]) -> World:
+def calm_world(stories: Iterable[Story]) -> World:
     """A world in which these are about to begin, and there is enough of everything."""
     world, _ = build_world(0, (), without=[f.name for f in fields(FaultRates)])
     world.stock += STOCK
     for sku in SKUS:
         delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
         world.submit_command("inventory", f"sku:{sku}", delivery)
-    for one in told:
+    for one in stories:
         world.outside.behaviours[one.order_id] = one.behaviour
         world.after(one.place_after, lambda s=one: begin(world, s))  # type: ignore[misc]
     return world
@@ -66,6 +66,6 @@ def run(world: World) -> None:
     world.run(1, MOST_STEPS)
 
 
-def said(world: World, order_id: str, *types: str) -> list[Envelope]:
+def events_of(world: World, order_id: str, *types: str) -> list[Envelope]:
     """Events of these types about an order, in log time."""
     return [e for e in world.log.envelopes() if e.key == order_id and e.event.type in types]

@@ -146,7 +146,7 @@ MUTANTS = (
         deciding("shipping", deciders.pickup_ignored),
     ),
     _m(
-        "label after the undo left standing",
+        "label after the undo not cancelled",
         "a cancelled order is shipped",
         150,
         deciding("shipping", deciders.label_forgotten),
@@ -245,7 +245,7 @@ EQUIVALENT = (
         "repeated undo is answered is held by the unit tests of each participant. It was seen when "
         "a repeated undo was what asked about a pending refund, which is asked by itself now",
         40,
-        deciding("payment inventory shipping", deciders.not_said_again),
+        deciding("payment inventory shipping", deciders.no_repeat),
     ),
     _m(
         "parked records handled newest first",

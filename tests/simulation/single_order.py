@@ -44,7 +44,7 @@ WORDS = PauseCommand(order_id=ORDER, actor="ada", reason="a question")
 
 @dataclass
 class OneOrder:
-    """The world with its order, placed at the front door. `seed`: in which way it is played."""
+    """The world with its order, placed at the order API. `seed`: in which way it is played."""
 
     flow: str = "order/1"
     behaviour: Behaviour = field(default_factory=Behaviour)
@@ -69,8 +69,8 @@ class OneOrder:
     @property
     def events(self) -> list[Any]:
         """What the log says of the order, in its order."""
-        said = [e for e in self.world.log.envelopes() if e.key == ORDER]
-        return [e.event for e in sorted(said, key=lambda e: e.time)]
+        envelopes = [e for e in self.world.log.envelopes() if e.key == ORDER]
+        return [e.event for e in sorted(envelopes, key=lambda e: e.time)]
 
     @property
     def types(self) -> list[str]:
@@ -85,8 +85,8 @@ class OneOrder:
             assert self.world.step(), f"the world came to rest before: {what}; {self.types}"
         raise AssertionError(f"not within {MOST_STEPS} steps: {what}; {self.types}")
 
-    def until_said(self, event: str) -> None:
-        """Play until an event stands in the log."""
+    def until_published(self, event: str) -> None:
+        """Play until an event is in the log."""
         self.until(lambda: event in self.types, event)
 
     def for_a(self, while_: timedelta) -> None:
@@ -96,7 +96,7 @@ class OneOrder:
         self.until(lambda: self.world.now >= end, f"{while_} later")
 
     def cancel(self) -> bool:
-        """At the front door; whether it says yes."""
+        """At the order API; whether it says yes."""
         before = self.world.nodes["order"].state(ORDER)
         verdict = Command(CANCEL, "customer", "changed my mind", CancelOrder(ORDER))
         asked = self._sent("order")
@@ -163,7 +163,7 @@ class OneOrder:
             flow=self.flow,
             facts=self.facts,
             behaviour=self.behaviour,
-            entrance="front_door",
+            entrance="order_api",
             place_after=never,
             twice=False,
             conflict=False,
@@ -177,8 +177,8 @@ class OneOrder:
 def paid_while_paused(flow: str, seed: int) -> OneOrder:
     """Paused while the money is pending, which then comes in; what it makes due is held."""
     order = OneOrder(flow, Behaviour(charge="later", delay=timedelta(hours=1)), seed=seed)
-    order.until_said("PaymentPending")
+    order.until_published("PaymentPending")
     order.pause()
-    order.until_said("PaymentCaptured")
+    order.until_published("PaymentCaptured")
     order.for_a(timedelta(minutes=1))
     return order

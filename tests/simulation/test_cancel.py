@@ -1,4 +1,7 @@
-"""docs/reference/cancel.md, row by row, on both step orders and through both doors."""
+"""Plays docs/reference/cancel.md row by row, on both step orders.
+
+Each row is played through the order API and through the operator's command.
+"""
 
 import re
 from collections.abc import Callable
@@ -35,7 +38,7 @@ class Row:
     """A row of the page."""
 
     moment: str
-    front_door: int
+    order_api: int
     operator: int
     events: tuple[str, ...]
     end: str
@@ -47,9 +50,9 @@ def rows() -> dict[str, Row]:
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 5 and cells[1].isdigit():
-            moment, door, operator, told, end = cells
-            events = tuple(re.findall(r"`([A-Z]\w+)`", told))
-            found[moment] = Row(moment, int(door), int(operator), events, end)
+            moment, entry, operator, listed, end = cells
+            events = tuple(re.findall(r"`([A-Z]\w+)`", listed))
+            found[moment] = Row(moment, int(entry), int(operator), events, end)
     return found
 
 
@@ -61,7 +64,7 @@ ROWS = rows()
 
 def before_reservation(flow: str, seed: int) -> OneOrder:
     order = OneOrder(flow, seed=seed)
-    order.until_said("OrderPlaced")
+    order.until_published("OrderPlaced")
     assert order.types == ["OrderPlaced"]
     return order
 
@@ -75,19 +78,19 @@ def during_the_charge(flow: str, seed: int) -> OneOrder:
 
 def waiting_for_review(flow: str, seed: int) -> OneOrder:
     order = OneOrder(flow, facts=DEAR, seed=seed)
-    order.until_said("PaymentReviewRequired")
+    order.until_published("PaymentReviewRequired")
     return order
 
 
 def after_the_label(flow: str, seed: int) -> OneOrder:
     order = OneOrder(flow, NEVER_PICKED_UP, seed=seed)
-    order.until_said("ShipmentCreated")
+    order.until_published("ShipmentCreated")
     return order
 
 
 def after_the_pickup(flow: str, seed: int) -> OneOrder:
     order = OneOrder(flow, seed=seed)
-    order.until_said("ShipmentPickedUp")
+    order.until_published("ShipmentPickedUp")
     assert "OrderCompleted" not in order.types
     return order
 
@@ -96,7 +99,7 @@ def during_compensation(flow: str, seed: int) -> OneOrder:
     """The label is refused; the refund takes its time."""
     slowly = Behaviour(label="refused", refund="later", delay=timedelta(seconds=60))
     order = OneOrder(flow, slowly, seed=seed)
-    order.until_said("PaymentRefundStarted")
+    order.until_published("PaymentRefundStarted")
     assert "PaymentRefunded" not in order.types
     return order
 
@@ -120,13 +123,13 @@ def paused_before_the_parcel(flow: str, seed: int) -> OneOrder:
 
 def after_it_is_cancelled(flow: str, seed: int) -> OneOrder:
     order = OneOrder(flow, Behaviour(charge="declined"), seed=seed)
-    order.until_said("OrderCancelled")
+    order.until_published("OrderCancelled")
     return order
 
 
 def after_completion(flow: str, seed: int) -> OneOrder:
     order = OneOrder(flow, seed=seed)
-    order.until_said("OrderCompleted")
+    order.until_published("OrderCompleted")
     return order
 
 
@@ -153,11 +156,11 @@ def test_the_page_and_the_tests_speak_of_the_same_moments() -> None:
 
 @pytest.mark.parametrize("flow", ["order/1", "order/2"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_at_the_front_door(moment: str, flow: str) -> None:
+def test_at_the_order_api(moment: str, flow: str) -> None:
     for seed in SEEDS:
         order = MOMENTS[moment](flow, seed)
         taken = order.cancel()
-        assert (202 if taken else 409) == ROWS[moment].front_door
+        assert (202 if taken else 409) == ROWS[moment].order_api
         assert_becomes(order, ROWS[moment], taken)
         assert ("OrderCancelRequested" in order.types) == taken
 
@@ -180,9 +183,9 @@ def assert_becomes(order: OneOrder, row: Row, taken: bool) -> None:
     """From here on: the events named, the end, the customer's money, every invariant."""
     before = len(order.types)
     order.rest()
-    told = order.types[before:]
+    published = order.types[before:]
     answered = {"ShipmentCancelRefused"}  # there is no answer where nobody asked
-    assert [e for e in row.events if e not in told and (taken or e not in answered)] == []
+    assert [e for e in row.events if e not in published and (taken or e not in answered)] == []
     assert order.seen.status == row.end
     assert order.taken_minor == (FACTS.total_minor if row.end == "completed" else 0)
     refunds = [e for e in order.events if e.type == "PaymentRefunded" and e.amount_minor]

@@ -138,7 +138,7 @@ class Scene:
         item.work()
 
     @property
-    def said(self) -> list[Any]:
+    def own_events(self) -> list[Any]:
         """Own events."""
         log = self.node.unpublished()
         return [event_of(row) for row in log if row.key == ORDER]
@@ -177,7 +177,7 @@ def test_payment(charge: str, refund: str) -> None:
         taken = [(c.amount_minor, c.refunded_minor) for c in ledger if c.status == "captured"]
         assert [(c.captured_minor, c.refunded_minor) for c in state.charges] == taken
         assert len(ledger) <= (scene.delivered[0].source == "inventory")
-        assert any(isinstance(e, PaymentRefunded) for e in scene.said)
+        assert any(isinstance(e, PaymentRefunded) for e in scene.own_events)
         assert not state.in_flight
         assert not scene.node.astray
 
@@ -204,9 +204,9 @@ def test_shipping(label: str, careless: bool) -> None:
         gone = "picked_up" in labels
         assert phase is (ShipmentPhase.PICKED_UP if gone else ShipmentPhase.CANCELLED)
         assert "created" not in labels
-        told = [e.type for e in scene.said]
-        assert ("ShipmentPickedUp" in told) == gone
-        assert "ShipmentCancelled" in told or "ShipmentCancelRefused" in told
+        types = [e.type for e in scene.own_events]
+        assert ("ShipmentPickedUp" in types) == gone
+        assert "ShipmentCancelled" in types or "ShipmentCancelRefused" in types
         assert not scene.node.database.tables.effects
 
     assert paths(play) > 10
@@ -249,7 +249,7 @@ def test_notification(mail: str) -> None:
     def play(choices: Choices) -> None:
         scene = Scene("notification", Behaviour(mail=mail), events)
         scene.play(choices)
-        kinds = [e.type for e in scene.said]
+        kinds = [e.type for e in scene.own_events]
         assert sorted(kinds) == ["ConfirmationMailSent", "RefundMailSent", "ShippedMailSent"]
         assert len(scene.world.outside.mails) == (3 if mail == "accepted" else 0)
 

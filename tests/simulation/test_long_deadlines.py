@@ -13,7 +13,7 @@ from saga_lab.simulation.outside import Behaviour
 from saga_lab.simulation.world import START, World
 from saga_monitor.saga.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
 from schemas import FLOWS
-from tests.simulation.fault_free import calm_world, run, said, stand_still, story
+from tests.simulation.fault_free import calm_world, events_of, run, stand_still, story
 
 DAY, HOUR, SOON = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 DEAR_MINOR = 200_000
@@ -41,11 +41,11 @@ def test_a_review_nobody_answers_ends_after_a_day_without_a_charge() -> None:
     run(world)
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
-    [wait] = said(world, one.order_id, "PaymentReviewRequired")
-    [verdict] = said(world, one.order_id, "VerdictGiven")
+    [wait] = events_of(world, one.order_id, "PaymentReviewRequired")
+    [verdict] = events_of(world, one.order_id, "VerdictGiven")
     assert (verdict.event.verdict, verdict.event.actor) == ("reject", SYSTEM_TIMEOUT)
     assert DAY < verdict.time - wait.time < DAY + SOON
-    assert said(world, one.order_id, ASKED) == []
+    assert events_of(world, one.order_id, ASKED) == []
     assert all(c.status != "captured" for c in world.outside.charges.values())
 
 
@@ -56,7 +56,7 @@ def test_a_review_answered_in_the_last_hour_is_in_time(verdict: str, end: str) -
     run(world)
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == end
-    assert said(world, one.order_id, ASKED) == []
+    assert events_of(world, one.order_id, ASKED) == []
 
 
 def test_requests_nobody_hears_are_repeated_with_growing_pauses_to_the_ceiling_and_on() -> None:
@@ -66,14 +66,14 @@ def test_requests_nobody_hears_are_repeated_with_growing_pauses_to_the_ceiling_a
     run(world)
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
-    asked = [e for e in said(world, one.order_id, ASKED) if e.event.step == "shipping"]
+    asked = [e for e in events_of(world, one.order_id, ASKED) if e.event.step == "shipping"]
     assert [e.event.attempt for e in asked] == list(range(1, len(asked) + 1))
     pauses = [(b.time - a.time).total_seconds() for a, b in pairwise(asked)]
     growing = [p for p in pauses if p < LONGEST_BACKOFF_S]
     assert all(b > 1.9 * a for a, b in pairwise(growing))
     assert len(pauses) > len(growing) + CEILING
     assert all(p < LONGEST_BACKOFF_S + 60 for p in pauses)
-    [case] = said(world, one.order_id, "InterventionOpened")
+    [case] = events_of(world, one.order_id, "InterventionOpened")
     assert case.event.code == STALLED
     assert sum(e.time > case.time for e in asked) > CEILING
     seen = world.monitor.view(one.order_id)
@@ -88,8 +88,8 @@ def test_past_the_pivot_nothing_is_undone_and_one_case_is_opened() -> None:
     run(world)
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == Status.COMPLETED
-    assert said(world, one.order_id, ASKED) == []
-    [case] = said(world, one.order_id, "InterventionOpened")
+    assert events_of(world, one.order_id, ASKED) == []
+    [case] = events_of(world, one.order_id, "InterventionOpened")
     assert case.event.code == OVERDUE
     assert HOUR < case.time - START < 2 * HOUR
 
@@ -100,8 +100,8 @@ def test_money_that_comes_after_the_undo_goes_back_once() -> None:
     run(world)
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
-    first, *_ = said(world, one.order_id, ASKED)
-    [captured] = said(world, one.order_id, "PaymentCaptured")
+    first, *_ = events_of(world, one.order_id, ASKED)
+    [captured] = events_of(world, one.order_id, "PaymentCaptured")
     assert 3 * DAY < first.time - START < 4 * DAY < captured.time - START
     [charge] = world.outside.charges.values()
     assert (charge.status, charge.refunded_minor) == ("captured", charge.amount_minor)
@@ -114,7 +114,7 @@ def test_a_parcel_nobody_picks_up_is_given_up_after_a_week() -> None:
     run(world)
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
-    first, *_ = said(world, one.order_id, ASKED)
+    first, *_ = events_of(world, one.order_id, ASKED)
     assert 7 * DAY < first.time - START < 8 * DAY
 
 
@@ -125,5 +125,5 @@ def test_a_participant_that_does_nothing_within_its_deadline_is_undone_when_it_w
     run(world)
     assert violations(world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
-    assert said(world, one.order_id, ASKED)[0].event.step == "inventory"
+    assert events_of(world, one.order_id, ASKED)[0].event.step == "inventory"
     assert world.outside.charges == {}

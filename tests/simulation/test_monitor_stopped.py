@@ -45,29 +45,29 @@ def gone(world: World) -> None:
     world.after(BACK - STOPS, back)
 
 
-def standing_still(world: World) -> None:
+def stopped(world: World) -> None:
     """Nothing is read, and yet it looks at the clock and at the ends of the log."""
     world.monitor.reads_from = BACK
 
 
-def play(how: str, told: Iterable[Story]) -> World:
+def play(how: str, stories: Iterable[Story]) -> World:
     """A world without any other fault, to its rest."""
-    world = calm_world(told)
-    world.after(STOPS - START, lambda: {"gone": gone, "standing still": standing_still}[how](world))
+    world = calm_world(stories)
+    world.after(STOPS - START, lambda: {"gone": gone, "stopped": stopped}[how](world))
 
     stand_still(world, "payment", PAYMENT_STOPS - START, PAYMENT_BACK - PAYMENT_STOPS)
     run(world)
     return world
 
 
-@pytest.mark.parametrize("how", ["gone", "standing still"])
+@pytest.mark.parametrize("how", ["gone", "stopped"])
 def test_ten_hours_without_a_monitor(how: str, tell: Callable[[str], None]) -> None:
     healthy, overdue = stories()
     world = play(how, [*healthy, *overdue])
     assert violations(world, [*healthy, *overdue]) == []
 
-    def ends(told: list[Story]) -> set[Status]:
-        return {seen.status for s in told if (seen := world.monitor.view(s.order_id))}
+    def ends(stories: list[Story]) -> set[Status]:
+        return {seen.status for s in stories if (seen := world.monitor.view(s.order_id))}
 
     assert ends(healthy) == {Status.COMPLETED}
     assert ends(overdue) == {Status.CANCELLED}

@@ -46,7 +46,7 @@ def test_a_paid_order_does_not_ship_until_it_is_resumed(flow: str, seed: int) ->
 @SEEDS
 def test_nobody_is_reminded_and_nothing_rejected_in_a_pause(flow: str, seed: int) -> None:
     order = OneOrder(flow, facts=DEAR, seed=seed)
-    order.until_said("PaymentReviewRequired")
+    order.until_published("PaymentReviewRequired")
     order.pause()
     order.for_a(LONG)
     assert "VerdictRequested" not in order.types
@@ -69,7 +69,7 @@ def test_nobody_is_reminded_and_nothing_rejected_in_a_pause(flow: str, seed: int
 @SEEDS
 def test_paused_from_the_start_and_twice(flow: str, seed: int) -> None:
     order = OneOrder(flow, seed=seed)
-    order.until_said("OrderPlaced")
+    order.until_published("OrderPlaced")
     order.pause()
     order.for_a(LONG)
     order.resume()
@@ -81,9 +81,9 @@ def test_paused_from_the_start_and_twice(flow: str, seed: int) -> None:
     assert order.types.count("OrderPaused") == order.types.count("OrderResumed") == 2
 
 
-def test_the_pick_up_of_a_paused_order_is_heard_and_only_the_mail_waits() -> None:
+def test_the_pick_up_of_a_paused_order_is_read_and_only_the_mail_waits() -> None:
     order = OneOrder()
-    order.until_said("ShipmentCreated")
+    order.until_published("ShipmentCreated")
     order.pause()
     order.for_a(LONG)
     assert "ShipmentPickedUp" in order.types
@@ -94,7 +94,7 @@ def test_the_pick_up_of_a_paused_order_is_heard_and_only_the_mail_waits() -> Non
 
 
 @SEEDS
-def test_paused_while_the_cancellation_is_on_its_way_nothing_stays_held(seed: int) -> None:
+def test_paused_while_the_cancellation_is_on_its_way_nothing_stays_paused(seed: int) -> None:
     """Given an order whose stock is reserved, which nobody has heard; when it is cancelled, and
     paused by somebody who has not heard that; then what inventory says late meets a fence."""
     order = OneOrder(seed=seed)
@@ -102,7 +102,7 @@ def test_paused_while_the_cancellation_is_on_its_way_nothing_stays_held(seed: in
     order.until(lambda: bool(inventory.unpublished()), "the stock is reserved")
     inventory.processes[0].paused_until = order.world.now + timedelta(seconds=20)
     order.cancel()
-    order.until_said("PaymentRefunded")
+    order.until_published("PaymentRefunded")
     words = {"order_id": ORDER, "actor": "ada", "reason": "a question"}
     order.world.publish(OrderPaused(**words), ORDER, order.flow)
     order.for_a(timedelta(seconds=10))
@@ -116,7 +116,7 @@ def test_whoever_resumes_has_seen_that_it_is_paused() -> None:
     """Given an order, and no broker; when it is paused and resumed meanwhile; then the resuming is
     said when the pause was read, and the order goes on."""
     order = OneOrder()
-    order.until_said("OrderPlaced")
+    order.until_published("OrderPlaced")
     order.world.broker_back_at = order.world.now + timedelta(minutes=5)
     paused = OrderPaused(order_id=ORDER, actor="ada", reason="a question")
     order.world.publish(paused, ORDER, order.flow)

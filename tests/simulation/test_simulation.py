@@ -59,7 +59,7 @@ def test_the_same_seed_is_the_same_world() -> None:
     assert run_seed(7) == run_seed(7)
 
 
-def test_a_broken_seed_is_made_small_and_told() -> None:
+def test_a_broken_seed_is_made_small_and_reported() -> None:
     """With a planted bug: a capture that is told twice counts twice."""
     mutant = next(m for m in MUTANTS if m.name == "capture counted twice")
     with mutant.plants[0]():
@@ -105,7 +105,7 @@ def test_a_run_that_is_broken_off_tells_how_far_it_came(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(cli, "ProcessPoolExecutor", lambda *_, **__: Pool())
     monkeypatch.setattr("saga_cli.lab.sim.signal.signal", lambda *_: None)
-    told = CliRunner().invoke(cli.sim, ["--seeds", "9", "--from", "4"])
-    assert told.exit_code == 130
-    assert "interrupted; of 9 seeds from 4 on, the first 1 are reported" in told.output
-    assert "1 completed" in told.output
+    result = CliRunner().invoke(cli.sim, ["--seeds", "9", "--from", "4"])
+    assert result.exit_code == 130
+    assert "interrupted; of 9 seeds from 4 on, the first 1 are reported" in result.output
+    assert "1 completed" in result.output

@@ -30,7 +30,7 @@ class Double:
     """A contender that only tells what it was asked."""
 
     name: str
-    told: list[tuple[str, str, int, float | None]]
+    calls: list[tuple[str, str, int, float | None]]
     orders: int = 100
     figures: Figures = field(default=FIGURES)
 
@@ -40,19 +40,19 @@ class Double:
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
         run = orders[0].order_id.partition("-")[0]
-        self.told.append((self.name, run, len(orders), rate))
+        self.calls.append((self.name, run, len(orders), rate))
         return replace(self.figures, orders=len(orders), seconds=len(orders) / 50)
 
 
 def test_each_begins_once_and_all_do_the_same() -> None:
-    told: list[tuple[str, str, int, float | None]] = []
-    doubles = [Double(name, told) for name in ("x", "y")]
+    calls: list[tuple[str, str, int, float | None]] = []
+    doubles = [Double(name, calls) for name in ("x", "y")]
     plan = Plan(rounds=2, rates=(10,), seconds=2)
 
     found = contest(doubles, plan, lambda line: None)
 
     turn = [("warm", 100, None), ("full", 100, None), ("steady10", 20, 10), ("nearly", 80, 40.0)]
-    assert told == [(name, *run) for name in ("x", "y", "y", "x") for run in turn]
+    assert calls == [(name, *run) for name in ("x", "y", "y", "x") for run in turn]
     assert list(found) == ["x", "y"]
     assert all(list(modes) == [FULL, steady(10), NEARLY] for modes in found.values())
 
@@ -76,10 +76,10 @@ def test_ratios_say_how_much_better_ours_is() -> None:
 
 
 def test_json_has_every_run_and_the_machine() -> None:
-    told: Any = as_json({"x": {FULL: [FIGURES, FIGURES]}}, {"cores": 4})
-    assert told["machine"] == {"cores": 4}
-    assert told["medians"]["x"][FULL]["orders_a_second"] == 50
-    assert len(told["runs"]["x"][FULL]) == 2
+    parsed: Any = as_json({"x": {FULL: [FIGURES, FIGURES]}}, {"cores": 4})
+    assert parsed["machine"] == {"cores": 4}
+    assert parsed["medians"]["x"][FULL]["orders_a_second"] == 50
+    assert len(parsed["runs"]["x"][FULL]) == 2
 
 
 def test_orders_are_the_mix_and_reserve_first() -> None:

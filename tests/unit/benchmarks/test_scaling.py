@@ -30,7 +30,7 @@ def test_replicas_of_a_service_count_together() -> None:
     assert cores(found) == 8.0 / 1000 * 50
 
 
-def test_a_level_is_held_against_the_empty_one_by_medians() -> None:
+def test_a_level_is_compared_with_the_empty_one_by_medians() -> None:
     def runs(*seconds: float) -> list[Saturated]:
         return [
             Saturated(replace(FIGURES, seconds=s), {"payment": 400.0}, {"payment": 0.5})
@@ -66,7 +66,7 @@ def test_the_end_is_looked_for_the_nearer_the_more_often() -> None:
     assert next_look_s(99, 100, 10.0) == 0.05
 
 
-def test_idle_processes_are_told_by_medians() -> None:
+def test_idle_processes_are_reported_by_medians() -> None:
     assert middle({"a": [3.0, 1.0, 2.0], "b": [5.0]}) == {"a": 2.0, "b": 5.0}
 
 

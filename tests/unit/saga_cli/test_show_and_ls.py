@@ -83,7 +83,7 @@ SEEN: dict[str, Any] = {
 }
 
 
-def test_who_is_asked_for_a_verdict_is_told() -> None:
+def test_who_is_asked_for_a_verdict_is_reported() -> None:
     asked = {
         "event": "PaymentReviewRequired",
         "role": "payments-reviewer",
@@ -98,37 +98,37 @@ def test_who_is_asked_for_a_verdict_is_told() -> None:
         console.print(saga_view({**SEEN, "awaited": [waits]}, NOW))
         waits["approval"] = {**asked, "escalated": "2026-01-02T03:09:00+00:00"}
         console.print(saga_view({**SEEN, "awaited": [waits]}, NOW))
-    told = capture.get()
-    assert "deadline in 23 h 50 min; asked: payments-reviewer, reminded 2 min 0 s ago\n" in told
-    assert "reminded 2 min 0 s ago, escalated to payments-lead 1 min 0 s ago" in told
+    output = capture.get()
+    assert "deadline in 23 h 50 min; asked: payments-reviewer, reminded 2 min 0 s ago\n" in output
+    assert "reminded 2 min 0 s ago, escalated to payments-lead 1 min 0 s ago" in output
 
 
-def test_an_order_is_told_in_full() -> None:
+def test_an_order_is_shown_in_full() -> None:
     console = Console(width=120, record=True, file=None, color_system=None)
     with console.capture() as capture:
         console.print(saga_view(SEEN, NOW))
-    told = capture.get()
-    assert "o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02" in told
-    assert "03:04:05.000  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in told
-    assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in told
-    assert "asked 2 times, deadline overdue by 1 min 0 s" in told
+    output = capture.get()
+    assert "o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02" in output
+    assert "03:04:05.000  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in output
+    assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in output
+    assert "asked 2 times, deadline overdue by 1 min 0 s" in output
     assert (
-        "intervention claimed: undo_stalled, ada works on it, for 30.0 s: asked [8] times" in told
+        "intervention claimed: undo_stalled, ada works on it, for 30.0 s: asked [8] times" in output
     )
-    assert "  claimed by ada 1.0 s ago: mine" in told
+    assert "  claimed by ada 1.0 s ago: mine" in output
     assert (
-        "blocked by gateway: payment failed 2 times at [refund], last: 503, for 5 min 0 s" in told
+        "blocked by gateway: payment failed 2 times at [refund], last: 503, for 5 min 0 s" in output
     )
-    assert "next try in 4.0 s" in told
-    assert "captured 500 refunded 0 held 500 (EUR, minor units)" in told
+    assert "next try in 4.0 s" in output
+    assert "captured 500 refunded 0 held 500 (EUR, minor units)" in output
 
 
 def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SAGA_MONITOR_URL", raising=False)
     monkeypatch.setenv("SAGA_HOME", str(tmp_path))
-    told = CliRunner().invoke(show, ["o-1"])
-    assert told.exit_code == 1
-    assert "start a stack with `saga up --detach`" in told.output
+    output = CliRunner().invoke(show, ["o-1"])
+    assert output.exit_code == 1
+    assert "start a stack with `saga up --detach`" in output.output
     monkeypatch.setenv("SAGA_MONITOR_URL", "http://127.0.0.1:1")
     assert "does not answer at http://127.0.0.1:1" in CliRunner().invoke(ls).output
 
@@ -139,7 +139,7 @@ def test_a_list_with_nothing_in_it_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert CliRunner().invoke(ls, ["--stuck"]).output == "no orders match\n"
 
 
-def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stuck_orders_are_listed_with_what_blocks_them(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {**SEEN, "next_deadline": "2026-01-02T03:09:00+00:00"}
     asked = list[Any]()
 
@@ -148,27 +148,27 @@ def test_stuck_orders_are_listed_with_what_holds_them(monkeypatch: pytest.Monkey
         return [row]
 
     monkeypatch.setattr(client, "ask", answer)
-    told = CliRunner().invoke(ls, ["--stuck", "--limit", "1"], env={"COLUMNS": "300"}).output
+    output = CliRunner().invoke(ls, ["--stuck", "--limit", "1"], env={"COLUMNS": "300"}).output
     assert asked == [("GET", "/blocked", {"stuck": True, "limit": 1})]
-    assert "o-[1]" in told
-    assert "payment failed 2 times at [refund], last: 503" in told
-    assert told.endswith("the 1 most overdue orders; --limit lists more\n")
+    assert "o-[1]" in output
+    assert "payment failed 2 times at [refund], last: 503" in output
+    assert output.endswith("the 1 most overdue orders; --limit lists more\n")
 
 
 @pytest.mark.parametrize(
-    ("until", "told"),
+    ("until", "expected"),
     [
         (None, ""),
         ("2026-01-02T03:09:59+00:00", "deadline [red]overdue by 1.0 s[/]"),
         ("2026-01-02T03:10:01+00:00", "deadline in 1.0 s"),
     ],
 )
-def test_what_holds_an_order_is_told_with_its_deadline(until: str | None, told: str) -> None:
+def test_what_blocks_an_order_is_shown_with_its_deadline(until: str | None, expected: str) -> None:
     line = blocker_line(
         {"kind": "lag", "description": "far behind", "since": None, "until": until}, NOW
     )
     assert line.startswith("[yellow]lag[/]: far behind")
-    assert told in line
+    assert expected in line
     assert ("deadline" in line) == bool(until)
 
 
@@ -191,17 +191,17 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
         return [CASE] if words[0] == "GET" else {"event": "InterventionClaimed", "id": "e-9"}
 
     monkeypatch.setattr(client, "ask", answer)
-    told = (
+    output = (
         CliRunner()
         .invoke(interventions.interventions, ["--limit", "1"], env={"COLUMNS": "300"})
         .output
     )
-    assert "o-[1]" in told
-    assert "asked [8] times" in told
-    assert told.endswith("the 1 oldest interventions; --limit lists more\n")
+    assert "o-[1]" in output
+    assert "asked [8] times" in output
+    assert output.endswith("the 1 oldest interventions; --limit lists more\n")
     who = ["o-1", "--code", "undo_stalled", "--actor", "ada", "--reason", "mine"]
     body = {"order_id": "o-1", "code": "undo_stalled", "actor": "ada", "reason": "mine"}
-    for command, words, deed, more in (
+    for command, words, route, more in (
         (interventions.interventions, ["open"], "open", {}),
         (interventions.interventions, ["claim"], "claim", {"taken_from": None}),
         (interventions.interventions, ["claim", "--from", "bob"], "claim", {"taken_from": "bob"}),
@@ -209,16 +209,16 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
         (interventions.interventions, ["reopen"], "reopen", {}),
         (interventions.resolve, [], "resolve", {}),
     ):
-        said = CliRunner().invoke(command, [*words, *who]).output
-        assert said.startswith("accepted: InterventionClaimed e-9; `saga show o-1`")
-        assert asked[-1] == ("POST", f"/interventions/{deed}", {**body, **more})
+        output = CliRunner().invoke(command, [*words, *who]).output
+        assert output.startswith("accepted: InterventionClaimed e-9; `saga show o-1`")
+        assert asked[-1] == ("POST", f"/interventions/{route}", {**body, **more})
 
 
 def test_no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ask", lambda *_, **__: [])
     assert CliRunner().invoke(interventions.interventions).output == "no interventions\n"
-    told = CliRunner().invoke(interventions.interventions, ["--status", "settled"]).output
-    assert told == "no interventions match\n"
+    output = CliRunner().invoke(interventions.interventions, ["--status", "settled"]).output
+    assert output == "no interventions match\n"
 
 
 def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,27 +229,27 @@ def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     monkeypatch.setattr(client, "ask", ask)
-    told = CliRunner().invoke(ls, ["--history", "--status", "cancelled"]).output
+    output = CliRunner().invoke(ls, ["--history", "--status", "cancelled"]).output
     wanted = {"limit": 50, "status": "cancelled", "history": True}
     assert asked == [("GET", "/sagas", wanted)]
-    assert told == "no orders match\n"
+    assert output == "no orders match\n"
 
 
 def test_show_tells_of_pin_and_history() -> None:
     pin = {"actor": "ada", "reason": "for [the] auditors", "since": "2026-01-02T03:09:00+00:00"}
     console = Console(width=200, record=True)
     console.print(saga_view({**SEEN, "pin": pin, "history": True}, NOW))
-    told = console.export_text()
-    assert "pinned by ada 1 min 0 s ago: for [the] auditors" in told
-    assert "in the history" in told
+    output = console.export_text()
+    assert "pinned by ada 1 min 0 s ago: for [the] auditors" in output
+    assert "in the history" in output
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_all_says_of_a_command_what_its_own_help_says(name: str) -> None:
-    module, told = COMMANDS[name]
+    module, output = COMMANDS[name]
     command = getattr(importlib.import_module(f"saga_cli.{module}"), name)
     own = " ".join(command.help.split("\n\n")[0].split())
-    assert re.split(r"(?<=\.)\s", own)[0] == told
+    assert re.split(r"(?<=\.)\s", own)[0] == output
 
 
 def every_command(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
@@ -278,8 +278,8 @@ def test_a_user_without_a_name_has_to_give_the_actor(monkeypatch: pytest.MonkeyP
         raise KeyError("getpwuid(): uid not found: 1000650000")
 
     monkeypatch.setattr("getpass.getuser", no_name)
-    told = CliRunner().invoke(saga, ["cancel", "o-1", "--reason", "late"])
-    assert (told.exit_code, "give --actor" in told.output) == (2, True)
+    output = CliRunner().invoke(saga, ["cancel", "o-1", "--reason", "late"])
+    assert (output.exit_code, "give --actor" in output.output) == (2, True)
 
 
 def test_what_the_stack_refuses_is_printed_as_every_error_is(
@@ -289,5 +289,8 @@ def test_what_the_stack_refuses_is_printed_as_every_error_is(
         raise StackError("port 18000, needed by kafka, is taken")
 
     monkeypatch.setattr("saga_lab.devstack.stack.Stack.down", refuse)
-    told = CliRunner().invoke(saga, ["down"])
-    assert (told.exit_code, told.output) == (1, "Error: port 18000, needed by kafka, is taken\n")
+    output = CliRunner().invoke(saga, ["down"])
+    assert (output.exit_code, output.output) == (
+        1,
+        "Error: port 18000, needed by kafka, is taken\n",
+    )

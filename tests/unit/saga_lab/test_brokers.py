@@ -42,9 +42,9 @@ def test_brokers_name_the_listener_behind_a_service_s_links_alike() -> None:
     ports = assign([*of_brokers(("kafka", "controller"), 3), *links(3)], 18000, {})
     found = []
     for node, broker in enumerate(BROKERS, 1):
-        told = settings(VOTERS, node)
-        _add_listeners(told, broker, ports)
-        ends = (e.partition("://") for e in told["advertised.listeners"].split(","))
+        options = settings(VOTERS, node)
+        _add_listeners(options, broker, ports)
+        ends = (e.partition("://") for e in options["advertised.listeners"].split(","))
         found.append({name: end for name, _, end in ends})
     assert found[0].keys() == found[1].keys() == found[2].keys()
     assert [f["LINKED_PAYMENT"] for f in found] == [

@@ -378,10 +378,10 @@ PLANTED: Mapping[str, tuple[int, Evidence, str]] = {
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_violation_is_found(name: str) -> None:
-    number, evidence, told = PLANTED[name]
+    number, evidence, expected = PLANTED[name]
     found = CHECKS[number](evidence)
     assert not found.holds
-    assert any(told in violation for violation in found.violations), found.violations
+    assert any(expected in violation for violation in found.violations), found.violations
 
 
 def test_an_open_intervention_is_an_end() -> None:
@@ -470,21 +470,21 @@ def relabelled(label: str, *types: str) -> Evidence:
 
 
 @pytest.mark.parametrize(
-    ("evidence", "told"),
+    ("evidence", "expected"),
     [
         (relabelled("order/2", "ShipmentPickedUp"), "on order/1 and order/2"),
         (relabelled("order/3"), "completed on order/3 without FraudCleared"),
         (healthy(PointsGranted(order_id=DONE, points=1)), "PointsGranted on order/1, which has no"),
     ],
 )
-def test_an_order_that_left_its_version_is_found(evidence: Evidence, told: str) -> None:
+def test_an_order_that_left_its_version_is_found(evidence: Evidence, expected: str) -> None:
     found = own_version(evidence)
-    assert any(told in violation for violation in found.violations), found.violations
+    assert any(expected in violation for violation in found.violations), found.violations
     assert own_version(healthy()).holds
     assert "2 on order/1" in own_version(healthy()).checked_against
 
 
-def test_many_violations_are_counted_and_the_first_are_told() -> None:
+def test_many_violations_are_counted_and_the_first_are_reported() -> None:
     found = finding_of(1, "t", "c", (str(n) for n in range(100)))
     assert found.found == 100
     assert found.violations == tuple(str(n) for n in range(SHOWN))

@@ -39,9 +39,9 @@ def test_each_stands_below_the_one_that_led_to_it() -> None:
 
 def test_as_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ask", lambda *_, **__: FAMILY)
-    told = CliRunner().invoke(commands.links, ["c"])
-    assert told.exit_code == 0, told.output
-    assert [line.rstrip() for line in told.output.splitlines()] == [
+    result = CliRunner().invoke(commands.links, ["c"])
+    assert result.exit_code == 0, result.output
+    assert [line.rstrip() for line in result.output.splitlines()] == [
         "a  not seen",
         "├── b  completed",
         "└── c  cancelled",
@@ -56,7 +56,7 @@ def test_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     orders = [{**row, "order_id": "a"}, {**row, "order_id": "b", "version": None}]
     found = {"batch_id": "b1", "counts": {"running": 2}, "orders": orders}
     monkeypatch.setattr(client, "ask", lambda *_, **__: found)
-    told = CliRunner().invoke(commands.batch, ["b1"])
-    assert told.exit_code == 0, told.output
-    assert "order/1  running" in told.output
-    assert told.output.endswith("b1: 2 orders, 2 running\n")
+    result = CliRunner().invoke(commands.batch, ["b1"])
+    assert result.exit_code == 0, result.output
+    assert "order/1  running" in result.output
+    assert result.output.endswith("b1: 2 orders, 2 running\n")

@@ -36,14 +36,14 @@ def info(log: Path, state: str = "RUNNING", pid: int | None = 1) -> ProcessInfo:
 def test_one_that_stands_still_is_named_with_its_reason_and_its_log(tmp_path: Path) -> None:
     log = tmp_path / "payment.log"
     log.write_text("waiting for a database\n")
-    with pytest.raises(StackError) as told:
+    with pytest.raises(StackError) as error:
         await_ready(
             {"payment": lambda: "no database"},
             lambda: {"payment": info(log)},
             standstill_s=STANDSTILL_S,
         )
     words = ("payment did not become ready", "nothing of it has moved for 0.3 s", "no database")
-    assert all(word in str(told.value) for word in (*words, "waiting for a database"))
+    assert all(word in str(error.value) for word in (*words, "waiting for a database"))
 
 
 def test_one_that_says_new_things_is_waited_for(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_only_kinds_that_are_to_be_refused_are_invalid() -> None:
         assert bool(wrong) == order.kind.invalid, (order.kind.name, wrong)
 
 
-def test_an_invalid_order_is_refused_at_the_front_door_and_cancelled_behind_it() -> None:
+def test_an_invalid_order_is_refused_at_the_order_api_and_cancelled_behind_it() -> None:
     ends = {(o.entrance, o.end) for o in ORDERS if o.kind.invalid}
     assert ends == {(Entrance.HTTP, End.REFUSED), (Entrance.KAFKA, End.CANCELLED)}
 

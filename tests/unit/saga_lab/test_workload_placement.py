@@ -39,13 +39,13 @@ def test_a_late_capture_is_waited_for_unless_nobody_ever_asked_for_the_money(
     saga = {"status": "cancelled", "ledger": money, "started_at": None, "ended_at": None}
 
     def answer(request: httpx.Request) -> httpx.Response:
-        told: Any = saga
+        answer: Any = saga
         if request.url.host == "provider":
             assert request.url.params["order_id"] == order.order_id
             if charges is None:
                 return httpx.Response(503)
-            told = {"data": [{"status": status} for status in charges]}
-        return httpx.Response(200, json=told)
+            answer = {"data": [{"status": status} for status in charges]}
+        return httpx.Response(200, json=answer)
 
     async def looked() -> bool:
         trade = Trade(STACK, [order])
@@ -57,7 +57,7 @@ def test_a_late_capture_is_waited_for_unless_nobody_ever_asked_for_the_money(
 
 
 class World:
-    """Front door, inventory and monitor in memory. `ends`: whether a placed order ever ends;
+    """Order API, inventory and monitor in memory. `ends`: whether a placed order ever ends;
     `done`: what was asked, in order."""
 
     def __init__(self, *, ends: bool, moves: bool = False) -> None:
@@ -84,8 +84,8 @@ class World:
             return httpx.Response(200, json={"sagas": []})
         if request.url.path == "/sagas":
             self.looks += 1
-            heard = self.looks if self.moves else 0
-            rows = [{"order_id": o, "updated_at": heard} for o in self.placed if not self.ends]
+            count = self.looks if self.moves else 0
+            rows = [{"order_id": o, "updated_at": count} for o in self.placed if not self.ends]
             return httpx.Response(200, json=rows)
         status = "cancelled" if self.ends else "running"
         money = {"captured_minor": 1, "refunded_minor": 1}
@@ -127,7 +127,7 @@ def test_a_trade_in_which_nothing_moves_is_given_up(monkeypatch: pytest.MonkeyPa
     assert play(World(ends=False), monkeypatch, "plain", standstill_s=1.5) == ["still running"]
 
 
-def test_a_trade_goes_on_as_long_as_an_order_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trade_goes_on_as_long_as_an_order_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(ends=False, moves=True)
     end = threading.Timer(4.0, lambda: setattr(world, "ends", True))
     end.start()

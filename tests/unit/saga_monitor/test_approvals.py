@@ -18,7 +18,7 @@ from saga_monitor.saga.view import Status
 from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
 from schemas.events import VerdictGiven, VerdictRequested
-from tests.histories import FLOW, ORDER, after, facts, seen, told
+from tests.histories import FLOW, ORDER, after, facts, saga_of, seen
 
 REVIEW = ("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")
 ASKED_S = 0.002
@@ -26,14 +26,14 @@ HOUR_S = 3600.0
 NEVER = after(10**7)
 
 
-def heard(saga: Saga, emission: Emission, at: datetime) -> Saga:
-    """The saga once what the monitor said stands in the log."""
+def with_event(saga: Saga, emission: Emission, at: datetime) -> Saga:
+    """The saga once the event of the monitor is in the log."""
     detail = {k: v for k, v in emission.event.to_dict().items() if k != "order_id"}
     fact = Fact(str(emission.id), emission.event.type, at, causation=str(emission.cause))
     return fold(saga, replace(fact, detail=detail))
 
 
-def said_until(saga: Saga, hours: float) -> tuple[Saga, list[Emission]]:
+def emitted_until(saga: Saga, hours: float) -> tuple[Saga, list[Emission]]:
     """What the monitor says by then, each read back at once."""
     found: list[Emission] = []
     while True:
@@ -44,18 +44,19 @@ def said_until(saga: Saga, hours: float) -> tuple[Saga, list[Emission]]:
         (emission,) = due_emissions(saga, seen(saga), now)
         assert due_emissions(saga, seen(saga), item.due) == ()
         found.append(emission)
-        saga = heard(saga, emission, now)
+        saga = with_event(saga, emission, now)
 
 
 def words(emissions: Sequence[Emission]) -> list[tuple[str, str]]:
-    told = [e.event for e in emissions]
+    events = [e.event for e in emissions]
     return [
-        (e.code, e.role) if isinstance(e, VerdictRequested) else (e.actor, e.verdict) for e in told
+        (e.code, e.role) if isinstance(e, VerdictRequested) else (e.actor, e.verdict)
+        for e in events
     ]
 
 
 @pytest.mark.parametrize(
-    ("hours", "said"),
+    ("hours", "emitted"),
     [
         (7.9, []),
         (8.1, [("reminder", "payments-reviewer")]),
@@ -71,22 +72,22 @@ def words(emissions: Sequence[Emission]) -> list[tuple[str, str]]:
     ],
 )
 def test_reminded_escalated_and_in_the_end_rejected(
-    hours: float, said: list[tuple[str, str]]
+    hours: float, emitted: list[tuple[str, str]]
 ) -> None:
-    assert words(said_until(told(*REVIEW), hours)[1]) == said
+    assert words(emitted_until(saga_of(*REVIEW), hours)[1]) == emitted
 
 
-def test_each_is_said_once_and_the_same_by_every_monitor() -> None:
-    saga, said = said_until(told(*REVIEW), 16.1)
-    again, same = said_until(told(*REVIEW), 16.1)
-    assert (saga, said) == (again, same)
+def test_each_is_emitted_once_and_the_same_by_every_monitor() -> None:
+    saga, emitted = emitted_until(saga_of(*REVIEW), 16.1)
+    again, same = emitted_until(saga_of(*REVIEW), 16.1)
+    assert (saga, emitted) == (again, same)
     assert due_emissions(saga, seen(saga), after(23 * HOUR_S)) == ()
-    assert len({e.id for e in said}) == 2
+    assert len({e.id for e in emitted}) == 2
 
 
 def test_the_verdict_nobody_gave_is_the_participants_to_carry_out() -> None:
-    saga, said = said_until(told(*REVIEW), 24.01)
-    verdict = said[-1].event
+    saga, emitted = emitted_until(saga_of(*REVIEW), 24.01)
+    verdict = emitted[-1].event
     assert isinstance(verdict, VerdictGiven)
     assert (verdict.step, verdict.verdict) == ("payment", "reject")
     assert verdict.reason.endswith("no person answered in time")
@@ -99,11 +100,11 @@ def test_the_verdict_nobody_gave_is_the_participants_to_carry_out() -> None:
 
 
 def test_a_person_in_time_ends_the_asking() -> None:
-    saga, _ = said_until(told(*REVIEW), 8.1)
+    saga, _ = emitted_until(saga_of(*REVIEW), 8.1)
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
     )
-    saga = heard(saga, give_verdict(body, saga, seen(saga)), after(9 * HOUR_S))
+    saga = with_event(saga, give_verdict(body, saga, seen(saga)), after(9 * HOUR_S))
     (item,) = seen(saga).awaited
     assert item.approval is None
     assert [e.event.type for e in due_emissions(saga, seen(saga), NEVER)] == [
@@ -111,8 +112,8 @@ def test_a_person_in_time_ends_the_asking() -> None:
     ]
 
 
-def test_who_comes_too_late_is_told_what_has_happened() -> None:
-    saga, _ = said_until(told(*REVIEW), 24.01)
+def test_who_comes_too_late_learns_what_has_happened() -> None:
+    saga, _ = emitted_until(saga_of(*REVIEW), 24.01)
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
     )
@@ -126,24 +127,24 @@ def test_who_comes_too_late_is_told_what_has_happened() -> None:
 
 def test_of_a_person_and_the_timeout_the_log_takes_the_first() -> None:
     """Both have the id of the one verdict there can be on this wait."""
-    saga, _ = said_until(told(*REVIEW), 23)
+    saga, _ = emitted_until(saga_of(*REVIEW), 23)
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
     )
     person = give_verdict(body, saga, seen(saga))
     (timeout,) = due_emissions(saga, seen(saga), NEVER)
     assert person.id == timeout.id
-    first = heard(saga, person, after(1))
+    first = with_event(saga, person, after(1))
     assert (
-        heard(first, timeout, after(2))
+        with_event(first, timeout, after(2))
         == first
-        == heard(heard(saga, timeout, after(2)), person, after(1))
+        == with_event(with_event(saga, timeout, after(2)), person, after(1))
     )
 
 
-def test_held_by_names_who_is_asked() -> None:
+def test_blocked_by_names_who_is_asked() -> None:
     def cause(hours: float) -> Any:
-        saga, _ = said_until(told(*REVIEW), hours)
+        saga, _ = emitted_until(saga_of(*REVIEW), hours)
         return blocking_cause(seen(saga), {"payment": KeptRows()}, {}, after(hours * HOUR_S))
 
     asked, reminded, escalated = cause(1), cause(9), cause(17)
@@ -165,16 +166,16 @@ def test_held_by_names_who_is_asked() -> None:
 
 def test_a_shorter_wait_is_shorter_throughout() -> None:
     quick = with_deadlines(FLOW, {"payment.PaymentReviewRequired": "24s"})
-    (item,) = interpret(told(*REVIEW), Plan.of(quick, 1)).awaited
+    (item,) = interpret(saga_of(*REVIEW), Plan.of(quick, 1)).awaited
     assert item.due == after(ASKED_S + 8)
     assert item.approval is not None
     assert item.approval.until == after(ASKED_S + 24)
 
 
 def test_it_counts_as_a_timeout_with_its_lateness() -> None:
-    before, _ = said_until(told(*REVIEW), 16.1)
+    before, _ = emitted_until(saga_of(*REVIEW), 16.1)
     (verdict,) = due_emissions(before, seen(before), NEVER)
-    now = heard(before, verdict, after(ASKED_S + 24 * HOUR_S + 5))
+    now = with_event(before, verdict, after(ASKED_S + 24 * HOUR_S + 5))
     change = Change(before.facts, Status.WAITING, now, seen(now), Plan.of(*FLOWS.find("order/1")))
     (request,) = deadline_requests(change)
     assert (request.step, request.attempt, request.late_s) == ("payment", 1, 5)

@@ -1,4 +1,4 @@
-"""What holds an order: each cause by itself, and which of several is told."""
+"""What blocks an order: each cause by itself, and which of several is reported."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ from saga_monitor.saga.blockers import (
     blocking_cause,
 )
 from saga_monitor.saga.facts import SOURCE, Saga
-from tests.histories import ORDER, after, seen, told
+from tests.histories import ORDER, after, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 REVIEW = (*RESERVED, "PaymentReviewRequired")
@@ -43,7 +43,7 @@ def cause(
 ) -> Cause | None:
     """Who is asked but keeps nothing of the order has to be named, too."""
     at = None if now is None else after(now)
-    return blocking_cause(seen(told(*story)), holds, lags or {}, at)
+    return blocking_cause(seen(saga_of(*story)), holds, lags or {}, at)
 
 
 def test_not_overdue() -> None:
@@ -96,11 +96,9 @@ def test_a_participant_does_not_answer() -> None:
 def test_a_participant_does_not_answer_and_has_not_read() -> None:
     found = cause(RESERVED, payment=KeptRows(silent="timeout"), lags={"payment": LAG})
     assert found is not None
-    told_of_both = (
-        "payment does not answer: timeout; it has not read inventory.events/2, 40 records"
-    )
+    both_causes = "payment does not answer: timeout; it has not read inventory.events/2, 40 records"
     assert found.kind == CauseKind.SILENT
-    assert found.description.startswith(told_of_both)
+    assert found.description.startswith(both_causes)
 
 
 def test_the_broker_does_not_answer() -> None:
@@ -217,7 +215,7 @@ def test_without_a_start_that_the_monitor_cannot_read() -> None:
     assert "undecodable: begins with deadbeef" in found.description
 
 
-def test_what_has_ended_is_held_by_nobody() -> None:
+def test_what_has_ended_is_blocked_by_nobody() -> None:
     everything = KeptRows((FAILED,), (OUTBOX,), (PARKED,))
     for story in ((*SHIPPED, "ShippedMailSent"), ("OrderPlaced", "InventoryRejected")):
         assert cause(story, payment=everything, inventory=everything) is None
@@ -244,7 +242,7 @@ LADDER: tuple[tuple[CauseKind, Mapping[str, Any]], ...] = (
 
 
 @pytest.mark.parametrize("first", range(len(LADDER)), ids=lambda n: LADDER[n][0].value)
-def test_of_several_causes_the_truest_is_told(first: int) -> None:
+def test_of_several_causes_the_truest_is_reported(first: int) -> None:
     """Everything from `first` down the ladder is so at once."""
     assert [kind for kind, _ in LADDER] == list(CauseKind)
     so: dict[str, Any] = {"story": RESERVED, "now": 10}
@@ -257,7 +255,7 @@ def test_of_several_causes_the_truest_is_told(first: int) -> None:
     assert found.kind == LADDER[first][0]
 
 
-def test_the_same_is_told_whenever_it_is_asked() -> None:
+def test_the_same_is_reported_whenever_it_is_asked() -> None:
     calm = [
         cause(RESERVED, now, payment=KeptRows(effects=(FAILED,))) for now in (1, 10, 1000, None)
     ]

@@ -17,7 +17,7 @@ from saga_monitor.saga.view import LONGEST_BACKOFF_S, backoff
 from sagakit.flow.model import Ceiling
 from schemas import FLOWS
 from schemas.events import CompensationRequested, InterventionOpened
-from tests.histories import ORDER, after, facts, seen, told
+from tests.histories import ORDER, after, facts, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 (FLOW,) = FLOWS
@@ -25,7 +25,7 @@ CEILING = FLOW.ceiling.attempts
 SHIPPED = (*RESERVED, "PaymentCaptured", "ShipmentCreated", "ShipmentPickedUp")
 
 
-def said(saga: Saga, read_through: datetime | None) -> list[Any]:
+def emitted(saga: Saga, read_through: datetime | None) -> list[Any]:
     return [e.event for e in due_emissions(saga, seen(saga), read_through)]
 
 
@@ -33,14 +33,14 @@ def said(saga: Saga, read_through: datetime | None) -> list[Any]:
 
 
 @pytest.mark.parametrize("read_through", [None, after(0), after(300), after(300.001)])
-def test_nothing_is_said_before_the_log_is_read_past_the_deadline(
+def test_nothing_is_emitted_before_the_log_is_read_past_the_deadline(
     read_through: datetime | None,
 ) -> None:
-    assert said(told(*RESERVED), read_through) == []
+    assert emitted(saga_of(*RESERVED), read_through) == []
 
 
 def test_a_step_overdue_in_log_time_is_undone() -> None:
-    assert said(told(*RESERVED), after(300.002)) == [
+    assert emitted(saga_of(*RESERVED), after(300.002)) == [
         CompensationRequested(
             order_id=ORDER,
             step="payment",
@@ -54,30 +54,30 @@ def test_a_step_overdue_in_log_time_is_undone() -> None:
 
 
 def test_two_monitors_say_the_same_under_the_same_id_whenever_they_judge() -> None:
-    saga = told(*RESERVED)
+    saga = saga_of(*RESERVED)
     assert due_emissions(saga, seen(saga), after(301)) == due_emissions(
         saga, seen(saga), after(9999)
     )
 
 
 def test_an_event_that_came_in_time_keeps_the_monitor_silent() -> None:
-    assert said(told(*RESERVED, "PaymentCaptured"), after(301)) == []
+    assert emitted(saga_of(*RESERVED, "PaymentCaptured"), after(301)) == []
 
 
 def test_ended_orders_are_left_alone() -> None:
-    assert said(told("OrderPlaced", "InventoryRejected"), after(10**7)) == []
-    assert said(told(*SHIPPED, "ShippedMailSent"), after(10**7)) == []
+    assert emitted(saga_of("OrderPlaced", "InventoryRejected"), after(10**7)) == []
+    assert emitted(saga_of(*SHIPPED, "ShippedMailSent"), after(10**7)) == []
 
 
 def test_an_open_wait_has_its_own_deadline() -> None:
-    waiting = told(*RESERVED, "PaymentActionRequired")
-    assert said(waiting, after(23 * 3600)) == []
-    [request] = said(waiting, after(24 * 3600 + 1))
+    waiting = saga_of(*RESERVED, "PaymentActionRequired")
+    assert emitted(waiting, after(23 * 3600)) == []
+    [request] = emitted(waiting, after(24 * 3600 + 1))
     assert request.step == "payment"
 
 
 def test_asking_again_with_growing_pauses_while_no_sign_of_life_comes() -> None:
-    saga, now = told(*RESERVED), 300.002
+    saga, now = saga_of(*RESERVED), 300.002
     pauses = []
     for attempt in range(1, 8):
         [emission] = due_emissions(saga, seen(saga), after(now))
@@ -113,20 +113,20 @@ def test_what_the_step_behind_repeats_is_no_sign_of_life() -> None:
         again,
         "ShipmentCancelled",
     )
-    awaited = seen(told(*story)).next
+    awaited = seen(saga_of(*story)).next
     assert awaited is not None
     assert (awaited.step, awaited.tries) == ("payment", 2)
     assert awaited.due is not None
     assert awaited.due - after(600) > backoff(300, 2)
 
 
-def test_a_sign_of_life_starts_the_pauses_anew() -> None:
+def test_a_sign_of_life_restarts_the_pauses() -> None:
     asked = (*RESERVED, "PaymentCaptured", "ShipmentFailed", 300, "CompensationRequested")
     payment = {"step": "payment", "attempt": 1}
-    quiet = seen(told(*asked, payment))
+    quiet = seen(saga_of(*asked, payment))
     assert quiet.next is not None
     assert quiet.next.tries == 1
-    alive = seen(told(*asked, payment, 10, "PaymentRefundStarted"))
+    alive = seen(saga_of(*asked, payment, 10, "PaymentRefundStarted"))
     assert alive.next is not None
     assert (alive.next.tries, alive.next.attempt) == (0, 2)
 
@@ -136,14 +136,14 @@ def test_past_the_ceiling_a_person_is_called_once_and_asking_goes_on() -> None:
     story: list[Any] = [*RESERVED, "PaymentCaptured", "ShipmentFailed"]
     for attempt in range(1, CEILING + 1):
         story += [4000, "CompensationRequested", {**payment, "attempt": attempt}]
-    saga = told(*story)
+    saga = saga_of(*story)
     request, opened = due_emissions(saga, seen(saga), after(10**6))
     assert isinstance(request.event, CompensationRequested)
     assert request.event.attempt == CEILING + 1
     assert isinstance(opened.event, InterventionOpened)
     assert opened.event.code == "undo_stalled"
     [fact] = facts("InterventionOpened", {"code": "undo_stalled"})
-    [again] = said(fold(saga, _sighted(fact, str(opened.id), 10**6)), after(10**7))
+    [again] = emitted(fold(saga, _sighted(fact, str(opened.id), 10**6)), after(10**7))
     assert isinstance(again, CompensationRequested)
 
 
@@ -152,7 +152,7 @@ def test_a_person_is_called_as_well_when_it_has_been_silent_for_too_long(
     age_s: float, called: bool
 ) -> None:
     story = (*RESERVED, "PaymentCaptured", "ShipmentFailed", 4000, "CompensationRequested")
-    saga = told(*story, {"step": "payment", "attempt": 1})
+    saga = saga_of(*story, {"step": "payment", "attempt": 1})
     impatient = replace(FLOW, ceiling=Ceiling(age_s=age_s))
     events = [
         e.event for e in due_emissions(saga, interpret(saga, Plan.of(impatient, 1)), after(10**6))
@@ -161,27 +161,27 @@ def test_a_person_is_called_as_well_when_it_has_been_silent_for_too_long(
 
 
 def test_past_the_pivot_a_person_is_called_once_and_nothing_is_undone() -> None:
-    saga = told(*SHIPPED)
+    saga = saga_of(*SHIPPED)
     [emission] = due_emissions(saga, seen(saga), after(3700))
     assert isinstance(emission.event, InterventionOpened)
     assert emission.event.code == "overdue_past_pivot"
     [fact] = facts("InterventionOpened", {"code": "overdue_past_pivot"})
-    told_once = fold(saga, _sighted(fact, str(emission.id), 3700))
-    assert said(told_once, after(10**7)) == []
-    assert seen(told_once).next is None
+    emitted_once = fold(saga, _sighted(fact, str(emission.id), 3700))
+    assert emitted(emitted_once, after(10**7)) == []
+    assert seen(emitted_once).next is None
 
 
-def test_a_contradiction_is_told_when_the_log_is_read_through_both_its_sides() -> None:
-    saga = told(*SHIPPED, 10, "InventoryReleased")
-    assert said(saga, after(9)) == []
-    assert [event.code for event in said(saga, after(11))] == ["undone_past_pivot"]
+def test_a_contradiction_is_reported_when_the_log_is_read_through_both_its_sides() -> None:
+    saga = saga_of(*SHIPPED, 10, "InventoryReleased")
+    assert emitted(saga, after(9)) == []
+    assert [event.code for event in emitted(saga, after(11))] == ["undone_past_pivot"]
 
 
 def test_somebody_elses_request_is_not_taken_for_the_monitors() -> None:
     forged = replace(
         facts("CompensationRequested", {"step": "shipping", "attempt": 2**31 - 1})[0], at=after(1)
     )
-    [request] = said(fold(told(*RESERVED), forged), after(10**6))
+    [request] = emitted(fold(saga_of(*RESERVED), forged), after(10**6))
     assert (request.step, request.attempt) == ("shipping", 1)
 
 

@@ -30,7 +30,7 @@ def story(plan: Plan, where: Situation) -> list[Any]:
     (pivot,) = plan.pivots
     past = [*ready, pivot.done]
     behind = [s.done for place in plan.places[plan.last_undoable + 1 :] for s in place]
-    told: dict[Situation, list[Any]] = {
+    events: dict[Situation, list[Any]] = {
         Situation.UNPLACED: [plan.flow.verdict],
         Situation.PLACED: ready[:1],
         Situation.READY: ready,
@@ -39,7 +39,7 @@ def story(plan: Plan, where: Situation) -> list[Any]:
         Situation.PAST: past,
         Situation.COMPLETED: [*past, *behind],
     }
-    return told[where]
+    return events[where]
 
 
 def saga(plan: Plan, where: Situation) -> Saga:
@@ -130,7 +130,7 @@ def test_the_page_is_up_to_date() -> None:
 # --- what should never have been said -----------------------------------------------------------
 
 
-def stranger(saga: Saga) -> Saga:
+def foreign(saga: Saga) -> Saga:
     """Somebody speaks who has no part in this version."""
     return fold(saga, Fact(STRANGE, "FraudChecked", after(60), "fraud", 1, flow="order/1"))
 
@@ -140,7 +140,7 @@ def test_whoever_has_no_part_in_the_version_calls_a_person_once_all_is_read(
     where: Situation,
 ) -> None:
     plan = PLANS["order/1"]
-    odd = stranger(saga(plan, where))
+    odd = foreign(saga(plan, where))
     view = interpret(odd, plan)
     assert view.due is not None
     assert view.due <= after(60)

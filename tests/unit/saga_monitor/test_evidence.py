@@ -13,7 +13,7 @@ import pytest
 from saga_monitor.saga.evidence import bundle, replay, to_json
 from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
-from tests.histories import facts, seen, told
+from tests.histories import facts, saga_of, seen
 
 KEPT = sorted((Path(__file__).parents[2] / "evidence").glob("*.json"))
 LATE = (
@@ -26,7 +26,7 @@ LATE = (
 
 
 def exported(*story: Any, flow: str = "order/1") -> dict[str, Any]:
-    saga = told(*story, flow=flow)
+    saga = saga_of(*story, flow=flow)
     found, _ = FLOWS.find(flow)
     document = bundle(saga, seen(saga), found, {fact.id: (1, 17) for fact in facts(*story)})
     parsed: dict[str, Any] = orjson.loads(to_json(document))
@@ -42,7 +42,7 @@ def test_a_bundle_folds_to_the_view_it_holds(flow: str, length: int) -> None:
 
 
 def test_it_is_judged_by_the_deadlines_it_was_judged_by() -> None:
-    saga = told("OrderPlaced", "InventoryReserved")
+    saga = saga_of("OrderPlaced", "InventoryReserved")
     flow, _ = FLOWS.find("order/1")
     document = orjson.loads(
         to_json(bundle(saga, seen(saga), with_deadlines(flow, {"payment": "7s"}), {}))

@@ -25,7 +25,7 @@ def test_every_version_is_counted_whether_declared_or_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "counts", "read", "told"),
+    ("label", "counts", "read", "expected"),
     [
         ("order/2", [BUSY], True, "3 orders in flight, the oldest is o-7 since 2026-01-02T03:00"),
         ("order/2", [Count("order/2", 0, 10)], True, None),
@@ -34,9 +34,9 @@ def test_every_version_is_counted_whether_declared_or_not() -> None:
         ("order/1", [], True, "default version"),
     ],
 )
-def test_what_may_go(label: str, counts: list[Count], read: bool, told: str | None) -> None:
+def test_what_may_go(label: str, counts: list[Count], read: bool, expected: str | None) -> None:
     found = reason_to_keep(label, FLOWS, counts, after(5) if read else None)
-    assert (told in found) if found and told else found == told
+    assert (expected in found) if found and expected else found == expected
 
 
 def test_a_version_nobody_declared_cannot_be_retired() -> None:
@@ -59,7 +59,7 @@ def test_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         "/flows/retirement": {"ended": 10},
     }
     monkeypatch.setattr(client, "ask", lambda _, path, **__: answers[path])
-    told = CliRunner().invoke(command.flows, env={"COLUMNS": "200"}).output
-    assert told.splitlines()[1].split() == ["order/2", "3", "10", "o-7", "not", "declared"]
-    told = CliRunner().invoke(command.flows, ["retire", "order/2"]).output
-    assert told.startswith("order/2 has no order in flight (10 ended on it)")
+    result = CliRunner().invoke(command.flows, env={"COLUMNS": "200"}).output
+    assert result.splitlines()[1].split() == ["order/2", "3", "10", "o-7", "not", "declared"]
+    result = CliRunner().invoke(command.flows, ["retire", "order/2"]).output
+    assert result.startswith("order/2 has no order in flight (10 ended on it)")

@@ -19,7 +19,7 @@ from saga_monitor.saga.commands import (
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.interventions import Intervention, InterventionStatus, interventions_of
-from tests.histories import ORDER, after, facts, seen, told
+from tests.histories import ORDER, after, facts, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 DONE = (*RESERVED, "PaymentCaptured", "ShipmentPickedUp", "ShippedMailSent")
@@ -38,7 +38,7 @@ RESOLVED = ("InterventionResolved", case(**ADA))
 
 
 def only(*story: Any) -> Intervention:
-    (found,) = seen(told(*RESERVED, *story)).interventions
+    (found,) = seen(saga_of(*RESERVED, *story)).interventions
     return found
 
 
@@ -65,8 +65,8 @@ def test_a_resolved_case_can_be_opened_again_and_nobody_holds_it_then() -> None:
     assert len(again.entries) == 4
 
 
-def test_what_is_said_of_a_case_that_was_never_opened_is_no_case() -> None:
-    assert seen(told(*RESERVED, *CLAIMED, *NOTED, *RESOLVED)).interventions == ()
+def test_what_is_reported_of_a_case_that_was_never_opened_is_no_case() -> None:
+    assert seen(saga_of(*RESERVED, *CLAIMED, *NOTED, *RESOLVED)).interventions == ()
 
 
 def test_a_claim_on_a_closed_case_changes_nothing() -> None:
@@ -74,7 +74,7 @@ def test_a_claim_on_a_closed_case_changes_nothing() -> None:
 
 
 def test_every_code_is_a_case_of_its_own() -> None:
-    view = seen(told(*RESERVED, *OPENED, "InterventionOpened", case("manual"), *RESOLVED))
+    view = seen(saga_of(*RESERVED, *OPENED, "InterventionOpened", case("manual"), *RESOLVED))
     assert [(c.code, c.status) for c in view.interventions] == [
         ("manual", InterventionStatus.OPEN),
         ("undo_stalled", InterventionStatus.RESOLVED),
@@ -91,7 +91,7 @@ def test_within_one_millisecond_the_order_of_reading_does_not_matter() -> None:
 
 
 def test_a_case_about_time_settles_itself_when_the_order_ends_and_no_other_does() -> None:
-    view = seen(told(*DONE[:-1], *OPENED, "InterventionOpened", case("manual"), DONE[-1]))
+    view = seen(saga_of(*DONE[:-1], *OPENED, "InterventionOpened", case("manual"), DONE[-1]))
     assert [(c.code, c.status) for c in view.interventions] == [
         ("manual", InterventionStatus.OPEN),
         ("undo_stalled", InterventionStatus.SETTLED),
@@ -102,8 +102,8 @@ def test_a_case_about_time_settles_itself_when_the_order_ends_and_no_other_does(
 # --- what people say ------------------------------------------------------------------------------
 
 
-def do(deed: str, saga: Saga, **body: Any) -> Emission:
-    return INTERVENTION_COMMANDS[deed](
+def do(command: str, saga: Saga, **body: Any) -> Emission:
+    return INTERVENTION_COMMANDS[command](
         InterventionCommand(order_id=ORDER, **body), saga, seen(saga)
     )
 
@@ -116,15 +116,15 @@ def read_back(saga: Saga, emission: Emission) -> Saga:
     return fold(saga, Fact(str(emission.id), event.type, at, detail=detail))
 
 
-def refusal(deed: str, saga: Saga, **body: Any) -> tuple[int, str]:
+def refusal(command: str, saga: Saga, **body: Any) -> tuple[int, str]:
     with pytest.raises(CommandRefused) as refused:
-        do(deed, saga, **body)
+        do(command, saga, **body)
     return refused.value.status, refused.value.detail
 
 
 def test_a_whole_case_by_a_persons_hand() -> None:
-    saga = told(*RESERVED)
-    for deed, who, status in (
+    saga = saga_of(*RESERVED)
+    for command, who, status in (
         ("open", ADA, "open"),
         ("claim", ADA, "claimed"),
         ("note", BOB, "claimed"),
@@ -132,31 +132,33 @@ def test_a_whole_case_by_a_persons_hand() -> None:
         ("reopen", ADA, "open"),
         ("resolve", BOB, "resolved"),
     ):
-        emission = do(deed, saga, **who)
-        assert str(emission.id) not in saga.facts, deed
+        emission = do(command, saga, **who)
+        assert str(emission.id) not in saga.facts, command
         assert str(emission.cause) in saga.facts
         saga = read_back(saga, emission)
-        assert [(c.code, c.status) for c in seen(saga).interventions] == [("manual", status)], deed
-        assert do(deed, saga, **who).id == emission.id, "the same words again are the same event"
+        assert [(c.code, c.status) for c in seen(saga).interventions] == [("manual", status)], (
+            command
+        )
+        assert do(command, saga, **who).id == emission.id, "the same words again are the same event"
 
 
 def test_two_who_say_it_at_once_say_it_under_one_id() -> None:
-    saga = told(*RESERVED, *OPENED)
-    for deed in ("claim", "resolve"):
-        assert do(deed, saga, **ADA).id == do(deed, saga, **BOB).id
-    claimed = told(*RESERVED, *OPENED, *CLAIMED)
+    saga = saga_of(*RESERVED, *OPENED)
+    for command in ("claim", "resolve"):
+        assert do(command, saga, **ADA).id == do(command, saga, **BOB).id
+    claimed = saga_of(*RESERVED, *OPENED, *CLAIMED)
     assert do("resolve", saga, **ADA).id == do("resolve", claimed, **BOB).id
     notes = {do("note", saga, **who).id for who in (ADA, BOB)}
     assert len(notes) == 2
 
 
-def test_who_comes_late_is_told_what_has_happened() -> None:
-    opened = told(*RESERVED, *OPENED)
-    claimed = told(*RESERVED, *OPENED, *CLAIMED)
-    resolved = told(*RESERVED, *OPENED, *RESOLVED)
-    settled = told(*DONE[:-1], *OPENED, DONE[-1])
+def test_who_comes_late_learns_what_has_happened() -> None:
+    opened = saga_of(*RESERVED, *OPENED)
+    claimed = saga_of(*RESERVED, *OPENED, *CLAIMED)
+    resolved = saga_of(*RESERVED, *OPENED, *RESOLVED)
+    settled = saga_of(*DONE[:-1], *OPENED, DONE[-1])
     when = "2026-01-02T03:00:00.003000+00:00"
-    for deed, saga, body, status, words in (
+    for command, saga, body, status, words in (
         ("open", opened, {"code": "undo_stalled"}, 409, "is open: saga_monitor at"),
         ("claim", claimed, {}, 409, f"is claimed by ada at {when}; `taken_from` has to"),
         ("claim", opened, {"taken_from": "ada"}, 409, "is unclaimed since"),
@@ -165,34 +167,34 @@ def test_who_comes_late_is_told_what_has_happened() -> None:
         ("resolve", settled, {}, 409, "the end of the order settled it"),
         ("reopen", settled, {}, 409, "another code for another matter"),
         ("reopen", opened, {}, 409, "is open: saga_monitor at"),
-        ("note", told(*RESERVED), {}, 404, "its interventions: none"),
+        ("note", saga_of(*RESERVED), {}, 404, "its interventions: none"),
         ("resolve", opened, {"code": "manual"}, 404, "its interventions: undo_stalled (open)"),
     ):
-        answer = refusal(deed, saga, **BOB, **body)
-        assert answer[0] == status, (deed, answer)
+        answer = refusal(command, saga, **BOB, **body)
+        assert answer[0] == status, (command, answer)
         assert words in answer[1]
 
 
 def test_a_case_is_taken_over_from_who_holds_it() -> None:
-    claimed = told(*RESERVED, *OPENED, *CLAIMED)
+    claimed = saga_of(*RESERVED, *OPENED, *CLAIMED)
     taken = read_back(claimed, do("claim", claimed, **BOB, taken_from="ada"))
     assert seen(taken).interventions[0].holder == "bob"
     assert refusal("claim", taken, actor="eve", reason="r", taken_from="ada")[0] == 409
 
 
 def test_where_several_cases_can_be_meant_the_code_has_to_be_named() -> None:
-    two = told(*RESERVED, *OPENED, "InterventionOpened", case("manual"))
+    two = saga_of(*RESERVED, *OPENED, "InterventionOpened", case("manual"))
     assert refusal("resolve", two, **ADA)[0] == 422
     assert do("resolve", two, **ADA, code="manual").event.code == "manual"
     (one,) = [c for c in seen(two).interventions if c.code == "manual"]
     assert do("resolve", two, **ADA, code="manual").cause == UUID(one.opening)
 
 
-def test_a_verdict_that_comes_late_is_told_who_gave_it() -> None:
+def test_a_late_verdict_is_refused_with_who_gave_it() -> None:
     asked = (*RESERVED, "PaymentReviewRequired")
     yes = VerdictCommand(order_id=ORDER, step="payment", verdict="approve", **ADA)
     no = VerdictCommand(order_id=ORDER, step="payment", verdict="reject", **BOB)
-    waiting = told(*asked)
+    waiting = saga_of(*asked)
     given = give_verdict(yes, waiting, seen(waiting))
     assert give_verdict(no, waiting, seen(waiting)).id == given.id, "one of the two is heard"
     decided = read_back(waiting, given)
@@ -200,8 +202,8 @@ def test_a_verdict_that_comes_late_is_told_who_gave_it() -> None:
         give_verdict(no, decided, seen(decided))
 
 
-def test_a_cancellation_that_comes_late_is_told_who_asked() -> None:
-    running = told(*RESERVED)
+def test_a_late_cancellation_is_refused_with_who_asked_first() -> None:
+    running = saga_of(*RESERVED)
     body = CancelCommand(order_id=ORDER, **ADA)
     asked = cancel_saga(body, running, seen(running))
     undoing = read_back(running, asked)
@@ -209,6 +211,6 @@ def test_a_cancellation_that_comes_late_is_told_who_asked() -> None:
         CommandRefused, match="being undone already; ada gave the command cancel at"
     ):
         cancel_saga(CancelCommand(order_id=ORDER, **BOB), undoing, seen(undoing))
-    done = told(*DONE)
+    done = saga_of(*DONE)
     with pytest.raises(CommandRefused, match="completed since"):
         cancel_saga(body, done, seen(done))

@@ -16,7 +16,7 @@ from saga_monitor.saga.measures import (
     step_times,
 )
 from schemas import FLOWS
-from tests.histories import ORDER, facts, seen, told
+from tests.histories import ORDER, facts, saga_of, seen
 
 RESERVED = ("OrderPlaced", 10, "InventoryReserved")
 PAID = (*RESERVED, 20, "PaymentCaptured")
@@ -48,7 +48,7 @@ def timed(found: Change) -> list[tuple[str, str, int]]:
         (("OrderPlaced", "InventoryRejected"), 1, ["cancelled"]),
     ],
 )
-def test_what_became_of_it_is_told_once(story: Any, known: int, what: list[str]) -> None:
+def test_what_became_of_it_is_reported_once(story: Any, known: int, what: list[str]) -> None:
     assert list(status_changes(change(*story, known=known))) == what
 
 
@@ -105,7 +105,7 @@ def test_requests_tell_how_late_they_came() -> None:
 def test_a_persons_request_is_no_timeout() -> None:
     asked = (*RESERVED, "CompensationRequested", {"code": "operator", "actor": "ada"})
     assert list(deadline_requests(change(*asked))) == []
-    assert told(*asked).facts
+    assert saga_of(*asked).facts
 
 
 def test_a_request_without_a_deadline_to_be_seen_is_on_time() -> None:
@@ -113,7 +113,7 @@ def test_a_request_without_a_deadline_to_be_seen_is_on_time() -> None:
     assert list(deadline_requests(change(*alone))) == [DeadlineRequest("payment", 1, 0.0)]
 
 
-def test_money_is_counted_once_however_often_it_is_told() -> None:
+def test_money_is_counted_once_however_often_it_is_reported() -> None:
     refunded = (*PAID, "ShipmentFailed", "PaymentRefunded")
     assert list(money_moved(change(*refunded))) == [
         ("captured", "EUR", 500),

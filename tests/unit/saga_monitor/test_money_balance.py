@@ -1,4 +1,4 @@
-"""Money that does not add up opens a case, once it has had the time to come to rest."""
+"""Money that does not add up opens a case, once it has had the time to settle."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.view import CONSERVATION, Status
-from tests.histories import after, seen, told
+from tests.histories import after, saga_of, seen
 
 PAID = ("OrderPlaced", "InventoryReserved", "PaymentCaptured")
 DONE = (*PAID, "ShipmentPickedUp", "ShippedMailSent")
@@ -18,7 +18,7 @@ REST_S = 300
 """The deadline of the step that moves money."""
 
 
-def said(saga: Saga, through_s: float) -> list[str]:
+def findings(saga: Saga, through_s: float) -> list[str]:
     """Reasons of the cases about money that are opened when the log is read through that far."""
     emitted = due_emissions(saga, seen(saga), after(through_s))
     return [e.event.reason for e in emitted if getattr(e.event, "code", "") == CONSERVATION]
@@ -38,8 +38,8 @@ def said(saga: Saga, through_s: float) -> list[str]:
     ],
 )
 def test_what_adds_up(story: tuple[Any, ...]) -> None:
-    assert seen(told(*story)).imbalances == ()
-    assert said(told(*story), 10**7) == []
+    assert seen(saga_of(*story)).imbalances == ()
+    assert findings(saga_of(*story), 10**7) == []
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_what_adds_up(story: tuple[Any, ...]) -> None:
     ],
 )
 def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
-    saga = told(*story)
+    saga = saga_of(*story)
     (found,) = seen(saga).imbalances
     last = max(f.at for f in saga.facts.values())
     assert (found.due - last).total_seconds() == pytest.approx(REST_S)
     assert seen(saga).due is not None
-    assert said(saga, 299) == [], "it may still come to rest"
-    (reason,) = said(saga, 301)
+    assert findings(saga, 299) == [], "it may still settle"
+    (reason,) = findings(saga, 301)
     assert words in reason
 
 
-def test_it_is_said_once_and_again_only_about_other_amounts() -> None:
-    saga = told(*DONE, *SECOND)
+def test_it_is_emitted_once_and_again_only_about_other_amounts() -> None:
+    saga = saga_of(*DONE, *SECOND)
     (emission,) = due_emissions(saga, seen(saga), after(301))
     opened = Fact(str(emission.id), "InterventionOpened", after(302), detail={"code": CONSERVATION})
     saga = fold(saga, opened)
@@ -86,5 +86,5 @@ def test_it_is_said_once_and_again_only_about_other_amounts() -> None:
 
 
 def test_a_late_capture_that_is_given_back_in_time_is_no_case() -> None:
-    saga = told(*DONE, 100, *SECOND, 200, *BACK)
-    assert said(saga, 10**7) == []
+    saga = saga_of(*DONE, 100, *SECOND, 200, *BACK)
+    assert findings(saga, 10**7) == []

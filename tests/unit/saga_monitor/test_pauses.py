@@ -11,7 +11,7 @@ from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.pauses import Pause, due_after, pauses
 from saga_monitor.saga.view import Status
-from tests.histories import ORDER, after, seen, told
+from tests.histories import ORDER, after, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 DUE_S = 300.001
@@ -43,10 +43,10 @@ def test_time_in_a_pause_does_not_count(known: list[Pause], due_s: float | None)
 
 
 def test_a_paused_order_is_not_undone_however_long_it_lasts() -> None:
-    paused = told(*RESERVED, 100, "OrderPaused", ADA)
+    paused = saga_of(*RESERVED, 100, "OrderPaused", ADA)
     assert seen(paused).status == Status.PAUSED
     assert due_emissions(paused, seen(paused), NEVER) == ()
-    resumed = told(*RESERVED, 100, "OrderPaused", ADA, 5000, "OrderResumed", BOB)
+    resumed = saga_of(*RESERVED, 100, "OrderPaused", ADA, 5000, "OrderResumed", BOB)
     assert seen(resumed).status == Status.RUNNING
     (item,) = seen(resumed).awaited
     assert item.due == after(DUE_S + 5000.001)
@@ -54,14 +54,14 @@ def test_a_paused_order_is_not_undone_however_long_it_lasts() -> None:
 
 def test_an_undo_waits_for_nobody() -> None:
     story = (*RESERVED, "PaymentCaptured", "OrderPaused", ADA, "OrderCancelRequested")
-    view = seen(told(*story))
+    view = seen(saga_of(*story))
     assert (view.status, view.paused) == (Status.UNDOING, None)
     assert view.next is not None
     assert view.next.due is not None
 
 
 def test_what_is_not_paused_is_not_resumed_and_twice_is_once() -> None:
-    view = seen(told(*RESERVED, "OrderResumed", BOB, "OrderPaused", ADA, 9, "OrderPaused", BOB))
+    view = seen(saga_of(*RESERVED, "OrderResumed", BOB, "OrderPaused", ADA, 9, "OrderPaused", BOB))
     assert view.paused is not None
     assert (view.paused.actor, view.paused.since) == ("ada", after(0.003))
 
@@ -82,15 +82,15 @@ def body(who: dict[str, str]) -> PauseCommand:
     return PauseCommand(order_id=ORDER, **who)
 
 
-def heard(saga: Saga, emission: Emission) -> Saga:
+def with_event(saga: Saga, emission: Emission) -> Saga:
     words: dict[str, Any] = emission.event.to_dict()
     at = max(f.at for f in saga.facts.values()) + timedelta(milliseconds=1)
     fact = Fact(str(emission.id), emission.event.type, at, causation=str(emission.cause))
     return fold(saga, Fact(fact.id, fact.type, at, causation=fact.causation, detail=words))
 
 
-def test_paused_and_resumed_and_paused_again_each_said_twice() -> None:
-    saga = told(*RESERVED)
+def test_paused_and_resumed_and_paused_again_each_commanded_twice() -> None:
+    saga = saga_of(*RESERVED)
     for decide, who, status in (
         (pause_saga, ADA, Status.PAUSED),
         (resume_saga, BOB, Status.RUNNING),
@@ -98,18 +98,18 @@ def test_paused_and_resumed_and_paused_again_each_said_twice() -> None:
     ):
         emission = decide(body(who), saga, seen(saga))
         assert str(emission.id) not in saga.facts
-        saga = heard(saga, emission)
+        saga = with_event(saga, emission)
         assert decide(body(who), saga, seen(saga)).id == emission.id
         assert seen(saga).status == status
 
 
-def test_what_is_held_of_an_order_that_is_undone_can_be_let_go() -> None:
+def test_what_is_paused_of_an_order_that_is_undone_can_be_let_go() -> None:
     """Given an order that was paused and then failed; when somebody resumes it, since a participant
     still holds something of it; then that is said, once."""
-    saga = told(*RESERVED, "OrderPaused", ADA, "PaymentDeclined", "InventoryReleased")
+    saga = saga_of(*RESERVED, "OrderPaused", ADA, "PaymentDeclined", "InventoryReleased")
     assert seen(saga).status == Status.CANCELLED
     emission = resume_saga(body(BOB), saga, seen(saga))
-    saga = heard(saga, emission)
+    saga = with_event(saga, emission)
     assert resume_saga(body(BOB), saga, seen(saga)).id == emission.id
     with pytest.raises(
         CommandRefused, match="is not paused, it is cancelled; bob gave the command resume"
@@ -117,8 +117,8 @@ def test_what_is_held_of_an_order_that_is_undone_can_be_let_go() -> None:
         resume_saga(body(ADA), saga, seen(saga))
 
 
-def test_of_two_who_pause_at_once_one_is_heard() -> None:
-    saga = told(*RESERVED)
+def test_of_two_who_pause_at_once_one_is_accepted() -> None:
+    saga = saga_of(*RESERVED)
     ids = {pause_saga(body(who), saga, seen(saga)).id for who in (ADA, BOB)}
     assert len(ids) == 1
 
@@ -142,8 +142,8 @@ def test_of_two_who_pause_at_once_one_is_heard() -> None:
         ),
     ],
 )
-def test_who_comes_late_is_told_what_has_happened(decide: Any, story: Any, words: str) -> None:
-    saga = told(*story)
+def test_who_comes_late_learns_what_has_happened(decide: Any, story: Any, words: str) -> None:
+    saga = saga_of(*story)
     with pytest.raises(CommandRefused) as refused:
         decide(body(BOB), saga, seen(saga))
     assert refused.value.status == 409

@@ -15,14 +15,14 @@ from saga_monitor.reconciliation.run import SETTLE_S, correction_for
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.facts import Fact, Saga, fold
 from schemas.events import ChargeFound, InterventionOpened
-from tests.histories import FLOW, ORDER, after, told
+from tests.histories import FLOW, ORDER, after, saga_of
 
 CHARGE = ChargeRow(ORDER, "ch9", 700, "EUR")
 FORCED = Difference(
     "unbooked_charge", ORDER, "our books never heard of it", Remedy.PARTICIPANT, CHARGE
 )
 FOR_PEOPLE = Difference("amount_difference", ORDER, "501 here, 500 there")
-CANCELLED = told("OrderPlaced", "InventoryRejected")
+CANCELLED = saga_of("OrderPlaced", "InventoryRejected")
 QUIET = after(1000)
 
 
@@ -30,9 +30,9 @@ def read_back(saga: Saga, event_id: Any, at: float) -> Saga:
     return fold(saga, Fact(str(event_id), ChargeFound.type, after(at)))
 
 
-def test_what_payment_can_put_right_it_is_told() -> None:
-    said = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
-    assert said.event == ChargeFound(
+def test_what_payment_can_put_right_is_sent_to_it() -> None:
+    correction = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    assert correction.event == ChargeFound(
         order_id=ORDER,
         charge_id="ch9",
         captured_minor=700,
@@ -50,7 +50,7 @@ def test_the_same_found_twice_is_one_event_and_another_state_of_the_ledger_anoth
     assert correction_for(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
 
 
-def test_what_was_told_and_did_not_help_is_for_a_person_after_a_while() -> None:
+def test_what_was_sent_and_did_not_help_is_for_a_person_after_a_while() -> None:
     once = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     saga = read_back(CANCELLED, once.id, 1100)
     soon = correction_for(FORCED, saga, FLOW, after(1200), after(1100 + SETTLE_S))
@@ -69,10 +69,13 @@ def test_where_nobody_listens_it_is_for_a_person() -> None:
 
 @pytest.mark.parametrize("saga", [CANCELLED, Saga(ORDER)])
 def test_what_only_a_person_can_settle_becomes_a_case_once(saga: Saga) -> None:
-    said = correction_for(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
-    assert isinstance(said.event, InterventionOpened)
-    assert (said.event.code, said.event.reason) == ("amount_difference", FOR_PEOPLE.what)
-    assert correction_for(FOR_PEOPLE, saga, FLOW, after(9000), after(9000)).id == said.id
+    correction = correction_for(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
+    assert isinstance(correction.event, InterventionOpened)
+    assert (correction.event.code, correction.event.reason) == (
+        "amount_difference",
+        FOR_PEOPLE.what,
+    )
+    assert correction_for(FOR_PEOPLE, saga, FLOW, after(9000), after(9000)).id == correction.id
 
 
 def test_an_order_that_has_moved_on_is_left_alone() -> None:
@@ -138,7 +141,7 @@ def test_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (status, json.loads(output)) == (1, FOUND)
 
 
-def test_what_cannot_be_told_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_compared_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output, _ = run(monkeypatch, click.ClickException("payment does not answer"))
     assert (status, "payment does not answer" in output) == (3, True)
 

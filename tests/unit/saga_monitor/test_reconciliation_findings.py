@@ -30,8 +30,8 @@ NEVER = PaymentRow("o1", ())
 LABEL = LabelRow("o1", "lb1", gone=True)
 GONE = ShipmentRow("o1", "lb1", labelled=False, gone=True)
 NO_PARCEL = ShipmentRow("o1", None, labelled=False, gone=False)
-SHIPPED = ReservationRow("o1", held=False, shipped=True)
-RELEASED = ReservationRow("o1", held=False, shipped=False)
+SHIPPED = ReservationRow("o1", reserved=False, shipped=True)
+RELEASED = ReservationRow("o1", reserved=False, shipped=False)
 SHELF = SkuRow("TEA", 7, 2, 1, 10, 2, 1)
 
 COMPLETED = Books(
@@ -113,15 +113,15 @@ def test_a_refund_in_parts_is_added_up() -> None:
 
 
 def test_a_charge_of_nobodys_order_is_for_a_person() -> None:
-    stranger = replace(CHARGE, order_id="who")
-    finding = only(COMPLETED, charges=[CHARGE, stranger])
+    foreign = replace(CHARGE, order_id="who")
+    finding = only(COMPLETED, charges=[CHARGE, foreign])
     assert (finding.kind, finding.subject, finding.remedy) == (
         "unknown_charge",
         "who",
         Remedy.PERSON,
     )
     given_back = replace(REFUND, order_id="who")
-    assert found(COMPLETED, charges=[CHARGE, stranger], refunds=[given_back]) == []
+    assert found(COMPLETED, charges=[CHARGE, foreign], refunds=[given_back]) == []
 
 
 @pytest.mark.parametrize(
@@ -141,16 +141,16 @@ def test_money_the_provider_gave_back_by_itself_is_for_a_person() -> None:
 
 
 def test_books_that_the_log_contradicts_are_for_a_person() -> None:
-    told = {"o1": OrderRow("o1", "completed", True, 500, 100)}
-    assert found(COMPLETED, orders=told) == [("money_in_books", "o1")]
+    orders = {"o1": OrderRow("o1", "completed", True, 500, 100)}
+    assert found(COMPLETED, orders=orders) == [("money_in_books", "o1")]
 
 
 # --- parcels and units ----------------------------------------------------------------------------
 
 
 def test_a_label_of_nobodys_order_is_found() -> None:
-    stranger = replace(LABEL, order_id="who", label_id="lb9")
-    assert found(COMPLETED, labels=[LABEL, stranger]) == [("unknown_label", "who")]
+    foreign = replace(LABEL, order_id="who", label_id="lb9")
+    assert found(COMPLETED, labels=[LABEL, foreign]) == [("unknown_label", "who")]
 
 
 def test_a_label_that_shipping_does_not_count_on_is_found() -> None:
@@ -164,11 +164,11 @@ def test_a_label_the_carrier_does_not_have_is_found() -> None:
     assert found(COMPLETED, labels=[replace(LABEL, gone=False)]) == [("missing_label", "o1")]
 
 
-def test_a_pickup_nobody_told_of_is_found() -> None:
+def test_a_pickup_nobody_reported_is_found() -> None:
     waiting = replace(GONE, labelled=True, gone=False)
-    held = replace(SHIPPED, held=True, shipped=False)
-    told = {"o1": OrderRow("o1", "waiting", True, 500, 0)}
-    changed: dict[str, Any] = {"orders": told, "shipments": [waiting], "reservations": [held]}
+    reserved = replace(SHIPPED, reserved=True, shipped=False)
+    orders = {"o1": OrderRow("o1", "waiting", True, 500, 0)}
+    changed: dict[str, Any] = {"orders": orders, "shipments": [waiting], "reservations": [reserved]}
     assert found(COMPLETED, **changed) == [("unbooked_pickup", "o1")]
     assert found(COMPLETED, **changed, labels=[replace(LABEL, gone=False)]) == []
 
@@ -176,10 +176,10 @@ def test_a_pickup_nobody_told_of_is_found() -> None:
 @pytest.mark.parametrize(
     ("books", "kept"),
     [
-        (COMPLETED, replace(SHIPPED, held=True, shipped=False)),
+        (COMPLETED, replace(SHIPPED, reserved=True, shipped=False)),
         (COMPLETED, RELEASED),
         (CANCELLED, SHIPPED),
-        (CANCELLED, replace(RELEASED, held=True)),
+        (CANCELLED, replace(RELEASED, reserved=True)),
     ],
 )
 def test_units_that_contradict_their_order_are_found(books: Books, kept: ReservationRow) -> None:
@@ -217,6 +217,6 @@ def test_an_order_that_is_not_placed_yet_but_charged_by_us_is_compared_by_its_ch
 
 
 def test_findings_come_in_one_order_and_say_the_same_every_time() -> None:
-    strangers = [ChargeRow(f"who{n}", f"ch{n}", 1, "EUR") for n in range(5)]
-    books = replace(COMPLETED, charges=[CHARGE, *strangers])
-    assert compare(books) == compare(replace(books, charges=[*strangers[::-1], CHARGE]))
+    foreign = [ChargeRow(f"who{n}", f"ch{n}", 1, "EUR") for n in range(5)]
+    books = replace(COMPLETED, charges=[CHARGE, *foreign])
+    assert compare(books) == compare(replace(books, charges=[*foreign[::-1], CHARGE]))

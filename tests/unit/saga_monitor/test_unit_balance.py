@@ -1,4 +1,4 @@
-"""Units that do not add up open a case, once they have had the time to come to rest."""
+"""Units that do not add up open a case, once they have had the time to settle."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sagakit.flow.loader import load
 from sagakit.messages.envelope import NAMESPACE, Envelope
 from schemas import FLOWS, OWNERS
 from schemas.events import InventoryReleased, InventoryReserved, OrderFacts, OrderLine, StockLine
-from tests.histories import FLOW, ORDER, START, after, seen, told
+from tests.histories import FLOW, ORDER, START, after, saga_of, seen
 
 TWO = {"units": {"TEA": 2, "POT": 1}}
 ONE = {"units": {"TEA": 1, "POT": 1}}
@@ -29,7 +29,7 @@ REST_S = 3600
 """The longest deadline of a step."""
 
 
-def said(saga: Saga, through_s: float) -> list[str]:
+def findings(saga: Saga, through_s: float) -> list[str]:
     """Reasons of the cases about units that are opened when the log is read through that far."""
     emitted = due_emissions(saga, seen(saga), after(through_s))
     return [e.event.reason for e in emitted if getattr(e.event, "code", "") == UNITS_LOST]
@@ -48,7 +48,7 @@ def said(saga: Saga, through_s: float) -> list[str]:
     ],
 )
 def test_what_adds_up(story: tuple[Any, ...]) -> None:
-    assert said(told(*story), 10**7) == []
+    assert findings(saga_of(*story), 10**7) == []
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_what_adds_up(story: tuple[Any, ...]) -> None:
     ],
 )
 def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
-    saga = told(*story)
+    saga = saga_of(*story)
     last = max(f.at for f in saga.facts.values())
-    assert said(saga, (last - START).total_seconds() + REST_S - 1) == [], "it may come to rest"
-    (reason,) = said(saga, (last - START).total_seconds() + REST_S + 1)
+    assert findings(saga, (last - START).total_seconds() + REST_S - 1) == [], "it may still settle"
+    (reason,) = findings(saga, (last - START).total_seconds() + REST_S + 1)
     assert words in reason
 
 
-def test_it_is_said_once_and_again_only_of_other_units() -> None:
-    saga = told(*DONE)
+def test_it_is_emitted_once_and_again_only_of_other_units() -> None:
+    saga = saga_of(*DONE)
     (emission,) = due_emissions(saga, seen(saga), after(2 * REST_S))
     opened = Fact(
         str(emission.id), "InterventionOpened", after(2 * REST_S + 1), detail={"code": UNITS_LOST}
@@ -94,11 +94,11 @@ def test_it_is_said_once_and_again_only_of_other_units() -> None:
 
 
 def test_what_was_read_before_units_were_kept_is_not_judged() -> None:
-    assert said(told(*DONE, "InventoryShipped"), 10**7) == []
+    assert findings(saga_of(*DONE, "InventoryShipped"), 10**7) == []
 
 
 def test_stock_that_ships_after_the_mail_is_no_case() -> None:
-    assert said(told(*DONE, REST_S - 5, "InventoryShipped", TWO), 10**7) == []
+    assert findings(saga_of(*DONE, REST_S - 5, "InventoryShipped", TWO), 10**7) == []
 
 
 def test_units_are_counted_where_the_flow_says() -> None:
@@ -126,8 +126,8 @@ def test_units_are_counted_where_the_flow_says() -> None:
 
 
 def test_what_moved_is_measured() -> None:
-    before = told("OrderPlaced")
-    saga = told(*RESERVED)
+    before = saga_of("OrderPlaced")
+    saga = saga_of(*RESERVED)
     change = Change(before.facts, Status.RUNNING, saga, seen(saga), Plan.of(FLOW, 1))
     assert dict(units_moved(change)) == {"reserved": 3, "released": 0, "shipped": 0}
 

@@ -76,7 +76,7 @@ def test_of_what_passes_only_what_the_caller_says_is_tried_again() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_who_asks_is_told_to_come_back(error: Exception) -> None:
+def test_the_caller_is_asked_to_come_back(error: Exception) -> None:
     router = APIRouter()
 
     @router.get("/orders")

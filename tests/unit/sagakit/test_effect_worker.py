@@ -255,16 +255,16 @@ def test_a_failure_is_kept_and_asked_again_later_under_the_same_key() -> None:
         async with Process(site, outside).running() as process:
             await process.reads("call")
             await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
-            held = site.database.tables.effects["call:a"]
-            wait = held.due_at - site.now
+            row = site.database.tables.effects["call:a"]
+            wait = row.due_at - site.now
             assert timedelta(seconds=5) <= wait <= timedelta(seconds=10)
-            assert held.error == "EffectFailed: no answer from the provider"
+            assert row.error == "EffectFailed: no answer from the provider"
             site.advance(wait - timedelta(milliseconds=1))
             await settled(site)
             assert outside.calls == ["call:a"], "not before it is due"
             site.advance(timedelta(milliseconds=1))
             await until(lambda: site.pending()["call:a"].attempts == 2, "asked again")
-            longer = held_until(site) - site.now
+            longer = due_at(site) - site.now
             assert timedelta(seconds=10) <= longer <= timedelta(seconds=20), "backs off"
             outside.answer = None
             site.advance(longer)
@@ -285,13 +285,13 @@ def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
             await process.reads("call")
             for attempt in range(1, 13):
                 await until(lambda n=attempt: site.pending()["call:a"].attempts == n, "given back")  # type: ignore[misc]
-                wait = held_until(site) - site.now
+                wait = due_at(site) - site.now
                 assert wait <= timedelta(seconds=2 ** (attempt - 1))
                 site.advance(wait)
             await until(lambda: site.pending()["call:a"].attempts == 13, "given back")
-            assert timedelta(minutes=7) <= held_until(site) - site.now <= timedelta(minutes=15)
-            held = site.database.tables.effects["call:a"]
-            assert held.error == "ResultPending: the bank has it"
+            assert timedelta(minutes=7) <= due_at(site) - site.now <= timedelta(minutes=15)
+            row = site.database.tables.effects["call:a"]
+            assert row.error == "ResultPending: the bank has it"
             outside.answer = None
             site.advance(timedelta(minutes=15))
             await until(lambda: site.pending() == {}, "the outcome")
@@ -301,7 +301,7 @@ def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
     play(scenario())
 
 
-def held_until(site: Site) -> datetime:
+def due_at(site: Site) -> datetime:
     due: datetime = site.database.tables.effects["call:a"].due_at
     return due
 

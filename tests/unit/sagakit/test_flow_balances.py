@@ -13,7 +13,7 @@ from sagakit.errors import FlowError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow
 from schemas import EVENT_TYPES, FLOWS, OWNERS
-from tests.histories import ORDER, facts, seen, told
+from tests.histories import ORDER, facts, saga_of, seen
 
 (ORDER_FLOW,) = FLOWS
 TEXT = (Path(schemas.__file__).parent / "flows/order.toml").read_text()
@@ -63,21 +63,21 @@ def test_every_movement_is_named_by_a_field_and_has_an_amount() -> None:
 
 
 def test_money_is_what_the_flow_calls_money() -> None:
-    story = told("OrderPlaced", "InventoryReserved", "PaymentCaptured")
+    story = saga_of("OrderPlaced", "InventoryReserved", "PaymentCaptured")
     assert seen(story).ledger.held_minor == 500
     moneyless = replace(ORDER_FLOW, captured={}, refunded={})
     assert interpret(story, Plan.of(moneyless, 1)).ledger.held_minor == 0
 
 
 def test_a_person_is_asked_where_the_flow_says_so() -> None:
-    asked = told("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")
+    asked = saga_of("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")
     (item,) = seen(asked).awaited
     assert item.approval is not None
     assert (item.approval.event, item.approval.current_role) == (
         "PaymentReviewRequired",
         "payments-reviewer",
     )
-    (customer,) = seen(told("OrderPlaced", "InventoryReserved", "PaymentActionRequired")).awaited
+    (customer,) = seen(saga_of("OrderPlaced", "InventoryReserved", "PaymentActionRequired")).awaited
     assert customer.approval is None
     answer = facts("VerdictGiven", {"step": "payment", "verdict": "approve"})[0]
     later = replace(answer, at=max(f.at for f in asked.facts.values()))

@@ -300,7 +300,7 @@ RULES: dict[int, dict[str, dict[str, str]]] = {
 }
 
 
-def said(flow: Flow, version: int, participant: str) -> dict[str, str]:
+def routes_of(flow: Flow, version: int, participant: str) -> dict[str, str]:
     rules = rules_of(flow, version, participant)
     return {e: " ".join(f"{r.kind} {r.name}".strip() for r in rs) for e, rs in rules.items()}
 
@@ -313,7 +313,7 @@ def test_the_rules_of_the_order_flow(version: int, participant: str) -> None:
         expected |= {"VerdictGiven": "verdict", "OrderPaused": "pause", "OrderResumed": "resume"}
     if participant == "payment":
         expected["ChargeFound"] = "observe ChargeFound"
-    assert said(ORDER, version, participant) == expected
+    assert routes_of(ORDER, version, participant) == expected
 
 
 def test_topics_follow_from_all_versions() -> None:
@@ -382,7 +382,7 @@ class Fact:
         self.type = name
 
 
-def told(flow: Flow, participant: str, *events: str) -> list[str]:
+def triggers_of(flow: Flow, participant: str, *events: str) -> list[str]:
     """What a participant is told while these events come in."""
     router, marks, found = Router(Flows(flow), participant), frozenset[str](), []
     for name in events:
@@ -390,8 +390,8 @@ def told(flow: Flow, participant: str, *events: str) -> list[str]:
         marks = routed.marks
         for trigger in routed.triggers:
             match trigger:
-                case Observed(said):
-                    found.append(f"{name}: {said}")
+                case Observed(observed):
+                    found.append(f"{name}: {observed}")
                 case _:
                     found.append(f"{name}: {type(trigger).__name__}")
     return found
@@ -403,30 +403,32 @@ WIDE_START = '1 = [["a", "b"], "p", ["r", "s"]]'
 
 def test_the_next_do_waits_for_all_steps_of_a_place() -> None:
     flow = toy(FORK)
-    assert told(flow, "b", "ADone") == told(flow, "c", "ADone") == ["ADone: Do"]
-    assert told(flow, "p", "BDone") == told(flow, "p", "CDone") == []
-    assert told(flow, "p", "BDone", "CDone") == ["CDone: Do"]
-    assert told(flow, "p", "CDone", "CDone", "BDone") == ["BDone: Do"]
+    assert triggers_of(flow, "b", "ADone") == triggers_of(flow, "c", "ADone") == ["ADone: Do"]
+    assert triggers_of(flow, "p", "BDone") == triggers_of(flow, "p", "CDone") == []
+    assert triggers_of(flow, "p", "BDone", "CDone") == ["CDone: Do"]
+    assert triggers_of(flow, "p", "CDone", "CDone", "BDone") == ["BDone: Do"]
 
 
 def test_a_failure_undoes_its_siblings_first() -> None:
     flow = toy(FORK)
-    assert told(flow, "c", "BFailed") == ["BFailed: Undo"]
-    assert told(flow, "b", "BFailed") == []
-    assert told(flow, "a", "BFailed") == []
-    assert told(flow, "a", "BFailed", "CUndone") == ["CUndone: Undo"]
-    assert told(flow, "a", "BFailed", "CFailed") == ["CFailed: Undo"]
-    assert told(flow, "c", "BUndone") == [], "else they would undo each other for ever"
+    assert triggers_of(flow, "c", "BFailed") == ["BFailed: Undo"]
+    assert triggers_of(flow, "b", "BFailed") == []
+    assert triggers_of(flow, "a", "BFailed") == []
+    assert triggers_of(flow, "a", "BFailed", "CUndone") == ["CUndone: Undo"]
+    assert triggers_of(flow, "a", "BFailed", "CFailed") == ["CFailed: Undo"]
+    assert triggers_of(flow, "c", "BUndone") == [], "else they would undo each other for ever"
 
 
 def test_the_next_undo_goes_to_all_steps_of_a_place() -> None:
     flow = toy(FORK)
-    assert told(flow, "b", "PUndone") == told(flow, "c", "PUndone") == ["PUndone: Undo"]
-    assert told(flow, "a", "PUndone", "BUndone", "CUndone") == ["CUndone: Undo"]
+    assert (
+        triggers_of(flow, "b", "PUndone") == triggers_of(flow, "c", "PUndone") == ["PUndone: Undo"]
+    )
+    assert triggers_of(flow, "a", "PUndone", "BUndone", "CUndone") == ["CUndone: Undo"]
 
 
 def test_a_repeated_undo_is_passed_on_a_second_time() -> None:
-    assert told(toy(FORK), "a", "BUndone", "CUndone", "BUndone") == [
+    assert triggers_of(toy(FORK), "a", "BUndone", "CUndone", "BUndone") == [
         "CUndone: Undo",
         "BUndone: Undo",
     ]
@@ -434,22 +436,22 @@ def test_a_repeated_undo_is_passed_on_a_second_time() -> None:
 
 def test_the_ends_of_an_order_wait_for_all_too() -> None:
     flow = toy(WIDE_START)
-    assert told(flow, "shop", "RDone") == told(flow, "shop", "AUndone") == []
-    assert told(flow, "shop", "RDone", "SDone") == ["SDone: completed"]
-    assert told(flow, "shop", "AFailed", "BUndone") == ["BUndone: undone"]
-    assert told(flow, "shop", "Noted") == ["Noted: Noted"]
+    assert triggers_of(flow, "shop", "RDone") == triggers_of(flow, "shop", "AUndone") == []
+    assert triggers_of(flow, "shop", "RDone", "SDone") == ["SDone: completed"]
+    assert triggers_of(flow, "shop", "AFailed", "BUndone") == ["BUndone: undone"]
+    assert triggers_of(flow, "shop", "Noted") == ["Noted: Noted"]
 
 
 def test_compensation_enters_at_the_pivot_and_nowhere_else() -> None:
     flow = toy(WIDE_START)
-    reached = [p for p in flow.participants if told(flow, p, "UndoAsked")]
+    reached = [p for p in flow.participants if triggers_of(flow, p, "UndoAsked")]
     assert reached == ["p"]
-    assert [p for p in flow.participants if told(flow, p, "CancelAsked")] == ["p"]
+    assert [p for p in flow.participants if triggers_of(flow, p, "CancelAsked")] == ["p"]
 
 
 def test_without_a_pivot_compensation_enters_at_the_last_that_can_be_undone() -> None:
     flow = toy('1 = ["a", ["b", "c"], "r"]')
-    reached = [p for p in flow.participants if told(flow, p, "UndoAsked")]
+    reached = [p for p in flow.participants if triggers_of(flow, p, "UndoAsked")]
     assert reached == ["b", "c"]
     assert flow.pivot_place(1) == 1
 
@@ -457,4 +459,4 @@ def test_without_a_pivot_compensation_enters_at_the_last_that_can_be_undone() ->
 def test_after_the_pivot_nothing_is_undone() -> None:
     flow = toy('1 = ["r", "s"]')
     assert flow.pivot_place(1) == -1
-    assert all(not told(flow, p, "UndoAsked", "CancelAsked") for p in flow.participants)
+    assert all(not triggers_of(flow, p, "UndoAsked", "CancelAsked") for p in flow.participants)

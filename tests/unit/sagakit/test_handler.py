@@ -70,7 +70,7 @@ def test_without_a_sequence_the_id_tells_repeats(counter: Counter) -> None:
     assert counter.words("a") == ("one", "other")
 
 
-def test_a_webhook_that_comes_twice_is_handled_once_and_told_the_state(counter: Counter) -> None:
+def test_a_webhook_that_comes_twice_is_handled_once_and_given_the_state(counter: Counter) -> None:
     message, paid = call("a", "paid"), Count(("paid",))
     first, second = counter.handler.handle([message, message])
     assert (first.fate, words_of(first.events), first.state) == (HANDLED, ["paid"], paid)
@@ -218,7 +218,7 @@ def test_a_gap_parks_and_what_fills_it_redrives_by_itself(counter: Counter) -> N
         None,
     )
     assert [e.seq for e in counter.published] == [1, 2, 3]
-    assert counter.dead == [], "a gap is no dead letter: it fills itself"
+    assert counter.dead == [], "a gap makes no dead-letter record: it fills itself"
 
 
 @pytest.mark.parametrize("batched", [True, False])
@@ -346,7 +346,7 @@ def test_a_redrive_in_vain_changes_nothing(counter: Counter) -> None:
     assert counter.handler.redrive("a") == []
     assert counter.parked("a") == before
     assert counter.inbox_row("a").parked == 2
-    assert counter.dead == dead, "no second dead letter for the same failure"
+    assert counter.dead == dead, "no second dead-letter record for the same failure"
 
 
 def test_redrive_of_an_order_without_parked_records_does_nothing(counter: Counter) -> None:
@@ -369,17 +369,21 @@ def test_an_unknown_flow_version_is_parked(counter: Counter, label: str) -> None
     assert "toy/1, toy/2" in row.error
 
 
-def test_what_cannot_be_read_is_parked_and_goes_to_the_dead_letters(counter: Counter) -> None:
+def test_what_cannot_be_read_is_parked_and_gets_a_dead_letter_record(counter: Counter) -> None:
     bad = counter.wire.raw("left.events", b"a", b"garbage", (("n", b"\xff"),))
     assert counter.reads(bad, tick(counter, "b", 1, "b")) == [PARKED, HANDLED]
-    (letter,) = counter.dead
-    assert (letter.topic, letter.key, letter.value) == ("counter.dlt", "a", b"garbage")
-    told = dict(letter.headers)
-    assert told["n"] == b"\xff"
-    assert told["dlt-topic"] == b"left.events"
-    assert told["dlt-offset"] == str(bad.offset).encode()
-    assert told["dlt-code"] == b"undecodable"
-    assert "single-object" in told["dlt-error"].decode()
+    (dead_letter,) = counter.dead
+    assert (dead_letter.topic, dead_letter.key, dead_letter.value) == (
+        "counter.dlt",
+        "a",
+        b"garbage",
+    )
+    headers = dict(dead_letter.headers)
+    assert headers["n"] == b"\xff"
+    assert headers["dlt-topic"] == b"left.events"
+    assert headers["dlt-offset"] == str(bad.offset).encode()
+    assert headers["dlt-code"] == b"undecodable"
+    assert "single-object" in headers["dlt-error"].decode()
     assert counter.reads(tick(counter, "two", 1)) == [PARKED], "queues behind it"
 
 
@@ -396,14 +400,14 @@ def test_a_key_that_is_none_is_parked_under_a_name_of_its_own(
     assert len(row.key) < 30
 
 
-def test_dead_letters_never_exceed_what_the_broker_takes(counter: Counter) -> None:
+def test_dead_letter_records_never_exceed_what_the_broker_takes(counter: Counter) -> None:
     """What compresses well can be far larger than a topic's limit: it would jam our relay."""
     bad = counter.wire.raw("left.events", b"a", bytes(3_000_000), (("big", bytes(700_000)),))
     counter.reads(bad)
-    (letter,) = counter.dead
-    size = len(letter.value) + sum(len(k) + len(v) for k, v in letter.headers)
+    (dead_letter,) = counter.dead
+    size = len(dead_letter.value) + sum(len(k) + len(v) for k, v in dead_letter.headers)
     assert size < MAX_EVENT_BYTES
-    assert b"3700003 bytes" in dict(letter.headers)["dlt-omitted"]
+    assert b"3700003 bytes" in dict(dead_letter.headers)["dlt-omitted"]
     assert counter.parked("a")[0].record == bad, "whole, where it is parked"
 
 

@@ -49,7 +49,7 @@ def say(counter: Counter, event: Any, flow: str = "toy/1") -> Record:
     return counter.wire.record(event, None, flow=flow)
 
 
-def test_what_would_begin_something_is_held_and_done_when_it_is_resumed(counter: Counter) -> None:
+def test_what_would_begin_something_is_paused_and_done_when_it_is_resumed(counter: Counter) -> None:
     assert counter.reads(say(counter, Paused("a")), started(counter)) == [HANDLED, HELD]
     assert counter.words("a") == ()
     assert counter.inbox_row("a").parked == 0, "nothing queues behind it"
@@ -81,7 +81,7 @@ def test_other_orders_go_on(counter: Counter) -> None:
     assert counter.words("b") == ("do",)
 
 
-def test_read_again_it_is_held_once(counter: Counter) -> None:
+def test_read_again_it_is_paused_once(counter: Counter) -> None:
     pause, start = say(counter, Paused("a")), started(counter)
     assert counter.reads(pause, start) == [HANDLED, HELD]
     assert counter.reads(pause, start) == [REPEAT, REPEAT]
@@ -92,7 +92,7 @@ def test_read_again_it_is_held_once(counter: Counter) -> None:
     assert counter.words("a") == ("do",)
 
 
-def test_a_crash_between_the_resuming_and_what_was_held_loses_nothing(counter: Counter) -> None:
+def test_a_crash_between_the_resuming_and_what_was_paused_loses_nothing(counter: Counter) -> None:
     counter.reads(say(counter, Paused("a")), started(counter))
     resumed = say(counter, Resumed("a"))
     counter.handler = counter.with_faults(CrashAt("after-commit", 1))
@@ -104,7 +104,7 @@ def test_a_crash_between_the_resuming_and_what_was_held_loses_nothing(counter: C
     assert counter.words("a") == ("do",)
 
 
-def test_what_steps_side_by_side_make_due_is_held_when_all_are_done(counter: Counter) -> None:
+def test_what_steps_side_by_side_make_due_is_paused_when_all_are_done(counter: Counter) -> None:
     left = counter.wire.record(LeftDone("a"), 1, flow="toy/3")
     right = counter.wire.record(RightDone("a"), 1, flow="toy/3")
     assert counter.reads(say(counter, Paused("a"), "toy/3"), left, right) == [
@@ -128,7 +128,7 @@ def test_behind_a_parked_record_it_waits_for_both(counter: Counter) -> None:
     assert counter.words("a") == ("do",)
 
 
-def test_what_is_held_fills_the_gap_before_it(counter: Counter) -> None:
+def test_a_paused_record_fills_the_gap_before_it(counter: Counter) -> None:
     """Given a paused order with a gap; when what fills the gap is held; then nothing queues any
     more, and the resuming is heard."""
     late = counter.wire.record(Started("a"), 2, flow="toy/2")  # tells the counter nothing there
@@ -141,7 +141,7 @@ def test_what_is_held_fills_the_gap_before_it(counter: Counter) -> None:
     assert counter.parked() == []
 
 
-def test_what_is_held_fills_the_gap_before_it_in_the_queue(counter: Counter) -> None:
+def test_a_paused_record_fills_the_gap_before_it_in_the_queue(counter: Counter) -> None:
     """Given a paused order, and behind a bad record what leaves a gap, what fills it and the
     resuming; when the bad one is discarded; then one redrive handles the others."""
     bad = counter.wire.raw("left.events", b"a", b"garbage")

@@ -49,7 +49,7 @@ def test_an_object_and_a_named_refusal_are_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "detail"),
     [
         (httpx.Response(200, content=b"<html>"), "200 <html>"),
         (httpx.Response(200, json=[]), r"200 \[\]"),
@@ -60,9 +60,11 @@ def test_an_object_and_a_named_refusal_are_answers() -> None:
     ],
 )
 def test_what_is_no_answer_says_so_and_what_happens_next(
-    answer: httpx.Response | Exception, told: str
+    answer: httpx.Response | Exception, detail: str
 ) -> None:
-    with pytest.raises(EffectFailed, match=f"bank, POST /v1/things, key thing:o1: {told}") as error:
+    with pytest.raises(
+        EffectFailed, match=f"bank, POST /v1/things, key thing:o1: {detail}"
+    ) as error:
         call(answer)
     assert "asking again under the same key" in str(error.value)
     assert error.value.retry_after is None
@@ -166,7 +168,7 @@ def test_while_a_secret_is_rotated_both_sides_may_be_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "detail"),
     [
         (lambda _: "", "missing"),
         (lambda header: header.replace("t=", "x="), "no time"),
@@ -177,6 +179,6 @@ def test_while_a_secret_is_rotated_both_sides_may_be_first() -> None:
         (lambda _: sign("secret", b"{}", AT + TOLERANCE_S + 1), "clocks"),
     ],
 )
-def test_a_forged_or_old_signature_is_refused(change: Callable[[str], str], told: str) -> None:
-    with pytest.raises(BadSignature, match=told):
+def test_a_forged_or_old_signature_is_refused(change: Callable[[str], str], detail: str) -> None:
+    with pytest.raises(BadSignature, match=detail):
         verify(["secret"], b"{}", change(sign("secret", b"{}", AT)), NOW)

@@ -12,7 +12,7 @@ from sagakit.kafka.consumer import BusConsumer
 NOWHERE = "127.0.0.1:1"
 
 
-class Told:
+class ErrorMessage:
     """A message that is an error, as the client hands it out."""
 
     def __init__(self, error: KafkaError) -> None:
@@ -27,12 +27,12 @@ class Client:
     """A client that has one error to tell, and afterwards nothing for ever."""
 
     def __init__(self, error: KafkaError) -> None:
-        self._told: list[Any] = [Told(error)]
+        self._messages: list[Any] = [ErrorMessage(error)]
 
     def consume(self, _limit: int, _timeout_s: float) -> list[Any]:
         """The error, once."""
-        told, self._told = self._told, []
-        return told
+        messages, self._messages = self._messages, []
+        return messages
 
 
 def polled(error: KafkaError) -> list[Any]:
@@ -74,7 +74,7 @@ GONE: dict[str, str] = {}
     ],
     ids=["away, then another", "another at once", "first there later", "the same again"],
 )
-def test_a_topic_that_was_away_is_joined_anew_though_no_partition_of_it_is_ours(
+def test_a_topic_that_was_away_is_joined_again_though_no_partition_of_it_is_ours(
     monkeypatch: pytest.MonkeyPatch, looks: list[dict[str, str]], ends: bool
 ) -> None:
     """The client drops the partitions of a topic that does not exist, and may forget it."""

@@ -11,7 +11,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 
 from sagakit.errors import ConfigurationError, TopicRecreated
-from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal, in_thread, standing
+from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal, in_thread, stalled
 from sagakit.service.process import session_rest_s, thread_loop
 from sagakit.web.app import make_app
 
@@ -30,14 +30,14 @@ async def nothing() -> None:
     """A loop that ends at once."""
 
 
-def polling(told: list[str], name: str) -> Loop:
+def polling(calls: list[str], name: str) -> Loop:
     """A thread that asks its signal in each turn."""
 
     def run(stop: StopSignal) -> None:
-        told.append(f"{name} starts")
+        calls.append(f"{name} starts")
         while not stop.is_set():
             stop.wait(0.01)
-        told.append(f"{name} ends")
+        calls.append(f"{name} ends")
 
     return thread_loop(name, run)
 
@@ -62,39 +62,39 @@ def test_a_loop_stands_once_its_last_turn_is_older_than_its_bound() -> None:
         Loop("free", nothing, free, bound_s=None),
     ]
     clock.now_s += 10
-    assert standing(loops) == {}
+    assert stalled(loops) == {}
     clock.now_s += 1
-    assert standing(loops) == {"quick": "quick has stood for 11 s, more than 10 s"}
+    assert stalled(loops) == {"quick": "quick has made no turn for 11 s, more than 10 s"}
     assert not quick.is_set()
-    assert standing(loops) == {}, "asking whether to end is a turn"
+    assert stalled(loops) == {}, "asking whether to end is a turn"
     clock.now_s += 100
-    assert set(standing(loops)) == {"quick", "slow"}
+    assert set(stalled(loops)) == {"quick", "slow"}
     quick.set()
     assert quick.wait(1.0)
-    assert set(standing(loops)) == {"slow"}, "waiting for the end is a turn"
+    assert set(stalled(loops)) == {"slow"}, "waiting for the end is a turn"
 
 
 def test_loops_start_in_order_and_stop_in_reverse() -> None:
-    told: list[str] = []
-    stages = [[polling(told, "relay")], [polling(told, "consumer")]]
-    steps = [StartStep("tables", lambda stop: told.append("tables"))]
+    calls: list[str] = []
+    stages = [[polling(calls, "relay")], [polling(calls, "consumer")]]
+    steps = [StartStep("tables", lambda stop: calls.append("tables"))]
     assert asyncio.run(stopped(Lifecycle(stages, drain_s=5, steps=steps))) == 0
-    assert told[0] == "tables"
-    assert set(told[1:3]) == {"relay starts", "consumer starts"}
-    assert told[3:] == ["consumer ends", "relay ends"]
+    assert calls[0] == "tables"
+    assert set(calls[1:3]) == {"relay starts", "consumer starts"}
+    assert calls[3:] == ["consumer ends", "relay ends"]
 
 
 def test_an_early_loop_runs_while_the_start_waits_and_hears_the_end() -> None:
-    told: list[str] = []
-    early = polling(told, "http")
+    calls: list[str] = []
+    early = polling(calls, "http")
     early = Loop(early.name, early.run, early.stop, early=True)
 
     def waits(stop: StopSignal) -> None:
-        told.append("waits")
+        calls.append("waits")
         stop.wait(30)
 
     lifecycle = Lifecycle(
-        [[early], [polling(told, "consumer")]], drain_s=5, steps=[StartStep("the database", waits)]
+        [[early], [polling(calls, "consumer")]], drain_s=5, steps=[StartStep("the database", waits)]
     )
 
     async def run() -> int:
@@ -107,8 +107,8 @@ def test_an_early_loop_runs_while_the_start_waits_and_hears_the_end() -> None:
         "process": "the process starts: the database",
         "consumer": "consumer does not run",
     }
-    assert "consumer starts" not in told
-    assert told[-1] == "http ends"
+    assert "consumer starts" not in calls
+    assert calls[-1] == "http ends"
 
 
 def test_one_deadline_holds_for_all_loops_that_do_not_end() -> None:
@@ -121,14 +121,14 @@ def test_one_deadline_holds_for_all_loops_that_do_not_end() -> None:
 
 
 def test_a_loop_that_dies_ends_the_process() -> None:
-    told: list[str] = []
+    calls: list[str] = []
 
     def dies(stop: StopSignal) -> None:
         raise RuntimeError("broken")
 
-    lifecycle = Lifecycle([[polling(told, "relay")], [thread_loop("x", dies)]], drain_s=5)
+    lifecycle = Lifecycle([[polling(calls, "relay")], [thread_loop("x", dies)]], drain_s=5)
     assert asyncio.run(lifecycle.run()) == 1
-    assert told == ["relay starts", "relay ends"]
+    assert calls == ["relay starts", "relay ends"]
 
 
 def test_a_loop_that_ends_unasked_ends_the_process() -> None:
@@ -204,7 +204,7 @@ def test_liveness_names_the_loop_that_stands_and_readiness_what_is_missing() -> 
             assert await running == 0
         return found
 
-    stands = {"consumer": "consumer has stood for 11 s, more than 10 s"}
+    stands = {"consumer": "consumer has made no turn for 11 s, more than 10 s"}
     assert asyncio.run(ask()) == [
         (503, {"process": "the process starts", "consumer": "consumer does not run"}),
         (200, {}),

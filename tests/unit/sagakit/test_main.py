@@ -35,7 +35,7 @@ def written(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("x = 1", r"wrong: wrong\.service declares no PROGRAM; assign"),
         ("PROGRAM = 3", r"wrong: wrong\.service declares no PROGRAM; assign"),
@@ -43,18 +43,18 @@ def written(folder: Path, text: str) -> str:
         ("from os import nope", "wrong: it cannot be imported: ImportError: cannot import name"),
     ],
 )
-def test_a_module_without_a_program_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+def test_a_module_without_a_program_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: str
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=expected):
         program_of(written(tmp_path, text))
     for name in ("wrong", "wrong.service"):
         sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("module", ["nope", "services", "services.nope", "a..b", ".x", ""])
-def test_a_module_that_is_not_there_is_told(
+def test_a_module_that_is_not_there_is_reported(
     module: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -64,14 +64,14 @@ def test_a_module_that_is_not_there_is_told(
 
 
 @pytest.mark.parametrize(("arguments", "status"), [([], 2), (["a", "b"], 2), (["--help"], 0)])
-def test_how_to_call_it_is_told(
+def test_how_to_call_it_is_reported(
     arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == status
-    told = capsys.readouterr()
-    assert "usage: python -m sagakit MODULE" in (told.err if status else told.out)
+    output = capsys.readouterr()
+    assert "usage: python -m sagakit MODULE" in (output.err if status else output.out)
 
 
 def test_a_process_does_not_load_what_it_does_not_use() -> None:

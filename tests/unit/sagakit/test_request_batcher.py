@@ -37,9 +37,9 @@ class TriggerPort:
         return await self.batcher.submit(message)
 
 
-def play(door: TriggerPort, scenario: Coroutine[Any, Any, None]) -> None:
+def play(submitter: TriggerPort, scenario: Coroutine[Any, Any, None]) -> None:
     async def run() -> None:
-        task = asyncio.create_task(door.batcher.run())
+        task = asyncio.create_task(submitter.batcher.run())
         try:
             await asyncio.wait_for(scenario, 20)
         finally:
@@ -49,110 +49,110 @@ def play(door: TriggerPort, scenario: Coroutine[Any, Any, None]) -> None:
 
 
 def test_a_lone_message_is_answered_with_what_became_of_it() -> None:
-    door = TriggerPort()
+    submitter = TriggerPort()
 
     async def scenario() -> None:
-        handled = await door.submit("a", "paid")
+        handled = await submitter.submit("a", "paid")
         assert (handled.fate, handled.state) == (Disposition.HANDLED, Count(("paid",)))
 
-    play(door, scenario())
-    assert door.batches == [1]
+    play(submitter, scenario())
+    assert submitter.batches == [1]
 
 
 def test_what_comes_while_a_transaction_runs_shares_the_next() -> None:
-    door = TriggerPort()
+    submitter = TriggerPort()
 
     async def scenario() -> None:
-        door.go_on.clear()
-        first = asyncio.create_task(door.submit("a"))
-        await asyncio.to_thread(door.entered.wait, 10)
-        others = [asyncio.create_task(door.submit(f"o{n}")) for n in range(BATCH + 5)]
+        submitter.go_on.clear()
+        first = asyncio.create_task(submitter.submit("a"))
+        await asyncio.to_thread(submitter.entered.wait, 10)
+        others = [asyncio.create_task(submitter.submit(f"o{n}")) for n in range(BATCH + 5)]
         await asyncio.sleep(0)
-        door.go_on.set()
+        submitter.go_on.set()
         handled = await asyncio.gather(first, *others)
         assert [h.message.key for h in handled] == ["a", *(f"o{n}" for n in range(BATCH + 5))]
         assert {h.fate for h in handled} == {Disposition.HANDLED}
 
-    play(door, scenario())
-    assert door.batches == [1, BATCH, 5]
+    play(submitter, scenario())
+    assert submitter.batches == [1, BATCH, 5]
 
 
 def test_one_that_fails_fails_alone_and_nothing_of_it_is_kept() -> None:
-    door = TriggerPort()
+    submitter = TriggerPort()
 
     async def scenario() -> None:
-        door.go_on.clear()
-        first = asyncio.create_task(door.submit("first"))
-        await asyncio.to_thread(door.entered.wait, 10)
+        submitter.go_on.clear()
+        first = asyncio.create_task(submitter.submit("first"))
+        await asyncio.to_thread(submitter.entered.wait, 10)
         words = ["x", "boom", "y"]
-        others = [asyncio.create_task(door.submit(f"o{n}", w)) for n, w in enumerate(words)]
+        others = [asyncio.create_task(submitter.submit(f"o{n}", w)) for n, w in enumerate(words)]
         await asyncio.sleep(0)
-        door.go_on.set()
+        submitter.go_on.set()
         await first
         good, bad, also = await asyncio.gather(*others, return_exceptions=True)
         assert isinstance(bad, ZeroDivisionError)
         assert not isinstance(good, BaseException)
         assert not isinstance(also, BaseException)
 
-    play(door, scenario())
-    assert [door.counter.words(f"o{n}") for n in range(3)] == [("x",), (), ("y",)]
+    play(submitter, scenario())
+    assert [submitter.counter.words(f"o{n}") for n in range(3)] == [("x",), (), ("y",)]
 
 
 def test_a_caller_who_left_does_not_hold_up_the_others() -> None:
-    door = TriggerPort()
+    submitter = TriggerPort()
 
     async def scenario() -> None:
-        door.go_on.clear()
-        left = asyncio.create_task(door.submit("left"))
-        await asyncio.to_thread(door.entered.wait, 10)
+        submitter.go_on.clear()
+        left = asyncio.create_task(submitter.submit("left"))
+        await asyncio.to_thread(submitter.entered.wait, 10)
         left.cancel()
         with pytest.raises(asyncio.CancelledError):
             await left
-        door.go_on.set()
-        await door.submit("other")
+        submitter.go_on.set()
+        await submitter.submit("other")
 
-    play(door, scenario())
-    assert door.counter.words("left") == ("x",), "it was under way and is kept"
+    play(submitter, scenario())
+    assert submitter.counter.words("left") == ("x",), "it was under way and is kept"
 
 
 def test_who_left_before_it_was_begun_is_not_handled() -> None:
-    door = TriggerPort()
+    submitter = TriggerPort()
 
     async def scenario() -> None:
-        door.go_on.clear()
-        first = asyncio.create_task(door.submit("first"))
-        await asyncio.to_thread(door.entered.wait, 10)
-        left = asyncio.create_task(door.submit("left"))
+        submitter.go_on.clear()
+        first = asyncio.create_task(submitter.submit("first"))
+        await asyncio.to_thread(submitter.entered.wait, 10)
+        left = asyncio.create_task(submitter.submit("left"))
         await asyncio.sleep(0)
         left.cancel()
-        door.go_on.set()
+        submitter.go_on.set()
         await first
-        await door.submit("other")
+        await submitter.submit("other")
 
-    play(door, scenario())
-    assert door.counter.words("left") == ()
-    assert door.batches == [1, 1]
+    play(submitter, scenario())
+    assert submitter.counter.words("left") == ()
+    assert submitter.batches == [1, 1]
 
 
-def test_while_nothing_is_handled_only_so_many_wait_and_each_is_told_in_time(
+def test_while_nothing_is_handled_only_so_many_wait_and_each_is_answered_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sagakit.service.definition.ANSWER_S", 0.5)
-    door = TriggerPort()
+    submitter = TriggerPort()
     nobody: Any = None
-    outside = TriggerSubmitter[Count](nobody, nobody, door.batcher)
+    outside = TriggerSubmitter[Count](nobody, nobody, submitter.batcher)
 
     async def scenario() -> None:
-        door.go_on.clear()
+        submitter.go_on.clear()
         asked = [
             asyncio.create_task(outside.submit(f"o{n}", Callback((f"o{n}", "x")), uuid4()))
             for n in range(MAX_QUEUED + 50)
         ]
-        told = await asyncio.gather(*asked, return_exceptions=True)
-        assert {type(error) for error in told} == {RequestTimedOut}
-        assert "send the same again" in str(told[0])
-        door.go_on.set()
-        assert (await door.submit("after")).fate is Disposition.HANDLED
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(error) for error in results} == {RequestTimedOut}
+        assert "send the same again" in str(results[0])
+        submitter.go_on.set()
+        assert (await submitter.submit("after")).fate is Disposition.HANDLED
 
-    play(door, scenario())
-    assert door.batches[1:] == [1], "of those who left only what had been begun"
+    play(submitter, scenario())
+    assert submitter.batches[1:] == [1], "of those who left only what had been begun"

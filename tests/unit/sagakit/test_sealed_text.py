@@ -81,7 +81,7 @@ def vault(answer: Answer) -> KeyServiceClient:
 
 
 def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
-    """Answers as the front door does with these keys."""
+    """Answers as the order API does with these keys."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.url == "http://order/sealed/open"
@@ -127,10 +127,10 @@ def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[H
     def answer(request: httpx.Request) -> httpx.Response:
         route = request.url.path.rpartition("/")[2]
         asked[route] = orjson.loads(request.content)
-        told = answers[route]
-        if isinstance(told, int):
-            return httpx.Response(told, content=request.content)
-        return httpx.Response(200, json=told)
+        answer = answers[route]
+        if isinstance(answer, int):
+            return httpx.Response(answer, content=request.content)
+        return httpx.Response(200, json=answer)
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     return HttpCarrier(client, "http://carrier", keeper(keys)), asked
@@ -144,10 +144,10 @@ def test_the_carrier_reads_the_address_and_nobody_keeps_what_it_says_of_it() -> 
     assert asyncio.run(it.label(LABEL)) == shipping.Refused("no way to [sealed]")
     assert (asked["labels"]["ship_to"], asked["labels"]["email"]) == (ADDRESS, EMAIL)
     it, _ = carrier(WITH_KEY, labels=500)
-    with pytest.raises(EffectFailed) as told:
+    with pytest.raises(EffectFailed) as error:
         asyncio.run(it.label(LABEL))
-    assert EMAIL not in str(told.value)
-    assert "[sealed]" in str(told.value)
+    assert EMAIL not in str(error.value)
+    assert "[sealed]" in str(error.value)
 
 
 def test_no_label_is_made_for_an_erased_address_nor_left_behind() -> None:

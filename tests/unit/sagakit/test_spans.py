@@ -43,22 +43,22 @@ class Broker:
         self.forgot = True
 
 
-def traced(counter: Counter, told: list[Span], *starts: str) -> TracedHandler[Any]:
-    return TracedHandler(counter.handler, told.append, "counter", frozenset(starts))
+def traced(counter: Counter, spans: list[Span], *starts: str) -> TracedHandler[Any]:
+    return TracedHandler(counter.handler, spans.append, "counter", frozenset(starts))
 
 
-def published(counter: Counter, told: list[Span], broker: Broker) -> None:
-    TracedPublisher(broker, told.append, "counter").publish(counter.outbox)
+def published(counter: Counter, spans: list[Span], broker: Broker) -> None:
+    TracedPublisher(broker, spans.append, "counter").publish(counter.outbox)
 
 
 def test_what_is_handled_hangs_from_the_events_publication_and_leads_to_the_next() -> None:
-    counter, told = Counter(), list[Span]()
+    counter, spans = Counter(), list[Span]()
     cause = event_id("left", "a", 1)
     parent = f"00-{trace_of('a')}-{span_of(cause)}-01"
     record = counter.wire.record(Ticked("a", "one"), 1, traceparent=parent)
-    traced(counter, told).handle([decode_message(counter.wire.codec, record)])
-    published(counter, told, Broker())
-    process, send = told
+    traced(counter, spans).handle([decode_message(counter.wire.codec, record)])
+    published(counter, spans, Broker())
+    process, send = spans
     assert (process.name, process.kind) == (f"process {record.topic}", SpanKind.CONSUMER)
     assert (process.parent, process.span_id) == (span_of(cause), process_span_of(cause, "counter"))
     assert (send.name, send.kind, send.parent) == (
@@ -66,61 +66,61 @@ def test_what_is_handled_hangs_from_the_events_publication_and_leads_to_the_next
     )
     [own] = counter.published
     assert own.trace.traceparent == f"00-{send.trace_id}-{send.span_id}-01"
-    assert {s.trace_id for s in told} == {trace_of("a")}
+    assert {s.trace_id for s in spans} == {trace_of("a")}
     assert send.attributes["messaging.message.id"] == str(own.id)
 
 
 def test_a_webhook_hangs_from_the_root_of_its_order() -> None:
-    counter, told = Counter(), list[Span]()
+    counter, spans = Counter(), list[Span]()
     message = Message(uuid4(), "a", trigger=Callback(("a", "paid")))
-    traced(counter, told).handle([message])
-    published(counter, told, Broker())
-    webhook, send = told
+    traced(counter, spans).handle([message])
+    published(counter, spans, Broker())
+    webhook, send = spans
     assert (webhook.name, webhook.kind) == ("webhook counter", SpanKind.SERVER)
     assert webhook.parent == root_of("a")
     assert send.parent == webhook.span_id
 
 
-def test_the_root_is_told_once_by_who_owns_the_start_and_names_the_caller() -> None:
-    counter, told = Counter(), list[Span]()
+def test_the_root_is_exported_once_by_who_owns_the_start_and_names_the_caller() -> None:
+    counter, spans = Counter(), list[Span]()
     record = counter.wire.record(
         Started("a"), None, traceparent=f"00-{ELSEWHERE}-b7ad6b7169203331-01"
     )
     message = decode_message(counter.wire.codec, record)
-    handler = traced(counter, told, "Started")
+    handler = traced(counter, spans, "Started")
     handler.handle([message])
     handler.handle([message])
-    roots = [s for s in told if s.parent is None]
+    roots = [s for s in spans if s.parent is None]
     assert [(s.span_id, s.trace_id) for s in roots] == [(root_of("a"), trace_of("a"))]
     assert roots[0].caller == (ELSEWHERE, "b7ad6b7169203331")
-    assert [s.parent for s in told if s.parent] == [root_of("a")]
+    assert [s.parent for s in spans if s.parent] == [root_of("a")]
 
 
 def test_a_repeat_is_no_span_and_what_is_parked_is_a_failed_one() -> None:
-    counter, told = Counter(), list[Span]()
+    counter, spans = Counter(), list[Span]()
     one = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "one"), 1))
     gap = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
-    traced(counter, told).handle([one, one, gap])
-    assert [s.error for s in told] == [None, "parked"]
+    traced(counter, spans).handle([one, one, gap])
+    assert [s.error for s in spans] == [None, "parked"]
 
 
-def test_dead_letters_and_what_the_broker_does_not_have_are_no_publications() -> None:
-    counter, told = Counter(), list[Span]()
+def test_dead_letter_records_and_what_the_broker_does_not_have_are_no_publications() -> None:
+    counter, spans = Counter(), list[Span]()
     counter.reads(
         counter.wire.record(Ticked("a", "one"), 1),
         counter.wire.record(Ticked("a", "two"), 2),
         counter.wire.raw("left.events", b"b", b"garbage", (("ce_source", b"counter"),)),
     )
     with pytest.raises(PublishFailed):
-        published(counter, told, Broker(takes=1))
-    assert [s.span_id for s in told] == [span_of(counter.published[0].id)]
-    told.clear()
-    published(counter, told, Broker())
-    assert [s.span_id for s in told] == [span_of(e.id) for e in counter.published]
+        published(counter, spans, Broker(takes=1))
+    assert [s.span_id for s in spans] == [span_of(counter.published[0].id)]
+    spans.clear()
+    published(counter, spans, Broker())
+    assert [s.span_id for s in spans] == [span_of(e.id) for e in counter.published]
 
 
 def test_each_attempt_at_an_effect_is_a_span_under_what_decided_it() -> None:
-    told, cause = list[Span](), uuid4()
+    spans, cause = list[Span](), uuid4()
     row = EffectRow(uuid4(), "a", Effect("pay", "pay:a", {}), Trace(cause=str(cause)))
 
     async def fails(effect: Effect) -> None:
@@ -129,16 +129,16 @@ def test_each_attempt_at_an_effect_is_a_span_under_what_decided_it() -> None:
     async def answers(effect: Effect) -> str:
         return "paid"
 
-    calls = MeasuredCalls("spans", TracedCalls(told.append, "counter"))
+    calls = MeasuredCalls("spans", TracedCalls(spans.append, "counter"))
     with pytest.raises(TimeoutError):
         asyncio.run(calls(row, fails))
     assert asyncio.run(calls(replace(row, attempts=1), answers)) == "paid"
-    assert [(s.name, s.kind, s.error) for s in told] == [
+    assert [(s.name, s.kind, s.error) for s in spans] == [
         ("pay counter", SpanKind.CLIENT, "TimeoutError"),
         ("pay counter", SpanKind.CLIENT, None),
     ]
-    assert {s.parent for s in told} == {process_span_of(cause, "counter")}
-    assert len({s.span_id for s in told}) == 2
+    assert {s.parent for s in spans} == {process_span_of(cause, "counter")}
+    assert len({s.span_id for s in spans}) == 2
     for outcome in ("failed", "answered"):
         labels = {"participant": "spans", "kind": "pay", "outcome": outcome}
         assert REGISTRY.get_sample_value("saga_effect_seconds_count", labels) == 1

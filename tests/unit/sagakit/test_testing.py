@@ -110,7 +110,7 @@ class Phased:
 
 
 @pytest.mark.parametrize("phases", [("new",), ("new", "ended", "lost")])
-def test_a_phase_that_no_state_reaches_is_told(phases: tuple[str, ...]) -> None:
+def test_a_phase_that_no_state_reaches_is_reported(phases: tuple[str, ...]) -> None:
     participant = Participant(
         "counter",
         lambda state, trigger, now: Decision(),

@@ -91,7 +91,7 @@ def test_an_order_id_is_printable_and_short(order_id: str) -> None:
     assert reason.startswith("order_id")
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     assert len(problems("", replace(ORDER, currency="?", email="", total_minor=-1))) == 5
 
 

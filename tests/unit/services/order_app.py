@@ -97,10 +97,12 @@ class OrderApi:
     """The order API, and the orders behind it."""
 
     def __init__(self) -> None:
-        self.door = MemoryOrders()
+        self.submitter = MemoryOrders()
         self.now = NOW
         self.vault = MemoryVault()
-        app = make_app("order", {}, routes(MemoryKeys(), self.vault, lambda: self.now)(self.door))
+        app = make_app(
+            "order", {}, routes(MemoryKeys(), self.vault, lambda: self.now)(self.submitter)
+        )
         self.http = Client(app)
 
     def opened(self, facts: OrderFacts) -> OrderFacts:

@@ -129,12 +129,12 @@ def test_the_state_survives_its_table(phase: Phase) -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "said"),
+    ("score", "event_type"),
     [(0.0, FraudCleared), (0.9899, FraudCleared), (0.99, FraudRejected), (1.0, FraudRejected)],
 )
-def test_the_score_decides(score: float, said: type[Any]) -> None:
+def test_the_score_decides(score: float, event_type: type[Any]) -> None:
     then = MATRIX.given(Phase.NEW).when(Do(placed(fraud_score=score)))
-    assert [type(e) for e in then.decision.events] == [said]
+    assert [type(e) for e in then.decision.events] == [event_type]
 
 
 def test_what_a_person_is_asked_about_is_not_decided_before() -> None:
@@ -142,8 +142,8 @@ def test_what_a_person_is_asked_about_is_not_decided_before() -> None:
 
 
 def test_a_fence_takes_the_address_from_whoever_knows_it() -> None:
-    told = replace(SHORT, email=ADA)
-    MATRIX.given(Phase.NEW).when(Undo(told, "none left")).then(withdrawn("none left"))
+    order = replace(SHORT, email=ADA)
+    MATRIX.given(Phase.NEW).when(Undo(order, "none left")).then(withdrawn("none left"))
 
 
 def test_a_fence_holds() -> None:

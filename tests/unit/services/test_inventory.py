@@ -248,20 +248,20 @@ def test_a_rejection_of_a_thousand_lines_stays_short() -> None:
 # --- the stock's arithmetic -----------------------------------------------------------------------
 
 
-def run(store: MemoryInventoryStore, *told: tuple[str, Trigger]) -> list[Any]:
+def run(store: MemoryInventoryStore, *triggers: tuple[str, Trigger]) -> list[Any]:
     """One batch, as the kit's handler does it."""
     wanted: dict[str, list[Trigger]] = {}
-    for key, trigger in told:
+    for key, trigger in triggers:
         wanted.setdefault(key, []).append(trigger)
     working = store.load(NO_CONNECTION, wanted)
-    said: list[Any] = []
-    for key, trigger in told:
+    events: list[Any] = []
+    for key, trigger in triggers:
         state = working.get(key)
         decision = decide(state, trigger, NOW)
         working.put(key, fold(evolve, state, decision.events), decision.events)
-        said += decision.events
+        events += decision.events
     working.save(NO_CONNECTION)
-    return said
+    return events
 
 
 def order(order_id: str, **units: int) -> Do:
@@ -280,7 +280,7 @@ def pickup_of(order_id: str) -> Observed:
 
 def test_orders_of_one_batch_see_each_others_reservations() -> None:
     store = MemoryInventoryStore()
-    said = run(
+    events = run(
         store,
         ("sku:tea", restock({"sku": "tea", "quantity": 5})),
         ("o1", order("o1", tea=3)),
@@ -288,7 +288,7 @@ def test_orders_of_one_batch_see_each_others_reservations() -> None:
         ("o1", undo_of("o1")),
         ("o3", order("o3", tea=4)),
     )
-    kinds = [type(e) for e in said]
+    kinds = [type(e) for e in events]
     assert kinds == [
         StockReceived,
         InventoryReserved,
@@ -302,7 +302,7 @@ def test_orders_of_one_batch_see_each_others_reservations() -> None:
 
 
 ORDERS = ("o1", "o2", "o3")
-told = st.one_of(
+triggers = st.one_of(
     st.builds(
         lambda o, tea, cup: (o, order(o, tea=tea, cup=cup)),
         st.sampled_from(ORDERS),
@@ -319,17 +319,17 @@ told = st.one_of(
 )
 
 
-@generated(st.lists(st.lists(told, min_size=1, max_size=6), max_size=8))
+@generated(st.lists(st.lists(triggers, min_size=1, max_size=6), max_size=8))
 def test_no_unit_is_lost_or_invented(batches: list[list[tuple[str, Trigger]]]) -> None:
     store = MemoryInventoryStore()
-    said: list[Any] = []
+    events: list[Any] = []
     for batch in batches:
-        said += run(store, *batch)
+        events += run(store, *batch)
         for units in store.stock.values():
             assert min(units.on_hand, units.reserved, units.shipped) >= 0
             assert units.on_hand + units.reserved + units.shipped == units.put_in
     for sku, units in store.stock.items():
-        received = [e.quantity for e in said if isinstance(e, StockReceived) and e.sku == sku]
+        received = [e.quantity for e in events if isinstance(e, StockReceived) and e.sku == sku]
         assert units.put_in == sum(received)
 
 
@@ -348,8 +348,8 @@ class MemoryReader(StockReader):
         return [{"sku": s, "on_hand": units[s].on_hand} for s in found]
 
 
-class MemoryDoor:
-    """A door onto a store in memory; remembers message ids of a key as the kit does."""
+class MemorySubmitter:
+    """A submitter with a store in memory; remembers message ids of a key as the kit does."""
 
     def __init__(self) -> None:
         self.store = MemoryInventoryStore()
@@ -372,8 +372,8 @@ class MemoryDoor:
         return await self.state(key)
 
 
-def ask(door: MemoryDoor, method: str, path: str, **request: Any) -> httpx.Response:
-    app = make_app("inventory", {}, api(MemoryReader(door.store))(door))
+def ask(submitter: MemorySubmitter, method: str, path: str, **request: Any) -> httpx.Response:
+    app = make_app("inventory", {}, api(MemoryReader(submitter.store))(submitter))
 
     async def call() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -387,11 +387,11 @@ DELIVERY = {"sku": "tea", "quantity": 5, "actor": "bob", "reason": "delivery", "
 
 
 def test_a_delivery_counts_once() -> None:
-    door = MemoryDoor()
-    answers = [ask(door, "POST", "/stock", json=DELIVERY) for _ in range(3)]
+    submitter = MemorySubmitter()
+    answers = [ask(submitter, "POST", "/stock", json=DELIVERY) for _ in range(3)]
     assert [a.status_code for a in answers] == [201, 200, 200]
     assert answers[-1].json() == {"sku": "tea", "on_hand": 5, "repeat": True}
-    assert ask(door, "POST", "/stock", json={**DELIVERY, "id": "d2"}).json()["on_hand"] == 10
+    assert ask(submitter, "POST", "/stock", json={**DELIVERY, "id": "d2"}).json()["on_hand"] == 10
 
 
 @pytest.mark.parametrize(
@@ -411,26 +411,26 @@ def test_a_delivery_counts_once() -> None:
     ],
 )
 def test_a_delivery_that_makes_no_sense_is_refused_with_the_field(wrong: dict[str, Any]) -> None:
-    door = MemoryDoor()
-    answer = ask(door, "POST", "/stock", json=DELIVERY | wrong)
+    submitter = MemorySubmitter()
+    answer = ask(submitter, "POST", "/stock", json=DELIVERY | wrong)
     assert answer.status_code == 422
     assert next(iter(wrong)) in answer.text
-    assert not door.handled
+    assert not submitter.handled
 
 
 def test_the_stock_is_listed_in_pages() -> None:
-    door = MemoryDoor()
+    submitter = MemorySubmitter()
     for sku in ("cup", "tea", "pot"):
-        ask(door, "POST", "/stock", json={**DELIVERY, "sku": sku})
-    one = ask(door, "GET", "/stock", params={"sku": "tea"}).json()
+        ask(submitter, "POST", "/stock", json={**DELIVERY, "sku": sku})
+    one = ask(submitter, "GET", "/stock", params={"sku": "tea"}).json()
     assert [row["sku"] for row in one["data"]] == ["tea"]
-    first = ask(door, "GET", "/stock", params={"limit": 2}).json()["data"]
-    rest = ask(door, "GET", "/stock", params={"after": first[-1]["sku"]}).json()["data"]
+    first = ask(submitter, "GET", "/stock", params={"limit": 2}).json()["data"]
+    rest = ask(submitter, "GET", "/stock", params={"after": first[-1]["sku"]}).json()["data"]
     assert [row["sku"] for row in first + rest] == ["cup", "pot", "tea"]
 
 
 @pytest.mark.parametrize("sku", ["unheard", "a\0b"])
 def test_stock_nobody_put_in_is_not_found(sku: str) -> None:
-    answer = ask(MemoryDoor(), "GET", "/stock", params={"sku": sku})
+    answer = ask(MemorySubmitter(), "GET", "/stock", params={"sku": sku})
     assert answer.status_code == 404
     assert len(answer.json()["detail"]) > 20

@@ -80,7 +80,7 @@ def mail(kind: MailKind, **facts: str) -> Effect:
     )
 
 
-SENT = {kind: said(order_id="o1", to=ADA) for kind, said in EVENT_BY_KIND.items()}
+SENT = {kind: event_type(order_id="o1", to=ADA) for kind, event_type in EVENT_BY_KIND.items()}
 MAILS = {
     MailKind.CONFIRMED: mail(MailKind.CONFIRMED),
     MailKind.SHIPPED: mail(MailKind.SHIPPED, tracking="T1"),
@@ -189,16 +189,16 @@ def test_the_straight_way() -> None:
     asked = start.when(Observed("ShipmentCreated", labelled())).then(
         effects=[MAILS[MailKind.CONFIRMED]]
     )
-    told = asked.when(
+    undone = asked.when(
         EffectResult(MAILS[MailKind.CONFIRMED], MailAccepted(MailKind.CONFIRMED, ADA))
     )
-    confirmed = told.then(ConfirmationMailSent(order_id="o1", to=ADA))
+    confirmed = undone.then(ConfirmationMailSent(order_id="o1", to=ADA))
     shipping = confirmed.when(Do(picked_up())).then(effects=[MAILS[MailKind.SHIPPED]])
     done = shipping.when(EffectResult(MAILS[MailKind.SHIPPED], MailAccepted(MailKind.SHIPPED, ADA)))
     done.then(ShippedMailSent(order_id="o1", to=ADA)).when(Do(picked_up())).then_nothing()
 
 
-def test_told_twice_is_one_mail() -> None:
+def test_reported_twice_is_one_mail() -> None:
     asked = MATRIX.given("nothing sent").when(Observed("undone", released()))
     asked.then(effects=[MAILS[MailKind.CANCELLED]]).when(
         Observed("undone", released())
@@ -207,8 +207,8 @@ def test_told_twice_is_one_mail() -> None:
 
 def test_a_rejected_order_is_a_cancelled_one_to_its_customer() -> None:
     rejected = InventoryRejected(order_id="o1", code="out_of_stock", reason="", skus=(), email=ADA)
-    told = MATRIX.given("nothing sent").when(Observed("undone", rejected))
-    sent = told.then(effects=[MAILS[MailKind.CANCELLED]])
+    observed = MATRIX.given("nothing sent").when(Observed("undone", rejected))
+    sent = observed.then(effects=[MAILS[MailKind.CANCELLED]])
     accepted = sent.when(
         EffectResult(MAILS[MailKind.CANCELLED], MailAccepted(MailKind.CANCELLED, ADA))
     )
@@ -230,8 +230,10 @@ def test_a_rejected_order_is_a_cancelled_one_to_its_customer() -> None:
 def test_amounts_have_their_currencys_digits(
     amount_minor: int, currency: str | None, written: str
 ) -> None:
-    told = Observed("PaymentRefunded", refunded(amount_minor, currency))
-    MATRIX.given("nothing sent").when(told).then(effects=[mail(MailKind.REFUNDED, amount=written)])
+    observed = Observed("PaymentRefunded", refunded(amount_minor, currency))
+    MATRIX.given("nothing sent").when(observed).then(
+        effects=[mail(MailKind.REFUNDED, amount=written)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,11 +256,11 @@ def test_amounts_have_their_currencys_digits(
 )
 def test_what_is_no_address_is_refused_and_never_reaches_the_mail_server(address: str) -> None:
     refused = RefundMailSent(order_id="o1", to=address[:254], refused=NO_ADDRESS)
-    told = Observed("PaymentRefunded", refunded(email=address))
+    observed = Observed("PaymentRefunded", refunded(email=address))
     if address:
-        MATRIX.given("nothing sent").when(told).then(refused)
+        MATRIX.given("nothing sent").when(observed).then(refused)
     else:
-        MATRIX.given("nothing sent").when(told).then_nothing()
+        MATRIX.given("nothing sent").when(observed).then_nothing()
 
 
 # --- the mail -------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def test_an_order_of_the_shop_is_adopted_and_its_echo_is_nothing_new() -> None:
     again.when(place()).then_nothing().when(place(OTHER)).then(CONFLICT)
 
 
-def test_the_end_may_be_heard_of_before_the_beginning() -> None:
+def test_the_end_may_be_known_before_the_beginning() -> None:
     ended = given(ORDER, Order()).when(Observed("undone", RELEASED)).then(CANCELLED)
     adopted = ended.when(Observed("OrderPlaced", placed())).then(adopted=[placed()])
     assert (adopted.state.phase, adopted.state.digest) == (Phase.CANCELLED, digest(FACTS))

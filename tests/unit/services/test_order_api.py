@@ -27,17 +27,17 @@ def test_placed_once_however_often_asked() -> None:
     assert first.json() == second.json()
     assert first.json()["order_id"] == "o1"
     assert first.json()["status"] == "placed"
-    (event,) = shop.door.events
+    (event,) = shop.submitter.events
     assert "ada" not in str(event)
     assert "Main Street" not in str(event)
     assert shop.opened(event.order) == FACTS
-    assert shop.door.flows == ["order/1"]
+    assert shop.submitter.flows == ["order/1"]
 
 
 def test_the_flow_may_be_chosen() -> None:
     shop = OrderApi()
     assert shop.place(flow="order/2").status_code == 201
-    assert shop.door.flows == ["order/2"]
+    assert shop.submitter.flows == ["order/2"]
 
 
 def test_the_same_id_with_other_content_is_a_conflict() -> None:
@@ -48,13 +48,13 @@ def test_the_same_id_with_other_content_is_a_conflict() -> None:
         assert answer.status_code == 409
         assert answer.headers["content-type"] == "application/problem+json"
         assert (answer.json()["code"], answer.json()["order_status"]) == ("conflict", "placed")
-    assert [type(e) for e in shop.door.events] == [OrderPlaced, OrderRejected]
+    assert [type(e) for e in shop.submitter.events] == [OrderPlaced, OrderRejected]
     assert shop.place().status_code == 200
 
 
 def test_an_order_the_shop_published_itself_is_known() -> None:
     shop = OrderApi()
-    shop.door.tell("o1", Observed("OrderPlaced", placed()))
+    shop.submitter.tell("o1", Observed("OrderPlaced", placed()))
     assert shop.place().status_code == 200
     assert shop.place(ship_to="2 Main Street").status_code == 409
 
@@ -67,7 +67,7 @@ def test_an_idempotency_key_belongs_to_one_request() -> None:
         answer = shop.place("k1", **other)
         assert answer.status_code == 409
         assert answer.json()["code"] == "idempotency_key_reuse"
-    assert len(shop.door.events) == 1
+    assert len(shop.submitter.events) == 1
     assert shop.place("k2", order_id="o2").status_code == 201
 
 
@@ -103,7 +103,7 @@ def test_what_is_not_valid_is_named_field_by_field(changes: Any, field: str) -> 
     assert field in [p["field"] for p in problems]
     assert all(p["reason"] and p["remedy"] for p in problems)
     assert len(answer.text) < 3000
-    assert not shop.door.events
+    assert not shop.submitter.events
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_score_that_is_no_number_is_refused() -> None:
 
 def test_an_order_too_large_for_an_event_is_refused() -> None:
     shop = OrderApi()
-    shop.door.too_large = True
+    shop.submitter.too_large = True
     answer = shop.place()
     assert answer.status_code == 422
     assert answer.json()["problems"][0]["remedy"] == "split the order"
@@ -150,7 +150,7 @@ def test_what_became_of_an_order(order_id: str) -> None:
     placed_ = shop.http.get(path).json()
     assert (placed_["order_id"], placed_["status"]) == (order_id, "placed")
     assert datetime.fromisoformat(placed_["placed_at"]).tzinfo == UTC
-    shop.door.tell(order_id, Observed("undone", replace(RELEASED, order_id=order_id)))
+    shop.submitter.tell(order_id, Observed("undone", replace(RELEASED, order_id=order_id)))
     cancelled = shop.http.get(path).json()
     assert (cancelled["status"], cancelled["reason"]) == ("cancelled", "out of tea")
 
@@ -165,7 +165,7 @@ def test_an_order_nobody_knows(order_id: str) -> None:
     ):
         assert answer.status_code == 404
         assert answer.json()["code"] == "unknown_order"
-    assert not shop.door.handled
+    assert not shop.submitter.handled
 
 
 def test_waiting_ends_with_the_order_or_with_the_time() -> None:
@@ -186,8 +186,8 @@ def test_cancelling_is_a_request_and_too_late_at_the_end() -> None:
     answer = shop.http.post("/orders/o1/cancel", json=asked)
     assert answer.status_code == 202
     assert answer.json()["cancel_requested"] == "too late for tea"
-    assert shop.door.events[-1] == REQUESTED
-    shop.door.tell("o1", Observed("completed", SHIPPED))
+    assert shop.submitter.events[-1] == REQUESTED
+    shop.submitter.tell("o1", Observed("completed", SHIPPED))
     late = shop.http.post("/orders/o1/cancel", json=asked)
     assert late.status_code == 409
     assert (late.json()["code"], late.json()["order_status"]) == ("ended", "completed")
@@ -221,10 +221,10 @@ ERASE = {"customer_id": "c1", "actor": "ada", "reason": "asked for by mail"}
 def test_what_is_erased_cannot_be_opened_and_a_new_order_has_a_new_key() -> None:
     shop = OrderApi()
     shop.place()
-    (event,) = shop.door.events
+    (event,) = shop.submitter.events
     texts = [event.order.email, event.order.ship_to]
-    told = shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"]
-    assert told == [FACTS.email, FACTS.ship_to]
+    answer = shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"]
+    assert answer == [FACTS.email, FACTS.ship_to]
     answer = shop.http.post("/erasures", json=ERASE)
     assert answer.status_code == 200, answer.text
     assert answer.json()["erased_at"] is not None
@@ -232,7 +232,7 @@ def test_what_is_erased_cannot_be_opened_and_a_new_order_has_a_new_key() -> None
     assert shop.vault.words == [("ada", "asked for by mail")]
     assert shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"] == [None, None]
     shop.place(order_id="o2")
-    assert shop.opened(shop.door.events[-1].order) == FACTS
+    assert shop.opened(shop.submitter.events[-1].order) == FACTS
     assert shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"] == [None, None]
 
 
@@ -243,7 +243,7 @@ def test_nothing_is_erased_that_an_order_in_flight_needs_unless_it_is_forced() -
     answer = shop.http.post("/erasures", json=ERASE)
     assert (answer.status_code, answer.json()["code"]) == (409, "in_flight")
     assert "o1" in answer.json()["detail"]
-    assert shop.opened(shop.door.events[0].order) == FACTS
+    assert shop.opened(shop.submitter.events[0].order) == FACTS
     forced = shop.http.post("/erasures", json={**ERASE, "force": True}).json()
     assert (forced["in_flight"], forced["erased_at"] is None) == (["o1"], False)
 
@@ -254,7 +254,10 @@ def test_a_publisher_from_outside_can_have_its_texts_sealed() -> None:
     email, ship_to, empty = shop.http.post("/sealed", json=asked).json()["texts"]
     assert empty == ""
     shop.place()
-    assert (shop.door.events[0].order.email, shop.door.events[0].order.ship_to) == (email, ship_to)
+    assert (shop.submitter.events[0].order.email, shop.submitter.events[0].order.ship_to) == (
+        email,
+        ship_to,
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,7 +288,7 @@ def test_what_was_never_sealed_is_not_opened(text: str) -> None:
 def test_whose_an_order_is_and_whether_it_came_in_clear() -> None:
     shop = OrderApi()
     shop.place()
-    shop.door.tell("o2", Observed("OrderPlaced", replace(placed(), order_id="o2")))
-    states = shop.door.states
+    shop.submitter.tell("o2", Observed("OrderPlaced", replace(placed(), order_id="o2")))
+    states = shop.submitter.states
     assert (states["o1"].customer_id, states["o1"].in_clear) == ("c1", False)
     assert (states["o2"].customer_id, states["o2"].in_clear) == ("c1", True)

@@ -14,13 +14,13 @@ from tests.unit.services.order_app import BODY, Client, MemoryKeys, MemoryOrders
 
 
 class Shop:
-    """The front door's API on states in memory."""
+    """The order API's API on states in memory."""
 
     def __init__(self) -> None:
-        self.door = MemoryOrders()
+        self.submitter = MemoryOrders()
         keys, vault = MemoryKeys(), MemoryVault()
-        router = batch_routes(keys, vault, lambda: NOW)(self.door)
-        router.include_router(routes(keys, vault, lambda: NOW)(self.door))
+        router = batch_routes(keys, vault, lambda: NOW)(self.submitter)
+        router.include_router(routes(keys, vault, lambda: NOW)(self.submitter))
         self.app = make_app("order", {}, router)
         self.http = Client(self.app)
 
@@ -56,11 +56,11 @@ def test_one_that_fails_sinks_no_other() -> None:
         (None, 422),
         ("o4", 201),
     ]
-    placed = [e for e in shop.door.events if isinstance(e, OrderPlaced) and e.batch_id]
+    placed = [e for e in shop.submitter.events if isinstance(e, OrderPlaced) and e.batch_id]
     assert [(e.order_id, e.batch_id) for e in placed] == [("o1", "b1"), ("o4", "b1")]
 
 
-def test_what_is_wrong_with_an_order_is_told_as_if_it_had_come_alone() -> None:
+def test_what_is_wrong_with_an_order_is_reported_as_if_it_had_come_alone() -> None:
     shop = Shop()
     wrong = [order("o1", lines=[]), order("o2", caused_by=" "), order("o3", caused_by="o3"), {}]
     results = shop.send(*wrong).json()["results"]
@@ -79,7 +79,7 @@ def test_the_same_batch_again_places_nothing_twice() -> None:
     orders = [order("o1"), order("o2")]
     assert [status for _, status in shop.results(*orders)] == [201, 201]
     assert [status for _, status in shop.results(*orders)] == [200, 200]
-    assert len(shop.door.events) == 2
+    assert len(shop.submitter.events) == 2
 
 
 def test_a_batch_id_belongs_to_one_batch() -> None:
@@ -87,7 +87,7 @@ def test_a_batch_id_belongs_to_one_batch() -> None:
     shop.results(order("o1"))
     answer = shop.send(order("o2"))
     assert (answer.status_code, answer.json()["code"]) == (409, "batch_id_reuse")
-    assert len(shop.door.events) == 1
+    assert len(shop.submitter.events) == 1
     key = shop.http.post("/orders", json=order("o2"), headers={"Idempotency-Key": "batch"})
     assert key.status_code == 201
 
@@ -118,7 +118,7 @@ def test_what_is_no_batch(body: Any, field: str) -> None:
 def test_an_order_says_which_led_to_it() -> None:
     shop = Shop()
     shop.http.post("/orders", json=order("o2", caused_by="o1"))
-    (event,) = shop.door.events
+    (event,) = shop.submitter.events
     assert (event.caused_by, event.batch_id) == ("o1", None)
 
 

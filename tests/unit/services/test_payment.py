@@ -108,22 +108,22 @@ TRIGGERS: dict[str, Trigger | Arrival] = {
     "refund: part": EffectResult(refund(1), Refunded("re2", 500, "ch1")),
     "refund: voided": EffectResult(refund(1), Voided("re2")),
     "refund: nothing left": EffectResult(refund(1), NothingLeft()),
-    "told: captured": Callback(TOOK),
-    "told: captured, charge in flight": Arrival(Callback(TOOK), (CHARGE_KEY,)),
-    "told: captured, refund in flight": Arrival(Callback(TOOK), (REFUND_KEY,)),
-    "told: another captured": Callback(Captured("ch9", 700, "EUR")),
-    "told: declined": Callback(Declined("ch1", "funds", "no money")),
-    "told: declined, charge in flight": Arrival(
+    "reported: captured": Callback(TOOK),
+    "reported: captured, charge in flight": Arrival(Callback(TOOK), (CHARGE_KEY,)),
+    "reported: captured, refund in flight": Arrival(Callback(TOOK), (REFUND_KEY,)),
+    "reported: another captured": Callback(Captured("ch9", 700, "EUR")),
+    "reported: declined": Callback(Declined("ch1", "funds", "no money")),
+    "reported: declined, charge in flight": Arrival(
         Callback(Declined("ch1", "funds", "no money")), (CHARGE_KEY,)
     ),
-    "told: another declined": Callback(Declined("ch9", "funds", "no money")),
-    "told: action": Callback(ActionRequired("ch1", "/3ds")),
-    "told: pending, charge in flight": Arrival(Callback(Pending("ch1")), (CHARGE_KEY,)),
-    "told: refunded": Callback(Refunded("re2", 2500, "ch1")),
-    "told: refunded re1 again": Callback(Refunded("re1", 2500, "ch1")),
-    "told: refunded nothing": Callback(Refunded("re2", 0, "ch1")),
-    "told: voided": Callback(Voided("re2")),
-    "told: nothing left": Callback(NothingLeft()),
+    "reported: another declined": Callback(Declined("ch9", "funds", "no money")),
+    "reported: action": Callback(ActionRequired("ch1", "/3ds")),
+    "reported: pending, charge in flight": Arrival(Callback(Pending("ch1")), (CHARGE_KEY,)),
+    "reported: refunded": Callback(Refunded("re2", 2500, "ch1")),
+    "reported: refunded re1 again": Callback(Refunded("re1", 2500, "ch1")),
+    "reported: refunded nothing": Callback(Refunded("re2", 0, "ch1")),
+    "reported: voided": Callback(Voided("re2")),
+    "reported: nothing left": Callback(NothingLeft()),
     "observed": Observed("completed", CAPTURED),
     "found": Observed("ChargeFound", FOUND),
     "found, charge in flight": Arrival(Observed("ChargeFound", FOUND), (CHARGE_KEY,)),
@@ -149,7 +149,7 @@ UNDO = row(
     fenced=emits(FENCE),
     refunded=emits(replace(FENCE, currency="EUR", email=MAIL)),
 )
-CAPTURE_TOLD = row(
+CAPTURE_REPORTED = row(
     review=emits(CAPTURED),
     action=emits(CAPTURED),
     pending=emits(CAPTURED),
@@ -158,20 +158,20 @@ CAPTURE_TOLD = row(
     refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
     fenced=Decision((LATE_BARE,), (refund(1),)),
 )
-DECLINE_TOLD = row(
+DECLINE_REPORTED = row(
     review=emits(DECLINED),
     action=emits(DECLINED),
     pending=emits(DECLINED),
     refunding_blind=emits(FENCE),
 )
-ACTION_TOLD = row(
+ACTION_REPORTED = row(
     review=emits(ACTION),
     pending=emits(ACTION),
     refunding_blind=Decision(
         (replace(STARTED_BLIND, charge_id="ch1"),), (refund(1, "ch1", None, None),)
     ),
 )
-REFUND_TOLD = row(
+REFUND_REPORTED = row(
     captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
     captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
     declined=emits(
@@ -260,9 +260,9 @@ CELLS: dict[str, dict[str, Decision]] = {
         action=Decision((PENDING,), (LOOK,)),
         refunding_blind=Decision((STARTED_VOID,), (LOOK, refund(1, "ch1", None))),
     ),
-    "look: captured": CAPTURE_TOLD,
-    "look: declined": DECLINE_TOLD,
-    "look: action": ACTION_TOLD,
+    "look: captured": CAPTURE_REPORTED,
+    "look: declined": DECLINE_REPORTED,
+    "look: action": ACTION_REPORTED,
     "look: pending": row(
         review=emits(PENDING),
         action=emits(PENDING),
@@ -352,15 +352,15 @@ CELLS: dict[str, dict[str, Decision]] = {
         refunding=emits(replace(REFUNDED, refund_id="refund:o1:1")),
         refunding_half=emits(replace(REFUNDED, refund_id="refund:o1:1", amount_minor=1250)),
     ),
-    "told: captured": CAPTURE_TOLD,
-    "told: captured, charge in flight": row(
+    "reported: captured": CAPTURE_REPORTED,
+    "reported: captured, charge in flight": row(
         review=emits(CAPTURED),
         action=emits(CAPTURED),
         pending=emits(CAPTURED),
         refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
     ),
-    "told: captured, refund in flight": CAPTURE_TOLD,
-    "told: another captured": row(
+    "reported: captured, refund in flight": CAPTURE_REPORTED,
+    "reported: another captured": row(
         review=emits(replace(CAPTURED, charge_id="ch9", amount_minor=700)),
         action=emits(replace(CAPTURED, charge_id="ch9", amount_minor=700)),
         pending=emits(replace(CAPTURED, charge_id="ch9", amount_minor=700)),
@@ -393,16 +393,16 @@ CELLS: dict[str, dict[str, Decision]] = {
             (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(2, "ch9", 700),)
         ),
     ),
-    "told: declined": DECLINE_TOLD,
-    "told: declined, charge in flight": row(),
-    "told: another declined": row(
+    "reported: declined": DECLINE_REPORTED,
+    "reported: declined, charge in flight": row(),
+    "reported: another declined": row(
         review=emits(DECLINED),
         refunding_blind=emits(FENCE),
     ),
-    "told: action": ACTION_TOLD,
-    "told: pending, charge in flight": row(),
-    "told: refunded": REFUND_TOLD,
-    "told: refunded re1 again": row(
+    "reported: action": ACTION_REPORTED,
+    "reported: pending, charge in flight": row(),
+    "reported: refunded": REFUND_REPORTED,
+    "reported: refunded re1 again": row(
         captured=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
         declined=emits(
@@ -420,7 +420,7 @@ CELLS: dict[str, dict[str, Decision]] = {
             replace(REFUNDED, currency="XXX", email=None),
         ),
     ),
-    "told: refunded nothing": row(
+    "reported: refunded nothing": row(
         captured_twice=Decision(
             (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=900),),
             (refund(2, "ch2", 900),),
@@ -433,18 +433,18 @@ CELLS: dict[str, dict[str, Decision]] = {
             (replace(HALF, refund_id="re2", amount_minor=0),), (refund(3, "ch1", 1250),)
         ),
     ),
-    "told: voided": row(),
-    "told: nothing left": row(),
+    "reported: voided": row(),
+    "reported: nothing left": row(),
     "observed": row(),
-    "found": {**CAPTURE_TOLD, "refunded": Decision(effects=(again(),))},
+    "found": {**CAPTURE_REPORTED, "refunded": Decision(effects=(again(),))},
     "found, charge in flight": {
-        **CAPTURE_TOLD,
+        **CAPTURE_REPORTED,
         "declined": NOTHING,
         "refunding blind": NOTHING,
         "fenced": NOTHING,
         "refunded": Decision(effects=(again(),)),
     },
-    "found, refund in flight": CAPTURE_TOLD,
+    "found, refund in flight": CAPTURE_REPORTED,
     "again: refunded": row(),
     "result of another kind": row(),
 }
@@ -465,10 +465,10 @@ def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
 @pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
 def test_a_repeated_callback_changes_nothing(trigger: str, state: str) -> None:
     arrival = TRIGGERS[trigger]
-    told = arrival.trigger if isinstance(arrival, Arrival) else arrival
-    if not isinstance(told, Callback):
+    callback = arrival.trigger if isinstance(arrival, Arrival) else arrival
+    if not isinstance(callback, Callback):
         return
-    for event in MATRIX.check(trigger, state).when(told).decision.events:
+    for event in MATRIX.check(trigger, state).when(callback).decision.events:
         # a refund of nothing has no end of its own; it takes nothing away either
         assert isinstance(event, PaymentRefundProgressed)
         assert event.amount_minor == 0

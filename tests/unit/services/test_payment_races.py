@@ -132,9 +132,9 @@ class World:
                 self.step("answer", 0)
             for _ in range(len(self.hooks)):
                 self.step("hook", 0)
-        pytest.fail(f"does not come to rest: {self.state}, {self.effects}")
+        pytest.fail(f"does not settle: {self.state}, {self.effects}")
 
-    def told_minor(self) -> tuple[int, int]:
+    def reported_minor(self) -> tuple[int, int]:
         """Captured and refunded, by our own events."""
         captured = sum(e.amount_minor for e in self.events if isinstance(e, PaymentCaptured))
         kinds = (PaymentRefunded, PaymentRefundProgressed)
@@ -166,7 +166,7 @@ steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3)), max_size=
 
 
 def check(world: World) -> None:
-    captured, refunded = world.told_minor()
+    captured, refunded = world.reported_minor()
     assert 0 <= refunded <= captured
     assert world.state.left_minor == captured - refunded
     assert world.state == fold(evolve, Payment(), tuple(world.events))
@@ -183,7 +183,7 @@ def test_an_undone_payment_keeps_no_cent(world: World, steps: list[tuple[str, in
     world.step("undo", 0)
     world.drain()
     assert world.state.phase in (Phase.REFUNDED, Phase.DECLINED)
-    assert world.told_minor() == world.real_minor()
+    assert world.reported_minor() == world.real_minor()
     captured, refunded = world.real_minor()
     assert captured == refunded
 
@@ -201,7 +201,7 @@ def test_a_payment_left_alone_is_captured_once_or_declined(
     world.drain()
     expected = world.facts.total_minor if world.state.phase is Phase.CAPTURED else 0
     assert world.state.phase in (Phase.CAPTURED, Phase.DECLINED)
-    assert world.told_minor() == world.real_minor() == (expected, 0)
+    assert world.reported_minor() == world.real_minor() == (expected, 0)
 
 
 @settings(max_examples=200, deadline=None)

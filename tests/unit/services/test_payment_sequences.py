@@ -93,15 +93,15 @@ def test_undo_waits_for_the_charge_in_flight_and_refunds_it() -> None:
     done.then(REFUNDED).when(Callback(TOOK)).then_nothing()
 
 
-def test_a_capture_told_before_the_call_returned_waits_for_it() -> None:
+def test_a_capture_reported_before_the_call_returned_waits_for_it() -> None:
     asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
-    told = asked.when(Callback(TOOK)).then_nothing()
-    pending = told.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, Pending("ch1")))
+    done = asked.when(Callback(TOOK)).then_nothing()
+    pending = done.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, Pending("ch1")))
     looking = pending.then(PENDING, effects=[LOOK])
     looking.without_pending(LOOK.key).when(EffectResult(LOOK, TOOK)).then(CAPTURED)
 
 
-def test_a_capture_told_while_the_undo_waits_is_refunded_once() -> None:
+def test_a_capture_reported_while_the_undo_waits_is_refunded_once() -> None:
     asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
     waiting = asked.when(undo()).then(STARTED_BLIND).when(Callback(TOOK)).then_nothing()
     voiding = waiting.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, Pending("ch1")))

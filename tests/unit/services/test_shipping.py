@@ -68,11 +68,11 @@ def cancel(label_id: str | None, reason: str = "changed my mind") -> Effect:
     return Effect("cancel", CANCEL_KEY, payload)
 
 
-def label_said(result: Any) -> EffectResult:
+def label_result(result: Any) -> EffectResult:
     return EffectResult(LABEL, result)
 
 
-def cancel_said(result: Any) -> EffectResult:
+def cancel_result(result: Any) -> EffectResult:
     return EffectResult(cancel("lb1"), result)
 
 
@@ -108,11 +108,11 @@ TRIGGERS: dict[str, Trigger | Arrival] = {
     "undo": undo(),
     "undo, label in flight": Arrival(undo(), (LABEL_KEY,)),
     "undo, cancel in flight": Arrival(undo(), (CANCEL_KEY,)),
-    "label: labelled": label_said(Labelled("lb1", "T1")),
-    "label: refused": label_said(Refused("no such street")),
-    "label: picked up": label_said(PARCEL),
-    "cancel: cancelled": cancel_said(Cancelled()),
-    "cancel: too late": cancel_said(TooLate()),
+    "label: labelled": label_result(Labelled("lb1", "T1")),
+    "label: refused": label_result(Refused("no such street")),
+    "label: picked up": label_result(PARCEL),
+    "cancel: cancelled": cancel_result(Cancelled()),
+    "cancel: too late": cancel_result(TooLate()),
     "pickup reported": Callback(PARCEL),
     "pickup reported, label in flight": Arrival(Callback(PARCEL), (LABEL_KEY,)),
     "pickup reported, cancel in flight": Arrival(Callback(PARCEL), (CANCEL_KEY,)),
@@ -246,7 +246,7 @@ def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_told_twice_a_pickup_is_nothing_new(name: str) -> None:
+def test_reported_twice_a_pickup_is_nothing_new(name: str) -> None:
     decision = MATRIX.given(name).when(Callback(PARCEL)).decision
     after = MATRIX.given(name).when(Callback(PARCEL)).then(*decision.events)
     after.when(Callback(PARCEL)).then_nothing()
@@ -263,7 +263,7 @@ def test_the_state_survives_its_table(name: str) -> None:
 
 def test_the_straight_way() -> None:
     asked = given(SHIPPING, Shipment()).when(Do(captured())).then(effects=[LABEL])
-    made = asked.without_pending(LABEL_KEY).when(label_said(Labelled("lb1", "T1"))).then(CREATED)
+    made = asked.without_pending(LABEL_KEY).when(label_result(Labelled("lb1", "T1"))).then(CREATED)
     made.when(Callback(PARCEL)).then(PICKED_UP).when(Do(captured())).then_nothing()
 
 
@@ -275,22 +275,24 @@ def test_undo_before_do_leaves_a_fence() -> None:
 def test_undo_waits_for_the_label_in_flight_and_cancels_it() -> None:
     asked = given(SHIPPING, Shipment()).when(Do(captured())).then(effects=[LABEL])
     waiting = asked.when(undo()).then(STARTED_BLIND).when(undo("again")).then_nothing()
-    labelled = waiting.without_pending(LABEL_KEY).when(label_said(Labelled("lb1", "T1")))
+    labelled = waiting.without_pending(LABEL_KEY).when(label_result(Labelled("lb1", "T1")))
     cancelling = labelled.then(STARTED, effects=[cancel("lb1")])
-    cancelling.without_pending(CANCEL_KEY).when(cancel_said(Cancelled())).then(CANCELLED)
+    cancelling.without_pending(CANCEL_KEY).when(cancel_result(Cancelled())).then(CANCELLED)
 
 
 def test_a_pickup_overtakes_the_cancellation() -> None:
     cancelling = MATRIX.given("labelled").when(undo()).then(STARTED, effects=[cancel("lb1")])
     gone = cancelling.when(Callback(PARCEL)).then(PICKED_UP)
-    refused = gone.without_pending(CANCEL_KEY).when(cancel_said(TooLate())).then(REFUSED)
+    refused = gone.without_pending(CANCEL_KEY).when(cancel_result(TooLate())).then(REFUSED)
     refused.when(undo()).then(REFUSED).when(undo()).then(REFUSED)
 
 
 def test_the_cancellation_hears_of_the_pickup_first() -> None:
     cancelling = MATRIX.given("labelled").when(undo()).then(STARTED, effects=[cancel("lb1")])
     gone = (
-        cancelling.without_pending(CANCEL_KEY).when(cancel_said(TooLate())).then(PICKED_UP, REFUSED)
+        cancelling.without_pending(CANCEL_KEY)
+        .when(cancel_result(TooLate()))
+        .then(PICKED_UP, REFUSED)
     )
     gone.when(Callback(PARCEL)).then_nothing()
 
@@ -305,7 +307,7 @@ def test_a_pickup_too_early_is_not_taken() -> None:
     asked.when(Callback(PARCEL)).then_nothing()
     waiting = asked.when(undo()).then(STARTED_BLIND)
     assert awaits_label(waiting.state)
-    made = asked.without_pending(LABEL_KEY).when(label_said(Labelled("lb1", "T1"))).then(CREATED)
+    made = asked.without_pending(LABEL_KEY).when(label_result(Labelled("lb1", "T1"))).then(CREATED)
     assert not awaits_label(made.state)
 
 
@@ -317,7 +319,7 @@ def test_a_pickup_that_has_a_place_is_taken(name: str) -> None:
 def test_a_database_rebuilt_while_cancelling_asks_the_carrier_again() -> None:
     rebuilt = MATRIX.given("cancelling, label unknown")
     asked = rebuilt.when(undo("again")).then(effects=[cancel(None)])
-    asked.without_pending(CANCEL_KEY).when(cancel_said(Cancelled())).then(FENCE)
+    asked.without_pending(CANCEL_KEY).when(cancel_result(Cancelled())).then(FENCE)
 
 
 def test_reasons_are_stored_without_control_characters() -> None:
