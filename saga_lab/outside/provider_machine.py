@@ -323,13 +323,17 @@ def _give_back(
     timers: tuple[Timer, ...] = ()
     if plan.refund_after_s is not None:
         status, timers = "pending", (Timer(plan.refund_after_s, REFUND, asked.id),)
-    elif plan.halves and not any(r.status == "partial" for r in account.refunds):
+    elif plan.halves and amount_minor > 1 and not _has_partial(account):
         amount_minor, status = amount_minor // 2, "partial"
     given = replace(asked, amount_minor=amount_minor, status=status)
     made = replace(made, refunded_minor=made.refunded_minor + amount_minor)
     return AccountStep(
         replace(account, charge=made, refunds=(*account.refunds, given)), given, timers
     )
+
+
+def _has_partial(account: ChargeAccount) -> bool:
+    return any(refund.status == "partial" for refund in account.refunds)
 
 
 def _refund_through(account: ChargeAccount, refund_id: str, plan: CardPlan) -> ChargeStep:
