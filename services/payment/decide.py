@@ -233,12 +233,16 @@ def _unsettled(state: Payment, report: ActionRequired | Pending, look: bool) -> 
 def _on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decision:
     """Record a refund, also one that payment did not request. A refund of an unknown charge implies
     a capture: of the order's total if the refund is partial. If the facts are unknown as well, the
-    charge is read first and the same refund is requested again."""
+    charge is read first, and the rest is requested under a new key: the provider refuses a key that
+    comes again with other content."""
     if state.phase in ALIVE or report.refund_id in state.refunds:
         return NOTHING
     is_known = any(report.charge_id in (None, c.charge_id) for c in state.charges)
     if report.partial and report.charge_id and not (is_known or state.facts):
-        return Decision(effects=(look_effect(state.order_ref, report.charge_id),))
+        counted = PaymentRefundProgressed(
+            order_id=state.order_ref, refund_id=report.refund_id, amount_minor=0, remaining_minor=0
+        )
+        return Decision((counted,), (look_effect(state.order_ref, report.charge_id),))
     whole_minor = state.facts.total_minor if report.partial and state.facts else 0
     taken_minor = max(report.amount_minor, whole_minor)
     unknown_minor = 0 if is_known else max(0, taken_minor - state.left_minor)

@@ -22,6 +22,7 @@ from schemas.events import (
 from services.payment.decide import Policy, decide
 from services.payment.ledger import (
     Captured,
+    NothingLeft,
     Payment,
     Pending,
     Phase,
@@ -298,19 +299,38 @@ def test_the_first_part_of_a_refund_tells_of_the_whole_charge() -> None:
 
 def test_a_part_of_a_charge_whose_amount_is_not_known_is_booked_when_it_is() -> None:
     """Given an undo that came while the charge was being made, and its void; when the provider
-    gives back a part instead; then the charge is looked at, told as one capture, and given back
-    whole."""
+    gives back a part instead; then the part is counted, the charge is read and told as one capture,
+    and the rest is requested under new keys until nothing is left."""
     part = EffectResult(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
-    looked = given(PAYMENT, Payment(), STARTED_BLIND, STARTED_VOID).when(part).then(effects=[LOOK])
-    asked = looked.without_pending("look:o1").when(EffectResult(LOOK, TOOK))
-    again_ = asked.then(replace(LATE, order=bare(email=MAIL)), effects=[refund(1, "ch1", None)])
-    progress = replace(HALF, refund_id="re1", amount_minor=1000, remaining_minor=1500)
-    rest = (
-        again_.without_pending(REFUND_KEY)
+    counted = replace(HALF, refund_id="re1", amount_minor=0, remaining_minor=0)
+    looked = (
+        given(PAYMENT, Payment(), STARTED_BLIND, STARTED_VOID)
         .when(part)
-        .then(progress, effects=[refund(2, "ch1", 1500)])
+        .then(counted, effects=[LOOK])
     )
-    done = rest.without_pending("refund:o1:2")
-    done.when(EffectResult(refund(2, "ch1", 1500), Refunded("re2", 1500, "ch1"))).then(
-        replace(REFUNDED, refund_id="re2", amount_minor=1500)
+    asked = looked.without_pending("look:o1").without_pending(REFUND_KEY)
+    rest = asked.when(EffectResult(LOOK, TOOK)).then(
+        replace(LATE, order=bare(email=MAIL)), effects=[refund(2, "ch1", None)]
+    )
+    progress = replace(HALF, refund_id="re2", amount_minor=1500, remaining_minor=1000)
+    last = (
+        rest.without_pending("refund:o1:2")
+        .when(EffectResult(refund(2, "ch1", None), Refunded("re2", 1500, "ch1")))
+        .then(progress, effects=[refund(3, "ch1", 1000)])
+    )
+    done = last.without_pending("refund:o1:3")
+    done.when(EffectResult(refund(3, "ch1", 1000), NothingLeft())).then(
+        replace(REFUNDED, refund_id="refund:o1:3", amount_minor=1000)
     ).when(Callback(TOOK)).then_nothing()
+
+
+def test_a_part_of_a_charge_nothing_is_known_of_is_never_requested_again_under_its_key() -> None:
+    """Given a database lost with the void's answer; when the void gives back a part; then the rest
+    is requested under another key: the provider refuses a known key with other content."""
+    part = EffectResult(refund(1, None, None), Refunded("re1", 1000, "ch1", partial=True))
+    looked = given(PAYMENT, Payment(), STARTED_BLIND).when(part)
+    asked = looked.then(
+        replace(HALF, refund_id="re1", amount_minor=0, remaining_minor=0), effects=[LOOK]
+    )
+    found = asked.without_pending("look:o1").when(EffectResult(LOOK, TOOK))
+    assert [effect.key for effect in found.decision.effects] == ["refund:o1:2"]
