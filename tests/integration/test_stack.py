@@ -397,7 +397,7 @@ def test_the_command_line_runs_a_stack_in_the_foreground_until_it_is_stopped(
     ) as foreground:
         assert foreground.stdout is not None
         lines = iter(foreground.stdout.readline, "")
-        assert any("running, Ctrl-C stops" in line for line in lines)
+        assert any("running; Ctrl-C stops it" in line for line in lines)
         content = json.loads((tmp_path / "home" / "stack.json").read_text())
         assert set(content["processes"]) == {"kafka", "postgres"}
         foreground.send_signal(signal.SIGTERM)
