@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -57,7 +58,10 @@ def all_completed(process: MonitorProcess, orders: list[str]) -> bool:
     process.revive()
     if not process.is_ready():
         return False
-    rows = process.get("/sagas", status="completed", limit=10_000)
+    try:
+        rows = process.get("/sagas", status="completed", limit=10_000)
+    except httpx.HTTPError:  # it ended between the two requests: refused, or 503 while it starts
+        return False
     return set(orders) <= {row["order_id"] for row in rows}
 
 
