@@ -43,14 +43,19 @@ from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
 from sagakit.retry import retry_transaction
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal
-from sagakit.service.process import codec_for, database_answers, session_rest_s, thread_loop
+from sagakit.service.process import (
+    codec_for,
+    database_answers,
+    http_loop,
+    session_rest_s,
+    thread_loop,
+)
 from sagakit.service.program import Program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.postgres import engine_for
 from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedPublisher
 from sagakit.web.app import Health, make_app
-from sagakit.web.server import HttpServer
 from schemas import CONTRACT, FLOWS
 
 log = structlog.get_logger(__name__)
@@ -179,18 +184,11 @@ class Monitor:
 
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""
-        http = HttpServer(self.settings.http_host, self.settings.http_port)
         lifecycle = Lifecycle(
             [
                 [thread_loop("relay", self.relay.run, wake=self.relay.wake)],
                 [
-                    Loop(
-                        "http",
-                        lambda: http.run(self.app(lifecycle)),
-                        bound_s=None,  # if the event loop stands, nobody answers
-                        wake=http.end,
-                        early=True,
-                    ),
+                    http_loop(self.settings, lambda: self.app(lifecycle)),
                     thread_loop("watch", self.watch.run, wake=self._ticks.discard),
                     thread_loop("history", self.archiver.run),
                     Loop("stream", self.reader.run, self._streaming, wake=self.reader.end),

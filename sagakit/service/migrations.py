@@ -76,7 +76,7 @@ class MigrationChild:
 
 def _migrated(database_url: str, scripts: Path | None) -> int:
     """Migrate in the child; return its exit status."""
-    from sagakit.store.migrate import migrate  # loads Alembic
+    from sagakit.store.migrate import migrate  # in the child, which alone may load Alembic
     from sagakit.store.postgres import engine_for
 
     for number in SIGNALS:  # the parent hears them, and ends this process

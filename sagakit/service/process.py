@@ -78,6 +78,18 @@ def thread_loop(
     return Loop(name, lambda: in_thread(name, lambda: run(stop)), stop, wake=wake)
 
 
+def http_loop(settings: ServiceSettings, app: Callable[[], FastAPI]) -> Loop:
+    """Describe the loop that serves HTTP, from before the steps of the start."""
+    server = HttpServer(settings.http_host, settings.http_port)
+    return Loop(
+        "http",
+        lambda: server.run(app()),
+        bound_s=None,  # if the event loop stands, nobody answers
+        wake=server.end,
+        early=True,
+    )
+
+
 def database_answers(engine: Engine) -> str | None:
     """Return None if the database answers, else the problem; used for readiness."""
     try:
@@ -126,8 +138,8 @@ class ServiceProcess(Generic[S]):
         publisher = metrics.MeasuredPublisher(publisher, participant.name, settings.now)
         if self.tracer:
             publisher = TracedPublisher(publisher, self.tracer.tell, participant.name)
-        stands = partial(find_published, settings.bootstrap_servers)
-        self.relay = Relay(self.engine, publisher, settings.now, find_published=stands)
+        published = partial(find_published, settings.bootstrap_servers)
+        self.relay = Relay(self.engine, publisher, settings.now, find_published=published)
         self.handler = Handler(
             participant,
             self.database,
@@ -161,7 +173,7 @@ class ServiceProcess(Generic[S]):
             topics_of(flows, participant.name),
             lambda partitions: self.loop.assigned(partitions),
         )
-        self.newer = AutoRedrive(self.engine, codec, self.handler.router, self._redrive)
+        self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, self._redrive)
         self.loop = ConsumerLoop(
             self.bus, codec, measured, self.engine, self._consuming, urgent=self._urgent
         )
@@ -191,22 +203,15 @@ class ServiceProcess(Generic[S]):
 
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""
-        http = HttpServer(self.settings.http_host, self.settings.http_port)
         requests = Loop("requests", self.batcher.run, self._requesting, early=True)
         lifecycle = Lifecycle(
             [
                 [thread_loop("relay", self.relay.run, wake=self.relay.wake)],
                 [requests],
                 [
-                    Loop(
-                        "http",
-                        lambda: http.run(self.app(lifecycle)),
-                        bound_s=None,  # if the event loop stands, nobody answers
-                        wake=http.end,
-                        early=True,
-                    ),
+                    http_loop(self.settings, lambda: self.app(lifecycle)),
                     Loop("effects", self._perform, self._performing),
-                    thread_loop("redrive", self.newer.run),
+                    thread_loop("redrive", self.auto_redrive.run),
                     thread_loop("consumer", self._consume, self._consuming),
                 ],
             ],

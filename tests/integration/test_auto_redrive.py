@@ -53,7 +53,7 @@ class Replica:
         self.handler: Handler[Count] = Handler(
             participant(table_store()), database, self.router, self.codec, lambda: NOW
         )
-        self.newer = AutoRedrive(self.engine, self.codec, self.router, self.handler.redrive)
+        self.auto_redrive = AutoRedrive(self.engine, self.codec, self.router, self.handler.redrive)
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_events_of_a_newer_schema_and_flow_wait_for_a_replica_that_knows_them(
         ["one"],
         ["unknown_schema", "unknown_flow", "unknown_flow"],
     )
-    assert old.newer.redrive_known() == [], "it knows no better than before"
-    assert new.newer.redrive_known() == ["a"]
+    assert old.auto_redrive.redrive_known() == [], "it knows no better than before"
+    assert new.auto_redrive.redrive_known() == ["a"]
     assert (words(engine), parked(engine)) == (["one", "two", "do", "four"], [])
-    assert new.newer.redrive_known() == []
+    assert new.auto_redrive.redrive_known() == []
 
 
 def test_an_unknown_flow_alone_waits_as_well(
@@ -112,7 +112,7 @@ def test_an_unknown_flow_alone_waits_as_well(
     record = Wire(old.codec).record(LeftDone("a", "x"), 1, flow="toy/2")
     old.handler.handle([decode_message(old.codec, record)])
     assert parked(engine) == ["unknown_flow"]
-    assert new.newer.redrive_known() == ["a"]
+    assert new.auto_redrive.redrive_known() == ["a"]
     assert (words(engine), parked(engine)) == (["do"], [])
 
 
@@ -127,9 +127,9 @@ def test_what_nobody_knows_stays_where_it_is_and_is_looked_at_once(
         record = wire.record(Ticked(f"o-{flow}", "x"), 1, flow=flow)
         new.handler.handle([decode_message(new.codec, record)])
     assert sorted(parked(engine)) == ["unknown_flow", "unknown_schema"]
-    assert new.newer.redrive_known() == []
-    assert len(new.newer._not_understood) == 2
-    assert new.newer.redrive_known() == []
+    assert new.auto_redrive.redrive_known() == []
+    assert len(new.auto_redrive._not_understood) == 2
+    assert new.auto_redrive.redrive_known() == []
     assert len(parked(engine)) == 2
 
 
