@@ -9,7 +9,7 @@ refused. Requests under a known key return the record as it is now.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
@@ -65,8 +65,7 @@ class LabelRecord:
 
     def view(self) -> dict[str, Any]:
         """Return the label as the API shows it."""
-        shown = {name: getattr(self, name) for name in self.__slots__}
-        return shown | {"lines": orjson.loads(self.lines)}
+        return asdict(self) | {"lines": orjson.loads(self.lines)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class CancellationRecord:
 
     def view(self) -> dict[str, Any]:
         """Return the cancellation as the API shows it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

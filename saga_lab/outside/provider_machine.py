@@ -10,7 +10,7 @@ declined. Requests under a known key return the record as it is now.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from saga_lab.fakes.machine import (
@@ -105,7 +105,7 @@ class RefundRecord:
 
     def view(self) -> dict[str, Any]:
         """Return the refund as the API shows it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
