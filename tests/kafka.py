@@ -1,12 +1,14 @@
 """Topics of a test's own on the session's Kafka, and what stands in them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from sagakit.kafka.inspector import read_log
+from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import Record
+from tests.stack import until
 
 
 def create_topic(
@@ -18,6 +20,19 @@ def create_topic(
     for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
         future.result(timeout=300)
     return name
+
+
+def publish_until_taken(publish: Callable[[], object], what: str) -> None:
+    """Publish again until no broker and no missing topic refuses it."""
+
+    def taken() -> bool:
+        try:
+            publish()
+        except PublishFailed:
+            return False
+        return True
+
+    until(taken, what)
 
 
 def read(bootstrap_servers: str, *topics: str) -> list[Record]:

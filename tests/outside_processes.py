@@ -73,12 +73,11 @@ class Receiver:
 
 
 class Server:
-    """One of the three as a process, with an HTTP client to it."""
+    """A fake server, run by its module as a process, with an HTTP client to it."""
 
-    def __init__(self, name: str, db: Path, webhook_url: str, **env: str) -> None:
+    def __init__(self, module: str, db: Path, webhook_url: str, **env: str) -> None:
         self.port = free_port()
-        package = "fakes" if name == "link" else "outside"
-        self._command = [sys.executable, "-m", f"saga_lab.{package}.{name}"]
+        self._command = [sys.executable, "-m", module]
         self._env = os.environ | {
             "SANDBOX_PORT": str(self.port),
             "SANDBOX_DB": str(db),

@@ -56,6 +56,8 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
     """A provider as a process of its own."""
-    server = Server("provider", tmp_path_factory.mktemp("provider") / "db", receiver.url)
+    server = Server(
+        "saga_lab.outside.provider", tmp_path_factory.mktemp("provider") / "db", receiver.url
+    )
     yield server
     server.close()

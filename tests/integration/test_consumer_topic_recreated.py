@@ -14,9 +14,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sagakit.kafka.inspector import positions
-from sagakit.kafka.publisher import Publisher, PublishFailed
+from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
-from tests.kafka import create_topic
+from tests.kafka import create_topic, publish_until_taken
 from tests.stack import TestInfra, until
 
 READER = """
@@ -67,15 +67,7 @@ class Log:
     def fill(self, word: str, count: int) -> None:
         publisher = Publisher(self.servers, "filler")
         rows = [OutboxRow(self.topic, "a", (), f"{word}{n}".encode(), n) for n in range(count)]
-
-        def taken() -> bool:
-            try:
-                publisher.publish(rows)
-            except PublishFailed:
-                return False
-            return True
-
-        until(taken, f"{count} records of {word}")
+        publish_until_taken(lambda: publisher.publish(rows), f"{count} records of {word}")
         publisher.discard()
 
     def recreate_topic(self, count: int) -> None:

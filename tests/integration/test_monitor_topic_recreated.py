@@ -14,7 +14,7 @@ import pytest
 from saga_lab.devstack.topics import recreate_topic
 from sagakit.kafka.consumer import TOPICS_S
 from sagakit.kafka.inspector import LogEnds
-from sagakit.kafka.publisher import PublishFailed
+from tests.kafka import publish_until_taken
 from tests.monitor import EventPublisher, MonitorProcess, monitor, whole
 from tests.stack import TestInfra, live_infra, until
 
@@ -32,15 +32,7 @@ def say(infra: TestInfra, orders: list[str]) -> None:
     """Their whole stories, as soon as every topic takes them."""
     publisher = EventPublisher(infra)
     rows = publisher.rows(*(event for order in orders for event in whole(order)))
-
-    def taken() -> bool:
-        try:
-            publisher.publish(rows)
-        except PublishFailed:
-            return False
-        return True
-
-    until(taken, "the events are published")
+    publish_until_taken(lambda: publisher.publish(rows), "the events are published")
     publisher.close()
 
 

@@ -44,7 +44,7 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def links(listening: int, port: int) -> Iterator[Server]:
     wanted = json.dumps({NAME: [port, listening]})
-    server = Server("link", Path("unused"), "http://unused", SANDBOX_LINKS=wanted)
+    server = Server("saga_lab.fakes.link", Path("unused"), "http://unused", SANDBOX_LINKS=wanted)
     yield server
     server.close()
 

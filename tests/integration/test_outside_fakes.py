@@ -31,7 +31,7 @@ _orders = itertools.count(1)
 @pytest.fixture(scope="module")
 def carrier(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
     db = tmp_path_factory.mktemp("carrier") / "db"
-    server = Server("carrier", db, receiver.url, SANDBOX_PICKUP_DELAY_S="0.05")
+    server = Server("saga_lab.outside.carrier", db, receiver.url, SANDBOX_PICKUP_DELAY_S="0.05")
     yield server
     server.close()
 
@@ -40,7 +40,7 @@ def carrier(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Ite
 def mail(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
     smtp_port = str(free_port())
     db = tmp_path_factory.mktemp("mail") / "db"
-    server = Server("mail", db, receiver.url, SANDBOX_SMTP_PORT=smtp_port)
+    server = Server("saga_lab.outside.mail", db, receiver.url, SANDBOX_SMTP_PORT=smtp_port)
     yield server
     server.close()
 
@@ -310,7 +310,7 @@ def test_a_webhook_is_repeated_until_it_is_taken(
 
 def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
     receiver = Receiver()
-    server = Server("provider", tmp_path / "provider.db", receiver.url)
+    server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
     try:
         receiver.refuse_next = 10**9
         charge(server, "owed", "tok_async:0")
@@ -339,7 +339,7 @@ def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
 
 
 def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Receiver) -> None:
-    server = Server("provider", tmp_path / "provider.db", receiver.url)
+    server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
     body = {"order_id": "o", "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:600"}
     with pytest.raises(httpx.ReadTimeout):
         server.http.post("/v1/charges", json=body, headers={"Idempotency-Key": "o"}, timeout=0.2)

@@ -73,7 +73,9 @@ def refund(order_id: str, n: int, charge_id: str | None, amount_minor: int | Non
 @pytest.fixture(scope="module")
 def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A provider as a process of its own, whose webhooks go nowhere."""
-    server = Server("provider", tmp_path_factory.mktemp("provider") / "db", NOWHERE)
+    server = Server(
+        "saga_lab.outside.provider", tmp_path_factory.mktemp("provider") / "db", NOWHERE
+    )
     yield server.url
     server.close()
 

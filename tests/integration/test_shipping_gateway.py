@@ -55,7 +55,7 @@ def cancel(order_id: str, label_id: str | None) -> Effect:
 @pytest.fixture(scope="module")
 def carrier_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A carrier as a process of its own, whose webhooks go nowhere."""
-    server = Server("carrier", tmp_path_factory.mktemp("carrier") / "db", NOWHERE)
+    server = Server("saga_lab.outside.carrier", tmp_path_factory.mktemp("carrier") / "db", NOWHERE)
     yield server.url
     server.close()
 
