@@ -1,27 +1,28 @@
 """Define what the route modules share: the limit of a list, and the answer to a command."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 from fastapi.responses import JSONResponse
 
 from saga_monitor.operations.commands import AcceptedCommand, CommandHandler
-from saga_monitor.saga.commands import CommandRefused
+from saga_monitor.saga.commands import CommandRefused, SagaCommand
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
 from sagakit.web.app import problem
 
+C = TypeVar("C", bound=SagaCommand)
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 def command_answer(
-    commands: CommandHandler, order_id: str, decide: Callable[[Saga, SagaView], Emission]
+    commands: CommandHandler, body: C, decide: Callable[[C, Saga, SagaView], Emission]
 ) -> AcceptedCommand | JSONResponse:
     """Give a command; return the event that it became, or the reason why it was refused."""
     try:
-        return commands.accept(order_id, decide)
+        return commands.accept(body.order_id, lambda saga, view: decide(body, saga, view))
     except CommandRefused as refused:
         return refusal_problem(refused)
 

@@ -30,35 +30,26 @@ def command_routes(commands: CommandHandler) -> APIRouter:
     @router.post("/verdicts", status_code=202, response_model=None)
     def verdicts(body: VerdictCommand) -> AcceptedCommand | JSONResponse:
         """Record a person's decision on a step that waits for one."""
-        return command_answer(
-            commands, body.order_id, lambda saga, view: give_verdict(body, saga, view)
-        )
+        return command_answer(commands, body, give_verdict)
 
     @router.post("/cancellations", status_code=202, response_model=None)
     def cancellations(body: CancelCommand) -> AcceptedCommand | JSONResponse:
         """Request that an order be undone, as an operator."""
-        return command_answer(
-            commands, body.order_id, lambda saga, view: cancel_saga(body, saga, view)
-        )
+        return command_answer(commands, body, cancel_saga)
 
     @router.post("/pauses", status_code=202, response_model=None)
     def pauses(body: PauseCommand) -> AcceptedCommand | JSONResponse:
         """Pause an order: it starts no new work until it is resumed."""
-        return command_answer(
-            commands, body.order_id, lambda saga, view: pause_saga(body, saga, view)
-        )
+        return command_answer(commands, body, pause_saga)
 
     @router.post("/resumptions", status_code=202, response_model=None)
     def resumptions(body: PauseCommand) -> AcceptedCommand | JSONResponse:
         """Resume a paused order."""
-        return command_answer(
-            commands, body.order_id, lambda saga, view: resume_saga(body, saga, view)
-        )
+        return command_answer(commands, body, resume_saga)
 
     @router.post("/pins/{command}", status_code=202, response_model=None)
     def pins(command: Literal["pin", "unpin"], body: PinCommand) -> AcceptedCommand | JSONResponse:
         """Pin an order, which keeps it out of the history tables, or unpin it."""
-        decide = PIN_COMMANDS[command]
-        return command_answer(commands, body.order_id, lambda saga, view: decide(body, saga, view))
+        return command_answer(commands, body, PIN_COMMANDS[command])
 
     return router

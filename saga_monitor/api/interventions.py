@@ -33,7 +33,6 @@ def intervention_routes(reader: SagaReader, commands: CommandHandler) -> APIRout
         command: Literal["open", "claim", "note", "resolve", "reopen"], body: InterventionCommand
     ) -> AcceptedCommand | JSONResponse:
         """Open, claim, add a note to, resolve or reopen an intervention."""
-        decide = INTERVENTION_COMMANDS[command]
-        return command_answer(commands, body.order_id, lambda saga, view: decide(body, saga, view))
+        return command_answer(commands, body, INTERVENTION_COMMANDS[command])
 
     return router
