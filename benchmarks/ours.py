@@ -182,9 +182,9 @@ def next_look_s(ended: int, orders: int, seconds: float) -> float:
 def _module(service: str) -> tuple[str, ...]:
     match service:
         case "monitor":
-            return ("saga_monitor",)
+            return ("sagakit", "saga_monitor")
         case "order":
-            return ("services.order",)
+            return ("sagakit", "services.order")
     return ("benchmarks.instant", service)
 
 
