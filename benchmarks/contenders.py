@@ -1,10 +1,10 @@
 """Lists the contenders."""
 
 from benchmarks.figures import Contender
-from benchmarks.ours import Platform
 from benchmarks.peers.choreography import Choreography
 from benchmarks.peers.dbos import Dbos
 from benchmarks.peers.temporal import Temporal
+from benchmarks.platform_contender import Platform
 
 CONTENDERS: tuple[Contender, ...] = (
     Platform(monitors=2),

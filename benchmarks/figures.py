@@ -13,8 +13,9 @@ from saga_lab.workload import ShopOrder
 class Figures:
     """The figures of one run.
 
-    Latency is the time from an order's acceptance to its last step, by the system's own clocks.
-    `ends`: orders per kind; the tables were checked to hold the end that each kind must reach.
+    Latency is the time from an order's acceptance to its last step. Both times
+    come from the system itself.
+    `ends`: orders per kind. The tables hold the end that each kind must reach: this was checked.
     """
 
     orders: int
@@ -52,7 +53,7 @@ class Deployment(Protocol):
 
 
 class Contender(Protocol):
-    """A system under comparison. `orders`: how many saturate it for about twenty seconds."""
+    """A system that takes part. `orders`: how many saturate it for about twenty seconds."""
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ class Contender(Protocol):
     def orders(self) -> int:
         """See the class."""
 
-    def deployed(self) -> AbstractContextManager[Deployment]:
+    def deploy(self) -> AbstractContextManager[Deployment]:
         """Start fresh servers and processes; at exit stop them and keep no data."""
 
 

@@ -25,7 +25,7 @@ def family(pid: int) -> list[int]:
 def cpu_s(roots: Mapping[str, int]) -> Counter[str]:
     """Return name -> CPU seconds, user and system.
 
-    They include the descendants of each process, and its children that have ended.
+    Included are the descendants of each process, and its children that have ended.
     """
     found = Counter[str]()
     for name, root in roots.items():
@@ -39,7 +39,7 @@ def cpu_s(roots: Mapping[str, int]) -> Counter[str]:
 
 
 def memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
-    """Return name -> memory in MiB. Each process that shares a page is charged a part of it."""
+    """Return name -> memory in MiB. Processes that share a page share its size."""
     return {name: sum(_share_mb(pid) for pid in family(root)) for name, root in roots.items()}
 
 

@@ -1,6 +1,6 @@
 """Makes the same orders for every contender.
 
-90 % are good, 5 % are declined and undone, 5 % are out of stock.
+90 % complete. In 5 % the card is declined and the order is undone. In 5 % a unit is out of stock.
 """
 
 import time
@@ -18,9 +18,9 @@ KINDS = (
     OrderKind("out_of_stock", End.CANCELLED, "one line is sold out", basket=Basket.SOLD_OUT),
 )
 RESERVE_FIRST = FLOW_LABELS[0]
-"""The flow of all orders: reserve, charge, ship, notify. As all orders share one flow, peers with a
-fixed order of steps have no advantage over us."""
-LOOK_S = 0.002
+"""The flow of all orders: reserve, charge, ship, notify. With one flow, peers that know only one
+sequence of steps have no advantage."""
+POLL_S = 0.002
 
 
 def orders(run: str, seed: int, count: int) -> list[ShopOrder]:
@@ -39,7 +39,7 @@ def kinds_of(orders: Sequence[ShopOrder]) -> dict[str, int]:
 
 
 def due(count: int, rate: float, clock: Callable[[], float] = time.perf_counter) -> Iterator[slice]:
-    """Yield the slices of `count` orders to place now, `rate` a second; sleep in between."""
+    """Yield slices of `count` orders as they become due, `rate` a second; sleep in between."""
     begun, sent = clock(), 0
     while sent < count:
         upto = min(count, int((clock() - begun) * rate) + 1)
@@ -47,4 +47,4 @@ def due(count: int, rate: float, clock: Callable[[], float] = time.perf_counter)
             yield slice(sent, upto)
             sent = upto
         else:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)

@@ -1,8 +1,8 @@
-"""Measures what single parts cost, and the bare cost of the same rows.
+"""Measures the rate of single parts, and a baseline for each: the same rows without our code.
 
 `python -m benchmarks.parts [--orders N] [--open N] [--rounds N] [--json FILE]`. Placed orders go
-through inventory, whose rows and events are real. Each part works on the rows and events that the
-part before it left.
+through inventory, so rows and events are real. Each part works on the rows and events of the part
+before it.
 """
 
 import statistics
@@ -16,21 +16,29 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.live import effects, streamed
-from benchmarks.measured import Part, codec_and_decide, monitor, placed, relay, scan, transaction
+from benchmarks.async_parts import effects, stream_reading
 from benchmarks.report import machine
-from benchmarks.site import servers
+from benchmarks.sync_parts import (
+    Part,
+    codec_and_decide,
+    monitor,
+    placed_records,
+    relay,
+    scan,
+    transaction,
+)
+from benchmarks.testbed import start_testbed
 from sagakit.service.main import tune_gc
 from sagakit.telemetry import logs
 
 
 @click.command()
-@click.option("--orders", default=10_000, show_default=True, help="That go through each part.")
+@click.option("--orders", default=10_000, show_default=True, help="Orders through each part.")
 @click.option("--open", "waiting", default=1_000_000, show_default=True, help="Open deadlines.")
-@click.option("--rounds", default=3, show_default=True, help="Medians are over these.")
-@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option("--rounds", default=3, show_default=True, help="Figures are medians of the rounds.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="File for the figures.")
 def parts(orders: int, waiting: int, rounds: int, file: Path | None) -> None:
-    """Measure the parts on this machine, on fresh servers in every round."""
+    """Measure the parts on this machine. Every round has fresh servers."""
     logs.configure(json=False, participant="parts", level="WARNING")
     here = machine()
     tune_gc()
@@ -51,33 +59,35 @@ def medians(runs: list[Part]) -> list[Part]:
         Part(
             name,
             statistics.median(p.a_second for p in some),
-            statistics.median(p.bare_a_second for p in some),
+            statistics.median(p.baseline_a_second for p in some),
         )
         for name, some in by_name.items()
     ]
 
 
 def _round(orders: int, waiting: int) -> Iterator[Part]:
-    records = placed(orders)
+    records = placed_records(orders)
     yield from codec_and_decide(records)
-    with servers() as site:
-        yield transaction(site, records)
-        relayed, events = relay(site)
+    with start_testbed() as testbed:
+        yield transaction(testbed, records)
+        relayed, events = relay(testbed)
         yield relayed
-        yield effects(site, events)
-        yield monitor(site, [*records, *events])
-        yield from streamed(site, records)
-        yield from scan(site, waiting)
+        yield effects(testbed, events)
+        yield monitor(testbed, [*records, *events])
+        yield from stream_reading(testbed, records)
+        yield from scan(testbed, waiting)
 
 
 def _table(found: list[Part]) -> Table:
     table = Table(title="parts", title_justify="left")
-    for number, column in enumerate(("part", "a second", "bare", "of bare")):
+    for number, column in enumerate(("part", "a second", "baseline", "of baseline")):
         table.add_column(column, justify="right" if number else "left")
     for part in found:
-        bare = part.bare_a_second
-        share = (f"{bare:,.0f}", f"{100 * part.a_second / bare:.0f} %") if bare else ("", "")
-        table.add_row(part.name, f"{part.a_second:,.0f}", *share)
+        baseline = part.baseline_a_second
+        of_baseline = ("", "")
+        if baseline:
+            of_baseline = (f"{baseline:,.0f}", f"{100 * part.a_second / baseline:.0f} %")
+        table.add_row(part.name, f"{part.a_second:,.0f}", *of_baseline)
     return table
 
 

@@ -1,4 +1,4 @@
-"""Renders figures as tables for people and as JSON."""
+"""Renders figures as tables and as JSON."""
 
 import os
 import platform
@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.box import SIMPLE
 from rich.table import Table
 
-from benchmarks.contest import FULL, Runs, medians
+from benchmarks.comparison import SATURATION, Runs, medians
 from benchmarks.figures import Figures
 
-OURS = "ours"
+PLATFORM = "platform"
+"""The contender with which the tables compare the others."""
 
 
 def machine() -> dict[str, str | int | float | None]:
-    """Describe this machine. `load`: its one-minute load average, to show what else ran."""
+    """Describe this machine. `load`: its one-minute load average, which shows what else ran."""
     model = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -54,30 +55,41 @@ def tables(found: Mapping[str, Runs]) -> Iterator[Table]:
 
     Then follow the CPU per process of each contender, and the spread of the rounds.
     """
-    middle = medians(found)
-    for mode in dict.fromkeys(mode for modes in middle.values() for mode in modes):
-        yield _mode(mode, {n: modes[mode] for n, modes in middle.items() if mode in modes})
-    for name, modes in middle.items():
-        yield _cost(f"{name}: CPU at {FULL}", modes[FULL])
+    all_medians = medians(found)
+    for mode in dict.fromkeys(mode for modes in all_medians.values() for mode in modes):
+        yield _mode(mode, {n: modes[mode] for n, modes in all_medians.items() if mode in modes})
+    for name, modes in all_medians.items():
+        yield _cost(f"{name}: CPU at {SATURATION}", modes[SATURATION])
     yield _spread(found)
 
 
 def ratios(figures: Mapping[str, Figures], name: str) -> tuple[str, str]:
-    """Return our orders/s over this contender's, and its CPU per order over ours.
+    """Return how much better the platform is than this contender.
 
-    Both are empty for ours itself, or if ours did not run.
+    The figures are the platform's orders/s over the contender's, and the contender's CPU per order
+    over the platform's. Both are empty for the platform itself, or if it did not run.
     """
-    if OURS not in figures or name == OURS:
+    if PLATFORM not in figures or name == PLATFORM:
         return "", ""
-    ours, theirs = figures[OURS], figures[name]
+    own, other = figures[PLATFORM], figures[name]
     return (
-        f"{ours.orders_a_second / theirs.orders_a_second:.1f}x",
-        f"{theirs.cpu_ms / ours.cpu_ms:.1f}x",
+        f"{own.orders_a_second / other.orders_a_second:.1f}x",
+        f"{other.cpu_ms / own.cpu_ms:.1f}x",
     )
 
 
 def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
-    columns = ("", "orders", "a second", "ours is", "p50 ms", "p99 ms", "CPU ms", "of ours", "MiB")
+    columns = (
+        "",
+        "orders",
+        "a second",
+        "platform is",
+        "p50 ms",
+        "p99 ms",
+        "CPU ms",
+        "of platform",
+        "MiB",
+    )
     table = table_of(f"{mode} ({os.cpu_count()} cores)", columns)
     for name, f in figures.items():
         times, cpu = ratios(figures, name)
@@ -105,11 +117,11 @@ def _cost(title: str, figures: Figures) -> Table:
 def _spread(found: Mapping[str, Runs]) -> Table:
     """Return a table of each round's orders/s and their spread.
 
-    A difference between contenders means something only if it exceeds this spread.
+    A difference between contenders counts only if it exceeds this spread.
     """
     table = table_of("orders/s at saturation, every round", ("", "rounds", "spread"))
     for name, modes in found.items():
-        rates = [run.orders_a_second for run in modes[FULL]]
+        rates = [run.orders_a_second for run in modes[SATURATION]]
         spread = (max(rates) - min(rates)) / statistics.median(rates)
         table.add_row(name, " ".join(f"{rate:.0f}" for rate in rates), f"{100 * spread:.0f} %")
     return table

@@ -1,7 +1,7 @@
-"""Runs the choreographies among the peers: one process per service, joined by topics, no monitor.
+"""Runs the choreographies among the peers: one process per service, no monitor.
 
-They do not fold their events. A consumer of the benchmark, which is not counted, reads when each
-order was placed and when it ended, in log-append time.
+They do not fold their events. A consumer of the benchmark reads when each order was placed and when
+it ended, in log-append time. Its CPU does not count.
 """
 
 import time
@@ -15,9 +15,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from benchmarks.figures import Figures, quantiles_ms
 from benchmarks.orders import due
 from benchmarks.peers.apps.steps import ENDS, PLACED
-from benchmarks.peers.books import Books
 from benchmarks.peers.environment import python
-from benchmarks.site import Meter, Site, servers
+from benchmarks.peers.tables import PeerTables
+from benchmarks.testbed import Meter, Testbed, start_testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 from saga_lab.workload import ShopOrder
 from sagakit.kafka.publisher import Publisher
@@ -39,62 +39,62 @@ class Choreography:
     orders: int
 
     @contextmanager
-    def deployed(self) -> Iterator["Running"]:
+    def deploy(self) -> Iterator["ChoreographyDeployment"]:
         """See `Contender`."""
         interpreter = str(python())
-        with servers() as site:
-            books = Books({name: site.database(name) for name in SERVICES})
-            books.create()
+        with start_testbed() as testbed:
+            tables = PeerTables({name: testbed.database(name) for name in SERVICES})
+            tables.create()
             probes = {
-                name: site.start(
+                name: testbed.start(
                     name,
                     (interpreter, "-m", f"benchmarks.peers.apps.{self.program}", name),
                     {
-                        "BENCH_KAFKA": site.bootstrap_servers,
-                        "BENCH_DATABASE": site.database(name),
+                        "BENCH_KAFKA": testbed.bootstrap_servers,
+                        "BENCH_DATABASE": testbed.database(name),
                     },
                 )
                 for name in SERVICES
             }
-            site.wait(probes)
-            yield Running(site, books)
+            testbed.wait(probes)
+            yield ChoreographyDeployment(testbed, tables)
 
 
-class Running:
+class ChoreographyDeployment:
     """The running services of a choreography."""
 
-    def __init__(self, site: Site, books: Books) -> None:
-        self._site, self._books = site, books
-        self._publisher = Publisher(site.bootstrap_servers, "bench")
+    def __init__(self, testbed: Testbed, tables: PeerTables) -> None:
+        self._testbed, self._tables = testbed, tables
+        self._publisher = Publisher(testbed.bootstrap_servers, "bench")
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
         """See `Deployment`."""
-        self._books.stock(orders)
+        self._tables.stock(orders)
         rows = [_row(order, number) for number, order in enumerate(orders)]
-        with Onlooker(self._site) as onlooker:
-            meter = Meter(self._site)
+        with LatencyReader(self._testbed) as reader:
+            meter = Meter(self._testbed)
             begun = time.perf_counter()
             if rate is None:
                 self._publisher.publish(rows)
             else:
                 for part in due(len(rows), rate):
                     self._publisher.publish(rows[part])
-            latencies_s = onlooker.latencies_s({order.order_id for order in orders})
+            latencies_s = reader.latencies_s({order.order_id for order in orders})
         seconds = time.perf_counter() - begun
         cpu, memory = meter.read(len(orders))
         p50_ms, p99_ms = quantiles_ms(latencies_s)
-        ends = self._books.ends(orders)
+        ends = self._tables.ends(orders)
         return Figures(len(orders), seconds, p50_ms, p99_ms, cpu, memory, ends)
 
 
-class Onlooker:
-    """Reads the records appended since it was created."""
+class LatencyReader:
+    """Reads latencies from the records that are appended after its creation."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, testbed: Testbed) -> None:
+        self._testbed = testbed
         self._consumer = Consumer(
             {
-                "bootstrap.servers": site.bootstrap_servers,
+                "bootstrap.servers": testbed.bootstrap_servers,
                 "group.id": "bench",
                 "enable.auto.commit": False,
             }
@@ -104,7 +104,7 @@ class Onlooker:
             _, one.offset = self._consumer.get_watermark_offsets(one)
         self._consumer.assign(here)
 
-    def __enter__(self) -> "Onlooker":
+    def __enter__(self) -> "LatencyReader":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -129,7 +129,7 @@ class Onlooker:
                     times.setdefault(order_id, message.timestamp()[1])
                     at = time.monotonic()
             if time.monotonic() - at > STALL_S:
-                self._site.check_alive()
+                self._testbed.check_alive()
                 raise TimeoutError(f"{len(ended)} of {len(wanted)} ended, none for {STALL_S} s")
         return [(ended[order_id] - placed[order_id]) / 1000 for order_id in wanted]
 

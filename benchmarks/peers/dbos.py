@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.peers.driven import DATABASE, Driven, books
+from benchmarks.peers.driver_deployment import DATABASE, DriverDeployment, create_tables
 from benchmarks.peers.environment import python
-from benchmarks.site import servers
+from benchmarks.testbed import start_testbed
 
 WORKERS = 2
 
@@ -18,15 +18,15 @@ class Dbos:
     orders = 3000
 
     @contextmanager
-    def deployed(self) -> Iterator[Driven]:
+    def deploy(self) -> Iterator[DriverDeployment]:
         """See `Contender`."""
         interpreter = str(python())
-        with servers() as site:
-            tables = books(site)
-            env = {"BENCH_DATABASE": site.database(DATABASE)}
+        with start_testbed() as testbed:
+            tables = create_tables(testbed)
+            env = {"BENCH_DATABASE": testbed.database(DATABASE)}
             for number in range(1, WORKERS + 1):
                 name = f"worker-{number}"
                 argv = (interpreter, "-m", "benchmarks.peers.apps.dbos_app", str(number))
                 # One after the other: the first creates DBOS's tables.
-                site.wait({name: site.start(name, argv, env)})
-            yield Driven(site, tables, "dbos_driver", {**os.environ, **env})
+                testbed.wait({name: testbed.start(name, argv, env)})
+            yield DriverDeployment(testbed, tables, "dbos_driver", {**os.environ, **env})

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.peers.driven import DATABASE, Driven, books
+from benchmarks.peers.driver_deployment import DATABASE, DriverDeployment, create_tables
 from benchmarks.peers.environment import python
-from benchmarks.peers.temporal_server import installed, make_databases, write_config
-from benchmarks.site import ROOT, servers
+from benchmarks.peers.temporal_server import install, make_databases, write_config
+from benchmarks.testbed import ROOT, start_testbed
 
 WORKERS = 2
 MAKE_S = 120.0
@@ -24,21 +24,21 @@ class Temporal:
     orders: int
 
     @contextmanager
-    def deployed(self) -> Iterator[Driven]:
+    def deploy(self) -> Iterator[DriverDeployment]:
         """See `Contender`."""
-        interpreter, home = str(python()), installed()
-        with servers() as site:
-            tables = books(site)
-            url = site.database(DATABASE)
+        interpreter, home = str(python()), install()
+        with start_testbed() as testbed:
+            tables = create_tables(testbed)
+            url = testbed.database(DATABASE)
             make_databases(home, url)
-            config, address = write_config(site.home, url)
+            config, address = write_config(testbed.home, url)
             env = {
                 "BENCH_DATABASE": url,
                 "BENCH_TEMPORAL": address,
                 "BENCH_LOCAL": str(int(self.local)),
             }
             server = str(home / "server")
-            site.start("server", (server, "--config-file", str(config), "start"), {})
+            testbed.start("server", (server, "--config-file", str(config), "start"), {})
             driver = "benchmarks.peers.apps.temporal_driver"
             subprocess.run(
                 (interpreter, "-m", driver, "namespace"),
@@ -49,5 +49,5 @@ class Temporal:
             )
             argv = (interpreter, "-m", "benchmarks.peers.apps.temporal_app")
             names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
-            site.wait({name: site.start(name, argv, env) for name in names})
-            yield Driven(site, tables, "temporal_driver", {**os.environ, **env})
+            testbed.wait({name: testbed.start(name, argv, env) for name in names})
+            yield DriverDeployment(testbed, tables, "temporal_driver", {**os.environ, **env})

@@ -30,34 +30,38 @@ LIFTED = (
     "matching.rps",
     "matching.persistenceMaxQPS",
 )
-"""Limits of the dynamic configuration that would throttle the load before the machine does."""
+"""Limits of the dynamic configuration. Their defaults would throttle the load."""
 
 
-class NoTemporal(Exception):
-    """The server cannot be installed or set up here; the message says why."""
+class TemporalUnavailable(Exception):
+    """The server cannot be installed or set up here. The message gives the reason."""
 
 
-def installed() -> Path:
+def install() -> Path:
     """Return the folder with `server`, `sql` and the visibility schema, building it if missing.
 
-    Go checks the sources against its checksum database. Raises `NoTemporal`.
+    Go verifies the sources with its checksum database. Raises `TemporalUnavailable`.
     """
     home = bench_cache() / f"temporal-{VERSION}"
     if home.exists():
         return home
     go = shutil.which("go")
     if go is None:
-        raise NoTemporal("Temporal is built from its Go module and there is no `go`; install Go")
+        raise TemporalUnavailable(
+            "Temporal is built from its Go module and there is no `go`; install Go"
+        )
     print(f"benchmarks: building Temporal {VERSION}, once; some minutes")
-    aside = home.with_name(f"{home.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    env = {**os.environ, "GOBIN": str(aside), "GOFLAGS": "-p=2", "CGO_ENABLED": "0"}
+    unfinished = home.with_name(f"{home.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    env = {**os.environ, "GOBIN": str(unfinished), "GOFLAGS": "-p=2", "CGO_ENABLED": "0"}
     wanted = [f"{MODULE}/{program}@v{VERSION}" for program in PROGRAMS]
     _run("building", ("nice", "-n", "19", go, "install", *wanted), env)
     output = _run("finding", (go, "mod", "download", "-json", f"{MODULE}@v{VERSION}"), env)
-    _copy_schema(Path(orjson.loads(output)["Dir"]) / VISIBILITY / "versioned", aside / "visibility")
-    aside.rename(home)
+    _copy_schema(
+        Path(orjson.loads(output)["Dir"]) / VISIBILITY / "versioned", unfinished / "visibility"
+    )
+    unfinished.rename(home)
     return home
 
 
@@ -76,7 +80,10 @@ def _copy_schema(source: Path, target: Path) -> None:
 
 
 def make_databases(home: Path, url: str) -> None:
-    """Create Temporal's databases and schemas on the server of this URL. Raises `NoTemporal`."""
+    """Create Temporal's databases and schemas on the server of this URL.
+
+    Raises `TemporalUnavailable`.
+    """
     parts = urlsplit(url)
     server = ("--plugin", PLUGIN, "--ep", str(parts.hostname), "-p", str(parts.port))
     schemas = {
@@ -97,7 +104,7 @@ def _run(what: str, command: Sequence[str], env: Mapping[str, str]) -> bytes:
     done = subprocess.run(command, env=env, capture_output=True)
     if done.returncode:
         output = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
-        raise NoTemporal(f"{what} failed: {output}")
+        raise TemporalUnavailable(f"{what} failed: {output}")
     return done.stdout
 
 

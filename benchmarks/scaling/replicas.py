@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from benchmarks.contest import FULL, Plan, contest, medians
+from benchmarks.comparison import SATURATION, Plan, compare, medians
 from benchmarks.figures import Figures
-from benchmarks.ours import Platform
+from benchmarks.platform_contender import Platform
 
 GRID = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2), (4, 4))
 """Partitions of each topic, replicas of each service and of the monitor."""
 
 
-def grid(rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Figures]:
+def measure_grid(rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Figures]:
     """Return the medians at saturation for each point of the grid."""
     points = [
         Platform(
@@ -19,9 +19,9 @@ def grid(rounds: int, scale: float, say: Callable[[str], None]) -> dict[str, Fig
         )
         for partitions, replicas in GRID
     ]
-    plan = Plan(rounds, scale, (), nearly=False)
-    found = medians(contest(points, plan, say))
-    return {name: by_service(modes[FULL]) for name, modes in found.items()}
+    plan = Plan(rounds, scale, (), below_saturation=False)
+    found = medians(compare(points, plan, say))
+    return {name: by_service(modes[SATURATION]) for name, modes in found.items()}
 
 
 def by_service(figures: Figures) -> Figures:

@@ -7,11 +7,11 @@ from rich.table import Table
 
 from benchmarks.figures import Figures
 from benchmarks.report import table_of
-from benchmarks.scaling.crowd import Crowded
-from benchmarks.scaling.looks import Look
+from benchmarks.scaling.idle_cost import IdleCost, medians_by_process
+from benchmarks.scaling.queries import QueryTime
 from benchmarks.scaling.replicas import cores
-from benchmarks.scaling.size import Bytes, Sized
-from benchmarks.scaling.waiting import Waited, middle
+from benchmarks.scaling.size import Bytes, OrderSizes
+from benchmarks.scaling.volume import VolumeRuns
 
 
 def of_grid(found: Mapping[str, Figures]) -> Iterator[Table]:
@@ -31,18 +31,18 @@ def of_grid(found: Mapping[str, Figures]) -> Iterator[Table]:
     yield table
 
 
-def of_crowd(found: Sequence[Crowded]) -> Iterator[Table]:
-    """Yield a table with one row per level, and the throughput of each round.
+def of_volume(found: Sequence[VolumeRuns]) -> Iterator[Table]:
+    """Yield a table with one row per prefill, and the throughput of each round.
 
-    The rounds show the spread, which a difference has to exceed.
+    The rounds show the spread. A difference counts only if it exceeds the spread.
     """
     columns = ("before the run", "orders/s", "on empty", "ratio", "CPU ms", "on empty", "rounds")
-    table = table_of("saturation among many orders", columns)
+    table = table_of("saturation on prefilled databases", columns)
     for one in found:
         empty, filled = one.medians
         rounds = zip(one.filled, one.empty, strict=True)
         table.add_row(
-            one.level,
+            one.prefill,
             f"{filled.orders_a_second:.0f}",
             f"{empty.orders_a_second:.0f}",
             f"{one.of_empty:.2f}",
@@ -56,16 +56,17 @@ def of_crowd(found: Sequence[Crowded]) -> Iterator[Table]:
     yield table
 
 
-def of_waiting(found: Waited) -> Iterator[Table]:
+def of_idle_cost(found: IdleCost) -> Iterator[Table]:
     """Yield a table with one row per process."""
-    title = (
-        f"idle for {found.seconds:g} s: {found.level}, {found.effects} effects pending, beside none"
-    )
-    columns = ("process", "CPU ms/s", "none", "rounds", "MiB", "none")
+    title = f"idle for {found.seconds:g} s: {found.prefill}, {found.effects} effects pending"
+    columns = ("process", "CPU ms/s", "on empty", "rounds", "MiB", "on empty")
     table = table_of(title, columns)
     filled, empty = found.filled, found.empty
-    cpu, cpu_none = middle(filled.cpu_ms_a_second), middle(empty.cpu_ms_a_second)
-    memory, memory_none = middle(filled.memory_mb), middle(empty.memory_mb)
+    cpu, cpu_none = (
+        medians_by_process(filled.cpu_ms_a_second),
+        medians_by_process(empty.cpu_ms_a_second),
+    )
+    memory, memory_none = medians_by_process(filled.memory_mb), medians_by_process(empty.memory_mb)
     for name in cpu:
         rounds = zip(filled.cpu_ms_a_second[name], empty.cpu_ms_a_second[name], strict=True)
         table.add_row(
@@ -80,17 +81,19 @@ def of_waiting(found: Waited) -> Iterator[Table]:
     yield table
 
 
-def of_size(found: Sized) -> Iterator[Table]:
+def of_size(found: OrderSizes) -> Iterator[Table]:
     """Yield a table of bytes by database table, and one of events by process."""
     table = table_of(
         f"PostgreSQL, bytes an order ({found.orders:,} orders)",
-        ("database: table", "after VACUUM", "packed"),
+        ("database: table", "after VACUUM", "after VACUUM FULL"),
     )
-    for database in found.lying:
-        for name, size in found.lying[database].items():
-            packed = found.packed[database].get(name, 0.0)
-            table.add_row(f"{database}: {name}", f"{size:,.0f}", f"{packed:,.0f}")
-    table.add_row("all", f"{_all(found.lying):,.0f}", f"{_all(found.packed):,.0f}")
+    for database in found.after_vacuum:
+        for name, size in found.after_vacuum[database].items():
+            full = found.after_vacuum_full[database].get(name, 0.0)
+            table.add_row(f"{database}: {name}", f"{size:,.0f}", f"{full:,.0f}")
+    table.add_row(
+        "all", f"{_sum(found.after_vacuum):,.0f}", f"{_sum(found.after_vacuum_full):,.0f}"
+    )
     yield table
     table = table_of("events a CPU second of one process", ("process", "events"))
     for name, events in found.events_a_cpu_s.items():
@@ -98,15 +101,15 @@ def of_size(found: Sized) -> Iterator[Table]:
     yield table
 
 
-def of_looks(title: str, found: Sequence[Look]) -> Iterator[Table]:
+def of_queries(title: str, found: Sequence[QueryTime]) -> Iterator[Table]:
     """Yield a table with one row per request or statement."""
-    columns = ("whom", "what", "ms", "on empty", "reads all of")
-    table = table_of(f"what is asked, {title}", columns)
-    for look in found:
-        times = (f"{look.filled_ms:.2f}", f"{look.empty_ms:.2f}")
-        table.add_row(look.where, look.what, *times, ", ".join(look.reads))
+    columns = ("process", "query", "ms", "on empty", "large scans")
+    table = table_of(f"queries, {title}", columns)
+    for query in found:
+        times = (f"{query.filled_ms:.2f}", f"{query.empty_ms:.2f}")
+        table.add_row(query.where, query.what, *times, ", ".join(query.reads))
     yield table
 
 
-def _all(sizes: Bytes) -> float:
+def _sum(sizes: Bytes) -> float:
     return sum(size for tables in sizes.values() for size in tables.values())

@@ -1,6 +1,6 @@
 """Performs saturation runs in a home that keeps its data.
 
-The orders are of the same kinds each time, under ids of their own.
+Every run has orders of the same kinds, with ids of their own.
 """
 
 import re
@@ -12,27 +12,33 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from benchmarks.contest import MAX_WARM_UP
+from benchmarks.comparison import MAX_WARM_UP
 from benchmarks.figures import Figures
 from benchmarks.meter import cpu_s
 from benchmarks.orders import orders
-from benchmarks.ours import ENTRY_SERVICE, MONITOR, SERVICES, Platform, Running
-from benchmarks.site import Site
+from benchmarks.platform_contender import (
+    ENTRY_SERVICE,
+    MONITOR,
+    SERVICES,
+    Platform,
+    PlatformDeployment,
+)
+from benchmarks.testbed import Testbed
 from saga_monitor.service import topics_of as topics_of_all
 from sagakit.flow.routing import topics_of
 from sagakit.kafka.inspector import LogEnds, lag
 from schemas import FLOWS
 
 PARTICIPANTS = (*SERVICES, ENTRY_SERVICE)
-SETTLED_S, LOOK_S = 120.0, 0.2
+MAX_SETTLE_S, POLL_S = 120.0, 0.2
 
 
 @dataclass(frozen=True)
-class Saturated:
+class SaturationRun:
     """The figures of a saturation run.
 
-    `events`, `cpu_s`: events handled and CPU seconds spent by each service and the monitor, until
-    all of them were idle.
+    `events`, `cpu_s`: handled events and spent CPU seconds of each service and the monitor, until
+    all of them are idle.
     """
 
     figures: Figures
@@ -45,74 +51,74 @@ class Saturated:
         return {name: round(n / self.cpu_s[name]) for name, n in self.events.items() if n}
 
 
-def platform(home: Path) -> Platform:
-    """Return the platform with the order API, keeping its data in `home`.
+def platform_at(home: Path) -> Platform:
+    """Return the platform with the order API; its data is in `home`.
 
-    The order API takes part so that every table of an order is filled.
+    The order API runs too, so that every table gets rows.
     """
     return Platform(order_api=True, home=home)
 
 
-def saturated(running: Running, number: int, count: int) -> Saturated:
+def run_saturation(running: PlatformDeployment, number: int, count: int) -> SaturationRun:
     """Perform run `number` in this home, after a warm-up."""
     running.place(orders(f"warm{number}", 2 * number, min(MAX_WARM_UP, count)))
-    settle(running.site)
-    events, spent = handled(running.site), cpu_s(running.site.pids)
+    settle(running.testbed)
+    events, spent = handled_events(running.testbed), cpu_s(running.testbed.pids)
     figures = running.place(orders(f"full{number}", 2 * number + 1, count))
-    settle(running.site)
-    after = cpu_s(running.site.pids)
-    handled_after = handled(running.site)
-    return Saturated(
+    settle(running.testbed)
+    after = cpu_s(running.testbed.pids)
+    handled_after = handled_events(running.testbed)
+    return SaturationRun(
         figures,
         {name: handled_after[name] - events[name] for name in events},
         {name: after[name] - spent[name] for name in events},
     )
 
 
-def settle(site: Site) -> None:
-    """Wait until no service, nor the monitor, has work left. Raises TimeoutError."""
-    deadline = time.monotonic() + SETTLED_S
-    while left := _left(site):
+def settle(testbed: Testbed) -> None:
+    """Wait until neither a service nor the monitor has work left. Raises TimeoutError."""
+    deadline = time.monotonic() + MAX_SETTLE_S
+    while left := _left(testbed):
         if time.monotonic() > deadline:
-            site.check_alive()
-            raise TimeoutError(f"after {SETTLED_S} s there is still left: {left}")
-        time.sleep(LOOK_S)
+            testbed.check_alive()
+            raise TimeoutError(f"after {MAX_SETTLE_S} s there is still work left: {left}")
+        time.sleep(POLL_S)
 
 
-def handled(site: Site) -> Counter[str]:
-    """Return service or monitor -> events its process has handled since it started."""
+def handled_events(testbed: Testbed) -> Counter[str]:
+    """Return service or monitor -> events that its process has handled since its start."""
     found = Counter[str]()
     for name in (*PARTICIPANTS, MONITOR):
-        text = httpx.get(f"{site.url(name)}/metrics", timeout=60).raise_for_status().text
+        text = httpx.get(f"{testbed.url(name)}/metrics", timeout=60).raise_for_status().text
         for labels, value in re.findall(r"^saga_messages_total\{(.*)\} (\S+)$", text, re.M):
             if 'fate="handled"' in labels:
                 found[name] += round(float(value))
     return found
 
 
-def _left(site: Site) -> dict[str, int]:
+def _left(testbed: Testbed) -> dict[str, int]:
     """Return the counts of unread records, pending effects and unpublished events, by process."""
     found = Counter[str]()
     for name in (*PARTICIPANTS, MONITOR):
-        with psycopg.connect(site.database(name)) as connection:
+        with psycopg.connect(testbed.database(name)) as connection:
             for table in ("outbox", "effects"):
                 (rows,) = connection.execute(f"select count(*) from {table}").fetchone() or (0,)
                 found[f"{name}: {table}"] = rows
     for name in PARTICIPANTS:
-        found[f"{name}: topics"] = lag(site.bootstrap_servers, name, topics_of(FLOWS, name))
-    found["monitor: topics"] = _unread(site)
+        found[f"{name}: topics"] = lag(testbed.bootstrap_servers, name, topics_of(FLOWS, name))
+    found["monitor: topics"] = _unread(testbed)
     return {what: rows for what, rows in found.items() if rows}
 
 
-def _unread(site: Site) -> int:
-    ends = LogEnds(site.bootstrap_servers)
-    with psycopg.connect(site.database(MONITOR)) as connection:
+def _unread(testbed: Testbed) -> int:
+    ends = LogEnds(testbed.bootstrap_servers)
+    with psycopg.connect(testbed.database(MONITOR)) as connection:
         rows = connection.execute('select topic, partition, "offset" from stream_offset').fetchall()
     stored = {(topic, partition): offset for topic, partition, offset in rows}
     try:
         return sum(
-            max(end - stored.get(place, 0), 0)
-            for place, end in ends.ends(topics_of_all(FLOWS)).items()
+            max(end - stored.get(partition, 0), 0)
+            for partition, end in ends.ends(topics_of_all(FLOWS)).items()
         )
     finally:
         ends.close()

@@ -1,6 +1,6 @@
 """Measures bytes per order in PostgreSQL and events a CPU second of one process.
 
-Both come from orders that really ran.
+Both figures come from orders that really ran.
 """
 
 import re
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.contest import MAX_WARM_UP
-from benchmarks.scaling.filling import TABLES
-from benchmarks.scaling.runs import Saturated, platform, saturated
-from benchmarks.site import Site, servers
+from benchmarks.comparison import MAX_WARM_UP
+from benchmarks.scaling.order_copies import TABLES
+from benchmarks.scaling.runs import SaturationRun, platform_at, run_saturation
+from benchmarks.testbed import Testbed, start_testbed
 
 SIZES = """
     select relname, pg_total_relation_size(c.oid) from pg_class c
@@ -26,45 +26,47 @@ Bytes = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Sized:
-    """The sizes per order. `lying`: after VACUUM; `packed`: after VACUUM FULL (minimum)."""
+class OrderSizes:
+    """The bytes per order in each table. VACUUM FULL shows the minimum."""
 
     orders: int
-    lying: Bytes
-    packed: Bytes
+    after_vacuum: Bytes
+    after_vacuum_full: Bytes
     events_a_cpu_s: Mapping[str, float]
 
 
-def sized(home: Path, rounds: int, count: int) -> Sized:
+def measure_sizes(home: Path, rounds: int, count: int) -> OrderSizes:
     """Measure sizes over `rounds` saturation runs of `count` orders in a new home."""
-    with platform(home).deployed() as running:
-        before = _sizes(running.site)
-        runs = [saturated(running, number, count) for number in range(1, rounds + 1)]
+    with platform_at(home).deploy() as running:
+        before = _sizes(running.testbed)
+        runs = [run_saturation(running, number, count) for number in range(1, rounds + 1)]
     ran = rounds * (count + min(MAX_WARM_UP, count))
-    with servers(home) as site:
-        lying, packed = (_an_order(before, _vacuumed(site, how), ran) for how in ("", "full"))
-    return Sized(ran, lying, packed, _middle(runs))
+    with start_testbed(home) as testbed:
+        plain, full = (
+            _an_order(before, _sizes_after_vacuum(testbed, how), ran) for how in ("", "full")
+        )
+    return OrderSizes(ran, plain, full, _medians(runs))
 
 
-def _middle(runs: list[Saturated]) -> dict[str, float]:
+def _medians(runs: list[SaturationRun]) -> dict[str, float]:
     return {
         name: statistics.median(run.events_a_cpu_s[name] for run in runs)
         for name in runs[0].events_a_cpu_s
     }
 
 
-def _vacuumed(site: Site, how: str) -> Bytes:
+def _sizes_after_vacuum(testbed: Testbed, how: str) -> Bytes:
     for database in TABLES:
-        with psycopg.connect(site.database(database), autocommit=True) as connection:
+        with psycopg.connect(testbed.database(database), autocommit=True) as connection:
             connection.execute(f"vacuum {how}")
-    return _sizes(site)
+    return _sizes(testbed)
 
 
-def _sizes(site: Site) -> Bytes:
+def _sizes(testbed: Testbed) -> Bytes:
     found: Bytes = {}
     for database in TABLES:
         tables: defaultdict[str, float] = defaultdict(float)
-        with psycopg.connect(site.database(database)) as connection:
+        with psycopg.connect(testbed.database(database)) as connection:
             for name, size in connection.execute(SIZES):
                 tables[re.sub(r"_\d{8}$", "", name)] += size
         found[database] = dict(tables)

@@ -62,10 +62,10 @@ from services.payment.ledger import (
     Refunded,
     Voided,
     after_refund,
-    bare_facts,
     charge_effect,
     charges_to_refund,
     evolve,
+    facts_without_lines,
     look_effect,
     refund_again,
     refund_effect,
@@ -328,7 +328,7 @@ def _decline(state: Payment, code: str, reason: str) -> Decision:
 def _capture(state: Payment, report: Captured, late: bool) -> PaymentCaptured:
     return PaymentCaptured(
         order_id=state.order_ref,
-        order=state.facts or bare_facts(report, state.email),
+        order=state.facts or facts_without_lines(report, state.email),
         charge_id=report.charge_id,
         amount_minor=report.amount_minor,
         currency=report.currency,

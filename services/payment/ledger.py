@@ -164,7 +164,7 @@ class NothingLeft:
     """The charge was refunded in full already, by a refund that payment did not request."""
 
 
-def bare_facts(report: Captured, email: str | None) -> OrderFacts:
+def facts_without_lines(report: Captured, email: str | None) -> OrderFacts:
     """Return facts for a capture of an order that ended before its facts were known. They have no
     lines, so that nobody can take the order for something to ship."""
     return OrderFacts(

@@ -47,7 +47,7 @@ NAMES = frozenset(
     {
         *("told", "said", "heard", "deed", "deeds", "door", "doors", "desk", "voice", "voices"),
         *("stranger", "strangers", "witness", "wherever", "standing", "anew", "house"),
-        *("letter", "letters", "tempt", "spoil"),
+        *("letter", "letters", "tempt", "spoil", "onlooker", "onlookers", "crowd", "bare"),
     }
 )
 """Words that are forbidden as a part of a name."""
@@ -148,7 +148,7 @@ def test_terms_of_the_field_are_allowed(text: str) -> None:
 
 
 def test_dialect_in_names_is_found() -> None:
-    code = 'told = 1\nclass MemoryDoor: ...\nx = f"{said}"\ndead_letter = "told"\n'
+    code = 'told = 1\nclass MemoryDoor: ...\nx = f"{said}"\ndead_letter = "told"\nbarely = 1\n'
     assert [line.rpartition(": ")[2] for line in dialect_names(code)] == [
         "told",
         "MemoryDoor",

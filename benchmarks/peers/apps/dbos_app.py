@@ -1,9 +1,9 @@
 """Runs a worker, as one writes it with DBOS Transact.
 
 `python -m benchmarks.peers.apps.dbos_app NUMBER`. It follows the manual's advice on speed: a queue
-with a limit per worker, polled often; pools as large as the limit; one executor id per process. A
-step commits its rows with a key of its own. The manual's alternatives, datasource transactions and
-asynchronous workflows, take more CPU per order.
+with a limit per worker and frequent polls; pools as large as the limit; one executor id per
+process. A step commits its rows with a key of its own. The manual's alternatives, datasource
+transactions and asynchronous workflows, take more CPU per order.
 """
 
 import os

@@ -18,7 +18,7 @@ from dbos import DBOSClient, EnqueueOptions
 from benchmarks.peers.apps.dbos_app import APPLICATION, QUEUE, VERSION, WORKFLOW
 from benchmarks.peers.apps.pace import due
 
-LOOK_S = 0.05
+POLL_S = 0.05
 ENDED = (
     "select completed_at - created_at from dbos.workflow_status "
     "where workflow_uuid like %s and status in ('SUCCESS', 'ERROR')"
@@ -28,12 +28,12 @@ CHUNK = 200
 
 async def main() -> None:
     """Place the orders of one run and print its figures."""
-    asked = orjson.loads(sys.stdin.buffer.read())
-    orders, url = asked["orders"], os.environ["BENCH_DATABASE"]
+    request = orjson.loads(sys.stdin.buffer.read())
+    orders, url = request["orders"], os.environ["BENCH_DATABASE"]
     engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     client = DBOSClient(system_database_engine=engine, application_name=APPLICATION)
     begun = time.perf_counter()
-    async for numbers in due(len(orders), asked["rate"]):
+    async for numbers in due(len(orders), request["rate"]):
         for start in range(numbers.start, numbers.stop, CHUNK):
             with engine.begin() as connection:
                 for number in range(start, min(start + CHUNK, numbers.stop)):
@@ -50,7 +50,7 @@ async def main() -> None:
             rows = connection.execute(ENDED, [f"{run}-%"]).fetchall()
             if len(rows) == len(orders):
                 break
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
     seconds = time.perf_counter() - begun
     found = {"seconds": seconds, "latencies_s": [ms / 1000 for (ms,) in rows]}
     sys.stdout.buffer.write(orjson.dumps(found))

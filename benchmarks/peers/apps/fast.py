@@ -1,8 +1,8 @@
 """Runs a service, as one writes it with FastStream.
 
 `python -m benchmarks.peers.apps.fast SERVICE`. It follows the manual's advice on speed: batches
-(`batch=True`); one transaction and one offset commit per batch; answers produced without waiting
-for each; plain JSON without a model; no validation of arguments; uvloop.
+(`batch=True`); one transaction and one offset commit per batch; no wait for the delivery of each
+answer; plain JSON without a model; no validation of arguments; uvloop.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker
 from psycopg_pool import AsyncConnectionPool
 
-from benchmarks.peers.apps.route import LISTENS, step_for
+from benchmarks.peers.apps.route import TOPICS, step_for
 from benchmarks.peers.apps.steps import run_async
 
 BATCH = 500
@@ -33,10 +33,10 @@ def application(name: str, bootstrap_servers: str, database_url: str) -> FastStr
         apply_types=False,
         logger=logging.getLogger(name),  # its level suppresses one line per message
     )
-    pool = AsyncConnectionPool(database_url, min_size=1, max_size=len(LISTENS[name]), open=False)
+    pool = AsyncConnectionPool(database_url, min_size=1, max_size=len(TOPICS[name]), open=False)
 
     @broker.subscriber(
-        *LISTENS[name],
+        *TOPICS[name],
         group_id=name,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,

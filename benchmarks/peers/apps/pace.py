@@ -1,10 +1,10 @@
-"""Paces the orders of the peers' drivers, as `benchmarks.orders.due` does for the others."""
+"""Places the orders of a driver at a rate, as `benchmarks.orders.due` does for the others."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
 
-LOOK_S = 0.002
+POLL_S = 0.002
 
 
 async def due(count: int, rate: float | None) -> AsyncIterator[range]:
@@ -20,4 +20,4 @@ async def due(count: int, rate: float | None) -> AsyncIterator[range]:
             yield range(sent, upto)
             sent = upto
         else:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)

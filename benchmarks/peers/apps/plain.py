@@ -1,10 +1,10 @@
 """Runs a service, as one writes it with confluent-kafka.
 
 `python -m benchmarks.peers.apps.plain SERVICE`. It handles one message at a time: poll, one
-transaction, produce. The offset is stored on the broker's ack for the answer, so nothing is lost; a
-redelivered message finds its key in the database. It follows the manual's advice on speed:
-asynchronous production with a delivery report instead of a flush per message, offsets committed in
-the background, the idempotent producer with lz4.
+transaction, produce. It stores the offset when the broker acknowledges the answer, so nothing is
+lost. A redelivered message finds its key in the database. It follows the manual's advice on speed:
+it produces asynchronously, with a delivery report instead of a flush per message; it commits
+offsets in the background; its producer is idempotent and compresses with lz4.
 """
 
 import os
@@ -17,7 +17,7 @@ import orjson
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from benchmarks.peers.apps.route import LISTENS, step_for
+from benchmarks.peers.apps.route import TOPICS, step_for
 from benchmarks.peers.apps.steps import run
 
 POLL_S = 0.2
@@ -52,7 +52,7 @@ class Service:
     def run(self) -> None:
         """Handle messages until SIGTERM."""
         signal.signal(signal.SIGTERM, self._stop)
-        self._consumer.subscribe(list(LISTENS[self._name]), on_assign=self._assigned)
+        self._consumer.subscribe(list(TOPICS[self._name]), on_assign=self._assigned)
         while not self._stopping:
             message = self._consumer.poll(POLL_S)
             self._producer.poll(0)

@@ -1,4 +1,4 @@
-"""Maps events to the steps of each choreography service, once for both peers."""
+"""Maps events to the steps of each service, for both choreographies among the peers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,13 +19,13 @@ from benchmarks.peers.apps.steps import (
     ship,
 )
 
-DOES = {
+STEPS = {
     "inventory": {PLACED: reserve, DECLINED: release},
     "payment": {RESERVED: charge},
     "shipping": {CAPTURED: ship},
     "notification": {PICKED_UP: notify},
 }
-LISTENS = {
+TOPICS = {
     "inventory": ("order.events", "payment.events"),
     "payment": ("inventory.events",),
     "shipping": ("payment.events",),
@@ -38,9 +38,9 @@ Event = Mapping[str, Any]
 def step_for(service: str, event: Event) -> Step | None:
     """Return the service's step for the event, guarded by `once`; None if it has none.
 
-    A redelivered event gets the same answer as the first time, because the service may have crashed
-    between the commit and the publication of the answer.
+    A redelivered event gets its first answer again: the service may have crashed between the commit
+    and the publication of that answer.
     """
-    does = DOES[service].get(event["type"])
+    make_step = STEPS[service].get(event["type"])
     order: Order = event["order"]
-    return does and once(f"{order['order_id']}:{event['type']}", does(order))
+    return make_step and once(f"{order['order_id']}:{event['type']}", make_step(order))

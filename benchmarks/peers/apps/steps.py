@@ -1,6 +1,6 @@
 """Defines the order's five steps as SQL, the same for every peer.
 
-A step is a generator: it yields statements, is sent the rows of each, and returns the name of its
+A step is a generator. It yields statements, receives the rows of each, and returns the name of its
 event. So blocking and asynchronous peers, with or without SQLAlchemy, run the same statements. The
 caller's transaction makes a step atomic.
 """
@@ -66,7 +66,7 @@ def release(order: Order) -> Step:
 
 
 def charge(order: Order) -> Step:
-    """Charge the card. The provider answers at once, with what the card token says."""
+    """Charge the card. The provider answers at once; the card token decides its answer."""
     if order["card_token"] == "tok_declined":
         return DECLINED
     yield (

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.peers.apps.temporal_driver` reads `{"orders": [...], "rate": null}` and prints
 `{"seconds": ..., "latencies_s": [...]}`. Latency is the time from start to close, by the server's
-own timestamps. The driver waits by counting closed workflows; a long poll per workflow would be
-work for the server. With the argument `namespace` it creates the namespace and exits.
+own timestamps. The driver counts closed workflows until all are closed: a long poll per workflow
+would be work for the server. With the argument `namespace` it creates the namespace and exits.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from benchmarks.peers.apps.pace import due
 from benchmarks.peers.apps.temporal_app import QUEUE
 
 STARTS_AT_ONCE = 100
-LOOK_S = 0.1
+POLL_S = 0.1
 NAMESPACE_S = 60.0
 RETENTION = timedelta(days=1)
 
 
 async def main() -> None:
     """Place the orders of one run and print its figures."""
-    asked = orjson.loads(sys.stdin.buffer.read())
-    orders = asked["orders"]
+    request = orjson.loads(sys.stdin.buffer.read())
+    orders = request["orders"]
     client = await Client.connect(os.environ["BENCH_TEMPORAL"])
     gate = asyncio.Semaphore(STARTS_AT_ONCE)
 
@@ -42,13 +42,13 @@ async def main() -> None:
 
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        async for numbers in due(len(orders), asked["rate"]):
+        async for numbers in due(len(orders), request["rate"]):
             for number in numbers:
                 group.create_task(start(orders[number]))
     run = orders[0]["order_id"].partition("-")[0]
     ended = f"WorkflowId STARTS_WITH '{run}-' AND ExecutionStatus != 'Running'"
     while (await client.count_workflows(ended)).count < len(orders):
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
     seconds = time.perf_counter() - begun
     latencies_s = [
         (one.close_time - one.start_time).total_seconds()
@@ -61,20 +61,20 @@ async def main() -> None:
 
 async def namespace() -> None:
     """Create the default namespace, and wait until every part of the server knows it."""
-    asked = RegisterNamespaceRequest(namespace="default")
-    asked.workflow_execution_retention_period.FromTimedelta(RETENTION)
+    request = RegisterNamespaceRequest(namespace="default")
+    request.workflow_execution_retention_period.FromTimedelta(RETENTION)
     async with asyncio.timeout(NAMESPACE_S):
         made = False
         while True:
             try:
                 client = await Client.connect(os.environ["BENCH_TEMPORAL"])
                 if not made:
-                    await client.workflow_service.register_namespace(asked)
+                    await client.workflow_service.register_namespace(request)
                     made = True
                 await client.count_workflows("")
                 return
             except (RPCError, RuntimeError):  # server not up, or namespace not known yet
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
 
 
 if __name__ == "__main__":

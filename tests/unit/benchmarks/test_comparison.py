@@ -1,18 +1,18 @@
-"""The comparison itself: whose turn it is, what is placed, what medians and ratios say."""
+"""The comparison itself: the turns, the placed orders, the medians and the ratios."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.contest import FULL, NEARLY, Plan, contest, medians, steady
+from benchmarks.comparison import BELOW_SATURATION, SATURATION, Plan, compare, medians, steady
 from benchmarks.figures import Figures
-from benchmarks.measured import Part
 from benchmarks.orders import due, kinds_of, orders
 from benchmarks.parts import medians as of_parts
 from benchmarks.peers.apps import steps
 from benchmarks.peers.apps.route import step_for
 from benchmarks.report import as_json, ratios
+from benchmarks.sync_parts import Part
 from saga_lab.workload import ShopOrder
 
 FIGURES = Figures(100, 2.0, 10.0, 20.0, {"a": 1.0, "b": 3.0}, {"a": 50.0, "b": 60.0}, {})
@@ -35,7 +35,7 @@ class Double:
     figures: Figures = field(default=FIGURES)
 
     @contextmanager
-    def deployed(self) -> Iterator["Double"]:
+    def deploy(self) -> Iterator["Double"]:
         yield self
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
@@ -49,12 +49,14 @@ def test_each_begins_once_and_all_do_the_same() -> None:
     doubles = [Double(name, calls) for name in ("x", "y")]
     plan = Plan(rounds=2, rates=(10,), seconds=2)
 
-    found = contest(doubles, plan, lambda line: None)
+    found = compare(doubles, plan, lambda line: None)
 
-    turn = [("warm", 100, None), ("full", 100, None), ("steady10", 20, 10), ("nearly", 80, 40.0)]
+    turn = [("warm", 100, None), ("full", 100, None), ("steady10", 20, 10), ("below", 80, 40.0)]
     assert calls == [(name, *run) for name in ("x", "y", "y", "x") for run in turn]
     assert list(found) == ["x", "y"]
-    assert all(list(modes) == [FULL, steady(10), NEARLY] for modes in found.values())
+    assert all(
+        list(modes) == [SATURATION, steady(10), BELOW_SATURATION] for modes in found.values()
+    )
 
 
 def test_the_median_is_of_each_figure() -> None:
@@ -62,24 +64,24 @@ def test_the_median_is_of_each_figure() -> None:
         replace(FIGURES, seconds=seconds, p50_ms=p50_ms, cpu_ms_an_order={"a": cpu_ms})
         for seconds, p50_ms, cpu_ms in ((1.0, 30.0, 5.0), (2.0, 10.0, 6.0), (9.0, 20.0, 1.0))
     ]
-    (found,) = medians({"x": {FULL: runs}})["x"].values()
+    (found,) = medians({"x": {SATURATION: runs}})["x"].values()
     assert (found.seconds, found.p50_ms, found.cpu_ms_an_order) == (2.0, 20.0, {"a": 5.0})
     assert found.orders_a_second == 50
 
 
-def test_ratios_say_how_much_better_ours_is() -> None:
+def test_ratios_compare_the_platform_with_another() -> None:
     slower = replace(FIGURES, seconds=8.0, cpu_ms_an_order={"a": 12.0})
-    figures = {"ours": FIGURES, "other": slower}
+    figures = {"platform": FIGURES, "other": slower}
     assert ratios(figures, "other") == ("4.0x", "3.0x")
-    assert ratios(figures, "ours") == ("", "")
+    assert ratios(figures, "platform") == ("", "")
     assert ratios({"other": slower}, "other") == ("", "")
 
 
 def test_json_has_every_run_and_the_machine() -> None:
-    parsed: Any = as_json({"x": {FULL: [FIGURES, FIGURES]}}, {"cores": 4})
+    parsed: Any = as_json({"x": {SATURATION: [FIGURES, FIGURES]}}, {"cores": 4})
     assert parsed["machine"] == {"cores": 4}
-    assert parsed["medians"]["x"][FULL]["orders_a_second"] == 50
-    assert len(parsed["runs"]["x"][FULL]) == 2
+    assert parsed["medians"]["x"][SATURATION]["orders_a_second"] == 50
+    assert len(parsed["runs"]["x"][SATURATION]) == 2
 
 
 def test_orders_are_the_mix_and_reserve_first() -> None:

@@ -175,9 +175,9 @@ def test_of_one_event_seen_twice_the_earlier_sighting_stays() -> None:
 
 
 def test_the_flow_is_the_earliest_label_and_unlabelled_events_do_not_matter() -> None:
-    bare = replace(facts("OrderCancelRequested")[0], flow=None, at=after(-60))
-    assert fold(saga_of("OrderPlaced", flow="order/2"), bare).flow == "order/2"
-    assert fold(Saga(ORDER), bare).flow is None
+    unlabelled = replace(facts("OrderCancelRequested")[0], flow=None, at=after(-60))
+    assert fold(saga_of("OrderPlaced", flow="order/2"), unlabelled).flow == "order/2"
+    assert fold(Saga(ORDER), unlabelled).flow is None
 
 
 def test_started_and_ended() -> None:

@@ -79,7 +79,9 @@ def verdict(word: str, reason: str = "looks odd") -> Command:
     return Command(word, "bob", reason, given_)
 
 
-def bare(amount_minor: int = 2500, email: str = "", currency: str = "EUR") -> OrderFacts:
+def facts_without_lines(
+    amount_minor: int = 2500, email: str = "", currency: str = "EUR"
+) -> OrderFacts:
     """Facts of an order nobody told us about: nothing to ship."""
     return OrderFacts(
         customer_id="",
@@ -97,7 +99,7 @@ CAPTURED = PaymentCaptured(
     order_id="o1", order=FACTS, charge_id="ch1", amount_minor=2500, currency="EUR"
 )
 LATE = replace(CAPTURED, late=True)
-LATE_BARE = replace(LATE, order=bare())
+LATE_WITHOUT_LINES = replace(LATE, order=facts_without_lines())
 SURPLUS = replace(LATE, charge_id="ch2", amount_minor=900)
 REVIEW = PaymentReviewRequired(order_id="o1", order=FACTS, reason="doubt")
 ACTION = PaymentActionRequired(order_id="o1", order=FACTS, charge_id="ch1", action_url="/3ds")

@@ -43,7 +43,7 @@ from tests.unit.services.payment_examples import (
     FOUND,
     HALF,
     LATE,
-    LATE_BARE,
+    LATE_WITHOUT_LINES,
     LOOK,
     MAIL,
     PAYMENT,
@@ -57,8 +57,8 @@ from tests.unit.services.payment_examples import (
     SURPLUS,
     TOOK,
     again,
-    bare,
     do,
+    facts_without_lines,
     refund,
     undo,
     verdict,
@@ -153,10 +153,10 @@ CAPTURE_REPORTED = row(
     review=emits(CAPTURED),
     action=emits(CAPTURED),
     pending=emits(CAPTURED),
-    declined=Decision((replace(LATE, order=bare(email=MAIL)),), (refund(1),)),
-    refunding_blind=Decision((LATE_BARE,), (refund(1),)),
+    declined=Decision((replace(LATE, order=facts_without_lines(email=MAIL)),), (refund(1),)),
+    refunding_blind=Decision((LATE_WITHOUT_LINES,), (refund(1),)),
     refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
-    fenced=Decision((LATE_BARE,), (refund(1),)),
+    fenced=Decision((LATE_WITHOUT_LINES,), (refund(1),)),
 )
 DECLINE_REPORTED = row(
     review=emits(DECLINED),
@@ -175,18 +175,18 @@ REFUND_REPORTED = row(
     captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
     captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
     declined=emits(
-        replace(LATE, order=bare(email=MAIL, currency="XXX"), currency="XXX"),
+        replace(LATE, order=facts_without_lines(email=MAIL, currency="XXX"), currency="XXX"),
         replace(REFUNDED, refund_id="re2", currency="XXX", reason="no money"),
     ),
     refunding_blind=emits(
-        replace(LATE, order=bare(currency="XXX"), currency="XXX"),
+        replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
         replace(FENCE, refund_id="re2", amount_minor=2500, currency="XXX"),
     ),
     refunding_void=emits(LATE, replace(REFUNDED, refund_id="re2")),
     refunding=emits(replace(REFUNDED, refund_id="re2")),
     refunding_half=emits(replace(REFUNDED, refund_id="re2", amount_minor=1250)),
     fenced=emits(
-        replace(LATE, order=bare(currency="XXX"), currency="XXX"),
+        replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
         replace(FENCE, refund_id="re2", amount_minor=2500, currency="XXX"),
     ),
 )
@@ -236,7 +236,7 @@ CELLS: dict[str, dict[str, Decision]] = {
         review=emits(CAPTURED),
         action=emits(CAPTURED),
         pending=emits(CAPTURED),
-        declined=Decision((replace(LATE, order=bare(email=MAIL)),), (refund(1),)),
+        declined=Decision((replace(LATE, order=facts_without_lines(email=MAIL)),), (refund(1),)),
         refunding_blind=Decision((LATE,), (refund(1),)),
         refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
         fenced=Decision((LATE,), (refund(1),)),
@@ -284,14 +284,14 @@ CELLS: dict[str, dict[str, Decision]] = {
         captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         declined=emits(
-            replace(LATE, order=bare(email=MAIL)),
+            replace(LATE, order=facts_without_lines(email=MAIL)),
             replace(REFUNDED, refund_id="re2", reason="no money"),
         ),
-        refunding_blind=emits(LATE_BARE, replace(REFUNDED, refund_id="re2", email=None)),
+        refunding_blind=emits(LATE_WITHOUT_LINES, replace(REFUNDED, refund_id="re2", email=None)),
         refunding_void=emits(LATE, replace(REFUNDED, refund_id="re2")),
         refunding=emits(replace(REFUNDED, refund_id="re2")),
         refunding_half=emits(replace(REFUNDED, refund_id="re2", amount_minor=1250)),
-        fenced=emits(LATE_BARE, replace(REFUNDED, refund_id="re2", email=None)),
+        fenced=emits(LATE_WITHOUT_LINES, replace(REFUNDED, refund_id="re2", email=None)),
     ),
     "void: nothing left": row(
         captured_twice=emits(
@@ -306,14 +306,14 @@ CELLS: dict[str, dict[str, Decision]] = {
         captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         declined=emits(
-            replace(LATE, order=bare(email=MAIL)),
+            replace(LATE, order=facts_without_lines(email=MAIL)),
             replace(REFUNDED, refund_id="re2", reason="no money"),
         ),
-        refunding_blind=emits(LATE_BARE, replace(REFUNDED, refund_id="re2", email=None)),
+        refunding_blind=emits(LATE_WITHOUT_LINES, replace(REFUNDED, refund_id="re2", email=None)),
         refunding_void=emits(LATE, replace(REFUNDED, refund_id="re2")),
         refunding=emits(replace(REFUNDED, refund_id="re2")),
         refunding_half=emits(replace(REFUNDED, refund_id="re2", amount_minor=1250)),
-        fenced=emits(LATE_BARE, replace(REFUNDED, refund_id="re2", email=None)),
+        fenced=emits(LATE_WITHOUT_LINES, replace(REFUNDED, refund_id="re2", email=None)),
     ),
     "refund: part": row(
         captured=emits(replace(HALF, refund_id="re2", amount_minor=500, remaining_minor=0)),
@@ -322,11 +322,11 @@ CELLS: dict[str, dict[str, Decision]] = {
             (refund(2, "ch2", 400),),
         ),
         declined=emits(
-            replace(LATE, order=bare(500, email=MAIL), amount_minor=500),
+            replace(LATE, order=facts_without_lines(500, email=MAIL), amount_minor=500),
             replace(REFUNDED, refund_id="re2", amount_minor=500, reason="no money"),
         ),
         refunding_blind=emits(
-            replace(LATE, order=bare(500), amount_minor=500),
+            replace(LATE, order=facts_without_lines(500), amount_minor=500),
             replace(FENCE, refund_id="re2", amount_minor=500, currency="EUR"),
         ),
         refunding_void=emits(
@@ -341,7 +341,7 @@ CELLS: dict[str, dict[str, Decision]] = {
             (refund(3, "ch1", 750),),
         ),
         fenced=emits(
-            replace(LATE, order=bare(500), amount_minor=500),
+            replace(LATE, order=facts_without_lines(500), amount_minor=500),
             replace(FENCE, refund_id="re2", amount_minor=500, currency="EUR"),
         ),
     ),
@@ -371,11 +371,18 @@ CELLS: dict[str, dict[str, Decision]] = {
             (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(1, "ch2", 900),)
         ),
         declined=Decision(
-            (replace(LATE, order=bare(700, email=MAIL), charge_id="ch9", amount_minor=700),),
+            (
+                replace(
+                    LATE,
+                    order=facts_without_lines(700, email=MAIL),
+                    charge_id="ch9",
+                    amount_minor=700,
+                ),
+            ),
             (refund(1, "ch9", 700),),
         ),
         refunding_blind=Decision(
-            (replace(LATE, order=bare(700), charge_id="ch9", amount_minor=700),),
+            (replace(LATE, order=facts_without_lines(700), charge_id="ch9", amount_minor=700),),
             (refund(1, "ch9", 700),),
         ),
         refunding_void=Decision(
@@ -386,7 +393,7 @@ CELLS: dict[str, dict[str, Decision]] = {
             (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(2, "ch1", 1250),)
         ),
         fenced=Decision(
-            (replace(LATE, order=bare(700), charge_id="ch9", amount_minor=700),),
+            (replace(LATE, order=facts_without_lines(700), charge_id="ch9", amount_minor=700),),
             (refund(1, "ch9", 700),),
         ),
         refunded=Decision(
@@ -406,17 +413,17 @@ CELLS: dict[str, dict[str, Decision]] = {
         captured=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
         declined=emits(
-            replace(LATE, order=bare(email=MAIL, currency="XXX"), currency="XXX"),
+            replace(LATE, order=facts_without_lines(email=MAIL, currency="XXX"), currency="XXX"),
             replace(REFUNDED, currency="XXX", reason="no money"),
         ),
         refunding_blind=emits(
-            replace(LATE, order=bare(currency="XXX"), currency="XXX"),
+            replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
             replace(REFUNDED, currency="XXX", email=None),
         ),
         refunding_void=emits(LATE, REFUNDED),
         refunding=emits(REFUNDED),
         fenced=emits(
-            replace(LATE, order=bare(currency="XXX"), currency="XXX"),
+            replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
             replace(REFUNDED, currency="XXX", email=None),
         ),
     ),

@@ -55,8 +55,8 @@ from tests.unit.services.payment_examples import (
     SURPLUS,
     TOOK,
     again,
-    bare,
     do,
+    facts_without_lines,
     refund,
     undo,
     verdict,
@@ -110,7 +110,7 @@ def test_a_capture_reported_while_the_undo_waits_is_refunded_once() -> None:
     gone = both.without_pending(REFUND_KEY).when(
         EffectResult(refund(1, "ch1", None), Refunded("re1", 2500))
     )
-    done = gone.then(replace(LATE, order=bare(email=MAIL)), REFUNDED)
+    done = gone.then(replace(LATE, order=facts_without_lines(email=MAIL)), REFUNDED)
     done.without_pending(LOOK.key).when(EffectResult(LOOK, TOOK)).then_nothing()
 
 
@@ -310,7 +310,7 @@ def test_a_part_of_a_charge_whose_amount_is_not_known_is_booked_when_it_is() -> 
     )
     asked = looked.without_pending("look:o1").without_pending(REFUND_KEY)
     rest = asked.when(EffectResult(LOOK, TOOK)).then(
-        replace(LATE, order=bare(email=MAIL)), effects=[refund(2, "ch1", None)]
+        replace(LATE, order=facts_without_lines(email=MAIL)), effects=[refund(2, "ch1", None)]
     )
     progress = replace(HALF, refund_id="re2", amount_minor=1500, remaining_minor=1000)
     last = (

@@ -1,4 +1,6 @@
-"""Creates the peers' tables, and checks that they hold the required ends of the orders."""
+"""Creates the peers' tables and checks them after a run.
+
+They must hold the required end of every order."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,11 +33,11 @@ _TABLES = {
     ),
 }
 _ROWS = {"ledger": "payment", "shipment": "shipping", "mail": "notification"}
-"""Tables with one row per order that went well, and the service that owns each."""
+"""Tables with one row per completed order, and the service that owns each."""
 
 
-class Books:
-    """The peers' tables in their databases. `urls`: service -> URL; it may be the same for all."""
+class PeerTables:
+    """The peers' tables in their databases. `urls`: service -> URL; one URL may serve all."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self._urls = urls
@@ -51,7 +53,7 @@ class Books:
                 connection.execute(_DONE)
 
     def stock(self, orders: Sequence[ShopOrder]) -> None:
-        """Add the units that these orders may want to the stock."""
+        """Add to the stock the units that these orders may need."""
         with psycopg.connect(self._urls["inventory"]) as connection:
             connection.cursor().executemany(
                 "insert into stock values (%s, %s, 0) on conflict (sku) "

@@ -1,4 +1,4 @@
-"""Runs servers in a home of their own, and the processes a contender adds to them."""
+"""Runs Kafka and PostgreSQL in a home of their own, and the processes of a contender."""
 
 import os
 import subprocess
@@ -17,11 +17,12 @@ from saga_lab.devstack.stack import Stack
 ROOT = Path(__file__).parent.parent
 READY_S, STOP_S = 180.0, 30.0
 READY = "BENCH_READY"
-"""Environment variable: the file a process creates when ready, if it has no other way to tell."""
+"""Environment variable with the file that a process creates when it is ready. A process with a
+health endpoint does not need it."""
 
 
-class Site:
-    """Kafka and PostgreSQL with the settings of `saga up`, and named processes beside them."""
+class Testbed:
+    """Kafka and PostgreSQL with the settings of `saga up`, and the processes of a contender."""
 
     def __init__(self, home: Path, content: dict[str, Any]) -> None:
         self.home, self._content = home, content
@@ -96,13 +97,13 @@ class Site:
 
 
 class Meter:
-    """Measures CPU and memory of a site's processes over a run.
+    """Measures CPU and memory of a testbed's processes over a run.
 
-    `idle`: processes that the contender does not use; they are not counted.
+    `idle`: processes that the contender does not use. They do not count.
     """
 
-    def __init__(self, site: Site, idle: Sequence[str] = ()) -> None:
-        self._pids = {name: pid for name, pid in site.pids.items() if name not in idle}
+    def __init__(self, testbed: Testbed, idle: Sequence[str] = ()) -> None:
+        self._pids = {name: pid for name, pid in testbed.pids.items() if name not in idle}
         self._before = cpu_s(self._pids)
 
     def read(self, orders: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -114,21 +115,21 @@ class Meter:
 
 
 @contextmanager
-def servers(home: Path | None = None, partitions: int | None = None) -> Iterator[Site]:
-    """Start servers; at exit stop them and everything started on the site.
+def start_testbed(home: Path | None = None, partitions: int | None = None) -> Iterator[Testbed]:
+    """Start the servers; at exit stop them and all processes of the testbed.
 
-    `home`: they continue with the data of this folder; without it they are fresh, and removed at
-    exit. `partitions`: of each event topic.
+    `home`: the servers continue with the data of this folder. Without it they are fresh, and their
+    data is removed at exit. `partitions`: of each event topic.
     """
     with nullcontext(home) if home else new_home() as folder:
         options = StackOptions(port_base=0, only=frozenset({"infra"}), partitions=partitions)
         stack = Stack.up(folder, options, say=lambda text: None)
         try:
-            site = Site(folder, stack.read())
+            testbed = Testbed(folder, stack.read())
             try:
-                yield site
+                yield testbed
             finally:
-                site.stop()
+                testbed.stop()
         finally:
             stack.down()
 

@@ -1,7 +1,7 @@
 """Runs the order saga on this platform: real Kafka and PostgreSQL, the services and the monitor.
 
-Each service is a process of its own. Only the outside providers are replaced, by gateways in memory
-(see `benchmarks.instant`). An order counts as done when the monitor has folded its end.
+Each service is a process of its own. In-memory gateways replace the outside providers, and nothing
+else (see `benchmarks.instant_service`). An order has ended when the monitor has folded its end.
 """
 
 import json
@@ -19,7 +19,7 @@ import psycopg
 
 from benchmarks.figures import Figures, WrongEnds, quantiles_ms
 from benchmarks.orders import due, kinds_of, run_of
-from benchmarks.site import Meter, Site, servers
+from benchmarks.testbed import Meter, Testbed, start_testbed
 from saga_lab.devstack.readiness import http_ready
 from saga_lab.workload import ShopOrder
 from saga_lab.workload.kinds import End
@@ -33,24 +33,24 @@ from schemas.events import OrderPlaced
 SERVICES = ("inventory", "payment", "shipping", "notification")
 ENTRY_SERVICE, MONITOR = "order", "monitor"
 STALL_S = 60.0
-LOOK_S, LONGEST_LOOK_S = 0.05, 1.0
+POLL_S, MAX_POLL_S = 0.05, 1.0
 ROWS = {
     "payment": "select order_id from payment where phase = 'captured'",
     "shipping": "select order_id from shipment where phase = 'picked_up'",
     "notification": "select order_id from mailing where sent ? 'shipped'",
 }
-"""Queries for tables with one row per order that went well, and none for other orders."""
+"""Queries for one row per completed order. Other orders have no such row."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """Contender `ours`.
+    """Contender `platform`.
 
     `replicas`: of every service; `monitors`: replicas of the monitor; `order_api`: the order
-    service takes part too; `home`, `partitions`: see `servers`.
+    service runs too; `home`, `partitions`: see `start_testbed`.
     """
 
-    name: str = "ours"
+    name: str = "platform"
     orders: int = 10_000
     replicas: int = 1
     monitors: int = 1
@@ -59,33 +59,33 @@ class Platform:
     home: Path | None = None
 
     @contextmanager
-    def deployed(self) -> Iterator["Running"]:
+    def deploy(self) -> Iterator["PlatformDeployment"]:
         """See `Contender`."""
-        with servers(self.home, self.partitions) as site:
+        with start_testbed(self.home, self.partitions) as testbed:
             probes = {}
             for service in (*SERVICES, *((ENTRY_SERVICE,) if self.order_api else ()), MONITOR):
                 count = self.monitors if service == MONITOR else self.replicas
                 for number in range(1, count + 1):
                     name = service if number == 1 else f"{service}-{number}"
-                    env = _settings(site, name, service, number)
-                    site.start(name, (sys.executable, "-m", *_module(service)), env)
-                    probes[name] = http_ready(f"{site.url(name)}/health/ready")
-            site.wait(probes)
-            yield Running(site)
+                    env = _settings(testbed, name, service, number)
+                    testbed.start(name, (sys.executable, "-m", *_module(service)), env)
+                    probes[name] = http_ready(f"{testbed.url(name)}/health/ready")
+            testbed.wait(probes)
+            yield PlatformDeployment(testbed)
 
 
-class Running:
-    """The platform's running processes, started by `Platform`."""
+class PlatformDeployment:
+    """The platform's running processes. `Platform` starts them."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self._publisher = Publisher(site.bootstrap_servers, "bench")
+    def __init__(self, testbed: Testbed) -> None:
+        self.testbed = testbed
+        self._publisher = Publisher(testbed.bootstrap_servers, "bench")
         self._codec = Codec(CONTRACT)
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
         """See `Deployment`."""
-        rows = self._stocked(orders)
-        meter = Meter(self.site)
+        rows = self._add_stock(orders)
+        meter = Meter(self.testbed)
         begun = time.perf_counter()
         if rate is None:
             self._publisher.publish(rows)
@@ -101,9 +101,9 @@ class Running:
 
     def publish(self, orders: Sequence[ShopOrder]) -> None:
         """Place the orders at once, without waiting for their ends."""
-        self._publisher.publish(self._stocked(orders))
+        self._publisher.publish(self._add_stock(orders))
 
-    def _stocked(self, orders: Sequence[ShopOrder]) -> list[OutboxRow]:
+    def _add_stock(self, orders: Sequence[ShopOrder]) -> list[OutboxRow]:
         """Put the orders' units in stock, then return the orders as OrderPlaced outbox rows."""
         for sku, quantity in stock_for(orders).items():
             body = {
@@ -113,18 +113,18 @@ class Running:
                 "reason": "stock",
                 "id": f"{orders[0].order_id}:{sku}",
             }
-            httpx.post(f"{self.site.url('inventory')}/stock", json=body).raise_for_status()
+            httpx.post(f"{self.testbed.url('inventory')}/stock", json=body).raise_for_status()
         return [_row(self._codec, order, number) for number, order in enumerate(orders)]
 
     def _monitor(self) -> psycopg.Connection:
-        return psycopg.connect(self.site.database("monitor"), autocommit=True)
+        return psycopg.connect(self.testbed.database("monitor"), autocommit=True)
 
     def _wait(self, orders: Sequence[ShopOrder]) -> None:
         with self._monitor() as connection:
             ended, begun = 0, time.monotonic()
             at = begun
             while ended < len(orders):
-                time.sleep(next_look_s(ended, len(orders), time.monotonic() - begun))
+                time.sleep(next_poll_s(ended, len(orders), time.monotonic() - begun))
                 (now,) = connection.execute(
                     "select count(*) from saga where order_id like %s "
                     "and status in ('completed', 'cancelled')",
@@ -133,7 +133,7 @@ class Running:
                 if now != ended:
                     ended, at = now, time.monotonic()
                 elif time.monotonic() - at > STALL_S:
-                    self.site.check_alive()
+                    self.testbed.check_alive()
                     raise TimeoutError(f"{ended} of {len(orders)} ended, none for {STALL_S} s")
 
     def _latency(self, orders: Sequence[ShopOrder]) -> tuple[float, float]:
@@ -158,10 +158,10 @@ class Running:
             )
         wrong = [order.order_id for order in orders if found.get(order.order_id) != order.end]
         if wrong:
-            raise WrongEnds(f"{len(wrong)} orders came to another end, {wrong[0]} among them")
+            raise WrongEnds(f"{len(wrong)} orders have a wrong end, {wrong[0]} among them")
         good = {order.order_id for order in orders if order.end is End.COMPLETED}
         for name, query in ROWS.items():
-            with psycopg.connect(self.site.database(name)) as connection:
+            with psycopg.connect(self.testbed.database(name)) as connection:
                 rows = connection.execute(f"{query} and order_id like %s", [f"{run_of(orders)}%"])
                 there = {order_id for (order_id,) in rows}
             if there != good:
@@ -169,14 +169,14 @@ class Running:
         return kinds_of(orders)
 
 
-def next_look_s(ended: int, orders: int, seconds: float) -> float:
+def next_poll_s(ended: int, orders: int, seconds: float) -> float:
     """Return the seconds to wait before the ended orders are counted again.
 
-    It is a fourth of the time left at the pace so far, from `LOOK_S` to `LONGEST_LOOK_S`: counting
-    costs the database more the more orders there are.
+    It is a fourth of the time left at the rate so far, at least `POLL_S` and at most `MAX_POLL_S`.
+    Long pauses spare the database: a count costs more the more orders there are.
     """
     left_s = (orders - ended) * seconds / ended if ended else 0.0
-    return min(max(left_s / 4, LOOK_S), LONGEST_LOOK_S)
+    return min(max(left_s / 4, POLL_S), MAX_POLL_S)
 
 
 def _module(service: str) -> tuple[str, ...]:
@@ -185,18 +185,18 @@ def _module(service: str) -> tuple[str, ...]:
             return ("sagakit", "saga_monitor")
         case "order":
             return ("sagakit", "services.order")
-    return ("benchmarks.instant", service)
+    return ("benchmarks.instant_service", service)
 
 
-def _settings(site: Site, name: str, service: str, number: int) -> dict[str, str]:
+def _settings(testbed: Testbed, name: str, service: str, number: int) -> dict[str, str]:
     return {
-        "SAGA_BOOTSTRAP_SERVERS": site.bootstrap_servers,
-        "SAGA_DATABASE_URL": site.database(service),
+        "SAGA_BOOTSTRAP_SERVERS": testbed.bootstrap_servers,
+        "SAGA_DATABASE_URL": testbed.database(service),
         "SAGA_HTTP_HOST": "127.0.0.1",
-        "SAGA_HTTP_PORT": str(site.port(name)),
+        "SAGA_HTTP_PORT": str(testbed.port(name)),
         "SAGA_INSTANCE_ID": f"{service}-{number}",
         "SAGA_LOG_LEVEL": "WARNING",
-        "SAGA_PARTICIPANTS": json.dumps({other: site.url(other) for other in SERVICES}),
+        "SAGA_PARTICIPANTS": json.dumps({other: testbed.url(other) for other in SERVICES}),
     }
 
 

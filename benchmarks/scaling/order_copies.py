@@ -1,7 +1,7 @@
-"""Fills databases with millions of orders that PostgreSQL copies from orders that really ran.
+"""Fills databases with millions of orders: PostgreSQL copies the rows of orders that really ran.
 
-Every copy has the rows of its template in every table of every database, under its own id and at
-its own time; events and amounts are the template's. The topics do not hold the copies.
+Every copy has the rows of its template in every table of every database. It has an id and times of
+its own. Events and amounts are those of the template. The topics do not hold the copies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from benchmarks.site import Site
+from benchmarks.testbed import Testbed
 
 SENT = "outbox_sent"
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -24,10 +24,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 """Database -> its tables with one or more rows per order, and the column with the order's id."""
 SENT_DAYS = 30
-"""Days before today over which the published events are spread, one partition per day."""
+"""Days before today that the published events cover. Each day has one partition."""
 HISTORY_DAYS = 60
-"""Age in days of the orders in the history; the monitor has moved them there by then."""
-AT_ONCE = 100_000
+"""Age in days of the orders in the history. By that age the monitor has moved them there."""
+ROWS_PER_STATEMENT = 100_000
 CUSTOMERS = 100_000
 Copied = dict[str, dict[str, int]]
 """Database -> table -> rows."""
@@ -35,7 +35,7 @@ Copied = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Copies:
-    """Describes `count` copies of the orders `templates`, with ids that begin with `prefix`.
+    """Describes `count` copies of the orders `templates`. Their ids begin with `prefix`.
 
     `history`: the copies are in the monitor's history.
     """
@@ -50,21 +50,21 @@ class Copies:
         return f"{table}_history" if self.history and database == "monitor" else table
 
 
-def fill(site: Site, copies: Copies) -> Copied:
-    """Insert the copies in every database; the services must not run.
+def fill(testbed: Testbed, copies: Copies) -> Copied:
+    """Insert the copies in every database. The services must not run.
 
-    Then each database is vacuumed, analysed and checkpointed, as it would be if the orders had come
-    over months.
+    Then it vacuums, analyses and checkpoints each database. PostgreSQL would have done this if the
+    orders had come over months.
     """
     with ThreadPoolExecutor(len(TABLES)) as threads:
         found = {
-            database: threads.submit(_filled, site.database(database), database, copies)
+            database: threads.submit(_fill_database, testbed.database(database), database, copies)
             for database in TABLES
         }
         return {database: rows.result() for database, rows in found.items()}
 
 
-def _filled(url: str, database: str, copies: Copies) -> dict[str, int]:
+def _fill_database(url: str, database: str, copies: Copies) -> dict[str, int]:
     rows: dict[str, int] = {}
     with psycopg.connect(url, autocommit=True) as connection:
         if SENT in TABLES[database]:
@@ -81,16 +81,16 @@ def _filled(url: str, database: str, copies: Copies) -> dict[str, int]:
 
 
 def _parts(copies: Copies) -> list[dict[str, object]]:
-    """Return the parameters of each statement, one per `AT_ONCE` copies."""
+    """Return the parameters of each statement, one per `ROWS_PER_STATEMENT` copies."""
     return [
         {
             "ids": list(copies.templates),
             "many": len(copies.templates),
             "prefix": copies.prefix,
             "first": first,
-            "last": min(first + AT_ONCE, copies.count) - 1,
+            "last": min(first + ROWS_PER_STATEMENT, copies.count) - 1,
         }
-        for first in range(0, copies.count, AT_ONCE)
+        for first in range(0, copies.count, ROWS_PER_STATEMENT)
     ]
 
 
@@ -98,7 +98,7 @@ def _copy(
     connection: psycopg.Connection, table: str, target: str, key: str, history: bool
 ) -> sql.Composed:
     """Return the statement that inserts the rows of one part of the copies."""
-    names = [column.name for column in connection.execute(_first(table)).description or ()]
+    names = [column.name for column in connection.execute(_columns_of(table)).description or ()]
     return sql.SQL(
         "with template as materialized (select x.nth, t.* from unnest(%(ids)s::text[]) "
         "with ordinality x (id, nth) join {table} t on t.{key} = x.id) "
@@ -115,7 +115,7 @@ def _copy(
 
 
 def _value(column: str, key: str, history: bool) -> sql.Composable:
-    """Return a column of a copy: the template's value, unless orders differ in it."""
+    """Return the SQL for a column of a copy: the template's value, unless orders differ in it."""
     if column == key:
         return sql.SQL("%(prefix)s || lpad(n::text, 8, '0')")
     own = sql.SQL("t.") + sql.Identifier(column)
@@ -128,12 +128,12 @@ def _value(column: str, key: str, history: bool) -> sql.Composable:
             return own + sql.SQL(" + n * interval '1 ms'")
         case "at" | "started_at" | "ended_at" | "updated_at" if history:
             return own + sql.SQL(f" - interval '{HISTORY_DAYS} days' - n * interval '1 s'")
-        case "started_at" | "ended_at" | "updated_at":  # all distinct, as in a shop
+        case "started_at" | "ended_at" | "updated_at":  # no two alike, as in a shop
             return own + sql.SQL(" - n * interval '1 ms'")
     return own
 
 
-def _first(table: str) -> sql.Composed:
+def _columns_of(table: str) -> sql.Composed:
     return sql.SQL("select * from {} limit 0").format(sql.Identifier(table))
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 import saga_monitor.storage
 import services.payment
-from benchmarks.scaling import filling
-from benchmarks.scaling.filling import Copies, fill
-from benchmarks.site import Site
+from benchmarks.scaling import order_copies
+from benchmarks.scaling.order_copies import Copies, fill
+from benchmarks.testbed import Testbed as BenchTestbed
 from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.outbox.relay import NEW_EPOCH, Relay
 from sagakit.store.migrate import migrate
@@ -49,9 +49,11 @@ class Everything:
 
 
 @pytest.fixture
-def site(infra: TestInfra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+def testbed(infra: TestInfra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BenchTestbed:
     """Two databases with two orders, and an event of each published."""
-    monkeypatch.setattr(filling, "TABLES", {name: filling.TABLES[name] for name in MIGRATED})
+    monkeypatch.setattr(
+        order_copies, "TABLES", {name: order_copies.TABLES[name] for name in MIGRATED}
+    )
     urls = {name: fresh_database(infra) for name in MIGRATED}
     for name, package in MIGRATED.items():
         engine = engine_for(urls[name])
@@ -67,31 +69,33 @@ def site(infra: TestInfra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
             Relay(engine, Everything(), lambda: datetime.now(UTC)).publish_once(leading, epoch)
             leading.commit()
         engine.dispose()
-    return Site(tmp_path, {"databases": urls, "processes": {}})
+    return BenchTestbed(tmp_path, {"databases": urls, "processes": {}})
 
 
-def rows(site: Site, database: str, query: str) -> list[tuple[object, ...]]:
-    with psycopg.connect(site.database(database)) as connection:
+def rows(testbed: BenchTestbed, database: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(testbed.database(database)) as connection:
         return connection.execute(query).fetchall()
 
 
-def test_copies_in_flight_have_all_rows_of_their_template(site: Site) -> None:
-    made = fill(site, Copies(["t-1", "t-2"], COUNT, "copy-"))
+def test_copies_in_flight_have_all_rows_of_their_template(testbed: BenchTestbed) -> None:
+    made = fill(testbed, Copies(["t-1", "t-2"], COUNT, "copy-"))
 
     assert made["payment"] == {"inbox": COUNT, "payment": COUNT, "outbox_sent": COUNT}
     assert made["monitor"] == {"saga": COUNT, "timeline": 3 * COUNT}
-    found = rows(site, "payment", "select order_id, order_ref from payment where order_id ~ 'copy'")
+    found = rows(
+        testbed, "payment", "select order_id, order_ref from payment where order_id ~ 'copy'"
+    )
     assert sorted(found) == [(f"copy-{n:08d}", "ab"[n % 2]) for n in range(COUNT)]
     due = "select count(distinct next_deadline) from saga where order_id ~ 'copy'"
-    assert rows(site, "monitor", due) == [(COUNT,)]
-    (days,) = rows(site, "payment", "select count(distinct sent_at::date) from outbox_sent")
+    assert rows(testbed, "monitor", due) == [(COUNT,)]
+    (days,) = rows(testbed, "payment", "select count(distinct sent_at::date) from outbox_sent")
     assert days == (COUNT + 1,)
 
 
-def test_copies_of_the_history_are_in_it_alone_and_old(site: Site) -> None:
-    made = fill(site, Copies(["t-1", "t-2"], COUNT, "copy-", history=True))
+def test_copies_of_the_history_are_in_it_alone_and_old(testbed: BenchTestbed) -> None:
+    made = fill(testbed, Copies(["t-1", "t-2"], COUNT, "copy-", history=True))
 
     assert made["monitor"] == {"saga_history": COUNT, "timeline_history": 3 * COUNT}
-    assert rows(site, "monitor", "select count(*) from saga") == [(2,)]
+    assert rows(testbed, "monitor", "select count(*) from saga") == [(2,)]
     old = "select count(*) from saga_history where updated_at < now() - interval '59 days'"
-    assert rows(site, "monitor", old) == [(COUNT,)]
+    assert rows(testbed, "monitor", old) == [(COUNT,)]

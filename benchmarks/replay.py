@@ -1,7 +1,8 @@
-"""Measures the lower bound of a database part by replaying its statements with the same rows.
+"""Measures the minimum cost of a database part: it replays its statements with the same rows.
 
-The statements recorded on one database are sent to another in the same state, by the driver alone.
-No Python decides, encodes or folds, so the time is that of PostgreSQL and psycopg.
+It records the statements on one database and sends them to another in the same state, with the
+driver alone. No Python code decides, encodes or folds. So the time is that of PostgreSQL and of
+psycopg.
 """
 
 import time
@@ -24,12 +25,12 @@ class Recording:
         self.transactions: list[list[Statement]] = []
         self._open: dict[int, list[Statement]] = defaultdict(list)
 
-    def sent(self, connection: int, statement: Statement) -> None:
+    def add_statement(self, connection: int, statement: Statement) -> None:
         """Record a statement of the open transaction of a connection."""
         self._open[connection].append(statement)
 
-    def committed(self, connection: int) -> None:
-        """Close the open transaction of a connection and keep it."""
+    def end_transaction(self, connection: int) -> None:
+        """End the open transaction of a connection and keep it."""
         self.transactions.append(self._open.pop(connection, []))
 
     def replay_s(self, url: str) -> float:
@@ -49,20 +50,20 @@ class Recording:
 
 
 @contextmanager
-def recorded(engine: Engine) -> Iterator[Recording]:
-    """Record what this engine sends until the context ends. It costs one append per statement."""
-    found = Recording()
+def record(engine: Engine) -> Iterator[Recording]:
+    """Record the statements of this engine until the context ends. Each costs one list append."""
+    recording = Recording()
 
-    def sent(on: Any, _: Any, text: str, parameters: Any, __: Any, many: bool) -> None:
-        found.sent(id(on), (text, parameters, many))
+    def on_statement(on: Any, _: Any, text: str, parameters: Any, __: Any, many: bool) -> None:
+        recording.add_statement(id(on), (text, parameters, many))
 
-    def committed(on: Any) -> None:
-        found.committed(id(on))
+    def on_commit(on: Any) -> None:
+        recording.end_transaction(id(on))
 
-    event.listen(engine, "before_cursor_execute", sent)
-    event.listen(engine, "commit", committed)
+    event.listen(engine, "before_cursor_execute", on_statement)
+    event.listen(engine, "commit", on_commit)
     try:
-        yield found
+        yield recording
     finally:
-        event.remove(engine, "before_cursor_execute", sent)
-        event.remove(engine, "commit", committed)
+        event.remove(engine, "before_cursor_execute", on_statement)
+        event.remove(engine, "commit", on_commit)

@@ -1,4 +1,4 @@
-"""Provides server homes whose databases hold many orders, waiting or finished, before a run."""
+"""Provides server homes whose databases hold many orders before a run."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.figures import WrongEnds
-from benchmarks.instant import NO_PICKUP
+from benchmarks.instant_service import NO_PICKUP
 from benchmarks.orders import RESERVE_FIRST, orders
-from benchmarks.ours import MONITOR
-from benchmarks.scaling.filling import Copied, Copies, fill
-from benchmarks.scaling.runs import platform, settle
-from benchmarks.site import servers
+from benchmarks.platform_contender import MONITOR
+from benchmarks.scaling.order_copies import Copied, Copies, fill
+from benchmarks.scaling.runs import platform_at, settle
+from benchmarks.testbed import start_testbed
 from saga_lab.workload import End, OrderKind, Shop, ShopOrder
 
 TEMPLATES = 200
@@ -22,8 +22,11 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Level:
-    """The orders in a home before a run: `count`, waiting for their pickup or in the history."""
+class Prefill:
+    """Describes the orders in a home before a run: `count`, in flight or in the history.
+
+    An order in flight waits for its pickup.
+    """
 
     count: int = 0
     history: bool = False
@@ -36,47 +39,47 @@ class Level:
         return f"{self.count:,} {'finished' if self.history else 'in flight'}"
 
 
-EMPTY = Level()
+EMPTY = Prefill()
 
 
-class Homes:
-    """Holds one home per level below `folder`. `rows`: the rows copied into each level."""
+class PrefilledHomes:
+    """Holds one home per prefill below `folder`. `rows`: the copied rows of each home."""
 
     def __init__(self, folder: Path, say: Say) -> None:
         self._folder, self._say = folder, say
-        self._runs = Counter[Level]()
+        self._runs = Counter[Prefill]()
         self.rows: dict[str, Copied] = {}
 
-    def of(self, level: Level) -> Path:
-        """Return the home of a level; fill it at the first request."""
-        home = self._folder / level.name.replace(" ", "-").replace(",", "")
+    def of(self, prefill: Prefill) -> Path:
+        """Return the home of a prefill; fill it at the first request."""
+        home = self._folder / prefill.name.replace(" ", "-").replace(",", "")
         if not home.exists():
             home.mkdir(parents=True)
-            if level.count:
-                self._fill(home, level)
+            if prefill.count:
+                self._fill(home, prefill)
         return home
 
-    def run(self, level: Level) -> int:
+    def run(self, prefill: Prefill) -> int:
         """Return the number of the next run in this home."""
-        self._runs[level] += 1
-        return self._runs[level]
+        self._runs[prefill] += 1
+        return self._runs[prefill]
 
-    def _fill(self, home: Path, level: Level) -> None:
-        self._say(f"filling: {level.name}")
-        placed = _templates(level)
-        with platform(home).deployed() as running:
-            if level.history:
+    def _fill(self, home: Path, prefill: Prefill) -> None:
+        self._say(f"filling: {prefill.name}")
+        placed = _templates(prefill)
+        with platform_at(home).deploy() as running:
+            if prefill.history:
                 running.place(placed)
             else:
                 running.publish(placed)
-            settle(running.site)
-            if not level.history:
-                _check_waiting(running.site.database(MONITOR))
+            settle(running.testbed)
+            if not prefill.history:
+                _check_waiting(running.testbed.database(MONITOR))
         ids = [order.order_id for order in placed]
-        prefix = "history-" if level.history else "waiting-"
-        with servers(home) as site:
-            copied = fill(site, Copies(ids, level.count, prefix, level.history))
-        self.rows[level.name] = copied
+        prefix = "history-" if prefill.history else "waiting-"
+        with start_testbed(home) as testbed:
+            copied = fill(testbed, Copies(ids, prefill.count, prefix, prefill.history))
+        self.rows[prefill.name] = copied
         rows = sum(sum(tables.values()) for tables in copied.values())
         self._say(f"filled: {rows:,} rows, {_bytes(home) / 1e9:.1f} GB")
 
@@ -85,8 +88,8 @@ def _bytes(home: Path) -> int:
     return sum(file.lstat().st_size for file in home.rglob("*") if file.is_file())
 
 
-def _templates(level: Level) -> list[ShopOrder]:
-    if level.history:
+def _templates(prefill: Prefill) -> list[ShopOrder]:
+    if prefill.history:
         return orders("template", 1, TEMPLATES)
     waiting = Shop("template", 1, WAITING).orders(TEMPLATES)
     return [replace(order, flow=RESERVE_FIRST) for order in waiting]
@@ -98,4 +101,4 @@ def _check_waiting(url: str) -> None:
             connection.execute("select status, count(*) from saga group by 1").fetchall()
         )
     if found != {"waiting": TEMPLATES}:
-        raise WrongEnds(f"{TEMPLATES} orders were to wait for their pickup, there are {found}")
+        raise WrongEnds(f"{TEMPLATES} orders must wait for their pickup, the monitor has {found}")

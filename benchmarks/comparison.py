@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from benchmarks.figures import Contender, Figures, median
 from benchmarks.orders import orders
 
-FULL, STEADY, NEARLY = "saturation", "steady", "80 % of own saturation"
+SATURATION, STEADY, BELOW_SATURATION = "saturation", "steady", "80 % of own saturation"
 """The modes of a run. `steady` adds the rate to the name of a steady mode."""
-NEARLY_FULL = 0.8
+SATURATION_SHARE = 0.8
+"""The rate of the mode `BELOW_SATURATION`, as a share of the rate at saturation."""
 MAX_WARM_UP = 1000
 Say = Callable[[str], None]
 
@@ -19,32 +20,33 @@ class Plan:
     """Describes what to measure.
 
     `scale`: factor on each contender's number of saturation orders; `rates`: orders a second of the
-    steady runs; `seconds`: length of a run at a rate; `nearly`: also run at 80 % of saturation.
+    steady runs; `seconds`: length of a run at a rate; `below_saturation`: also run at 80 % of
+    saturation.
     """
 
     rounds: int = 3
     scale: float = 1.0
     rates: Sequence[int] = (50,)
     seconds: int = 20
-    nearly: bool = True
+    below_saturation: bool = True
 
 
 Runs = Mapping[str, Sequence[Figures]]
 """Mode -> the runs of one contender, one per round."""
 
 
-def contest(contenders: Sequence[Contender], plan: Plan, say: Say) -> dict[str, Runs]:
+def compare(contenders: Sequence[Contender], plan: Plan, say: Say) -> dict[str, Runs]:
     """Run all rounds and return contender -> its runs.
 
-    The first contender of a round goes last in the next, so that neither the previous contender nor
-    warm caches favour any of them.
+    The first contender of a round is the last of the next round. So neither the contender before
+    it nor warm caches favour one of them.
     """
     found: dict[str, defaultdict[str, list[Figures]]] = {
         contender.name: defaultdict(list) for contender in contenders
     }
     for number in range(plan.rounds):
-        for contender in _rotated(contenders, number):
-            for mode, figures in _turn(contender, plan, number, say):
+        for contender in _rotate(contenders, number):
+            for mode, figures in _measure(contender, plan, number, say):
                 found[contender.name][mode].append(figures)
     return {name: dict(modes) for name, modes in found.items()}
 
@@ -61,32 +63,32 @@ def steady(rate: float) -> str:
     return f"{STEADY} {rate:g}/s"
 
 
-def _rotated(contenders: Sequence[Contender], number: int) -> list[Contender]:
+def _rotate(contenders: Sequence[Contender], number: int) -> list[Contender]:
     by = number % len(contenders)
     return [*contenders[by:], *contenders[:by]]
 
 
-def _turn(contender: Contender, plan: Plan, number: int, say: Say) -> list[tuple[str, Figures]]:
-    """Run all modes of one contender on one deployment, after a warm-up run."""
+def _measure(contender: Contender, plan: Plan, number: int, say: Say) -> list[tuple[str, Figures]]:
+    """Run a warm-up and then all modes of one contender on one deployment."""
     count = max(20, round(contender.orders * plan.scale))
     found = []
 
-    def report_turn(mode: str, figures: Figures) -> None:
+    def add(mode: str, figures: Figures) -> None:
         found.append((mode, figures))
         say(
             f"round {number + 1}, {contender.name}, {mode}: {figures.orders_a_second:.0f} orders/s,"
             f" p50 {figures.p50_ms:.0f} ms, CPU {figures.cpu_ms:.2f} ms an order"
         )
 
-    with contender.deployed() as deployment:
+    with contender.deploy() as deployment:
         deployment.place(orders("warm", 1, min(MAX_WARM_UP, count)))
         full = deployment.place(orders("full", 2, count))
-        report_turn(FULL, full)
+        add(SATURATION, full)
         for seed, rate in enumerate(plan.rates, 3):
             placed = orders(f"steady{rate}", seed, rate * plan.seconds)
-            report_turn(steady(rate), deployment.place(placed, rate))
-        if plan.nearly:
-            below = NEARLY_FULL * full.orders_a_second
-            placed = orders("nearly", 99, max(20, round(below * plan.seconds)))
-            report_turn(NEARLY, deployment.place(placed, below))
+            add(steady(rate), deployment.place(placed, rate))
+        if plan.below_saturation:
+            below = SATURATION_SHARE * full.orders_a_second
+            placed = orders("below", 99, max(20, round(below * plan.seconds)))
+            add(BELOW_SATURATION, deployment.place(placed, below))
     return found

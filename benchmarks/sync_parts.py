@@ -1,6 +1,6 @@
-"""Measures single parts, each on the rows and events that the one before it left.
+"""Measures the parts that run without an event loop. See `benchmarks.parts`.
 
-See `benchmarks.parts`.
+Each part works on the rows and events of the part before it.
 """
 
 import time
@@ -17,9 +17,9 @@ from sqlalchemy import Engine
 
 import saga_monitor
 import services.inventory
-from benchmarks.bare import recorded
 from benchmarks.orders import orders
-from benchmarks.site import Site
+from benchmarks.replay import record
+from benchmarks.testbed import Testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 from saga_lab.workload.orders import SKUS
 from saga_monitor.ingest import faust_stream
@@ -41,25 +41,25 @@ from schemas.events import OrderPlaced
 from services.inventory.decide import Reservation, decide, evolve
 from services.inventory.service import participant
 
-OURS, BARE = "inventory", "order"
-"""The site's databases for the part and for its bare replay; any two would do."""
-MONITOR, BARE_MONITOR = "monitor", "payment"
-ELSEWHERE = "payment.events"
-"""The topic for warm-up and for the bare producer; nothing else here writes or reads it."""
+DATABASE, BASELINE = "inventory", "order"
+"""The testbed's databases for the part and for the replay of its statements. Any two would do."""
+MONITOR, MONITOR_BASELINE = "monitor", "payment"
+SPARE_TOPIC = "payment.events"
+"""The topic for the warm-up and for the baseline's producer. No part uses it otherwise."""
 PLENTY = 10**9
 SCANS, DUE = 50, 200
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rate of one part. `bare_a_second`: the same rows without our code; 0 if not measured."""
+    """The rate of one part. `baseline_a_second`: the same rows without our code; 0 if unknown."""
 
     name: str
     a_second: float
-    bare_a_second: float = 0.0
+    baseline_a_second: float = 0.0
 
 
-def placed(count: int) -> list[Record]:
+def placed_records(count: int) -> list[Record]:
     """Return the OrderPlaced records of `count` orders, as a consumer reads them."""
     codec, at = Codec(CONTRACT), now()
     records = []
@@ -90,72 +90,73 @@ def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
     state = Reservation(on_hand=dict.fromkeys(SKUS, PLENTY))
     at = now()
 
-    def decided() -> None:
+    def decide_all() -> None:
         for envelope in envelopes:
             decision = decide(state, Do(envelope.event), at)
             for event in decision.events:
                 evolve(state, event)
 
-    yield Part("inventory: decide and evolve", len(records) / _seconds(decided))
+    yield Part("inventory: decide and evolve", len(records) / _seconds(decide_all))
 
 
-def transaction(site: Site, records: Sequence[Record]) -> Part:
+def transaction(testbed: Testbed, records: Sequence[Record]) -> Part:
     """Measure events a second through inventory's transaction, one per batch.
 
-    It covers inbox, state and outbox, deciding and encoding; the events are decoded beforehand.
-    Bare: the same statements and rows.
+    It covers inbox, state and outbox, deciding and encoding. The events are decoded before.
+    Baseline: the same statements and rows.
     """
-    engine = prepared(site.database(OURS), services.inventory)
-    prepared(site.database(BARE), services.inventory).dispose()
-    for name in (OURS, BARE):
-        with psycopg.connect(site.database(name)) as connection:
+    engine = migrated_engine(testbed.database(DATABASE), services.inventory)
+    migrated_engine(testbed.database(BASELINE), services.inventory).dispose()
+    for name in (DATABASE, BASELINE):
+        with psycopg.connect(testbed.database(name)) as connection:
             connection.cursor().executemany(
                 f"insert into stock values (%s, {PLENTY}, 0, 0, {PLENTY})", [(s,) for s in SKUS]
             )
     codec = Codec(CONTRACT)
-    taking_part = participant()
-    database = PostgresDatabase(engine, taking_part.store, now)
-    handler = Handler(taking_part, database, Router(FLOWS, "inventory"), codec, now)
+    inventory = participant()
+    database = PostgresDatabase(engine, inventory.store, now)
+    handler = Handler(inventory, database, Router(FLOWS, "inventory"), codec, now)
     messages = [decode_message(codec, record) for record in records]
-    with recorded(engine) as recording:
+    with record(engine) as recording:
 
-        def handled() -> None:
+        def handle_all() -> None:
             for start in range(0, len(messages), BATCH):
                 handler.handle(messages[start : start + BATCH])
 
-        seconds = _seconds(handled)
+        seconds = _seconds(handle_all)
     engine.dispose()
-    bare_s = recording.replay_s(site.database(BARE))
+    baseline_s = recording.replay_s(testbed.database(BASELINE))
     name = "inbox + state + outbox transaction"
-    return Part(name, len(records) / seconds, len(records) / bare_s)
+    return Part(name, len(records) / seconds, len(records) / baseline_s)
 
 
-def relay(site: Site) -> tuple[Part, list[Record]]:
-    """Measure events a second from the outbox to the topic, and return these events too.
+def relay(testbed: Testbed) -> tuple[Part, list[Record]]:
+    """Measure events a second from the outbox to the topic; also return these events.
 
-    The removal of the outbox rows is included. Bare: a producer that has the rows in memory.
+    The removal of the outbox rows is included. Baseline: a producer that has the rows in
+    memory.
     """
-    with psycopg.connect(site.database(OURS)) as connection:
+    with psycopg.connect(testbed.database(DATABASE)) as connection:
         found = connection.execute("select topic, key, headers, value from outbox order by id")
         rows = [OutboxRow(t, k, unpack_headers(h), bytes(v)) for t, k, h, v in found]
-    engine = engine_for(site.database(OURS))
-    publisher = Publisher(site.bootstrap_servers, "parts")
+    engine = engine_for(testbed.database(DATABASE))
+    publisher = Publisher(testbed.bootstrap_servers, "parts")
     # The first send takes half a second longer, so it is not timed.
-    publisher.publish([replace(rows[0], topic=ELSEWHERE)])
-    moving = Relay(engine, publisher, now)
+    publisher.publish([replace(rows[0], topic=SPARE_TOPIC)])
+    outbox_relay = Relay(engine, publisher, now)
     with engine.connect() as leading:
         epoch = leading.execute(NEW_EPOCH).scalar_one()
         leading.commit()
 
-        def moved() -> None:
-            while moving.publish_once(leading, epoch):
+        def publish_all() -> None:
+            while outbox_relay.publish_once(leading, epoch):
                 pass
 
-        seconds = _seconds(moved)
+        seconds = _seconds(publish_all)
     engine.dispose()
     producer = Producer(
         {
-            "bootstrap.servers": site.bootstrap_servers,
+            "bootstrap.servers": testbed.bootstrap_servers,
             "enable.idempotence": True,
             "acks": "all",
             "partitioner": "murmur2_random",
@@ -164,40 +165,40 @@ def relay(site: Site) -> tuple[Part, list[Record]]:
         }
     )
 
-    def produced(some: Sequence[OutboxRow] = rows) -> None:
+    def produce_all(some: Sequence[OutboxRow] = rows) -> None:
         for row in some:
-            producer.produce(ELSEWHERE, row.value, row.key, headers=list(row.headers))
+            producer.produce(SPARE_TOPIC, row.value, row.key, headers=list(row.headers))
         producer.flush()
 
-    produced(rows[:1])
-    part = Part("relay", len(rows) / seconds, len(rows) / _seconds(produced))
+    produce_all(rows[:1])
+    part = Part("relay", len(rows) / seconds, len(rows) / _seconds(produce_all))
     return part, [as_record(row, offset) for offset, row in enumerate(rows)]
 
 
-def monitor(site: Site, records: Sequence[Record]) -> Part:
+def monitor(testbed: Testbed, records: Sequence[Record]) -> Part:
     """Measure events a second into the monitor's database: decoded, folded and written.
 
-    Bare: the same statements and rows.
+    Baseline: the same statements and rows.
     """
-    engine = prepared(site.database(MONITOR), saga_monitor)
-    prepared(site.database(BARE_MONITOR), saga_monitor).dispose()
+    engine = migrated_engine(testbed.database(MONITOR), saga_monitor)
+    migrated_engine(testbed.database(MONITOR_BASELINE), saga_monitor).dispose()
     projection = Projection(engine, Codec(CONTRACT), FLOWS)
-    with recorded(engine) as recording:
+    with record(engine) as recording:
 
-        def applied() -> None:
+        def apply_all() -> None:
             for start in range(0, len(records), faust_stream.BATCH):
                 projection.apply(records[start : start + faust_stream.BATCH])
 
-        seconds = _seconds(applied)
+        seconds = _seconds(apply_all)
     engine.dispose()
-    bare_s = recording.replay_s(site.database(BARE_MONITOR))
-    return Part("monitor: fold + projection", len(records) / seconds, len(records) / bare_s)
+    baseline_s = recording.replay_s(testbed.database(MONITOR_BASELINE))
+    return Part("monitor: fold + projection", len(records) / seconds, len(records) / baseline_s)
 
 
-def scan(site: Site, waiting: int) -> Iterator[Part]:
+def scan(testbed: Testbed, waiting: int) -> Iterator[Part]:
     """Measure deadline scans a second among `waiting` orders with an open deadline."""
     at = now()
-    with psycopg.connect(site.database(MONITOR), autocommit=True) as connection:
+    with psycopg.connect(testbed.database(MONITOR), autocommit=True) as connection:
         connection.execute(
             "insert into saga (order_id, flow, version, status, next_deadline, partition) "
             "select 'waiting-' || n, 'order', 1, 'waiting', "
@@ -205,20 +206,20 @@ def scan(site: Site, waiting: int) -> Iterator[Part]:
             [at, DEFAULT_PARTITIONS, waiting],
         )
         connection.execute("vacuum analyze saga")
-    engine = engine_for(site.database(MONITOR))
+    engine = engine_for(testbed.database(MONITOR))
     for label, until in (("none due", at), (f"{DUE} due", at + timedelta(days=1.1))):
         through = dict.fromkeys(range(DEFAULT_PARTITIONS), until)
 
-        def looked(through: dict[int, datetime] = through) -> None:
+        def scan_all(through: dict[int, datetime] = through) -> None:
             for _ in range(SCANS):
                 with engine.connect() as connection:  # not committed: the next scan sees the same
                     store.overdue(connection, through, DUE)
 
-        yield Part(f"deadline scan, {waiting:,} open, {label}", SCANS / _seconds(looked))
+        yield Part(f"deadline scan, {waiting:,} open, {label}", SCANS / _seconds(scan_all))
     engine.dispose()
 
 
-def prepared(url: str, package: ModuleType) -> Engine:
+def migrated_engine(url: str, package: ModuleType) -> Engine:
     """Migrate a database to the tables of a service or the monitor, and return its engine."""
     engine = engine_for(url)
     migrate(engine, Path(str(package.__file__)).parent / "migrations")

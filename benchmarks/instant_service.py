@@ -1,7 +1,7 @@
-"""Runs a service as deployed, except that its providers answer at once in the same process.
+"""Runs a service as in production, with providers that answer at once in the same process.
 
-`python -m benchmarks.instant SERVICE`. The outside world costs nothing, which leaves the platform's
-own cost.
+`python -m benchmarks.instant_service SERVICE`. Providers then cost nothing. The platform's own cost
+remains.
 """
 
 import sys
@@ -45,20 +45,20 @@ def build(name: str, settings: ServiceSettings) -> Service[Any]:
             }
             return Service(payment(), perform=calls)
         case "shipping":
-            driver = Driver()
-            return Service(shipping(), perform={LABEL: driver.label, CANCEL: driver.cancel})
+            carrier = InstantCarrier()
+            return Service(shipping(), perform={LABEL: carrier.label, CANCEL: carrier.cancel})
         case "notification":
             return Service(notification(), perform={MAIL: accept})
     raise SystemExit(f"{name!r} is no service with instant gateways")
 
 
 async def accept(effect: Effect) -> MailAccepted:
-    """Accept every mail. The mail is not built, since that counts as the outside world's cost."""
+    """Accept every mail. It builds no mail text: that is a cost of the outside world."""
     return MailAccepted(MailKind(str(effect.payload["kind"])), str(effect.payload["to"]))
 
 
-class Driver(MemoryCarrier):
-    """A carrier that picks the parcel up at once, as its answer to the label call.
+class InstantCarrier(MemoryCarrier):
+    """A carrier that answers the label call with the pickup of the parcel.
 
     An order whose address has the tag `NO_PICKUP` gets its label and is never picked up.
     """
@@ -67,8 +67,8 @@ class Driver(MemoryCarrier):
         """See `Carrier`."""
         answer = await super().label(effect)
         payload: Mapping[str, Any] = effect.payload
-        waits = NO_PICKUP in payload["order"]["ship_to"]
-        if isinstance(answer, Labelled) and not waits:
+        no_pickup = NO_PICKUP in payload["order"]["ship_to"]
+        if isinstance(answer, Labelled) and not no_pickup:
             return PickedUp(effect.key.partition(":")[2], answer.label_id, answer.tracking)
         return answer
 

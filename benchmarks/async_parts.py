@@ -15,9 +15,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 import saga_monitor
 import services.payment
-from benchmarks.bare import recorded
-from benchmarks.measured import Part, now, prepared
-from benchmarks.site import Site
+from benchmarks.replay import record
+from benchmarks.sync_parts import Part, migrated_engine, now
+from benchmarks.testbed import Testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 from saga_lab.outside.memory import MemoryProvider
 from saga_monitor.ingest.faust_stream import StreamReader
@@ -39,57 +39,59 @@ from schemas.events import InventoryReserved
 from services.payment.ledger import CHARGE, Payment
 from services.payment.service import participant
 
-OURS, BARE = "shipping", "notification"
-"""The site's databases for effects and for their bare replay; any two would do."""
+DATABASE, BASELINE = "shipping", "notification"
+"""The testbed's databases for effects and for the replay of their statements. Any two would do."""
 MONITORS = ("fraud", "loyalty")
 TOPICS = ["order.events", "inventory.events"]
-WAIT_S, LOOK_S = 300.0, 0.1
+WAIT_S, POLL_S = 300.0, 0.1
 
 
-class Counting:
-    """Wraps a handler and counts handled messages. `reached` is set once `want` is fulfilled."""
+class CountingHandler:
+    """Wraps a handler and counts the handled messages. It sets `reached` when none is left."""
 
     def __init__(self, inner: MessageHandler[Payment], loop: asyncio.AbstractEventLoop) -> None:
         self._inner, self._loop = inner, loop
         self._left, self.reached = 0, asyncio.Event()
 
     def want(self, count: int) -> None:
-        """Expect `count` more messages, and clear `reached`."""
+        """Expect `count` more messages and clear `reached`."""
         self._left += count
         self.reached.clear()
 
     def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Payment]]:
         """See `MessageHandler`."""
-        fates = self._inner.handle(messages)
-        self._left -= len(fates)
+        results = self._inner.handle(messages)
+        self._left -= len(results)
         if self._left <= 0:
             self._loop.call_soon_threadsafe(self.reached.set)
-        return fates
+        return results
 
 
-def effects(site: Site, events: Sequence[Record]) -> Part:
+def effects(testbed: Testbed, events: Sequence[Record]) -> Part:
     """Measure charges a second, from the event to the handled outcome.
 
-    Payment handles the event that triggers the charge, the provider answers at once in the same
-    process, and payment handles the answer: two transactions per charge, in batches. Bare: the same
-    statements and rows.
+    Payment handles the event that triggers the charge. The provider answers at once in the same
+    process. Payment handles the answer. That makes two transactions per charge, in batches.
+    Baseline: the same statements and rows.
     """
     codec = Codec(CONTRACT)
-    engine = prepared(site.database(OURS), services.payment)
-    prepared(site.database(BARE), services.payment).dispose()
+    engine = migrated_engine(testbed.database(DATABASE), services.payment)
+    migrated_engine(testbed.database(BASELINE), services.payment).dispose()
     found = [decode_message(codec, event) for event in events]
     messages = [m for m in found if isinstance(m.event, InventoryReserved)]
-    with recorded(engine) as recording:
+    with record(engine) as recording:
         seconds = asyncio.run(
-            _charged(PostgresDatabase(engine, participant().store, now), messages)
+            _seconds_to_charge(PostgresDatabase(engine, participant().store, now), messages)
         )
     engine.dispose()
-    bare_s = recording.replay_s(site.database(BARE))
+    baseline_s = recording.replay_s(testbed.database(BASELINE))
     name = "payment: event, effect, outcome"
-    return Part(name, len(messages) / seconds, len(messages) / bare_s)
+    return Part(name, len(messages) / seconds, len(messages) / baseline_s)
 
 
-async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Message]) -> float:
+async def _seconds_to_charge(
+    database: PostgresDatabase[Payment], messages: Sequence[Message]
+) -> float:
     """Return the seconds until the last outcome is committed."""
     stop = threading.Event()
     handler = Handler(
@@ -101,7 +103,7 @@ async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Messa
         lease=lambda row: worker.lease(row),
         added=lambda rows: worker.added(rows),
     )
-    outcomes = Counting(handler, asyncio.get_running_loop())
+    outcomes = CountingHandler(handler, asyncio.get_running_loop())
     batcher = RequestBatcher(outcomes, stop)
     calls = {CHARGE: MemoryProvider().charge}
     worker = EffectWorker(database, batcher, calls, now, stop, token=uuid4(), rng=random.Random(1))
@@ -122,8 +124,8 @@ async def _charged(database: PostgresDatabase[Payment], messages: Sequence[Messa
     return seconds
 
 
-class Unread(Projection):
-    """Replaces the projection and discards what is read, to measure Faust alone."""
+class DiscardingProjection(Projection):
+    """A projection that discards every event, which leaves the cost of Faust alone."""
 
     def apply(self, records: Sequence[Record]) -> BatchCounts:
         """See `Projection`."""
@@ -131,44 +133,44 @@ class Unread(Projection):
         return BatchCounts(len(records), 0)
 
 
-def streamed(site: Site, records: Sequence[Record]) -> Iterator[Part]:
+def stream_reading(testbed: Testbed, records: Sequence[Record]) -> Iterator[Part]:
     """Measure the events a second that one monitor reads: Faust alone, and with the projection.
 
-    Bare: the same topics read by confluent-kafka. `records`: OrderPlaced events, published
-    here; inventory's events are in the topic already.
+    Baseline: confluent-kafka reads the same topics. `records`: OrderPlaced events, which this
+    function publishes. Inventory's events are in their topic already.
     """
     rows = [
         OutboxRow(r.topic, (r.key or b"").decode(), r.headers, r.value or b"", number)
         for number, r in enumerate(records)
     ]
-    Publisher(site.bootstrap_servers, "parts").publish(rows)
-    bare = _bare(site)
+    Publisher(testbed.bootstrap_servers, "parts").publish(rows)
+    baseline = _read_by_client(testbed)
     for name, kind, database in (
-        ("monitor: Faust alone", Unread, MONITORS[0]),
+        ("monitor: Faust alone", DiscardingProjection, MONITORS[0]),
         ("monitor: Faust and projection", Projection, MONITORS[1]),
     ):
-        yield Part(name, asyncio.run(_read(site, kind, site.database(database))), bare)
+        yield Part(name, asyncio.run(_read(testbed, kind, testbed.database(database))), baseline)
 
 
-async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
+async def _read(testbed: Testbed, kind: type[Projection], database_url: str) -> float:
     """Return the events a second after the first batch; 0 if there is no second batch.
 
-    The first batch does not count, because it includes the time to join the consumer group.
+    The first batch does not count: it includes the time to join the consumer group.
     """
-    engine, ends = prepared(database_url, saga_monitor), LogEnds(site.bootstrap_servers)
+    engine, ends = migrated_engine(database_url, saga_monitor), LogEnds(testbed.bootstrap_servers)
     loop = asyncio.get_running_loop()
     wanted = sum(ends.ends(TOPICS).values())
     batches: list[tuple[float, int]] = []
 
-    def committed(read: Sequence[Record], _: object) -> None:
+    def on_commit(read: Sequence[Record], _: object) -> None:
         batches.append((time.perf_counter(), len(read)))
         if sum(count for _, count in batches) >= wanted:
             loop.call_soon_threadsafe(reader.end)
 
     settings = ServiceSettings(
-        bootstrap_servers=site.bootstrap_servers, database_url=database_url, instance_id="parts"
+        bootstrap_servers=testbed.bootstrap_servers, database_url=database_url, instance_id="parts"
     )
-    projection = kind(engine, Codec(CONTRACT), FLOWS, committed)
+    projection = kind(engine, Codec(CONTRACT), FLOWS, on_commit)
     reader = StreamReader(
         settings, TOPICS, engine, projection, ends, group=f"parts-{kind.__name__}"
     )
@@ -178,20 +180,22 @@ async def _read(site: Site, kind: type[Projection], database_url: str) -> float:
     return (wanted - first) / (ended - begun) if ended > begun else 0.0
 
 
-def _bare(site: Site) -> float:
+def _read_by_client(testbed: Testbed) -> float:
     """Return the records a second that the C client reads from the same topics.
 
     Time and count begin after the first record.
     """
-    wanted = sum(LogEnds(site.bootstrap_servers).ends(TOPICS).values())
-    consumer = Consumer({"bootstrap.servers": site.bootstrap_servers, "group.id": "parts-bare"})
+    wanted = sum(LogEnds(testbed.bootstrap_servers).ends(TOPICS).values())
+    consumer = Consumer(
+        {"bootstrap.servers": testbed.bootstrap_servers, "group.id": "parts-baseline"}
+    )
     consumer.assign(
         [TopicPartition(t, p, OFFSET_BEGINNING) for t in TOPICS for p in range(DEFAULT_PARTITIONS)]
     )
     first = found = len(consumer.consume(1, WAIT_S))
     begun = time.perf_counter()
     while found < wanted:
-        found += len(consumer.consume(BATCH, LOOK_S))
+        found += len(consumer.consume(BATCH, POLL_S))
     seconds = time.perf_counter() - begun
     consumer.close()
     return (wanted - first) / seconds
