@@ -8,7 +8,7 @@ from confluent_kafka.cimpl import NewTopic
 from sagakit.kafka.inspector import read_log
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import Record
-from tests.stack import until
+from tests.stack import PATIENCE_S, until
 
 
 def create_topic(
@@ -18,7 +18,7 @@ def create_topic(
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     settings = {"message.timestamp.type": "LogAppendTime", **(config or {})}
     for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
-        future.result(timeout=300)
+        future.result(timeout=PATIENCE_S)
     return name
 
 

@@ -205,15 +205,19 @@ class MonitorProcess:
 
     def get(self, path: str, **params: Any) -> Any:
         """JSON of a GET."""
-        return httpx.get(f"{self.url}{path}", params=params, timeout=300).raise_for_status().json()
+        return (
+            httpx.get(f"{self.url}{path}", params=params, timeout=PATIENCE_S)
+            .raise_for_status()
+            .json()
+        )
 
     def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         """A POST, whatever the answer."""
-        return httpx.post(f"{self.url}{path}", json=dict(body), timeout=300)
+        return httpx.post(f"{self.url}{path}", json=dict(body), timeout=PATIENCE_S)
 
     def saga(self, order_id: str) -> dict[str, Any] | None:
         """What it knows of an order."""
-        answer = httpx.get(f"{self.url}/sagas/{order_id}", timeout=300)
+        answer = httpx.get(f"{self.url}/sagas/{order_id}", timeout=PATIENCE_S)
         found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 

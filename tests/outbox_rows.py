@@ -12,7 +12,7 @@ from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.outbox.relay import NEW_EPOCH, Relay, autocommit_connection
 from sagakit.store.ports import Changes
 from sagakit.store.postgres import PostgresDatabase, engine_for
-from tests.stack import TestInfra
+from tests.stack import PATIENCE_S, TestInfra
 from tests.toy_saga import NOW, create_tables, table_store
 
 LEADERS = """
@@ -124,7 +124,7 @@ def running(infra: TestInfra, book: Book, count: int) -> Iterator[list[Relay]]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(300)
+            thread.join(PATIENCE_S)
         assert not any(thread.is_alive() for thread in threads)
         assert died == []
         for relay in relays:

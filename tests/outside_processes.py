@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 import httpx
 
 from saga_lab.devstack.ports import free_port
-from tests.stack import until
+from tests.stack import PATIENCE_S, until
 
 SECRET = "whsec_test"
 NOWHERE = "http://127.0.0.1:9/webhooks"
-DEADLINE_S = 300.0
+GIVES_UP = httpx.Timeout(PATIENCE_S, read=0.3)
+"""Of a client who does not wait for a slow answer."""
 T = TypeVar("T")
 Row = dict[str, Any]
 
@@ -86,7 +87,7 @@ class Server:
             **env,
         }
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.Client(base_url=self.url, trust_env=False)
+        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_S)
         self.start()
 
     def start(self) -> None:
@@ -102,11 +103,11 @@ class Server:
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)
-        return self.process.wait(DEADLINE_S)
+        return self.process.wait(PATIENCE_S)
 
     def post(self, path: str, body: Row, key: str | None = None) -> httpx.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
-        return self.http.post(path, json=body, headers=headers, timeout=DEADLINE_S)
+        return self.http.post(path, json=body, headers=headers)
 
     def list(self, what: str, order_id: str) -> list[Row]:
         data: list[Row] = self.http.get(f"/v1/{what}", params={"order_id": order_id}).json()["data"]

@@ -7,6 +7,7 @@
 
 import re
 import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ from saga_lab.workload.deadlines import Deadlines
 T = TypeVar("T")
 _POLL_S = 0.05
 PATIENCE_S = 600.0
+"""How long a test waits for anything. It ends a broken test; no verdict depends on being fast."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,10 @@ class LiveStack:
         return self._stack.supervisor.processes()[name]
 
 
-def until(look: Callable[[], T | None], what: str) -> T:
+def until(look: Callable[[], T | None], what: str | Callable[[], str]) -> T:
     """Look until what is seen is true, and return it; fail the test saying what did not come.
+
+    `what` may be a function, to say at the end what was seen instead.
 
     The deadline ends a test that is broken. None that is not is anywhere near it, also where five
     others want the processor.
@@ -128,9 +132,23 @@ def until(look: Callable[[], T | None], what: str) -> T:
     deadline = time.monotonic() + PATIENCE_S
     while not (seen := look()):
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {PATIENCE_S:g} s: {what}")
+            missing = what if isinstance(what, str) else what()
+            pytest.fail(f"not within {PATIENCE_S:g} s: {missing}")
         time.sleep(_POLL_S)
     return seen
+
+
+def until_printed(text: str, output: Path, process: "subprocess.Popen[str]") -> None:
+    """Wait until a process has printed a text to a file, and fail with all that it has printed.
+
+    A process that ends without it is not waited for.
+    """
+    until(
+        lambda: text in output.read_text() or process.poll() is not None,
+        lambda: f"{text!r} in what the process prints:\n{output.read_text()}",
+    )
+    printed = output.read_text()
+    assert text in printed, f"the process ended without {text!r}; it printed:\n{printed}"
 
 
 def fresh_database(infra: TestInfra) -> str:

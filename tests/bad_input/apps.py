@@ -35,7 +35,7 @@ from services.loyalty import service as loyalty
 from services.order import service as order
 from services.payment import service as payment
 from services.shipping import service as shipping
-from tests.stack import until
+from tests.stack import PATIENCE_S, until
 
 NOWHERE = f"{HOST}:9"
 SECRET = "the provider's and the carrier's"
@@ -70,7 +70,7 @@ def postgres(home: Path) -> Iterator[str]:
         yield database_url(port, "postgres")
     finally:
         child.send_signal(signal.SIGINT)  # TERM would wait for every client to leave
-        child.wait(300)
+        child.wait(PATIENCE_S)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def serving(
         yield f"http://{HOST}:{listening.getsockname()[1]}", made[0][0]
     finally:
         made[0][1].should_exit = True
-        thread.join(300)
+        thread.join(PATIENCE_S)
         listening.close()
 
 

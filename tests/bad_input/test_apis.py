@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from saga_lab.fakes.trouble import CALLBACK_WAYS, SERVER_WAYS
 from tests.bad_input.apps import RunningApps
+from tests.stack import PATIENCE_S
 
 APIS = (
     *("order", "inventory", "payment", "shipping", "loyalty", "monitor"),
@@ -47,6 +48,11 @@ def _try(operation: Any, url: str) -> None:
         answer = case.call(base_url=url)
         assert answer.status_code < 500, f"{operation.label}: {answer.text[:300]}"
         if operation.path in TROUBLE:  # in it, 503 or a late answer would be right
-            assert httpx.post(f"{url}{operation.path}", json={"seconds": 0}).status_code == 200
+            assert (
+                httpx.post(
+                    f"{url}{operation.path}", json={"seconds": 0}, timeout=PATIENCE_S
+                ).status_code
+                == 200
+            )
 
     check()

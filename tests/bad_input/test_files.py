@@ -18,6 +18,7 @@ from schemas import OWNERS
 from services.payment.service import PaymentSettings
 from tests.bad_input.case import Case
 from tests.bad_input.files import COMMANDS, CONFIGURATION, FLOWS, GOOD_ENV, GOOD_FLOW, Ran, env
+from tests.stack import PATIENCE_S
 
 SAGA = str(Path(sys.executable).with_name("saga"))
 
@@ -80,7 +81,7 @@ def test_a_bad_command_says_what_to_do(case: Case, tmp_path: Path) -> None:
         env={**around, "SAGA_HOME": str(tmp_path), "COLUMNS": "200", **ran.env},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert f"exit {done.returncode}" == case.gets, done.stderr

@@ -11,6 +11,7 @@ from tests.bad_input.apps import RunningApps
 from tests.bad_input.case import Call, Case
 from tests.bad_input.events import CODEC, placed, sent
 from tests.bad_input.requests import CAPTURED, KNOWN, ORDER, REQUESTS, order, signed
+from tests.stack import PATIENCE_S
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,7 +27,9 @@ def ask(apps: RunningApps, where: str, call: Call) -> httpx.Response:
     url = apps.urls[where.partition(",")[0]] + call.path
     body = {"json": call.json} if call.content is None else {"content": call.content}
     headers = [(k.encode(), v.encode("latin-1")) for k, v in call.headers.items()]
-    return httpx.request(call.method, url, headers=headers, trust_env=False, timeout=300, **body)
+    return httpx.request(
+        call.method, url, headers=headers, trust_env=False, timeout=PATIENCE_S, **body
+    )
 
 
 @pytest.mark.parametrize("case", REQUESTS, ids=str)
@@ -77,6 +80,6 @@ def test_good_orders_are_placed_all_the_same(apps: RunningApps) -> None:
 def test_a_giant_body_that_does_not_say_its_size(apps: RunningApps, name: str, path: str) -> None:
     """Cut off in the middle: it could be endless."""
     pieces = (bytes(64 * 1024) for _ in range(2 * MAX_BODY_BYTES // (64 * 1024)))
-    answer = httpx.post(apps.urls[name] + path, content=pieces, trust_env=False)
+    answer = httpx.post(apps.urls[name] + path, content=pieces, trust_env=False, timeout=PATIENCE_S)
     assert answer.status_code == 413
     assert "send less at once" in answer.json()["detail"]

@@ -16,7 +16,7 @@ import pytest
 
 from saga_lab.devstack.ports import assign
 from schemas import docs
-from tests.stack import TestInfra, fresh_database, until
+from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "giftwrap"
@@ -132,15 +132,20 @@ def test_it_runs_and_makes_its_tables(tree: Path, infra: TestInfra) -> None:
         def ready() -> bool:
             assert process.poll() is None, log.read_text()
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+                return (
+                    httpx.get(
+                        f"http://127.0.0.1:{port}/health/ready", timeout=PATIENCE_S
+                    ).status_code
+                    == 200
+                )
             except httpx.TransportError:
                 return False
 
         until(ready, f"giftwrap is ready; its log: {log}")
-        effects = httpx.get(f"http://127.0.0.1:{port}/admin/effects")
+        effects = httpx.get(f"http://127.0.0.1:{port}/admin/effects", timeout=PATIENCE_S)
         assert effects.json() == []
         process.send_signal(signal.SIGTERM)
-        assert process.wait(300) == 0, log.read_text()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -14,7 +14,7 @@ from saga_lab.workload.outcomes import OrderOutcome, Progress
 from saga_lab.workload.trade import Trade
 from sagakit.contract.model import Contract
 from schemas import CONTRACT
-from tests.stack import LiveStack
+from tests.stack import PATIENCE_S, LiveStack
 
 
 def shop(*names: str, seed: int = 0) -> Shop:
@@ -71,18 +71,20 @@ def assert_all_hold(stack: LiveStack) -> None:
 def ledger(stack: LiveStack, server: str, rows: str, order_id: str) -> list[dict[str, Any]]:
     """What an outside server's own ledger says of an order."""
     url = f"{stack.url(server)}/v1/{rows}"
-    answer = httpx.get(url, params={"order_id": order_id}, trust_env=False)
+    answer = httpx.get(url, params={"order_id": order_id}, trust_env=False, timeout=PATIENCE_S)
     found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]
     return found
 
 
 def saga(stack: LiveStack, order_id: str) -> dict[str, Any]:
     """An order as the monitor sees it; its status is `unknown` where it does not."""
-    answer = httpx.get(f"{stack.url('monitor')}/sagas/{order_id}", trust_env=False)
+    answer = httpx.get(
+        f"{stack.url('monitor')}/sagas/{order_id}", trust_env=False, timeout=PATIENCE_S
+    )
     found: dict[str, Any] = answer.json() if answer.is_success else {"status": "unknown"}
     return found
 
 
 def post(stack: LiveStack, server: str, path: str, body: dict[str, Any]) -> httpx.Response:
     """POST to any part of the stack."""
-    return httpx.post(f"{stack.url(server)}{path}", json=body, trust_env=False, timeout=300)
+    return httpx.post(f"{stack.url(server)}{path}", json=body, trust_env=False, timeout=PATIENCE_S)

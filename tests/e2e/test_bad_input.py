@@ -18,7 +18,7 @@ from schemas.events import OrderFacts, OrderLine, OrderPlaced
 from tests.bad_input.case import Case, Sent
 from tests.bad_input.events import MISPLACED, UNREADABLE
 from tests.e2e.orders import assert_all_hold, assert_as_expected, post, saga, shop, trading
-from tests.stack import LiveStack, until
+from tests.stack import PATIENCE_S, LiveStack, until
 
 TOPIC = "order.events"
 READERS = ("inventory", "payment")
@@ -78,7 +78,9 @@ def published(_whole: LiveStack, run: str) -> dict[str, Bad]:
 
 def parked(stack: LiveStack, service: str) -> list[dict[str, Any]]:
     url = f"{stack.url(service)}/admin/parked"
-    rows: list[dict[str, Any]] = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
+    rows: list[dict[str, Any]] = httpx.get(
+        url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S
+    ).json()
     return rows
 
 
@@ -98,7 +100,9 @@ def test_a_record_that_is_no_event_is_parked_with_its_reason(
 
     def is_shown() -> bool:
         url = f"{whole.url('monitor')}/unreadable"
-        unreadable = httpx.get(url, params={"limit": 10_000}, trust_env=False).json()
+        unreadable = httpx.get(
+            url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S
+        ).json()
         return any(row["code"] == code and says(row["error"]) for row in unreadable)
 
     for service in READERS:

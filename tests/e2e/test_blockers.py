@@ -19,7 +19,7 @@ from tests.e2e.orders import (
     shop,
     trading,
 )
-from tests.stack import LiveStack, until
+from tests.stack import PATIENCE_S, LiveStack, until
 
 
 def on_flow(flow: str, kind: str) -> ShopOrder:
@@ -46,7 +46,11 @@ def blocker(
 def listed(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
     """The order among all that are in flight."""
     url = f"{stack.url('monitor')}/blocked"
-    rows = httpx.get(url, params={"limit": 10_000}, trust_env=False).raise_for_status().json()
+    rows = (
+        httpx.get(url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S)
+        .raise_for_status()
+        .json()
+    )
     [row] = [r for r in rows if r["order_id"] == order.order_id]
     found: dict[str, Any] = row
     return found
@@ -125,10 +129,14 @@ def test_a_record_that_is_parked(whole: LiveStack) -> None:
 def discard(stack: LiveStack, service: str, order: ShopOrder) -> None:
     """The garbage is gone for good, and what queued behind it goes on."""
     url = f"{stack.url(service)}/admin/parked"
-    rows = httpx.get(url, params={"order": order.order_id}, trust_env=False).json()
+    rows = httpx.get(
+        url, params={"order": order.order_id}, trust_env=False, timeout=PATIENCE_S
+    ).json()
     for row in (r for r in rows if r["code"] == "undecodable"):
         who = {"actor": "ada", "reason": "garbage"}
-        httpx.delete(f"{url}/{row['id']}", params=who, trust_env=False).raise_for_status()
+        httpx.delete(
+            f"{url}/{row['id']}", params=who, trust_env=False, timeout=PATIENCE_S
+        ).raise_for_status()
 
 
 def test_nobody_was_harmed(whole: LiveStack) -> None:

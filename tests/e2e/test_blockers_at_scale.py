@@ -21,7 +21,7 @@ from sagakit.outbox.relay import LEADER_LOCK
 from schemas.events import OrderCancelRequested, OrderFacts, OrderLine, OrderPlaced
 from tests.e2e.orders import post
 from tests.monitor import CODEC, FACTS
-from tests.stack import LiveStack, live_stack, until
+from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
 IN_FLIGHT, A_WAY = 10_000, 100
 PATIENT = StackOptions(
@@ -155,7 +155,7 @@ class Shop:
         """Order id -> what blocks it, of all in flight."""
         url = f"{self.stack.url('monitor')}/blocked"
         began = time.perf_counter()
-        answer = httpx.get(url, params={"limit": IN_FLIGHT}, timeout=300, trust_env=False)
+        answer = httpx.get(url, params={"limit": IN_FLIGHT}, timeout=PATIENCE_S, trust_env=False)
         rows = answer.raise_for_status().json()
         print(f"GET /blocked: {len(rows)} orders in {time.perf_counter() - began:.2f} s")
         return {row["order_id"]: row["blocked_by"] for row in rows}

@@ -10,7 +10,7 @@ from saga_lab.workload import ShopOrder
 from saga_lab.workload.orders import FLOW_LABELS
 from tests.e2e.orders import assert_all_hold, ledger, post, saga, shop
 from tests.e2e.test_late_capture import place
-from tests.stack import LiveStack, until
+from tests.stack import PATIENCE_S, LiveStack, until
 
 WHO = {"actor": "ada", "reason": "is the address right?"}
 
@@ -95,7 +95,7 @@ def test_a_batch_of_which_some_cannot_be_placed(whole: LiveStack) -> None:
     url = f"{whole.url('monitor')}/batches/{batch['batch_id']}"
 
     def ended() -> bool:
-        found = httpx.get(url, trust_env=False)
+        found = httpx.get(url, trust_env=False, timeout=PATIENCE_S)
         return found.is_success and found.json()["counts"] == {"completed": 2}
 
     until(ended, "both completed")

@@ -16,7 +16,7 @@ from saga_cli.monitor.reconcile import reconcile
 from saga_lab.workload import KINDS
 from saga_lab.workload.orders import FLOW_LABELS
 from tests.e2e.orders import ledger, post, saga, shop, trade, trading
-from tests.stack import LiveStack, live_stack, until
+from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
 TEA = "TEA-RECONCILED"
 
@@ -54,7 +54,7 @@ def outside(stack: LiveStack, server: str, path: str, **body: Any) -> None:
     """A call nobody of ours makes."""
     key = {"Idempotency-Key": f"planted:{body['order_id']}"}
     url = f"{stack.url(server)}{path}"
-    httpx.post(url, json=body, headers=key, trust_env=False).raise_for_status()
+    httpx.post(url, json=body, headers=key, trust_env=False, timeout=PATIENCE_S).raise_for_status()
 
 
 def at_provider(stack: LiveStack, *statements: str) -> None:
@@ -94,7 +94,7 @@ def quiet(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], s
 def at_once(stack: LiveStack, *, fix: bool = False) -> Any:
     """A run straight at the monitor, for several at a time."""
     url, body = f"{stack.url('monitor')}/reconciliations", {"fix": fix, "settle_s": 0}
-    return httpx.post(url, json=body, timeout=300, trust_env=False).raise_for_status().json()
+    return httpx.post(url, json=body, timeout=PATIENCE_S, trust_env=False).raise_for_status().json()
 
 
 def given_back(stack: LiveStack, order_id: str) -> list[tuple[str, int]]:
@@ -179,7 +179,9 @@ def test_what_differs_is_found_reported_and_put_right_once(stack: LiveStack) -> 
 
 
 def open_cases(stack: LiveStack) -> set[tuple[str, str]]:
-    rows = httpx.get(f"{stack.url('monitor')}/interventions", trust_env=False).json()
+    rows = httpx.get(
+        f"{stack.url('monitor')}/interventions", trust_env=False, timeout=PATIENCE_S
+    ).json()
     return {(row["code"], row["order_id"]) for row in rows}
 
 

@@ -28,7 +28,7 @@ from tests.e2e.orders import (
     shop,
     trading,
 )
-from tests.stack import LiveStack, live_stack, until
+from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
 OLD, NEW = ("order/1", "order/2"), ("order/3", "order/4")
 OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(FAR)})
@@ -72,7 +72,9 @@ def parked(stack: LiveStack) -> Counter[str]:
     return Counter(
         name
         for name in SERVICES
-        for _ in httpx.get(f"{stack.url(name)}/admin/parked", trust_env=False).json()
+        for _ in httpx.get(
+            f"{stack.url(name)}/admin/parked", trust_env=False, timeout=PATIENCE_S
+        ).json()
     )
 
 
@@ -85,7 +87,7 @@ def refused(stack: LiveStack) -> Counter[str]:
 
 
 def in_flight(stack: LiveStack) -> dict[str, int]:
-    rows = httpx.get(f"{stack.url('monitor')}/flows", trust_env=False).json()
+    rows = httpx.get(f"{stack.url('monitor')}/flows", trust_env=False, timeout=PATIENCE_S).json()
     return {row["flow"]: row["in_flight"] for row in rows}
 
 
@@ -143,13 +145,16 @@ def test_each_order_finishes_on_its_own_version_while_old_and_new_code_run_side_
 
 def points(stack: LiveStack) -> int:
     """What loyalty says is on the card."""
-    answer = httpx.get(f"{stack.url('loyalty')}/cards/{CARD}", trust_env=False)
+    answer = httpx.get(f"{stack.url('loyalty')}/cards/{CARD}", trust_env=False, timeout=PATIENCE_S)
     return int(answer.json()["points"])
 
 
 def may_go(stack: LiveStack, label: str) -> bool:
     """`saga flows retire` allows it."""
     answer = httpx.get(
-        f"{stack.url('monitor')}/flows/retirement", params={"flow": label}, trust_env=False
+        f"{stack.url('monitor')}/flows/retirement",
+        params={"flow": label},
+        trust_env=False,
+        timeout=PATIENCE_S,
     )
     return answer.status_code == 200 and not re.search("in flight", answer.text)

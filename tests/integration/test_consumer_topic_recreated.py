@@ -17,7 +17,7 @@ from sagakit.kafka.inspector import positions
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
 from tests.kafka import create_topic, publish_until_taken
-from tests.stack import TestInfra, until
+from tests.stack import PATIENCE_S, TestInfra, until
 
 READER = """
 import signal, sys
@@ -62,7 +62,7 @@ class Log:
             finally:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
-                process.wait(300)
+                process.wait(PATIENCE_S)
 
     def fill(self, word: str, count: int) -> None:
         publisher = Publisher(self.servers, "filler")
@@ -72,7 +72,7 @@ class Log:
 
     def recreate_topic(self, count: int) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers})
-        admin.delete_topics([self.topic])[self.topic].result(300)
+        admin.delete_topics([self.topic])[self.topic].result(PATIENCE_S)
 
         def made() -> bool:
             try:
@@ -115,7 +115,7 @@ def test_a_topic_recreated_is_read_from_its_first_record(
             reader.send_signal(signal.SIGSTOP)
         elif meanwhile == "it is gone":
             reader.terminate()
-            reader.wait(300)
+            reader.wait(PATIENCE_S)
         log.recreate_topic(count)
         reader.send_signal(signal.SIGCONT)
         if meanwhile != "it is gone":

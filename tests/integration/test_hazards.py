@@ -48,7 +48,7 @@ from tests.integration.test_inventory_store import order, restock, run, units
 from tests.integration.test_relay import murmur2_partition
 from tests.kafka import create_topic, read
 from tests.outbox_rows import Book, Ledger
-from tests.stack import TestInfra, until
+from tests.stack import PATIENCE_S, TestInfra, until
 from tests.toy_saga import (
     CONTRACT,
     NOW,
@@ -145,7 +145,7 @@ def test_going_on_after_a_failed_delivery_turns_a_key_round(
     )
     for row in lagging_rows(naive):
         producer.produce(row.topic, key=row.key, value=row.value)
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
     publisher = Publisher(servers, "ours")
     with pytest.raises(PublishFailed):
         publisher.publish(lagging_rows(ours))
@@ -186,7 +186,7 @@ def test_default_partitioners_disagree(infra: TestInfra, topic_prefix: str) -> N
     producer = Producer({"bootstrap.servers": servers})
     for key in keys:
         producer.produce(naive, key=key, value=b"")
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
     Publisher(servers, "ours").publish([OutboxRow(ours, k, (), b"", n) for n, k in enumerate(keys)])
 
     def astray(topic: str) -> int:
@@ -211,7 +211,7 @@ def test_a_producers_clock_ahead_jams_the_outbox(infra: TestInfra, topic_prefix:
         producer.produce(
             topic, b"", timestamp=ahead_ms, on_delivery=lambda error, _: errors.append(error)
         )
-        producer.flush(30)
+        producer.flush(PATIENCE_S)
     assert errors[0].name() == "INVALID_TIMESTAMP", "the trap"
     assert errors[1] is None
     (record,) = read(servers, ours)
@@ -282,7 +282,7 @@ def test_read_modify_write_on_stock_sells_it_twice(database_url: str) -> None:
         first = pool.submit(run, engine, order("o1", tea=60))
         until(lambda: waits(engine), "the first waits for the row")
         holder.commit()
-        first.result(300)
+        first.result(PATIENCE_S)
     events = run(engine, order("o2", tea=60))
     assert [e.type for e in events] == ["InventoryRejected"]
     assert units(engine, "tea") == (40, 60, 0, 100)
@@ -304,7 +304,7 @@ def test_locks_in_any_order_dead_lock(engine: Engine) -> None:
         until(lambda: waits(engine), "one waits for two")
         with pytest.raises((exc.OperationalError, psycopg.Error), match="deadlock"):  # noqa: PT012
             lock_row(two, "a")
-            crossing.result(300)
+            crossing.result(PATIENCE_S)
         one.rollback()
         two.rollback()
 
@@ -334,7 +334,7 @@ def test_we_lock_in_one_order_and_hold_nothing_that_comes_later(
         lock_row(other, "b")
         other.commit()
         holder.commit()
-        waiting.result(300)
+        waiting.result(PATIENCE_S)
 
 
 def test_a_dead_lock_is_tried_again_as_a_whole() -> None:
@@ -360,7 +360,7 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
     def freeze(point: str) -> None:
         if point == "before-commit":
             reached.set()
-            go_on.wait(300)
+            go_on.wait(PATIENCE_S)
 
     def process(**options: Any) -> list[Disposition]:
         store = table_store()
@@ -370,12 +370,12 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         frozen = pool.submit(process, faults=freeze)
-        assert reached.wait(300)
+        assert reached.wait(PATIENCE_S)
         other = pool.submit(process)
         until(lambda: waits(engine), "the other waits for the orders")
         go_on.set()
-        assert frozen.result(300) == [Disposition.HANDLED] * 20
-        assert other.result(300) == [Disposition.REPEAT] * 20
+        assert frozen.result(PATIENCE_S) == [Disposition.HANDLED] * 20
+        assert other.result(PATIENCE_S) == [Disposition.REPEAT] * 20
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM effects")).scalar() == 20
         assert connection.execute(text("SELECT count(*) FROM outbox")).scalar() == 20

@@ -13,7 +13,7 @@ from saga_cli.monitor.flows import flows
 from schemas import FLOWS
 from schemas.events import FraudCleared, PointsGranted
 from tests.monitor import FACTS, EventPublisher, MonitorProcess, placed, whole
-from tests.stack import until
+from tests.stack import PATIENCE_S, until
 
 
 def count(process: MonitorProcess, flow: str) -> dict[str, Any]:
@@ -26,7 +26,9 @@ def test_a_version_is_needed_until_its_last_order_has_ended(
     running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     def retirement() -> httpx.Response:
-        return httpx.get(f"{running.url}/flows/retirement", params={"flow": "order/2"}, timeout=300)
+        return httpx.get(
+            f"{running.url}/flows/retirement", params={"flow": "order/2"}, timeout=PATIENCE_S
+        )
 
     order = f"o-{uuid.uuid4().hex[:8]}"
     until(lambda: "cannot tell yet" not in retirement().text, "the log is read")

@@ -37,7 +37,7 @@ from tests.monitor import (
     reserved,
     whole,
 )
-from tests.stack import TestInfra, fresh_database, until
+from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "the auditors ask for it"}
 BOB = {"actor": "bob", "reason": "the auditors have gone"}
@@ -316,7 +316,7 @@ def test_an_event_that_comes_while_its_order_is_moved_finds_it(engine: Engine) -
             reader = threads.submit(locked)
             until(somebody_waits, "the reader waits for the row")
             store.archive(mover, ["o-1"])
-        known, _, status = reader.result(300)
+        known, _, status = reader.result(PATIENCE_S)
     assert (list(known.facts), status) == (["f1"], "completed")
     assert len(rows(engine, "o-1")["saga"]) == 1
     assert rows(engine, "o-1")["saga_history"] == []

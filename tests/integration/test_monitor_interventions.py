@@ -25,7 +25,7 @@ from tests.monitor import (
     review,
     whole,
 )
-from tests.stack import TestInfra, fresh_database, until
+from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
 
 ADA = {"actor": "ada", "reason": "looked into it"}
 BOB = {"actor": "bob", "reason": "so did I"}
@@ -199,7 +199,7 @@ def test_the_evidence_of_an_order_can_be_run_again(
     output = CliRunner().invoke(evidence, [order], env={"SAGA_MONITOR_URL": running.url})
     assert output.exit_code == 0
     assert f'"order_id": "{order}"' in output.output
-    assert httpx.get(f"{running.url}/evidence/never-seen").status_code == 404
+    assert httpx.get(f"{running.url}/evidence/never-seen", timeout=PATIENCE_S).status_code == 404
 
 
 def test_what_should_never_have_been_published_opens_a_case_that_stays(

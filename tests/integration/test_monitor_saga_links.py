@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from saga_cli.monitor.lineage import batch, links
 from saga_cli.monitor.sagas import show
 from tests.monitor import EventPublisher, MonitorProcess, placed, whole
-from tests.stack import until
+from tests.stack import PATIENCE_S, until
 
 
 def test_batches_and_links(running: MonitorProcess, publisher: EventPublisher) -> None:
@@ -33,7 +33,7 @@ def test_batches_and_links(running: MonitorProcess, publisher: EventPublisher) -
     found = running.get(f"/batches/{tag}")
     assert found["counts"] == {"running": 2}
     assert [order["order_id"] for order in found["orders"]] == [b, c]
-    assert httpx.get(f"{running.url}/batches/never-seen").status_code == 404
+    assert httpx.get(f"{running.url}/batches/never-seen", timeout=PATIENCE_S).status_code == 404
 
     family = [(a, None), (b, a), (c, b), (d, b)]
     for order_id in (a, b, d):
@@ -43,7 +43,7 @@ def test_batches_and_links(running: MonitorProcess, publisher: EventPublisher) -
         )
         assert {link["order_id"]: link["status"] for link in tree}[a] == "completed"
     assert len(running.get(f"/links/{x}")) == 2, "a circle ends"
-    assert httpx.get(f"{running.url}/links/never-seen").status_code == 404
+    assert httpx.get(f"{running.url}/links/never-seen", timeout=PATIENCE_S).status_code == 404
 
     seen = running.saga(b)
     assert seen is not None

@@ -13,7 +13,8 @@ import pytest
 
 from saga_lab.devstack.ports import free_port
 from saga_lab.fakes.link import SLOW_S
-from tests.outside_processes import DEADLINE_S, Server
+from tests.outside_processes import Server
+from tests.stack import PATIENCE_S
 
 NAME = "here>there"
 
@@ -52,7 +53,7 @@ def links(listening: int, port: int) -> Iterator[Server]:
 @pytest.fixture
 def caller(links: Server, port: int) -> Iterator[socket.socket]:
     change(links, "open")
-    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
         assert answer(connection, b"hello") == b"hello"
         yield connection
 
@@ -74,11 +75,11 @@ def test_a_cut_resets_who_is_connected_and_who_comes(
         caller.recv(1000)
     with (
         pytest.raises(ConnectionError),
-        socket.create_connection(("127.0.0.1", port), DEADLINE_S) as late,
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S) as late,
     ):
         late.recv(1000)
     change(links, "open")
-    with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as again:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as again:
         assert answer(again, b"again") == b"again"
 
 
@@ -89,7 +90,7 @@ def test_a_silent_link_keeps_what_is_sent_until_it_is_open(
     caller.settimeout(0.3)
     with pytest.raises(TimeoutError):
         answer(caller, b"anybody?")
-    caller.settimeout(DEADLINE_S)
+    caller.settimeout(PATIENCE_S)
     change(links, "open")
     assert caller.recv(1000) == b"anybody?"
 

@@ -16,14 +16,14 @@ import pytest
 
 from saga_lab.devstack.ports import free_port
 from tests.outside_processes import (
-    DEADLINE_S,
+    GIVES_UP,
     Receiver,
     Server,
     charge,
     refund,
     status_of,
 )
-from tests.stack import until
+from tests.stack import PATIENCE_S, until
 
 _orders = itertools.count(1)
 
@@ -141,15 +141,15 @@ def test_the_customer_acts_by_himself(provider: Server, receiver: Receiver, orde
 
 
 def test_a_slow_charge_can_be_asked_for_again(provider: Server, order: str) -> None:
-    started = time.monotonic()
-    body = {"order_id": order, "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:30"}
+    token = f"tok_slow:{2 * PATIENCE_S}"
+    body = {"order_id": order, "amount_minor": 5, "currency": "EUR", "card_token": token}
     with pytest.raises(httpx.ReadTimeout):
         provider.http.post(
-            "/v1/charges", json=body, headers={"Idempotency-Key": order}, timeout=0.3
+            "/v1/charges", json=body, headers={"Idempotency-Key": order}, timeout=GIVES_UP
         )
+    until(lambda: provider.list("charges", order), "the charge is recorded")
     again = provider.post("/v1/charges", body, order)
     assert again.json()["status"] == "captured"
-    assert time.monotonic() - started < 15
     assert charge(provider, f"{order}-b", "tok_slow:0.2").elapsed.total_seconds() >= 0.2
 
 
@@ -342,7 +342,9 @@ def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Recei
     server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
     body = {"order_id": "o", "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:600"}
     with pytest.raises(httpx.ReadTimeout):
-        server.http.post("/v1/charges", json=body, headers={"Idempotency-Key": "o"}, timeout=0.2)
+        server.http.post(
+            "/v1/charges", json=body, headers={"Idempotency-Key": "o"}, timeout=GIVES_UP
+        )
     assert server.stop() == 0
     server.close()
 
@@ -351,7 +353,7 @@ def test_missing_settings_are_named() -> None:
     command = [sys.executable, "-m", "saga_lab.outside.provider"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("SANDBOX_")}
     ended = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert ended.returncode != 0
     assert "SANDBOX_WEBHOOK_URL" in ended.stderr
@@ -497,7 +499,7 @@ def send(
     if message_id == "":
         del message["Message-ID"]
     smtp_port = int(mail._env["SANDBOX_SMTP_PORT"])
-    with smtplib.SMTP("127.0.0.1", smtp_port, timeout=DEADLINE_S) as smtp:
+    with smtplib.SMTP("127.0.0.1", smtp_port, timeout=PATIENCE_S) as smtp:
         smtp.send_message(message)
 
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from saga_lab.fakes.trouble import UNUSABLE_BODIES
-from tests.outside_processes import Receiver, Row, Server, charge, status_of
+from tests.outside_processes import GIVES_UP, Receiver, Row, Server, charge, status_of
 from tests.stack import until
 
 FOR_LONG = {"seconds": 600}
@@ -31,7 +31,8 @@ def test_what_is_answered_slowly_is_done_at_once(provider: Server) -> None:
     body = {"order_id": "slow", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
     headers = {"Idempotency-Key": "charge:slow"}
     with pytest.raises(httpx.ReadTimeout):
-        provider.http.post("/v1/charges", json=body, headers=headers, timeout=0.5)
+        provider.http.post("/v1/charges", json=body, headers=headers, timeout=GIVES_UP)
+    until(lambda: provider.list("charges", "slow"), "the charge is recorded")
     begin(provider, "slow", OVER)
     assert status_of(provider, "slow") == "captured"
 

@@ -45,6 +45,7 @@ from services.payment.ledger import (
 from services.payment.service import webhook
 from tests.order_facts import TWO_TEAS
 from tests.outside_processes import NOWHERE, SECRET, Server
+from tests.stack import PATIENCE_S
 
 FACTS = replace(
     TWO_TEAS,
@@ -96,9 +97,9 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         return
 
     def settle(order_id: str) -> None:
-        httpx.post(f"{url}/control/flush", trust_env=False).raise_for_status()
+        httpx.post(f"{url}/control/flush", trust_env=False, timeout=PATIENCE_S).raise_for_status()
 
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         yield Subject(HttpProvider(client, url), settle)
 
 

@@ -47,7 +47,7 @@ class Program:
         """What /health says: status, and what is wrong; None while nobody answers."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            answer = httpx.get(f"{self.url}/health/{path}", timeout=30)
+            answer = httpx.get(f"{self.url}/health/{path}", timeout=PATIENCE_S)
         except httpx.TransportError:
             return None
         return answer.status_code, answer.json()["wrong"]
@@ -107,7 +107,7 @@ def test_while_the_database_does_not_answer(module: str, infra: TestInfra, log: 
         assert "does not answer" in wrong["database"]
         assert started.wrong("live") == (200, {})
         for path in ("admin/parked" if module != "saga_monitor" else "sagas", "metrics"):
-            refused = httpx.get(f"{started.url}/{path}", timeout=30)
+            refused = httpx.get(f"{started.url}/{path}", timeout=PATIENCE_S)
             assert refused.status_code == 503
             assert refused.headers["Retry-After"] == "2"
         assert started.terminate() == 0, log.read_text()

@@ -18,7 +18,7 @@ from sagakit.store.ports import Changes
 from sagakit.store.postgres import engine_for
 from tests.kafka import create_topic, read, values_by_key
 from tests.outbox_rows import EPOCH, LEADERS, Book, Ledger, leading, relay_of, running
-from tests.stack import TestInfra, until
+from tests.stack import PATIENCE_S, TestInfra, until
 from tests.toy_saga import NOW
 
 
@@ -61,7 +61,7 @@ def write_much(book: Book, writers: int, each: int, keys: int) -> list[str]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(300)
+        thread.join(PATIENCE_S)
     assert len(committed) == writers * each
     return committed
 
@@ -129,7 +129,7 @@ def test_when_the_leaders_connection_dies_the_other_takes_over_and_nothing_is_lo
         for epoch in (2, 3, 4):
             book.scalar("SELECT pg_terminate_backend(:pid)", pid=book.scalar(LEADERS))
             until(lambda e=epoch: book.scalar(EPOCH) == e, f"epoch {epoch}")  # type: ignore[misc]
-        writing.join(300)
+        writing.join(PATIENCE_S)
         until(book.empty, "the outbox empty")
     arrived = values_by_key(read(infra.bootstrap_servers, book.topic))
     firsts = {key: list(dict.fromkeys(values)) for key, values in arrived.items()}
@@ -176,7 +176,7 @@ def test_a_leader_that_lost_its_place_does_not_keep_the_lock(book: Book) -> None
     assert book.scalar(LEADERS) != pid
     assert book.scalar(f"SELECT count(*) FROM ({LEADERS}) AS leaders") == 1
     stop.set()
-    thread.join(300)
+    thread.join(PATIENCE_S)
     until(
         lambda: not book.scalar(f"SELECT count(*) FROM ({LEADERS}) AS leaders"), "the lock is free"
     )
@@ -204,7 +204,7 @@ def test_a_relay_elsewhere_is_woken_through_the_database(book: Book) -> None:
     until(lambda: publisher.log == [("a", "1"), ("a", "2")], "woken from its own process")
     stop.set()
     relay.wake()
-    thread.join(300)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -218,7 +218,7 @@ def test_what_is_committed_before_the_end_is_published_at_the_end(book: Book) ->
     book.write("a", 2)
     stop.set()
     relay.wake()
-    thread.join(300)
+    thread.join(PATIENCE_S)
     assert publisher.log == [("a", "1"), ("a", "2")]
 
 
@@ -268,7 +268,7 @@ def test_while_the_database_has_no_room_nothing_is_published_again(book: Book) -
         connection.execute(text("DROP TRIGGER no_room ON outbox_sent"))
     until(book.empty, "published")
     stop.set()
-    thread.join(300)
+    thread.join(PATIENCE_S)
     assert publisher.log == [("a", "1"), ("a", "2")]
     assert book.scalar(EPOCH) == 1, "the same leader all the time"
 

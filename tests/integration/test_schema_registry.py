@@ -23,7 +23,7 @@ from sagakit.messages.envelope import Envelope, Record
 from sagakit.messages.schema_registry import ConfluentRegistry
 from schemas import CONTRACT
 from schemas.events import OrderCancelRequested, OrderPlaced
-from tests.stack import LiveStack, live_stack, until
+from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
 ORDER = {
     "order_id": "registered-1",
@@ -79,7 +79,9 @@ def test_events_travel_in_the_wire_format_and_come_back(codec: Codec) -> None:
 def test_anybody_can_read_them_with_the_schema_of_the_registry(codec: Codec, url: str) -> None:
     value = codec.body(cancel().event)
     number = int.from_bytes(value[1:5], "big")
-    schema = json.loads(httpx.get(f"{url}/schemas/ids/{number}").json()["schema"])
+    schema = json.loads(
+        httpx.get(f"{url}/schemas/ids/{number}", timeout=PATIENCE_S).json()["schema"]
+    )
     body = io.BytesIO(value[5:])
     found = fastavro.schemaless_reader(body, fastavro.parse_schema(schema), None)
     assert found == cancel().event.to_dict()
@@ -145,7 +147,7 @@ def test_a_schema_that_breaks_readers_is_refused_at_the_start(
 def test_a_service_on_the_registry_publishes_in_the_wire_format(
     stack: LiveStack, codec: Codec
 ) -> None:
-    answer = httpx.post(f"{stack.url('order')}/orders", json=ORDER)
+    answer = httpx.post(f"{stack.url('order')}/orders", json=ORDER, timeout=PATIENCE_S)
     assert answer.status_code == 201
     bootstrap = stack.json["bootstrap_servers"]
 

@@ -35,6 +35,7 @@ from services.shipping.gateway import Carrier, HttpCarrier
 from services.shipping.service import webhook
 from tests.order_facts import TWO_TEAS
 from tests.outside_processes import NOWHERE, SECRET, Server
+from tests.stack import PATIENCE_S
 
 FACTS = TWO_TEAS
 
@@ -75,10 +76,15 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         return
 
     def pick_up(order_id: str) -> None:
-        answer = httpx.post(f"{url}/control/pickup", json={"order_id": order_id}, trust_env=False)
+        answer = httpx.post(
+            f"{url}/control/pickup",
+            json={"order_id": order_id},
+            trust_env=False,
+            timeout=PATIENCE_S,
+        )
         answer.raise_for_status()
 
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         yield Subject(HttpCarrier(client, url, KeyServiceClient(client, None)), pick_up)
 
 
@@ -212,7 +218,7 @@ def test_garbage_is_unknown(status: int, body: bytes) -> None:
 
 def test_nobody_there_is_unknown() -> None:
     async def story() -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
                 await HttpCarrier(
                     client, "http://127.0.0.1:9", KeyServiceClient(client, None)

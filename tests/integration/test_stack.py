@@ -26,12 +26,14 @@ from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.supervisor import Supervisor, survivors, wait_gone
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, reset_offsets
 from tests.stack import (
+    PATIENCE_S,
     LiveStack,
     TestInfra,
     fresh_database,
     has_unique_prefix,
     live_stack,
     until,
+    until_printed,
 )
 
 INFRA = StackOptions(port_base=0, only=frozenset({"infra"}))
@@ -53,7 +55,7 @@ def produce(bootstrap_servers: str, value: bytes) -> None:
         value,
         on_delivery=lambda error, _: failures.append(error) if error else None,
     )
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     assert not failures
 
 
@@ -70,7 +72,7 @@ def consume(bootstrap_servers: str, group: str) -> set[bytes]:
     consumer.subscribe(["order.events"])
     values, ended = set[bytes](), set[int | None]()
     while len(ended) < 6:
-        message = consumer.poll(30)
+        message = consumer.poll(PATIENCE_S)
         assert message is not None, "the broker does not answer"
         if message.error():
             ended.add(message.partition())
@@ -93,20 +95,23 @@ def remembered(stack: LiveStack) -> list[str]:
 
 def test_topics_are_co_partitioned_and_use_log_append_time(infra: TestInfra) -> None:
     admin = AdminClient({"bootstrap.servers": infra.bootstrap_servers})
-    topics = admin.list_topics(timeout=300).topics
+    topics = admin.list_topics(timeout=PATIENCE_S).topics
     events = {t for t in topics if t.endswith(".events") and not has_unique_prefix(t)}
     assert events == {f"{owner}.events" for owner in ("saga", *SERVICES)}
     assert {len(topics[name].partitions) for name in events} == {6}
     resource = ConfigResource(ResourceType.TOPIC, "order.events")
     (future,) = admin.describe_configs([resource]).values()
-    settings = future.result(300)
+    settings = future.result(PATIENCE_S)
     assert settings["message.timestamp.type"].value == "LogAppendTime"
     assert settings["retention.ms"].value == str(30 * 24 * 3600 * 1000)
 
 
 def test_unknown_topic_is_not_made_by_asking_for_it(infra: TestInfra) -> None:
     admin = AdminClient({"bootstrap.servers": infra.bootstrap_servers})
-    assert admin.list_topics("no.such.topic", timeout=300).topics["no.such.topic"].error is not None
+    assert (
+        admin.list_topics("no.such.topic", timeout=PATIENCE_S).topics["no.such.topic"].error
+        is not None
+    )
 
 
 def test_a_group_reads_again_what_it_has_read(infra: TestInfra) -> None:
@@ -167,7 +172,7 @@ def test_up_after_the_death_of_everything_goes_on_with_the_data(stack: LiveStack
     assert len(everything) >= 6
     for pid in everything:
         os.kill(pid, signal.SIGKILL)
-    assert wait_gone(everything, timeout_s=10) == []
+    assert wait_gone(everything, timeout_s=PATIENCE_S) == []
     stack.up()
     assert "before the end" in remembered(stack)
 
@@ -176,7 +181,7 @@ def test_up_ends_what_a_dead_supervisor_left_behind(stack: LiveStack) -> None:
     kafka = stack.process("kafka").pid
     supervisor = int((stack.home / "supervisord.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
-    assert wait_gone([supervisor], timeout_s=10) == []
+    assert wait_gone([supervisor], timeout_s=PATIENCE_S) == []
     stack.up()
     assert stack.process("kafka").pid != kafka
     assert kafka not in survivors(stack.home)
@@ -392,16 +397,16 @@ def test_the_command_line_runs_a_stack_in_the_foreground_until_it_is_stopped(
     environment = {**os.environ, "SAGA_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
     saga = [sys.executable, "-c", "from saga_cli.main import main; main()"]
     command = [*saga, "up", "--only", "infra", "--port-base", "0"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, text=True
-    ) as foreground:
-        assert foreground.stdout is not None
-        lines = iter(foreground.stdout.readline, "")
-        assert any("running; Ctrl-C stops it" in line for line in lines)
+    output = tmp_path / "output"
+    with (
+        output.open("w") as out,
+        subprocess.Popen(command, env=environment, stdout=out, text=True) as foreground,
+    ):
+        until_printed("running; Ctrl-C stops it", output, foreground)
         content = json.loads((tmp_path / "home" / "stack.json").read_text())
         assert set(content["processes"]) == {"kafka", "postgres"}
         foreground.send_signal(signal.SIGTERM)
-        foreground.communicate(timeout=300)
+        foreground.wait(PATIENCE_S)
     assert foreground.returncode == 0
     assert survivors(tmp_path / "home") == []
     down = subprocess.run([*saga, "down"], env=environment, capture_output=True, text=True)

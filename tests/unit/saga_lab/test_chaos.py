@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import cast
 import pytest
 
 from saga_cli.lab.chaos import _kinds
+from saga_lab.chaos import load
 from saga_lab.chaos.fault import Fault, FaultKind
 from saga_lab.chaos.figures import (
     end_counts,
@@ -180,20 +180,30 @@ def test_the_last_order_comes_after_the_last_fault() -> None:
     asyncio.run(story())
 
 
-def test_a_rush_places_more_at_first_and_less_afterwards_and_all_in_time() -> None:
+def test_a_rush_places_more_at_first_and_less_afterwards_and_all_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 100.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(load, "time", SimpleNamespace(monotonic=lambda: now_s))
+
     async def moments(rush: float) -> list[float]:
-        pace, began, found = Pace(40, 0.4), time.monotonic(), []
+        pace, began, found = Pace(40, 0.4), now_s, []
         for number in range(40):
             pace.factor = rush if number < 20 else 1.0
             await pace()
-            found.append(time.monotonic() - began)
+            found.append(now_s - began)
         assert pace.left == 0
         return found
 
     calm, rushed = asyncio.run(moments(1.0)), asyncio.run(moments(10.0))
     assert rushed[19] < calm[19]
-    assert 0.38 < calm[-1] < 0.8
-    assert 0.38 < rushed[-1] < 0.8
+    assert calm[-1] == rushed[-1] == pytest.approx(0.4)
 
 
 # --- the figures ----------------------------------------------------------------------------------

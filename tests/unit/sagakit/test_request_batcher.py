@@ -14,6 +14,7 @@ from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.handling.request_batcher import BATCH, MAX_QUEUED, RequestBatcher
 from sagakit.messages.envelope import Message
 from sagakit.service.definition import TriggerSubmitter
+from tests.stack import PATIENCE_S
 from tests.toy_saga import Count, Counter
 
 
@@ -29,7 +30,7 @@ class TriggerPort:
     def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Count]]:
         self.batches.append(len(messages))
         self.entered.set()
-        self.go_on.wait(300)
+        self.go_on.wait(PATIENCE_S)
         return self.counter.handler.handle(messages)
 
     async def submit(self, key: str, word: str = "x") -> HandlingResult[Count]:
@@ -41,7 +42,7 @@ def play(submitter: TriggerPort, scenario: Coroutine[Any, Any, None]) -> None:
     async def run() -> None:
         task = asyncio.create_task(submitter.batcher.run())
         try:
-            await asyncio.wait_for(scenario, 20)
+            await asyncio.wait_for(scenario, PATIENCE_S)
         finally:
             task.cancel()
 
@@ -65,7 +66,7 @@ def test_what_comes_while_a_transaction_runs_shares_the_next() -> None:
     async def scenario() -> None:
         submitter.go_on.clear()
         first = asyncio.create_task(submitter.submit("a"))
-        await asyncio.to_thread(submitter.entered.wait, 10)
+        assert await asyncio.to_thread(submitter.entered.wait, PATIENCE_S)
         others = [asyncio.create_task(submitter.submit(f"o{n}")) for n in range(BATCH + 5)]
         await asyncio.sleep(0)
         submitter.go_on.set()
@@ -83,7 +84,7 @@ def test_one_that_fails_fails_alone_and_nothing_of_it_is_kept() -> None:
     async def scenario() -> None:
         submitter.go_on.clear()
         first = asyncio.create_task(submitter.submit("first"))
-        await asyncio.to_thread(submitter.entered.wait, 10)
+        assert await asyncio.to_thread(submitter.entered.wait, PATIENCE_S)
         words = ["x", "boom", "y"]
         others = [asyncio.create_task(submitter.submit(f"o{n}", w)) for n, w in enumerate(words)]
         await asyncio.sleep(0)
@@ -104,7 +105,7 @@ def test_a_caller_who_left_does_not_hold_up_the_others() -> None:
     async def scenario() -> None:
         submitter.go_on.clear()
         left = asyncio.create_task(submitter.submit("left"))
-        await asyncio.to_thread(submitter.entered.wait, 10)
+        assert await asyncio.to_thread(submitter.entered.wait, PATIENCE_S)
         left.cancel()
         with pytest.raises(asyncio.CancelledError):
             await left
@@ -121,7 +122,7 @@ def test_who_left_before_it_was_begun_is_not_handled() -> None:
     async def scenario() -> None:
         submitter.go_on.clear()
         first = asyncio.create_task(submitter.submit("first"))
-        await asyncio.to_thread(submitter.entered.wait, 10)
+        assert await asyncio.to_thread(submitter.entered.wait, PATIENCE_S)
         left = asyncio.create_task(submitter.submit("left"))
         await asyncio.sleep(0)
         left.cancel()
