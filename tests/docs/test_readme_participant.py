@@ -68,7 +68,7 @@ def block(language: str) -> str:
     return str(found)
 
 
-def test_the_block_is_the_file() -> None:
+def test_the_python_block_of_the_readme_is_the_example_file() -> None:
     assert f"({EXAMPLE.relative_to(ROOT)})" in README
     assert block("python") == EXAMPLE.read_text()
 
@@ -81,16 +81,16 @@ def test_the_flow_snippet_is_the_flow_file() -> None:
     assert shown["steps"] == {"fraud": flow["steps"]["fraud"]}
 
 
-def test_done() -> None:
+def test_an_order_with_a_low_score_is_cleared() -> None:
     assert play(Do(placed())) == [(CLEARED,)]
 
 
-def test_failed() -> None:
+def test_an_order_with_a_high_score_is_rejected() -> None:
     ((rejected,),) = play(Do(placed(0.99)))
     assert isinstance(rejected, FraudRejected)
 
 
-def test_undo_after_done() -> None:
+def test_an_undo_after_the_do_withdraws_the_clearance() -> None:
     assert play(Do(placed()), Undo(DECLINED, "no funds")) == [(CLEARED,), (WITHDRAWN,)]
 
 
@@ -108,7 +108,7 @@ def test_a_repeat_and_what_does_not_concern_it_change_nothing(trigger: Trigger) 
     assert play(Do(placed()), trigger)[-1] == ()
 
 
-def test_the_flow_tells_it_so() -> None:
+def test_the_flow_triggers_the_participant_of_the_readme() -> None:
     router = Router(FLOWS, "fraud")
     assert router.route("order/3", placed()).triggers == (Do(placed()),)
     assert router.route("order/3", DECLINED).triggers == (Undo(DECLINED, "no funds"),)

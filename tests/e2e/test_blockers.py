@@ -61,7 +61,7 @@ def outage(stack: LiveStack, seconds: float) -> None:
     post(stack, "provider", "/control/outage", {"seconds": seconds}).raise_for_status()
 
 
-def test_a_provider_that_fails(whole: LiveStack) -> None:
+def test_a_failing_provider_is_named_as_what_blocks_the_order(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
     outage(whole, 3600)
     with trading(whole, [order]) as running:
@@ -80,7 +80,7 @@ def test_a_provider_that_fails(whole: LiveStack) -> None:
     assert saga(whole, order.order_id)["blocked_by"] is None
 
 
-def test_a_participant_that_does_not_run(whole: LiveStack) -> None:
+def test_a_stopped_participant_is_named_as_what_blocks_the_order(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
     whole.stop("payment")
     with trading(whole, [order]) as running:
@@ -95,7 +95,7 @@ def test_a_participant_that_does_not_run(whole: LiveStack) -> None:
     assert_as_expected(running.outcomes())
 
 
-def test_a_person_who_is_asked(whole: LiveStack) -> None:
+def test_a_person_who_is_asked_is_named_as_what_blocks_the_order(whole: LiveStack) -> None:
     order = on_flow("order/2", "review_ignored")
     with trading(whole, [order], sets_deadlines=False) as running:
         cause = blocker(whole, order, lambda c: c["kind"] == "person")
@@ -108,7 +108,7 @@ def test_a_person_who_is_asked(whole: LiveStack) -> None:
     assert_as_expected(running.outcomes())
 
 
-def test_a_record_that_is_parked(whole: LiveStack) -> None:
+def test_a_parked_record_is_named_as_what_blocks_the_order(whole: LiveStack) -> None:
     order = on_flow("order/1", "plain")
     publisher = Publisher(whole.json["bootstrap_servers"], "outside")
     publisher.publish([OutboxRow("order.events", order.order_id, (), b"\xde\xad\xbe\xef", 1)])
@@ -139,5 +139,5 @@ def discard(stack: LiveStack, service: str, order: ShopOrder) -> None:
         ).raise_for_status()
 
 
-def test_nobody_was_harmed(whole: LiveStack) -> None:
+def test_every_invariant_holds_after_all_blockers(whole: LiveStack) -> None:
     assert_all_hold(whole)

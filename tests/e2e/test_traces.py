@@ -122,7 +122,7 @@ def test_an_order_is_one_tree_though_its_money_comes_by_a_late_webhook(
     assert paid.span == uuid.UUID(event_id).hex[16:]
 
 
-def test_what_the_monitor_says_hangs_from_the_event_it_is_about(
+def test_a_span_of_the_monitor_is_a_child_of_the_event_it_is_about(
     traced: LiveStack, received: Collector
 ) -> None:
     traced.deadlines.near()

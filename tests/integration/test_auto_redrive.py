@@ -105,7 +105,7 @@ def test_events_of_a_newer_schema_and_flow_wait_for_a_replica_that_knows_them(
     assert new.auto_redrive.redrive_known() == []
 
 
-def test_an_unknown_flow_alone_waits_as_well(
+def test_an_event_of_an_unknown_flow_waits_for_a_replica_that_knows_it(
     engine: Engine, replicas: tuple[Replica, Replica]
 ) -> None:
     old, new = replicas
@@ -116,7 +116,7 @@ def test_an_unknown_flow_alone_waits_as_well(
     assert (words(engine), parked(engine)) == (["do"], [])
 
 
-def test_what_nobody_knows_stays_where_it_is_and_is_looked_at_once(
+def test_a_record_that_no_replica_understands_stays_parked_and_is_tried_once(
     engine: Engine, replicas: tuple[Replica, Replica]
 ) -> None:
     _, new = replicas

@@ -55,7 +55,7 @@ def place(engine: Engine, order: str, *, clear: bool = False) -> OrderPlaced:
     return event
 
 
-def test_one_key_a_customer_also_where_many_ask_at_once(engine: Engine) -> None:
+def test_a_customer_has_one_key_even_when_many_ask_at_once(engine: Engine) -> None:
     vault = Vault(engine)
     with ThreadPoolExecutor(8) as pool:
         texts = list(pool.map(lambda _: vault.seal("c-1", ["ada"], NOW)[0], range(40)))
@@ -65,7 +65,7 @@ def test_one_key_a_customer_also_where_many_ask_at_once(engine: Engine) -> None:
     assert vault.open([other, texts[0], "in clear"]) == ["ada", "ada", None]
 
 
-def test_erased_for_good_and_with_reason(engine: Engine) -> None:
+def test_an_erased_key_stays_erased_with_its_first_reason(engine: Engine) -> None:
     vault = Vault(engine)
     before = vault.seal("c-1", ["ada", "street"], NOW)
     (kept,) = vault.seal("c-2", ["bob"], NOW)
@@ -81,7 +81,7 @@ def test_erased_for_good_and_with_reason(engine: Engine) -> None:
         assert connection.execute(query).all() == [(None, *WHO)]
 
 
-def test_what_an_order_in_flight_needs_is_kept_until_it_has_ended(engine: Engine) -> None:
+def test_a_key_is_not_erased_while_an_order_of_its_customer_is_in_flight(engine: Engine) -> None:
     vault = Vault(engine)
     event = place(engine, "o-1")
     refused = vault.erase("c-1", *WHO, NOW)
@@ -92,7 +92,7 @@ def test_what_an_order_in_flight_needs_is_kept_until_it_has_ended(engine: Engine
     assert vault.open([event.order.email]) == [None]
 
 
-def test_forced_it_is_erased_and_the_orders_are_named(engine: Engine) -> None:
+def test_a_forced_erasure_names_the_orders_in_flight(engine: Engine) -> None:
     vault = Vault(engine)
     events = [place(engine, f"o-{n:02}") for n in range(25)]
     done = vault.erase("c-1", *WHO, NOW, force=True)

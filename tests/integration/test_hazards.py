@@ -293,7 +293,7 @@ def lock_row(connection: Connection, key: str) -> None:
     connection.execute(text("SELECT 1 FROM inbox WHERE key = :key FOR UPDATE"), {"key": key})
 
 
-def test_locks_in_any_order_dead_lock(engine: Engine) -> None:
+def test_row_locks_in_any_order_cause_a_deadlock(engine: Engine) -> None:
     database = PostgresDatabase(engine, table_store(), lambda: NOW)
     with database.transaction() as tx:
         tx.lock(["a", "b"])
@@ -310,7 +310,7 @@ def test_locks_in_any_order_dead_lock(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["orders known", "orders new"])
-def test_we_lock_in_one_order_and_hold_nothing_that_comes_later(
+def test_the_store_locks_rows_in_one_order_and_holds_no_later_one(
     engine: Engine, known: bool
 ) -> None:
     """While it waits for `a` it does not yet hold `b`, however the keys were given."""
@@ -399,7 +399,7 @@ def test_the_monitors_web_server_is_off() -> None:
     assert app.conf.consumer_auto_offset_reset == "earliest"
 
 
-def test_the_kit_asks_nobody_but_the_injected_clock() -> None:
+def test_the_kit_reads_no_clock_but_the_injected_one() -> None:
     """`ServiceSettings.now` is the one clock; libfaketime would hang librdkafka."""
     for path in sorted(Path(sagakit.__file__).parent.rglob("*.py")):
         asked = [

@@ -123,7 +123,7 @@ def test_a_finished_order_moves_and_is_found(
             assert connection.execute(query, [[done, gone]]).fetchall() == [(0,)], table
 
 
-def test_a_late_event_brings_it_back_with_all_its_decisions(
+def test_a_late_event_brings_an_order_back_from_the_history_with_all_its_events(
     running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     order = order_id()
@@ -212,7 +212,7 @@ def test_a_rebuilt_monitor_has_the_same_rows_in_each_store(
     fresh.dispose()
 
 
-def test_old_words_are_forgotten(
+def test_old_recorded_commands_are_deleted_unless_they_pin_an_order(
     running: MonitorProcess, publisher: EventPublisher, database_url: str
 ) -> None:
     order, pinned = order_id(), order_id()
@@ -265,7 +265,7 @@ def rows(engine: Engine, order: str) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-def test_there_and_back_no_column_is_lost(engine: Engine) -> None:
+def test_an_order_loses_no_column_on_its_way_to_the_history_and_back(engine: Engine) -> None:
     now = datetime.now(UTC)
     put(engine, "o-1", now - timedelta(days=40))
     before = rows(engine, "o-1")
@@ -294,7 +294,7 @@ def test_what_is_too_young_stays(engine: Engine) -> None:
     assert sorted(left) == [f"o-{n:03}" for n in range(0, 450, 9)]
 
 
-def test_an_event_that_comes_while_its_order_is_moved_finds_it(engine: Engine) -> None:
+def test_an_event_read_while_its_order_moves_to_the_history_finds_the_order(engine: Engine) -> None:
     now = datetime.now(UTC)
     put(engine, "o-1", now - timedelta(days=40))
     waiting = text(

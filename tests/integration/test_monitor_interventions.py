@@ -59,7 +59,9 @@ def queue(process: MonitorProcess, order: str, **wanted: str) -> list[tuple[str,
     return [(r["code"], r["status"], r["holder"]) for r in rows if r["order_id"] == order]
 
 
-def test_a_case_from_its_opening_to_its_second_end(running: MonitorProcess, order: str) -> None:
+def test_a_case_is_opened_claimed_resolved_and_reopened(
+    running: MonitorProcess, order: str
+) -> None:
     for command, who, status, assignee in (
         ("open", ADA, "open", None),
         ("claim", ADA, "claimed", "ada"),
@@ -87,7 +89,7 @@ def test_a_case_from_its_opening_to_its_second_end(running: MonitorProcess, orde
     assert "is resolved: ada at" in late.json()["detail"]
 
 
-def test_of_many_at_once_one_is_accepted_and_the_others_are_refused(
+def test_one_of_many_simultaneous_verdicts_is_accepted_and_the_others_are_refused(
     running: MonitorProcess, publisher: EventPublisher, order: str
 ) -> None:
     publisher.publish_events(review(order))
@@ -138,7 +140,7 @@ def test_nobody_answers_and_the_order_is_rejected(
         until(lambda: process.status(order_id) == "cancelled", "order cancelled")
 
 
-def test_what_cannot_be_commanded(running: MonitorProcess, order: str) -> None:
+def test_an_invalid_command_on_a_case_is_refused(running: MonitorProcess, order: str) -> None:
     for command, body, status in (
         ("resolve", ADA, 404),
         ("praise", ADA, 422),
@@ -202,7 +204,7 @@ def test_the_evidence_of_an_order_can_be_run_again(
     assert httpx.get(f"{running.url}/evidence/never-seen", timeout=PATIENCE_S).status_code == 404
 
 
-def test_what_should_never_have_been_published_opens_a_case_that_stays(
+def test_an_unexpected_event_opens_one_case_until_a_person_resolves_it(
     running: MonitorProcess, publisher: EventPublisher, order: str
 ) -> None:
     *_, mail = whole(order)

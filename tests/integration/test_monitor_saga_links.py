@@ -13,7 +13,9 @@ from tests.monitor import EventPublisher, MonitorProcess, placed, whole
 from tests.stack import PATIENCE_S, until
 
 
-def test_batches_and_links(running: MonitorProcess, publisher: EventPublisher) -> None:
+def test_the_monitor_shows_the_orders_of_a_batch_and_the_links_between_orders(
+    running: MonitorProcess, publisher: EventPublisher
+) -> None:
     """b replaces a, c and d replace b; x and y name each other."""
     tag = uuid.uuid4().hex[:8]
     a, b, c, d, x, y = (f"{name}-{tag}" for name in "abcdxy")

@@ -74,7 +74,7 @@ def engine(infra: TestInfra) -> Iterator[Engine]:
         yield found
 
 
-def test_what_is_history_now_reads_nothing_younger_even_before_it_is_analysed(
+def test_the_query_for_finished_orders_reads_no_younger_rows_even_before_the_table_is_analysed(
     infra: TestInfra,
 ) -> None:
     ended = {"ended": ["cancelled", "completed"], "limit": 200}
@@ -88,7 +88,7 @@ def test_what_is_history_now_reads_nothing_younger_even_before_it_is_analysed(
     assert rows_read <= 3 * SHOWN, f"{rows_read} rows read of {WAITING} that have just ended"
 
 
-def test_a_look_reads_only_what_is_due(engine: Engine) -> None:
+def test_the_query_for_overdue_sagas_reads_only_rows_that_are_due(engine: Engine) -> None:
     for minutes in (0, 3):
         # Not all partitions are read equally far, as it is when some lag behind.
         through = {p: NOW + timedelta(minutes=minutes, seconds=p + 1) for p in range(PARTITIONS)}
@@ -150,7 +150,9 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], object]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_reads_what_it_shows(engine: Engine, question: str) -> None:
+def test_a_query_of_the_api_reads_hardly_more_rows_than_it_shows(
+    engine: Engine, question: str
+) -> None:
     ask, answer = QUESTIONS[question]
     with engine.begin() as connection:
         before = connection.execute(READ).scalar_one()

@@ -89,7 +89,7 @@ def test_a_recipient_refused_for_good_is_an_answer(kind_of_mailer: str, server: 
 # --- what the server has --------------------------------------------------------------------------
 
 
-def test_sent_twice_it_is_one_mail(server: MailServer) -> None:
+def test_a_mail_sent_twice_is_stored_once(server: MailServer) -> None:
     it = smtp_mailer(server.smtp_port)
     for _ in range(2):
         asyncio.run(it.mail(mail("folded")))
@@ -144,7 +144,9 @@ def test_control_characters_stay_out_of_the_headers(server: MailServer) -> None:
 # --- what is no answer ----------------------------------------------------------------------------
 
 
-def test_put_off_is_unknown_and_tried_again(server: MailServer) -> None:
+def test_a_temporary_refusal_fails_the_effect_and_a_later_attempt_succeeds(
+    server: MailServer,
+) -> None:
     it = smtp_mailer(server.smtp_port)
     put_off = mail("greylisted", to="greylist2+ada@customer.example")
     for _ in range(2):
@@ -153,7 +155,7 @@ def test_put_off_is_unknown_and_tried_again(server: MailServer) -> None:
     assert isinstance(asyncio.run(it.mail(put_off)), MailAccepted)
 
 
-def test_an_outage_is_unknown(server: MailServer) -> None:
+def test_an_outage_of_the_mail_server_fails_the_effect(server: MailServer) -> None:
     it = smtp_mailer(server.smtp_port)
     server.http.post("/control/outage", json={"seconds": 60}).raise_for_status()
     try:
@@ -164,12 +166,12 @@ def test_an_outage_is_unknown(server: MailServer) -> None:
     assert isinstance(asyncio.run(it.mail(mail("outage"))), MailAccepted)
 
 
-def test_nobody_there_is_unknown() -> None:
+def test_a_mail_server_that_cannot_be_reached_fails_the_effect() -> None:
     with pytest.raises(EffectFailed, match="SMTPConnectError"):
         asyncio.run(smtp_mailer(9).mail(mail("nobody")))
 
 
-def test_something_else_there_is_unknown() -> None:
+def test_a_server_that_speaks_no_smtp_fails_the_effect() -> None:
     async def story() -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 400 what?\r\n\r\n")

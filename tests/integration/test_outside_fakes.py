@@ -117,12 +117,16 @@ def test_a_malformed_charge_is_refused(provider: Server, order: str) -> None:
         ("tok_ok:1", "invalid_token"),
     ],
 )
-def test_declines(provider: Server, order: str, token: str, code: str) -> None:
+def test_a_declining_or_unknown_card_token_is_declined_with_its_code(
+    provider: Server, order: str, token: str, code: str
+) -> None:
     answer = charge(provider, order, token).json()
     assert (answer["status"], answer["decline_code"]) == ("declined", code)
 
 
-def test_an_action_is_awaited(provider: Server, receiver: Receiver, order: str) -> None:
+def test_a_charge_that_needs_an_action_is_captured_when_the_customer_acts(
+    provider: Server, receiver: Receiver, order: str
+) -> None:
     asked = charge(provider, order, "tok_action").json()
     assert asked["status"] == "action_required"
     for _ in range(2):
@@ -153,7 +157,9 @@ def test_a_slow_charge_can_be_asked_for_again(provider: Server, order: str) -> N
     assert charge(provider, f"{order}-b", "tok_slow:0.2").elapsed.total_seconds() >= 0.2
 
 
-def test_500_then_captured(provider: Server, order: str) -> None:
+def test_a_charge_is_captured_after_as_many_errors_as_its_token_asks_for(
+    provider: Server, order: str
+) -> None:
     for _ in range(2):
         assert charge(provider, order, "tok_500:2").status_code == 500
         assert provider.list("charges", order) == []
@@ -175,7 +181,7 @@ def test_a_lost_answer_leaves_one_charge(provider: Server, order: str) -> None:
         ("tok_async_declined:0.1", "declined", "insufficient_funds"),
     ],
 )
-def test_an_outcome_that_comes_later(
+def test_a_pending_charge_ends_with_a_webhook(
     provider: Server, receiver: Receiver, order: str, token: str, outcome: str, code: str | None
 ) -> None:
     assert charge(provider, order, token).json()["status"] == "pending"
@@ -254,7 +260,9 @@ def test_a_late_capture_ignores_the_void(provider: Server, receiver: Receiver, o
     assert (back["status"], back["amount_minor"]) == ("refunded", 1001)
 
 
-def test_refund_500_then_refunded(provider: Server, order: str) -> None:
+def test_a_refund_succeeds_after_as_many_errors_as_its_token_asks_for(
+    provider: Server, order: str
+) -> None:
     charge(provider, order, "tok_refund_500:2")
     assert [refund(provider, order).status_code for _ in range(3)] == [500, 500, 200]
     assert len(provider.list("refunds", order)) == 1
@@ -288,7 +296,9 @@ def test_an_outage_refuses_posts_until_it_ends(provider: Server, order: str) -> 
     until(lambda: charge(provider, order, "tok_ok").is_success, "the end of the outage")
 
 
-def test_flush_and_resend(provider: Server, receiver: Receiver, order: str) -> None:
+def test_flush_ends_what_is_pending_and_resend_repeats_the_webhook(
+    provider: Server, receiver: Receiver, order: str
+) -> None:
     assert provider.post("/control/resend", {"order_id": order}).status_code == 404
     charge(provider, order, "tok_async:3600")
     provider.post("/control/flush", {})
@@ -408,7 +418,7 @@ def test_a_label_key_with_another_content_is_refused(carrier: Server, order: str
     assert carrier.post("/v1/labels", body, f"{order}:none").status_code == 400
 
 
-def test_refused_addresses(carrier: Server, order: str) -> None:
+def test_an_address_with_a_refusing_or_unknown_tag_is_refused(carrier: Server, order: str) -> None:
     refused = label(carrier, order, "[refuse]").json()
     assert (refused["status"], refused["tracking"]) == ("refused", None)
     assert refused["reason"]
@@ -417,7 +427,7 @@ def test_refused_addresses(carrier: Server, order: str) -> None:
     assert cancel(carrier, f"{order}-b").json()["status"] == "cancelled"
 
 
-def test_pickup_on_command(carrier: Server, receiver: Receiver, order: str) -> None:
+def test_a_parcel_is_picked_up_on_command(carrier: Server, receiver: Receiver, order: str) -> None:
     label(carrier, order, "[no-pickup]")
     carrier.post("/control/flush", {})
     assert carrier.list("labels", order)[0]["status"] == "created"
@@ -428,7 +438,9 @@ def test_pickup_on_command(carrier: Server, receiver: Receiver, order: str) -> N
     until(lambda: len(receiver.of(order)) == 2, "the webhook again")
 
 
-def test_combined_tags(carrier: Server, receiver: Receiver, order: str) -> None:
+def test_the_tags_of_an_address_can_be_combined(
+    carrier: Server, receiver: Receiver, order: str
+) -> None:
     tags = "[500:1] [lost][pickup:3600]"
     assert label(carrier, order, tags).status_code == 500
     assert carrier.list("labels", order) == []
@@ -460,7 +472,7 @@ def test_cancel_after_pickup_is_too_late(carrier: Server, order: str) -> None:
     assert carrier.list("labels", order)[0]["status"] == "picked_up"
 
 
-def test_cancel_before_the_label_was_made(carrier: Server, order: str) -> None:
+def test_a_label_cancelled_before_it_was_made_is_refused(carrier: Server, order: str) -> None:
     assert cancel(carrier, order).json()["status"] == "cancelled"
     late = label(carrier, order).json()
     assert (late["status"], late["reason"]) == ("refused", "cancelled before it was made")
@@ -474,7 +486,7 @@ def test_a_cancellation_must_name_a_label_of_its_order(carrier: Server, order: s
     assert carrier.post("/v1/cancellations", {"order_id": order}, order).status_code == 400
 
 
-def test_the_carrier_has_outages_too(carrier: Server, order: str) -> None:
+def test_an_outage_of_the_carrier_refuses_posts_until_it_ends(carrier: Server, order: str) -> None:
     carrier.post("/control/outage", {"seconds": 600})
     assert (label(carrier, order).status_code, cancel(carrier, order).status_code) == (503, 503)
     carrier.post("/control/outage", {"seconds": 0})
@@ -525,7 +537,7 @@ def test_a_bounce_is_for_good(mail: Server, order: str) -> None:
     assert mail.list("mails", order) == []
 
 
-def test_greylisting_ends(mail: Server, order: str) -> None:
+def test_a_greylisted_mail_is_accepted_at_a_later_attempt(mail: Server, order: str) -> None:
     for _ in range(2):
         with pytest.raises(smtplib.SMTPDataError) as refused:
             send(mail, order, to="greylist2+ann@example.org")

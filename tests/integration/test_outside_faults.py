@@ -15,7 +15,7 @@ def begin(server: Server, way: str, how_long: Row = FOR_LONG) -> None:
     server.post(f"/control/{way}", how_long).raise_for_status()
 
 
-def test_garbage_is_answered_to_what_was_done_until_it_is_over(provider: Server) -> None:
+def test_a_provider_that_answers_garbage_still_captures_the_charge(provider: Server) -> None:
     begin(provider, "garbage")
     answers = [charge(provider, f"garbage-{n}", "tok_ok") for n in range(len(UNUSABLE_BODIES))]
     begin(provider, "garbage", OVER)
@@ -26,7 +26,7 @@ def test_garbage_is_answered_to_what_was_done_until_it_is_over(provider: Server)
         assert charge(provider, f"garbage-{n}", "tok_ok").json()["status"] == "captured"
 
 
-def test_what_is_answered_slowly_is_done_at_once(provider: Server) -> None:
+def test_a_provider_that_answers_slowly_captures_the_charge_at_once(provider: Server) -> None:
     begin(provider, "slow")
     body = {"order_id": "slow", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
     headers = {"Idempotency-Key": "charge:slow"}
@@ -50,7 +50,7 @@ def test_callbacks_come_twice_under_one_id(provider: Server, receiver: Receiver)
 
 
 @pytest.mark.parametrize("way", ["callbacks-late", "callbacks-reversed"])
-def test_callbacks_are_kept_back_until_it_is_over(
+def test_webhooks_are_kept_back_until_the_fault_ends(
     provider: Server, receiver: Receiver, way: str
 ) -> None:
     orders = [f"{way}-{n}" for n in range(3)]
@@ -63,6 +63,6 @@ def test_callbacks_are_kept_back_until_it_is_over(
     until(lambda: all(receiver.of(order) for order in orders), "what was kept back")
 
 
-def test_what_is_not_an_order_s_trouble_is_refused(provider: Server) -> None:
+def test_an_unknown_fault_and_a_negative_duration_are_refused(provider: Server) -> None:
     assert provider.post("/control/garbage", {"seconds": -1}).status_code == 400
     assert provider.post("/control/nonsense", FOR_LONG).status_code == 404

@@ -166,7 +166,7 @@ def test_an_action_of_the_customer_is_awaited(kind: str, provider_url: str) -> N
 @pytest.mark.parametrize(
     ("token", "end"), [("tok_async:999", Captured), ("tok_async_declined:999", Declined)]
 )
-def test_a_pending_charge_ends_and_a_look_tells(
+def test_a_lookup_tells_how_a_pending_charge_ended(
     kind: str, token: str, end: type, provider_url: str
 ) -> None:
     async def story(it: Subject) -> None:
@@ -193,7 +193,7 @@ def test_an_answer_that_never_came_is_asked_for_again(
 
 
 @BOTH
-def test_another_amount_under_the_key_is_no_decline(kind: str, provider_url: str) -> None:
+def test_a_key_reused_with_another_amount_fails_the_effect(kind: str, provider_url: str) -> None:
     async def story(it: Subject) -> None:
         await it.charge(charge("reuse"))
         with pytest.raises(EffectFailed, match="idempotency_key_reuse"):
@@ -295,7 +295,7 @@ def test_an_asynchronous_refund_is_pending_until_it_is_through(
 
 
 @BOTH
-def test_a_refund_the_provider_stumbles_over_is_unknown(kind: str, provider_url: str) -> None:
+def test_a_server_error_at_a_refund_fails_the_effect(kind: str, provider_url: str) -> None:
     async def story(it: Subject) -> None:
         took = await it.charge(charge("stumble", "tok_refund_500:1"))
         assert isinstance(took, Captured)
@@ -308,7 +308,7 @@ def test_a_refund_the_provider_stumbles_over_is_unknown(kind: str, provider_url:
 
 
 @BOTH
-def test_a_void_answered_to_a_refund_of_captured_money_is_no_answer(
+def test_a_void_in_answer_to_a_refund_of_captured_money_fails_the_effect(
     kind: str, provider_url: str
 ) -> None:
     async def story(it: Subject) -> None:
@@ -335,7 +335,7 @@ def test_a_refund_key_belongs_to_the_order_that_used_it_first(kind: str, provide
 
 
 @BOTH
-def test_a_charge_nobody_made_and_one_of_another_order_are_unknown(
+def test_an_unknown_charge_and_a_charge_of_another_order_fail_the_effect(
     kind: str, provider_url: str
 ) -> None:
     async def story(it: Subject) -> None:
@@ -366,7 +366,7 @@ def test_a_charge_nobody_made_and_one_of_another_order_are_unknown(
         (503, b""),
     ],
 )
-def test_garbage_is_unknown(status: int, body: bytes) -> None:
+def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     async def story() -> None:
         answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
         async with httpx.AsyncClient(transport=answer) as client:
@@ -383,7 +383,7 @@ def test_garbage_is_unknown(status: int, body: bytes) -> None:
     asyncio.run(story())
 
 
-def test_an_answer_about_another_amount_is_unknown() -> None:
+def test_an_answer_about_another_amount_fails_the_effect() -> None:
     body = {"id": "ch", "status": "captured", "order_id": "o", "currency": "EUR"}
 
     async def story() -> None:
@@ -396,7 +396,7 @@ def test_an_answer_about_another_amount_is_unknown() -> None:
     asyncio.run(story())
 
 
-def test_nobody_there_is_unknown() -> None:
+def test_a_provider_that_cannot_be_reached_fails_the_effect() -> None:
     async def story() -> None:
         async with httpx.AsyncClient(trust_env=False) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
@@ -483,7 +483,9 @@ def test_a_capture_is_taken_once() -> None:
         (REFUNDING, "refund.succeeded", REFUND, PaymentRefunded),
     ],
 )
-def test_other_reports_are_taken(state: Payment, kind: str, data: Any, event_type: type) -> None:
+def test_reported_declines_and_refunds_become_events(
+    state: Payment, kind: str, data: Any, event_type: type
+) -> None:
     submitter = MemorySubmitter(o1=state)
     assert post(submitter, event(data, kind)).status_code == 200
     assert [type(e) for e in submitter.events] == [event_type]
@@ -511,7 +513,7 @@ def test_a_forged_webhook_is_refused() -> None:
     assert not submitter.handled
 
 
-def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
+def test_a_webhook_of_another_type_is_accepted_and_ignored() -> None:
     submitter = MemorySubmitter()
     assert post(submitter, event({}, kind="payout.paid")).status_code == 200
     assert not submitter.handled

@@ -92,13 +92,17 @@ def children(pid: int) -> str:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text()
 
 
-def test_while_modules_are_imported(module: str, infra: TestInfra, log: Path) -> None:
+def test_a_process_stops_while_it_imports_its_modules(
+    module: str, infra: TestInfra, log: Path
+) -> None:
     with program(module, infra, log) as started:
         until(started.hears, "it hears SIGTERM")
         assert started.terminate() == 0, log.read_text()
 
 
-def test_while_the_database_does_not_answer(module: str, infra: TestInfra, log: Path) -> None:
+def test_a_process_stops_while_its_database_does_not_answer(
+    module: str, infra: TestInfra, log: Path
+) -> None:
     nowhere = "postgresql://nobody@127.0.0.1:9/none"
     with program(module, infra, log, SAGA_DATABASE_URL=nowhere) as started:
         status, wrong = until(lambda: started.wrong("ready"), "it answers while it waits")
@@ -113,7 +117,9 @@ def test_while_the_database_does_not_answer(module: str, infra: TestInfra, log: 
         assert started.terminate() == 0, log.read_text()
 
 
-def test_while_another_replica_migrates(module: str, infra: TestInfra, log: Path) -> None:
+def test_a_process_stops_while_another_replica_migrates(
+    module: str, infra: TestInfra, log: Path
+) -> None:
     url = fresh_database(infra)
     with psycopg.connect(url) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
@@ -127,7 +133,7 @@ def test_while_another_replica_migrates(module: str, infra: TestInfra, log: Path
             assert not any(Path(f"/proc/{pid}").exists() for pid in child)
 
 
-def test_while_no_broker_answers(module: str, infra: TestInfra, log: Path) -> None:
+def test_a_process_stops_while_no_broker_answers(module: str, infra: TestInfra, log: Path) -> None:
     url = fresh_database(infra)
     nowhere = {"SAGA_DATABASE_URL": url, "SAGA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
     with program(module, infra, log, **nowhere) as started:
@@ -143,7 +149,7 @@ def test_while_no_broker_answers(module: str, infra: TestInfra, log: Path) -> No
         assert started.terminate() == 0, log.read_text()
 
 
-def test_at_work(module: str, infra: TestInfra, log: Path) -> None:
+def test_a_process_stops_when_it_is_ready(module: str, infra: TestInfra, log: Path) -> None:
     with program(module, infra, log, SAGA_DATABASE_URL=fresh_database(infra)) as started:
         until(lambda: started.wrong("ready") == (200, {}), "it is ready")
         assert not children(started.process.pid), "Alembic's process has ended"

@@ -18,7 +18,9 @@ from tests.outbox_rows import Book, Ledger, leading, relay_of
 from tests.stack import TestInfra
 
 
-def test_a_relay_killed_before_it_removed_what_it_published(infra: TestInfra, book: Book) -> None:
+def test_a_relay_killed_before_it_removed_published_rows_does_not_publish_them_again(
+    infra: TestInfra, book: Book
+) -> None:
     looks_up = partial(find_published, infra.bootstrap_servers)
     book.write("a", 3)
     book.write("b", 2)
@@ -42,7 +44,9 @@ def test_a_relay_killed_before_it_removed_what_it_published(infra: TestInfra, bo
     publisher.discard()
 
 
-def test_of_a_key_only_what_stands_without_a_gap(infra: TestInfra, book: Book) -> None:
+def test_only_the_rows_of_a_key_before_its_first_gap_count_as_published(
+    infra: TestInfra, book: Book
+) -> None:
     """Else what is published again would stand behind what came later."""
     rows = [OutboxRow(book.topic, "a", (), str(n).encode(), n) for n in (1, 2, 3)]
     publisher = Publisher(infra.bootstrap_servers, "gap")
@@ -51,7 +55,9 @@ def test_of_a_key_only_what_stands_without_a_gap(infra: TestInfra, book: Book) -
     publisher.discard()
 
 
-def test_of_what_stands_twice_the_first_counts(infra: TestInfra, book: Book) -> None:
+def test_the_first_of_two_equal_records_counts_as_the_published_one(
+    infra: TestInfra, book: Book
+) -> None:
     row = OutboxRow(book.topic, "a", (("ce_id", b"1"),), b"1", 1)
     publisher = Publisher(infra.bootstrap_servers, "twice")
     first = publisher.publish([row])
@@ -62,7 +68,7 @@ def test_of_what_stands_twice_the_first_counts(infra: TestInfra, book: Book) -> 
     publisher.discard()
 
 
-def test_a_broker_that_does_not_answer_cannot_tell(book: Book) -> None:
+def test_a_lookup_fails_when_the_broker_does_not_answer(book: Book) -> None:
     row = OutboxRow(book.topic, "a", (), b"1", 1)
     with pytest.raises(LogUnreadable):
         find_published("127.0.0.1:1", [row])
@@ -70,7 +76,7 @@ def test_a_broker_that_does_not_answer_cannot_tell(book: Book) -> None:
         find_published("127.0.0.1:1", [replace(row, topic="recreated-just-now")])
 
 
-def test_while_nobody_can_tell_nothing_is_published(
+def test_nothing_is_published_while_the_log_cannot_be_read(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher, looks = Ledger(), Looks()
@@ -107,7 +113,7 @@ class Looks:
         return {}
 
 
-def test_it_is_looked_for_at_the_start_and_after_a_failure_and_not_in_between(book: Book) -> None:
+def test_published_rows_are_looked_up_only_at_the_start_and_after_a_failure(book: Book) -> None:
     publisher, looks = Ledger(), Looks()
     relay = relay_of(book, publisher, find_published=looks)
     with leading(book) as (connection, epoch):

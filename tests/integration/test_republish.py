@@ -35,7 +35,7 @@ def republish(book: Book, topic: str) -> int:
         outbox.close()
 
 
-def test_what_was_published_goes_before_what_was_not_and_only_of_that_topic(book: Book) -> None:
+def test_republished_rows_come_before_new_rows_and_from_one_topic_only(book: Book) -> None:
     first, second = Ledger(), Ledger()
     book.write("a", 2)
     book.write("b")
@@ -57,7 +57,7 @@ def headers(book: Book, key: str) -> list[tuple[str, bytes]]:
     return list(unpack_headers(packed))
 
 
-def test_what_goes_back_says_when_it_was_published_first(book: Book) -> None:
+def test_a_republished_row_carries_the_time_of_its_first_publication(book: Book) -> None:
     book.write("a")
     book.write("b")
     publish_all(book, Ledger())
@@ -72,7 +72,7 @@ def test_what_goes_back_says_when_it_was_published_first(book: Book) -> None:
     assert headers(book, "a") == [*book.row("a", "1").headers, first], "not when it was the second"
 
 
-def test_what_was_published_at_no_known_time_goes_back_as_it_was(book: Book) -> None:
+def test_a_row_published_at_an_unknown_time_is_republished_unchanged(book: Book) -> None:
     """Rows of before there was the column, or of a topic without LogAppendTime."""
     book.write("a")
     publish_all(book, Ledger())
@@ -110,7 +110,7 @@ def test_while_a_relay_leads_nothing_is_republished(infra: TestInfra, book: Book
     assert republish(book, book.topic) == 1
 
 
-def test_while_an_outbox_is_quiet_no_relay_leads(infra: TestInfra, book: Book) -> None:
+def test_no_relay_leads_while_its_outbox_is_locked(infra: TestInfra, book: Book) -> None:
     book.write("a")
     outbox = RelayLock(book.engine)
     with running(infra, book, 1) as (relay,):
@@ -121,7 +121,7 @@ def test_while_an_outbox_is_quiet_no_relay_leads(infra: TestInfra, book: Book) -
         until(book.empty, "published once it is let go")
 
 
-def test_a_relay_that_was_publishing_when_its_place_was_taken_removes_nothing(book: Book) -> None:
+def test_a_relay_that_loses_its_lock_while_it_publishes_removes_nothing(book: Book) -> None:
     book.write("a")
     with leading(book) as (connection, epoch):
         RelayLock(book.engine).close()

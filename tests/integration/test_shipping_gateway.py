@@ -178,7 +178,7 @@ def test_a_cancellation_key_belongs_to_the_order_that_used_it_first(
 
 
 @BOTH
-def test_a_server_error_and_a_taken_key_are_unknown(kind: str, carrier_url: str) -> None:
+def test_a_server_error_and_a_reused_key_fail_the_effect(kind: str, carrier_url: str) -> None:
     async def story() -> None:
         async with subject(kind, carrier_url) as it:
             with pytest.raises(EffectFailed, match=r"500 .*asking again"):
@@ -204,7 +204,7 @@ def test_a_server_error_and_a_taken_key_are_unknown(kind: str, carrier_url: str)
         (503, b""),
     ],
 )
-def test_garbage_is_unknown(status: int, body: bytes) -> None:
+def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     async def story() -> None:
         answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
         async with httpx.AsyncClient(transport=answer) as client:
@@ -216,7 +216,7 @@ def test_garbage_is_unknown(status: int, body: bytes) -> None:
     asyncio.run(story())
 
 
-def test_nobody_there_is_unknown() -> None:
+def test_a_carrier_that_cannot_be_reached_fails_the_effect() -> None:
     async def story() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
@@ -306,7 +306,7 @@ def test_a_forged_webhook_is_refused() -> None:
     assert not submitter.handled
 
 
-def test_an_event_nobody_asked_for_is_taken_and_left() -> None:
+def test_a_webhook_of_another_type_is_accepted_and_ignored() -> None:
     submitter = MemorySubmitter()
     assert post(submitter, event({}, kind="label.printed")).status_code == 200
     assert not submitter.handled

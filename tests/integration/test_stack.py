@@ -302,7 +302,7 @@ def test_without_a_docker_engine_containers_say_so(
     gc.collect()
 
 
-def test_another_platform_learns_what_it_can_do(
+def test_an_unsupported_platform_is_pointed_to_containers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "arm64")
@@ -369,7 +369,7 @@ def test_the_supervisor_restarts_only_what_changed(tmp_path: Path) -> None:
         supervisor.shutdown()
 
 
-def test_who_is_stopped_between_two_lives_stays_stopped(tmp_path: Path) -> None:
+def test_a_process_stopped_while_it_is_restarted_stays_stopped(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path)
     supervisor.start()
     try:

@@ -84,7 +84,7 @@ def test_a_home_keeps_its_disks_over_down_and_up(tmp_path: Path) -> None:
     assert mounted(stack.home) == []
 
 
-def test_what_a_killed_run_left_mounted_is_cleared_by_the_next(tmp_path: Path) -> None:
+def test_the_next_run_unmounts_the_disks_that_a_killed_run_left(tmp_path: Path) -> None:
     """Killed with its supervisor, so that PostgreSQL is left alone on the disks; and, the other
     time, before it had written anything else down."""
     if impossible(tmp_path):
@@ -107,7 +107,9 @@ def test_what_a_killed_run_left_mounted_is_cleared_by_the_next(tmp_path: Path) -
     shutil.rmtree(home)
 
 
-def test_it_learns_why_there_can_be_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_why_no_disk_can_be_mounted_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert refusal(tmp_path) == "only root can mount a file system of its own"
     monkeypatch.setattr(os, "geteuid", lambda: 0)

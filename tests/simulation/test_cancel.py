@@ -156,7 +156,7 @@ def test_the_page_and_the_tests_speak_of_the_same_moments() -> None:
 
 @pytest.mark.parametrize("flow", ["order/1", "order/2"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_at_the_order_api(moment: str, flow: str) -> None:
+def test_a_cancellation_at_the_order_api_ends_as_the_page_says(moment: str, flow: str) -> None:
     for seed in SEEDS:
         order = MOMENTS[moment](flow, seed)
         taken = order.cancel()
@@ -167,7 +167,7 @@ def test_at_the_order_api(moment: str, flow: str) -> None:
 
 @pytest.mark.parametrize("flow", ["order/1", "order/2"])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_by_an_operator(moment: str, flow: str) -> None:
+def test_a_cancellation_by_an_operator_ends_as_the_page_says(moment: str, flow: str) -> None:
     for seed in SEEDS:
         order = MOMENTS[moment](flow, seed)
         status = 202

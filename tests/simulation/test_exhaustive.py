@@ -164,7 +164,9 @@ WAYS = [
 
 
 @pytest.mark.parametrize(("charge", "refund"), WAYS)
-def test_payment(charge: str, refund: str) -> None:
+def test_payment_keeps_no_money_of_an_undone_order_in_any_order_of_events(
+    charge: str, refund: str
+) -> None:
     undo = ShipmentCancelled(order_id=ORDER, label_id=None, reason="cancelled")
     events = {"inventory": InventoryReserved(order_id=ORDER, order=FACTS), "shipping": undo}
 
@@ -189,7 +191,9 @@ def test_payment(charge: str, refund: str) -> None:
 
 @pytest.mark.parametrize("label", ["created", "refused"])
 @pytest.mark.parametrize("careless", [False, True])
-def test_shipping(label: str, careless: bool) -> None:
+def test_shipping_ends_picked_up_or_cancelled_in_any_order_of_events(
+    label: str, careless: bool
+) -> None:
     captured = PaymentCaptured(
         order_id=ORDER, order=FACTS, charge_id="ch", amount_minor=300, currency="EUR", late=False
     )
@@ -216,7 +220,7 @@ def test_shipping(label: str, careless: bool) -> None:
 
 
 @pytest.mark.parametrize("on_hand", [True, False])
-def test_inventory(on_hand: bool) -> None:
+def test_inventory_loses_no_unit_in_any_order_of_events(on_hand: bool) -> None:
     facts = FACTS if on_hand else replace(FACTS, lines=(replace(FACTS.lines[0], sku="unicorn"),))
     events = {
         "order": OrderPlaced(order_id=ORDER, order=facts, placed_at=START),
@@ -239,7 +243,7 @@ def test_inventory(on_hand: bool) -> None:
 
 
 @pytest.mark.parametrize("mail", ["accepted", "refused"])
-def test_notification(mail: str) -> None:
+def test_notification_sends_each_mail_once_in_any_order_of_events(mail: str) -> None:
     events = {
         "shipping": ShipmentCreated(**PARCEL),
         "payment": refunded(),

@@ -44,7 +44,7 @@ def test_a_paid_order_does_not_ship_until_it_is_resumed(flow: str, seed: int) ->
 
 @FLOWS
 @SEEDS
-def test_nobody_is_reminded_and_nothing_rejected_in_a_pause(flow: str, seed: int) -> None:
+def test_a_paused_review_is_neither_reminded_nor_rejected(flow: str, seed: int) -> None:
     order = OneOrder(flow, facts=DEAR, seed=seed)
     order.until_published("PaymentReviewRequired")
     order.pause()
@@ -67,7 +67,7 @@ def test_nobody_is_reminded_and_nothing_rejected_in_a_pause(flow: str, seed: int
 
 @FLOWS
 @SEEDS
-def test_paused_from_the_start_and_twice(flow: str, seed: int) -> None:
+def test_an_order_that_is_paused_twice_completes(flow: str, seed: int) -> None:
     order = OneOrder(flow, seed=seed)
     order.until_published("OrderPlaced")
     order.pause()

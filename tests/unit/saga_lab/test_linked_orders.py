@@ -17,7 +17,7 @@ def link(order_id: str, caused_by: str | None = None, status: str | None = "comp
 FAMILY = [link("a", status=None), link("b", "a"), link("c", "a", "cancelled"), link("d", "c")]
 
 
-def test_as_a_mermaid_flowchart() -> None:
+def test_linked_orders_are_drawn_as_a_mermaid_flowchart() -> None:
     assert list(mermaid([*FAMILY[:2], link('<"&', "a")])) == [
         "flowchart LR",
         '    o0["a<br>not seen"]',
@@ -28,7 +28,7 @@ def test_as_a_mermaid_flowchart() -> None:
     ]
 
 
-def test_each_stands_below_the_one_that_led_to_it() -> None:
+def test_each_order_is_listed_below_the_order_that_caused_it() -> None:
     found = children_by_parent(FAMILY)
     assert {by: [x["order_id"] for x in those] for by, those in found.items()} == {
         None: ["a"],
@@ -37,7 +37,7 @@ def test_each_stands_below_the_one_that_led_to_it() -> None:
     }
 
 
-def test_as_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linked_orders_are_printed_as_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ask", lambda *_, **__: FAMILY)
     result = CliRunner().invoke(commands.links, ["c"])
     assert result.exit_code == 0, result.output
@@ -51,7 +51,9 @@ def test_as_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn.startswith("flowchart LR\n")
 
 
-def test_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_orders_of_a_batch_are_listed_with_their_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     row = {"flow": "order", "version": 1, "status": "running", "started_at": None, "awaited": "x"}
     orders = [{**row, "order_id": "a"}, {**row, "order_id": "b", "version": None}]
     found = {"batch_id": "b1", "counts": {"running": 2}, "orders": orders}

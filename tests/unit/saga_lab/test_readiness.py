@@ -33,7 +33,9 @@ def info(log: Path, state: str = "RUNNING", pid: int | None = 1) -> ProcessInfo:
     return ProcessInfo("payment", state, pid, log, "detail")
 
 
-def test_one_that_stands_still_is_named_with_its_reason_and_its_log(tmp_path: Path) -> None:
+def test_a_process_that_makes_no_progress_is_named_with_its_reason_and_its_log(
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "payment.log"
     log.write_text("waiting for a database\n")
     with pytest.raises(StackError) as error:
@@ -46,7 +48,7 @@ def test_one_that_stands_still_is_named_with_its_reason_and_its_log(tmp_path: Pa
     assert all(word in str(error.value) for word in (*words, "waiting for a database"))
 
 
-def test_one_that_says_new_things_is_waited_for(tmp_path: Path) -> None:
+def test_a_process_that_logs_new_lines_is_waited_for(tmp_path: Path) -> None:
     log = tmp_path / "payment.log"
     looks = 0
 
@@ -60,7 +62,7 @@ def test_one_that_says_new_things_is_waited_for(tmp_path: Path) -> None:
     await_ready({"payment": probe}, lambda: {"payment": info(log)}, standstill_s=STANDSTILL_S)
 
 
-def test_the_same_complaint_again_and_again_is_no_movement(tmp_path: Path) -> None:
+def test_the_same_log_line_again_and_again_is_no_progress(tmp_path: Path) -> None:
     log = tmp_path / "payment.log"
     looks = 0
 
@@ -96,7 +98,9 @@ def test_one_that_keeps_exiting_is_not_waited_for(
         await_ready({"payment": lambda: "down"}, processes)
 
 
-def test_one_that_spins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_in_an_endless_loop_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("saga_lab.devstack.progress._MOST_CPU_S", 0.2)
     with python("while True: pass") as pid:
         spinning = info(tmp_path / "payment.log", pid=pid)
@@ -104,7 +108,7 @@ def test_one_that_spins_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
             await_ready({"payment": lambda: "starting"}, lambda: {"payment": spinning})
 
 
-def test_one_that_has_run_for_long_and_stands_still_now_does_not_spin(
+def test_a_frozen_process_that_ran_for_long_is_not_taken_for_an_endless_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("saga_lab.devstack.progress._MOST_CPU_S", 0.2)
@@ -120,7 +124,7 @@ def test_one_that_has_run_for_long_and_stands_still_now_does_not_spin(
             )
 
 
-def test_one_that_wants_the_processor_moves_and_one_that_sleeps_does_not(
+def test_a_process_that_uses_the_processor_makes_progress_and_a_sleeping_one_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("saga_lab.devstack.progress._WINDOW_S", 0.2)

@@ -71,13 +71,13 @@ def words(emissions: Sequence[Emission]) -> list[tuple[str, str]]:
         ),
     ],
 )
-def test_reminded_escalated_and_in_the_end_rejected(
+def test_an_unanswered_review_is_reminded_escalated_and_at_last_rejected(
     hours: float, emitted: list[tuple[str, str]]
 ) -> None:
     assert words(emitted_until(saga_of(*REVIEW), hours)[1]) == emitted
 
 
-def test_each_is_emitted_once_and_the_same_by_every_monitor() -> None:
+def test_every_monitor_emits_the_same_reminders_once() -> None:
     saga, emitted = emitted_until(saga_of(*REVIEW), 16.1)
     again, same = emitted_until(saga_of(*REVIEW), 16.1)
     assert (saga, emitted) == (again, same)
@@ -99,7 +99,7 @@ def test_the_verdict_nobody_gave_is_the_participants_to_carry_out() -> None:
     assert seen(fold(saga, declined)).undoing
 
 
-def test_a_person_in_time_ends_the_asking() -> None:
+def test_a_verdict_in_time_ends_the_reminders() -> None:
     saga, _ = emitted_until(saga_of(*REVIEW), 8.1)
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
@@ -112,7 +112,7 @@ def test_a_person_in_time_ends_the_asking() -> None:
     ]
 
 
-def test_who_comes_too_late_learns_what_has_happened() -> None:
+def test_a_late_verdict_is_refused_with_what_has_happened() -> None:
     saga, _ = emitted_until(saga_of(*REVIEW), 24.01)
     body = VerdictCommand(
         order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
@@ -125,7 +125,7 @@ def test_who_comes_too_late_learns_what_has_happened() -> None:
     )
 
 
-def test_of_a_person_and_the_timeout_the_log_takes_the_first() -> None:
+def test_the_first_verdict_in_the_log_counts_whether_a_person_or_the_timeout_gave_it() -> None:
     """Both have the id of the one verdict there can be on this wait."""
     saga, _ = emitted_until(saga_of(*REVIEW), 23)
     body = VerdictCommand(
@@ -172,7 +172,7 @@ def test_a_shorter_wait_is_shorter_throughout() -> None:
     assert item.approval.until == after(ASKED_S + 24)
 
 
-def test_it_counts_as_a_timeout_with_its_lateness() -> None:
+def test_an_unanswered_review_is_measured_as_a_late_request() -> None:
     before, _ = emitted_until(saga_of(*REVIEW), 16.1)
     (verdict,) = due_emissions(before, seen(before), NEVER)
     now = with_event(before, verdict, after(ASKED_S + 24 * HOUR_S + 5))

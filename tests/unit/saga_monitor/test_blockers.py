@@ -46,7 +46,7 @@ def cause(
     return blocking_cause(seen(saga_of(*story)), holds, lags or {}, at)
 
 
-def test_not_overdue() -> None:
+def test_a_step_that_is_not_overdue_is_reported_as_on_time() -> None:
     assert cause(RESERVED, payment=KeptRows()) == Cause(
         CauseKind.ON_TIME,
         "payment",
@@ -56,27 +56,27 @@ def test_not_overdue() -> None:
     )
 
 
-def test_overdue_with_nothing_to_show_for_it() -> None:
+def test_an_overdue_step_without_a_visible_cause_is_reported_as_overdue() -> None:
     found = cause(RESERVED, 301, payment=KeptRows())
     assert found is not None
     assert (found.kind, found.until) == (CauseKind.OVERDUE, DUE)
     assert found.description.endswith("it has read all its events, and nothing is pending there")
 
 
-def test_overdue_and_nobody_to_ask() -> None:
+def test_an_overdue_step_of_a_participant_without_an_address_says_so() -> None:
     found = cause(RESERVED, 301)
     assert found is not None
     assert found.kind == CauseKind.OVERDUE
     assert "SAGA_PARTICIPANTS has no address of it" in found.description
 
 
-def test_the_monitor_is_behind() -> None:
+def test_a_monitor_that_is_behind_is_reported() -> None:
     found = cause(RESERVED, None, payment=KeptRows())
     assert found is not None
     assert (found.kind, found.who, found.until) == (CauseKind.MONITOR, SOURCE, DUE)
 
 
-def test_a_participant_is_behind() -> None:
+def test_a_participant_that_is_behind_is_reported() -> None:
     assert cause(RESERVED, payment=KeptRows(), lags={"payment": LAG}) == Cause(
         CauseKind.LAG,
         "payment",
@@ -86,14 +86,14 @@ def test_a_participant_is_behind() -> None:
     )
 
 
-def test_a_participant_does_not_answer() -> None:
+def test_a_participant_that_does_not_answer_is_reported() -> None:
     found = cause(RESERVED, payment=KeptRows(silent="connection refused"))
     assert found == Cause(
         CauseKind.SILENT, "payment", "payment does not answer: connection refused", SINCE, DUE
     )
 
 
-def test_a_participant_does_not_answer_and_has_not_read() -> None:
+def test_a_silent_participant_that_is_behind_is_reported_as_both() -> None:
     found = cause(RESERVED, payment=KeptRows(silent="timeout"), lags={"payment": LAG})
     assert found is not None
     both_causes = "payment does not answer: timeout; it has not read inventory.events/2, 40 records"
@@ -101,7 +101,7 @@ def test_a_participant_does_not_answer_and_has_not_read() -> None:
     assert found.description.startswith(both_causes)
 
 
-def test_the_broker_does_not_answer() -> None:
+def test_a_broker_that_does_not_answer_is_reported() -> None:
     found = cause(RESERVED, payment=KeptRows(), kafka=KeptRows(silent="timed out"))
     assert found is not None
     assert (found.kind, found.who) == (CauseKind.SILENT, BROKER)
@@ -127,7 +127,7 @@ def test_the_wait_for_a_person_says_who_and_until_when() -> None:
     assert (found.who, found.until) == ("payments-reviewer", after(0.002 + 24 * 3600))
 
 
-def test_a_call_that_fails() -> None:
+def test_a_failing_call_is_reported_with_its_last_error() -> None:
     assert cause(RESERVED, payment=KeptRows(effects=(EFFECT, FAILED))) == Cause(
         CauseKind.GATEWAY,
         "payment",
@@ -137,14 +137,14 @@ def test_a_call_that_fails() -> None:
     )
 
 
-def test_a_call_that_is_being_made() -> None:
+def test_a_call_in_progress_is_reported() -> None:
     found = cause(RESERVED, payment=KeptRows(effects=(EFFECT,)))
     assert found is not None
     assert found.description == "payment makes its first attempt at charge"
     assert found.until is None
 
 
-def test_an_event_that_is_not_published() -> None:
+def test_an_unpublished_event_is_reported() -> None:
     assert cause(RESERVED, payment=KeptRows(outbox=(OUTBOX, OUTBOX))) == Cause(
         CauseKind.OUTBOX,
         "payment",
@@ -153,7 +153,7 @@ def test_an_event_that_is_not_published() -> None:
     )
 
 
-def test_a_parked_predecessor() -> None:
+def test_a_parked_record_is_reported_with_its_reason() -> None:
     found = cause(RESERVED, payment=KeptRows(parked=(PARKED, QUEUED)))
     words = (
         "payment parked inventory.events/2@17: decide: ZeroDivisionError; 1 more queue behind it"
@@ -169,7 +169,7 @@ def test_the_monitors_own_request_is_not_published() -> None:
 
 
 @pytest.mark.parametrize("when", [10, 9999, None])
-def test_an_open_case_is_a_persons_whatever_the_time(when: float | None) -> None:
+def test_an_open_case_waits_for_a_person_at_any_time(when: float | None) -> None:
     found = cause(
         (*RESERVED, "InterventionOpened", {"code": "undo_stalled"}), when, payment=KeptRows()
     )
@@ -178,7 +178,7 @@ def test_an_open_case_is_a_persons_whatever_the_time(when: float | None) -> None
     assert "undo_stalled" in found.description
 
 
-def test_undone_and_yet_past_the_pivot() -> None:
+def test_an_order_undone_past_its_pivot_waits_for_a_person() -> None:
     story = (*RESERVED, "PaymentCaptured", "CompensationRequested", "PaymentRefunded")
     found = cause((*story, "ShipmentPickedUp"))
     assert found is not None
@@ -186,7 +186,7 @@ def test_undone_and_yet_past_the_pivot() -> None:
     assert "payment was undone although the order is past its pivot" in found.description
 
 
-def test_without_a_start_whoever_was_asked() -> None:
+def test_a_missing_start_event_is_looked_for_at_its_publisher() -> None:
     orphan = ("InventoryReserved",)
     found = cause(orphan, order=KeptRows())
     assert found is not None
@@ -205,7 +205,7 @@ def test_without_a_start_whoever_was_asked() -> None:
     assert found.kind == CauseKind.MONITOR
 
 
-def test_without_a_start_that_the_monitor_cannot_read() -> None:
+def test_a_start_event_that_the_monitor_cannot_read_is_reported() -> None:
     garbage = replace(PARKED, code="undecodable", error="begins with deadbeef")
     found = cause(
         ("InventoryReserved",), order=KeptRows(), saga_monitor=KeptRows(parked=(garbage,))
@@ -221,7 +221,7 @@ def test_what_has_ended_is_blocked_by_nobody() -> None:
         assert cause(story, payment=everything, inventory=everything) is None
 
 
-def test_only_whom_the_order_waits_for_is_to_blame() -> None:
+def test_only_the_participant_that_the_order_waits_for_is_reported() -> None:
     found = cause(SHIPPED, payment=KeptRows(parked=(PARKED,)), notification=KeptRows())
     assert found is not None
     assert (found.kind, found.who) == (CauseKind.ON_TIME, "notification")
@@ -242,7 +242,7 @@ LADDER: tuple[tuple[CauseKind, Mapping[str, Any]], ...] = (
 
 
 @pytest.mark.parametrize("first", range(len(LADDER)), ids=lambda n: LADDER[n][0].value)
-def test_of_several_causes_the_truest_is_reported(first: int) -> None:
+def test_the_first_of_several_causes_in_the_order_of_kinds_is_reported(first: int) -> None:
     """Everything from `first` down the ladder is so at once."""
     assert [kind for kind, _ in LADDER] == list(CauseKind)
     so: dict[str, Any] = {"story": RESERVED, "now": 10}

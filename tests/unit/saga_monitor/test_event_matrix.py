@@ -93,7 +93,9 @@ def going(view: SagaView) -> list[Any]:
 @pytest.mark.parametrize(
     ("label", "event"), [(label, e) for label, plan in PLANS.items() for e in saga_events(plan)]
 )
-def test_a_cell(label: str, event: str, where: Situation) -> None:
+def test_an_event_has_its_declared_effect_in_each_situation(
+    label: str, event: str, where: Situation
+) -> None:
     plan = PLANS[label]
     before = saga(plan, where)
     now = late(before, event, plan)
@@ -118,7 +120,7 @@ def test_the_situations_are_what_they_are_called(label: str, where: Situation) -
     assert found == where
 
 
-def test_every_role_has_a_word_for_every_situation() -> None:
+def test_every_role_declares_an_effect_for_every_situation() -> None:
     assert set(DECLARED_EFFECTS) == set(Role)
     assert {len(row) for row in DECLARED_EFFECTS.values()} == {len(Situation)}
 
@@ -136,7 +138,7 @@ def foreign(saga: Saga) -> Saga:
 
 
 @pytest.mark.parametrize("where", Situation)
-def test_whoever_has_no_part_in_the_version_calls_a_person_once_all_is_read(
+def test_an_event_of_a_participant_outside_the_version_opens_a_case_once_all_is_read(
     where: Situation,
 ) -> None:
     plan = PLANS["order/1"]

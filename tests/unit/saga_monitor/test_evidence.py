@@ -41,7 +41,7 @@ def test_a_bundle_folds_to_the_view_it_holds(flow: str, length: int) -> None:
     assert replay(document, FLOWS) == document["view"]
 
 
-def test_it_is_judged_by_the_deadlines_it_was_judged_by() -> None:
+def test_a_bundle_is_replayed_with_the_deadlines_of_its_export() -> None:
     saga = saga_of("OrderPlaced", "InventoryReserved")
     flow, _ = FLOWS.find("order/1")
     document = orjson.loads(
@@ -63,7 +63,7 @@ def test_another_format_is_refused() -> None:
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
-def test_what_was_exported_means_the_same_today(path: Path) -> None:
+def test_a_bundle_of_an_earlier_export_folds_to_the_view_it_holds(path: Path) -> None:
     document = orjson.loads(path.read_bytes())
     assert replay(document, FLOWS) == document["view"]
 

@@ -34,7 +34,9 @@ def test_every_version_is_counted_whether_declared_or_not() -> None:
         ("order/1", [], True, "default version"),
     ],
 )
-def test_what_may_go(label: str, counts: list[Count], read: bool, expected: str | None) -> None:
+def test_a_version_is_kept_with_a_reason_or_may_be_retired(
+    label: str, counts: list[Count], read: bool, expected: str | None
+) -> None:
     found = reason_to_keep(label, FLOWS, counts, after(5) if read else None)
     assert (expected in found) if found and expected else found == expected
 
@@ -52,7 +54,9 @@ def test_a_version_taken_away_too_early_is_refused() -> None:
         refuse_orphans(FLOWS, [BUSY, Count("gone/1", 2, 0, after(0), "o-9")])
 
 
-def test_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_lists_versions_and_says_which_may_be_retired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     row = {"flow": "order/2", "in_flight": 3, "ended": 10, "oldest": "o-7", "default": False}
     answers: dict[str, Any] = {
         "/flows": [{**row, "declared": False, "oldest_at": None}],

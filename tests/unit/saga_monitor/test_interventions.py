@@ -122,7 +122,7 @@ def refusal(command: str, saga: Saga, **body: Any) -> tuple[int, str]:
     return refused.value.status, refused.value.detail
 
 
-def test_a_whole_case_by_a_persons_hand() -> None:
+def test_a_person_takes_a_case_through_all_its_states() -> None:
     saga = saga_of(*RESERVED)
     for command, who, status in (
         ("open", ADA, "open"),
@@ -142,7 +142,7 @@ def test_a_whole_case_by_a_persons_hand() -> None:
         assert do(command, saga, **who).id == emission.id, "the same words again are the same event"
 
 
-def test_two_who_say_it_at_once_say_it_under_one_id() -> None:
+def test_two_simultaneous_commands_are_one_event() -> None:
     saga = saga_of(*RESERVED, *OPENED)
     for command in ("claim", "resolve"):
         assert do(command, saga, **ADA).id == do(command, saga, **BOB).id
@@ -152,7 +152,7 @@ def test_two_who_say_it_at_once_say_it_under_one_id() -> None:
     assert len(notes) == 2
 
 
-def test_who_comes_late_learns_what_has_happened() -> None:
+def test_a_late_command_is_refused_with_what_has_happened() -> None:
     opened = saga_of(*RESERVED, *OPENED)
     claimed = saga_of(*RESERVED, *OPENED, *CLAIMED)
     resolved = saga_of(*RESERVED, *OPENED, *RESOLVED)

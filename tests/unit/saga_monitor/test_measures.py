@@ -48,7 +48,7 @@ def timed(found: Change) -> list[tuple[str, str, int]]:
         (("OrderPlaced", "InventoryRejected"), 1, ["cancelled"]),
     ],
 )
-def test_what_became_of_it_is_reported_once(story: Any, known: int, what: list[str]) -> None:
+def test_a_change_of_status_is_reported_once(story: Any, known: int, what: list[str]) -> None:
     assert list(status_changes(change(*story, known=known))) == what
 
 
@@ -75,7 +75,7 @@ def test_the_other_step_order_is_timed_as_it_runs() -> None:
     ]
 
 
-def test_the_way_back_is_timed_from_the_step_behind() -> None:
+def test_an_undo_is_timed_from_the_undo_of_the_step_after_it() -> None:
     story = (*PAID, 60, "OrderCancelRequested", 2, "ShipmentCancelled", 3, "PaymentRefunded")
     again = (*story, 100, "PaymentRefunded", 4, "InventoryReleased")
     assert timed(change(*again, known=4)) == [

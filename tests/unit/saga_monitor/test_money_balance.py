@@ -37,7 +37,7 @@ def findings(saga: Saga, through_s: float) -> list[str]:
         ("OrderPlaced", "InventoryRejected"),
     ],
 )
-def test_what_adds_up(story: tuple[Any, ...]) -> None:
+def test_money_that_adds_up_is_no_finding(story: tuple[Any, ...]) -> None:
     assert seen(saga_of(*story)).imbalances == ()
     assert findings(saga_of(*story), 10**7) == []
 
@@ -55,7 +55,9 @@ def test_what_adds_up(story: tuple[Any, ...]) -> None:
         (("OrderPlaced", *BACK), "captured 0, refunded 500 in minor units: more was refunded"),
     ],
 )
-def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
+def test_money_that_does_not_add_up_is_found_once_the_order_is_quiet(
+    story: tuple[Any, ...], words: str
+) -> None:
     saga = saga_of(*story)
     (found,) = seen(saga).imbalances
     last = max(f.at for f in saga.facts.values())
@@ -66,7 +68,7 @@ def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
     assert words in reason
 
 
-def test_it_is_emitted_once_and_again_only_about_other_amounts() -> None:
+def test_a_case_about_money_is_opened_again_only_about_other_amounts() -> None:
     saga = saga_of(*DONE, *SECOND)
     (emission,) = due_emissions(saga, seen(saga), after(301))
     opened = Fact(str(emission.id), "InterventionOpened", after(302), detail={"code": CONSERVATION})

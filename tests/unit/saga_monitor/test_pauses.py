@@ -52,7 +52,7 @@ def test_a_paused_order_is_not_undone_however_long_it_lasts() -> None:
     assert item.due == after(DUE_S + 5000.001)
 
 
-def test_an_undo_waits_for_nobody() -> None:
+def test_an_undo_does_not_wait_for_the_resume() -> None:
     story = (*RESERVED, "PaymentCaptured", "OrderPaused", ADA, "OrderCancelRequested")
     view = seen(saga_of(*story))
     assert (view.status, view.paused) == (Status.UNDOING, None)
@@ -60,13 +60,13 @@ def test_an_undo_waits_for_nobody() -> None:
     assert view.next.due is not None
 
 
-def test_what_is_not_paused_is_not_resumed_and_twice_is_once() -> None:
+def test_a_resume_without_a_pause_and_a_second_pause_change_nothing() -> None:
     view = seen(saga_of(*RESERVED, "OrderResumed", BOB, "OrderPaused", ADA, 9, "OrderPaused", BOB))
     assert view.paused is not None
     assert (view.paused.actor, view.paused.since) == ("ada", after(0.003))
 
 
-def test_within_one_millisecond_each_follows_the_one_it_names() -> None:
+def test_pauses_within_one_millisecond_are_ordered_by_their_causes() -> None:
     first = Fact("z", "OrderPaused", after(0), detail=ADA)
     end = Fact("y", "OrderResumed", after(0), causation="z")
     again = Fact("a", "OrderPaused", after(0), causation="y", detail=BOB)
@@ -103,7 +103,7 @@ def test_paused_and_resumed_and_paused_again_each_commanded_twice() -> None:
         assert seen(saga).status == status
 
 
-def test_what_is_paused_of_an_order_that_is_undone_can_be_let_go() -> None:
+def test_an_undone_order_that_was_paused_can_be_resumed_once() -> None:
     """Given an order that was paused and then failed; when somebody resumes it, since a participant
     still holds something of it; then that is said, once."""
     saga = saga_of(*RESERVED, "OrderPaused", ADA, "PaymentDeclined", "InventoryReleased")
@@ -117,7 +117,7 @@ def test_what_is_paused_of_an_order_that_is_undone_can_be_let_go() -> None:
         resume_saga(body(ADA), saga, seen(saga))
 
 
-def test_of_two_who_pause_at_once_one_is_accepted() -> None:
+def test_two_simultaneous_pauses_are_one_event() -> None:
     saga = saga_of(*RESERVED)
     ids = {pause_saga(body(who), saga, seen(saga)).id for who in (ADA, BOB)}
     assert len(ids) == 1
@@ -142,7 +142,9 @@ def test_of_two_who_pause_at_once_one_is_accepted() -> None:
         ),
     ],
 )
-def test_who_comes_late_learns_what_has_happened(decide: Any, story: Any, words: str) -> None:
+def test_a_late_command_is_refused_with_what_has_happened(
+    decide: Any, story: Any, words: str
+) -> None:
     saga = saga_of(*story)
     with pytest.raises(CommandRefused) as refused:
         decide(body(BOB), saga, seen(saga))

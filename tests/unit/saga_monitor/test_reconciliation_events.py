@@ -30,7 +30,7 @@ def read_back(saga: Saga, event_id: Any, at: float) -> Saga:
     return fold(saga, Fact(str(event_id), ChargeFound.type, after(at)))
 
 
-def test_what_payment_can_put_right_is_sent_to_it() -> None:
+def test_a_charge_that_payment_can_correct_is_sent_to_payment() -> None:
     correction = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     assert correction.event == ChargeFound(
         order_id=ORDER,
@@ -43,14 +43,14 @@ def test_what_payment_can_put_right_is_sent_to_it() -> None:
     )
 
 
-def test_the_same_found_twice_is_one_event_and_another_state_of_the_ledger_another() -> None:
+def test_a_finding_is_one_event_for_each_state_of_the_ledger() -> None:
     once = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     assert correction_for(FORCED, CANCELLED, FLOW, after(5000), after(5000)).id == once.id
     half = replace(FORCED, refunded_minor=350)
     assert correction_for(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
 
 
-def test_what_was_sent_and_did_not_help_is_for_a_person_after_a_while() -> None:
+def test_a_correction_that_does_not_help_becomes_a_case_for_a_person() -> None:
     once = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     saga = read_back(CANCELLED, once.id, 1100)
     soon = correction_for(FORCED, saga, FLOW, after(1200), after(1100 + SETTLE_S))
@@ -60,7 +60,7 @@ def test_what_was_sent_and_did_not_help_is_for_a_person_after_a_while() -> None:
     assert (later.event.code, later.event.reason) == (FORCED.kind, FORCED.what)
 
 
-def test_where_nobody_listens_it_is_for_a_person() -> None:
+def test_a_finding_that_no_participant_observes_becomes_a_case_for_a_person() -> None:
     deaf = replace(FLOW, observes={})
     assert isinstance(
         correction_for(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened
@@ -68,7 +68,7 @@ def test_where_nobody_listens_it_is_for_a_person() -> None:
 
 
 @pytest.mark.parametrize("saga", [CANCELLED, Saga(ORDER)])
-def test_what_only_a_person_can_settle_becomes_a_case_once(saga: Saga) -> None:
+def test_a_finding_that_only_a_person_can_settle_becomes_one_case(saga: Saga) -> None:
     correction = correction_for(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
     assert isinstance(correction.event, InterventionOpened)
     assert (correction.event.code, correction.event.reason) == (
@@ -122,31 +122,37 @@ def run(monkeypatch: pytest.MonkeyPatch, answer: Any, *options: str) -> tuple[in
     return result.exit_code, result.output, asked
 
 
-def test_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_ends_with_status_0_when_nothing_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     status, output, asked = run(monkeypatch, REPORT)
     assert status == 0
     assert "nothing differs: 7 orders judged, 2 too early to judge" in output
     assert asked == [("POST", "/reconciliations", {"fix": False, "settle_s": 300.0})]
 
 
-def test_something_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_ends_with_status_1_when_something_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     status, output, asked = run(monkeypatch, FOUND, "--settle", "1m", "--fix")
     assert status == 1
     assert all(word in output for word in ("unbooked_charge", "o-[1]", "payment", "never heard of"))
     assert asked == [("POST", "/reconciliations", {"fix": True, "settle_s": 60.0})]
 
 
-def test_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_its_report_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output, _ = run(monkeypatch, FOUND, "--json")
     assert (status, json.loads(output)) == (1, FOUND)
 
 
-def test_what_cannot_be_compared_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_ends_with_status_3_when_it_cannot_compare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     status, output, _ = run(monkeypatch, click.ClickException("payment does not answer"))
     assert (status, "payment does not answer" in output) == (3, True)
 
 
-def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_refuses_a_malformed_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     status, output, asked = run(monkeypatch, REPORT, "--settle", "soon")
     assert (status, asked) == (2, [])
     assert "'soon' is not a duration" in output

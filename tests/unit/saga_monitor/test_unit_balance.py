@@ -47,7 +47,7 @@ def findings(saga: Saga, through_s: float) -> list[str]:
         ("OrderPlaced", "OrderCancelRequested", "ShipmentCancelled", "InventoryReleased", NONE),
     ],
 )
-def test_what_adds_up(story: tuple[Any, ...]) -> None:
+def test_units_that_add_up_are_no_finding(story: tuple[Any, ...]) -> None:
     assert findings(saga_of(*story), 10**7) == []
 
 
@@ -72,7 +72,9 @@ def test_what_adds_up(story: tuple[Any, ...]) -> None:
         ),
     ],
 )
-def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
+def test_units_that_do_not_add_up_are_found_once_the_order_is_quiet(
+    story: tuple[Any, ...], words: str
+) -> None:
     saga = saga_of(*story)
     last = max(f.at for f in saga.facts.values())
     assert findings(saga, (last - START).total_seconds() + REST_S - 1) == [], "it may still settle"
@@ -80,7 +82,7 @@ def test_what_does_not_add_up(story: tuple[Any, ...], words: str) -> None:
     assert words in reason
 
 
-def test_it_is_emitted_once_and_again_only_of_other_units() -> None:
+def test_a_case_about_units_is_opened_again_only_about_other_units() -> None:
     saga = saga_of(*DONE)
     (emission,) = due_emissions(saga, seen(saga), after(2 * REST_S))
     opened = Fact(
@@ -93,7 +95,7 @@ def test_it_is_emitted_once_and_again_only_of_other_units() -> None:
     assert [f.code for f in seen(fold(saga, shipped)).imbalances] == [UNITS_LOST]
 
 
-def test_what_was_read_before_units_were_kept_is_not_judged() -> None:
+def test_an_order_read_before_units_were_recorded_is_not_judged() -> None:
     assert findings(saga_of(*DONE, "InventoryShipped"), 10**7) == []
 
 
@@ -125,7 +127,7 @@ def test_units_are_counted_where_the_flow_says() -> None:
     assert "units" not in fact_of(envelope).detail
 
 
-def test_what_moved_is_measured() -> None:
+def test_the_units_that_an_event_moved_are_counted() -> None:
     before = saga_of("OrderPlaced")
     saga = saga_of(*RESERVED)
     change = Change(before.facts, Status.RUNNING, saga, seen(saga), Plan.of(FLOW, 1))
@@ -147,7 +149,9 @@ SHIPPED = 'shipped = { InventoryShipped = "lines" }'
         ('of = "sku"', 'kind = "sku"', ["units", "kind"]),
     ],
 )
-def test_what_makes_no_sense_is_refused(old: str, new: str, says: list[str]) -> None:
+def test_an_inconsistent_declaration_of_units_is_refused(
+    old: str, new: str, says: list[str]
+) -> None:
     assert old in TEXT
     with pytest.raises(FlowError) as error:
         load(TEXT.replace(old, new), OWNERS)

@@ -66,7 +66,7 @@ def test_what_is_urgent_is_handled_at_once() -> None:
     assert batches == [[1], [2]]
 
 
-def test_what_is_not_waits_for_what_follows_and_goes_with_it_in_order() -> None:
+def test_a_record_that_is_not_urgent_waits_and_is_handled_in_order_with_the_next() -> None:
     batches, bus = handled([record(1)], [record(2)], [record(3, urgent=True)], [record(4)])
     assert batches == [[1, 2, 3], [4]]
     assert all(wait_s <= LINGER_S for wait_s in bus.waits[1:3])
@@ -90,7 +90,7 @@ def test_a_full_batch_waits_for_nobody() -> None:
         ("order/1", None, True),
     ],
 )
-def test_an_event_is_urgent_to_whom_it_may_set_to_work(
+def test_an_event_is_urgent_for_the_participants_that_it_may_trigger(
     label: str | None, event: str | None, listens: bool
 ) -> None:
     assert Router(FLOWS, "inventory").listens(label, event) is listens

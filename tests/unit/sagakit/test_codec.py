@@ -95,23 +95,23 @@ def test_the_time_is_the_logs_not_the_producers(codec: Codec) -> None:
 @pytest.mark.parametrize(
     "value", [None, b"", b"garbage", b"\xc3", b"\xc3\x01", b"{}", b"\0", b"\1"]
 )
-def test_garbage(codec: Codec, value: bytes | None) -> None:
+def test_garbage_is_undecodable(codec: Codec, value: bytes | None) -> None:
     refused(codec, record(codec, value=value), Undecodable)
 
 
-def test_an_unknown_fingerprint(codec: Codec) -> None:
+def test_an_unknown_fingerprint_is_undecodable(codec: Codec) -> None:
     bad = b"\xc3\x01" + bytes(range(8)) + b"\2\2"
     refused(codec, record(codec, value=bad), Undecodable, "0001020304050607", "schemas/*.avsc")
 
 
-def test_an_unknown_schema_id() -> None:
+def test_an_unknown_schema_id_is_undecodable() -> None:
     codec = Codec(CONTRACT, registry := FakeRegistry())
     bad = b"\0" + (77_777).to_bytes(4, "big") + b"\2\2"
     refused(codec, record(codec, value=bad), Undecodable, "77777", "not in the registry")
     assert registry.lookups == [77_777]
 
 
-def test_a_schema_id_without_a_registry() -> None:
+def test_a_schema_id_is_undecodable_without_a_registry() -> None:
     codec = Codec(CONTRACT)
     refused(codec, record(codec, value=b"\0\0\0\0\1abc"), Undecodable, "SAGA_SCHEMA_REGISTRY_URL")
 
@@ -128,7 +128,7 @@ def test_schemas_are_registered_under_topic_and_record_name() -> None:
     assert len(registry.subjects) == len(CONTRACT.event_types)
 
 
-def test_cut_off_anywhere(codec: Codec) -> None:
+def test_a_truncated_event_is_undecodable(codec: Codec) -> None:
     whole = record(codec).value
     assert whole
     for length in range(len(whole)):
@@ -136,12 +136,12 @@ def test_cut_off_anywhere(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("tail", [b"\0", b"\2", b"x" * 1000])
-def test_bytes_behind_the_event(codec: Codec, tail: bytes) -> None:
+def test_extra_bytes_after_the_event_are_undecodable(codec: Codec, tail: bytes) -> None:
     whole = record(codec).value or b""
     refused(codec, record(codec, value=whole + tail), Undecodable, f"{len(tail)} extra bytes")
 
 
-def test_a_text_that_is_not_utf_8(codec: Codec) -> None:
+def test_a_text_that_is_not_utf_8_is_undecodable(codec: Codec) -> None:
     body = (record(codec).value or b"").replace(b"ada@", b"\xff\xfe")
     refused(codec, record(codec, value=body), Undecodable, "OrderPlaced")
 
@@ -201,12 +201,12 @@ def test_an_own_event_too_large_is_not_written(codec: Codec) -> None:
         ("o\u202e1".encode(), "printable"),
     ],
 )
-def test_a_key_that_is_no_order_id(codec: Codec, key: bytes | None, says: str) -> None:
+def test_a_key_that_is_no_order_id_is_refused(codec: Codec, key: bytes | None, says: str) -> None:
     refused(codec, record(codec, key=key), BadKey, says)
 
 
 @pytest.mark.parametrize("key", ["o", "ü" * MAX_KEY_CHARS, "Auftrag 7/ä", "🫖"])
-def test_a_key_that_is_one(codec: Codec, key: str) -> None:
+def test_a_key_that_is_an_order_id_is_accepted(codec: Codec, key: str) -> None:
     event = replace(PLACED, order_id=key)
     assert codec.decode(record(codec, event, key=key.encode())).key == key
 
@@ -215,7 +215,7 @@ def test_a_key_of_another_order_than_the_body(codec: Codec) -> None:
     refused(codec, record(codec, key=b"o2"), Undecodable, "'o2'", "'o1'")
 
 
-def test_an_event_on_anothers_topic(codec: Codec) -> None:
+def test_an_event_on_the_topic_of_another_owner_is_refused(codec: Codec) -> None:
     bad = record(codec, topic="payment.events")
     refused(codec, bad, Undecodable, "OrderPlaced belongs on order.events, not on payment.events")
 
@@ -223,7 +223,7 @@ def test_an_event_on_anothers_topic(codec: Codec) -> None:
 # --- headers ------------------------------------------------------------------------------------
 
 
-def test_a_type_header_that_says_something_else(codec: Codec) -> None:
+def test_a_type_header_that_contradicts_the_body_is_refused(codec: Codec) -> None:
     refused(codec, with_headers(codec, ce_type=b"PaymentCaptured"), Undecodable, "PaymentCaptured")
     refused(codec, with_headers(codec, ce_type=b"\xff"), Undecodable)
 
@@ -268,7 +268,7 @@ def test_an_id_that_is_no_uuid_is_made_one_by_source(codec: Codec) -> None:
 
 
 @pytest.mark.parametrize("stamp_ms", [10**18, -(10**18)])
-def test_a_time_outside_the_calendar(codec: Codec, stamp_ms: int) -> None:
+def test_a_time_outside_the_calendar_is_refused(codec: Codec, stamp_ms: int) -> None:
     """Only a topic that is not set to LogAppendTime can hold one."""
     refused(codec, record(codec, timestamp_ms=stamp_ms), Undecodable, "LogAppendTime")
 
@@ -292,7 +292,7 @@ def test_a_first_publication_is_never_later_than_the_record(codec: Codec) -> Non
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"-1", b"1.5", b" 1", b"9" * 16, b"\xff"])
-def test_a_first_publication_at_no_time(codec: Codec, text: bytes) -> None:
+def test_a_malformed_time_of_the_first_publication_is_refused(codec: Codec, text: bytes) -> None:
     refused(codec, with_headers(codec, logged_at=text), Undecodable, "logged_at")
 
 
@@ -432,13 +432,13 @@ def test_a_shared_record_is_written_out_once() -> None:
     assert "owner" not in expanded
 
 
-def test_toys_share_the_shape_but_not_the_name() -> None:
+def test_two_types_with_the_same_fields_have_different_fingerprints() -> None:
     """Two types of the same fields are told apart by their fingerprints."""
     codec = Codec(TOYS)
     assert codec.body(Started("a", "b")) != codec.body(Ticked("a", "b"))
 
 
-def test_what_was_kept_before_a_field_was_added_has_its_default() -> None:
+def test_a_row_stored_before_a_field_was_added_gets_its_default() -> None:
     """Rows and effects of orders in flight, written by the code of before."""
     kept = PLACED.to_dict()
     for added in ("loyalty_card", "fraud_score"):

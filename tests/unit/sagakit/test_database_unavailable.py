@@ -34,7 +34,7 @@ def raised(error: Exception) -> exc.DBAPIError:
         errors.DeadlockDetected,
     ],
 )
-def test_what_goes_away_by_itself_is_tried_again(error: type[errors.Error]) -> None:
+def test_a_transient_error_is_tried_again(error: type[errors.Error]) -> None:
     attempts = iter([raised(error("no")), raised(error("no"))])
 
     def work() -> str:
@@ -50,11 +50,11 @@ def test_what_goes_away_by_itself_is_tried_again(error: type[errors.Error]) -> N
 @pytest.mark.parametrize(
     "error", [errors.ProgramLimitExceeded, errors.UndefinedTable, errors.UniqueViolation]
 )
-def test_what_would_fail_again_is_not(error: type[errors.Error]) -> None:
+def test_a_permanent_error_is_not_transient(error: type[errors.Error]) -> None:
     assert not is_transient(raised(error("no")))
 
 
-def test_of_what_passes_only_what_the_caller_says_is_tried_again() -> None:
+def test_the_caller_decides_how_often_a_transient_error_is_tried_again() -> None:
     calls = []
 
     def work() -> None:
@@ -76,7 +76,9 @@ def test_of_what_passes_only_what_the_caller_says_is_tried_again() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_the_caller_is_asked_to_come_back(error: Exception) -> None:
+def test_a_request_without_a_database_is_answered_with_503_and_retry_after(
+    error: Exception,
+) -> None:
     router = APIRouter()
 
     @router.get("/orders")

@@ -50,7 +50,9 @@ def with_text(old: str, new: str) -> Flow:
         ('role = "payments-reviewer"', 'role = "the boss"', ["role 'the boss' is not a name"]),
     ],
 )
-def test_what_makes_no_sense_is_refused(old: str, new: str, says: list[str]) -> None:
+def test_an_inconsistent_declaration_of_balances_is_refused(
+    old: str, new: str, says: list[str]
+) -> None:
     with pytest.raises(FlowError) as error:
         with_text(old, new)
     assert [word for word in says if word not in str(error.value)] == []

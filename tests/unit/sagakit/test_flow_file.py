@@ -159,7 +159,7 @@ STRAIGHT = '1 = ["a", "b", "p", "r"]'
         ('1 = ["a", ["p", "r"]]', {}, ["version 1", "place p, r has steps of different kinds"]),
     ],
 )
-def test_a_flow_that_makes_no_sense_says_where(
+def test_an_invalid_flow_is_refused_with_the_place_of_the_error(
     version: str, changes: dict[str, str], says: list[str]
 ) -> None:
     with pytest.raises(FlowError) as raised:
@@ -195,17 +195,17 @@ def test_no_flow_at_all_and_two_of_a_name() -> None:
     ("text", "expected_s"),
     [("250ms", 0.25), ("30s", 30), ("1.5m", 90), ("5m", 300), ("24h", 86_400), ("7d", 604_800)],
 )
-def test_durations(text: str, expected_s: float) -> None:
+def test_a_duration_is_read_in_seconds(text: str, expected_s: float) -> None:
     assert seconds(text) == expected_s
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "-5m", "5 m", "5M", "1h30m", "5m\n", "\u0665m"])
-def test_what_is_no_duration(text: str) -> None:
+def test_a_malformed_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write for example 30s"):
         seconds(text)
 
 
-def test_other_deadlines() -> None:
+def test_the_deadlines_of_a_flow_can_be_replaced() -> None:
     quick = with_deadlines(ORDER, {"payment": "20s", "payment.PaymentPending": "1m"})
     assert quick.steps["payment"].deadline_s == 20
     assert quick.steps["payment"].waits["PaymentPending"] == 60
@@ -222,7 +222,7 @@ def test_other_deadlines() -> None:
         ("payment", "soon", "deadline payment: 'soon' is not a duration"),
     ],
 )
-def test_a_deadline_that_is_none(path: str, text: str, says: str) -> None:
+def test_an_invalid_deadline_is_refused(path: str, text: str, says: str) -> None:
     with pytest.raises(FlowError, match=says):
         with_deadlines(ORDER, {path: text})
 
@@ -434,7 +434,7 @@ def test_a_repeated_undo_is_passed_on_a_second_time() -> None:
     ]
 
 
-def test_the_ends_of_an_order_wait_for_all_too() -> None:
+def test_an_order_ends_when_all_parallel_steps_are_done_or_undone() -> None:
     flow = toy(WIDE_START)
     assert triggers_of(flow, "shop", "RDone") == triggers_of(flow, "shop", "AUndone") == []
     assert triggers_of(flow, "shop", "RDone", "SDone") == ["SDone: completed"]

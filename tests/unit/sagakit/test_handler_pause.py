@@ -49,7 +49,7 @@ def say(counter: Counter, event: Any, flow: str = "toy/1") -> Record:
     return counter.wire.record(event, None, flow=flow)
 
 
-def test_what_would_begin_something_is_paused_and_done_when_it_is_resumed(counter: Counter) -> None:
+def test_an_event_that_would_start_work_waits_for_the_resume(counter: Counter) -> None:
     assert counter.reads(say(counter, Paused("a")), started(counter)) == [HANDLED, HELD]
     assert counter.words("a") == ()
     assert counter.inbox_row("a").parked == 0, "nothing queues behind it"
@@ -60,14 +60,14 @@ def test_what_would_begin_something_is_paused_and_done_when_it_is_resumed(counte
     assert counter.dead == []
 
 
-def test_it_has_the_same_id_as_without_a_pause(counter: Counter) -> None:
+def test_an_event_decided_after_a_pause_has_the_same_id_as_without_it(counter: Counter) -> None:
     plain = Counter()
     plain.reads(started(plain))
     counter.reads(say(counter, Paused("a")), started(counter), say(counter, Resumed("a")))
     assert [e.id for e in counter.published] == [e.id for e in plain.published]
 
 
-def test_what_comes_behind_it_passes_also_of_the_same_source(counter: Counter) -> None:
+def test_later_events_pass_a_paused_one_even_from_the_same_source(counter: Counter) -> None:
     tick = counter.wire.record(Ticked("a", "tick"), 1)
     later = counter.wire.record(Started("a"), 2, flow="toy/2")  # tells the counter nothing there
     batch = (say(counter, Paused("a")), started(counter), tick, later)
@@ -92,7 +92,7 @@ def test_read_again_it_is_paused_once(counter: Counter) -> None:
     assert counter.words("a") == ("do",)
 
 
-def test_a_crash_between_the_resuming_and_what_was_paused_loses_nothing(counter: Counter) -> None:
+def test_a_crash_between_the_resume_and_the_paused_event_loses_nothing(counter: Counter) -> None:
     counter.reads(say(counter, Paused("a")), started(counter))
     resumed = say(counter, Resumed("a"))
     counter.handler = counter.with_faults(CrashAt("after-commit", 1))
@@ -104,7 +104,7 @@ def test_a_crash_between_the_resuming_and_what_was_paused_loses_nothing(counter:
     assert counter.words("a") == ("do",)
 
 
-def test_what_steps_side_by_side_make_due_is_paused_when_all_are_done(counter: Counter) -> None:
+def test_a_step_after_parallel_steps_is_paused_when_all_of_them_are_done(counter: Counter) -> None:
     left = counter.wire.record(LeftDone("a"), 1, flow="toy/3")
     right = counter.wire.record(RightDone("a"), 1, flow="toy/3")
     assert counter.reads(say(counter, Paused("a"), "toy/3"), left, right) == [
@@ -116,7 +116,9 @@ def test_what_steps_side_by_side_make_due_is_paused_when_all_are_done(counter: C
     assert counter.words("a") == ("do",)
 
 
-def test_behind_a_parked_record_it_waits_for_both(counter: Counter) -> None:
+def test_a_paused_event_behind_a_parked_record_waits_for_the_redrive_and_the_resume(
+    counter: Counter,
+) -> None:
     boom = counter.wire.record(Ticked("a", "boom"), 1)
     batch = (say(counter, Paused("a")), boom, started(counter))
     assert counter.reads(*batch) == [HANDLED, PARKED, PARKED]
@@ -156,7 +158,7 @@ def test_a_paused_record_fills_the_gap_before_it_in_the_queue(counter: Counter) 
 
 
 @pytest.mark.parametrize("turns", [*permutations([PAUSE, UNDO])])
-def test_where_an_undo_was_read_nothing_is_paused_whichever_comes_first(turns: Any) -> None:
+def test_an_undone_order_is_not_paused_whichever_event_comes_first(turns: Any) -> None:
     """Given an undo and a pause from two topics; when they are read in either order; then the order
     is not paused, and what comes late is decided on."""
     marks: list[str] = []

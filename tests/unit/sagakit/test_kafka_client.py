@@ -57,7 +57,7 @@ def test_a_consumer_that_will_never_read_again_ends(error: KafkaError) -> None:
         polled(error)
 
 
-def test_what_goes_away_by_itself_ends_nobody() -> None:
+def test_a_transient_error_does_not_end_a_consumer() -> None:
     assert polled(KafkaError(KafkaError._TRANSPORT, "nobody there")) == []
 
 

@@ -56,7 +56,7 @@ async def stopped(lifecycle: Lifecycle, seconds: float = 0.1) -> int:
     return await lifecycle.run()
 
 
-def test_a_loop_stands_once_its_last_turn_is_older_than_its_bound() -> None:
+def test_a_loop_is_stalled_once_its_last_turn_is_older_than_its_bound() -> None:
     clock = Clock()
     quick, slow, free = (StopSignal(clock) for _ in range(3))
     loops = [
@@ -87,7 +87,7 @@ def test_loops_start_in_order_and_stop_in_reverse() -> None:
     assert calls[3:] == ["consumer ends", "relay ends"]
 
 
-def test_an_early_loop_runs_while_the_start_waits_and_hears_the_end() -> None:
+def test_an_early_loop_runs_during_the_start_and_is_stopped_at_the_end() -> None:
     calls: list[str] = []
     early = polling(calls, "http")
     early = Loop(early.name, early.run, early.stop, early=True)
@@ -188,7 +188,7 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGTERM
 
 
-def test_liveness_names_the_loop_that_stands_and_readiness_what_is_missing() -> None:
+def test_liveness_names_the_stalled_loop_and_readiness_what_is_missing() -> None:
     clock = Clock()
     ends = asyncio.Event()
 

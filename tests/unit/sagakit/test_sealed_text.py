@@ -31,7 +31,7 @@ FACTS = replace(
 )
 
 
-def test_sealed_and_opened() -> None:
+def test_a_sealed_text_opens_to_the_same_text() -> None:
     for text in (EMAIL, ADDRESS, "ü", "x" * MAX_SHIP_TO, "\N{GRINNING FACE}" * MAX_SHIP_TO):
         found = seal_text(KEY_ID, KEY, text)
         assert is_sealed(found)
@@ -40,7 +40,7 @@ def test_sealed_and_opened() -> None:
     assert seal_text(KEY_ID, KEY, "") == ""
 
 
-def test_without_its_key_or_changed_it_opens_to_nothing() -> None:
+def test_a_sealed_text_does_not_open_without_its_key_or_after_a_change() -> None:
     found = seal_text(KEY_ID, KEY, EMAIL)
     parts = parts_of(found)
     assert parts is not None
@@ -55,13 +55,13 @@ def test_without_its_key_or_changed_it_opens_to_nothing() -> None:
         assert open_text({KEY_ID: KEY}, text) is None
 
 
-def test_the_rules_let_it_pass_and_nothing_that_only_looks_like_it() -> None:
+def test_the_rules_accept_sealed_text_and_refuse_what_only_looks_like_it() -> None:
     assert problems("o1", FACTS) == ()
     for wrong in ("sealed:1:abc", FACTS.email + " "):
         assert problems("o1", replace(FACTS, email=wrong))
 
 
-def test_decisions_carry_it_as_it_is() -> None:
+def test_decisions_pass_sealed_text_on_unchanged() -> None:
     event = ShipmentCreated(order_id="o1", order=FACTS, label_id="l", tracking="t")
     trigger = Observed("ShipmentCreated", event)
     (effect,) = notification.decide(notification.Mailing(), trigger, NOW).effects
@@ -94,7 +94,7 @@ def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
 WITH_KEY, WITHOUT = {KEY_ID: KEY}, dict[UUID, bytes]()
 
 
-def test_only_what_is_sealed_is_asked_for() -> None:
+def test_only_sealed_texts_need_a_key() -> None:
     texts = asyncio.run(keeper(WITH_KEY).open("in clear", FACTS.email, FACTS.ship_to))
     assert texts == ["in clear", EMAIL, ADDRESS]
     nobody = KeyServiceClient(httpx.AsyncClient(), None)
@@ -139,7 +139,7 @@ def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[H
 LABEL = Effect("label", "label:o1", {"order_id": "o1", "order": FACTS.to_dict()})
 
 
-def test_the_carrier_reads_the_address_and_nobody_keeps_what_it_says_of_it() -> None:
+def test_the_carrier_gets_the_opened_address_and_its_answer_is_redacted() -> None:
     it, asked = carrier(WITH_KEY, labels={"status": "refused", "reason": f"no way to {ADDRESS}"})
     assert asyncio.run(it.label(LABEL)) == shipping.Refused("no way to [sealed]")
     assert (asked["labels"]["ship_to"], asked["labels"]["email"]) == (ADDRESS, EMAIL)
@@ -150,7 +150,7 @@ def test_the_carrier_reads_the_address_and_nobody_keeps_what_it_says_of_it() -> 
     assert "[sealed]" in str(error.value)
 
 
-def test_no_label_is_made_for_an_erased_address_nor_left_behind() -> None:
+def test_no_label_is_made_or_kept_for_an_erased_address() -> None:
     it, asked = carrier(WITHOUT, cancellations={"status": "cancelled"})
     assert asyncio.run(it.label(LABEL)) == shipping.Refused("the customer's data was erased")
     assert asked == {"cancellations": {"order_id": "o1", "label_id": None, "label_key": "label:o1"}}
@@ -174,5 +174,5 @@ def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:
     assert answer == notification.MailRefused(kind, unfit, notification.NO_ADDRESS)
 
 
-def test_secrets_are_taken_out_of_what_others_say() -> None:
+def test_secrets_are_redacted_from_the_answers_of_others() -> None:
     assert redact("550 <a@b> is not a@b", "a@b", "") == "550 <[sealed]> is not [sealed]"

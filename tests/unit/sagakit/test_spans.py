@@ -51,7 +51,7 @@ def published(counter: Counter, spans: list[Span], broker: Broker) -> None:
     TracedPublisher(broker, spans.append, "counter").publish(counter.outbox)
 
 
-def test_what_is_handled_hangs_from_the_events_publication_and_leads_to_the_next() -> None:
+def test_the_span_of_a_handled_event_is_between_its_publication_and_the_next() -> None:
     counter, spans = Counter(), list[Span]()
     cause = event_id("left", "a", 1)
     parent = f"00-{trace_of('a')}-{span_of(cause)}-01"
@@ -70,7 +70,7 @@ def test_what_is_handled_hangs_from_the_events_publication_and_leads_to_the_next
     assert send.attributes["messaging.message.id"] == str(own.id)
 
 
-def test_a_webhook_hangs_from_the_root_of_its_order() -> None:
+def test_the_span_of_a_webhook_is_a_child_of_its_orders_root_span() -> None:
     counter, spans = Counter(), list[Span]()
     message = Message(uuid4(), "a", trigger=Callback(("a", "paid")))
     traced(counter, spans).handle([message])
@@ -96,7 +96,7 @@ def test_the_root_is_exported_once_by_who_owns_the_start_and_names_the_caller() 
     assert [s.parent for s in spans if s.parent] == [root_of("a")]
 
 
-def test_a_repeat_is_no_span_and_what_is_parked_is_a_failed_one() -> None:
+def test_a_repeated_event_has_no_span_and_a_parked_event_a_failed_one() -> None:
     counter, spans = Counter(), list[Span]()
     one = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "one"), 1))
     gap = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
@@ -178,7 +178,7 @@ def test_without_an_endpoint_neither_sdk_nor_exporter_is_loaded(
     assert found.stdout == "set()\n"
 
 
-def test_what_a_span_says_is_what_is_exported() -> None:
+def test_a_span_is_exported_with_all_its_fields() -> None:
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     exporter = InMemorySpanExporter()

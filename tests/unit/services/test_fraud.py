@@ -137,11 +137,11 @@ def test_the_score_decides(score: float, event_type: type[Any]) -> None:
     assert [type(e) for e in then.decision.events] == [event_type]
 
 
-def test_what_a_person_is_asked_about_is_not_decided_before() -> None:
+def test_fraud_does_not_reject_the_scores_that_payment_sends_to_a_person() -> None:
     assert Policy().fraud_above < REJECT_FROM
 
 
-def test_a_fence_takes_the_address_from_whoever_knows_it() -> None:
+def test_a_fence_takes_the_address_from_the_event_that_carries_it() -> None:
     order = replace(SHORT, email=ADA)
     MATRIX.given(Phase.NEW).when(Undo(order, "none left")).then(withdrawn("none left"))
 
@@ -156,7 +156,7 @@ def test_a_fence_holds() -> None:
 
 @pytest.mark.parametrize("flow", ["order/3", "order/4"])
 @pytest.mark.parametrize("first", ["inventory", "fraud"])
-def test_payment_waits_for_both(flow: str, first: str) -> None:
+def test_payment_waits_for_inventory_and_fraud(flow: str, first: str) -> None:
     reserved = InventoryReserved(order_id="o1", order=FACTS)
     one, other = (reserved, CLEARED) if first == "inventory" else (CLEARED, reserved)
     routes = Router(FLOWS, "payment")
@@ -166,7 +166,7 @@ def test_payment_waits_for_both(flow: str, first: str) -> None:
 
 
 @pytest.mark.parametrize("flow", ["order/3", "order/4"])
-def test_where_one_says_no_the_other_is_undone(flow: str) -> None:
+def test_a_rejection_by_inventory_or_fraud_undoes_the_other(flow: str) -> None:
     assert Router(FLOWS, "inventory").route(flow, REJECTED).triggers == (
         Undo(REJECTED, REJECTED.reason),
     )
@@ -174,6 +174,6 @@ def test_where_one_says_no_the_other_is_undone(flow: str) -> None:
 
 
 @pytest.mark.parametrize("flow", ["order/1", "order/2"])
-def test_older_versions_know_nothing_of_it(flow: str) -> None:
+def test_older_versions_trigger_nothing_in_fraud(flow: str) -> None:
     for event in (placed(), SHORT, REFUNDED):
         assert Router(FLOWS, "fraud").route(flow, event).triggers == ()

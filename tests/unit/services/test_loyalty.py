@@ -120,5 +120,5 @@ def test_the_order_is_complete_with_mail_and_points() -> None:
 
 
 @pytest.mark.parametrize("flow", ["order/1", "order/2", "order/3"])
-def test_older_versions_know_nothing_of_it(flow: str) -> None:
+def test_older_versions_trigger_nothing_in_loyalty(flow: str) -> None:
     assert Router(FLOWS, "loyalty").route(flow, picked_up()).triggers == ()

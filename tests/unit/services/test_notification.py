@@ -184,7 +184,7 @@ def test_the_state_survives_its_table(name: str) -> None:
 # --- stories --------------------------------------------------------------------------------------
 
 
-def test_the_straight_way() -> None:
+def test_a_customer_gets_a_confirmation_and_a_shipping_mail() -> None:
     start = given(NOTIFICATION, Mailing())
     asked = start.when(Observed("ShipmentCreated", labelled())).then(
         effects=[MAILS[MailKind.CONFIRMED]]
@@ -198,7 +198,7 @@ def test_the_straight_way() -> None:
     done.then(ShippedMailSent(order_id="o1", to=ADA)).when(Do(picked_up())).then_nothing()
 
 
-def test_reported_twice_is_one_mail() -> None:
+def test_a_cancellation_reported_twice_sends_one_mail() -> None:
     asked = MATRIX.given("nothing sent").when(Observed("undone", released()))
     asked.then(effects=[MAILS[MailKind.CANCELLED]]).when(
         Observed("undone", released())

@@ -118,7 +118,7 @@ def test_what_is_not_valid_is_named_field_by_field(changes: Any, field: str) -> 
         b'{"order_id": ' + b"[" * 500 + b"]" * 500 + b"}",
     ],
 )
-def test_no_body_breaks_it(body: bytes) -> None:
+def test_any_malformed_body_is_refused_with_its_problems(body: bytes) -> None:
     headers = {"content-type": "application/json"}
     answer = OrderApi().http.post("/orders", content=body, headers=headers)
     assert answer.status_code == 422
@@ -142,7 +142,7 @@ def test_an_order_too_large_for_an_event_is_refused() -> None:
 
 
 @pytest.mark.parametrize("order_id", ["o1", "with space", "2026/17", "ünï 🦆", "100%", "a?b#c"])
-def test_what_became_of_an_order(order_id: str) -> None:
+def test_the_status_of_an_order_is_shown(order_id: str) -> None:
     shop = OrderApi()
     path = f"/orders/{quote(order_id, safe='')}"
     assert shop.http.get(path).status_code == 404
@@ -273,7 +273,7 @@ def test_a_publisher_from_outside_can_have_its_texts_sealed() -> None:
         ("/sealed/open", {"texts": ["x"] * 101}),
     ],
 )
-def test_what_cannot_be_asked_about_a_customer(path: str, body: Any) -> None:
+def test_a_malformed_request_about_a_customer_is_refused(path: str, body: Any) -> None:
     answer = OrderApi().http.post(path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
@@ -285,7 +285,7 @@ def test_what_was_never_sealed_is_not_opened(text: str) -> None:
     assert OrderApi().http.post("/sealed/open", json={"texts": [text]}).json() == {"texts": [None]}
 
 
-def test_whose_an_order_is_and_whether_it_came_in_clear() -> None:
+def test_the_state_keeps_the_customer_and_whether_the_order_came_in_clear() -> None:
     shop = OrderApi()
     shop.place()
     shop.submitter.tell("o2", Observed("OrderPlaced", replace(placed(), order_id="o2")))

@@ -37,7 +37,7 @@ def order(order_id: str, **changes: Any) -> dict[str, Any]:
     return {**BODY, "order_id": order_id, **changes}
 
 
-def test_one_that_fails_sinks_no_other() -> None:
+def test_an_order_that_fails_does_not_fail_the_others_of_its_batch() -> None:
     shop = Shop()
     assert shop.http.post("/orders", json=order("taken")).status_code == 201
     found = shop.results(

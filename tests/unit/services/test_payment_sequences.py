@@ -64,7 +64,7 @@ from tests.unit.services.payment_examples import (
 from tests.unit.services.test_payment import MATRIX
 
 
-def test_the_straight_way() -> None:
+def test_an_order_is_charged_once_though_events_repeat() -> None:
     asked = given(PAYMENT, Payment()).when(do()).then(effects=[CHARGE])
     asked.when(do()).then_nothing()
     paid = asked.without_pending(CHARGE_KEY).when(EffectResult(CHARGE, TOOK)).then(CAPTURED)
@@ -76,7 +76,7 @@ def test_undo_before_do_leaves_a_fence() -> None:
     fenced.when(do()).then_nothing().when(undo()).then(FENCE)
 
 
-def test_a_person_approves() -> None:
+def test_an_order_above_the_limit_is_charged_when_a_person_approves() -> None:
     dear = given(PAYMENT, Payment()).when(do(DEAR))
     review = dear.then(replace(REVIEW, order=DEAR, reason="the total 2500.00 EUR is above 1000"))
     asked = review.when(verdict("approve")).then(effects=[charge_effect("o1", DEAR)])

@@ -203,7 +203,7 @@ CELLS: dict[str, dict[str, Decision]] = {
         fenced=emits(replace(REFUSED, label_id="")),
         cancelled=emits(PICKED_UP, REFUSED),
     ),
-    # without a known label it is not taken: see test_a_pickup_too_early_is_not_taken
+    # without a known label it is not taken: see test_a_pickup_before_its_label_is_not_accepted
     "pickup reported": row(
         labelled=emits(PICKED_UP),
         failed=emits(REFUSED),
@@ -261,7 +261,7 @@ def test_the_state_survives_its_table(name: str) -> None:
 # --- stories --------------------------------------------------------------------------------------
 
 
-def test_the_straight_way() -> None:
+def test_a_captured_order_gets_a_label_and_is_picked_up() -> None:
     asked = given(SHIPPING, Shipment()).when(Do(captured())).then(effects=[LABEL])
     made = asked.without_pending(LABEL_KEY).when(label_result(Labelled("lb1", "T1"))).then(CREATED)
     made.when(Callback(PARCEL)).then(PICKED_UP).when(Do(captured())).then_nothing()
@@ -287,7 +287,7 @@ def test_a_pickup_overtakes_the_cancellation() -> None:
     refused.when(undo()).then(REFUSED).when(undo()).then(REFUSED)
 
 
-def test_the_cancellation_hears_of_the_pickup_first() -> None:
+def test_a_cancellation_that_comes_too_late_reports_the_pickup() -> None:
     cancelling = MATRIX.given("labelled").when(undo()).then(STARTED, effects=[cancel("lb1")])
     gone = (
         cancelling.without_pending(CANCEL_KEY)
@@ -301,7 +301,7 @@ def test_a_parcel_picked_up_after_its_cancellation_does_not_vanish() -> None:
     MATRIX.given("cancelled").when(Callback(PARCEL)).then(PICKED_UP).when(undo()).then(REFUSED)
 
 
-def test_a_pickup_too_early_is_not_taken() -> None:
+def test_a_pickup_before_its_label_is_not_accepted() -> None:
     asked = given(SHIPPING, Shipment()).when(Do(captured())).then(effects=[LABEL])
     assert awaits_label(asked.state)
     asked.when(Callback(PARCEL)).then_nothing()
@@ -312,7 +312,7 @@ def test_a_pickup_too_early_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(STATES.keys() - {"new", "cancelling, label unknown"}))
-def test_a_pickup_that_has_a_place_is_taken(name: str) -> None:
+def test_a_pickup_is_accepted_when_no_label_is_awaited(name: str) -> None:
     assert not awaits_label(MATRIX.given(name).state)
 
 
