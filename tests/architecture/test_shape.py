@@ -28,10 +28,24 @@ def every_source() -> list[pytest.ParameterSet]:
     return [pytest.param(source, id=source.name) for source in sources()]
 
 
+def every_test_file() -> list[Path]:
+    """The tests with their helpers, and those of the examples."""
+    return [
+        *sorted((ROOT / "tests").rglob("*.py")),
+        *sorted((ROOT / "examples").rglob("test_*.py")),
+    ]
+
+
 @pytest.mark.parametrize("source", every_source())
 def test_no_file_is_too_long(source: Source) -> None:
     lines = len(source.text.splitlines())
     assert lines <= MAX_FILE_LINES, f"{source.name} has {lines} lines: split it by idea"
+
+
+@pytest.mark.parametrize("path", every_test_file(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_file_is_too_long(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MAX_FILE_LINES, f"{path.name} has {lines} lines: split it by what is tested"
 
 
 @pytest.mark.parametrize("source", every_source())

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+DEEP = b"[" * 100_000
+"""JSON that is nested deeper than a parser should go."""
+
 
 class Sent(NamedTuple):
     """A record as somebody publishes it."""
@@ -40,3 +43,8 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.where}-{self.name}".replace(" ", "-")
+
+
+def raw(body: bytes, path: str = "/orders", kind: str = "application/json") -> Call:
+    """A body that may be no JSON."""
+    return Call("POST", path, content=body, headers={"content-type": kind})

@@ -48,7 +48,7 @@ from services.shipping.service import REPORTS as PICKUPS
 from tests.avro import any_event
 from tests.bad_input.events import NOW, placed, sent
 from tests.bad_input.files import GOOD_ENV, GOOD_FLOW
-from tests.bad_input.requests import CAPTURED, PICKED
+from tests.bad_input.webhook_requests import CAPTURED, PICKED
 
 FUZZ = settings(derandomize=True, database=None, deadline=None, max_examples=300)
 CODEC = Codec(CONTRACT)

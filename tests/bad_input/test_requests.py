@@ -10,7 +10,9 @@ from sagakit.web.app import MAX_BODY_BYTES
 from tests.bad_input.apps import RunningApps
 from tests.bad_input.case import Call, Case
 from tests.bad_input.events import CODEC, placed, sent
-from tests.bad_input.requests import CAPTURED, KNOWN, ORDER, REQUESTS, order, signed
+from tests.bad_input.order_requests import ORDER, order
+from tests.bad_input.requests import REQUESTS
+from tests.bad_input.webhook_requests import CAPTURED, KNOWN, signed
 from tests.stack import PATIENCE_S
 
 

@@ -1,5 +1,6 @@
 """What tests here share: who says events, a monitor that reads them, an outbox with its topic."""
 
+import itertools
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from tests.monitor import EventPublisher, MonitorProcess, monitor
 from tests.outbox_rows import Book
 from tests.outside_processes import Receiver, Server
 from tests.stack import TestInfra
+
+_orders = itertools.count(1)
 
 
 @pytest.fixture
@@ -61,3 +64,9 @@ def provider(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> It
     )
     yield server
     server.close()
+
+
+@pytest.fixture
+def order() -> str:
+    """The id of an order of this test's own."""
+    return f"order-{next(_orders)}"

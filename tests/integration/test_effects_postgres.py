@@ -13,8 +13,8 @@ from sagakit.effects import worker
 from sagakit.errors import EffectFailed
 from sagakit.handling.parking import decode_message
 from sagakit.store.postgres import PostgresDatabase, engine_for
+from tests.effect_workers import Outside, Process, Site, play, taken_over, until
 from tests.toy_saga import NOW, Ticked, create_tables, table_store
-from tests.unit.sagakit.test_effect_worker import Outside, Process, Site, play, taken_over, until
 
 
 class Rows(Site):

@@ -9,7 +9,7 @@ Elsewhere, since it takes a whole process or a part that is tested there:
 - an exception in a Faust agent: test_monitor (a batch that cannot be written is not skipped);
 - SIGSTOP of real processes: e2e (here: what makes it harmless);
 - a stale leader's epoch, what was sent is kept: test_kit_relay;
-- repeats dropped, gaps parked: tests/unit/sagakit/test_handler.py;
+- repeats dropped, gaps parked: tests/unit/sagakit/test_handler.py, test_handler_sequences.py;
 - dead-locks under load: test_inventory_store, and here the order of locks;
 - libfaketime: the clock is injected everywhere, tests/architecture/test_purity and here.
 """

@@ -1,15 +1,13 @@
 """Each invariant holds for a healthy run and fails for every violation planted into it."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID, uuid5
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
-from saga_lab.invariants.evidence import Evidence, Logged, Sent, StockRow, mark_of
+from saga_lab.invariants.evidence import Evidence, Sent, StockRow, mark_of
 from saga_lab.invariants.finding import SHOWN, Finding, finding_of
 from saga_lab.invariants.ledgers import money, one_label_and_mail, units
 from saga_lab.invariants.log import nothing_lost
@@ -17,180 +15,33 @@ from saga_lab.invariants.rebuild import RebuildComparison, rebuild_finding
 from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
 from saga_lab.invariants.versions import own_version
 from sagakit.flow.model import Flows, with_deadlines
-from sagakit.messages.envelope import NAMESPACE
 from schemas import FLOWS
 from schemas.events import (
-    CompensationRequested,
     InterventionOpened,
-    InventoryReleased,
-    InventoryReserved,
-    InventoryShipped,
     OrderCancelled,
     OrderCompleted,
-    OrderFacts,
-    OrderLine,
-    OrderPlaced,
-    PaymentCaptured,
     PaymentPending,
-    PaymentRefunded,
     PointsGranted,
     ShipmentCancelled,
-    ShipmentPickedUp,
-    ShippedMailSent,
-    StockLine,
-    StockReceived,
 )
-
-START = datetime(2026, 1, 2, tzinfo=UTC)
-SKU, PRICE_MINOR = "TEA-100", 1250
-LINES = (StockLine(sku=SKU, quantity=2),)
-FACTS = OrderFacts(
-    customer_id="c",
-    email="ada@customer.example",
-    currency="EUR",
-    total_minor=2 * PRICE_MINOR,
-    lines=(OrderLine(sku=SKU, quantity=2, unit_price_minor=PRICE_MINOR),),
-    card_token="tok_ok",
-    ship_to="here",
+from tests.unit.saga_lab.healthy_run import (
+    DONE,
+    FACTS,
+    SKU,
+    UNDONE,
+    Log,
+    captured,
+    charge,
+    healthy,
+    label,
+    mail,
+    mark,
+    placed,
+    refund,
+    refunded,
+    released,
+    timeout,
 )
-DONE, UNDONE = "done", "undone"
-
-
-def placed(order_id: str) -> OrderPlaced:
-    return OrderPlaced(order_id=order_id, order=FACTS, placed_at=START)
-
-
-def captured(order_id: str, late: bool = False) -> PaymentCaptured:
-    return PaymentCaptured(
-        order_id=order_id,
-        order=FACTS,
-        charge_id=f"ch_{order_id}",
-        amount_minor=FACTS.total_minor,
-        currency="EUR",
-        late=late,
-    )
-
-
-def refunded(order_id: str, amount_minor: int = FACTS.total_minor) -> PaymentRefunded:
-    return PaymentRefunded(order_id=order_id, amount_minor=amount_minor, reason="undone")
-
-
-def released(order_id: str) -> InventoryReleased:
-    return InventoryReleased(order_id=order_id, lines=LINES, reason="undone")
-
-
-def picked_up(order_id: str) -> ShipmentPickedUp:
-    return ShipmentPickedUp(order_id=order_id, order=FACTS, label_id="lb", tracking="T")
-
-
-def timeout(order_id: str, step: str = "payment") -> CompensationRequested:
-    return CompensationRequested(
-        order_id=order_id, step=step, code="deadline", reason="late", actor="saga_monitor"
-    )
-
-
-def completed(order_id: str) -> list[Any]:
-    """The events of an order that went well."""
-    return [
-        placed(order_id),
-        InventoryReserved(order_id=order_id, order=FACTS),
-        captured(order_id),
-        picked_up(order_id),
-        InventoryShipped(order_id=order_id, lines=LINES),
-        ShippedMailSent(order_id=order_id, to=FACTS.email),
-        OrderCompleted(order_id=order_id),
-    ]
-
-
-def cancelled(order_id: str) -> list[Any]:
-    """The events of an order that was undone after the money was taken."""
-    return [
-        placed(order_id),
-        InventoryReserved(order_id=order_id, order=FACTS),
-        captured(order_id),
-        ShipmentCancelled(order_id=order_id, reason="refused"),
-        refunded(order_id),
-        released(order_id),
-        OrderCancelled(order_id=order_id, reason="refused"),
-    ]
-
-
-class Log:
-    """Events, a second apart; a number waits that many seconds instead."""
-
-    def __init__(self) -> None:
-        self.events: list[Logged] = []
-        self._now = START
-        self._sequences = Counter[tuple[str, str]]()
-
-    def add(self, *events: Any, cause: UUID | None = None) -> "Log":
-        for event in events:
-            if isinstance(event, int | float):
-                self._now += timedelta(seconds=event)
-                continue
-            self._now += timedelta(seconds=1)
-            order_id = getattr(event, "order_id", f"sku:{SKU}")
-            chain = (event.owner, order_id)
-            self._sequences[chain] += 1
-            self.events.append(
-                Logged(
-                    order_id=order_id,
-                    event=event,
-                    id=uuid5(NAMESPACE, f"{chain}{self._sequences[chain]}"),
-                    source=event.owner,
-                    seq=self._sequences[chain],
-                    topic=f"{event.owner}.events",
-                    partition=0,
-                    offset=len(self.events),
-                    at=self._now,
-                    cause=cause,
-                    flow="order/1",
-                )
-            )
-        return self
-
-
-def charge(order_id: str, status: str = "captured", **more: Any) -> dict[str, Any]:
-    row = {"id": f"ch_{order_id}", "order_id": order_id, "amount_minor": FACTS.total_minor}
-    return {**row, "status": status, **more}
-
-
-def refund(order_id: str, status: str = "refunded", **more: Any) -> dict[str, Any]:
-    return {**charge(order_id, status), "id": f"re_{order_id}", **more}
-
-
-def label(order_id: str, status: str = "picked_up", **more: Any) -> dict[str, Any]:
-    lines = [{"sku": SKU, "quantity": 2}]
-    return {"id": f"lb_{order_id}", "order_id": order_id, "status": status, "lines": lines, **more}
-
-
-def mail(order_id: str, kind: str) -> dict[str, Any]:
-    return {"order_id": order_id, "kind": kind}
-
-
-def mark(name: str) -> bytes:
-    return mark_of("payment.events", name.encode(), (), b"body")
-
-
-def healthy(*more: Any, cause: UUID | None = None) -> Evidence:
-    """One order that went well and one that was undone, `more` on the log behind them."""
-    received = StockReceived(sku=SKU, quantity=10, actor="a", reason="r")
-    log = Log().add(received, *completed(DONE), *cancelled(UNDONE)).add(*more, cause=cause)
-    return Evidence(
-        flows=FLOWS,
-        log=log.events,
-        marks=frozenset([mark("there")]),
-        charges=[charge(DONE), charge(UNDONE)],
-        refunds=[refund(UNDONE)],
-        labels=[label(DONE), label(UNDONE, "cancelled")],
-        mails=[mail(DONE, "shipped"), mail(UNDONE, "cancelled"), mail(UNDONE, "refunded")],
-        stock=[StockRow(SKU, on_hand=8, reserved=0, shipped=2, put_in=10)],
-        outbox={"payment": 0},
-        effects={"payment": 0},
-        sent=[Sent("payment", DONE, "payment.events", mark("there"))],
-        sagas={DONE: "completed", UNDONE: "cancelled"},
-    )
-
 
 CHECKS: Mapping[int, Callable[[Evidence], Finding]] = {
     1: one_end,

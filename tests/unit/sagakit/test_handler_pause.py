@@ -9,7 +9,6 @@ from sagakit.decider import Undo
 from sagakit.errors import FlowError
 from sagakit.faults import Crash, CrashAt
 from sagakit.flow.loader import load
-from sagakit.handling.handler import Disposition
 from sagakit.handling.pause import UNDONE, join_marks, marks_after
 from sagakit.messages.envelope import Record
 from sagakit.store.ports import InboxRow
@@ -24,20 +23,10 @@ from tests.toy_saga import (
     Started,
     Ticked,
 )
+from tests.unit.sagakit.handler_messages import HANDLED, HELD, PARKED, REPEAT
 
-HANDLED, HELD, REPEAT, PARKED = (
-    Disposition.HANDLED,
-    Disposition.HELD,
-    Disposition.REPEAT,
-    Disposition.PARKED,
-)
 PAUSE, UNDO = ((), True), ((Undo(Started("a"), "so"),), False)
 """Triggers, and whether it pauses the order (see `routing.RoutingResult`)."""
-
-
-@pytest.fixture
-def counter() -> Counter:
-    return Counter()
 
 
 def started(counter: Counter, seq: int = 1, flow: str = "toy/1") -> Record:

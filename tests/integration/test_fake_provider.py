@@ -1,56 +1,12 @@
-"""The outside world, judged as its clients see it: real processes, real sockets, real kill -9."""
-
-import itertools
-import os
-import signal
-import smtplib
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from email.message import EmailMessage
-from pathlib import Path
+"""The fake provider as its clients see it: a process of its own, over HTTP."""
 
 import httpx
 import pytest
 
-from saga_lab.devstack.ports import free_port
-from tests.outside_processes import (
-    GIVES_UP,
-    Receiver,
-    Server,
-    charge,
-    refund,
-    status_of,
-)
+from tests.outside_processes import GIVES_UP, Receiver, Server, charge, refund, status_of
 from tests.stack import PATIENCE_S, until
 
-_orders = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def carrier(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
-    db = tmp_path_factory.mktemp("carrier") / "db"
-    server = Server("saga_lab.outside.carrier", db, receiver.url, SANDBOX_PICKUP_DELAY_S="0.05")
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def mail(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
-    smtp_port = str(free_port())
-    db = tmp_path_factory.mktemp("mail") / "db"
-    server = Server("saga_lab.outside.mail", db, receiver.url, SANDBOX_SMTP_PORT=smtp_port)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def order() -> str:
-    return f"order-{next(_orders)}"
-
-
-# -- provider: charging ----------------------------------------------------------------------------
+# -- charging --------------------------------------------------------------------------------------
 
 
 def test_a_charge_is_captured_once_under_its_key(provider: Server, order: str) -> None:
@@ -200,7 +156,7 @@ def test_the_webhook_comes_before_the_answer(
     assert receiver.of(order)[0]["data"] == answer
 
 
-# -- provider: refunding ---------------------------------------------------------------------------
+# -- refunding -------------------------------------------------------------------------------------
 
 
 def test_a_refund_never_exceeds_the_charge(provider: Server, order: str) -> None:
@@ -284,7 +240,7 @@ def test_a_refund_that_succeeds_later(provider: Server, receiver: Receiver, orde
     assert refund(provider, order).json()["status"] == "refunded"
 
 
-# -- rehearsals and durability ---------------------------------------------------------------------
+# -- rehearsals ------------------------------------------------------------------------------------
 
 
 def test_an_outage_refuses_posts_until_it_ends(provider: Server, order: str) -> None:
@@ -318,58 +274,6 @@ def test_a_webhook_is_repeated_until_it_is_taken(
     assert receiver.refuse_next == 0
 
 
-def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
-    receiver = Receiver()
-    server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
-    try:
-        receiver.refuse_next = 10**9
-        charge(server, "owed", "tok_async:0")
-        charge(server, "pending", "tok_async:0.5")
-        charge(server, "far", "tok_async:3600")
-        for _ in range(2):
-            charge(server, "fails", "tok_500:3")
-        until(lambda: status_of(server, "owed") == "captured", "a webhook is owed")
-        before = server.http.get("/v1/charges").json()
-        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
-        assert receiver.events == []
-        receiver.refuse_next = 0
-        server.start()
-        until(lambda: receiver.of("owed") and receiver.of("pending"), "both webhooks")
-        assert charge(server, "fails", "tok_500:3").status_code == 500
-        assert charge(server, "fails", "tok_500:3").json()["status"] == "captured"
-        after = {row["id"] for row in server.http.get("/v1/charges").json()["data"]}
-        assert {row["id"] for row in before["data"]} < after
-        server.post("/control/flush", {})
-        until(lambda: receiver.types("far") == ["charge.captured"], "the far one")
-        assert server.stop() == 0
-        assert receiver.forged == []
-    finally:
-        server.close()
-        receiver.close()
-
-
-def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Receiver) -> None:
-    server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
-    body = {"order_id": "o", "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:600"}
-    with pytest.raises(httpx.ReadTimeout):
-        server.http.post(
-            "/v1/charges", json=body, headers={"Idempotency-Key": "o"}, timeout=GIVES_UP
-        )
-    assert server.stop() == 0
-    server.close()
-
-
-def test_missing_settings_are_named() -> None:
-    command = [sys.executable, "-m", "saga_lab.outside.provider"]
-    env = {k: v for k, v in os.environ.items() if not k.startswith("SANDBOX_")}
-    ended = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
-    assert ended.returncode != 0
-    assert "SANDBOX_WEBHOOK_URL" in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
 def test_a_ledger_is_listed_in_pages(provider: Server, order: str) -> None:
     for n in range(5):
         charge(provider, order, "tok_ok", key=f"{order}:{n}")
@@ -379,187 +283,3 @@ def test_a_ledger_is_listed_in_pages(provider: Server, order: str) -> None:
     whole = provider.http.get("/v1/charges", params={"limit": 100_000}).json()
     assert len(whole["data"]) == whole["total"] > 5
     assert provider.http.get("/v1/charges", params={"limit": 100_001}).status_code == 400
-
-
-# -- carrier ---------------------------------------------------------------------------------------
-
-
-def label(carrier: Server, order: str, tags: str = "") -> httpx.Response:
-    body = {
-        "order_id": order,
-        "ship_to": f"1 Main Street, Springfield {tags}".strip(),
-        "email": "ann@example.org",
-        "lines": [{"sku": "tea", "quantity": 2}],
-    }
-    return carrier.post("/v1/labels", body, f"label:{order}")
-
-
-def cancel(carrier: Server, order: str, n: int = 1, **by: str) -> httpx.Response:
-    body = {"order_id": order, "label_id": None, "label_key": f"label:{order}", **by}
-    return carrier.post("/v1/cancellations", body, f"cancel:{order}:{n}")
-
-
-def test_a_label_is_picked_up(carrier: Server, receiver: Receiver, order: str) -> None:
-    made = label(carrier, order).json()
-    assert (made["status"], made["reason"], made["parcels"]) == ("created", None, 1)
-    assert made["tracking"].startswith("TRK")
-    assert made["lines"] == [{"sku": "tea", "quantity": 2}]
-    until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
-    picked_up = made | {"status": "picked_up"}
-    assert receiver.of(order)[0]["data"] == picked_up
-    assert label(carrier, order).json() == picked_up
-    assert carrier.list("labels", order) == [picked_up]
-
-
-def test_a_label_key_with_another_content_is_refused(carrier: Server, order: str) -> None:
-    label(carrier, order)
-    assert label(carrier, order, "[refuse]").status_code == 409
-    body = {"order_id": order, "ship_to": "x", "email": "a@b.c", "lines": []}
-    assert carrier.post("/v1/labels", body, f"{order}:none").status_code == 400
-
-
-def test_an_address_with_a_refusing_or_unknown_tag_is_refused(carrier: Server, order: str) -> None:
-    refused = label(carrier, order, "[refuse]").json()
-    assert (refused["status"], refused["tracking"]) == ("refused", None)
-    assert refused["reason"]
-    unknown = label(carrier, f"{order}-b", "[teleport]").json()
-    assert (unknown["status"], "no-pickup" in unknown["reason"]) == ("refused", True)
-    assert cancel(carrier, f"{order}-b").json()["status"] == "cancelled"
-
-
-def test_a_parcel_is_picked_up_on_command(carrier: Server, receiver: Receiver, order: str) -> None:
-    label(carrier, order, "[no-pickup]")
-    carrier.post("/control/flush", {})
-    assert carrier.list("labels", order)[0]["status"] == "created"
-    assert carrier.post("/control/pickup", {"order_id": order}).status_code == 200
-    until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
-    assert carrier.post("/control/pickup", {"order_id": order}).status_code == 404
-    carrier.post("/control/resend", {"order_id": order})
-    until(lambda: len(receiver.of(order)) == 2, "the webhook again")
-
-
-def test_the_tags_of_an_address_can_be_combined(
-    carrier: Server, receiver: Receiver, order: str
-) -> None:
-    tags = "[500:1] [lost][pickup:3600]"
-    assert label(carrier, order, tags).status_code == 500
-    assert carrier.list("labels", order) == []
-    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
-        label(carrier, order, tags)
-    assert label(carrier, order, tags).json()["status"] == "created"
-    carrier.post("/control/flush", {})
-    until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
-
-
-def test_a_slow_label(carrier: Server, order: str) -> None:
-    assert label(carrier, order, "[slow:0.2]").elapsed.total_seconds() >= 0.2
-
-
-def test_cancel_before_pickup(carrier: Server, receiver: Receiver, order: str) -> None:
-    made = label(carrier, order, "[pickup:3600] [cancel-500:1]").json()
-    assert cancel(carrier, order, label_id=made["id"]).status_code == 500
-    for _ in range(2):
-        assert cancel(carrier, order, label_id=made["id"]).json()["status"] == "cancelled"
-    carrier.post("/control/flush", {})
-    assert carrier.list("labels", order)[0]["status"] == "cancelled"
-    assert receiver.of(order) == []
-
-
-def test_cancel_after_pickup_is_too_late(carrier: Server, order: str) -> None:
-    label(carrier, order, "[no-pickup]")
-    carrier.post("/control/pickup", {"order_id": order})
-    assert cancel(carrier, order).json()["status"] == "too_late"
-    assert carrier.list("labels", order)[0]["status"] == "picked_up"
-
-
-def test_a_label_cancelled_before_it_was_made_is_refused(carrier: Server, order: str) -> None:
-    assert cancel(carrier, order).json()["status"] == "cancelled"
-    late = label(carrier, order).json()
-    assert (late["status"], late["reason"]) == ("refused", "cancelled before it was made")
-
-
-def test_a_cancellation_must_name_a_label_of_its_order(carrier: Server, order: str) -> None:
-    label(carrier, order)
-    assert cancel(carrier, order, label_id="lb_none").status_code == 404
-    other = cancel(carrier, f"{order}-other", label_key=f"label:{order}")
-    assert (other.status_code, other.json()["error"]["code"]) == (409, "order_mismatch")
-    assert carrier.post("/v1/cancellations", {"order_id": order}, order).status_code == 400
-
-
-def test_an_outage_of_the_carrier_refuses_posts_until_it_ends(carrier: Server, order: str) -> None:
-    carrier.post("/control/outage", {"seconds": 600})
-    assert (label(carrier, order).status_code, cancel(carrier, order).status_code) == (503, 503)
-    carrier.post("/control/outage", {"seconds": 0})
-    assert label(carrier, order).status_code == 200
-
-
-# -- mail ------------------------------------------------------------------------------------------
-
-
-def send(
-    mail: Server, order: str, to: str = "ann@example.org", message_id: str | None = None
-) -> None:
-    """Send one mail; raises what smtplib raises when it is refused."""
-    message = EmailMessage()
-    message["From"] = "shop@example.org"
-    message["To"] = to
-    message["Subject"] = "Your order is confirmed \N{PARTY POPPER}"
-    message["Message-ID"] = message_id or f"<{order}.confirmed@shop.example.org>"
-    message["X-Saga-Kind"] = "confirmed"
-    message["X-Saga-Order"] = order
-    message.set_content("Thank you.")
-    if message_id == "":
-        del message["Message-ID"]
-    smtp_port = int(mail._env["SANDBOX_SMTP_PORT"])
-    with smtplib.SMTP("127.0.0.1", smtp_port, timeout=PATIENCE_S) as smtp:
-        smtp.send_message(message)
-
-
-def test_repeated_mails_fold_into_one(mail: Server, order: str) -> None:
-    for _ in range(3):
-        send(mail, order)
-    (stored,) = mail.list("mails", order)
-    assert stored.pop("received_at") == pytest.approx(time.time(), abs=60)
-    assert stored == {
-        "message_id": f"<{order}.confirmed@shop.example.org>",
-        "order_id": order,
-        "kind": "confirmed",
-        "to": "ann@example.org",
-        "subject": "Your order is confirmed \N{PARTY POPPER}",
-        "deliveries": 3,
-    }
-
-
-def test_a_bounce_is_for_good(mail: Server, order: str) -> None:
-    with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
-        send(mail, order, to="bounce+ann@example.org")
-    assert refused.value.recipients["bounce+ann@example.org"][0] == 550
-    assert mail.list("mails", order) == []
-
-
-def test_a_greylisted_mail_is_accepted_at_a_later_attempt(mail: Server, order: str) -> None:
-    for _ in range(2):
-        with pytest.raises(smtplib.SMTPDataError) as refused:
-            send(mail, order, to="greylist2+ann@example.org")
-        assert refused.value.smtp_code == 451
-    send(mail, order, to="greylist2+ann@example.org")
-    assert mail.list("mails", order)[0]["deliveries"] == 1
-
-
-def test_a_mail_without_message_id_is_refused(mail: Server, order: str) -> None:
-    with pytest.raises(smtplib.SMTPDataError) as refused:
-        send(mail, order, message_id="")
-    assert refused.value.smtp_code == 550
-
-
-def test_a_mail_outage_ends_and_kill_9_loses_no_mail(mail: Server, order: str) -> None:
-    mail.post("/control/outage", {"seconds": 600})
-    with pytest.raises(smtplib.SMTPSenderRefused) as refused:
-        send(mail, order)
-    assert refused.value.smtp_code == 451
-    mail.post("/control/outage", {"seconds": 0})
-    send(mail, order)
-    mail.stop(signal.SIGKILL)
-    mail.start()
-    assert len(mail.list("mails", order)) == 1
-    assert mail.http.get("/v1/mails", params={"limit": 1}).json()["total"] >= 1

@@ -1,0 +1,135 @@
+"""Parked records on the in-memory store: why they are parked, what passes them, how they go on."""
+
+from dataclasses import replace
+
+import pytest
+
+from sagakit.messages.codec import MAX_EVENT_BYTES
+from tests.toy_saga import Counter
+from tests.unit.sagakit.handler_messages import HANDLED, PARKED, call, claimed, outcome, queue, tick
+
+
+def test_an_error_in_decide_parks_the_order_and_nothing_else(counter: Counter) -> None:
+    fates = counter.reads(
+        tick(counter, "b1", 1, "b"),
+        tick(counter, "one", 1),
+        tick(counter, "boom", 2),
+        tick(counter, "three", 3),
+        tick(counter, "c1", 1, "c"),
+        tick(counter, "b2", 2, "b"),
+    )
+    assert fates == [HANDLED, HANDLED, PARKED, PARKED, HANDLED, HANDLED]
+    assert counter.words("a") == ("one",)
+    assert (counter.words("b"), counter.words("c")) == (("b1", "b2"), ("c1",))
+    assert queue(counter) == [("decide", 2), ("queued", 3)]
+    assert counter.parked("a")[0].error == "ZeroDivisionError: boom"
+    assert counter.reads(tick(counter, "four", 4)) == [PARKED]
+    assert [e.event.word for e in counter.published if e.key == "a"] == ["one"]
+
+
+def test_redrive_goes_in_order_up_to_what_still_fails(counter: Counter) -> None:
+    records = [tick(counter, w, n) for n, w in enumerate(("boom", "two", "boom", "four"), 1)]
+    counter.reads(*records)
+    mended = counter.parked("a")[0]
+    good = tick(counter, "one", 1)
+    place = replace(good, offset=mended.record.offset)
+    counter.database.tables.parked[mended.id] = replace(mended, record=place)
+    handled = counter.handler.redrive("a")
+    assert [h.fate for h in handled] == [HANDLED, HANDLED]
+    assert counter.words("a") == ("one", "two")
+    assert queue(counter) == [("decide", 3), ("queued", 4)], "the reason is now the one at its head"
+    assert counter.inbox_row("a").parked == 2
+    assert counter.reads(tick(counter, "five", 5)) == [PARKED]
+
+
+def test_a_redrive_in_vain_changes_nothing(counter: Counter) -> None:
+    counter.reads(tick(counter, "boom", 1), tick(counter, "two", 2))
+    before, dead = counter.parked("a"), counter.dead
+    assert counter.handler.redrive("a") == []
+    assert counter.parked("a") == before
+    assert counter.inbox_row("a").parked == 2
+    assert counter.dead == dead, "no second dead-letter record for the same failure"
+
+
+def test_redrive_of_an_order_without_parked_records_does_nothing(counter: Counter) -> None:
+    assert counter.handler.redrive("never heard of") == []
+
+
+def test_outcomes_and_people_get_through_to_a_parked_order(counter: Counter) -> None:
+    counter.reads(tick(counter, "call", 1), tick(counter, "boom", 2))
+    row = claimed(counter)
+    assert counter.hears(outcome(row, row.lease), call("a", "paid")) == [HANDLED, HANDLED]
+    assert counter.words("a") == ("called", "outcome ok", "paid")
+
+
+@pytest.mark.parametrize("label", ["toy/9", "other/1", "toy", "toy/1x", "toy/\u0661"])
+def test_an_unknown_flow_version_is_parked(counter: Counter, label: str) -> None:
+    fates = counter.reads(tick(counter, "x", 1, flow=label), tick(counter, "b", 1, "b"))
+    assert fates == [PARKED, HANDLED]
+    (row,) = counter.parked("a")
+    assert row.code == "unknown_flow"
+    assert "toy/1, toy/2" in row.error
+
+
+def test_what_cannot_be_read_is_parked_and_gets_a_dead_letter_record(counter: Counter) -> None:
+    bad = counter.wire.raw("left.events", b"a", b"garbage", (("n", b"\xff"),))
+    assert counter.reads(bad, tick(counter, "b", 1, "b")) == [PARKED, HANDLED]
+    (dead_letter,) = counter.dead
+    assert (dead_letter.topic, dead_letter.key, dead_letter.value) == (
+        "counter.dlt",
+        "a",
+        b"garbage",
+    )
+    headers = dict(dead_letter.headers)
+    assert headers["n"] == b"\xff"
+    assert headers["dlt-topic"] == b"left.events"
+    assert headers["dlt-offset"] == str(bad.offset).encode()
+    assert headers["dlt-code"] == b"undecodable"
+    assert "single-object" in headers["dlt-error"].decode()
+    assert counter.reads(tick(counter, "two", 1)) == [PARKED], "queues behind it"
+
+
+@pytest.mark.parametrize("raw", [None, b"", b"x" * 10_000, b"\xff\xfe", b"a\nb", b"a\0"])
+def test_a_key_that_is_none_is_parked_under_a_name_of_its_own(
+    counter: Counter, raw: bytes | None
+) -> None:
+    good = tick(counter, "x", 1, "b")
+    bad = replace(good, key=raw, offset=good.offset + 1000)
+    assert counter.reads(bad, good) == [PARKED, HANDLED]
+    (row,) = counter.parked()
+    assert row.code == "bad_key"
+    assert row.key.startswith("bad-key:")
+    assert len(row.key) < 30
+
+
+def test_dead_letter_records_never_exceed_what_the_broker_takes(counter: Counter) -> None:
+    """What compresses well can be far larger than a topic's limit: it would jam our relay."""
+    bad = counter.wire.raw("left.events", b"a", bytes(3_000_000), (("big", bytes(700_000)),))
+    counter.reads(bad)
+    (dead_letter,) = counter.dead
+    size = len(dead_letter.value) + sum(len(k) + len(v) for k, v in dead_letter.headers)
+    assert size < MAX_EVENT_BYTES
+    assert b"3700003 bytes" in dict(dead_letter.headers)["dlt-omitted"]
+    assert counter.parked("a")[0].record == bad, "whole, where it is parked"
+
+
+@pytest.mark.parametrize(
+    "trace", [{"correlation": "c" * 600_000}, {"traceparent": "t" * 600_000, "correlation": "ü"}]
+)
+def test_what_is_handed_on_cannot_make_own_events_too_large(
+    counter: Counter, trace: dict[str, str]
+) -> None:
+    good = tick(counter, "one", 1)
+    names = {"correlation": "ce_correlationid"}
+    extra = tuple((names.get(k, k), v.encode()) for k, v in trace.items())
+    counter.reads(replace(good, headers=good.headers + extra))
+    for row in counter.outbox:
+        assert len(row.value) + sum(len(k) + len(v) for k, v in row.headers) <= MAX_EVENT_BYTES
+
+
+def test_an_own_event_over_the_limit_parks_its_cause(counter: Counter) -> None:
+    assert counter.reads(tick(counter, "huge", 1)) == [PARKED]
+    (row,) = counter.parked("a")
+    assert row.code == "decide"
+    assert "EventTooLarge" in row.error
+    assert counter.published == []
