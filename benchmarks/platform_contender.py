@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid5
 
-import httpx
+import httpx2
 import psycopg
 
 from benchmarks.figures import Figures, WrongEnds, quantiles_ms
@@ -113,7 +113,7 @@ class PlatformDeployment:
                 "reason": "stock",
                 "id": f"{orders[0].order_id}:{sku}",
             }
-            httpx.post(f"{self.testbed.url('inventory')}/stock", json=body).raise_for_status()
+            httpx2.post(f"{self.testbed.url('inventory')}/stock", json=body).raise_for_status()
         return [_row(self._codec, order, number) for number, order in enumerate(orders)]
 
     def _monitor(self) -> psycopg.Connection:

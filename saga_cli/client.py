@@ -49,20 +49,20 @@ def call(
 ) -> JsonAnswer:
     """Send a request to a process of the stack.
 
-    `request`: further arguments of `httpx.Client.request`. Raises Unreachable and RequestRefused.
+    `request`: further arguments of `httpx2.Client.request`. Raises Unreachable and RequestRefused.
     """
-    import httpx  # here, since the help of a command need not take 0.1 s to load it
+    import httpx2  # here, since the help of a command need not take 0.1 s to load it
 
     url = address(process)
     try:
-        with httpx.Client(base_url=url, timeout=timeout_s, trust_env=False) as client:
+        with httpx2.Client(base_url=url, timeout=timeout_s, trust_env=False) as client:
             response = client.request(method, path, **request)
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         raise Unreachable(
             f"{process} does not answer at {url} ({error}); `saga up --detach` starts what is not "
             f"running, and the log is in {default_home() / 'logs'}"
         ) from error
-    except httpx.InvalidURL as error:
+    except httpx2.InvalidURL as error:
         raise Unreachable(
             f"{url!r}, the address of {process}, is not a URL ({error}); {_correct(process)}"
         ) from error

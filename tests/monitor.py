@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import httpx
+import httpx2
 
 from saga_lab.devstack.ports import free_port
 from sagakit.kafka.publisher import Publisher
@@ -174,8 +174,8 @@ class MonitorProcess:
     def is_ready(self) -> bool:
         """As its own health check says."""
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
-        except httpx.TransportError:
+            return httpx2.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx2.TransportError:
             return False
 
     def signal(self, number: signal.Signals) -> None:
@@ -206,18 +206,18 @@ class MonitorProcess:
     def get(self, path: str, **params: Any) -> Any:
         """JSON of a GET."""
         return (
-            httpx.get(f"{self.url}{path}", params=params, timeout=PATIENCE_S)
+            httpx2.get(f"{self.url}{path}", params=params, timeout=PATIENCE_S)
             .raise_for_status()
             .json()
         )
 
-    def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+    def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
         """A POST, whatever the answer."""
-        return httpx.post(f"{self.url}{path}", json=dict(body), timeout=PATIENCE_S)
+        return httpx2.post(f"{self.url}{path}", json=dict(body), timeout=PATIENCE_S)
 
     def saga(self, order_id: str) -> dict[str, Any] | None:
         """What it knows of an order."""
-        answer = httpx.get(f"{self.url}/sagas/{order_id}", timeout=PATIENCE_S)
+        answer = httpx2.get(f"{self.url}/sagas/{order_id}", timeout=PATIENCE_S)
         found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 

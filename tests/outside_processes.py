@@ -14,14 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from saga_lab.devstack.ports import free_port
 from tests.stack import PATIENCE_S, until
 
 SECRET = "whsec_test"
 NOWHERE = "http://127.0.0.1:9/webhooks"
-GIVES_UP = httpx.Timeout(PATIENCE_S, read=0.3)
+GIVES_UP = httpx2.Timeout(PATIENCE_S, read=0.3)
 """Of a client who does not wait for a slow answer."""
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -87,7 +87,7 @@ class Server:
             **env,
         }
         self.url = f"http://127.0.0.1:{self.port}"
-        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_S)
+        self.http = httpx2.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_S)
         self.start()
 
     def start(self) -> None:
@@ -98,14 +98,14 @@ class Server:
         assert self.process.poll() is None, "the server ended while it started"
         try:
             return self.http.get("/health/ready").is_success
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return False
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)
         return self.process.wait(PATIENCE_S)
 
-    def post(self, path: str, body: Row, key: str | None = None) -> httpx.Response:
+    def post(self, path: str, body: Row, key: str | None = None) -> httpx2.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
         return self.http.post(path, json=body, headers=headers)
 
@@ -121,7 +121,7 @@ class Server:
 
 def charge(
     provider: Server, order: str, token: str, amount_minor: object = 1001, key: str | None = None
-) -> httpx.Response:
+) -> httpx2.Response:
     body = {
         "order_id": order,
         "amount_minor": amount_minor,
@@ -133,7 +133,7 @@ def charge(
 
 def refund(
     provider: Server, order: str, amount_minor: int = 1001, n: int = 1, **by: str
-) -> httpx.Response:
+) -> httpx2.Response:
     body: Row = {"order_id": order, "charge_id": None, "charge_key": f"charge:{order}"}
     body |= {"amount_minor": amount_minor, **by}
     return provider.post("/v1/refunds", body, f"refund:{order}:{n}")

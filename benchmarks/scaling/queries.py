@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import orjson
 import psycopg
 from sqlalchemy import TextClause, text
@@ -93,7 +93,7 @@ def _times(homes: PrefilledHomes, prefill: Prefill) -> _Times:
 
 def _requests(testbed: Testbed) -> _Times:
     found: _Times = {}
-    with httpx.Client(timeout=120, trust_env=False) as client:
+    with httpx2.Client(timeout=120, trust_env=False) as client:
         for name, paths in REQUESTS.items():
             for path in paths:
                 url = f"{testbed.url(name)}{path}"
@@ -117,7 +117,7 @@ def _erasure(testbed: Testbed) -> dict[str, str]:
     return {"customer_id": customer, "actor": "bench", "reason": "benchmark"}
 
 
-def _get(client: httpx.Client, url: str) -> None:
+def _get(client: httpx2.Client, url: str) -> None:
     client.get(url).raise_for_status()
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 
 from benchmarks.comparison import MAX_WARM_UP
@@ -89,7 +89,7 @@ def handled_events(testbed: Testbed) -> Counter[str]:
     """Return service or monitor -> events that its process has handled since its start."""
     found = Counter[str]()
     for name in (*PARTICIPANTS, MONITOR):
-        text = httpx.get(f"{testbed.url(name)}/metrics", timeout=60).raise_for_status().text
+        text = httpx2.get(f"{testbed.url(name)}/metrics", timeout=60).raise_for_status().text
         for labels, value in re.findall(r"^saga_messages_total\{(.*)\} (\S+)$", text, re.M):
             if 'fate="handled"' in labels:
                 found[name] += round(float(value))

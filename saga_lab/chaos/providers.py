@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import httpx
+import httpx2
 
 from saga_lab.chaos.fault import Fault, Violation
 from saga_lab.chaos.site import Site
@@ -102,7 +102,7 @@ class ForgedCallbacks(Fault):
                 path = f"/webhooks/{self.target}"
                 try:
                     answer = site.request("POST", service, path, content=body, headers=headers)
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     continue  # another fault has stopped the service
                 if answer.status_code < 400:
                     raise Violation(
@@ -128,6 +128,6 @@ def _latest(site: Site, server: str) -> list[dict[str, Any]]:
         total = site.request("GET", server, path, params={"limit": 1}).json()["total"]
         page = {"limit": FORGED, "offset": max(0, total - FORGED)}
         rows: list[dict[str, Any]] = site.request("GET", server, path, params=page).json()["data"]
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return []
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 import psycopg
 
 from saga_lab.chaos.fault import Violation
@@ -28,7 +28,7 @@ FAULT_ERRORS = (
     NotReached,
     StackError,
     psycopg.Error,
-    httpx.HTTPError,
+    httpx2.HTTPError,
     xmlrpc.client.Error,
     OSError,
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 from psycopg import sql
 from sqlalchemy import exc
@@ -113,17 +113,17 @@ class Site:
         def accepted() -> bool:
             try:
                 answer = self.request("POST", server, path, json=body)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return False
             answer.raise_for_status()
             return True
 
         until(accepted, f"{server} accepts {path}")
 
-    def request(self, method: str, server: str, path: str, **more: Any) -> httpx.Response:
-        """Send an HTTP request to any process of the stack. Raises httpx.TransportError."""
+    def request(self, method: str, server: str, path: str, **more: Any) -> httpx2.Response:
+        """Send an HTTP request to any process of the stack. Raises httpx2.TransportError."""
         url = f"{self.content['urls'][server]}{path}"
-        with httpx.Client(timeout=10, trust_env=False) as client:
+        with httpx2.Client(timeout=10, trust_env=False) as client:
             return client.request(method, url, **more)
 
     def disk(self, name: str) -> Disk:

@@ -276,7 +276,7 @@ def serve(
 ) -> None:
     """Serve inside the context `running` until SIGTERM or SIGINT; its failure ends the process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
         host=settings.host,

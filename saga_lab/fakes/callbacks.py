@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
@@ -167,9 +167,9 @@ class Callbacks:
             loop.cancel()
 
     async def _run(self) -> None:
-        limits = httpx.Limits(max_connections=MAX_IN_FLIGHT)
+        limits = httpx2.Limits(max_connections=MAX_IN_FLIGHT)
         async with (
-            httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S, limits=limits, trust_env=False) as client,
+            httpx2.AsyncClient(timeout=ANSWER_TIMEOUT_S, limits=limits, trust_env=False) as client,
             asyncio.TaskGroup() as group,
         ):
             while True:
@@ -193,7 +193,7 @@ class Callbacks:
         return len(due)
 
     def _start_deliveries(
-        self, client: httpx.AsyncClient, group: asyncio.TaskGroup
+        self, client: httpx2.AsyncClient, group: asyncio.TaskGroup
     ) -> float | None:
         """Start due deliveries, up to MAX_IN_FLIGHT, and return when to look again."""
         timers = self._ledger.rows("SELECT min(due_at) AS due_at FROM timers")
@@ -220,7 +220,7 @@ class Callbacks:
             group.create_task(self._deliver(client, webhook))
         return next_due_at
 
-    async def _deliver(self, client: httpx.AsyncClient, webhook: Row) -> None:
+    async def _deliver(self, client: httpx2.AsyncClient, webhook: Row) -> None:
         seq, attempt, body = webhook["seq"], webhook["attempts"] + 1, webhook["body"]
         headers = {
             "Content-Type": "application/json",
@@ -229,7 +229,7 @@ class Callbacks:
         try:
             answer = await client.post(self._url, content=body, headers=headers)
             problem = None if answer.is_success else f"answered {answer.status_code}"
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             problem = repr(error)
         self._in_flight.discard(seq)
         self._wake.set()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -183,7 +183,7 @@ def _ends(stack: Stack) -> dict[tuple[str, int], int]:
 
 def _ledger(url: str) -> list[Row]:
     found: list[Row] = []
-    with httpx.Client(timeout=30, trust_env=False) as client:
+    with httpx2.Client(timeout=30, trust_env=False) as client:
         while True:
             answer = client.get(url, params={"limit": PAGE, "offset": len(found)})
             page = answer.raise_for_status().json()

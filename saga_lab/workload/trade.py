@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid5
 
-import httpx
+import httpx2
 
 from saga_lab.workload.deadlines import Deadlines
 from saga_lab.workload.kinds import ActionMoment, End, PersonAction
@@ -88,7 +88,7 @@ class Trade:
         return asyncio.run(self._run())
 
     async def _run(self) -> list[OrderOutcome]:
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
             self._client = client
             self._moved_at = time.monotonic()
             work = asyncio.create_task(self._work())
@@ -156,7 +156,7 @@ class Trade:
                     self._end(OrderOutcome(order, f"second: http {answer.status_code}"))
         self._is_placed(order, group)
 
-    async def _place(self, order: ShopOrder, facts: OrderFacts) -> httpx.Response:
+    async def _place(self, order: ShopOrder, facts: OrderFacts) -> httpx2.Response:
         body = {**facts.to_dict(), "order_id": order.order_id, "flow": order.flow}
         del body["total_minor"]
         return await self._ask("POST", f"{self._urls['order']}/orders", body)
@@ -278,7 +278,7 @@ class Trade:
         url = f"{self._urls['provider']}/v1/charges"
         try:
             answer = await self._client.get(url, params={"order_id": order.order_id})
-        except httpx.TransportError:
+        except httpx2.TransportError:
             return True
         return not answer.is_success or any(
             charge["status"] != "declined" for charge in answer.json()["data"]
@@ -313,21 +313,23 @@ class Trade:
         found: Mapping[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 
-    def _ask(self, method: str, url: str, body: Any = None) -> Coroutine[Any, Any, httpx.Response]:
+    def _ask(self, method: str, url: str, body: Any = None) -> Coroutine[Any, Any, httpx2.Response]:
         return ask(self._client, method, url, body)
 
 
-Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]
+Ask = Callable[..., Coroutine[Any, Any, httpx2.Response]]
 
 
-async def ask(client: httpx.AsyncClient, method: str, url: str, body: Any = None) -> httpx.Response:
+async def ask(
+    client: httpx2.AsyncClient, method: str, url: str, body: Any = None
+) -> httpx2.Response:
     """Repeat a request until its answer is below 500; every request here is idempotent."""
     while True:
         try:
             answer = await client.request(method, url, json=body)
             if answer.status_code < 500:
                 return answer
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass  # no connection: a restart or a rehearsed outage
         await asyncio.sleep(AGAIN_S)
 
@@ -335,7 +337,7 @@ async def ask(client: httpx.AsyncClient, method: str, url: str, body: Any = None
 async def restock(
     request: Ask, urls: Mapping[str, str], sku: str, quantity: int, cause: str
 ) -> None:
-    """Put units on hand, once for each `cause`. Raises httpx.HTTPStatusError."""
+    """Put units on hand, once for each `cause`. Raises httpx2.HTTPStatusError."""
     body = {
         "sku": sku,
         "quantity": quantity,

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import httpx
+import httpx2
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine
 
@@ -77,7 +77,7 @@ class BlockerProbe:
     ) -> None:
         self._engine, self._flows, self._positions_of = engine, flows, positions_of
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
-        self._client = httpx.Client(timeout=ANSWER_S, trust_env=False)
+        self._client = httpx2.Client(timeout=ANSWER_S, trust_env=False)
 
     def causes(self, views: Sequence[SagaView], now: datetime | None) -> dict[str, Cause]:
         """Return order id -> what blocks it, for the orders in flight. Raises SQLAlchemyError.
@@ -147,9 +147,9 @@ class BlockerProbe:
             answer = self._client.post(f"{url}/admin/blockers", json={"orders": list(orders)})
             answer.raise_for_status()
             return _ANSWER.validate_json(answer.content)
-        except httpx.HTTPStatusError as error:
+        except httpx2.HTTPStatusError as error:
             reason = f"{url} answers {error.response.status_code}"
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             reason = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
         except ValidationError as error:
             reason = f"{url} sent an answer of the wrong form: {error.errors()[0]['msg']}"

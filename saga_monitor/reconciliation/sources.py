@@ -9,7 +9,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, text
 
@@ -55,7 +55,7 @@ class BookReader:
 
     def __init__(self, participants: Mapping[str, str]) -> None:
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
-        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        self._client = httpx2.Client(timeout=TIMEOUT_S, trust_env=False)
 
     def read(self) -> dict[str, Any]:
         """Return the fields of `Books` except the orders. Raises SourceUnavailable.
@@ -114,7 +114,7 @@ class BookReader:
             if answer.is_error:
                 raise SourceUnavailable(f"{url} answers {answer.status_code}: {answer.text[:300]}")
             return answer.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             failure = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
             raise SourceUnavailable(f"{failure}; is that participant running?") from error
 

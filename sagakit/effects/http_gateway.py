@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
+import httpx2
 import orjson
 
 from sagakit.errors import EffectFailed
@@ -35,7 +35,7 @@ class HttpGateway:
     The caller closes `client`.
     """
 
-    def __init__(self, provider: str, client: httpx.AsyncClient, base_url: str) -> None:
+    def __init__(self, provider: str, client: httpx2.AsyncClient, base_url: str) -> None:
         self._provider, self._client, self._base_url = provider, client, base_url.rstrip("/")
 
     async def call(
@@ -110,7 +110,7 @@ class HttpGateway:
 
     async def _send(
         self, method: str, path: str, where: str, most_bytes: int, timeout_s: float, **request: Any
-    ) -> tuple[int, httpx.Headers, bytes]:
+    ) -> tuple[int, httpx2.Headers, bytes]:
         """Return status, headers and body of an answer. Raises EffectFailed without one.
 
         `timeout_s` bounds the whole call: the client's own timeout restarts with each chunk.
@@ -133,7 +133,7 @@ class HttpGateway:
                         reason = f"{response.status_code} and more than {most_bytes} bytes"
                         raise self.unusable(where, reason)
                 return response.status_code, response.headers, bytes(raw)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             reason = str(error) or f"no answer within {timeout_s:g} s"
             raise self.unusable(where, f"{type(error).__name__}: {reason}") from error
 

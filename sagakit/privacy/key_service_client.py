@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import httpx
+import httpx2
 
 from sagakit.errors import EffectFailed
 from sagakit.privacy.sealed_text import KeyErased, is_sealed
@@ -17,7 +17,7 @@ class KeyServiceClient:
     `POST /sealed/open` with `texts` answers `texts`, null for each text whose key is gone.
     """
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str | None) -> None:
+    def __init__(self, client: httpx2.AsyncClient, base_url: str | None) -> None:
         self._client = client
         self._base_url = base_url.rstrip("/") if base_url else None
 
@@ -42,7 +42,7 @@ class KeyServiceClient:
             answer = await self._client.post(url, json={"texts": wanted}, timeout=TIMEOUT_S)
             answer.raise_for_status()
             texts = answer.json()["texts"]
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise EffectFailed(f"key service {url}: {reason}; will be retried") from error
         if not isinstance(texts, list) or len(texts) != len(wanted):

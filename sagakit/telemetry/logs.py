@@ -41,7 +41,7 @@ def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "uvicorn.access", "alembic.runtime"):
+    for noisy in ("httpx2", "httpcore2", "uvicorn.access", "alembic.runtime"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

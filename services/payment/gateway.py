@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from sagakit.decider import Effect
 from sagakit.effects.http_gateway import HttpGateway, wire_key
@@ -62,7 +62,7 @@ class Provider(Protocol):
 class HttpProvider:
     """Calls the provider over HTTP. The caller closes `client`; `base_url` has no path."""
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
         self._http = HttpGateway("provider", client, base_url)
 
     async def charge(self, effect: Effect) -> ChargeAnswer:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from fastapi import APIRouter
 from pydantic import AnyHttpUrl
 
@@ -52,7 +52,7 @@ def participant() -> Participant[Payment]:
 def build(settings: PaymentSettings) -> Service[Payment]:
     """Wire the payment service."""
     # default limits: the pool scans every idle connection, so more connections cost more
-    client = httpx.AsyncClient()
+    client = httpx2.AsyncClient()
     provider = HttpProvider(client, str(settings.provider_url))
     statement = HttpStatement(client, str(settings.provider_url))
     return Service(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from fastapi import APIRouter
 from pydantic import AnyHttpUrl
 
@@ -42,7 +42,7 @@ def participant() -> Participant[Shipment]:
 
 def build(settings: ShippingSettings) -> Service[Shipment]:
     """Wire the shipping service."""
-    client = httpx.AsyncClient()
+    client = httpx2.AsyncClient()
     vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
     carrier = HttpCarrier(client, str(settings.carrier_url), vault)
     return Service(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -49,7 +49,7 @@ def _try(operation: Any, url: str) -> None:
         assert answer.status_code < 500, f"{operation.label}: {answer.text[:300]}"
         if operation.path in TROUBLE:  # in it, 503 or a late answer would be right
             assert (
-                httpx.post(
+                httpx2.post(
                     f"{url}{operation.path}", json={"seconds": 0}, timeout=PATIENCE_S
                 ).status_code
                 == 200

@@ -1,6 +1,6 @@
 """Bad requests over HTTP to the apps as their processes build them."""
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -25,11 +25,11 @@ def _known(apps: RunningApps) -> None:
     assert handled.fate == "handled"
 
 
-def ask(apps: RunningApps, where: str, call: Call) -> httpx.Response:
+def ask(apps: RunningApps, where: str, call: Call) -> httpx2.Response:
     url = apps.urls[where.partition(",")[0]] + call.path
     body = {"json": call.json} if call.content is None else {"content": call.content}
     headers = [(k.encode(), v.encode("latin-1")) for k, v in call.headers.items()]
-    return httpx.request(
+    return httpx2.request(
         call.method, url, headers=headers, trust_env=False, timeout=PATIENCE_S, **body
     )
 
@@ -82,6 +82,8 @@ def test_good_orders_are_placed_all_the_same(apps: RunningApps) -> None:
 def test_a_giant_body_that_does_not_say_its_size(apps: RunningApps, name: str, path: str) -> None:
     """Cut off in the middle: it could be endless."""
     pieces = (bytes(64 * 1024) for _ in range(2 * MAX_BODY_BYTES // (64 * 1024)))
-    answer = httpx.post(apps.urls[name] + path, content=pieces, trust_env=False, timeout=PATIENCE_S)
+    answer = httpx2.post(
+        apps.urls[name] + path, content=pieces, trust_env=False, timeout=PATIENCE_S
+    )
     assert answer.status_code == 413
     assert "send less at once" in answer.json()["detail"]

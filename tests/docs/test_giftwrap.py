@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from saga_lab.devstack.ports import assign
@@ -133,16 +133,16 @@ def test_it_runs_and_makes_its_tables(tree: Path, infra: TestInfra) -> None:
             assert process.poll() is None, log.read_text()
             try:
                 return (
-                    httpx.get(
+                    httpx2.get(
                         f"http://127.0.0.1:{port}/health/ready", timeout=PATIENCE_S
                     ).status_code
                     == 200
                 )
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return False
 
         until(ready, f"giftwrap is ready; its log: {log}")
-        effects = httpx.get(f"http://127.0.0.1:{port}/admin/effects", timeout=PATIENCE_S)
+        effects = httpx2.get(f"http://127.0.0.1:{port}/admin/effects", timeout=PATIENCE_S)
         assert effects.json() == []
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0, log.read_text()

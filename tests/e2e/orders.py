@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 
 from saga_lab.invariants import check
 from saga_lab.workload import KINDS, Shop, ShopOrder
@@ -71,20 +71,20 @@ def assert_all_hold(stack: LiveStack) -> None:
 def ledger(stack: LiveStack, server: str, rows: str, order_id: str) -> list[dict[str, Any]]:
     """What an outside server's own ledger says of an order."""
     url = f"{stack.url(server)}/v1/{rows}"
-    answer = httpx.get(url, params={"order_id": order_id}, trust_env=False, timeout=PATIENCE_S)
+    answer = httpx2.get(url, params={"order_id": order_id}, trust_env=False, timeout=PATIENCE_S)
     found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]
     return found
 
 
 def saga(stack: LiveStack, order_id: str) -> dict[str, Any]:
     """An order as the monitor sees it; its status is `unknown` where it does not."""
-    answer = httpx.get(
+    answer = httpx2.get(
         f"{stack.url('monitor')}/sagas/{order_id}", trust_env=False, timeout=PATIENCE_S
     )
     found: dict[str, Any] = answer.json() if answer.is_success else {"status": "unknown"}
     return found
 
 
-def post(stack: LiveStack, server: str, path: str, body: dict[str, Any]) -> httpx.Response:
+def post(stack: LiveStack, server: str, path: str, body: dict[str, Any]) -> httpx2.Response:
     """POST to any part of the stack."""
-    return httpx.post(f"{stack.url(server)}{path}", json=body, trust_env=False, timeout=PATIENCE_S)
+    return httpx2.post(f"{stack.url(server)}{path}", json=body, trust_env=False, timeout=PATIENCE_S)

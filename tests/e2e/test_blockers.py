@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 from click.testing import CliRunner
 
 from saga_cli.monitor.sagas import ls, show
@@ -47,7 +47,7 @@ def listed(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
     """The order among all that are in flight."""
     url = f"{stack.url('monitor')}/blocked"
     rows = (
-        httpx.get(url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S)
+        httpx2.get(url, params={"limit": 10_000}, trust_env=False, timeout=PATIENCE_S)
         .raise_for_status()
         .json()
     )
@@ -129,12 +129,12 @@ def test_a_parked_record_is_named_as_what_blocks_the_order(whole: LiveStack) -> 
 def discard(stack: LiveStack, service: str, order: ShopOrder) -> None:
     """The garbage is gone for good, and what queued behind it goes on."""
     url = f"{stack.url(service)}/admin/parked"
-    rows = httpx.get(
+    rows = httpx2.get(
         url, params={"order": order.order_id}, trust_env=False, timeout=PATIENCE_S
     ).json()
     for row in (r for r in rows if r["code"] == "undecodable"):
         who = {"actor": "ada", "reason": "garbage"}
-        httpx.delete(
+        httpx2.delete(
             f"{url}/{row['id']}", params=who, trust_env=False, timeout=PATIENCE_S
         ).raise_for_status()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -155,7 +155,7 @@ class Shop:
         """Order id -> what blocks it, of all in flight."""
         url = f"{self.stack.url('monitor')}/blocked"
         began = time.perf_counter()
-        answer = httpx.get(url, params={"limit": IN_FLIGHT}, timeout=PATIENCE_S, trust_env=False)
+        answer = httpx2.get(url, params={"limit": IN_FLIGHT}, timeout=PATIENCE_S, trust_env=False)
         rows = answer.raise_for_status().json()
         print(f"GET /blocked: {len(rows)} orders in {time.perf_counter() - began:.2f} s")
         return {row["order_id"]: row["blocked_by"] for row in rows}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
@@ -54,7 +54,7 @@ def outside(stack: LiveStack, server: str, path: str, **body: Any) -> None:
     """A call nobody of ours makes."""
     key = {"Idempotency-Key": f"planted:{body['order_id']}"}
     url = f"{stack.url(server)}{path}"
-    httpx.post(url, json=body, headers=key, trust_env=False, timeout=PATIENCE_S).raise_for_status()
+    httpx2.post(url, json=body, headers=key, trust_env=False, timeout=PATIENCE_S).raise_for_status()
 
 
 def at_provider(stack: LiveStack, *statements: str) -> None:
@@ -94,7 +94,9 @@ def quiet(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], s
 def at_once(stack: LiveStack, *, fix: bool = False) -> Any:
     """A run straight at the monitor, for several at a time."""
     url, body = f"{stack.url('monitor')}/reconciliations", {"fix": fix, "settle_s": 0}
-    return httpx.post(url, json=body, timeout=PATIENCE_S, trust_env=False).raise_for_status().json()
+    return (
+        httpx2.post(url, json=body, timeout=PATIENCE_S, trust_env=False).raise_for_status().json()
+    )
 
 
 def given_back(stack: LiveStack, order_id: str) -> list[tuple[str, int]]:
@@ -179,7 +181,7 @@ def test_what_differs_is_found_reported_and_put_right_once(stack: LiveStack) -> 
 
 
 def open_cases(stack: LiveStack) -> set[tuple[str, str]]:
-    rows = httpx.get(
+    rows = httpx2.get(
         f"{stack.url('monitor')}/interventions", trust_env=False, timeout=PATIENCE_S
     ).json()
     return {(row["code"], row["order_id"]) for row in rows}

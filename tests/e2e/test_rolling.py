@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from saga_lab.devstack.options import StackOptions
@@ -72,7 +72,7 @@ def parked(stack: LiveStack) -> Counter[str]:
     return Counter(
         name
         for name in SERVICES
-        for _ in httpx.get(
+        for _ in httpx2.get(
             f"{stack.url(name)}/admin/parked", trust_env=False, timeout=PATIENCE_S
         ).json()
     )
@@ -87,7 +87,7 @@ def refused(stack: LiveStack) -> Counter[str]:
 
 
 def in_flight(stack: LiveStack) -> dict[str, int]:
-    rows = httpx.get(f"{stack.url('monitor')}/flows", trust_env=False, timeout=PATIENCE_S).json()
+    rows = httpx2.get(f"{stack.url('monitor')}/flows", trust_env=False, timeout=PATIENCE_S).json()
     return {row["flow"]: row["in_flight"] for row in rows}
 
 
@@ -145,13 +145,13 @@ def test_each_order_finishes_on_its_own_version_while_old_and_new_code_run_side_
 
 def points(stack: LiveStack) -> int:
     """What loyalty says is on the card."""
-    answer = httpx.get(f"{stack.url('loyalty')}/cards/{CARD}", trust_env=False, timeout=PATIENCE_S)
+    answer = httpx2.get(f"{stack.url('loyalty')}/cards/{CARD}", trust_env=False, timeout=PATIENCE_S)
     return int(answer.json()["points"])
 
 
 def may_go(stack: LiveStack, label: str) -> bool:
     """`saga flows retire` allows it."""
-    answer = httpx.get(
+    answer = httpx2.get(
         f"{stack.url('monitor')}/flows/retirement",
         params={"flow": label},
         trust_env=False,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -32,10 +32,10 @@ class AdminClient:
 
     def asks(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **parameters: str
-    ) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://counter") as client:
+    ) -> httpx2.Response:
+        async def ask() -> httpx2.Response:
+            transport = httpx2.ASGITransport(self.app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://counter") as client:
                 return await client.request(method, path, params=parameters, json=body)
 
         return asyncio.run(ask())

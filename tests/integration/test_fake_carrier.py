@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from tests.outside_processes import Receiver, Server
@@ -17,7 +17,7 @@ def carrier(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Ite
     server.close()
 
 
-def label(carrier: Server, order: str, tags: str = "") -> httpx.Response:
+def label(carrier: Server, order: str, tags: str = "") -> httpx2.Response:
     body = {
         "order_id": order,
         "ship_to": f"1 Main Street, Springfield {tags}".strip(),
@@ -27,7 +27,7 @@ def label(carrier: Server, order: str, tags: str = "") -> httpx.Response:
     return carrier.post("/v1/labels", body, f"label:{order}")
 
 
-def cancel(carrier: Server, order: str, n: int = 1, **by: str) -> httpx.Response:
+def cancel(carrier: Server, order: str, n: int = 1, **by: str) -> httpx2.Response:
     body = {"order_id": order, "label_id": None, "label_key": f"label:{order}", **by}
     return carrier.post("/v1/cancellations", body, f"cancel:{order}:{n}")
 
@@ -77,7 +77,7 @@ def test_the_tags_of_an_address_can_be_combined(
     tags = "[500:1] [lost][pickup:3600]"
     assert label(carrier, order, tags).status_code == 500
     assert carrier.list("labels", order) == []
-    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+    with pytest.raises(httpx2.RemoteProtocolError, match="without sending a response"):
         label(carrier, order, tags)
     assert label(carrier, order, tags).json()["status"] == "created"
     carrier.post("/control/flush", {})

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.outside_processes import GIVES_UP, Receiver, Server, charge, status_of
@@ -46,7 +46,7 @@ def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
 def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Receiver) -> None:
     server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
     body = {"order_id": "o", "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:600"}
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         server.http.post(
             "/v1/charges", json=body, headers={"Idempotency-Key": "o"}, timeout=GIVES_UP
         )

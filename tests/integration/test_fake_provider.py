@@ -1,6 +1,6 @@
 """The fake provider as its clients see it: a process of its own, over HTTP."""
 
-import httpx
+import httpx2
 import pytest
 
 from tests.outside_processes import GIVES_UP, Receiver, Server, charge, refund, status_of
@@ -103,7 +103,7 @@ def test_the_customer_acts_by_himself(provider: Server, receiver: Receiver, orde
 def test_a_slow_charge_can_be_asked_for_again(provider: Server, order: str) -> None:
     token = f"tok_slow:{2 * PATIENCE_S}"
     body = {"order_id": order, "amount_minor": 5, "currency": "EUR", "card_token": token}
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         provider.http.post(
             "/v1/charges", json=body, headers={"Idempotency-Key": order}, timeout=GIVES_UP
         )
@@ -123,7 +123,7 @@ def test_a_charge_is_captured_after_as_many_errors_as_its_token_asks_for(
 
 
 def test_a_lost_answer_leaves_one_charge(provider: Server, order: str) -> None:
-    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+    with pytest.raises(httpx2.RemoteProtocolError, match="without sending a response"):
         charge(provider, order, "tok_lost")
     assert status_of(provider, order) == "captured"
     assert charge(provider, order, "tok_lost").json()["status"] == "captured"

@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
@@ -25,8 +25,8 @@ def count(process: MonitorProcess, flow: str) -> dict[str, Any]:
 def test_a_version_is_needed_until_its_last_order_has_ended(
     running: MonitorProcess, publisher: EventPublisher
 ) -> None:
-    def retirement() -> httpx.Response:
-        return httpx.get(
+    def retirement() -> httpx2.Response:
+        return httpx2.get(
             f"{running.url}/flows/retirement", params={"flow": "order/2"}, timeout=PATIENCE_S
         )
 

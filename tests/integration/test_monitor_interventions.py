@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -42,7 +42,7 @@ def order(running: MonitorProcess, publisher: EventPublisher) -> str:
 
 def do(
     process: MonitorProcess, command: str, order: str, who: dict[str, str], **more: str
-) -> httpx.Response:
+) -> httpx2.Response:
     return process.post(f"/interventions/{command}", {"order_id": order, **who, **more})
 
 
@@ -95,7 +95,7 @@ def test_one_of_many_simultaneous_verdicts_is_accepted_and_the_others_are_refuse
     publisher.publish_events(review(order))
     until(lambda: running.status(order) == "waiting", "a person is asked")
 
-    def decide(n: int) -> httpx.Response:
+    def decide(n: int) -> httpx2.Response:
         verdict = "approve" if n % 2 else "reject"
         body = {"order_id": order, "step": "payment", "verdict": verdict}
         return running.post("/verdicts", {**body, "actor": f"person-{n}", "reason": "I say so"})
@@ -201,7 +201,7 @@ def test_the_evidence_of_an_order_can_be_run_again(
     output = CliRunner().invoke(evidence, [order], env={"SAGA_MONITOR_URL": running.url})
     assert output.exit_code == 0
     assert f'"order_id": "{order}"' in output.output
-    assert httpx.get(f"{running.url}/evidence/never-seen", timeout=PATIENCE_S).status_code == 404
+    assert httpx2.get(f"{running.url}/evidence/never-seen", timeout=PATIENCE_S).status_code == 404
 
 
 def test_an_unexpected_event_opens_one_case_until_a_person_resolves_it(

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -26,7 +26,7 @@ def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[Mon
 
 def value(process: MonitorProcess, name: str, **labels: str) -> float:
     """Of a sample; 0 where it is not there."""
-    exposed = httpx.get(f"{process.url}/metrics", timeout=PATIENCE_S).raise_for_status().text
+    exposed = httpx2.get(f"{process.url}/metrics", timeout=PATIENCE_S).raise_for_status().text
     for sample in re.finditer(rf"^{name}(?:{{(.*)}})? (\S+)$", exposed, re.M):
         if dict(re.findall(r'(\w+)="([^"]*)"', sample[1] or "")) == labels:
             return float(sample[2])

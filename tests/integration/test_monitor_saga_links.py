@@ -4,7 +4,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import httpx2
 from click.testing import CliRunner
 
 from saga_cli.monitor.lineage import batch, links
@@ -35,7 +35,7 @@ def test_the_monitor_shows_the_orders_of_a_batch_and_the_links_between_orders(
     found = running.get(f"/batches/{tag}")
     assert found["counts"] == {"running": 2}
     assert [order["order_id"] for order in found["orders"]] == [b, c]
-    assert httpx.get(f"{running.url}/batches/never-seen", timeout=PATIENCE_S).status_code == 404
+    assert httpx2.get(f"{running.url}/batches/never-seen", timeout=PATIENCE_S).status_code == 404
 
     family = [(a, None), (b, a), (c, b), (d, b)]
     for order_id in (a, b, d):
@@ -45,7 +45,7 @@ def test_the_monitor_shows_the_orders_of_a_batch_and_the_links_between_orders(
         )
         assert {link["order_id"]: link["status"] for link in tree}[a] == "completed"
     assert len(running.get(f"/links/{x}")) == 2, "a circle ends"
-    assert httpx.get(f"{running.url}/links/never-seen", timeout=PATIENCE_S).status_code == 404
+    assert httpx2.get(f"{running.url}/links/never-seen", timeout=PATIENCE_S).status_code == 404
 
     seen = running.saga(b)
     assert seen is not None

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -52,7 +52,7 @@ def all_completed(process: MonitorProcess, orders: list[str]) -> bool:
         return False
     try:
         rows = process.get("/sagas", status="completed", limit=10_000)
-    except httpx.HTTPError:  # it ended between the two requests: refused, or 503 while it starts
+    except httpx2.HTTPError:  # it ended between the two requests: refused, or 503 while it starts
         return False
     return set(orders) <= {row["order_id"] for row in rows}
 

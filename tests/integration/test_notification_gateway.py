@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from saga_lab.devstack.ports import free_port
@@ -21,7 +21,7 @@ from tests.outside_processes import NOWHERE, Server
 class MailServer:
     """A real mail server in a process of its own."""
 
-    http: httpx.Client
+    http: httpx2.Client
     smtp_port: int
 
     def mails(self, order_id: str) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ BOTH = pytest.mark.parametrize("kind_of_mailer", ["memory", "smtp"])
 
 def smtp_mailer(port: int) -> SmtpMailer:
     """One that knows no vault: the recipients here are in clear."""
-    return SmtpMailer("127.0.0.1", port, KeyServiceClient(httpx.AsyncClient(), None))
+    return SmtpMailer("127.0.0.1", port, KeyServiceClient(httpx2.AsyncClient(), None))
 
 
 def mailer(kind: str, server: MailServer) -> Mailer:

@@ -1,6 +1,6 @@
 """Trouble of the outside world that can be asked for: done all the same, and told badly."""
 
-import httpx
+import httpx2
 import pytest
 
 from saga_lab.fakes.trouble import UNUSABLE_BODIES
@@ -30,7 +30,7 @@ def test_a_provider_that_answers_slowly_captures_the_charge_at_once(provider: Se
     begin(provider, "slow")
     body = {"order_id": "slow", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
     headers = {"Idempotency-Key": "charge:slow"}
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         provider.http.post("/v1/charges", json=body, headers=headers, timeout=GIVES_UP)
     until(lambda: provider.list("charges", "slow"), "the charge is recorded")
     begin(provider, "slow", OVER)

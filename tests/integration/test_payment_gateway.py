@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from saga_lab.outside.memory import MemoryProvider
@@ -72,9 +72,9 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         return
 
     def settle(order_id: str) -> None:
-        httpx.post(f"{url}/control/flush", trust_env=False, timeout=PATIENCE_S).raise_for_status()
+        httpx2.post(f"{url}/control/flush", trust_env=False, timeout=PATIENCE_S).raise_for_status()
 
-    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         yield Subject(HttpProvider(client, url), settle)
 
 
@@ -343,8 +343,8 @@ def test_an_unknown_charge_and_a_charge_of_another_order_fail_the_effect(
 )
 def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     async def story() -> None:
-        answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
-        async with httpx.AsyncClient(transport=answer) as client:
+        answer = httpx2.MockTransport(lambda _: httpx2.Response(status, content=body))
+        async with httpx2.AsyncClient(transport=answer) as client:
             provider = HttpProvider(client, "http://provider")
             calls = [
                 provider.charge(charge("o")),
@@ -362,9 +362,9 @@ def test_an_answer_about_another_amount_fails_the_effect() -> None:
     body = {"id": "ch", "status": "captured", "order_id": "o", "currency": "EUR"}
 
     async def story() -> None:
-        reply = httpx.Response(200, json={**body, "amount_minor": 1})
-        answer = httpx.MockTransport(lambda _: reply)
-        async with httpx.AsyncClient(transport=answer) as client:
+        reply = httpx2.Response(200, json={**body, "amount_minor": 1})
+        answer = httpx2.MockTransport(lambda _: reply)
+        async with httpx2.AsyncClient(transport=answer) as client:
             with pytest.raises(EffectFailed, match="asked for"):
                 await HttpProvider(client, "http://provider").charge(charge("o"))
 
@@ -373,7 +373,7 @@ def test_an_answer_about_another_amount_fails_the_effect() -> None:
 
 def test_a_provider_that_cannot_be_reached_fails_the_effect() -> None:
     async def story() -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
                 await HttpProvider(client, "http://127.0.0.1:9").charge(charge("o"))
 

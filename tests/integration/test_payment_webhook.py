@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -70,13 +70,13 @@ CHARGE = {"id": "ch1", "order_id": "o1", "amount_minor": 2501, "currency": "EUR"
 REFUND = {"id": "re1", "order_id": "o1", "charge_id": "ch1", "amount_minor": 2501}
 
 
-def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx.Response:
+def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx2.Response:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     app = make_app("payment", {}, webhook([SECRET], lambda: now)(submitter))
 
-    async def call() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://payment") as client:
+    async def call() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://payment") as client:
             made = signature or sign(SECRET, body, int(now.timestamp()))
             return await client.post("/webhooks/provider", content=body, headers={HEADER: made})
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -47,8 +47,8 @@ class Program:
         """What /health says: status, and what is wrong; None while nobody answers."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            answer = httpx.get(f"{self.url}/health/{path}", timeout=PATIENCE_S)
-        except httpx.TransportError:
+            answer = httpx2.get(f"{self.url}/health/{path}", timeout=PATIENCE_S)
+        except httpx2.TransportError:
             return None
         return answer.status_code, answer.json()["wrong"]
 
@@ -111,7 +111,7 @@ def test_a_process_stops_while_its_database_does_not_answer(
         assert "does not answer" in wrong["database"]
         assert started.wrong("live") == (200, {})
         for path in ("admin/parked" if module != "saga_monitor" else "sagas", "metrics"):
-            refused = httpx.get(f"{started.url}/{path}", timeout=PATIENCE_S)
+            refused = httpx2.get(f"{started.url}/{path}", timeout=PATIENCE_S)
             assert refused.status_code == 503
             assert refused.headers["Retry-After"] == "2"
         assert started.terminate() == 0, log.read_text()

@@ -11,7 +11,7 @@ from threading import Barrier
 from uuid import UUID
 
 import fastavro
-import httpx
+import httpx2
 import pytest
 
 from saga_lab.devstack.options import StackOptions
@@ -80,7 +80,7 @@ def test_anybody_can_read_them_with_the_schema_of_the_registry(codec: Codec, url
     value = codec.body(cancel().event)
     number = int.from_bytes(value[1:5], "big")
     schema = json.loads(
-        httpx.get(f"{url}/schemas/ids/{number}", timeout=PATIENCE_S).json()["schema"]
+        httpx2.get(f"{url}/schemas/ids/{number}", timeout=PATIENCE_S).json()["schema"]
     )
     body = io.BytesIO(value[5:])
     found = fastavro.schemaless_reader(body, fastavro.parse_schema(schema), None)
@@ -147,7 +147,7 @@ def test_a_schema_that_breaks_readers_is_refused_at_the_start(
 def test_a_service_on_the_registry_publishes_in_the_wire_format(
     stack: LiveStack, codec: Codec
 ) -> None:
-    answer = httpx.post(f"{stack.url('order')}/orders", json=ORDER, timeout=PATIENCE_S)
+    answer = httpx2.post(f"{stack.url('order')}/orders", json=ORDER, timeout=PATIENCE_S)
     assert answer.status_code == 201
     bootstrap = stack.json["bootstrap_servers"]
 

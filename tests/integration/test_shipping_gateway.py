@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -76,7 +76,7 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         return
 
     def pick_up(order_id: str) -> None:
-        answer = httpx.post(
+        answer = httpx2.post(
             f"{url}/control/pickup",
             json={"order_id": order_id},
             trust_env=False,
@@ -84,7 +84,7 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         )
         answer.raise_for_status()
 
-    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         yield Subject(HttpCarrier(client, url, KeyServiceClient(client, None)), pick_up)
 
 
@@ -206,8 +206,8 @@ def test_a_server_error_and_a_reused_key_fail_the_effect(kind: str, carrier_url:
 )
 def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     async def story() -> None:
-        answer = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
-        async with httpx.AsyncClient(transport=answer) as client:
+        answer = httpx2.MockTransport(lambda _: httpx2.Response(status, content=body))
+        async with httpx2.AsyncClient(transport=answer) as client:
             carrier = HttpCarrier(client, "http://carrier", KeyServiceClient(client, None))
             for call in (carrier.label(label("o")), carrier.cancel(cancel("o", None))):
                 with pytest.raises(EffectFailed):
@@ -218,7 +218,7 @@ def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
 
 def test_a_carrier_that_cannot_be_reached_fails_the_effect() -> None:
     async def story() -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
                 await HttpCarrier(
                     client, "http://127.0.0.1:9", KeyServiceClient(client, None)
@@ -264,13 +264,13 @@ LABELLED = evolve(Shipment(), CREATED)
 PARCEL = {"order_id": "o1", "id": "lb1", "tracking": "T1", "status": "picked_up"}
 
 
-def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx.Response:
+def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx2.Response:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     app = make_app("shipping", {}, webhook([SECRET], lambda: now)(submitter))
 
-    async def call() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://shipping") as client:
+    async def call() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://shipping") as client:
             made = signature or sign(SECRET, body, int(now.timestamp()))
             return await client.post("/webhooks/carrier", content=body, headers={HEADER: made})
 

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from saga_lab.workload import KINDS, Shop
@@ -38,18 +38,18 @@ def test_a_late_capture_is_waited_for_unless_nobody_ever_asked_for_the_money(
     money = {"captured_minor": captured_minor, "refunded_minor": captured_minor}
     saga = {"status": "cancelled", "ledger": money, "started_at": None, "ended_at": None}
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         answer: Any = saga
         if request.url.host == "provider":
             assert request.url.params["order_id"] == order.order_id
             if charges is None:
-                return httpx.Response(503)
+                return httpx2.Response(503)
             answer = {"data": [{"status": status} for status in charges]}
-        return httpx.Response(200, json=answer)
+        return httpx2.Response(200, json=answer)
 
     async def looked() -> bool:
         trade = Trade(STACK, [order])
-        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as trade._client:
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as trade._client:
             await trade._look(order)
         return order.order_id in trade.outcomes
 
@@ -72,25 +72,25 @@ class World:
     def far(self) -> None:
         self.done.append("far")
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "POST" and request.url.host == "order":
             order_id = json.loads(request.content)["order_id"]
             self.placed.append(order_id)
             self.done.append(order_id.rpartition("-")[2])
-            return httpx.Response(201, json={})
+            return httpx2.Response(201, json={})
         if request.url.host != "monitor":
-            return httpx.Response(200, json={})
+            return httpx2.Response(200, json={})
         if request.url.path == "/summary":
-            return httpx.Response(200, json={"sagas": []})
+            return httpx2.Response(200, json={"sagas": []})
         if request.url.path == "/sagas":
             self.looks += 1
             count = self.looks if self.moves else 0
             rows = [{"order_id": o, "updated_at": count} for o in self.placed if not self.ends]
-            return httpx.Response(200, json=rows)
+            return httpx2.Response(200, json=rows)
         status = "cancelled" if self.ends else "running"
         money = {"captured_minor": 1, "refunded_minor": 1}
         seen = {"status": status, "ledger": money, "started_at": None, "ended_at": None}
-        return httpx.Response(200, json=seen)
+        return httpx2.Response(200, json=seen)
 
 
 def orders(*kinds: str) -> list[ShopOrder]:
@@ -104,10 +104,10 @@ def play(
     world: World, monkeypatch: pytest.MonkeyPatch, *kinds: str, standstill_s: float = 30.0
 ) -> list[str]:
     """The ends of these orders in that world."""
-    client = httpx.AsyncClient
+    client = httpx2.AsyncClient
     monkeypatch.setattr(
-        "saga_lab.workload.trade.httpx.AsyncClient",
-        lambda **options: client(transport=httpx.MockTransport(world.answer)),
+        "saga_lab.workload.trade.httpx2.AsyncClient",
+        lambda **options: client(transport=httpx2.MockTransport(world.answer)),
     )
     deadlines: Any = world
     trade = Trade(STACK, orders(*kinds), deadlines=deadlines, standstill_s=standstill_s)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from fastapi import APIRouter
-from httpx import ASGITransport, AsyncClient, Response
+from httpx2 import ASGITransport, AsyncClient, Response
 from psycopg import errors
 from sqlalchemy import exc
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from sagakit.effects.http_gateway import (
@@ -23,16 +23,16 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 REFUSED = (409, "already_done")
 
 
-def call(answer: httpx.Response | Exception, **how: Any) -> dict[str, Any]:
+def call(answer: httpx2.Response | Exception, **how: Any) -> dict[str, Any]:
     """Return what a call gets when the provider sends `answer`."""
 
-    def handle(request: httpx.Request) -> httpx.Response:
+    def handle(request: httpx2.Request) -> httpx2.Response:
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     async def run() -> dict[str, Any]:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(handle)) as client:
             gateway = HttpGateway("bank", client, "http://bank/")
             return await gateway.call("POST", "/v1/things", "thing:o1", {"n": 1}, **how)
 
@@ -40,27 +40,27 @@ def call(answer: httpx.Response | Exception, **how: Any) -> dict[str, Any]:
 
 
 def test_an_object_and_a_named_refusal_are_answers() -> None:
-    assert call(httpx.Response(201, json={"id": "x"})) == {"id": "x"}
+    assert call(httpx2.Response(201, json={"id": "x"})) == {"id": "x"}
     refusal = {"error": {"code": "already_done"}}
-    assert call(httpx.Response(409, json=refusal), refusals=[REFUSED]) == refusal
+    assert call(httpx2.Response(409, json=refusal), refusals=[REFUSED]) == refusal
     for status in (200, 409, 500):
         with pytest.raises(EffectFailed, match=f"{status} .*already_done"):
-            call(httpx.Response(status, json=refusal))
+            call(httpx2.Response(status, json=refusal))
 
 
 @pytest.mark.parametrize(
     ("answer", "detail"),
     [
-        (httpx.Response(200, content=b"<html>"), "200 <html>"),
-        (httpx.Response(200, json=[]), r"200 \[\]"),
-        (httpx.Response(500, json={}), "500"),
-        (httpx.Response(200, content=b" " * (MAX_ANSWER_BYTES + 1)), "200 and more than"),
-        (httpx.ReadTimeout("10 s"), "ReadTimeout: 10 s"),
-        (httpx.ConnectError("nobody"), "ConnectError: nobody"),
+        (httpx2.Response(200, content=b"<html>"), "200 <html>"),
+        (httpx2.Response(200, json=[]), r"200 \[\]"),
+        (httpx2.Response(500, json={}), "500"),
+        (httpx2.Response(200, content=b" " * (MAX_ANSWER_BYTES + 1)), "200 and more than"),
+        (httpx2.ReadTimeout("10 s"), "ReadTimeout: 10 s"),
+        (httpx2.ConnectError("nobody"), "ConnectError: nobody"),
     ],
 )
 def test_what_is_no_answer_says_so_and_what_happens_next(
-    answer: httpx.Response | Exception, detail: str
+    answer: httpx2.Response | Exception, detail: str
 ) -> None:
     with pytest.raises(
         EffectFailed, match=f"bank, POST /v1/things, key thing:o1: {detail}"
@@ -71,8 +71,8 @@ def test_what_is_no_answer_says_so_and_what_happens_next(
 
 
 def test_a_compressed_answer_is_not_unpacked() -> None:
-    packed = httpx.Response(
-        200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"bomb")
+    packed = httpx2.Response(
+        200, headers={"Content-Encoding": "gzip"}, stream=httpx2.ByteStream(b"bomb")
     )
     with pytest.raises(EffectFailed, match="encoded as gzip"):
         call(packed)
@@ -80,13 +80,13 @@ def test_a_compressed_answer_is_not_unpacked() -> None:
 
 def test_a_long_answer_is_quoted_in_part() -> None:
     with pytest.raises(EffectFailed) as error:
-        call(httpx.Response(500, json={"text": "x" * 10_000}))
+        call(httpx2.Response(500, json={"text": "x" * 10_000}))
     assert len(str(error.value)) < MAX_QUOTED_CHARS + 200
 
 
 def test_the_wait_that_a_provider_asks_for_is_handed_on() -> None:
     with pytest.raises(EffectFailed) as error:
-        call(httpx.Response(503, headers={"Retry-After": "7"}))
+        call(httpx2.Response(503, headers={"Retry-After": "7"}))
     assert error.value.retry_after == timedelta(seconds=7)
 
 
@@ -118,12 +118,12 @@ def test_a_retry_after_without_the_date_of_its_answer_is_not_known() -> None:
 def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
     rows = [{"n": n} for n in range(5)]
 
-    def handle(request: httpx.Request) -> httpx.Response:
+    def handle(request: httpx2.Request) -> httpx2.Response:
         start, limit = (int(request.url.params[name]) for name in ("offset", "limit"))
-        return httpx.Response(200, json={"data": rows[start : start + limit], "total": 5})
+        return httpx2.Response(200, json={"data": rows[start : start + limit], "total": 5})
 
     async def run() -> list[Any]:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(handle)) as client:
             gateway = HttpGateway("bank", client, "http://bank")
             return [await gateway.page("/v1/things", offset, 2) for offset in (0, 2, 4, 6)]
 
@@ -135,8 +135,8 @@ def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
 )
 def test_a_page_that_is_none_is_refused(body: bytes) -> None:
     async def run() -> None:
-        answer = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
-        async with httpx.AsyncClient(transport=answer) as client:
+        answer = httpx2.MockTransport(lambda _: httpx2.Response(200, content=body))
+        async with httpx2.AsyncClient(transport=answer) as client:
             await HttpGateway("bank", client, "http://bank").page("/v1/things", 0, 10)
 
     with pytest.raises(EffectFailed, match="bank, GET /v1/things, offset 0: 200"):

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from httpx import ASGITransport, AsyncClient
+from httpx2 import ASGITransport, AsyncClient
 
 from sagakit.errors import ConfigurationError, TopicRecreated
 from sagakit.service import lifecycle as lifecycle_module

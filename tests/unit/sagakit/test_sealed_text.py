@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import orjson
 import pytest
 
@@ -72,21 +72,21 @@ def test_decisions_pass_sealed_text_on_unchanged() -> None:
 
 # --- at the edge ----------------------------------------------------------------------------------
 
-Answer = Callable[[httpx.Request], httpx.Response]
+Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
 def vault(answer: Answer) -> KeyServiceClient:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
     return KeyServiceClient(client, "http://order/")
 
 
 def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
     """Answers as the order API does with these keys."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.url == "http://order/sealed/open"
         texts = orjson.loads(request.content)["texts"]
-        return httpx.Response(200, json={"texts": [open_text(keys, text) for text in texts]})
+        return httpx2.Response(200, json={"texts": [open_text(keys, text) for text in texts]})
 
     return vault(answer)
 
@@ -97,7 +97,7 @@ WITH_KEY, WITHOUT = {KEY_ID: KEY}, dict[UUID, bytes]()
 def test_only_sealed_texts_need_a_key() -> None:
     texts = asyncio.run(keeper(WITH_KEY).open("in clear", FACTS.email, FACTS.ship_to))
     assert texts == ["in clear", EMAIL, ADDRESS]
-    nobody = KeyServiceClient(httpx.AsyncClient(), None)
+    nobody = KeyServiceClient(httpx2.AsyncClient(), None)
     assert asyncio.run(nobody.open("in clear")) == ["in clear"]
     with pytest.raises(EffectFailed, match="SAGA_VAULT_URL"):
         asyncio.run(nobody.open(FACTS.email))
@@ -108,14 +108,14 @@ def test_only_sealed_texts_need_a_key() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx.Response(503),
-        httpx.Response(200, content=b"garbage"),
-        httpx.Response(200, json=[]),
-        httpx.Response(200, json={"texts": None}),
-        httpx.Response(200, json={"texts": []}),
+        httpx2.Response(503),
+        httpx2.Response(200, content=b"garbage"),
+        httpx2.Response(200, json=[]),
+        httpx2.Response(200, json={"texts": None}),
+        httpx2.Response(200, json={"texts": []}),
     ],
 )
-def test_a_vault_that_does_not_answer_is_asked_again(answer: httpx.Response) -> None:
+def test_a_vault_that_does_not_answer_is_asked_again(answer: httpx2.Response) -> None:
     with pytest.raises(EffectFailed, match="will be retried"):
         asyncio.run(vault(lambda _: answer).open(FACTS.email))
 
@@ -124,15 +124,15 @@ def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[H
     """A carrier with one answer a route, and what it was asked."""
     asked: dict[str, Any] = {}
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         route = request.url.path.rpartition("/")[2]
         asked[route] = orjson.loads(request.content)
         answer = answers[route]
         if isinstance(answer, int):
-            return httpx.Response(answer, content=request.content)
-        return httpx.Response(200, json=answer)
+            return httpx2.Response(answer, content=request.content)
+        return httpx2.Response(200, json=answer)
 
-    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
     return HttpCarrier(client, "http://carrier", keeper(keys)), asked
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 from fastapi import FastAPI
 
 from sagakit.decider import (
@@ -81,15 +81,15 @@ class Client:
     def __init__(self, app: FastAPI) -> None:
         self._app = app
 
-    def get(self, url: str) -> httpx.Response:
+    def get(self, url: str) -> httpx2.Response:
         return asyncio.run(self._call("GET", url))
 
-    def post(self, url: str, **body: Any) -> httpx.Response:
+    def post(self, url: str, **body: Any) -> httpx2.Response:
         return asyncio.run(self._call("POST", url, **body))
 
-    async def _call(self, method: str, url: str, **body: Any) -> httpx.Response:
-        transport = httpx.ASGITransport(self._app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://order") as client:
+    async def _call(self, method: str, url: str, **body: Any) -> httpx2.Response:
+        transport = httpx2.ASGITransport(self._app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://order") as client:
             return await client.request(method, url, **body)
 
 

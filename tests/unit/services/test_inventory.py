@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
@@ -372,12 +372,12 @@ class MemorySubmitter:
         return await self.state(key)
 
 
-def ask(submitter: MemorySubmitter, method: str, path: str, **request: Any) -> httpx.Response:
+def ask(submitter: MemorySubmitter, method: str, path: str, **request: Any) -> httpx2.Response:
     app = make_app("inventory", {}, api(MemoryReader(submitter.store))(submitter))
 
-    async def call() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://inventory") as client:
+    async def call() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://inventory") as client:
             return await client.request(method, path, **request)
 
     return asyncio.run(call())

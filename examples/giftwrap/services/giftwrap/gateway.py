@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-import httpx
+import httpx2
 
 from sagakit import Effect, EffectFailed
 from services.giftwrap.decide import NoPaper, Unwrapped, Wrapped
@@ -29,7 +29,7 @@ class Wrapper(Protocol):
 class HttpWrapper:
     """Calls the wrapper over HTTP: `POST /wraps` and `POST /unwraps`, with an `Idempotency-Key`."""
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
         self._client, self._base_url = client, base_url.rstrip("/")
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
@@ -58,7 +58,7 @@ class HttpWrapper:
             url = self._base_url + path
             answer = await self._client.post(url, json=body, headers=headers, timeout=TIMEOUT_S)
             return answer.raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             raise EffectFailed(f"{effect.key}: {error!r}; unknown, asking again") from error
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 from pydantic import AnyHttpUrl
 
 from sagakit import Participant, Service, ServiceSettings, service_program
@@ -25,7 +25,7 @@ def participant() -> Participant[Gift]:
 
 def build(settings: GiftwrapSettings) -> Service[Gift]:
     """Wire the giftwrap service."""
-    client = httpx.AsyncClient()
+    client = httpx2.AsyncClient()
     wrapper = HttpWrapper(client, str(settings.wrapper_url))
     perform = {WRAP: wrapper.wrap, UNWRAP: wrapper.unwrap}
     return Service(participant(), perform=perform, close=client.aclose)
