@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from saga_cli import client
 from saga_cli.output import Column, print_table
@@ -26,6 +27,25 @@ LIMIT = click.option(
     show_default=True,
     help="Rows to list at most.",
 )
+
+
+class LateChoice(click.ParamType):
+    """Takes one of several words, which are loaded only when one is given: the help needs none."""
+
+    name = "choice"
+
+    def __init__(self, words: Callable[[], Sequence[str]]) -> None:
+        self._words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word. Raises UsageError, which lists the words there are."""
+        return click.Choice(self._words()).convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the words that begin so."""
+        return click.Choice(self._words()).shell_complete(ctx, param, incomplete)
 
 
 def status_option(statuses: type[StrEnum]) -> Callable[[F], F]:

@@ -1,46 +1,14 @@
-"""Inject faults into real processes under load, and check every invariant: `saga chaos`.
-
-The seed chooses the orders, the faults and their moments.
-"""
-
-import json
-import logging
-import shutil
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
+"""Declare the command `saga chaos`; `chaos_run` does its work."""
 
 import click
-import structlog
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from saga_lab.chaos.fault import FaultKind
-from saga_lab.chaos.kinds import BY_NAME, supported_kinds, unsupported_kinds
-from saga_lab.chaos.load import Load
-from saga_lab.chaos.report import ChaosReport, build_report
-from saga_lab.chaos.runner import ChaosRun, InjectedFault
-from saga_lab.chaos.schedule import schedule
-from saga_lab.chaos.site import Site
-from saga_lab.devstack import disks
-from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.options import StackOptions
-from saga_lab.devstack.stack import Stack
-from saga_lab.devstack.stack_file import default_home
-from saga_lab.workload import Shop
-from saga_lab.workload.deadlines import WAITS
+from saga_cli.declarations import LateChoice
 
-OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(dict.fromkeys(WAITS, "15s"))})
-"""Waits of 15 s, so that a fault can make an order time out; the log shows which ones did."""
-PROGRESS_EVERY_S = 10.0
-ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
+
+def _kind_names() -> list[str]:
+    from saga_lab.chaos.kinds import BY_NAME
+
+    return sorted(BY_NAME)
 
 
 @click.command()
@@ -63,7 +31,7 @@ ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(sorted(BY_NAME)),
+    type=LateChoice(_kind_names),
     metavar="KIND",
     help="Inject only this kind of fault, see docs/reference/faults.md. Repeatable.",
 )
@@ -90,191 +58,6 @@ def chaos(
     Reports are written to the folder `reports` beside it. Exit status 0: no violation; 1: a
     violation, or the stack failed.
     """
-    console = Console(highlight=False)
-    _silence_logs()
-    duration_s = minutes * 60
-    orders = orders or round(duration_s * ORDERS_A_SECOND)
-    faults = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
-    home = default_home() / "chaos"
-    no_disks = disks.refusal(default_home())
-    kinds, unsupported = _kinds(only, int(brokers), no_disks)
-    for name, reason in unsupported.items():
-        console.print(f"left out: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
-    options = replace(OPTIONS, links=True, brokers=int(brokers), disks=no_disks is None)
-    stack = _fresh_stack(home, options, console)
-    try:
-        shop = Shop(f"g{seed}-{datetime.now(UTC):%H%M%S}", seed)
-        load = Load(stack.read(), shop.orders(orders), duration_s)
-        run = ChaosRun(Site(stack, load), schedule(seed, faults, duration_s, kinds))
-        started_at, began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", time.monotonic()
-        with _progress(console, run) as on_progress:
-            run.execute(on_progress)
-        words = [f"--minutes {minutes:g} --orders {orders} --faults {faults} --seed {seed}"]
-        words += [f"--brokers {brokers}"] if brokers != "1" else []
-        words += [f"--only {name!r}" for name in only]
-        report = build_report(
-            run,
-            command=f"saga chaos {' '.join(words)}",
-            seed=seed,
-            unsupported_kinds=unsupported,
-            started_at=started_at,
-            lasted_s=time.monotonic() - began,
-        )
-    finally:
-        if keep_up:
-            console.print(
-                f"the stack keeps running in {home}. To stop it and unmount its disks: "
-                f"SAGA_HOME={home} saga down",
-                soft_wrap=True,
-                markup=False,
-            )
-        else:
-            console.print("stopping the stack, all data is kept", style="dim")
-            stack.down()
-    _print_report(console, report, report.write(default_home() / "reports"))
-    sys.exit(1 if report.violations else 0)
+    from saga_cli.lab.chaos_run import run  # here, since the help need not take 1 s to load it
 
-
-def _silence_logs() -> None:
-    """Silence log messages: a broker that does not answer is expected here."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-
-
-def _kinds(
-    only: tuple[str, ...], brokers: int, no_disks: str | None
-) -> tuple[tuple[FaultKind, ...], dict[str, str]]:
-    """Return the kinds of faults to draw from, and kind -> reason for those not supported.
-
-    With `only` there are no reasons. Raises StackError if it names an unsupported kind.
-    """
-    unsupported = unsupported_kinds(brokers, no_disks)
-    for name in only:
-        if name in unsupported:
-            raise StackError(f"{name!r} is not possible here: {unsupported[name]}.")
-    kinds = tuple(
-        kind for kind in supported_kinds(brokers, no_disks) if kind.name in only or not only
-    )
-    return kinds, {} if only else unsupported
-
-
-def _fresh_stack(home: Path, options: StackOptions, console: Console) -> Stack:
-    """Start a stack without data. Raises StackError if one is running there."""
-    if Stack(home).supervisor.running():
-        raise StackError(
-            f"the stack of a chaos run is running in {home}. "
-            f"Stop it with `SAGA_HOME={home} saga down`."
-        )
-    Stack(home).down()  # stop processes and unmount disks of a run that was killed
-    shutil.rmtree(home, ignore_errors=True)
-    return Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
-
-
-# --- progress -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _progress(console: Console, run: ChaosRun) -> Iterator[Callable[[], None]]:
-    """Yield a progress callback: a live table on a terminal, else a line now and then."""
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            yield lambda: live.update(_progress_table(run))
-        return
-    last, phase, printed = time.monotonic(), "", 0
-    failed = set[int]()
-
-    def print_news() -> None:
-        nonlocal last, phase, printed
-        for fault in run.faults[printed:]:
-            printed += 1
-            console.print(f"{fault.injected_at:5.0f} s  {_name(fault)}", markup=False)
-        for fault in run.faults:
-            if fault.error and fault.planned.number not in failed:
-                failed.add(fault.planned.number)
-                console.print(f"   failed: {_name(fault)}: {fault.error}", markup=False)
-        if run.phase != phase or time.monotonic() - last >= PROGRESS_EVERY_S:
-            last, phase = time.monotonic(), run.phase
-            console.print(_progress_line(run), soft_wrap=True, markup=False)
-
-    yield print_news
-
-
-def _progress_line(run: ChaosRun) -> str:
-    progress = run.site.load.progress
-    active = ", ".join(map(_name, run.active)) or "none"
-    failed = sum(1 for fault in run.faults if fault.error)
-    return (
-        f"{run.site.load.pace.past_s:5.0f} s  {run.phase}; {progress.placed} orders placed, "
-        f"{progress.ended} ended; {len(run.faults)} of {len(run.plan)} faults, {failed} failed; "
-        f"active: {active}"
-    )
-
-
-def _name(fault: InjectedFault) -> str:
-    return f"{fault.planned.kind.name}: {fault.planned.target}"
-
-
-def _progress_table(run: ChaosRun) -> Group:
-    progress = run.site.load.progress
-    statuses = ", ".join(f"{n} {status}" for status, n in sorted(progress.statuses.items()))
-    table = Table.grid(padding=(0, 2))
-    table.add_row("", Text(f"{run.site.load.pace.past_s:.0f} s, {run.phase}", style="bold"))
-    table.add_row(
-        "orders", f"{progress.placed} of {progress.orders} placed, {progress.ended} ended"
-    )
-    table.add_row("", Text(statuses, style="dim"))
-    table.add_row("faults", f"{len(run.faults)} of {len(run.plan)}")
-    for fault in run.active:
-        table.add_row("  active", Text(_name(fault), "yellow"))
-    table.add_row("down", Text(", ".join(run.site.down()) or "nothing", "red"))
-    for fault in run.faults:
-        if fault.error:
-            table.add_row("  failed", Text(f"{fault.planned.kind.name}: {fault.error}", "bold red"))
-    for finding in run.findings:
-        verdict = "holds" if finding.holds else f"{finding.found} violations"
-        table.add_row(
-            f"  {finding.number}",
-            Text(f"{finding.title}: {verdict}", "green" if finding.holds else "red"),
-        )
-    if not run.findings:
-        table.add_row("invariants", Text("checked once all orders have ended", style="dim"))
-    counts = Counter(fault.planned.kind.name for fault in run.faults)
-    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
-    return Group(table, Text(kinds, style="dim"))
-
-
-# --- the report -----------------------------------------------------------------------------------
-
-
-def _print_report(console: Console, report: ChaosReport, files: tuple[Path, Path]) -> None:
-    table = Table(
-        title=f"{report.faults_injected} faults of {report.kinds_injected} kinds",
-        title_justify="left",
-    )
-    table.add_column("kind")
-    for heading in ("times", "target ready", "next order completed", "longest"):
-        table.add_column(heading, justify="right")
-    for row in report.kinds:
-        times = (row["ready_s"], row["recovery_s"], row["longest_recovery_s"])
-        cells = ("-" if s is None else f"{s:.1f} s" for s in times)
-        table.add_row(row["kind"], str(row["times"]), *cells)
-    console.print(table)
-    ends = ", ".join(f"{n} {end}" for end, n in report.ends.items())
-    console.print(f"orders: {report.orders}; {ends}")
-    console.print(f"longest time without an order's end: {report.longest_stall_s} s")
-    for finding in report.invariants:
-        verdict = "holds" if finding["holds"] else "VIOLATED"
-        console.print(
-            f"{finding['number']} {verdict}: {finding['title']} ({finding['checked_against']})",
-            soft_wrap=True,
-            markup=False,
-        )
-    for violation in report.violations:
-        console.print(violation, style="red", soft_wrap=True, markup=False)
-    console.print(
-        f"{len(report.violations)} violations; repeat the run with: {report.command}",
-        soft_wrap=True,
-        markup=False,
-    )
-    for file in files:
-        console.print(str(file), soft_wrap=True, markup=False)
+    run(minutes, orders, faults, seed, only, brokers, keep_up)

@@ -4,14 +4,17 @@ import signal
 import time
 from collections.abc import Mapping
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from saga_lab.devstack.options import StackKind, StackOptions
-from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.stack_file import default_home
+
+if TYPE_CHECKING:
+    from saga_lab.devstack.stack import Stack
 
 _WATCH_S = 1.0
 
@@ -78,6 +81,8 @@ def up(
     only: str,
 ) -> None:
     """Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor."""
+    from saga_lab.devstack.stack import Stack  # here, since the help need not take 0.3 s to load it
+
     options = StackOptions(
         kind=StackKind(kind),
         port_base=port_base,
@@ -113,6 +118,8 @@ def up(
 @click.command()
 def down() -> None:
     """Stop everything that `saga up` started. All data is kept."""
+    from saga_lab.devstack.stack import Stack
+
     home = default_home()
     click.echo("stopped" if Stack(home).down() else f"nothing is running in {home}")
 
@@ -121,7 +128,7 @@ def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _table(stack: Stack) -> Table:
+def _table(stack: "Stack") -> Table:
     """Return a table of all processes with address, pid and log."""
     content = stack.read()
     table = Table(title=f"stack of {stack.home}", title_justify="left")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from saga_cli.lab.demo import OPTIONS
+from saga_cli.lab.demo_run import OPTIONS
 from tests.stack import LiveStack, live_stack
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 
-from saga_cli.lab.demo import OPTIONS
+from saga_cli.lab.demo_run import OPTIONS
 from tests.e2e.orders import assert_all_hold, assert_as_expected, saga, shop, trade
 from tests.stack import live_stack, until
 

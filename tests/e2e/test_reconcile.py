@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from saga_cli.lab.demo import OPTIONS
+from saga_cli.lab.demo_run import OPTIONS
 from saga_cli.monitor.reconcile import reconcile
 from saga_lab.workload import KINDS
 from saga_lab.workload.orders import FLOW_LABELS

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from saga_cli.lab import sim as cli
-from saga_cli.lab.sim import Tally
+from saga_cli.lab import sim_run
+from saga_cli.lab.sim import sim
+from saga_cli.lab.sim_run import Tally
 from saga_lab.simulation.fault_rates import FAULTS
 from saga_lab.simulation.rollout import releases, without_newer_versions
 from saga_lab.simulation.runner import SeedReport, build_world, run_seed, run_world
@@ -103,9 +104,9 @@ def test_a_run_that_is_broken_off_tells_how_far_it_came(monkeypatch: pytest.Monk
         def shutdown(self, wait: bool, cancel_futures: bool) -> None:
             assert cancel_futures
 
-    monkeypatch.setattr(cli, "ProcessPoolExecutor", lambda *_, **__: Pool())
-    monkeypatch.setattr("saga_cli.lab.sim.signal.signal", lambda *_: None)
-    result = CliRunner().invoke(cli.sim, ["--seeds", "9", "--from", "4"])
+    monkeypatch.setattr(sim_run, "ProcessPoolExecutor", lambda *_, **__: Pool())
+    monkeypatch.setattr("saga_cli.lab.sim_run.signal.signal", lambda *_: None)
+    result = CliRunner().invoke(sim, ["--seeds", "9", "--from", "4"])
     assert result.exit_code == 130
     assert "interrupted; of 9 seeds from 4 on, the first 1 are reported" in result.output
     assert "1 completed" in result.output

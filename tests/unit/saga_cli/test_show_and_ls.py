@@ -1,19 +1,15 @@
 """What `saga show` and `saga ls` print, and what they say when nothing runs."""
 
-import importlib
-import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from saga_cli import client
-from saga_cli.main import COMMANDS, saga
+from saga_cli.main import saga
 from saga_cli.monitor import interventions
 from saga_cli.monitor.saga_view import blocker_line, saga_view
 from saga_cli.monitor.sagas import ls, show
@@ -242,35 +238,6 @@ def test_show_tells_of_pin_and_history() -> None:
     output = console.export_text()
     assert "pinned by ada 1 min 0 s ago: for [the] auditors" in output
     assert "in the history" in output
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_all_says_of_a_command_what_its_own_help_says(name: str) -> None:
-    module, output = COMMANDS[name]
-    command = getattr(importlib.import_module(f"saga_cli.{module}"), name)
-    own = " ".join(command.help.split("\n\n")[0].split())
-    assert re.split(r"(?<=\.)\s", own)[0] == output
-
-
-def every_command(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
-    """The command and its subcommands, each with the words that call it."""
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            sub = command.get_command(context, name)
-            assert sub is not None
-            yield from every_command(sub, f"{path} {name}")
-
-
-def test_every_option_of_every_command_has_a_help() -> None:
-    missing = [
-        f"{path} {option.opts[0]}"
-        for path, command in every_command(saga, "saga")
-        for option in command.params
-        if isinstance(option, click.Option) and not option.help
-    ]
-    assert not missing
 
 
 def test_a_user_without_a_name_has_to_give_the_actor(monkeypatch: pytest.MonkeyPatch) -> None:

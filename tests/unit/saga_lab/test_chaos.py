@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from saga_cli.lab.chaos import _kinds
+from saga_cli.lab.chaos_run import _kinds
 from saga_lab.chaos import load
 from saga_lab.chaos.fault import Fault, FaultKind
 from saga_lab.chaos.figures import (

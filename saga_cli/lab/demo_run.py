@@ -1,0 +1,189 @@
+"""Run a few hundred orders of every kind, and check every invariant, for `saga demo`."""
+
+import json
+import statistics
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack_file import default_home
+from saga_lab.invariants import Finding, check
+from saga_lab.workload import KINDS, Entrance, Shop
+from saga_lab.workload.deadlines import NEAR, Deadlines
+from saga_lab.workload.outcomes import OrderOutcome, Progress
+from saga_lab.workload.trade import Trade
+
+OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(NEAR)})
+TELL_EVERY_S = 5.0
+
+
+def run(orders: int, seed: int, keep_up: bool) -> None:
+    """Run the command. Raises SystemExit with its status."""
+    console = Console(highlight=False)
+    home = default_home() / "demo"
+    was_running = Stack(home).supervisor.running()
+    stack = Stack.up(home, OPTIONS, say=lambda line: console.print(line, style="dim"))
+    try:
+        good = rehearse(stack, Shop(_run_name(), seed), orders, console)
+    finally:
+        if not (keep_up or was_running):
+            console.print("stopping the stack, all data is kept", style="dim")
+            stack.down()
+    console.print(_where_next(home, keep_up or was_running))
+    sys.exit(0 if good else 1)
+
+
+def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
+    """Place the orders, wait, check and print; return True if all went as required."""
+    content = stack.read()
+    began = time.monotonic()
+    with _progress_reporter(console, orders) as report_progress:
+        trade = Trade(content, shop.orders(orders), report_progress, deadlines=Deadlines(stack))
+        outcomes = trade.run()
+    took_s = time.monotonic() - began
+    console.print(_kinds(outcomes))
+    console.print(_speed(outcomes, trade.progress.placing_s, took_s))
+    console.print("checking the invariants", style="dim")
+    findings = check(stack.read())
+    console.print(_invariants(findings))
+    wrong = [outcome for outcome in outcomes if not outcome.as_expected]
+    for line in _trouble(wrong, findings):
+        console.print(line, style="red", soft_wrap=True, markup=False)
+    return not wrong and all(finding.holds for finding in findings)
+
+
+def _run_name() -> str:
+    """Return a new name for each run, because an order id can never be used again."""
+    return f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+# --- output ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress_reporter(console: Console, orders: int) -> Iterator[Callable[[Progress], None]]:
+    """Yield a progress callback: a bar with live counts on a terminal, else a line now and then."""
+    if not console.is_terminal:
+        last = time.monotonic()
+
+        def line(progress: Progress) -> None:
+            nonlocal last
+            if progress.ended == orders or time.monotonic() - last >= TELL_EVERY_S:
+                last = time.monotonic()
+                console.print(f"{progress.ended} of {orders} ended; {_statuses(progress)}")
+
+        yield line
+        return
+    columns = (
+        TextColumn("orders ended"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("placing", total=orders)
+
+        def move(progress: Progress) -> None:
+            bar.update(task, completed=progress.ended, description=_statuses(progress))
+
+        yield move
+
+
+def _statuses(progress: Progress) -> str:
+    return ", ".join(f"{n} {status}" for status, n in sorted(progress.statuses.items()))
+
+
+def _kinds(outcomes: Sequence[OrderOutcome]) -> Table:
+    """Return a table with a row per kind: number of orders, ends, durations."""
+    table = Table(title=f"{len(outcomes)} orders", title_justify="left")
+    table.add_column("kind")
+    table.add_column("what happens")
+    table.add_column("orders", justify="right")
+    table.add_column("outcome")
+    table.add_column("median", justify="right")
+    table.add_column("p99", justify="right")
+    by_kind: dict[str, list[OrderOutcome]] = defaultdict(list)
+    for outcome in outcomes:
+        by_kind[outcome.order.kind.name].append(outcome)
+    for kind in KINDS:
+        found = by_kind.get(kind.name, [])
+        if found:
+            times = sorted(o.duration_s for o in found if o.duration_s is not None)
+            ends = Counter(o.end if o.as_expected else f"{o.end} (!)" for o in found)
+            ends_text = ", ".join(f"{n} {end}" for end, n in sorted(ends.items()))
+            row = (kind.name, kind.about, str(len(found)), ends_text)
+            table.add_row(*row, _seconds(_median(times)), _seconds(_p99(times)))
+    return table
+
+
+def _median(times: Sequence[float]) -> float | None:
+    return statistics.median(times) if times else None
+
+
+def _p99(times: Sequence[float]) -> float | None:
+    """Return the 99th percentile of sorted times, by nearest rank."""
+    return times[-(-99 * len(times) // 100) - 1] if times else None
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
+
+
+def _speed(outcomes: Sequence[OrderOutcome], placing_s: float, took_s: float) -> str:
+    ways = Counter(outcome.order.entrance for outcome in outcomes)
+    flows = Counter(outcome.order.flow for outcome in outcomes)
+    seconds = Counter(o.ended_at.replace(microsecond=0) for o in outcomes if o.ended_at)
+    busiest = max(seconds.values(), default=0)
+    entrances = ", ".join(f"{ways[e]} by {e}" for e in Entrance)
+    flows_text = ", ".join(f"{n} on {flow}" for flow, n in sorted(flows.items()))
+    return (
+        f"{entrances}; {flows_text}\n"
+        f"placed in {placing_s:.1f} s ({len(outcomes) / max(placing_s, 0.001):.0f} orders/s), all "
+        f"ended in {took_s:.1f} s ({len(outcomes) / max(took_s, 0.001):.0f} orders/s with all "
+        f"waiting, {busiest} in the busiest second)"
+    )
+
+
+def _invariants(findings: Sequence[Finding]) -> Table:
+    table = Table(title="invariants, checked from outside", title_justify="left", show_lines=True)
+    table.add_column("")
+    table.add_column("invariant")
+    table.add_column("checked against")
+    table.add_column("")
+    for finding in findings:
+        verdict = "holds" if finding.holds else f"{finding.found} VIOLATIONS"
+        style = "green" if finding.holds else "bold red"
+        verdict_text = f"[{style}]{verdict}[/]"
+        table.add_row(str(finding.number), finding.title, finding.checked_against, verdict_text)
+    return table
+
+
+def _trouble(wrong: Sequence[OrderOutcome], findings: Sequence[Finding]) -> Iterator[str]:
+    for outcome in wrong[:20]:
+        order = outcome.order
+        yield f"{order.order_id} ({order.entrance}, {order.flow}): {outcome.end}, not {order.end}"
+    for finding in findings:
+        yield from (f"invariant {finding.number}: {violation}" for violation in finding.violations)
+
+
+def _where_next(home: Path, running: bool) -> str:
+    start = "" if running else "saga up --detach    # the same stack and data again\n  "
+    return (
+        "where to look next\n"
+        f"  export SAGA_HOME={home}\n"
+        f"  {start}saga ls --limit 20\n"
+        "  saga show ORDER     # every event of one order, who caused it, how long it took\n"
+        f"  {home}/stack.json and {home}/logs/"
+    )
