@@ -5,7 +5,6 @@ See `benchmarks.parts`.
 
 import asyncio
 import random
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -33,6 +32,7 @@ from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, OutboxRow, Record
 from sagakit.service.settings import ServiceSettings
+from sagakit.stop_signal import StopSignal
 from sagakit.store.postgres import PostgresDatabase
 from schemas import CONTRACT, FLOWS
 from schemas.events import InventoryReserved
@@ -93,7 +93,7 @@ async def _seconds_to_charge(
     database: PostgresDatabase[Payment], messages: Sequence[Message]
 ) -> float:
     """Return the seconds until the last outcome is committed."""
-    stop = threading.Event()
+    stop = StopSignal()
     handler = Handler(
         participant(),
         database,

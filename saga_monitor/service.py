@@ -42,7 +42,7 @@ from sagakit.messages.trace_ids import span_of
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
 from sagakit.retry import retry_transaction
-from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal
+from sagakit.service.lifecycle import Lifecycle, Loop, StartStep
 from sagakit.service.process import (
     codec_for,
     database_answers,
@@ -52,6 +52,7 @@ from sagakit.service.process import (
 )
 from sagakit.service.program import Program
 from sagakit.service.settings import ServiceSettings
+from sagakit.stop_signal import StopSignal
 from sagakit.store.postgres import engine_for
 from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedPublisher
@@ -113,7 +114,10 @@ class Monitor:
     def __init__(self, settings: MonitorSettings) -> None:
         self.settings, self._streaming = settings, StopSignal()
         flows = shortened(FLOWS, settings.deadlines)
-        servers, codec = settings.bootstrap_servers, codec_for(settings, CONTRACT)
+        servers, codec = (
+            settings.bootstrap_servers,
+            codec_for(settings, CONTRACT),
+        )
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
         self.projection = Projection(self.engine, codec, flows, self.meter.count_commit)

@@ -3,7 +3,6 @@ answers for."""
 
 import asyncio
 import random
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import EffectRow
 from sagakit.retry import Backoff, retry_transaction
+from sagakit.stop_signal import StopSignal
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from tests.stack import PATIENCE_S
 from tests.toy_saga import CONTRACT, NOW, Count, Ticked, Wire, handler_on
@@ -46,6 +46,9 @@ class Site:
 
     def clock(self) -> datetime:
         return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
 
     def advance(self, by: timedelta) -> None:
         self.now += by
@@ -91,7 +94,7 @@ class Process:
     def __init__(
         self, site: Site, outside: Call, *, deaf: bool = False, faults: Faults = NO_FAULTS
     ) -> None:
-        self.site, self.stop = site, threading.Event()
+        self.site, self.stop = site, StopSignal(site.monotonic)
         self.wire = Wire(Codec(CONTRACT))
         self.worker: EffectWorker
         self.handler: Handler[Count] = handler_on(
@@ -100,7 +103,7 @@ class Process:
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        self.batcher = RequestBatcher(self.handler, self.stop)
+        self.batcher = RequestBatcher(self.handler, self.stop.event)
         self.worker = EffectWorker(
             Deaf(site.database) if deaf else site.database,
             self.batcher,
@@ -131,7 +134,7 @@ class Process:
         records = [self.wire.record(Ticked(key, word)) for word in words]
         messages = [decode_message(self.wire.codec, record) for record in records]
         fates = await asyncio.to_thread(
-            retry_transaction, lambda: self.handler.handle(messages), self.stop
+            retry_transaction, lambda: self.handler.handle(messages), self.stop.event
         )
         return [h.fate for h in fates]
 

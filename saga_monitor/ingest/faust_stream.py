@@ -31,8 +31,8 @@ from sagakit.kafka.client import KafkaException
 from sagakit.kafka.consumer import SESSION_S, TOPICS_S
 from sagakit.messages.envelope import Record, TopicPartitionKey
 from sagakit.retry import retry_transaction
-from sagakit.service.lifecycle import StopSignal
 from sagakit.service.settings import ServiceSettings
+from sagakit.stop_signal import StopSignal
 from sagakit.telemetry import metrics
 
 log = structlog.get_logger(__name__)
@@ -244,7 +244,7 @@ class StreamReader:
                 topic_identity.note_ids(connection, recreated, ids)
             return found
 
-        stored = asyncio.to_thread(retry_transaction, look_up, self._stop)
+        stored = asyncio.to_thread(retry_transaction, look_up, self._stop.event)
         starts = await asyncio.wait_for(stored, SEEK_S)
         self.started_partitions |= {(tp.topic, tp.partition) for tp in starts}
         log.info(

@@ -8,7 +8,6 @@ effect on insert; if that process dies, the lease expires and another process cl
 
 import asyncio
 import random
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +23,7 @@ from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
 from sagakit.messages.trace_ids import log_fields
 from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF, Backoff, retry_transaction
+from sagakit.stop_signal import StopSignal
 from sagakit.store.ports import Clock, EffectQueue
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class EffectWorker:
         batcher: RequestBatcher[Any],
         perform: Mapping[str, Perform],
         clock: Clock,
-        stop: threading.Event,
+        stop: StopSignal,
         *,
         token: UUID,
         rng: random.Random,
@@ -84,7 +84,7 @@ class EffectWorker:
 
         Without a lease if IN_HAND effects are in hand, or the worker is stopping or not started.
         """
-        if self._loop is None or self._stop.is_set() or len(self._in_hand) >= IN_HAND:
+        if self._loop is None or self._stop.event.is_set() or len(self._in_hand) >= IN_HAND:
             return row
         return replace(row, lease=Lease(row.id, self._token), lease_until=self._clock() + LEASE)
 
@@ -101,7 +101,8 @@ class EffectWorker:
         try:
             while not self._stop.is_set():
                 free = max(0, IN_HAND - len(self._in_hand))
-                rows = await self._stored(lambda n=free: self._queue.claim(n, LEASE, self._clock()))  # type: ignore[misc]
+                claim = lambda n=free: self._queue.claim(n, LEASE, self._clock())  # noqa: E731
+                rows = await asyncio.to_thread(retry_transaction, claim, self._stop)
                 self._take(rows)
                 if not rows:
                     await asyncio.sleep(IDLE_S)
@@ -176,4 +177,5 @@ class EffectWorker:
                 await self._stored(lambda h=leases, u=until: self._queue.extend(h, u))  # type: ignore[misc]
 
     def _stored(self, work: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
-        return asyncio.to_thread(retry_transaction, work, self._stop)
+        """Run a transaction of another task than the loop: its attempts are no turns."""
+        return asyncio.to_thread(retry_transaction, work, self._stop.event)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import structlog
 
 from sagakit.errors import ConfigurationError
+from sagakit.stop_signal import Seconds, StopSignal
 
 R = TypeVar("R")
 log = structlog.get_logger(__name__)
@@ -25,37 +26,6 @@ TURN_S = 120.0
 """The longest time between two turns of a loop. A turn may wait for a broker's answer twice."""
 LATE_S = 1.0
 """After the deadline and this wait the process ends, even if its event loop is blocked."""
-Seconds = Callable[[], float]
-"""A monotonic clock."""
-
-
-class StopSignal(threading.Event):
-    """Tells one loop to end. Asking it (`is_set`, `wait`) counts as a turn of the loop."""
-
-    def __init__(self, clock: Seconds = time.monotonic) -> None:
-        super().__init__()
-        self._clock = clock
-        self._turned_at = clock()
-
-    def turn(self) -> None:
-        """Count a turn of the loop now."""
-        self._turned_at = self._clock()
-
-    def age_s(self) -> float:
-        """Return the seconds since the last turn."""
-        return self._clock() - self._turned_at
-
-    def is_set(self) -> bool:
-        """Return True if the loop has to end."""
-        self.turn()
-        return super().is_set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the loop has to end; return False at the timeout, in seconds."""
-        self.turn()
-        stopping = super().wait(timeout)
-        self.turn()
-        return stopping
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ shares with its parent is not loaded a second time.
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import structlog
 
 from sagakit.errors import ConfigurationError, SagaError
 from sagakit.retry import retry_transaction
-from sagakit.service.lifecycle import SIGNALS, StopSignal
+from sagakit.service.lifecycle import SIGNALS
+from sagakit.stop_signal import StopSignal
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.02
@@ -24,7 +26,7 @@ class MigrationFailed(SagaError):
     """The child process ended without having migrated the database; its log says why."""
 
 
-class _Orphaned(StopSignal):
+class _Orphaned(threading.Event):
     """Is set once the parent has ended: then nobody waits for the migration."""
 
     def __init__(self) -> None:

@@ -35,8 +35,9 @@ from sagakit.messages.trace_ids import log_fields
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
 from sagakit.service.definition import Service, TriggerSubmitter
-from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal, in_thread
+from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, in_thread
 from sagakit.service.settings import ServiceSettings
+from sagakit.stop_signal import StopSignal
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher

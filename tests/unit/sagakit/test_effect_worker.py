@@ -3,11 +3,13 @@ worker at a time. The clock is the test's own; leases run out when the test says
 
 import asyncio
 import random
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from sagakit.decider import Effect, EffectResult
 from sagakit.effects import worker
@@ -290,6 +292,45 @@ def test_a_call_that_takes_long_keeps_its_lease() -> None:
     def lease_end(site: Site) -> datetime:
         end: datetime = site.database.tables.effects["call:a"].lease_until
         return end
+
+    play(scenario())
+
+
+# --- liveness -----------------------------------------------------------------------------------
+
+
+def test_a_loop_that_hangs_looks_no_younger_when_others_ask_for_its_end() -> None:
+    """A consumer that leases an effect asks, and so does a call that failed and is given back."""
+
+    async def scenario() -> None:
+        site, outside, go_on = Site(), Outside(answer=refuse), threading.Event()
+        claiming, given_back = threading.Event(), list[Any]()
+        give_back = site.database.retry
+
+        def hang(*_: Any) -> list[Any]:
+            claiming.set()
+            go_on.wait(PATIENCE_S)
+            return []
+
+        def lost_once(*retried: Any) -> None:
+            given_back.append(retried)
+            if len(given_back) == 1:
+                raise OperationalError("UPDATE", {}, Exception("connection lost"))
+            give_back(*retried)
+
+        site.database.claim, site.database.retry = hang, lost_once
+        async with Process(site, outside).running() as process:
+            await until(claiming.is_set, "the loop hangs in its transaction")
+            site.advance(timedelta(seconds=200))
+            await process.reads("call")
+            await until(lambda: len(given_back) > 1, "the failed call is given back")
+            assert outside.calls == ["call:a"], "leased by this process"
+            assert process.stop.age_s() == 200
+            go_on.set()
+            await until(lambda: process.stop.age_s() == 0, "the loop turns again")
+
+    async def refuse(effect: Effect) -> str:
+        raise RuntimeError("no answer")
 
     play(scenario())
 

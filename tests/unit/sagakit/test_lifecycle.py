@@ -13,8 +13,9 @@ from httpx2 import ASGITransport, AsyncClient
 
 from sagakit.errors import ConfigurationError, TopicRecreated
 from sagakit.service import lifecycle as lifecycle_module
-from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, StopSignal, in_thread, stalled
+from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, in_thread, stalled
 from sagakit.service.process import session_rest_s, thread_loop
+from sagakit.stop_signal import StopSignal
 from sagakit.web.app import make_app
 from tests.stack import PATIENCE_S
 
@@ -75,6 +76,18 @@ def test_a_loop_is_stalled_once_its_last_turn_is_older_than_its_bound() -> None:
     quick.set()
     assert quick.wait(1.0)
     assert set(stalled(loops)) == {"slow"}, "waiting for the end is a turn"
+
+
+def test_who_asks_for_others_than_the_loop_counts_no_turn() -> None:
+    clock = Clock()
+    stop = StopSignal(clock)
+    clock.now_s += 100
+    assert not stop.event.is_set()
+    assert not stop.event.wait(0)
+    assert stop.age_s() == 100
+    stop.set()
+    assert stop.event.wait(0), "it is set with the signal"
+    assert stop.age_s() == 100
 
 
 def test_loops_start_in_order_and_stop_in_reverse() -> None:
