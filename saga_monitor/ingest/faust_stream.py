@@ -335,6 +335,7 @@ class StreamReader:
                 continue
             self._writing = True
             await asyncio.to_thread(self._project, [e.message for e in bundles])
+            self._writing = False
             for bundle in bundles:
                 await stream.ack(bundle)
             bundles.clear()
