@@ -58,6 +58,7 @@ from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedPublisher
 from sagakit.web.app import Health, make_app
 from schemas import CONTRACT, FLOWS
+from schemas.events import InterventionOpened
 
 log = structlog.get_logger(__name__)
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
@@ -116,7 +117,7 @@ class Monitor:
         flows = shortened(FLOWS, settings.deadlines)
         servers, codec = (
             settings.bootstrap_servers,
-            codec_for(settings, CONTRACT),
+            codec_for(settings, CONTRACT, InterventionOpened.owner),
         )
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)

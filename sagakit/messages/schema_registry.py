@@ -14,6 +14,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, Schema
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from sagakit.errors import ConfigurationError
+from sagakit.flow.routing import topic
 
 COMPATIBILITY = "FULL_TRANSITIVE"
 CLIENT = {
@@ -25,7 +26,8 @@ CLIENT = {
 }
 CONFLICT = 409
 """Another process is changing the same subject, or the schema is refused."""
-NOT_FOUND = (400, 404, 422)
+NOT_FOUND = 404
+NO_SUCH_ID = (400, NOT_FOUND, 422)
 """The registry does not have the id; 400 and 422: no registry could have it."""
 
 
@@ -34,10 +36,15 @@ def _is_conflict(error: BaseException) -> bool:
 
 
 class ConfluentRegistry:
-    """Implements `codec.Registry`. Keeps connections open until `close`."""
+    """Implements `codec.Registry`. Keeps connections open until `close`.
 
-    def __init__(self, url: str) -> None:
+    `owner`: the participant whose process this is. Everybody registers a schema that is not there
+    yet, but only the owner of the events restores a compatibility level that was changed.
+    """
+
+    def __init__(self, url: str, owner: str | None = None) -> None:
         self._client = SchemaRegistryClient({"url": url, **CLIENT})
+        self._own = None if owner is None else f"{topic(owner)}-"
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         """See `codec.Registry`. Raises ConfigurationError if the registry refuses the schema.
@@ -61,20 +68,38 @@ class ConfluentRegistry:
         reraise=True,
     )
     def _register(self, subject: str, schema: Schema) -> int:
-        """Register a schema, or look up the one that another process has just registered.
+        """Look a schema up, and register it only if it is not there.
 
-        Services that start together register the same subjects, and all but one get a conflict.
+        Services that start together register the same subjects, and all but one get a conflict;
+        the next attempt finds the schema.
         """
-        self._client.set_compatibility(subject, COMPATIBILITY)
-        try:
+        found = self._find(subject, schema)
+        if found is None:
+            self._client.set_compatibility(subject, COMPATIBILITY)
             return self._client.register_schema(subject, schema)
-        except SchemaRegistryError as conflict:
-            if not _is_conflict(conflict):
+        if self._own is not None and subject.startswith(self._own):
+            self._restore_compatibility(subject)
+        return found
+
+    def _find(self, subject: str, schema: Schema) -> int | None:
+        """Return the id of a schema under its subject, None if it is not there."""
+        try:
+            return self._client.lookup_schema(subject, schema).schema_id
+        except SchemaRegistryError as error:
+            if error.http_status_code == NOT_FOUND:
+                return None
+            raise
+
+    def _restore_compatibility(self, subject: str) -> None:
+        """Set the level of a subject if it has another one, or none of its own."""
+        level = None
+        try:
+            level = self._client.get_compatibility(subject)
+        except SchemaRegistryError as error:
+            if error.http_status_code != NOT_FOUND:
                 raise
-            try:
-                return int(self._client.lookup_schema(subject, schema).schema_id or 0)
-            except SchemaRegistryError:
-                raise conflict from None
+        if level != COMPATIBILITY:
+            self._client.set_compatibility(subject, COMPATIBILITY)
 
     def lookup(self, schema_id: int) -> Mapping[str, Any]:
         """See `codec.Registry`.
@@ -85,7 +110,7 @@ class ConfluentRegistry:
         try:
             found = self._client.get_schema(schema_id)
         except SchemaRegistryError as error:
-            if error.http_status_code in NOT_FOUND:
+            if error.http_status_code in NO_SUCH_ID:
                 raise KeyError(f"schema id {schema_id}") from error
             raise
         schema: dict[str, Any] = json.loads(found.schema_str or "null")

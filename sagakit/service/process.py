@@ -50,14 +50,14 @@ S = TypeVar("S")
 log = structlog.get_logger(__name__)
 
 
-def codec_for(settings: ServiceSettings, contract: Contract) -> Codec:
-    """Create the codec, with the schema registry if one is configured."""
+def codec_for(settings: ServiceSettings, contract: Contract, owner: str) -> Codec:
+    """Create the codec of an owner of events, with the schema registry if one is configured."""
     url = settings.schema_registry_url
     if not url:
         return Codec(contract)
     from sagakit.messages.schema_registry import ConfluentRegistry  # its client takes 20 MB
 
-    return Codec(contract, ConfluentRegistry(url))
+    return Codec(contract, ConfluentRegistry(url, owner))
 
 
 def session_rest_s(error: BaseException) -> float:
@@ -133,7 +133,7 @@ class ServiceProcess(Generic[S]):
         self._consuming, self._requesting, self._performing = (StopSignal() for _ in range(3))
         self.engine = engine_for(settings.database_url)
         self.database = PostgresDatabase(self.engine, participant.store, settings.now)
-        codec = codec_for(settings, contract)
+        codec = codec_for(settings, contract, participant.name)
         self.tracer = tracing.tracer(participant.name, settings.instance_id)
         publisher: OutboxPublisher = Publisher(settings.bootstrap_servers, settings.instance_id)
         publisher = metrics.MeasuredPublisher(publisher, participant.name, settings.now)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -94,6 +96,21 @@ def test_both_framings_are_read_whichever_is_written(codec: Codec) -> None:
 
 def test_a_second_process_gets_the_same_ids(codec: Codec, registry: ConfluentRegistry) -> None:
     assert codec.body(cancel().event) == Codec(CONTRACT, registry).body(cancel().event)
+
+
+def test_a_start_on_a_registry_that_has_all_schemas_writes_nothing(
+    codec: Codec, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = [name for name, event in CONTRACT.event_types.items() if event.owner == "order"]
+    with caplog.at_level("INFO", "httpx2"), closing(ConfluentRegistry(url, "order")) as registry:
+        Codec(CONTRACT, registry)
+    requests = Counter(re.findall(r"HTTP Request: (\S+ \S+?/(?:subjects|config))/", caplog.text))
+    assert sum(requests.values()) == len(caplog.records)
+    assert requests == {
+        f"POST {url}/subjects": len(CONTRACT.event_types),
+        f"GET {url}/config": len(own),
+    }
+    assert "/versions" not in caplog.text
 
 
 def test_processes_that_register_the_same_subjects_at_once_get_the_same_ids(url: str) -> None:

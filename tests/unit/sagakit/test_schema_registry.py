@@ -8,10 +8,16 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryError
 
 from sagakit.errors import ConfigurationError
-from sagakit.messages.schema_registry import CLIENT, ConfluentRegistry
+from sagakit.messages.codec import Codec
+from sagakit.messages.schema_registry import CLIENT, COMPATIBILITY, ConfluentRegistry
+from tests.toy_saga import CONTRACT, Ticked
 
 SCHEMA = {"type": "record", "name": "Done", "fields": []}
 SUBJECT = "saga.events-Done"
+SUBJECTS = {
+    f"{event.owner}.events-{name}": event.owner for name, event in CONTRACT.event_types.items()
+}
+OWN = [subject for subject, owner in SUBJECTS.items() if owner == Ticked.owner]
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
@@ -36,8 +42,90 @@ def says(status: int, content: object = None) -> Answer:
     return lambda request: httpx2.Response(status, json=content)
 
 
+class FakeRegistry:
+    """The requests that registration sends, answered from memory."""
+
+    def __init__(self) -> None:
+        self.ids: dict[tuple[str, str], int] = {}
+        self.levels: dict[str, str] = {}
+        self.requests: list[tuple[str, str]] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        path, body = request.url.path, json.loads(request.content or "{}")
+        self.requests.append((request.method, path))
+        _, kind, subject, *rest = path.split("/")
+        known = (subject, body.get("schema", ""))
+        match request.method, kind, rest:
+            case "PUT", "config", []:
+                self.levels[subject] = body["compatibility"]
+                return httpx2.Response(200, json=body)
+            case "GET", "config", [] if subject in self.levels:
+                return httpx2.Response(200, json={"compatibilityLevel": self.levels[subject]})
+            case "POST", "subjects", ["versions"]:
+                assert self.levels[subject] == COMPATIBILITY, "no schema without its level"
+                return httpx2.Response(
+                    200, json={"id": self.ids.setdefault(known, 1 + len(self.ids))}
+                )
+            case "POST", "subjects", [] if known in self.ids:
+                found = {"id": self.ids[known], "subject": subject, "version": 1}
+                return httpx2.Response(200, json={**found, "schema": known[1]})
+        return httpx2.Response(404, json={"error_code": 40401, "message": "not found"})
+
+
+@pytest.fixture
+def fake(answers: list[Answer]) -> FakeRegistry:
+    found = FakeRegistry()
+    answers.append(found)
+    return found
+
+
+def start(owner: str) -> Codec:
+    """What each start of a process does."""
+    return Codec(CONTRACT, ConfluentRegistry("http://registry", owner))
+
+
+def test_a_second_start_only_looks_each_schema_up_and_at_the_levels_of_its_own(
+    fake: FakeRegistry,
+) -> None:
+    first = start(Ticked.owner)
+    assert fake.levels == dict.fromkeys(SUBJECTS, COMPATIBILITY)
+    fake.requests.clear()
+    again = start(Ticked.owner)
+    looked_up = [("POST", f"/subjects/{subject}") for subject in SUBJECTS]
+    levels = [("GET", f"/config/{subject}") for subject in OWN]
+    assert sorted(fake.requests) == sorted(looked_up + levels)
+    assert again.body(Ticked("a", "x")) == first.body(Ticked("a", "x"))
+    fake.requests.clear()
+    start("another")
+    assert fake.requests == looked_up
+
+
+@pytest.mark.parametrize("level", ["NONE", None])
+def test_the_owner_restores_a_level_that_was_changed_or_removed(
+    fake: FakeRegistry, level: str | None
+) -> None:
+    start(Ticked.owner)
+    subject = OWN[0]
+    fake.levels.pop(subject)
+    if level:
+        fake.levels[subject] = level
+    start("another")
+    assert fake.levels.get(subject) == level, "another participant leaves it alone"
+    start(Ticked.owner)
+    assert fake.levels[subject] == COMPATIBILITY
+
+
+def test_a_new_version_is_registered_under_the_level(fake: FakeRegistry) -> None:
+    first = ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA)
+    fake.levels[SUBJECT] = "NONE"
+    newer = {**SCHEMA, "doc": "Newer."}
+    assert ConfluentRegistry("http://registry").register(SUBJECT, newer) != first
+    assert fake.levels[SUBJECT] == COMPATIBILITY
+
+
 def test_a_conflict_over_the_settings_of_a_subject_is_asked_again(answers: list[Answer]) -> None:
-    answers += [says(409, "busy"), says(409, "busy"), says(200, {}), says(200, {"id": 7})]
+    answers += [says(404), says(409, "busy")] * 2
+    answers += [says(404), says(200, {}), says(200, {"id": 7})]
     assert ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA) == 7
 
 
@@ -49,7 +137,7 @@ def test_what_another_process_has_just_registered_is_taken(answers: list[Answer]
         assert json.loads(json.loads(request.content)["schema"]) == SCHEMA
         return httpx2.Response(200, json={"id": 9})
 
-    answers += [says(200, {}), says(409, "version exists"), known]
+    answers += [says(404), says(200, {}), says(409, "version exists"), known]
     assert ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA) == 9
     assert asked == [f"/subjects/{SUBJECT}"]
 
@@ -58,7 +146,8 @@ def test_a_schema_that_is_refused_again_and_again_says_so_with_the_remedy(
     answers: list[Answer],
 ) -> None:
     refusal = {"error_code": 409, "message": "incompatible"}
-    answers += [lambda r: httpx2.Response(200 if r.method == "PUT" else 409, json=refusal)]
+    statuses = {"/subjects/" + SUBJECT: 404, "/config/" + SUBJECT: 200}
+    answers += [lambda r: httpx2.Response(statuses.get(r.url.path, 409), json=refusal)]
     with pytest.raises(ConfigurationError, match=r"incompatible.*give new fields a default"):
         ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA)
 
