@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-import saga_monitor
+import saga_monitor.storage
 import services.payment
 from benchmarks.replay import record
 from benchmarks.sync_parts import Part, migrated_engine, now
@@ -157,7 +157,10 @@ async def _read(testbed: Testbed, kind: type[Projection], database_url: str) -> 
 
     The first batch does not count: it includes the time to join the consumer group.
     """
-    engine, ends = migrated_engine(database_url, saga_monitor), LogEnds(testbed.bootstrap_servers)
+    engine, ends = (
+        migrated_engine(database_url, saga_monitor.storage),
+        LogEnds(testbed.bootstrap_servers),
+    )
     loop = asyncio.get_running_loop()
     wanted = sum(ends.ends(TOPICS).values())
     batches: list[tuple[float, int]] = []

@@ -15,7 +15,7 @@ import psycopg
 from confluent_kafka import Producer
 from sqlalchemy import Engine
 
-import saga_monitor
+import saga_monitor.storage
 import services.inventory
 from benchmarks.orders import orders
 from benchmarks.replay import record
@@ -180,8 +180,8 @@ def monitor(testbed: Testbed, records: Sequence[Record]) -> Part:
 
     Baseline: the same statements and rows.
     """
-    engine = migrated_engine(testbed.database(MONITOR), saga_monitor)
-    migrated_engine(testbed.database(MONITOR_BASELINE), saga_monitor).dispose()
+    engine = migrated_engine(testbed.database(MONITOR), saga_monitor.storage)
+    migrated_engine(testbed.database(MONITOR_BASELINE), saga_monitor.storage).dispose()
     projection = Projection(engine, Codec(CONTRACT), FLOWS)
     with record(engine) as recording:
 
