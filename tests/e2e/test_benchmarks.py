@@ -1,0 +1,45 @@
+"""The benchmarks' commands run through on real servers. Their figures are not judged here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.stack import PATIENCE_S
+
+COMPARISON = ("--only", "platform", "--rounds", "1", "--scale", "0.01", "--seconds", "2")
+PARTS = ("--orders", "60", "--open", "200", "--rounds", "1")
+
+
+def run(module: str, *options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_a_comparison_measures_the_platform_in_every_mode(tmp_path: Path) -> None:
+    """Given a hundred orders, when they are compared, then every mode has its figures."""
+    file = tmp_path / "figures.json"
+
+    run("benchmarks", *COMPARISON, "--json", str(file))
+
+    modes = json.loads(file.read_text())["runs"]["platform"]
+    assert set(modes) == {"saturation", "steady 50/s", "80 % of own saturation"}
+    assert all(runs[0]["orders"] > 0 for runs in modes.values())
+
+
+def test_every_part_is_measured(tmp_path: Path) -> None:
+    """Given a few orders, when the parts are measured, then each has a positive rate."""
+    file = tmp_path / "parts.json"
+
+    run("benchmarks.parts", *PARTS, "--json", str(file))
+
+    rates = {part["name"]: part["a_second"] for part in json.loads(file.read_text())["parts"]}
+    assert len(rates) > 5
+    assert all(rate > 0 for rate in rates.values()), rates
