@@ -11,8 +11,7 @@ import sys
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: os._exit(0))
 
-# structlog and httpx2 load rich where it is installed, to draw tracebacks and a command line: 10 MB
-# that a service does not use.
+# structlog loads rich where it is installed, to draw tracebacks: 10 MB that a service does not use.
 sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
 
 from sagakit.service.main import main  # noqa: E402
