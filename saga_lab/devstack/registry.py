@@ -33,6 +33,9 @@ def registry_process(java: Path, program: Path, data: Path, port: int) -> Proces
         env={
             "QUARKUS_HTTP_HOST": HOST,
             "QUARKUS_HTTP_PORT": str(port),
+            # Its health and metrics have a port of their own, 9000 on all interfaces by default.
+            "QUARKUS_MANAGEMENT_HOST": HOST,
+            "QUARKUS_MANAGEMENT_PORT": "0",
             # On disk, not in memory: records in Kafka refer to these schema ids for ever.
             "APICURIO_STORAGE_KIND": "sql",
             "APICURIO_STORAGE_SQL_KIND": "h2",

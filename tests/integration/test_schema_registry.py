@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Barrier
 from uuid import UUID
 
@@ -38,6 +39,9 @@ ORDER = {
 }
 
 REPLICAS = 8
+LOOPBACK = "0000000000000000FFFF00000100007F"
+"""127.0.0.1 as /proc/net/tcp6 writes it."""
+LISTEN = "0A"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,24 @@ def test_a_start_on_a_registry_that_has_all_schemas_writes_nothing(
         f"GET {url}/config": len(own),
     }
     assert "/versions" not in caplog.text
+
+
+def test_the_registry_listens_on_loopback_only(stack: LiveStack) -> None:
+    """Its health and metrics had port 9000 on all interfaces, where two stacks met."""
+    pid = stack.process("registry").pid
+    assert pid is not None
+    own = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    listening = [
+        address.partition(":")[0]
+        for _, address, _, state, *_, inode in socket_rows()
+        if state == LISTEN and f"socket:[{inode}]" in own
+    ]
+    assert listening == [LOOPBACK, LOOPBACK]
+
+
+def socket_rows() -> list[list[str]]:
+    """The first ten columns of each row of /proc/net/tcp6, see proc_pid_net(5)."""
+    return [line.split()[:10] for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
 
 
 def test_processes_that_register_the_same_subjects_at_once_get_the_same_ids(url: str) -> None:
