@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
@@ -10,6 +11,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from sagakit.kafka.client import LIBRARY_LOG, admin_client, log_client_error, record_of, topic_ids
 from sagakit.messages.envelope import Record
+
+LEADER_MOVES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""Codes that pass by themselves: the client refreshes its metadata, and the next request works."""
+ASK_AGAIN_S = 0.1
 
 
 class LogEnds:
@@ -29,7 +34,20 @@ class LogEnds:
         self._lock = threading.Lock()
 
     def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
-        """Return (topic, partition) -> offset of the next record. Raises KafkaException."""
+        """Return (topic, partition) -> offset of the next record. Raises KafkaException.
+
+        A leader that moves or has just been elected is asked again, for `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self._ends(topics, timeout_s)
+            except KafkaException as error:
+                if error.args[0].code() not in LEADER_MOVES or time.monotonic() > deadline:
+                    raise
+            time.sleep(ASK_AGAIN_S)
+
+    def _ends(self, topics: Sequence[str], timeout_s: float) -> dict[tuple[str, int], int]:
         with self._lock:
             metadata = self._consumer.list_topics(timeout=timeout_s).topics
             found = {}
