@@ -22,7 +22,8 @@ def decide(state: Screening, trigger: Trigger, now: datetime) -> Decision:
         case Do(event) if state.last == "" and event.order.fraud_score < 0.99:
             return Decision((FraudCleared(order_id=event.order_id, order=event.order),))
         case Do(event) if state.last == "":
-            return Decision((FraudRejected(order_id=event.order_id, code="score", reason="0.99"),))
+            reason = "the score is 0.99 or more"
+            return Decision((FraudRejected(order_id=event.order_id, code="score", reason=reason),))
         case Undo(event, reason):  # before any Do this event is the fence: a later Do is ignored
             return Decision((FraudWithdrawn(order_id=event.order_id, reason=reason),))
     return NOTHING
