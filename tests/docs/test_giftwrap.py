@@ -48,10 +48,9 @@ def run(tree: Path, *words: str) -> str:
     return done.stdout
 
 
-def with_giftwrap(flow: str, addition: str) -> str:
-    """The flow file with the version and the step of `flow.toml`."""
-    _, versions, steps = re.split(r"^(?=\[)", addition, flags=re.M)
-    return flow.replace("[versions]\n", versions.strip() + "\n") + "\n" + steps
+def flow_commands() -> list[str]:
+    """The page's two commands that put the version and the step into the flow file."""
+    return re.findall(r"^ {7}((?:grep|sed) .*)$", PAGE.read_text(), re.M)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +67,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for schema in (EXAMPLE / "schemas").glob("*.avsc"):
         shutil.copy(schema, tree / "schemas")
     run(tree, "-m", "schemas.generate")
-    flow = tree / "schemas" / "flows" / "order.toml"
-    flow.write_text(with_giftwrap(flow.read_text(), (EXAMPLE / "flow.toml").read_text()))
+    for command in flow_commands():
+        subprocess.run(command, shell=True, cwd=tree, check=True)
     shutil.copytree(
         EXAMPLE / "services" / "giftwrap", tree / "services" / "giftwrap", ignore=NO_CACHES
     )
@@ -81,6 +80,36 @@ def test_the_page_shows_the_addition_to_the_flow_as_it_is() -> None:
     block = re.search(r"^ *```toml\n(.*?)```", PAGE.read_text(), re.S | re.M)
     assert block
     assert tomllib.loads(block[1]) == tomllib.loads((EXAMPLE / "flow.toml").read_text())
+
+
+def test_the_commands_of_the_page_add_the_flow_version_and_the_step(tree: Path) -> None:
+    flow = tomllib.loads((tree / "schemas" / "flows" / "order.toml").read_text())
+    addition = tomllib.loads((EXAMPLE / "flow.toml").read_text())
+    assert len(flow_commands()) == 2
+    assert flow["versions"].items() >= addition["versions"].items()
+    assert flow["steps"]["giftwrap"] == addition["steps"]["giftwrap"]
+
+
+def test_the_fake_wrapper_answers_a_repeated_call_alike_and_wraps_nothing_that_was_unwrapped() -> (
+    None
+):
+    (port,) = assign(["giftwrap-8"], 0, {}).values()
+    command = [sys.executable, str(EXAMPLE / "fake_wrapper.py"), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert str(port) in process.stdout.readline()
+
+        def answer(path: str) -> str:
+            url = f"http://127.0.0.1:{port}/{path}"
+            found = httpx2.post(url, json={"order_id": "o1"}, timeout=PATIENCE_S)
+            return str(found.raise_for_status().json()["status"])
+
+        calls = ("wraps", "wraps", "unwraps", "wraps")
+        assert [answer(path) for path in calls] == ["wrapped", "wrapped", "no_paper", "no_paper"]
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_its_own_tests_are_green(tree: Path) -> None:

@@ -20,7 +20,7 @@ def test_the_module_on_the_page_passes(tmp_path: Path) -> None:
         [*command, *options, str(tmp_path)], cwd=ROOT, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    cells = 6 * 3
+    cells = 6 * 4
     assert f"{cells + 3} passed" in done.stdout
 
 
