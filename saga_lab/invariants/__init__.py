@@ -1,4 +1,4 @@
-"""Checks invariants 1 to 8 of design section 11 from outside.
+"""Checks the eight invariants from outside (docs/explanation/reliability.md, What is checked).
 
     findings = check(stack_json)      # the content of .saga/stack.json
 

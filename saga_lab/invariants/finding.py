@@ -8,7 +8,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Reports how one invariant of design section 11 compares with the evidence.
+    """Reports how one invariant of docs/explanation/reliability.md compares with the evidence.
 
     `checked_against`: the evidence looked at, with counts. `violations`: the first 20, each naming
     the order (or SKU, or service) and the error; `found`: the number of all violations.

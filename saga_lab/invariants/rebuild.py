@@ -39,7 +39,8 @@ NO_STATE = {
 """Maps a table to its columns that are no state; an empty set excludes the whole table.
 
 Excluded are requests seen (`idempotency`), keys that no event carries (`customer_key`), commands
-people gave (`said`), when the monitor judges a saga next, and the ids of the topics it read."""
+people gave (`recorded_command`), when the monitor judges a saga next, and the ids of the topics it
+read."""
 HISTORY = "_history"
 """Suffix of the table that rows may have been moved to; the move changes no row."""
 BATCH = 500

@@ -1,4 +1,6 @@
-"""Checks the invariants of design section 10 in a world that has nothing left to do.
+"""Checks the invariants in a world that has nothing left to do.
+
+They are listed in docs/explanation/reliability.md (What is checked).
 
 Each is read from the ledgers of the outside, the stores and the log.
 """

@@ -21,8 +21,8 @@ def is_repeat(message: Message, inbox_row: InboxRow) -> bool:
     if message.seq == last and last_id != str(message.id):
         raise SequenceConflict(
             f"event {message.seq} of {message.source} has id {message.id}, but id {last_id} was "
-            f"handled under this number: {message.source} lost part of its database; rebuild it "
-            "from the topics, then redrive"
+            f"handled under this number: {message.source} lost part of its database; stop it and "
+            "rebuild it from the topics by hand (docs/how-to/rebuild-a-database.md), then redrive"
         )
     return bool(message.seq <= last)
 

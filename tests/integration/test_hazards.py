@@ -1,4 +1,6 @@
-"""Each trap of design section 9, with the remedy taken away and with it.
+"""Each trap of Kafka, PostgreSQL and Python is sprung with its remedy taken away, and with it.
+
+What is checked in all: docs/explanation/reliability.md.
 
 Here: cursor over the outbox, two relays, going on after a failed delivery, default partitioners, a
 clock ahead, hostile bytes, read-modify-write on stock, unsorted locks, an event over the broker's
