@@ -1,5 +1,6 @@
 """The script of docs/how-to/rebuild-a-database.md, run as it stands there."""
 
+import os
 import re
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def test_the_script_names_the_row_that_the_live_database_lacks(
         check=False,
         capture_output=True,
         text=True,
-        env={"PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Each trap of Kafka, PostgreSQL and Python is sprung with its remedy taken away, and with it.
+"""Each known trap of Kafka, PostgreSQL and Python, without its remedy and with it.
 
 What is checked in all: docs/explanation/reliability.md.
 
