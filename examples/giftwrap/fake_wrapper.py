@@ -37,5 +37,6 @@ class WrapperHandler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else PORT
+    server = ThreadingHTTPServer((HOST, port), WrapperHandler)
     print(f"the fake wrapper listens on http://{HOST}:{port}", flush=True)
-    ThreadingHTTPServer((HOST, port), WrapperHandler).serve_forever()
+    server.serve_forever()
