@@ -95,21 +95,25 @@ def test_the_fake_wrapper_answers_a_repeated_call_alike_and_wraps_nothing_that_w
 ):
     (port,) = assign(["giftwrap-8"], 0, {}).values()
     command = [sys.executable, str(EXAMPLE / "fake_wrapper.py"), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert str(port) in process.stdout.readline()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert str(port) in process.stdout.readline()
 
-        def answer(path: str) -> str:
-            url = f"http://127.0.0.1:{port}/{path}"
-            found = httpx2.post(url, json={"order_id": "o1"}, timeout=PATIENCE_S)
-            return str(found.raise_for_status().json()["status"])
+            def answer(path: str) -> str:
+                url = f"http://127.0.0.1:{port}/{path}"
+                found = httpx2.post(url, json={"order_id": "o1"}, timeout=PATIENCE_S)
+                return str(found.raise_for_status().json()["status"])
 
-        calls = ("wraps", "wraps", "unwraps", "wraps")
-        assert [answer(path) for path in calls] == ["wrapped", "wrapped", "no_paper", "no_paper"]
-    finally:
-        process.kill()
-        process.wait()
+            calls = ("wraps", "wraps", "unwraps", "wraps")
+            assert [answer(path) for path in calls] == [
+                "wrapped",
+                "wrapped",
+                "no_paper",
+                "no_paper",
+            ]
+        finally:
+            process.kill()
 
 
 def test_its_own_tests_are_green(tree: Path) -> None:
