@@ -1,4 +1,4 @@
-"""The script of docs/how-to/rebuild-a-database.md, run as it stands there."""
+"""The script of docs/runbooks/rebuild-a-database.md, run as it stands there."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from tests.order_facts import TWO_TEAS
 from tests.stack import TestInfra, fresh_database
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/how-to/rebuild-a-database.md").read_text()
+PAGE = (ROOT / "docs/runbooks/rebuild-a-database.md").read_text()
 
 
 def test_the_script_names_the_row_that_the_live_database_lacks(
