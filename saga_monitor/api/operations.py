@@ -25,7 +25,10 @@ def operation_routes(reader: SagaReader) -> APIRouter:
 
     @router.get("/blocked")
     def blocked(stuck: bool = False, limit: Limit = 100) -> list[dict[str, Any]]:
-        """List orders in flight, the most overdue first, with blockers. `stuck`: see /sagas."""
+        """List orders in flight or with an open intervention, each with what blocks it.
+
+        The most overdue are first. `stuck`: see /sagas.
+        """
         return reader.blocked_orders(stuck, limit)
 
     @router.get("/unreadable")

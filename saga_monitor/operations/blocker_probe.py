@@ -80,26 +80,34 @@ class BlockerProbe:
         self._client = httpx2.Client(timeout=ANSWER_S, trust_env=False)
 
     def causes(self, views: Sequence[SagaView], now: datetime | None) -> dict[str, Cause]:
-        """Return order id -> what blocks it, for the orders in flight. Raises SQLAlchemyError.
+        """Return order id -> what blocks it, for the orders that have a cause.
 
-        `now`: log time up to which the log is read, if known.
+        `now`: log time up to which the log is read, if known. Nobody is asked about orders that
+        have ended. Raises SQLAlchemyError.
         """
-        in_flight = [view for view in views if view.status not in ENDED]
-        if not in_flight:
-            return {}
+        found = {v.order_id: blocking_cause(v, {}, {}, now) for v in views if v.status in ENDED}
+        if in_flight := [view for view in views if view.status not in ENDED]:
+            found |= self._causes_in_flight(in_flight, now)
+        return {order_id: cause for order_id, cause in found.items() if cause is not None}
+
+    def _causes_in_flight(
+        self, in_flight: Sequence[SagaView], now: datetime | None
+    ) -> dict[str, Cause | None]:
         answers = self._ask(in_flight)
         with self._engine.connect() as connection:
             for order_id, own in queries.own_kept_rows(connection, [v.order_id for v in in_flight]):
                 answers.kept_rows[order_id][SOURCE] = own
             causes = [(v.order_id, item.cause) for v in in_flight for item in v.awaited]
             places = queries.places(connection, causes)
-        found = {}
-        for view in in_flight:
-            lags = dict(self._lags(view, places, answers.positions))
-            cause = blocking_cause(view, answers.kept_rows[view.order_id], lags, now)
-            if cause is not None:
-                found[view.order_id] = cause
-        return found
+        return {
+            view.order_id: blocking_cause(
+                view,
+                answers.kept_rows[view.order_id],
+                dict(self._lags(view, places, answers.positions)),
+                now,
+            )
+            for view in in_flight
+        }
 
     def kept_rows(self, order_id: str) -> dict[str, KeptRows]:
         """Return what each participant keeps of an order, ended or not."""

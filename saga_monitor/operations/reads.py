@@ -62,13 +62,16 @@ class SagaReader:
             raise CommandRefused(409, "unknown flow", f"order {order_id}: {error}") from error
 
     def blocking_causes(self, *views: SagaView) -> dict[str, Cause]:
-        """Return order id -> what blocks it, for the orders in flight."""
+        """Return order id -> what blocks it, for orders in flight or with an open intervention."""
         return self._probe.causes(views, self.log_time())
 
     def blocked_orders(self, stuck: bool, limit: int) -> list[dict[str, Any]]:
-        """Return orders in flight, the most overdue first, each with what blocks it."""
+        """Return orders in flight or with an open intervention, each with what blocks it.
+
+        The most overdue are first.
+        """
         with self.engine.connect() as connection:
-            found = queries.in_flight(connection, stuck, self.log_time(), limit)
+            found = queries.blocked(connection, stuck, self.log_time(), limit)
         views, unknown = [], {}
         for row, saga in found:
             try:

@@ -1,4 +1,4 @@
-"""Find the one cause that blocks a saga in flight. Pure: no I/O, no clock.
+"""Find the one cause that blocks a saga. Pure: no I/O, no clock.
 
 The cause is derived from the events that the saga awaits, from what the awaited participant keeps
 of the saga, and from how far that participant has read.
@@ -125,14 +125,14 @@ class Cause:
 def blocking_cause(
     view: SagaView, kept_rows: Mapping[str, KeptRows], lags: Mapping[str, Lag], now: datetime | None
 ) -> Cause | None:
-    """Return the cause that blocks a saga; None once the saga has ended.
+    """Return the cause that blocks a saga; None if it has ended and no intervention is open.
 
     kept_rows: participant -> what it keeps of the saga, for those that were asked and for the
     monitor itself; lags: step -> where its participant is behind the event it has to act on; now:
     log time up to which the log is read, None while that is unknown.
     """
     if view.status in ENDED:
-        return None
+        return next(_intervention_causes(view), None)
     if view.paused:
         text = f"{view.paused.actor} paused it: {view.paused.reason}; `saga resume` continues it"
         return Cause(CauseKind.PAUSED, view.paused.actor, text, view.paused.since)
@@ -216,15 +216,19 @@ def _row_causes(who: str, rows: KeptRows) -> Iterator[Cause]:
 def _monitor_causes(view: SagaView, own: KeptRows) -> Iterator[Cause]:
     """Yield the monitor's causes: unpublished events, open interventions, unreadable records."""
     yield from _row_causes(SOURCE, KeptRows(outbox=own.outbox))
-    if view.open_interventions:
-        codes = ", ".join(view.open_interventions)
-        text = f"an intervention is open: {codes}; `saga resolve` closes it"
-        yield Cause(CauseKind.PERSON, "a person", text)
+    yield from _intervention_causes(view)
     if own.parked and not view.awaited:
         head = own.parked[0]
         place = f"{head.topic}/{head.partition}@{head.offset}"
         text = f"the monitor cannot read {place}: {head.code}: {head.error}"
         yield Cause(CauseKind.PARKED, SOURCE, text, head.parked_at)
+
+
+def _intervention_causes(view: SagaView) -> Iterator[Cause]:
+    if view.open_interventions:
+        codes = ", ".join(view.open_interventions)
+        text = f"an intervention is open: {codes}; `saga resolve` closes it"
+        yield Cause(CauseKind.PERSON, "a person", text)
 
 
 def _start_causes(

@@ -31,12 +31,24 @@ _LIST = f"""
 """
 LIST = text(_LIST.format(table="saga"))
 LIST_HISTORY = text(_LIST.format(table="saga_history"))
+_IN_FLIGHT = "status NOT IN ('completed', 'cancelled')"
 # Stuck: overdue in log time, or with an open intervention, or without a start event.
-_STUCK = """
+_STUCK = f"""
+    {_IN_FLIGHT} AND
     (status IN ('intervention', 'unplaced') OR next_deadline < CAST(:log_time AS timestamptz))
 """
+# An ended saga keeps its status while an intervention is open. The array, and IS TRUE here and
+# below, keep PostgreSQL from reading all ended sagas by status, also before an ANALYZE.
+_ENDED_WITH_INTERVENTION = """
+    (status IN ('completed', 'cancelled')) IS TRUE AND order_id = ANY(ARRAY(
+        SELECT order_id FROM intervention WHERE status IN ('open', 'claimed')))
+"""
 LIST_STUCK = text(f"""
-    SELECT {_SHOWN}, pinned FROM saga WHERE status = ANY(:statuses) AND {_STUCK}
+    SELECT * FROM (
+        SELECT {_SHOWN}, pinned FROM saga WHERE {_STUCK}
+        UNION ALL
+        SELECT {_SHOWN}, pinned FROM saga WHERE {_ENDED_WITH_INTERVENTION}) AS found
+    WHERE (status = ANY(:statuses)) IS TRUE
     ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
 """)
 SUMMARY = text("""
@@ -80,14 +92,17 @@ UNREADABLE = text("""
            length(value) AS bytes
     FROM monitor_unreadable ORDER BY at DESC LIMIT :limit
 """)
-# Most overdue first. A saga without a start event has no deadline and sorts before all others.
-_IN_FLIGHT = f"""
-    SELECT {_SHOWN}, facts::text FROM saga
-    WHERE status NOT IN ('completed', 'cancelled') {{stuck}}
+# Most overdue first. A saga without a start event, or ended, has no deadline and sorts before all
+# others.
+_BLOCKED = f"""
+    (SELECT {_SHOWN}, facts::text FROM saga WHERE {{wanted}}
+     ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit)
+    UNION ALL
+    SELECT {_SHOWN}, facts::text FROM saga WHERE {_ENDED_WITH_INTERVENTION}
     ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit
 """
-IN_FLIGHT = text(_IN_FLIGHT.format(stuck=""))
-IN_FLIGHT_STUCK = text(_IN_FLIGHT.format(stuck=f"AND {_STUCK}"))
+BLOCKED = text(_BLOCKED.format(wanted=_IN_FLIGHT))
+BLOCKED_STUCK = text(_BLOCKED.format(wanted=_STUCK))
 PLACES = text("""
     SELECT t.order_id, t.event_id, t.type, t.partition, t."offset" FROM timeline t
     JOIN unnest(CAST(:orders AS text[]), CAST(:events AS text[])) AS e (order_id, event_id)
@@ -132,14 +147,17 @@ def sagas(
     return _rows(connection, query, statuses=statuses, limit=limit)
 
 
-def in_flight(
+def blocked(
     connection: Connection, stuck: bool, log_time: datetime | None, limit: int
 ) -> list[tuple[Row, Saga]]:
-    """Return rows of sagas in flight with their sagas, most overdue first."""
+    """Return rows of sagas in flight, or with an open intervention, with their sagas.
+
+    The most overdue are first. stuck: of those in flight, only the stuck ones.
+    """
     if stuck:
-        found = _rows(connection, IN_FLIGHT_STUCK, log_time=log_time, limit=limit)
+        found = _rows(connection, BLOCKED_STUCK, log_time=log_time, limit=limit)
     else:
-        found = _rows(connection, IN_FLIGHT, limit=limit)
+        found = _rows(connection, BLOCKED, limit=limit)
     return [(row, load_saga(row["order_id"], row.pop("facts"))) for row in found]
 
 

@@ -59,6 +59,13 @@ def queue(process: MonitorProcess, order: str, **wanted: str) -> list[tuple[str,
     return [(r["code"], r["status"], r["holder"]) for r in rows if r["order_id"] == order]
 
 
+def blocking(process: MonitorProcess, order: str, **wanted: Any) -> str | None:
+    """The kind of what blocks it, in the list of blocked orders; None if it is not listed."""
+    rows = process.get("/blocked", limit=10_000, **wanted)
+    kinds = {row["order_id"]: row["blocked_by"]["kind"] for row in rows}
+    return kinds.get(order)
+
+
 def test_a_case_is_opened_claimed_resolved_and_reopened(
     running: MonitorProcess, order: str
 ) -> None:
@@ -217,6 +224,8 @@ def test_an_unexpected_event_opens_one_case_until_a_person_resolves_it(
     assert running.status(order) == "cancelled"
     assert "ShippedMailSent of notification" in case(running, order)["reason"]
     assert queue(running, order) == [("unexpected_event", "open", None)]
+    assert blocking(running, order, stuck=True) == blocking(running, order) == "person"
     assert do(running, "resolve", order, ADA).status_code == 202
     until(lambda: case(running, order)["status"] == "resolved", "case resolved")
+    assert blocking(running, order) is None
     assert running.types(order).count("InterventionOpened") == 1

@@ -21,7 +21,8 @@ NOW = datetime.now(UTC)
 # Of this connection, since it last told; so it is asked before and after.
 READ = text(
     "select coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0) "
-    "from pg_stat_xact_user_tables where relname in ('saga', 'saga_history', 'recorded_command')"
+    "from pg_stat_xact_user_tables where relname in ('saga', 'saga_history', 'recorded_command', "
+    "'intervention')"
 )
 # As wide as real ones: it is their rows that are not to be read.
 FACTS = (
@@ -48,6 +49,14 @@ JUST_ENDED = [
     "insert into saga (order_id, flow, version, status, partition, updated_at) "
     "select 'e-' || n, 'order', 1, 'completed', 0, "
     f"cast(:now as timestamptz) - n * interval '1 s' from generate_series(1, {WAITING}) n",
+]
+
+
+CASES_OF_ENDED = [
+    "alter table intervention set (autovacuum_enabled = false)",
+    "insert into intervention (order_id, code, status, reason, opened_at, entries) "
+    "select 'e-' || n, 'conservation', case when n <= 2 then 'open' else 'resolved' end, "
+    f"'units lost', :now, 1 from generate_series(1, {WAITING}) n",
 ]
 
 
@@ -132,11 +141,11 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], object]] = {
         [f"h-{n + 1}" for n in range(SHOWN)],
     ),
     "most overdue": (
-        lambda c: ids([row for row, _ in queries.in_flight(c, False, DUE, SHOWN)]),
+        lambda c: ids([row for row, _ in queries.blocked(c, False, DUE, SHOWN)]),
         [f"o-{n + 1}" for n in range(SHOWN)],
     ),
     "overdue": (
-        lambda c: ids([row for row, _ in queries.in_flight(c, True, DUE, SHOWN)]),
+        lambda c: ids([row for row, _ in queries.blocked(c, True, DUE, SHOWN)]),
         ["o-1", "o-2", "o-3"],
     ),
     "flows": (first, [("order/1", WAITING, 0, "o-1")]),
@@ -159,3 +168,23 @@ def test_a_query_of_the_api_reads_hardly_more_rows_than_it_shows(
         assert ask(connection) == answer
         rows_read = connection.execute(READ).scalar_one() - before
     assert rows_read <= 3 * SHOWN, f"{rows_read} rows read of {2 * WAITING}"
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_ended_orders_with_an_open_case_are_stuck_and_the_other_ended_ones_are_not_read(
+    infra: TestInfra, analysed: bool
+) -> None:
+    then = [*JUST_ENDED, *CASES_OF_ENDED, *(["vacuum analyze"] if analysed else [])]
+    questions: list[tuple[Callable[[Connection], list[queries.Row]], str]] = [
+        (lambda c: queries.sagas(c, None, True, DUE, SHOWN), "o-3 o-2 o-1 e-1 e-2"),
+        (lambda c: queries.sagas(c, "completed", True, DUE, SHOWN), "e-1 e-2"),
+        (lambda c: [r for r, _ in queries.blocked(c, True, DUE, SHOWN)], "e-1 e-2 o-1 o-2 o-3"),
+        (lambda c: [r for r, _ in queries.blocked(c, False, DUE, 4)], "e-1 e-2 o-1 o-2"),
+    ]
+    with filled(infra, *then) as engine:
+        for ask, answer in questions:
+            with engine.begin() as connection:
+                before = connection.execute(READ).scalar_one()
+                assert ids(ask(connection)) == answer.split()
+                rows_read = connection.execute(READ).scalar_one() - before
+            assert rows_read <= 3 * SHOWN, f"{rows_read} rows read of {4 * WAITING}"

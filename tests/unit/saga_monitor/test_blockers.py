@@ -221,6 +221,14 @@ def test_what_has_ended_is_blocked_by_nobody() -> None:
         assert cause(story, payment=everything, inventory=everything) is None
 
 
+def test_what_has_ended_with_an_open_case_waits_for_a_person() -> None:
+    case = ("InterventionOpened", {"code": "conservation"})
+    found = cause((*SHIPPED, "ShippedMailSent", *case))
+    assert found is not None
+    assert (found.kind, found.who) == (CauseKind.PERSON, "a person")
+    assert "an intervention is open: conservation" in found.description
+
+
 def test_only_the_participant_that_the_order_waits_for_is_reported() -> None:
     found = cause(SHIPPED, payment=KeptRows(parked=(PARKED,)), notification=KeptRows())
     assert found is not None
