@@ -1,6 +1,5 @@
 """What an operator sees and does over HTTP: parked records redriven, discarded, effects, outbox."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from sagakit.messages.envelope import Record
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from sagakit.web.admin import ROWS_AN_ORDER, admin
 from sagakit.web.app import make_app
+from tests.in_memory_app import ask
 from tests.toy_saga import CONTRACT, NOW, Ticked, Wire, create_tables, handler_on, table_store
 
 
@@ -33,12 +33,7 @@ class AdminClient:
     def asks(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **parameters: str
     ) -> httpx2.Response:
-        async def ask() -> httpx2.Response:
-            transport = httpx2.ASGITransport(self.app)
-            async with httpx2.AsyncClient(transport=transport, base_url="http://counter") as client:
-                return await client.request(method, path, params=parameters, json=body)
-
-        return asyncio.run(ask())
+        return ask(self.app, method, path, params=parameters, json=body)
 
     def gets(self, path: str, **parameters: str) -> Any:
         return self.asks("GET", path, None, **parameters).json()

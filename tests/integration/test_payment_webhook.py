@@ -1,17 +1,13 @@
 """The route that takes the provider's webhook."""
 
-import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import orjson
 import pytest
 
-from sagakit.decider import Trigger, fold
-from sagakit.service.definition import Receipt
+from sagakit.decider import fold
 from sagakit.web.app import make_app
 from sagakit.web.signed_webhook import HEADER, sign
 from schemas.events import (
@@ -24,35 +20,13 @@ from schemas.events import (
 from services.payment.decide import decide
 from services.payment.ledger import Payment, evolve
 from services.payment.service import webhook
+from tests.in_memory_app import MemorySubmitter, ask
 from tests.order_facts import ONE_TEA
 from tests.outside_processes import SECRET
 
 
-class MemorySubmitter:
-    """A submitter with states in memory; remembers message ids as the kit does."""
-
-    def __init__(self, **states: Payment) -> None:
-        self.states = states
-        self.handled: set[UUID] = set()
-        self.events: list[Any] = []
-
-    async def submit(
-        self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
-    ) -> Receipt[Payment]:
-        state = self.states.get(key, Payment())
-        if message_id in self.handled:
-            return Receipt((), state, True)
-        self.handled.add(message_id)
-        decision = decide(state, trigger, datetime.now(UTC))
-        self.states[key] = fold(evolve, state, decision.events)
-        self.events += decision.events
-        return Receipt(decision.events, self.states[key], False)
-
-    async def state(self, key: str) -> Payment:
-        return self.states.get(key, Payment())
-
-    async def watch(self, key: str, until: Callable[[Payment], bool], timeout_s: float) -> Payment:
-        return await self.state(key)
+def payments(**states: Payment) -> MemorySubmitter[Payment]:
+    return MemorySubmitter(Payment(), decide, evolve, **states)
 
 
 PENDING = evolve(Payment(), PaymentPending(order_id="o1", order=ONE_TEA, charge_id="ch1"))
@@ -70,17 +44,13 @@ CHARGE = {"id": "ch1", "order_id": "o1", "amount_minor": 2501, "currency": "EUR"
 REFUND = {"id": "re1", "order_id": "o1", "charge_id": "ch1", "amount_minor": 2501}
 
 
-def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx2.Response:
+def post(
+    submitter: MemorySubmitter[Payment], body: bytes, signature: str | None = None
+) -> httpx2.Response:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     app = make_app("payment", {}, webhook([SECRET], lambda: now)(submitter))
-
-    async def call() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://payment") as client:
-            made = signature or sign(SECRET, body, int(now.timestamp()))
-            return await client.post("/webhooks/provider", content=body, headers={HEADER: made})
-
-    return asyncio.run(call())
+    made = signature or sign(SECRET, body, int(now.timestamp()))
+    return ask(app, "POST", "/webhooks/provider", content=body, headers={HEADER: made})
 
 
 def event(data: Any, kind: Any = "charge.captured", event_id: Any = "evt_1") -> bytes:
@@ -88,7 +58,7 @@ def event(data: Any, kind: Any = "charge.captured", event_id: Any = "evt_1") -> 
 
 
 def test_a_capture_is_taken_once() -> None:
-    submitter = MemorySubmitter(o1=PENDING)
+    submitter = payments(o1=PENDING)
     assert [post(submitter, event(CHARGE)).status_code for _ in range(3)] == [200] * 3
     assert len(submitter.handled) == 1
     assert post(submitter, event(CHARGE, event_id="evt_2")).status_code == 200
@@ -106,13 +76,13 @@ def test_a_capture_is_taken_once() -> None:
 def test_reported_declines_and_refunds_become_events(
     state: Payment, kind: str, data: Any, event_type: type
 ) -> None:
-    submitter = MemorySubmitter(o1=state)
+    submitter = payments(o1=state)
     assert post(submitter, event(data, kind)).status_code == 200
     assert [type(e) for e in submitter.events] == [event_type]
 
 
 def test_a_report_about_an_unknown_order_is_delivered_again() -> None:
-    submitter = MemorySubmitter()
+    submitter = payments()
     answer = post(submitter, event(CHARGE))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert not submitter.handled, "the message id is not used up"
@@ -120,13 +90,13 @@ def test_a_report_about_an_unknown_order_is_delivered_again() -> None:
 
 def test_a_report_before_the_call_is_answered_is_taken() -> None:
     """The provider may wait for it before it answers; the look behind the outcome makes up."""
-    submitter = MemorySubmitter(o1=Payment(in_flight=frozenset({"charge:o1"})))
+    submitter = payments(o1=Payment(in_flight=frozenset({"charge:o1"})))
     assert post(submitter, event(CHARGE)).status_code == 200
     assert not submitter.events
 
 
 def test_a_forged_webhook_is_refused() -> None:
-    submitter = MemorySubmitter(o1=PENDING)
+    submitter = payments(o1=PENDING)
     body = event(CHARGE)
     forged = sign("another secret", body, int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()))
     assert post(submitter, body, forged).status_code == 401
@@ -134,7 +104,7 @@ def test_a_forged_webhook_is_refused() -> None:
 
 
 def test_a_webhook_of_another_type_is_accepted_and_ignored() -> None:
-    submitter = MemorySubmitter()
+    submitter = payments()
     assert post(submitter, event({}, kind="payout.paid")).status_code == 200
     assert not submitter.handled
 
@@ -162,7 +132,7 @@ def test_a_webhook_of_another_type_is_accepted_and_ignored() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_with_a_reason(body: bytes) -> None:
-    submitter = MemorySubmitter(o1=PENDING)
+    submitter = payments(o1=PENDING)
     answer = post(submitter, body)
     assert answer.status_code == 400
     assert len(answer.json()["detail"]) > 20

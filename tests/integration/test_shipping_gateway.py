@@ -7,17 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import orjson
 import pytest
 
 from saga_lab.outside.memory import MemoryCarrier
-from sagakit.decider import Effect, Trigger, fold
+from sagakit.decider import Effect
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
-from sagakit.service.definition import Receipt
 from sagakit.web.app import make_app
 from sagakit.web.signed_webhook import HEADER, sign
 from schemas.events import ShipmentCreated, ShipmentPickedUp
@@ -33,6 +31,7 @@ from services.shipping.decide import (
 )
 from services.shipping.gateway import Carrier, HttpCarrier
 from services.shipping.service import webhook
+from tests.in_memory_app import MemorySubmitter, ask
 from tests.order_facts import TWO_TEAS
 from tests.outside_processes import NOWHERE, SECRET, Server
 from tests.stack import PATIENCE_S
@@ -230,33 +229,8 @@ def test_a_carrier_that_cannot_be_reached_fails_the_effect() -> None:
 # --- the webhook ----------------------------------------------------------------------------------
 
 
-class MemorySubmitter:
-    """A submitter with states in memory; remembers message ids as the kit does."""
-
-    def __init__(self, **states: Shipment) -> None:
-        self.states = states
-        self.handled: set[UUID] = set()
-        self.events: list[Any] = []
-
-    async def submit(
-        self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
-    ) -> Receipt[Shipment]:
-        state = self.states.get(key, Shipment())
-        if message_id in self.handled:
-            return Receipt((), state, True)
-        self.handled.add(message_id)
-        decision = decide(state, trigger, datetime.now(UTC))
-        self.states[key] = fold(evolve, state, decision.events)
-        self.events += decision.events
-        return Receipt(decision.events, self.states[key], False)
-
-    async def state(self, key: str) -> Shipment:
-        return self.states.get(key, Shipment())
-
-    async def watch(
-        self, key: str, until: Callable[[Shipment], bool], timeout_s: float
-    ) -> Shipment:
-        return await self.state(key)
+def shipments(**states: Shipment) -> MemorySubmitter[Shipment]:
+    return MemorySubmitter(Shipment(), decide, evolve, **states)
 
 
 CREATED = ShipmentCreated(order_id="o1", order=FACTS, label_id="lb1", tracking="T1")
@@ -264,17 +238,13 @@ LABELLED = evolve(Shipment(), CREATED)
 PARCEL = {"order_id": "o1", "id": "lb1", "tracking": "T1", "status": "picked_up"}
 
 
-def post(submitter: MemorySubmitter, body: bytes, signature: str | None = None) -> httpx2.Response:
+def post(
+    submitter: MemorySubmitter[Shipment], body: bytes, signature: str | None = None
+) -> httpx2.Response:
     now = datetime(2026, 1, 2, tzinfo=UTC)
     app = make_app("shipping", {}, webhook([SECRET], lambda: now)(submitter))
-
-    async def call() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://shipping") as client:
-            made = signature or sign(SECRET, body, int(now.timestamp()))
-            return await client.post("/webhooks/carrier", content=body, headers={HEADER: made})
-
-    return asyncio.run(call())
+    made = signature or sign(SECRET, body, int(now.timestamp()))
+    return ask(app, "POST", "/webhooks/carrier", content=body, headers={HEADER: made})
 
 
 def event(data: Any, kind: Any = "label.picked_up", event_id: Any = "evt_1") -> bytes:
@@ -282,14 +252,14 @@ def event(data: Any, kind: Any = "label.picked_up", event_id: Any = "evt_1") -> 
 
 
 def test_a_pickup_is_taken_once() -> None:
-    submitter = MemorySubmitter(o1=LABELLED)
+    submitter = shipments(o1=LABELLED)
     assert [post(submitter, event(PARCEL)).status_code for _ in range(3)] == [200] * 3
     assert post(submitter, event(PARCEL, event_id="evt_2")).status_code == 200
     assert [type(e) for e in submitter.events] == [ShipmentPickedUp]
 
 
 def test_a_pickup_before_its_label_is_stored_is_delivered_again() -> None:
-    submitter = MemorySubmitter()
+    submitter = shipments()
     answer = post(submitter, event(PARCEL))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert not submitter.handled, "the message id is not used up"
@@ -299,7 +269,7 @@ def test_a_pickup_before_its_label_is_stored_is_delivered_again() -> None:
 
 
 def test_a_forged_webhook_is_refused() -> None:
-    submitter = MemorySubmitter(o1=LABELLED)
+    submitter = shipments(o1=LABELLED)
     body = event(PARCEL)
     forged = sign("another secret", body, int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()))
     assert post(submitter, body, forged).status_code == 401
@@ -307,7 +277,7 @@ def test_a_forged_webhook_is_refused() -> None:
 
 
 def test_a_webhook_of_another_type_is_accepted_and_ignored() -> None:
-    submitter = MemorySubmitter()
+    submitter = shipments()
     assert post(submitter, event({}, kind="label.printed")).status_code == 200
     assert not submitter.handled
 
@@ -329,7 +299,7 @@ def test_a_webhook_of_another_type_is_accepted_and_ignored() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_with_a_reason(body: bytes) -> None:
-    submitter = MemorySubmitter(o1=LABELLED)
+    submitter = shipments(o1=LABELLED)
     answer = post(submitter, body)
     assert answer.status_code == 400
     assert len(answer.json()["detail"]) > 20

@@ -1,17 +1,16 @@
 """A database without room, without connections or gone: tried again, and told to who asks."""
 
-import asyncio
 import threading
 
 import pytest
 from fastapi import APIRouter
-from httpx2 import ASGITransport, AsyncClient, Response
 from psycopg import errors
 from sqlalchemy import exc
 
 from sagakit.errors import RequestTimedOut
 from sagakit.retry import is_refused, is_transient, retry_transaction
 from sagakit.web.app import RETRY_AFTER_S, make_app
+from tests.in_memory_app import ask
 
 
 def raised(error: Exception) -> exc.DBAPIError:
@@ -85,12 +84,8 @@ def test_a_request_without_a_database_is_answered_with_503_and_retry_after(
     def orders() -> None:
         raise error
 
-    async def ask() -> Response:
-        transport = ASGITransport(make_app("shop", {}, router), raise_app_exceptions=False)
-        async with AsyncClient(transport=transport, base_url="http://shop") as client:
-            return await client.get("/orders")
-
-    answer = asyncio.run(ask())
+    app = make_app("shop", {}, router)
+    answer = ask(app, "GET", "/orders", raise_app_exceptions=False)
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == str(RETRY_AFTER_S)

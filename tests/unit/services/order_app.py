@@ -1,6 +1,5 @@
 """The order API on orders in memory, called as over HTTP."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,7 +12,6 @@ from fastapi import FastAPI
 from sagakit.decider import (
     Observed,
     Trigger,
-    fold,
 )
 from sagakit.errors import EventTooLarge
 from sagakit.service.definition import Receipt
@@ -24,17 +22,16 @@ from schemas.events import (
 )
 from services.order.api import routes
 from services.order.decide import Order, Phase, decide, evolve
+from tests.in_memory_app import MemorySubmitter, ask
 from tests.memory_key_service import MemoryVault
 from tests.unit.services.test_order import SHIPPED
 
 
-class MemoryOrders:
-    """Orders in memory behind the port that the API submits to; knows repeated message ids."""
+class MemoryOrders(MemorySubmitter[Order]):
+    """Orders in memory behind the port that the API submits to."""
 
     def __init__(self) -> None:
-        self.states: dict[str, Order] = {}
-        self.handled: set[UUID] = set()
-        self.events: list[Any] = []
+        super().__init__(Order(), decide, evolve)
         self.flows: list[str | None] = []
         self.too_large = False
 
@@ -43,22 +40,10 @@ class MemoryOrders:
     ) -> Receipt[Order]:
         if self.too_large:
             raise EventTooLarge("OrderPlaced has 600000 bytes, the limit is 524288")
-        state = self.states.get(key, Order())
-        if message_id in self.handled:
-            return Receipt((), state, True)
-        self.handled.add(message_id)
-        self.flows.append(flow)
-        return self.tell(key, trigger)
-
-    def tell(self, key: str, trigger: Trigger) -> Receipt[Order]:
-        state = self.states.get(key, Order())
-        decision = decide(state, trigger, NOW)
-        self.states[key] = fold(evolve, state, decision.adopted + decision.events)
-        self.events += decision.events
-        return Receipt(decision.events, self.states[key], False)
-
-    async def state(self, key: str) -> Order:
-        return self.states.get(key, Order())
+        receipt = await super().submit(key, trigger, message_id)
+        if not receipt.repeat:
+            self.flows.append(flow)
+        return receipt
 
     async def watch(self, key: str, until: Callable[[Order], bool], timeout_s: float) -> Order:
         state = await self.state(key)
@@ -82,15 +67,10 @@ class Client:
         self._app = app
 
     def get(self, url: str) -> httpx2.Response:
-        return asyncio.run(self._call("GET", url))
+        return ask(self._app, "GET", url)
 
     def post(self, url: str, **body: Any) -> httpx2.Response:
-        return asyncio.run(self._call("POST", url, **body))
-
-    async def _call(self, method: str, url: str, **body: Any) -> httpx2.Response:
-        transport = httpx2.ASGITransport(self._app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://order") as client:
-            return await client.request(method, url, **body)
+        return ask(self._app, "POST", url, **body)
 
 
 class OrderApi:

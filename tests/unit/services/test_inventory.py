@@ -1,6 +1,5 @@
 """Inventory: what it answers in every situation, the stock's arithmetic, and its API."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -46,6 +45,7 @@ from schemas.events import (
 from services.inventory.decide import Phase, Reservation, decide, evolve
 from services.inventory.service import api
 from services.inventory.store import MemoryInventoryStore, Stock, StockReader
+from tests import in_memory_app
 
 INVENTORY = Participant("inventory", decide, evolve, MemoryInventoryStore())
 FACTS = OrderFacts(
@@ -348,7 +348,7 @@ class MemoryReader(StockReader):
         return [{"sku": s, "on_hand": units[s].on_hand} for s in found]
 
 
-class MemorySubmitter:
+class MemoryStock:
     """A submitter with a store in memory; remembers message ids of a key as the kit does."""
 
     def __init__(self) -> None:
@@ -372,22 +372,16 @@ class MemorySubmitter:
         return await self.state(key)
 
 
-def ask(submitter: MemorySubmitter, method: str, path: str, **request: Any) -> httpx2.Response:
+def ask(submitter: MemoryStock, method: str, path: str, **request: Any) -> httpx2.Response:
     app = make_app("inventory", {}, api(MemoryReader(submitter.store))(submitter))
-
-    async def call() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://inventory") as client:
-            return await client.request(method, path, **request)
-
-    return asyncio.run(call())
+    return in_memory_app.ask(app, method, path, **request)
 
 
 DELIVERY = {"sku": "tea", "quantity": 5, "actor": "bob", "reason": "delivery", "id": "d1"}
 
 
 def test_a_delivery_counts_once() -> None:
-    submitter = MemorySubmitter()
+    submitter = MemoryStock()
     answers = [ask(submitter, "POST", "/stock", json=DELIVERY) for _ in range(3)]
     assert [a.status_code for a in answers] == [201, 200, 200]
     assert answers[-1].json() == {"sku": "tea", "on_hand": 5, "repeat": True}
@@ -411,7 +405,7 @@ def test_a_delivery_counts_once() -> None:
     ],
 )
 def test_a_delivery_that_makes_no_sense_is_refused_with_the_field(wrong: dict[str, Any]) -> None:
-    submitter = MemorySubmitter()
+    submitter = MemoryStock()
     answer = ask(submitter, "POST", "/stock", json=DELIVERY | wrong)
     assert answer.status_code == 422
     assert next(iter(wrong)) in answer.text
@@ -419,7 +413,7 @@ def test_a_delivery_that_makes_no_sense_is_refused_with_the_field(wrong: dict[st
 
 
 def test_the_stock_is_listed_in_pages() -> None:
-    submitter = MemorySubmitter()
+    submitter = MemoryStock()
     for sku in ("cup", "tea", "pot"):
         ask(submitter, "POST", "/stock", json={**DELIVERY, "sku": sku})
     one = ask(submitter, "GET", "/stock", params={"sku": "tea"}).json()
@@ -431,6 +425,6 @@ def test_the_stock_is_listed_in_pages() -> None:
 
 @pytest.mark.parametrize("sku", ["unheard", "a\0b"])
 def test_stock_nobody_put_in_is_not_found(sku: str) -> None:
-    answer = ask(MemorySubmitter(), "GET", "/stock", params={"sku": sku})
+    answer = ask(MemoryStock(), "GET", "/stock", params={"sku": sku})
     assert answer.status_code == 404
     assert len(answer.json()["detail"]) > 20
