@@ -11,6 +11,8 @@ from dataclasses import replace
 from saga_lab.workload import Shop, ShopOrder
 from saga_lab.workload.kinds import Basket, End, OrderKind
 from saga_lab.workload.orders import FLOW_LABELS
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import OutboxRow
 
 KINDS = (
     OrderKind("plain", End.COMPLETED, "nothing special", share=18),
@@ -48,3 +50,12 @@ def due(count: int, rate: float, clock: Callable[[], float] = time.perf_counter)
             sent = upto
         else:
             time.sleep(POLL_S)
+
+
+def publish(publisher: Publisher, rows: Sequence[OutboxRow], rate: float | None) -> None:
+    """Publish rows at once, or `rate` a second as they become due."""
+    if rate is None:
+        publisher.publish(rows)
+    else:
+        for part in due(len(rows), rate):
+            publisher.publish(rows[part])

@@ -18,7 +18,7 @@ import httpx2
 import psycopg
 
 from benchmarks.figures import Figures, WrongEnds, quantiles_ms
-from benchmarks.orders import due, kinds_of, run_of
+from benchmarks.orders import kinds_of, publish, run_of
 from benchmarks.testbed import Meter, Testbed, start_testbed
 from saga_lab.devstack.readiness import http_ready
 from saga_lab.workload import ShopOrder
@@ -87,11 +87,7 @@ class PlatformDeployment:
         rows = self._add_stock(orders)
         meter = Meter(self.testbed)
         begun = time.perf_counter()
-        if rate is None:
-            self._publisher.publish(rows)
-        else:
-            for part in due(len(rows), rate):
-                self._publisher.publish(rows[part])
+        publish(self._publisher, rows, rate)
         self._wait(orders)
         seconds = time.perf_counter() - begun
         cpu, memory = meter.read(len(orders))

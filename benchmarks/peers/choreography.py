@@ -13,7 +13,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.figures import Figures, quantiles_ms
-from benchmarks.orders import due
+from benchmarks.orders import publish
 from benchmarks.peers.apps.steps import ENDS, PLACED
 from benchmarks.peers.environment import python
 from benchmarks.peers.tables import PeerTables
@@ -74,11 +74,7 @@ class ChoreographyDeployment:
         with LatencyReader(self._testbed) as reader:
             meter = Meter(self._testbed)
             begun = time.perf_counter()
-            if rate is None:
-                self._publisher.publish(rows)
-            else:
-                for part in due(len(rows), rate):
-                    self._publisher.publish(rows[part])
+            publish(self._publisher, rows, rate)
             latencies_s = reader.latencies_s({order.order_id for order in orders})
         seconds = time.perf_counter() - begun
         cpu, memory = meter.read(len(orders))
