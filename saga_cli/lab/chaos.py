@@ -1,5 +1,7 @@
 """Declare the command `saga chaos`; `chaos_run` does its work."""
 
+from typing import Any
+
 import click
 
 from saga_cli.declarations import LateChoice
@@ -43,15 +45,7 @@ def _kind_names() -> list[str]:
     help="Number of Kafka brokers.",
 )
 @click.option("--keep-up", is_flag=True, help="Leave the stack running, with its disks.")
-def chaos(
-    minutes: float,
-    orders: int | None,
-    faults: int | None,
-    seed: int,
-    only: tuple[str, ...],
-    brokers: str,
-    keep_up: bool,
-) -> None:
+def chaos(**options: Any) -> None:
     """Inject faults while orders of every kind run, and check every invariant at the end.
 
     The stack lives in the folder `chaos` of the home (SAGA_HOME) and starts without data each time.
@@ -60,4 +54,4 @@ def chaos(
     """
     from saga_cli.lab.chaos_run import run  # here, since the help need not take 1 s to load it
 
-    run(minutes, orders, faults, seed, only, brokers, keep_up)
+    run(**options)

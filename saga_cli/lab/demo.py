@@ -1,5 +1,7 @@
 """Declare the command `saga demo`; `demo_run` does its work."""
 
+from typing import Any
+
 import click
 
 
@@ -13,7 +15,7 @@ import click
 )
 @click.option("--seed", default=0, show_default=True, help="Chooses baskets, prices and addresses.")
 @click.option("--keep-up", is_flag=True, help="Leave the stack running at the end.")
-def demo(orders: int, seed: int, keep_up: bool) -> None:
+def demo(**options: Any) -> None:
     """Place orders of every kind on a separate stack, and check every invariant.
 
     The stack lives in the folder `demo` of the home (SAGA_HOME), apart from yours. Orders that
@@ -23,4 +25,4 @@ def demo(orders: int, seed: int, keep_up: bool) -> None:
     """
     from saga_cli.lab.demo_run import run  # here, since the help need not take 0.3 s to load it
 
-    run(orders, seed, keep_up)
+    run(**options)
