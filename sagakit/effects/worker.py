@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -101,8 +102,9 @@ class EffectWorker:
         try:
             while not self._stop.is_set():
                 free = max(0, IN_HAND - len(self._in_hand))
-                claim = lambda n=free: self._queue.claim(n, LEASE, self._clock())  # noqa: E731
-                rows = await asyncio.to_thread(retry_transaction, claim, self._stop)
+                rows = await asyncio.to_thread(
+                    retry_transaction, partial(self._claim, free), self._stop
+                )
                 self._take(rows)
                 if not rows:
                     await asyncio.sleep(IDLE_S)
@@ -113,6 +115,9 @@ class EffectWorker:
         """Wait up to `timeout_s` for effects in hand; the leases of unfinished ones expire."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout_s)
+
+    def _claim(self, number: int) -> Sequence[EffectRow]:
+        return self._queue.claim(number, LEASE, self._clock())
 
     def _take(self, rows: Sequence[EffectRow]) -> None:
         for row in rows:
