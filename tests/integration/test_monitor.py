@@ -196,8 +196,10 @@ def in_time(attempt: Callable[[int], bool]) -> None:
     assert any(map(attempt, DEADLINES_S)), f"nothing is read within {DEADLINES_S[-1]} s"
 
 
-def deadlines_of(seconds: int) -> str:
-    return json.dumps(dict.fromkeys(("payment", "shipping"), f"{seconds}s"))
+def short(group: str, deadline_s: int) -> dict[str, str]:
+    """The group and the deadlines of the monitor of one attempt."""
+    deadlines = json.dumps(dict.fromkeys(("payment", "shipping"), f"{deadline_s}s"))
+    return {"group": f"{group}-{deadline_s}", "deadlines": deadlines}
 
 
 def test_a_monitor_that_stood_still_undoes_nothing_that_went_on_meanwhile(
@@ -206,13 +208,8 @@ def test_a_monitor_that_stood_still_undoes_nothing_that_went_on_meanwhile(
     def attempt(deadline_s: int) -> bool:
         healthy, overdue = order_ids(20), order_ids(1)
         everyone = [*healthy, *overdue]
-        with monitor(
-            infra,
-            fresh_database(infra),
-            tmp_path / f"{deadline_s}.log",
-            group=f"{group}-{deadline_s}",
-            deadlines=deadlines_of(deadline_s),
-        ) as process:
+        database_url, log = fresh_database(infra), tmp_path / f"{deadline_s}.log"
+        with monitor(infra, database_url, log, **short(group, deadline_s)) as process:
             process.start()
             first_due_ms = publisher.log_time_ms() + deadline_s * 1000
             publisher.publish_events(
@@ -247,15 +244,9 @@ def test_a_monitor_behind_in_reading_undoes_nothing(
 
     def attempt(deadline_s: int) -> bool:
         [*healthy, overdue, other] = order_ids(22)
-        database_url = fresh_database(infra)
+        database_url, log = fresh_database(infra), tmp_path / f"{deadline_s}.log"
         with (
-            monitor(
-                infra,
-                database_url,
-                tmp_path / f"{deadline_s}.log",
-                group=f"{group}-{deadline_s}",
-                deadlines=deadlines_of(deadline_s),
-            ) as process,
+            monitor(infra, database_url, log, **short(group, deadline_s)) as process,
             psycopg.connect(database_url) as holding,
             psycopg.connect(database_url, autocommit=True) as looking,
         ):
