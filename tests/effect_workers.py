@@ -136,7 +136,7 @@ class Process:
         fates = await asyncio.to_thread(
             retry_transaction, lambda: self.handler.handle(messages), self.stop.event
         )
-        return [h.fate for h in fates]
+        return [h.disposition for h in fates]
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:

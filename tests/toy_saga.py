@@ -281,11 +281,11 @@ class Counter:
     def reads(self, *records: Record) -> list[Disposition]:
         """Handle records in one micro-batch."""
         messages = [decode_message(self.wire.codec, r) for r in records]
-        return [handled.fate for handled in self.handler.handle(messages)]
+        return [handled.disposition for handled in self.handler.handle(messages)]
 
     def hears(self, *messages: Message) -> list[Disposition]:
         """Handle messages in one micro-batch."""
-        return [handled.fate for handled in self.handler.handle(messages)]
+        return [handled.disposition for handled in self.handler.handle(messages)]
 
     def words(self, key: str) -> tuple[str, ...]:
         """What was counted for an order."""

@@ -154,7 +154,7 @@ def test_a_redelivered_event_wraps_nothing_twice() -> None:
     gift = service(wrapper)
     gift.receive(CAPTURED, "payment", 1)
     gift.perform()
-    assert gift.receive(CAPTURED, "payment", 1).fate is Disposition.REPEAT
+    assert gift.receive(CAPTURED, "payment", 1).disposition is Disposition.REPEAT
     assert gift.perform() == []
     assert wrapper.sheets == 999
 

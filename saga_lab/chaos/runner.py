@@ -160,14 +160,13 @@ class ChaosRun:
     def _check_invariants(self, on_progress: Callable[[], None]) -> None:
         evidence = gather(self.site.content)
         self.timed_out = frozenset(e.order_id for e in evidence.log if is_timeout(e))
-        findings = []
-        for check in (*(lambda c=c: c(evidence) for c in CHECKS), self._same_rows):
-            findings.append(check())
-            self.findings = sorted(findings, key=lambda finding: finding.number)
-            on_progress()
+        for check in CHECKS:
+            self._add_finding(check(evidence), on_progress)
+        self._add_finding(same_rows(self.site.content), on_progress)
 
-    def _same_rows(self) -> Finding:
-        return same_rows(self.site.content)
+    def _add_finding(self, finding: Finding, on_progress: Callable[[], None]) -> None:
+        self.findings = sorted((*self.findings, finding), key=lambda f: f.number)
+        on_progress()
 
     def _now(self) -> float:
         return round(self.site.load.pace.past_s, 2)

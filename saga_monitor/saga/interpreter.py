@@ -36,7 +36,10 @@ def interpret(saga: Saga, plan: Plan) -> SagaView:
 
 
 class _Interpreter:
-    """Facts of a saga by type. last: the newest done, failed, wait or undone event of each step."""
+    """Interprets one saga: groups its facts once, then derives each part of the view from them.
+
+    facts: by type; last: the newest done, failed, wait or undone event of each step.
+    """
 
     def __init__(self, saga: Saga, plan: Plan) -> None:
         self.saga, self.plan, self.flow = saga, plan, plan.flow

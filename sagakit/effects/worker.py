@@ -182,5 +182,8 @@ class EffectWorker:
                 await self._stored(lambda h=leases, u=until: self._queue.extend(h, u))  # type: ignore[misc]
 
     def _stored(self, work: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
-        """Run a transaction of another task than the loop: its attempts are no turns."""
+        """Run a transaction outside the main loop.
+
+        Its retries must not count as signs of life of that loop.
+        """
         return asyncio.to_thread(retry_transaction, work, self._stop.event)

@@ -65,7 +65,7 @@ class HandlingResult(Generic[S]):
     """Holds the fate of one message, the own `events` it caused, and the `state` after it."""
 
     message: Message
-    fate: Disposition
+    disposition: Disposition
     events: tuple[Any, ...] = ()
     state: S | None = None
 
@@ -133,11 +133,12 @@ class Handler(Generic[S]):
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(batch.changes.effects)
-        # A repeat too: its first attempt may have crashed before this. A held record fills gaps.
+        # Also after a repeat: the first attempt may have crashed before its redrive. A held record
+        # counts as handled, so it can fill a gap.
         done = [
             f.message
             for f in fates
-            if f.fate in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
+            if f.disposition in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
         ]
         for key in sorted(
             sagas_with_filled_gap(done, inbox_rows) | sagas_to_release(done, inbox_rows)
@@ -189,12 +190,14 @@ class Handler(Generic[S]):
             ]
             working = tx.load(_wanted(planned))
             fates = [batch.settle(plan, working) for plan in planned]
-            done = [fate.fate not in (Disposition.PARKED, Disposition.HELD) for fate in fates]
+            done = [
+                fate.disposition not in (Disposition.PARKED, Disposition.HELD) for fate in fates
+            ]
             batch.changes.unpark = [row.id for row, d in zip(rows, done, strict=True) if d]
             tx.write(batch.changes, working)
         self._added(batch.changes.effects)
         held_now = any(
-            f.fate is Disposition.HELD and f.message.record not in batch.held for f in fates
+            f.disposition is Disposition.HELD and f.message.record not in batch.held for f in fates
         )
         return [fate for fate, d in zip(fates, done, strict=True) if d], any(done) or held_now
 

@@ -103,7 +103,7 @@ class Relay:
         self._clock = clock
         self._poll_s = poll_s
         self._faults = faults
-        self._is_published = find_published
+        self._find_published = find_published
         self._check_log = True
         self._log_unreadable_since_s: float | None = None
         self._wake = threading.Event()
@@ -197,7 +197,7 @@ class Relay:
         """
         rows = _fetch_rows(connection, 2 * BATCH)
         try:
-            logged = self._is_published(rows) if rows else {}
+            logged = self._find_published(rows) if rows else {}
             self._log_unreadable_since_s = None
         except LogUnreadable as error:
             log.warning("cannot read which rows the log already holds", error=str(error))

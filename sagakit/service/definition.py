@@ -96,7 +96,7 @@ class TriggerSubmitter(Generic[S]):
                 "handled yet: send the same again"
             ) from error
         state = handled.state if handled.state is not None else await self.state(key)
-        return Receipt(handled.events, state, handled.fate is Disposition.REPEAT)
+        return Receipt(handled.events, state, handled.disposition is Disposition.REPEAT)
 
     async def state(self, key: str) -> S:
         """See `TriggerPort`."""

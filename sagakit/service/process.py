@@ -112,7 +112,7 @@ class RelayWaker(Generic[S]):
         fates = self._handler.handle(messages)
         if any(f.events for f in fates):
             self._wake()
-        for parked in (f.message for f in fates if f.fate is Disposition.PARKED):
+        for parked in (f.message for f in fates if f.disposition is Disposition.PARKED):
             log.warning("a record is parked", **log_fields(parked.key, parked.id))
         return fates
 

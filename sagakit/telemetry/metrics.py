@@ -94,7 +94,7 @@ class MeasuredHandler(Generic[S]):
         for record in (m.record for m in messages if m.record):
             waited_s = max(now_s - record.timestamp_ms / 1000, 0.0)
             WAIT_SECONDS.labels(name, record.topic).observe(waited_s)
-        for fate, n in Tally(f.fate for f in fates).items():
+        for fate, n in Tally(f.disposition for f in fates).items():
             MESSAGES.labels(name, fate.value).inc(n)
         for kind, n in Tally(e.type for f in fates for e in f.events).items():
             EVENTS.labels(name, kind).inc(n)

@@ -52,8 +52,8 @@ class TracedHandler(Generic[S]):
         ended_ns = time.time_ns()
         for handled in fates:
             message = handled.message
-            done = handled.fate is Disposition.HANDLED and handled.state is not None
-            if message.lease or not (done or handled.fate is Disposition.PARKED):
+            done = handled.disposition is Disposition.HANDLED and handled.state is not None
+            if message.lease or not (done or handled.disposition is Disposition.PARKED):
                 continue
             if message.event is not None and message.event.type in self._starts:
                 self._tell(self._root(message, began_ns, ended_ns))
@@ -99,7 +99,7 @@ class TracedHandler(Generic[S]):
             start_ns=began_ns,
             end_ns=ended_ns,
             attributes=attributes,
-            error="parked" if handled.fate is Disposition.PARKED else None,
+            error="parked" if handled.disposition is Disposition.PARKED else None,
         )
 
 

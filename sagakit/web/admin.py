@@ -96,7 +96,7 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
     def redrive_key(key: ParkedKey) -> dict[str, Any]:
         fates = redrive(key)
         left = rows(PARKED, order=key, limit=10_000)
-        handled = sum(f.fate is not Disposition.PARKED for f in fates)
+        handled = sum(f.disposition is not Disposition.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
     @router.delete("/parked/{number}")

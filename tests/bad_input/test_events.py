@@ -77,7 +77,7 @@ class Reading:
 def judge(reading: Reading, case: Case, handled: HandlingResult[Any]) -> None:
     assert handled.message.record is not None
     if case.gets in ("handled", "repeat"):
-        assert handled.fate == case.gets
+        assert handled.disposition == case.gets
     elif case.gets[0].isupper():
         (event,) = handled.events
         assert event.type == case.gets
@@ -85,7 +85,7 @@ def judge(reading: Reading, case: Case, handled: HandlingResult[Any]) -> None:
             assert word in event.reason
     else:
         row = reading.parked(handled.message.record.offset)
-        assert (handled.fate, row.code) == ("parked", case.gets), row
+        assert (handled.disposition, row.code) == ("parked", case.gets), row
         for word in case.words:
             assert word in row.error, row.error
 
@@ -98,7 +98,7 @@ def test_a_bad_record_gets_its_answer_and_its_neighbours_theirs(
     key = str(case)
     before, after = (sent(placed(f"{key}-{n}")) for n in ("before", "after"))
     first, *bad, last = reading.reads(before, *case.given(key), after)
-    assert (first.fate, last.fate) == ("handled", "handled")
+    assert (first.disposition, last.disposition) == ("handled", "handled")
     judge(reading, case, bad[-1])
 
 
@@ -113,6 +113,6 @@ def test_all_at_once(apps: RunningApps) -> None:
         ends.append(len(found) - 2)
     fates = reading.reads(*found)
     for case, end in zip(cases, ends, strict=True):
-        assert fates[end + 1].fate == "handled", f"the neighbour of {case}"
+        assert fates[end + 1].disposition == "handled", f"the neighbour of {case}"
         if case.gets != "bad_key":  # those of one key queue up behind each other
             judge(reading, case, fates[end])

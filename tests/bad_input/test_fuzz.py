@@ -78,7 +78,7 @@ def reads(name: str, *records: Record) -> tuple[list[Disposition], list[str]]:
     handled = handler.handle([decode_message(CODEC, record) for record in records])
     parked = database.tables.parked.values()
     assert all(row.error for row in parked), "what is parked has a reason"
-    return [h.fate for h in handled], [row.code for row in parked]
+    return [h.disposition for h in handled], [row.code for row in parked]
 
 
 def record(event: Any, seq: int | None, label: str, offset: int) -> Record:

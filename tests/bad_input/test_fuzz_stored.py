@@ -44,9 +44,9 @@ def test_a_participant_handles_or_parks_any_events(apps: RunningApps, name: str)
         before, after = (sent(placed(f"{key}-{n}")) for n in ("before", "after"))
         events = [sent(event) for event in events_of(found, key)]
         first, *rest, last = reading.reads(before, *events, after)
-        assert (first.fate, last.fate) == ("handled", "handled")
+        assert (first.disposition, last.disposition) == ("handled", "handled")
         for one in rest:
-            if one.fate == "parked" and one.message.record:
+            if one.disposition == "parked" and one.message.record:
                 assert reading.parked(one.message.record.offset).code in ("undecodable", "queued")
 
     check()

@@ -22,7 +22,7 @@ def _known(apps: RunningApps) -> None:
     one = sent(placed(KNOWN), flow="order/2")
     record = Record(one.topic, 0, 0, 1_767_323_045_000, one.key, one.value, one.headers)
     (handled,) = apps.processes["payment"].handler.handle([decode_message(CODEC, record)])
-    assert handled.fate == "handled"
+    assert handled.disposition == "handled"
 
 
 def ask(apps: RunningApps, where: str, call: Call) -> httpx2.Response:

@@ -368,7 +368,9 @@ def test_one_batch_in_two_processes_is_handled_once(engine: Engine) -> None:
         store = table_store()
         database = PostgresDatabase(engine, store, lambda: NOW)
         handler = handler_on(database, store, **options)
-        return [h.fate for h in handler.handle([decode_message(wire.codec, r) for r in records])]
+        return [
+            h.disposition for h in handler.handle([decode_message(wire.codec, r) for r in records])
+        ]
 
     with ThreadPoolExecutor(2) as pool:
         frozen = pool.submit(process, faults=freeze)

@@ -43,8 +43,8 @@ def test_without_a_sequence_the_id_tells_repeats(counter: Counter) -> None:
 def test_a_webhook_that_comes_twice_is_handled_once_and_given_the_state(counter: Counter) -> None:
     message, paid = call("a", "paid"), Count(("paid",))
     first, second = counter.handler.handle([message, message])
-    assert (first.fate, words_of(first.events), first.state) == (HANDLED, ["paid"], paid)
-    assert (second.fate, second.events, second.state) == (REPEAT, (), paid)
+    assert (first.disposition, words_of(first.events), first.state) == (HANDLED, ["paid"], paid)
+    assert (second.disposition, second.events, second.state) == (REPEAT, (), paid)
 
 
 def test_the_memory_for_ids_is_bounded_by_order(counter: Counter) -> None:

@@ -35,7 +35,7 @@ def test_redrive_goes_in_order_up_to_what_still_fails(counter: Counter) -> None:
     place = replace(good, offset=mended.record.offset)
     counter.database.tables.parked[mended.id] = replace(mended, record=place)
     handled = counter.handler.redrive("a")
-    assert [h.fate for h in handled] == [HANDLED, HANDLED]
+    assert [h.disposition for h in handled] == [HANDLED, HANDLED]
     assert counter.words("a") == ("one", "two")
     assert queue(counter) == [("decide", 3), ("queued", 4)], "the reason is now the one at its head"
     assert counter.inbox_row("a").parked == 2

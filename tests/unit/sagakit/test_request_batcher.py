@@ -54,7 +54,7 @@ def test_a_lone_message_is_answered_with_what_became_of_it() -> None:
 
     async def scenario() -> None:
         handled = await submitter.submit("a", "paid")
-        assert (handled.fate, handled.state) == (Disposition.HANDLED, Count(("paid",)))
+        assert (handled.disposition, handled.state) == (Disposition.HANDLED, Count(("paid",)))
 
     play(submitter, scenario())
     assert submitter.batches == [1]
@@ -72,7 +72,7 @@ def test_what_comes_while_a_transaction_runs_shares_the_next() -> None:
         submitter.go_on.set()
         handled = await asyncio.gather(first, *others)
         assert [h.message.key for h in handled] == ["a", *(f"o{n}" for n in range(BATCH + 5))]
-        assert {h.fate for h in handled} == {Disposition.HANDLED}
+        assert {h.disposition for h in handled} == {Disposition.HANDLED}
 
     play(submitter, scenario())
     assert submitter.batches == [1, BATCH, 5]
@@ -153,7 +153,7 @@ def test_while_nothing_is_handled_only_so_many_wait_and_each_is_answered_in_time
         assert {type(error) for error in results} == {RequestTimedOut}
         assert "send the same again" in str(results[0])
         submitter.go_on.set()
-        assert (await submitter.submit("after")).fate is Disposition.HANDLED
+        assert (await submitter.submit("after")).disposition is Disposition.HANDLED
 
     play(submitter, scenario())
     assert submitter.batches[1:] == [1], "of those who left only what had been begun"
