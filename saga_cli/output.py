@@ -1,5 +1,8 @@
 """Format rows, times and statuses for a terminal."""
 
+import shlex
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -54,6 +57,11 @@ def print_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     for row in rows:
         table.add_row(*(column.cell(row, now) for column in columns))
     Console().print(table)
+
+
+def command_name() -> str:
+    """Return how a shell calls `saga`: as it was called now, if it is not on the PATH."""
+    return "saga" if shutil.which("saga") else shlex.quote(sys.argv[0])
 
 
 def coloured(status: str) -> str:

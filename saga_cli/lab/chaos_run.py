@@ -178,13 +178,13 @@ def _name(fault: InjectedFault) -> str:
 
 def _progress_table(run: ChaosRun) -> Group:
     progress = run.site.load.progress
-    statuses = ", ".join(f"{n} {status}" for status, n in sorted(progress.statuses.items()))
+    ends = ", ".join(f"{n} {end}" for end, n in sorted(progress.ends.items()))
     table = Table.grid(padding=(0, 2))
     table.add_row("", Text(f"{run.site.load.pace.past_s:.0f} s, {run.phase}", style="bold"))
     table.add_row(
         "orders", f"{progress.placed} of {progress.orders} placed, {progress.ended} ended"
     )
-    table.add_row("", Text(statuses, style="dim"))
+    table.add_row("", Text(ends, style="dim"))
     table.add_row("faults", f"{len(run.faults)} of {len(run.plan)}")
     for fault in run.active:
         table.add_row("  active", Text(_name(fault), "yellow"))

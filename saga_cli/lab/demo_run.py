@@ -1,6 +1,7 @@
 """Run a few hundred orders of every kind, and check every invariant, for `saga demo`."""
 
 import json
+import shlex
 import statistics
 import sys
 import time
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from saga_cli.output import command_name
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.stack_file import default_home
@@ -40,7 +42,7 @@ def run(orders: int, seed: int, keep_up: bool) -> None:
         if not (keep_up or was_running):
             console.print("stopping the stack, all data is kept", style="dim")
             stack.down()
-    console.print(_where_next(home, keep_up or was_running))
+    console.print(_where_next(home, keep_up or was_running), soft_wrap=True)
     sys.exit(0 if good else 1)
 
 
@@ -48,8 +50,9 @@ def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
     """Place the orders, wait, check and print; return True if all went as required."""
     content = stack.read()
     began = time.monotonic()
+    deadlines = Deadlines(stack, say=lambda line: console.print(line, style="dim"))
     with _progress_reporter(console, orders) as report_progress:
-        trade = Trade(content, shop.orders(orders), report_progress, deadlines=Deadlines(stack))
+        trade = Trade(content, shop.orders(orders), report_progress, deadlines=deadlines)
         outcomes = trade.run()
     took_s = time.monotonic() - began
     console.print(_kinds(outcomes))
@@ -81,7 +84,7 @@ def _progress_reporter(console: Console, orders: int) -> Iterator[Callable[[Prog
             nonlocal last
             if progress.ended == orders or time.monotonic() - last >= TELL_EVERY_S:
                 last = time.monotonic()
-                console.print(f"{progress.ended} of {orders} ended; {_statuses(progress)}")
+                console.print(f"{progress.ended} of {orders} ended: {_ends(progress)}")
 
         yield line
         return
@@ -96,13 +99,13 @@ def _progress_reporter(console: Console, orders: int) -> Iterator[Callable[[Prog
         task = bar.add_task("placing", total=orders)
 
         def move(progress: Progress) -> None:
-            bar.update(task, completed=progress.ended, description=_statuses(progress))
+            bar.update(task, completed=progress.ended, description=_ends(progress))
 
         yield move
 
 
-def _statuses(progress: Progress) -> str:
-    return ", ".join(f"{n} {status}" for status, n in sorted(progress.statuses.items()))
+def _ends(progress: Progress) -> str:
+    return ", ".join(f"{n} {end}" for end, n in sorted(progress.ends.items()))
 
 
 def _kinds(outcomes: Sequence[OrderOutcome]) -> Table:
@@ -151,8 +154,8 @@ def _speed(outcomes: Sequence[OrderOutcome], placing_s: float, took_s: float) ->
     return (
         f"{entrances}; {flows_text}\n"
         f"placed in {placing_s:.1f} s ({len(outcomes) / max(placing_s, 0.001):.0f} orders/s), all "
-        f"ended in {took_s:.1f} s ({len(outcomes) / max(took_s, 0.001):.0f} orders/s with all "
-        f"waiting, {busiest} in the busiest second)"
+        f"ended in {took_s:.1f} s ({len(outcomes) / max(took_s, 0.001):.0f} orders/s, "
+        f"including every wait for a timeout or a person; {busiest} in the busiest second)"
     )
 
 
@@ -179,11 +182,11 @@ def _trouble(wrong: Sequence[OrderOutcome], findings: Sequence[Finding]) -> Iter
 
 
 def _where_next(home: Path, running: bool) -> str:
-    start = "" if running else "saga up --detach    # the same stack and data again\n  "
+    saga = f"SAGA_HOME={shlex.quote(str(home))} {command_name()}"
+    start = "" if running else f"  {saga} up --detach    # the same stack and data again\n"
     return (
-        "where to look next\n"
-        f"  export SAGA_HOME={home}\n"
-        f"  {start}saga ls --limit 20\n"
-        "  saga show ORDER     # every event of one order, who caused it, how long it took\n"
+        f"where to look next\n{start}"
+        f"  {saga} ls --limit 20\n"
+        f"  {saga} show ORDER     # every event of one order, who caused it, how long it took\n"
         f"  {home}/stack.json and {home}/logs/"
     )

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from saga_cli.output import command_name
 from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.stack_file import default_home
 
@@ -104,7 +105,7 @@ def up(
     try:
         console.print(_table(stack), f"[green]{ready}", sep="\n")
         if detach:
-            console.print("stop it with: saga down", style="dim")
+            console.print(f"stop it with: {command_name()} down", style="dim", soft_wrap=True)
             return
         console.print("running; Ctrl-C stops it")
         while stack.supervisor.running():

@@ -5,7 +5,7 @@ order runs on the waits of the flow file, which are one day or more, so it does 
 machine. A participant's own step has a day in both cases.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from saga_lab.devstack.stack import Stack
 from schemas import FLOWS
@@ -21,10 +21,10 @@ NEAR: Mapping[str, str] = {**FAR, **dict.fromkeys(WAITS, "3s")}
 
 
 class Deadlines:
-    """Sets the deadlines of one stack's monitor."""
+    """Sets the deadlines of one stack's monitor. `say` is called with what takes a while."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+    def __init__(self, stack: Stack, say: Callable[[str], None] = lambda line: None) -> None:
+        self._stack, self._say = stack, say
 
     def near(self) -> None:
         """Set near deadlines; call before placing orders that have to time out."""
@@ -32,4 +32,5 @@ class Deadlines:
 
     def far(self) -> None:
         """Set far deadlines; call before placing orders that must not time out."""
+        self._say("restarting the monitor with the flow file's deadlines for the other orders")
         self._stack.set_deadlines(FAR)

@@ -29,13 +29,13 @@ class OrderOutcome:
 
 @dataclass(slots=True)
 class Progress:
-    """Counts the orders of a trade. `statuses`: orders by the monitor's status."""
+    """Counts the orders of a trade. `ends`: the ended ones, by their end."""
 
     orders: int
     placed: int = 0
     ended: int = 0
     placing_s: float = 0.0
-    statuses: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, int] = field(default_factory=dict)
 
 
 def outcome_of(order: ShopOrder, seen: Mapping[str, Any]) -> OrderOutcome:

@@ -242,7 +242,7 @@ class Trade:
                 o for i, o in self._placed.items() if i not in active and i not in self.outcomes
             ]
             await asyncio.gather(*(self._look(order) for order in ended))
-            await self._tell()
+            self._tell()
             await asyncio.sleep(AGAIN_S)
 
     def _note(self, seen: object) -> None:
@@ -284,12 +284,8 @@ class Trade:
             charge["status"] != "declined" for charge in answer.json()["data"]
         )
 
-    async def _tell(self) -> None:
-        answer = await self._ask("GET", f"{self._urls['monitor']}/summary")
-        counts = Counter[str]()
-        for row in answer.raise_for_status().json()["sagas"]:
-            counts[row["status"]] += row["sagas"]
-        self.progress.statuses = counts
+    def _tell(self) -> None:
+        self.progress.ends = Counter(outcome.end for outcome in self.outcomes.values())
         self._report_progress(self.progress)
 
     async def _give_up(self) -> None:

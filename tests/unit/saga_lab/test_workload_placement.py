@@ -80,8 +80,6 @@ class World:
             return httpx2.Response(201, json={})
         if request.url.host != "monitor":
             return httpx2.Response(200, json={})
-        if request.url.path == "/summary":
-            return httpx2.Response(200, json={"sagas": []})
         if request.url.path == "/sagas":
             self.looks += 1
             count = self.looks if self.moves else 0
