@@ -99,6 +99,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="saga-choreography", prog_name="saga")
 def saga() -> None:
     """Run, watch and rehearse choreographed sagas."""
 

@@ -99,9 +99,15 @@ def wait(order_id: str, timeout_s: float) -> None:
     while True:
         left_s = max(0.0, deadline - time.monotonic())
         params = {"timeout_s": min(left_s, LONGEST_WAIT_S)}
-        order = client.call(
-            "order", "GET", path, timeout_s=LONGEST_WAIT_S + TIMEOUT_S, params=params
-        ).body
+        try:
+            order = client.call(
+                "order", "GET", path, timeout_s=LONGEST_WAIT_S + TIMEOUT_S, params=params
+            ).body
+        except client.RequestRefused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            message = f"there is no order {order_id}; check the id, or place it with `saga place`"
+            raise client.RequestRefused(message, error.status) from error
         if order["status"] != IN_FLIGHT:
             reason = f": {order['reason']}" if order.get("reason") else ""
             click.echo(f"{order['status']}{reason}")

@@ -1,17 +1,18 @@
 """Compare the providers' ledgers with the services' records: `saga reconcile`."""
 
 import json
-import re
 import signal
 import sys
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import click
 
 from saga_cli import client
 from saga_cli.output import print_table, text
+from saga_monitor.saga.times import utc_seconds
 from sagakit.flow.toml_values import seconds
 
 DIFFERS, NOT_COMPARED = 1, 3
@@ -91,7 +92,7 @@ def _print_report(report: Mapping[str, Any]) -> None:
         print_table(FINDINGS, ({**row, "fixed_by": FIXED_BY[row["remedy"]]} for row in findings))
     early = f", {report['unsettled']} too early to judge" if report["unsettled"] else ""
     summary = f"{len(findings)} differences" if findings else "nothing differs"
-    when = re.sub(r"\.\d+", "", report["read_through"])
+    when = utc_seconds(datetime.fromisoformat(report["read_through"]))
     click.echo(f"{summary}: {report['judged']} orders judged{early}; the log is read to {when}")
     if findings and not report["fix"]:
         click.echo("nothing was changed; --fix fixes what it can, see docs/how-to/reconcile.md")

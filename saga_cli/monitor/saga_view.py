@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from saga_cli.output import ago, coloured, duration, parse_time, until
+from saga_monitor.saga.times import utc_seconds
 
 BLOCKER_COLOURS = {
     "on_time": "green",
@@ -39,8 +40,8 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
     if seen.get("history"):
         parts.append(Text("in the history: it ended, and had no event for long"))
     if seen.get("blocked_by"):
-        blocker = blocker_line(seen["blocked_by"], now)
-        parts.append(Text.from_markup(f"[bold]blocked by[/] {blocker}"))
+        heading = "" if seen["blocked_by"]["kind"] == "on_time" else "[bold]blocked by[/] "
+        parts.append(Text.from_markup(heading + blocker_line(seen["blocked_by"], now)))
     parts += [Text.from_markup(line) for line in _links(seen.get("links") or {})]
     return Group(*parts, _money(seen["ledger"]))
 
@@ -48,7 +49,8 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
 def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
     """Describe in a line what blocks an order."""
     colour = BLOCKER_COLOURS.get(cause["kind"], "red")
-    line = f"[{colour}]{cause['kind']}[/]: {escape(cause['description'])}"
+    kind = "nothing blocks it" if cause["kind"] == "on_time" else cause["kind"]
+    line = f"[{colour}]{kind}[/]: {escape(cause['description'])}"
     if cause["since"]:
         line += f", for {ago(cause['since'], now)}"
     at = parse_time(cause["until"])
@@ -65,7 +67,7 @@ def _title(seen: Mapping[str, Any], now: datetime) -> str:
     if started is None:
         return title
     took = duration((parse_time(seen["ended_at"]) or now) - started)
-    return f"{title}, {took}, placed {started:%Y-%m-%d} (times are UTC)"
+    return f"{title}, {took}, placed {utc_seconds(started)}"
 
 
 def _timeline(seen: Mapping[str, Any]) -> Table:
@@ -81,13 +83,20 @@ def _timeline(seen: Mapping[str, Any]) -> Table:
         before = at
         detail = ", ".join(f"{k}={v}" for k, v in event["detail"].items())
         table.add_row(
-            f"{at:%H:%M:%S}.{at.microsecond // 1000:03}",
+            utc_seconds(at),
             gap,
             event["type"],
-            event["caused_by"] or "",
+            _origin(event),
             escape(detail[:100]),
         )
     return table
+
+
+def _origin(event: Mapping[str, Any]) -> str:
+    """Return who asked for an event, else the event that caused it."""
+    if actor := event["detail"].get("actor"):
+        return f"by {escape(actor)}"
+    return event["caused_by"] or ""
 
 
 def _awaited(item: Mapping[str, Any], now: datetime) -> str:

@@ -26,6 +26,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from saga_monitor.saga.facts import SOURCE
+from saga_monitor.saga.times import utc_seconds
 from saga_monitor.saga.view import ENDED, UNDONE_PAST_PIVOT, Approval, AwaitedStep, SagaView
 
 BROKER = "kafka"
@@ -147,10 +148,10 @@ def approval_text(approval: Approval) -> str:
     """Describe who is asked for a verdict, and when the role was reminded or the wait escalated."""
     text = f"{approval.event} asks {approval.role}"
     if approval.escalated:
-        at = approval.escalated.isoformat(timespec="seconds")
+        at = utc_seconds(approval.escalated)
         return f"{text}, escalated to {approval.senior} at {at}"
     if approval.reminded:
-        return f"{text}, reminded at {approval.reminded.isoformat(timespec='seconds')}"
+        return f"{text}, reminded at {utc_seconds(approval.reminded)}"
     return text
 
 
@@ -255,7 +256,7 @@ def _time_cause(item: AwaitedStep, rows: KeptRows | None, now: datetime | None) 
         text = f"{awaits}; the monitor has not read all topics to their end"
         return Cause(CauseKind.MONITOR, SOURCE, text, item.since, item.due)
     if item.due is not None and item.due >= now:
-        return Cause(CauseKind.ON_TIME, item.step, f"not overdue: {awaits}", item.since, item.due)
+        return Cause(CauseKind.ON_TIME, item.step, f"on time, {awaits}", item.since, item.due)
     state = "it has read all its events, and nothing is pending there"
     if rows is None:
         state = "it was not asked, because SAGA_PARTICIPANTS has no address of it"

@@ -16,6 +16,7 @@ from saga_monitor.saga.facts import SOURCE, Fact, Saga, emission_id
 from saga_monitor.saga.interventions import RESOLVED, Intervention, InterventionStatus
 from saga_monitor.saga.pauses import Pause, current_pause, pauses
 from saga_monitor.saga.pins import Pin, last_pin_event
+from saga_monitor.saga.times import utc_seconds
 from saga_monitor.saga.view import ENDED, VERDICT, SagaView
 from schemas.events import (
     CompensationRequested,
@@ -117,7 +118,7 @@ def give_verdict(body: VerdictCommand, saga: Saga, view: SagaView) -> Emission:
             default = emission_id(saga.order_id, VERDICT, item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
     verdicts = [f for f in _of_type(saga, VerdictGiven.type) if f.detail.get("step") == body.step]
-    since = f" since {step.since.isoformat()}" if step.since else ""
+    since = f" since {utc_seconds(step.since)}" if step.since else ""
     detail = (
         f"{body.step} of order {saga.order_id} waits for no verdict: it is {step.status}{since}"
     )
@@ -201,7 +202,7 @@ def _end_event(
 
 
 def _pause_text(pause: Pause, saga: Saga) -> str:
-    since = pause.since.isoformat()
+    since = utc_seconds(pause.since)
     return f"order {saga.order_id} was paused at {since} by {pause.actor}: {pause.reason}"
 
 
@@ -222,7 +223,7 @@ def pin_saga(body: PinCommand, saga: Saga, view: SagaView) -> Emission:
         return Emission(id_, event, UUID(cause))
     if (view.pin.actor, view.pin.reason) == (body.actor, body.reason):
         return Emission(UUID(view.pin.id), event, UUID(view.pin.id))
-    since = f"{view.pin.actor} pinned it at {view.pin.since.isoformat()}: {view.pin.reason}"
+    since = f"{view.pin.actor} pinned it at {utc_seconds(view.pin.since)}: {view.pin.reason}"
     raise CommandRefused(409, "already pinned", f"order {saga.order_id} is pinned; {since}")
 
 
@@ -292,7 +293,7 @@ def claim_intervention(body: InterventionCommand, saga: Saga, view: SagaView) ->
     if found.holder == body.actor:
         return Emission(UUID(found.state_event), event, UUID(found.state_event))
     if found.holder != body.taken_from:
-        since = found.last.at.isoformat()
+        since = utc_seconds(found.last.at)
         state = (
             f"claimed by {found.holder} at {since}" if found.holder else f"unclaimed since {since}"
         )
@@ -356,12 +357,14 @@ def _find_intervention(
         found = [one for one in view.interventions if one.code == body.code]
     if len(found) == 1:
         return found[0]
-    codes = ", ".join(f"{one.code} ({one.status})" for one in view.interventions) or "none"
+    codes = ", ".join(f"{one.code} ({one.status})" for one in view.interventions)
     which = f"no intervention {body.code or ''}".rstrip()
     if found:
         which = f"{len(found)} interventions to choose from"
     status = 404 if body.code or not found else 422
     detail = f"order {view.order_id} has {which}; its interventions: {codes}; name one in `code`"
+    if not view.interventions:
+        detail = f"order {view.order_id} has {which}; open one with `saga interventions open`"
     raise CommandRefused(status, "which intervention", detail)
 
 
@@ -375,14 +378,14 @@ def _repeated_event(intervention: Intervention, id_: str, event: Any, what: str)
         return Emission(UUID(id_), event, UUID(id_))
     detail = (
         f"intervention {intervention.code} of order {event.order_id} {what}: {entry.actor} at "
-        f"{entry.at.isoformat()}: {entry.reason}"
+        f"{utc_seconds(entry.at)}: {entry.reason}"
     )
     raise CommandRefused(409, "already done", detail)
 
 
 def _closed_refusal(intervention: Intervention) -> CommandRefused:
     last = intervention.last
-    how = f"{last.actor} resolved it at {last.at.isoformat()}: {last.reason}; reopen it first"
+    how = f"{last.actor} resolved it at {utc_seconds(last.at)}: {last.reason}; reopen it first"
     if last.type != RESOLVED:
         how = "the end of the order settled it; open one with another code for another matter"
     detail = f"intervention {intervention.code} is {intervention.status}; {how}"
@@ -401,4 +404,4 @@ def _of_type(saga: Saga, type_: str) -> list[Fact]:
 
 def _command_text(fact: Fact, command: str) -> str:
     actor, reason = fact.detail.get("actor", SOURCE), fact.detail.get("reason", "")
-    return f"{actor} gave the command {command} at {fact.at.isoformat()}: {reason}"
+    return f"{actor} gave the command {command} at {utc_seconds(fact.at)}: {reason}"

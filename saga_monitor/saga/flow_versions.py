@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from saga_monitor.saga.times import utc_seconds
 from sagakit.errors import ConfigurationError, UnknownFlow
 from sagakit.flow.model import Flows
 
@@ -73,7 +74,7 @@ def reason_to_keep(
     count = next((c for c in counts if c.label == label and c.in_flight), None)
     if count is None:
         return None
-    since = f" since {count.oldest_at.isoformat()}" if count.oldest_at else ""
+    since = f" since {utc_seconds(count.oldest_at)}" if count.oldest_at else ""
     return (
         f"{label} has {count.in_flight} orders in flight, the oldest is {count.oldest}{since}; "
         "they finish on the version they started with: wait for them, `saga ls` lists them"

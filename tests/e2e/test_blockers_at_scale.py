@@ -68,9 +68,7 @@ class Way:
         return named and self.text in cause["description"]
 
 
-HEALTHY = Way(
-    "healthy", "on_time", "payment", "not overdue: payment awaits", card="tok_async:86400"
-)
+HEALTHY = Way("healthy", "on_time", "payment", "on time, payment awaits", card="tok_async:86400")
 REVIEW = Way(
     *("review", "person", "payments-reviewer", "PaymentReviewRequired asks payments-reviewer"),
     price_minor=150_000,

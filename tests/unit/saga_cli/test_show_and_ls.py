@@ -1,6 +1,7 @@
 """What `saga show` and `saga ls` print, and what they say when nothing runs."""
 
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from saga_cli.monitor.saga_view import blocker_line, saga_view
 from saga_cli.monitor.sagas import ls, show
 from saga_lab.devstack.errors import StackError
 
+PACKAGE = "saga-choreography"
 NOW = datetime(2026, 1, 2, 3, 10, 0, tzinfo=UTC)
 
 
@@ -104,8 +106,8 @@ def test_an_order_is_shown_in_full() -> None:
     with console.capture() as capture:
         console.print(saga_view(SEEN, NOW))
     output = capture.get()
-    assert "o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02" in output
-    assert "03:04:05.000  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in output
+    assert "o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02T03:00:00Z\n" in output
+    assert "2026-01-02T03:04:05Z  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in output
     assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in output
     assert "asked 2 times, deadline overdue by 1 min 0 s" in output
     assert (
@@ -117,6 +119,51 @@ def test_an_order_is_shown_in_full() -> None:
     )
     assert "next try in 4.0 s" in output
     assert "captured 500 refunded 0 held 500 (EUR, minor units)" in output
+
+
+def shown(**more: Any) -> str:
+    """What `saga show` prints of the order, with these fields."""
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(saga_view({**SEEN, **more}, NOW))
+    return capture.get()
+
+
+def test_an_order_that_is_on_time_is_blocked_by_nothing() -> None:
+    description = "on time, payment awaits PaymentCaptured"
+    cause = {**SEEN["blocked_by"], "kind": "on_time", "description": description}
+    output = shown(blocked_by=cause)
+    assert "nothing blocks it: on time, payment awaits PaymentCaptured, for 5 min 0 s" in output
+    assert "blocked by" not in output
+
+
+def test_an_event_that_a_person_asked_for_names_the_person_and_not_the_event_before_it() -> None:
+    asked = event(
+        "CompensationRequested",
+        "2026-01-02T03:05:00+00:00",
+        caused_by="PaymentCaptured",
+        detail={"actor": "[ada]", "reason": "ordered twice"},
+    )
+    output = shown(timeline=[asked])
+    assert "CompensationRequested  by [ada]" in output
+    assert "PaymentCaptured" not in output
+
+
+def test_a_wait_for_an_unknown_order_advises_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise client.RequestRefused("there is no order nope; place it with POST /orders", 404)
+
+    monkeypatch.setattr(client, "call", refuse)
+    output = CliRunner().invoke(saga, ["wait", "nope"])
+    assert (output.exit_code, output.output) == (
+        1,
+        "Error: there is no order nope; check the id, or place it with `saga place`\n",
+    )
+
+
+def test_the_version_is_printed() -> None:
+    output = CliRunner().invoke(saga, ["--version"])
+    assert (output.exit_code, output.output) == (0, f"saga, version {version(PACKAGE)}\n")
 
 
 def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -156,12 +156,9 @@ def test_blocked_by_names_who_is_asked() -> None:
         "payments-lead",
     ]
     assert reminded.description.startswith(
-        "PaymentReviewRequired asks payments-reviewer, reminded at 2026-01-02T11:00:00+00:00; "
+        "PaymentReviewRequired asks payments-reviewer, reminded at 2026-01-02T11:00:00Z; "
     )
-    assert (
-        "escalated to payments-lead at 2026-01-02T19:00:00+00:00; `saga app"
-        in escalated.description
-    )
+    assert "escalated to payments-lead at 2026-01-02T19:00:00Z; `saga app" in escalated.description
 
 
 def test_a_shorter_wait_is_shorter_throughout() -> None:

@@ -50,7 +50,7 @@ def test_a_step_that_is_not_overdue_is_reported_as_on_time() -> None:
     assert cause(RESERVED, payment=KeptRows()) == Cause(
         CauseKind.ON_TIME,
         "payment",
-        "not overdue: payment awaits PaymentCaptured or PaymentDeclined",
+        "on time, payment awaits PaymentCaptured or PaymentDeclined",
         SINCE,
         DUE,
     )

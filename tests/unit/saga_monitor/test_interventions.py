@@ -157,7 +157,7 @@ def test_a_late_command_is_refused_with_what_has_happened() -> None:
     claimed = saga_of(*RESERVED, *OPENED, *CLAIMED)
     resolved = saga_of(*RESERVED, *OPENED, *RESOLVED)
     settled = saga_of(*DONE[:-1], *OPENED, DONE[-1])
-    when = "2026-01-02T03:00:00.003000+00:00"
+    when = "2026-01-02T03:00:00Z"
     for command, saga, body, status, words in (
         ("open", opened, {"code": "undo_stalled"}, 409, "is open: saga_monitor at"),
         ("claim", claimed, {}, 409, f"is claimed by ada at {when}; `taken_from` has to"),
@@ -167,7 +167,7 @@ def test_a_late_command_is_refused_with_what_has_happened() -> None:
         ("resolve", settled, {}, 409, "the end of the order settled it"),
         ("reopen", settled, {}, 409, "another code for another matter"),
         ("reopen", opened, {}, 409, "is open: saga_monitor at"),
-        ("note", saga_of(*RESERVED), {}, 404, "its interventions: none"),
+        ("note", saga_of(*RESERVED), {}, 404, "o-1 has no intervention; open one with `saga"),
         ("resolve", opened, {"code": "manual"}, 404, "its interventions: undo_stalled (open)"),
     ):
         answer = refusal(command, saga, **BOB, **body)
