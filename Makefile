@@ -54,9 +54,9 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/ruff check
 	$(BIN)/mypy $(wildcard $(PACKAGES) tests)
 	$(BIN)/lint-imports
-	$(BIN)/python -m schemas.generate --check
-	$(BIN)/python -m schemas.compat
-	$(BIN)/python -m schemas.docs --check
+	$(BIN)/python -m sagakit.contract.generate schemas --check
+	$(BIN)/python -m sagakit.contract.compat schemas
+	$(BIN)/python -m sagakit.contract.docs schemas --check
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.saga.event_matrix_page --check
 	$(BIN)/pytest -q -n $(CORES) $(FAST_TESTS)

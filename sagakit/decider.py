@@ -18,6 +18,8 @@ class Event(Protocol):
 
     type: ClassVar[str]
     owner: ClassVar[str]
+    saga_id_field: ClassVar[str | None]
+    void_when: ClassVar[str | None]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the Avro record in the form that fastavro writes."""

@@ -2,6 +2,7 @@
 
 SagaError
 |-- ConfigurationError     a setting is missing or wrong; the process does not start
+|-- ContractError          a schema or its marks are wrong; says where
 |-- FlowError              a flow file is invalid; says where
 |-- UnprocessableRecord                 an incoming record cannot be handled and is parked
 |   |-- BadKey                 the record key is not a saga id
@@ -31,6 +32,10 @@ class ConfigurationError(SagaError):
 
     The message names the variable, its value and the values allowed.
     """
+
+
+class ContractError(SagaError):
+    """A contract is wrong; the message names file, place, reason and remedy."""
 
 
 class FlowError(SagaError):

@@ -1,4 +1,4 @@
-"""The events of the contract. Made by `python -m schemas.generate` from *.avsc."""
+"""The events of schemas. Made by `python -m sagakit.contract.generate schemas`."""
 
 from __future__ import annotations
 
@@ -106,6 +106,9 @@ class CancellationMailSent:
 
     type: ClassVar[str] = "CancellationMailSent"
     owner: ClassVar[str] = "notification"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("to",)
     order_id: str
     to: str
     refused: str | None = None
@@ -134,6 +137,9 @@ class ChargeFound:
 
     type: ClassVar[str] = "ChargeFound"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     charge_id: str
     captured_minor: int
@@ -174,6 +180,9 @@ class CompensationRequested:
 
     type: ClassVar[str] = "CompensationRequested"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     step: str | None = None
     code: str
@@ -211,6 +220,9 @@ class ConfirmationMailSent:
 
     type: ClassVar[str] = "ConfirmationMailSent"
     owner: ClassVar[str] = "notification"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("to",)
     order_id: str
     to: str
     refused: str | None = None
@@ -239,6 +251,9 @@ class FraudCleared:
 
     type: ClassVar[str] = "FraudCleared"
     owner: ClassVar[str] = "fraud"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
 
@@ -264,6 +279,9 @@ class FraudRejected:
 
     type: ClassVar[str] = "FraudRejected"
     owner: ClassVar[str] = "fraud"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
     order_id: str
     code: str
     reason: str
@@ -295,6 +313,9 @@ class FraudWithdrawn:
 
     type: ClassVar[str] = "FraudWithdrawn"
     owner: ClassVar[str] = "fraud"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
     order_id: str
     reason: str
     email: str | None = None
@@ -323,6 +344,9 @@ class InterventionClaimed:
 
     type: ClassVar[str] = "InterventionClaimed"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     code: str
     actor: str
@@ -354,6 +378,9 @@ class InterventionNoted:
 
     type: ClassVar[str] = "InterventionNoted"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     code: str
     actor: str
@@ -385,6 +412,9 @@ class InterventionOpened:
 
     type: ClassVar[str] = "InterventionOpened"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     code: str
     reason: str
@@ -416,6 +446,9 @@ class InterventionResolved:
 
     type: ClassVar[str] = "InterventionResolved"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     code: str
     actor: str
@@ -447,6 +480,9 @@ class InventoryRejected:
 
     type: ClassVar[str] = "InventoryRejected"
     owner: ClassVar[str] = "inventory"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
     order_id: str
     code: str
     reason: str
@@ -481,6 +517,9 @@ class InventoryReleased:
 
     type: ClassVar[str] = "InventoryReleased"
     owner: ClassVar[str] = "inventory"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
     order_id: str
     lines: tuple[StockLine, ...]
     reason: str
@@ -512,6 +551,9 @@ class InventoryReserved:
 
     type: ClassVar[str] = "InventoryReserved"
     owner: ClassVar[str] = "inventory"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
 
@@ -537,6 +579,9 @@ class InventoryShipped:
 
     type: ClassVar[str] = "InventoryShipped"
     owner: ClassVar[str] = "inventory"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     lines: tuple[StockLine, ...]
 
@@ -562,6 +607,9 @@ class OrderCancelRequested:
 
     type: ClassVar[str] = "OrderCancelRequested"
     owner: ClassVar[str] = "order"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     actor: str
     reason: str
@@ -590,6 +638,9 @@ class OrderCancelled:
 
     type: ClassVar[str] = "OrderCancelled"
     owner: ClassVar[str] = "order"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     reason: str
 
@@ -615,6 +666,9 @@ class OrderCompleted:
 
     type: ClassVar[str] = "OrderCompleted"
     owner: ClassVar[str] = "order"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -637,6 +691,9 @@ class OrderPaused:
 
     type: ClassVar[str] = "OrderPaused"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     actor: str
     reason: str
@@ -665,6 +722,9 @@ class OrderPinned:
 
     type: ClassVar[str] = "OrderPinned"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     actor: str
     reason: str
@@ -693,6 +753,9 @@ class OrderPlaced:
 
     type: ClassVar[str] = "OrderPlaced"
     owner: ClassVar[str] = "order"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
     placed_at: datetime
@@ -727,6 +790,9 @@ class OrderRejected:
 
     type: ClassVar[str] = "OrderRejected"
     owner: ClassVar[str] = "order"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     code: str
     reason: str
@@ -755,6 +821,9 @@ class OrderResumed:
 
     type: ClassVar[str] = "OrderResumed"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     actor: str
     reason: str
@@ -783,6 +852,9 @@ class OrderUnpinned:
 
     type: ClassVar[str] = "OrderUnpinned"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     actor: str
     reason: str
@@ -811,6 +883,9 @@ class PaymentActionRequired:
 
     type: ClassVar[str] = "PaymentActionRequired"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
     charge_id: str
@@ -842,6 +917,9 @@ class PaymentCaptured:
 
     type: ClassVar[str] = "PaymentCaptured"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = "late"
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
     charge_id: str
@@ -879,6 +957,9 @@ class PaymentDeclined:
 
     type: ClassVar[str] = "PaymentDeclined"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
     order_id: str
     code: str
     reason: str
@@ -910,6 +991,9 @@ class PaymentPending:
 
     type: ClassVar[str] = "PaymentPending"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
     charge_id: str
@@ -938,6 +1022,9 @@ class PaymentRefundProgressed:
 
     type: ClassVar[str] = "PaymentRefundProgressed"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     refund_id: str
     amount_minor: int
@@ -969,6 +1056,9 @@ class PaymentRefundStarted:
 
     type: ClassVar[str] = "PaymentRefundStarted"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
     order_id: str
     charge_id: str | None = None
     amount_minor: int
@@ -1003,6 +1093,9 @@ class PaymentRefunded:
 
     type: ClassVar[str] = "PaymentRefunded"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
     order_id: str
     refund_id: str | None = None
     amount_minor: int
@@ -1040,6 +1133,9 @@ class PaymentReviewRequired:
 
     type: ClassVar[str] = "PaymentReviewRequired"
     owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
     reason: str
@@ -1068,6 +1164,9 @@ class PointsGranted:
 
     type: ClassVar[str] = "PointsGranted"
     owner: ClassVar[str] = "loyalty"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     loyalty_card: str | None = None
     points: int
@@ -1096,6 +1195,9 @@ class RefundMailSent:
 
     type: ClassVar[str] = "RefundMailSent"
     owner: ClassVar[str] = "notification"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("to",)
     order_id: str
     to: str
     refused: str | None = None
@@ -1124,6 +1226,9 @@ class ShipmentCancelRefused:
 
     type: ClassVar[str] = "ShipmentCancelRefused"
     owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     label_id: str
     reason: str
@@ -1152,6 +1257,9 @@ class ShipmentCancelStarted:
 
     type: ClassVar[str] = "ShipmentCancelStarted"
     owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     label_id: str | None = None
     reason: str
@@ -1186,6 +1294,9 @@ class ShipmentCancelled:
 
     type: ClassVar[str] = "ShipmentCancelled"
     owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     label_id: str | None = None
     reason: str
@@ -1214,6 +1325,9 @@ class ShipmentCreated:
 
     type: ClassVar[str] = "ShipmentCreated"
     owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
     label_id: str
@@ -1245,6 +1359,9 @@ class ShipmentFailed:
 
     type: ClassVar[str] = "ShipmentFailed"
     owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     code: str
     reason: str
@@ -1273,6 +1390,9 @@ class ShipmentPickedUp:
 
     type: ClassVar[str] = "ShipmentPickedUp"
     owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
     order_id: str
     order: OrderFacts
     label_id: str
@@ -1304,6 +1424,9 @@ class ShippedMailSent:
 
     type: ClassVar[str] = "ShippedMailSent"
     owner: ClassVar[str] = "notification"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("to",)
     order_id: str
     to: str
     refused: str | None = None
@@ -1332,6 +1455,9 @@ class StockReceived:
 
     type: ClassVar[str] = "StockReceived"
     owner: ClassVar[str] = "inventory"
+    saga_id_field: ClassVar[str | None] = None
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     sku: str
     quantity: int
     actor: str
@@ -1363,6 +1489,9 @@ class VerdictGiven:
 
     type: ClassVar[str] = "VerdictGiven"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     step: str
     verdict: str
@@ -1397,6 +1526,9 @@ class VerdictRequested:
 
     type: ClassVar[str] = "VerdictRequested"
     owner: ClassVar[str] = "saga"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
     order_id: str
     step: str
     code: str

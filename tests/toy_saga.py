@@ -46,6 +46,8 @@ class ToyEvent:
 
     type: ClassVar[str]
     owner: ClassVar[str]
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
     order_id: str
     word: str = ""
 

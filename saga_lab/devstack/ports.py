@@ -18,7 +18,7 @@ import socket
 from collections.abc import Iterable, Mapping, Set
 
 from saga_lab.devstack.errors import StackError
-from schemas.asyncapi import participants
+from schemas import CONTRACT
 
 HOST = "127.0.0.1"
 DEFAULT_BASE = 18000
@@ -30,7 +30,7 @@ OFFSETS: Mapping[str, int] = {
     "registry": 3,
     "order": 10,
     "monitor": 15,
-    **dict(zip((p for p in participants() if p != "order"), _FOR_STEPS, strict=False)),
+    **dict(zip((p for p in CONTRACT.participants if p != "order"), _FOR_STEPS, strict=False)),
     "provider": 20,
     "carrier": 21,
     "mail": 22,

@@ -12,11 +12,11 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import HOST, of_broker
 from saga_lab.devstack.readiness import Probe, http_ready
-from schemas.asyncapi import participants
+from schemas import CONTRACT
 
 ENTRY_SERVICE = "order"
 # Every participant of a flow runs. The order API has one replica; the others can have several.
-SERVICES = (ENTRY_SERVICE, *(name for name in participants() if name != ENTRY_SERVICE))
+SERVICES = (ENTRY_SERVICE, *(name for name in CONTRACT.participants if name != ENTRY_SERVICE))
 REPLICATED = frozenset(SERVICES) - {ENTRY_SERVICE}
 MONITOR = "monitor"
 WORLD = ("provider", "carrier", "mail")

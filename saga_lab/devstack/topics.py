@@ -11,10 +11,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import HOST
-from schemas.asyncapi import owners, participants
+from schemas import CONTRACT
 
-OWNERS = tuple(owners())
-CONSUMERS = (*participants(), "monitor")
+OWNERS = tuple(CONTRACT.topic_owners)
+CONSUMERS = (*CONTRACT.participants, "monitor")
 DEFAULT_PARTITIONS = 6
 
 _HOUR_MS = 3_600_000

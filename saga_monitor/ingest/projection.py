@@ -29,7 +29,6 @@ from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
 
 _SCALARS = ("str", "int", "bool")
-_PRIVATE = ("order_id", "email", "to")
 _MAX_TEXT = 300
 _MAX_BIGINT = 2**63 - 1
 _DETAILS: dict[str, tuple[str, ...]] = {}
@@ -261,14 +260,15 @@ def _merge_partitions(known: int | None, partition: int) -> int:
 
 
 def _scalar_fields(event: Any) -> tuple[str, ...]:
-    """Return the fields of type str, int or bool, optional or not, without the `_PRIVATE` ones.
+    """Return the fields of type str, int or bool, optional or not.
 
-    The annotations of generated events are text.
+    Without the saga id and personal data. The annotations of generated events are text.
     """
     return tuple(
         f.name
         for f in fields(event)
-        if str(f.type).removesuffix(" | None") in _SCALARS and f.name not in _PRIVATE
+        if str(f.type).removesuffix(" | None") in _SCALARS
+        and f.name not in (event.saga_id_field, *event.pii)
     )
 
 

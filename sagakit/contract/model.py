@@ -1,22 +1,65 @@
-"""Defines the contract of any application: event classes and Avro schemas."""
+"""Defines the contract of any application: event classes, Avro schemas and flows. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from sagakit.contract.marks import MARKS
+from sagakit.flow.model import Flow, Flows
 
 
 @dataclass(frozen=True)
 class Contract:
-    """Holds the event classes and schemas of an application.
+    """Holds the event classes, schemas and flows of one or more applications.
 
     `event_types`: name -> generated class; `schemas`: name -> record schema as in its `.avsc`
     (shared records included); `released`: complete earlier sets of schemas, so that old records
-    stay readable.
+    stay readable; `declared`: the flows of its flow files.
     """
 
     event_types: Mapping[str, type[Any]]
     schemas: Mapping[str, Mapping[str, Any]]
     released: Sequence[Mapping[str, Mapping[str, Any]]] = ()
+    declared: Sequence[Flow] = ()
+
+    @cached_property
+    def flows(self) -> Flows:
+        """The flows. Raises FlowError if none is declared."""
+        return Flows(*self.declared)
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """Event type -> owner."""
+        return {name: event.owner for name, event in self.event_types.items()}
+
+    @property
+    def participants(self) -> list[str]:
+        """The participants of all flows."""
+        return list(dict.fromkeys(name for flow in self.declared for name in flow.participants))
+
+    @property
+    def topic_owners(self) -> list[str]:
+        """The owners of topics: participants and the monitor."""
+        return sorted(set(self.owners.values()))
+
+    def events_of(self, owner: str) -> list[str]:
+        """Return the events that an owner emits."""
+        return [event for event, by in self.owners.items() if by == owner]
+
+    def doc(self, event: str) -> str:
+        """Return the documentation of an event, from its schema."""
+        return str(self.schemas[event]["doc"])
+
+
+def saga_id_of(event: Any) -> str | None:
+    """Return the saga id in an event; None if the event belongs to no saga."""
+    return None if event.saga_id_field is None else str(getattr(event, event.saga_id_field))
+
+
+def without_marks(avro: Mapping[str, Any], marks: Iterable[str]) -> dict[str, Any]:
+    """Return a record or field without the project's own attributes."""
+    return {key: value for key, value in avro.items() if key not in marks}
 
 
 def inline(name: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -38,12 +81,13 @@ def inline(name: str, records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
             avro = records[avro]
             within = (*within, avro["name"])
         if isinstance(avro, Mapping):
-            inner = {k: v for k, v in avro.items() if k != "owner"}
+            inner = without_marks(avro, MARKS)
             if "items" in inner:
                 inner["items"] = expand(inner["items"], within)
             if "fields" in inner:
                 inner["fields"] = [
-                    {**f, "type": expand(f["type"], within)} for f in inner["fields"]
+                    {**without_marks(f, MARKS), "type": expand(f["type"], within)}
+                    for f in inner["fields"]
                 ]
             return inner
         return avro

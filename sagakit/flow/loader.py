@@ -3,6 +3,7 @@
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sagakit.errors import FlowError
@@ -37,10 +38,13 @@ _KEYS = {"name", "default_version", *_SECTIONS, *_EVENTS, *_PAUSE}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
 
-def load(content: str, owners: Mapping[str, str]) -> Flow:
-    """Return the flow that a TOML text declares. `owners`: event type -> participant that emits it.
+def load(
+    content: str, owners: Mapping[str, str], foreign: Mapping[str, str] = MappingProxyType({})
+) -> Flow:
+    """Return the flow that a TOML text declares.
 
-    Raises FlowError, which names the place in the file and the remedy.
+    `owners`: event type -> participant that emits it; `foreign`: event types of other contracts ->
+    their package. Raises FlowError, which names the place in the file and the remedy.
     """
     try:
         raw = tomllib.loads(content)
@@ -78,7 +82,7 @@ def load(content: str, owners: Mapping[str, str]) -> Flow:
         raise FlowError(f"flow {name}: the key {error} is missing; add it") from error
     except ValueError as error:
         raise FlowError(f"flow {name}, {error}") from error
-    _validate(flow)
+    _validate(flow, foreign)
     return flow
 
 
@@ -139,12 +143,17 @@ def _ledger(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
     return raw
 
 
-def _validate(flow: Flow) -> None:
+def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
     for where, event in _named_events(flow):
+        if event in foreign and event not in flow.owners:
+            raise FlowError(
+                f"flow {flow.name}, {where}: {event} is an event of another contract, "
+                f"{foreign[event]}; name an event of this flow's own contract"
+            )
         if event not in flow.owners:
             raise FlowError(
                 f"flow {flow.name}, {where}: {event} has no schema with an owner; "
-                f"add schemas/{event}.avsc with an owner, or correct the name"
+                f"add {event}.avsc with an owner to the contract, or correct the name"
             )
     for step in flow.steps.values():
         _validate_step(flow, step)

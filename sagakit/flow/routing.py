@@ -103,6 +103,14 @@ def topic(owner: str) -> str:
     return f"{owner}.events"
 
 
+def is_void(event: Any) -> bool:
+    """Tell whether an event marks no step done, because the field named by `void_when` is true.
+
+    Such a step was done after its undo and is undone again, so nothing builds on it.
+    """
+    return event.void_when is not None and bool(getattr(event, event.void_when))
+
+
 class Router:
     """Routes events to one participant, with rules derived once for all flows and versions."""
 
@@ -132,7 +140,10 @@ class Router:
         """Return the triggers that `event` has for this participant, given the saga's `marks`."""
         triggers: list[Trigger] = []
         paused: bool | None = None
+        void = is_void(event)
         for rule in self._rules[label].get(event.type, ()):
+            if void and (rule.kind == "do" or rule.name == COMPLETED):
+                continue
             if rule.needs:
                 marks |= {event.type}
                 if not all(any(e in marks for e in any_of) for any_of in rule.needs):
@@ -146,8 +157,7 @@ class Router:
     def _trigger(self, rule: Rule, event: Any) -> Trigger | None:
         match rule.kind:
             case "do":
-                # `late`: the step was done after its undo and is undone again; do not build on it
-                return None if getattr(event, "late", False) else Do(event)
+                return Do(event)
             case "undo":
                 return Undo(event, getattr(event, "reason", event.type))
             case "observe":

@@ -22,7 +22,7 @@ from fastavro.schema import (
     to_parsing_canonical_form,
 )
 
-from sagakit.contract.model import Contract, inline
+from sagakit.contract.model import Contract, inline, saga_id_of
 from sagakit.errors import BadKey, EventTooLarge, RecordTooLarge, Undecodable, UnknownSchema
 from sagakit.flow.routing import topic
 from sagakit.messages.envelope import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
@@ -140,7 +140,7 @@ class Codec:
             if found is None:
                 raise UnknownSchema(
                     f"schema fingerprint {value[2:10].hex()} is not of this contract; "
-                    "deploy a version that knows it, or publish with one of schemas/*.avsc"
+                    "deploy a version that knows it, or publish with one of its contract's *.avsc"
                 )
             return (*found, 10)
         if value[:1] == CONFLUENT and len(value) > 5:
@@ -202,9 +202,11 @@ class Codec:
             raise Undecodable(
                 f"{event.type} belongs on {topic(event.owner)}, not on {record.topic}"
             )
-        named = getattr(event, "order_id", key)
-        if named != key:
-            raise Undecodable(f"the key is {key!r}, the body says order_id {named[:80]!r}")
+        named = saga_id_of(event)
+        if named is not None and named != key:
+            raise Undecodable(
+                f"the key is {key!r}, the body says {event.saga_id_field} {named[:80]!r}"
+            )
 
 
 def record_size(headers: Headers, value: bytes) -> int:

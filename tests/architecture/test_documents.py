@@ -20,16 +20,21 @@ from saga_lab.outside.provider_machine import TOKENS
 from saga_monitor.metrics import HELP as MONITORS
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.service import MonitorSettings
+from sagakit.contract import docs
+from sagakit.contract.files import files_of
+from sagakit.contract.texts import read_texts
 from sagakit.service.settings import ServiceSettings
 from sagakit.telemetry.metrics import HELP, exposition
-from schemas import OWNERS, docs
-from schemas.asyncapi import events_of, participants
+from schemas import CONTRACT, OWNERS
 from services.notification.service import NotificationSettings
 from services.payment.service import PaymentSettings
 from services.shipping.service import ShippingSettings
 from tests.architecture.source import PACKAGES, ROOT
 
 DOCS = ROOT / "docs"
+FILES = files_of("schemas")
+MADE = docs.documents(FILES)
+FLOW_PAGE = docs.FlowPage(CONTRACT, read_texts(FILES), FILES)
 PAPERS = [
     *sorted(ROOT.glob("*.md")),
     ROOT / "benchmarks" / "README.md",
@@ -175,23 +180,23 @@ def test_every_metric_named_is_exposed(paper: Path) -> None:
 # --- made documents, canvases, indexes -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", docs.documents(), ids=str)
+@pytest.mark.parametrize("path", MADE, ids=str)
 def test_what_is_made_from_the_flow_is_up_to_date(path: Path) -> None:
-    remedy = f"{path} is stale: run python -m schemas.docs"
-    assert (ROOT / path).read_text() == docs.documents()[path], remedy
+    remedy = f"{path} is stale: run python -m sagakit.contract.docs schemas"
+    assert (ROOT / path).read_text() == MADE[path], remedy
 
 
 def test_the_events_are_made_from_their_schemas() -> None:
-    command = [sys.executable, "-m", "schemas.generate", "--check"]
+    command = [sys.executable, "-m", "sagakit.contract.generate", "schemas", "--check"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("participant", participants())
+@pytest.mark.parametrize("participant", CONTRACT.participants)
 def test_a_canvas_names_what_its_service_emits_and_nothing_else(participant: str) -> None:
-    emits = re.search(r"^Emits(.*?)^Undoes", docs.canvas(participant), re.S | re.M)
+    emits = re.search(r"^Emits(.*?)^Undoes", docs.canvas(ROOT, participant), re.S | re.M)
     assert emits
     named = {word for word in re.findall(r"\b[A-Z]\w+\b", emits[1]) if word in OWNERS}
-    assert named == set(events_of(participant))
+    assert named == set(CONTRACT.events_of(participant))
 
 
 def test_the_stack_makes_every_topic_of_the_page() -> None:
@@ -247,7 +252,7 @@ def test_the_diagram_of_the_readme_shows_who_reads_which_topic() -> None:
     drawn = re.findall(rf"(\w+)(?:\[\(\S+\)\])?{arrow}(\w+)", diagram[1])
     read = {(topics[source], reader) for source, reader in drawn if source in topics}
     assert len(read) > len(topics)
-    readers = {(topic, by) for topic, those in docs.readers().items() for by in those}
+    readers = {(topic, by) for topic, those in FLOW_PAGE.readers().items() for by in those}
     assert {(topic, by) for topic, by in read if by != "monitor"} <= readers
 
 

@@ -12,10 +12,9 @@ from sagakit.decider import EffectResult
 from sagakit.flow.routing import rules_of
 from sagakit.testing import DecisionMatrix
 from schemas import CONTRACT, FLOWS
-from schemas.asyncapi import participants
 from tests.architecture.source import ROOT
 
-CALLERS = [p for p in participants() if (ROOT / "services" / p / "gateway.py").exists()]
+CALLERS = [p for p in CONTRACT.participants if (ROOT / "services" / p / "gateway.py").exists()]
 
 
 def matrix(participant: str) -> DecisionMatrix:
@@ -27,17 +26,17 @@ def matrix(participant: str) -> DecisionMatrix:
     return found
 
 
-@pytest.mark.parametrize("participant", participants())
+@pytest.mark.parametrize("participant", CONTRACT.participants)
 def test_no_cell_is_blank(participant: str) -> None:
     matrix(participant).check_complete()
 
 
-@pytest.mark.parametrize("participant", participants())
+@pytest.mark.parametrize("participant", CONTRACT.participants)
 def test_all_that_a_flow_routes_is_a_column(participant: str) -> None:
     matrix(participant).check_routing(FLOWS)
 
 
-@pytest.mark.parametrize("participant", participants())
+@pytest.mark.parametrize("participant", CONTRACT.participants)
 def test_every_kind_of_trigger_is_a_column(participant: str) -> None:
     matrix(participant).check_triggers()
 
@@ -66,7 +65,7 @@ def test_every_kind_of_effect_is_performed(participant: str) -> None:
         assert f"{named[kind]}:" in service, f"{participant} performs no {kind!r}"
 
 
-@pytest.mark.parametrize("participant", participants())
+@pytest.mark.parametrize("participant", CONTRACT.participants)
 def test_an_event_that_makes_a_step_due_carries_the_order(participant: str) -> None:
     """No service asks another: what makes a step due carries the order (event-carried state)."""
     for flow in FLOWS:

@@ -14,11 +14,13 @@ from sqlalchemy import MetaData
 from sagakit.store.migrate import KIT_CHAIN, Chain, migrate
 from sagakit.store.postgres import engine_for
 from sagakit.store.schema import KIT
-from schemas.asyncapi import participants
+from schemas import CONTRACT
 from tests.architecture.source import ROOT
 
 TABLES = {
-    **{name: (f"services.{name}.store", ROOT / "services" / name) for name in participants()},
+    **{
+        name: (f"services.{name}.store", ROOT / "services" / name) for name in CONTRACT.participants
+    },
     "monitor": ("saga_monitor.storage.tables", ROOT / "saga_monitor/storage"),
 }
 CHAINS = [KIT_CHAIN.folder, *(folder / "migrations" for _, folder in TABLES.values())]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.asyncapi import participants
+from schemas import CONTRACT
 from tests.architecture.source import ROOT, Function, Source, functions, length, sources
 
 MAX_FILE_LINES = 500
@@ -57,7 +57,7 @@ def test_no_function_is_too_long(source: Source) -> None:
 @pytest.mark.parametrize(
     "folder",
     [
-        *(ROOT / "services" / name for name in participants()),
+        *(ROOT / "services" / name for name in CONTRACT.participants),
         ROOT / "examples/giftwrap/services/giftwrap",
     ],
     ids=lambda folder: folder.name,
@@ -73,7 +73,7 @@ def test_a_participant_has_exactly_the_rooms(folder: Path) -> None:
 
 def test_every_service_takes_part_in_a_flow() -> None:
     folders = {path.parent.name for path in (ROOT / "services").glob("*/service.py")}
-    assert folders == set(participants())
+    assert folders == set(CONTRACT.participants)
 
 
 @pytest.mark.parametrize("source", every_source())

@@ -134,7 +134,7 @@ UNREADABLE = (
         INVENTORY,
         bytes_(_fingerprint),
         "unknown_schema",
-        ("0707070707070707", "publish with one of schemas/*.avsc"),
+        ("0707070707070707", "publish with one of its contract's *.avsc"),
     ),
     Case(
         "schema id without a registry",

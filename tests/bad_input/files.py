@@ -72,7 +72,7 @@ FLOWS = (
         swap('done = "PaymentCaptured"', 'done = "PaymentTaken"'),
         "step payment",
         "PaymentTaken has no schema",
-        "add schemas/PaymentTaken.avsc",
+        "add PaymentTaken.avsc",
     ),
     flow("unknown step", swap(FIRST, '["packing"]'), "version 1", "add [steps.packing]"),
     flow(

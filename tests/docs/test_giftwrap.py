@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from saga_lab.devstack.ports import assign
-from schemas import docs
+from sagakit.contract import docs
 from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     for schema in (EXAMPLE / "schemas").glob("*.avsc"):
         shutil.copy(schema, tree / "schemas")
-    run(tree, "-m", "schemas.generate")
+    run(tree, "-m", "sagakit.contract.generate", "schemas")
     for command in flow_commands():
         subprocess.run(command, shell=True, cwd=tree, check=True)
     shutil.copytree(
@@ -130,7 +130,7 @@ def test_it_is_built_like_the_other_participants(tree: Path) -> None:
 
 
 def test_old_topics_stay_readable(tree: Path) -> None:
-    run(tree, "-m", "schemas.compat")
+    run(tree, "-m", "sagakit.contract.compat", "schemas")
 
 
 def test_it_passes_the_type_checker(tree: Path) -> None:
@@ -138,12 +138,12 @@ def test_it_passes_the_type_checker(tree: Path) -> None:
 
 
 def test_documents_are_drawn_again(tree: Path) -> None:
-    run(tree, "-m", "schemas.docs")
+    run(tree, "-m", "sagakit.contract.docs", "schemas")
     assert '-->|"GiftWrapped"| shipping' in (tree / docs.GRAPHS).read_text()
     page = (tree / docs.FLOW_PAGE).read_text()
     assert "### giftwrap" in page
     assert "`giftwrap.events`" in page
-    run(tree, "-m", "schemas.docs", "--check")
+    run(tree, "-m", "sagakit.contract.docs", "schemas", "--check")
 
 
 def test_it_runs_and_makes_its_tables(tree: Path, infra: TestInfra) -> None:

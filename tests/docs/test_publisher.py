@@ -14,7 +14,7 @@ from sagakit.kafka.inspector import read_log
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
-from schemas import CONTRACT, FLOWS, docs
+from schemas import CONTRACT, FLOWS
 from schemas.events import OrderPlaced
 from schemas.rules import problems
 from tests.stack import TestInfra
@@ -26,7 +26,11 @@ ORDER = "outside-1"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The block of the page that publishes an order, in a file of its own."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / docs.PUBLISHER).read_text(), re.S | re.M)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```",
+        (ROOT / "docs/how-to/publish-from-outside.md").read_text(),
+        re.S | re.M,
+    )
     found = [block for block in blocks if "order.events" in block]
     assert len(found) == 1
     path = tmp_path_factory.mktemp("publisher") / "publish_order.py"

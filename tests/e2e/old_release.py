@@ -5,16 +5,18 @@ event classes made from them: it knows neither `order/3` nor a loyalty card, as 
 their bytes. Kit and deciders are today's, so events that only these name are there as well.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from sagakit.contract.files import read_set
 from sagakit.contract.model import Contract
 from sagakit.flow import loader
 from sagakit.flow.model import Flow
-from schemas import EVENT_TYPES, FLOWS, OWNERS, read_set
+from schemas import EVENT_TYPES, FLOWS, OWNERS
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ROOT / "schemas" / "released" / "1"
@@ -50,7 +52,12 @@ def tree(at: Path) -> Path:
     before, asked, after = rules.read_text().partition(OF_TODAY)
     assert asked, "schemas/rules.py has changed; say here what it did not have then"
     rules.write_text(before + after)
-    subprocess.run([sys.executable, at / "schemas" / "generate.py"], check=True, cwd=at)
+    subprocess.run(
+        [sys.executable, "-m", "sagakit.contract.generate", "schemas"],
+        check=True,
+        cwd=at,
+        env={**os.environ, **environment(at)},
+    )
     return at
 
 

@@ -60,6 +60,7 @@ class Fact:
     """An event of which only the type matters."""
 
     type: str
+    void_when: str | None = None
 
 
 @dataclass

@@ -122,7 +122,7 @@ STRAIGHT = '1 = ["a", "b", "p", "r"]'
         (
             STRAIGHT,
             {"steps": STEPS.replace("ADone", "AGone")},
-            ["step a", "AGone has no schema", "schemas/AGone.avsc"],
+            ["step a", "AGone has no schema", "add AGone.avsc"],
         ),
         (STRAIGHT, {"head": HEAD.replace("Placed", "Begun")}, ["start", "Begun has no schema"]),
         (STRAIGHT, {"observes": '[observes]\nshop = ["Lost"]'}, ["observes.shop", "Lost"]),
@@ -379,7 +379,7 @@ class Fact:
     """An event of which only the type matters."""
 
     def __init__(self, name: str) -> None:
-        self.type = name
+        self.type, self.void_when = name, None
 
 
 def triggers_of(flow: Flow, participant: str, *events: str) -> list[str]:

@@ -9,11 +9,11 @@ import pytest
 from sagakit.errors import ConfigurationError
 from sagakit.service.main import main, program_of
 from sagakit.service.program import Program
-from schemas.asyncapi import participants
+from schemas import CONTRACT
 from services.payment.service import PROGRAM
 
 
-@pytest.mark.parametrize("module", [*(f"services.{name}" for name in participants())])
+@pytest.mark.parametrize("module", [*(f"services.{name}" for name in CONTRACT.participants)])
 def test_every_participant_declares_its_program(module: str) -> None:
     program = program_of(module)
     assert program.name == module.rpartition(".")[2]

@@ -1,38 +1,36 @@
 """Every schema stays compatible with every released set, both ways (FULL_TRANSITIVE).
 
-    python -m schemas.compat               check; exit status 1 and a line for each problem
-    python -m schemas.compat --release 2   check, then keep today's schemas and flows as released/2/
+    python -m sagakit.contract.compat PACKAGE               check; status 1 and a line a problem
+    python -m sagakit.contract.compat PACKAGE --release 2   check, then keep them as released/2/
 
 Topics keep events for weeks and old services run beside new ones during a deployment, so today's
 code reads what every released set wrote, and every released set's code reads what is written today.
-Apache's own `avro` package judges (Avro 1.12, "Schema Resolution"). Three things it does not look
-at are judged here: an event that is gone, an event that changed its owner (its topic with it), and
-a field that changed its logical type (the same long, read as another time).
+Apache's own `avro` package judges (Avro 1.12, "Schema Resolution"). What it does not look at is
+judged here: an event that is gone, an event that changed its owner (its topic with it), its saga id
+or its `void_when`, and a field that changed its logical type (the same long, read as another time).
 
-A version of a flow that is out is never changed either: orders in flight are on it, and old and new
+A version of a flow that is out is never changed either: sagas in flight are on it, and old and new
 code have to mean the same by it. It may go (`saga flows retire`); another order of steps is another
 version.
 """
 
 import shutil
 import sys
-from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import avro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from avro.schema import ArraySchema, RecordSchema, Schema, UnionSchema
 
+from sagakit.contract.files import read_set, released_folders, released_sets
+from sagakit.contract.loader import load_contract
+from sagakit.contract.marks import Records
 from sagakit.contract.model import inline
+from sagakit.contract.package_tool import read_arguments, run_tool
+from sagakit.errors import ContractError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow
-from schemas import FLOWS, OWNERS, read_set
-
-HERE = Path(__file__).parent
-Records = Mapping[str, Mapping[str, Any]]
-"""Record name -> record schema, as in a folder of `.avsc` files."""
 
 
 def problems(current: Records, released: Records, name: str) -> Iterator[str]:
@@ -48,12 +46,18 @@ def problems(current: Records, released: Records, name: str) -> Iterator[str]:
         if new is None:
             yield (
                 f"{where}: the schema is gone, but topics still hold its records. "
-                f"Restore schemas/{event}.avsc."
+                f"Restore {event}.avsc."
             )
         elif new.get("owner") != old["owner"]:
             yield (
                 f"{where}: its owner was {old['owner']}, now it is {new.get('owner')}, which would "
                 "move it to another topic. Keep the owner, or add a new event."
+            )
+        elif changed := [m for m in ("saga_id", "void_when") if new.get(m) != old.get(m)]:
+            was, now = (schema.get(changed[0]) for schema in (old, new))
+            yield (
+                f"{where}: {changed[0]} named {was}, now it names {now}, so old and new code would "
+                "mean different things by it. Restore it, or add a new event."
             )
         else:
             then, today = _parsed(event, released), _parsed(event, current)
@@ -172,33 +176,30 @@ def changed_versions(today: Flow, then: Flow, name: str) -> Iterator[str]:
                     )
 
 
-def check_flows(today: Iterable[Flow], folder: Path) -> list[str]:
-    """Return all problems of `today` with the flow files of every released set below `folder`."""
+def check_flows(today: Iterable[Flow], owners: Mapping[str, str], folder: Path) -> list[str]:
+    """Return all problems of `today` with the flow files of every released set below `folder`.
+
+    `owners`: event type -> owner, of today's contract.
+    """
     flows = {flow.name: flow for flow in today}
     return [
         line
-        for released in sorted((folder / "released").glob("*"), key=lambda path: int(path.name))
+        for released in released_folders(folder)
         for path in sorted((released / "flows").glob("*.toml"))
-        for then in [load(path.read_text(), OWNERS)]
+        for then in [load(path.read_text(), owners)]
         if then.name in flows
         for line in changed_versions(flows[then.name], then, released.name)
     ]
 
 
-def released_sets(folder: Path) -> list[tuple[str, Records]]:
-    """Return the released sets below `folder` with their names, oldest first."""
-    paths = sorted((folder / "released").glob("*"), key=lambda path: int(path.name))
-    return [(path.name, read_set(path)) for path in paths]
-
-
 def release(folder: Path, number: int) -> Path:
     """Copy the schemas and flow files of `folder` to its next released set; return the new folder.
 
-    Raises ValueError if `number` is not the next one: a released set never changes.
+    Raises ContractError if `number` is not the next one: a released set never changes.
     """
-    last = max((int(path.name) for path in (folder / "released").glob("*")), default=0)
+    last = max((int(path.name) for path in released_folders(folder)), default=0)
     if number != last + 1:
-        raise ValueError(
+        raise ContractError(
             f"--release {number}: the next released set is {last + 1}; a set that is out is never "
             "changed, since records written with it are on the topics"
         )
@@ -211,24 +212,22 @@ def release(folder: Path, number: int) -> Path:
     return target
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the check; return exit status 1 if something is incompatible."""
-    parser = ArgumentParser(prog="python -m schemas.compat", description=__doc__)
-    parser.add_argument("--release", type=int, metavar="N", help="keep the schemas as set N")
-    wanted = parser.parse_args().release
-    found = [*check(read_set(HERE), released_sets(HERE)), *check_flows(FLOWS, HERE)]
+    files, asked = read_arguments("compat", __doc__, arguments, release=True)
+    contract = load_contract(files.package)
+    found = [
+        *check(read_set(files.folder), released_sets(files.folder)),
+        *check_flows(contract.declared, contract.owners, files.folder),
+    ]
     for line in found:
         print(line)
     if found:
         return 1
-    if wanted is not None:
-        try:
-            print(f"released: {release(HERE, wanted)}")
-        except ValueError as error:
-            print(error)
-            return 1
+    if asked.release is not None:
+        print(f"released: {release(files.folder, asked.release)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool(main))

@@ -1,20 +1,25 @@
-"""Generates `events.py` from the `.avsc` files; `--check` fails if the file differs.
+"""Generates a contract's event classes from its `.avsc` files; `--check` fails if they differ.
+
+    python -m sagakit.contract.generate PACKAGE [--check]
 
 Avro types map to Python: record -> frozen dataclass, array -> tuple, union with null -> `| None`,
-int and long -> int, timestamp-micros -> aware `datetime` (UTC), uuid -> `UUID`.
+int and long -> int, timestamp-micros -> aware `datetime` (UTC), uuid -> `UUID`. A class of an event
+carries its marks (`marks`) as class attributes: `type`, `owner`, `saga_id_field`, `void_when`,
+`pii`.
 """
 
 import json
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-HERE = Path(__file__).parent
-TARGET = HERE / "events.py"
-PRIMITIVES = {"string": "str", "int": "int", "long": "int", "double": "float", "boolean": "bool"}
-LOGICAL = {"timestamp-micros": "datetime", "uuid": "UUID"}
-HEAD = '''"""The events of the contract. Made by `python -m schemas.generate` from *.avsc."""
+from sagakit.contract.files import ContractFiles, read_set
+from sagakit.contract.marks import LOGICAL, PRIMITIVES, EventMarks, Records, marks_of
+from sagakit.contract.package_tool import read_arguments, run_tool
+from sagakit.errors import ContractError
+
+HEAD = '''"""The events of {package}. Made by `python -m sagakit.contract.generate {package}`."""
 
 from __future__ import annotations
 
@@ -24,30 +29,10 @@ from typing import Any, ClassVar
 '''
 
 
-def records() -> dict[str, dict[str, Any]]:
-    """Return all record schemas by name; those without an owner (shared parts) come first.
-
-    Raises ValueError naming a file that does not hold one record of the file's own name.
-    """
-    found = {}
-    for path in sorted(HERE.glob("*.avsc")):
-        schema = json.loads(path.read_text())
-        if schema.get("type") != "record" or schema.get("name") != path.stem:
-            raise ValueError(f"{path.name} must hold one record named {path.stem}")
-        found[path.stem] = schema
-    return dict(sorted(found.items(), key=lambda item: ("owner" in item[1], item[0])))
-
-
 def python_type(avro: Any) -> str:
-    """Return the Python annotation of an Avro type.
-
-    Raises ValueError for a union other than one of null and a single type.
-    """
+    """Return the Python annotation of an Avro type of a checked set."""
     if isinstance(avro, list):
-        inner = [a for a in avro if a != "null"]
-        if len(inner) != 1 or len(avro) != 2:
-            raise ValueError(f"only unions of null and one type are used here, not {avro}")
-        return f"{python_type(inner[0])} | None"
+        return f"{python_type(next(a for a in avro if a != 'null'))} | None"
     if isinstance(avro, dict):
         if avro["type"] == "array":
             return f"tuple[{python_type(avro['items'])}, ...]"
@@ -95,13 +80,13 @@ def _field(field: dict[str, Any]) -> str:
     return expr.replace(known, f"None if {perhaps}") if known in expr else _reader(perhaps, avro)
 
 
-def _record(schema: dict[str, Any]) -> str:
-    fields, owner = schema["fields"], schema.get("owner")
+def _record(name: str, records: Records) -> str:
+    schema, marks = records[name], marks_of(name, records)
+    fields = schema["fields"]
     lines = ["@dataclass(frozen=True, slots=True, kw_only=True)", f"class {schema['name']}:"]
     lines += [f'    """{schema["doc"]}"""', ""]
-    if owner:
-        lines += [f'    type: ClassVar[str] = "{schema["name"]}"']
-        lines += [f'    owner: ClassVar[str] = "{owner}"']
+    if marks:
+        lines += _marks(name, marks)
     for field in fields:
         default = f" = {field['default']!r}" if "default" in field else ""
         lines.append(f"    {field['name']}: {python_type(field['type'])}{default}")
@@ -120,32 +105,56 @@ def _record(schema: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def generate() -> str:
-    """Return the text of `events.py`, formatted by ruff."""
-    schemas = records()
-    text = HEAD
-    if any("uuid" in json.dumps(s) for s in schemas.values()):
+def _marks(name: str, marks: EventMarks) -> list[str]:
+    return [
+        f"    type: ClassVar[str] = {name!r}",
+        f"    owner: ClassVar[str] = {marks.owner!r}",
+        f"    saga_id_field: ClassVar[str | None] = {marks.saga_id!r}",
+        f"    void_when: ClassVar[str | None] = {marks.void_when!r}",
+        f"    pii: ClassVar[tuple[str, ...]] = {marks.pii!r}",
+    ]
+
+
+def generate(files: ContractFiles) -> str:
+    """Return the text of the generated module, formatted by ruff. Raises ContractError."""
+    records = read_set(files.folder)
+    names = sorted(records, key=lambda name: ("owner" in records[name], name))
+    text = HEAD.format(package=files.package)
+    if '"uuid"' in json.dumps(records):
         text += "from uuid import UUID\n"
-    text += "\n\n" + "\n".join(_record(schema) for schema in schemas.values())
-    owned = [name for name, schema in schemas.items() if "owner" in schema]
+    text += "\n\n" + "\n".join(_record(name, records) for name in names)
+    owned = [name for name in names if "owner" in records[name]]
     text += "\nEVENTS: tuple[type[Any], ...] = (\n" + "".join(f"    {n},\n" for n in owned) + ")\n"
-    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
-    return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
+    return _formatted(text, files)
 
 
-def main() -> int:
-    """Write `events.py`; with `--check` only return exit status 1 if it differs."""
-    text = generate()
-    if "--check" in sys.argv:
-        if not TARGET.exists() or TARGET.read_text() != text:
-            print(
-                "schemas/events.py is not what the .avsc files say: run python -m schemas.generate"
-            )
-            return 1
+def _formatted(text: str, files: ContractFiles) -> str:
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(files.target), "-"]
+    done = subprocess.run(ruff, input=text, text=True, capture_output=True, check=False)
+    if done.returncode:
+        error = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise ContractError(
+            f"{files.target.name} of {files.package}: ruff did not format it: {error[0]}; install "
+            "ruff (pip install ruff) and run again"
+        )
+    return done.stdout
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the module; with `--check` only return exit status 1 if it differs."""
+    files, asked = read_arguments("generate", __doc__, arguments, check=True)
+    text = generate(files)
+    if files.target.exists() and files.target.read_text() == text:
         return 0
-    TARGET.write_text(text)
+    if asked.check:
+        print(
+            f"{files.target.name} of {files.package} is not what the .avsc files say: run "
+            f"python -m sagakit.contract.generate {files.package}"
+        )
+        return 1
+    files.target.write_text(text)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool(main))
