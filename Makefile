@@ -54,6 +54,8 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/ruff check
 	$(BIN)/mypy $(wildcard $(PACKAGES) tests)
 	$(BIN)/lint-imports
+	$(BIN)/python -m sagakit.contract.generate sagakit.contract --check
+	$(BIN)/python -m sagakit.contract.compat sagakit.contract
 	$(BIN)/python -m sagakit.contract.generate schemas --check
 	$(BIN)/python -m sagakit.contract.compat schemas
 	$(BIN)/python -m sagakit.contract.docs schemas --check

@@ -34,6 +34,7 @@ from saga_monitor.supervision.deadline_watch import DeadlineWatch
 from saga_monitor.supervision.emitter import Emitter
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.model import Flows, with_deadlines
+from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.routing import topic
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import LogEnds
@@ -58,7 +59,6 @@ from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedPublisher
 from sagakit.web.app import Health, make_app
 from schemas import CONTRACT, FLOWS
-from schemas.events import InterventionOpened
 
 log = structlog.get_logger(__name__)
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
@@ -117,7 +117,7 @@ class Monitor:
         flows = shortened(FLOWS, settings.deadlines)
         servers, codec = (
             settings.bootstrap_servers,
-            codec_for(settings, CONTRACT, InterventionOpened.owner),
+            codec_for(settings, CONTRACT, PLATFORM),
         )
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)

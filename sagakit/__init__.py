@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sagakit.contract.model import saga_id_of
     from sagakit.decider import (
         NOTHING,
         Callback,
@@ -68,6 +69,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     "Callback",
     "Command",
     "Event",
+    "saga_id_of",
     "Decision",
     "NOTHING",
     "fold",
@@ -97,6 +99,7 @@ __all__ = [  # noqa: RUF022 -- under headings
 ]
 
 _NAMES = {
+    "sagakit.contract.model": "saga_id_of",
     "sagakit.decider": (
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"

@@ -1,4 +1,4 @@
-"""The events of schemas. Made by `python -m sagakit.contract.generate schemas`."""
+"""Defines events. Made by `python -m sagakit.contract.generate schemas`."""
 
 from __future__ import annotations
 
@@ -175,46 +175,6 @@ class ChargeFound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompensationRequested:
-    """The participants are asked to undo the order, newest step first."""
-
-    type: ClassVar[str] = "CompensationRequested"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    step: str | None = None
-    code: str
-    reason: str
-    actor: str
-    attempt: int = 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "step": self.step,
-            "code": self.code,
-            "reason": self.reason,
-            "actor": self.actor,
-            "attempt": self.attempt,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> CompensationRequested:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            step=record.get("step"),
-            code=record["code"],
-            reason=record["reason"],
-            actor=record["actor"],
-            attempt=record.get("attempt", 1),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmationMailSent:
     """The customer was told that the order is confirmed."""
 
@@ -335,142 +295,6 @@ class FraudWithdrawn:
             order_id=record["order_id"],
             reason=record["reason"],
             email=record.get("email"),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterventionClaimed:
-    """A person took over the intervention."""
-
-    type: ClassVar[str] = "InterventionClaimed"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    code: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "code": self.code,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> InterventionClaimed:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            code=record["code"],
-            actor=record["actor"],
-            reason=record["reason"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterventionNoted:
-    """A person added a note to the intervention."""
-
-    type: ClassVar[str] = "InterventionNoted"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    code: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "code": self.code,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> InterventionNoted:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            code=record["code"],
-            actor=record["actor"],
-            reason=record["reason"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterventionOpened:
-    """An intervention was opened: only a person can close it; retries continue meanwhile."""
-
-    type: ClassVar[str] = "InterventionOpened"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    code: str
-    reason: str
-    actor: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "code": self.code,
-            "reason": self.reason,
-            "actor": self.actor,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> InterventionOpened:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            code=record["code"],
-            reason=record["reason"],
-            actor=record.get("actor"),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterventionResolved:
-    """A person closed the intervention."""
-
-    type: ClassVar[str] = "InterventionResolved"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    code: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "code": self.code,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> InterventionResolved:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            code=record["code"],
-            actor=record["actor"],
-            reason=record["reason"],
         )
 
 
@@ -686,68 +510,6 @@ class OrderCompleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderPaused:
-    """The order is paused: no step starts until it is resumed; an undo continues."""
-
-    type: ClassVar[str] = "OrderPaused"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> OrderPaused:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            actor=record["actor"],
-            reason=record["reason"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderPinned:
-    """A person pinned the order: the monitor does not move it to its history."""
-
-    type: ClassVar[str] = "OrderPinned"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> OrderPinned:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            actor=record["actor"],
-            reason=record["reason"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPlaced:
     """An order was placed: the start of the flow."""
 
@@ -811,68 +573,6 @@ class OrderRejected:
         return cls(
             order_id=record["order_id"],
             code=record["code"],
-            reason=record["reason"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderResumed:
-    """The order continues where it was paused."""
-
-    type: ClassVar[str] = "OrderResumed"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> OrderResumed:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            actor=record["actor"],
-            reason=record["reason"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderUnpinned:
-    """The order is no longer pinned and may be moved to the history."""
-
-    type: ClassVar[str] = "OrderUnpinned"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> OrderUnpinned:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            actor=record["actor"],
             reason=record["reason"],
         )
 
@@ -1483,92 +1183,13 @@ class StockReceived:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictGiven:
-    """A person decided on a step that waits for a person."""
-
-    type: ClassVar[str] = "VerdictGiven"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    step: str
-    verdict: str
-    actor: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "step": self.step,
-            "verdict": self.verdict,
-            "actor": self.actor,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> VerdictGiven:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            step=record["step"],
-            verdict=record["verdict"],
-            actor=record["actor"],
-            reason=record["reason"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictRequested:
-    """A person's decision is still missing: a reminder, or an escalation to the senior role."""
-
-    type: ClassVar[str] = "VerdictRequested"
-    owner: ClassVar[str] = "saga"
-    saga_id_field: ClassVar[str | None] = "order_id"
-    void_when: ClassVar[str | None] = None
-    pii: ClassVar[tuple[str, ...]] = ()
-    order_id: str
-    step: str
-    code: str
-    role: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as fastavro writes it."""
-        return {
-            "order_id": self.order_id,
-            "step": self.step,
-            "code": self.code,
-            "role": self.role,
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> VerdictRequested:
-        """Build it from a record as fastavro reads it."""
-        return cls(
-            order_id=record["order_id"],
-            step=record["step"],
-            code=record["code"],
-            role=record["role"],
-            reason=record["reason"],
-        )
-
-
 EVENTS: tuple[type[Any], ...] = (
     CancellationMailSent,
     ChargeFound,
-    CompensationRequested,
     ConfirmationMailSent,
     FraudCleared,
     FraudRejected,
     FraudWithdrawn,
-    InterventionClaimed,
-    InterventionNoted,
-    InterventionOpened,
-    InterventionResolved,
     InventoryRejected,
     InventoryReleased,
     InventoryReserved,
@@ -1576,12 +1197,8 @@ EVENTS: tuple[type[Any], ...] = (
     OrderCancelRequested,
     OrderCancelled,
     OrderCompleted,
-    OrderPaused,
-    OrderPinned,
     OrderPlaced,
     OrderRejected,
-    OrderResumed,
-    OrderUnpinned,
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDeclined,
@@ -1600,6 +1217,4 @@ EVENTS: tuple[type[Any], ...] = (
     ShipmentPickedUp,
     ShippedMailSent,
     StockReceived,
-    VerdictGiven,
-    VerdictRequested,
 )

@@ -49,8 +49,8 @@ def events(name: str) -> st.SearchStrategy[Any]:
     """Events of a type, each of an order that may be a record key."""
     kind = EVENT_TYPES[name]
     found = records(name)
-    if any(f["name"] == "order_id" for f in CONTRACT.schemas[name]["fields"]):
-        found = st.builds(lambda r, key: {**r, "order_id": key}, found, order_ids)
+    if named := kind.saga_id_field:
+        found = st.builds(lambda r, key: {**r, named: key}, found, order_ids)
     return found.map(kind.from_dict)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from saga_lab.devstack.ports import free_port
+from sagakit.contract.model import saga_id_of
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, OutboxRow, Trace
@@ -96,7 +97,7 @@ class EventPublisher:
         """The records of events, not yet published."""
         found = []
         for event in events:
-            key = event.order_id
+            key = saga_id_of(event)
             self._counts[key, event.owner] += 1
             seq = self._counts[key, event.owner]
             envelope = Envelope(

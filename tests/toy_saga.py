@@ -13,8 +13,20 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import ARRAY, Column, Engine, MetaData, Table, Text
 
-from sagakit.contract.model import Contract
-from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, EffectResult, Observed, Trigger
+from sagakit.contract.loader import join, load_platform
+from sagakit.contract.model import Contract, saga_id_of
+from sagakit.contract.platform import SagaPaused, SagaResumed
+from sagakit.decider import (
+    NOTHING,
+    Callback,
+    Decision,
+    Do,
+    Effect,
+    EffectResult,
+    Event,
+    Observed,
+    Trigger,
+)
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
@@ -91,14 +103,6 @@ class Asked(ToyEvent):
     type, owner = "Asked", "saga"
 
 
-class Paused(ToyEvent):
-    type, owner = "Paused", "saga"
-
-
-class Resumed(ToyEvent):
-    type, owner = "Resumed", "saga"
-
-
 EVENTS: tuple[type[ToyEvent], ...] = (
     Started,
     LeftDone,
@@ -108,10 +112,18 @@ EVENTS: tuple[type[ToyEvent], ...] = (
     RightUndone,
     Counted,
     Asked,
-    Paused,
-    Resumed,
 )
 OWNERS = {event.type: event.owner for event in EVENTS}
+
+
+def paused(key: str) -> SagaPaused:
+    """Nothing new starts after it."""
+    return SagaPaused(saga_id=key, actor="ada", reason="wait")
+
+
+def resumed(key: str) -> SagaResumed:
+    """It goes on after it."""
+    return SagaResumed(saga_id=key, actor="ada", reason="go on")
 
 
 def schema_of(name: str, **changes: Any) -> dict[str, Any]:
@@ -120,15 +132,14 @@ def schema_of(name: str, **changes: Any) -> dict[str, Any]:
     return {"type": "record", "name": name, "fields": fields, **changes}
 
 
-CONTRACT = Contract({e.type: e for e in EVENTS}, {e.type: schema_of(e.type) for e in EVENTS})
+CONTRACT = join(
+    load_platform(),
+    Contract({e.type: e for e in EVENTS}, {e.type: schema_of(e.type) for e in EVENTS}),
+)
 FLOW = """
 name = "toy"
 start = "Started"
 cancel = "Asked"
-compensate = "Asked"
-verdict = "Asked"
-pause = "Paused"
-resume = "Resumed"
 default_version = 1
 
 [versions]
@@ -231,13 +242,14 @@ class Wire:
         self._offset = 0
 
     def record(
-        self, event: ToyEvent, seq: int | None = None, *, id_: UUID | None = None, **trace: Any
+        self, event: Event, seq: int | None = None, *, id_: UUID | None = None, **trace: Any
     ) -> Record:
         """An event of its owner; `seq` None where the publisher keeps no count."""
+        key = saga_id_of(event)
         if id_ is None:
             number = -1 - self._offset if seq is None else seq
-            id_ = event_id(event.owner, event.order_id, number)
-        envelope = Envelope(id_, event.order_id, event.owner, seq, NOW, event, trace=Trace(**trace))
+            id_ = event_id(event.owner, key, number)
+        envelope = Envelope(id_, key, event.owner, seq, NOW, event, trace=Trace(**trace))
         row = self.codec.encode(envelope)
         return self.raw(row.topic, row.key.encode(), row.value, row.headers)
 

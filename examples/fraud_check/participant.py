@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sagakit import NOTHING, Decision, Do, Trigger, Undo
+from sagakit import NOTHING, Decision, Do, Trigger, Undo, saga_id_of
 from schemas.events import FraudCleared, FraudRejected, FraudWithdrawn
 
 
@@ -25,7 +25,7 @@ def decide(state: Screening, trigger: Trigger, now: datetime) -> Decision:
             reason = "the score is 0.99 or more"
             return Decision((FraudRejected(order_id=event.order_id, code="score", reason=reason),))
         case Undo(event, reason):  # before any Do this event is the fence: a later Do is ignored
-            return Decision((FraudWithdrawn(order_id=event.order_id, reason=reason),))
+            return Decision((FraudWithdrawn(order_id=saga_id_of(event), reason=reason),))
     return NOTHING
 
 

@@ -20,6 +20,7 @@ from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.facts import fold as gather
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, SagaView, Status
+from sagakit.contract.model import saga_id_of
 from sagakit.decider import fold
 from sagakit.messages.envelope import Envelope, derive_id
 from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
@@ -122,7 +123,7 @@ def _may_be_hindered(world: World, story: Story) -> bool:
     """Return whether stock may have run short, or a monitor emitted an event for the order."""
     emitted = [emission.event for monitor in world.monitors for emission, _ in monitor.emissions]
     short = world.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
-    return short or any(event.order_id == story.order_id for event in emitted)
+    return short or any(saga_id_of(event) == story.order_id for event in emitted)
 
 
 def _for_a_person(story: Story, interventions: tuple[str, ...], gone: bool) -> bool:
@@ -224,7 +225,7 @@ def _unfounded_emissions(world: World) -> Iterator[str]:
             if saga != gather(Saga(key), *facts[key]):
                 yield f"{key}: a monitor folded something else than the log"
         for emission, due in monitor.emissions:
-            key = emission.event.order_id
+            key = saga_id_of(emission.event)
             emitted_at = min((f.at for f in facts[key] if f.id == str(emission.id)), default=due)
             # Facts up to the deadline count, and later ones of two kinds: other interventions,
             # which only change who is still to be called, and verdict requests made before the

@@ -9,12 +9,14 @@ from saga_lab.simulation.fault_rates import FaultRates
 from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.story import SKUS, Story, draw
 from saga_lab.simulation.world import World
+from sagakit.contract.model import saga_id_of
+from sagakit.contract.platform import SagaPaused, VerdictGiven
 from sagakit.decider import Command
 from sagakit.flow.model import Flows
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
 from schemas import FLOWS
-from schemas.events import OrderPaused, OrderPlaced, VerdictGiven
+from schemas.events import OrderPlaced
 from services.fraud.decide import Screening
 from services.fraud.service import participant as fraud
 from services.inventory.service import participant as inventory
@@ -148,7 +150,7 @@ def begin(world: World, story: Story) -> None:
     named = story.entrance != "nameless"
 
     def publish(event: OrderPlaced | VerdictGiven) -> None:
-        world.publish(event, event.order_id, story.flow, named=named)
+        world.publish(event, saga_id_of(event), story.flow, named=named)
 
     for n in range(2 if story.twice else 1):
         if story.entrance == "order_api":
@@ -168,7 +170,7 @@ def begin(world: World, story: Story) -> None:
         )
     if story.verdict is not None:
         given = VerdictGiven(
-            order_id=story.order_id,
+            saga_id=story.order_id,
             step="payment",
             verdict=story.verdict,
             actor="reviewer",
@@ -176,7 +178,7 @@ def begin(world: World, story: Story) -> None:
         )
         world.after(story.verdict_after, lambda: publish(given))
     if story.paused is not None:
-        paused = OrderPaused(order_id=story.order_id, actor="ada", reason="a question")
+        paused = SagaPaused(saga_id=story.order_id, actor="ada", reason="a question")
         world.after(story.paused[0], lambda: world.publish(paused, story.order_id, story.flow))
         through = sum(story.paused, timedelta())
         world.after(through, lambda: world.operator.resume(story.order_id))

@@ -164,12 +164,12 @@ class Projection:
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """Return a record's key, and its fact if it has an order id. Raises UnprocessableRecord."""
+        """Return a record's key, and the fact of a saga's event. Raises UnprocessableRecord."""
         envelope = self._codec.decode(record)
         label = envelope.trace.flow
         if label is not None and label not in self._plans:
             self.flows.find(label)  # raises UnknownFlow, which names the known ones
-        if not hasattr(envelope.event, "order_id"):
+        if envelope.event.saga_id_field is None:
             return envelope.key, None
         return envelope.key, fact_of(envelope, self._units)
 

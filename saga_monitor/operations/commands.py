@@ -80,4 +80,4 @@ class CommandHandler:
 
 
 def _details(fields: dict[str, Any]) -> str:
-    return ", ".join(f"{k}={v}" for k, v in fields.items() if v is not None and k != "order_id")
+    return ", ".join(f"{k}={v}" for k, v in fields.items() if v is not None and k != "saga_id")

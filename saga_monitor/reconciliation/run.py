@@ -25,11 +25,12 @@ from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import SOURCE, Saga, emission_id
 from saga_monitor.saga.view import SagaView
+from sagakit.contract.platform import InterventionOpened
 from sagakit.errors import BadKey
 from sagakit.flow.model import Flow
 from sagakit.messages.codec import order_key
 from sagakit.web.app import problem
-from schemas.events import ChargeFound, InterventionOpened
+from schemas.events import ChargeFound
 
 log = structlog.get_logger(__name__)
 SETTLE_S = 300.0
@@ -247,5 +248,5 @@ def correction_for(
                 reason=f"{found.kind}: {found.what}",
             )
             return Emission(id_, event, None)
-    opened = InterventionOpened(order_id=saga.order_id, code=found.kind, reason=found.what)
+    opened = InterventionOpened(saga_id=saga.order_id, code=found.kind, reason=found.what)
     return Emission(emission_id(saga.order_id, found.kind, found.what), opened, None)

@@ -18,16 +18,17 @@ from saga_monitor.saga.pauses import Pause, current_pause, pauses
 from saga_monitor.saga.pins import Pin, last_pin_event
 from saga_monitor.saga.times import utc_seconds
 from saga_monitor.saga.view import ENDED, VERDICT, SagaView
-from schemas.events import (
+from sagakit.contract.model import saga_id_of
+from sagakit.contract.platform import (
     CompensationRequested,
     InterventionClaimed,
     InterventionNoted,
     InterventionOpened,
     InterventionResolved,
-    OrderPaused,
-    OrderPinned,
-    OrderResumed,
-    OrderUnpinned,
+    SagaPaused,
+    SagaPinned,
+    SagaResumed,
+    SagaUnpinned,
     VerdictGiven,
 )
 
@@ -97,7 +98,7 @@ class CommandRefused(Exception):
 def give_verdict(body: VerdictCommand, saga: Saga, view: SagaView) -> Emission:
     """Return the event of a verdict. Raises CommandRefused if paused, or if none is awaited."""
     given = VerdictGiven(
-        order_id=body.order_id,
+        saga_id=body.order_id,
         step=body.step,
         verdict=body.verdict,
         actor=body.actor,
@@ -133,7 +134,7 @@ def cancel_saga(body: CancelCommand, saga: Saga, view: SagaView) -> Emission:
     Raises CommandRefused if the saga is past its pivot, being undone or ended.
     """
     event = CompensationRequested(
-        order_id=saga.order_id, code=OPERATOR, reason=body.reason, actor=body.actor
+        saga_id=saga.order_id, code=OPERATOR, reason=body.reason, actor=body.actor
     )
     id_ = emission_id(saga.order_id, OPERATOR, "")
     earlier = saga.facts.get(str(id_))
@@ -155,7 +156,7 @@ def pause_saga(body: PauseCommand, saga: Saga, view: SagaView) -> Emission:
     Raises CommandRefused if the saga is being undone or has ended, or if it is paused already by
     another actor or for another reason.
     """
-    event = OrderPaused(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    event = SagaPaused(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
     if view.paused:
         if (view.paused.actor, view.paused.reason) == (body.actor, body.reason):
             return Emission(UUID(view.paused.id), event, UUID(view.paused.id))
@@ -164,7 +165,7 @@ def pause_saga(body: PauseCommand, saga: Saga, view: SagaView) -> Emission:
         what = f"{view.status} since {view.ended_at}" if view.ended_at else "being undone"
         detail = f"order {saga.order_id} is {what}, so there is nothing to pause"
         raise CommandRefused(409, "too late", detail)
-    last = _last(saga, OrderResumed.type)
+    last = _last(saga, SagaResumed.type)
     id_ = emission_id(saga.order_id, "pause", last.id if last else "")
     return Emission(id_, event, UUID((last or saga.timeline()[-1]).id))
 
@@ -175,9 +176,9 @@ def resume_saga(body: PauseCommand, saga: Saga, view: SagaView) -> Emission:
     A saga that was paused and is now being undone can be resumed too: steps that are not undone may
     still queue its records.
     """
-    event = OrderResumed(order_id=saga.order_id, actor=body.actor, reason=body.reason)
-    last = _last(saga, OrderResumed.type)
-    found = pauses(_of_type(saga, OrderPaused.type), _of_type(saga, OrderResumed.type))
+    event = SagaResumed(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
+    last = _last(saga, SagaResumed.type)
+    found = pauses(_of_type(saga, SagaPaused.type), _of_type(saga, SagaResumed.type))
     if emission := _end_event(event, "resume", current_pause(found), last):
         return emission
     detail = f"order {saga.order_id} is not paused, it is {view.status}"
@@ -194,7 +195,7 @@ def _end_event(
     Without one, return `last`, the previous end, if it has the same actor and reason; else None.
     """
     if current is not None:
-        return Emission(emission_id(event.order_id, what, current.id), event, UUID(current.id))
+        return Emission(emission_id(saga_id_of(event), what, current.id), event, UUID(current.id))
     earlier = (last.detail.get("actor"), last.detail.get("reason")) if last else None
     if last and earlier == (event.actor, event.reason):
         return Emission(UUID(last.id), event, UUID(last.id))
@@ -215,7 +216,7 @@ def _last(saga: Saga, type_: str) -> Fact | None:
 
 def pin_saga(body: PinCommand, saga: Saga, view: SagaView) -> Emission:
     """Return the event that pins a saga. Raises CommandRefused if somebody else pinned it."""
-    event = OrderPinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    event = SagaPinned(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
     last = last_pin_event(saga.facts.values())
     if view.pin is None:
         cause = last.id if last else saga.timeline()[-1].id
@@ -229,7 +230,7 @@ def pin_saga(body: PinCommand, saga: Saga, view: SagaView) -> Emission:
 
 def unpin_saga(body: PinCommand, saga: Saga, view: SagaView) -> Emission:
     """Return the event that unpins a saga. Raises CommandRefused if it is not pinned."""
-    event = OrderUnpinned(order_id=saga.order_id, actor=body.actor, reason=body.reason)
+    event = SagaUnpinned(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
     last = last_pin_event(saga.facts.values())
     if emission := _end_event(event, "unpin", view.pin, last):
         return emission
@@ -267,7 +268,7 @@ def _opening_event(
     body: InterventionCommand, saga: Saga, code: str, known: Intervention | None
 ) -> Emission:
     event = InterventionOpened(
-        order_id=saga.order_id, code=code, reason=body.reason, actor=body.actor
+        saga_id=saga.order_id, code=code, reason=body.reason, actor=body.actor
     )
     if known is None:
         id_ = emission_id(saga.order_id, f"open:{code}", "")
@@ -286,7 +287,7 @@ def claim_intervention(body: InterventionCommand, saga: Saga, view: SagaView) ->
     """
     found = _find_intervention(body, view, view.interventions)
     event = InterventionClaimed(
-        order_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
+        saga_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
     )
     if not found.is_open:
         raise _closed_refusal(found)
@@ -313,7 +314,7 @@ def add_note(body: InterventionCommand, saga: Saga, view: SagaView) -> Emission:
     """
     found = _find_intervention(body, view, [one for one in view.interventions if one.is_open])
     event = InterventionNoted(
-        order_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
+        saga_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
     )
     return _next_event(found, f"note:{body.actor}:{body.reason}", found.opening, event)
 
@@ -325,7 +326,7 @@ def resolve_intervention(body: InterventionCommand, saga: Saga, view: SagaView) 
     """
     found = _find_intervention(body, view, [one for one in view.interventions if one.is_open])
     event = InterventionResolved(
-        order_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
+        saga_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
     )
     if not found.is_open:
         if found.last.type != RESOLVED:
@@ -377,7 +378,7 @@ def _repeated_event(intervention: Intervention, id_: str, event: Any, what: str)
     if (entry.actor, entry.reason) == (event.actor, event.reason):
         return Emission(UUID(id_), event, UUID(id_))
     detail = (
-        f"intervention {intervention.code} of order {event.order_id} {what}: {entry.actor} at "
+        f"intervention {intervention.code} of order {saga_id_of(event)} {what}: {entry.actor} at "
         f"{utc_seconds(entry.at)}: {entry.reason}"
     )
     raise CommandRefused(409, "already done", detail)
@@ -394,7 +395,7 @@ def _closed_refusal(intervention: Intervention) -> CommandRefused:
 
 def _next_event(intervention: Intervention, command: str, after: str, event: Any) -> Emission:
     """Return the event of a command, under the id that derives from the event before it."""
-    id_ = emission_id(event.order_id, f"{command}:{intervention.code}", after)
+    id_ = emission_id(saga_id_of(event), f"{command}:{intervention.code}", after)
     return Emission(id_, event, UUID(intervention.state_event))
 
 

@@ -27,7 +27,7 @@ from saga_monitor.saga.view import (
     Imbalance,
     SagaView,
 )
-from schemas.events import (
+from sagakit.contract.platform import (
     CompensationRequested,
     InterventionOpened,
     VerdictGiven,
@@ -72,12 +72,12 @@ def _unexpected_event(saga: Saga, view: SagaView, fact: Fact) -> Emission:
         f"{fact.type} of {fact.source} at {at} must not occur in this state of an order on "
         f"{view.flow}; docs/reference/late-events.md says which events may"
     )
-    opened = InterventionOpened(order_id=saga.order_id, code=UNEXPECTED, reason=reason)
+    opened = InterventionOpened(saga_id=saga.order_id, code=UNEXPECTED, reason=reason)
     return Emission(emission_id(saga.order_id, UNEXPECTED, fact.type), opened, UUID(fact.id))
 
 
 def _imbalance(saga: Saga, found: Imbalance) -> Emission:
-    opened = InterventionOpened(order_id=saga.order_id, code=found.code, reason=found.reason)
+    opened = InterventionOpened(saga_id=saga.order_id, code=found.code, reason=found.reason)
     return Emission(found.id, opened, UUID(found.cause))
 
 
@@ -89,11 +89,11 @@ def _passed_deadline(saga: Saga, item: AwaitedStep) -> Iterator[Emission]:
         )
         return
     if item.code != DEADLINE:
-        opened = InterventionOpened(order_id=order_id, code=item.code, reason=_reason(item))
+        opened = InterventionOpened(saga_id=order_id, code=item.code, reason=_reason(item))
         yield Emission(emission_id(order_id, item.code, item.step), opened, cause)
         return
     request = CompensationRequested(
-        order_id=order_id,
+        saga_id=order_id,
         step=item.step,
         code=DEADLINE,
         reason=_reason(item),
@@ -103,7 +103,7 @@ def _passed_deadline(saga: Saga, item: AwaitedStep) -> Iterator[Emission]:
     yield Emission(emission_id(order_id, DEADLINE, item.step, item.attempt), request, cause)
     if item.stalled:
         reason = f"{_reason(item)}; {item.tries} requests were not answered"
-        opened = InterventionOpened(order_id=order_id, code=STALLED, reason=reason)
+        opened = InterventionOpened(saga_id=order_id, code=STALLED, reason=reason)
         yield Emission(emission_id(order_id, STALLED, item.step), opened, cause)
 
 
@@ -112,14 +112,14 @@ def _approval_event(saga: Saga, item: AwaitedStep) -> Any:
     assert item.approval is not None
     if item.code == VERDICT:
         return VerdictGiven(
-            order_id=saga.order_id,
+            saga_id=saga.order_id,
             step=item.step,
             verdict="reject",
             actor=SYSTEM_TIMEOUT,
             reason=f"{_reason(item)}; no person answered in time",
         )
     return VerdictRequested(
-        order_id=saga.order_id,
+        saga_id=saga.order_id,
         step=item.step,
         code=item.code,
         role=item.approval.senior if item.code == ESCALATION else item.approval.role,

@@ -56,8 +56,8 @@ def page_text() -> str:
 
 
 def saga_events(plan: Plan) -> list[str]:
-    """Return the events that carry an `order_id`, sorted by role."""
-    events = (e for e in plan.roles if "order_id" in EVENT_TYPES[e].__dataclass_fields__)
+    """Return the events that belong to a saga, sorted by role."""
+    events = (e for e in plan.roles if EVENT_TYPES[e].saga_id_field)
     return sorted(events, key=lambda e: (list(Role).index(plan.roles[e]), e))
 
 

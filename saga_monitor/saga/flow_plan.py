@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 from sagakit.flow.model import PIVOT, Flow, Step
+from sagakit.flow.platform_events import COMPENSATION_REQUESTED, SAGA_PAUSED, VERDICT_GIVEN
 
 
 class Role(StrEnum):
@@ -114,9 +115,9 @@ def _other_role(flow: Flow, steps: tuple[Step, ...], event: str) -> Role:
     named = {
         flow.start: Role.START,
         flow.cancel: Role.UNDO,
-        flow.compensate: Role.UNDO,
-        flow.verdict: Role.VERDICT,
-        **({flow.pause: Role.PAUSE} if flow.pause else {}),
+        COMPENSATION_REQUESTED: Role.UNDO,
+        VERDICT_GIVEN: Role.VERDICT,
+        SAGA_PAUSED: Role.PAUSE,
     }
     if event in named:
         return named[event]

@@ -28,6 +28,12 @@ from saga_monitor.saga.view import (
     backoff,
 )
 from sagakit.flow.model import PIVOT, Step
+from sagakit.flow.platform_events import (
+    COMPENSATION_REQUESTED,
+    SAGA_PAUSED,
+    SAGA_RESUMED,
+    VERDICT_GIVEN,
+)
 
 
 def interpret(saga: Saga, plan: Plan) -> SagaView:
@@ -52,8 +58,7 @@ class _Interpreter:
                 self.last[step] = fact
         self.ledger = ledger(saga.facts.values(), self.flow)
         self.past_pivot = all(self.is_passed(s) for s in plan.pivots)
-        paused, resumed = self.flow.pause or "", self.flow.resume or ""
-        self.pauses = pauses(self.facts.get(paused, ()), self.facts.get(resumed, ()))
+        self.pauses = pauses(self.facts.get(SAGA_PAUSED, ()), self.facts.get(SAGA_RESUMED, ()))
 
     def view(self) -> SagaView:
         start = min(self.facts[self.flow.start], key=_log_order, default=None)
@@ -202,7 +207,7 @@ class _Interpreter:
             return None
         given = (
             f
-            for f in self.facts[self.flow.verdict]
+            for f in self.facts[VERDICT_GIVEN]
             if f.at >= wait.at
             and f.detail.get("step") == step.name
             and f.detail.get("verdict") in ANSWERS
@@ -218,7 +223,7 @@ class _Interpreter:
         undone already, it is the newest place that has reported anything or, while money is held,
         takes money.
         """
-        if self.facts[self.flow.compensate] or self.facts[self.flow.cancel]:
+        if self.facts[COMPENSATION_REQUESTED] or self.facts[self.flow.cancel]:
             return self.plan.last_undoable
         undoable = self.plan.places[: self.plan.last_undoable + 1]
         if not any(f.type in self.plan.endings for p in undoable for f in self.last_facts(p)):
@@ -242,7 +247,7 @@ class _Interpreter:
         if place < entry:
             ends = [self.first_end(s) for s in self.plan.places[place + 1]]
             return max((f for f in ends if f), key=_log_order)
-        requests = [*self.facts[self.flow.compensate], *self.facts[self.flow.cancel]]
+        requests = [*self.facts[COMPENSATION_REQUESTED], *self.facts[self.flow.cancel]]
         ended = [f for event in self.plan.endings for f in self.facts[event]]
         return min(requests or ended, key=_log_order)
 
@@ -285,7 +290,7 @@ class _Interpreter:
         They are found by their derived ids, so no other request is mistaken for one.
         """
         found: list[Fact] = []
-        while self.facts[self.flow.compensate]:
+        while self.facts[COMPENSATION_REQUESTED]:
             attempt = len(found) + 1
             fact = self.saga.facts.get(
                 str(emission_id(self.saga.order_id, DEADLINE, step.name, attempt))

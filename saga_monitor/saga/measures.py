@@ -12,6 +12,7 @@ from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import DEADLINE, ENDED, SYSTEM_TIMEOUT, VERDICT, SagaView, Status
 from sagakit.flow.model import Step
+from sagakit.flow.platform_events import COMPENSATION_REQUESTED, VERDICT_GIVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def deadline_requests(change: Change) -> Iterator[DeadlineRequest]:
     have the same id.
     """
     plan, order_id = change.plan, change.saga.order_id
-    for fact in (f for f in change.new if f.type in (plan.flow.compensate, plan.flow.verdict)):
+    for fact in (f for f in change.new if f.type in (COMPENSATION_REQUESTED, VERDICT_GIVEN)):
         step, attempt = str(fact.detail.get("step")), fact.detail.get("attempt", 1)
         own_id = emission_id(order_id, DEADLINE, step, attempt)
         if fact.detail.get("actor") == SYSTEM_TIMEOUT:
@@ -142,7 +143,7 @@ def _due_since(step: Step, outcome: str, plan: Plan, facts: Sequence[Fact]) -> d
         behind = plan.places[place + 1] if place < plan.last_undoable else ()
         needs = [{e for e in (*s.failed, s.undone) if e} for s in behind]
         if not needs or any(_first(facts, types) is None for types in needs):
-            needs = [{plan.flow.compensate, plan.flow.cancel}]
+            needs = [{COMPENSATION_REQUESTED, plan.flow.cancel}]
     found = [_first(facts, types) for types in needs]
     times = [fact.at for fact in found if fact]
     return max(times) if len(times) == len(needs) else None

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from saga_monitor.saga.facts import Fact
 
-PINNED, UNPINNED = "OrderPinned", "OrderUnpinned"
+PINNED, UNPINNED = "SagaPinned", "SagaUnpinned"
 
 
 @dataclass(frozen=True, slots=True)

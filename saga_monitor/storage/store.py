@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, TextClause, text
 from saga_monitor.saga.facts import Fact, Saga, log_time, unix_ms
 from saga_monitor.saga.interventions import Intervention
 from saga_monitor.storage.tables import HISTORY, intervention, saga, stream_offset, timeline
+from sagakit.contract.model import saga_id_of
 from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.messages.codec import MAX_EVENT_BYTES
 from sagakit.messages.envelope import Record
@@ -339,7 +340,7 @@ def record_command(
     Return None, or the fields of the event that was recorded under this id before.
     """
     fields_text = orjson.dumps(event.to_dict()).decode()
-    row = {"id": id_, "order_id": event.order_id, "type": event.type, "fields": fields_text}
+    row = {"id": id_, "order_id": saga_id_of(event), "type": event.type, "fields": fields_text}
     if connection.execute(RECORD_COMMAND, {**row, "at": at}).rowcount:
         return None
     earlier: dict[str, Any] = connection.execute(RECORDED_COMMAND, {"id": id_}).scalar_one()

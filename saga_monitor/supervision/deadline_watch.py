@@ -21,6 +21,7 @@ from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import Saga
 from saga_monitor.storage import store
 from saga_monitor.supervision.emitter import Emitter
+from sagakit.contract.platform import VerdictGiven
 from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.publisher import PublishFailed
@@ -28,7 +29,6 @@ from sagakit.messages.envelope import OutboxRow, TopicPartitionKey
 from sagakit.messages.trace_ids import log_fields
 from sagakit.retry import retry_transaction
 from sagakit.store.postgres import add_outbox
-from schemas.events import VerdictGiven
 
 log = structlog.get_logger(__name__)
 EVERY_S = 1.0

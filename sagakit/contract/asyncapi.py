@@ -15,15 +15,13 @@ from sagakit.contract.loader import load_contract
 from sagakit.contract.model import Contract, inline
 from sagakit.contract.package_tool import read_arguments, run_tool
 from sagakit.contract.texts import read_texts
+from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.routing import rules_of, topic, topics_of
-
-MONITOR = "saga"
-"""The owner of the events that the saga monitor and people emit."""
 
 
 def writer(owner: str) -> str:
     """Return the readable name of the writer of an owner's topic."""
-    return "saga monitor" if owner == MONITOR else owner
+    return "saga monitor" if owner == PLATFORM else owner
 
 
 _HEADERS = {

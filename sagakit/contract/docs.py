@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sagakit.contract.asyncapi import MONITOR, asyncapi, writer, yaml
+from sagakit.contract.asyncapi import asyncapi, writer, yaml
 from sagakit.contract.files import ContractFiles
 from sagakit.contract.loader import load_contract
 from sagakit.contract.model import Contract
@@ -24,6 +24,7 @@ from sagakit.contract.package_tool import read_arguments, run_tool
 from sagakit.contract.texts import DocumentTexts, read_texts
 from sagakit.errors import ContractError
 from sagakit.flow.model import Flow, Step
+from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.routing import Rule, rules_of, topic, topics_of
 
 FLOW_PAGE = Path("docs/reference/flow.md")
@@ -43,7 +44,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 def graph(flow: Flow, version: int) -> str:
     """Return a version as a Mermaid flowchart: solid arrows go forward, dotted ones undo."""
-    asks = dict.fromkeys((flow.owners[flow.start], flow.owners[flow.cancel], MONITOR))
+    asks = dict.fromkeys((flow.owners[flow.start], flow.owners[flow.cancel], PLATFORM))
     lines = ["```mermaid", "flowchart LR", *(f'    {name}(["{writer(name)}"])' for name in asks)]
     for step in _steps(flow, version):
         shape = _SHAPES[step.kind].format(f"{step.name}<br>{step.kind}")
@@ -194,7 +195,7 @@ class FlowPage:
         monitor = (
             "saga monitor",
             f"{every}; group `saga-monitor`",
-            f"`{topic(MONITOR)}`, `saga.clock`",
+            f"`{topic(PLATFORM)}`, `saga.clock`",
         )
         return _table(("principal", "Read", "Write"), [*rows, monitor])
 

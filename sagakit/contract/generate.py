@@ -19,13 +19,12 @@ from sagakit.contract.marks import LOGICAL, PRIMITIVES, EventMarks, Records, mar
 from sagakit.contract.package_tool import read_arguments, run_tool
 from sagakit.errors import ContractError
 
-HEAD = '''"""The events of {package}. Made by `python -m sagakit.contract.generate {package}`."""
+HEAD = '''"""Defines events. Made by `python -m sagakit.contract.generate {package}`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar
+{times}from typing import Any, ClassVar
 '''
 
 
@@ -119,8 +118,10 @@ def generate(files: ContractFiles) -> str:
     """Return the text of the generated module, formatted by ruff. Raises ContractError."""
     records = read_set(files.folder)
     names = sorted(records, key=lambda name: ("owner" in records[name], name))
-    text = HEAD.format(package=files.package)
-    if '"uuid"' in json.dumps(records):
+    written = json.dumps(records)
+    times = "from datetime import datetime\n" if '"timestamp-micros"' in written else ""
+    text = HEAD.format(package=files.package, times=times)
+    if '"uuid"' in written:
         text += "from uuid import UUID\n"
     text += "\n\n" + "\n".join(_record(name, records) for name in names)
     owned = [name for name in names if "owner" in records[name]]

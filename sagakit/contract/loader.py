@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sagakit.contract.files import ContractFiles, files_of, read_set, released_sets
+from sagakit.contract.files import PLATFORM, ContractFiles, files_of, read_set, released_sets
 from sagakit.contract.marks import EventMarks, marks_of
 from sagakit.contract.model import Contract
 from sagakit.errors import ContractError, FlowError
@@ -14,22 +14,31 @@ from sagakit.flow.model import Flow
 
 
 def load_contract(*packages: str) -> Contract:
-    """Return the contracts of packages as one.
+    """Return the contracts of packages and the platform's own events as one.
 
     A package holds `*.avsc`, `flows/*.toml`, `released/<n>/*.avsc` and the generated `events.py`.
     Raises ContractError for what is wrong with them, FlowError for a flow file.
     """
+    platform = load_platform()
     parts = {package: (files_of(package), load_events(files_of(package))) for package in packages}
-    events = join(*(part for _, part in parts.values()))
+    events = join(platform, *(part for _, part in parts.values()))
     homes = {name: package for package, (_, part) in parts.items() for name in part.event_types}
     declared = [
         _load_flow(
-            path, files.package, part, {n: h for n, h in homes.items() if h != files.package}
+            path,
+            files.package,
+            {**platform.owners, **part.owners},
+            {n: h for n, h in homes.items() if h != files.package},
         )
         for files, part in parts.values()
         for path in files.flow_files
     ]
     return replace(events, declared=declared)
+
+
+def load_platform() -> Contract:
+    """Return the platform's own events, which need no flow."""
+    return load_events(files_of(PLATFORM))
 
 
 def load_events(files: ContractFiles) -> Contract:
@@ -53,9 +62,11 @@ def load_events(files: ContractFiles) -> Contract:
     return Contract({event.type: event for event in events}, schemas, released)
 
 
-def _load_flow(path: Path, package: str, part: Contract, foreign: Mapping[str, str]) -> Flow:
+def _load_flow(
+    path: Path, package: str, owners: Mapping[str, str], foreign: Mapping[str, str]
+) -> Flow:
     try:
-        return load(path.read_text(), part.owners, foreign)
+        return load(path.read_text(), owners, foreign)
     except FlowError as error:
         raise FlowError(f"{package}/flows/{path.name}: {error}") from error
 

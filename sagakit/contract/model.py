@@ -52,9 +52,11 @@ class Contract:
         return str(self.schemas[event]["doc"])
 
 
-def saga_id_of(event: Any) -> str | None:
-    """Return the saga id in an event; None if the event belongs to no saga."""
-    return None if event.saga_id_field is None else str(getattr(event, event.saga_id_field))
+def saga_id_of(event: Any) -> str:
+    """Return the saga id in an event. Raises ValueError if the event belongs to no saga."""
+    if event.saga_id_field is None:
+        raise ValueError(f"{event.type} belongs to no saga")
+    return str(getattr(event, event.saga_id_field))
 
 
 def without_marks(avro: Mapping[str, Any], marks: Iterable[str]) -> dict[str, Any]:

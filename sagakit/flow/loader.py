@@ -19,6 +19,7 @@ from sagakit.flow.model import (
     Flow,
     Step,
 )
+from sagakit.flow.platform_events import UNDERSTOOD
 from sagakit.flow.toml_values import (
     duration,
     name_of,
@@ -31,10 +32,9 @@ from sagakit.flow.toml_values import (
     texts,
 )
 
-_EVENTS = ("start", "cancel", "compensate", "verdict")
-_PAUSE = ("pause", "resume")
+_EVENTS = ("start", "cancel")
 _SECTIONS = ("versions", "steps", "observes", "ledger", "units", "compensation")
-_KEYS = {"name", "default_version", *_SECTIONS, *_EVENTS, *_PAUSE}
+_KEYS = {"name", "default_version", *_SECTIONS, *_EVENTS}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
 
@@ -58,8 +58,6 @@ def load(
             name=name_of("name", raw["name"]),
             start=text("start", raw["start"]),
             cancel=text("cancel", raw["cancel"]),
-            compensate=text("compensate", raw["compensate"]),
-            verdict=text("verdict", raw["verdict"]),
             default_version=number("default_version", raw["default_version"]),
             versions={
                 ordinal(f"version {quote(n)}", n): _places(n, v)
@@ -70,13 +68,11 @@ def load(
                 n: texts(f"observes.{n}", v)
                 for n, v in table("observes", raw.get("observes", {})).items()
             },
-            owners=dict(owners),
+            owners={**UNDERSTOOD, **owners},
             captured=ledger.get("captured", {}),
             refunded=ledger.get("refunded", {}),
             units=read_units(table("units", raw.get("units", {}))),
             ceiling=_ceiling(table("compensation", raw.get("compensation", {}))),
-            pause=text("pause", raw["pause"]) if "pause" in raw else None,
-            resume=text("resume", raw["resume"]) if "resume" in raw else None,
         )
     except KeyError as error:
         raise FlowError(f"flow {name}: the key {error} is missing; add it") from error
@@ -158,8 +154,6 @@ def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
     for step in flow.steps.values():
         _validate_step(flow, step)
     _validate_ledger(flow)
-    if bool(flow.pause) != bool(flow.resume):
-        raise FlowError(f"flow {flow.name}: name both pause and resume, or leave both out")
     check_units(flow.name, flow.units, flow.owners, flow.steps)
     for participant, names in flow.observes.items():
         if not names:
@@ -176,7 +170,7 @@ def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
 
 
 def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
-    yield from ((key, event) for key in (*_EVENTS, *_PAUSE) if (event := getattr(flow, key)))
+    yield from ((key, getattr(flow, key)) for key in _EVENTS)
     for step in flow.steps.values():
         where = f"step {step.name}"
         yield where, step.done

@@ -64,15 +64,12 @@ class Flow:
 
     captured, refunded: event types that report money taken or given back -> the field with the
     movement's id. A movement is often reported twice (an `undone` repeated for a second undo, a
-    capture by answer and webhook); with the same id it counts once. pause, resume: events between
-    which no new step starts.
+    capture by answer and webhook); with the same id it counts once.
     """
 
     name: str
     start: str
     cancel: str
-    compensate: str
-    verdict: str
     default_version: int
     versions: Mapping[int, tuple[tuple[str, ...], ...]]
     steps: Mapping[str, Step]
@@ -80,8 +77,6 @@ class Flow:
     owners: Mapping[str, str]
     captured: Mapping[str, str] = field(default_factory=dict)
     refunded: Mapping[str, str] = field(default_factory=dict)
-    pause: str | None = None
-    resume: str | None = None
     units: Units = NO_UNITS
     ceiling: Ceiling = Ceiling()
 

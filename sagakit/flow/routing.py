@@ -2,10 +2,10 @@
 
 Do(step i) on `done` of all steps of place i-1 (for the first place: on `start`). Undo(place i) when
 every step of place i+1 has `failed` or is `undone`; if one of several parallel steps fails, its
-siblings are undone first. Undo of the last place at or before the pivot on the flow's `compensate`
-and `cancel` events. So an undo always enters at the last undoable place and runs back, newest step
-first. A flow's `pause` and `resume` reach every step; the kit alone acts on them, see
-`handling.pause`.
+siblings are undone first. Undo of the last place at or before the pivot on the flow's `cancel`
+event and on the platform's CompensationRequested. So an undo always enters at the last undoable
+place and runs back, newest step first. SagaPaused and SagaResumed reach every step; the kit alone
+acts on them, see `handling.pause`.
 """
 
 from collections import defaultdict
@@ -15,6 +15,12 @@ from typing import Any
 
 from sagakit.decider import Command, Do, Observed, Trigger, Undo
 from sagakit.flow.model import COMPLETED, UNDONE, Flow, Flows, Step
+from sagakit.flow.platform_events import (
+    COMPENSATION_REQUESTED,
+    SAGA_PAUSED,
+    SAGA_RESUMED,
+    VERDICT_GIVEN,
+)
 
 Needs = tuple[tuple[str, ...], ...]
 """Conditions of a rule: it fires once one event of every inner tuple has been seen."""
@@ -72,11 +78,10 @@ def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule
                 behind = _ends(places[i + 1])
                 add(_all(behind), Rule("undo", _join(behind)))
             else:
-                add((flow.compensate, flow.cancel), Rule("undo"))
-        add((flow.verdict,), Rule("verdict"))
-        if flow.pause and flow.resume:
-            add((flow.pause,), Rule("pause"))
-            add((flow.resume,), Rule("resume"))
+                add((COMPENSATION_REQUESTED, flow.cancel), Rule("undo"))
+        add((VERDICT_GIVEN,), Rule("verdict"))
+        add((SAGA_PAUSED,), Rule("pause"))
+        add((SAGA_RESUMED,), Rule("resume"))
     for name in flow.observes.get(participant, ()):
         seen: Needs = ((name,),)
         if name == COMPLETED:

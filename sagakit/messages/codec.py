@@ -202,8 +202,8 @@ class Codec:
             raise Undecodable(
                 f"{event.type} belongs on {topic(event.owner)}, not on {record.topic}"
             )
-        named = saga_id_of(event)
-        if named is not None and named != key:
+        named = key if event.saga_id_field is None else saga_id_of(event)
+        if named != key:
             raise Undecodable(
                 f"the key is {key!r}, the body says {event.saga_id_field} {named[:80]!r}"
             )

@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sagakit.contract.model import saga_id_of
 from sagakit.decider import NOTHING, Decision, Do, Trigger, Undo
 from schemas.events import FraudCleared, FraudRejected, FraudWithdrawn
 from schemas.rules import email_of, printable, problems
@@ -47,7 +48,9 @@ def decide(state: Screening, trigger: Trigger, now: datetime) -> Decision:
         case Undo(event, reason):
             email = state.email or getattr(event, "email", None)
             reason = printable(reason)
-            return Decision((FraudWithdrawn(order_id=event.order_id, reason=reason, email=email),))
+            return Decision(
+                (FraudWithdrawn(order_id=saga_id_of(event), reason=reason, email=email),)
+            )
     return NOTHING
 
 

@@ -18,6 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sagakit.contract.model import saga_id_of
 from sagakit.decider import NOTHING, Command, Decision, Do, Observed, Trigger, Undo
 from schemas.events import (
     InventoryRejected,
@@ -69,7 +70,7 @@ def decide(state: Reservation, trigger: Trigger, now: datetime) -> Decision:
             return _do(state, event)
         case Undo(event, reason):
             email = state.email or getattr(event, "email", None)
-            return _undo(state, event.order_id, printable(reason), email)
+            return _undo(state, saga_id_of(event), printable(reason), email)
         case Observed(event=ShipmentPickedUp(order_id=order_id)) if state.phase is Phase.RESERVED:
             return Decision((InventoryShipped(order_id=order_id, lines=state.lines),))
         case Command(name="restock", data=Mapping()):

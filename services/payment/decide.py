@@ -23,6 +23,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from sagakit.contract.model import saga_id_of
 from sagakit.decider import (
     NOTHING,
     Callback,
@@ -93,7 +94,7 @@ def decide(state: Payment, trigger: Trigger, now: datetime, *, policy: Policy = 
             return _do(replace(state, order_ref=event.order_id), event.order, policy)
         case Undo(event, reason):
             email = state.email or getattr(event, "email", None)
-            state = replace(state, order_ref=event.order_id, email=email)
+            state = replace(state, order_ref=saga_id_of(event), email=email)
             return _undo(state, printable(reason))
         case Command(name=verdict, reason=reason):
             return _verdict(state, verdict, printable(reason))

@@ -20,6 +20,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sagakit.contract.model import saga_id_of
 from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, EffectResult, Trigger, Undo
 from schemas.events import (
     OrderFacts,
@@ -107,7 +108,7 @@ def decide(state: Shipment, trigger: Trigger, now: datetime) -> Decision:
         case Do(event):
             return _do(state, event)
         case Undo(event, reason):
-            return _undo(state, event.order_id, printable(reason))
+            return _undo(state, saga_id_of(event), printable(reason))
         case EffectResult(effect, result) if effect.kind == LABEL:
             return _label_outcome(state, effect, result)
         case EffectResult(effect, result) if effect.kind == CANCEL:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("sagakit", "services", "saga_monitor", "saga_lab", "saga_cli", "schemas", "benchmarks")
-GENERATED = frozenset({"schemas/events.py"})
+GENERATED = frozenset({"schemas/events.py", "sagakit/contract/platform.py"})
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

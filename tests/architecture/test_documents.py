@@ -186,8 +186,9 @@ def test_what_is_made_from_the_flow_is_up_to_date(path: Path) -> None:
     assert (ROOT / path).read_text() == MADE[path], remedy
 
 
-def test_the_events_are_made_from_their_schemas() -> None:
-    command = [sys.executable, "-m", "sagakit.contract.generate", "schemas", "--check"]
+@pytest.mark.parametrize("package", ["schemas", "sagakit.contract"])
+def test_the_events_are_made_from_their_schemas(package: str) -> None:
+    command = [sys.executable, "-m", "sagakit.contract.generate", package, "--check"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 

@@ -77,4 +77,4 @@ def test_an_event_that_makes_a_step_due_carries_the_order(participant: str) -> N
                 if any(rule.kind == "do" for rule in rules):
                     assert fields.get("order") == "OrderFacts", f"{event} makes {participant} due"
                 if any(rule.kind == "undo" for rule in rules):
-                    assert "order_id" in fields
+                    assert CONTRACT.event_types[event].saga_id_field

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from sagakit.contract.model import saga_id_of
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Trace
 from schemas import CONTRACT
@@ -42,7 +43,7 @@ def sent(
     event: Any, seq: int | None = None, *, flow: str = "order/1", id_: UUID | None = None
 ) -> Sent:
     """An event as its owner publishes it; without a `seq` as a publisher from outside does."""
-    key = event.order_id
+    key = saga_id_of(event)
     made = id_ or uuid5(NAMESPACE, f"{event.owner}/{key}/{seq}/{event.type}")
     row = CODEC.encode(Envelope(made, key, event.owner, seq, NOW, event, trace=Trace(flow)))
     return Sent(row.topic, row.key.encode(), row.value, row.headers)

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saga_monitor.service import MonitorSettings, shortened
+from sagakit.contract.model import saga_id_of
+from sagakit.contract.platform import SagaResumed
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow, Flows
@@ -26,7 +28,6 @@ from sagakit.store.memory import MemoryDatabase, MemoryStore
 from sagakit.store.ports import Participant
 from sagakit.web.signed_webhook import read_event
 from schemas import CONTRACT, EVENT_TYPES, FLOWS, OWNERS
-from schemas.events import OrderResumed
 from services.inventory.decide import Reservation
 from services.inventory.decide import decide as decide_inventory
 from services.inventory.decide import evolve as evolve_inventory
@@ -144,10 +145,11 @@ def test_any_events_in_any_order_make_no_decision_fail(name: str) -> None:
     )
     def check(found: list[tuple[Any, bool]], label: str) -> None:
         events = [
-            replace(e, order_id="o1") if same and hasattr(e, "order_id") else e for e, same in found
+            replace(e, **{e.saga_id_field: "o1"}) if same and e.saga_id_field else e
+            for e, same in found
         ]
-        orders = sorted({e.order_id for e in events if hasattr(e, "order_id")})
-        events += [OrderResumed(order_id=o, actor="ada", reason="go on") for o in orders]
+        orders = sorted({saga_id_of(e) for e in events if e.saga_id_field})
+        events += [SagaResumed(saga_id=o, actor="ada", reason="go on") for o in orders]
         rows = [record(e, None, label, n) for n, e in enumerate(events)]
         _, codes = reads(name, *rows)
         assert set(codes) <= {"bad_key", "undecodable"}

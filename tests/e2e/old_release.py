@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sagakit.contract.files import read_set
+from sagakit.contract.loader import join, load_platform
 from sagakit.contract.model import Contract
 from sagakit.flow import loader
 from sagakit.flow.model import Flow
@@ -26,7 +27,10 @@ OF_TODAY = """    if order.loyalty_card is not None:
 """
 """What the services of then did not ask: of facts there were not."""
 _OLD_SET = read_set(RELEASED)
-CONTRACT = Contract({name: EVENT_TYPES[name] for name in EVENT_TYPES.keys() & _OLD_SET}, _OLD_SET)
+CONTRACT = join(
+    load_platform(),
+    Contract({name: EVENT_TYPES[name] for name in EVENT_TYPES.keys() & _OLD_SET}, _OLD_SET),
+)
 """How its events are written."""
 
 

@@ -19,14 +19,10 @@ from saga_monitor.saga.facts import Fact, Saga
 from saga_monitor.storage import store
 from saga_monitor.storage.archiver import Archiver
 from saga_monitor.storage.tables import HISTORY, intervention, metadata, saga, timeline
+from sagakit.contract.platform import InterventionOpened
 from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import differences
-from schemas.events import (
-    InterventionOpened,
-    InventoryReleased,
-    PaymentRefunded,
-    ShipmentCancelled,
-)
+from schemas.events import InventoryReleased, PaymentRefunded, ShipmentCancelled
 from tests.monitor import (
     UNITS,
     EventPublisher,
@@ -96,7 +92,7 @@ def test_a_finished_order_moves_and_is_found(
     publisher.publish_events(placed(flying), reserved(flying))
     publisher.publish_events(*whole(asked))
     publisher.publish_events(
-        InterventionOpened(order_id=asked, code="manual", reason="look", actor="ada")
+        InterventionOpened(saga_id=asked, code="manual", reason="look", actor="ada")
     )
     until(lambda: is_history(running, done) and is_history(running, gone), "two are history")
     assert not is_history(running, flying), "it is in flight"
@@ -157,7 +153,7 @@ def test_a_pinned_order_stays_until_it_is_unpinned(
     until(lambda: running.status(pinned) == "running", "order running")
     assert do("unpin", ADA) == 409
     assert [do("pin", ADA), do("pin", ADA), do("pin", BOB)] == [202, 202, 409]
-    until(lambda: "OrderPinned" in running.types(pinned), "the pin is read back")
+    until(lambda: "SagaPinned" in running.types(pinned), "the pin is read back")
     assert [do("pin", ADA), do("pin", BOB)] == [202, 409]
     publisher.publish_events(*whole(pinned)[1:])
     until(lambda: running.status(pinned) == "completed", "order completed")
@@ -167,7 +163,7 @@ def test_a_pinned_order_stays_until_it_is_unpinned(
     assert do("unpin", BOB) == 202
     until(lambda: is_history(running, pinned), "the unpinned one is history")
     assert do("pin", ADA) == 202, "also from the history"
-    until(lambda: running.types(pinned).count("OrderPinned") == 2, "it is pinned again")
+    until(lambda: running.types(pinned).count("SagaPinned") == 2, "it is pinned again")
     publisher.publish_events(*whole(third))
     until(lambda: is_history(running, third), "one that ended later is history")
     found = running.saga(pinned)
@@ -186,7 +182,7 @@ def test_a_rebuilt_monitor_has_the_same_rows_in_each_store(
     for order in orders:
         publisher.publish_events(*whole(order))
     publisher.publish_events(
-        InterventionOpened(order_id=orders[0], code="manual", reason="look", actor="ada")
+        InterventionOpened(saga_id=orders[0], code="manual", reason="look", actor="ada")
     )
     publisher.publish_events(placed(last := order_id()))
     until(lambda: all(is_history(running, order) for order in orders[1:]), "they are history")
@@ -220,9 +216,9 @@ def test_old_recorded_commands_are_deleted_unless_they_pin_an_order(
     for wanted in (order, pinned):
         until(lambda o=wanted: running.status(o) == "running", "order running")  # type: ignore[misc]
         assert running.post("/pins/pin", {"order_id": wanted, **ADA}).status_code == 202
-        until(lambda o=wanted: "OrderPinned" in running.types(o), "pinned")  # type: ignore[misc]
+        until(lambda o=wanted: "SagaPinned" in running.types(o), "pinned")  # type: ignore[misc]
     assert running.post("/pins/unpin", {"order_id": order, **BOB}).status_code == 202
-    until(lambda: "OrderUnpinned" in running.types(order), "unpinned")
+    until(lambda: "SagaUnpinned" in running.types(order), "unpinned")
 
     def words() -> list[tuple[str, str]]:
         with psycopg.connect(database_url) as connection:
@@ -232,10 +228,10 @@ def test_old_recorded_commands_are_deleted_unless_they_pin_an_order(
     assert len(words()) == 3
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            "UPDATE recorded_command SET at = at - interval '32 days' WHERE type = 'OrderPinned'"
+            "UPDATE recorded_command SET at = at - interval '32 days' WHERE type = 'SagaPinned'"
         )
     until(lambda: len(words()) == 2, "what is old is forgotten")
-    assert sorted(words()) == sorted([(order, "OrderUnpinned"), (pinned, "OrderPinned")])
+    assert sorted(words()) == sorted([(order, "SagaUnpinned"), (pinned, "SagaPinned")])
 
 
 # --- without a monitor --------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagakit.contract.model import saga_id_of
 from sagakit.errors import UnprocessableRecord
 from sagakit.flow.routing import topic
 from sagakit.messages.codec import Codec
@@ -34,7 +35,7 @@ def sent(framing: str, event: Any, key: str, trace: Trace = Trace()) -> Record: 
 
 
 def key_of(event: Any) -> str:
-    return str(getattr(event, "order_id", "no order"))
+    return saga_id_of(event) if event.saga_id_field else "no saga"
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

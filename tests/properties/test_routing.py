@@ -15,13 +15,11 @@ from sagakit.flow.loader import load
 from sagakit.flow.model import PIVOT, RETRIABLE, Flow, Flows, Step
 from sagakit.flow.routing import Router
 
-SAGA = {"Placed": "shop", "UndoAsked": "saga", "Judged": "saga"}
+SAGA = {"Placed": "shop", "CancelAsked": "saga"}
 HEAD = """
 name = "any"
 start = "Placed"
-cancel = "UndoAsked"
-compensate = "UndoAsked"
-verdict = "Judged"
+cancel = "CancelAsked"
 default_version = 1
 observes = { shop = ["completed", "undone"] }
 """
@@ -167,7 +165,7 @@ def test_compensation_whenever_it_comes_ends_in_one_end(
     flow: Flow, rng: random.Random, times: int
 ) -> None:
     """Asked for at any moment, and more than once: all the way back, or forward to the end."""
-    play = Play(flow, rng).run("Placed", *["UndoAsked"] * times)
+    play = Play(flow, rng).run("Placed", *["CompensationRequested"] * times)
     able = {s.name for place in flow.places(1) for s in place if s.kind != RETRIABLE}
     pivot = next(s.name for s in flow.steps.values() if s.kind == PIVOT)
     if pivot in play.done:
@@ -185,11 +183,11 @@ def test_compensation_whenever_it_comes_ends_in_one_end(
 @settings(deadline=None)
 @given(flows, st.randoms(use_true_random=False))
 def test_a_broken_chain_can_be_walked_a_second_time(flow: Flow, rng: random.Random) -> None:
-    play = Play(flow, rng).run("UndoAsked")
+    play = Play(flow, rng).run("CompensationRequested")
     able = {s.name for place in flow.places(1) for s in place if s.kind != RETRIABLE}
     assert set(play.counts("undo")) == able
     once = play.counts("undo")
-    play.run("UndoAsked")
+    play.run("CompensationRequested")
     assert all(play.counts("undo")[name] > once[name] for name in able)
 
 

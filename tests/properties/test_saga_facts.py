@@ -13,8 +13,8 @@ from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.view import ENDED, Status
 from saga_monitor.storage.store import dump_facts, load_saga
+from sagakit.contract.platform import CompensationRequested
 from schemas import OWNERS
-from schemas.events import CompensationRequested
 from tests.histories import ORDER, after, facts, seen
 
 TYPES = sorted(t for t, owner in OWNERS.items() if t != "StockReceived" and owner)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from saga_lab.simulation.node import Node
+from sagakit.contract.model import saga_id_of
 from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, EffectResult, Trigger, Undo
 from sagakit.errors import EffectFailed
 from sagakit.messages.envelope import EffectRow
@@ -72,7 +73,7 @@ def void_believed(decide: Any, state: Payment, trigger: Trigger, now: Any) -> De
         return Decision(
             (
                 PaymentRefunded(
-                    order_id=trigger.event.order_id,
+                    order_id=saga_id_of(trigger.event),
                     refund_id=None,
                     amount_minor=0,
                     currency=None,

@@ -17,8 +17,9 @@ from saga_monitor.saga.commands import PauseCommand, pause_saga, resume_saga
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
+from sagakit.contract.platform import VerdictGiven
 from sagakit.decider import Command
-from schemas.events import OrderFacts, OrderLine, VerdictGiven
+from schemas.events import OrderFacts, OrderLine
 from services.order.decide import CANCEL, PLACE, CancelOrder, PlaceOrder
 
 ORDER = "o1"
@@ -132,7 +133,7 @@ class OneOrder:
     def approve(self) -> None:
         """Straight to the topic, without asking the monitor."""
         given = VerdictGiven(
-            order_id=ORDER, step="payment", verdict="approve", actor="bob", reason="known"
+            saga_id=ORDER, step="payment", verdict="approve", actor="bob", reason="known"
         )
         self.world.publish(given, ORDER, self.flow)
 

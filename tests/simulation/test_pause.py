@@ -8,7 +8,7 @@ import pytest
 from saga_monitor.saga.blockers import CauseKind, blocking_cause
 from saga_monitor.saga.commands import CommandRefused, VerdictCommand, give_verdict
 from saga_monitor.saga.view import Status
-from schemas.events import OrderPaused
+from sagakit.contract.platform import SagaPaused
 from tests.simulation.single_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
 
 LONG = timedelta(days=40)
@@ -78,7 +78,7 @@ def test_an_order_that_is_paused_twice_completes(flow: str, seed: int) -> None:
     order.resume()
     order.rest()
     assert now_is(order) == Status.COMPLETED
-    assert order.types.count("OrderPaused") == order.types.count("OrderResumed") == 2
+    assert order.types.count("SagaPaused") == order.types.count("SagaResumed") == 2
 
 
 def test_the_pick_up_of_a_paused_order_is_read_and_only_the_mail_waits() -> None:
@@ -103,8 +103,8 @@ def test_paused_while_the_cancellation_is_on_its_way_nothing_stays_paused(seed: 
     inventory.processes[0].paused_until = order.world.now + timedelta(seconds=20)
     order.cancel()
     order.until_published("PaymentRefunded")
-    words = {"order_id": ORDER, "actor": "ada", "reason": "a question"}
-    order.world.publish(OrderPaused(**words), ORDER, order.flow)
+    words = {"saga_id": ORDER, "actor": "ada", "reason": "a question"}
+    order.world.publish(SagaPaused(**words), ORDER, order.flow)
     order.for_a(timedelta(seconds=10))
     assert "InventoryReserved" not in order.types
     order.rest()
@@ -118,9 +118,9 @@ def test_whoever_resumes_has_seen_that_it_is_paused() -> None:
     order = OneOrder()
     order.until_published("OrderPlaced")
     order.world.broker_back_at = order.world.now + timedelta(minutes=5)
-    paused = OrderPaused(order_id=ORDER, actor="ada", reason="a question")
+    paused = SagaPaused(saga_id=ORDER, actor="ada", reason="a question")
     order.world.publish(paused, ORDER, order.flow)
     order.world.operator.resume(ORDER)
     order.rest()
-    assert order.types.index("OrderPaused") < order.types.index("OrderResumed")
+    assert order.types.index("SagaPaused") < order.types.index("SagaResumed")
     assert now_is(order) == Status.COMPLETED

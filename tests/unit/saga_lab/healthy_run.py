@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from saga_lab.invariants.evidence import Evidence, Logged, Sent, StockRow, mark_of
+from sagakit.contract.model import saga_id_of
+from sagakit.contract.platform import CompensationRequested
 from sagakit.messages.envelope import NAMESPACE
 from schemas import FLOWS
 from schemas.events import (
-    CompensationRequested,
     InventoryReleased,
     InventoryReserved,
     InventoryShipped,
@@ -71,7 +72,7 @@ def picked_up(order_id: str) -> ShipmentPickedUp:
 
 def timeout(order_id: str, step: str = "payment") -> CompensationRequested:
     return CompensationRequested(
-        order_id=order_id, step=step, code="deadline", reason="late", actor="saga_monitor"
+        saga_id=order_id, step=step, code="deadline", reason="late", actor="saga_monitor"
     )
 
 
@@ -115,7 +116,7 @@ class Log:
                 self._now += timedelta(seconds=event)
                 continue
             self._now += timedelta(seconds=1)
-            order_id = getattr(event, "order_id", f"sku:{SKU}")
+            order_id = saga_id_of(event) if event.saga_id_field else f"sku:{SKU}"
             chain = (event.owner, order_id)
             self._sequences[chain] += 1
             self.events.append(

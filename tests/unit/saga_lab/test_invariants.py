@@ -14,10 +14,10 @@ from saga_lab.invariants.log import nothing_lost
 from saga_lab.invariants.rebuild import RebuildComparison, rebuild_finding
 from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
 from saga_lab.invariants.versions import own_version
+from sagakit.contract.platform import InterventionOpened
 from sagakit.flow.model import Flows, with_deadlines
 from schemas import FLOWS
 from schemas.events import (
-    InterventionOpened,
     OrderCancelled,
     OrderCompleted,
     PaymentPending,
@@ -73,7 +73,7 @@ def moved(evidence: Evidence, where: int, to: int) -> Evidence:
     return replace(evidence, log=log)
 
 
-OPENED = InterventionOpened(order_id=DONE, code="overdue", reason="r")
+OPENED = InterventionOpened(saga_id=DONE, code="overdue", reason="r")
 PLANTED: Mapping[str, tuple[int, Evidence, str]] = {
     "no end": (1, without(healthy(), "OrderCompleted"), f"{DONE}: ended 0 times"),
     "two ends": (1, healthy(OrderCancelled(order_id=DONE, reason="r")), f"{DONE}: ended 2 times"),

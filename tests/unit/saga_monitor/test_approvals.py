@@ -15,9 +15,9 @@ from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.measures import Change, deadline_requests
 from saga_monitor.saga.view import Status
+from sagakit.contract.platform import VerdictGiven, VerdictRequested
 from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
-from schemas.events import VerdictGiven, VerdictRequested
 from tests.histories import FLOW, ORDER, after, facts, saga_of, seen
 
 REVIEW = ("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")

@@ -236,7 +236,7 @@ def test_only_the_participant_that_the_order_waits_for_is_reported() -> None:
 
 
 LADDER: tuple[tuple[CauseKind, Mapping[str, Any]], ...] = (
-    (CauseKind.PAUSED, {"story": (*RESERVED, "OrderPaused")}),
+    (CauseKind.PAUSED, {"story": (*RESERVED, "SagaPaused")}),
     (CauseKind.PARKED, {"parked": (PARKED,)}),
     (CauseKind.OUTBOX, {"outbox": (OUTBOX,)}),
     (CauseKind.GATEWAY, {"effects": (FAILED,)}),

@@ -14,9 +14,9 @@ from saga_monitor.saga.facts import Saga, fold, log_time, unix_ms
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import LONGEST_BACKOFF_S, backoff
+from sagakit.contract.platform import CompensationRequested, InterventionOpened
 from sagakit.flow.model import Ceiling
 from schemas import FLOWS
-from schemas.events import CompensationRequested, InterventionOpened
 from tests.histories import ORDER, after, facts, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
@@ -42,7 +42,7 @@ def test_nothing_is_emitted_before_the_log_is_read_past_the_deadline(
 def test_a_step_overdue_in_log_time_is_undone() -> None:
     assert emitted(saga_of(*RESERVED), after(300.002)) == [
         CompensationRequested(
-            order_id=ORDER,
+            saga_id=ORDER,
             step="payment",
             code="deadline",
             reason="payment has been due since 2026-01-02T03:00:00.001+00:00, "

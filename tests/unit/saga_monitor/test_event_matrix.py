@@ -13,6 +13,7 @@ from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan, Role
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, UNEXPECTED, SagaView, Status
+from sagakit.flow.platform_events import VERDICT_GIVEN
 from schemas import FLOWS, OWNERS
 from tests.histories import ORDER, START, after, facts
 
@@ -31,7 +32,7 @@ def story(plan: Plan, where: Situation) -> list[Any]:
     past = [*ready, pivot.done]
     behind = [s.done for place in plan.places[plan.last_undoable + 1 :] for s in place]
     events: dict[Situation, list[Any]] = {
-        Situation.UNPLACED: [plan.flow.verdict],
+        Situation.UNPLACED: [VERDICT_GIVEN],
         Situation.PLACED: ready[:1],
         Situation.READY: ready,
         Situation.UNDOING: [*ready, pivot.failed[0]],

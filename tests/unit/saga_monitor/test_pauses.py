@@ -43,17 +43,17 @@ def test_time_in_a_pause_does_not_count(known: list[Pause], due_s: float | None)
 
 
 def test_a_paused_order_is_not_undone_however_long_it_lasts() -> None:
-    paused = saga_of(*RESERVED, 100, "OrderPaused", ADA)
+    paused = saga_of(*RESERVED, 100, "SagaPaused", ADA)
     assert seen(paused).status == Status.PAUSED
     assert due_emissions(paused, seen(paused), NEVER) == ()
-    resumed = saga_of(*RESERVED, 100, "OrderPaused", ADA, 5000, "OrderResumed", BOB)
+    resumed = saga_of(*RESERVED, 100, "SagaPaused", ADA, 5000, "SagaResumed", BOB)
     assert seen(resumed).status == Status.RUNNING
     (item,) = seen(resumed).awaited
     assert item.due == after(DUE_S + 5000.001)
 
 
 def test_an_undo_does_not_wait_for_the_resume() -> None:
-    story = (*RESERVED, "PaymentCaptured", "OrderPaused", ADA, "OrderCancelRequested")
+    story = (*RESERVED, "PaymentCaptured", "SagaPaused", ADA, "OrderCancelRequested")
     view = seen(saga_of(*story))
     assert (view.status, view.paused) == (Status.UNDOING, None)
     assert view.next is not None
@@ -61,15 +61,15 @@ def test_an_undo_does_not_wait_for_the_resume() -> None:
 
 
 def test_a_resume_without_a_pause_and_a_second_pause_change_nothing() -> None:
-    view = seen(saga_of(*RESERVED, "OrderResumed", BOB, "OrderPaused", ADA, 9, "OrderPaused", BOB))
+    view = seen(saga_of(*RESERVED, "SagaResumed", BOB, "SagaPaused", ADA, 9, "SagaPaused", BOB))
     assert view.paused is not None
     assert (view.paused.actor, view.paused.since) == ("ada", after(0.003))
 
 
 def test_pauses_within_one_millisecond_are_ordered_by_their_causes() -> None:
-    first = Fact("z", "OrderPaused", after(0), detail=ADA)
-    end = Fact("y", "OrderResumed", after(0), causation="z")
-    again = Fact("a", "OrderPaused", after(0), causation="y", detail=BOB)
+    first = Fact("z", "SagaPaused", after(0), detail=ADA)
+    end = Fact("y", "SagaResumed", after(0), causation="z")
+    again = Fact("a", "SagaPaused", after(0), causation="y", detail=BOB)
     for several in permutations((first, again)):
         found = pauses(several, [end])
         assert [(p.id, p.until is None) for p in found] == [("z", False), ("a", True)]
@@ -106,7 +106,7 @@ def test_paused_and_resumed_and_paused_again_each_commanded_twice() -> None:
 def test_an_undone_order_that_was_paused_can_be_resumed_once() -> None:
     """Given an order that was paused and then failed; when somebody resumes it, since a participant
     still holds something of it; then that is said, once."""
-    saga = saga_of(*RESERVED, "OrderPaused", ADA, "PaymentDeclined", "InventoryReleased")
+    saga = saga_of(*RESERVED, "SagaPaused", ADA, "PaymentDeclined", "InventoryReleased")
     assert seen(saga).status == Status.CANCELLED
     emission = resume_saga(body(BOB), saga, seen(saga))
     saga = with_event(saga, emission)
@@ -126,8 +126,8 @@ def test_two_simultaneous_pauses_are_one_event() -> None:
 @pytest.mark.parametrize(
     ("decide", "story", "words"),
     [
-        (pause_saga, (*RESERVED, "OrderPaused", ADA), "was paused at 2026-01-02T03:00:00Z"),
-        (pause_saga, (*RESERVED, "OrderPaused", ADA), "by ada: a question"),
+        (pause_saga, (*RESERVED, "SagaPaused", ADA), "was paused at 2026-01-02T03:00:00Z"),
+        (pause_saga, (*RESERVED, "SagaPaused", ADA), "by ada: a question"),
         (
             pause_saga,
             (*RESERVED, "PaymentDeclined"),
@@ -137,7 +137,7 @@ def test_two_simultaneous_pauses_are_one_event() -> None:
         (resume_saga, RESERVED, "is not paused, it is running"),
         (
             resume_saga,
-            (*RESERVED, "OrderPaused", ADA, "OrderResumed", ADA),
+            (*RESERVED, "SagaPaused", ADA, "SagaResumed", ADA),
             "not paused, it is running; ada gave the command resume at 2026-01-02T03:00:00Z",
         ),
     ],

@@ -12,8 +12,8 @@ from tests.histories import ORDER, after, saga_of, seen
 PLACED = ("OrderPlaced",)
 ADA = {"actor": "ada", "reason": "the auditors ask for it"}
 BOB = {"actor": "bob", "reason": "the auditors have gone"}
-PINNED = ("OrderPinned", ADA)
-UNPINNED = ("OrderUnpinned", BOB)
+PINNED = ("SagaPinned", ADA)
+UNPINNED = ("SagaUnpinned", BOB)
 
 
 def emission_of(command: str, saga: Saga, who: dict[str, str]) -> Any:

@@ -14,7 +14,8 @@ from saga_monitor.reconciliation.compare import ChargeRow, Difference, Remedy
 from saga_monitor.reconciliation.run import SETTLE_S, correction_for
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.facts import Fact, Saga, fold
-from schemas.events import ChargeFound, InterventionOpened
+from sagakit.contract.platform import InterventionOpened
+from schemas.events import ChargeFound
 from tests.histories import FLOW, ORDER, after, saga_of
 
 CHARGE = ChargeRow(ORDER, "ch9", 700, "EUR")

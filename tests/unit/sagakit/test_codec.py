@@ -334,7 +334,9 @@ def test_an_older_release_is_read_with_todays_defaults() -> None:
 
 def test_every_released_set_is_still_read() -> None:
     today = Codec(CONTRACT)
-    for older in CONTRACT.released:
+    sets = [older for older in CONTRACT.released if PLACED.type in older]
+    assert sets
+    for older in sets:
         types = {n: t for n, t in CONTRACT.event_types.items() if n in older}
         body = Codec(Contract(types, older)).body(PLACED)
         assert today.decode(record(today, value=body)).event == PLACED

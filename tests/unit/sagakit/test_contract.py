@@ -14,7 +14,9 @@ from sagakit.contract.generate import main as generate
 from sagakit.contract.loader import load_contract
 from sagakit.contract.marks import EventMarks, check_records, marks_of
 from sagakit.contract.model import inline, saga_id_of
+from sagakit.contract.platform import EVENTS, SagaPaused
 from sagakit.errors import ContractError, FlowError
+from sagakit.flow.platform_events import PLATFORM, UNDERSTOOD
 from sagakit.flow.routing import Router
 from tests.toy_saga import FLOWS, LeftDone
 
@@ -165,16 +167,13 @@ FLOW_FILE = """
 name = "{name}"
 start = "{start}"
 cancel = "{start}"
-{platform}default_version = 1
+default_version = 1
 [versions]
 1 = ["hotel"]
 [steps.hotel]
 kind = "retriable"
 done = "{start}"
 deadline = "1m"
-"""
-PLATFORM_KEYS = """compensate = "{start}"
-verdict = "{start}"
 """
 Made = Callable[..., str]
 
@@ -194,7 +193,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
         (folder / "Guest.avsc").write_text(json.dumps(PERSON))
         (folder / f"{event['name']}.avsc").write_text(json.dumps(event))
         values = {"name": name, "start": start or event["name"]}
-        flow = FLOW_FILE.format(**values, platform=PLATFORM_KEYS.format(**values))
+        flow = FLOW_FILE.format(**values)
         (folder / "flows" / "flow.toml").write_text(flow)
         names.append(name)
         if generated:
@@ -223,6 +222,19 @@ def test_several_contracts_are_one(made: Made) -> None:
     contract = load_contract(one, two)
     assert {"Booked", "Flown"} <= contract.event_types.keys()
     assert [flow.name for flow in contract.flows] == ["hotels", "flights"]
+
+
+def test_the_platforms_own_events_are_in_every_contract(made: Made) -> None:
+    contract = load_contract(made("hotels", BOOKED))
+    assert contract.event_types["SagaPaused"] is SagaPaused
+    assert UNDERSTOOD.items() <= contract.owners.items()
+    assert {contract.owners[event.type] for event in EVENTS} == {PLATFORM}
+    assert {event.saga_id_field for event in EVENTS} == {"saga_id"}
+
+
+def test_an_event_may_not_have_the_name_of_one_of_the_platforms(made: Made) -> None:
+    with pytest.raises(ContractError, match=r"SagaPaused.avsc, name: two contracts define"):
+        load_contract(made("hotels", {**BOOKED, "name": "SagaPaused"}))
 
 
 def test_two_contracts_may_not_define_an_event_in_two_ways(made: Made) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sagakit.contract.platform import CompensationRequested, VerdictGiven
 from sagakit.decider import Command, Do, Observed, Undo
 from sagakit.errors import FlowError, UnknownFlow
 from sagakit.flow.loader import load
@@ -11,21 +12,13 @@ from sagakit.flow.model import Flow, Flows, with_deadlines
 from sagakit.flow.routing import Router, rules_of, topic, topics_of
 from sagakit.flow.toml_values import seconds
 from schemas import FLOWS
-from schemas.events import (
-    CompensationRequested,
-    InventoryReserved,
-    OrderCancelRequested,
-    OrderFacts,
-    VerdictGiven,
-)
+from schemas.events import InventoryReserved, OrderCancelRequested, OrderFacts
 
 (ORDER,) = FLOWS
 
 OWNERS = {
     "Placed": "shop",
     "CancelAsked": "saga",
-    "UndoAsked": "saga",
-    "Judged": "saga",
     "Noted": "shop",
     "ADone": "a",
     "AFailed": "a",
@@ -46,8 +39,6 @@ HEAD = """
 name = "toy"
 start = "Placed"
 cancel = "CancelAsked"
-compensate = "UndoAsked"
-verdict = "Judged"
 default_version = 1
 """
 STEPS = """
@@ -103,7 +94,7 @@ STRAIGHT = '1 = ["a", "b", "p", "r"]'
 @pytest.mark.parametrize(
     ("version", "changes", "says"),
     [
-        ("1 = [", {}, ["not valid TOML", "line 12"]),
+        ("1 = [", {}, ["not valid TOML", "line 10"]),
         (STRAIGHT, {"head": HEAD.replace('name = "toy"', "")}, ["'name'", "missing"]),
         (STRAIGHT, {"head": HEAD.replace('start = "Placed"', "")}, ["toy", "'start'", "missing"]),
         (STRAIGHT, {"steps": ""}, ["toy", "'steps'", "missing"]),
@@ -310,7 +301,7 @@ def routes_of(flow: Flow, version: int, participant: str) -> dict[str, str]:
 def test_the_rules_of_the_order_flow(version: int, participant: str) -> None:
     expected = dict(RULES[version][participant])
     if participant in ORDER.steps:
-        expected |= {"VerdictGiven": "verdict", "OrderPaused": "pause", "OrderResumed": "resume"}
+        expected |= {"VerdictGiven": "verdict", "SagaPaused": "pause", "SagaResumed": "resume"}
     if participant == "payment":
         expected["ChargeFound"] = "observe ChargeFound"
     assert routes_of(ORDER, version, participant) == expected
@@ -350,7 +341,7 @@ def test_an_undo_carries_the_reason_it_was_asked_for() -> None:
     cancel = OrderCancelRequested(order_id="o1", actor="ada", reason="changed my mind")
     assert routed("shipping", "order/1", cancel) == (Undo(cancel, "changed my mind"),)
     late = CompensationRequested(
-        order_id="o1",
+        saga_id="o1",
         step="payment",
         attempt=1,
         code="deadline",
@@ -367,7 +358,7 @@ def test_an_undo_without_a_reason_is_named_after_its_event() -> None:
 
 
 def test_a_verdict_reaches_the_step_it_names_only() -> None:
-    event = VerdictGiven(order_id="o1", step="payment", verdict="approve", actor="ada", reason="ok")
+    event = VerdictGiven(saga_id="o1", step="payment", verdict="approve", actor="ada", reason="ok")
     assert routed("payment", "order/1", event) == (Command("approve", "ada", "ok", event),)
     assert routed("shipping", "order/1", event) == ()
 
@@ -444,14 +435,14 @@ def test_an_order_ends_when_all_parallel_steps_are_done_or_undone() -> None:
 
 def test_compensation_enters_at_the_pivot_and_nowhere_else() -> None:
     flow = toy(WIDE_START)
-    reached = [p for p in flow.participants if triggers_of(flow, p, "UndoAsked")]
+    reached = [p for p in flow.participants if triggers_of(flow, p, "CompensationRequested")]
     assert reached == ["p"]
     assert [p for p in flow.participants if triggers_of(flow, p, "CancelAsked")] == ["p"]
 
 
 def test_without_a_pivot_compensation_enters_at_the_last_that_can_be_undone() -> None:
     flow = toy('1 = ["a", ["b", "c"], "r"]')
-    reached = [p for p in flow.participants if triggers_of(flow, p, "UndoAsked")]
+    reached = [p for p in flow.participants if triggers_of(flow, p, "CompensationRequested")]
     assert reached == ["b", "c"]
     assert flow.pivot_place(1) == 1
 
@@ -459,4 +450,6 @@ def test_without_a_pivot_compensation_enters_at_the_last_that_can_be_undone() ->
 def test_after_the_pivot_nothing_is_undone() -> None:
     flow = toy('1 = ["r", "s"]')
     assert flow.pivot_place(1) == -1
-    assert all(not triggers_of(flow, p, "UndoAsked", "CancelAsked") for p in flow.participants)
+    assert all(
+        not triggers_of(flow, p, "CompensationRequested", "CancelAsked") for p in flow.participants
+    )

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from sagakit.contract.platform import VerdictGiven
 from sagakit.decider import (
     Command,
     Do,
@@ -24,7 +25,6 @@ from schemas.events import (
     PaymentRefundStarted,
     PaymentReviewRequired,
     ShipmentFailed,
-    VerdictGiven,
 )
 from services.payment.decide import decide
 from services.payment.ledger import (
@@ -75,7 +75,7 @@ def undo(reason: str = REASON) -> Undo:
 
 
 def verdict(word: str, reason: str = "looks odd") -> Command:
-    given_ = VerdictGiven(order_id="o1", step="payment", verdict=word, actor="bob", reason=reason)
+    given_ = VerdictGiven(saga_id="o1", step="payment", verdict=word, actor="bob", reason=reason)
     return Command(word, "bob", reason, given_)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from saga_lab.outside.memory import MemoryProvider
 from saga_lab.outside.provider_machine import CardPlan, card_plan
+from sagakit.contract.platform import VerdictGiven
 from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Trigger, Undo, fold
 from sagakit.errors import EffectFailed
 from sagakit.testing import NOW
@@ -22,7 +23,6 @@ from schemas.events import (
     PaymentRefunded,
     PaymentRefundProgressed,
     ShipmentFailed,
-    VerdictGiven,
 )
 from services.payment.decide import decide
 from services.payment.ledger import (
@@ -76,7 +76,7 @@ class World:
             self.effects.setdefault(effect.key, effect)
 
     def step(self, name: str, pick: int) -> None:
-        order = {"order_id": "o1", "step": "payment", "actor": "bob", "reason": "so"}
+        order = {"saga_id": "o1", "step": "payment", "actor": "bob", "reason": "so"}
         match name:
             case "do":
                 self.tell(Do(InventoryReserved(order_id="o1", order=self.facts)))

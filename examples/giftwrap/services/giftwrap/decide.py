@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo
+from sagakit import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo, saga_id_of
 from schemas.events import GiftUnwrapped, GiftUnwrapStarted, GiftWrapFailed, GiftWrapped, OrderFacts
 
 WRAP, UNWRAP = "wrap", "unwrap"
@@ -62,7 +62,7 @@ def decide(state: Gift, trigger: Trigger, now: datetime) -> Decision:
                 payload = {"order_id": event.order_id, "order": event.order.to_dict()}
                 return Decision(effects=(Effect(WRAP, f"{WRAP}:{event.order_id}", payload),))
         case Undo(event, reason):
-            return _undo(state, event.order_id, reason)
+            return _undo(state, saga_id_of(event), reason)
         case EffectResult(effect, Wrapped(paper)) if state.phase is Phase.NEW:
             facts = OrderFacts.from_dict(dict(effect.payload["order"]))  # type: ignore[arg-type]
             order_id = str(effect.payload["order_id"])
