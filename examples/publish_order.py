@@ -29,7 +29,7 @@ body.write(b"\xc3\x01" + mark)  # Avro single-object encoding: two fixed bytes, 
 schemaless_writer(body, schema, event)
 
 # The key is the order id; murmur2_random puts it on the partition where the order's other events
-# are. Without the header the order runs on the default flow.
+# are. Without the header the order runs on the default version of its flow.
 answers: list[object] = []
 producer = Producer({"bootstrap.servers": bootstrap_servers, "partitioner": "murmur2_random"})
 producer.produce(

@@ -19,7 +19,7 @@ from schemas import FLOWS, OWNERS
 
 ORDER = "o-1"
 START = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
-FLOW, _ = FLOWS.find(None)
+(FLOW,) = FLOWS
 
 
 def after(seconds: float) -> datetime:
@@ -61,7 +61,8 @@ def saga_of(*described: str | float | dict[str, Any], flow: str = "order/1") -> 
 
 def seen(saga: Saga) -> SagaView:
     """Its view."""
-    return interpret(saga, Plan.of(*FLOWS.find(saga.flow)))
+    types = (fact.type for fact in saga.facts.values())
+    return interpret(saga, Plan.of(*FLOWS.find(saga.flow, *types)))
 
 
 def _named(fact: Fact) -> Fact:

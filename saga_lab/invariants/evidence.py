@@ -161,7 +161,7 @@ class Evidence:
         labels = (
             e.flow for events in self.events_by_saga[order_id].values() for e in events if e.flow
         )
-        return self.flows.find(next(labels, None))
+        return self.flows.find(next(labels, None), *self.events_by_saga[order_id])
 
     def steps_at(self, order_id: str, at: datetime) -> Mapping[str, Step]:
         """Return the steps of an order's flow with the deadlines in force at the time `at`."""

@@ -28,7 +28,7 @@ def view_of(saga: Saga, flows: Flows) -> SagaView | None:
     """The saga in the words of its flow; None for what is no saga (stock)."""
     if saga.order_id.startswith("sku:"):
         return None
-    flow, version = flows.find(saga.flow)
+    flow, version = flows.find(saga.flow, *(fact.type for fact in saga.facts.values()))
     return interpret(saga, _plans(flows)[flow.label(version)])
 
 

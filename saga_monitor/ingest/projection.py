@@ -152,7 +152,8 @@ class Projection:
         """Return the view of a saga under its flow version. Raises UnknownFlow."""
         plan = self._plans.get(saga.flow or "")
         if plan is None:
-            plan = Plan.of(*self.flows.find(saga.flow))
+            types = (fact.type for fact in saga.facts.values())
+            plan = Plan.of(*self.flows.find(saga.flow, *types))
         return interpret(saga, plan)
 
     def understands(self, record: Record) -> bool:
@@ -166,11 +167,11 @@ class Projection:
     def _read(self, record: Record) -> tuple[str, Fact | None]:
         """Return a record's key, and the fact of a saga's event. Raises UnprocessableRecord."""
         envelope = self._codec.decode(record)
-        label = envelope.trace.flow
-        if label is not None and label not in self._plans:
-            self.flows.find(label)  # raises UnknownFlow, which names the known ones
         if envelope.event.saga_id_field is None:
             return envelope.key, None
+        label, type_ = envelope.trace.flow, envelope.event.type
+        if label is not None and (label not in self._plans or self.flows.started_by(type_)):
+            self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
         return envelope.key, fact_of(envelope, self._units)
 
 

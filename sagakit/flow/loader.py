@@ -2,7 +2,7 @@
 
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -11,10 +11,8 @@ from sagakit.flow.approvals import ask_problem, read_approval_rule
 from sagakit.flow.balances import check_units, read_units
 from sagakit.flow.model import (
     COMPENSATABLE,
-    COMPLETED,
     PIVOT,
     RETRIABLE,
-    UNDONE,
     Ceiling,
     Flow,
     Step,
@@ -140,7 +138,7 @@ def _ledger(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
-    for where, event in _named_events(flow):
+    for where, event in flow.named_events():
         if event in foreign and event not in flow.owners:
             raise FlowError(
                 f"flow {flow.name}, {where}: {event} is an event of another contract, "
@@ -167,20 +165,6 @@ def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
         )
     for version in flow.versions:
         _validate_version(flow, version)
-
-
-def _named_events(flow: Flow) -> Iterator[tuple[str, str]]:
-    yield from ((key, getattr(flow, key)) for key in _EVENTS)
-    for step in flow.steps.values():
-        where = f"step {step.name}"
-        yield where, step.done
-        yield from ((where, event) for event in (*step.failed, *step.waits))
-        if step.undone:
-            yield where, step.undone
-    yield from (("ledger", event) for event in (*flow.captured, *flow.refunded))
-    yield from (("units", event) for event in flow.units.paths)
-    for participant, names in flow.observes.items():
-        yield from ((f"observes.{participant}", n) for n in names if n not in (COMPLETED, UNDONE))
 
 
 def _validate_step(flow: Flow, step: Step) -> None:

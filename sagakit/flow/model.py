@@ -5,7 +5,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sagakit.errors import FlowError, UnknownFlow
@@ -112,38 +112,117 @@ class Flow:
         """Return all participants: those with a step, then those that only observe."""
         return tuple(dict.fromkeys((*self.steps, *self.observes)))
 
+    def named_events(self) -> Iterator[tuple[str, str]]:
+        """Yield each event type that the flow file names, with its place in the file."""
+        yield "start", self.start
+        yield "cancel", self.cancel
+        for step in self.steps.values():
+            where = f"step {step.name}"
+            yield where, step.done
+            yield from ((where, event) for event in (*step.failed, *step.waits))
+            if step.undone:
+                yield where, step.undone
+        yield from (("ledger", event) for event in (*self.captured, *self.refunded))
+        yield from (("units", event) for event in self.units.paths)
+        for participant, names in self.observes.items():
+            where = f"observes.{participant}"
+            yield from ((where, name) for name in names if name not in (COMPLETED, UNDONE))
+
 
 class Flows:
-    """Holds the flows of a deployment and finds one by its `flow` header."""
+    """Holds the flows of a deployment; finds one by the `flow` header, or by an event's type."""
 
     def __init__(self, *flows: Flow) -> None:
         if not flows:
-            raise FlowError("no flow is declared: give at least one flow file")
-        self._by_name = {flow.name: flow for flow in flows}
-        if len(self._by_name) < len(flows):
-            names = ", ".join(sorted(flow.name for flow in flows))
-            raise FlowError(f"a flow is declared twice (found: {names}); give each its own name")
-        self._default = flows[0]
+            raise FlowError(
+                "no flow is declared; add a file flows/<name>.toml to the contract's package"
+            )
+        self._by_name: dict[str, Flow] = {}
+        self._started: dict[str, Flow] = {}
+        for flow in flows:
+            if flow.name in self._by_name:
+                raise FlowError(
+                    f"flow {flow.name}, name: a flow of this name is declared twice; give each its "
+                    "own name"
+                )
+            self._by_name[flow.name] = flow
+            other = self._started.setdefault(flow.start, flow)
+            if other is not flow:
+                raise FlowError(
+                    f"flow {flow.name}, start: {flow.start} starts the flow {other.name} too; give "
+                    "each flow a start event of its own"
+                )
+        self._named = _by_event((f, {event for _, event in f.named_events()}) for f in flows)
+        self._ranks: tuple[Mapping[str, Sequence[Flow]], ...] = (
+            {event: (flow,) for event, flow in self._started.items()},
+            self._named,
+            _by_event((flow, flow.owners) for flow in flows),
+        )
 
     def __iter__(self) -> Iterator[Flow]:
         return iter(self._by_name.values())
 
-    def find(self, label: str | None) -> tuple[Flow, int]:
-        """Return the flow and version of a header; without one, the first flow's default version.
+    def started_by(self, event: str) -> Flow | None:
+        """Return the flow that an event type starts, None if it starts none."""
+        return self._started.get(event)
 
-        Raises UnknownFlow, which lists the known flows and versions.
+    def find(self, label: str | None, *events: str) -> tuple[Flow, int]:
+        """Return the flow and version of a `flow` header, or of event types without a header.
+
+        Without a header it is the default version of the flow that one of the types starts; else of
+        the only flow that names one of them, else of the only one whose contract has one. Without
+        types it is the only flow there is. Raises UnknownFlow, which says what is known, also for
+        the header of a flow that does not name an event which starts another.
         """
         if label is None:
-            return self._default, self._default.default_version
+            flow = self._find_by_event(events)
+            return flow, flow.default_version
         name, _, number = label.partition("/")
-        flow = self._by_name.get(name)
-        if flow and re.fullmatch("[0-9]{1,9}", number) and int(number) in flow.versions:
-            return flow, int(number)
+        found = self._by_name.get(name)
+        if found and re.fullmatch("[0-9]{1,9}", number) and int(number) in found.versions:
+            for event in events:
+                self._check_start(event, found)
+            return found, int(number)
         known = ", ".join(f.label(v) for f in self for v in f.versions)
         raise UnknownFlow(
             f"flow {label[:80]!r} is not known here (known: {known}); "
             "deploy the flow file that declares it, then redrive"
         )
+
+    def _check_start(self, event: str, flow: Flow) -> None:
+        started = self._started.get(event)
+        if started and flow not in (started, *self._named[event]):
+            raise UnknownFlow(
+                f"{event} starts the flow {started.name}, and its header `flow` names "
+                f"{flow.name}, which has no such event; publish it with "
+                f"{started.label(started.default_version)}, or without that header"
+            )
+
+    def _find_by_event(self, events: Sequence[str]) -> Flow:
+        shown = ", ".join(sorted(set(events))[:5]) or "a saga without events"
+        found = set(self._by_name) if not events else set[str]()
+        for flows_of in self._ranks:
+            named = [flows_of.get(event, ()) for event in events]
+            found = found or {flows[0].name for flows in named if len(flows) == 1}
+        if len(found) == 1:
+            return self._by_name[found.pop()]
+        if possible := found or {flow.name for flows in named for flow in flows}:
+            raise UnknownFlow(
+                f"{shown}: without the header `flow` it may belong to any of "
+                f"{', '.join(sorted(possible))}; publish it with that header"
+            )
+        raise UnknownFlow(
+            f"{shown}: no flow names it, and it has no header `flow`; publish it with that header, "
+            "or deploy the flow file that names it, then redrive"
+        )
+
+
+def _by_event(named: Iterable[tuple[Flow, Iterable[str]]]) -> dict[str, list[Flow]]:
+    found: dict[str, list[Flow]] = {}
+    for flow, events in named:
+        for event in events:
+            found.setdefault(event, []).append(flow)
+    return found
 
 
 def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:

@@ -126,11 +126,20 @@ class Router:
             flow.label(v): rules_of(flow, v, participant) for flow in flows for v in flow.versions
         }
 
-    def label(self, header: str | None) -> str:
-        """Return the `name/version` of the flow that a `flow` header names. Raises UnknownFlow."""
-        if header is not None and header in self._rules:
+    def label(self, header: str | None, event: Any, known: str | None = None) -> str | None:
+        """Return the `name/version` of an event's flow; None for an event of no saga.
+
+        Without a `flow` header it is that of its saga so far, `known`; an event that starts another
+        flow runs on that one. Raises UnknownFlow.
+        """
+        if event.saga_id_field is None:
+            return None
+        started = self._flows.started_by(event.type)
+        if header is None and known and (not started or known.startswith(f"{started.name}/")):
+            header = known
+        if header in self._rules and not started:
             return header
-        flow, version = self._flows.find(header)
+        flow, version = self._flows.find(header, event.type)
         return flow.label(version)
 
     def listens(self, label: str | None, event: str | None) -> bool:

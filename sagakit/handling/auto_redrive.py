@@ -52,7 +52,8 @@ class AutoRedrive:
         known = []
         for row in rows:
             try:
-                self._router.label(self._codec.decode(row.record).trace.flow)
+                envelope = self._codec.decode(row.record)
+                self._router.label(envelope.trace.flow, envelope.event)
                 known.append(row.key)
             except UnprocessableRecord:
                 self._not_understood.add(row.id)

@@ -226,15 +226,18 @@ class _Batch(Generic[S]):
 
     def plan(self, message: Message) -> _RoutedMessage:
         """Route a message before admission: the store must know which states to load."""
-        label = message.trace.flow or self._flows[message.key]
+        known = self._flows[message.key]
         if message.event is None:
             triggers = (message.trigger,) if message.trigger else ()
-            return _RoutedMessage(message, label, triggers)
+            return _RoutedMessage(message, message.trace.flow or known, triggers)
         router = self._handler.router
         try:
-            label = self._flows[message.key] = router.label(label)
+            label = router.label(message.trace.flow, message.event, known)
         except UnprocessableRecord as poison:
             return _RoutedMessage(replace(message, event=None, poison=poison), None)
+        if label is None:  # it belongs to no saga, so no flow routes it
+            return _RoutedMessage(message, known)
+        self._flows[message.key] = label
         routed = router.route(label, message.event, self._marks[message.key])
         self._marks[message.key] = routed.marks
         return _RoutedMessage(message, label, routed.triggers, routed.marks, routed.paused)

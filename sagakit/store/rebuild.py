@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Table, select, text, union_all
 from sagakit.decider import Observed, Trigger, fold
 from sagakit.errors import UnprocessableRecord
 from sagakit.flow.model import Flows
+from sagakit.flow.routing import Router
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
 from sagakit.store.ports import Participant
@@ -72,11 +73,14 @@ def _checked_at_the_end(engine: Engine) -> Iterator[None]:
 def _own_events(
     name: str, codec: Codec, flows: Flows, records: Iterable[Record]
 ) -> Iterator[Envelope]:
+    router, labels = Router(flows, name), dict[str, str | None]()
     seen: dict[str, int] = defaultdict(int)
     for record in records:
         try:
             envelope = codec.decode(record)
-            flows.find(envelope.trace.flow)
+            key, label = envelope.key, envelope.trace.flow
+            if label is not None or envelope.source != name:
+                labels[key] = router.label(label, envelope.event, labels.get(key))
         except UnprocessableRecord:
             continue
         if envelope.event.owner != name:

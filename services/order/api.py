@@ -12,12 +12,12 @@ from fastapi import APIRouter, Body, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sagakit.decider import Command
-from sagakit.errors import EventTooLarge, UnknownFlow
+from sagakit.errors import EventTooLarge
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
 from schemas import FLOWS
-from schemas.events import OrderFacts, OrderLine
+from schemas.events import OrderFacts, OrderLine, OrderPlaced
 from schemas.rules import MAX_LINES, MAX_ORDER_ID, id_problems, printable, problems
 from services.order.decide import (
     CANCEL,
@@ -39,9 +39,9 @@ from services.order.problem import (
     invalid_request,
 )
 
-FLOW_LABELS = [flow.label(version) for flow in FLOWS for version in flow.versions]
-_default_flow, _default_version = FLOWS.find(None)
-DEFAULT_LABEL = _default_flow.label(_default_version)
+_flow, _default_version = FLOWS.find(None, OrderPlaced.type)
+DEFAULT_LABEL = _flow.label(_default_version)
+FLOW_LABELS = [_flow.label(version) for version in _flow.versions]
 MAX_WAIT_S = 60
 
 
@@ -325,11 +325,8 @@ def _check_order(asked: NewOrder) -> tuple[str, OrderFacts]:
             field="caused_by", reason="is the order itself", remedy="name another, or none"
         )
         found.append(itself)
-    label = DEFAULT_LABEL
-    try:
-        flow, version = FLOWS.find(asked.flow)
-        label = flow.label(version)
-    except UnknownFlow:
+    label = DEFAULT_LABEL if asked.flow is None else asked.flow
+    if label not in FLOW_LABELS:
         reason = f"is {ascii(asked.flow)[:80]}, which is not a known flow"
         remedy = f"give one of {', '.join(FLOW_LABELS)}"
         found.append(FieldProblem(field="flow", reason=reason, remedy=remedy))

@@ -74,7 +74,9 @@ def test_what_it_publishes_starts_a_saga(program: Path, infra: TestInfra) -> Non
     assert (envelope.key, event.order_id) == (ORDER, ORDER)
     assert problems(ORDER, event.order) == ()
     router = Router(FLOWS, "inventory")
-    routed = router.route(router.label(envelope.trace.flow), event)
+    label = router.label(envelope.trace.flow, event)
+    assert label
+    routed = router.route(label, event)
     assert routed.triggers == (Do(event),)
 
 

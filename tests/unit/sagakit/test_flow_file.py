@@ -173,9 +173,9 @@ def test_an_event_marks_one_thing_only() -> None:
 
 
 def test_no_flow_at_all_and_two_of_a_name() -> None:
-    with pytest.raises(FlowError, match="at least one flow file"):
+    with pytest.raises(FlowError, match="add a file flows/"):
         Flows()
-    with pytest.raises(FlowError, match=r"twice.*toy, toy"):
+    with pytest.raises(FlowError, match=r"flow toy, name: .*declared twice"):
         Flows(toy(STRAIGHT), toy(STRAIGHT))
 
 
@@ -221,8 +221,7 @@ def test_an_invalid_deadline_is_refused(path: str, text: str, says: str) -> None
 # --- labels -------------------------------------------------------------------------------------
 
 
-def test_without_a_label_it_is_the_default_version() -> None:
-    assert FLOWS.find(None) == (ORDER, 1)
+def test_a_label_names_a_version() -> None:
     assert FLOWS.find("order/2") == (ORDER, 2)
 
 
