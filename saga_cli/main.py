@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from saga_lab.devstack.errors import StackError
+from sagakit.errors import ContractError, FlowError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": (
@@ -91,11 +92,18 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; print a StackError as click prints its own errors, with status 1."""
+        """Run the command; print an error as click prints its own.
+
+        The exit status is 1 for a StackError, and 2 for a contract that is wrong.
+        """
         try:
             return super().invoke(ctx)
         except StackError as error:
             raise click.ClickException(str(error)) from error
+        except (ContractError, FlowError) as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = click.UsageError.exit_code
+            raise failure from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sagakit.contract.model import saga_id_of
+    from sagakit.contract.loader import load_contract
+    from sagakit.contract.model import Contract, saga_id_of
     from sagakit.decider import (
         NOTHING,
         Callback,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sagakit.errors import (
         BadKey,
         ConfigurationError,
+        ContractError,
         EffectFailed,
         EventTooLarge,
         FlowError,
@@ -60,6 +62,9 @@ __all__ = [  # noqa: RUF022 -- under headings
     "Working",
     "TableStore",
     "Clock",
+    # Contract
+    "Contract",
+    "load_contract",
     # Triggers and decision
     "Trigger",
     "Do",
@@ -79,6 +84,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     # Errors
     "SagaError",
     "ConfigurationError",
+    "ContractError",
     "FlowError",
     "UnprocessableRecord",
     "BadKey",
@@ -99,15 +105,16 @@ __all__ = [  # noqa: RUF022 -- under headings
 ]
 
 _NAMES = {
-    "sagakit.contract.model": "saga_id_of",
+    "sagakit.contract.loader": "load_contract",
+    "sagakit.contract.model": "Contract saga_id_of",
     "sagakit.decider": (
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"
     ),
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
-        "SagaError ConfigurationError FlowError UnprocessableRecord BadKey UnknownFlow "
-        "RequestTimedOut EventTooLarge EffectFailed ResultPending"
+        "SagaError ConfigurationError ContractError FlowError UnprocessableRecord BadKey "
+        "UnknownFlow RequestTimedOut EventTooLarge EffectFailed ResultPending"
     ),
     "sagakit.service.definition": "Service TriggerPort Receipt",
     "sagakit.service.program": "Program service_program",

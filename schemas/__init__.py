@@ -3,7 +3,7 @@
 `CONTRACT` is the whole; the others are parts of it that are often used by themselves.
 """
 
-from sagakit.contract.loader import load_contract
+from sagakit.contract import load_contract
 
 CONTRACT = load_contract("schemas")
 EVENT_TYPES = CONTRACT.event_types

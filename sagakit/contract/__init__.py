@@ -4,3 +4,8 @@
 `python -m sagakit.contract.generate`, `compat`, `docs` and `asyncapi`, each with the name of the
 contract's package.
 """
+
+from sagakit.contract.loader import load_contract
+from sagakit.contract.model import Contract, saga_id_of
+
+__all__ = ["Contract", "load_contract", "saga_id_of"]

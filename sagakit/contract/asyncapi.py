@@ -122,7 +122,7 @@ def _plain(key: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the document."""
-    files, _ = read_arguments("asyncapi", __doc__, arguments)
+    files, _ = read_arguments("sagakit.contract.asyncapi", __doc__, arguments)
     contract = load_contract(files.package)
     print("\n".join(yaml(asyncapi(contract, read_texts(files).title))))
     return 0

@@ -214,7 +214,7 @@ def release(folder: Path, number: int) -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the check; return exit status 1 if something is incompatible."""
-    files, asked = read_arguments("compat", __doc__, arguments, release=True)
+    files, asked = read_arguments("sagakit.contract.compat", __doc__, arguments, release=True)
     contract = load_contract(files.package)
     found = [
         *check(read_set(files.folder), released_sets(files.folder)),

@@ -304,7 +304,7 @@ def documents(files: ContractFiles) -> dict[Path, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write changed documents; with `--check` only return exit status 1 if any differs."""
-    files, asked = read_arguments("docs", __doc__, arguments, check=True)
+    files, asked = read_arguments("sagakit.contract.docs", __doc__, arguments, check=True)
     stale = {
         path: text
         for path, text in documents(files).items()

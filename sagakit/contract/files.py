@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sagakit.contract.marks import check_records
-from sagakit.errors import ContractError
+from sagakit.errors import ContractError, SagaError
 
 PLATFORM = "sagakit.contract"
 """The package of the platform's own events."""
@@ -42,11 +42,21 @@ class ContractFiles:
 
 
 def files_of(package: str) -> ContractFiles:
-    """Return the places of a contract's files. Raises ContractError if there is no such package."""
+    """Return the places of a contract's files.
+
+    Raises ContractError if there is no such package, or if it cannot be imported.
+    """
     try:
         spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
+    except (ModuleNotFoundError, ValueError):
         spec = None
+    except SagaError:
+        raise
+    except Exception as error:  # find_spec imports the packages that hold this one
+        raise ContractError(
+            f"contract {package!r}: it cannot be imported: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}; correct the packages that hold it"
+        ) from error
     if spec is None or not spec.submodule_search_locations:
         raise ContractError(
             f"contract {package!r}: there is no such package; name one with *.avsc files, such as "
@@ -91,5 +101,5 @@ def _read(path: Path) -> Any:
     at = f"{path.parent.name}/{path.name}"
     try:
         return json.loads(path.read_text(), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ContractError(f"{at}: it is not valid JSON: {error}; correct it there") from error

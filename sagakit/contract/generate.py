@@ -143,7 +143,7 @@ def _formatted(text: str, files: ContractFiles) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the module; with `--check` only return exit status 1 if it differs."""
-    files, asked = read_arguments("generate", __doc__, arguments, check=True)
+    files, asked = read_arguments("sagakit.contract.generate", __doc__, arguments, check=True)
     text = generate(files)
     if files.target.exists() and files.target.read_text() == text:
         return 0

@@ -4,11 +4,13 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from sagakit.contract.conflicts import check_contracts, check_flow
 from sagakit.contract.files import PLATFORM, ContractFiles, files_of, read_set, released_sets
 from sagakit.contract.marks import EventMarks, marks_of
 from sagakit.contract.model import Contract
-from sagakit.errors import ContractError, FlowError
+from sagakit.errors import ContractError, FlowError, SagaError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow
 
@@ -19,21 +21,22 @@ def load_contract(*packages: str) -> Contract:
     A package holds `*.avsc`, `flows/*.toml`, `released/<n>/*.avsc` and the generated `events.py`.
     Raises ContractError for what is wrong with them, FlowError for a flow file.
     """
-    platform = load_platform()
-    parts = {package: (files_of(package), load_events(files_of(package))) for package in packages}
-    events = join(platform, *(part for _, part in parts.values()))
-    homes = {name: package for package, (_, part) in parts.items() for name in part.event_types}
-    declared = [
-        _load_flow(
-            path,
-            files.package,
-            {**platform.owners, **part.owners},
-            {n: h for n, h in homes.items() if h != files.package},
-        )
-        for files, part in parts.values()
-        for path in files.flow_files
-    ]
-    return replace(events, declared=declared)
+    files = {package: files_of(package) for package in packages}
+    parts = {PLATFORM: load_platform()}
+    parts.update((package, load_events(found)) for package, found in files.items())
+    check_contracts(parts)
+    homes = {event: package for package, part in parts.items() for event in part.event_types}
+    declared: dict[str, Flow] = {}
+    for package, found in files.items():
+        own = (PLATFORM, package)
+        owners = {event: owner for name in own for event, owner in parts[name].owners.items()}
+        foreign = {event: home for event, home in homes.items() if home not in own}
+        for path in found.flow_files:
+            at = f"{package}/flows/{path.name}"
+            flow = _load_flow(path, at, owners, foreign)
+            check_flow(at, flow, declared)
+            declared[at] = flow
+    return replace(join(*parts.values()), declared=tuple(declared.values()))
 
 
 def load_platform() -> Contract:
@@ -43,13 +46,7 @@ def load_platform() -> Contract:
 
 def load_events(files: ContractFiles) -> Contract:
     """Return the contract of one package without its flows. Raises ContractError."""
-    schemas = read_set(files.folder)
-    try:
-        events = importlib.import_module(files.module).EVENTS
-    except ModuleNotFoundError as error:
-        if error.name != files.module:
-            raise
-        events = ()
+    schemas, events = read_set(files.folder), _generated_events(files)
     made = {e.type: EventMarks(e.owner, e.saga_id_field, e.void_when, e.pii) for e in events}
     written = {name: marks for name in schemas if (marks := marks_of(name, schemas))}
     if made != written:
@@ -62,28 +59,38 @@ def load_events(files: ContractFiles) -> Contract:
     return Contract({event.type: event for event in events}, schemas, released)
 
 
-def _load_flow(
-    path: Path, package: str, owners: Mapping[str, str], foreign: Mapping[str, str]
-) -> Flow:
+def _generated_events(files: ContractFiles) -> tuple[type[Any], ...]:
+    """Return the generated classes of a package; none if they were not generated yet."""
+    try:
+        found: tuple[type[Any], ...] = importlib.import_module(files.module).EVENTS
+    except SagaError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == files.module:
+            return ()
+        raise ContractError(
+            f"{files.target.name} of {files.package}: it cannot be imported: "
+            f"{type(error).__name__}: {' '.join(str(error).split())}; correct the package's own "
+            f"code, or run python -m sagakit.contract.generate {files.package}"
+        ) from error
+    return found
+
+
+def _load_flow(path: Path, at: str, owners: Mapping[str, str], foreign: Mapping[str, str]) -> Flow:
     try:
         return load(path.read_text(), owners, foreign)
     except FlowError as error:
-        raise FlowError(f"{package}/flows/{path.name}: {error}") from error
+        raise FlowError(f"{at}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise FlowError(
+            f"{at}: the flow file cannot be read: {error}; make it a text file in UTF-8"
+        ) from error
 
 
 def join(*contracts: Contract) -> Contract:
-    """Return several contracts as one.
-
-    Raises ContractError for a record that two of them define, each in its own way.
-    """
+    """Return several contracts, which define nothing twice, as one."""
     found = Contract({}, {})
     for contract in contracts:
-        for name in found.schemas.keys() & contract.schemas.keys():
-            if found.schemas[name] != contract.schemas[name]:
-                raise ContractError(
-                    f"{name}.avsc, name: two contracts define {name}, each in its own way; rename "
-                    "it in one of them"
-                )
         found = Contract(
             {**contract.event_types, **found.event_types},
             {**contract.schemas, **found.schemas},

@@ -7,6 +7,7 @@ from typing import Any
 
 from sagakit.contract.marks import MARKS
 from sagakit.flow.model import Flow, Flows
+from sagakit.flow.routing import topic
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Contract:
     def topic_owners(self) -> list[str]:
         """The owners of topics: participants and the monitor."""
         return sorted(set(self.owners.values()))
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that the events are on."""
+        return [topic(owner) for owner in self.topic_owners]
 
     def events_of(self, owner: str) -> list[str]:
         """Return the events that an owner emits."""

@@ -9,19 +9,19 @@ from sagakit.errors import ContractError, FlowError
 
 
 def read_arguments(
-    tool: str,
+    module: str,
     doc: str | None,
     arguments: Sequence[str],
     *,
     check: bool = False,
     release: bool = False,
 ) -> tuple[ContractFiles, Namespace]:
-    """Return the files of the package that the command line names, and its options.
+    """Return the files of the package that a module's command line names, and its options.
 
     Raises ContractError if there is no such package.
     """
     parser = ArgumentParser(
-        prog=f"python -m sagakit.contract.{tool}",
+        prog=f"python -m {module}",
         description=doc,
         formatter_class=RawDescriptionHelpFormatter,
     )

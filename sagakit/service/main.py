@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from sagakit.errors import ConfigurationError
+from sagakit.errors import ConfigurationError, ContractError, FlowError
 from sagakit.service.lifecycle import Lifecycle, StartStep
 from sagakit.service.migrations import MigrationChild
 from sagakit.service.program import Program
@@ -22,6 +22,8 @@ from sagakit.service.settings import load
 from sagakit.telemetry import logs
 
 log = structlog.get_logger(__name__)
+_WRONG = (ConfigurationError, ContractError, FlowError)
+"""What ends a process with status 2 and one line."""
 USAGE = """\
 usage: python -m sagakit MODULE
 
@@ -30,7 +32,10 @@ Its settings are environment variables, see docs/reference/environment.md."""
 
 
 def program_of(module: str) -> Program[Any]:
-    """Return the `PROGRAM` of `<module>.service`. Raises ConfigurationError."""
+    """Return the `PROGRAM` of `<module>.service`. Raises ConfigurationError.
+
+    Also raises ContractError or FlowError if the module loads a contract that is wrong.
+    """
     wanted = f"{module}.service"
     try:
         loaded = importlib.import_module(wanted)
@@ -66,7 +71,7 @@ def run_program(program: Program[Any]) -> NoReturn:
         lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
         tune_gc()
         asyncio.run(_until_stopped(lifecycle))
-    except ConfigurationError as error:
+    except _WRONG as error:
         child.end()
         print(f"{program.name}: {error}", file=sys.stderr)
         leave(2)
@@ -106,7 +111,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         sys.exit(0 if asked else 2)
     try:
         program = program_of(arguments[0])
-    except ConfigurationError as error:
+    except _WRONG as error:
         print(f"sagakit: {error}", file=sys.stderr)
         sys.exit(2)
     run_program(program)

@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import Column, Engine, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from sagakit.contract.loader import join
 from sagakit.contract.model import Contract
+from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
 from sagakit.handling.auto_redrive import AutoRedrive
@@ -24,12 +26,14 @@ from tests.toy_saga import (
     Count,
     LeftDone,
     Ticked,
+    ToyEvent,
     Wire,
     create_tables,
     participant,
     schema_of,
     table_store,
 )
+from tests.toy_saga import FLOW as TOY
 
 (FLOW,) = FLOWS
 OLD_FLOWS = Flows(replace(FLOW, versions={1: FLOW.versions[1]}))
@@ -156,3 +160,33 @@ def test_a_row_kept_before_a_field_was_added_is_the_one_rebuilt_with_its_default
     assert len(differences(table, live, other)) == 1
     for engine in engines:
         engine.dispose()
+
+
+# --- another contract -----------------------------------------------------------------------------
+
+
+class Found(ToyEvent):
+    """An event of another contract on the topic that all contracts share."""
+
+    type, owner = "Found", "saga"
+
+
+OTHER = Contract({Found.type: Found}, {Found.type: schema_of(Found.type)})
+
+
+def test_an_event_of_an_unknown_contract_waits_for_a_replica_that_knows_it(engine: Engine) -> None:
+    """Given two replicas, of which one knows a second contract; when an event of that comes; then
+    the first parks it as an unknown schema, and the second handles it."""
+    create_tables(engine)
+    both = join(CONTRACT, OTHER)
+    observing = load(
+        TOY.replace('counter = ["Ticked"]', 'counter = ["Ticked", "Found"]'), both.owners
+    )
+    first = Replica(engine, Codec(CONTRACT), Router(FLOWS, "counter"))
+    second = Replica(engine, Codec(both), Router(Flows(observing), "counter"))
+    record = Wire(second.codec).record(Found("a", "found"), 1, flow="toy/1")
+    first.handler.handle([decode_message(first.codec, record)])
+    assert (words(engine), parked(engine)) == ([], ["unknown_schema"])
+    assert first.auto_redrive.redrive_known() == []
+    assert second.auto_redrive.redrive_known() == ["a"]
+    assert (words(engine), parked(engine)) == (["found"], [])
