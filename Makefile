@@ -60,7 +60,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m sagakit.contract.compat schemas
 	$(BIN)/python -m sagakit.contract.docs schemas --check
 	$(BIN)/python -m tests.bad_input.document --check
-	$(BIN)/python -m saga_monitor.saga.event_matrix_page --check
+	$(BIN)/python -m saga_monitor.saga.event_matrix_page schemas --check
 	$(BIN)/pytest -q -n $(CORES) $(FAST_TESTS)
 
 lowest: setup  ## the fast tests on the lowest versions that pyproject.toml allows, about 3 min

@@ -171,7 +171,10 @@ async def _read(testbed: Testbed, kind: type[Projection], database_url: str) -> 
             loop.call_soon_threadsafe(reader.end)
 
     settings = ServiceSettings(
-        bootstrap_servers=testbed.bootstrap_servers, database_url=database_url, instance_id="parts"
+        bootstrap_servers=testbed.bootstrap_servers,
+        database_url=database_url,
+        contract="schemas",
+        instance_id="parts",
     )
     projection = kind(engine, Codec(CONTRACT), FLOWS, on_commit)
     reader = StreamReader(

@@ -17,7 +17,6 @@ from sagakit.service.definition import Service
 from sagakit.service.main import run_program
 from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
-from schemas import CONTRACT, FLOWS
 from services.inventory.service import build as inventory
 from services.notification.decide import MAIL, MailAccepted, MailKind
 from services.notification.service import participant as notification
@@ -80,8 +79,6 @@ if __name__ == "__main__":
             name,
             partial(build, name),
             ServiceSettings,
-            flows=FLOWS,
-            contract=CONTRACT,
             migrations=SERVICES / name / "migrations",
         )
     )

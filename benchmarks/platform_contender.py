@@ -188,6 +188,7 @@ def _settings(testbed: Testbed, name: str, service: str, number: int) -> dict[st
     return {
         "SAGA_BOOTSTRAP_SERVERS": testbed.bootstrap_servers,
         "SAGA_DATABASE_URL": testbed.database(service),
+        "SAGA_CONTRACT": "schemas",
         "SAGA_HTTP_HOST": "127.0.0.1",
         "SAGA_HTTP_PORT": str(testbed.port(name)),
         "SAGA_INSTANCE_ID": f"{service}-{number}",

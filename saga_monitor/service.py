@@ -32,10 +32,10 @@ from saga_monitor.storage import queries
 from saga_monitor.storage.archiver import Archiver
 from saga_monitor.supervision.deadline_watch import DeadlineWatch
 from saga_monitor.supervision.emitter import Emitter
+from sagakit.contract.loader import load_contract
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.platform_events import PLATFORM
-from sagakit.flow.routing import topic
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
@@ -58,7 +58,6 @@ from sagakit.store.postgres import engine_for
 from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedPublisher
 from sagakit.web.app import Health, make_app
-from schemas import CONTRACT, FLOWS
 
 log = structlog.get_logger(__name__)
 MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
@@ -104,25 +103,23 @@ def shortened(flows: Flows, deadlines: Mapping[str, str]) -> Flows:
         raise ConfigurationError(f"SAGA_DEADLINES: {error}") from error
 
 
-def topics_of(flows: Flows) -> list[str]:
-    """Return every topic that may carry an event of the flows."""
-    return sorted({topic(owner) for flow in flows for owner in flow.owners.values()})
-
-
 class Monitor:
-    """One replica of the monitor."""
+    """One replica of the monitor, for the contracts that its settings name.
+
+    Raises ConfigurationError for a deadline that no flow has, ContractError or FlowError for a
+    contract.
+    """
 
     def __init__(self, settings: MonitorSettings) -> None:
         self.settings, self._streaming = settings, StopSignal()
-        flows = shortened(FLOWS, settings.deadlines)
-        servers, codec = (
-            settings.bootstrap_servers,
-            codec_for(settings, CONTRACT, PLATFORM),
-        )
+        contract = load_contract(*settings.contracts)
+        flows = shortened(contract.flows, settings.deadlines)
+        servers = settings.bootstrap_servers
+        codec = codec_for(settings, contract, PLATFORM)
         self.engine: Engine = engine_for(settings.database_url)
         self.meter = Meter(self.engine, lambda: self.position, settings.now)
         self.projection = Projection(self.engine, codec, flows, self.meter.count_commit)
-        broker, topics = LogEnds(servers), topics_of(flows)
+        broker, topics = LogEnds(servers), contract.topics
         self._broker, self._topics = broker, topics
         self._ticks = Publisher(servers, f"{settings.instance_id}-clock")
         self.reader = StreamReader(
@@ -168,6 +165,7 @@ class Monitor:
         self.reconciler = Reconciler(
             self.sagas,
             self.commands,
+            contract.event_types,
             settings.participants,
             lambda: self.watch.tick_at,
             settings.now,

@@ -88,8 +88,8 @@ def whole(order_id: str) -> tuple[Any, ...]:
 class EventPublisher:
     """Publishes events as the services would: counted, each caused by the one before."""
 
-    def __init__(self, infra: TestInfra) -> None:
-        self._publisher = Publisher(infra.bootstrap_servers, "test-publisher")
+    def __init__(self, infra: TestInfra, codec: Codec = CODEC) -> None:
+        self._publisher, self._codec = Publisher(infra.bootstrap_servers, "test-publisher"), codec
         self._counts: Counter[tuple[str, str]] = Counter()
         self._last: dict[str, uuid.UUID] = {}
 
@@ -111,7 +111,7 @@ class EventPublisher:
                 trace=Trace(flow),
             )
             self._last[key] = envelope.id
-            found.append(CODEC.encode(envelope))
+            found.append(self._codec.encode(envelope))
         return found
 
     def publish_events(self, *events: Any, flow: str | None = "order/1") -> list[OutboxRow]:
@@ -154,6 +154,7 @@ class MonitorProcess:
             **os.environ,
             "SAGA_BOOTSTRAP_SERVERS": infra.bootstrap_servers,
             "SAGA_DATABASE_URL": database_url,
+            "SAGA_CONTRACT": "schemas",
             "SAGA_HTTP_HOST": "127.0.0.1",
             "SAGA_HTTP_PORT": str(port),
             "SAGA_INSTANCE_ID": name,

@@ -24,10 +24,9 @@ from benchmarks.platform_contender import (
     PlatformDeployment,
 )
 from benchmarks.testbed import Testbed
-from saga_monitor.service import topics_of as topics_of_all
 from sagakit.flow.routing import topics_of
 from sagakit.kafka.inspector import LogEnds, lag
-from schemas import FLOWS
+from schemas import CONTRACT, FLOWS
 
 PARTICIPANTS = (*SERVICES, ENTRY_SERVICE)
 MAX_SETTLE_S, POLL_S = 120.0, 0.2
@@ -118,7 +117,7 @@ def _unread(testbed: Testbed) -> int:
     try:
         return sum(
             max(end - stored.get(partition, 0), 0)
-            for partition, end in ends.ends(topics_of_all(FLOWS)).items()
+            for partition, end in ends.ends(CONTRACT.topics).items()
         )
     finally:
         ends.close()

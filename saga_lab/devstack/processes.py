@@ -209,6 +209,7 @@ def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) ->
     env = {
         "SAGA_BOOTSTRAP_SERVERS": around.kafka_for(service),
         "SAGA_DATABASE_URL": around.database_for(service),
+        "SAGA_CONTRACT": "schemas",
         "SAGA_HTTP_HOST": HOST,
         "SAGA_HTTP_PORT": str(around.ports[port_name]),
         "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import structlog
 from fastapi import APIRouter
@@ -30,9 +31,10 @@ from sagakit.errors import BadKey
 from sagakit.flow.model import Flow
 from sagakit.messages.codec import order_key
 from sagakit.web.app import problem
-from schemas.events import ChargeFound
 
 log = structlog.get_logger(__name__)
+CHARGE_FOUND = "ChargeFound"
+"""The event that tells a participant that the outside ledger has more than its own books."""
 SETTLE_S = 300.0
 MAX_WAIT_S = 60.0
 """The longest wait for the watermark to advance."""
@@ -106,12 +108,13 @@ class Reconciler:
         self,
         reader: SagaReader,
         commands: CommandHandler,
+        event_types: Mapping[str, type[Any]],
         participants: Mapping[str, str],
         tick: Callable[[], datetime | None],
         now: Callable[[], datetime],
     ) -> None:
         self._reader, self._commands, self._tick, self._now = reader, commands, tick, now
-        self._books = BookReader(participants)
+        self._books, self._event_types = BookReader(participants), event_types
         self._one_at_a_time = threading.Lock()
         self._last: tuple[datetime, ReconciliationReport] | None = None
 
@@ -177,7 +180,8 @@ class Reconciler:
 
         def decide(saga: Saga, view: SagaView) -> Emission:
             flow, _ = self._reader.projection.flows.find(view.flow)
-            emissions.append(correction_for(found, saga, flow, before, through))
+            correction = correction_for(found, saga, flow, self._event_types, before, through)
+            emissions.append(correction)
             return emissions[0]
 
         try:
@@ -185,7 +189,7 @@ class Reconciler:
         except CommandRefused as refused:
             log.info("difference not corrected", subject=found.subject, reason=refused.detail)
             return Remediation.ORDER_CHANGED
-        if isinstance(emissions[0].event, ChargeFound):
+        if emissions[0].event.type == CHARGE_FOUND:
             return Remediation.PARTICIPANT_NOTIFIED
         return Remediation.INTERVENTION
 
@@ -215,13 +219,18 @@ class Reconciler:
 
 
 def correction_for(
-    found: Difference, saga: Saga, flow: Flow, before: datetime, through: datetime
+    found: Difference,
+    saga: Saga,
+    flow: Flow,
+    event_types: Mapping[str, type[Any]],
+    before: datetime,
+    through: datetime,
 ) -> Emission:
     """Return the event that has a finding corrected. Pure.
 
-    It tells the participant whose books they are. It opens an intervention instead if no
-    participant can correct them, none reads that event, or the event is older than SETTLE_S and did
-    not help.
+    It tells the participant whose books they are, by CHARGE_FOUND of the contract's `event_types`.
+    It opens an intervention instead if no participant can correct them, none reads that event, or
+    the event is older than SETTLE_S and did not help.
 
     Raises CommandRefused if an event of the order came into the log after `before`.
     """
@@ -232,13 +241,13 @@ def correction_for(
             f"an event of order {saga.order_id} came after {before.isoformat()}; reconcile again",
         )
     charge = found.charge
-    is_read = any(ChargeFound.type in names for names in flow.observes.values())
+    is_read = any(CHARGE_FOUND in names for names in flow.observes.values())
     if found.remedy == Remedy.PARTICIPANT and charge is not None and is_read:
         amounts = f"{charge.charge_id}:{charge.amount_minor}:{found.refunded_minor}"
-        id_ = emission_id(saga.order_id, ChargeFound.type, amounts)
+        id_ = emission_id(saga.order_id, CHARGE_FOUND, amounts)
         earlier = saga.facts.get(str(id_))
         if earlier is None or through - earlier.at <= timedelta(seconds=SETTLE_S):
-            event = ChargeFound(
+            event = event_types[CHARGE_FOUND](
                 order_id=saga.order_id,
                 charge_id=charge.charge_id,
                 captured_minor=charge.amount_minor,

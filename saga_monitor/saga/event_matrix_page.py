@@ -1,20 +1,22 @@
-"""Writes docs/reference/late-events.md from `event_matrix` and the flow files.
+"""Writes docs/reference/late-events.md from `event_matrix` and a contract's flow files.
 
 `--check` only compares.
 
-python -m saga_monitor.saga.event_matrix_page [--check]
+python -m saga_monitor.saga.event_matrix_page PACKAGE [--check]
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from saga_monitor.saga.event_matrix import DECLARED_EFFECTS, EventEffect, Situation
 from saga_monitor.saga.flow_plan import Plan, Role
-from schemas import EVENT_TYPES, FLOWS, OWNERS
+from sagakit.contract.loader import load_contract
+from sagakit.contract.model import Contract
+from sagakit.contract.package_tool import read_arguments, run_tool
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/reference/late-events.md"
+PAGE = Path("docs/reference/late-events.md")
+"""The page, below the folder that holds the contract's package."""
 _EFFECT_TEXTS = {
     EventEffect.STARTS: "the order starts",
     EventEffect.MOVES: "another event is awaited, or one event fewer",
@@ -38,32 +40,33 @@ _SITUATION_TEXTS = {
 }
 
 
-def page_text() -> str:
-    """Return the text of docs/reference/late-events.md."""
+def page_text(package: str) -> str:
+    """Return the text of a contract's page. Raises ContractError or FlowError."""
+    contract = load_contract(package)
     parts = [
         "# Events that come late, early, or twice",
-        "Made by `python -m saga_monitor.saga.event_matrix_page` from "
+        f"Made by `python -m saga_monitor.saga.event_matrix_page {package}` from "
         "`saga_monitor/saga/event_matrix.py` and the flow files; edit those, not this page. A test "
         "compares every cell with what the monitor derives.",
         _table(("the order is", ""), ((s.value, means) for s, means in _SITUATION_TEXTS.items())),
         _table(("the event", ""), ((e.value, means) for e, means in _EFFECT_TEXTS.items())),
     ]
-    for flow in FLOWS:
+    for flow in contract.flows:
         for version in flow.versions:
             plan = Plan.of(flow, version)
-            parts += [f"## `{plan.label}`", _table(("", *Situation), _rows(plan))]
+            parts += [f"## `{plan.label}`", _table(("", *Situation), _rows(plan, contract))]
     return "\n\n".join(parts) + "\n"
 
 
-def saga_events(plan: Plan) -> list[str]:
+def saga_events(plan: Plan, contract: Contract) -> list[str]:
     """Return the events that belong to a saga, sorted by role."""
-    events = (e for e in plan.roles if EVENT_TYPES[e].saga_id_field)
+    events = (e for e in plan.roles if contract.event_types[e].saga_id_field)
     return sorted(events, key=lambda e: (list(Role).index(plan.roles[e]), e))
 
 
-def _rows(plan: Plan) -> Iterator[tuple[str, ...]]:
-    for event in saga_events(plan):
-        yield (f"{event} ({OWNERS[event]})", *DECLARED_EFFECTS[plan.roles[event]])
+def _rows(plan: Plan, contract: Contract) -> Iterator[tuple[str, ...]]:
+    for event in saga_events(plan, contract):
+        yield f"{event} ({contract.owners[event]})", *DECLARED_EFFECTS[plan.roles[event]]
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -71,21 +74,21 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Write the page if it differs; with `--check` only return 1 if it does."""
-    text = page_text()
-    if PAGE.exists() and PAGE.read_text() == text:
+    module = "saga_monitor.saga.event_matrix_page"
+    files, asked = read_arguments(module, __doc__, arguments, check=True)
+    text, page = page_text(files.package), files.root / PAGE
+    if page.exists() and page.read_text() == text:
         return 0
-    if "--check" in sys.argv:
-        print(
-            f"{PAGE.relative_to(ROOT)} is out of date; run "
-            "`python -m saga_monitor.saga.event_matrix_page`"
-        )
+    if asked.check:
+        print(f"{PAGE} is out of date; run `python -m {module} {files.package}`")
         return 1
-    PAGE.write_text(text)
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text)
+    print(f"wrote {PAGE}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tool(main))

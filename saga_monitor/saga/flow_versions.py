@@ -93,5 +93,5 @@ def refuse_orphans(flows: Flows, counts: Sequence[Count]) -> None:
     if orphaned:
         raise ConfigurationError(
             f"versions with orders in flight are not in the flow files: {', '.join(orphaned)}; "
-            "put them back into schemas/flows until `saga flows` shows none in flight"
+            "put them back into the contract's folder flows until `saga flows` shows none in flight"
         )

@@ -18,10 +18,10 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy import Engine, text
 
+from sagakit.contract.loader import load_contract
 from sagakit.contract.model import Contract
 from sagakit.effects.worker import EffectWorker, perform_plain
 from sagakit.errors import TopicRecreated
-from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router, topics_of
 from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.consumer_loop import ConsumerLoop
@@ -118,17 +118,15 @@ class RelayWaker(Generic[S]):
 
 
 class ServiceProcess(Generic[S]):
-    """Wires and runs one replica of a service."""
+    """Wires and runs one replica of a service.
 
-    def __init__(
-        self,
-        service: Service[S],
-        settings: ServiceSettings,
-        *,
-        flows: Flows,
-        contract: Contract,
-    ) -> None:
+    Raises ContractError or FlowError for the contract that its settings name.
+    """
+
+    def __init__(self, service: Service[S], settings: ServiceSettings) -> None:
         participant = service.participant
+        contract = load_contract(*settings.contracts)
+        flows = contract.flows
         self.service, self.settings = service, settings
         self._consuming, self._requesting, self._performing = (StopSignal() for _ in range(3))
         self.engine = engine_for(settings.database_url)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sagakit.contract.model import Contract
-from sagakit.flow.model import Flows
 from sagakit.service.definition import Service
 from sagakit.service.lifecycle import Lifecycle, StartStep
 from sagakit.service.settings import ServiceSettings
@@ -32,16 +30,17 @@ def service_program(
     build: Callable[[T], Service[Any]],
     settings: type[T],
     *,
-    flows: Flows,
-    contract: Contract,
     migrations: Path | None,
 ) -> Program[T]:
-    """Declare the program of a participant; `build` makes its service from its settings."""
+    """Declare the program of a participant; `build` makes its service from its settings.
+
+    Events and flows are those of the packages that the setting `contract` names.
+    """
 
     def wire(found: T, migrated: StartStep) -> Lifecycle:
         from sagakit.service.process import ServiceProcess  # loads Kafka, HTTP and database
 
-        process = ServiceProcess(build(found), found, flows=flows, contract=contract)
+        process = ServiceProcess(build(found), found)
         return process.lifecycle(migrated)
 
     return Program(name, settings, migrations, wire)

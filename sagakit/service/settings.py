@@ -16,6 +16,7 @@ T = TypeVar("T", bound=BaseSettings)
 HOSTS = r"^[^\s,]+:[0-9]{1,5}(,\s*[^\s,]+:[0-9]{1,5})*$"
 URL = r"^https?://[^\s/]+"
 KAFKA_NAME = r"^[A-Za-z0-9._-]{1,200}$"
+PACKAGES = r"^[A-Za-z_][\w.]*(,\s*[A-Za-z_][\w.]*)*$"
 
 
 def _postgres(value: str) -> str:
@@ -39,6 +40,10 @@ class ServiceSettings(BaseSettings):
 
     bootstrap_servers: str = Field(pattern=HOSTS, description="Kafka, host:port[,host:port]")
     database_url: PostgresUrl = Field(description="postgresql://user[:password]@host:port/database")
+    contract: str = Field(
+        pattern=PACKAGES,
+        description="Package of the events and flows, or several separated by commas",
+    )
     schema_registry_url: str | None = Field(
         default=None,
         pattern=URL,
@@ -60,6 +65,11 @@ class ServiceSettings(BaseSettings):
         le=86_400,
         description="In rehearsals: how far this process's clock is ahead",
     )
+
+    @property
+    def contracts(self) -> tuple[str, ...]:
+        """The packages of `contract`."""
+        return tuple(package.strip() for package in self.contract.split(","))
 
     def now(self) -> datetime:
         """Return the time of this process: UTC plus `clock_offset_s`."""

@@ -6,7 +6,6 @@ from sagakit.service.definition import Service
 from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
-from schemas import CONTRACT, FLOWS
 from services.fraud.decide import Screening, decide, evolve
 from services.fraud.store import store
 
@@ -25,7 +24,5 @@ PROGRAM = service_program(
     "fraud",
     build,
     ServiceSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )

@@ -17,7 +17,6 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
-from schemas import CONTRACT, FLOWS
 from services.inventory.decide import (
     MAX_RESTOCK,
     MAX_STOCK_SKU,
@@ -119,7 +118,5 @@ PROGRAM = service_program(
     "inventory",
     build,
     ServiceSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )

@@ -13,7 +13,6 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
-from schemas import CONTRACT, FLOWS
 from services.loyalty.decide import Points, decide, evolve
 from services.loyalty.store import card_totals, store
 
@@ -62,7 +61,5 @@ PROGRAM = service_program(
     "loyalty",
     build,
     ServiceSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )

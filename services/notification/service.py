@@ -10,7 +10,6 @@ from sagakit.service.definition import Service
 from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
-from schemas import CONTRACT, FLOWS
 from services.notification.decide import MAIL, Mailing, decide, evolve
 from services.notification.gateway import SmtpMailer
 from services.notification.store import store
@@ -42,7 +41,5 @@ PROGRAM = service_program(
     "notification",
     build,
     NotificationSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )

@@ -10,7 +10,6 @@ from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
-from schemas import CONTRACT, FLOWS
 from services.order.api import routes
 from services.order.batch import batch_routes
 from services.order.decide import Order, decide, evolve
@@ -50,7 +49,5 @@ PROGRAM = service_program(
     "order",
     build,
     ServiceSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )

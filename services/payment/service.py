@@ -20,7 +20,6 @@ from sagakit.web.signed_webhook import (
     signed_webhook,
     text_of,
 )
-from schemas import CONTRACT, FLOWS
 from services.payment.decide import decide
 from services.payment.gateway import HttpProvider
 from services.payment.ledger import (
@@ -107,7 +106,5 @@ PROGRAM = service_program(
     "payment",
     build,
     PaymentSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )

@@ -14,7 +14,6 @@ from sagakit.service.program import service_program
 from sagakit.service.settings import WebhookSettings
 from sagakit.store.ports import Clock, Participant
 from sagakit.web.signed_webhook import ReadReport, WebhookPort, saga_id_of, signed_webhook, text_of
-from schemas import CONTRACT, FLOWS
 from services.shipping.decide import (
     CANCEL,
     LABEL,
@@ -76,7 +75,5 @@ PROGRAM = service_program(
     "shipping",
     build,
     ShippingSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )

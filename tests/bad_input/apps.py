@@ -29,7 +29,6 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.migrate import migrate
 from sagakit.telemetry import metrics
 from sagakit.web.app import NoLoops
-from schemas import CONTRACT, FLOWS
 from services.inventory import service as inventory
 from services.loyalty import service as loyalty
 from services.order import service as order
@@ -120,13 +119,14 @@ def a_process(name: str, url: str) -> ServiceProcess[Any]:
     settings = kind(
         bootstrap_servers=NOWHERE,
         database_url=url,
+        contract="schemas",
         provider_url=f"http://{NOWHERE}",
         carrier_url=f"http://{NOWHERE}",
         webhook_secret=SECRET,
     )
     service: Service[Any] = module.build(settings)
     migrations = ROOT / "services" / name / "migrations"
-    process = ServiceProcess(service, settings, flows=FLOWS, contract=CONTRACT)
+    process = ServiceProcess(service, settings)
     process.bus.close()  # there is no broker to look for
     migrate(process.engine, migrations)
     return process
@@ -134,7 +134,8 @@ def a_process(name: str, url: str) -> ServiceProcess[Any]:
 
 def a_monitor(url: str) -> Monitor:
     """The monitor on a migrated database."""
-    monitor = Monitor(MonitorSettings(bootstrap_servers=NOWHERE, database_url=url))
+    settings = MonitorSettings(bootstrap_servers=NOWHERE, database_url=url, contract="schemas")
+    monitor = Monitor(settings)
     migrate(monitor.engine, MIGRATIONS)
     return monitor
 

@@ -11,6 +11,7 @@ GOOD_FLOW = (Path(__file__).parents[2] / "schemas/flows/order.toml").read_text()
 GOOD_ENV = {
     "SAGA_BOOTSTRAP_SERVERS": "127.0.0.1:9092",
     "SAGA_DATABASE_URL": "postgresql://saga@127.0.0.1:5432/payment",
+    "SAGA_CONTRACT": "schemas",
     "SAGA_PROVIDER_URL": "http://127.0.0.1:18020",
     "SAGA_WEBHOOK_SECRET": "not to be shown",
 }
@@ -195,6 +196,16 @@ CONFIGURATION = (
         env(DATABASE_URL="nonsense"),
         "SAGA_DATABASE_URL (postgresql://user",
         "is no PostgreSQL URL",
+    ),
+    setting(
+        "no contract", env(CONTRACT=None), "SAGA_CONTRACT (Package of the events", "Field required"
+    ),
+    setting(
+        "contract that is no package",
+        env(CONTRACT="schemas;trips"),
+        "SAGA_CONTRACT",
+        "is 'schemas;trips'",
+        "separated by commas",
     ),
     setting(
         "another kind of database",

@@ -68,6 +68,18 @@ def run(root: Path, packages: Packages, *command: str) -> "subprocess.CompletedP
     )
 
 
+@pytest.mark.parametrize("name", ["start event of two flows", "package that cannot be imported"])
+@pytest.mark.parametrize("module", ["saga_monitor", "services.fraud"])
+def test_a_process_ends_with_status_2_and_one_line(module: str, name: str, tmp_path: Path) -> None:
+    case = BY_NAME[name]
+    done = run(tmp_path, case.given, "sagakit", module)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1, done.stderr
+    for word in case.words:
+        assert word in lines[0]
+
+
 def test_a_module_that_loads_a_bad_contract_itself_ends_so_too(tmp_path: Path) -> None:
     files = {**TRIP, "flows/visit.toml": TRIP["flows/flow.toml"]}
     service = "from sagakit.contract import load_contract\nload_contract('trips')\n"

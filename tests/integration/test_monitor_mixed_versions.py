@@ -68,7 +68,9 @@ def projection(engine: Engine, flows: Flows) -> Projection:
 
 def starts(engine: Engine, flows: Flows, *places: tuple[str, int]) -> dict[tuple[str, int], int]:
     """Where a monitor that knows these flows begins to read the partitions it is assigned."""
-    settings = ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d")
+    settings = ServiceSettings(
+        bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d", contract="schemas"
+    )
     broker = create_autospec(LogEnds, instance=True)
     broker.ids.return_value = {}
     reader = StreamReader(settings, ["order.events"], engine, projection(engine, flows), broker)

@@ -131,7 +131,9 @@ class Partition(NamedTuple):
 
 
 def starts(engine: Engine, log: Topics) -> dict[tuple[str, int], int]:
-    settings = ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d")
+    settings = ServiceSettings(
+        bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d", contract="schemas"
+    )
     projection = Projection(engine, CODEC, FLOWS)
     reader = StreamReader(settings, ["payment.events", "order.events"], engine, projection, log)
     places = {Partition(*PAYMENT): (0, 300), Partition(*ORDER): (0, 7)}

@@ -32,6 +32,7 @@ class Program:
             **os.environ,
             "SAGA_BOOTSTRAP_SERVERS": infra.bootstrap_servers,
             "SAGA_DATABASE_URL": infra.database_url,
+            "SAGA_CONTRACT": "schemas",
             "SAGA_HTTP_HOST": "127.0.0.1",
             "SAGA_HTTP_PORT": str(port),
             "SAGA_DRAIN_S": str(DRAIN_S),

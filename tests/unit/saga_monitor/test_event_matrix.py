@@ -1,6 +1,7 @@
 """Every event in every situation does what docs/reference/late-events.md declares."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -14,9 +15,10 @@ from saga_monitor.saga.flow_plan import Plan, Role
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, UNEXPECTED, SagaView, Status
 from sagakit.flow.platform_events import VERDICT_GIVEN
-from schemas import FLOWS, OWNERS
+from schemas import CONTRACT, FLOWS, OWNERS
 from tests.histories import ORDER, START, after, facts
 
+ROOT = Path(__file__).parents[3]
 PLANS = {flow.label(v): Plan.of(flow, v) for flow in FLOWS for v in flow.versions}
 STRANGE = str(uuid5(NAMESPACE_OID, "strange"))
 MONEY_BACK = {"amount_minor": 0, "refund_id": None}
@@ -92,7 +94,8 @@ def going(view: SagaView) -> list[Any]:
 
 @pytest.mark.parametrize("where", Situation)
 @pytest.mark.parametrize(
-    ("label", "event"), [(label, e) for label, plan in PLANS.items() for e in saga_events(plan)]
+    ("label", "event"),
+    [(label, e) for label, plan in PLANS.items() for e in saga_events(plan, CONTRACT)],
 )
 def test_an_event_has_its_declared_effect_in_each_situation(
     label: str, event: str, where: Situation
@@ -127,7 +130,8 @@ def test_every_role_declares_an_effect_for_every_situation() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text() == page_text(), "run python -m saga_monitor.saga.event_matrix_page"
+    made = page_text("schemas")
+    assert (ROOT / PAGE).read_text() == made, "run saga_monitor.saga.event_matrix_page"
 
 
 # --- what should never have been said -----------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import click
@@ -13,8 +14,11 @@ from saga_cli.monitor import reconcile as command
 from saga_monitor.reconciliation.compare import ChargeRow, Difference, Remedy
 from saga_monitor.reconciliation.run import SETTLE_S, correction_for
 from saga_monitor.saga.commands import CommandRefused
+from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Fact, Saga, fold
 from sagakit.contract.platform import InterventionOpened
+from sagakit.flow.model import Flow
+from schemas import EVENT_TYPES
 from schemas.events import ChargeFound
 from tests.histories import FLOW, ORDER, after, saga_of
 
@@ -27,12 +31,18 @@ CANCELLED = saga_of("OrderPlaced", "InventoryRejected")
 QUIET = after(1000)
 
 
+def emitted(
+    found: Difference, saga: Saga, flow: Flow, before: datetime, through: datetime
+) -> Emission:
+    return correction_for(found, saga, flow, EVENT_TYPES, before, through)
+
+
 def read_back(saga: Saga, event_id: Any, at: float) -> Saga:
     return fold(saga, Fact(str(event_id), ChargeFound.type, after(at)))
 
 
 def test_a_charge_that_payment_can_correct_is_sent_to_payment() -> None:
-    correction = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    correction = emitted(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     assert correction.event == ChargeFound(
         order_id=ORDER,
         charge_id="ch9",
@@ -45,44 +55,42 @@ def test_a_charge_that_payment_can_correct_is_sent_to_payment() -> None:
 
 
 def test_a_finding_is_one_event_for_each_state_of_the_ledger() -> None:
-    once = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
-    assert correction_for(FORCED, CANCELLED, FLOW, after(5000), after(5000)).id == once.id
+    once = emitted(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    assert emitted(FORCED, CANCELLED, FLOW, after(5000), after(5000)).id == once.id
     half = replace(FORCED, refunded_minor=350)
-    assert correction_for(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
+    assert emitted(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
 
 
 def test_a_correction_that_does_not_help_becomes_a_case_for_a_person() -> None:
-    once = correction_for(FORCED, CANCELLED, FLOW, QUIET, QUIET)
+    once = emitted(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     saga = read_back(CANCELLED, once.id, 1100)
-    soon = correction_for(FORCED, saga, FLOW, after(1200), after(1100 + SETTLE_S))
+    soon = emitted(FORCED, saga, FLOW, after(1200), after(1100 + SETTLE_S))
     assert soon.id == once.id
-    later = correction_for(FORCED, saga, FLOW, after(1200), after(1101 + SETTLE_S))
+    later = emitted(FORCED, saga, FLOW, after(1200), after(1101 + SETTLE_S))
     assert isinstance(later.event, InterventionOpened)
     assert (later.event.code, later.event.reason) == (FORCED.kind, FORCED.what)
 
 
 def test_a_finding_that_no_participant_observes_becomes_a_case_for_a_person() -> None:
     deaf = replace(FLOW, observes={})
-    assert isinstance(
-        correction_for(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened
-    )
+    assert isinstance(emitted(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened)
 
 
 @pytest.mark.parametrize("saga", [CANCELLED, Saga(ORDER)])
 def test_a_finding_that_only_a_person_can_settle_becomes_one_case(saga: Saga) -> None:
-    correction = correction_for(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
+    correction = emitted(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
     assert isinstance(correction.event, InterventionOpened)
     assert (correction.event.code, correction.event.reason) == (
         "amount_difference",
         FOR_PEOPLE.what,
     )
-    assert correction_for(FOR_PEOPLE, saga, FLOW, after(9000), after(9000)).id == correction.id
+    assert emitted(FOR_PEOPLE, saga, FLOW, after(9000), after(9000)).id == correction.id
 
 
 def test_an_order_that_has_moved_on_is_left_alone() -> None:
     moved = fold(CANCELLED, Fact("x", "PaymentCaptured", after(1001)))
     with pytest.raises(CommandRefused, match="reconcile again"):
-        correction_for(FORCED, moved, FLOW, QUIET, after(2000))
+        emitted(FORCED, moved, FLOW, QUIET, after(2000))
 
 
 # --- the command ----------------------------------------------------------------------------------

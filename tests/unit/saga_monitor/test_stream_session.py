@@ -15,7 +15,9 @@ SESSION_OF_SERVICES_S = 10.0
 
 def test_the_session_of_a_monitor_is_as_long_as_that_of_a_service() -> None:
     async def session_s() -> float:
-        settings = ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d")
+        settings = ServiceSettings(
+            bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d", contract="schemas"
+        )
         reader = StreamReader(
             settings,
             ["order.events"],

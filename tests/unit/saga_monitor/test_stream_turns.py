@@ -42,7 +42,9 @@ def test_only_a_batch_in_hand_keeps_the_reader_from_making_turns() -> None:
         projection, stop = create_autospec(Projection, instance=True), StopSignal(lambda: now_s[0])
         projection.apply = write
         reader = StreamReader(
-            ServiceSettings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d"),
+            ServiceSettings(
+                bootstrap_servers="127.0.0.1:1", database_url="postgresql://h/d", contract="schemas"
+            ),
             ["t"],
             create_autospec(Engine, instance=True),
             projection,

@@ -12,6 +12,8 @@ def test_a_clock_is_off_by_as_much_as_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, offset_s: int
 ) -> None:
     monkeypatch.setenv("SAGA_CLOCK_OFFSET_S", str(offset_s))
-    settings = ServiceSettings(bootstrap_servers="k:1", database_url="postgresql://h/d")
+    settings = ServiceSettings(
+        bootstrap_servers="k:1", database_url="postgresql://h/d", contract="schemas"
+    )
     off = settings.now() - datetime.now(UTC)
     assert abs(off - timedelta(seconds=offset_s)) < timedelta(seconds=30)

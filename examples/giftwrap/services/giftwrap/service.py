@@ -6,7 +6,6 @@ import httpx2
 from pydantic import AnyHttpUrl
 
 from sagakit import Participant, Service, ServiceSettings, service_program
-from schemas import CONTRACT, FLOWS
 from services.giftwrap.decide import UNWRAP, WRAP, Gift, decide, evolve
 from services.giftwrap.gateway import HttpWrapper
 from services.giftwrap.store import store
@@ -35,7 +34,5 @@ PROGRAM = service_program(
     "giftwrap",
     build,
     GiftwrapSettings,
-    flows=FLOWS,
-    contract=CONTRACT,
     migrations=Path(__file__).parent / "migrations",
 )
