@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := $(VENV)/lowest
 READY := $(VENV)/.ready
-PACKAGES := sagakit services saga_monitor saga_lab saga_cli schemas benchmarks
+PACKAGES := sagakit services saga_monitor saga_lab saga_cli schemas shop benchmarks
 CORES := $(shell nproc)
 # Tests of the real stack wait most of the time, so there is one worker more than there are cores.
 WORKERS := $(shell expr $(CORES) + 1)

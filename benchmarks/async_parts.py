@@ -18,7 +18,6 @@ from benchmarks.replay import record
 from benchmarks.sync_parts import Part, migrated_engine, now
 from benchmarks.testbed import Testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
-from saga_lab.outside.memory import MemoryProvider
 from saga_monitor.ingest.faust_stream import StreamReader
 from saga_monitor.ingest.projection import BatchCounts, Projection
 from sagakit.effects.worker import EffectWorker
@@ -38,6 +37,7 @@ from schemas import CONTRACT, FLOWS
 from schemas.events import InventoryReserved
 from services.payment.ledger import CHARGE, Payment
 from services.payment.service import participant
+from shop.outside.memory import MemoryProvider
 
 DATABASE, BASELINE = "shipping", "notification"
 """The testbed's databases for effects and for the replay of their statements. Any two would do."""

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from saga_lab.workload import ShopOrder
+from shop.workload import ShopOrder
 
 
 @dataclass(frozen=True)

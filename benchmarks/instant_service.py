@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from saga_lab.outside.memory import MemoryCarrier, MemoryProvider
 from sagakit.decider import Effect
 from sagakit.effects.worker import Perform
 from sagakit.service.definition import Service
@@ -25,6 +24,7 @@ from services.payment.service import participant as payment
 from services.shipping.decide import CANCEL, LABEL, Labelled, PickedUp
 from services.shipping.gateway import LabelAnswer
 from services.shipping.service import participant as shipping
+from shop.outside.memory import MemoryCarrier, MemoryProvider
 
 NO_PICKUP = "[no-pickup]"
 SERVICES = Path(__file__).parent.parent / "services"

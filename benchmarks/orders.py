@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from saga_lab.workload import Shop, ShopOrder
-from saga_lab.workload.kinds import Basket, End, OrderKind
-from saga_lab.workload.orders import FLOW_LABELS
+from saga_lab.workload import End
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
+from shop.workload import Shop, ShopOrder
+from shop.workload.kinds import Basket, OrderKind
+from shop.workload.orders import FLOW_LABELS
 
 KINDS = (
     OrderKind("plain", End.COMPLETED, "nothing special", share=18),

@@ -21,14 +21,14 @@ from benchmarks.figures import Figures, WrongEnds, quantiles_ms
 from benchmarks.orders import kinds_of, publish, run_of
 from benchmarks.testbed import Meter, Testbed, start_testbed
 from saga_lab.devstack.readiness import http_ready
-from saga_lab.workload import ShopOrder
-from saga_lab.workload.kinds import End
-from saga_lab.workload.orders import stock_for
+from saga_lab.workload import End
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import NAMESPACE, OutboxRow
 from schemas import CONTRACT
 from schemas.events import OrderPlaced
+from shop.workload import ShopOrder
+from shop.workload.orders import stock_for
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
 ENTRY_SERVICE, MONITOR = "order", "monitor"

@@ -21,7 +21,6 @@ from benchmarks.orders import orders
 from benchmarks.replay import record
 from benchmarks.testbed import Testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
-from saga_lab.workload.orders import SKUS
 from saga_monitor.ingest import faust_stream
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.storage import store
@@ -40,6 +39,7 @@ from schemas import CONTRACT, FLOWS
 from schemas.events import OrderPlaced
 from services.inventory.decide import Reservation, decide, evolve
 from services.inventory.service import participant
+from shop.workload.orders import SKUS
 
 DATABASE, BASELINE = "inventory", "order"
 """The testbed's databases for the part and for the replay of its statements. Any two would do."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.meter import cpu_s, memory_mb
-from saga_lab.devstack import ports as port_table
+from saga_lab.application import load_application
 from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.ports import free_ports
 from saga_lab.devstack.readiness import Probe, ProcessInfo, await_ready
 from saga_lab.devstack.stack import Stack
 
@@ -42,7 +43,7 @@ class Testbed:
         """Return the port assigned to a service, a replica of it (`payment-2`) or a server."""
         ports: dict[str, int] = self._content["ports"]
         if name not in ports:
-            ports.update(port_table.assign([name], 0, ports))
+            ports.update(free_ports([name], ports))
         return ports[name]
 
     def url(self, name: str) -> str:
@@ -123,7 +124,7 @@ def start_testbed(home: Path | None = None, partitions: int | None = None) -> It
     """
     with nullcontext(home) if home else new_home() as folder:
         options = StackOptions(port_base=0, only=frozenset({"infra"}), partitions=partitions)
-        stack = Stack.up(folder, options, say=lambda text: None)
+        stack = Stack.up(folder, load_application(ROOT), options, say=lambda text: None)
         try:
             testbed = Testbed(folder, stack.read())
             try:

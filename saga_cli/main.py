@@ -1,5 +1,7 @@
 """Define the command `saga`; its subcommands live in `saga_cli.monitor` and `saga_cli.lab`.
 
+An application adds commands of its own by its manifest.
+
 A module is imported when its command is used, so `saga show` does not load what `saga up` needs.
 
 Exit status of every command: 0 success; 1 a failure, or an outcome that the command's help names;
@@ -12,8 +14,9 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from saga_cli.application import Misdeclared, application, choose, own_command, own_commands
 from saga_lab.devstack.errors import StackError
-from sagakit.errors import ContractError, FlowError
+from sagakit.errors import ConfigurationError, ContractError, FlowError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": (
@@ -23,10 +26,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "down": ("lab.devstack", "Stop everything that `saga up` started."),
     "demo": (
         "lab.demo",
-        "Place orders of every kind on a separate stack, and check every invariant.",
+        "Place sagas of every kind on a separate stack, and check every invariant.",
     ),
-    "place": ("lab.place", "Place one order through the order API and print its id."),
-    "wait": ("lab.place", "Wait until an order ends."),
+    "wait": ("monitor.wait", "Wait until an order ends."),
     "show": ("monitor.sagas", "Show one order: every event, what it awaits, and its money."),
     "ls": ("monitor.sagas", "List orders, the newest event first."),
     "cancel": ("monitor.sagas", "Cancel an order: its steps are undone, the newest first."),
@@ -48,10 +50,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Print everything known about an order as JSON; in `tests/evidence` it becomes a test.",
     ),
     "flows": ("monitor.flows", "List flow versions with the number of orders in flight on each."),
-    "erase": (
-        "lab.erase",
-        "Erase a customer's sealed personal data everywhere, by deleting the key that opens it.",
-    ),
     "reconcile": (
         "monitor.reconcile",
         "Compare the providers' ledgers with the services' records, and check the stock.",
@@ -62,7 +60,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "chaos": (
         "lab.chaos",
-        "Inject faults while orders of every kind run, and check every invariant at the end.",
+        "Inject faults while sagas of every kind run, and check every invariant at the end.",
     ),
     "republish": (
         "lab.republish",
@@ -77,11 +75,12 @@ class _LazyGroup(click.Group):
     """Imports a command when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *_listed()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            spec = own_commands(COMMANDS).get(cmd_name)
+            return own_command(spec) if spec else None
         module, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(f"saga_cli.{module}"), cmd_name)
         assert isinstance(command, click.Command)
@@ -90,26 +89,45 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+        if own := _listed():
+            with formatter.section("Commands of this application"):
+                formatter.write_dl([*own.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; print an error as click prints its own.
+        """Run the command; print expected errors as click prints its own.
 
-        The exit status is 1 for a StackError, and 2 for a contract that is wrong.
+        The exit status is 1 for a StackError, 2 for an application that is declared wrongly.
         """
         try:
             return super().invoke(ctx)
         except StackError as error:
             raise click.ClickException(str(error)) from error
-        except (ContractError, FlowError) as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = click.UsageError.exit_code
-            raise failure from error
+        except (ConfigurationError, ContractError, FlowError) as error:
+            raise Misdeclared(str(error)) from error
+
+
+def _listed() -> Mapping[str, str]:
+    """Return the application's commands with their help; none if the manifest cannot be used."""
+    try:
+        return {name: spec.help for name, spec in own_commands(COMMANDS).items()}
+    except ConfigurationError:
+        return {}
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="saga-choreography", prog_name="saga")
-def saga() -> None:
+@click.option(
+    "--app",
+    metavar="DIR",
+    callback=choose,
+    is_eager=True,
+    help="The application's folder, which has a saga.toml. [default: SAGA_APP, else the working "
+    "directory or one above]",
+)
+def saga(app: str | None) -> None:
     """Run, watch and rehearse choreographed sagas."""
+    if app is not None:
+        application()
 
 
 def _check_encoding(arguments: Sequence[str]) -> None:

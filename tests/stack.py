@@ -23,6 +23,7 @@ from saga_lab.devstack.postgres import create_databases
 from saga_lab.devstack.readiness import ProcessInfo
 from saga_lab.devstack.stack import Stack
 from saga_lab.workload.deadlines import Deadlines
+from tests.application import ORDER
 
 T = TypeVar("T")
 _POLL_S = 0.05
@@ -48,7 +49,7 @@ class LiveStack:
     """A stack in a temporary home, on free ports, with handles to break it."""
 
     def __init__(self, home: Path, options: StackOptions | None = None) -> None:
-        self._stack = Stack(home)
+        self._stack = Stack(home, ORDER)
         self._options = options or StackOptions(port_base=0)
 
     @property
@@ -71,7 +72,7 @@ class LiveStack:
     def up(self, options: StackOptions | None = None) -> "LiveStack":
         """Start, or bring in line with other options, and wait until all is ready."""
         self._options = options or self._options
-        Stack.up(self.home, self._options, say=lambda _line: None)
+        Stack.up(self.home, ORDER, self._options, say=lambda _line: None)
         return self
 
     def down(self) -> None:

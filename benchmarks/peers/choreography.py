@@ -19,9 +19,9 @@ from benchmarks.peers.environment import python
 from benchmarks.peers.tables import PeerTables
 from benchmarks.testbed import Meter, Testbed, start_testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
-from saga_lab.workload import ShopOrder
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
+from shop.workload import ShopOrder
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
 READ = ("order.events", "inventory.events", "notification.events")

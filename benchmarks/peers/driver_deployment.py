@@ -14,7 +14,7 @@ from benchmarks.peers.choreography import as_json
 from benchmarks.peers.environment import python
 from benchmarks.peers.tables import PeerTables
 from benchmarks.testbed import ROOT, Meter, Testbed
-from saga_lab.workload import ShopOrder
+from shop.workload import ShopOrder
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
 DATABASE = "order"

@@ -9,8 +9,8 @@ import psycopg
 
 from benchmarks.figures import WrongEnds
 from benchmarks.orders import kinds_of, run_of
-from saga_lab.workload import ShopOrder
-from saga_lab.workload.orders import stock_for
+from shop.workload import ShopOrder
+from shop.workload.orders import stock_for
 
 _DONE = "create table done (key text primary key, answer text not null)"
 _TABLES = {

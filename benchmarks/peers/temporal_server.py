@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from benchmarks.peers.environment import bench_cache
-from saga_lab.devstack.ports import assign
+from saga_lab.devstack.ports import free_ports
 
 MODULE, VERSION = "go.temporal.io/server", "1.32.1"
 PROGRAMS = ("cmd/server", "cmd/tools/sql")
@@ -111,7 +111,7 @@ def _run(what: str, command: Sequence[str], env: Mapping[str, str]) -> bytes:
 def write_config(home: Path, url: str) -> tuple[Path, str]:
     """Write the server's configuration; return its path and the address of the front end."""
     names = [f"{service}-{kind}" for service in SERVICES for kind in ("grpc", "membership")]
-    ports = assign(names, 0, {})
+    ports = free_ports(names, {})
     limits = home / "temporal-dynamic.yaml"
     limits.write_bytes(orjson.dumps({name: [{"value": 1_000_000}] for name in LIFTED}))
     address = f"127.0.0.1:{ports['frontend-grpc']}"

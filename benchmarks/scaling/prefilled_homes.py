@@ -14,7 +14,8 @@ from benchmarks.platform_contender import MONITOR
 from benchmarks.scaling.order_copies import Copied, Copies, fill
 from benchmarks.scaling.runs import platform_at, settle
 from benchmarks.testbed import start_testbed
-from saga_lab.workload import End, OrderKind, Shop, ShopOrder
+from saga_lab.workload import End
+from shop.workload import OrderKind, Shop, ShopOrder
 
 TEMPLATES = 200
 WAITING = (OrderKind("waiting", End.COMPLETED, "nobody picks it up", tags=NO_PICKUP),)

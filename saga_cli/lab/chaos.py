@@ -4,13 +4,14 @@ from typing import Any
 
 import click
 
+from saga_cli.application import application
 from saga_cli.declarations import LateChoice
 
 
 def _kind_names() -> list[str]:
-    from saga_lab.chaos.kinds import BY_NAME
+    from saga_lab.chaos.kinds import kinds_of
 
-    return sorted(BY_NAME)
+    return sorted(kinds_of(application()))
 
 
 @click.command()
@@ -19,17 +20,18 @@ def _kind_names() -> list[str]:
     default=3.0,
     show_default=True,
     type=click.FloatRange(0.5, 600),
-    help="How long orders are placed and faults injected.",
+    help="How long sagas are placed and faults injected.",
 )
 @click.option(
-    "--orders", type=click.IntRange(1, 200_000), help="Orders to place. [default: 5 a second]"
+    "--orders",
+    "count",
+    type=click.IntRange(1, 200_000),
+    help="Sagas to place. [default: 5 a second]",
 )
 @click.option(
     "--faults", type=click.IntRange(0, 10_000), help="Faults to inject. [default: 10 a minute]"
 )
-@click.option(
-    "--seed", default=0, show_default=True, help="Chooses orders, faults and their times."
-)
+@click.option("--seed", default=0, show_default=True, help="Chooses sagas, faults and their times.")
 @click.option(
     "--only",
     multiple=True,
@@ -46,7 +48,7 @@ def _kind_names() -> list[str]:
 )
 @click.option("--keep-up", is_flag=True, help="Leave the stack running, with its disks.")
 def chaos(**options: Any) -> None:
-    """Inject faults while orders of every kind run, and check every invariant at the end.
+    """Inject faults while sagas of every kind run, and check every invariant at the end.
 
     The stack lives in the folder `chaos` of the home (SAGA_HOME) and starts without data each time.
     Reports are written to the folder `reports` beside it. Exit status 0: no violation; 1: a

@@ -1,6 +1,6 @@
 """Inject faults into real processes under load, and check every invariant, for `saga chaos`.
 
-The seed chooses the orders, the faults and their moments.
+The seed chooses the sagas, the faults and their moments.
 """
 
 import json
@@ -9,9 +9,8 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,8 +20,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from saga_cli.application import application
+from saga_lab.application import Application, contract_of
 from saga_lab.chaos.fault import FaultKind
-from saga_lab.chaos.kinds import supported_kinds, unsupported_kinds
+from saga_lab.chaos.kinds import kinds_of, supported_kinds, unsupported_kinds
 from saga_lab.chaos.load import Load
 from saga_lab.chaos.report import ChaosReport, build_report
 from saga_lab.chaos.runner import ChaosRun, InjectedFault
@@ -31,20 +32,20 @@ from saga_lab.chaos.site import Site
 from saga_lab.devstack import disks
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackOptions
-from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack import Stack, StackHome
 from saga_lab.devstack.stack_file import default_home
-from saga_lab.workload import Shop
-from saga_lab.workload.deadlines import WAITS
+from saga_lab.workload import workload_of
+from saga_lab.workload.deadlines import waits
 
-OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(dict.fromkeys(WAITS, "15s"))})
-"""Waits of 15 s, so that a fault can make an order time out; the log shows which ones did."""
+WAIT = "15s"
+"""How long a wait is, so that a fault can make a saga time out; the log shows which ones did."""
 PROGRESS_EVERY_S = 10.0
-ORDERS_A_SECOND, FAULTS_A_MINUTE = 5, 10
+SAGAS_A_SECOND, FAULTS_A_MINUTE = 5, 10
 
 
 def run(
     minutes: float,
-    orders: int | None,
+    count: int | None,
     faults: int | None,
     seed: int,
     only: tuple[str, ...],
@@ -55,23 +56,23 @@ def run(
     console = Console(highlight=False)
     _silence_logs()
     duration_s = minutes * 60
-    orders = orders or round(duration_s * ORDERS_A_SECOND)
+    chosen = application()
+    count = count or round(duration_s * SAGAS_A_SECOND)
     faults = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
     home = default_home() / "chaos"
     no_disks = disks.refusal(default_home())
-    kinds, unsupported = _kinds(only, int(brokers), no_disks)
+    kinds, unsupported = _kinds(kinds_of(chosen), only, int(brokers), no_disks)
     for name, reason in unsupported.items():
         console.print(f"left out: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
-    options = replace(OPTIONS, links=True, brokers=int(brokers), disks=no_disks is None)
-    stack = _fresh_stack(home, options, console)
+    stack = _fresh_stack(home, chosen, _options(chosen, int(brokers), no_disks is None), console)
     try:
-        shop = Shop(f"g{seed}-{datetime.now(UTC):%H%M%S}", seed)
-        load = Load(stack.read(), shop.orders(orders), duration_s)
+        name = f"g{seed}-{datetime.now(UTC):%H%M%S}"
+        load = Load(stack, workload_of(chosen).sagas(name, seed, count), duration_s)
         run = ChaosRun(Site(stack, load), schedule(seed, faults, duration_s, kinds))
         started_at, began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", time.monotonic()
         with _progress(console, run) as on_progress:
             run.execute(on_progress)
-        words = [f"--minutes {minutes:g} --orders {orders} --faults {faults} --seed {seed}"]
+        words = [f"--minutes {minutes:g} --orders {count} --faults {faults} --seed {seed}"]
         words += [f"--brokers {brokers}"] if brokers != "1" else []
         words += [f"--only {name!r}" for name in only]
         report = build_report(
@@ -104,32 +105,43 @@ def _silence_logs() -> None:
 
 
 def _kinds(
-    only: tuple[str, ...], brokers: int, no_disks: str | None
+    known: Mapping[str, FaultKind], only: tuple[str, ...], brokers: int, no_disks: str | None
 ) -> tuple[tuple[FaultKind, ...], dict[str, str]]:
     """Return the kinds of faults to draw from, and kind -> reason for those not supported.
 
     With `only` there are no reasons. Raises StackError if it names an unsupported kind.
     """
-    unsupported = unsupported_kinds(brokers, no_disks)
+    unsupported = unsupported_kinds(known, brokers, no_disks)
     for name in only:
         if name in unsupported:
             raise StackError(f"{name!r} is not possible here: {unsupported[name]}.")
     kinds = tuple(
-        kind for kind in supported_kinds(brokers, no_disks) if kind.name in only or not only
+        kind for kind in supported_kinds(known, brokers, no_disks) if kind.name in only or not only
     )
     return kinds, {} if only else unsupported
 
 
-def _fresh_stack(home: Path, options: StackOptions, console: Console) -> Stack:
+def _options(chosen: Application, brokers: int, own_disks: bool) -> StackOptions:
+    deadlines = dict.fromkeys(waits(contract_of(chosen).flows), WAIT)
+    return StackOptions(
+        port_base=0,
+        links=True,
+        brokers=brokers,
+        disks=own_disks,
+        env={"SAGA_DEADLINES": json.dumps(deadlines)},
+    )
+
+
+def _fresh_stack(home: Path, chosen: Application, options: StackOptions, console: Console) -> Stack:
     """Start a stack without data. Raises StackError if one is running there."""
-    if Stack(home).supervisor.running():
+    if StackHome(home).supervisor.running():
         raise StackError(
             f"the stack of a chaos run is running in {home}. "
             f"Stop it with `SAGA_HOME={home} saga down`."
         )
-    Stack(home).down()  # stop processes and unmount disks of a run that was killed
+    StackHome(home).down()  # stop processes and unmount disks of a run that was killed
     shutil.rmtree(home, ignore_errors=True)
-    return Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
+    return Stack.up(home, chosen, options, say=lambda line: console.print(line, style="dim"))
 
 
 # --- progress -------------------------------------------------------------------------------------
@@ -166,7 +178,7 @@ def _progress_line(run: ChaosRun) -> str:
     active = ", ".join(map(_name, run.active)) or "none"
     failed = sum(1 for fault in run.faults if fault.error)
     return (
-        f"{run.site.load.pace.past_s:5.0f} s  {run.phase}; {progress.placed} orders placed, "
+        f"{run.site.load.pace.past_s:5.0f} s  {run.phase}; {progress.placed} sagas placed, "
         f"{progress.ended} ended; {len(run.faults)} of {len(run.plan)} faults, {failed} failed; "
         f"active: {active}"
     )
@@ -181,9 +193,7 @@ def _progress_table(run: ChaosRun) -> Group:
     ends = ", ".join(f"{n} {end}" for end, n in sorted(progress.ends.items()))
     table = Table.grid(padding=(0, 2))
     table.add_row("", Text(f"{run.site.load.pace.past_s:.0f} s, {run.phase}", style="bold"))
-    table.add_row(
-        "orders", f"{progress.placed} of {progress.orders} placed, {progress.ended} ended"
-    )
+    table.add_row("sagas", f"{progress.placed} of {progress.sagas} placed, {progress.ended} ended")
     table.add_row("", Text(ends, style="dim"))
     table.add_row("faults", f"{len(run.faults)} of {len(run.plan)}")
     for fault in run.active:
@@ -199,7 +209,7 @@ def _progress_table(run: ChaosRun) -> Group:
             Text(f"{finding.title}: {verdict}", "green" if finding.holds else "red"),
         )
     if not run.findings:
-        table.add_row("invariants", Text("checked once all orders have ended", style="dim"))
+        table.add_row("invariants", Text("checked once all sagas have ended", style="dim"))
     counts = Counter(fault.planned.kind.name for fault in run.faults)
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
     return Group(table, Text(kinds, style="dim"))
@@ -214,7 +224,7 @@ def _print_report(console: Console, report: ChaosReport, files: tuple[Path, Path
         title_justify="left",
     )
     table.add_column("kind")
-    for heading in ("times", "target ready", "next order completed", "longest"):
+    for heading in ("times", "target ready", "next saga completed", "longest"):
         table.add_column(heading, justify="right")
     for row in report.kinds:
         times = (row["ready_s"], row["recovery_s"], row["longest_recovery_s"])
@@ -222,8 +232,8 @@ def _print_report(console: Console, report: ChaosReport, files: tuple[Path, Path
         table.add_row(row["kind"], str(row["times"]), *cells)
     console.print(table)
     ends = ", ".join(f"{n} {end}" for end, n in report.ends.items())
-    console.print(f"orders: {report.orders}; {ends}")
-    console.print(f"longest time without an order's end: {report.longest_stall_s} s")
+    console.print(f"sagas: {report.sagas}; {ends}")
+    console.print(f"longest time without a saga's end: {report.longest_stall_s} s")
     for finding in report.invariants:
         verdict = "holds" if finding["holds"] else "VIOLATED"
         console.print(

@@ -8,19 +8,20 @@ import click
 @click.command()
 @click.option(
     "--orders",
+    "count",
     default=500,
     show_default=True,
     type=click.IntRange(1, 5000),
-    help="Number of orders to place.",
+    help="Number of sagas to place.",
 )
-@click.option("--seed", default=0, show_default=True, help="Chooses baskets, prices and addresses.")
+@click.option("--seed", default=0, show_default=True, help="Chooses their content.")
 @click.option("--keep-up", is_flag=True, help="Leave the stack running at the end.")
 def demo(**options: Any) -> None:
-    """Place orders of every kind on a separate stack, and check every invariant.
+    """Place sagas of every kind on a separate stack, and check every invariant.
 
-    The stack lives in the folder `demo` of the home (SAGA_HOME), apart from yours. Orders that
+    The stack lives in the folder `demo` of the home (SAGA_HOME), apart from yours. Sagas that
     nobody answers come first, with waits of a few seconds; the others keep the waits of the flow
-    file. A stack that already runs there is used and left running. Exit status 0: every order ended
+    file. A stack that already runs there is used and left running. Exit status 0: every saga ended
     as its kind requires and every invariant holds; 1: not so, or the stack failed.
     """
     from saga_cli.lab.demo_run import run  # here, since the help need not take 0.3 s to load it

@@ -1,4 +1,4 @@
-"""Run a few hundred orders of every kind, and check every invariant, for `saga demo`."""
+"""Run a few hundred sagas of every kind, and check every invariant, for `saga demo`."""
 
 import json
 import shlex
@@ -10,34 +10,40 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from saga_cli.application import application
 from saga_cli.output import command_name
+from saga_lab.application import Application, contract_of
 from saga_lab.devstack.options import StackOptions
-from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack import Stack, StackHome
 from saga_lab.devstack.stack_file import default_home
 from saga_lab.invariants import Finding, check
-from saga_lab.workload import KINDS, Entrance, Shop
-from saga_lab.workload.deadlines import NEAR, Deadlines
-from saga_lab.workload.outcomes import OrderOutcome, Progress
-from saga_lab.workload.trade import Trade
+from saga_lab.workload import Entrance, SagaKind, Workload, workload_of
+from saga_lab.workload.deadlines import Deadlines, near
+from saga_lab.workload.outcomes import Progress, SagaOutcome
+from saga_lab.workload.run import WorkloadRun
 
-OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(NEAR)})
 TELL_EVERY_S = 5.0
 
 
-def run(orders: int, seed: int, keep_up: bool) -> None:
+def run(count: int, seed: int, keep_up: bool) -> None:
     """Run the command. Raises SystemExit with its status."""
     console = Console(highlight=False)
     home = default_home() / "demo"
-    was_running = Stack(home).supervisor.running()
-    stack = Stack.up(home, OPTIONS, say=lambda line: console.print(line, style="dim"))
+    chosen = application()
+    was_running = StackHome(home).supervisor.running()
+    workload = workload_of(chosen)
+    stack = Stack.up(
+        home, chosen, options_of(chosen), say=lambda line: console.print(line, style="dim")
+    )
     try:
-        good = rehearse(stack, Shop(_run_name(), seed), orders, console)
+        good = rehearse(stack, workload, seed, count, console)
     finally:
         if not (keep_up or was_running):
             console.print("stopping the stack, all data is kept", style="dim")
@@ -46,17 +52,28 @@ def run(orders: int, seed: int, keep_up: bool) -> None:
     sys.exit(0 if good else 1)
 
 
-def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
-    """Place the orders, wait, check and print; return True if all went as required."""
-    content = stack.read()
+def options_of(chosen: Application) -> StackOptions:
+    """Return the options of the stack of a demo: free ports, and near deadlines at first."""
+    deadlines = json.dumps(near(contract_of(chosen).flows))
+    return StackOptions(port_base=0, env={"SAGA_DEADLINES": deadlines})
+
+
+def rehearse(
+    stack: Stack, workload: Workload[Any], seed: int, count: int, console: Console
+) -> bool:
+    """Place the sagas, wait, check and print; return True if all went as required."""
+    contract = contract_of(stack.application)
+    sagas = workload.sagas(_run_name(), seed, count)
     began = time.monotonic()
     deadlines = Deadlines(stack, say=lambda line: console.print(line, style="dim"))
-    with _progress_reporter(console, orders) as report_progress:
-        trade = Trade(content, shop.orders(orders), report_progress, deadlines=deadlines)
-        outcomes = trade.run()
+    with _progress_reporter(console, count) as report_progress:
+        run = WorkloadRun(
+            stack.read(), workload, contract, sagas, report_progress, deadlines=deadlines
+        )
+        outcomes = run.run()
     took_s = time.monotonic() - began
-    console.print(_kinds(outcomes))
-    console.print(_speed(outcomes, trade.progress.placing_s, took_s))
+    console.print(_kinds(workload.kinds, outcomes))
+    console.print(_speed(outcomes, run.progress.placing_s, took_s))
     console.print("checking the invariants", style="dim")
     findings = check(stack.read())
     console.print(_invariants(findings))
@@ -67,7 +84,7 @@ def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
 
 
 def _run_name() -> str:
-    """Return a new name for each run, because an order id can never be used again."""
+    """Return a new name for each run, because a saga id can never be used again."""
     return f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
@@ -75,28 +92,28 @@ def _run_name() -> str:
 
 
 @contextmanager
-def _progress_reporter(console: Console, orders: int) -> Iterator[Callable[[Progress], None]]:
+def _progress_reporter(console: Console, sagas: int) -> Iterator[Callable[[Progress], None]]:
     """Yield a progress callback: a bar with live counts on a terminal, else a line now and then."""
     if not console.is_terminal:
         last = time.monotonic()
 
         def line(progress: Progress) -> None:
             nonlocal last
-            if progress.ended == orders or time.monotonic() - last >= TELL_EVERY_S:
+            if progress.ended == sagas or time.monotonic() - last >= TELL_EVERY_S:
                 last = time.monotonic()
-                console.print(f"{progress.ended} of {orders} ended: {_ends(progress)}")
+                console.print(f"{progress.ended} of {sagas} ended: {_ends(progress)}")
 
         yield line
         return
     columns = (
-        TextColumn("orders ended"),
+        TextColumn("sagas ended"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
     with Bar(*columns, console=console) as bar:
-        task = bar.add_task("placing", total=orders)
+        task = bar.add_task("placing", total=sagas)
 
         def move(progress: Progress) -> None:
             bar.update(task, completed=progress.ended, description=_ends(progress))
@@ -108,19 +125,19 @@ def _ends(progress: Progress) -> str:
     return ", ".join(f"{n} {end}" for end, n in sorted(progress.ends.items()))
 
 
-def _kinds(outcomes: Sequence[OrderOutcome]) -> Table:
-    """Return a table with a row per kind: number of orders, ends, durations."""
-    table = Table(title=f"{len(outcomes)} orders", title_justify="left")
+def _kinds(kinds: Sequence[SagaKind], outcomes: Sequence[SagaOutcome]) -> Table:
+    """Return a table with a row per kind: number of sagas, ends, durations."""
+    table = Table(title=f"{len(outcomes)} sagas", title_justify="left")
     table.add_column("kind")
     table.add_column("what happens")
-    table.add_column("orders", justify="right")
+    table.add_column("sagas", justify="right")
     table.add_column("outcome")
     table.add_column("median", justify="right")
     table.add_column("p99", justify="right")
-    by_kind: dict[str, list[OrderOutcome]] = defaultdict(list)
+    by_kind: dict[str, list[SagaOutcome]] = defaultdict(list)
     for outcome in outcomes:
-        by_kind[outcome.order.kind.name].append(outcome)
-    for kind in KINDS:
+        by_kind[outcome.saga.kind.name].append(outcome)
+    for kind in kinds:
         found = by_kind.get(kind.name, [])
         if found:
             times = sorted(o.duration_s for o in found if o.duration_s is not None)
@@ -144,17 +161,17 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f} s"
 
 
-def _speed(outcomes: Sequence[OrderOutcome], placing_s: float, took_s: float) -> str:
-    ways = Counter(outcome.order.entrance for outcome in outcomes)
-    flows = Counter(outcome.order.flow for outcome in outcomes)
+def _speed(outcomes: Sequence[SagaOutcome], placing_s: float, took_s: float) -> str:
+    ways = Counter(outcome.saga.entrance for outcome in outcomes)
+    flows = Counter(outcome.saga.flow for outcome in outcomes)
     seconds = Counter(o.ended_at.replace(microsecond=0) for o in outcomes if o.ended_at)
     busiest = max(seconds.values(), default=0)
     entrances = ", ".join(f"{ways[e]} by {e}" for e in Entrance)
     flows_text = ", ".join(f"{n} on {flow}" for flow, n in sorted(flows.items()))
     return (
         f"{entrances}; {flows_text}\n"
-        f"placed in {placing_s:.1f} s ({len(outcomes) / max(placing_s, 0.001):.0f} orders/s), all "
-        f"ended in {took_s:.1f} s ({len(outcomes) / max(took_s, 0.001):.0f} orders/s, "
+        f"placed in {placing_s:.1f} s ({len(outcomes) / max(placing_s, 0.001):.0f} sagas/s), all "
+        f"ended in {took_s:.1f} s ({len(outcomes) / max(took_s, 0.001):.0f} sagas/s, "
         f"including every wait for a timeout or a person; {busiest} in the busiest second)"
     )
 
@@ -173,10 +190,10 @@ def _invariants(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _trouble(wrong: Sequence[OrderOutcome], findings: Sequence[Finding]) -> Iterator[str]:
+def _trouble(wrong: Sequence[SagaOutcome], findings: Sequence[Finding]) -> Iterator[str]:
     for outcome in wrong[:20]:
-        order = outcome.order
-        yield f"{order.order_id} ({order.entrance}, {order.flow}): {outcome.end}, not {order.end}"
+        saga = outcome.saga
+        yield f"{saga.saga_id} ({saga.entrance}, {saga.flow}): {outcome.end}, not {saga.end}"
     for finding in findings:
         yield from (f"invariant {finding.number}: {violation}" for violation in finding.violations)
 
@@ -187,6 +204,6 @@ def _where_next(home: Path, running: bool) -> str:
     return (
         f"where to look next\n{start}"
         f"  {saga} ls --limit 20\n"
-        f"  {saga} show ORDER     # every event of one order, who caused it, how long it took\n"
+        f"  {saga} show SAGA      # every event of one saga, who caused it, how long it took\n"
         f"  {home}/stack.json and {home}/logs/"
     )

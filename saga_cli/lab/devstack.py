@@ -10,7 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from saga_cli.application import application
 from saga_cli.output import command_name
+from saga_lab.application import check_modules
 from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.stack_file import default_home
 
@@ -82,7 +84,10 @@ def up(
     only: str,
 ) -> None:
     """Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor."""
-    from saga_lab.devstack.stack import Stack  # here, since the help need not take 0.3 s to load it
+    from saga_lab.devstack.stack import (  # here, since the help need not take 0.3 s to load it
+        Stack,
+        StackHome,
+    )
 
     options = StackOptions(
         kind=StackKind(kind),
@@ -93,12 +98,14 @@ def up(
         only=frozenset(name.strip() for name in only.split(",") if name.strip()),
         env=env,
     )
+    chosen = application()
+    check_modules(chosen)
     signal.signal(signal.SIGTERM, _as_interrupt)
     console = Console()
     home = default_home()
-    was_running = Stack(home).supervisor.running()
+    was_running = StackHome(home).supervisor.running()
     try:
-        stack = Stack.up(home, options, say=lambda line: console.print(line, style="dim"))
+        stack = Stack.up(home, chosen, options, say=lambda line: console.print(line, style="dim"))
     except KeyboardInterrupt:
         raise click.Abort from None
     ready = "already running, all ready" if was_running else "all ready"
@@ -119,10 +126,10 @@ def up(
 @click.command()
 def down() -> None:
     """Stop everything that `saga up` started. All data is kept."""
-    from saga_lab.devstack.stack import Stack
+    from saga_lab.devstack.stack import StackHome
 
     home = default_home()
-    click.echo("stopped" if Stack(home).down() else f"nothing is running in {home}")
+    click.echo("stopped" if StackHome(home).down() else f"nothing is running in {home}")
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -145,9 +152,8 @@ def _table(stack: "Stack") -> Table:
         # The first of several replicas has the service's own address.
         address = addresses.get(name) or addresses.get(name.removesuffix("-1"), "")
         table.add_row(name, address, str(process["pid"] or ""), process["log"])
-    for name in ("kafka", "postgres"):
+    further = {port for fake in stack.application.outside.values() for port in fake.ports}
+    for name in ("kafka", "postgres", *further):
         if name not in processes:
             table.add_row(name, addresses[name], "", "")
-    if "mail" in processes:
-        table.add_row("smtp", addresses["smtp"], "", "")
     return table

@@ -2,40 +2,38 @@
 
 import click
 
+from saga_cli.application import application
 from saga_cli.declarations import LateChoice
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.stack_file import default_home
+from saga_lab.devstack.stack_file import default_home, read_manifest
 
 
-def _services() -> list[str]:
-    from saga_lab.devstack.processes import DATABASES
-
-    return list(DATABASES)
+def _databases() -> list[str]:
+    return list(application().databases)
 
 
 def _topics() -> list[str]:
-    from saga_lab.devstack.topics import OWNERS
+    from saga_lab.devstack.topics import event_topics
 
-    return [f"{owner}.events" for owner in OWNERS]
+    return list(event_topics(application()))
 
 
 @click.command()
-@click.argument("service", type=LateChoice(_services))
+@click.argument("service", type=LateChoice(_databases))
 @click.argument("topic", type=LateChoice(_topics))
 def republish(service: str, topic: str) -> None:
     """Publish again the events that SERVICE published to TOPIC and still keeps (31 days).
 
     Stop every replica of the service first, and start it afterwards: its relay then publishes the
-    rows, those of each order in sequence. Services and monitor drop what they have handled before.
+    rows, those of each saga in sequence. Services and monitor drop what they have handled before.
     """
     # Here, since the help of a command need not take 0.5 s to load them.
     from sqlalchemy import exc
 
-    from saga_lab.devstack.stack import Stack
     from sagakit.outbox.republish import RelayLock, RelayRunning
     from sagakit.store.postgres import engine_for
 
-    databases = Stack(default_home()).read().get("databases")
+    databases = read_manifest(default_home()).get("databases")
     if not databases:
         raise StackError(f"there is no stack in {default_home()}; set SAGA_HOME to the home of one")
     engine = engine_for(databases[service])

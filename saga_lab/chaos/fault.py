@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from saga_lab.chaos.site import Site
 
+SHORT, PAST_SESSION, OUTAGE = (1.0, 6.0), (12.0, 16.0), (5.0, 12.0)
+"""How long a fault lasts, in seconds. A session times out after 10 s without a heartbeat."""
+
 
 class Violation(Exception):
     """Something forbidden was seen while a fault was active; the message says what."""
@@ -35,7 +38,7 @@ class Fault(ABC):
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A kind of fault, a row of the table `KINDS`.
+    """A kind of fault, a row of the table of `saga_lab.chaos.kinds`.
 
     `lasts_s`: shortest and longest time between inject and heal, in seconds; `brokers`: how many
     brokers it needs; `disks`: whether it needs PostgreSQL on disks of its own.

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from saga_lab.chaos.runner import InjectedFault
 from saga_lab.workload import End
-from saga_lab.workload.outcomes import OrderOutcome
+from saga_lab.workload.outcomes import SagaOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Recovery:
     """Median and longest times of one kind of fault, in seconds; None if never measured.
 
     `ready_s`: from the heal until the target's probe is ready; `recovery_s`: from the heal until
-    the first order placed after it is seen to have completed.
+    the first saga placed after it is seen to have completed.
     """
 
     kind: str
@@ -52,8 +52,8 @@ def recoveries(
 def recovery_s(
     healed_at: float, placed_at: Mapping[str, float], completed_at: Mapping[str, float]
 ) -> float | None:
-    """Return seconds from the heal to the first completion of an order placed after it, or None."""
-    ends = [at for order_id, at in completed_at.items() if placed_at[order_id] >= healed_at]
+    """Return seconds from the heal to the first completion of a saga placed after it, or None."""
+    ends = [at for saga_id, at in completed_at.items() if placed_at[saga_id] >= healed_at]
     return min(ends) - healed_at if ends else None
 
 
@@ -68,27 +68,25 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def unexplained_ends(outcomes: Sequence[OrderOutcome], timed_out: Collection[str]) -> Iterator[str]:
-    """Yield orders whose end differs from their kind's, unless a passed deadline explains it."""
+def unexplained_ends(outcomes: Sequence[SagaOutcome], timed_out: Collection[str]) -> Iterator[str]:
+    """Yield sagas whose end differs from their kind's, unless a passed deadline explains it."""
     for outcome in outcomes:
         if not (outcome.as_expected or _explained(outcome, timed_out)):
-            order = outcome.order
-            yield (
-                f"{order.order_id} ({order.entrance}, {order.flow}): {outcome.end}, not {order.end}"
-            )
+            saga = outcome.saga
+            yield (f"{saga.saga_id} ({saga.entrance}, {saga.flow}): {outcome.end}, not {saga.end}")
 
 
-def _explained(outcome: OrderOutcome, timed_out: Collection[str]) -> bool:
-    """Return True for an order that was cancelled because one of its deadlines passed."""
-    return outcome.end == End.CANCELLED and outcome.order.order_id in timed_out
+def _explained(outcome: SagaOutcome, timed_out: Collection[str]) -> bool:
+    """Return True for a saga that was cancelled because one of its deadlines passed."""
+    return outcome.end == End.CANCELLED and outcome.saga.saga_id in timed_out
 
 
-def end_counts(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
-    """Count orders by their end."""
+def end_counts(outcomes: Sequence[SagaOutcome]) -> dict[str, int]:
+    """Count sagas by their end."""
     return dict(sorted(Counter(str(outcome.end) for outcome in outcomes).items()))
 
 
-def unexpected_ends(outcomes: Sequence[OrderOutcome]) -> dict[str, int]:
-    """Count orders whose end differs from their kind's, by `kind: end`."""
-    ends = (f"{o.order.kind.name}: {o.end}" for o in outcomes if not o.as_expected)
+def unexpected_ends(outcomes: Sequence[SagaOutcome]) -> dict[str, int]:
+    """Count sagas whose end differs from their kind's, by `kind: end`."""
+    ends = (f"{o.saga.kind.name}: {o.end}" for o in outcomes if not o.as_expected)
     return dict(sorted(Counter(ends).items()))

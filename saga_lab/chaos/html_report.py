@@ -11,7 +11,7 @@ TEMPLATE = "report.html"
 def render_html(report: Mapping[str, Any]) -> str:
     """Return the HTML page of a report, which has the keys of `ChaosReport`.
 
-    Every value is escaped: order ids and error texts come from outside.
+    Every value is escaped: saga ids and error texts come from outside.
     """
     environment = Environment(
         loader=PackageLoader("saga_lab.chaos"),

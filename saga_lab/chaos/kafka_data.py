@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from saga_lab.chaos.fault import Fault
 from saga_lab.chaos.site import Site, until
-from saga_lab.devstack.topics import recreate_topic, reset_offsets
+from saga_lab.devstack.topics import event_topic, recreate_topic, reset_offsets
 from sagakit.flow.routing import topic, topics_of
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.envelope import OutboxRow
-from schemas import FLOWS
 
 RECORDS = 60
 SPIKE_FACTOR = 10.0
@@ -28,16 +27,18 @@ def unreadable_bodies() -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecords(Fault):
-    """Publish unreadable records to an event topic, under keys that belong to no order."""
+    """Publish unreadable records to an event topic, under keys that belong to no saga."""
 
     def inject(self, site: Site) -> None:
         publisher = Publisher(site.bootstrap_servers, "chaos")
         bodies = unreadable_bodies()
+        flow = next(iter(site.contract.flows))
+        headers = (("flow", flow.label(flow.default_version).encode()),)
         records = [
             OutboxRow(
                 self.target,
                 f"poison-{uuid.uuid4().hex[:12]}",
-                (("flow", b"order/1"),),
+                headers,
                 bodies[n % len(bodies)],
                 n,
             )
@@ -63,17 +64,22 @@ class OffsetReset(Fault):
 
     def inject(self, site: Site) -> None:
         with site.stopped(self.target):
-            reset_offsets(site.bootstrap_servers, self.target, topics_of(FLOWS, self.target))
+            topics = topics_of(site.contract.flows, self.target)
+            reset_offsets(site.bootstrap_servers, self.target, topics)
 
 
 @dataclass(frozen=True, slots=True)
 class TopicRecreation(Fault):
-    """Delete and recreate a service's topic, then republish the rows that its outbox has kept."""
+    """Delete and recreate a topic, then republish the rows that the outbox has kept."""
 
     def inject(self, site: Site) -> None:
         site.take_relay_lead(self.target)
         name = topic(self.target)
-        recreate_topic(site.bootstrap_servers, name, lambda: site.republish(self.target, name))
+        recreate_topic(
+            site.bootstrap_servers,
+            event_topic(name, site.content["partitions"]),
+            lambda: site.republish(self.target, name),
+        )
 
     def heal(self, site: Site) -> None:
         site.release(self.target)

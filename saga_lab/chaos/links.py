@@ -1,4 +1,4 @@
-"""Faults of the network between a service and PostgreSQL, Kafka, the provider or the carrier."""
+"""Faults of the network between a participant and PostgreSQL, Kafka or a fake."""
 
 from dataclasses import dataclass
 from typing import ClassVar

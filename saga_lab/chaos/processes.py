@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from saga_lab.chaos.fault import Fault
 from saga_lab.chaos.site import Site, until
-from saga_lab.devstack.processes import MONITOR, SERVICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +110,13 @@ class ClockBehind(ClockAhead):
 
 @dataclass(frozen=True, slots=True)
 class RollingRestart(Fault):
-    """Restart every service and the monitor one by one, each ready before the next."""
+    """Restart every participant and the monitor one by one, each ready before the next."""
 
     def inject(self, site: Site) -> None:
-        for name in (*SERVICES, MONITOR):
+        for name in site.stack.application.databases:
             with site.stopped(name):
                 pass
             until(lambda n=name: site.ready(n), f"{name} is ready again")  # type: ignore[misc]
 
     def healed(self, site: Site) -> bool:
-        return all(site.ready(name) for name in (*SERVICES, MONITOR))
+        return all(site.ready(name) for name in site.stack.application.databases)

@@ -18,15 +18,15 @@ class ChaosReport:
 
     `faults`: one row per injected fault, in order of injection;
     `unsupported_kinds`: kinds of faults that the stack does not support, name -> reason;
-    `unexpected_ends`: orders whose end differs from their kind's, by kind and end;
-    `longest_stall_s`: longest time without any end, while orders were placed or some never ended.
+    `unexpected_ends`: sagas whose end differs from their kind's, by kind and end;
+    `longest_stall_s`: longest time without any end, while sagas were placed or some never ended.
     """
 
     command: str
     seed: int
     started_at: str
     lasted_s: float
-    orders: int
+    sagas: int
     ends: Mapping[str, int]
     unexpected_ends: Mapping[str, int]
     timed_out: int
@@ -66,11 +66,11 @@ def build_report(
     placed = {o: at - began_at for o, at in load.placed_at.items()}
     ended = {o: at - began_at for o, at in load.ended_at.items()}
     completed = {
-        o.order.order_id: ended[o.order.order_id]
+        o.saga.saga_id: ended[o.saga.saga_id]
         for o in run.outcomes
-        if o.end == "completed" and o.order.order_id in ended
+        if o.end == "completed" and o.saga.saga_id in ended
     }
-    ends = [ended[o.order.order_id] for o in run.outcomes if o.end in set(End)]
+    ends = [ended[o.saga.saga_id] for o in run.outcomes if o.end in set(End)]
     last = max(placed.values() if len(ends) == len(ended) else ended.values(), default=0.0)
     kinds = figures.recoveries(run.faults, placed, completed)
     return ChaosReport(
@@ -78,7 +78,7 @@ def build_report(
         seed=seed,
         started_at=started_at,
         lasted_s=round(lasted_s, 1),
-        orders=len(run.outcomes),
+        sagas=len(run.outcomes),
         ends=figures.end_counts(run.outcomes),
         unexpected_ends=figures.unexpected_ends(run.outcomes),
         timed_out=len(run.timed_out),

@@ -17,7 +17,7 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.invariants import CHECKS, Finding, gather, wait_until_idle
 from saga_lab.invariants.rebuild import same_rows
 from saga_lab.invariants.sagas import is_timeout
-from saga_lab.workload.outcomes import OrderOutcome
+from saga_lab.workload.outcomes import SagaOutcome
 
 MAX_ACTIVE = 3
 """Number of faults that may be active at the same time."""
@@ -61,7 +61,7 @@ class ChaosRun:
     plan: Sequence[PlannedFault]
     faults: list[InjectedFault] = field(default_factory=list)
     phase: str = "starting"
-    outcomes: Sequence[OrderOutcome] = ()
+    outcomes: Sequence[SagaOutcome] = ()
     findings: Sequence[Finding] = ()
     timed_out: frozenset[str] = frozenset()
     activity: str | None = None
@@ -72,15 +72,15 @@ class ChaosRun:
         return [f for f in self.faults if f.ready_at is None and f.error is None]
 
     def execute(self, on_progress: Callable[[], None]) -> None:
-        """Execute the run. Call `on_progress` in each phase, every 0.5 s while orders run."""
+        """Execute the run. Call `on_progress` in each phase, every 0.5 s while sagas run."""
         load = self.site.load
         load.pace.progress = self._injected_share
         load.start()
-        until(lambda: load.pace.past_s > 0 or load.over, "the first order is placed")
-        self.phase = "placing orders, injecting faults"
+        until(lambda: load.pace.past_s > 0 or load.over, "the first saga is placed")
+        self.phase = "placing sagas, injecting faults"
         self._inject_all(on_progress)
         while not load.over:
-            self.phase = "placing orders" if load.pace.left else "waiting for the last orders"
+            self.phase = "placing sagas" if load.pace.left else "waiting for the last sagas"
             on_progress()
             time.sleep(PROGRESS_EVERY_S)
         self.outcomes = load.outcomes()

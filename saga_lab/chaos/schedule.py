@@ -9,7 +9,7 @@ from saga_lab.chaos.fault import Fault, FaultKind
 
 T = TypeVar("T")
 QUIET_FIRST_S, QUIET_LAST_S = 8.0, 20.0
-"""Seconds without faults, so that orders run before the first fault and after the last."""
+"""Seconds without faults, so that sagas run before the first fault and after the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from saga_lab.application import MONITOR
 from saga_lab.chaos.fault import Fault
 from saga_lab.chaos.site import Site, until
 from saga_lab.devstack.disks import WAL_DISK
-from saga_lab.devstack.processes import MONITOR
 from saga_lab.devstack.topics import first_unhealthy_partition
 
 HOT_TABLES = ("inbox", "outbox", "effects")

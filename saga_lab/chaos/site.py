@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import exc
 
+from saga_lab.application import contract_of
 from saga_lab.chaos.load import Load
 from saga_lab.devstack.disks import Disk
 from saga_lab.devstack.manifest import probe_of
@@ -46,6 +47,7 @@ class Site:
     def __init__(self, stack: Stack, load: Load) -> None:
         self.stack, self.load = stack, load
         self.content = stack.read()
+        self.contract = contract_of(stack.application)
         self.bootstrap_servers = str(self.content["bootstrap_servers"])
         self.brokers = BROKERS[: int(self.content["brokers"])]
         self._sessions: dict[str, psycopg.Connection[Any] | RelayLock] = {}

@@ -6,7 +6,7 @@ Containers are recreated at each start; the data stays in named volumes. They ar
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.kafka import broker_settings
 from saga_lab.devstack.ports import HOST
 from saga_lab.devstack.postgres import USER, create_databases, database_url
-from saga_lab.devstack.processes import DATABASES, ProcessSpec
+from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import Probe, postgres_ready
 from saga_lab.devstack.topics import kafka_ready
 
@@ -31,11 +31,15 @@ _STOP_WAIT_S = 30
 
 
 class ContainerInfra:
-    """Kafka and PostgreSQL as containers that belong to one home directory."""
+    """Kafka and PostgreSQL as containers that belong to one home directory.
+
+    There is a database for each of `names`.
+    """
 
     listens: tuple[str, ...] = ("kafka", "postgres")
 
-    def __init__(self, home: Path, ports: Mapping[str, int]) -> None:
+    def __init__(self, home: Path, ports: Mapping[str, int], names: Sequence[str]) -> None:
+        self._names = names
         self._suffix = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
         self._ports = ports
 
@@ -45,7 +49,7 @@ class ContainerInfra:
 
     @property
     def databases(self) -> dict[str, str]:
-        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in DATABASES}
+        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in self._names}
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -66,7 +70,7 @@ class ContainerInfra:
         return []
 
     def create_databases(self) -> None:
-        create_databases(self._admin_url, [f"saga_{name}" for name in DATABASES])
+        create_databases(self._admin_url, [f"saga_{name}" for name in self._names])
 
     def stop(self) -> None:
         """Stop and remove both containers; their volumes stay."""

@@ -18,7 +18,7 @@ from saga_lab.devstack.errors import StackError
 DATA_DISK, WAL_DISK = "postgres-data", "postgres-wal"
 DISKS = (DATA_DISK, WAL_DISK)
 SIZE_BYTES = 8 * 2**30
-"""Several times what a chaos run of 20,000 orders writes; the file is sparse."""
+"""Several times what a chaos run of 20,000 sagas writes; the file is sparse."""
 _TRIAL_BYTES = 16 * 2**20
 _TIMEOUT_S = 60
 _BUSY_S = 10.0

@@ -1,34 +1,42 @@
 """Settles what a home keeps from its last run: ports, brokers, partitions.
 
-Options that contradict it are refused. Pure, except for checking which ports are free.
+Options that contradict it are refused. Pure, except for checking
+which ports are free and which manifest exists.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from saga_lab.devstack import ports as port_table
+from saga_lab.application import FILE_NAME, Application
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackKind, StackOptions
-from saga_lab.devstack.processes import SERVICES, replicas_of
+from saga_lab.devstack.ports import DEFAULT_BASE, PortTable, of_brokers
+from saga_lab.devstack.processes import replicas_of
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 
 
-def assign_ports(options: StackOptions, before: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
+def assign_ports(
+    application: Application, options: StackOptions, before: Mapping[str, Any]
+) -> tuple[int, dict[str, int]]:
     """Return the port base and a port for each name.
 
     Ports of the last run are kept unless the base changed. Raises `StackError`.
     """
-    last_base = before.get("port_base", port_table.DEFAULT_BASE)
+    last_base = before.get("port_base", DEFAULT_BASE)
     base = last_base if options.port_base is None else options.port_base
     kept = before.get("ports", {}) if base == last_base else {}
-    replicas = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
+    table = PortTable(application)
+    replicas = [
+        name for part in application.participants.values() for name in replicas_of(part, options)
+    ]
     brokers = _brokers(options, before)
-    kafka = port_table.of_brokers(("kafka", "controller"), brokers)
-    links = port_table.links(brokers) if options.links else ()
+    kafka = of_brokers(("kafka", "controller"), brokers)
+    links = table.links(brokers) if options.links else ()
     names = dict.fromkeys(
-        (*port_table.OFFSETS, *kafka, *links, *(n for n in replicas if not n.endswith("-1")))
+        (*table.offsets, *kafka, *links, *(n for n in replicas if not n.endswith("-1")))
     )
-    return base, port_table.assign(names, base, kept)
+    return base, table.assign(names, base, kept)
 
 
 def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
@@ -55,7 +63,7 @@ def _brokers(options: StackOptions, before: Mapping[str, Any]) -> int:
 def partitions_of(options: StackOptions, before: Mapping[str, Any]) -> int:
     """Return the number of partitions of each event topic of this home.
 
-    Raises `StackError` if the options change it: an order's events would end up on two partitions.
+    Raises `StackError` if the options change it: a saga's events would end up on two partitions.
     """
     if not before:
         return options.partitions or DEFAULT_PARTITIONS
@@ -66,6 +74,19 @@ def partitions_of(options: StackOptions, before: Mapping[str, Any]) -> int:
             "Use another SAGA_HOME, or remove this one."
         )
     return present
+
+
+def check_application(application: Application, before: Mapping[str, Any]) -> None:
+    """Raise `StackError` if this home has the data of another application.
+
+    The manifest of the other one has to be where it was: an application may have been moved.
+    """
+    there = Path(before.get("application", application.folder))
+    if there != application.folder and (there / FILE_NAME).exists():
+        raise StackError(
+            f"this home has the data of the application in {there}, not of that in "
+            f"{application.folder}. Use another SAGA_HOME, or remove this one."
+        )
 
 
 def check_compatible(options: StackOptions, before: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ All three implement the protocol `Infra`, so the rest of the stack runs the same
 import importlib.util
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from saga_lab.devstack.kafka import broker_processes
 from saga_lab.devstack.options import StackKind
 from saga_lab.devstack.ports import BROKERS, HOST
 from saga_lab.devstack.postgres import create_databases, database_url, postgres_process
-from saga_lab.devstack.processes import DATABASES, ProcessSpec
+from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import Probe, postgres_ready
 from saga_lab.devstack.registry import registry_process
 from saga_lab.devstack.topics import broker_ready, kafka_ready
@@ -59,14 +59,21 @@ class Infra(Protocol):
 class EmbeddedInfra:
     """Runs real Kafka and PostgreSQL as plain processes, without Docker or root.
 
-    It has the brokers that `ports` names. With `disks` a new PostgreSQL gets disks of its own,
-    which takes root.
+    It has the brokers that `ports` names, and a database for each of `names`. With `disks` a new
+    PostgreSQL gets disks of its own, which takes root.
     """
 
     def __init__(
-        self, data: Path, ports: Mapping[str, int], say: Say, *, disks: bool = False
+        self,
+        data: Path,
+        ports: Mapping[str, int],
+        names: Sequence[str],
+        say: Say,
+        *,
+        disks: bool = False,
     ) -> None:
         self._data = data
+        self._names = names
         self._disks = disks
         self._brokers = tuple(name for name in BROKERS if name in ports)
         self.listens: tuple[str, ...] = (*self._brokers, "postgres")
@@ -79,7 +86,7 @@ class EmbeddedInfra:
 
     @property
     def databases(self) -> dict[str, str]:
-        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in DATABASES}
+        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in self._names}
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -110,7 +117,7 @@ class EmbeddedInfra:
     def create_databases(self) -> None:
         create_databases(
             database_url(self._ports["postgres"], "postgres"),
-            [f"saga_{name}" for name in DATABASES],
+            [f"saga_{name}" for name in self._names],
         )
 
     def stop(self) -> None:
@@ -126,9 +133,9 @@ class ExternalInfra:
 
     listens: tuple[str, ...] = ()
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], names: Sequence[str]) -> None:
         self._base = environment.get("SAGA_DATABASE_URL")
-        single = {name: f"SAGA_DATABASE_URL_{name.upper()}" for name in DATABASES}
+        single = {name: f"SAGA_DATABASE_URL_{name.upper()}" for name in names}
         missing = [] if environment.get("SAGA_BOOTSTRAP_SERVERS") else ["SAGA_BOOTSTRAP_SERVERS"]
         if self._base is None:
             missing += [variable for variable in single.values() if not environment.get(variable)]
@@ -142,7 +149,7 @@ class ExternalInfra:
         self._bootstrap_servers = environment["SAGA_BOOTSTRAP_SERVERS"]
         self._databases = {
             name: environment.get(single[name]) or on_server(str(self._base), f"saga_{name}")
-            for name in DATABASES
+            for name in names
         }
 
     @property
@@ -164,7 +171,7 @@ class ExternalInfra:
 
     def create_databases(self) -> None:
         if self._base is not None:
-            create_databases(self._base, [f"saga_{name}" for name in DATABASES])
+            create_databases(self._base, [f"saga_{name}" for name in self._databases])
 
     def stop(self) -> None:
         """Do nothing: its servers belong to others."""

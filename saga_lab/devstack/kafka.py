@@ -9,7 +9,7 @@ from pathlib import Path
 from saga_lab.devstack.class_archive import archive_flags
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.jars import cache_dir
-from saga_lab.devstack.ports import BROKERS, HOST, LINKED_LISTENERS, of_broker
+from saga_lab.devstack.ports import BROKERS, HOST, of_broker
 from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.topics import broker_ready
 
@@ -66,10 +66,9 @@ def _add_listeners(settings: dict[str, str], broker: str, ports: Mapping[str, in
     So clients of a link reconnect through it. A listener has the same name on every broker:
     metadata names the other brokers by their address on the listener that the client used.
     """
-    for listener in LINKED_LISTENERS:
-        own = ports.get(of_broker(listener, broker))
-        if own is None:
-            continue
+    linked = [name for name in ports if name.startswith("kafka<") and "-" not in name]
+    for listener in linked:
+        own = ports[of_broker(listener, broker)]
         service = listener.partition("<")[2]
         link = ports[of_broker(f"{service}>kafka", broker)]
         name = f"LINKED_{service.upper()}"

@@ -11,7 +11,7 @@ from saga_lab.devstack.processes import StackAddresses, is_instance_of
 from saga_lab.devstack.readiness import Probe, ProcessInfo, http_ready, postgres_ready
 from saga_lab.devstack.topics import broker_ready
 
-_NOT_HTTP = ("kafka", "controller", "postgres", "registry", "smtp")
+_NOT_HTTP = ("kafka", "controller", "postgres", "registry")
 
 
 def manifest(
@@ -25,16 +25,23 @@ def manifest(
 
     Its keys are a contract with its readers.
     """
-    urls = {name: around.url(name) for name in around.ports if _speaks_http(name)}
-    urls["smtp"] = f"{HOST}:{around.ports['smtp']}"
+    application = around.application
+    further = {name for fake in application.outside.values() for name in fake.ports}
+    urls = {
+        name: f"{HOST}:{port}" if name in further else around.url(name)
+        for name, port in around.ports.items()
+        if name in further or _speaks_http(name)
+    }
     if around.schema_registry_url:
         urls["registry"] = around.schema_registry_url
     return {
+        "application": str(application.folder),
         "stack": str(options.kind),
         "brokers": sum(name in BROKERS for name in around.ports),
         "partitions": options.partitions,
         "bootstrap_servers": around.bootstrap_servers,
         "databases": dict(around.databases),
+        "outside": list(application.outside),
         "urls": urls,
         "env": dict(options.env),
         "deadlines": with_deadlines(before, json.loads(options.env.get("SAGA_DEADLINES", "{}"))),
@@ -43,7 +50,7 @@ def manifest(
         },
         "port_base": port_base,
         "ports": dict(around.ports),
-        "secrets": dict(around.webhook_secrets),
+        "secrets": dict(around.secrets),
     }
 
 

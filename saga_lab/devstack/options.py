@@ -25,7 +25,7 @@ class StackOptions:
     by two); None keeps that of the last run, or 1. A home never changes its number.
     `partitions`: number of partitions of each event topic; None keeps that of the last run, or the
     default. A home never changes this number either.
-    `links`: services reach PostgreSQL, Kafka, provider and carrier over TCP links that can be cut.
+    `links`: participants reach PostgreSQL, Kafka and the fakes over TCP links that can be cut.
     `disks`: PostgreSQL has one disk for its data and one for its WAL, which can be filled
     (`saga_lab.devstack.disks`); a home has them from its first start or never.
     `env`: extra environment for the services and the monitor.

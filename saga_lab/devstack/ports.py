@@ -1,61 +1,40 @@
 """Assigns the port on which each part of the stack listens.
 
-With the default base of 18000, always on 127.0.0.1:
+From the base (18000 by default) on, always on 127.0.0.1:
 
-    18000 kafka        18010 order      18014 notification   18020 provider   18023 smtp
-    18001 controller   18011 inventory  18015 monitor        18021 carrier
-    18002 postgres     18012 payment    18016 fraud          18022 mail
-    18003 registry     18013 shipping   18017 loyalty        18024 links
+| offset | what |
+|---|---|
+| 0 to 3 | kafka, controller, postgres, registry |
+| 10 to 19 | the participants in the order of the manifest, but 15 is the monitor's |
+| 20 to 28 | the fakes in the order of the manifest, each before its further ports |
+| 29 | links |
+| 30 to 39, 40 to 49 | the links to PostgreSQL and to Kafka, in the order of 10 to 19 |
+| 50 to 59 | the broker's listeners behind the links to Kafka |
+| 60 to 99 | the links to fakes |
 
-Participants get theirs in the order in which the flow file declares them. Replica n of a service
-listens 100 * (n - 1) higher: payment-2 on 18112. Each link has a port of its own from 18030 on, and
-the broker has a listener for each link to it. Broker n, its controller, its listeners and the links
-to it are 100 * (n - 1) higher as well: kafka-2 on 18100.
+Replica n of a participant listens 100 * (n - 1) higher: the second one of the first
+participant on 18110. Broker n, its controller, its listeners and the links to it are 100 * (n - 1)
+higher as well: kafka-2 on 18100.
 """
 
 import secrets
 import socket
 from collections.abc import Iterable, Mapping, Set
+from functools import cached_property
 
+from saga_lab.application.model import MONITOR, Application
 from saga_lab.devstack.errors import StackError
-from schemas import CONTRACT
 
 HOST = "127.0.0.1"
 DEFAULT_BASE = 18000
-_FOR_STEPS = (11, 12, 13, 14, 16, 17, 18, 19)
-OFFSETS: Mapping[str, int] = {
-    "kafka": 0,
-    "controller": 1,
-    "postgres": 2,
-    "registry": 3,
-    "order": 10,
-    "monitor": 15,
-    **dict(zip((p for p in CONTRACT.participants if p != "order"), _FOR_STEPS, strict=False)),
-    "provider": 20,
-    "carrier": 21,
-    "mail": 22,
-    "smtp": 23,
-    "links": 24,
-}
-# Parts that have a database -> their offset among these, 0 to 9.
-_DATABASES = {name: offset - 10 for name, offset in OFFSETS.items() if 10 <= offset < 20}
-# LINKS: name -> offset of the link's own port. LINKED_LISTENERS: name -> offset of the broker's
-# listener behind a link to Kafka. _TO: server -> first offset of the links to it.
+_OF_MONITOR = 15
+_FOR_PARTICIPANTS = tuple(offset for offset in range(10, 20) if offset != _OF_MONITOR)
+_FIRST_FAKE, _LINKS, _FIRST_CALL = 20, 29, 60
+# Server -> first offset of the links to it; and of the broker's listeners behind them.
 _TO = {"postgres": 30, "kafka": 40}
-LINKS: Mapping[str, int] = {
-    **{f"{s}>{to}": n + i for to, n in _TO.items() for s, i in _DATABASES.items()},
-    "payment>provider": 60,
-    "shipping>carrier": 61,
-}
-LINKED_LISTENERS: Mapping[str, int] = {f"kafka<{s}": 50 + i for s, i in _DATABASES.items()}
+_LISTENERS = 50
 BROKERS = ("kafka", "kafka-2", "kafka-3")
 """Names of the broker processes; a stack with n brokers has the first n."""
-_LISTENS_ON = {
-    **{b: (b, f"controller{b.removeprefix('kafka')}") for b in BROKERS},
-    "mail": ("mail", "smtp"),
-    "links": ("links", *LINKS),
-}
-_ALL_OFFSETS = {**OFFSETS, **LINKS, **LINKED_LISTENERS}
 # Free ports are taken from below the ephemeral range (from 32768 on Linux): the kernel could give a
 # port of that range to an outgoing connection while, say, the broker restarts.
 _FREE_FIRST, _FREE_LAST = 20000, 31999
@@ -71,31 +50,99 @@ def of_brokers(names: Iterable[str], brokers: int) -> list[str]:
     return [of_broker(name, broker) for name in names for broker in BROKERS[:brokers]]
 
 
-def links(brokers: int) -> list[str]:
-    """Return the port names of all links, and of the broker listeners behind links to Kafka."""
-    of_kafka = [*LINKED_LISTENERS, *(name for name in LINKS if name.endswith(">kafka"))]
-    return [*(n for n in LINKS if n not in of_kafka), *of_brokers(of_kafka, brokers)]
+class PortTable:
+    """The ports of one application's stack, as offsets from a base."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._listens_on = {
+            **{b: (b, f"controller{b.removeprefix('kafka')}") for b in BROKERS},
+            **{fake.name: (fake.name, *fake.ports) for fake in application.outside.values()},
+            "links": ("links", *self.link_offsets),
+        }
+
+    @cached_property
+    def offsets(self) -> Mapping[str, int]:
+        """Part -> offset: what every stack has, the participants, and the fakes with their ports.
+
+        Registry and links have one in every stack, whether they run or not.
+        """
+        application = self._application
+        fakes = [n for f in application.outside.values() for n in (f.name, *f.ports)]
+        return {
+            "kafka": 0,
+            "controller": 1,
+            "postgres": 2,
+            "registry": 3,
+            **dict(zip(application.participants, _FOR_PARTICIPANTS, strict=False)),
+            MONITOR: _OF_MONITOR,
+            **{name: _FIRST_FAKE + n for n, name in enumerate(fakes)},
+            "links": _LINKS,
+        }
+
+    @cached_property
+    def link_offsets(self) -> Mapping[str, int]:
+        """Link, such as `runner>kafka` -> offset of its own port."""
+        places = {name: self.offsets[name] % 10 for name in self._application.databases}
+        return {
+            **{f"{name}>{to}": n + i for to, n in _TO.items() for name, i in places.items()},
+            **{
+                f"{participant}>{fake}": _FIRST_CALL + n
+                for n, (participant, fake) in enumerate(self._application.calls())
+            },
+        }
+
+    @cached_property
+    def listener_offsets(self) -> Mapping[str, int]:
+        """Broker's listener behind a link to Kafka, such as `kafka<runner` -> offset."""
+        return {
+            f"kafka<{name}": _LISTENERS + self.offsets[name] % 10
+            for name in self._application.databases
+        }
+
+    def links(self, brokers: int) -> list[str]:
+        """Return the port names of all links, and of the broker listeners behind links to Kafka."""
+        to_kafka = [name for name in self.link_offsets if name.endswith(">kafka")]
+        return [
+            *(name for name in self.link_offsets if name not in to_kafka),
+            *of_brokers([*self.listener_offsets, *to_kafka], brokers),
+        ]
+
+    def assign(self, names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str, int]:
+        """Return a port for each name: the kept one, else that of the table, or free for base 0.
+
+        A name is that of a part, link or listener, if need be with a number (`runner-2`). Raises
+        `StackError`.
+        """
+        if not base:
+            return free_ports(names, kept)
+        return {name: kept.get(name) or self._port(name, base) for name in names}
+
+    def listening(self, processes: Iterable[str], ports: Mapping[str, int]) -> dict[str, int]:
+        """Return the ports on which these processes will listen, by port name."""
+        names = (name for p in processes for name in self._listens_on.get(p, (p,)))
+        return {name: ports[name.removesuffix("-1")] for name in names}
+
+    def _port(self, name: str, base: int) -> int:
+        part, _, replica = name.partition("-")
+        offsets = {**self.offsets, **self.link_offsets, **self.listener_offsets}
+        port = base + offsets[part] + 100 * (int(replica or 1) - 1)
+        if not 0 < port < 65536:
+            raise StackError(
+                f"port {port} for {name} does not exist: --port-base {base} is out of range. "
+                f"Choose one from 1024 to 60000, or 0 for free ports."
+            )
+        return port
 
 
-def assign(names: Iterable[str], base: int, kept: Mapping[str, int]) -> dict[str, int]:
-    """Return a port for each name: the kept one, else that of the table, or a free one for base 0.
-
-    A name is that of a part, link or listener, if need be with a number (`payment-2`). Raises
-    `StackError`.
-    """
+def free_ports(names: Iterable[str], kept: Mapping[str, int]) -> dict[str, int]:
+    """Return a port for each name: the kept one, else a free one. Raises `StackError`."""
     taken = set(kept.values())
     ports: dict[str, int] = {}
     for name in names:
-        port = kept.get(name) or (_table_port(name, base) if base else free_port(taken))
-        taken.add(port)
-        ports[name] = port
+        ports[name] = kept.get(name) or free_port(taken)
+        taken.add(ports[name])
     return ports
-
-
-def listening(processes: Iterable[str], ports: Mapping[str, int]) -> dict[str, int]:
-    """Return the ports on which these processes will listen, by port name."""
-    names = (name for process in processes for name in _LISTENS_ON.get(process, (process,)))
-    return {name: ports[name.removesuffix("-1")] for name in names}
 
 
 def check_free(ports: Mapping[str, int]) -> None:
@@ -107,17 +154,6 @@ def check_free(ports: Mapping[str, int]) -> None:
             "(`ss -ltnp` names it), or choose other ports with --port-base 28000 "
             "(--port-base 0 picks free ones)."
         )
-
-
-def _table_port(name: str, base: int) -> int:
-    service, _, replica = name.partition("-")
-    port = base + _ALL_OFFSETS[service] + 100 * (int(replica or 1) - 1)
-    if not 0 < port < 65536:
-        raise StackError(
-            f"port {port} for {name} does not exist: --port-base {base} is out of range. "
-            f"Choose one from 1024 to 60000, or 0 for free ports."
-        )
-    return port
 
 
 def free_port(taken: Set[int] = frozenset()) -> int:

@@ -3,25 +3,20 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
+from saga_lab.application import MONITOR, Application, OutsideSpec, ParticipantSpec
+from saga_lab.application.model import fill
+from saga_lab.application.references import python_path
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import HOST, of_broker
 from saga_lab.devstack.readiness import Probe, http_ready
-from schemas import CONTRACT
 
-ENTRY_SERVICE = "order"
-# Every participant of a flow runs. The order API has one replica; the others can have several.
-SERVICES = (ENTRY_SERVICE, *(name for name in CONTRACT.participants if name != ENTRY_SERVICE))
-REPLICATED = frozenset(SERVICES) - {ENTRY_SERVICE}
-MONITOR = "monitor"
-WORLD = ("provider", "carrier", "mail")
 LINKS = "links"
-DATABASES = (*SERVICES, MONITOR)
 
 
 class Stage(IntEnum):
@@ -55,20 +50,17 @@ class ProcessSpec:
     stop_signal: str = "TERM"
     stop_wait_s: int = 30
 
-    @property
-    def stage(self) -> Stage:
-        return stage_of(self.name)
-
 
 @dataclass(frozen=True)
 class StackAddresses:
-    """Addresses and secrets that services and fake servers need of each other."""
+    """Addresses and secrets that participants and fakes of an application need of each other."""
 
+    application: Application
     data: Path
     ports: Mapping[str, int]
     bootstrap_servers: str
     databases: Mapping[str, str]
-    webhook_secrets: Mapping[str, str]
+    secrets: Mapping[str, str]
     schema_registry_url: str | None = None
 
     def url(self, name: str) -> str:
@@ -91,15 +83,30 @@ class StackAddresses:
         direct, link = self.databases[service], self.link(service, "postgres")
         return re.sub(r"@[^/]*", f"@{link}", direct) if link else direct
 
-    def url_for(self, service: str, server: str) -> str:
-        """Return the URL under which a service reaches a fake server, through its link if any."""
-        link = self.link(service, server)
+    def url_for(self, caller: str, server: str) -> str:
+        """Return the URL under which a process reaches another, through its link if any."""
+        link = self.link(caller, server)
         return f"http://{link}" if link else self.url(server)
 
+    def fill(self, caller: str, env: Mapping[str, str]) -> dict[str, str]:
+        """Return the declared environment of a process, its placeholders filled in."""
 
-def stage_of(name: str) -> Stage:
-    """Return the stage of the process of this name."""
-    if name in WORLD:
+        def value(name: str, attribute: str) -> str:
+            match attribute:
+                case "url":
+                    return self.url_for(caller, name)
+                case "host":
+                    return HOST
+                case "port":
+                    return str(self.ports[name])
+            return self.secrets[name]
+
+        return {variable: fill(text, value) for variable, text in env.items()}
+
+
+def stage_of(name: str, fakes: Container[str]) -> Stage:
+    """Return the stage of the process of this name; `fakes` are the names of the fakes."""
+    if name in fakes:
         return Stage.WORLD
     return _OWN_STAGE.get("kafka" if is_instance_of(name, "kafka") else name, Stage.SERVICES)
 
@@ -109,28 +116,30 @@ def is_instance_of(name: str, first: str) -> bool:
     return name == first or name.startswith(f"{first}-")
 
 
-def replicas_of(service: str, replicas: int) -> list[str]:
-    """Return process names: `payment`, or `payment-1`, `payment-2`, ... if there are several."""
-    if replicas == 1 or service not in REPLICATED:
-        return [service]
-    return [f"{service}-{number}" for number in range(1, replicas + 1)]
+def replicas_of(participant: ParticipantSpec, options: StackOptions) -> list[str]:
+    """Return process names: `runner`, or `runner-1`, `runner-2`, ... if there are several."""
+    if options.replicas == 1 or not participant.replicas:
+        return [participant.name]
+    return [f"{participant.name}-{number}" for number in range(1, options.replicas + 1)]
 
 
-def selected(options: StackOptions) -> list[str]:
-    """Return the names of the fake servers, links, services and monitor to run.
+def selected(application: Application, options: StackOptions) -> list[str]:
+    """Return the names of the fakes, links, participants and monitor to run.
 
     Raises `StackError` if `options.only` has an unknown name.
     """
-    services = [name for service in SERVICES for name in replicas_of(service, options.replicas)]
+    replicas = {name: replicas_of(p, options) for name, p in application.participants.items()}
+    services = [name for of_one in replicas.values() for name in of_one]
+    fakes = list(application.outside)
     groups = {
         "infra": [],
-        "world": list(WORLD),
+        "world": fakes,
         "services": [*services, MONITOR],
         "kafka": [],
         "postgres": [],
-        **{name: replicas_of(name, options.replicas) for name in SERVICES},
+        **replicas,
     }
-    names = [*WORLD, *([LINKS] if options.links else []), *services, MONITOR]
+    names = [*fakes, *([LINKS] if options.links else []), *services, MONITOR]
     if not options.only:
         return names
     known = sorted({*groups, *names})
@@ -149,13 +158,14 @@ def declare(
 ) -> list[ProcessSpec]:
     """Return the processes of these names, ready to be supervised.
 
-    `env` is added to the environment of services and monitor.
+    `env` is added to the environment of participants and monitor.
     """
+    fakes = around.application.outside
     return [
         _links(around)
         if name == LINKS
-        else _world(name, around)
-        if name in WORLD
+        else _fake(fakes[name], around)
+        if name in fakes
         else _service(name, around, env)
         for name in names
     ]
@@ -182,23 +192,18 @@ def _links(around: StackAddresses) -> ProcessSpec:
     )
 
 
-def _world(name: str, around: StackAddresses) -> ProcessSpec:
+def _fake(fake: OutsideSpec, around: StackAddresses) -> ProcessSpec:
     env = {
+        "PYTHONPATH": python_path(around.application),
         "SANDBOX_HOST": HOST,
-        "SANDBOX_PORT": str(around.ports[name]),
-        "SANDBOX_DB": str(around.data / f"{name}.sqlite"),
+        "SANDBOX_PORT": str(around.ports[fake.name]),
+        "SANDBOX_DB": str(around.data / f"{fake.name}.sqlite"),
     }
-    if name == "mail":
-        env["SANDBOX_SMTP_PORT"] = str(around.ports["smtp"])
-    else:
-        listener = "payment" if name == "provider" else "shipping"
-        env["SANDBOX_WEBHOOK_URL"] = f"{around.url(listener)}/webhooks/{name}"
-        env["SANDBOX_WEBHOOK_SECRET"] = around.webhook_secrets[name]
     return ProcessSpec(
-        name=name,
-        command=(sys.executable, "-m", f"saga_lab.outside.{name}"),
-        ready=http_ready(f"{around.url(name)}/health/ready"),
-        env=env,
+        name=fake.name,
+        command=(sys.executable, "-m", fake.module),
+        ready=http_ready(f"{around.url(fake.name)}/health/ready"),
+        env={**env, **around.fill(fake.name, fake.env)},
     )
 
 
@@ -206,10 +211,12 @@ def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) ->
     service, _, replica = name.partition("-")
     # The first replica keeps the service's own port, which webhooks and callers use.
     port_name = service if replica in ("", "1") else name
+    application = around.application
     env = {
+        "PYTHONPATH": python_path(application),
+        "SAGA_CONTRACT": ",".join(application.contract),
         "SAGA_BOOTSTRAP_SERVERS": around.kafka_for(service),
         "SAGA_DATABASE_URL": around.database_for(service),
-        "SAGA_CONTRACT": "schemas",
         "SAGA_HTTP_HOST": HOST,
         "SAGA_HTTP_PORT": str(around.ports[port_name]),
         "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",
@@ -218,34 +225,25 @@ def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) ->
     }
     if around.schema_registry_url:
         env["SAGA_SCHEMA_REGISTRY_URL"] = around.schema_registry_url
-    module = "saga_monitor" if service == MONITOR else f"services.{service}"
+    if service == MONITOR:
+        module, own = "saga_monitor", _of_monitor(around)
+    else:
+        participant = application.participants[service]
+        module, own = participant.module, around.fill(service, participant.env)
     return ProcessSpec(
         name=name,
         command=(sys.executable, "-m", "sagakit", module),
         ready=http_ready(f"{around.url(port_name)}/health/ready"),
-        env={**env, **_outside(service, around), **extra_env},
+        env={**env, **own, **extra_env},
     )
 
 
-def _outside(service: str, around: StackAddresses) -> dict[str, str]:
-    """Return the environment by which a service reaches fake servers, and the monitor services."""
-    match service:
-        case "payment":
-            return {
-                "SAGA_PROVIDER_URL": around.url_for("payment", "provider"),
-                "SAGA_WEBHOOK_SECRET": around.webhook_secrets["provider"],
-            }
-        case "shipping":
-            return {
-                "SAGA_CARRIER_URL": around.url_for("shipping", "carrier"),
-                "SAGA_VAULT_URL": around.url("order"),
-                "SAGA_WEBHOOK_SECRET": around.webhook_secrets["carrier"],
-            }
-        case "notification":
-            smtp = {"SAGA_SMTP_HOST": HOST, "SAGA_SMTP_PORT": str(around.ports["smtp"])}
-            return {**smtp, "SAGA_VAULT_URL": around.url("order")}
-        case "monitor":
-            addresses = {name: around.url(name) for name in SERVICES if name in around.ports}
-            return {"SAGA_PARTICIPANTS": json.dumps(addresses)}
-        case _:
-            return {}
+def _of_monitor(around: StackAddresses) -> dict[str, str]:
+    """Return the environment by which the monitor reaches participants, and reconciles."""
+    application = around.application
+    urls = {name: around.url(name) for name in application.participants if name in around.ports}
+    rules = application.reconciliation
+    return {
+        "SAGA_PARTICIPANTS": json.dumps(urls),
+        **({"SAGA_RECONCILIATION": rules} if rules else {}),
+    }

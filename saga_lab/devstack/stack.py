@@ -4,23 +4,28 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from saga_lab.application import MONITOR, Application
 from saga_lab.devstack import infra as infras
-from saga_lab.devstack import ports as port_table
 from saga_lab.devstack.containers import ContainerInfra
 from saga_lab.devstack.disks import disks_of
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.home import assign_ports, check_compatible, partitions_of
+from saga_lab.devstack.home import (
+    assign_ports,
+    check_application,
+    check_compatible,
+    partitions_of,
+)
 from saga_lab.devstack.infra import EmbeddedInfra, ExternalInfra, Infra
 from saga_lab.devstack.manifest import manifest, probe_of, with_deadlines
 from saga_lab.devstack.options import StackKind, StackOptions
+from saga_lab.devstack.ports import PortTable, check_free, free_ports
 from saga_lab.devstack.processes import (
-    MONITOR,
     ProcessSpec,
     StackAddresses,
     Stage,
@@ -41,40 +46,15 @@ _FIRST_WAVE = (Stage.POSTGRES, Stage.KAFKA, Stage.REGISTRY, Stage.WORLD)
 _SECOND_WAVE = (Stage.SERVICES, Stage.MONITOR)
 
 
-class Stack:
-    """The stack of one home directory, which holds its data, logs and `stack.json`."""
+class StackHome:
+    """The stack of one home directory, which holds its data, logs and `stack.json`.
 
-    def __init__(self, home: Path, say: Callable[[str], None] = print) -> None:
+    Whatever application it runs, it can be looked at and stopped without that one's manifest.
+    """
+
+    def __init__(self, home: Path) -> None:
         self.home = home.absolute()
         self.supervisor = Supervisor(self.home)
-        self._say = say
-
-    @classmethod
-    def up(
-        cls,
-        home: Path,
-        options: StackOptions | None = None,
-        *,
-        say: Callable[[str], None] = print,
-        standstill_s: float = STANDSTILL_S,
-    ) -> "Stack":
-        """Start the processes that are not running, and return when all are ready.
-
-        Idempotent: a running stack is changed to match the options, a stopped or crashed one
-        resumes with its data. There is no deadline: it waits as long as every unready process
-        makes progress. Raises `StackError`, with the end of the log, when one has made none for
-        `standstill_s` seconds. On any error, a stack that did not run before is stopped again.
-        """
-        stack = cls(home, say)
-        with stack._locked():
-            was_running = stack.supervisor.running()
-            try:
-                stack._start(options or StackOptions(), was_running, standstill_s)
-            except BaseException:
-                if not was_running:
-                    stack._stop()
-                raise
-        return stack
 
     def down(self) -> bool:
         """Stop everything, services before infra, keeping all data. False if nothing was running.
@@ -101,18 +81,91 @@ class Stack:
         }
         await_ready(probes, self.supervisor.processes)
 
+    def _stop(self) -> bool:
+        running = self.supervisor.running()
+        content = self.read()
+        if running:
+            names, fakes = list(self.supervisor.processes()), content.get("outside", ())
+            for stage in reversed(Stage):
+                self.supervisor.stop(name for name in names if stage_of(name, fakes) is stage)
+            self.supervisor.shutdown()
+        left = survivors(self.home)
+        end_survivors(self.home)
+        for disk in disks_of(self.home / "data"):
+            disk.unmount()
+        if content:
+            if StackKind(content["stack"]) is StackKind.CONTAINERS:
+                ContainerInfra(self.home, content["ports"], ()).stop()
+            write_manifest(self.home, {**content, "processes": {}})
+        return running or bool(left)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock file of this home, so that only one command changes the stack at a time."""
+        try:
+            (self.home / "data").mkdir(parents=True, exist_ok=True)
+            file = (self.home / "lock").open("w")
+        except OSError as error:
+            raise StackError(
+                f"cannot write to {self.home}: {error}. Free some space or set SAGA_HOME to a "
+                "directory that can be written."
+            ) from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+class Stack(StackHome):
+    """The stack of one home directory that runs an application."""
+
+    def __init__(
+        self, home: Path, application: Application, say: Callable[[str], None] = print
+    ) -> None:
+        super().__init__(home)
+        self.application = application
+        self._say = say
+        self._ports = PortTable(application)
+
+    @classmethod
+    def up(
+        cls,
+        home: Path,
+        application: Application,
+        options: StackOptions | None = None,
+        *,
+        say: Callable[[str], None] = print,
+        standstill_s: float = STANDSTILL_S,
+    ) -> "Stack":
+        """Start the processes that are not running, and return when all are ready.
+
+        Idempotent: a running stack is changed to match the options, a stopped or crashed one
+        resumes with its data. There is no deadline: it waits as long as every unready process
+        makes progress. Raises `StackError`, with the end of the log, when one has made none for
+        `standstill_s` seconds. On any error, a stack that did not run before is stopped again.
+        """
+        stack = cls(home, application, say)
+        with stack._locked():
+            was_running = stack.supervisor.running()
+            try:
+                stack._start(options or StackOptions(), was_running, standstill_s)
+            except BaseException:
+                if not was_running:
+                    stack._stop()
+                raise
+        return stack
+
     def run_process(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Run this process of a service or the monitor, with `env` added to the stack's own.
 
-        A process that does not exist yet (`payment-2`, `monitor-2`) is added on a free port, until
+        A process that does not exist yet (`runner-2`, `monitor-2`) is added on a free port, until
         `remove_process`; one that runs with another environment is restarted. Raises `StackError`
         when the process does not become ready.
         """
         with self._locked():
             content = self.read()
             port_name = name.removesuffix("-1")
-            ports = {**content["ports"], **port_table.assign([port_name], 0, content["ports"])}
-            around = addresses_of(self.home, {**content, "ports": ports})
+            ports = {**content["ports"], **free_ports([port_name], content["ports"])}
+            around = addresses_of(self.home, self.application, {**content, "ports": ports})
             inherited = dict(content["env"])
             if is_instance_of(name, MONITOR):
                 inherited["SAGA_DEADLINES"] = json.dumps(content["deadlines"][-1][1])
@@ -144,21 +197,22 @@ class Stack:
     def _start(self, options: StackOptions, running: bool, standstill_s: float) -> None:
         before = self.read()
         options = replace(options, partitions=partitions_of(options, before))
-        names = selected(options)
+        names = selected(self.application, options)
+        check_application(self.application, before)
         if running:
             check_compatible(options, before)
         else:
             end_survivors(self.home)
-        base, ports = assign_ports(options, before)
-        infra = self._infra(options.kind, ports, disks=options.disks)
+        base, ports = assign_ports(self.application, options, before)
+        infra = self._infra(options, ports)
         around = self._surroundings(options, infra, ports, before)
         optional = ["registry"] if options.registry else []
         known = self.supervisor.processes() if running else {}
         listening = [*infra.listens, *optional, *names]
-        needed = port_table.listening([name for name in listening if name not in known], ports)
+        needed = self._ports.listening([name for name in listening if name not in known], ports)
         # Running processes that are not kept release their ports before new ones need them.
-        freed = set() if options.only else set(port_table.listening(known, ports).values())
-        port_table.check_free({name: port for name, port in needed.items() if port not in freed})
+        freed = set() if options.only else set(self._ports.listening(known, ports).values())
+        check_free({name: port for name, port in needed.items() if port not in freed})
         processes = [
             *(infras.registry(self.home / "data", ports[name], self._say) for name in optional),
             *declare(names, around, options.env),
@@ -173,15 +227,18 @@ class Stack:
             self.supervisor.start()
         self.supervisor.update(processes, remove_others=not options.only)
         written()
-        topics = shared_topics(options.partitions or DEFAULT_PARTITIONS)
+        topics = shared_topics(self.application, options.partitions or DEFAULT_PARTITIONS)
         self._start_in_waves(processes, infra, topics, standstill_s)
         written()
 
     def _start_in_waves(
         self, processes: list[ProcessSpec], infra: Infra, topics: list[Topic], standstill_s: float
     ) -> None:
+        def stage(process: ProcessSpec) -> Stage:
+            return stage_of(process.name, self.application.outside)
+
         first, second = (
-            sorted((p for p in processes if p.stage in stages), key=lambda process: process.stage)
+            sorted((p for p in processes if stage(p) in stages), key=stage)
             for stages in (_FIRST_WAVE, _SECOND_WAVE)
         )
         self._start_wave(first, standstill_s)
@@ -209,34 +266,6 @@ class Stack:
             standstill_s=standstill_s,
         )
 
-    def _stop(self) -> bool:
-        running = self.supervisor.running()
-        if running:
-            names = list(self.supervisor.processes())
-            for stage in reversed(Stage):
-                self.supervisor.stop(name for name in names if stage_of(name) is stage)
-            self.supervisor.shutdown()
-        left = survivors(self.home)
-        end_survivors(self.home)
-        for disk in disks_of(self.home / "data"):
-            disk.unmount()
-        content = self.read()
-        if content:
-            kind = StackKind(content["stack"])
-            if kind is StackKind.CONTAINERS:
-                self._infra(kind, content["ports"]).stop()
-            write_manifest(self.home, {**content, "processes": {}})
-        return running or bool(left)
-
-    def _infra(self, kind: StackKind, ports: Mapping[str, int], *, disks: bool = False) -> Infra:
-        match kind:
-            case StackKind.EMBEDDED:
-                return EmbeddedInfra(self.home / "data", ports, self._say, disks=disks)
-            case StackKind.CONTAINERS:
-                return ContainerInfra(self.home, ports)
-            case StackKind.EXTERNAL:
-                return ExternalInfra(os.environ)
-
     def _surroundings(
         self,
         options: StackOptions,
@@ -244,40 +273,42 @@ class Stack:
         ports: Mapping[str, int],
         before: Mapping[str, Any],
     ) -> StackAddresses:
+        # Keep the secrets of the last run: a webhook signed then may be delivered now.
+        kept: Mapping[str, str] = before.get("secrets", {})
         return StackAddresses(
+            application=self.application,
             data=self.home / "data",
             ports=ports,
             bootstrap_servers=infra.bootstrap_servers,
             databases=infra.databases,
-            # Keep the secrets of the last run: a webhook signed then may be delivered now.
-            webhook_secrets=before.get("secrets")
-            or {name: secrets.token_hex(16) for name in ("provider", "carrier")},
+            secrets={
+                name: kept.get(name) or secrets.token_hex(16) for name in self.application.secrets()
+            },
             schema_registry_url=registry_url(ports["registry"]) if options.registry else None,
         )
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock file of this home, so that only one command changes the stack at a time."""
-        try:
-            (self.home / "data").mkdir(parents=True, exist_ok=True)
-            file = (self.home / "lock").open("w")
-        except OSError as error:
-            raise StackError(
-                f"cannot write to {self.home}: {error}. Free some space or set SAGA_HOME to a "
-                "directory that can be written."
-            ) from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _infra(self, options: StackOptions, ports: Mapping[str, int]) -> Infra:
+        databases: Sequence[str] = self.application.databases
+        match options.kind:
+            case StackKind.EMBEDDED:
+                data = self.home / "data"
+                return EmbeddedInfra(data, ports, databases, self._say, disks=options.disks)
+            case StackKind.CONTAINERS:
+                return ContainerInfra(self.home, ports, databases)
+            case StackKind.EXTERNAL:
+                return ExternalInfra(os.environ, databases)
 
 
-def addresses_of(home: Path, content: Mapping[str, Any]) -> StackAddresses:
+def addresses_of(
+    home: Path, application: Application, content: Mapping[str, Any]
+) -> StackAddresses:
     """Return the surroundings of the stack that `content`, a `stack.json`, describes."""
     return StackAddresses(
+        application=application,
         data=home / "data",
         ports=content["ports"],
         bootstrap_servers=content["bootstrap_servers"],
         databases=content["databases"],
-        webhook_secrets=content["secrets"],
+        secrets=content["secrets"],
         schema_registry_url=content["urls"].get("registry"),
     )

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from saga_lab.application.folder import application_folder
 from saga_lab.devstack.errors import StackError
 
 FILE_NAME = "stack.json"
 
 
 def default_home() -> Path:
-    """Return `$SAGA_HOME`, else `.saga` in the working directory."""
-    return Path(os.environ.get("SAGA_HOME") or ".saga").expanduser().absolute()
+    """Return `$SAGA_HOME`, else `.saga` in the application's folder or the working directory."""
+    if given := os.environ.get("SAGA_HOME"):
+        return Path(given).expanduser().absolute()
+    return (application_folder() or Path.cwd()) / ".saga"
 
 
 def read_manifest(home: Path) -> dict[str, Any]:

@@ -9,12 +9,10 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from saga_lab.application import Application, contract_of
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import HOST
-from schemas import CONTRACT
 
-OWNERS = tuple(CONTRACT.topic_owners)
-CONSUMERS = (*CONTRACT.participants, "monitor")
 DEFAULT_PARTITIONS = 6
 
 _HOUR_MS = 3_600_000
@@ -32,11 +30,24 @@ class Topic:
     retention_ms: int
 
 
-def shared_topics(partitions: int = DEFAULT_PARTITIONS) -> list[Topic]:
-    """Return every topic of the saga. Event topics are co-partitioned: all have one count."""
+def event_topic(name: str, partitions: int = DEFAULT_PARTITIONS) -> Topic:
+    """Return a topic of events by its name."""
+    return Topic(name, partitions, 30 * _DAY_MS)
+
+
+def event_topics(application: Application) -> list[str]:
+    """Return the names of all topics of events."""
+    return [f"{owner}.events" for owner in contract_of(application).topic_owners]
+
+
+def shared_topics(application: Application, partitions: int = DEFAULT_PARTITIONS) -> list[Topic]:
+    """Return every topic that the stack needs.
+
+    Event topics are co-partitioned: all have one count.
+    """
     return [
-        *(Topic(f"{owner}.events", partitions, 30 * _DAY_MS) for owner in OWNERS),
-        *(Topic(f"{consumer}.dlt", 1, 30 * _DAY_MS) for consumer in CONSUMERS),
+        *(event_topic(name, partitions) for name in event_topics(application)),
+        *(Topic(f"{consumer}.dlt", 1, 30 * _DAY_MS) for consumer in application.databases),
         Topic("saga.clock", 1, _HOUR_MS),
     ]
 
@@ -70,14 +81,14 @@ def create_topics(bootstrap_servers: str, topics: list[Topic]) -> None:
 
 
 def recreate_topic(
-    bootstrap_servers: str, name: str, emptied: Callable[[], None], deadline_s: float = 60.0
+    bootstrap_servers: str, topic: Topic, emptied: Callable[[], None], deadline_s: float = 60.0
 ) -> None:
     """Delete a topic with all its records and recreate it, calling `emptied` in between.
 
     While `emptied` runs the topic does not exist, so nobody can publish to it. Raises `StackError`
     if the broker still fails past the deadline.
     """
-    (topic,) = (one for one in shared_topics() if one.name == name)
+    name = topic.name
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     deadline = time.monotonic() + deadline_s
 

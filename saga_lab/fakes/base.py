@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 import uvicorn
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AnyHttpUrl, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -111,11 +111,14 @@ class Ledger:
         sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"
         return self._db.execute(sql, tuple(row.values())).lastrowid or 0
 
-    def page(self, table: str, asked: "Page") -> tuple[list[Row], int]:
-        """Return one page of a table in insertion order, and the total number of rows."""
-        where, values = (
-            ("", ()) if asked.order_id is None else ("WHERE order_id = ?", (asked.order_id,))
-        )
+    def page(self, table: str, asked: "Page", **equal: object) -> tuple[list[Row], int]:
+        """Return one page of a table in insertion order, and the total number of rows.
+
+        `equal`: column -> the value that rows have to have; None selects any.
+        """
+        wanted = {column: value for column, value in equal.items() if value is not None}
+        where = "WHERE " + " AND ".join(f"{column} = ?" for column in wanted) if wanted else ""
+        values = tuple(wanted.values())
         total = self.rows(f"SELECT count(*) AS n FROM {table} {where}", *values)[0]["n"]
         sql = f"SELECT * FROM {table} {where} ORDER BY seq LIMIT ? OFFSET ?"
         return self.rows(sql, *values, asked.limit, asked.offset), total
@@ -145,21 +148,19 @@ class Ledger:
 
 
 class Page(BaseModel):
-    """Selects a part of a ledger; without `order_id` it covers all orders."""
+    """Selects a part of a ledger."""
 
-    order_id: str | None = None
     limit: int = Field(1000, ge=1, le=100_000)
     offset: int = Field(0, ge=0, lt=2**63)
 
 
-PageAsked = Annotated[Page, Query()]
 Id = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class OrderNamed(BaseModel):
-    """Carries the body of a control call about one order."""
+class SagaNamed(BaseModel):
+    """Carries the body of a control call about one saga."""
 
-    order_id: Id
+    saga_id: Id
 
 
 class Seconds(BaseModel):

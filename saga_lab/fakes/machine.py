@@ -18,8 +18,8 @@ class LedgerRecord(Protocol):
     """A row of a fake's ledger."""
 
     @property
-    def order_id(self) -> str:
-        """Return the order that the record is about."""
+    def saga_id(self) -> str:
+        """Return the id of the saga that the record is about."""
         ...
 
     def view(self) -> dict[str, Any]:

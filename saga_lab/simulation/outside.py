@@ -12,8 +12,14 @@ from functools import cache, partial
 from typing import Any
 
 from saga_lab.fakes.machine import AccountStep, Timer
-from saga_lab.outside.carrier_machine import LabelRecord, LabelStep, ParcelPlan
-from saga_lab.outside.memory import (
+from sagakit.decider import Callback, Effect
+from sagakit.errors import EffectFailed
+from sagakit.web.signed_webhook import ReadReport
+from services.notification.decide import MailAccepted, MailKind, MailRefused
+from services.payment.service import REPORTS as PROVIDER_REPORTS
+from services.shipping.service import REPORTS as CARRIER_REPORTS
+from shop.outside.carrier_machine import LabelRecord, LabelStep, ParcelPlan
+from shop.outside.memory import (
     CarrierLedger,
     ProviderLedger,
     cancel_result,
@@ -22,13 +28,7 @@ from saga_lab.outside.memory import (
     refund_result,
     reports_of,
 )
-from saga_lab.outside.provider_machine import CardPlan, ChargeRecord, ChargeStep, RefundRecord
-from sagakit.decider import Callback, Effect
-from sagakit.errors import EffectFailed
-from sagakit.web.signed_webhook import ReadReport
-from services.notification.decide import MailAccepted, MailKind, MailRefused
-from services.payment.service import REPORTS as PROVIDER_REPORTS
-from services.shipping.service import REPORTS as CARRIER_REPORTS
+from shop.outside.provider_machine import CardPlan, ChargeRecord, ChargeStep, RefundRecord
 
 Later = Callable[[timedelta, str, str, Callback], None]
 """Schedules the delivery of a callback: (delay, participant, order id, callback)."""

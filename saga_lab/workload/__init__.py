@@ -1,10 +1,26 @@
-"""Simulates a shop on the embedded stack: orders of every kind, and the people around them.
+"""Runs an application's sagas on the embedded stack: places them, acts as people, waits for ends.
 
-`kinds.KINDS` is the table of kinds with the end each must reach; `orders.Shop` builds an order from
-its number; `trade.Trade` stocks, places, decides and waits, through public interfaces only.
+| part | holds |
+|---|---|
+| `model` | kinds of sagas, and a saga to place |
+| `client` | HTTP calls to the stack's processes |
+| `interface` | `Workload`, which the application implements and its manifest names |
+| `outcomes` | how a saga ended, and how far a run is |
+| `deadlines` | deadlines under which a slow machine cannot change an end |
+| `run` `background` | the run itself, and the run in a thread of its own |
 """
 
-from saga_lab.workload.kinds import KINDS, End, OrderKind
-from saga_lab.workload.orders import Entrance, Shop, ShopOrder
+from saga_lab.workload.client import StackClient
+from saga_lab.workload.interface import Workload, workload_of
+from saga_lab.workload.model import End, Entrance, PlannedSaga, SagaKind, mixed
 
-__all__ = ["KINDS", "End", "Entrance", "OrderKind", "Shop", "ShopOrder"]
+__all__ = [
+    "End",
+    "Entrance",
+    "PlannedSaga",
+    "SagaKind",
+    "StackClient",
+    "Workload",
+    "mixed",
+    "workload_of",
+]

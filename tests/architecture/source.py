@@ -7,7 +7,16 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("sagakit", "services", "saga_monitor", "saga_lab", "saga_cli", "schemas", "benchmarks")
+PACKAGES = (
+    "sagakit",
+    "services",
+    "saga_monitor",
+    "saga_lab",
+    "saga_cli",
+    "schemas",
+    "shop",
+    "benchmarks",
+)
 GENERATED = frozenset({"schemas/events.py", "sagakit/contract/platform.py"})
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

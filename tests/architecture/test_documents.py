@@ -16,7 +16,6 @@ from pydantic_settings import BaseSettings
 
 from saga_cli.main import saga
 from saga_lab.devstack.topics import shared_topics
-from saga_lab.outside.provider_machine import TOKENS
 from saga_monitor.metrics import HELP as MONITORS
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.service import MonitorSettings
@@ -29,6 +28,8 @@ from schemas import CONTRACT, OWNERS
 from services.notification.service import NotificationSettings
 from services.payment.service import PaymentSettings
 from services.shipping.service import ShippingSettings
+from shop.outside.provider_machine import TOKENS
+from tests.application import ORDER
 from tests.architecture.source import PACKAGES, ROOT
 
 DOCS = ROOT / "docs"
@@ -48,7 +49,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     NotificationSettings,
     MonitorSettings,
 )
-OF_THE_STACK = {"SAGA_HOME", "SAGA_CACHE"}
+OF_THE_STACK = {"SAGA_APP", "SAGA_HOME", "SAGA_CACHE"}
 
 
 def papers() -> list[pytest.ParameterSet]:
@@ -81,6 +82,9 @@ def understand(words: list[str]) -> None:
 
     A command alone is only spoken of: it has to exist.
     """
+    words = words[2:] if words[0] == "--app" else words
+    if words in ([], ["--help"]):
+        return
     name, *rest = words
     command = saga.get_command(click.Context(saga), name)
     if command is None:
@@ -162,7 +166,7 @@ def test_every_address_tag_on_the_page_of_test_inputs_is_real() -> None:
     text = (DOCS / "reference" / "test-inputs.md").read_text()
     assert tokens(text)
     tags = set(re.findall(r"`\[([a-z0-9-]+)(?::\d+)?\]`", text))
-    carrier = (ROOT / "saga_lab/outside/carrier.py").read_text()
+    carrier = (ROOT / "shop/outside/carrier.py").read_text()
     assert tags
     assert all(re.search(rf"`\[{tag}[:\]]", carrier) for tag in tags)
 
@@ -204,7 +208,7 @@ def test_the_stack_makes_every_topic_of_the_page() -> None:
     page = (ROOT / docs.FLOW_PAGE).read_text()
     listed = set(re.findall(r"^\| `([\w.]+)` \|", page, re.M))
     assert listed
-    assert listed <= {topic.name for topic in shared_topics()}
+    assert listed <= {topic.name for topic in shared_topics(ORDER)}
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def public(source: Source) -> Iterator[tuple[str, bool]]:
     for node in source.tree.body:
         if isinstance(node, ast.ClassDef) and node.name[0] != "_":
             yield node.name, bool(ast.get_docstring(node))
-            if not source.name.startswith("saga_lab/"):
+            if not source.name.startswith(("saga_lab/", "shop/")):
                 yield from _methods(node)
         elif isinstance(node, Function) and not _documented_by_its_module(node):
             yield node.name, bool(ast.get_docstring(node))

@@ -21,7 +21,6 @@ from fastapi import FastAPI
 from saga_lab.devstack.ports import HOST, free_port
 from saga_lab.devstack.postgres import create_databases, database_url, postgres_process
 from saga_lab.fakes import base, callbacks
-from saga_lab.outside import carrier, charges, mail, provider
 from saga_monitor.service import MIGRATIONS, Monitor, MonitorSettings
 from sagakit.service.definition import Service
 from sagakit.service.process import ServiceProcess
@@ -34,6 +33,7 @@ from services.loyalty import service as loyalty
 from services.order import service as order
 from services.payment import service as payment
 from services.shipping import service as shipping
+from shop.outside import carrier, charges, mail, provider
 from tests.stack import PATIENCE_S, until
 
 NOWHERE = f"{HOST}:9"

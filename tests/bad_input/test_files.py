@@ -17,7 +17,16 @@ from schemas import FLOWS as GOOD_FLOWS
 from schemas import OWNERS
 from services.payment.service import PaymentSettings
 from tests.bad_input.case import Case
-from tests.bad_input.files import COMMANDS, CONFIGURATION, FLOWS, GOOD_ENV, GOOD_FLOW, Ran, env
+from tests.bad_input.files import (
+    COMMANDS,
+    CONFIGURATION,
+    FLOWS,
+    GOOD_ENV,
+    GOOD_FLOW,
+    MANIFESTS,
+    Ran,
+    env,
+)
 from tests.stack import PATIENCE_S
 
 SAGA = str(Path(sys.executable).with_name("saga"))
@@ -70,14 +79,18 @@ def test_a_bad_setting_is_named_and_nothing_starts(
     assert "pass@" not in text
 
 
-@pytest.mark.parametrize("case", COMMANDS, ids=str)
+@pytest.mark.parametrize("case", [*COMMANDS, *MANIFESTS], ids=str)
 def test_a_bad_command_says_what_to_do(case: Case, tmp_path: Path) -> None:
     ran: Ran = case.given
     if ran.stack is not None:
         (tmp_path / "stack.json").write_text(ran.stack)
+    words = ran.words
+    if ran.manifest is not None:
+        (tmp_path / "saga.toml").write_text(ran.manifest)
+        words = ("--app", str(tmp_path), *words)
     around = {k: v for k, v in os.environ.items() if not k.startswith("SAGA_")}
     done = subprocess.run(
-        [SAGA, *ran.words],
+        [SAGA, *words],
         env={**around, "SAGA_HOME": str(tmp_path), "COLUMNS": "200", **ran.env},
         capture_output=True,
         text=True,

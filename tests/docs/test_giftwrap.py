@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from saga_lab.devstack.ports import assign
+from saga_lab.devstack.ports import free_ports
 from sagakit.contract import docs
 from tests.kafka import create_topic
 from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
@@ -30,11 +30,12 @@ COPIED = (
         "saga_monitor",
         "saga_lab",
         "saga_cli",
+        "shop",
         "tests",
         "examples",
         "docs",
     ),
-    *("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml"),
+    *("README.md", "CHANGELOG.md", "saga.toml", "Makefile", "pyproject.toml"),
 )
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 NO_CACHES = shutil.ignore_patterns("__pycache__")
@@ -73,6 +74,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         EXAMPLE / "services" / "giftwrap", tree / "services" / "giftwrap", ignore=NO_CACHES
     )
+    with (tree / "saga.toml").open("a") as manifest:
+        manifest.write('\n[participants.giftwrap]\nmodule = "services.giftwrap"\n')
     shutil.copy(EXAMPLE / "test_giftwrap.py", tree / "tests" / "unit" / "services")
     return tree
 
@@ -94,7 +97,7 @@ def test_the_commands_of_the_page_add_the_flow_version_and_the_step(tree: Path) 
 def test_the_fake_wrapper_answers_a_repeated_call_alike_and_wraps_nothing_that_was_unwrapped() -> (
     None
 ):
-    (port,) = assign(["giftwrap-8"], 0, {}).values()
+    port = free_port("giftwrap-8")
     command = [sys.executable, str(EXAMPLE / "fake_wrapper.py"), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -134,6 +137,11 @@ def test_old_topics_stay_readable(tree: Path) -> None:
     run(tree, "-m", "sagakit.contract.compat", "schemas")
 
 
+def test_the_manifest_has_it(tree: Path) -> None:
+    command = "from tests.application import ORDER; print(*ORDER.participants)"
+    assert "giftwrap" in run(tree, "-c", command).split()
+
+
 def test_it_passes_the_type_checker(tree: Path) -> None:
     run(tree, "-m", "mypy", "services/giftwrap", "tests/unit/services/test_giftwrap.py")
 
@@ -149,7 +157,7 @@ def test_documents_are_drawn_again(tree: Path) -> None:
 
 def test_it_runs_and_makes_its_tables(tree: Path, infra: TestInfra) -> None:
     create_topic(infra.bootstrap_servers, "giftwrap.dlt", 1)  # other tests' garbage is parked
-    (port,) = assign(["giftwrap-9"], 0, {}).values()
+    (port,) = free_ports(["giftwrap-9"], {}).values()
     env: Mapping[str, str] = {
         **os.environ,
         "SAGA_BOOTSTRAP_SERVERS": infra.bootstrap_servers,

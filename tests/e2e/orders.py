@@ -8,12 +8,12 @@ from typing import Any
 import httpx2
 
 from saga_lab.invariants import check
-from saga_lab.workload import KINDS, Shop, ShopOrder
-from saga_lab.workload.background import TradeThread
-from saga_lab.workload.outcomes import OrderOutcome, Progress
-from saga_lab.workload.trade import Trade
+from saga_lab.workload.background import RunThread
+from saga_lab.workload.outcomes import Progress, SagaOutcome
+from saga_lab.workload.run import WorkloadRun
 from sagakit.contract.model import Contract
 from schemas import CONTRACT
+from shop.workload import KINDS, WORKLOAD, Shop, ShopOrder
 from tests.stack import PATIENCE_S, LiveStack
 
 
@@ -28,9 +28,12 @@ def trade(
     stack: LiveStack,
     orders: Sequence[ShopOrder],
     report_progress: Callable[[Progress], None] = lambda progress: None,
-) -> list[OrderOutcome]:
+) -> list[SagaOutcome]:
     """Place them and wait for their ends."""
-    return Trade(stack.json, orders, report_progress, deadlines=stack.deadlines).run()
+    run = WorkloadRun(
+        stack.json, WORKLOAD, CONTRACT, orders, report_progress, deadlines=stack.deadlines
+    )
+    return run.run()
 
 
 @contextmanager
@@ -40,11 +43,12 @@ def trading(
     contract: Contract = CONTRACT,
     *,
     sets_deadlines: bool = True,
-) -> Iterator[TradeThread]:
+) -> Iterator[RunThread]:
     """Trade beside the body, which must not end before the trade does. `contract`: how orders that
     come over Kafka are written; without `sets_deadlines` the monitor keeps those it has."""
     deadlines = stack.deadlines if sets_deadlines else None
-    running = TradeThread(Trade(stack.json, orders, contract=contract, deadlines=deadlines))
+    run = WorkloadRun(stack.json, WORKLOAD, contract, orders, deadlines=deadlines)
+    running = RunThread(run)
     running.start()
     try:
         yield running
@@ -52,11 +56,9 @@ def trading(
         running.outcomes()
 
 
-def assert_as_expected(outcomes: Sequence[OrderOutcome]) -> None:
+def assert_as_expected(outcomes: Sequence[SagaOutcome]) -> None:
     """Each order ended as its kind says."""
-    wrong = [
-        f"{o.order.order_id}: {o.end}, not {o.order.end}" for o in outcomes if not o.as_expected
-    ]
+    wrong = [f"{o.saga.saga_id}: {o.end}, not {o.saga.end}" for o in outcomes if not o.as_expected]
     assert not wrong, wrong[:20]
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from saga_lab.workload.orders import ShopOrder
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import OutboxRow
 from schemas import CONTRACT
 from schemas.events import OrderFacts, OrderLine, OrderPlaced
+from shop.workload.orders import ShopOrder
 from tests.bad_input.case import Case, Sent
 from tests.bad_input.events import MISPLACED, UNREADABLE
 from tests.e2e.orders import assert_all_hold, assert_as_expected, post, saga, shop, trading

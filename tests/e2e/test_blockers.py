@@ -7,10 +7,10 @@ import httpx2
 from click.testing import CliRunner
 
 from saga_cli.monitor.sagas import ls, show
-from saga_lab.devstack.processes import SERVICES
-from saga_lab.workload import ShopOrder
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
+from shop.workload import ShopOrder
+from tests.application import ORDER
 from tests.e2e.orders import (
     assert_all_hold,
     assert_as_expected,
@@ -119,7 +119,7 @@ def test_a_parked_record_is_named_as_what_blocks_the_order(whole: LiveStack) -> 
         assert cause["who"] == "inventory"
         assert "undecodable" in cause["description"]
         env = {"SAGA_MONITOR_URL": whole.url("monitor"), "COLUMNS": "300"}
-        for name in SERVICES:
+        for name in ORDER.participants:
             discard(whole, name, order)
         result = CliRunner().invoke(ls, ["--stuck"], env=env)
         assert result.exit_code == 0, result.output

@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from saga_lab.devstack.processes import MONITOR, SERVICES, WORLD
-from saga_lab.workload.background import TradeThread
+from saga_lab.workload.background import RunThread
+from tests.application import ORDER
 from tests.e2e.orders import assert_all_hold, assert_as_expected, shop, trading
 from tests.stack import LiveStack, until
 
 ORDERS = 300
 KILLS_EACH = 2
-VICTIMS = (*SERVICES, MONITOR, *WORLD)
+VICTIMS = (*ORDER.databases, *ORDER.outside)
 
 
 def moments(seed: int) -> list[tuple[int, str]]:
@@ -22,7 +22,7 @@ def moments(seed: int) -> list[tuple[int, str]]:
     return sorted(times)
 
 
-def reached(running: TradeThread, moment: int) -> bool:
+def reached(running: RunThread, moment: int) -> bool:
     return running.over or running.progress.placed + running.progress.ended >= moment
 
 

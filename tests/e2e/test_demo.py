@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-from saga_lab.workload import KINDS
+from shop.workload import KINDS
 from tests.stack import LiveStack
 
 SAGA = (sys.executable, "-c", "from saga_cli.main import main; main()")
@@ -28,7 +28,7 @@ def test_the_demo_places_orders_of_every_kind_and_every_invariant_holds(whole: L
     assert set(rows) == {kind.name for kind in KINDS}
     assert sum(int(n) for n in rows.values()) == ORDERS
     assert re.findall(r"│ (\d) │.*│ holds │", output) == list("12345678")
-    assert "orders/s" in output
+    assert "sagas/s" in output
     assert "where to look next" in output
     assert whole.process("order").state == "RUNNING", "a stack that ran before goes on running"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import psycopg
 
-from saga_cli.lab.demo_run import OPTIONS
+from saga_cli.lab.demo_run import options_of
+from tests.application import ORDER
 from tests.e2e.orders import assert_all_hold, assert_as_expected, saga, shop, trade
 from tests.stack import live_stack, until
 
@@ -14,11 +15,11 @@ KINDS = ("plain", "declined", "out_of_stock", "late_capture")
 
 
 def test_what_moves_to_the_history_is_the_same_order_to_everybody(tmp_path: Path) -> None:
-    options = replace(OPTIONS, env={**OPTIONS.env, **AT_ONCE})
+    options = replace(options_of(ORDER), env={**options_of(ORDER).env, **AT_ONCE})
     with live_stack(tmp_path / "history", options) as stack:
         outcomes = trade(stack, shop(*KINDS).orders(30))
         assert_as_expected(outcomes)
-        late = [o.order.order_id for o in outcomes if o.order.kind.name == "late_capture"]
+        late = [o.saga.saga_id for o in outcomes if o.saga.kind.name == "late_capture"]
         assert late
 
         def is_given_back(order: str) -> bool:
@@ -34,5 +35,5 @@ def test_what_moves_to_the_history_is_the_same_order_to_everybody(tmp_path: Path
 
         until(lambda: all(is_given_back(order) for order in late), "late money given back")
         until(lambda: left() == 0, "all of them are history")
-        assert {saga(stack, o.order.order_id)["history"] for o in outcomes} == {True}
+        assert {saga(stack, o.saga.saga_id)["history"] for o in outcomes} == {True}
         assert_all_hold(stack)

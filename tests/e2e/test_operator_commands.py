@@ -6,8 +6,8 @@ from typing import Any
 import httpx2
 import psycopg
 
-from saga_lab.workload import ShopOrder
-from saga_lab.workload.orders import FLOW_LABELS
+from shop.workload import ShopOrder
+from shop.workload.orders import FLOW_LABELS
 from tests.e2e.orders import assert_all_hold, ledger, post, saga, shop
 from tests.e2e.test_late_capture import place
 from tests.stack import PATIENCE_S, LiveStack, until

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from saga_lab.workload import ShopOrder
+from shop.workload import ShopOrder
 from tests.e2e.orders import (
     assert_all_hold,
     assert_as_expected,

@@ -11,10 +11,11 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from saga_cli.lab.demo_run import OPTIONS
+from saga_cli.lab.demo_run import options_of
 from saga_cli.monitor.reconcile import reconcile
-from saga_lab.workload import KINDS
-from saga_lab.workload.orders import FLOW_LABELS
+from shop.workload import KINDS
+from shop.workload.orders import FLOW_LABELS
+from tests.application import ORDER
 from tests.e2e.orders import ledger, post, saga, shop, trade, trading
 from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
@@ -24,7 +25,7 @@ TEA = "TEA-RECONCILED"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """A stack of its own: what is planted here would be found by the others."""
-    with live_stack(tmp_path_factory.mktemp("books"), OPTIONS) as running:
+    with live_stack(tmp_path_factory.mktemp("books"), options_of(ORDER)) as running:
         running.deadlines.far()
         yield running
 

@@ -14,12 +14,13 @@ import httpx2
 import pytest
 
 from saga_lab.devstack.options import StackOptions
-from saga_lab.devstack.processes import SERVICES
-from saga_lab.workload import End, Entrance, ShopOrder
-from saga_lab.workload.deadlines import FAR
+from saga_lab.workload import End, Entrance
+from saga_lab.workload.deadlines import far
 from sagakit.kafka.inspector import read_log
 from schemas import FLOWS
 from services.loyalty.decide import points_of
+from shop.workload import ShopOrder
+from tests.application import ORDER
 from tests.e2e.old_release import CONTRACT, PARTICIPANTS, environment, flow, tree
 from tests.e2e.orders import (
     assert_all_hold,
@@ -31,7 +32,7 @@ from tests.e2e.orders import (
 from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
 OLD, NEW = ("order/1", "order/2"), ("order/3", "order/4")
-OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(FAR)})
+OPTIONS = StackOptions(port_base=0, env={"SAGA_DEADLINES": json.dumps(far(FLOWS))})
 """What is parked meanwhile is late, and no order is to time out over it."""
 KINDS = ("plain", "carrier_refuses", "slow_charge", "greylisted_mail")
 CARD = "L-rolling"
@@ -71,7 +72,7 @@ def parked(stack: LiveStack) -> Counter[str]:
     """Records that stand aside, by service."""
     return Counter(
         name
-        for name in SERVICES
+        for name in ORDER.participants
         for _ in httpx2.get(
             f"{stack.url(name)}/admin/parked", trust_env=False, timeout=PATIENCE_S
         ).json()
@@ -127,7 +128,7 @@ def test_each_order_finishes_on_its_own_version_while_old_and_new_code_run_side_
                 pass
     outcomes = [*first.outcomes(), *second.outcomes(), *third.outcomes()]
     assert_as_expected(outcomes)
-    assert {o.order.flow for o in outcomes} == {*OLD, *NEW}
+    assert {o.saga.flow for o in outcomes} == {*OLD, *NEW}
     for order in chain(before, during, after):
         assert saga(stack, order.order_id)["flow"] == order.flow, order.order_id
     assert {"unknown_flow", "unknown_schema"} & refused(stack).keys(), "nothing strange was met"

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from saga_lab.devstack.options import StackOptions
-from saga_lab.workload.deadlines import FAR
+from saga_lab.workload.deadlines import far
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
 from sagakit.messages.trace_ids import trace_of
+from schemas import FLOWS
 from schemas.events import OrderPlaced
 from tests.e2e.orders import post, saga
 from tests.monitor import CODEC, FACTS
@@ -35,7 +36,7 @@ def traced(received: Collector, tmp_path_factory: pytest.TempPathFactory) -> Ite
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": received.endpoint,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "SAGA_DEADLINES": json.dumps(FAR),
+        "SAGA_DEADLINES": json.dumps(far(FLOWS)),
     }
     options = StackOptions(port_base=0, env=env)
     with live_stack(tmp_path_factory.mktemp("traced"), options) as stack:

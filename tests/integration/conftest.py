@@ -60,7 +60,7 @@ def receiver() -> Iterator[Receiver]:
 def provider(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
     """A provider as a process of its own."""
     server = Server(
-        "saga_lab.outside.provider", tmp_path_factory.mktemp("provider") / "db", receiver.url
+        "shop.outside.provider", tmp_path_factory.mktemp("provider") / "db", receiver.url
     )
     yield server
     server.close()

@@ -12,7 +12,7 @@ from tests.stack import until
 @pytest.fixture(scope="module")
 def carrier(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
     db = tmp_path_factory.mktemp("carrier") / "db"
-    server = Server("saga_lab.outside.carrier", db, receiver.url, SANDBOX_PICKUP_DELAY_S="0.05")
+    server = Server("shop.outside.carrier", db, receiver.url, SANDBOX_PICKUP_DELAY_S="0.05")
     yield server
     server.close()
 
@@ -67,7 +67,7 @@ def test_a_parcel_is_picked_up_on_command(carrier: Server, receiver: Receiver, o
     assert carrier.post("/control/pickup", {"order_id": order}).status_code == 200
     until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
     assert carrier.post("/control/pickup", {"order_id": order}).status_code == 404
-    carrier.post("/control/resend", {"order_id": order})
+    carrier.post("/control/resend", {"saga_id": order})
     until(lambda: len(receiver.of(order)) == 2, "the webhook again")
 
 

@@ -17,7 +17,7 @@ from tests.stack import PATIENCE_S
 def mail(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
     smtp_port = str(free_port())
     db = tmp_path_factory.mktemp("mail") / "db"
-    server = Server("saga_lab.outside.mail", db, receiver.url, SANDBOX_SMTP_PORT=smtp_port)
+    server = Server("shop.outside.mail", db, receiver.url, SANDBOX_SMTP_PORT=smtp_port)
     yield server
     server.close()
 

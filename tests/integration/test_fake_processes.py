@@ -15,7 +15,7 @@ from tests.stack import PATIENCE_S, until
 
 def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
     receiver = Receiver()
-    server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
+    server = Server("shop.outside.provider", tmp_path / "provider.db", receiver.url)
     try:
         receiver.refuse_next = 10**9
         charge(server, "owed", "tok_async:0")
@@ -44,7 +44,7 @@ def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
 
 
 def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Receiver) -> None:
-    server = Server("saga_lab.outside.provider", tmp_path / "provider.db", receiver.url)
+    server = Server("shop.outside.provider", tmp_path / "provider.db", receiver.url)
     body = {"order_id": "o", "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:600"}
     with pytest.raises(httpx2.ReadTimeout):
         server.http.post(
@@ -55,7 +55,7 @@ def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Recei
 
 
 def test_missing_settings_are_named() -> None:
-    command = [sys.executable, "-m", "saga_lab.outside.provider"]
+    command = [sys.executable, "-m", "shop.outside.provider"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("SANDBOX_")}
     ended = subprocess.run(
         command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False

@@ -255,12 +255,12 @@ def test_an_outage_refuses_posts_until_it_ends(provider: Server, order: str) -> 
 def test_flush_ends_what_is_pending_and_resend_repeats_the_webhook(
     provider: Server, receiver: Receiver, order: str
 ) -> None:
-    assert provider.post("/control/resend", {"order_id": order}).status_code == 404
+    assert provider.post("/control/resend", {"saga_id": order}).status_code == 404
     charge(provider, order, "tok_async:3600")
     provider.post("/control/flush", {})
     assert status_of(provider, order) == "captured"
     until(lambda: receiver.of(order), "the webhook")
-    provider.post("/control/resend", {"order_id": order})
+    provider.post("/control/resend", {"saga_id": order})
     until(lambda: len(receiver.of(order)) == 2, "the webhook again")
     assert receiver.of(order)[0] == receiver.of(order)[1]
 

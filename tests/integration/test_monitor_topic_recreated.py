@@ -11,7 +11,7 @@ import httpx2
 import psycopg
 import pytest
 
-from saga_lab.devstack.topics import recreate_topic
+from saga_lab.devstack.topics import event_topic, recreate_topic
 from sagakit.kafka.consumer import TOPICS_S
 from sagakit.kafka.inspector import LogEnds
 from tests.kafka import publish_until_taken
@@ -75,7 +75,7 @@ def test_a_topic_recreated_is_read_from_its_first_record(
             process.signal(signal.SIGSTOP)
         elif meanwhile == "it is gone":
             process.kill()
-        recreate_topic(infra.bootstrap_servers, TOPIC, lambda: None)
+        recreate_topic(infra.bootstrap_servers, event_topic(TOPIC), lambda: None)
         say(infra, since)
         if meanwhile == "it stands still":
             process.signal(signal.SIGCONT)
@@ -92,7 +92,9 @@ def test_a_topic_of_which_nothing_was_read_is_read_when_it_is_back(
     orders = [f"a-{tag}-{n:02d}" for n in range(20)]
     with monitor(infra, database_url, tmp_path / "monitor.log", group=f"m-{tag}") as process:
         process.start()
-        recreate_topic(infra.bootstrap_servers, TOPIC, lambda: time.sleep(1.5 * TOPICS_S))
+        recreate_topic(
+            infra.bootstrap_servers, event_topic(TOPIC), lambda: time.sleep(1.5 * TOPICS_S)
+        )
         say(infra, orders)
         until(lambda: all_completed(process, orders), "everything is read")
 

@@ -34,7 +34,7 @@ class MailServer:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
     smtp_port = free_port()
     db = tmp_path_factory.mktemp("mail") / "db"
-    running = Server("saga_lab.outside.mail", db, NOWHERE, SANDBOX_SMTP_PORT=str(smtp_port))
+    running = Server("shop.outside.mail", db, NOWHERE, SANDBOX_SMTP_PORT=str(smtp_port))
     yield MailServer(running.http, smtp_port)
     running.close()
 

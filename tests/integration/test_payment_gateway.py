@@ -9,7 +9,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from saga_lab.outside.memory import MemoryProvider
 from sagakit.decider import Effect
 from sagakit.errors import EffectFailed, ResultPending
 from services.payment.gateway import HttpProvider, Provider
@@ -24,6 +23,7 @@ from services.payment.ledger import (
     charge_effect,
     look_effect,
 )
+from shop.outside.memory import MemoryProvider
 from tests.order_facts import ONE_TEA
 from tests.outside_processes import NOWHERE, Server
 from tests.stack import PATIENCE_S
@@ -49,9 +49,7 @@ def refund(order_id: str, n: int, charge_id: str | None, amount_minor: int | Non
 @pytest.fixture(scope="module")
 def provider_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A provider as a process of its own, whose webhooks go nowhere."""
-    server = Server(
-        "saga_lab.outside.provider", tmp_path_factory.mktemp("provider") / "db", NOWHERE
-    )
+    server = Server("shop.outside.provider", tmp_path_factory.mktemp("provider") / "db", NOWHERE)
     yield server.url
     server.close()
 

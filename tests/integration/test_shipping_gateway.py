@@ -12,7 +12,6 @@ import httpx2
 import orjson
 import pytest
 
-from saga_lab.outside.memory import MemoryCarrier
 from sagakit.decider import Effect
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
@@ -31,6 +30,7 @@ from services.shipping.decide import (
 )
 from services.shipping.gateway import Carrier, HttpCarrier
 from services.shipping.service import webhook
+from shop.outside.memory import MemoryCarrier
 from tests.in_memory_app import MemorySubmitter, ask
 from tests.order_facts import TWO_TEAS
 from tests.outside_processes import NOWHERE, SECRET, Server
@@ -55,7 +55,7 @@ def cancel(order_id: str, label_id: str | None) -> Effect:
 @pytest.fixture(scope="module")
 def carrier_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A carrier as a process of its own, whose webhooks go nowhere."""
-    server = Server("saga_lab.outside.carrier", tmp_path_factory.mktemp("carrier") / "db", NOWHERE)
+    server = Server("shop.outside.carrier", tmp_path_factory.mktemp("carrier") / "db", NOWHERE)
     yield server.url
     server.close()
 

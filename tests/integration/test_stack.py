@@ -20,11 +20,12 @@ from confluent_kafka.admin._resource import ResourceType
 from saga_lab.devstack import jars
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackKind, StackOptions
-from saga_lab.devstack.ports import assign, check_free
-from saga_lab.devstack.processes import SERVICES, ProcessSpec, selected
+from saga_lab.devstack.ports import check_free
+from saga_lab.devstack.processes import ProcessSpec, selected
 from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.supervisor import Supervisor, survivors, wait_gone
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, reset_offsets
+from tests.application import ORDER, PORTS
 from tests.stack import (
     PATIENCE_S,
     LiveStack,
@@ -97,7 +98,7 @@ def test_topics_are_co_partitioned_and_use_log_append_time(infra: TestInfra) -> 
     admin = AdminClient({"bootstrap.servers": infra.bootstrap_servers})
     topics = admin.list_topics(timeout=PATIENCE_S).topics
     events = {t for t in topics if t.endswith(".events") and not has_unique_prefix(t)}
-    assert events == {f"{owner}.events" for owner in ("saga", *SERVICES)}
+    assert events == {f"{owner}.events" for owner in ("saga", *ORDER.participants)}
     assert {len(topics[name].partitions) for name in events} == {6}
     resource = ConfigResource(ResourceType.TOPIC, "order.events")
     (future,) = admin.describe_configs([resource]).values()
@@ -126,7 +127,7 @@ def test_a_group_reads_again_what_it_has_read(infra: TestInfra) -> None:
 def test_each_service_has_a_durable_database_of_its_own(infra: TestInfra) -> None:
     urls = infra.stack.json["databases"]
     assert {url.rpartition("/")[2] for url in urls.values()} == {
-        f"saga_{name}" for name in ("monitor", *SERVICES)
+        f"saga_{name}" for name in ("monitor", *ORDER.participants)
     }
     with psycopg.connect(fresh_database(infra)) as connection:
         for setting, value in (("fsync", "on"), ("max_connections", "300")):
@@ -215,13 +216,13 @@ def environment_of(stack: LiveStack, name: str) -> dict[str, str]:
 
 def test_a_running_stack_refuses_other_ports(stack: LiveStack) -> None:
     with pytest.raises(StackError, match=r"running with --port-base 0, not 28000.*saga down"):
-        Stack.up(stack.home, StackOptions(port_base=28000, only=frozenset({"infra"})))
+        Stack.up(stack.home, ORDER, StackOptions(port_base=28000, only=frozenset({"infra"})))
 
 
 def test_a_home_keeps_its_partitions(stack: LiveStack) -> None:
     assert stack.json["partitions"] == DEFAULT_PARTITIONS
     with pytest.raises(StackError, match=r"made with 6 partitions, not 4.*another SAGA_HOME"):
-        Stack.up(stack.home, StackOptions(port_base=0, partitions=4))
+        Stack.up(stack.home, ORDER, StackOptions(port_base=0, partitions=4))
 
 
 def test_a_process_that_keeps_exiting_is_named_with_its_log(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_a_process_that_keeps_exiting_is_named_with_its_log(tmp_path: Path) -> N
     (home / "data").mkdir(parents=True)
     (home / "data" / "mail.sqlite").mkdir()  # a directory where mail wants a file
     with pytest.raises(StackError, match=r"(?s)mail did not become ready.*mail\.log:\n.+"):
-        Stack.up(home, options, say=lambda _line: None)
+        Stack.up(home, ORDER, options, say=lambda _line: None)
     assert survivors(home) == []
 
 
@@ -245,10 +246,10 @@ def test_a_taken_port_is_named_with_who_needs_it() -> None:
 
 def test_ports_come_from_the_table_and_replicas_stand_a_hundred_apart() -> None:
     names = ("kafka", "payment", "payment-2", "smtp")
-    ports = assign(names, 18000, {})
+    ports = PORTS.assign(names, 18000, {})
     assert ports == {"kafka": 18000, "payment": 18012, "payment-2": 18112, "smtp": 18023}
-    assert assign(names, 18000, {"kafka": 5})["kafka"] == 5
-    assert len(set(assign(names, 0, {}).values())) == len(names)
+    assert PORTS.assign(names, 18000, {"kafka": 5})["kafka"] == 5
+    assert len(set(PORTS.assign(names, 0, {}).values())) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -261,12 +262,12 @@ def test_ports_come_from_the_table_and_replicas_stand_a_hundred_apart() -> None:
     ],
 )
 def test_only_selects_processes_and_groups(only: set[str], expected: list[str]) -> None:
-    assert selected(StackOptions(replicas=2, only=frozenset(only))) == expected
+    assert selected(ORDER, StackOptions(replicas=2, only=frozenset(only))) == expected
 
 
 def test_only_with_a_typo_lists_what_there_is() -> None:
     with pytest.raises(StackError, match=r"paiment.*Choose from:.*payment"):
-        selected(StackOptions(only=frozenset({"paiment"})))
+        selected(ORDER, StackOptions(only=frozenset({"paiment"})))
 
 
 def test_missing_addresses_of_an_external_stack_are_named(
@@ -275,7 +276,7 @@ def test_missing_addresses_of_an_external_stack_are_named(
     monkeypatch.delenv("SAGA_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setenv("SAGA_DATABASE_URL", "postgresql://somewhere/postgres")
     with pytest.raises(StackError, match=r"needs SAGA_BOOTSTRAP_SERVERS in the environment"):
-        Stack.up(tmp_path, StackOptions(kind=StackKind.EXTERNAL))
+        Stack.up(tmp_path, ORDER, StackOptions(kind=StackKind.EXTERNAL))
 
 
 def test_an_external_stack_uses_and_prepares_what_it_is_given(
@@ -298,7 +299,7 @@ def test_without_a_docker_engine_containers_say_so(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-docker.sock")
     options = StackOptions(kind=StackKind.CONTAINERS, port_base=0)
     with pytest.raises(StackError, match="needs a Docker engine"):
-        Stack.up(tmp_path / "home", options)
+        Stack.up(tmp_path / "home", ORDER, options)
     gc.collect()
 
 
@@ -307,7 +308,7 @@ def test_an_unsupported_platform_is_pointed_to_containers(
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     with pytest.raises(StackError, match=r"this is Linux arm64.*--stack=containers"):
-        Stack.up(tmp_path, INFRA)
+        Stack.up(tmp_path, ORDER, INFRA)
 
 
 def test_a_jar_that_is_not_the_pinned_one_is_refused(
@@ -331,14 +332,14 @@ def test_without_a_network_the_first_start_says_so(
     with pytest.raises(
         StackError, match=r"cannot download .* from Maven Central.*needs the network"
     ):
-        Stack.up(tmp_path / "home", INFRA, say=lambda _line: None)
+        Stack.up(tmp_path / "home", ORDER, INFRA, say=lambda _line: None)
 
 
 def test_a_disk_that_is_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 3 * 2**20})
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
     with pytest.raises(StackError, match=r"3 MB free at .*SAGA_HOME"):
-        Stack.up(tmp_path, INFRA)
+        Stack.up(tmp_path, ORDER, INFRA)
 
 
 def test_the_supervisor_restarts_only_what_changed(tmp_path: Path) -> None:

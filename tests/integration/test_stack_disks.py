@@ -10,12 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from saga_lab.chaos.kinds import unsupported_kinds
+from saga_lab.chaos.kinds import kinds_of, unsupported_kinds
 from saga_lab.devstack.disks import DATA_DISK, DISKS, Disk, disks_of, refusal
 from saga_lab.devstack.options import StackOptions
-from saga_lab.devstack.processes import DATABASES
-from saga_lab.devstack.stack import Stack
+from saga_lab.devstack.stack import StackHome
 from saga_lab.devstack.supervisor import survivors
+from tests.application import ORDER
 from tests.stack import LiveStack, live_stack, until
 
 DISKS_TOO = StackOptions(port_base=0, only=frozenset({"infra"}), disks=True)
@@ -27,7 +27,7 @@ def impossible(folder: Path) -> bool:
     why = refusal(folder)
     if why is None:
         return False
-    assert unsupported_kinds(3, why) == {"disk full": why}
+    assert unsupported_kinds(kinds_of(ORDER), 3, why) == {"disk full": why}
     return True
 
 
@@ -36,7 +36,7 @@ def mounted(home: Path) -> list[str]:
 
 
 def rows(stack: LiveStack) -> int:
-    with psycopg.connect(stack.database_url(DATABASES[0])) as connection:
+    with psycopg.connect(stack.database_url("monitor")) as connection:
         found = connection.execute("SELECT count(*) FROM kept").fetchone()
         return int(found[0]) if found else -1
 
@@ -69,7 +69,7 @@ def test_a_home_keeps_its_disks_over_down_and_up(tmp_path: Path) -> None:
         return
     with live_stack(tmp_path / "home", DISKS_TOO) as stack:
         assert mounted(stack.home) == list(DISKS)
-        with psycopg.connect(stack.database_url(DATABASES[0])) as connection:
+        with psycopg.connect(stack.database_url("monitor")) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
             found = connection.execute("SHOW fsync").fetchone()
         assert found == ("on",)
@@ -94,14 +94,14 @@ def test_the_next_run_unmounts_the_disks_that_a_killed_run_left(tmp_path: Path) 
         for pid in survivors(home):
             if "supervisord" in Path(f"/proc/{pid}/cmdline").read_text():
                 os.kill(pid, 9)
-        until(lambda: not Stack(home).supervisor.running(), "the supervisor is gone")
+        until(lambda: not StackHome(home).supervisor.running(), "the supervisor is gone")
         assert mounted(home) == list(DISKS)
         assert stack.json, "it had begun"
-        Stack(home).down()
+        StackHome(home).down()
         assert mounted(home) == []
     Disk(home / "data", DATA_DISK).mount()
     (home / "stack.json").unlink()
-    Stack(home).down()
+    StackHome(home).down()
     assert mounted(home) == []
     assert {disk.name for disk in disks_of(home / "data")} == set(DISKS)
     shutil.rmtree(home)

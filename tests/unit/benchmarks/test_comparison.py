@@ -13,7 +13,7 @@ from benchmarks.peers.apps import steps
 from benchmarks.peers.apps.route import step_for
 from benchmarks.report import as_json, ratios
 from benchmarks.sync_parts import Part
-from saga_lab.workload import ShopOrder
+from shop.workload import ShopOrder
 
 FIGURES = Figures(100, 2.0, 10.0, 20.0, {"a": 1.0, "b": 3.0}, {"a": 50.0, "b": 60.0}, {})
 ORDER = {

@@ -302,7 +302,7 @@ def test_what_the_stack_refuses_is_printed_as_every_error_is(
     def refuse(_: object) -> None:
         raise StackError("port 18000, needed by kafka, is taken")
 
-    monkeypatch.setattr("saga_lab.devstack.stack.Stack.down", refuse)
+    monkeypatch.setattr("saga_lab.devstack.stack.StackHome.down", refuse)
     output = CliRunner().invoke(saga, ["down"])
     assert (output.exit_code, output.output) == (
         1,

@@ -22,7 +22,7 @@ from saga_lab.chaos.figures import (
     unexpected_ends,
     unexplained_ends,
 )
-from saga_lab.chaos.kinds import KINDS, supported_kinds, unsupported_kinds
+from saga_lab.chaos.kinds import kinds_of, supported_kinds, unsupported_kinds
 from saga_lab.chaos.load import Pace
 from saga_lab.chaos.processes import ProcessKill
 from saga_lab.chaos.report import ChaosReport
@@ -31,12 +31,16 @@ from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, PlannedFault, s
 from saga_lab.chaos.site import Site
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import BROKERS
-from saga_lab.workload import KINDS as ORDER_KINDS
-from saga_lab.workload import End, Entrance, Shop, ShopOrder
-from saga_lab.workload.outcomes import OrderOutcome
+from saga_lab.workload import End, Entrance
+from saga_lab.workload.outcomes import SagaOutcome
+from shop.workload import KINDS as ORDER_KINDS
+from shop.workload import Shop, ShopOrder
+from tests.application import ORDER
 from tests.architecture.source import ROOT
 
 LASTS_S = 180.0
+BY_NAME = kinds_of(ORDER)
+KINDS = tuple(BY_NAME.values())
 
 
 # --- the schedule ---------------------------------------------------------------------------------
@@ -75,7 +79,9 @@ def test_there_are_at_least_twenty_kinds_each_with_a_name_of_its_own() -> None:
 
 
 def test_faults_of_one_broker_of_three_are_not_drawn_where_there_is_one() -> None:
-    one, three = ({kind.name: kind for kind in supported_kinds(brokers)} for brokers in (1, 3))
+    one, three = (
+        {kind.name: kind for kind in supported_kinds(BY_NAME, brokers)} for brokers in (1, 3)
+    )
     assert three.keys() - one.keys() == {"broker lost", "leader moved"}
     assert three.keys() == {kind.name for kind in KINDS}
     assert one["broker killed"].targets == ("kafka",)
@@ -86,19 +92,21 @@ def test_faults_of_one_broker_of_three_are_not_drawn_where_there_is_one() -> Non
 
 def test_what_cannot_be_drawn_is_left_out_with_the_reason() -> None:
     why = "only root can mount a file system of its own"
-    assert unsupported_kinds(3) == {}
-    assert unsupported_kinds(3, why) == {"disk full": why}
-    assert unsupported_kinds(1, why).keys() == {"broker lost", "leader moved", "disk full"}
+    assert unsupported_kinds(BY_NAME, 3) == {}
+    assert unsupported_kinds(BY_NAME, 3, why) == {"disk full": why}
+    assert unsupported_kinds(BY_NAME, 1, why).keys() == {"broker lost", "leader moved", "disk full"}
     for brokers in (1, 3):
-        names = {kind.name for kind in supported_kinds(brokers, why)}
-        assert names | unsupported_kinds(brokers, why).keys() == {kind.name for kind in KINDS}
-        assert not names & unsupported_kinds(brokers, why).keys()
-    kinds, left = _kinds((), 3, why)
-    assert (kinds, left) == (supported_kinds(3, why), {"disk full": why})
-    kinds, left = _kinds(("rush",), 1, why)
+        names = {kind.name for kind in supported_kinds(BY_NAME, brokers, why)}
+        assert names | unsupported_kinds(BY_NAME, brokers, why).keys() == {
+            kind.name for kind in KINDS
+        }
+        assert not names & unsupported_kinds(BY_NAME, brokers, why).keys()
+    kinds, left = _kinds(BY_NAME, (), 3, why)
+    assert (kinds, left) == (supported_kinds(BY_NAME, 3, why), {"disk full": why})
+    kinds, left = _kinds(BY_NAME, ("rush",), 1, why)
     assert ([kind.name for kind in kinds], left) == (["rush"], {})
     with pytest.raises(StackError, match=f"'disk full' is not possible here: {why}"):
-        _kinds(("disk full",), 3, why)
+        _kinds(BY_NAME, ("disk full",), 3, why)
 
 
 def test_the_page_on_reliability_lists_the_kinds() -> None:
@@ -269,16 +277,16 @@ def order(name: str, entrance: Entrance = Entrance.HTTP) -> ShopOrder:
 def test_only_a_deadline_that_passed_explains_another_end(
     kind: str, end: str, timed_out: bool, wrong: bool
 ) -> None:
-    outcome = OrderOutcome(order(kind), str(end))
-    known = {outcome.order.order_id} if timed_out else set()
+    outcome = SagaOutcome(order(kind), str(end))
+    known = {outcome.saga.saga_id} if timed_out else set()
     assert bool(list(unexplained_ends([outcome], known))) == wrong
 
 
 def test_ends_are_counted_and_those_unlike_their_kind_named() -> None:
     outcomes = [
-        OrderOutcome(order("plain"), "completed"),
-        OrderOutcome(order("plain"), "cancelled"),
-        OrderOutcome(order("declined"), "cancelled"),
+        SagaOutcome(order("plain"), "completed"),
+        SagaOutcome(order("plain"), "cancelled"),
+        SagaOutcome(order("declined"), "cancelled"),
     ]
     assert end_counts(outcomes) == {"cancelled": 2, "completed": 1}
     assert unexpected_ends(outcomes) == {"plain: cancelled": 1}
@@ -307,7 +315,7 @@ def test_the_report_is_written_as_json_and_as_a_page_that_escapes_what_it_shows(
         seed=1,
         started_at=f"{datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC):%Y-%m-%dT%H:%M:%S}",
         lasted_s=61.0,
-        orders=3,
+        sagas=3,
         ends={"completed": 3},
         unexpected_ends={"<script>alert(1)</script>: cancelled": 1},
         timed_out=0,

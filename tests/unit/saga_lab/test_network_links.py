@@ -6,32 +6,27 @@ from pathlib import Path
 import pytest
 
 from saga_lab.devstack.options import StackOptions
-from saga_lab.devstack.ports import (
-    LINKED_LISTENERS,
-    LINKS,
-    OFFSETS,
-    assign,
-    links,
-    of_brokers,
-)
-from saga_lab.devstack.processes import DATABASES, StackAddresses, declare, selected
+from saga_lab.devstack.ports import of_brokers
+from saga_lab.devstack.processes import StackAddresses, declare, selected
+from tests.application import ORDER, PORTS
 
 BASE = 18000
 
 
 def around(linked: bool, brokers: int = 1) -> StackAddresses:
     kafka = of_brokers(("kafka", "controller"), brokers)
-    names = dict.fromkeys([*OFFSETS, *kafka, *(links(brokers) if linked else ())])
-    ports = assign(names, BASE, {})
+    names = dict.fromkeys([*PORTS.offsets, *kafka, *(PORTS.links(brokers) if linked else ())])
+    ports = PORTS.assign(names, BASE, {})
     return StackAddresses(
+        application=ORDER,
         data=Path("data"),
         ports=ports,
         bootstrap_servers=f"127.0.0.1:{ports['kafka']}",
         databases={
             name: f"postgresql://saga@127.0.0.1:{ports['postgres']}/saga_{name}"
-            for name in DATABASES
+            for name in ORDER.databases
         },
-        webhook_secrets={"provider": "p", "carrier": "c"},
+        secrets={"provider": "p", "carrier": "c"},
     )
 
 
@@ -54,14 +49,14 @@ def test_a_service_and_its_replica_go_through_the_service_s_links(name: str) -> 
 
 def test_without_links_services_go_straight() -> None:
     assert environment("payment", linked=False)["SAGA_DATABASE_URL"].endswith(":18002/saga_payment")
-    assert "links" not in selected(StackOptions())
-    assert "links" in selected(StackOptions(links=True))
+    assert "links" not in selected(ORDER, StackOptions())
+    assert "links" in selected(ORDER, StackOptions(links=True))
 
 
 def test_each_link_leads_from_a_port_of_its_own_to_its_server() -> None:
     ends = json.loads(environment("links", linked=True)["SANDBOX_LINKS"])
     ports = around(linked=True).ports
-    assert ends.keys() == LINKS.keys()
+    assert ends.keys() == PORTS.link_offsets.keys()
     assert len({port for port, _ in ends.values()}) == len(ends)
     assert ends["monitor>postgres"] == [ports["monitor>postgres"], ports["postgres"]]
     assert ends["monitor>kafka"] == [ports["monitor>kafka"], ports["kafka<monitor"]]
@@ -73,7 +68,7 @@ def test_a_service_has_a_link_to_each_of_three_brokers() -> None:
     servers = environment("payment", linked=True, brokers=3)["SAGA_BOOTSTRAP_SERVERS"].split(",")
     assert servers == ["127.0.0.1:18042", "127.0.0.1:18142", "127.0.0.1:18242"]
     ends = json.loads(environment("links", linked=True, brokers=3)["SANDBOX_LINKS"])
-    assert len(ends) == len(LINKS) + 2 * len(LINKED_LISTENERS)
+    assert len(ends) == len(PORTS.link_offsets) + 2 * len(PORTS.listener_offsets)
     for number in (2, 3):
         name, behind = f"payment>kafka-{number}", f"kafka<payment-{number}"
         assert ends[name] == [ports[name], ports[behind]]
@@ -81,5 +76,6 @@ def test_a_service_has_a_link_to_each_of_three_brokers() -> None:
 
 
 def test_no_two_ports_of_the_table_are_one() -> None:
-    offsets = [*OFFSETS.values(), *LINKS.values(), *LINKED_LISTENERS.values()]
+    tables = (PORTS.offsets, PORTS.link_offsets, PORTS.listener_offsets)
+    offsets = [offset for table in tables for offset in table.values()]
     assert len(set(offsets)) == len(offsets)

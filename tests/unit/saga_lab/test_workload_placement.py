@@ -1,6 +1,5 @@
-"""When a trade takes an order for over, in which order it places them, and when it gives up."""
+"""In which order a run places sagas, and when it gives up."""
 
-import asyncio
 import json
 import threading
 from dataclasses import replace
@@ -9,51 +8,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from saga_lab.workload import KINDS, Shop
-from saga_lab.workload.orders import Entrance, ShopOrder
-from saga_lab.workload.trade import Trade
+from saga_lab.workload import Entrance
+from saga_lab.workload.run import WorkloadRun
+from schemas import CONTRACT
+from shop.workload import KINDS, WORKLOAD, Shop, ShopOrder
 
 STACK = {
     "bootstrap_servers": "127.0.0.1:1",
-    "urls": {name: f"http://{name}" for name in ("monitor", "provider", "order", "inventory")},
+    "urls": {name: f"http://{name}" for name in ("monitor", "order", "inventory")},
 }
-
-
-@pytest.mark.parametrize(
-    ("captured_minor", "charges", "over"),
-    [
-        (500, ["captured"], True),
-        (0, ["pending"], False),
-        (0, ["voided"], False),
-        (0, [], True),
-        (0, ["declined"], True),
-        (0, None, False),
-    ],
-    ids=["came and went", "to come", "to come all the same", "never asked", "refused", "unknown"],
-)
-def test_a_late_capture_is_waited_for_unless_nobody_ever_asked_for_the_money(
-    captured_minor: int, charges: list[str] | None, over: bool
-) -> None:
-    order = Shop("t", kinds=[kind for kind in KINDS if kind.captured_late]).order(0)
-    money = {"captured_minor": captured_minor, "refunded_minor": captured_minor}
-    saga = {"status": "cancelled", "ledger": money, "started_at": None, "ended_at": None}
-
-    def answer(request: httpx2.Request) -> httpx2.Response:
-        answer: Any = saga
-        if request.url.host == "provider":
-            assert request.url.params["order_id"] == order.order_id
-            if charges is None:
-                return httpx2.Response(503)
-            answer = {"data": [{"status": status} for status in charges]}
-        return httpx2.Response(200, json=answer)
-
-    async def looked() -> bool:
-        trade = Trade(STACK, [order])
-        async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as trade._client:
-            await trade._look(order)
-        return order.order_id in trade.outcomes
-
-    assert asyncio.run(looked()) == over
 
 
 class World:
@@ -104,12 +67,14 @@ def play(
     """The ends of these orders in that world."""
     client = httpx2.AsyncClient
     monkeypatch.setattr(
-        "saga_lab.workload.trade.httpx2.AsyncClient",
+        "saga_lab.workload.run.httpx2.AsyncClient",
         lambda **options: client(transport=httpx2.MockTransport(world.answer)),
     )
     deadlines: Any = world
-    trade = Trade(STACK, orders(*kinds), deadlines=deadlines, standstill_s=standstill_s)
-    return [outcome.end for outcome in trade.run()]
+    run = WorkloadRun(
+        STACK, WORKLOAD, CONTRACT, orders(*kinds), deadlines=deadlines, standstill_s=standstill_s
+    )
+    return [outcome.end for outcome in run.run()]
 
 
 def test_orders_that_time_out_come_first_and_the_others_when_these_have_ended(

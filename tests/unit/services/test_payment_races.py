@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saga_lab.outside.memory import MemoryProvider
-from saga_lab.outside.provider_machine import CardPlan, card_plan
 from sagakit.contract.platform import VerdictGiven
 from sagakit.decider import Callback, Command, Do, Effect, EffectResult, Trigger, Undo, fold
 from sagakit.errors import EffectFailed
@@ -33,6 +31,8 @@ from services.payment.ledger import (
     Phase,
     evolve,
 )
+from shop.outside.memory import MemoryProvider
+from shop.outside.provider_machine import CardPlan, card_plan
 
 TOKENS = (
     "tok_ok",

@@ -72,6 +72,11 @@ class ChargeRecord:
     created: int
     refunded_minor: int = 0
 
+    @property
+    def saga_id(self) -> str:
+        """Return the order, whose saga it is."""
+        return self.order_id
+
     def view(self) -> dict[str, Any]:
         """Return the charge as the API shows it."""
         waits = self.status == "action_required"
@@ -102,6 +107,11 @@ class RefundRecord:
     amount_minor: int
     status: str
     created: int
+
+    @property
+    def saga_id(self) -> str:
+        """Return the order, whose saga it is."""
+        return self.order_id
 
     def view(self) -> dict[str, Any]:
         """Return the refund as the API shows it."""
@@ -171,7 +181,7 @@ _NUMBERED: Mapping[str, Callable[[float], CardPlan]] = {
     "tok_refund_async": lambda s: CardPlan(refund_after_s=s),
 }
 TOKENS = dict.fromkeys(_PLAIN, False) | dict.fromkeys(_NUMBERED, True)
-"""Card token -> whether it takes a number: `saga_lab.outside.provider` lists them."""
+"""Card token -> whether it takes a number: `shop.outside.provider` lists them."""
 INVALID = CardPlan("declined", "invalid_token")
 
 

@@ -1,4 +1,4 @@
-"""Runs a fake mail server with its own ledger: `python -m saga_lab.outside.mail`.
+"""Runs a fake mail server with its own ledger: `python -m shop.outside.mail`.
 
 It serves SMTP on `SANDBOX_SMTP_PORT` and the ledger over HTTP on `SANDBOX_PORT`. The recipient's
 local part chooses the behaviour; `<n>` is a number of attempts:
@@ -30,6 +30,7 @@ from fastapi import APIRouter, Request, Response
 from saga_lab.fakes import base
 from saga_lab.fakes.base import Ledger, Refusal, Row
 from saga_lab.fakes.trouble import OUTAGE, Trouble
+from shop.outside.order_page import OrderPage, OrderPageAsked
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mails (
@@ -109,9 +110,9 @@ class Mailbox:
         )
         return "250 2.0.0 stored"
 
-    def mails(self, asked: base.Page) -> Row:
+    def mails(self, asked: OrderPage) -> Row:
         """Return a page of the mails and their total number."""
-        rows, total = self._ledger.page("mails", asked)
+        rows, total = asked.of(self._ledger, "mails")
         data = [{name: row[name] for name in row if name != "seq"} for row in rows]
         return {"data": data, "total": total}
 
@@ -140,7 +141,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/mails")
-async def list_mails(request: Request, asked: base.PageAsked) -> Response:
+async def list_mails(request: Request, asked: OrderPageAsked) -> Response:
     mailbox: Mailbox = request.app.state.mailbox
     return base.json_response(mailbox.mails(asked))
 

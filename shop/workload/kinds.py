@@ -1,20 +1,13 @@
 """Defines the kinds of orders and the end each must reach.
 
 An order's content (card token, address tag, mailbox) chooses how the provider, the carrier and the
-mail server of `saga_lab.outside` treat it, as documented there; people do the rest.
+mail server of `shop.outside` treat it, as documented there; people do the rest.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class End(StrEnum):
-    """Lists the ends of an order. `refused`: the order API rejects it and no saga begins."""
-
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    REFUSED = "refused"
+from saga_lab.workload import End, SagaKind
 
 
 class Basket(StrEnum):
@@ -54,15 +47,11 @@ class DuplicateContent(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OrderKind:
-    """Describes a kind of order. `share`: its number of orders in a round; `tags`: address tags of
-    the carrier; `times_out`: nobody answers, so a deadline ends it; `captured_late`: after its end
-    money is captured and refunded, and only then is it settled."""
+class OrderKind(SagaKind):
+    """Describes a kind of order. `tags`: address tags of the carrier; `acts`: when a person does
+    what; `second`: a second order under the same id; `captured_late`: after its end money is
+    captured and refunded, and only then is it settled."""
 
-    name: str
-    end: End
-    about: str
-    share: int = 1
     card: str = "tok_ok"
     tags: str = ""
     mailbox: str = ""
@@ -71,7 +60,6 @@ class OrderKind:
     fraud_score: float = 0.0
     acts: tuple[ActionMoment, PersonAction] | None = None
     second: DuplicateContent | None = None
-    times_out: bool = False
     captured_late: bool = False
 
     @property
@@ -212,11 +200,3 @@ KINDS: tuple[OrderKind, ...] = (
 )
 
 BY_NAME = {kind.name: kind for kind in KINDS}
-
-
-def mixed(kinds: Sequence[OrderKind]) -> tuple[OrderKind, ...]:
-    """Return one round: each kind `share` times, spread evenly over the round."""
-    places = (
-        ((n + 0.5) / kind.share, i, kind) for i, kind in enumerate(kinds) for n in range(kind.share)
-    )
-    return tuple(kind for _, _, kind in sorted(places, key=lambda place: place[:2]))

@@ -63,6 +63,11 @@ class LabelRecord:
     reason: str | None
     created: int
 
+    @property
+    def saga_id(self) -> str:
+        """Return the order, whose saga it is."""
+        return self.order_id
+
     def view(self) -> dict[str, Any]:
         """Return the label as the API shows it."""
         return asdict(self) | {"lines": orjson.loads(self.lines)}
@@ -79,6 +84,11 @@ class CancellationRecord:
     label_key: str
     status: str
     created: int
+
+    @property
+    def saga_id(self) -> str:
+        """Return the order, whose saga it is."""
+        return self.order_id
 
     def view(self) -> dict[str, Any]:
         """Return the cancellation as the API shows it."""
@@ -134,7 +144,7 @@ TAGS = {
     "slow": True,
     "cancel-500": True,
 }
-"""Address tag -> whether it takes a number: `saga_lab.outside.carrier` lists them."""
+"""Address tag -> whether it takes a number: `shop.outside.carrier` lists them."""
 
 
 def parse_tags(ship_to: str) -> dict[str, float]:

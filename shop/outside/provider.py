@@ -1,4 +1,4 @@
-"""Runs a fake payment provider with its own ledger: `python -m saga_lab.outside.provider`.
+"""Runs a fake payment provider with its own ledger: `python -m shop.outside.provider`.
 
 The card token chooses the behaviour; `<s>` is seconds, `<n>` a number of calls:
 
@@ -29,7 +29,7 @@ that has no charge stores the key as voided, and a later charge under it is decl
 Webhooks: `charge.captured`, `charge.declined`, `refund.succeeded`; see `saga_lab.fakes.callbacks`.
 
 Rehearsals: see `saga_lab.fakes.trouble` for outages and other trouble; POST `/control/flush` (run
-everything now that is due later), `/control/resend` {"order_id"} (post its last webhook again, same
+everything now that is due later), `/control/resend` {"saga_id"} (post its last webhook again, same
 event id).
 """
 
@@ -38,7 +38,8 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from saga_lab.fakes import base, callbacks
-from saga_lab.outside import charges
+from shop.outside import charges
+from shop.outside.order_page import OrderPageAsked
 
 router = base.v1_router()
 
@@ -65,7 +66,7 @@ async def charge(
 
 
 @router.get("/charges")
-async def list_charges(provider: Provider, asked: base.PageAsked) -> Response:
+async def list_charges(provider: Provider, asked: OrderPageAsked) -> Response:
     return base.json_response(provider.charges(asked))
 
 
@@ -90,7 +91,7 @@ async def refund(
 
 
 @router.get("/refunds")
-async def list_refunds(provider: Provider, asked: base.PageAsked) -> Response:
+async def list_refunds(provider: Provider, asked: OrderPageAsked) -> Response:
     return base.json_response(provider.refunds(asked))
 
 

@@ -1,4 +1,4 @@
-"""Runs a fake parcel carrier with its own ledger: `python -m saga_lab.outside.carrier`.
+"""Runs a fake parcel carrier with its own ledger: `python -m shop.outside.carrier`.
 
 Tags in brackets at the end of `ship_to` choose the behaviour; several may be combined, as in
 `1 Main Street, Springfield [lost] [pickup:60]`. `<s>` is seconds, `<n>` a number of calls:
@@ -22,7 +22,7 @@ and a later label under it is refused. Webhook: `label.picked_up`; see `saga_lab
 
 Rehearsals: see `saga_lab.fakes.trouble` for outages and other trouble; POST `/control/pickup`
 {"order_id"} (pick up now), `/control/flush` (run everything now that is due later),
-`/control/resend` {"order_id"} (post its last webhook again, same event id).
+`/control/resend` {"saga_id"} (post its last webhook again, same event id).
 """
 
 import time
@@ -37,8 +37,8 @@ from pydantic import BaseModel, Field
 
 from saga_lab.fakes import base, callbacks
 from saga_lab.fakes.base import Id, Ledger, Refusal, Row, json_response
-from saga_lab.outside import carrier_machine as machine
-from saga_lab.outside.carrier_machine import (
+from shop.outside import carrier_machine as machine
+from shop.outside.carrier_machine import (
     CancelAsked,
     CancellationRecord,
     LabelAccount,
@@ -48,6 +48,7 @@ from saga_lab.outside.carrier_machine import (
     ParcelPlan,
     parcel_plan,
 )
+from shop.outside.order_page import OrderPage, OrderPageAsked
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS labels (
@@ -95,6 +96,12 @@ class CancelRequest(BaseModel):
     order_id: Id
     label_id: Id | None = None
     label_key: Id | None = None
+
+
+class OrderNamed(BaseModel):
+    """Carries the body of a control call about one order."""
+
+    order_id: Id
 
 
 class Labels:
@@ -145,9 +152,9 @@ class Labels:
                 self._pick_up(row["idempotency_key"])
         return {"order_id": order_id, "picked_up": [row["id"] for row in waiting]}
 
-    def labels(self, asked: base.Page) -> Row:
+    def labels(self, asked: OrderPage) -> Row:
         """Return a page of the labels and their total number."""
-        rows, total = self._ledger.page("labels", asked)
+        rows, total = asked.of(self._ledger, "labels")
         return {"data": [_label(row).view() for row in rows], "total": total}
 
     # -- accounts --
@@ -246,7 +253,7 @@ async def create_label(
 
 
 @router.get("/labels")
-async def list_labels(carrier: Carrier, asked: base.PageAsked) -> Response:
+async def list_labels(carrier: Carrier, asked: OrderPageAsked) -> Response:
     return json_response(carrier.labels(asked))
 
 
@@ -258,7 +265,7 @@ async def cancel_label(
 
 
 @control.post("/pickup")
-async def pick_up(carrier: Carrier, asked: base.OrderNamed) -> Response:
+async def pick_up(carrier: Carrier, asked: OrderNamed) -> Response:
     return json_response(carrier.pick_up(asked.order_id))
 
 

@@ -12,27 +12,6 @@ from typing import Any
 import orjson
 
 from saga_lab.fakes.machine import AccountStep, ErrorAnswer, Timer
-from saga_lab.outside import carrier_machine, provider_machine
-from saga_lab.outside.carrier_machine import (
-    CancelAsked,
-    CancellationRecord,
-    LabelAccount,
-    LabelAsked,
-    LabelRecord,
-    LabelStep,
-    ParcelPlan,
-    parcel_plan,
-)
-from saga_lab.outside.provider_machine import (
-    CardPlan,
-    ChargeAccount,
-    ChargeAsked,
-    ChargeRecord,
-    ChargeStep,
-    RefundAsked,
-    RefundRecord,
-    card_plan,
-)
 from sagakit.decider import Effect
 from sagakit.errors import EffectFailed
 from sagakit.web.signed_webhook import ReadReport
@@ -47,6 +26,27 @@ from services.payment.gateway import (
 from services.payment.service import REPORTS as PROVIDER_REPORTS
 from services.shipping.gateway import CancelAnswer, LabelAnswer, cancel_answer, label_answer
 from services.shipping.service import REPORTS as CARRIER_REPORTS
+from shop.outside import carrier_machine, provider_machine
+from shop.outside.carrier_machine import (
+    CancelAsked,
+    CancellationRecord,
+    LabelAccount,
+    LabelAsked,
+    LabelRecord,
+    LabelStep,
+    ParcelPlan,
+    parcel_plan,
+)
+from shop.outside.provider_machine import (
+    CardPlan,
+    ChargeAccount,
+    ChargeAsked,
+    ChargeRecord,
+    ChargeStep,
+    RefundAsked,
+    RefundRecord,
+    card_plan,
+)
 
 NEVER_S = 0
 """The time of every record: nobody reads it."""
@@ -62,7 +62,7 @@ def answer_of(step: AccountStep[Any]) -> dict[str, Any]:
         case None:
             raise AssertionError("a timer's step has no answer")
         case record if step.answer_lost:
-            raise EffectFailed(f"the answer about {record.order_id!r} is lost; asking again")
+            raise EffectFailed(f"the answer about {record.saga_id!r} is lost; asking again")
         case record:
             return record.view()
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from itertools import product
 
-from saga_lab.outside.carrier_machine import parse_tags
-from saga_lab.outside.provider_machine import INVALID, card_plan
-from saga_lab.workload import KINDS, End, Entrance, Shop
-from saga_lab.workload.kinds import mixed
-from saga_lab.workload.orders import FLOW_LABELS, PRICES_MINOR, SOLD_OUT_SKU, stock_for
+from saga_lab.workload import End, Entrance, mixed
 from schemas.rules import minor_digits, problems
+from shop.outside.carrier_machine import parse_tags
+from shop.outside.provider_machine import INVALID, card_plan
+from shop.workload import KINDS, Shop
+from shop.workload.orders import FLOW_LABELS, PRICES_MINOR, SOLD_OUT_SKU, stock_for
 
 ROUND = len(mixed(KINDS))
 ALL = len(Entrance) * len(FLOW_LABELS) * ROUND

@@ -1,4 +1,4 @@
-"""Faults of payment provider, carrier and mail server, and of their webhooks."""
+"""Faults of the fakes and of their webhooks; an application names the targets."""
 
 import json
 import time
@@ -14,14 +14,12 @@ from sagakit.web.signed_webhook import HEADER, TOLERANCE_S, sign
 
 FOREVER_S = 600.0
 """Longer than any fault lasts: `heal` ends it, and so does a restart of the server."""
-RECEIVER = {"provider": ("payment", "charge.captured"), "carrier": ("shipping", "label.picked_up")}
-LEDGER = {"provider": "charges", "carrier": "labels"}
 FORGED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderFault(Fault):
-    """Switch a fake server to one kind of misbehaviour, and back on heal."""
+class FakeFault(Fault):
+    """Switch a fake to one kind of misbehaviour, and back on heal."""
 
     control: ClassVar[str]
     """Last part of the path of the fake's control request."""
@@ -33,37 +31,37 @@ class ProviderFault(Fault):
         site.post(self.target, f"/control/{self.control}", {"seconds": 0})
 
 
-class Outage(ProviderFault):
+class Outage(FakeFault):
     """The server answers 503 (SMTP: 451) and does nothing."""
 
     control = "outage"
 
 
-class SlowAnswers(ProviderFault):
+class SlowAnswers(FakeFault):
     """The server executes a request at once, and answers late."""
 
     control = "slow"
 
 
-class GarbageAnswers(ProviderFault):
+class GarbageAnswers(FakeFault):
     """The server executes a request, and answers garbage with status 200."""
 
     control = "garbage"
 
 
-class DuplicateCallbacks(ProviderFault):
+class DuplicateCallbacks(FakeFault):
     """The server posts every webhook again a moment later, under the same event id."""
 
     control = "callbacks-twice"
 
 
-class ReversedCallbacks(ProviderFault):
+class ReversedCallbacks(FakeFault):
     """The server withholds webhooks, then posts them in reverse order."""
 
     control = "callbacks-reversed"
 
 
-class DelayedCallbacks(ProviderFault):
+class DelayedCallbacks(FakeFault):
     """The server withholds webhooks, then posts all of them at once."""
 
     control = "callbacks-late"
@@ -71,28 +69,39 @@ class DelayedCallbacks(ProviderFault):
 
 @dataclass(frozen=True, slots=True)
 class ReplayedCallbacks(Fault):
-    """Resend webhooks of the latest orders in the server's ledger, freshly signed."""
+    """Resend webhooks of the latest sagas in the fake's ledger, freshly signed.
+
+    `ledger`: the path of that ledger at the fake; `id_field`: the field of its rows that holds the
+    saga id.
+    """
+
+    ledger: str
+    id_field: str
 
     def inject(self, site: Site) -> None:
-        for row in _latest(site, self.target):
-            body = {"order_id": row["order_id"]}
+        for row in _latest(site, self.target, self.ledger):
+            body = {"saga_id": row[self.id_field]}
             site.request("POST", self.target, "/control/resend", json=body)
 
 
 @dataclass(frozen=True, slots=True)
 class ForgedCallbacks(Fault):
-    """Post webhooks with invalid signatures that report captures and pickups.
+    """Post webhooks with invalid signatures that report good news about the latest sagas.
 
-    Raises Violation if the service accepts one.
+    `ledger` as of ReplayedCallbacks; `receiver`: the participant that takes the fake's webhooks at
+    `/webhooks/<fake>`; `event_type`: the news. Raises Violation if the receiver accepts one.
     """
 
+    ledger: str
+    receiver: str
+    event_type: str
+
     def inject(self, site: Site) -> None:
-        service, event_type = RECEIVER[self.target]
         secret = str(site.content["secrets"][self.target])
-        for row in _latest(site, self.target):
+        for row in _latest(site, self.target, self.ledger):
             event = {
                 "id": f"evt_{uuid.uuid4().hex}",
-                "type": event_type,
+                "type": self.event_type,
                 "created": int(time.time()),
                 "data": row,
             }
@@ -101,12 +110,15 @@ class ForgedCallbacks(Fault):
                 headers = {HEADER: signature} if signature else {}
                 path = f"/webhooks/{self.target}"
                 try:
-                    answer = site.request("POST", service, path, content=body, headers=headers)
+                    answer = site.request(
+                        "POST", self.receiver, path, content=body, headers=headers
+                    )
                 except httpx2.TransportError:
-                    continue  # another fault has stopped the service
+                    continue  # another fault has stopped the receiver
                 if answer.status_code < 400:
                     raise Violation(
-                        f"{service} accepted a forged {event_type} with signature {signature!r}"
+                        f"{self.receiver} accepted a forged {self.event_type} with signature "
+                        f"{signature!r}"
                     )
 
 
@@ -121,10 +133,9 @@ def _forgeries(secret: str, body: bytes) -> tuple[str | None, ...]:
     )
 
 
-def _latest(site: Site, server: str) -> list[dict[str, Any]]:
-    """Return the last rows of a server's ledger; none while the server does not answer."""
+def _latest(site: Site, server: str, path: str) -> list[dict[str, Any]]:
+    """Return the last rows of a fake's ledger; none while it does not answer."""
     try:
-        path = f"/v1/{LEDGER[server]}"
         total = site.request("GET", server, path, params={"limit": 1}).json()["total"]
         page = {"limit": FORGED, "offset": max(0, total - FORGED)}
         rows: list[dict[str, Any]] = site.request("GET", server, path, params=page).json()["data"]

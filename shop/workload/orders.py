@@ -4,11 +4,11 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
-from saga_lab.workload.kinds import KINDS, Basket, DuplicateContent, End, OrderKind, mixed
+from saga_lab.workload import End, Entrance, mixed
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine
+from shop.workload.kinds import KINDS, Basket, DuplicateContent, OrderKind
 
 HOT_SKU = "TEA-100"
 """In about every second basket, so that orders contend for the lock on its stock row."""
@@ -25,13 +25,6 @@ PRICES_MINOR: Mapping[str, tuple[int, int]] = {
 DEAR_MINOR = 250_000  # 2500.00, in a currency with cents
 
 
-class Entrance(StrEnum):
-    """Lists the ways to place an order: the HTTP order API, or Kafka, as an external system."""
-
-    HTTP = "http"
-    KAFKA = "kafka"
-
-
 @dataclass(frozen=True, slots=True)
 class ShopOrder:
     """Describes an order to place. `second`: other facts to place under the same id, if any."""
@@ -42,6 +35,11 @@ class ShopOrder:
     flow: str
     facts: OrderFacts
     second: OrderFacts | None = None
+
+    @property
+    def saga_id(self) -> str:
+        """Return the order's id, which is its saga's."""
+        return self.order_id
 
     @property
     def end(self) -> End:

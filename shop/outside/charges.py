@@ -7,10 +7,11 @@ from dataclasses import asdict
 
 from pydantic import BaseModel, Field
 
-from saga_lab.fakes.base import Id, Ledger, Page, Refusal, Row
+from saga_lab.fakes.base import Id, Ledger, Refusal, Row
 from saga_lab.fakes.callbacks import Callbacks
-from saga_lab.outside import provider_machine as machine
-from saga_lab.outside.provider_machine import (
+from shop.outside import provider_machine as machine
+from shop.outside.order_page import OrderPage
+from shop.outside.provider_machine import (
     ChargeAccount,
     ChargeAsked,
     ChargeRecord,
@@ -101,14 +102,14 @@ class Charges:
             raise Refusal(refusal.status, refusal.code, refusal.message)
         return _charge(row)
 
-    def charges(self, asked: Page) -> Row:
+    def charges(self, asked: OrderPage) -> Row:
         """Return a page of the charges and their total number."""
-        rows, total = self._ledger.page("charges", asked)
+        rows, total = asked.of(self._ledger, "charges")
         return {"data": [_charge(row).view() for row in rows], "total": total}
 
-    def refunds(self, asked: Page) -> Row:
+    def refunds(self, asked: OrderPage) -> Row:
         """Return a page of the refunds and their total number."""
-        rows, total = self._ledger.page("refunds", asked)
+        rows, total = asked.of(self._ledger, "refunds")
         return {"data": [_refund(row).view() for row in rows], "total": total}
 
     # -- accounts --

@@ -1,21 +1,17 @@
-"""Place one order, and wait for its end: `saga place` and `saga wait`."""
+"""Commands that the order application adds: `saga place` and `saga erase`."""
 
 import secrets
-import sys
-import time
 from http import HTTPStatus
 from typing import Any
 
 import click
 
 from saga_cli import client
+from saga_cli.declarations import actor_and_reason
 
 DEMO_SKU = "TEA-100"
 DEMO_UNITS = 1000
 TIMEOUT_S = 30.0
-LONGEST_WAIT_S = 30.0
-"""Per request; the order API answers a wait within 60 s."""
-IN_FLIGHT = "placed"
 
 
 @click.command()
@@ -28,13 +24,13 @@ IN_FLIGHT = "placed"
     "--card",
     default="tok_ok",
     show_default=True,
-    help="Chooses what the provider does; see python -m pydoc saga_lab.outside.provider.",
+    help="Chooses what the provider does; see python -m pydoc shop.outside.provider.",
 )
 @click.option(
     "--ship-to",
     default="1 Main Street, Springfield",
     show_default=True,
-    help="Tags at its end choose what the carrier does; see pydoc saga_lab.outside.carrier.",
+    help="Tags at its end choose what the carrier does; see pydoc shop.outside.carrier.",
 )
 @click.option(
     "--email", default="ada@customer.example", show_default=True, help="The customer's address."
@@ -80,41 +76,30 @@ def place(
 
 
 @click.command()
-@click.argument("order_id", metavar="ORDER")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="Seconds to wait at most.",
-)
-def wait(order_id: str, timeout_s: float) -> None:
-    """Wait until an order ends.
+@click.argument("customer_id", metavar="CUSTOMER")
+@click.option("--force", is_flag=True, help="Also while orders are in flight: they are undone.")
+@actor_and_reason
+def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
+    """Erase a customer's sealed personal data everywhere, by deleting the key that opens it.
 
-    Exit status 0: it completed; 1: it was cancelled or rejected, or did not end in time.
+    Data that was published unsealed is listed: it stays until topics and databases delete it.
     """
-    path = f"{client.order_path(order_id, '/orders')}/wait"
-    deadline = time.monotonic() + timeout_s
-    while True:
-        left_s = max(0.0, deadline - time.monotonic())
-        params = {"timeout_s": min(left_s, LONGEST_WAIT_S)}
-        try:
-            order = client.call(
-                "order", "GET", path, timeout_s=LONGEST_WAIT_S + TIMEOUT_S, params=params
-            ).body
-        except client.RequestRefused as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            message = f"there is no order {order_id}; check the id, or place it with `saga place`"
-            raise client.RequestRefused(message, error.status) from error
-        if order["status"] != IN_FLIGHT:
-            reason = f": {order['reason']}" if order.get("reason") else ""
-            click.echo(f"{order['status']}{reason}")
-            sys.exit(0 if order["status"] == "completed" else 1)
-        if left_s == 0:
-            click.echo(f"not ended within {timeout_s:g} s")
-            sys.exit(1)
+    body = {"customer_id": customer_id, "actor": actor, "reason": reason, "force": force}
+    try:
+        erased = client.call("order", "POST", "/erasures", timeout_s=TIMEOUT_S, json=body).body
+    except client.RequestRefused as error:
+        raise click.ClickException(f"nothing was erased: {error.message}") from error
+    if erased["erased_at"] is None:
+        click.echo(f"no data of customer {customer_id} was ever sealed; check the id")
+    else:
+        click.echo(f"the sealed data of {customer_id} cannot be read since {erased['erased_at']}")
+    if erased["in_flight"]:
+        click.echo(f"orders that will be undone: {', '.join(erased['in_flight'])}")
+    if erased["in_clear"]:
+        click.echo(
+            "orders published unsealed, readable until topics and databases delete them: "
+            f"{', '.join(erased['in_clear'])}"
+        )
 
 
 def _put_in_stock(sku: str) -> None:

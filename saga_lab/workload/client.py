@@ -1,0 +1,52 @@
+"""Calls the HTTP APIs of a running stack, through restarts and rehearsed outages."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+
+AGAIN_S = 0.3
+MONITOR = "monitor"
+
+
+class StackClient:
+    """Calls the processes of a stack by name. `urls`: those of its `stack.json`."""
+
+    def __init__(self, http: httpx2.AsyncClient, urls: Mapping[str, str]) -> None:
+        self._http, self._urls = http, urls
+
+    async def ask(self, process: str, method: str, path: str, body: Any = None) -> httpx2.Response:
+        """Repeat a request until its answer is below 500; it has to be idempotent."""
+        while True:
+            try:
+                answer = await self._http.request(method, f"{self._urls[process]}{path}", json=body)
+                if answer.status_code < 500:
+                    return answer
+            except httpx2.TransportError:
+                pass  # no connection: a restart or a rehearsed outage
+            await asyncio.sleep(AGAIN_S)
+
+    async def try_once(self, process: str, path: str, **params: str) -> Any:
+        """Return the JSON that a GET answers, None if it fails."""
+        try:
+            answer = await self._http.get(f"{self._urls[process]}{path}", params=params)
+        except httpx2.TransportError:
+            return None
+        return answer.json() if answer.is_success else None
+
+    async def saga(self, saga_id: str) -> Mapping[str, Any] | None:
+        """Return a saga as the monitor sees it, None if it does not know it."""
+        answer = await self.ask(MONITOR, "GET", f"/sagas/{quote(saga_id, safe='')}")
+        found: Mapping[str, Any] | None = answer.json() if answer.status_code == 200 else None
+        return found
+
+    async def judge(
+        self, saga_id: str, step: str, verdict: str, *, actor: str, reason: str
+    ) -> bool:
+        """Approve or reject a step that waits for a person. Return whether the monitor took it."""
+        who = {"actor": actor, "reason": reason}
+        body = {**who, "order_id": saga_id, "step": step, "verdict": verdict}
+        answer = await self.ask(MONITOR, "POST", "/verdicts", body)
+        return answer.status_code == 202

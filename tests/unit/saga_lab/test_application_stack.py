@@ -1,0 +1,103 @@
+"""The stack of an application that is not the order application: ports, links, environments."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from saga_lab.application import Application, OutsideSpec, ParticipantSpec
+from saga_lab.devstack.errors import StackError
+from saga_lab.devstack.home import assign_ports, check_application
+from saga_lab.devstack.manifest import manifest
+from saga_lab.devstack.options import StackOptions
+from saga_lab.devstack.processes import StackAddresses, declare, selected
+
+LINKED = StackOptions(links=True)
+
+
+def errand(folder: Path, reconciliation: str | None = None) -> Application:
+    """Two participants, of which one calls a fake that has a port more."""
+    calls = {"SAGA_SHOP_URL": "{shop.url}", "SAGA_TILL": "{till.host}:{till.port}"}
+    return Application(
+        name="errand",
+        folder=folder,
+        contract=("one", "two.events"),
+        participants={
+            "runner": ParticipantSpec("runner", "errand.runner", calls),
+            "clerk": ParticipantSpec("clerk", "errand.clerk", replicas=False),
+        },
+        outside={
+            "shop": OutsideSpec(
+                "shop",
+                "errand.shop",
+                {"SANDBOX_URL": "{runner.url}/shop", "SANDBOX_KEY": "{shop.secret}"},
+                ports=("till",),
+            )
+        },
+        reconciliation=reconciliation,
+    )
+
+
+def around(application: Application, options: StackOptions = LINKED) -> StackAddresses:
+    _, ports = assign_ports(application, options, {})
+    databases = {name: f"postgresql://saga@h:1/saga_{name}" for name in application.databases}
+    secrets = dict.fromkeys(application.secrets(), "drawn")
+    return StackAddresses(application, Path("data"), ports, "k:1", databases, secrets)
+
+
+def test_participants_and_fakes_have_ports_in_the_order_of_the_manifest(tmp_path: Path) -> None:
+    ports = around(errand(tmp_path)).ports
+    named = {name: ports[name] for name in ("runner", "clerk", "monitor", "shop", "till", "links")}
+    assert list(named.values()) == [18010, 18011, 18015, 18020, 18021, 18029]
+    assert ports["runner>shop"] == 18060
+    assert "clerk>shop" not in ports
+
+
+def test_a_participant_gets_contract_folder_and_its_own_settings(tmp_path: Path) -> None:
+    (process,) = declare(["runner"], around(errand(tmp_path)), {})
+    assert process.command[-2:] == ("sagakit", "errand.runner")
+    assert process.env["SAGA_CONTRACT"] == "one,two.events"
+    assert process.env["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path)
+    assert process.env["SAGA_SHOP_URL"] == "http://127.0.0.1:18060", "through the link"
+    assert process.env["SAGA_TILL"] == "127.0.0.1:18021"
+
+
+def test_a_fake_gets_the_participants_address_and_the_secret(tmp_path: Path) -> None:
+    (process,) = declare(["shop"], around(errand(tmp_path)), {})
+    assert process.command[-1] == "errand.shop"
+    assert process.env["SANDBOX_URL"] == "http://127.0.0.1:18010/shop"
+    assert process.env["SANDBOX_KEY"] == "drawn"
+
+
+def test_the_monitor_gets_the_participants_and_the_rules_if_there_are_any(tmp_path: Path) -> None:
+    (without,) = declare(["monitor"], around(errand(tmp_path)), {})
+    assert json.loads(without.env["SAGA_PARTICIPANTS"]).keys() == {"runner", "clerk"}
+    assert "SAGA_RECONCILIATION" not in without.env
+    (with_rules,) = declare(["monitor"], around(errand(tmp_path, "errand.rules:RULES")), {})
+    assert with_rules.env["SAGA_RECONCILIATION"] == "errand.rules:RULES"
+
+
+def test_only_participants_that_may_have_replicas_get_them(tmp_path: Path) -> None:
+    names = selected(errand(tmp_path), StackOptions(replicas=2))
+    assert names == ["shop", "runner-1", "runner-2", "clerk", "monitor"]
+
+
+def test_stack_json_names_the_application_its_fakes_and_their_ports(tmp_path: Path) -> None:
+    content = manifest(StackOptions(), 18000, around(errand(tmp_path)), {}, {})
+    assert content["application"] == str(tmp_path)
+    assert content["outside"] == ["shop"]
+    assert content["urls"]["shop"] == "http://127.0.0.1:18020"
+    assert content["urls"]["till"] == "127.0.0.1:18021"
+
+
+def test_a_home_refuses_another_application_unless_the_first_one_was_moved(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    before = {"application": str(first)}
+    check_application(errand(second), {})
+    check_application(errand(first), before)
+    check_application(errand(second), before)
+    (first / "saga.toml").write_text("")
+    with pytest.raises(StackError, match=rf"application in {first}, not .*another SAGA_HOME"):
+        check_application(errand(second), before)
