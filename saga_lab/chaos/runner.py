@@ -14,8 +14,7 @@ from saga_lab.chaos.fault import Violation
 from saga_lab.chaos.schedule import PlannedFault
 from saga_lab.chaos.site import NotReached, Site, until
 from saga_lab.devstack.errors import StackError
-from saga_lab.invariants import CHECKS, Finding, gather, wait_until_idle
-from saga_lab.invariants.rebuild import same_rows
+from saga_lab.invariants import Finding, checks_of, gather, wait_until_idle
 from saga_lab.invariants.sagas import is_timeout
 from saga_lab.workload.outcomes import SagaOutcome
 
@@ -159,14 +158,10 @@ class ChaosRun:
 
     def _check_invariants(self, on_progress: Callable[[], None]) -> None:
         evidence = gather(self.site.content)
-        self.timed_out = frozenset(e.order_id for e in evidence.log if is_timeout(e))
-        for check in CHECKS:
-            self._add_finding(check(evidence), on_progress)
-        self._add_finding(same_rows(self.site.content), on_progress)
-
-    def _add_finding(self, finding: Finding, on_progress: Callable[[], None]) -> None:
-        self.findings = sorted((*self.findings, finding), key=lambda f: f.number)
-        on_progress()
+        self.timed_out = frozenset(e.saga_id for e in evidence.log if is_timeout(e))
+        for check in checks_of(self.site.content, evidence):
+            self.findings = sorted((*self.findings, check()), key=lambda f: f.number)
+            on_progress()
 
     def _now(self) -> float:
         return round(self.site.load.pace.past_s, 2)

@@ -1,55 +1,61 @@
-"""Checks the eight invariants from outside (docs/explanation/reliability.md, What is checked).
+"""Checks the invariants of every saga from outside, and those that the application adds.
 
     findings = check(stack_json)      # the content of .saga/stack.json
 
-The evidence is visible to any outsider: the provider's, the carrier's and the mail server's own
-ledgers over HTTP, every record of every topic from the first on, and the services' tables, read
-only. Each invariant but 6 is one pure function of that evidence:
+The evidence is visible to any outsider: every record of every topic from the first on, and the
+tables of participants and monitor, read only. Each invariant but 6 is one pure function of that
+evidence:
 
 | invariant | where |
 |---|---|
-| 1 every order has exactly one end | `sagas.one_end` |
-| 2 money | `ledgers.money` |
-| 3 units of stock | `ledgers.units` |
-| 4 one parcel, one mail of each kind | `ledgers.one_label_and_mail` |
+| 1 every saga has exactly one end | `sagas.one_end` |
+| 2 to 4 the application's own ledgers | its `OwnInvariants`, see `interface` |
 | 5 nothing lost or reordered between outbox and topic | `log.nothing_lost` |
 | 6 databases rebuilt from the topics are the same | `rebuild.same_rows` |
 | 7 nothing undone past the pivot, nothing healthy undone | `sagas.nothing_healthy_undone` |
-| 8 each order on its own version of the flow | `versions.own_version` |
+| 8 each saga on its own version of the flow | `versions.own_version` |
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 from saga_lab.invariants.evidence import Evidence
 from saga_lab.invariants.finding import Finding
-from saga_lab.invariants.gather import gather, wait_until_idle
-from saga_lab.invariants.ledgers import money, one_label_and_mail, units
+from saga_lab.invariants.gather import application_of, gather, wait_until_idle
+from saga_lab.invariants.interface import OwnInvariants, Stack, own_invariants
 from saga_lab.invariants.log import nothing_lost
 from saga_lab.invariants.rebuild import same_rows
 from saga_lab.invariants.sagas import nothing_healthy_undone, one_end
 from saga_lab.invariants.versions import own_version
 
-__all__ = ["CHECKS", "Evidence", "Finding", "check", "gather", "wait_until_idle"]
-
-CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
-    one_end,
-    money,
-    units,
-    one_label_and_mail,
-    nothing_lost,
-    nothing_healthy_undone,
-    own_version,
-)
+__all__ = [
+    "Evidence",
+    "Finding",
+    "OwnInvariants",
+    "check",
+    "checks_of",
+    "gather",
+    "wait_until_idle",
+]
 
 
-def check(stack: Mapping[str, Any], *, standstill_s: float = 90.0) -> list[Finding]:
+def checks_of(stack: Stack, evidence: Evidence) -> list[Callable[[], Finding]]:
+    """Return every check of a stack, in the order in which they run; the last takes longest."""
+    own = own_invariants(application_of(stack))
+    pure = (one_end, *own.checks, nothing_lost, own_version)
+    return [
+        *(partial(judge, evidence) for judge in pure),
+        partial(nothing_healthy_undone, evidence, own.undone_past_pivot),
+        partial(same_rows, stack),
+    ]
+
+
+def check(stack: Stack, *, standstill_s: float = 90.0) -> list[Finding]:
     """Check every invariant of a running stack, given the content of its `stack.json`.
 
     Waits until nothing is in flight, or until that has not changed for `standstill_s` seconds.
     Rows then left in an outbox or among the effects violate invariant 5.
     """
     wait_until_idle(stack, standstill_s)
-    evidence = gather(stack)
-    found = [*(judge(evidence) for judge in CHECKS), same_rows(stack)]
+    found = [judge() for judge in checks_of(stack, gather(stack))]
     return sorted(found, key=lambda finding: finding.number)

@@ -1,4 +1,4 @@
-"""Defines the evidence of the invariants: the log, the outside ledgers, the services' tables.
+"""Defines the evidence of the invariants: the log, and the tables of participants and monitor.
 
 These are plain values without I/O (`gather` fetches them), so that a test can plant a violation.
 """
@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from sagakit.flow.model import Flow, Flows, Step
-from schemas.events import OrderFacts
+from saga_monitor.saga.flow_plan import Plan
+from sagakit.flow.model import COMPLETED, Flow, Flows, Step
 
-Row = Mapping[str, Any]
+CANCELLED, INTERVENTION, BOTH, NEITHER = "cancelled", "intervention", "both", "neither"
+"""Ends of a saga, beside `completed`; `neither` is no end yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Logged:
     `at`: LogAppendTime; `cause`: id of the event that caused it.
     """
 
-    order_id: str
+    saga_id: str
     event: Any
     id: UUID
     source: str
@@ -44,22 +45,11 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class StockRow:
-    """Holds the units of one SKU in inventory's own table."""
-
-    sku: str
-    on_hand: int
-    reserved: int
-    shipped: int
-    put_in: int
-
-
-@dataclass(frozen=True, slots=True)
 class Sent:
     """Identifies a row of `outbox_sent`; `mark` is computed by `mark_of`."""
 
     service: str
-    order_id: str
+    saga_id: str
     topic: str
     mark: bytes
 
@@ -82,37 +72,32 @@ class Evidence:
     flows: as in the flow files; deadlines: (since, flows with the monitor's deadlines from then
     on), the earliest first; log: readable events, each partition in offset order; unreadable:
     number of records that are no event of the contract; marks: of every record in the log;
-    charges, refunds, labels, mails: as the outside world's ledgers show them; stock: per SKU;
-    held: SKU -> units that inventory's reservations hold; outbox, effects: rows left by service;
-    sent: records that the services' `outbox_sent` lists as published; sagas: order -> the monitor's
-    status.
+    outbox, effects: rows left by service; sent: records that the services' `outbox_sent` lists as
+    published; sagas: saga -> the monitor's status. own: evidence that the application gathers for
+    its own checks; ends: event type -> the end it reports, see `OwnInvariants`.
     """
 
     flows: Flows
     log: Sequence[Logged] = ()
     unreadable: int = 0
     marks: frozenset[bytes] = frozenset()
-    charges: Sequence[Row] = ()
-    refunds: Sequence[Row] = ()
-    labels: Sequence[Row] = ()
-    mails: Sequence[Row] = ()
-    stock: Sequence[StockRow] = ()
-    held: Mapping[str, int] = field(default_factory=dict)
     outbox: Mapping[str, int] = field(default_factory=dict)
     effects: Mapping[str, int] = field(default_factory=dict)
     sent: Sequence[Sent] = ()
     sagas: Mapping[str, str] = field(default_factory=dict)
     deadlines: Sequence[tuple[datetime, Flows]] = ()
+    own: Any = None
+    ends: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def events_by_saga(self) -> Mapping[str, Mapping[str, tuple[Logged, ...]]]:
-        """Map order -> event type -> the events of that type, each event once."""
+        """Map saga -> event type -> the events of that type, each event once."""
         found: dict[str, dict[str, dict[UUID, Logged]]] = defaultdict(lambda: defaultdict(dict))
         for logged in self.log:
-            found[logged.order_id][logged.type].setdefault(logged.id, logged)
+            found[logged.saga_id][logged.type].setdefault(logged.id, logged)
         return {
-            order_id: {name: tuple(events.values()) for name, events in by_type.items()}
-            for order_id, by_type in found.items()
+            saga_id: {name: tuple(events.values()) for name, events in by_type.items()}
+            for saga_id, by_type in found.items()
         }
 
     @cached_property
@@ -124,8 +109,8 @@ class Evidence:
         return found
 
     @cached_property
-    def accepted(self) -> Mapping[str, OrderFacts]:
-        """Map order -> its facts, for orders whose start event names a known flow or none.
+    def accepted(self) -> Mapping[str, Logged]:
+        """Map saga -> its first start event, where that names a known flow or none.
 
         The first content under an id counts, because every participant reads the partition in that
         order.
@@ -133,39 +118,63 @@ class Evidence:
         known = {flow.label(version) for flow in self.flows for version in flow.versions}
         starts = {flow.start for flow in self.flows}
         return {
-            order_id: first.event.order
-            for order_id in self.events_by_saga
-            for first in self.events(order_id, *starts)[:1]
+            saga_id: first
+            for saga_id in self.events_by_saga
+            for first in self.events(saga_id, *starts)[:1]
             if first.flow is None or first.flow in known
         }
 
-    def events(self, order_id: str, *types: str) -> tuple[Logged, ...]:
-        """Return the events of an order of these types, each once."""
-        by_type = self.events_by_saga.get(order_id, {})
+    @cached_property
+    def _plans(self) -> Mapping[str, Plan]:
+        """Map the label of a flow version -> its plan."""
+        return {flow.label(v): Plan.of(flow, v) for flow in self.flows for v in flow.versions}
+
+    def plan_of(self, saga_id: str) -> Plan:
+        """Return the plan of the flow version that a saga runs on."""
+        flow, version = self.flow_of(saga_id)
+        return self._plans[flow.label(version)]
+
+    def is_past_pivot(self, saga_id: str) -> bool:
+        """Return whether the log says that the saga only goes forward."""
+        pivots = self.plan_of(saga_id).pivots
+        return bool(pivots) and all(self.events(saga_id, pivot.done) for pivot in pivots)
+
+    def events(self, saga_id: str, *types: str) -> tuple[Logged, ...]:
+        """Return the events of a saga of these types, each once."""
+        by_type = self.events_by_saga.get(saga_id, {})
         return tuple(logged for name in types for logged in by_type.get(name, ()))
 
-    def end_of(self, order_id: str) -> str:
+    def end_of(self, saga_id: str) -> str:
         """Return `completed`, `cancelled`, `intervention` (open), `both` or `neither`."""
-        completed = self.events(order_id, "OrderCompleted")
-        cancelled = self.events(order_id, "OrderCancelled")
-        if len(completed) + len(cancelled) > 1:
-            return "both"
-        if completed or cancelled:
-            return "completed" if completed else "cancelled"
-        opened = {e.event.code for e in self.events(order_id, "InterventionOpened")}
-        closed = {e.event.code for e in self.events(order_id, "InterventionResolved")}
-        return "intervention" if opened - closed else "neither"
+        ended = self._reported_ends(saga_id) if self.ends else self._derived_ends(saga_id)
+        if ended:
+            return ended[0] if len(ended) == 1 else BOTH
+        opened = {e.event.code for e in self.events(saga_id, "InterventionOpened")}
+        closed = {e.event.code for e in self.events(saga_id, "InterventionResolved")}
+        return INTERVENTION if opened - closed else NEITHER
 
-    def flow_of(self, order_id: str) -> tuple[Flow, int]:
-        """Return the flow and version that an order runs on."""
+    def _reported_ends(self, saga_id: str) -> list[str]:
+        return [self.ends[e.type] for e in self.events(saga_id, *self.ends)]
+
+    def _derived_ends(self, saga_id: str) -> list[str]:
+        """Return the end that the events of the steps add up to, as a list of none or one."""
+        flow, version = self.flow_of(saga_id)
+        done = (step.done for place in flow.places(version) for step in place)
+        if all(self.events(saga_id, event) for event in done):
+            return [COMPLETED]
+        ends = flow.ends(version)
+        return [CANCELLED] if all(self.events(saga_id, *events) for events in ends) else []
+
+    def flow_of(self, saga_id: str) -> tuple[Flow, int]:
+        """Return the flow and version that a saga runs on."""
         labels = (
-            e.flow for events in self.events_by_saga[order_id].values() for e in events if e.flow
+            e.flow for events in self.events_by_saga[saga_id].values() for e in events if e.flow
         )
-        return self.flows.find(next(labels, None), *self.events_by_saga[order_id])
+        return self.flows.find(next(labels, None), *self.events_by_saga[saga_id])
 
-    def steps_at(self, order_id: str, at: datetime) -> Mapping[str, Step]:
-        """Return the steps of an order's flow with the deadlines in force at the time `at`."""
-        flow, _ = self.flow_of(order_id)
+    def steps_at(self, saga_id: str, at: datetime) -> Mapping[str, Step]:
+        """Return the steps of a saga's flow with the deadlines in force at the time `at`."""
+        flow, _ = self.flow_of(saga_id)
         for since, flows in self.deadlines:
             if since <= at:
                 flow, _ = flows.find(flow.label(flow.default_version))

@@ -11,7 +11,7 @@ class Finding:
     """Reports how one invariant of docs/explanation/reliability.md compares with the evidence.
 
     `checked_against`: the evidence looked at, with counts. `violations`: the first 20, each naming
-    the order (or SKU, or service) and the error; `found`: the number of all violations.
+    the saga (or what else it is about) and the error; `found`: the number of all violations.
     """
 
     number: int

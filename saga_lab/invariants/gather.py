@@ -1,34 +1,38 @@
-"""Fetches the evidence: HTTP to the outside world, the topics from their first record, SQL."""
+"""Fetches the evidence of every saga: the topics from their first record, SQL."""
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from pathlib import Path
 
-import httpx2
 import psycopg
 from psycopg.rows import TupleRow
 
-from saga_lab.invariants.evidence import Evidence, Logged, Row, Sent, StockRow, mark_of
+from saga_lab.application import MONITOR, Application, contract_of, load_application
+from saga_lab.invariants.evidence import Evidence, Logged, Sent, mark_of
+from saga_lab.invariants.interface import Stack, own_invariants
+from sagakit.contract.model import Contract
 from sagakit.errors import UnprocessableRecord
 from sagakit.flow.model import Flows, with_deadlines
-from sagakit.flow.routing import topic, topics_of
+from sagakit.flow.routing import topics_of
 from sagakit.kafka.inspector import LogEnds, lag, read_log
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
 from sagakit.store.postgres import unpack_headers
-from schemas import CONTRACT, FLOWS, OWNERS
 
-MONITOR = "monitor"
-PAGE = 10_000
 SAGAS = "SELECT order_id, status FROM saga UNION ALL SELECT order_id, status FROM saga_history"
 LOOK_AGAIN_S = 0.25
-Stack = Mapping[str, Any]
-"""The content of `stack.json`."""
 
-EVENT_TOPICS = tuple(sorted({topic(owner) for owner in OWNERS.values()}))
+
+def application_of(stack: Stack) -> Application:
+    """Return the application that runs on the stack. Raises ManifestError."""
+    return load_application(Path(stack["application"]))
+
+
+def contract_on(stack: Stack) -> Contract:
+    """Return the contract of the application that runs on the stack. Raises ManifestError."""
+    return contract_of(application_of(stack))
 
 
 def wait_until_idle(stack: Stack, standstill_s: float) -> str | None:
@@ -52,18 +56,19 @@ def unfinished_work(stack: Stack) -> str | None:
     event that moves on meanwhile is seen by a later check. Some paths lead back to a topic;
     comparing the end offsets again at the end catches those.
     """
-    before = _ends(stack)
+    contract = contract_on(stack)
+    before = _ends(stack, contract)
     for service in stack["databases"]:
         if service == MONITOR:
             continue
-        behind = lag(stack["bootstrap_servers"], service, topics_of(FLOWS, service))
+        behind = lag(stack["bootstrap_servers"], service, topics_of(contract.flows, service))
         if behind:
             return f"{service} has {behind} records to read"
     for service, url in stack["databases"].items():
         for table, rows in _left(service, url).items():
             if rows:
                 return f"{service} has {rows} rows in {table}"
-    read = _query(
+    read = query(
         stack["databases"][MONITOR], 'SELECT topic, partition, "offset" FROM stream_offset'
     )
     known = {(t, p): offset for t, p, offset in read}
@@ -71,44 +76,34 @@ def unfinished_work(stack: Stack) -> str | None:
     if unread:
         left = sum(end - known.get(place, 0) for place, end in unread.items())
         return f"{MONITOR} has {left} records to read"
-    after = _ends(stack)
+    after = _ends(stack, contract)
     if after == before:
         return None
     return f"events are still being published, {sum(after.values())} until now"
 
 
 def gather(stack: Stack) -> Evidence:
-    """Fetch all evidence, with the sources read in parallel."""
-    urls, databases = stack["urls"], stack["databases"]
+    """Fetch all evidence, with the sources read in parallel. Raises ManifestError."""
+    application, databases = application_of(stack), stack["databases"]
+    own = own_invariants(application)
     with ThreadPoolExecutor() as pool:
-        books = pool.submit(_books, databases["inventory"])
+        own_evidence = pool.submit(own.gather, stack)
         left = {s: pool.submit(_left, s, url) for s, url in databases.items()}
         sent = {s: pool.submit(_sent, s, url) for s, url in databases.items()}
-        sagas = pool.submit(_query, databases[MONITOR], SAGAS)
-        ledgers = {
-            name: pool.submit(_ledger, f"{urls[server]}/v1/{name}")
-            for server, name in (
-                ("provider", "charges"),
-                ("provider", "refunds"),
-                ("carrier", "labels"),
-                ("mail", "mails"),
-            )
-        }
+        sagas = pool.submit(query, databases[MONITOR], SAGAS)
         log, unreadable, marks = _read(stack, [f"{s}.dlt" for s in databases])
-        stock, held = books.result()
         return Evidence(
-            flows=FLOWS,
+            flows=contract_of(application).flows,
             deadlines=flows_since(stack),
             log=log,
             unreadable=unreadable,
             marks=marks,
-            **{name: found.result() for name, found in ledgers.items()},
-            stock=stock,
-            held=held,
             outbox={s: found.result()["outbox"] for s, found in left.items()},
             effects={s: found.result()["effects"] for s, found in left.items()},
             sent=[row for found in sent.values() for row in found.result()],
-            sagas={str(order_id): str(status) for order_id, status in sagas.result()},
+            sagas={str(saga_id): str(status) for saga_id, status in sagas.result()},
+            own=own_evidence.result(),
+            ends=own.ends,
         )
 
 
@@ -119,31 +114,43 @@ def flows_of(stack: Stack) -> Flows:
 
 def flows_since(stack: Stack) -> list[tuple[datetime, Flows]]:
     """Return, for each set of deadlines the monitor had, its start time and the flows with it."""
+    flows = contract_on(stack).flows
     return [
-        (datetime.fromisoformat(since), Flows(*(with_deadlines(f, overrides) for f in FLOWS)))
+        (
+            datetime.fromisoformat(since),
+            Flows(
+                *(
+                    with_deadlines(
+                        flow,
+                        {p: d for p, d in overrides.items() if p.partition(".")[0] in flow.steps},
+                    )
+                    for flow in flows
+                )
+            ),
+        )
         for since, overrides in stack["deadlines"]
     ]
 
 
 def codec_of(stack: Stack) -> Codec:
     """Return a codec that reads the events of the stack's services."""
-    registry = stack["urls"].get("registry")
+    registry, contract = stack["urls"].get("registry"), contract_on(stack)
     if not registry:
-        return Codec(CONTRACT)
+        return Codec(contract)
     from sagakit.messages.schema_registry import ConfluentRegistry  # its client takes 20 MB
 
-    return Codec(CONTRACT, ConfluentRegistry(registry))
+    return Codec(contract, ConfluentRegistry(registry))
 
 
 # --- the topics -----------------------------------------------------------------------------------
 
 
 def _read(stack: Stack, dead_letters: Sequence[str]) -> tuple[list[Logged], int, frozenset[bytes]]:
-    codec = codec_of(stack)
+    codec, event_topics = codec_of(stack), contract_on(stack).topics
     log, unreadable, marks = [], 0, set[bytes]()
-    for record in read_log(stack["bootstrap_servers"], [*EVENT_TOPICS, *dead_letters]):
+    for record in read_log(stack["bootstrap_servers"], [*event_topics, *dead_letters]):
         marks.add(mark_of(record.topic, record.key or b"", record.headers, record.value))
-        if record.topic not in EVENT_TOPICS:
+        if record.topic not in event_topics:
             continue
         try:
             log.append(_logged(codec, record))
@@ -156,7 +163,7 @@ def _read(stack: Stack, dead_letters: Sequence[str]) -> tuple[list[Logged], int,
 def _logged(codec: Codec, record: Record) -> Logged:
     e = codec.decode(record)
     return Logged(
-        order_id=e.key,
+        saga_id=e.key,
         event=e.event,
         id=e.id,
         source=e.source,
@@ -170,32 +177,18 @@ def _logged(codec: Codec, record: Record) -> Logged:
     )
 
 
-def _ends(stack: Stack) -> dict[tuple[str, int], int]:
+def _ends(stack: Stack, contract: Contract) -> dict[tuple[str, int], int]:
     looking = LogEnds(stack["bootstrap_servers"])
     try:
-        return looking.ends(EVENT_TOPICS)
+        return looking.ends(contract.topics)
     finally:
         looking.close()
-
-
-# --- the outside world ----------------------------------------------------------------------------
-
-
-def _ledger(url: str) -> list[Row]:
-    found: list[Row] = []
-    with httpx2.Client(timeout=30, trust_env=False) as client:
-        while True:
-            answer = client.get(url, params={"limit": PAGE, "offset": len(found)})
-            page = answer.raise_for_status().json()
-            found += page["data"]
-            if len(found) >= page["total"] or not page["data"]:
-                return found
 
 
 # --- the services' tables -------------------------------------------------------------------------
 
 
-def _query(url: str, sql: str) -> list[TupleRow]:
+def query(url: str, sql: str) -> list[TupleRow]:
     """Run a query in a read-only transaction and return its rows."""
     options = "-c default_transaction_read_only=on"
     with psycopg.connect(url, options=options, connect_timeout=10) as connection:
@@ -207,29 +200,13 @@ def _left(service: str, url: str) -> dict[str, int]:
     found = {"outbox": "SELECT count(*) FROM outbox"}
     if service != MONITOR:
         found["effects"] = "SELECT count(*) FROM effects"
-    rows = {table: _query(url, sql)[0][0] for table, sql in found.items()}
+    rows = {table: query(url, sql)[0][0] for table, sql in found.items()}
     return {"outbox": 0, "effects": 0, **rows}
 
 
 def _sent(service: str, url: str) -> list[Sent]:
-    rows = _query(url, "SELECT topic, key, headers, value FROM outbox_sent")
+    rows = query(url, "SELECT topic, key, headers, value FROM outbox_sent")
     return [
         Sent(service, key, topic, mark_of(topic, key.encode(), unpack_headers(headers), value))
         for topic, key, headers, value in rows
     ]
-
-
-def _books(url: str) -> tuple[list[StockRow], Mapping[str, int]]:
-    """Return inventory's stock rows, and SKU -> units held by its open reservations."""
-    stock = _query(url, "SELECT sku, on_hand, reserved, shipped, put_in FROM stock ORDER BY sku")
-    kept = _query(url, "SELECT lines FROM reservation WHERE phase = 'reserved'")
-    held = Counter[str]()
-    for sku, quantity in _lines(row[0] for row in kept):
-        held[sku] += quantity
-    return [StockRow(*row) for row in stock], held
-
-
-def _lines(kept: Iterable[Any]) -> Iterable[tuple[str, int]]:
-    """Yield SKU and units of every line; each reservation keeps its lines as a JSON list."""
-    for lines in kept:
-        yield from ((line["sku"], line["quantity"]) for line in lines)

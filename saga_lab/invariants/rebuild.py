@@ -20,12 +20,15 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, MetaData, Table, func, select
 
+from saga_lab.application import MONITOR
 from saga_lab.invariants.finding import Finding, finding_of
-from saga_lab.invariants.gather import EVENT_TOPICS, MONITOR, Stack, codec_of, flows_of
+from saga_lab.invariants.gather import application_of, codec_of, contract_on, flows_of
+from saga_lab.invariants.interface import Stack
 from sagakit.flow.routing import topic
 from sagakit.kafka.inspector import read_log
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
+from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import differences, rebuild
 
@@ -86,7 +89,7 @@ def rebuild_finding(rebuilt: Sequence[RebuildComparison]) -> Finding:
 
 def compare(stack: Stack) -> list[RebuildComparison]:
     """Rebuild every database of the stack and compare it with the live one."""
-    log = list(read_log(stack["bootstrap_servers"], EVENT_TOPICS))
+    log = list(read_log(stack["bootstrap_servers"], contract_on(stack).topics))
     codec = codec_of(stack)
     return [_compare_service(stack, name, codec, log) for name in stack["databases"]]
 
@@ -101,7 +104,7 @@ def _compare_service(
             if name == MONITOR:
                 tables = _project(stack, codec, log, fresh)
             else:
-                participant = import_module(f"services.{name}.service").participant()
+                participant = participant_of(stack, name)
                 own = [record for record in log if record.topic == topic(name)]
                 rebuild(participant, codec, flows_of(stack), own, fresh)
                 tables = participant.store.metadata
@@ -117,6 +120,13 @@ def _compare_service(
         finally:
             fresh.dispose()
             live.dispose()
+
+
+def participant_of(stack: Stack, name: str) -> Participant[Any]:
+    """Return the participant of this name, from the module that the manifest names."""
+    module = application_of(stack).participants[name].module
+    found: Participant[Any] = import_module(f"{module}.service").participant()
+    return found
 
 
 def _project(stack: Stack, codec: Codec, log: Sequence[Record], fresh: Engine) -> MetaData:

@@ -1,4 +1,4 @@
-"""Checks invariant 8: every order runs to its end on its first version. Pure."""
+"""Checks invariant 8: every saga runs to its end on its first version. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from saga_lab.invariants.finding import Finding, finding_of
 
 
 def own_version(evidence: Evidence) -> Finding:
-    """Check invariant 8: all events of an order carry one flow label.
+    """Check invariant 8: all events of a saga carry one flow label.
 
-    A completed order has done every step of that version, and no participant without a step in it
-    has published an event of the order.
+    A completed saga has done every step of that version, and no participant without a step in it
+    has published an event of the saga.
     """
     counts = Counter(
         flow.label(version) for flow, version in map(evidence.flow_of, evidence.accepted)
@@ -19,27 +19,27 @@ def own_version(evidence: Evidence) -> Finding:
     counts_text = ", ".join(f"{n} on {label}" for label, n in sorted(counts.items()))
     return finding_of(
         8,
-        "Every order finishes on the version it started with",
-        f"{len(evidence.accepted)} orders: {counts_text}",
+        "Every saga finishes on the version it started with",
+        f"{len(evidence.accepted)} sagas: {counts_text}",
         (
-            f"{order_id}: {wrong}"
-            for order_id in evidence.accepted
-            for wrong in _events_of_other_versions(evidence, order_id)
+            f"{saga_id}: {wrong}"
+            for saga_id in evidence.accepted
+            for wrong in _events_of_other_versions(evidence, saga_id)
         ),
     )
 
 
-def _events_of_other_versions(evidence: Evidence, order_id: str) -> Iterator[str]:
-    events = [e for those in evidence.events_by_saga[order_id].values() for e in those]
+def _events_of_other_versions(evidence: Evidence, saga_id: str) -> Iterator[str]:
+    events = [e for those in evidence.events_by_saga[saga_id].values() for e in those]
     labels = {e.flow for e in events if e.flow}
     if len(labels) > 1:
         yield f"on {' and '.join(sorted(labels))}"
-    flow, version = evidence.flow_of(order_id)
+    flow, version = evidence.flow_of(saga_id)
     steps = {step.name: step for place in flow.places(version) for step in place}
     foreign = {e.type for e in events if e.event.owner in flow.steps.keys() - steps.keys()}
     if foreign:
         yield f"{', '.join(sorted(foreign))} on {flow.label(version)}, which has no such step"
-    if evidence.end_of(order_id) == "completed":
+    if evidence.end_of(saga_id) == "completed":
         for step in steps.values():
-            if not evidence.events(order_id, step.done):
+            if not evidence.events(saga_id, step.done):
                 yield f"completed on {flow.label(version)} without {step.done}"

@@ -97,7 +97,7 @@ def test_the_commands_of_the_page_add_the_flow_version_and_the_step(tree: Path) 
 def test_the_fake_wrapper_answers_a_repeated_call_alike_and_wraps_nothing_that_was_unwrapped() -> (
     None
 ):
-    port = free_port("giftwrap-8")
+    (port,) = free_ports(["giftwrap-8"], {}).values()
     command = [sys.executable, str(EXAMPLE / "fake_wrapper.py"), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from saga_lab.invariants.gather import EVENT_TOPICS
 from sagakit.kafka.inspector import read_log
 from sagakit.messages.codec import Codec
 from schemas import CONTRACT
@@ -54,7 +53,7 @@ def ends(stack: LiveStack, order_id: str, status: str) -> None:
 
 def leaks(stack: LiveStack, *needles: str) -> Iterator[str]:
     """Where these texts stand in a topic or a table."""
-    for record in read_log(stack.json["bootstrap_servers"], EVENT_TOPICS):
+    for record in read_log(stack.json["bootstrap_servers"], CONTRACT.topics):
         whole = (record.value or b"") + json.dumps([str(h) for h in record.headers]).encode()
         yield from (f"{record.topic}: {n}" for n in needles if n.encode() in whole)
     for name, url in stack.json["databases"].items():

@@ -1,10 +1,11 @@
-"""Checks invariants 2 to 4 by the outside ledgers: money, units, parcels and mails. Pure."""
+"""Checks invariants 2 to 4 by the ledgers, and what is undone past the pivot. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from saga_lab.invariants.evidence import Evidence, Row, StockRow
+from saga_lab.invariants.evidence import Evidence
 from saga_lab.invariants.finding import Finding, finding_of
+from shop.invariants.ledgers import Row, StockRow, facts_of, ledgers_in
 
 GIVEN_BACK = ("refunded", "partial")
 """Statuses of a provider's refund that has moved money."""
@@ -18,14 +19,15 @@ def money(evidence: Evidence) -> Finding:
 
     A completed order keeps exactly its total.
     """
-    charges = by_order(c for c in evidence.charges if c["status"] == "captured")
-    refunds = by_order(evidence.refunds)
+    ledgers = ledgers_in(evidence)
+    charges = by_order(c for c in ledgers.charges if c["status"] == "captured")
+    refunds = by_order(ledgers.refunds)
     taken = sum(len(rows) for rows in charges.values())
     back = sum(_amount(rows, GIVEN_BACK) > 0 for rows in refunds.values())
     return finding_of(
         2,
         "Every cent is accounted for",
-        f"the provider's ledger: {len(evidence.charges)} charges asked for, {taken} captured, "
+        f"the provider's ledger: {len(ledgers.charges)} charges asked for, {taken} captured, "
         f"{back} orders refunded, against {len(evidence.accepted)} orders",
         [
             *_rows_of_unknown_orders(evidence, "charged", charges),
@@ -54,7 +56,7 @@ def _money_of(
         case "cancelled" if kept_minor:
             yield f"{order_id}: cancelled, and {kept_minor} minor units are kept"
         case "completed":
-            total_minor = evidence.accepted[order_id].total_minor
+            total_minor = facts_of(evidence, order_id).total_minor
             if kept_minor != total_minor:
                 yield f"{order_id}: completed for {total_minor}, {kept_minor} minor units are kept"
 
@@ -71,6 +73,7 @@ def units(evidence: Evidence) -> Finding:
 
     Inventory's table, its reservations, the topics and the carrier's ledger must agree.
     """
+    ledgers = ledgers_in(evidence)
     put_in, shipped = Counter[str](), Counter[str]()
     for logged in evidence.by_id.values():
         if logged.type == "StockReceived":
@@ -79,11 +82,11 @@ def units(evidence: Evidence) -> Finding:
             for line in logged.event.lines:
                 shipped[line.sku] += line.quantity
     carried = Counter[str]()
-    for label in evidence.labels:
+    for label in ledgers.labels:
         if label["status"] == "picked_up":
             for line in label["lines"]:
                 carried[line["sku"]] += line["quantity"]
-    books = {stock.sku: stock for stock in evidence.stock}
+    books = {stock.sku: stock for stock in ledgers.stock}
     known = sorted({*books, *put_in, *shipped, *carried})
     return finding_of(
         3,
@@ -97,7 +100,7 @@ def units(evidence: Evidence) -> Finding:
             for violation in _units_of(
                 books.get(sku, StockRow(sku, 0, 0, 0, 0)),
                 {"put in": put_in[sku], "shipped": shipped[sku], "carried": carried[sku]},
-                evidence.held.get(sku, 0),
+                ledgers.held.get(sku, 0),
             )
         ),
     )
@@ -127,13 +130,14 @@ def one_label_and_mail(evidence: Evidence) -> Finding:
 
     None may contradict the order's end, and a completed order was picked up.
     """
-    labels = by_order(a for a in evidence.labels if a["status"] in ("created", "picked_up"))
-    mails = by_order(evidence.mails)
+    ledgers = ledgers_in(evidence)
+    labels = by_order(a for a in ledgers.labels if a["status"] in ("created", "picked_up"))
+    mails = by_order(ledgers.mails)
     return finding_of(
         4,
         "One parcel and one mail of each kind an order",
-        f"the carrier's {len(evidence.labels)} labels, {sum(map(len, labels.values()))} of them "
-        f"valid; the mail server's {len(evidence.mails)} mails",
+        f"the carrier's {len(ledgers.labels)} labels, {sum(map(len, labels.values()))} of them "
+        f"valid; the mail server's {len(ledgers.mails)} mails",
         [
             *_rows_of_unknown_orders(evidence, "shipped", labels),
             *_rows_of_unknown_orders(evidence, "written to", mails),
@@ -169,6 +173,27 @@ def _mails_of(evidence: Evidence, order_id: str, mails: Mapping[str, list[Row]])
     for wrong, kind in (("completed", "cancelled"), ("cancelled", "shipped")):
         if end == wrong and kinds[kind]:
             yield f"{order_id}: {end}, and the customer was told it is {kind}"
+
+
+# --- past the pivot -------------------------------------------------------------------------------
+
+
+def undone_past_pivot(evidence: Evidence, order_id: str) -> Iterator[str]:
+    """Yield what was undone of an order that was picked up.
+
+    Refunds of late captures are allowed: that money goes back whatever the order's end.
+    """
+    refunds = evidence.events(order_id, "PaymentRefunded", "PaymentRefundProgressed")
+    late = [e for e in evidence.events(order_id, "PaymentCaptured") if e.event.late]
+    kept_minor = sum(e.event.amount_minor for e in refunds)
+    kept_minor -= sum(e.event.amount_minor for e in late)
+    if kept_minor > 0:
+        yield f"picked up, and yet {kept_minor} minor units were given back"
+    for released in evidence.events(order_id, "InventoryReleased"):
+        if released.event.lines:
+            yield "picked up, and yet its stock was released"
+    for cancelled in evidence.events(order_id, "ShipmentCancelled"):
+        yield f"picked up, and yet told cancelled ({cancelled.event.reason})"
 
 
 # --- shared ---------------------------------------------------------------------------------------

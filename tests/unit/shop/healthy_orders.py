@@ -1,11 +1,12 @@
 """The evidence of a run in which nothing went wrong, to plant violations into."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from saga_lab.invariants.evidence import Evidence, Logged, Sent, StockRow, mark_of
+from saga_lab.invariants.evidence import Evidence, Logged, Sent, mark_of
 from sagakit.contract.model import saga_id_of
 from sagakit.contract.platform import CompensationRequested
 from sagakit.messages.envelope import NAMESPACE
@@ -27,6 +28,8 @@ from schemas.events import (
     StockLine,
     StockReceived,
 )
+from shop.invariants import INVARIANTS
+from shop.invariants.ledgers import Ledgers, StockRow
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 SKU, PRICE_MINOR = "TEA-100", 1250
@@ -121,7 +124,7 @@ class Log:
             self._sequences[chain] += 1
             self.events.append(
                 Logged(
-                    order_id=order_id,
+                    saga_id=order_id,
                     event=event,
                     id=uuid5(NAMESPACE, f"{chain}{self._sequences[chain]}"),
                     source=event.owner,
@@ -159,6 +162,12 @@ def mark(name: str) -> bytes:
     return mark_of("payment.events", name.encode(), (), b"body")
 
 
+def with_ledgers(**changed: Any) -> Evidence:
+    """The same with other ledgers."""
+    evidence = healthy()
+    return replace(evidence, own=replace(evidence.own, **changed))
+
+
 def healthy(*more: Any, cause: UUID | None = None) -> Evidence:
     """One order that went well and one that was undone, `more` on the log behind them."""
     received = StockReceived(sku=SKU, quantity=10, actor="a", reason="r")
@@ -167,13 +176,20 @@ def healthy(*more: Any, cause: UUID | None = None) -> Evidence:
         flows=FLOWS,
         log=log.events,
         marks=frozenset([mark("there")]),
-        charges=[charge(DONE), charge(UNDONE)],
-        refunds=[refund(UNDONE)],
-        labels=[label(DONE), label(UNDONE, "cancelled")],
-        mails=[mail(DONE, "shipped"), mail(UNDONE, "cancelled"), mail(UNDONE, "refunded")],
-        stock=[StockRow(SKU, on_hand=8, reserved=0, shipped=2, put_in=10)],
+        own=Ledgers(
+            charges=[charge(DONE), charge(UNDONE)],
+            refunds=[refund(UNDONE)],
+            labels=[label(DONE), label(UNDONE, "cancelled")],
+            mails=[mail(DONE, "shipped"), mail(UNDONE, "cancelled"), mail(UNDONE, "refunded")],
+            stock=[StockRow(SKU, on_hand=8, reserved=0, shipped=2, put_in=10)],
+        ),
+        ends=INVARIANTS.ends,
         outbox={"payment": 0},
         effects={"payment": 0},
         sent=[Sent("payment", DONE, "payment.events", mark("there"))],
         sagas={DONE: "completed", UNDONE: "cancelled"},
     )
+
+
+def without(evidence: Evidence, *types: str) -> Evidence:
+    return replace(evidence, log=[e for e in evidence.log if e.type not in types])
