@@ -7,11 +7,11 @@ from saga_lab.simulation.fault_rates import FAULTS
 NUMBER = click.IntRange(min=0)
 
 
-def _orders(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
+def _sagas(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
     words = [word for word in value.split(",") if word]
     if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
         raise click.BadParameter(
-            f"{value[:40]!r} is not a list of orders; write their numbers, for example 0,3"
+            f"{value[:40]!r} is not a list of sagas; write their numbers, for example 0,3"
         )
     return tuple(int(word) for word in words)
 
@@ -37,36 +37,37 @@ def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
 @click.option("--from", "first", default=0, show_default=True, type=NUMBER, help="The first seed.")
 @click.option(
     "--orders",
+    "sagas",
     default=6,
     show_default=True,
     type=click.IntRange(1, 1000),
-    help="Orders of each seed.",
+    help="Sagas of each seed.",
 )
 @click.option(
-    "--only", default="", callback=_orders, help="Simulate only these orders of each seed: 0,3."
+    "--only", default="", callback=_sagas, help="Simulate only these sagas of each seed: 0,3."
 )
 @click.option(
     "--without", default="", callback=_faults, help="Leave out these faults: crash,pause."
 )
 @click.option(
-    "--schedule", default=0, type=NUMBER, help="Another interleaving of the same orders and faults."
+    "--schedule", default=0, type=NUMBER, help="Another interleaving of the same sagas and faults."
 )
 @click.option(
     "--shrink",
     "smaller",
     is_flag=True,
-    help="Shrink a seed with a violation to the fewest orders and faults.",
+    help="Shrink a seed with a violation to the fewest sagas and faults.",
 )
 def sim(
     seeds: int,
     first: int,
-    orders: int,
+    sagas: int,
     only: tuple[int, ...],
     without: tuple[str, ...],
     schedule: int,
     smaller: bool,
 ) -> None:
-    """Simulate orders with crashes, repeated events and lost answers; check every invariant.
+    """Simulate sagas with crashes, repeated events and lost answers; check every invariant.
 
     Each seed is one simulation. For a seed with a violation the command prints at once how to
     repeat it, and what happened. Exit status 0: no violation; 1: a violation; 130: interrupted by
@@ -74,4 +75,4 @@ def sim(
     """
     from saga_cli.lab.sim_run import run  # here, since the help need not take 0.7 s to load it
 
-    run(range(first, first + seeds), only or tuple(range(orders)), without, schedule, smaller)
+    run(range(first, first + seeds), only or tuple(range(sagas)), without, schedule, smaller)

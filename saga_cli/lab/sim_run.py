@@ -14,7 +14,9 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from saga_lab.simulation.runner import SeedReport, run_seed
+from saga_cli.application import application
+from saga_lab.simulation.interface import simulation_of
+from saga_lab.simulation.runner import SeedReport, run_seed_of
 from saga_lab.simulation.shrink import FailingCase, shrink, story
 
 INTERRUPTED = 130
@@ -23,22 +25,26 @@ PROGRESS_EVERY_S = 30.0
 
 def run(
     seeds: range,
-    orders: tuple[int, ...],
+    sagas: tuple[int, ...],
     without: tuple[str, ...],
     schedule: int,
     smaller: bool,
 ) -> None:
     """Run the command. Raises SystemExit with its status."""
-    one = partial(run_seed, orders=orders, without=without, schedule=schedule)
+    played = application()
+    simulation = simulation_of(played)
+    one = partial(run_seed_of, played, sagas=sagas, without=without, schedule=schedule)
     tally = Tally()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     pool = ProcessPoolExecutor(os.cpu_count(), initializer=_ignore_interrupts)
     try:
-        played = pool.map(one, seeds, chunksize=4)
-        for report in _with_progress(played, len(seeds), tally):
+        reports = pool.map(one, seeds, chunksize=4)
+        for report in _with_progress(reports, len(seeds), tally):
             tally.add(report)
             if report.violations:
-                print_violation(FailingCase(report.seed, orders, without, schedule), smaller)
+                print_violation(
+                    FailingCase(simulation, report.seed, sagas, without, schedule), smaller
+                )
     except KeyboardInterrupt:
         click.echo(
             f"interrupted; of {len(seeds)} seeds from {seeds.start} on, "
@@ -115,6 +121,6 @@ class Tally:
         ends = ", ".join(f"{n} {status}" for status, n in sorted(self.ends.items()))
         kinds = ", ".join(f"{n} {fault}" for fault, n in sorted(self.faults.items()))
         return (
-            f"{self.line()}; {self.steps} steps, {self.crashes} crashes; {ends or 'no order'}\n"
+            f"{self.line()}; {self.steps} steps, {self.crashes} crashes; {ends or 'no saga'}\n"
             f"faults: {kinds or 'none'}"
         )

@@ -10,15 +10,15 @@ class FaultRates:
     """Holds one probability per fault; all are zero when the faults are off.
 
     A value is the chance at each occasion, except for the last four: poison is drawn once per
-    order, second and switch are 1 or 0 for the whole run, skew_s is in seconds.
+    saga, second and switch are 1 or 0 for the whole run, skew_s is in seconds.
 
     crash: a process dies at a named point, or a monitor loses its gate; trouble: a call or its
     answer is lost; repeat: a published row or a delivered webhook is sent again; forget: offsets
     are not stored; linger: a polled batch, a claimed effect or an answer stays in memory for a
     while; pause: a process stops, possibly past its leases, or a monitor stops reading; stale: a
     former leader of the relay publishes its batch again, later; disorder: a relay publishes past a
-    row that was refused; outage: no broker for a while; poison: garbage under an order's key, or a
-    participant too old for the order's events; second: a second process consumes the same records,
+    row that was refused; outage: no broker for a while; poison: garbage under a saga's key, or a
+    participant too old for the saga's events; second: a second process consumes the same records,
     as after a rebalance, and a second monitor emits; switch: processes start with an older flow
     file and move to today's one by one; skew_s: each process clock is off by up to this much.
     """

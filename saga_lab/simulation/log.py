@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 
 from saga_monitor.ingest.watermark import murmur2
 from saga_monitor.saga.facts import unix_ms
 from sagakit.errors import UnprocessableRecord
-from sagakit.flow.routing import topic
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, OutboxRow, Record
-from schemas import CONTRACT, OWNERS
 
 PARTITIONS = 2
-TOPICS = tuple(sorted({topic(owner) for owner in OWNERS.values()}))
-CODEC = Codec(CONTRACT)
 GARBAGE = b"\x00this is no event"
 Place = tuple[str, int]
 """Topic and partition."""
@@ -24,16 +20,19 @@ Place = tuple[str, int]
 
 @cache
 def partition_of(key: str) -> int:
-    """Return the partition that holds all events of an order, the same on every topic."""
+    """Return the partition that holds all events of a saga, the same on every topic."""
     return murmur2(key.encode()) % PARTITIONS
 
 
 class SimulatedLog:
     """Holds all topics; each appended event goes to `claim_checker`. `length`: total records."""
 
-    def __init__(self, claim_checker: Callable[[Envelope], None]) -> None:
+    def __init__(
+        self, topics: Sequence[str], codec: Codec, claim_checker: Callable[[Envelope], None]
+    ) -> None:
+        self.topics, self._codec = tuple(topics), codec
         self.partitions: dict[Place, list[Record]] = {
-            (name, p): [] for name in TOPICS for p in range(PARTITIONS)
+            (name, p): [] for name in self.topics for p in range(PARTITIONS)
         }
         self._read: dict[tuple[str, int, int], Envelope] = {}
         self._claim_checker = claim_checker
@@ -55,7 +54,7 @@ class SimulatedLog:
         """Return the event of a record, decoded once. Raises UnprocessableRecord."""
         place = (record.topic, record.partition, record.offset)
         if place not in self._read:
-            self._read[place] = CODEC.decode(record)
+            self._read[place] = self._codec.decode(record)
         return self._read[place]
 
     def envelopes(self) -> list[Envelope]:

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from saga_lab.simulation.fault_rates import FaultRates as FaultRates
-from saga_lab.simulation.log import CODEC as CODEC
 from saga_lab.simulation.log import Place
 from saga_lab.simulation.operator import OperatorReader
 from saga_lab.simulation.ports import WorldPort
@@ -154,9 +152,9 @@ class Node:
         return len(self.processes) > 1 and all(p.has_work() for p in self.processes)
 
     def overlap(self) -> None:
-        """Handle two batches at once when they share no order.
+        """Handle two batches at once when they share no saga.
 
-        Only those overlap for real: batches of one order wait for each other's row locks.
+        Only those overlap for real: batches of one saga wait for each other's row locks.
         """
         first, second = self.world.rng.sample(self.processes, 2)
         for process in (first, second):
@@ -166,7 +164,7 @@ class Node:
             self.run_concurrently(first, first.handle, second)
 
     def visit(self, process: SimulatedProcess, key: str, work: Callable[[], None]) -> None:
-        """Run a request from outside, perhaps while a batch of other orders is handled."""
+        """Run a request from outside, perhaps while a batch of other sagas is handled."""
         busy = self.world.rng.choice(self.processes)
         if busy.has_work() and not busy.batch:
             busy.survive(busy.take)
@@ -196,11 +194,9 @@ class Node:
     def check(self) -> None:
         """Record in `astray` when an invariant that holds at any moment is broken.
 
-        Stock is never negative, and the keys in flight are those of the pending effects.
+        The application judges the store, and the keys in flight are those of the pending effects.
         """
-        for sku, level in getattr(self.participant.store, "stock", {}).items():
-            if min(level.on_hand, level.reserved) < 0:
-                self.astray = f"{sku}: {level}"
+        self.astray = self.world.wrong_store(self.name, self.participant.store) or self.astray
         inbox_rows = self.database.tables.inbox_rows.values()
         flying = {key for inbox_row in inbox_rows for key in inbox_row.in_flight}
         pending = self.database.tables.effects.keys()
@@ -208,7 +204,7 @@ class Node:
             self.astray = f"{self.name}: {sorted(flying)} in flight, {sorted(pending)} pending"
 
     def state(self, key: str) -> Any:
-        """Return the committed state of an order."""
+        """Return the committed state of a saga."""
         inbox_row = self.database.tables.inbox_rows.get(key)
         state = self.participant.store.load(None, {key: []}).get(key)  # type: ignore[arg-type]
         return replace(state, in_flight=frozenset(inbox_row.in_flight if inbox_row else ()))

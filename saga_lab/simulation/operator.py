@@ -1,9 +1,9 @@
-"""Injects bad records and simulates the operator who unblocks the orders parked behind them."""
+"""Injects bad records and simulates the operator who unblocks the sagas parked behind them."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
-from saga_lab.simulation.log import CODEC, GARBAGE, TOPICS
+from saga_lab.simulation.log import GARBAGE
 from saga_lab.simulation.ports import NodePort, WorldPort
 from saga_lab.simulation.simulated_monitor import encode_emission
 from saga_monitor.saga.commands import CommandRefused, PauseCommand, resume_saga
@@ -19,12 +19,12 @@ LOOKS_AGAIN = timedelta(minutes=10)
 class OperatorReader(Codec):
     """Decodes records for one participant, through the log, which decodes each record once.
 
-    Raises Undecodable for orders in `Operator.unknown`: their events are too new for the
+    Raises Undecodable for sagas in `Operator.unknown`: their events are too new for the
     participant's running version.
     """
 
     def __init__(self, node: NodePort) -> None:
-        self.__dict__.update(CODEC.__dict__)
+        self.__dict__.update(node.world.codec.__dict__)
         self._node = node
 
     def decode(self, record: Record) -> Envelope:
@@ -38,10 +38,10 @@ class OperatorReader(Codec):
 
 
 class Operator:
-    """Injects bad records, redrives parked ones and resumes paused orders.
+    """Injects bad records, redrives parked ones and resumes paused sagas.
 
-    `unknown`: (participant, order id) pairs; the participant's running version cannot decode any
-    event of that order.
+    `unknown`: (participant, saga id) pairs; the participant's running version cannot decode any
+    event of that saga.
     """
 
     def __init__(self, world: WorldPort) -> None:
@@ -49,34 +49,36 @@ class Operator:
         self.unknown: set[tuple[str, str]] = set()
         self._called = False
 
-    def maybe_inject_bad_record(self, order_id: str) -> None:
-        """Send an unreadable record for an order if the `poison` fault hits."""
+    def maybe_inject_bad_record(self, saga_id: str) -> None:
+        """Send an unreadable record for a saga if the `poison` fault hits."""
         if self.world.happens("poison"):
-            self.inject_bad_record(order_id)
+            self.inject_bad_record(saga_id)
 
-    def inject_bad_record(self, order_id: str) -> None:
-        """Put garbage under an order's key, or make a participant too old for its events.
+    def inject_bad_record(self, saga_id: str) -> None:
+        """Put garbage under a saga's key, or make a participant too old for its events.
 
         During an outage, try again a second later.
         """
         world = self.world
         if not world.broker_up():
-            world.after(timedelta(seconds=1), lambda: self.inject_bad_record(order_id))
+            world.after(timedelta(seconds=1), lambda: self.inject_bad_record(saga_id))
         elif world.rng.random() < 0.5:
-            world.note(f"garbage under the key of {order_id}", {order_id})
-            world.log.append(OutboxRow(world.rng.choice(TOPICS), order_id, (), GARBAGE), world.now)
+            world.note(f"garbage under the key of {saga_id}", {saga_id})
+            world.log.append(
+                OutboxRow(world.rng.choice(world.log.topics), saga_id, (), GARBAGE), world.now
+            )
         else:
             node = world.nodes[world.rng.choice(sorted(world.nodes))]
-            world.note(f"{node.name} is too old for what comes of {order_id}", {order_id})
-            self.unknown.add((node.name, order_id))
-            world.after(self._a_while(), lambda: self.update(node, order_id))
+            world.note(f"{node.name} is too old for what comes of {saga_id}", {saga_id})
+            self.unknown.add((node.name, saga_id))
+            world.after(self._a_while(), lambda: self.update(node, saga_id))
 
-    def update(self, node: NodePort, order_id: str) -> None:
-        """Let a participant decode the events of an order, and redrive those it parked."""
-        self.world.note(f"{node.name} is updated, {order_id} redriven", {order_id})
-        self.unknown.discard((node.name, order_id))
+    def update(self, node: NodePort, saga_id: str) -> None:
+        """Let a participant decode the events of a saga, and redrive those it parked."""
+        self.world.note(f"{node.name} is updated, {saga_id} redriven", {saga_id})
+        self.unknown.discard((node.name, saga_id))
         process = node.processes[0]
-        process.survive(lambda: process.redrive(order_id))
+        process.survive(lambda: process.redrive(saga_id))
 
     def schedule_redrive(self, node: NodePort) -> None:
         """Schedule the redrive of records that were parked for an unknown flow version.
@@ -92,28 +94,29 @@ class Operator:
             process = self.world.rng.choice(node.processes)
             process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
 
-    def resume(self, order_id: str) -> None:
-        """Resume a paused order through a monitor.
+    def resume(self, saga_id: str) -> None:
+        """Resume a paused saga through a monitor.
 
         Try again after `LOOKS_AGAIN` while there is no monitor, or it refuses because it has not
         read the pause yet.
         """
         try:
-            resuming = self._resuming(order_id)
+            resuming = self._resuming(saga_id)
         except CommandRefused:
             resuming = None
         if resuming is None:
-            self.world.after(LOOKS_AGAIN, lambda: self.resume(order_id))
+            self.world.after(LOOKS_AGAIN, lambda: self.resume(saga_id))
         else:
             self.world.send(resuming)
 
-    def _resuming(self, order_id: str) -> OutboxRow | None:
+    def _resuming(self, saga_id: str) -> OutboxRow | None:
         """Return the first monitor's resume event, if there is one. Raises CommandRefused."""
         for monitor in self.world.monitors:
-            saga, seen = monitor.sagas.get(order_id, Saga(order_id)), monitor.view(order_id)
-            assert seen is not None
-            body = PauseCommand(order_id=order_id, actor="ada", reason="answered")
-            return encode_emission(resume_saga(body, saga, seen), saga, self.world.now)
+            saga, seen = monitor.sagas.get(saga_id, Saga(saga_id)), monitor.view(saga_id)
+            body = PauseCommand(order_id=saga_id, actor="ada", reason="answered")
+            return encode_emission(
+                self.world.codec, resume_saga(body, saga, seen), saga, self.world.now
+            )
         return None
 
     def schedule_discard(self) -> None:

@@ -1,212 +1,44 @@
-"""Simulates the outside world: the fakes' state machines in memory, with calls that are lost.
-
-The order's `Behaviour` decides how a charge, label or mail goes. The seed decides which calls are
-lost on the way there or back.
-"""
+"""Simulates the outside world of an application, with calls and answers that are lost."""
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from functools import cache, partial
 from typing import Any
 
-from saga_lab.fakes.machine import AccountStep, Timer
 from sagakit.decider import Callback, Effect
 from sagakit.errors import EffectFailed
-from sagakit.web.signed_webhook import ReadReport
-from services.notification.decide import MailAccepted, MailKind, MailRefused
-from services.payment.service import REPORTS as PROVIDER_REPORTS
-from services.shipping.service import REPORTS as CARRIER_REPORTS
-from shop.outside.carrier_machine import LabelRecord, LabelStep, ParcelPlan
-from shop.outside.memory import (
-    CarrierLedger,
-    ProviderLedger,
-    cancel_result,
-    charge_result,
-    label_result,
-    refund_result,
-    reports_of,
-)
-from shop.outside.provider_machine import CardPlan, ChargeRecord, ChargeStep, RefundRecord
+from sagakit.messages.envelope import Envelope
 
 Later = Callable[[timedelta, str, str, Callback], None]
-"""Schedules the delivery of a callback: (delay, participant, order id, callback)."""
+"""Schedules the delivery of a callback: (delay, participant, saga id, callback)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """Decides how the outside treats one order.
-
-    `delay`: delay of the provider's callbacks. `pickup`: time from label to pickup; None: never.
-    `refund`: a `forgotten` refund goes through as late as a `later` one, but nobody calls back.
-    `careless`: the carrier picks the parcel up although it accepted the cancellation.
-    """
-
-    charge: str = "captured"
-    refund: str = "refunded"
-    label: str = "created"
-    mail: str = "accepted"
-    delay: timedelta = timedelta(seconds=5)
-    pickup: timedelta | None = timedelta(seconds=30)
-    careless: bool = False
-
-
-_CARDS: Mapping[str, Callable[[float], CardPlan]] = {
-    "captured": lambda _: CardPlan(),
-    "told_first": lambda _: CardPlan(webhook_first=True),
-    "declined": lambda _: CardPlan("declined", "insufficient_funds"),
-    "action": lambda s: CardPlan("action_required", final_after_s=(s,)),
-    "action_never": lambda _: CardPlan("action_required"),
-    "later": lambda s: CardPlan("pending", final_after_s=(s,)),
-    "later_declined": lambda s: CardPlan(
-        "pending", "insufficient_funds", final="declined", final_after_s=(s,)
-    ),
-    "late": lambda s: CardPlan("pending", final_after_s=(s, 2 * s), captures_voided=True),
-}
-"""`Behaviour.charge` -> the provider's plan, its callbacks delayed by so many seconds."""
-
-
-def card_plan(behaviour: Behaviour) -> CardPlan:
-    """Return the provider's plan for a behaviour."""
-    delay_s = behaviour.delay.total_seconds()
-    return replace(
-        _CARDS[behaviour.charge](delay_s),
-        halves=behaviour.refund == "partial",
-        refund_after_s=delay_s if behaviour.refund in ("later", "forgotten") else None,
-        reports_refund=behaviour.refund != "forgotten",
-    )
-
-
-def parcel_plan(behaviour: Behaviour, pickup_after_cancel_s: float = 0.0) -> ParcelPlan:
-    """Return the carrier's plan for a behaviour."""
-    return ParcelPlan(
-        refusal="refused by the carrier" if behaviour.label == "refused" else None,
-        pickup_after_s=None if behaviour.pickup is None else behaviour.pickup.total_seconds(),
-        pickup_after_cancel_s=pickup_after_cancel_s if behaviour.careless else None,
-    )
-
-
-@dataclass
-class Outside:
-    """Plays the payment provider, the carrier and the mail server.
+class Outside(ABC):
+    """Plays every service outside.
 
     `trouble`: chance that a call is lost on its way there, and again that its answer is lost.
     """
 
-    rng: random.Random
-    behaviours: dict[str, Behaviour]
-    later: Later
-    trouble: float = 0.0
-    mails: dict[str, tuple[str, MailKind]] = field(default_factory=dict)
-    """Message-ID (the effect's key) -> order id and kind: a mail sent again is stored once."""
-    _provider: ProviderLedger = field(default_factory=ProviderLedger)
-    _carrier: CarrierLedger = field(default_factory=CarrierLedger)
-
-    @property
-    def charges(self) -> dict[str, ChargeRecord]:
-        """Return the provider's charges by charge key."""
-        return self._provider.charges
-
-    @property
-    def refunds(self) -> list[RefundRecord]:
-        """Return the refunds that have given money back."""
-        return self._provider.refunds
-
-    @property
-    def labels(self) -> dict[str, LabelRecord]:
-        """Return the carrier's labels by label key."""
-        return self._carrier.labels
+    def __init__(self, rng: random.Random, later: Later, trouble: float) -> None:
+        self.rng, self.later, self.trouble = rng, later, trouble
 
     def perform(self, effect: Effect) -> Any:
         """Carry out an effect and return its result. Raises EffectFailed if the answer is lost."""
         if self.rng.random() < self.trouble:
             raise EffectFailed("the call did not arrive")
-        answer = {
-            "charge": self._charge,
-            "look": self._look,
-            "refund": self._refund,
-            "label": self._label,
-            "cancel": self._cancel,
-            "mail": self._mail,
-        }[effect.kind](effect)
+        answer = self.carry_out(effect)
         if self.rng.random() < self.trouble:
             raise EffectFailed("the answer was lost")
         return answer
 
-    def _behaviour(self, effect: Effect) -> Behaviour:
-        return self.behaviours[str(effect.payload["order_id"])]
+    @abstractmethod
+    def carry_out(self, effect: Effect) -> Any:
+        """Carry out an effect whose call arrived, and return its result."""
 
-    # --- provider -----------------------------------------------------------------------------
+    def false_claims(self, envelope: Envelope) -> Iterable[str]:
+        """Return what a new event claims that the outside's ledgers do not say at this moment.
 
-    def _charge(self, effect: Effect) -> Any:
-        plan = card_plan(self._behaviour(effect))
-        return charge_result(self._paid(effect, plan, self._provider.charge(effect, plan)))
-
-    def _look(self, effect: Effect) -> Any:
-        return charge_result(self._provider.look(effect))
-
-    def _refund(self, effect: Effect) -> Any:
-        plan = card_plan(self._behaviour(effect))
-        return refund_result(effect, self._paid(effect, plan, self._provider.refund(effect, plan)))
-
-    def _paid(self, effect: Effect, plan: CardPlan, step: ChargeStep) -> ChargeStep:
-        """Call back with a step's webhooks now, and with those of its timers when they are due."""
-        order_id = str(effect.payload["order_id"])
-        for report in reports_of(step, PROVIDER_REPORTS):
-            self.later(timedelta(), "payment", order_id, Callback(partial(_same, report)))
-        for timer in step.timers:
-            due = partial(self._provider.timer_due, timer, plan)
-            self._when_due(timer, "payment", order_id, due, PROVIDER_REPORTS)
-        return step
-
-    # --- carrier ------------------------------------------------------------------------------
-
-    def _label(self, effect: Effect) -> Any:
-        plan = parcel_plan(self._behaviour(effect))
-        return label_result(effect, self._sent(effect, plan, self._carrier.label(effect, plan)))
-
-    def _cancel(self, effect: Effect) -> Any:
-        behaviour = self._behaviour(effect)
-        plan = parcel_plan(behaviour)
-        known = self._carrier.account(str(effect.payload["label_key"])).label
-        if behaviour.careless and known and known.status == "created":
-            plan = parcel_plan(behaviour, self.rng.choice((0, 1, 60)))
-        return cancel_result(self._sent(effect, plan, self._carrier.cancel(effect, plan)))
-
-    def _sent(self, effect: Effect, plan: ParcelPlan, step: LabelStep) -> LabelStep:
-        order_id = str(effect.payload["order_id"])
-        for timer in step.timers:
-            due = partial(self._carrier.timer_due, timer, plan)
-            self._when_due(timer, "shipping", order_id, due, CARRIER_REPORTS)
-        return step
-
-    def _when_due(
-        self,
-        timer: Timer,
-        participant: str,
-        order_id: str,
-        due: Callable[[], AccountStep[Any]],
-        reports: Mapping[str, ReadReport],
-    ) -> None:
-        """Run a timer at its first delivery; a repeated delivery reports the same."""
-
-        @cache
-        def report() -> Any:
-            return next(iter(reports_of(due(), reports)), None)
-
-        self.later(timedelta(seconds=timer.after_s), participant, order_id, Callback(report))
-
-    # --- mail server --------------------------------------------------------------------------
-
-    def _mail(self, effect: Effect) -> Any:
-        p: Any = effect.payload
-        kind = MailKind(p["kind"])
-        if self._behaviour(effect).mail == "refused":
-            return MailRefused(kind, p["to"], "no such mailbox")
-        self.mails[effect.key] = (p["order_id"], kind)
-        return MailAccepted(kind, p["to"])
-
-
-def _same(report: Any) -> Any:
-    return report
+        Called once for each event, in the order in which they are appended.
+        """
+        return ()

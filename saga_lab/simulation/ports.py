@@ -14,6 +14,7 @@ from saga_lab.simulation.log import Place, SimulatedLog
 from saga_lab.simulation.outside import Outside
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView
+from sagakit.decider import Command
 from sagakit.flow.model import Flows
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import EffectRow, OutboxRow
@@ -87,15 +88,19 @@ class MonitorPort(Protocol):
 
     sagas: dict[str, Saga]
 
-    def view(self, order_id: str) -> SagaView | None:
+    def view(self, saga_id: str) -> SagaView:
         """Return the view of a saga."""
         ...
 
 
 class OperatorPort(Protocol):
-    """The simulated operator, as the participants use it."""
+    """The simulated operator, as the participants and the application's people use it."""
 
     unknown: set[tuple[str, str]]
+
+    def resume(self, saga_id: str) -> None:
+        """Resume a paused saga through a monitor."""
+        ...
 
     def schedule_redrive(self, node: NodePort) -> None:
         """Schedule the redrive of records parked for an unknown flow version."""
@@ -120,8 +125,17 @@ class WorldPort(Protocol):
     hits: Counter[str]
     now: datetime
     fault_rates: FaultRates
-    outside: Outside
     log: SimulatedLog
+
+    @property
+    def outside(self) -> Outside:
+        """Return the outside world."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """Return the codec of the application's contract."""
+        ...
 
     @property
     def nodes(self) -> Mapping[str, NodePort]:
@@ -147,8 +161,22 @@ class WorldPort(Protocol):
         """Draw whether a fault hits now, and count it if so."""
         ...
 
-    def note(self, text: str, orders: Collection[str] = ()) -> None:
+    def note(self, text: str, sagas: Collection[str] = ()) -> None:
         """Record a line for the story of a broken seed."""
+        ...
+
+    def submit_command(
+        self, name: str, saga_id: str, command: Command, flow: str | None = None
+    ) -> None:
+        """Submit a person's command to a participant, and again until it goes through."""
+        ...
+
+    def publish(self, event: Any, key: str, flow: str | None, *, named: bool = True) -> None:
+        """Publish an event as a foreign producer would; without `named` it has no event id."""
+        ...
+
+    def wrong_store(self, name: str, store: Any) -> str:
+        """Return what is wrong with a participant's store at any moment, else an empty text."""
         ...
 
     def broker_up(self) -> bool:

@@ -108,7 +108,7 @@ class SimulatedProcess:
             self.world.note(f"{self.name} stands still for {pause}", self.keys())
 
     def keys(self) -> set[str]:
-        """Return the orders of its batch, its claimed effects and its answers."""
+        """Return the sagas of its batch, its claimed effects and its answers."""
         return self.holds() | {row.order_key for row in self.hands} | {m.key for m in self.answers}
 
     # --- what it could do next --------------------------------------------------------------------
@@ -131,7 +131,7 @@ class SimulatedProcess:
         return found
 
     def holds(self) -> set[str]:
-        """Return the orders of its batch."""
+        """Return the sagas of its batch."""
         return {(r.key or b"").decode() for r in self.batch}
 
     def has_work(self) -> bool:
@@ -171,7 +171,7 @@ class SimulatedProcess:
             self.node.committed |= self.positions
 
     def redrive(self, key: str) -> None:
-        """Redrive the parked records of an order."""
+        """Redrive the parked records of a saga."""
         self.handler.redrive(key)
 
     def messages(self) -> list[Message]:

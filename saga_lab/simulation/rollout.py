@@ -1,6 +1,6 @@
 """Simulates a release: processes that know only older flow versions get the new ones.
 
-They are updated one by one at moments drawn from the seed, while orders of all versions are in
+They are updated one by one at moments drawn from the seed, while sagas of all versions are in
 flight.
 """
 

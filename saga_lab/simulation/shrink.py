@@ -1,9 +1,11 @@
-"""Reduces a broken seed to fewer orders and fewer faults, and tells the story that is left."""
+"""Reduces a broken seed to fewer sagas and fewer faults, and tells the story that is left."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from saga_lab.simulation.fault_rates import FAULTS
+from saga_lab.simulation.interface import Simulation
 from saga_lab.simulation.runner import build_world, run_world
 from saga_lab.simulation.world import World
 
@@ -14,40 +16,40 @@ LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class FailingCase:
-    """Names a run to repeat. `orders`: order numbers; `without` and `schedule`: see `World`."""
+    """Names a run to repeat. `sagas`: their numbers; `without` and `schedule`: see `World`."""
 
+    simulation: Simulation[Any, Any]
     seed: int
-    orders: tuple[int, ...]
+    sagas: tuple[int, ...]
     without: tuple[str, ...] = ()
     schedule: int = 0
 
-    def run(self) -> tuple[World, list[str]]:
+    def run(self) -> tuple[World[Any], list[str]]:
         """Run the case; return the world at its end and the violations."""
-        orders = self.orders
         world, stories = build_world(
-            self.seed, orders, without=self.without, schedule=self.schedule
+            self.simulation, self.seed, self.sagas, without=self.without, schedule=self.schedule
         )
         return world, run_world(world, stories)
 
     def command(self) -> str:
         """Return the shell command that runs the case again."""
-        text = f"saga sim --seeds 1 --from {self.seed} --only {_listed(self.orders)}"
+        text = f"saga sim --seeds 1 --from {self.seed} --only {_listed(self.sagas)}"
         text += f" --without {_listed(self.without)}" if self.without else ""
         return text + (f" --schedule {self.schedule}" if self.schedule else "")
 
 
 def shrink(case: FailingCase) -> FailingCase:
-    """Return the smallest case found: leave out orders, then faults, while something breaks."""
+    """Return the smallest case found: leave out sagas, then faults, while something breaks."""
     smaller = next((c for c in map(_still_broken, _smaller(case)) if c), None)
     return case if smaller is None else shrink(smaller)
 
 
 def _smaller(case: FailingCase) -> Iterator[FailingCase]:
-    if len(case.orders) > 1:
-        yield from (replace(case, orders=(n,)) for n in case.orders)
-        for left_out in case.orders:
-            yield replace(case, orders=tuple(n for n in case.orders if n != left_out))
-    world, _ = build_world(case.seed, case.orders, without=case.without)
+    if len(case.sagas) > 1:
+        yield from (replace(case, sagas=(n,)) for n in case.sagas)
+        for left_out in case.sagas:
+            yield replace(case, sagas=tuple(n for n in case.sagas if n != left_out))
+    world, _ = build_world(case.simulation, case.seed, case.sagas, without=case.without)
     left = world.drawn_rates.named()
     if len(left) > 1:
         yield replace(case, without=FAULTS)
@@ -62,20 +64,16 @@ def _still_broken(case: FailingCase) -> FailingCase | None:
     return None
 
 
-def story(world: World, found: Collection[str]) -> list[str]:
-    """Return the last `LINES` lines of events and faults of the orders that broke.
+def story(world: World[Any], found: Collection[str]) -> list[str]:
+    """Return the last `LINES` lines of events and faults of the sagas that broke.
 
-    If no violation names an order, the lines of all orders are shown.
+    If no violation names a saga, the lines of all sagas are shown.
     """
-    orders = set(world.outside.behaviours)
-    named = {
-        o for o in orders if any(o in envelope.replace(":", " ").split() for envelope in found)
-    }
-    chosen = named or orders
+    sagas = set(world.sagas)
+    named = {o for o in sagas if any(o in envelope.replace(":", " ").split() for envelope in found)}
+    chosen = named or sagas
     lines = [
-        (note.at, f"! {note.text}")
-        for note in world.diary
-        if not note.orders or note.orders & chosen
+        (note.at, f"! {note.text}") for note in world.diary if not note.sagas or note.sagas & chosen
     ]
     seen = set()
     for record in world.log.records():

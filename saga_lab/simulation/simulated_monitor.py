@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
-from saga_lab.simulation.log import CODEC, Place, partition_of
+from saga_lab.simulation.log import Place, partition_of
 from saga_lab.simulation.ports import WorldPort
 from saga_monitor.ingest.projection import fact_of
 from saga_monitor.ingest.watermark import Tick, Watermark
@@ -15,27 +15,24 @@ from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import SagaView
 from sagakit.flow.model import Flows
+from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, OutboxRow, Trace
-from schemas import FLOWS
 
 ECHO = timedelta(seconds=30)
 """Log time to read an emission back before it is emitted again, as in `deadline_watch`."""
-UNITS = tuple(flow.units for flow in FLOWS)
 PAUSES_S = (20, 100, 1000, 100_000)
 
 
-def view_of(saga: Saga, flows: Flows) -> SagaView | None:
-    """The saga in the words of its flow; None for what is no saga (stock)."""
-    if saga.order_id.startswith("sku:"):
-        return None
+def view_of(saga: Saga, flows: Flows) -> SagaView:
+    """Return the saga in the words of its flow."""
     flow, version = flows.find(saga.flow, *(fact.type for fact in saga.facts.values()))
     return interpret(saga, _plans(flows)[flow.label(version)])
 
 
-def encode_emission(emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
+def encode_emission(codec: Codec, emission: Emission, saga: Saga, now: datetime) -> OutboxRow:
     """Encode a monitor's emission as the row to publish."""
     trace = Trace(saga.flow)
-    return CODEC.encode(
+    return codec.encode(
         Envelope(
             emission.id, saga.order_id, SOURCE, None, now, emission.event, emission.cause, trace
         )
@@ -49,7 +46,7 @@ def _plans(flows: Flows) -> dict[str, Plan]:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Records that an order waits for something.
+    """Records that a saga waits for something.
 
     `due`: the deadline of the step it waits for. `speaks_at`: when the monitor next emits an event
     for it, which may be sooner.
@@ -79,7 +76,8 @@ class SimulatedMonitor:
         self._waits: dict[str, Waits | None] = {}
         self.emissions: list[tuple[Emission, datetime]] = []
         """Each emission with the deadline that had passed."""
-        self.views: dict[str, SagaView | None] = {}
+        self.views: dict[str, SagaView] = {}
+        self._units = tuple(flow.units for flow in world.flows)
 
     @property
     def emitted(self) -> int:
@@ -105,10 +103,10 @@ class SimulatedMonitor:
             self.positions[place] += 1
             self._read += 1
             envelope = self.world.log.envelope(record)
-            if envelope is None:
+            if envelope is None or envelope.event.saga_id_field is None:
                 continue
             key = (record.key or b"").decode()
-            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(envelope, UNITS))
+            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(envelope, self._units))
             self.views.pop(key, None)
             self._fresh[key] = None
         if self.world.happens("crash"):
@@ -117,13 +115,11 @@ class SimulatedMonitor:
             self.reads_from = self.world.now + timedelta(seconds=self.world.rng.choice(PAUSES_S))
             self.world.note(f"a monitor reads nothing until {self.reads_from:%d %H:%M:%S}")
 
-    def view(self, order_id: str) -> SagaView | None:
-        """The saga in the words of its flow; None for what is no saga (stock)."""
-        if order_id not in self.views:
-            self.views[order_id] = view_of(
-                self.sagas.get(order_id, Saga(order_id)), self.world.flows
-            )
-        return self.views[order_id]
+    def view(self, saga_id: str) -> SagaView:
+        """Return the saga in the words of its flow."""
+        if saga_id not in self.views:
+            self.views[saga_id] = view_of(self.sagas.get(saga_id, Saga(saga_id)), self.world.flows)
+        return self.views[saga_id]
 
     def emit_due(self) -> bool:
         """Emit the events that are overdue in log time; return whether there were any."""
@@ -133,39 +129,40 @@ class SimulatedMonitor:
         tick = Tick(now, self.world.log.ends())
         self.watermark = self.watermark.after(tick, self.positions)
         emitted = False
-        for order_id, waits in self._waiting().items():
+        for saga_id, waits in self._waiting().items():
             if waits is None or waits.speaks_at >= now:
                 continue
-            through = self.watermark.of_order(order_id, partition_of(order_id))
-            if through is None or through < self._quiet.get(order_id, through):
+            through = self.watermark.of_order(saga_id, partition_of(saga_id))
+            if through is None or through < self._quiet.get(saga_id, through):
                 continue
-            saga = self.sagas[order_id]
+            saga = self.sagas[saga_id]
             for emission in due_emissions(saga, waits.seen, through):
-                self._quiet[order_id] = through + ECHO
+                self._quiet[saga_id] = through + ECHO
                 self._say(saga, emission, waits.due)
                 emitted = True
         return emitted
 
     def _say(self, saga: Saga, emission: Emission, due: datetime) -> None:
         self.emissions.append((emission, due))
-        self.world.log.append(encode_emission(emission, saga, self.world.now), self.world.now)
+        self.world.log.append(
+            encode_emission(self.world.codec, emission, saga, self.world.now), self.world.now
+        )
 
     def moments(self) -> list[datetime]:
         """Return when reading resumes and when the next deadlines pass."""
         found = [self.reads_from]
-        for order_id, waits in self._waiting().items():
+        for saga_id, waits in self._waiting().items():
             if waits:
-                due = max(waits.due, self._quiet.get(order_id, waits.due))
+                due = max(waits.due, self._quiet.get(saga_id, waits.due))
                 found.append(due + timedelta(milliseconds=1))
         return found
 
     def _waiting(self) -> dict[str, Waits | None]:
         """Return what each saga waits for, in the order in which the sagas were first read."""
-        for order_id in self._fresh:
-            seen = self.view(order_id)
-            item = seen.next if seen else None
-            due, speaks_at = item and item.due, seen and seen.due
-            waits = seen and due and speaks_at and Waits(seen, due, speaks_at)
-            self._waits[order_id] = waits or None
+        for saga_id in self._fresh:
+            seen = self.view(saga_id)
+            due, speaks_at = seen.next and seen.next.due, seen.due
+            waits = due and speaks_at and Waits(seen, due, speaks_at)
+            self._waits[saga_id] = waits or None
         self._fresh.clear()
         return self._waits

@@ -6,18 +6,18 @@ The seed decides who goes next.
 import random
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID, uuid5
 
 from saga_lab.simulation.claim_checker import ClaimChecker
 from saga_lab.simulation.fault_rates import FaultRates
-from saga_lab.simulation.log import CODEC, SimulatedLog
+from saga_lab.simulation.interface import O, Simulation
+from saga_lab.simulation.log import SimulatedLog
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.operator import Operator
-from saga_lab.simulation.outside import Outside
 from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.rollout import REFUSED, Rollout
 from saga_lab.simulation.simulated_monitor import SimulatedMonitor
@@ -26,9 +26,10 @@ from sagakit.faults import Crash
 from sagakit.flow.model import Flows
 from sagakit.messages.envelope import NAMESPACE, Envelope, Message, OutboxRow, Trace
 from sagakit.store.ports import Participant, Store
-from schemas import FLOWS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+FOREIGN = "elsewhere"
+"""Source of events that no participant published."""
 FAULTY = timedelta(days=5)
 PATIENCE = timedelta(days=25)
 """A longer run is stuck: all waits of the flow and the outside world together are shorter."""
@@ -45,30 +46,35 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Records a fault, when it hit and the orders it hit."""
+    """Records a fault, when it hit and the sagas it hit."""
 
     at: datetime
     text: str
-    orders: frozenset[str]
+    sagas: frozenset[str]
 
 
-class World:
+class World(Generic[O]):
     """Holds the whole simulation; `run` plays it to the end.
 
-    `without`: faults that are switched off. `schedule`: picks one of many interleavings of the same
-    orders and faults. `flows`: today's flow files. `hits`: fault -> how often it hit.
+    `participants`: those of the application, unless given. `without`: faults that are switched off.
+    `schedule`: picks one of many interleavings of the same sagas and faults. `flows`: today's flow
+    files, those of the contract unless given. `hits`: fault -> how often it hit. `sagas`: ids of
+    the sagas that are played.
     """
 
     def __init__(
         self,
+        simulation: Simulation[O, Any],
         seed: int,
-        participants: list[tuple[Participant[Any], Store[Any]]],
+        participants: Sequence[tuple[Participant[Any], Store[Any]]] | None = None,
         without: Collection[str] = (),
         schedule: int = 0,
-        flows: Flows = FLOWS,
+        flows: Flows | None = None,
     ) -> None:
+        self.simulation, self.codec = simulation, simulation.codec
+        self.sagas: list[str] = []
         self.rng = random.Random(f"{seed}:{schedule}")
-        self.flows = flows
+        self.flows = flows or simulation.contract.flows
         self.hits: Counter[str] = Counter()
         self.now = START
         self.diary: list[Note] = []
@@ -78,16 +84,17 @@ class World:
         for lasting in ("second", "skew_s"):
             self.hits[lasting] += bool(getattr(self.drawn_rates, lasting))
         self.faulty = True
-        self.outside = Outside(self.rng, {}, self.call_back_later, self.fault_rates.trouble)
+        trouble = self.fault_rates.trouble
+        self.outside = simulation.outside(self.rng, self.call_back_later, trouble)
         self.operator = Operator(self)
         self.claim_checker = ClaimChecker(self.outside)
-        self.log = SimulatedLog(self.claim_checker)
+        self.log = SimulatedLog(simulation.contract.topics, self.codec, self.claim_checker)
         self.later: list[Later] = []
         self.steps = 0
-        self.stock = 0
         self.rollout = Rollout(self, f"{seed}:switch")
         each = 2 if self.fault_rates.second else 1
-        self.nodes = {p.name: Node(self, p, store, each) for p, store in participants}
+        played = simulation.participants() if participants is None else participants
+        self.nodes = {p.name: Node(self, p, store, each) for p, store in played}
         self.monitors = [SimulatedMonitor(self) for _ in range(each)]
 
     @property
@@ -103,9 +110,9 @@ class World:
         self.hits[fault] += 1
         return True
 
-    def note(self, text: str, orders: Collection[str] = ()) -> None:
+    def note(self, text: str, sagas: Collection[str] = ()) -> None:
         """Record a line for the story of a broken seed."""
-        self.diary.append(Note(self.now, text, frozenset(orders)))
+        self.diary.append(Note(self.now, text, frozenset(sagas)))
 
     def broker_up(self) -> bool:
         """Return whether publishing and consuming are possible."""
@@ -125,7 +132,7 @@ class World:
         insort(self.later, Later(self.now + delay, len(self.later) + self.steps, work))
 
     def call_back_later(
-        self, delay: timedelta, name: str, order_id: str, callback: Callback
+        self, delay: timedelta, name: str, saga_id: str, callback: Callback
     ) -> None:
         """Deliver a webhook after `delay`, and again until it is accepted.
 
@@ -138,26 +145,24 @@ class World:
             if result is None:
                 return
             node = self.nodes[name]
-            if self.webhook_too_early(node, order_id):
+            if self.webhook_too_early(node, saga_id):
                 self.after(timedelta(seconds=1), deliver)
                 return
-            message = Message(message_id, order_id, trigger=Callback(result))
+            message = Message(message_id, saga_id, trigger=Callback(result))
             # A refused webhook is retried anyway; repeating it on each retry would multiply it.
             if self._submit_to_any_process(node, message, deliver) and self.happens("repeat"):
-                self.note(f"the webhook of {order_id} comes again", {order_id})
+                self.note(f"the webhook of {saga_id} comes again", {saga_id})
                 self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
 
         self.after(delay, deliver)
 
-    def webhook_too_early(self, node: Node, order_id: str) -> bool:
+    def webhook_too_early(self, node: Node, saga_id: str) -> bool:
         """Return whether a webhook now would precede the answer to its call; it is then refused."""
-        from services.payment.ledger import Phase as PaymentPhase
-        from services.shipping.decide import awaits_label
+        return self.simulation.webhook_too_early(node.name, node.state(saga_id))
 
-        state = node.state(order_id)
-        if node.name == "shipping":
-            return awaits_label(state)
-        return state.phase is PaymentPhase.NEW and not state.in_flight
+    def wrong_store(self, name: str, store: Any) -> str:
+        """Return what is wrong with a participant's store at any moment, else an empty text."""
+        return self.simulation.wrong_store(name, store)
 
     def _submit_to_any_process(
         self, node: Node, message: Message, again: Callable[[], None]
@@ -186,10 +191,10 @@ class World:
             raise
 
     def submit_command(
-        self, name: str, order_id: str, command: Command, flow: str | None = None
+        self, name: str, saga_id: str, command: Command, flow: str | None = None
     ) -> None:
         """Submit a person's command to a participant, and again until it goes through."""
-        message = Message(UUID(int=self.rng.getrandbits(128)), order_id, "", None, Trace(flow))
+        message = Message(UUID(int=self.rng.getrandbits(128)), saga_id, "", None, Trace(flow))
         message = replace(message, trigger=command)
 
         def submit() -> None:
@@ -200,8 +205,8 @@ class World:
     def publish(self, event: Any, key: str, flow: str | None, *, named: bool = True) -> None:
         """Publish an event as a foreign producer would; without `named` it has no event id."""
         event_id = UUID(int=self.rng.getrandbits(128))
-        row = CODEC.encode(
-            Envelope(event_id, key, "shop", None, self.now, event, None, Trace(flow))
+        row = self.codec.encode(
+            Envelope(event_id, key, FOREIGN, None, self.now, event, None, Trace(flow))
         )
         if not named:
             row = replace(row, headers=tuple(h for h in row.headers if h[0] != "ce_id"))

@@ -16,10 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saga_lab.simulation.fault_rates import FAULTS
-from saga_lab.simulation.node import CODEC, Node
+from saga_lab.simulation.node import Node
 from saga_lab.simulation.runner import build_world
-from saga_lab.simulation.simulated_monitor import UNITS
-from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import fact_of
 from saga_monitor.saga.facts import Saga, fold
 from saga_monitor.saga.flow_plan import Plan
@@ -29,27 +27,28 @@ from sagakit.handling.handler import decode_message
 from sagakit.messages.envelope import Envelope, Record
 from schemas import FLOWS
 from services.notification.decide import MailKind
+from shop.simulation import SIMULATION, OrderWorld
 
 ORDERS = 3
 MOST_STEPS = 3_000
 PARTICIPANTS = ("inventory", "payment", "shipping", "notification", "fraud", "loyalty")
 
 
-def calm(seed: int) -> World:
+def calm(seed: int) -> OrderWorld:
     """A world in which nothing fails and nobody cancels, at rest."""
-    return build_world(seed, 0, people=False, without=FAULTS)[0]
+    return build_world(SIMULATION, seed, 0, people=False, without=FAULTS)[0]
 
 
-def played(seed: int) -> World:
-    world, _ = build_world(seed, ORDERS, people=False, without=FAULTS)
+def played(seed: int) -> OrderWorld:
+    world, _ = build_world(SIMULATION, seed, ORDERS, people=False, without=FAULTS)
     world.run(0, 20_000)
     return world
 
 
-def own_ancestors(world: World, name: str) -> dict[UUID, set[tuple[str, str]]]:
+def own_ancestors(world: OrderWorld, name: str) -> dict[UUID, set[tuple[str, str]]]:
     """Event id -> (order, type) of the participant's own events it came after: those that caused
     it, and all that its source's earlier events of the order came after."""
-    events = {e.id: e for r in world.log.records() if (e := CODEC.decode(r))}
+    events = {e.id: e for r in world.log.records() if (e := SIMULATION.codec.decode(r))}
     placed = {(e.source, e.key, e.seq): e for e in events.values() if e.seq}
     found: dict[UUID, set[tuple[str, str]]] = {}
 
@@ -75,11 +74,11 @@ def own_ancestors(world: World, name: str) -> dict[UUID, set[tuple[str, str]]]:
     return found
 
 
-def arrive(world: World, again: World, node: Node, rng: random.Random) -> None:
+def arrive(world: OrderWorld, again: OrderWorld, node: Node, rng: random.Random) -> None:
     """Give the participant of `again` everything its namesake got in `world`."""
     ancestors = own_ancestors(world, node.name)
     records = [r for r in world.log.records() if r.topic in node.topics and not is_stock(r)]
-    needs = {r: ancestors[CODEC.decode(r).id] for r in records}
+    needs = {r: ancestors[SIMULATION.codec.decode(r).id] for r in records}
     waiting = duplicated(list(needs), rng)
     published: set[tuple[str, str]] = set()
 
@@ -90,7 +89,7 @@ def arrive(world: World, again: World, node: Node, rng: random.Random) -> None:
         if possible and rng.random() < 0.6:
             record = rng.choice(possible)
             waiting.remove(record)
-            node.handler.handle([decode_message(CODEC, record)])
+            node.handler.handle([decode_message(SIMULATION.codec, record)])
         elif not step(again, node, rng) and not possible:
             break  # an undo came first: what followed from the step it fenced never happens
         for row in node.database.tables.outbox.values():
@@ -101,7 +100,7 @@ def arrive(world: World, again: World, node: Node, rng: random.Random) -> None:
     raise AssertionError(f"{node.name} does not settle: {again.later}")
 
 
-def step(world: World, node: Node, rng: random.Random) -> bool:
+def step(world: OrderWorld, node: Node, rng: random.Random) -> bool:
     """An effect, a callback, or time; False when none is left."""
     if node.due_effects():
         node.perform()
@@ -128,12 +127,12 @@ def _type(headers: tuple[tuple[str, bytes], ...]) -> str:
     return dict(headers)["ce_type"].decode()
 
 
-def money(world: World, order_id: str) -> int:
+def money(world: OrderWorld, order_id: str) -> int:
     charges = [c for c in world.outside.charges.values() if c.order_id == order_id]
     return sum(c.amount_minor - c.refunded_minor for c in charges if c.status == "captured")
 
 
-def parcels(world: World, order_id: str) -> int:
+def parcels(world: OrderWorld, order_id: str) -> int:
     labels = world.outside.labels.values()
     return sum(x.status == "picked_up" for x in labels if x.order_id == order_id)
 
@@ -172,7 +171,7 @@ def test_the_monitor_folds_the_same(seed: int, rng: random.Random) -> None:
     world = played(seed)
     for order_id, saga in world.monitor.sagas.items():
         facts = [
-            fact_of(CODEC.decode(r), UNITS)
+            fact_of(SIMULATION.codec.decode(r), tuple(flow.units for flow in FLOWS))
             for r in world.log.records()
             if (r.key or b"").decode() == order_id
         ]
@@ -192,7 +191,7 @@ def test_a_repeat_is_distinguished_from_what_is_new() -> None:
     world = played(3)
     node = calm(3).nodes["payment"]
     record = next(r for r in world.log.records() if r.topic in node.topics)
-    message = decode_message(CODEC, record)
+    message = decode_message(SIMULATION.codec, record)
     node.handler.handle([message])
     node.handler.handle([replace(message)])
     inbox_row = node.database.tables.inbox_rows[message.key]

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from saga_lab.simulation import runner
 from sagakit.decider import Decision, Trigger
 from sagakit.store.ports import Participant
+from shop.simulation import participants
 
 Plant = Callable[[], AbstractContextManager[Any]]
 Decides = Callable[[Callable[..., Decision], Any, Trigger, Any], Decision]
@@ -31,12 +31,12 @@ def deciding(names: str, broken: Decides) -> Plant:
 
     @contextmanager
     def plant() -> Iterator[None]:
-        right = runner.stores
+        right = participants.stores
 
         def stores() -> list[Any]:
             return [(_broken(p, names, broken), store) for p, store in right()]
 
-        with patch.object(runner, "stores", stores):
+        with patch.object(participants, "stores", stores):
             yield
 
     return plant

@@ -7,14 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from saga_lab.simulation.fault_rates import FaultRates
-from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.runner import begin, build_world
-from saga_lab.simulation.story import SKUS, Story, draw
-from saga_lab.simulation.world import START, World
+from saga_lab.simulation.runner import build_world
+from saga_lab.simulation.world import START
 from sagakit.decider import Command
 from sagakit.messages.envelope import Envelope
 from schemas import FLOWS
 from schemas.events import OrderLine
+from shop.simulation import SIMULATION, OrderWorld
+from shop.simulation.outside import Behaviour
+from shop.simulation.people import begin
+from shop.simulation.story import SKUS, Story, draw
 
 MOST_STEPS = 200_000
 STOCK = 100_000
@@ -38,10 +40,10 @@ def story(
     )
 
 
-def calm_world(stories: Iterable[Story]) -> World:
+def calm_world(stories: Iterable[Story]) -> OrderWorld:
     """A world in which these are about to begin, and there is enough of everything."""
-    world, _ = build_world(0, (), without=[f.name for f in fields(FaultRates)])
-    world.stock += STOCK
+    world, _ = build_world(SIMULATION, 0, (), without=[f.name for f in fields(FaultRates)])
+    world.outside.stock += STOCK
     for sku in SKUS:
         delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
         world.submit_command("inventory", f"sku:{sku}", delivery)
@@ -51,7 +53,7 @@ def calm_world(stories: Iterable[Story]) -> World:
     return world
 
 
-def stand_still(world: World, participant: str, begins: timedelta, lasts: timedelta) -> None:
+def stand_still(world: OrderWorld, participant: str, begins: timedelta, lasts: timedelta) -> None:
     """None of its processes does anything for a while."""
 
     def pause() -> None:
@@ -61,11 +63,11 @@ def stand_still(world: World, participant: str, begins: timedelta, lasts: timede
     world.after(begins, pause)
 
 
-def run(world: World) -> None:
+def run(world: OrderWorld) -> None:
     """To its rest."""
     world.run(1, MOST_STEPS)
 
 
-def events_of(world: World, order_id: str, *types: str) -> list[Envelope]:
+def events_of(world: OrderWorld, order_id: str, *types: str) -> list[Envelope]:
     """Events of these types about an order, in log time."""
     return [e for e in world.log.envelopes() if e.key == order_id and e.event.type in types]

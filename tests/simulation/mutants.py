@@ -16,6 +16,7 @@ from saga_lab.simulation.runner import run_seed
 from sagakit.flow.routing import Router
 from sagakit.store.memory import _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
+from shop.simulation import SIMULATION
 from tests.simulation import broken_deciders as deciders
 from tests.simulation import broken_mechanism as broken
 from tests.simulation.bug_contexts import Plant, around, deciding, instead
@@ -36,7 +37,7 @@ class Mutant:
             for plant in self.plants:
                 stack.enter_context(plant())
             for n in range(self.within):
-                if run_seed(first + n).violations:
+                if run_seed(SIMULATION, first + n).violations:
                     return n + 1
         return None
 

@@ -8,11 +8,7 @@ from typing import Any
 
 from saga_lab.simulation.fault_rates import FaultRates
 from saga_lab.simulation.invariants import violations
-from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.runner import stores
 from saga_lab.simulation.simulated_monitor import encode_emission
-from saga_lab.simulation.story import SKUS, Story
-from saga_lab.simulation.world import World
 from saga_monitor.saga.commands import PauseCommand, pause_saga, resume_saga
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga
@@ -21,6 +17,10 @@ from sagakit.contract.platform import VerdictGiven
 from sagakit.decider import Command
 from schemas.events import OrderFacts, OrderLine
 from services.order.decide import CANCEL, PLACE, CancelOrder, PlaceOrder
+from shop.simulation import SIMULATION, OrderWorld
+from shop.simulation.outside import Behaviour
+from shop.simulation.participants import stores
+from shop.simulation.story import SKUS, Story
 
 ORDER = "o1"
 MOST_STEPS = 5_000
@@ -53,11 +53,11 @@ class OneOrder:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.world = World(self.seed, stores())  # type: ignore[arg-type]
+        self.world = OrderWorld(SIMULATION, self.seed, stores())
         self.world.outside.trouble = 0.0
         self.world.drawn_rates = self.world.fault_rates = FaultRates(linger=0.5)
         self.world.outside.behaviours[ORDER] = self.behaviour
-        self.world.stock = STOCK
+        self.world.outside.stock = STOCK
         for sku in SKUS:
             delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
             self.world.submit_command("inventory", f"sku:{sku}", delivery)
@@ -118,7 +118,7 @@ class OneOrder:
         emission = decide(saga, seen)
         if str(emission.id) not in saga.facts:
             now = self.world.now
-            self.world.log.append(encode_emission(emission, saga, now), now)
+            self.world.log.append(encode_emission(self.world.codec, emission, saga, now), now)
         return emission
 
     def pause(self) -> None:

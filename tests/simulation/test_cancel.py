@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from saga_lab.simulation.outside import Behaviour
 from saga_monitor.saga.commands import (
     CancelCommand,
     CommandRefused,
@@ -19,6 +18,7 @@ from saga_monitor.saga.commands import (
     cancel_saga,
     give_verdict,
 )
+from shop.simulation.outside import Behaviour
 from tests.simulation.single_order import (
     DEAR,
     FACTS,

@@ -12,11 +12,8 @@ from uuid import UUID
 import pytest
 
 from saga_lab.simulation.fault_rates import FaultRates
-from saga_lab.simulation.log import CODEC
-from saga_lab.simulation.outside import Behaviour
 from saga_lab.simulation.process import LEASE
-from saga_lab.simulation.runner import stores
-from saga_lab.simulation.world import START, World
+from saga_lab.simulation.world import START
 from sagakit.decider import Command
 from sagakit.messages.envelope import Message, OutboxRow, Record, Trace
 from schemas.events import (
@@ -32,6 +29,9 @@ from schemas.events import (
 from services.inventory.decide import Phase as StockPhase
 from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
+from shop.simulation import SIMULATION, OrderWorld
+from shop.simulation.outside import Behaviour
+from shop.simulation.participants import stores
 from tests.simulation.single_order import FACTS, ORDER
 
 PRISTINE: dict[str, Any] = {
@@ -80,7 +80,7 @@ class Scene:
 
     def __init__(self, name: str, behaviour: Behaviour, events: dict[str, Any]) -> None:
         participant, store = PRISTINE[name]
-        self.world = World(0, [(participant, copy.deepcopy(store))], ["switch"])
+        self.world = OrderWorld(SIMULATION, 0, [(participant, copy.deepcopy(store))], ["switch"])
         self.world.fault_rates = FaultRates(linger=1.0)  # each step by itself
         self.world.outside.trouble = 0.0
         self.world.outside.behaviours[ORDER] = behaviour
@@ -149,7 +149,9 @@ def message(number: int, source: str, event: Any) -> Message:
 
 
 def event_of(row: OutboxRow) -> Any:
-    return CODEC.decode(Record(row.topic, 0, 0, 0, row.key.encode(), row.value, row.headers)).event
+    return SIMULATION.codec.decode(
+        Record(row.topic, 0, 0, 0, row.key.encode(), row.value, row.headers)
+    ).event
 
 
 # --- payment --------------------------------------------------------------------------------------

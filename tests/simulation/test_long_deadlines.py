@@ -9,10 +9,11 @@ from itertools import pairwise
 import pytest
 
 from saga_lab.simulation.invariants import violations
-from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.world import START, World
+from saga_lab.simulation.world import START
 from saga_monitor.saga.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
 from schemas import FLOWS
+from shop.simulation import OrderWorld
+from shop.simulation.outside import Behaviour
 from tests.simulation.fault_free import calm_world, events_of, run, stand_still, story
 
 DAY, HOUR, SOON = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -29,7 +30,7 @@ def clock(request: pytest.FixtureRequest, tell: Callable[[str], None]) -> Iterat
     tell(f"{request.node.name}: {1000 * (time.perf_counter() - began):.0f} ms")
 
 
-def status(world: World, order_id: str) -> Status:
+def status(world: OrderWorld, order_id: str) -> Status:
     seen = world.monitor.view(order_id)
     assert seen is not None
     return seen.status

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 
 from saga_lab.simulation.invariants import violations
-from saga_lab.simulation.outside import Behaviour
-from saga_lab.simulation.story import Story
-from saga_lab.simulation.world import START, World
+from saga_lab.simulation.world import START
 from saga_monitor.ingest.watermark import Watermark
 from saga_monitor.saga.view import Status
+from shop.simulation import OrderWorld
+from shop.simulation.outside import Behaviour
+from shop.simulation.story import Story
 from tests.simulation.fault_free import calm_world, run, stand_still, story
 
 STOPS, BACK = START + timedelta(hours=20), START + timedelta(hours=30)
@@ -34,7 +35,7 @@ def stories() -> tuple[list[Story], list[Story]]:
     return healthy, overdue
 
 
-def gone(world: World) -> None:
+def gone(world: OrderWorld) -> None:
     """The process ends, and another begins on its database."""
     monitor = world.monitors.pop()
 
@@ -45,12 +46,12 @@ def gone(world: World) -> None:
     world.after(BACK - STOPS, back)
 
 
-def stopped(world: World) -> None:
+def stopped(world: OrderWorld) -> None:
     """Nothing is read, and yet it looks at the clock and at the ends of the log."""
     world.monitor.reads_from = BACK
 
 
-def play(how: str, stories: Iterable[Story]) -> World:
+def play(how: str, stories: Iterable[Story]) -> OrderWorld:
     """A world without any other fault, to its rest."""
     world = calm_world(stories)
     world.after(STOPS - START, lambda: {"gone": gone, "stopped": stopped}[how](world))

@@ -7,10 +7,10 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
-from saga_lab.simulation.outside import Behaviour
 from sagakit.flow.model import Flows
 from schemas.events import OrderFacts, OrderLine
 from schemas.rules import minor_digits
+from shop.simulation.outside import Behaviour
 
 SKUS = ("apple", "pear", "quince")
 CHARGES = ("captured",) * 8 + (
@@ -50,6 +50,11 @@ class Story:
     verdict_after: timedelta
     poisoned_after: timedelta
     paused: tuple[timedelta, timedelta] | None = None
+
+    @property
+    def saga_id(self) -> str:
+        """Return the saga's id."""
+        return self.order_id
 
     @property
     def benign(self) -> bool:

@@ -1,0 +1,132 @@
+"""Checks orders, money, stock, parcels and mails in a world that has nothing left to do."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from saga_lab.simulation.world import World
+from saga_monitor.saga.view import UNDONE_PAST_PIVOT, Status
+from sagakit.contract.model import saga_id_of
+from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
+from services.inventory.decide import Phase as StockPhase
+from services.notification.decide import MailKind
+from services.payment.ledger import Phase as PaymentPhase
+from services.shipping.decide import Phase as ShipmentPhase
+from shop.simulation.outside import ShopOutside
+from shop.simulation.story import SKUS, Story
+
+MOST_WANTED = 4
+"""Most units of one SKU that an order can ask for."""
+
+
+def violations(world: World[ShopOutside], stories: Sequence[Story]) -> Iterator[str]:
+    """Yield what is wrong, one line each."""
+    yield from _stock(world)
+    for story in stories:
+        yield from (f"{story.order_id}: {violation}" for violation in _order(world, story))
+
+
+def _order(world: World[ShopOutside], story: Story) -> Iterator[str]:
+    seen = world.monitor.view(story.order_id)
+    payment = world.nodes["payment"].state(story.order_id)
+    shipment = world.nodes["shipping"].state(story.order_id)
+    stock = world.nodes["inventory"].state(story.order_id)
+    charges = [c for c in world.outside.charges.values() if c.order_id == story.order_id]
+    taken = [c for c in charges if c.status == "captured"]
+    held_minor = sum(c.amount_minor - c.refunded_minor for c in taken)
+    if len(taken) > 1:
+        yield f"charged {len(taken)} times"
+    if any(c.refunded_minor > c.amount_minor for c in charges):
+        yield "refunded more than was charged"
+    labels = [x for x in world.outside.labels.values() if x.order_id == story.order_id]
+    if sum(x.status in ("created", "picked_up") for x in labels) > 1:
+        yield "more than one label"
+    gone = any(x.status == "picked_up" for x in labels)
+    match seen.status:
+        case Status.COMPLETED:
+            if held_minor != story.facts.total_minor or not gone:
+                yield f"completed, but {held_minor} held and parcel gone: {gone}"
+            if stock.phase is not StockPhase.SHIPPED:
+                yield f"completed, but its stock is {stock.phase}"
+        case Status.CANCELLED:
+            if held_minor or gone:
+                yield f"cancelled, but {held_minor} held and parcel gone: {gone}"
+            if stock.phase is StockPhase.RESERVED:
+                yield "cancelled, but its stock is reserved"
+        case Status.INTERVENTION if _for_a_person(story, seen.open_interventions, gone):
+            return
+        case other:
+            yield f"ended nowhere: {other}, awaited {[a.step for a in seen.awaited]}"
+    if story.benign and not _may_be_hindered(world, story) and seen.status is not Status.COMPLETED:
+        yield f"{seen.status}, though nothing went wrong"
+    known = [(c.captured_minor, c.refunded_minor) for c in payment.charges]
+    if known != [(c.amount_minor, c.refunded_minor) for c in taken]:
+        yield f"payment knows of {known}, the provider of {taken}"
+    if seen.ledger.held_minor != held_minor:
+        yield f"the monitor knows of {seen.ledger}, the provider holds {held_minor}"
+    mails = Counter(world.outside.mails.values())
+    if any(n > 1 for (order_id, _), n in mails.items() if order_id == story.order_id):
+        yield "more than one mail of a kind"
+    if unsent := _mails_due(world, story) - world.nodes["notification"].state(story.order_id).sent:
+        yield f"mails never sent: {sorted(unsent)}"
+    if payment.phase is PaymentPhase.REFUNDED and held_minor:
+        yield f"payment says refunded, the provider holds {held_minor}"
+    if gone and held_minor == 0:
+        yield "shipped after its refund"
+    if shipment.phase is ShipmentPhase.CANCELLED and gone:
+        yield "shipping says cancelled, the parcel is gone"
+
+
+def _mails_due(world: World[ShopOutside], story: Story) -> set[MailKind]:
+    """Return the kinds of mail that the log makes due."""
+    due: set[MailKind] = set()
+    for envelope in world.log.envelopes():
+        match envelope.event:
+            case _ if envelope.key != story.order_id:
+                continue
+            case ShipmentPickedUp():
+                due.add(MailKind.SHIPPED)
+            case PaymentRefunded(amount_minor=amount_minor, email=str()) if amount_minor > 0:
+                due.add(MailKind.REFUNDED)
+            case ShipmentCreated():
+                due.add(MailKind.CONFIRMED)
+    if MailKind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
+        due.discard(MailKind.CONFIRMED)  # perhaps cancelled before it was read
+    return due
+
+
+def _may_be_hindered(world: World[ShopOutside], story: Story) -> bool:
+    """Return whether stock may have run short, or a monitor emitted an event for the order."""
+    emitted = [emission.event for monitor in world.monitors for emission, _ in monitor.emissions]
+    short = world.outside.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
+    return short or any(saga_id_of(event) == story.order_id for event in emitted)
+
+
+def _for_a_person(story: Story, interventions: tuple[str, ...], gone: bool) -> bool:
+    """Return whether only a person can settle the order.
+
+    The single such case: the carrier picked up a parcel whose cancellation it had accepted.
+    """
+    return story.behaviour.careless and gone and UNDONE_PAST_PIVOT in interventions
+
+
+def _stock(world: World[ShopOutside]) -> Iterator[str]:
+    reserved: Counter[str] = Counter()
+    shipped: Counter[str] = Counter()
+    inventory = world.nodes["inventory"]
+    for key in inventory.database.tables.inbox_rows:
+        state = inventory.state(key)
+        for line in state.lines:
+            if state.phase is StockPhase.RESERVED:
+                reserved[line.sku] += line.quantity
+            elif state.phase is StockPhase.SHIPPED:
+                shipped[line.sku] += line.quantity
+    stock: Any = inventory.participant.store
+    put_in = world.outside.stock
+    for sku in SKUS:
+        level = stock.stock[sku]
+        parts = level.on_hand + reserved[sku] + shipped[sku]
+        if level.on_hand < 0 or parts != put_in:
+            yield f"{sku}: {level.on_hand} + {reserved[sku]} + {shipped[sku]} is not {put_in}"
+        if (level.reserved, level.shipped) != (reserved[sku], shipped[sku]):
+            yield f"{sku}: {level} but the orders say {reserved[sku]} and {shipped[sku]}"
