@@ -56,7 +56,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "sim": (
         "lab.sim",
-        "Simulate orders with crashes, repeated events and lost answers; check every invariant.",
+        "Simulate sagas with crashes, repeated events and lost answers; check every invariant.",
     ),
     "chaos": (
         "lab.chaos",
