@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from saga_lab.application.folder import FILE_NAME
 from saga_lab.application.loader import ManifestError
 from saga_lab.application.model import Application
+from sagakit.errors import ContractError, FlowError
 
 if TYPE_CHECKING:
     from sagakit.contract.model import Contract
@@ -57,14 +58,17 @@ def check_modules(application: Application) -> None:
 
 
 def resolve(application: Application, place: str, reference: str) -> Any:
-    """Return what a reference `module:attribute` names. Raises ManifestError.
+    """Return what a reference `module:attribute` names. `place`: its place in the manifest.
 
-    `place` is its place in the manifest, for the message.
+    Raises ManifestError, and what a module raises that loads its contract itself: ContractError
+    and FlowError.
     """
     enter(application)
     module, _, attribute = reference.partition(":")
     try:
         imported = importlib.import_module(module)
+    except (ContractError, FlowError):
+        raise
     except Exception as error:
         raise _error(application, place, module, f"{type(error).__name__}: {error}") from error
     try:

@@ -23,6 +23,7 @@ def kinds_of(application: Application) -> dict[str, FaultKind]:
         added = resolve(application, "lab.chaos", application.chaos)
     kinds = (
         *_of_processes(application),
+        *_of_processes_that_live_on(application),
         *_of_replicas(application),
         *_of_servers(application),
         *_of_links_and_records(application),
@@ -32,9 +33,8 @@ def kinds_of(application: Application) -> dict[str, FaultKind]:
 
 
 def _of_processes(application: Application) -> tuple[FaultKind, ...]:
-    """Return the kinds that kill, stop or pause processes."""
+    """Return the kinds that kill processes."""
     participants = tuple(application.participants)
-    everyone = application.databases
     return (
         FaultKind(
             "service killed", "A service is killed (kill -9).", processes.ProcessKill, participants
@@ -57,6 +57,13 @@ def _of_processes(application: Application) -> tuple[FaultKind, ...]:
             processes.ProcessKill,
             tuple(application.outside),
         ),
+    )
+
+
+def _of_processes_that_live_on(application: Application) -> tuple[FaultKind, ...]:
+    """Return the kinds that stop or pause processes, or change their clocks."""
+    everyone = application.databases
+    return (
         FaultKind(
             "process stopped",
             "A process is asked to stop (SIGTERM).",

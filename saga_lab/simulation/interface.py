@@ -1,21 +1,14 @@
 """Defines what an application offers for simulations: the `simulation` of its manifest."""
 
-import random
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from saga_lab.application import FILE_NAME, Application, ManifestError, resolve
-from saga_lab.simulation.outside import Later, Outside
-from sagakit.contract.model import Contract
+from saga_lab.simulation.played_application import O, PlayedApplication
+from saga_lab.simulation.world import World
 from sagakit.flow.model import Flows
-from sagakit.messages.codec import Codec
-from sagakit.store.ports import Participant, Store
-
-if TYPE_CHECKING:
-    from saga_lab.simulation.world import World
 
 
 class Story(Protocol):
@@ -46,37 +39,11 @@ class Story(Protocol):
         ...
 
 
-O = TypeVar("O", bound=Outside)  # noqa: E741
 S = TypeVar("S", bound=Story)
 
 
-class Simulation(ABC, Generic[O, S]):
-    """Plays an application's participants, its outside world and the people around it.
-
-    `direct`: participants without effects, whose event ids derive from the cause's id; `folded`:
-    participants whose state is the fold of their own events. The violations of both are checked.
-    """
-
-    direct: Collection[str] = ()
-    folded: Collection[str] = ()
-
-    @property
-    @abstractmethod
-    def contract(self) -> Contract:
-        """The application's contract."""
-
-    @cached_property
-    def codec(self) -> Codec:
-        """The codec of the contract."""
-        return Codec(self.contract)
-
-    @abstractmethod
-    def participants(self) -> Sequence[tuple[Participant[Any], Store[Any]]]:
-        """Return the participants, each with a new store in memory."""
-
-    @abstractmethod
-    def outside(self, rng: random.Random, later: Later, trouble: float) -> O:
-        """Return a new outside world; `later` delivers its callbacks."""
+class Simulation(PlayedApplication[O], Generic[O, S]):
+    """Plays an application's participants, its outside world and the people around it."""
 
     @abstractmethod
     def stories(
@@ -88,32 +55,18 @@ class Simulation(ABC, Generic[O, S]):
         place them.
         """
 
-    def prepare(self, world: "World[O]", seed: int, stories: Sequence[S], *, people: bool) -> None:
+    def prepare(self, world: World[O], seed: int, stories: Sequence[S], *, people: bool) -> None:
         """Provide what these sagas need, before the first is placed; by default nothing.
 
         Faults are off meanwhile.
         """
 
     @abstractmethod
-    def begin(self, world: "World[O]", story: S) -> None:
+    def begin(self, world: World[O], story: S) -> None:
         """Place a saga, and schedule what people do to it."""
 
-    def webhook_too_early(self, participant: str, state: Any) -> bool:
-        """Return whether a webhook would come before the answer to its call, and be refused.
-
-        `state`: the participant's state of the saga. By default none is.
-        """
-        return False
-
-    def wrong_store(self, participant: str, store: Any) -> str:
-        """Return what is wrong with a participant's store at any moment, else an empty text.
-
-        Called after every step of a participant. By default nothing is.
-        """
-        return ""
-
     @abstractmethod
-    def violations(self, world: "World[O]", stories: Sequence[S]) -> Iterable[str]:
+    def violations(self, world: World[O], stories: Sequence[S]) -> Iterable[str]:
         """Return what is wrong at the end of a run, one line each, beside what every saga obeys."""
 
 

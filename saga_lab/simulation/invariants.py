@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from saga_lab.simulation.interface import Story
+from saga_lab.simulation.interface import Simulation, Story
 from saga_lab.simulation.simulated_monitor import view_of
 from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import fact_of
@@ -25,14 +25,16 @@ from sagakit.messages.envelope import Envelope, derive_id
 JUST_AFTER = timedelta(milliseconds=1)
 
 
-def violations(world: World[Any], stories: Sequence[Story]) -> list[str]:
+def violations(
+    simulation: Simulation[Any, Any], world: World[Any], stories: Sequence[Story]
+) -> list[str]:
     """Return the violated invariants, one line each; empty when all hold."""
     return world.found() or [
         *_log(world),
         *_unfinished_work(world),
         *_unfounded_emissions(world),
         *_other_versions(world, stories),
-        *world.simulation.violations(world, stories),
+        *simulation.violations(world, stories),
     ]
 
 
@@ -40,8 +42,8 @@ def _other_versions(world: World[Any], stories: Sequence[Story]) -> Iterator[str
     for story in stories:
         flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.saga_id}
         if flows - {None, story.flow}:
-            said = sorted(filter(None, flows))
-            yield f"{story.saga_id}: began on {story.flow}, and events of it say {said}"
+            other = sorted(filter(None, flows))
+            yield f"{story.saga_id}: began on {story.flow}, and events of it name {other}"
 
 
 def _unfinished_work(world: World[Any]) -> Iterator[str]:

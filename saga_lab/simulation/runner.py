@@ -6,8 +6,9 @@ from typing import Any
 
 from saga_lab.application import Application
 from saga_lab.simulation.fault_rates import FaultRates
-from saga_lab.simulation.interface import O, S, Simulation, simulation_of
+from saga_lab.simulation.interface import S, Simulation, simulation_of
 from saga_lab.simulation.invariants import violations
+from saga_lab.simulation.played_application import O
 from saga_lab.simulation.world import World
 from sagakit.flow.model import Flows
 
@@ -49,21 +50,23 @@ def run_seed(
 ) -> SeedReport:
     """Run one world until nothing is left to do; the arguments are those of `build_world`."""
     world, stories = build_world(simulation, seed, sagas, without=without, schedule=schedule)
-    found = run_world(world, stories)
+    found = run_world(simulation, world, stories)
     ends = {s.saga_id: str(world.monitor.view(s.saga_id).status) for s in stories}
     crashes = sum(node.crashes for node in world.nodes.values())
     faults = {fault: n for fault, n in world.hits.items() if n}
     return SeedReport(seed, world.steps, crashes, ends, found, faults)
 
 
-def run_world(world: World[Any], stories: Sequence[Any]) -> list[str]:
+def run_world(
+    simulation: Simulation[Any, Any], world: World[Any], stories: Sequence[Any]
+) -> list[str]:
     """Run a world until nothing is left to do and return the violations.
 
     An exception is a violation too: no input may kill a service.
     """
     try:
         world.run(FAULTY_STEPS, MOST_STEPS)
-        return violations(world, stories)
+        return violations(simulation, world, stories)
     except Exception as error:
         return [f"{type(error).__name__}: {error}"]
 

@@ -29,7 +29,7 @@ class FailingCase:
         world, stories = build_world(
             self.simulation, self.seed, self.sagas, without=self.without, schedule=self.schedule
         )
-        return world, run_world(world, stories)
+        return world, run_world(self.simulation, world, stories)
 
     def command(self) -> str:
         """Return the shell command that runs the case again."""

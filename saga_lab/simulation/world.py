@@ -14,10 +14,10 @@ from uuid import UUID, uuid5
 
 from saga_lab.simulation.claim_checker import ClaimChecker
 from saga_lab.simulation.fault_rates import FaultRates
-from saga_lab.simulation.interface import O, Simulation
 from saga_lab.simulation.log import SimulatedLog
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.operator import Operator
+from saga_lab.simulation.played_application import O, PlayedApplication
 from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.rollout import REFUSED, Rollout
 from saga_lab.simulation.simulated_monitor import SimulatedMonitor
@@ -64,7 +64,7 @@ class World(Generic[O]):
 
     def __init__(
         self,
-        simulation: Simulation[O, Any],
+        simulation: PlayedApplication[O],
         seed: int,
         participants: Sequence[tuple[Participant[Any], Store[Any]]] | None = None,
         without: Collection[str] = (),

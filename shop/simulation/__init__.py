@@ -11,9 +11,9 @@ from saga_lab.simulation.world import World
 from shop.simulation.outside import Behaviour, ShopOutside
 from shop.simulation.people import begin
 from shop.simulation.simulation import OrderSimulation
-from shop.simulation.story import SKUS, Story
+from shop.simulation.story import SKUS, OrderStory
 
-__all__ = ["SIMULATION", "SKUS", "Behaviour", "OrderWorld", "Story", "begin"]
+__all__ = ["SIMULATION", "SKUS", "Behaviour", "OrderStory", "OrderWorld", "begin"]
 
 SIMULATION = OrderSimulation()
 OrderWorld: TypeAlias = World[ShopOutside]

@@ -9,10 +9,10 @@ from sagakit.contract.platform import SagaPaused, VerdictGiven
 from sagakit.decider import Command
 from schemas.events import OrderPlaced
 from services.order.decide import CANCEL, PLACE, CancelOrder, PlaceOrder
-from shop.simulation.story import Story
+from shop.simulation.story import OrderStory
 
 
-def begin(world: WorldPort, story: Story) -> None:
+def begin(world: WorldPort, story: OrderStory) -> None:
     """Place the order of a story and schedule what people do to it."""
     placed = OrderPlaced(order_id=story.order_id, order=story.facts, placed_at=world.now)
     named = story.entrance != "nameless"

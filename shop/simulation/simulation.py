@@ -19,14 +19,14 @@ from services.shipping.decide import awaits_label
 from shop.simulation import participants
 from shop.simulation.outside import ShopOutside
 from shop.simulation.people import begin
-from shop.simulation.story import SKUS, Story, draw
+from shop.simulation.story import SKUS, OrderStory, draw
 from shop.simulation.violations import violations
 
 STOCKS = (4, 8, 60, 60)
 """Units of each SKU, delivered in two halves. The smaller values are too few for some runs."""
 
 
-class OrderSimulation(Simulation[ShopOutside, Story]):
+class OrderSimulation(Simulation[ShopOutside, OrderStory]):
     """Plays orders of every kind, and deliveries of stock.
 
     Without people stock is ample and nobody cancels, approves, pauses, places another order under a
@@ -51,7 +51,7 @@ class OrderSimulation(Simulation[ShopOutside, Story]):
 
     def stories(
         self, seed: int, numbers: Iterable[int], flows: Flows, *, people: bool
-    ) -> Sequence[Story]:
+    ) -> Sequence[OrderStory]:
         """Draw the orders of a seed; in half of the seeds almost all come at once."""
         stories = [draw(random.Random(f"{seed}:story:{n}"), n, flows) for n in numbers]
         if random.Random(f"{seed}:rush").random() < 0.5:
@@ -59,7 +59,7 @@ class OrderSimulation(Simulation[ShopOutside, Story]):
         return stories if people else [_without_people(story) for story in stories]
 
     def prepare(
-        self, world: World[ShopOutside], seed: int, stories: Sequence[Story], *, people: bool
+        self, world: World[ShopOutside], seed: int, stories: Sequence[OrderStory], *, people: bool
     ) -> None:
         """Deliver stock in two halves."""
         for story in stories:
@@ -73,7 +73,7 @@ class OrderSimulation(Simulation[ShopOutside, Story]):
             later = timedelta(seconds=world.rng.choice((0.03, 30)))
             world.after(later, lambda k=sku, v=second: _restock(world, k, v))  # type: ignore[misc]
 
-    def begin(self, world: World[ShopOutside], story: Story) -> None:
+    def begin(self, world: World[ShopOutside], story: OrderStory) -> None:
         """Place an order, and schedule what people do to it."""
         begin(world, story)
 
@@ -91,12 +91,12 @@ class OrderSimulation(Simulation[ShopOutside, Story]):
                 wrong = f"{sku}: {level}"
         return wrong
 
-    def violations(self, world: World[ShopOutside], stories: Sequence[Story]) -> Iterable[str]:
+    def violations(self, world: World[ShopOutside], stories: Sequence[OrderStory]) -> Iterable[str]:
         """Return what is wrong with money, stock, parcels and mails at the end of a run."""
         return violations(world, stories)
 
 
-def _without_people(story: Story) -> Story:
+def _without_people(story: OrderStory) -> OrderStory:
     refund = "later" if story.behaviour.refund == "forgotten" else story.behaviour.refund
     behaviour = replace(story.behaviour, careless=False, refund=refund)
     calm = replace(story, cancel_after=None, verdict=None, conflict=False, paused=None)

@@ -27,7 +27,7 @@ CHARGES = ("captured",) * 8 + (
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class OrderStory:
     """Plans one order.
 
     `entrance`: order_api, outside (straight to the topic) or nameless (the same, and the events
@@ -71,7 +71,7 @@ class Story:
         return treated and plain and left_alone and b.pickup is not None
 
 
-def draw(rng: random.Random, number: int, flows: Flows) -> Story:
+def draw(rng: random.Random, number: int, flows: Flows) -> OrderStory:
     """Draw a story for order `number`, on any version of `flows`."""
     lines = tuple(
         OrderLine(sku=sku, quantity=rng.randint(1, 3), unit_price_minor=rng.randint(1, 900))
@@ -95,7 +95,7 @@ def draw(rng: random.Random, number: int, flows: Flows) -> Story:
         ship_to="Main Street 1",
         fraud_score=rng.choice((0.0, 0.0, 0.0, 0.0, 0.9, 1.0)),
     )
-    return Story(
+    return OrderStory(
         order_id=f"o{number}",
         flow=rng.choice([flow.label(v) for flow in flows for v in flow.versions]),
         facts=facts,

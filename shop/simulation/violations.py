@@ -13,20 +13,20 @@ from services.notification.decide import MailKind
 from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Phase as ShipmentPhase
 from shop.simulation.outside import ShopOutside
-from shop.simulation.story import SKUS, Story
+from shop.simulation.story import SKUS, OrderStory
 
 MOST_WANTED = 4
 """Most units of one SKU that an order can ask for."""
 
 
-def violations(world: World[ShopOutside], stories: Sequence[Story]) -> Iterator[str]:
+def violations(world: World[ShopOutside], stories: Sequence[OrderStory]) -> Iterator[str]:
     """Yield what is wrong, one line each."""
     yield from _stock(world)
     for story in stories:
         yield from (f"{story.order_id}: {violation}" for violation in _order(world, story))
 
 
-def _order(world: World[ShopOutside], story: Story) -> Iterator[str]:
+def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
     seen = world.monitor.view(story.order_id)
     payment = world.nodes["payment"].state(story.order_id)
     shipment = world.nodes["shipping"].state(story.order_id)
@@ -77,7 +77,7 @@ def _order(world: World[ShopOutside], story: Story) -> Iterator[str]:
         yield "shipping says cancelled, the parcel is gone"
 
 
-def _mails_due(world: World[ShopOutside], story: Story) -> set[MailKind]:
+def _mails_due(world: World[ShopOutside], story: OrderStory) -> set[MailKind]:
     """Return the kinds of mail that the log makes due."""
     due: set[MailKind] = set()
     for envelope in world.log.envelopes():
@@ -95,14 +95,14 @@ def _mails_due(world: World[ShopOutside], story: Story) -> set[MailKind]:
     return due
 
 
-def _may_be_hindered(world: World[ShopOutside], story: Story) -> bool:
+def _may_be_hindered(world: World[ShopOutside], story: OrderStory) -> bool:
     """Return whether stock may have run short, or a monitor emitted an event for the order."""
     emitted = [emission.event for monitor in world.monitors for emission, _ in monitor.emissions]
     short = world.outside.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
     return short or any(saga_id_of(event) == story.order_id for event in emitted)
 
 
-def _for_a_person(story: Story, interventions: tuple[str, ...], gone: bool) -> bool:
+def _for_a_person(story: OrderStory, interventions: tuple[str, ...], gone: bool) -> bool:
     """Return whether only a person can settle the order.
 
     The single such case: the carrier picked up a parcel whose cancellation it had accepted.

@@ -4,6 +4,7 @@ from tests.bad_input.case import Case
 from tests.bad_input.contracts import CONTRACTS
 from tests.bad_input.events import EVENTS
 from tests.bad_input.files import FILES
+from tests.bad_input.manifests import MANIFESTS
 from tests.bad_input.requests import REQUESTS
 
-CORPUS: tuple[Case, ...] = (*EVENTS, *REQUESTS, *FILES, *CONTRACTS)
+CORPUS: tuple[Case, ...] = (*EVENTS, *REQUESTS, *FILES, *MANIFESTS, *CONTRACTS)

@@ -23,10 +23,10 @@ from tests.bad_input.files import (
     FLOWS,
     GOOD_ENV,
     GOOD_FLOW,
-    MANIFESTS,
     Ran,
     env,
 )
+from tests.bad_input.manifests import MANIFESTS
 from tests.stack import PATIENCE_S
 
 SAGA = str(Path(sys.executable).with_name("saga"))

@@ -16,7 +16,7 @@ from schemas.events import OrderLine
 from shop.simulation import SIMULATION, OrderWorld
 from shop.simulation.outside import Behaviour
 from shop.simulation.people import begin
-from shop.simulation.story import SKUS, Story, draw
+from shop.simulation.story import SKUS, OrderStory, draw
 
 MOST_STEPS = 200_000
 STOCK = 100_000
@@ -24,7 +24,7 @@ STOCK = 100_000
 
 def story(
     number: int, placed_at: datetime, behaviour: Behaviour, price_minor: int = 500, **changes: Any
-) -> Story:
+) -> OrderStory:
     """An order for one thing; `changes`: of what people do."""
     drawn = draw(random.Random(f"calm:{number}"), number, FLOWS)
     line = OrderLine(sku=SKUS[number % len(SKUS)], quantity=1, unit_price_minor=price_minor)
@@ -40,7 +40,7 @@ def story(
     )
 
 
-def calm_world(stories: Iterable[Story]) -> OrderWorld:
+def calm_world(stories: Iterable[OrderStory]) -> OrderWorld:
     """A world in which these are about to begin, and there is enough of everything."""
     world, _ = build_world(SIMULATION, 0, (), without=[f.name for f in fields(FaultRates)])
     world.outside.stock += STOCK

@@ -20,7 +20,7 @@ from services.order.decide import CANCEL, PLACE, CancelOrder, PlaceOrder
 from shop.simulation import SIMULATION, OrderWorld
 from shop.simulation.outside import Behaviour
 from shop.simulation.participants import stores
-from shop.simulation.story import SKUS, Story
+from shop.simulation.story import SKUS, OrderStory
 
 ORDER = "o1"
 MOST_STEPS = 5_000
@@ -155,11 +155,11 @@ class OneOrder:
         for _ in range(MOST_STEPS):
             if not self.world.step():
                 break
-        assert not violations(self.world, [self._story()])
+        assert not violations(SIMULATION, self.world, [self._story()])
 
-    def _story(self) -> Story:
+    def _story(self) -> OrderStory:
         never = timedelta()
-        return Story(
+        return OrderStory(
             order_id=ORDER,
             flow=self.flow,
             facts=self.facts,

@@ -12,7 +12,7 @@ from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.world import START
 from saga_monitor.saga.view import LONGEST_BACKOFF_S, OVERDUE, STALLED, SYSTEM_TIMEOUT, Status
 from schemas import FLOWS
-from shop.simulation import OrderWorld
+from shop.simulation import SIMULATION, OrderWorld
 from shop.simulation.outside import Behaviour
 from tests.simulation.fault_free import calm_world, events_of, run, stand_still, story
 
@@ -40,7 +40,7 @@ def test_a_review_nobody_answers_ends_after_a_day_without_a_charge() -> None:
     one = story(0, START, Behaviour(), DEAR_MINOR)
     world = calm_world([one])
     run(world)
-    assert violations(world, [one]) == []
+    assert violations(SIMULATION, world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
     [wait] = events_of(world, one.order_id, "PaymentReviewRequired")
     [verdict] = events_of(world, one.order_id, "VerdictGiven")
@@ -55,7 +55,7 @@ def test_a_review_answered_in_the_last_hour_is_in_time(verdict: str, end: str) -
     one = story(0, START, Behaviour(), DEAR_MINOR, verdict=verdict, verdict_after=DAY - HOUR)
     world = calm_world([one])
     run(world)
-    assert violations(world, [one]) == []
+    assert violations(SIMULATION, world, [one]) == []
     assert status(world, one.order_id) == end
     assert events_of(world, one.order_id, ASKED) == []
 
@@ -65,7 +65,7 @@ def test_requests_nobody_hears_are_repeated_with_growing_pauses_to_the_ceiling_a
     world = calm_world([one])
     stand_still(world, "shipping", DAY - HOUR, 2 * DAY)
     run(world)
-    assert violations(world, [one]) == []
+    assert violations(SIMULATION, world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
     asked = [e for e in events_of(world, one.order_id, ASKED) if e.event.step == "shipping"]
     assert [e.event.attempt for e in asked] == list(range(1, len(asked) + 1))
@@ -87,7 +87,7 @@ def test_past_the_pivot_nothing_is_undone_and_one_case_is_opened() -> None:
     world = calm_world([one])
     stand_still(world, "notification", timedelta(), 2 * DAY)
     run(world)
-    assert violations(world, [one]) == []
+    assert violations(SIMULATION, world, [one]) == []
     assert status(world, one.order_id) == Status.COMPLETED
     assert events_of(world, one.order_id, ASKED) == []
     [case] = events_of(world, one.order_id, "InterventionOpened")
@@ -99,7 +99,7 @@ def test_money_that_comes_after_the_undo_goes_back_once() -> None:
     one = story(0, START, Behaviour(charge="late", delay=4 * DAY))
     world = calm_world([one])
     run(world)
-    assert violations(world, [one]) == []
+    assert violations(SIMULATION, world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
     first, *_ = events_of(world, one.order_id, ASKED)
     [captured] = events_of(world, one.order_id, "PaymentCaptured")
@@ -113,7 +113,7 @@ def test_a_parcel_nobody_picks_up_is_given_up_after_a_week() -> None:
     one = story(0, START, Behaviour(pickup=None))
     world = calm_world([one])
     run(world)
-    assert violations(world, [one]) == []
+    assert violations(SIMULATION, world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
     first, *_ = events_of(world, one.order_id, ASKED)
     assert 7 * DAY < first.time - START < 8 * DAY
@@ -124,7 +124,7 @@ def test_a_participant_that_does_nothing_within_its_deadline_is_undone_when_it_w
     world = calm_world([one])
     stand_still(world, "inventory", SOON, 3 * HOUR)
     run(world)
-    assert violations(world, [one]) == []
+    assert violations(SIMULATION, world, [one]) == []
     assert status(world, one.order_id) == Status.CANCELLED
     assert events_of(world, one.order_id, ASKED)[0].event.step == "inventory"
     assert world.outside.charges == {}

@@ -10,9 +10,9 @@ from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.world import START
 from saga_monitor.ingest.watermark import Watermark
 from saga_monitor.saga.view import Status
-from shop.simulation import OrderWorld
+from shop.simulation import SIMULATION, OrderWorld
 from shop.simulation.outside import Behaviour
-from shop.simulation.story import Story
+from shop.simulation.story import OrderStory
 from tests.simulation.fault_free import calm_world, run, stand_still, story
 
 STOPS, BACK = START + timedelta(hours=20), START + timedelta(hours=30)
@@ -20,7 +20,7 @@ PAYMENT_STOPS, PAYMENT_BACK = START + timedelta(hours=22), START + timedelta(hou
 """Longer than its deadline of five minutes, and over before the monitor is back."""
 
 
-def stories() -> tuple[list[Story], list[Story]]:
+def stories() -> tuple[list[OrderStory], list[OrderStory]]:
     """Those that go well, and those that are truly overdue when the monitor comes back."""
     minutes = timedelta(minutes=1)
     good, numbers = Behaviour(), iter(range(1000))
@@ -51,7 +51,7 @@ def stopped(world: OrderWorld) -> None:
     world.monitor.reads_from = BACK
 
 
-def play(how: str, stories: Iterable[Story]) -> OrderWorld:
+def play(how: str, stories: Iterable[OrderStory]) -> OrderWorld:
     """A world without any other fault, to its rest."""
     world = calm_world(stories)
     world.after(STOPS - START, lambda: {"gone": gone, "stopped": stopped}[how](world))
@@ -65,9 +65,9 @@ def play(how: str, stories: Iterable[Story]) -> OrderWorld:
 def test_ten_hours_without_a_monitor(how: str, tell: Callable[[str], None]) -> None:
     healthy, overdue = stories()
     world = play(how, [*healthy, *overdue])
-    assert violations(world, [*healthy, *overdue]) == []
+    assert violations(SIMULATION, world, [*healthy, *overdue]) == []
 
-    def ends(stories: list[Story]) -> set[Status]:
+    def ends(stories: list[OrderStory]) -> set[Status]:
         return {seen.status for s in stories if (seen := world.monitor.view(s.order_id))}
 
     assert ends(healthy) == {Status.COMPLETED}

@@ -87,7 +87,9 @@ def test_orders_of_every_version_live_through_a_release() -> None:
     successor; every order ends, with events of one version alone (see `verdict`)."""
     others = [fault for fault in FAULTS if fault != "switch"]
     worlds = [build_world(SIMULATION, seed, 6, without=others) for seed in range(30)]
-    assert [found for world, stories in worlds for found in run_world(world, stories)] == []
+    assert [
+        found for world, stories in worlds for found in run_world(SIMULATION, world, stories)
+    ] == []
     kept = [note for world, _ in worlds for note in world.diary if "redriven" in note.text]
     begun = {s.flow for world, stories in worlds if world.drawn_rates.switch for s in stories}
     assert kept

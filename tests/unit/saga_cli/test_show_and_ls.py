@@ -149,18 +149,6 @@ def test_an_event_that_a_person_asked_for_names_the_person_and_not_the_event_bef
     assert "PaymentCaptured" not in output
 
 
-def test_a_wait_for_an_unknown_order_advises_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise client.RequestRefused("there is no order nope; place it with POST /orders", 404)
-
-    monkeypatch.setattr(client, "call", refuse)
-    output = CliRunner().invoke(saga, ["wait", "nope"])
-    assert (output.exit_code, output.output) == (
-        1,
-        "Error: there is no order nope; check the id, or place it with `saga place`\n",
-    )
-
-
 def test_the_version_is_printed() -> None:
     output = CliRunner().invoke(saga, ["--version"])
     assert (output.exit_code, output.output) == (0, f"saga, version {version(PACKAGE)}\n")

@@ -51,8 +51,15 @@ def test_a_cancelled_saga_is_a_failure_with_the_last_reason(
     assert asked(monkeypatch, {**cancelled, "timeline": []}) == (1, "cancelled\n")
 
 
-@pytest.mark.parametrize("answer", [RUNNING, UNKNOWN, {"status": "intervention", "timeline": []}])
+@pytest.mark.parametrize("answer", [RUNNING, {"status": "intervention", "timeline": []}])
 def test_what_does_not_end_in_time_is_a_failure(
     answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asked(monkeypatch, answer) == (1, "not ended within 0.2 s\n")
+
+
+def test_a_saga_without_any_event_is_named_at_the_end_of_the_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = "the monitor read no event of o-1 within 0.2 s; check the id\n"
+    assert asked(monkeypatch, UNKNOWN) == (1, expected)

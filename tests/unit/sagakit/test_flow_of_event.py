@@ -125,7 +125,7 @@ class Reader:
     def reads(self, *events: object, flow: str | None = None) -> list[Disposition]:
         records = [self.wire.record(event, flow=flow) for event in events]  # type: ignore[arg-type]
         messages = [decode_message(self.wire.codec, record) for record in records]
-        return [handled.fate for handled in self.handler.handle(messages)]
+        return [handled.disposition for handled in self.handler.handle(messages)]
 
     def codes(self) -> list[str]:
         return [row.code for row in self.database.tables.parked.values()]
