@@ -52,7 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "flows": ("monitor.flows", "List flow versions with the number of orders in flight on each."),
     "reconcile": (
         "monitor.reconcile",
-        "Compare the providers' ledgers with the services' records, and check the stock.",
+        "Compare the ledgers of the outside world with the participants' books.",
     ),
     "sim": (
         "lab.sim",

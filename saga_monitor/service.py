@@ -24,6 +24,7 @@ from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
 from saga_monitor.operations.commands import CommandHandler
 from saga_monitor.operations.reads import SagaReader
+from saga_monitor.reconciliation.rules_reference import load_rules
 from saga_monitor.reconciliation.run import HELP as FINDINGS
 from saga_monitor.reconciliation.run import Reconciler
 from saga_monitor.saga.facts import SOURCE
@@ -79,6 +80,11 @@ class MonitorSettings(ServiceSettings):
         ge=0,
         description="When finished orders are moved to the history: this long after their last "
         "event, in log time",
+    )
+    reconciliation: str = Field(
+        default="",
+        description="The rules by which ledgers and books are compared, as module:ATTRIBUTE; "
+        "without them nothing is reconciled",
     )
     group: str = Field(default=GROUP, description="Consumer group; one per monitor database")
 
@@ -165,7 +171,7 @@ class Monitor:
         self.reconciler = Reconciler(
             self.sagas,
             self.commands,
-            contract.event_types,
+            load_rules(settings.reconciliation),
             settings.participants,
             lambda: self.watch.tick_at,
             settings.now,

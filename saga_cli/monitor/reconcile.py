@@ -1,4 +1,4 @@
-"""Compare the providers' ledgers with the services' records: `saga reconcile`."""
+"""Compare the ledgers of the outside world with the participants' books: `saga reconcile`."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from sagakit.flow.toml_values import seconds
 DIFFERS, NOT_COMPARED = 1, 3
 """Exit statuses; 2 means wrong usage, as everywhere."""
 TIMEOUT_S = 600.0
-FIXED_BY = {"participant": "payment", "person": "a person"}
+FIXED_BY = {"participant": "its participant", "person": "a person"}
 FINDINGS = (
     text("kind", "kind"),
     text("subject", "subject"),
@@ -51,12 +51,12 @@ class Duration(click.ParamType):
     type=Duration(),
     default="5m",
     show_default=True,
-    help="Judge only orders that have had no event in the log for this long.",
+    help="Judge only sagas that have had no event in the log for this long.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document a run.")
 @click.option("--every", "every_s", type=Duration(), help="Repeat, with this pause between runs.")
 def reconcile(fix: bool, settle_s: float, as_json: bool, every_s: float | None) -> None:
-    """Compare the providers' ledgers with the services' records, and check the stock.
+    """Compare the ledgers of the outside world with the participants' books.
 
     Exit status 0: nothing differs; 1: something differs; 3: the comparison could not be made. With
     --every the exit status is that of the last run.
@@ -93,6 +93,6 @@ def _print_report(report: Mapping[str, Any]) -> None:
     early = f", {report['unsettled']} too early to judge" if report["unsettled"] else ""
     summary = f"{len(findings)} differences" if findings else "nothing differs"
     when = utc_seconds(datetime.fromisoformat(report["read_through"]))
-    click.echo(f"{summary}: {report['judged']} orders judged{early}; the log is read to {when}")
+    click.echo(f"{summary}: {report['judged']} sagas judged{early}; the log is read to {when}")
     if findings and not report["fix"]:
         click.echo("nothing was changed; --fix fixes what it can, see docs/how-to/reconcile.md")

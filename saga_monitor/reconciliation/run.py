@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 import structlog
 from fastapi import APIRouter
@@ -20,11 +19,12 @@ from pydantic import BaseModel, Field
 
 from saga_monitor.operations.commands import CommandHandler
 from saga_monitor.operations.reads import SagaReader
-from saga_monitor.reconciliation.compare import SKU, Difference, Remedy, compare
-from saga_monitor.reconciliation.sources import BookReader, SourceUnavailable, join_books, orders
+from saga_monitor.reconciliation.compare import Books, compare
+from saga_monitor.reconciliation.rules import Difference, Rules
+from saga_monitor.reconciliation.sources import BookReader, SourceUnavailable, sagas
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.deadlines import Emission
-from saga_monitor.saga.facts import SOURCE, Saga, emission_id
+from saga_monitor.saga.facts import Saga, emission_id
 from saga_monitor.saga.view import SagaView
 from sagakit.contract.platform import InterventionOpened
 from sagakit.errors import BadKey
@@ -33,8 +33,6 @@ from sagakit.messages.codec import order_key
 from sagakit.web.app import problem
 
 log = structlog.get_logger(__name__)
-CHARGE_FOUND = "ChargeFound"
-"""The event that tells a participant that the outside ledger has more than its own books."""
 SETTLE_S = 300.0
 MAX_WAIT_S = 60.0
 """The longest wait for the watermark to advance."""
@@ -48,22 +46,22 @@ class Remediation(StrEnum):
     """The action taken on a finding.
 
     `none`: the request did not ask for corrections; `participant notified`: an event tells the
-    participant whose books they are; `intervention`: an intervention was opened; `order changed`:
-    an event of the order came meanwhile, and the next run compares it again; `report only`: the
-    subject is no order.
+    participant whose books they are; `intervention`: an intervention was opened; `saga changed`:
+    an event of the saga came meanwhile, and the next run compares it again; `report only`: the
+    subject is no saga.
     """
 
     NONE = "none"
     PARTICIPANT_NOTIFIED = "participant notified"
     INTERVENTION = "intervention"
-    ORDER_CHANGED = "order changed"
+    SAGA_CHANGED = "saga changed"
     REPORT_ONLY = "report only"
 
 
 class ReconciliationRequest(BaseModel):
     """The body of a request to reconcile.
 
-    fix: emit corrections, not only a report; settle_s: how long an order must have been quiet, in
+    fix: emit corrections, not only a report; settle_s: how long a saga must have been quiet, in
     log time.
     """
 
@@ -86,8 +84,8 @@ class ReportLine:
 class ReconciliationReport:
     """The result of a run.
 
-    before: orders with an event after this log time were not compared; read_through: log time up to
-    which the log was read; judged, unsettled: numbers of orders compared, and not compared.
+    before: sagas with an event after this log time were not compared; read_through: log time up to
+    which the log was read; judged, unsettled: numbers of sagas compared, and not compared.
     """
 
     fix: bool
@@ -101,25 +99,31 @@ class ReconciliationReport:
 class Reconciler:
     """Runs reconciliations, one at a time, and keeps the last report for the gauges.
 
-    `tick` returns the log time of the last tick, `SagaReader.log_time` the watermark.
+    `rules`: None if the application compares nothing. `tick` returns the log time of the last
+    tick, `SagaReader.log_time` the watermark.
     """
 
     def __init__(
         self,
         reader: SagaReader,
         commands: CommandHandler,
-        event_types: Mapping[str, type[Any]],
+        rules: Rules | None,
         participants: Mapping[str, str],
         tick: Callable[[], datetime | None],
         now: Callable[[], datetime],
     ) -> None:
         self._reader, self._commands, self._tick, self._now = reader, commands, tick, now
-        self._books, self._event_types = BookReader(participants), event_types
+        self._rules, self._books = rules, BookReader(participants)
         self._one_at_a_time = threading.Lock()
         self._last: tuple[datetime, ReconciliationReport] | None = None
 
     def run(self, request: ReconciliationRequest) -> ReconciliationReport:
         """Run once and return the report. Raises SourceUnavailable."""
+        rules = self._rules
+        if rules is None:
+            raise SourceUnavailable(
+                "the monitor has no rules by which to compare; set SAGA_RECONCILIATION"
+            )
         with self._one_at_a_time:
             started_at = self._reader.log_time()
             if started_at is None:
@@ -127,9 +131,10 @@ class Reconciler:
                     "the monitor has not read all topics to their end yet; try again"
                 )
             before = started_at - timedelta(seconds=request.settle_s)
-            found = self._books.read()
+            rows, busy = self._books.read(rules)
             through = self._await_watermark()
-            compared = compare(join_books(found, orders(self._reader.engine, before)))
+            known = sagas(self._reader.engine, before)
+            compared = compare(rules, Books(known, busy, rows))
             lines = tuple(self._line(f, before, through, request.fix) for f in compared.findings)
             report = ReconciliationReport(
                 request.fix, before, through, compared.judged, compared.unsettled, lines
@@ -167,20 +172,21 @@ class Reconciler:
         log.warning(
             "difference", kind=found.kind, subject=found.subject, what=found.what, action=action
         )
-        return ReportLine(found.kind, found.subject, found.what, found.remedy.value, action.value)
+        remedy = "participant" if found.correction else "person"
+        return ReportLine(found.kind, found.subject, found.what, remedy, action.value)
 
     def _correct(self, found: Difference, before: datetime, through: datetime) -> Remediation:
+        if not found.about_saga:
+            return Remediation.REPORT_ONLY
         try:
             order_key(found.subject.encode())
         except BadKey:
-            return Remediation.REPORT_ONLY  # no order can have this id, so no intervention either
-        if found.subject.startswith(SKU):
-            return Remediation.REPORT_ONLY
+            return Remediation.REPORT_ONLY  # no saga can have this id, so no intervention either
         emissions: list[Emission] = []
 
         def decide(saga: Saga, view: SagaView) -> Emission:
             flow, _ = self._reader.projection.flows.find(view.flow)
-            correction = correction_for(found, saga, flow, self._event_types, before, through)
+            correction = correction_for(found, saga, flow, before, through)
             emissions.append(correction)
             return emissions[0]
 
@@ -188,10 +194,10 @@ class Reconciler:
             self._commands.accept(found.subject, decide, allow_unknown=True)
         except CommandRefused as refused:
             log.info("difference not corrected", subject=found.subject, reason=refused.detail)
-            return Remediation.ORDER_CHANGED
-        if emissions[0].event.type == CHARGE_FOUND:
-            return Remediation.PARTICIPANT_NOTIFIED
-        return Remediation.INTERVENTION
+            return Remediation.SAGA_CHANGED
+        if isinstance(emissions[0].event, InterventionOpened):
+            return Remediation.INTERVENTION
+        return Remediation.PARTICIPANT_NOTIFIED
 
     # --- metrics and HTTP -----------------------------------------------------------------------
 
@@ -219,43 +225,27 @@ class Reconciler:
 
 
 def correction_for(
-    found: Difference,
-    saga: Saga,
-    flow: Flow,
-    event_types: Mapping[str, type[Any]],
-    before: datetime,
-    through: datetime,
+    found: Difference, saga: Saga, flow: Flow, before: datetime, through: datetime
 ) -> Emission:
     """Return the event that has a finding corrected. Pure.
 
-    It tells the participant whose books they are, by CHARGE_FOUND of the contract's `event_types`.
-    It opens an intervention instead if no participant can correct them, none reads that event, or
-    the event is older than SETTLE_S and did not help.
+    It is the finding's own correction, for the participant whose books they are. It opens an
+    intervention instead if there is none, if no participant observes it, or if it was published
+    more than SETTLE_S ago and did not help.
 
-    Raises CommandRefused if an event of the order came into the log after `before`.
+    Raises CommandRefused if an event of the saga came into the log after `before`.
     """
     if any(fact.at > before for fact in saga.facts.values()):
         raise CommandRefused(
             409,
-            "order changed",
-            f"an event of order {saga.order_id} came after {before.isoformat()}; reconcile again",
+            "saga changed",
+            f"an event of {saga.order_id} came after {before.isoformat()}; reconcile again",
         )
-    charge = found.charge
-    is_read = any(CHARGE_FOUND in names for names in flow.observes.values())
-    if found.remedy == Remedy.PARTICIPANT and charge is not None and is_read:
-        amounts = f"{charge.charge_id}:{charge.amount_minor}:{found.refunded_minor}"
-        id_ = emission_id(saga.order_id, CHARGE_FOUND, amounts)
+    correction = found.correction
+    if correction and any(correction.event.type in names for names in flow.observes.values()):
+        id_ = emission_id(saga.order_id, correction.event.type, correction.state)
         earlier = saga.facts.get(str(id_))
         if earlier is None or through - earlier.at <= timedelta(seconds=SETTLE_S):
-            event = event_types[CHARGE_FOUND](
-                order_id=saga.order_id,
-                charge_id=charge.charge_id,
-                captured_minor=charge.amount_minor,
-                refunded_minor=found.refunded_minor,
-                currency=charge.currency,
-                actor=SOURCE,
-                reason=f"{found.kind}: {found.what}",
-            )
-            return Emission(id_, event, None)
+            return Emission(id_, correction.event, None)
     opened = InterventionOpened(saga_id=saga.order_id, code=found.kind, reason=found.what)
     return Emission(emission_id(saga.order_id, found.kind, found.what), opened, None)

@@ -1,7 +1,7 @@
 """Fetches the books to compare.
 
 Participants serve their own books, and the ledgers of the outside services that they call; the
-orders come from the monitor's tables.
+sagas come from the monitor's tables.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,33 +13,14 @@ import httpx2
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, text
 
-from saga_monitor.reconciliation.compare import (
-    Books,
-    ChargeRow,
-    LabelRow,
-    OrderRow,
-    PaymentRow,
-    Refund,
-    ReservationRow,
-    ShipmentRow,
-    SkuRow,
-)
+from saga_monitor.reconciliation.rules import Rows, Rules, ComparedSaga
 from saga_monitor.storage.tables import live_and_history
 
 T = TypeVar("T")
 PAGE = 10_000
 TIMEOUT_S = 60.0
-LEDGERS: Mapping[str, Any] = {"charges": ChargeRow, "refunds": Refund, "labels": LabelRow}
-BOOKS: Mapping[str, Any] = {
-    "payments": PaymentRow,
-    "shipments": ShipmentRow,
-    "reservations": ReservationRow,
-    "stock": SkuRow,
-}
-"""Name of a book at its participant, see `sagakit.web.ledger_pages` -> type of its rows. Each
-participant is asked which ones it keeps."""
 # Includes the history tables: the outside world's ledgers reach further back than `saga`.
-ORDERS = text(f"""
+SAGAS = text(f"""
     SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
     FROM {live_and_history("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
     WHERE status <> 'unplaced'
@@ -57,22 +38,22 @@ class BookReader:
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
         self._client = httpx2.Client(timeout=TIMEOUT_S, trust_env=False)
 
-    def read(self) -> dict[str, Any]:
-        """Return the fields of `Books` except the orders. Raises SourceUnavailable.
+    def read(self, rules: Rules) -> tuple[Rows, frozenset[str]]:
+        """Return all rows by the name of their ledger or book, and the sagas in progress.
 
         The ledgers are read first and the work in progress last. So a change in between is still in
-        progress, or in the log after the start of the run, and its order is not compared.
+        progress, or in the log after the start of the run, and its saga is not compared. Raises
+        SourceUnavailable.
         """
         if not self._urls:
             raise SourceUnavailable("the monitor knows no participant; set SAGA_PARTICIPANTS")
         kept = {who: self._get(f"{url}/admin/books", {}) for who, url in self._urls.items()}
-        found: dict[str, Any] = dict.fromkeys((*LEDGERS, *BOOKS), ())
-        for kind, shapes in (("ledgers", LEDGERS), ("books", BOOKS)):
+        found: dict[str, list[Any]] = {name: [] for name in (*rules.ledgers, *rules.books)}
+        for kind, shapes in (("ledgers", rules.ledgers), ("books", rules.books)):
             for who, url in self._urls.items():
                 for name in sorted(shapes.keys() & set(kept[who][kind])):
-                    rows = self._rows(f"{url}/admin/{kind}/{name}", shapes[name])
-                    found[name] = (*found[name], *rows)
-        missing = sorted(name for name in (*LEDGERS, *BOOKS) if not self._kept(kept, name))
+                    found[name] += self._rows(f"{url}/admin/{kind}/{name}", shapes[name])
+        missing = sorted(name for name in found if not self._kept(kept, name))
         if missing:
             who = ", ".join(sorted(self._urls))
             raise SourceUnavailable(
@@ -80,8 +61,7 @@ class BookReader:
                 "SAGA_PARTICIPANTS"
             )
         busy = (self._pages(f"{url}/admin/books/busy") for url in self._urls.values())
-        found["busy"] = frozenset(row["order_id"] for rows in busy for row in rows)
-        return found
+        return found, frozenset(row["saga"] for rows in busy for row in rows)
 
     def _kept(self, kept: Mapping[str, Any], name: str) -> bool:
         return any(name in (*names["books"], *names["ledgers"]) for names in kept.values())
@@ -119,13 +99,16 @@ class BookReader:
             raise SourceUnavailable(f"{failure}; is that participant running?") from error
 
 
-def orders(engine: Engine, before: datetime) -> dict[str, OrderRow]:
-    """Return the placed orders by id. quiet: no event of the order came after `before`."""
+def sagas(engine: Engine, before: datetime) -> dict[str, ComparedSaga]:
+    """Return the started sagas by id. quiet: no event of the saga came after `before`."""
     with engine.connect() as connection:
-        rows = connection.execute(ORDERS, {"before": before})
-        return {row.order_id: OrderRow(*row) for row in rows}
-
-
-def join_books(found: Mapping[str, Any], known: Mapping[str, OrderRow]) -> Books:
-    """Return the fetched books and the known orders as one `Books`."""
-    return Books(orders=known, **found)
+        rows = connection.execute(SAGAS, {"before": before})
+        return {
+            row.order_id: ComparedSaga(
+                row.order_id,
+                row.status,
+                row.quiet,
+                {"money": (row.captured_minor, row.refunded_minor)},
+            )
+            for row in rows
+        }

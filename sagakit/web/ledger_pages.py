@@ -17,10 +17,10 @@ Ledger = Callable[[int, int], Awaitable[tuple[Sequence[Row], int | None]]]
 """(offset, limit) -> rows, offset of the next page (None at the end). Raises EffectFailed."""
 
 BUSY = text(
-    "SELECT order_id FROM (SELECT order_key AS order_id FROM effects UNION SELECT key FROM outbox) "
-    "AS found WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+    "SELECT saga FROM (SELECT order_key AS saga FROM effects UNION SELECT key FROM outbox) "
+    "AS found WHERE saga > :after ORDER BY saga LIMIT :limit"
 )
-"""The book `busy` of every participant: orders with pending effects or outbox rows."""
+"""The book `busy` of every participant: sagas with pending effects or outbox rows."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 After = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
 Offset = Annotated[int, Query(ge=0, lt=2**53)]

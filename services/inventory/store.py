@@ -193,7 +193,7 @@ BOOKS = {
         "WHERE sku > :after ORDER BY sku LIMIT :limit"
     ),
     "reservations": text(
-        "SELECT order_id, phase = 'reserved' AS reserved, phase = 'shipped' AS shipped "
+        "SELECT order_id AS saga, phase = 'reserved' AS reserved, phase = 'shipped' AS shipped "
         "FROM reservation WHERE order_id > :after ORDER BY order_id LIMIT :limit"
     ),
 }

@@ -28,7 +28,7 @@ payment = Table(
 
 BOOKS = {
     "payments": text(
-        "SELECT order_id, charges FROM payment "
+        "SELECT order_id AS saga, charges FROM payment "
         "WHERE order_id > :after ORDER BY order_id LIMIT :limit"
     )
 }

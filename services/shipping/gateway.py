@@ -54,7 +54,7 @@ class LabelStatement(Protocol):
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
         """Return a page of valid labels and the offset of the next page, None at the end.
 
-        A page has at most `limit` rows: `order_id`, `label_id`, `gone` (picked up). Raises
+        A page has at most `limit` rows: `saga`, `label_id`, `gone` (picked up). Raises
         EffectFailed.
         """
         ...
@@ -133,7 +133,7 @@ class HttpCarrier:
         match row:
             case {"order_id": str(order_id), "id": str(label_id), "status": status}:
                 return {
-                    "order_id": order_id,
+                    "saga": order_id,
                     "label_id": label_id,
                     "gone": status == "picked_up",
                 }

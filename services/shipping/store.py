@@ -24,7 +24,7 @@ shipment = Table(
 
 BOOKS = {
     "shipments": text(
-        "SELECT order_id, label_id, phase = 'labelled' AS labelled, "
+        "SELECT order_id AS saga, label_id, phase = 'labelled' AS labelled, "
         "phase = 'picked_up' AS gone FROM shipment "
         "WHERE order_id > :after ORDER BY order_id LIMIT :limit"
     )

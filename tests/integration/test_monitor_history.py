@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, text
 
 from saga_cli.monitor.sagas import ls, show
-from saga_monitor.reconciliation.sources import orders
+from saga_monitor.reconciliation.sources import sagas
 from saga_monitor.saga.facts import Fact, Saga
 from saga_monitor.storage import store
 from saga_monitor.storage.archiver import Archiver
@@ -110,8 +110,8 @@ def test_a_finished_order_moves_and_is_found(
     assert "ShippedMailSent" in output
     assert "history" in output
     assert done in CliRunner().invoke(ls, ["--history", "--limit", "10000"], env=env).output
-    kept = orders(engine, datetime.now(UTC) + timedelta(minutes=1))
-    assert (kept[done].status, kept[done].captured_minor) == ("completed", 500)
+    kept = sagas(engine, datetime.now(UTC) + timedelta(minutes=1))
+    assert (kept[done].status, kept[done].balances) == ("completed", {"money": (500, 0)})
     assert {gone, flying, asked} <= kept.keys(), "a reconciliation knows all"
     with psycopg.connect(database_url) as connection:
         for table in ("saga", "timeline", "intervention"):

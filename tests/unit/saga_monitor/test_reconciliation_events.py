@@ -11,20 +11,30 @@ from click.testing import CliRunner
 
 from saga_cli import client
 from saga_cli.monitor import reconcile as command
-from saga_monitor.reconciliation.compare import ChargeRow, Difference, Remedy
+from saga_monitor.reconciliation.rules import Correction, Difference
 from saga_monitor.reconciliation.run import SETTLE_S, correction_for
 from saga_monitor.saga.commands import CommandRefused
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Fact, Saga, fold
 from sagakit.contract.platform import InterventionOpened
 from sagakit.flow.model import Flow
-from schemas import EVENT_TYPES
 from schemas.events import ChargeFound
 from tests.histories import FLOW, ORDER, after, saga_of
 
-CHARGE = ChargeRow(ORDER, "ch9", 700, "EUR")
+FOUND_CHARGE = ChargeFound(
+    order_id=ORDER,
+    charge_id="ch9",
+    captured_minor=700,
+    refunded_minor=0,
+    currency="EUR",
+    actor="saga_monitor",
+    reason="unbooked_charge: our books never heard of it",
+)
 FORCED = Difference(
-    "unbooked_charge", ORDER, "our books never heard of it", Remedy.PARTICIPANT, CHARGE
+    "unbooked_charge",
+    ORDER,
+    "our books never heard of it",
+    correction=Correction(FOUND_CHARGE, "ch9:700:0"),
 )
 FOR_PEOPLE = Difference("amount_difference", ORDER, "501 here, 500 there")
 CANCELLED = saga_of("OrderPlaced", "InventoryRejected")
@@ -34,7 +44,7 @@ QUIET = after(1000)
 def emitted(
     found: Difference, saga: Saga, flow: Flow, before: datetime, through: datetime
 ) -> Emission:
-    return correction_for(found, saga, flow, EVENT_TYPES, before, through)
+    return correction_for(found, saga, flow, before, through)
 
 
 def read_back(saga: Saga, event_id: Any, at: float) -> Saga:
@@ -43,21 +53,13 @@ def read_back(saga: Saga, event_id: Any, at: float) -> Saga:
 
 def test_a_charge_that_payment_can_correct_is_sent_to_payment() -> None:
     correction = emitted(FORCED, CANCELLED, FLOW, QUIET, QUIET)
-    assert correction.event == ChargeFound(
-        order_id=ORDER,
-        charge_id="ch9",
-        captured_minor=700,
-        refunded_minor=0,
-        currency="EUR",
-        actor="saga_monitor",
-        reason="unbooked_charge: our books never heard of it",
-    )
+    assert correction.event == FOUND_CHARGE
 
 
 def test_a_finding_is_one_event_for_each_state_of_the_ledger() -> None:
     once = emitted(FORCED, CANCELLED, FLOW, QUIET, QUIET)
     assert emitted(FORCED, CANCELLED, FLOW, after(5000), after(5000)).id == once.id
-    half = replace(FORCED, refunded_minor=350)
+    half = replace(FORCED, correction=Correction(FOUND_CHARGE, "ch9:700:350"))
     assert emitted(half, CANCELLED, FLOW, QUIET, QUIET).id != once.id
 
 
@@ -136,7 +138,7 @@ def test_the_command_ends_with_status_0_when_nothing_differs(
 ) -> None:
     status, output, asked = run(monkeypatch, REPORT)
     assert status == 0
-    assert "nothing differs: 7 orders judged, 2 too early to judge" in output
+    assert "nothing differs: 7 sagas judged, 2 too early to judge" in output
     assert asked == [("POST", "/reconciliations", {"fix": False, "settle_s": 300.0})]
 
 
@@ -145,7 +147,9 @@ def test_the_command_ends_with_status_1_when_something_differs(
 ) -> None:
     status, output, asked = run(monkeypatch, FOUND, "--settle", "1m", "--fix")
     assert status == 1
-    assert all(word in output for word in ("unbooked_charge", "o-[1]", "payment", "never heard of"))
+    assert all(
+        word in output for word in ("unbooked_charge", "o-[1]", "its participant", "never heard of")
+    )
     assert asked == [("POST", "/reconciliations", {"fix": True, "settle_s": 60.0})]
 
 

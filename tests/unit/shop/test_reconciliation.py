@@ -1,29 +1,28 @@
 """What a reconciliation finds: ledgers in, findings out. One test a kind, both ways."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from saga_monitor.reconciliation.compare import (
+from saga_monitor.reconciliation.compare import Books, Comparison, compare
+from saga_monitor.reconciliation.rules import Difference, ComparedSaga
+from shop.reconciliation import (
+    MONEY,
+    RULES,
     BookedCharge,
-    Books,
     ChargeRow,
-    Comparison,
-    Difference,
     LabelRow,
-    OrderRow,
     PaymentRow,
-    Refund,
-    Remedy,
+    RefundRow,
     ReservationRow,
     ShipmentRow,
     SkuRow,
-    compare,
 )
 
 CHARGE = ChargeRow("o1", "ch1", 500, "EUR")
-REFUND = Refund("o1", "re1", "ch1", 500)
+REFUND = RefundRow("o1", "re1", "ch1", 500)
 KEPT = PaymentRow("o1", (BookedCharge("ch1", "EUR", 500),))
 BACK = PaymentRow("o1", (BookedCharge("ch1", "EUR", 500, 500),))
 NEVER = PaymentRow("o1", ())
@@ -34,45 +33,66 @@ SHIPPED = ReservationRow("o1", reserved=False, shipped=True)
 RELEASED = ReservationRow("o1", reserved=False, shipped=False)
 SHELF = SkuRow("TEA", 7, 2, 1, 10, 2, 1)
 
+
+def saga_row(status: str, added: int, removed: int, *, quiet: bool = True) -> ComparedSaga:
+    return ComparedSaga("o1", status, quiet, {MONEY: (added, removed)})
+
+
 COMPLETED = Books(
-    orders={"o1": OrderRow("o1", "completed", True, 500, 0)},
-    charges=[CHARGE],
-    payments=[KEPT],
-    labels=[LABEL],
-    shipments=[GONE],
-    reservations=[SHIPPED],
-    stock=[SHELF],
+    {"o1": saga_row("completed", 500, 0)},
+    rows={
+        "charges": [CHARGE],
+        "payments": [KEPT],
+        "labels": [LABEL],
+        "shipments": [GONE],
+        "reservations": [SHIPPED],
+        "stock": [SHELF],
+    },
 )
 CANCELLED = Books(
-    orders={"o1": OrderRow("o1", "cancelled", True, 500, 500)},
-    charges=[CHARGE],
-    refunds=[REFUND],
-    payments=[BACK],
-    shipments=[NO_PARCEL],
-    reservations=[RELEASED],
-    stock=[SHELF],
+    {"o1": saga_row("cancelled", 500, 500)},
+    rows={
+        "charges": [CHARGE],
+        "refunds": [REFUND],
+        "payments": [BACK],
+        "shipments": [NO_PARCEL],
+        "reservations": [RELEASED],
+        "stock": [SHELF],
+    },
 )
-NEVER_CHARGED = replace(
-    CANCELLED,
-    orders={"o1": OrderRow("o1", "cancelled", True)},
-    charges=[],
-    refunds=[],
-    payments=[NEVER],
+NEVER_CHARGED = Books(
+    {"o1": saga_row("cancelled", 0, 0)},
+    rows={**CANCELLED.rows, "charges": [], "refunds": [], "payments": [NEVER]},
 )
+
+
+def with_rows(
+    books: Books, sagas: Mapping[str, ComparedSaga] | None = None, **rows: Sequence[Any]
+) -> Books:
+    return replace(
+        books, sagas=books.sagas if sagas is None else sagas, rows={**books.rows, **rows}
+    )
 
 
 def found(books: Books, **changed: Any) -> list[tuple[str, str]]:
     """Kinds and subjects."""
-    return [(f.kind, f.subject) for f in compare(replace(books, **changed)).findings]
+    return [(f.kind, f.subject) for f in compare(RULES, with_rows(books, **changed)).findings]
+
+
+def correction(found: Difference) -> tuple[str, int, int]:
+    """What payment is told: the charge, what was captured of it, and what was refunded."""
+    assert found.correction is not None
+    event = found.correction.event
+    return event.charge_id, event.captured_minor, event.refunded_minor
 
 
 def only(books: Books, **changed: Any) -> Difference:
     """The only finding."""
-    (finding,) = compare(replace(books, **changed)).findings
+    (finding,) = compare(RULES, with_rows(books, **changed)).findings
     return finding
 
 
-@pytest.mark.parametrize("books", [COMPLETED, CANCELLED, NEVER_CHARGED, Books(orders={})])
+@pytest.mark.parametrize("books", [COMPLETED, CANCELLED, NEVER_CHARGED, Books({})])
 def test_where_all_agree_nothing_is_found(books: Books) -> None:
     assert found(books) == []
 
@@ -83,17 +103,14 @@ def test_where_all_agree_nothing_is_found(books: Books) -> None:
 def test_charged_and_neither_fulfilled_nor_refunded_is_forced_back() -> None:
     finding = only(NEVER_CHARGED, charges=[CHARGE])
     assert (finding.kind, finding.subject) == ("unbooked_charge", "o1")
-    assert (finding.remedy, finding.charge, finding.refunded_minor) == (
-        Remedy.PARTICIPANT,
-        CHARGE,
-        0,
-    )
+    assert correction(finding) == (CHARGE.charge_id, CHARGE.amount_minor, 0)
 
 
 def test_of_a_second_charge_only_that_one_is_forced_back() -> None:
     second = ChargeRow("o1", "ch2", 300, "EUR")
     finding = only(COMPLETED, charges=[CHARGE, second])
-    assert (finding.kind, finding.charge) == ("unbooked_charge", second)
+    assert finding.kind == "unbooked_charge"
+    assert correction(finding) == ("ch2", 300, 0)
 
 
 def test_an_unheard_charge_that_was_given_back_is_nothing() -> None:
@@ -101,10 +118,10 @@ def test_an_unheard_charge_that_was_given_back_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("left", [[], [replace(REFUND, amount_minor=200)]])
-def test_a_refund_the_provider_does_not_have_is_forced(left: list[Refund]) -> None:
+def test_a_refund_the_provider_does_not_have_is_forced(left: list[RefundRow]) -> None:
     finding = only(CANCELLED, refunds=left)
-    assert (finding.kind, finding.remedy) == ("missing_refund", Remedy.PARTICIPANT)
-    assert finding.refunded_minor == sum(refund.amount_minor for refund in left)
+    assert finding.kind == "missing_refund"
+    assert correction(finding)[2] == sum(refund.amount_minor for refund in left)
 
 
 def test_a_refund_in_parts_is_added_up() -> None:
@@ -113,14 +130,10 @@ def test_a_refund_in_parts_is_added_up() -> None:
 
 
 def test_a_charge_of_nobodys_order_is_for_a_person() -> None:
-    foreign = replace(CHARGE, order_id="who")
+    foreign = replace(CHARGE, saga="who")
     finding = only(COMPLETED, charges=[CHARGE, foreign])
-    assert (finding.kind, finding.subject, finding.remedy) == (
-        "unknown_charge",
-        "who",
-        Remedy.PERSON,
-    )
-    given_back = replace(REFUND, order_id="who")
+    assert (finding.kind, finding.subject, finding.correction) == ("unknown_charge", "who", None)
+    given_back = replace(REFUND, saga="who")
     assert found(COMPLETED, charges=[CHARGE, foreign], refunds=[given_back]) == []
 
 
@@ -129,7 +142,7 @@ def test_a_charge_of_nobodys_order_is_for_a_person() -> None:
 )
 def test_another_amount_or_currency_is_for_a_person(theirs: ChargeRow) -> None:
     finding = only(COMPLETED, charges=[theirs])
-    assert (finding.kind, finding.remedy) == ("amount_difference", Remedy.PERSON)
+    assert (finding.kind, finding.correction) == ("amount_difference", None)
 
 
 def test_a_charge_only_our_books_hold_is_for_a_person() -> None:
@@ -141,15 +154,15 @@ def test_money_the_provider_gave_back_by_itself_is_for_a_person() -> None:
 
 
 def test_books_that_the_log_contradicts_are_for_a_person() -> None:
-    orders = {"o1": OrderRow("o1", "completed", True, 500, 100)}
-    assert found(COMPLETED, orders=orders) == [("money_in_books", "o1")]
+    sagas = {"o1": saga_row("completed", 500, 100)}
+    assert found(COMPLETED, sagas=sagas) == [("money_in_books", "o1")]
 
 
 # --- parcels and units ----------------------------------------------------------------------------
 
 
 def test_a_label_of_nobodys_order_is_found() -> None:
-    foreign = replace(LABEL, order_id="who", label_id="lb9")
+    foreign = replace(LABEL, saga="who", label_id="lb9")
     assert found(COMPLETED, labels=[LABEL, foreign]) == [("unknown_label", "who")]
 
 
@@ -167,8 +180,8 @@ def test_a_label_the_carrier_does_not_have_is_found() -> None:
 def test_a_pickup_nobody_reported_is_found() -> None:
     waiting = replace(GONE, labelled=True, gone=False)
     reserved = replace(SHIPPED, reserved=True, shipped=False)
-    orders = {"o1": OrderRow("o1", "waiting", True, 500, 0)}
-    changed: dict[str, Any] = {"orders": orders, "shipments": [waiting], "reservations": [reserved]}
+    sagas = {"o1": saga_row("waiting", 500, 0)}
+    changed: dict[str, Any] = {"sagas": sagas, "shipments": [waiting], "reservations": [reserved]}
     assert found(COMPLETED, **changed) == [("unbooked_pickup", "o1")]
     assert found(COMPLETED, **changed, labels=[replace(LABEL, gone=False)]) == []
 
@@ -206,17 +219,21 @@ def test_units_of_a_sku_that_do_not_add_up_are_found(changed: dict[str, Any], wo
 
 
 def test_what_moves_is_not_judged() -> None:
-    moving = {"o1": OrderRow("o1", "cancelled", False)}
-    for changed in ({"orders": moving}, {"busy": frozenset({"o1"})}):
-        compared: Comparison = compare(replace(NEVER_CHARGED, charges=[CHARGE], **changed))
+    moving = {"o1": saga_row("cancelled", 0, 0, quiet=False)}
+    cases: tuple[dict[str, Any], ...] = ({"sagas": moving}, {"busy": frozenset({"o1"})})
+    for changed in cases:
+        compared: Comparison = compare(
+            RULES, replace(with_rows(NEVER_CHARGED, charges=[CHARGE]), **changed)
+        )
         assert (compared.findings, compared.judged, compared.unsettled) == ((), 0, 1)
 
 
 def test_an_order_that_is_not_placed_yet_but_charged_by_us_is_compared_by_its_charge() -> None:
-    assert found(COMPLETED, orders={}, labels=[LABEL]) == []
+    assert found(COMPLETED, sagas={}, labels=[LABEL]) == []
 
 
 def test_findings_come_in_one_order_and_say_the_same_every_time() -> None:
     foreign = [ChargeRow(f"who{n}", f"ch{n}", 1, "EUR") for n in range(5)]
-    books = replace(COMPLETED, charges=[CHARGE, *foreign])
-    assert compare(books) == compare(replace(books, charges=[*foreign[::-1], CHARGE]))
+    books = with_rows(COMPLETED, charges=[CHARGE, *foreign])
+    other = with_rows(books, charges=[*foreign[::-1], CHARGE])
+    assert compare(RULES, books) == compare(RULES, other)
