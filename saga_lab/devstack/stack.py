@@ -80,8 +80,11 @@ class Stack:
         """Stop everything, services before infra, keeping all data. False if nothing was running.
 
         Its disks are unmounted, also those left mounted by a start or chaos run that was killed.
+        Processes are found by themselves, not by `stack.json`. Raises `StackError` if they are
+        stopped but the file cannot tell whether containers belong to them.
         """
-        if not (self.home / FILE_NAME).exists() and not disks_of(self.home / "data"):
+        known = (self.home / FILE_NAME).exists() or disks_of(self.home / "data")
+        if not (known or self.supervisor.running() or survivors(self.home)):
             return False
         with self._locked():
             return self._stop()
@@ -145,6 +148,11 @@ class Stack:
         before = self.read()
         options = replace(options, partitions=partitions_of(options, before))
         names = selected(options)
+        if running and "stack" not in before:
+            raise StackError(
+                f"processes of a stack run in {self.home}, but {FILE_NAME}, which describes it, is "
+                "missing or of another version. Stop them with `saga down` first; data is kept."
+            )
         if running:
             check_compatible(options, before)
         else:
@@ -220,11 +228,16 @@ class Stack:
         end_survivors(self.home)
         for disk in disks_of(self.home / "data"):
             disk.unmount()
-        content = self.read()
+        try:
+            content = self.read()
+        except StackError as error:
+            raise StackError(
+                f"no process of the stack runs any more, but its containers, if it has any, may: "
+                f"{error} See `docker ps`, and stop them with `docker stop`."
+            ) from error
         if content:
-            kind = StackKind(content["stack"])
-            if kind is StackKind.CONTAINERS:
-                self._infra(kind, content["ports"]).stop()
+            if content.get("stack") == StackKind.CONTAINERS:
+                self._infra(StackKind.CONTAINERS, content["ports"]).stop()
             write_manifest(self.home, {**content, "processes": {}})
         return running or bool(left)
 
