@@ -9,9 +9,11 @@ Exit status of every command: 0 success; 1 a failure, or an outcome that the com
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 
 import click
 
+from saga_cli.printable import printable
 from saga_lab.devstack.errors import StackError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -91,11 +93,17 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; print a StackError as click prints its own errors, with status 1."""
+        """Run the command; print a StackError as click prints its own errors, with status 1.
+
+        Errors quote texts of others, so they are made printable here.
+        """
         try:
             return super().invoke(ctx)
         except StackError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -120,4 +128,7 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 def main() -> None:
     """Run the command. Raises SystemExit with the exit status."""
     _check_encoding(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where the caller has closed it
+            stream.reconfigure(errors="backslashreplace")  # not every encoding has every character
     saga()

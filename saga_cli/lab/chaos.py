@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from saga_cli.declarations import LateChoice
+from saga_cli.declarations import FiniteRange, LateChoice
 
 
 def _kind_names() -> list[str]:
@@ -18,7 +18,7 @@ def _kind_names() -> list[str]:
     "--minutes",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(0.5, 600),
+    type=FiniteRange(0.5, 600),
     help="How long orders are placed and faults injected.",
 )
 @click.option(

@@ -17,6 +17,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from saga_cli.output import command_name
+from saga_cli.output import console as wide_console
+from saga_cli.printable import printable
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.stack import Stack
 from saga_lab.devstack.stack_file import default_home
@@ -32,7 +34,7 @@ TELL_EVERY_S = 5.0
 
 def run(orders: int, seed: int, keep_up: bool) -> None:
     """Run the command. Raises SystemExit with its status."""
-    console = Console(highlight=False)
+    console = wide_console(highlight=False)
     home = default_home() / "demo"
     was_running = Stack(home).supervisor.running()
     stack = Stack.up(home, OPTIONS, say=lambda line: console.print(line, style="dim"))
@@ -62,7 +64,7 @@ def rehearse(stack: Stack, shop: Shop, orders: int, console: Console) -> bool:
     console.print(_invariants(findings))
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     for line in _trouble(wrong, findings):
-        console.print(line, style="red", soft_wrap=True, markup=False)
+        console.print(printable(line), style="red", soft_wrap=True, markup=False)
     return not wrong and all(finding.holds for finding in findings)
 
 

@@ -3,13 +3,12 @@
 import click
 
 from saga_cli import client
-from saga_cli.declarations import actor_and_reason
-
-TIMEOUT_S = 30.0
+from saga_cli.answers import ErasureJson
+from saga_cli.declarations import ID, actor_and_reason
 
 
 @click.command()
-@click.argument("customer_id", metavar="CUSTOMER")
+@click.argument("customer_id", metavar="CUSTOMER", type=ID)
 @click.option("--force", is_flag=True, help="Also while orders are in flight: they are undone.")
 @actor_and_reason
 def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
@@ -19,7 +18,7 @@ def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
     """
     body = {"customer_id": customer_id, "actor": actor, "reason": reason, "force": force}
     try:
-        erased = client.call("order", "POST", "/erasures", timeout_s=TIMEOUT_S, json=body).body
+        erased = client.call("order", "POST", "/erasures", ErasureJson, json=body).body
     except client.RequestRefused as error:
         raise click.ClickException(f"nothing was erased: {error.message}") from error
     if erased["erased_at"] is None:

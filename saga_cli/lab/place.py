@@ -9,20 +9,36 @@ from typing import Any
 import click
 
 from saga_cli import client
+from saga_cli.answers import PlacedOrderJson, StockJson
+from saga_cli.declarations import ID, ORDER, FiniteRange
 
 DEMO_SKU = "TEA-100"
 DEMO_UNITS = 1000
-TIMEOUT_S = 30.0
 LONGEST_WAIT_S = 30.0
 """Per request; the order API answers a wait within 60 s."""
 IN_FLIGHT = "placed"
+LONGEST_TIMEOUT_S = 7 * 86400.0
 
 
 @click.command()
-@click.option("--order-id", help="Id of the order, never used before. [default: a new one]")
+@click.option(
+    "--order-id", type=ID, help="Id of the order, never used before. [default: a new one]"
+)
 @click.option("--sku", default=DEMO_SKU, show_default=True, help="What to order.")
-@click.option("--quantity", default=1, show_default=True, help="Number of units.")
-@click.option("--price", default=1250, show_default=True, help="Price of a unit, in minor units.")
+@click.option(
+    "--quantity",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of units.",
+)
+@click.option(
+    "--price",
+    default=1250,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Price of a unit, in minor units.",
+)
 @click.option("--currency", default="EUR", show_default=True, help="ISO 4217 code.")
 @click.option(
     "--card",
@@ -68,7 +84,7 @@ def place(
     if sku == DEMO_SKU:
         _put_in_stock(sku)
     try:
-        placed = client.call("order", "POST", "/orders", timeout_s=TIMEOUT_S, json=body)
+        placed = client.call("order", "POST", "/orders", PlacedOrderJson, json=body)
     except client.RequestRefused as error:
         message = f"order {body['order_id']} was not placed: {error.message}"
         raise click.ClickException(message) from error
@@ -80,13 +96,13 @@ def place(
 
 
 @click.command()
-@click.argument("order_id", metavar="ORDER")
+@ORDER
 @click.option(
     "--timeout",
     "timeout_s",
     default=60.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(0, LONGEST_TIMEOUT_S),
     help="Seconds to wait at most.",
 )
 def wait(order_id: str, timeout_s: float) -> None:
@@ -101,7 +117,12 @@ def wait(order_id: str, timeout_s: float) -> None:
         params = {"timeout_s": min(left_s, LONGEST_WAIT_S)}
         try:
             order = client.call(
-                "order", "GET", path, timeout_s=LONGEST_WAIT_S + TIMEOUT_S, params=params
+                "order",
+                "GET",
+                path,
+                PlacedOrderJson,
+                timeout_s=LONGEST_WAIT_S + client.TIMEOUT_S,
+                params=params,
             ).body
         except client.RequestRefused as error:
             if error.status != HTTPStatus.NOT_FOUND:
@@ -120,7 +141,7 @@ def wait(order_id: str, timeout_s: float) -> None:
 def _put_in_stock(sku: str) -> None:
     """Put units of a SKU on hand if none are left."""
     try:
-        stock = client.call("inventory", "GET", "/stock", params={"sku": sku}).body
+        stock = client.call("inventory", "GET", "/stock", StockJson, params={"sku": sku}).body
     except client.RequestRefused as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
@@ -133,4 +154,4 @@ def _put_in_stock(sku: str) -> None:
             "actor": "saga place",
             "reason": "sold out",
         }
-        client.call("inventory", "POST", "/stock", timeout_s=TIMEOUT_S, json=delivery)
+        client.call("inventory", "POST", "/stock", None, json=delivery)
