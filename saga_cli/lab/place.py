@@ -121,7 +121,7 @@ def wait(order_id: str, timeout_s: float) -> None:
                 "GET",
                 path,
                 PlacedOrderJson,
-                timeout_s=LONGEST_WAIT_S + client.TIMEOUT_S,
+                timeout_s=params["timeout_s"] + client.TIMEOUT_S,
                 params=params,
             ).body
         except client.RequestRefused as error:
