@@ -3,20 +3,20 @@
 SagaError
 |-- ConfigurationError     a setting is missing or wrong; the process does not start
 |-- FlowError              a flow file is invalid; says where
-|-- UnprocessableRecord                 an incoming record cannot be handled and is parked
+|-- UnprocessableRecord    an incoming record cannot be handled and is parked
 |   |-- BadKey                 the record key is not a saga id
 |   |-- Undecodable            the bytes are not an event of the contract
 |   |   `-- UnknownSchema          this process does not know the writer's schema
-|   |-- Oversized              the record exceeds the size limit of events
+|   |-- RecordTooLarge         the record exceeds the size limit of events
 |   |-- UnknownFlow            this process does not know the flow or version in the `flow` header
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
 |   `-- SequenceConflict       another event already has this sequence number
-|-- TopicRecreated          a topic was recreated; the process restarts
+|-- TopicRecreated         a topic was recreated; the process restarts
 |-- RelayRunning           a relay is publishing newer events, so nothing can be republished
-|-- RequestTimedOut             a request was not handled in time, but may still be
+|-- RequestTimedOut        a request was not handled in time, but may still be
 |-- EventTooLarge          the broker would refuse an own event; the decision is refused
 `-- EffectFailed           the provider gave no usable answer: result unknown, call retried
-    `-- ResultPending               the provider accepted the call; its final result is polled for
+    `-- ResultPending          the provider accepted the call; its final result is polled for
 """
 
 from datetime import timedelta

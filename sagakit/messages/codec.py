@@ -109,7 +109,7 @@ class Codec:
     def decode(self, record: Record) -> Envelope:
         """Return the event in a record.
 
-        Raises UnprocessableRecord: BadKey, Oversized or Undecodable."""
+        Raises UnprocessableRecord: BadKey, RecordTooLarge or Undecodable."""
         key = order_key(record.key)
         value = record.value or b""
         if (size := record_size(record.headers, value)) > MAX_EVENT_BYTES:

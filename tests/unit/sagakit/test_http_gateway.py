@@ -16,8 +16,8 @@ from sagakit.effects.http_gateway import (
     retry_after,
     wire_key,
 )
-from sagakit.errors import EffectFailed
-from sagakit.web.signed_webhook import TOLERANCE_S, BadSignature, sign, verify
+from sagakit.errors import ConfigurationError, EffectFailed
+from sagakit.web.signed_webhook import TOLERANCE_S, BadSignature, sign, signed_webhook, verify
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 REFUSED = (409, "already_done")
@@ -182,3 +182,19 @@ def test_while_a_secret_is_rotated_both_sides_may_be_first() -> None:
 def test_a_forged_or_old_signature_is_refused(change: Callable[[str], str], detail: str) -> None:
     with pytest.raises(BadSignature, match=detail):
         verify(["secret"], b"{}", change(sign("secret", b"{}", AT)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "detail"),
+    [
+        ("shared-secret", r"one text; pass a tuple, such as \(secret,\)"),
+        ((), "SAGA_WEBHOOK_SECRET"),
+        ([""], "blank.*SAGA_WEBHOOK_SECRET"),
+        (["good", " "], "blank.*SAGA_WEBHOOK_SECRET"),
+    ],
+)
+def test_secrets_that_anybody_could_guess_are_refused(secrets: Any, detail: str) -> None:
+    with pytest.raises(ConfigurationError, match=detail):
+        signed_webhook("bank", secrets, lambda: NOW, {}, lambda state: None)
+    with pytest.raises(ConfigurationError, match=detail):
+        verify(secrets, b"{}", sign("s", b"{}", AT), NOW)
