@@ -1,5 +1,6 @@
 """Opens sealed texts (`sealed_text`) over HTTP, through the service that keeps the keys."""
 
+import re
 from collections.abc import Sequence
 
 import httpx2
@@ -43,10 +44,15 @@ class KeyServiceClient:
             answer.raise_for_status()
             texts = answer.json()["texts"]
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise EffectFailed(f"key service {url}: {reason}; will be retried") from error
+            raise _failed(url, f"{type(error).__name__}: {error}") from error
         if not isinstance(texts, list) or len(texts) != len(wanted):
-            raise EffectFailed(f"key service {url}: unexpected answer; will be retried")
+            raise _failed(url, "unexpected answer")
         if None in texts:
             raise KeyErased("the customer's data was erased")
         return [str(text) for text in texts]
+
+
+def _failed(url: str, reason: str) -> EffectFailed:
+    """Return the error of a call, without the user and password that a URL may hold."""
+    text = f"key service {url}: {reason}; will be retried"
+    return EffectFailed(re.sub(r"//[^/@\s]*@", "//", text))
