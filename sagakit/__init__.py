@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Undo,
         fold,
     )
+    from sagakit.effects.http_gateway import HttpGateway
     from sagakit.effects.worker import Perform
     from sagakit.errors import (
         BadKey,
@@ -74,6 +75,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     # Effects
     "Effect",
     "Perform",
+    "HttpGateway",
     # Errors
     "SagaError",
     "ConfigurationError",
@@ -101,6 +103,7 @@ _NAMES = {
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"
     ),
+    "sagakit.effects.http_gateway": "HttpGateway",
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
         "SagaError ConfigurationError FlowError UnprocessableRecord BadKey UnknownFlow "
