@@ -36,8 +36,10 @@ if TYPE_CHECKING:
         BadKey,
         ConfigurationError,
         EffectFailed,
+        EffectKeyClash,
         EventTooLarge,
         FlowError,
+        ForeignEvent,
         RequestTimedOut,
         ResultPending,
         SagaError,
@@ -85,6 +87,8 @@ __all__ = [  # noqa: RUF022 -- under headings
     "UnknownFlow",
     "RequestTimedOut",
     "EventTooLarge",
+    "ForeignEvent",
+    "EffectKeyClash",
     "EffectFailed",
     "ResultPending",
     # Service
@@ -107,7 +111,7 @@ _NAMES = {
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
         "SagaError ConfigurationError FlowError UnprocessableRecord BadKey UnknownFlow "
-        "RequestTimedOut EventTooLarge EffectFailed ResultPending"
+        "RequestTimedOut EventTooLarge ForeignEvent EffectKeyClash EffectFailed ResultPending"
     ),
     "sagakit.service.definition": "Service TriggerPort Receipt",
     "sagakit.service.program": "Program service_program",

@@ -14,12 +14,15 @@ SagaError
 |-- TopicRecreated         a topic was recreated; the process restarts
 |-- RelayRunning           a relay is publishing newer events, so nothing can be republished
 |-- RequestTimedOut        a request was not handled in time, but may still be
+|-- ForeignEvent           a decision has an event of another owner or saga; it is refused
+|-- EffectKeyClash         two different calls have one effect key; the later decision is refused
 |-- EventTooLarge          the broker would refuse an own event; the decision is refused
 `-- EffectFailed           the provider gave no usable answer: result unknown, call retried
     `-- ResultPending          the provider accepted the call; its final result is polled for
 """
 
 from datetime import timedelta
+from uuid import UUID
 
 
 class SagaError(Exception):
@@ -101,6 +104,21 @@ class RequestTimedOut(SagaError):
 
     It may still be handled: send the same request again.
     """
+
+
+class ForeignEvent(SagaError):
+    """A participant decided an event of another owner, or of another saga than the one handled."""
+
+
+class EffectKeyClash(SagaError):
+    """An effect has the key of another call that is pending; the message names key and sagas.
+
+    `effect_id` is the effect that was not added. Under one key, a provider makes only one of them.
+    """
+
+    def __init__(self, message: str, effect_id: UUID) -> None:
+        super().__init__(message)
+        self.effect_id = effect_id
 
 
 class EventTooLarge(SagaError):
