@@ -12,6 +12,7 @@ SagaError
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
 |   `-- SequenceConflict       another event already has this sequence number
 |-- TopicRecreated         a topic was recreated; the process restarts
+|-- RegistryUnavailable    the schema registry gives no usable answer now; it is asked again
 |-- RelayRunning           a relay is publishing newer events, so nothing can be republished
 |-- RequestTimedOut        a request was not handled in time, but may still be
 |-- ForeignEvent           a decision has an event of another owner or saga; it is refused
@@ -21,6 +22,7 @@ SagaError
     `-- ResultPending          the provider accepted the call; its final result is polled for
 """
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
@@ -45,6 +47,13 @@ class TopicRecreated(SagaError):
 
     The consumer that read the old topic may never get another record of it. Restart it: its group
     then reads the topic from the first record.
+    """
+
+
+class RegistryUnavailable(SagaError):
+    """The schema registry gives no usable answer now; the message names its URL and the setting.
+
+    That says nothing about a record: ask again.
     """
 
 
@@ -142,3 +151,8 @@ class ResultPending(EffectFailed):
     Nothing failed. The call is repeated under the same key until the final result is known, whether
     or not the provider calls back.
     """
+
+
+def without_login(text: str) -> str:
+    """Remove user and password from the URLs in an error text."""
+    return re.sub(r"//[^/@\s]*@", "//", text)

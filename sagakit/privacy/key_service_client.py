@@ -1,11 +1,10 @@
 """Opens sealed texts (`sealed_text`) over HTTP, through the service that keeps the keys."""
 
-import re
 from collections.abc import Sequence
 
 import httpx2
 
-from sagakit.errors import EffectFailed
+from sagakit.errors import EffectFailed, without_login
 from sagakit.privacy.sealed_text import KeyErased, is_sealed
 
 TIMEOUT_S = 5.0
@@ -53,6 +52,4 @@ class KeyServiceClient:
 
 
 def _failed(url: str, reason: str) -> EffectFailed:
-    """Return the error of a call, without the user and password that a URL may hold."""
-    text = f"key service {url}: {reason}; will be retried"
-    return EffectFailed(re.sub(r"//[^/@\s]*@", "//", text))
+    return EffectFailed(without_login(f"key service {url}: {reason}; will be retried"))
