@@ -30,13 +30,16 @@ if TYPE_CHECKING:
         Undo,
         fold,
     )
+    from sagakit.effects.http_gateway import HttpGateway
     from sagakit.effects.worker import Perform
     from sagakit.errors import (
         BadKey,
         ConfigurationError,
         EffectFailed,
+        EffectKeyClash,
         EventTooLarge,
         FlowError,
+        ForeignEvent,
         RequestTimedOut,
         ResultPending,
         SagaError,
@@ -74,6 +77,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     # Effects
     "Effect",
     "Perform",
+    "HttpGateway",
     # Errors
     "SagaError",
     "ConfigurationError",
@@ -83,6 +87,8 @@ __all__ = [  # noqa: RUF022 -- under headings
     "UnknownFlow",
     "RequestTimedOut",
     "EventTooLarge",
+    "ForeignEvent",
+    "EffectKeyClash",
     "EffectFailed",
     "ResultPending",
     # Service
@@ -101,10 +107,11 @@ _NAMES = {
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"
     ),
+    "sagakit.effects.http_gateway": "HttpGateway",
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
         "SagaError ConfigurationError FlowError UnprocessableRecord BadKey UnknownFlow "
-        "RequestTimedOut EventTooLarge EffectFailed ResultPending"
+        "RequestTimedOut EventTooLarge ForeignEvent EffectKeyClash EffectFailed ResultPending"
     ),
     "sagakit.service.definition": "Service TriggerPort Receipt",
     "sagakit.service.program": "Program service_program",

@@ -27,7 +27,7 @@ from saga_monitor.reconciliation.compare import (
 from saga_monitor.storage.tables import live_and_history
 
 T = TypeVar("T")
-PAGE = 10_000
+PAGE, MOST_PAGES = 10_000, 1000
 TIMEOUT_S = 60.0
 LEDGERS: Mapping[str, Any] = {"charges": ChargeRow, "refunds": Refund, "labels": LabelRow}
 BOOKS: Mapping[str, Any] = {
@@ -100,13 +100,16 @@ class BookReader:
     def _pages(self, url: str) -> Iterator[Mapping[str, Any]]:
         cursor = "offset" if "/ledgers/" in url else "after"
         more: Any = None
-        while True:
+        for _ in range(MOST_PAGES):
             query = {"limit": PAGE, **({cursor: more} if more is not None else {})}
             answer = self._get(url, query)
             yield from answer["data"]
             more = answer["next"]
             if more is None:
                 return
+        raise SourceUnavailable(
+            f"{url} does not end after {MOST_PAGES * PAGE} rows; does its total always grow?"
+        )
 
     def _get(self, url: str, params: Mapping[str, Any]) -> Any:
         try:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from sagakit.errors import FlowError, UnknownFlow
+from sagakit.errors import ConfigurationError, FlowError, UnknownFlow
 from sagakit.flow.approvals import ApprovalRule
 from sagakit.flow.balances import NO_UNITS, Units
 from sagakit.flow.toml_values import seconds
@@ -132,6 +132,15 @@ class Flows:
 
     def __iter__(self) -> Iterator[Flow]:
         return iter(self._by_name.values())
+
+    def check_participant(self, name: str) -> None:
+        """Raise ConfigurationError if no flow has this participant: it would read nothing."""
+        known = {n for flow in self for n in (*flow.participants, flow.owners[flow.start])}
+        if name not in known:
+            raise ConfigurationError(
+                f"no flow has a participant {name!r} (known: {', '.join(sorted(known))}); correct "
+                "the name, or add a step or an [observes] entry to a flow file"
+            )
 
     def find(self, label: str | None) -> tuple[Flow, int]:
         """Return the flow and version of a header; without one, the first flow's default version.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import httpx2
 
-from sagakit.errors import EffectFailed
+from sagakit.errors import EffectFailed, without_login
 from sagakit.privacy.sealed_text import KeyErased, is_sealed
 
 TIMEOUT_S = 5.0
@@ -43,10 +43,13 @@ class KeyServiceClient:
             answer.raise_for_status()
             texts = answer.json()["texts"]
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise EffectFailed(f"key service {url}: {reason}; will be retried") from error
+            raise _failed(url, f"{type(error).__name__}: {error}") from error
         if not isinstance(texts, list) or len(texts) != len(wanted):
-            raise EffectFailed(f"key service {url}: unexpected answer; will be retried")
+            raise _failed(url, "unexpected answer")
         if None in texts:
             raise KeyErased("the customer's data was erased")
         return [str(text) for text in texts]
+
+
+def _failed(url: str, reason: str) -> EffectFailed:
+    return EffectFailed(without_login(f"key service {url}: {reason}; will be retried"))

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from sagakit.errors import ConfigurationError
+from sagakit.errors import ConfigurationError, RegistryUnavailable
 from sagakit.service.lifecycle import Lifecycle, StartStep
 from sagakit.service.migrations import MigrationChild
 from sagakit.service.program import Program
@@ -66,10 +66,10 @@ def run_program(program: Program[Any]) -> NoReturn:
         lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
         tune_gc()
         asyncio.run(_until_stopped(lifecycle))
-    except ConfigurationError as error:
+    except (ConfigurationError, RegistryUnavailable) as error:
         child.end()
         print(f"{program.name}: {error}", file=sys.stderr)
-        leave(2)
+        leave(2 if isinstance(error, ConfigurationError) else 1)
     raise AssertionError("_until_stopped does not return")
 
 

@@ -129,6 +129,7 @@ class ServiceProcess(Generic[S]):
         contract: Contract,
     ) -> None:
         participant = service.participant
+        flows.check_participant(participant.name)
         self.service, self.settings = service, settings
         self._consuming, self._requesting, self._performing = (StopSignal() for _ in range(3))
         self.engine = engine_for(settings.database_url)

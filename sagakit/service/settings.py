@@ -29,6 +29,14 @@ def _postgres(value: str) -> str:
     return value
 
 
+def _no_blank(value: SecretStr) -> SecretStr:
+    """Check that a secret has a character that is no space: anybody could sign with a blank one."""
+    if not value.get_secret_value().strip():
+        raise ValueError("is blank")
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_no_blank)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres)]
 
 
@@ -69,11 +77,9 @@ class ServiceSettings(BaseSettings):
 class WebhookSettings(ServiceSettings):
     """Adds the secrets of signed webhooks. During a rotation the previous one is valid as well."""
 
-    webhook_secret: SecretStr = Field(
-        min_length=1, description="The key that webhooks are signed with"
-    )
-    webhook_secret_previous: SecretStr | None = Field(
-        default=None, min_length=1, description="Still accepted while webhook_secret is rotated"
+    webhook_secret: Secret = Field(description="The key that webhooks are signed with")
+    webhook_secret_previous: Secret | None = Field(
+        default=None, description="Still accepted while webhook_secret is rotated"
     )
 
     @property

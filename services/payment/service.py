@@ -1,6 +1,6 @@
 """Composition root of payment, with the provider's webhook. It holds no business rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sagakit.service.settings import WebhookSettings
 from sagakit.store.ports import Clock, Participant
 from sagakit.web.signed_webhook import (
     ReadReport,
+    Secrets,
     WebhookPort,
     minor_of,
     saga_id_of,
@@ -65,7 +66,7 @@ def build(settings: PaymentSettings) -> Service[Payment]:
     )
 
 
-def webhook(secrets: Sequence[str], clock: Clock) -> Callable[[WebhookPort[Payment]], APIRouter]:
+def webhook(secrets: Secrets, clock: Clock) -> Callable[[WebhookPort[Payment]], APIRouter]:
     """Return the builder of `POST /webhooks/provider`."""
     return signed_webhook("provider", secrets, clock, REPORTS, _too_early)
 

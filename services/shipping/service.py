@@ -1,6 +1,6 @@
 """Composition root of shipping, with the carrier's webhook. It holds no business rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,14 @@ from sagakit.service.definition import Service
 from sagakit.service.program import service_program
 from sagakit.service.settings import WebhookSettings
 from sagakit.store.ports import Clock, Participant
-from sagakit.web.signed_webhook import ReadReport, WebhookPort, saga_id_of, signed_webhook, text_of
+from sagakit.web.signed_webhook import (
+    ReadReport,
+    Secrets,
+    WebhookPort,
+    saga_id_of,
+    signed_webhook,
+    text_of,
+)
 from schemas import CONTRACT, FLOWS
 from services.shipping.decide import (
     CANCEL,
@@ -55,7 +62,7 @@ def build(settings: ShippingSettings) -> Service[Shipment]:
     )
 
 
-def webhook(secrets: Sequence[str], clock: Clock) -> Callable[[WebhookPort[Shipment]], APIRouter]:
+def webhook(secrets: Secrets, clock: Clock) -> Callable[[WebhookPort[Shipment]], APIRouter]:
     """Return the builder of `POST /webhooks/carrier`."""
     return signed_webhook("carrier", secrets, clock, REPORTS, _too_early)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -129,7 +130,8 @@ def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[H
         asked[route] = orjson.loads(request.content)
         answer = answers[route]
         if isinstance(answer, int):
-            return httpx2.Response(answer, content=request.content)
+            echo = {"text": "x" * 230, "asked": asked[route]}
+            return httpx2.Response(answer, json=echo, headers={"Retry-After": "600"})
         return httpx2.Response(200, json=answer)
 
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
@@ -146,8 +148,9 @@ def test_the_carrier_gets_the_opened_address_and_its_answer_is_redacted() -> Non
     it, _ = carrier(WITH_KEY, labels=500)
     with pytest.raises(EffectFailed) as error:
         asyncio.run(it.label(LABEL))
-    assert EMAIL not in str(error.value)
+    assert ADDRESS[:5] not in str(error.value), "cut, but removed before"
     assert "[sealed]" in str(error.value)
+    assert error.value.retry_after == timedelta(seconds=600)
 
 
 def test_no_label_is_made_or_kept_for_an_erased_address() -> None:
@@ -176,3 +179,11 @@ def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:
 
 def test_secrets_are_redacted_from_the_answers_of_others() -> None:
     assert redact("550 <a@b> is not a@b", "a@b", "") == "550 <[sealed]> is not [sealed]"
+
+
+def test_the_password_in_the_url_of_the_key_service_is_not_shown() -> None:
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
+    service = KeyServiceClient(client, "http://ada:s3cret@vault:1")
+    with pytest.raises(EffectFailed, match="http://vault:1/sealed/open: HTTPStatusError") as error:
+        asyncio.run(service.open(FACTS.email))
+    assert "s3cret" not in str(error.value)
