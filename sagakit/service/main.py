@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import structlog
@@ -61,13 +62,15 @@ def run_program(program: Program[Any]) -> NoReturn:
     """Run a program until a signal; does not return. Call it before any thread is started."""
     settings = load(program.settings)
     logs.configure(json=settings.log_json, participant=program.name, level=settings.log_level)
-    child = MigrationChild(settings.database_url, program.migrations)
     try:
-        lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
-        tune_gc()
-        asyncio.run(_until_stopped(lifecycle))
+        child = MigrationChild(settings.database_url, program.migrations)
+        try:
+            lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
+            tune_gc()
+            asyncio.run(_until_stopped(lifecycle))
+        finally:
+            child.end()
     except ConfigurationError as error:
-        child.end()
         print(f"{program.name}: {error}", file=sys.stderr)
         leave(2)
     raise AssertionError("_until_stopped does not return")
@@ -82,8 +85,9 @@ async def _until_stopped(lifecycle: Lifecycle) -> NoReturn:
 def leave(status: int) -> NoReturn:
     """End the process now: a thread blocked in a call must not hold it up."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError, ValueError):  # closed, or nobody reads it
+            stream.flush()
     os._exit(status)
 
 
