@@ -7,7 +7,6 @@ raised, and the effect worker repeats the call under the same key, not before th
 `Retry-After` (https://www.rfc-editor.org/rfc/rfc9110#name-retry-after).
 """
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Collection, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 import httpx2
 import orjson
 
+from sagakit.bounded_http import NoAnswer, fetch
 from sagakit.errors import EffectFailed
 
 TIMEOUT_S = 10.0
@@ -111,31 +111,14 @@ class HttpGateway:
     async def _send(
         self, method: str, path: str, where: str, most_bytes: int, timeout_s: float, **request: Any
     ) -> tuple[int, httpx2.Headers, bytes]:
-        """Return status, headers and body of an answer. Raises EffectFailed without one.
-
-        `timeout_s` bounds the whole call: the client's own timeout restarts with each chunk.
-        """
-        headers = {"Accept-Encoding": "identity", **request.pop("headers", {})}
-        url, raw = self._base_url + path, bytearray()
+        """Return status, headers and body of an answer. Raises EffectFailed without one."""
+        url = self._base_url + path
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream(
-                    method, url, headers=headers, timeout=timeout_s, **request
-                ) as response,
-            ):
-                encoding = response.headers.get("Content-Encoding", "identity")
-                if encoding != "identity":  # a few compressed bytes may stand for gigabytes
-                    raise self.unusable(where, f"{response.status_code} encoded as {encoding}")
-                async for chunk in response.aiter_bytes():
-                    raw += chunk
-                    if len(raw) > most_bytes:
-                        reason = f"{response.status_code} and more than {most_bytes} bytes"
-                        raise self.unusable(where, reason)
-                return response.status_code, response.headers, bytes(raw)
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            reason = str(error) or f"no answer within {timeout_s:g} s"
-            raise self.unusable(where, f"{type(error).__name__}: {reason}") from error
+            return await fetch(
+                self._client, method, url, most_bytes=most_bytes, timeout_s=timeout_s, **request
+            )
+        except NoAnswer as error:
+            raise self.unusable(where, str(error)) from error
 
 
 def wire_key(key: str) -> str:

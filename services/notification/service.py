@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import httpx2
 from pydantic import AnyHttpUrl, Field
 
 from sagakit.privacy.key_service_client import KeyServiceClient
@@ -32,10 +31,9 @@ def participant() -> Participant[Mailing]:
 
 def build(settings: NotificationSettings) -> Service[Mailing]:
     """Wire the notification service."""
-    client = httpx2.AsyncClient(trust_env=False)
-    vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
+    vault = KeyServiceClient(str(settings.vault_url) if settings.vault_url else None)
     mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)
-    return Service(participant(), perform={MAIL: mailer.mail}, close=client.aclose)
+    return Service(participant(), perform={MAIL: mailer.mail}, close=vault.close)
 
 
 PROGRAM = service_program(

@@ -43,13 +43,18 @@ def participant() -> Participant[Shipment]:
 def build(settings: ShippingSettings) -> Service[Shipment]:
     """Wire the shipping service."""
     client = httpx2.AsyncClient()
-    vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
+    vault = KeyServiceClient(str(settings.vault_url) if settings.vault_url else None)
     carrier = HttpCarrier(client, str(settings.carrier_url), vault)
+
+    async def close() -> None:
+        await client.aclose()
+        await vault.close()
+
     return Service(
         participant(),
         perform={LABEL: carrier.label, CANCEL: carrier.cancel},
         routes=webhook(settings.webhook_secrets, settings.now),
-        close=client.aclose,
+        close=close,
         books=BOOKS,
         ledgers={"labels": carrier.labels},
     )
