@@ -14,6 +14,7 @@ import click
 
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+from sagakit.urls import redacted
 
 MONITOR = "monitor"
 TIMEOUT_S = 10.0
@@ -54,24 +55,26 @@ def call(
     import httpx2  # here, since the help of a command need not take 0.1 s to load it
 
     url = address(process)
+    shown = redacted(url)
     try:
         with httpx2.Client(base_url=url, timeout=timeout_s, trust_env=False) as client:
             response = client.request(method, path, **request)
     except httpx2.TransportError as error:
         raise Unreachable(
-            f"{process} does not answer at {url} ({error}); `saga up --detach` starts what is not "
-            f"running, and the log is in {default_home() / 'logs'}"
+            f"{process} does not answer at {shown} ({error}); `saga up --detach` starts what is "
+            f"not running, and the log is in {default_home() / 'logs'}"
         ) from error
     except httpx2.InvalidURL as error:
         raise Unreachable(
-            f"{url!r}, the address of {process}, is not a URL ({error}); {_correct(process)}"
+            f"{shown!r}, the address of {process}, is not a URL ({error}); {_correct(process)}"
         ) from error
     try:
         body = response.json()
     except ValueError as error:
         raise Unreachable(
-            f"{response.url} answers {response.status_code} {response.text[:80]!r}, which is not "
-            f"JSON, so it is not {process}; {_correct(process)}"
+            f"{redacted(str(response.url))} answers {response.status_code} "
+            f"{response.text[:80]!r}, which is not JSON, so it is not {process}; "
+            f"{_correct(process)}"
         ) from error
     if response.is_error:
         raise RequestRefused(_reason(body), response.status_code)

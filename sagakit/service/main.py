@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ from sagakit.service.migrations import MigrationChild
 from sagakit.service.program import Program
 from sagakit.service.settings import load
 from sagakit.telemetry import logs
+from sagakit.urls import redacted
 
 log = structlog.get_logger(__name__)
 USAGE = """\
@@ -33,24 +35,31 @@ Its settings are environment variables, see docs/reference/environment.md."""
 def program_of(module: str) -> Program[Any]:
     """Return the `PROGRAM` of `<module>.service`. Raises ConfigurationError."""
     wanted = f"{module}.service"
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigurationError(
+            f"{module}: this is no name of a package; name one with a module `service`, such as "
+            "services.payment"
+        )
     try:
         loaded = importlib.import_module(wanted)
     except ModuleNotFoundError as error:
         missing = error.name or wanted
         if wanted != missing and not wanted.startswith(f"{missing}."):
             raise ConfigurationError(
-                f"{module}: it imports {missing}, which is not installed; install it"
+                f"{module}: it imports {missing}, and there is no such module; correct the import, "
+                "or install what holds it"
             ) from error
         raise ConfigurationError(
             f"{module}: there is no module {missing}; name a package with a module `service`, such "
             "as services.payment, and run from the folder that holds it or set PYTHONPATH"
         ) from error
-    except (ImportError, ValueError, TypeError) as error:
+    except BaseException as error:  # SystemExit too: a module that ends its own import
+        traceback.print_exception(error)
         raise ConfigurationError(
-            f"{module}: it cannot be imported: {type(error).__name__}: {error}; name a package "
-            "with a module `service`, such as services.payment"
+            f"{module}: {wanted} cannot be imported: {type(error).__name__}: {error}; correct the "
+            "place that the traceback names last"
         ) from error
-    program = getattr(loaded, "PROGRAM", None)
+    program = vars(loaded).get("PROGRAM")
     if not isinstance(program, Program):
         raise ConfigurationError(
             f"{module}: {wanted} declares no PROGRAM; assign service_program(...) to it"
@@ -71,7 +80,7 @@ def run_program(program: Program[Any]) -> NoReturn:
         finally:
             child.end()
     except ConfigurationError as error:
-        print(f"{program.name}: {error}", file=sys.stderr)
+        print(redacted(f"{program.name}: {error}"), file=sys.stderr)
         leave(2)
     raise AssertionError("_until_stopped does not return")
 
@@ -111,6 +120,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         program = program_of(arguments[0])
     except ConfigurationError as error:
-        print(f"sagakit: {error}", file=sys.stderr)
+        print(redacted(f"sagakit: {error}"), file=sys.stderr)
         sys.exit(2)
     run_program(program)

@@ -17,6 +17,7 @@ from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Re
 from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
 from sagakit.store.ports import PAUSED, Changes, Clock, InboxRow, Store, Working
 from sagakit.store.schema import effects, inbox, outbox
+from sagakit.urls import redacted
 
 S = TypeVar("S")
 FRESH_S = 1.0
@@ -117,7 +118,7 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
     scheme, _, rest = url.partition("://")
     if not scheme.startswith("postgres"):
         raise ValueError(
-            f"{url!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
+            f"{redacted(url)!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
         )
     engine = create_engine(
         f"postgresql+psycopg://{rest}",

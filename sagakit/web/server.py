@@ -45,10 +45,10 @@ class HttpServer:
         self._server = _Uvicorn(config)
         try:
             await self._server.serve()
-        except SystemExit as error:  # uvicorn's answer to an address in use; it has logged why
+        except SystemExit as error:  # uvicorn's answer to a wrong address; it has logged why
             raise ConfigurationError(
-                f"SAGA_HTTP_PORT: cannot listen at {self._host}:{self._port}; choose a free port, "
-                "or stop what uses it"
+                f"SAGA_HTTP_HOST, SAGA_HTTP_PORT: cannot listen at {self._host}:{self._port}; "
+                "correct the host, choose a free port, or stop what uses it"
             ) from error
 
     def end(self) -> None:
