@@ -94,7 +94,7 @@ async def in_thread(name: str, work: Callable[[], R]) -> R:
 
 
 @contextmanager
-def signals_heard(hear: Callable[[int], None]) -> Iterator[None]:
+def call_on_signal(hear: Callable[[int], None]) -> Iterator[None]:
     """Call `hear` with the number of each signal of `SIGNALS`, in a thread of its own.
 
     The interpreter writes the number to the pipe even while the main thread is in a long call.
@@ -184,7 +184,7 @@ class Lifecycle:
         if a step of the start raised it.
         """
         events = asyncio.get_running_loop()
-        with signals_heard(lambda number: self._hear(number, events)):
+        with call_on_signal(lambda number: self._hear(number, events)):
             self._launch(early=True)
             start = asyncio.create_task(self._start())
             start.add_done_callback(self._started)
