@@ -6,7 +6,6 @@ monitor's. An answer is bounded in time and size, and has the shape that the com
 
 import asyncio
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import isfunction
@@ -19,6 +18,7 @@ from saga_cli.printable import printable, printable_value
 from saga_cli.shapes import mismatch
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+from sagakit.urls import without_user
 
 if TYPE_CHECKING:
     from sagakit.bounded_http import HttpAnswer
@@ -81,7 +81,7 @@ def call(
     import orjson  # here, since the help of a command need not load it
 
     url = address(process)
-    shown = without_password(url)
+    shown = without_user(url)
     answer = _answer(process, method, url, path, timeout_s, request)
     try:
         body = orjson.loads(answer.body)
@@ -110,15 +110,10 @@ def address(process: str) -> str:
     url = given or _recorded_address(process)
     if not _is_base_url(url):
         raise Unreachable(
-            f"{without_password(url)!r}, the address of {process}, is not a URL of the form "
+            f"{without_user(url)!r}, the address of {process}, is not a URL of the form "
             f"http://HOST:PORT; {_correct(process)}"
         )
     return url.rstrip("/")
-
-
-def without_password(url: str) -> str:
-    """Return a URL without the user and password in it."""
-    return re.sub(r"^([a-z]+:/*)?.*@", r"\1***@", url, flags=re.IGNORECASE | re.DOTALL)
 
 
 def _answer(
@@ -146,7 +141,7 @@ def _answer(
         return asyncio.run(answer())
     except NoAnswer as error:
         raise Unreachable(
-            f"{process} does not answer at {without_password(url)} ({printable(str(error))}); "
+            f"{process} does not answer at {without_user(url)} ({printable(str(error))}); "
             "`saga up --detach` starts what is not running, its log is in the folder `logs` of the "
             f"stack's home; if it runs elsewhere, {_correct(process)}"
         ) from error
@@ -161,7 +156,7 @@ def _odd(process: str, url: str, answer: "HttpAnswer", what: str) -> Unreachable
     """Return the error for an answer that is not one of this process."""
     came = answer.body[: 4 * QUOTED_CHARS].decode(errors="replace")[:QUOTED_CHARS]
     location = answer.headers.get("Location")
-    to = f" (to {without_password(location)[:QUOTED_CHARS]!r})" if location else ""
+    to = f" (to {without_user(location)[:QUOTED_CHARS]!r})" if location else ""
     return Unreachable(
         f"{url} answers {answer.status}{to} {came!r}, which {what}; so it is not {process}, or "
         f"{process} of another version; {_correct(process)}"

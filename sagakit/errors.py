@@ -22,7 +22,6 @@ SagaError
     `-- ResultPending          the provider accepted the call; its final result is polled for
 """
 
-import re
 from datetime import timedelta
 from uuid import UUID
 
@@ -151,8 +150,3 @@ class ResultPending(EffectFailed):
     Nothing failed. The call is repeated under the same key until the final result is known, whether
     or not the provider calls back.
     """
-
-
-def without_login(text: str) -> str:
-    """Remove user and password from the URLs in an error text."""
-    return re.sub(r"//[^/@\s]*@", "//", text)

@@ -25,6 +25,7 @@ from saga_monitor.reconciliation.compare import (
     SkuRow,
 )
 from saga_monitor.storage.tables import live_and_history
+from sagakit.urls import redacted
 
 T = TypeVar("T")
 PAGE, MOST_PAGES = 10_000, 1000
@@ -94,7 +95,7 @@ class BookReader:
         except ValidationError as error:
             wrong = error.errors()[0]
             raise SourceUnavailable(
-                f"{url} sent a row of the wrong form: {wrong['msg']}"
+                f"{redacted(url)} sent a row of the wrong form: {wrong['msg']}"
             ) from error
 
     def _pages(self, url: str) -> Iterator[Mapping[str, Any]]:
@@ -115,10 +116,12 @@ class BookReader:
         try:
             answer = self._client.get(url, params=params)
             if answer.is_error:
-                raise SourceUnavailable(f"{url} answers {answer.status_code}: {answer.text[:300]}")
+                raise SourceUnavailable(
+                    f"{redacted(url)} answers {answer.status_code}: {answer.text[:300]}"
+                )
             return answer.json()
         except (httpx2.HTTPError, ValueError) as error:
-            failure = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
+            failure = redacted(f"{url}: {type(error).__name__}: {error}").rstrip(": ")
             raise SourceUnavailable(f"{failure}; is that participant running?") from error
 
 

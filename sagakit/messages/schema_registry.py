@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from sagakit.errors import ConfigurationError, RegistryUnavailable, without_login
+from sagakit.errors import ConfigurationError, RegistryUnavailable
 from sagakit.flow.routing import topic
+from sagakit.urls import redacted
 
 T = TypeVar("T")
 COMPATIBILITY = "FULL_TRANSITIVE"
@@ -148,7 +149,7 @@ class ConfluentRegistry:
             remedy = "set SAGA_SCHEMA_REGISTRY_URL to the registry's own address"
         reason = str(error) or f"no whole answer within {ANSWER_S:g} s"
         text = f"the schema registry {self._url}: {type(error).__name__}: {reason}"
-        return RegistryUnavailable(f"{without_login(text)[:500]}; {remedy}")
+        return RegistryUnavailable(f"{redacted(text)[:500]}; {remedy}")
 
     def close(self) -> None:
         """Close the connections."""

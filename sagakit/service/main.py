@@ -9,7 +9,9 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import structlog
@@ -20,6 +22,7 @@ from sagakit.service.migrations import MigrationChild
 from sagakit.service.program import Program
 from sagakit.service.settings import load
 from sagakit.telemetry import logs
+from sagakit.urls import redacted
 
 log = structlog.get_logger(__name__)
 USAGE = """\
@@ -32,24 +35,31 @@ Its settings are environment variables, see docs/reference/environment.md."""
 def program_of(module: str) -> Program[Any]:
     """Return the `PROGRAM` of `<module>.service`. Raises ConfigurationError."""
     wanted = f"{module}.service"
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigurationError(
+            f"{module}: this is no name of a package; name one with a module `service`, such as "
+            "services.payment"
+        )
     try:
         loaded = importlib.import_module(wanted)
     except ModuleNotFoundError as error:
         missing = error.name or wanted
         if wanted != missing and not wanted.startswith(f"{missing}."):
             raise ConfigurationError(
-                f"{module}: it imports {missing}, which is not installed; install it"
+                f"{module}: it imports {missing}, and there is no such module; correct the import, "
+                "or install what holds it"
             ) from error
         raise ConfigurationError(
             f"{module}: there is no module {missing}; name a package with a module `service`, such "
             "as services.payment, and run from the folder that holds it or set PYTHONPATH"
         ) from error
-    except (ImportError, ValueError, TypeError) as error:
+    except BaseException as error:  # SystemExit too: a module that ends its own import
+        traceback.print_exception(error)
         raise ConfigurationError(
-            f"{module}: it cannot be imported: {type(error).__name__}: {error}; name a package "
-            "with a module `service`, such as services.payment"
+            f"{module}: {wanted} cannot be imported: {type(error).__name__}: {error}; correct the "
+            "place that the traceback names last"
         ) from error
-    program = getattr(loaded, "PROGRAM", None)
+    program = vars(loaded).get("PROGRAM")
     if not isinstance(program, Program):
         raise ConfigurationError(
             f"{module}: {wanted} declares no PROGRAM; assign service_program(...) to it"
@@ -61,14 +71,16 @@ def run_program(program: Program[Any]) -> NoReturn:
     """Run a program until a signal; does not return. Call it before any thread is started."""
     settings = load(program.settings)
     logs.configure(json=settings.log_json, participant=program.name, level=settings.log_level)
-    child = MigrationChild(settings.database_url, program.migrations)
     try:
-        lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
-        tune_gc()
-        asyncio.run(_until_stopped(lifecycle))
+        child = MigrationChild(settings.database_url, program.migrations)
+        try:
+            lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
+            tune_gc()
+            asyncio.run(_until_stopped(lifecycle))
+        finally:
+            child.end()
     except (ConfigurationError, RegistryUnavailable) as error:
-        child.end()
-        print(f"{program.name}: {error}", file=sys.stderr)
+        print(redacted(f"{program.name}: {error}"), file=sys.stderr)
         leave(2 if isinstance(error, ConfigurationError) else 1)
     raise AssertionError("_until_stopped does not return")
 
@@ -82,8 +94,9 @@ async def _until_stopped(lifecycle: Lifecycle) -> NoReturn:
 def leave(status: int) -> NoReturn:
     """End the process now: a thread blocked in a call must not hold it up."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError, ValueError):  # closed, or nobody reads it
+            stream.flush()
     os._exit(status)
 
 
@@ -107,6 +120,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         program = program_of(arguments[0])
     except ConfigurationError as error:
-        print(f"sagakit: {error}", file=sys.stderr)
+        print(redacted(f"sagakit: {error}"), file=sys.stderr)
         sys.exit(2)
     run_program(program)

@@ -13,12 +13,12 @@ import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 
 from sagakit.decider import Effect, Trigger
-from sagakit.errors import without_login
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
 from sagakit.store.effects import check_repeats
 from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
 from sagakit.store.ports import PAUSED, Changes, Clock, InboxRow, Store, Working
 from sagakit.store.schema import effects, inbox, outbox
+from sagakit.urls import redacted
 
 S = TypeVar("S")
 FRESH_S = 1.0
@@ -124,7 +124,7 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
     scheme, _, rest = url.partition("://")
     if not scheme.startswith("postgres"):
         raise ValueError(
-            f"{without_login(url)!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
+            f"{redacted(url)!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
         )
     engine = create_engine(
         f"postgresql+psycopg://{rest}",

@@ -212,7 +212,7 @@ CONFIGURATION = (
         "registry that is no URL",
         env(SCHEMA_REGISTRY_URL="registry:8081"),
         "SAGA_SCHEMA_REGISTRY_URL",
-        "https?://",
+        "write http://host:port",
     ),
     setting("provider that is no URL", env(PROVIDER_URL="provider"), "SAGA_PROVIDER_URL", "URL"),
     setting(

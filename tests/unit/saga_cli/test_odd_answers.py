@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from saga_cli import client
 from saga_cli.main import saga
 from saga_cli.printable import printable, printable_value
+from sagakit.urls import without_user
 from tests.unit.saga_cli.http_double import answering
 
 GIVEN = ("--actor", "ada", "--reason", "x")
@@ -264,7 +265,7 @@ def test_what_is_no_address_is_refused_without_its_password(
 
 def test_a_password_is_not_printed_with_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGA_MONITOR_URL", "http://ada:s3c/r@t@127.0.0.1:1")
-    assert client.without_password("http://ada:s3c/r@t@h:1/x") == "http://***@h:1/x"
+    assert without_user("http://ada:s3c/r@t@h:1/x") == "http://***@h:1/x"
     assert "s3c" not in run("ls").output
     monkeypatch.setenv("SAGA_MONITOR_URL", "http://ada:s3cret@127.0.0.1:1")
     output = run("ls").output
