@@ -1,22 +1,33 @@
 """Call the monitor and the services of a stack over HTTP.
 
 Addresses are those in `stack.json` of the home (SAGA_HOME); `SAGA_MONITOR_URL` overrides the
-monitor's.
+monitor's. An answer is bounded in time and size, and has the shape that the command declares.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 import click
 
+from saga_cli.printable import printable, printable_value
+from saga_cli.shapes import mismatch
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+from sagakit.urls import without_user
+
+if TYPE_CHECKING:
+    from sagakit.bounded_http import HttpAnswer
 
 MONITOR = "monitor"
-TIMEOUT_S = 10.0
+MONITOR_URL = "SAGA_MONITOR_URL"
+TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+QUOTED_CHARS = 80
 
 
 class Unreachable(click.ClickException):
@@ -33,72 +44,141 @@ class RequestRefused(click.ClickException):
 
 @dataclass(frozen=True, slots=True)
 class JsonAnswer:
-    """The HTTP status of an answer, and its JSON."""
+    """The HTTP status of an answer, and its JSON.
+
+    exact: as it came, to be printed as JSON; body: the same with printable texts.
+    """
 
     status: int
-    body: Any
+    exact: Any
+
+    @property
+    def body(self) -> Any:
+        """Return the JSON with all its texts printable on a terminal."""
+        return printable_value(self.exact)
 
 
-def ask(method: str, path: str, **request: Any) -> Any:
+def ask(method: str, path: str, shape: Any, **request: Any) -> Any:
     """Send a request to the monitor and return the JSON of its answer. Raises as `call`."""
-    return call(MONITOR, method, path, **request).body
+    return call(MONITOR, method, path, shape, **request).body
 
 
 def call(
-    process: str, method: str, path: str, *, timeout_s: float = TIMEOUT_S, **request: Any
+    process: str,
+    method: str,
+    path: str,
+    shape: Any,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    **request: Any,
 ) -> JsonAnswer:
     """Send a request to a process of the stack.
 
-    `request`: further arguments of `httpx2.Client.request`. Raises Unreachable and RequestRefused.
+    shape: type of the answer's JSON, see `shapes`, a function that returns what differs in it, or
+    None where any will do; timeout_s: for the whole call; request: further arguments of
+    `httpx2.AsyncClient.stream`. Raises Unreachable and RequestRefused.
     """
-    import httpx2  # here, since the help of a command need not take 0.1 s to load it
+    import orjson  # here, since the help of a command need not load it
 
     url = address(process)
+    shown = without_user(url)
+    answer = _answer(process, method, url, path, timeout_s, request)
     try:
-        with httpx2.Client(base_url=url, timeout=timeout_s, trust_env=False) as client:
-            response = client.request(method, path, **request)
-    except httpx2.TransportError as error:
-        raise Unreachable(
-            f"{process} does not answer at {url} ({error}); `saga up --detach` starts what is not "
-            f"running, and the log is in {default_home() / 'logs'}"
-        ) from error
-    except httpx2.InvalidURL as error:
-        raise Unreachable(
-            f"{url!r}, the address of {process}, is not a URL ({error}); {_correct(process)}"
-        ) from error
-    try:
-        body = response.json()
-    except ValueError as error:
-        raise Unreachable(
-            f"{response.url} answers {response.status_code} {response.text[:80]!r}, which is not "
-            f"JSON, so it is not {process}; {_correct(process)}"
-        ) from error
-    if response.is_error:
-        raise RequestRefused(_reason(body), response.status_code)
-    return JsonAnswer(response.status_code, body)
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        raise _odd(process, shown + path, answer, "is not JSON") from error
+    if answer.status >= 400:
+        raise RequestRefused(_reason(body), answer.status)
+    if not 200 <= answer.status < 300:
+        raise _odd(process, shown + path, answer, "is no answer to this request")
+    if shape and (wrong := _mismatch(shape, body)):
+        raise _odd(process, shown + path, answer, f"has another shape: {wrong}")
+    return JsonAnswer(answer.status, body)
 
 
 def order_path(order_id: str, prefix: str = "/sagas") -> str:
-    """Return a URL path below `prefix` for an order; its id may have any characters."""
-    return f"{prefix}/{quote(order_id, safe='')}"
+    """Return a URL path below `prefix` for an order; its id may have any characters.
+
+    Dots are encoded too: a path segment of one or two dots would be another path.
+    """
+    return f"{prefix}/{quote(order_id, safe='').replace('.', '%2E')}"
 
 
 def address(process: str) -> str:
-    """Return the URL of a process of the stack. Raises Unreachable if it is unknown."""
-    given = os.environ.get("SAGA_MONITOR_URL") if process == MONITOR else None
-    if given:
-        return given.rstrip("/")
-    home = default_home()
-    path = home / FILE_NAME
+    """Return the URL of a process of the stack. Raises Unreachable if it is unknown, or no URL."""
+    given = os.environ.get(MONITOR_URL) if process == MONITOR else None
+    url = given or _recorded_address(process)
+    if not _is_base_url(url):
+        raise Unreachable(
+            f"{without_user(url)!r}, the address of {process}, is not a URL of the form "
+            f"http://HOST:PORT; {_correct(process)}"
+        )
+    return url.rstrip("/")
+
+
+def _answer(
+    process: str, method: str, url: str, path: str, timeout_s: float, request: Mapping[str, Any]
+) -> "HttpAnswer":
+    """Return the answer of a process. Raises Unreachable."""
+    import httpx2  # here, since the help of a command need not take 0.1 s to load it
+
+    from sagakit.bounded_http import NoAnswer, bounded_answer
+
+    async def answer() -> "HttpAnswer":
+        # http needs no certificates of authorities, which take 20 ms to load.
+        secure = urlsplit(url).scheme != "http"
+        async with httpx2.AsyncClient(trust_env=False, verify=secure) as client:
+            return await bounded_answer(
+                client,
+                method,
+                url + path,
+                most_bytes=MAX_ANSWER_BYTES,
+                timeout_s=timeout_s,
+                **request,
+            )
+
     try:
+        return asyncio.run(answer())
+    except NoAnswer as error:
+        raise Unreachable(
+            f"{process} does not answer at {without_user(url)} ({printable(str(error))}); "
+            "`saga up --detach` starts what is not running, its log is in the folder `logs` of the "
+            f"stack's home; if it runs elsewhere, {_correct(process)}"
+        ) from error
+
+
+def _mismatch(shape: Any, body: Any) -> str | None:
+    found: str | None = shape(body) if isfunction(shape) else mismatch(shape, body)
+    return found
+
+
+def _odd(process: str, url: str, answer: "HttpAnswer", what: str) -> Unreachable:
+    """Return the error for an answer that is not one of this process."""
+    came = answer.body[: 4 * QUOTED_CHARS].decode(errors="replace")[:QUOTED_CHARS]
+    location = answer.headers.get("Location")
+    to = f" (to {without_user(location)[:QUOTED_CHARS]!r})" if location else ""
+    return Unreachable(
+        f"{url} answers {answer.status}{to} {came!r}, which {what}; so it is not {process}, or "
+        f"{process} of another version; {_correct(process)}"
+    )
+
+
+def _recorded_address(process: str) -> str:
+    """Return the address in `stack.json`. Raises Unreachable if there is none."""
+    try:
+        home = default_home()
         content = read_manifest(home)
     except StackError as error:
         raise Unreachable(str(error)) from error
+    path = home / FILE_NAME
     if not (content.get("processes") and content.get("urls")):
-        reason = "" if path.exists() else f": {path} is not there"
+        reason = (
+            f"nothing is running in {home}"
+            if content
+            else f"{path} is not there, so the address of {process} is unknown"
+        )
         raise Unreachable(
-            f"nothing is running in {home}{reason}; start a stack with `saga up --detach`, or "
-            f"{_correct(process)}"
+            f"{reason}; start a stack with `saga up --detach`, or {_correct(process)}"
         )
     urls: Mapping[str, str] = content["urls"]
     if process not in urls:
@@ -109,20 +189,51 @@ def address(process: str) -> str:
     return urls[process]
 
 
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and port != 0
+        and not (parts.query or parts.fragment)
+        and url.isprintable()
+        and " " not in url
+    )
+
+
 def _correct(process: str) -> str:
     """Return how to give the right address of a process."""
     if process == MONITOR:
-        return "set SAGA_MONITOR_URL to the monitor's address, or SAGA_HOME to the stack's home"
+        return f"set {MONITOR_URL} to the monitor's address, or SAGA_HOME to the stack's home"
     return "set SAGA_HOME to the home of the stack"
 
 
 def _reason(body: Any) -> str:
     """Format a refusal in one line: problem details (RFC 9457), or FastAPI's validation errors."""
-    if not isinstance(body, Mapping):
-        return str(body)
-    if problems := body.get("problems"):
-        return "; ".join(f"{p['field']} {p['reason']}: {p['remedy']}" for p in problems)
-    detail = body.get("detail", body)
-    if isinstance(detail, list):
-        return "; ".join(f"{'.'.join(map(str, d['loc'][1:]))}: {d['msg']}" for d in detail)
-    return str(detail)
+    body = printable_value(body)
+    match body:
+        case {"problems": [*problems]} if problems:
+            return "; ".join(map(_problem, problems))
+        case {"detail": [*details]} if details:
+            return "; ".join(map(_validation_error, details))
+        case {"detail": str(detail)} if detail:
+            return detail
+    return str(body)[: 4 * QUOTED_CHARS]
+
+
+def _problem(problem: Any) -> str:
+    match problem:
+        case {"field": field, "reason": reason, "remedy": remedy}:
+            return f"{field} {reason}: {remedy}"
+    return str(problem)[:QUOTED_CHARS]
+
+
+def _validation_error(detail: Any) -> str:
+    match detail:
+        case {"loc": [_, *where], "msg": message}:
+            return f"{'.'.join(map(str, where))}: {message}"
+    return str(detail)[:QUOTED_CHARS]

@@ -5,6 +5,8 @@ are sent, printed and refused is written here once.
 """
 
 import getpass
+import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,12 +16,73 @@ import click
 from click.shell_completion import CompletionItem
 
 from saga_cli import client
+from saga_cli.answers import AcceptedCommandJson
 from saga_cli.output import Column, print_table
+from sagakit.flow.toml_values import seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 Parameter = Callable[[click.Command], click.Command]
 
-ORDER = click.argument("order_id", metavar="ORDER")
+MAX_ID_CHARS = 255
+
+
+class IdType(click.ParamType):
+    """Takes the id of an order, batch, customer or flow version: no other text can be one."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id. Raises UsageError."""
+        if not 1 <= len(value) <= MAX_ID_CHARS or not value.isprintable():
+            self.fail(
+                f"{value[:40]!r} is not an id; write 1 to {MAX_ID_CHARS} printable characters",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class FiniteRange(click.FloatRange):
+    """Takes a number within limits, neither `inf` nor `nan`, which no comparison excludes."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number. Raises UsageError."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a number with an end; write for example 60", param, ctx)
+        return found
+
+
+class Duration(click.ParamType):
+    """Parses a duration such as `90s`, `5m` or `1h` into seconds.
+
+    least_s, most_s: its limits.
+    """
+
+    name = "duration"
+
+    def __init__(self, least_s: float = 0.0, most_s: float = math.inf) -> None:
+        self._least_s, self._most_s = least_s, most_s
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds, see `sagakit.flow.toml_values.seconds`. Raises UsageError."""
+        try:
+            found = value if isinstance(value, float) else seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if found < self._least_s:
+            self.fail(f"{value!r} is too short; write at least {self._least_s:g}s", param, ctx)
+        if found > self._most_s:
+            self.fail(f"{value!r} is too long; write at most {self._most_s:g}s", param, ctx)
+        return found
+
+
+ID = IdType()
+ORDER = click.argument("order_id", metavar="ORDER", type=ID)
 LIMIT = click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -72,12 +135,13 @@ def _user() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list of the monitor's API: its path, and the columns it is printed in.
+    """A list of the monitor's API: its path, the shape of its JSON, and the columns.
 
     `noun`: what the rows are, in the plural; `first`: which rows come first.
     """
 
     path: str
+    shape: Any
     columns: Sequence[Column]
     noun: str
     first: str = "first"
@@ -86,7 +150,7 @@ class Listing:
         """Ask for the list and print it. A filter that is None or False is not sent."""
         given = {name: value for name, value in filters.items() if value}
         params = given if limit is None else {"limit": limit, **given}
-        rows = client.ask("GET", self.path, params=params)
+        rows = client.ask("GET", self.path, self.shape, params=params)
         if not rows:
             click.echo(f"no {self.noun} match" if given else f"no {self.noun}")
             return
@@ -109,10 +173,10 @@ def person_command(
     @actor_and_reason
     def command(order_id: str, **given: Any) -> None:
         body = {"order_id": order_id, **given, **fixed}
-        accepted = client.ask("POST", path, json=body)
+        accepted = client.ask("POST", path, AcceptedCommandJson, json=body)
         click.echo(
             f"accepted: {accepted['event']} {accepted['id']}; "
-            f"`saga show {order_id}` shows it once it is in the log"
+            f"`saga show {shlex.quote(order_id)}` shows it once it is in the log"
         )
 
     for parameter in reversed(parameters):

@@ -11,10 +11,12 @@ Exit status of every command: 0 success; 1 a failure, or an outcome that the com
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 
 import click
 
 from saga_cli.application import Misdeclared, application, choose, own_command, own_commands
+from saga_cli.printable import printable
 from saga_lab.devstack.errors import StackError
 from sagakit.errors import ConfigurationError, ContractError, FlowError
 
@@ -96,14 +98,18 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; print expected errors as click prints its own.
 
-        The exit status is 1 for a StackError, 2 for an application that is declared wrongly.
+        The exit status is 1 for a StackError, 2 for an application that is declared wrongly. Errors
+        quote texts of others, so they are made printable here.
         """
         try:
             return super().invoke(ctx)
         except StackError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
         except (ConfigurationError, ContractError, FlowError) as error:
-            raise Misdeclared(str(error)) from error
+            raise Misdeclared(printable(str(error))) from error
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
 
 
 def _listed() -> Mapping[str, str]:
@@ -146,4 +152,7 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 def main() -> None:
     """Run the command. Raises SystemExit with the exit status."""
     _check_encoding(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where the caller has closed it
+            stream.reconfigure(errors="backslashreplace")  # not every encoding has every character
     saga()

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
+WIDE = 100_000
+"""Columns of what is not a terminal: no line of it is broken."""
+FOLDED_WIDTH = 30
+"""A column of long text is made no narrower."""
 Row = Mapping[str, Any]
 COLOURS = {
     "completed": "green",
@@ -48,15 +55,61 @@ def age(heading: str, key: str) -> Column:
     return Column(heading, lambda row, now: ago(row[key], now))
 
 
+def console(*, highlight: bool = True) -> Console:
+    """Return a console on standard output, which breaks lines only on a terminal."""
+    made = Console(highlight=highlight)
+    return made if made.is_terminal else Console(highlight=highlight, width=WIDE)
+
+
+def print_whole(*parts: RenderableType) -> None:
+    """Print texts and tables without breaking a word, such as an id.
+
+    A terminal breaks what it has no room for, and copies it in one piece.
+    """
+    wide = console(highlight=False)
+    if wide.is_terminal:
+        options = wide.options.update(max_width=WIDE)
+        needed = max(Measurement.get(wide, options, part).minimum for part in parts)
+        wide = Console(highlight=False, width=max(wide.width, needed))
+    for part in parts:
+        wide.print(part, soft_wrap=True)
+
+
 def print_table(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print rows as a table, with times relative to now."""
     now = datetime.now(UTC)
+    lines = [[Text.from_markup(column.cell(row, now)) for column in columns] for row in rows]
     table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column.heading, overflow="fold" if column.fold else "ellipsis")
-    for row in rows:
-        table.add_row(*(column.cell(row, now) for column in columns))
-    Console().print(table)
+    for n, column in enumerate(columns):
+        add_column(table, column.heading, [line[n] for line in lines], fold=column.fold)
+    for line in lines:
+        table.add_row(*line)
+    print_whole(table)
+
+
+def add_column(
+    table: Table,
+    heading: str,
+    cells: Iterable[Text],
+    *,
+    fold: bool = False,
+    justify: JustifyMethod = "left",
+) -> None:
+    """Add a column that is never narrower than its cells; if it folds, than their words."""
+    table.add_column(
+        heading,
+        justify=justify,
+        no_wrap=not fold,
+        overflow="fold",
+        min_width=max((_least_width(cell, fold) for cell in cells), default=None),
+    )
+
+
+def _least_width(cell: Text, fold: bool) -> int:
+    if not fold:
+        return cell.cell_len
+    longest_word = max(map(cell_len, cell.plain.split()), default=0)
+    return max(longest_word, min(cell.cell_len, FOLDED_WIDTH))
 
 
 def command_name() -> str:
@@ -66,7 +119,7 @@ def command_name() -> str:
 
 def coloured(status: str) -> str:
     """Return a status with the markup of its colour."""
-    return f"[{COLOURS.get(status, 'white')}]{status}[/]"
+    return f"[{COLOURS.get(status, 'white')}]{escape(status)}[/]"
 
 
 def parse_time(at: str | None) -> datetime | None:

@@ -37,6 +37,7 @@ from sagakit.contract.loader import load_contract
 from sagakit.errors import ConfigurationError, FlowError
 from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.platform_events import PLATFORM
+from sagakit.flow.toml_values import MAX_DURATION_S
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
@@ -53,7 +54,7 @@ from sagakit.service.process import (
     thread_loop,
 )
 from sagakit.service.program import Program
-from sagakit.service.settings import ServiceSettings
+from sagakit.service.settings import KAFKA_NAME, ServiceSettings, TextsByName, UrlsByName
 from sagakit.stop_signal import StopSignal
 from sagakit.store.postgres import engine_for
 from sagakit.telemetry import metrics, tracing
@@ -67,17 +68,18 @@ MIGRATIONS = Path(__file__).parent / "storage" / "migrations"
 class MonitorSettings(ServiceSettings):
     """Adds the monitor's own settings to those of every service."""
 
-    deadlines: dict[str, str] = Field(
+    deadlines: TextsByName = Field(
         default_factory=dict,
         description='Deadlines other than the flow files\', as JSON: {"payment": "20s"}',
     )
-    participants: dict[str, str] = Field(
+    participants: UrlsByName = Field(
         default_factory=dict,
         description='Base URLs of the participants, as JSON: {"payment": "http://payment:8080"}',
     )
     history_after_s: float = Field(
         default=30 * 86400.0,
         ge=0,
+        le=MAX_DURATION_S,
         description="When finished orders are moved to the history: this long after their last "
         "event, in log time",
     )
@@ -86,7 +88,9 @@ class MonitorSettings(ServiceSettings):
         description="The rules by which ledgers and books are compared, as module:ATTRIBUTE; "
         "without them nothing is reconciled",
     )
-    group: str = Field(default=GROUP, description="Consumer group; one per monitor database")
+    group: str = Field(
+        default=GROUP, pattern=KAFKA_NAME, description="Consumer group; one per monitor database"
+    )
 
 
 def shortened(flows: Flows, deadlines: Mapping[str, str]) -> Flows:

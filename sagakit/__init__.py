@@ -32,14 +32,17 @@ if TYPE_CHECKING:
         Undo,
         fold,
     )
+    from sagakit.effects.http_gateway import HttpGateway
     from sagakit.effects.worker import Perform
     from sagakit.errors import (
         BadKey,
         ConfigurationError,
         ContractError,
         EffectFailed,
+        EffectKeyClash,
         EventTooLarge,
         FlowError,
+        ForeignEvent,
         RequestTimedOut,
         ResultPending,
         SagaError,
@@ -81,6 +84,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     # Effects
     "Effect",
     "Perform",
+    "HttpGateway",
     # Errors
     "SagaError",
     "ConfigurationError",
@@ -91,6 +95,8 @@ __all__ = [  # noqa: RUF022 -- under headings
     "UnknownFlow",
     "RequestTimedOut",
     "EventTooLarge",
+    "ForeignEvent",
+    "EffectKeyClash",
     "EffectFailed",
     "ResultPending",
     # Service
@@ -111,10 +117,12 @@ _NAMES = {
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"
     ),
+    "sagakit.effects.http_gateway": "HttpGateway",
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
         "SagaError ConfigurationError ContractError FlowError UnprocessableRecord BadKey "
-        "UnknownFlow RequestTimedOut EventTooLarge EffectFailed ResultPending"
+        "UnknownFlow RequestTimedOut EventTooLarge ForeignEvent EffectKeyClash EffectFailed "
+        "ResultPending"
     ),
     "sagakit.service.definition": "Service TriggerPort Receipt",
     "sagakit.service.program": "Program service_program",

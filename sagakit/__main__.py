@@ -8,6 +8,11 @@ import os
 import signal
 import sys
 
+# A closed stdout or stderr must not lend its number to a file or a socket: libraries write to it.
+while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+    pass
+os.close(spare)
+
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: os._exit(0))
 

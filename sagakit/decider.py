@@ -104,7 +104,8 @@ class Effect:
     """A durable intent to call the outside world, executed after commit, at least once.
 
     `key` is the idempotency key sent to the provider. It is unique among the participant's effects:
-    adding a key that is already pending changes nothing. `payload` is JSON.
+    adding the same effect while it is pending changes nothing, and another call under its key is
+    refused. `payload` is JSON.
     """
 
     kind: str
@@ -145,7 +146,12 @@ Evolve = Callable[[S, Any], S]
 
 
 def fold(evolve: "Evolve[S]", state: S, events: tuple[Any, ...]) -> S:
-    """Return the state after `events`."""
+    """Return the state after `events`. Raises TypeError if `evolve` returns None."""
     for event in events:
         state = evolve(state, event)
+        if state is None:
+            raise TypeError(
+                f"evolve returned None for {event.type}; return the state, also for an event that "
+                "does not change it"
+            )
     return state

@@ -4,23 +4,27 @@ SagaError
 |-- ConfigurationError     a setting is missing or wrong; the process does not start
 |-- ContractError          a schema or its marks are wrong; says where
 |-- FlowError              a flow file is invalid; says where
-|-- UnprocessableRecord                 an incoming record cannot be handled and is parked
+|-- UnprocessableRecord    an incoming record cannot be handled and is parked
 |   |-- BadKey                 the record key is not a saga id
 |   |-- Undecodable            the bytes are not an event of the contract
 |   |   `-- UnknownSchema          this process does not know the writer's schema
-|   |-- Oversized              the record exceeds the size limit of events
+|   |-- RecordTooLarge         the record exceeds the size limit of events
 |   |-- UnknownFlow            this process does not know the flow or version in the `flow` header
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
 |   `-- SequenceConflict       another event already has this sequence number
-|-- TopicRecreated          a topic was recreated; the process restarts
+|-- TopicRecreated         a topic was recreated; the process restarts
+|-- RegistryUnavailable    the schema registry gives no usable answer now; it is asked again
 |-- RelayRunning           a relay is publishing newer events, so nothing can be republished
-|-- RequestTimedOut             a request was not handled in time, but may still be
+|-- RequestTimedOut        a request was not handled in time, but may still be
+|-- ForeignEvent           a decision has an event of another owner or saga; it is refused
+|-- EffectKeyClash         two different calls have one effect key; the later decision is refused
 |-- EventTooLarge          the broker would refuse an own event; the decision is refused
 `-- EffectFailed           the provider gave no usable answer: result unknown, call retried
-    `-- ResultPending               the provider accepted the call; its final result is polled for
+    `-- ResultPending          the provider accepted the call; its final result is polled for
 """
 
 from datetime import timedelta
+from uuid import UUID
 
 
 class SagaError(Exception):
@@ -47,6 +51,13 @@ class TopicRecreated(SagaError):
 
     The consumer that read the old topic may never get another record of it. Restart it: its group
     then reads the topic from the first record.
+    """
+
+
+class RegistryUnavailable(SagaError):
+    """The schema registry gives no usable answer now; the message names its URL and the setting.
+
+    That says nothing about a record: ask again.
     """
 
 
@@ -106,6 +117,21 @@ class RequestTimedOut(SagaError):
 
     It may still be handled: send the same request again.
     """
+
+
+class ForeignEvent(SagaError):
+    """A participant decided an event of another owner, or of another saga than the one handled."""
+
+
+class EffectKeyClash(SagaError):
+    """An effect has the key of another call that is pending; the message names key and sagas.
+
+    `effect_id` is the effect that was not added. Under one key, a provider makes only one of them.
+    """
+
+    def __init__(self, message: str, effect_id: UUID) -> None:
+        super().__init__(message)
+        self.effect_id = effect_id
 
 
 class EventTooLarge(SagaError):

@@ -18,6 +18,8 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from sagakit.errors import RegistryUnavailable
+
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -45,12 +47,15 @@ PENDING_BACKOFF = Backoff(first_s=1.0, cap_s=900.0)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return True for a database error that a retry can get past.
+    """Return True for an error of the database or the schema registry that a retry can get past.
 
-    Such errors are: connection lost, deadlock, serialization failure, shutdown, disk full, no free
-    connection. All others would fail again.
+    Such errors are: no usable answer of the registry; connection lost, deadlock, serialization
+    failure, shutdown, disk full, no free connection. All others would fail again.
     """
-    passing = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+    passing = isinstance(
+        error,
+        exc.OperationalError | exc.InterfaceError | exc.TimeoutError | RegistryUnavailable,
+    )
     return passing and not _exceeds_limit(error)
 
 
@@ -92,5 +97,7 @@ def retry_transaction(
 def _tell(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.warning(
-        "database transaction will be retried", attempt=state.attempt_number, error=str(error)
+        "no answer of the database or the schema registry, trying again",
+        attempt=state.attempt_number,
+        error=str(error),
     )

@@ -7,18 +7,32 @@ from typing import Any
 import click
 
 from saga_cli import client
-from saga_cli.declarations import actor_and_reason
+from saga_cli.declarations import ID, actor_and_reason
+from shop.answers import ErasureJson, PlacedOrderJson, StockJson
 
 DEMO_SKU = "TEA-100"
 DEMO_UNITS = 1000
-TIMEOUT_S = 30.0
 
 
 @click.command()
-@click.option("--order-id", help="Id of the order, never used before. [default: a new one]")
+@click.option(
+    "--order-id", type=ID, help="Id of the order, never used before. [default: a new one]"
+)
 @click.option("--sku", default=DEMO_SKU, show_default=True, help="What to order.")
-@click.option("--quantity", default=1, show_default=True, help="Number of units.")
-@click.option("--price", default=1250, show_default=True, help="Price of a unit, in minor units.")
+@click.option(
+    "--quantity",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of units.",
+)
+@click.option(
+    "--price",
+    default=1250,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Price of a unit, in minor units.",
+)
 @click.option("--currency", default="EUR", show_default=True, help="ISO 4217 code.")
 @click.option(
     "--card",
@@ -64,7 +78,7 @@ def place(
     if sku == DEMO_SKU:
         _put_in_stock(sku)
     try:
-        placed = client.call("order", "POST", "/orders", timeout_s=TIMEOUT_S, json=body)
+        placed = client.call("order", "POST", "/orders", PlacedOrderJson, json=body)
     except client.RequestRefused as error:
         message = f"order {body['order_id']} was not placed: {error.message}"
         raise click.ClickException(message) from error
@@ -76,7 +90,7 @@ def place(
 
 
 @click.command()
-@click.argument("customer_id", metavar="CUSTOMER")
+@click.argument("customer_id", metavar="CUSTOMER", type=ID)
 @click.option("--force", is_flag=True, help="Also while orders are in flight: they are undone.")
 @actor_and_reason
 def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
@@ -86,7 +100,7 @@ def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
     """
     body = {"customer_id": customer_id, "actor": actor, "reason": reason, "force": force}
     try:
-        erased = client.call("order", "POST", "/erasures", timeout_s=TIMEOUT_S, json=body).body
+        erased = client.call("order", "POST", "/erasures", ErasureJson, json=body).body
     except client.RequestRefused as error:
         raise click.ClickException(f"nothing was erased: {error.message}") from error
     if erased["erased_at"] is None:
@@ -105,7 +119,7 @@ def erase(customer_id: str, force: bool, actor: str, reason: str) -> None:
 def _put_in_stock(sku: str) -> None:
     """Put units of a SKU on hand if none are left."""
     try:
-        stock = client.call("inventory", "GET", "/stock", params={"sku": sku}).body
+        stock = client.call("inventory", "GET", "/stock", StockJson, params={"sku": sku}).body
     except client.RequestRefused as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
@@ -118,4 +132,4 @@ def _put_in_stock(sku: str) -> None:
             "actor": "saga place",
             "reason": "sold out",
         }
-        client.call("inventory", "POST", "/stock", timeout_s=TIMEOUT_S, json=delivery)
+        client.call("inventory", "POST", "/stock", None, json=delivery)

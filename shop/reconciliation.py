@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from saga_monitor.reconciliation.rules import Correction, Difference, Rows, Rules, RowsOfSaga
+from saga_monitor.reconciliation.rules import Correction, Difference, Rows, RowsOfSaga, Rules
 from schemas.events import ChargeFound
 
 SKU = "sku:"

@@ -2,12 +2,15 @@
 
 `left` ticks, `counter` counts. The word of a tick says what the counter makes of it: nothing
 special (one `Counted`), `boom` (an error), `twice` (two events), `huge` (too large an event),
-`call` (an effect `call:<key>`).
+`foreign` (an event of `left`), `stray` (one of another saga), `call` (an effect `call:<key>`),
+`again` (the same effect twice), `pair` (two effects under one key), `shared` (an effect whose key
+all sagas share), `odd` (an effect with a payload that is no JSON).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
@@ -200,8 +203,19 @@ def _ticked(key: str, word: str) -> Decision:
             return Decision((Counted(key, "one"), Counted(key, "two")))
         case "huge":
             return Decision((Counted(key, "x" * MAX_EVENT_BYTES),))
-        case "call":
-            return Decision((Counted(key, "called"),), (Effect("call", f"call:{key}", {"n": 1}),))
+        case "foreign":
+            return Decision((Ticked(key, "mine"),))
+        case "stray":
+            return Decision((Counted("elsewhere", "lost"),))
+    effects: Mapping[str, tuple[Effect, ...]] = {
+        "call": (call := Effect("call", f"call:{key}", {"n": 1}),),
+        "again": (call, call),
+        "pair": (call, replace(call, payload={"n": 2})),
+        "shared": (Effect("call", "shared", {"key": key}),),
+        "odd": (replace(call, payload={"n": Decimal(1)}),),  # type: ignore[dict-item]
+    }
+    if word in effects:
+        return Decision((Counted(key, "called"),), effects[word])
     return Decision((Counted(key, word),))
 
 

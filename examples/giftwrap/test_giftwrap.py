@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
+import httpx2
 import pytest
 
 from sagakit.decider import (
@@ -17,6 +18,7 @@ from sagakit.decider import (
     Trigger,
     Undo,
 )
+from sagakit.errors import EffectFailed
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition
@@ -27,6 +29,7 @@ from sagakit.testing import (
     DecisionMatrix,
     InMemoryService,
     check_crash_points,
+    check_failure_is_unknown,
     check_idempotent,
     emits,
     row_of,
@@ -41,7 +44,7 @@ from schemas.events import (
     ShipmentFailed,
 )
 from services.giftwrap.decide import Gift, NoPaper, Phase, Unwrapped, Wrapped, decide, evolve
-from services.giftwrap.gateway import MemoryWrapper
+from services.giftwrap.gateway import HttpWrapper, MemoryWrapper
 from tests.order_facts import TWO_TEAS
 
 FACTS = TWO_TEAS
@@ -203,6 +206,31 @@ def test_the_wrapper_keeps_its_promise_to_the_kit() -> None:
     assert asyncio.run(check_idempotent(wrapper.wrap, WRAP)) == Wrapped("red")
     assert asyncio.run(check_idempotent(wrapper.unwrap, UNWRAP)) == Unwrapped()
     assert wrapper.sheets == 999
+
+
+@pytest.mark.parametrize("order_id", ["o1", "Müller 1", " o1 "])
+def test_the_wrapper_is_called_over_http_whatever_the_order_id(order_id: str) -> None:
+    keys = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        return httpx2.Response(200, json={"status": "wrapped", "paper": "red"})
+
+    async def call() -> tuple[Any, Any]:
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
+            wrapper = HttpWrapper(client, "http://wrapper/")
+            about = {"order_id": order_id}
+            wrapped = await wrapper.wrap(Effect("wrap", f"wrap:{order_id}", about))
+            return wrapped, await wrapper.unwrap(Effect("unwrap", f"unwrap:{order_id}", about))
+
+    assert asyncio.run(call()) == (Wrapped("red"), Unwrapped())
+    assert len(set(keys)) == 2
+
+
+def test_what_is_no_answer_of_the_wrapper_leaves_the_outcome_unknown() -> None:
+    odd = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"status": "?"}))
+    wrapper = HttpWrapper(httpx2.AsyncClient(transport=odd), "http://wrapper")
+    asyncio.run(check_failure_is_unknown(wrapper.wrap, WRAP, [EffectFailed]))
 
 
 def test_its_neighbours_are_triggered_without_a_change_of_theirs() -> None:

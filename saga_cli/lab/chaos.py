@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from saga_cli.application import application
-from saga_cli.declarations import LateChoice
+from saga_cli.declarations import FiniteRange, LateChoice
 
 
 def _kind_names() -> list[str]:
@@ -19,7 +19,7 @@ def _kind_names() -> list[str]:
     "--minutes",
     default=3.0,
     show_default=True,
-    type=click.FloatRange(0.5, 600),
+    type=FiniteRange(0.5, 600),
     help="How long sagas are placed and faults injected.",
 )
 @click.option(

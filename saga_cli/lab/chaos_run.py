@@ -21,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from saga_cli.application import application
+from saga_cli.output import console as wide_console
+from saga_cli.printable import printable
 from saga_lab.application import Application, contract_of
 from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.kinds import kinds_of, supported_kinds, unsupported_kinds
@@ -53,7 +55,7 @@ def run(
     keep_up: bool,
 ) -> None:
     """Run the command. Raises SystemExit with its status."""
-    console = Console(highlight=False)
+    console = wide_console(highlight=False)
     _silence_logs()
     duration_s = minutes * 60
     chosen = application()
@@ -165,7 +167,7 @@ def _progress(console: Console, run: ChaosRun) -> Iterator[Callable[[], None]]:
         for fault in run.faults:
             if fault.error and fault.planned.number not in failed:
                 failed.add(fault.planned.number)
-                console.print(f"   failed: {_name(fault)}: {fault.error}", markup=False)
+                console.print(f"   failed: {_name(fault)}: {printable(fault.error)}", markup=False)
         if run.phase != phase or time.monotonic() - last >= PROGRESS_EVERY_S:
             last, phase = time.monotonic(), run.phase
             console.print(_progress_line(run), soft_wrap=True, markup=False)
@@ -201,7 +203,9 @@ def _progress_table(run: ChaosRun) -> Group:
     table.add_row("down", Text(", ".join(run.site.down()) or "nothing", "red"))
     for fault in run.faults:
         if fault.error:
-            table.add_row("  failed", Text(f"{fault.planned.kind.name}: {fault.error}", "bold red"))
+            table.add_row(
+                "  failed", Text(f"{fault.planned.kind.name}: {printable(fault.error)}", "bold red")
+            )
     for finding in run.findings:
         verdict = "holds" if finding.holds else f"{finding.found} violations"
         table.add_row(
@@ -242,7 +246,7 @@ def _print_report(console: Console, report: ChaosReport, files: tuple[Path, Path
             markup=False,
         )
     for violation in report.violations:
-        console.print(violation, style="red", soft_wrap=True, markup=False)
+        console.print(printable(violation), style="red", soft_wrap=True, markup=False)
     console.print(
         f"{len(report.violations)} violations; repeat the run with: {report.command}",
         soft_wrap=True,

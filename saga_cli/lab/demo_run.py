@@ -19,6 +19,8 @@ from rich.table import Table
 
 from saga_cli.application import application
 from saga_cli.output import command_name
+from saga_cli.output import console as wide_console
+from saga_cli.printable import printable
 from saga_lab.application import Application, contract_of
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.stack import Stack, StackHome
@@ -34,7 +36,7 @@ TELL_EVERY_S = 5.0
 
 def run(count: int, seed: int, keep_up: bool) -> None:
     """Run the command. Raises SystemExit with its status."""
-    console = Console(highlight=False)
+    console = wide_console(highlight=False)
     home = default_home() / "demo"
     chosen = application()
     was_running = StackHome(home).supervisor.running()
@@ -79,7 +81,7 @@ def rehearse(
     console.print(_invariants(findings))
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     for line in _trouble(wrong, findings):
-        console.print(line, style="red", soft_wrap=True, markup=False)
+        console.print(printable(line), style="red", soft_wrap=True, markup=False)
     return not wrong and all(finding.holds for finding in findings)
 
 

@@ -7,14 +7,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from saga_cli.application import application
 from saga_cli.output import command_name
+from saga_cli.output import console as wide_console
 from saga_lab.application import check_modules
 from saga_lab.devstack.options import StackKind, StackOptions
-from saga_lab.devstack.stack_file import default_home
+from saga_lab.devstack.stack_file import FILE_NAME, default_home
 
 if TYPE_CHECKING:
     from saga_lab.devstack.stack import Stack
@@ -101,7 +101,7 @@ def up(
     chosen = application()
     check_modules(chosen)
     signal.signal(signal.SIGTERM, _as_interrupt)
-    console = Console()
+    console = wide_console()
     home = default_home()
     was_running = StackHome(home).supervisor.running()
     try:
@@ -129,7 +129,16 @@ def down() -> None:
     from saga_lab.devstack.stack import StackHome
 
     home = default_home()
-    click.echo("stopped" if StackHome(home).down() else f"nothing is running in {home}")
+    if StackHome(home).down():
+        click.echo("stopped")
+        return
+    click.echo(f"nothing is running in {home}")
+    if not (home / FILE_NAME).exists():
+        click.echo(
+            f"{home / FILE_NAME} is not there, so no stack is known there. If one runs from "
+            "another home, set SAGA_HOME to it; its processes have SAGA_STACK_HOME in their "
+            "environment"
+        )
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

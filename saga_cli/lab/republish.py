@@ -36,7 +36,18 @@ def republish(service: str, topic: str) -> None:
     databases = read_manifest(default_home()).get("databases")
     if not databases:
         raise StackError(f"there is no stack in {default_home()}; set SAGA_HOME to the home of one")
-    engine = engine_for(databases[service])
+    if service not in databases:
+        raise StackError(
+            f"the stack in {default_home()} has no database of {service}; set SAGA_HOME to the "
+            "home of one that has"
+        )
+    try:
+        engine = engine_for(databases[service])
+    except (ValueError, exc.ArgumentError) as error:
+        raise StackError(
+            f"{default_home()} has no usable address of the database of {service} "
+            f"({type(error).__name__}); start the stack again, which writes it"
+        ) from error
     try:
         outbox = RelayLock(engine)
         try:
@@ -45,7 +56,7 @@ def republish(service: str, topic: str) -> None:
             outbox.close()
     except RelayRunning as error:
         raise StackError(f"{service}: {error}") from error
-    except exc.OperationalError as error:
+    except exc.DBAPIError as error:
         raise StackError(
             f"the database of {service} does not answer: {error.orig}. Is PostgreSQL up?"
         ) from error

@@ -4,7 +4,8 @@ import click
 
 from saga_lab.simulation.fault_rates import FAULTS
 
-NUMBER = click.IntRange(min=0)
+MAX_NUMBER = 10**15
+NUMBER = click.IntRange(0, MAX_NUMBER)
 
 
 def _sagas(_: click.Context, __: click.Parameter, value: str) -> tuple[int, ...]:
@@ -31,7 +32,7 @@ def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
     "--seeds",
     default=200,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_NUMBER),
     help="Number of seeds to simulate.",
 )
 @click.option("--from", "first", default=0, show_default=True, type=NUMBER, help="The first seed.")

@@ -3,11 +3,13 @@
 import click
 
 from saga_cli import client
-from saga_cli.declarations import Listing
+from saga_cli.answers import FlowVersionJson, RetirementJson
+from saga_cli.declarations import ID, Listing
 from saga_cli.output import Column, age, text
 
 VERSIONS = Listing(
     "/flows",
+    list[FlowVersionJson],
     (
         text("flow", "flow"),
         text("in flight", "in_flight"),
@@ -34,13 +36,13 @@ def flows(context: click.Context) -> None:
 
 
 @flows.command()
-@click.argument("flow", metavar="FLOW")
+@click.argument("flow", metavar="FLOW", type=ID)
 def retire(flow: str) -> None:
     """Tell if a version such as order/1 may be removed from its flow file.
 
     Exit status 1, with the reason, while orders are in flight on it.
     """
-    answer = client.ask("GET", "/flows/retirement", params={"flow": flow})
+    answer = client.ask("GET", "/flows/retirement", RetirementJson, params={"flow": flow})
     click.echo(
         f"{flow} has no order in flight ({answer['ended']} ended on it) and may be removed from "
         "its flow file"

@@ -1,15 +1,20 @@
 """Work on what only a person can close: `saga interventions`, `resolve`, `evidence`."""
 
+from typing import Any
+
 import click
 import orjson
 
 from saga_cli import client
+from saga_cli.answers import ListedInterventionJson
 from saga_cli.declarations import LIMIT, ORDER, Listing, person_command, status_option
 from saga_cli.output import age, text
+from saga_cli.printable import printable
 from saga_monitor.saga.interventions import InterventionStatus
 
 OLDEST = Listing(
     "/interventions",
+    list[ListedInterventionJson],
     (
         text("order", "order_id"),
         text("code", "code"),
@@ -69,5 +74,6 @@ resolve = person_command(
 @ORDER
 def evidence(order_id: str) -> None:
     """Print everything known about an order as JSON; in `tests/evidence` it becomes a test."""
-    document = client.ask("GET", client.order_path(order_id, "/evidence"))
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    path = client.order_path(order_id, "/evidence")
+    document = client.call(client.MONITOR, "GET", path, dict[str, Any]).exact
+    click.echo(printable(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()))

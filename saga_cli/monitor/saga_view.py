@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from saga_cli.output import ago, coloured, duration, parse_time, until
+from saga_cli.output import add_column, ago, coloured, duration, parse_time, until
 from saga_monitor.saga.times import utc_seconds
 
 BLOCKER_COLOURS = {
@@ -26,7 +26,9 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
     """Format an order. Ages are as of `now`."""
     parts: list[Any] = [
         Text.from_markup(_title(seen, now)),
-        Text.from_markup("  ".join(f"{s['name']} {coloured(s['status'])}" for s in seen["steps"])),
+        Text.from_markup(
+            "  ".join(f"{escape(s['name'])} {coloured(s['status'])}" for s in seen["steps"])
+        ),
         _timeline(seen),
     ]
     parts += [Text.from_markup(_awaited(item, now)) for item in seen["awaited"]]
@@ -49,7 +51,7 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
 def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
     """Describe in a line what blocks an order."""
     colour = BLOCKER_COLOURS.get(cause["kind"], "red")
-    kind = "nothing blocks it" if cause["kind"] == "on_time" else cause["kind"]
+    kind = "nothing blocks it" if cause["kind"] == "on_time" else escape(cause["kind"])
     line = f"[{colour}]{kind}[/]: {escape(cause['description'])}"
     if cause["since"]:
         line += f", for {ago(cause['since'], now)}"
@@ -62,7 +64,9 @@ def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
 
 
 def _title(seen: Mapping[str, Any], now: datetime) -> str:
-    title = f"[bold]{escape(seen['order_id'])}[/]  {seen['flow']}  {coloured(seen['status'])}"
+    title = (
+        f"[bold]{escape(seen['order_id'])}[/]  {escape(seen['flow'])}  {coloured(seen['status'])}"
+    )
     started = parse_time(seen["started_at"])
     if started is None:
         return title
@@ -71,10 +75,7 @@ def _title(seen: Mapping[str, Any], now: datetime) -> str:
 
 
 def _timeline(seen: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("at", "after", "event", "because of"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "after" else "left")
-    table.add_column("detail", overflow="fold")
+    lines = []
     before: datetime | None = None
     for event in seen["timeline"]:
         at = parse_time(event["at"])
@@ -82,26 +83,29 @@ def _timeline(seen: Mapping[str, Any]) -> Table:
         gap = duration(at - before) if before else ""
         before = at
         detail = ", ".join(f"{k}={v}" for k, v in event["detail"].items())
-        table.add_row(
-            utc_seconds(at),
-            gap,
-            event["type"],
-            _origin(event),
-            escape(detail[:100]),
-        )
+        words = (utc_seconds(at), gap, event["type"], _origin(event), detail)
+        lines.append([Text(word) for word in words])
+    table = Table(box=None, pad_edge=False)
+    for n, heading in enumerate(("at", "after", "event", "because of", "detail")):
+        cells = [line[n] for line in lines]
+        justify: JustifyMethod = "right" if heading == "after" else "left"
+        add_column(table, heading, cells, fold=heading == "detail", justify=justify)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 
 def _origin(event: Mapping[str, Any]) -> str:
     """Return who asked for an event, else the event that caused it."""
     if actor := event["detail"].get("actor"):
-        return f"by {escape(actor)}"
+        return f"by {actor}"
     return event["caused_by"] or ""
 
 
 def _awaited(item: Mapping[str, Any], now: datetime) -> str:
-    events = " or ".join(item["events"])
-    line = f"[cyan]{item['step']} {VERBS[item['mode']]}[/] {events}, for {ago(item['since'], now)}"
+    events = escape(" or ".join(item["events"]))
+    what = escape(f"{item['step']} {VERBS.get(item['mode'], item['mode'])}")
+    line = f"[cyan]{what}[/] {events}, for {ago(item['since'], now)}"
     if item["tries"]:
         line += f", asked {item['tries']} times"
     if asked := item.get("approval"):
@@ -121,7 +125,7 @@ def _asked(asked: Mapping[str, Any], now: datetime) -> str:
 
 def _intervention(intervention: Mapping[str, Any], now: datetime) -> str:
     is_open = intervention["status"] in ("open", "claimed")
-    heading = f"intervention {intervention['status']}"
+    heading = escape(f"intervention {intervention['status']}")
     holder = f", {intervention['holder']} works on it" if intervention["holder"] and is_open else ""
     colour = "red" if is_open else "dim"
     title = f"[{colour}]{heading}:[/] {escape(intervention['code'])}{escape(holder)}"

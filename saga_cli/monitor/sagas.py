@@ -3,18 +3,25 @@
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
+from rich.markup import escape
 
 from saga_cli import client
+from saga_cli.answers import BlockedOrderJson, ListedOrderJson, OrderJson
 from saga_cli.declarations import LIMIT, ORDER, Listing, person_command, status_option
 from saga_cli.monitor.saga_view import blocker_line, saga_view
-from saga_cli.output import Column, age, coloured, text, until
+from saga_cli.output import Column, age, coloured, print_whole, text, until
 from saga_monitor.saga.view import Status
 
 STATUS = Column("status", lambda row, _: coloured(row["status"]))
-FLOW = Column("flow", lambda row, _: f"{row['flow']}/{row['version']}" if row["version"] else "")
+FLOW = Column(
+    "flow", lambda row, _: escape(f"{row['flow']}/{row['version']}") if row["version"] else ""
+)
 DEADLINE = Column("deadline", lambda row, now: until(row["next_deadline"], now))
-BLOCKER = Column("blocked by", lambda row, now: blocker_line(row["blocked_by"], now), fold=True)
+BLOCKER = Column(
+    "blocked by",
+    lambda row, now: blocker_line(row["blocked_by"], now) if row["blocked_by"] else "",
+    fold=True,
+)
 ORDER_COLUMNS = (
     text("order", "order_id"),
     FLOW,
@@ -22,9 +29,10 @@ ORDER_COLUMNS = (
     age("age", "started_at"),
     text("awaits", "awaited"),
 )
-NEWEST = Listing("/sagas", (*ORDER_COLUMNS, DEADLINE), "orders", "newest")
+NEWEST = Listing("/sagas", list[ListedOrderJson], (*ORDER_COLUMNS, DEADLINE), "orders", "newest")
 STUCK = Listing(
     "/blocked",
+    list[BlockedOrderJson],
     (text("order", "order_id"), STATUS, age("age", "started_at"), DEADLINE, BLOCKER),
     "orders",
     "most overdue",
@@ -38,8 +46,8 @@ STEP = click.option(
 @ORDER
 def show(order_id: str) -> None:
     """Show one order: every event, what it awaits, and its money."""
-    found = client.ask("GET", client.order_path(order_id))
-    Console().print(saga_view(found, datetime.now(UTC)))
+    found = client.ask("GET", client.order_path(order_id), OrderJson)
+    print_whole(saga_view(found, datetime.now(UTC)))
 
 
 @click.command()

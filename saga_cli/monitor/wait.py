@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from saga_cli import client
-from saga_cli.declarations import ORDER
+from saga_cli.answers import OrderJson
+from saga_cli.declarations import ORDER, FiniteRange
 from saga_monitor.saga.view import ENDED, Status
 
 AGAIN_S = 0.2
+LONGEST_TIMEOUT_S = 7 * 86400.0
 
 
 @click.command()
@@ -22,7 +24,7 @@ AGAIN_S = 0.2
     "timeout_s",
     default=60.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=FiniteRange(0, LONGEST_TIMEOUT_S),
     help="Seconds to wait at most.",
 )
 def wait(order_id: str, timeout_s: float) -> None:
@@ -51,7 +53,7 @@ def wait(order_id: str, timeout_s: float) -> None:
 def _seen(order_id: str) -> Mapping[str, Any] | None:
     """Return the saga as the monitor sees it, None as long as it has read no event of it."""
     try:
-        found: Mapping[str, Any] = client.ask("GET", client.order_path(order_id))
+        found: Mapping[str, Any] = client.ask("GET", client.order_path(order_id), OrderJson)
     except client.RequestRefused as refused:
         if refused.status == HTTPStatus.NOT_FOUND:
             return None

@@ -60,8 +60,11 @@ class StackHome:
         """Stop everything, services before infra, keeping all data. False if nothing was running.
 
         Its disks are unmounted, also those left mounted by a start or chaos run that was killed.
+        Processes are found by themselves, not by `stack.json`. Raises `StackError` if they are
+        stopped but the file cannot tell whether containers belong to them.
         """
-        if not (self.home / FILE_NAME).exists() and not disks_of(self.home / "data"):
+        known = (self.home / FILE_NAME).exists() or disks_of(self.home / "data")
+        if not (known or self.supervisor.running() or survivors(self.home)):
             return False
         with self._locked():
             return self._stop()
@@ -83,7 +86,7 @@ class StackHome:
 
     def _stop(self) -> bool:
         running = self.supervisor.running()
-        content = self.read()
+        content, unreadable = self._read_if_possible()
         if running:
             names, fakes = list(self.supervisor.processes()), content.get("outside", ())
             for stage in reversed(Stage):
@@ -93,11 +96,23 @@ class StackHome:
         end_survivors(self.home)
         for disk in disks_of(self.home / "data"):
             disk.unmount()
+        if unreadable:
+            raise StackError(
+                "no process of the stack runs any more, but its containers, if it has any, may: "
+                f"{unreadable} See `docker ps`, and stop them with `docker stop`."
+            ) from unreadable
         if content:
-            if StackKind(content["stack"]) is StackKind.CONTAINERS:
+            if content.get("stack") == StackKind.CONTAINERS:
                 ContainerInfra(self.home, content["ports"], ()).stop()
             write_manifest(self.home, {**content, "processes": {}})
         return running or bool(left)
+
+    def _read_if_possible(self) -> tuple[dict[str, Any], StackError | None]:
+        """Return the content of `stack.json`, empty if it cannot be read, and why it cannot."""
+        try:
+            return self.read(), None
+        except StackError as error:
+            return {}, error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -199,6 +214,11 @@ class Stack(StackHome):
         options = replace(options, partitions=partitions_of(options, before))
         names = selected(self.application, options)
         check_application(self.application, before)
+        if running and "stack" not in before:
+            raise StackError(
+                f"processes of a stack run in {self.home}, but {FILE_NAME}, which describes it, is "
+                "missing or of another version. Stop them with `saga down` first; data is kept."
+            )
         if running:
             check_compatible(options, before)
         else:

@@ -15,11 +15,24 @@ from saga_lab.devstack.errors import StackError
 FILE_NAME = "stack.json"
 
 
+_OBJECTS = ("processes", "urls", "databases", "ports", "env", "secrets")
+_OF_TEXTS = ("urls", "databases")
+
+
 def default_home() -> Path:
-    """Return `$SAGA_HOME`, else `.saga` in the application's folder or the working directory."""
-    if given := os.environ.get("SAGA_HOME"):
-        return Path(given).expanduser().absolute()
-    return (application_folder() or Path.cwd()) / ".saga"
+    """Return `$SAGA_HOME`, else `.saga` in the application's folder or the working directory.
+
+    Raises `StackError`.
+    """
+    given = os.environ.get("SAGA_HOME")
+    try:
+        if given:
+            return Path(given).expanduser().absolute()
+        return (application_folder() or Path.cwd()) / ".saga"
+    except (RuntimeError, OSError) as error:  # an unknown user, or a deleted working directory
+        raise StackError(
+            f"there is no folder {given or '.saga'!r} ({error}). Set SAGA_HOME to an absolute path."
+        ) from error
 
 
 def read_manifest(home: Path) -> dict[str, Any]:
@@ -29,14 +42,30 @@ def read_manifest(home: Path) -> dict[str, Any]:
     """
     path = home / FILE_NAME
     try:
-        return dict(json.loads(path.read_text()))
+        if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
+            raise ValueError("it is not a file")
+        content = json.loads(path.read_text())
+        _check(content)
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise StackError(
             f"{path} cannot be read ({error}). Set SAGA_HOME to the home of a stack, or remove "
             "the file: `saga up` writes a new one."
         ) from error
+    return dict(content)
+
+
+def _check(content: Any) -> None:
+    """Raise ValueError if this is not the content of a `stack.json`, with its objects."""
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    for key in _OBJECTS:
+        found = content.get(key, {})
+        if not isinstance(found, dict):
+            raise ValueError(f"{key!r} is not an object")
+        if key in _OF_TEXTS and not all(isinstance(value, str) for value in found.values()):
+            raise ValueError(f"{key!r} has a value that is not a text")
 
 
 def write_manifest(home: Path, content: Mapping[str, Any]) -> None:

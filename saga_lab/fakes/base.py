@@ -16,10 +16,11 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AnyHttpUrl, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saga_lab.fakes.machine import AccountStep, ErrorAnswer, planned_failure
 from saga_lab.fakes.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
+from sagakit.web.server import server_config
 
 Row = dict[str, Any]
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -32,7 +33,7 @@ class SandboxSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SANDBOX_")
 
     host: str = "127.0.0.1"
-    port: int
+    port: int = Field(ge=0, le=65535)
     db: Path
 
 
@@ -264,7 +265,7 @@ def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
     return app
 
 
-class _Protocol(HttpToolsProtocol):
+class _Protocol(H11Protocol):
     """Hands each request its transport, so that a handler can drop the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -278,14 +279,12 @@ def serve(
     """Serve inside the context `running` until SIGTERM or SIGINT; its failure ends the process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    config = uvicorn.Config(
+    config = server_config(
         app,
-        host=settings.host,
-        port=settings.port,
+        settings.host,
+        settings.port,
         http=_Protocol,
-        ws="none",
         access_log=False,
-        log_config=None,
         timeout_graceful_shutdown=2,
     )
 

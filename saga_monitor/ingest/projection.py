@@ -22,7 +22,7 @@ from saga_monitor.saga.pins import pin_of
 from saga_monitor.saga.view import AwaitedStep, SagaView, Status
 from saga_monitor.storage import store
 from saga_monitor.storage.store import InterventionRow, SagaRow, TimelineRow, WriteBatch
-from sagakit.errors import UnknownFlow, UnprocessableRecord
+from sagakit.errors import RegistryUnavailable, UnknownFlow, UnprocessableRecord
 from sagakit.flow.balances import Units
 from sagakit.flow.model import Flows
 from sagakit.messages.codec import Codec
@@ -68,7 +68,7 @@ class Projection:
 
         If the database refuses a value, the batch is halved until the record with that value is
         found, and that record is kept as unreadable. Raises SQLAlchemyError when a transaction is
-        rolled back: call again with the same records.
+        rolled back, and RegistryUnavailable: call again with the same records.
         """
         try:
             return self._apply(records)
@@ -92,6 +92,8 @@ class Projection:
             except UnprocessableRecord as error:
                 batch.unreadable.append((record, error.code, str(error)))
                 continue
+            except RegistryUnavailable:
+                raise  # it says nothing about the record
             except Exception as error:  # an error in one record must not stop the stream
                 message = f"{type(error).__name__}: {error}"
                 batch.unreadable.append((record, UnprocessableRecord.code, message))

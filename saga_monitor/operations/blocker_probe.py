@@ -23,6 +23,7 @@ from saga_monitor.storage import queries
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import topic, topics_of
 from sagakit.kafka.inspector import KafkaException, positions  # type: ignore[attr-defined]
+from sagakit.urls import redacted
 
 ANSWER_S = 3.0
 """Timeout of a request to a participant or to the broker."""
@@ -161,7 +162,7 @@ class BlockerProbe:
             reason = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
         except ValidationError as error:
             reason = f"{url} sent an answer of the wrong form: {error.errors()[0]['msg']}"
-        return {"": KeptRows(silent=reason)}
+        return {"": KeptRows(silent=redacted(reason))}
 
     def _lags(
         self, view: SagaView, places: queries.Places, read: Mapping[str, Positions]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from saga_monitor.reconciliation.rules import Difference, Rows, Rules, ComparedSaga, RowsOfSaga
+from saga_monitor.reconciliation.rules import ComparedSaga, Difference, Rows, RowsOfSaga, Rules
 
 
 @dataclass(frozen=True, slots=True)

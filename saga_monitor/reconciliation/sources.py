@@ -13,11 +13,12 @@ import httpx2
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, text
 
-from saga_monitor.reconciliation.rules import Rows, Rules, ComparedSaga
+from saga_monitor.reconciliation.rules import ComparedSaga, Rows, Rules
 from saga_monitor.storage.tables import live_and_history
+from sagakit.urls import redacted
 
 T = TypeVar("T")
-PAGE = 10_000
+PAGE, MOST_PAGES = 10_000, 1000
 TIMEOUT_S = 60.0
 # Includes the history tables: the outside world's ledgers reach further back than `saga`.
 SAGAS = text(f"""
@@ -74,28 +75,33 @@ class BookReader:
         except ValidationError as error:
             wrong = error.errors()[0]
             raise SourceUnavailable(
-                f"{url} sent a row of the wrong form: {wrong['msg']}"
+                f"{redacted(url)} sent a row of the wrong form: {wrong['msg']}"
             ) from error
 
     def _pages(self, url: str) -> Iterator[Mapping[str, Any]]:
         cursor = "offset" if "/ledgers/" in url else "after"
         more: Any = None
-        while True:
+        for _ in range(MOST_PAGES):
             query = {"limit": PAGE, **({cursor: more} if more is not None else {})}
             answer = self._get(url, query)
             yield from answer["data"]
             more = answer["next"]
             if more is None:
                 return
+        raise SourceUnavailable(
+            f"{url} does not end after {MOST_PAGES * PAGE} rows; does its total always grow?"
+        )
 
     def _get(self, url: str, params: Mapping[str, Any]) -> Any:
         try:
             answer = self._client.get(url, params=params)
             if answer.is_error:
-                raise SourceUnavailable(f"{url} answers {answer.status_code}: {answer.text[:300]}")
+                raise SourceUnavailable(
+                    f"{redacted(url)} answers {answer.status_code}: {answer.text[:300]}"
+                )
             return answer.json()
         except (httpx2.HTTPError, ValueError) as error:
-            failure = f"{url}: {type(error).__name__}: {error}".rstrip(": ")
+            failure = redacted(f"{url}: {type(error).__name__}: {error}").rstrip(": ")
             raise SourceUnavailable(f"{failure}; is that participant running?") from error
 
 

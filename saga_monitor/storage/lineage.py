@@ -4,7 +4,7 @@ An OrderPlaced may name the saga that led to it (`caused_by`) and its batch (`ba
 checked: the named saga may not exist, or the chain may be a circle. No saga is returned twice.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,16 +90,6 @@ def mermaid(links: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for link in links:
         if link["caused_by"]:
             yield f"    {number[link['caused_by']]} --> {number[link['order_id']]}"
-
-
-def children_by_parent(
-    links: Sequence[Mapping[str, Any]],
-) -> Mapping[str | None, list[Mapping[str, Any]]]:
-    """Map each saga to those it led to; None maps to the root."""
-    found: dict[str | None, list[Mapping[str, Any]]] = defaultdict(list)
-    for link in links:
-        found[link["caused_by"]].append(link)
-    return found
 
 
 def _led_to(connection: Connection, orders: Sequence[str]) -> list[tuple[str, str]]:

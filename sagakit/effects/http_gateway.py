@@ -7,10 +7,10 @@ raised, and the effect worker repeats the call under the same key, not before th
 `Retry-After` (https://www.rfc-editor.org/rfc/rfc9110#name-retry-after).
 """
 
-import asyncio
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,7 +18,9 @@ from typing import Any
 import httpx2
 import orjson
 
+from sagakit.bounded_http import NoAnswer, bounded_answer
 from sagakit.errors import EffectFailed
+from sagakit.privacy.sealed_text import redact
 
 TIMEOUT_S = 10.0
 PAGE_TIMEOUT_S = 30.0
@@ -26,17 +28,26 @@ MAX_ANSWER_BYTES = 1024 * 1024
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 """The limit of a page of a ledger: 10,000 rows of 6 kB."""
 MAX_QUOTED_CHARS = 300
+HASHED = "sha256-"
+"""How a key begins on the wire if it is the hash of the effect's key."""
 MAX_RETRY_AFTER = timedelta(minutes=15)
 
 
 class HttpGateway:
     """Calls the API at `base_url` (without a path); `provider` names it in errors.
 
-    The caller closes `client`.
+    The caller closes `client`. `secrets`: texts that are sent, but never shown in an error.
     """
 
-    def __init__(self, provider: str, client: httpx2.AsyncClient, base_url: str) -> None:
+    def __init__(
+        self, provider: str, client: httpx2.AsyncClient, base_url: str, secrets: Sequence[str] = ()
+    ) -> None:
         self._provider, self._client, self._base_url = provider, client, base_url.rstrip("/")
+        self._secrets = secrets
+
+    def hiding(self, *secrets: str) -> "HttpGateway":
+        """Return this gateway for calls that send `secrets`, which its errors then do not show."""
+        return HttpGateway(self._provider, self._client, self._base_url, secrets)
 
     async def call(
         self,
@@ -68,8 +79,7 @@ class HttpGateway:
                 return dict(answer)
             case dict() if 200 <= status < 300 and "error" not in answer:
                 return answer
-        quoted = raw.decode(errors="replace") if answer is None else str(answer)
-        raise self.unusable(where, f"{status} {quoted}", retry_after(headers))
+        raise self.unusable(where, f"{status} {_quoted(answer, raw)}", retry_after(headers))
 
     async def page(
         self, path: str, offset: int, limit: int
@@ -77,7 +87,7 @@ class HttpGateway:
         """Return up to `limit` rows of a ledger, and the offset of the next page, None at the end.
 
         The API answers `GET <path>?offset=&limit=` with `data` (the rows) and `total` (their number
-        on all pages). Raises EffectFailed.
+        on all pages). Raises EffectFailed, also if rows are missing or more than asked for came.
         """
         where = f"GET {path}, offset {offset}"
         status, _, raw = await self._send(
@@ -93,17 +103,20 @@ class HttpGateway:
                 isinstance(row, dict) for row in rows
             ):
                 end = offset + len(rows)
-                return rows, end if rows and end < total else None
-        quoted = raw[:MAX_QUOTED_CHARS].decode(errors="replace")
-        raise self.unusable(where, f"{status} {quoted}")
+                if (rows and (len(rows) > limit or end > total)) or (not rows and offset < total):
+                    detail = f"{len(rows)} rows, limit {limit}, of a total of {total}"
+                    raise self.unusable(where, f"{status} {detail}")
+                return rows, end if end < total else None
+        raise self.unusable(where, f"{status} {raw.decode(errors='replace')}")
 
     def unusable(self, where: str, answer: str, wait: timedelta | None = None) -> EffectFailed:
         """Return the error for an answer that tells nothing, its text cut to 300 characters.
 
         `wait`: how long the provider asks to wait before the next call.
         """
+        quoted = redact(answer, *self._secrets)[:MAX_QUOTED_CHARS]  # a cut secret is not found
         return EffectFailed(
-            f"{self._provider}, {where}: {answer[:MAX_QUOTED_CHARS]}; "
+            f"{self._provider}, {where}: {quoted}; "
             "the outcome is unknown, asking again under the same key",
             retry_after=wait,
         )
@@ -111,42 +124,30 @@ class HttpGateway:
     async def _send(
         self, method: str, path: str, where: str, most_bytes: int, timeout_s: float, **request: Any
     ) -> tuple[int, httpx2.Headers, bytes]:
-        """Return status, headers and body of an answer. Raises EffectFailed without one.
-
-        `timeout_s` bounds the whole call: the client's own timeout restarts with each chunk.
-        """
-        headers = {"Accept-Encoding": "identity", **request.pop("headers", {})}
-        url, raw = self._base_url + path, bytearray()
+        """Return status, headers and body of an answer. Raises EffectFailed without one."""
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream(
-                    method, url, headers=headers, timeout=timeout_s, **request
-                ) as response,
-            ):
-                encoding = response.headers.get("Content-Encoding", "identity")
-                if encoding != "identity":  # a few compressed bytes may stand for gigabytes
-                    raise self.unusable(where, f"{response.status_code} encoded as {encoding}")
-                async for chunk in response.aiter_bytes():
-                    raw += chunk
-                    if len(raw) > most_bytes:
-                        reason = f"{response.status_code} and more than {most_bytes} bytes"
-                        raise self.unusable(where, reason)
-                return response.status_code, response.headers, bytes(raw)
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
-            reason = str(error) or f"no answer within {timeout_s:g} s"
-            raise self.unusable(where, f"{type(error).__name__}: {reason}") from error
+            answer = await bounded_answer(
+                self._client,
+                method,
+                self._base_url + path,
+                most_bytes=most_bytes,
+                timeout_s=timeout_s,
+                **request,
+            )
+        except NoAnswer as error:
+            raise self.unusable(where, str(error)) from error
+        return answer.status, answer.headers, answer.body
 
 
 def wire_key(key: str) -> str:
     """Return the key if an HTTP header can carry it (visible ASCII, at most 255), else its hash.
 
-    Saga ids may hold spaces (which headers lose at the ends) and letters of any script.
+    Saga ids may hold spaces (which headers lose at the ends) and letters of any script. A key that
+    looks like a hash is hashed as well, so that no two keys become the same.
     """
-    if re.fullmatch(r"[!-~]{1,255}", key):
+    if re.fullmatch(r"[!-~]{1,255}", key) and not key.startswith(HASHED):
         return key
-    kind = key.partition(":")[0]
-    return f"{kind}:sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+    return HASHED + hashlib.sha256(key.encode()).hexdigest()
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
@@ -158,8 +159,8 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     asked = headers.get("Retry-After")
     if asked is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}", asked):
-        wait = timedelta(seconds=int(asked))
+    if re.fullmatch(r"[0-9]+", asked):
+        wait = timedelta(seconds=min(float(asked), MAX_RETRY_AFTER.total_seconds()))
     else:
         at, sent_at = _http_date(asked), _http_date(headers.get("Date", ""))
         if at is None or sent_at is None:
@@ -171,9 +172,17 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
 def _http_date(text: str) -> datetime | None:
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return at.replace(tzinfo=at.tzinfo or UTC)
+
+
+def _quoted(answer: object, raw: bytes) -> str:
+    """Return the text of an answer: JSON without its escapes, or the body as it is."""
+    with suppress(RecursionError):  # nested too deeply
+        if answer is not None:
+            return str(answer)
+    return raw.decode(errors="replace")
 
 
 def _parsed(raw: bytes) -> Any:

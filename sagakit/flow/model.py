@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sagakit.errors import FlowError, UnknownFlow
+from sagakit.errors import ConfigurationError, FlowError, UnknownFlow
 from sagakit.flow.approvals import ApprovalRule
 from sagakit.flow.balances import NO_UNITS, Units
 from sagakit.flow.toml_values import seconds
@@ -165,6 +165,15 @@ class Flows:
     def started_by(self, event: str) -> Flow | None:
         """Return the flow that an event type starts, None if it starts none."""
         return self._started.get(event)
+
+    def check_participant(self, name: str) -> None:
+        """Raise ConfigurationError if no flow has this participant: it would read nothing."""
+        known = {n for flow in self for n in (*flow.participants, flow.owners[flow.start])}
+        if name not in known:
+            raise ConfigurationError(
+                f"no flow has a participant {name!r} (known: {', '.join(sorted(known))}); correct "
+                "the name, or add a step or an [observes] entry to a flow file"
+            )
 
     def find(self, label: str | None, *events: str) -> tuple[Flow, int]:
         """Return the flow and version of a `flow` header, or of event types without a header.

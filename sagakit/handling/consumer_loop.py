@@ -112,7 +112,7 @@ class ConsumerLoop:
         if self._newly_assigned:
             tries = max(self._count_start(r, SINGLE_AFTER) for r in self._records_at_start(records))
         if tries < SINGLE_AFTER:
-            self._handle([decode_message(self._codec, r) for r in records])
+            self._handle(self._decode(records))
             self._bus.store(records)
         else:
             log.warning(
@@ -141,13 +141,19 @@ class ConsumerLoop:
     def _handle_singly(self, records: list[Record]) -> None:
         for r in records:
             if self._count_start(r, PARK_AFTER) < PARK_AFTER:
-                self._handle([decode_message(self._codec, r)])
+                self._handle(self._decode([r]))
             else:
                 self._handle(
                     [undecodable_message(r, "the process stopped each time it handled this record")]
                 )
             self._bus.store([r])
             self._bus.commit()
+
+    def _decode(self, records: Sequence[Record]) -> list[Message]:
+        """Decode records; wait for a schema registry that does not answer."""
+        return retry_transaction(
+            lambda: [decode_message(self._codec, r) for r in records], self._stop
+        )
 
     def _handle(self, messages: list[Message]) -> None:
         """Handle messages in one transaction.

@@ -7,15 +7,16 @@ way.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
-from sagakit.decider import Effect, EffectResult, Trigger, fold
-from sagakit.errors import SequenceGap, UnprocessableRecord
+from sagakit.decider import Decision, Effect, EffectResult, Trigger, fold
+from sagakit.errors import EffectKeyClash, SequenceGap, UnprocessableRecord
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.routing import Router
 from sagakit.handling.inbox import (
@@ -25,6 +26,7 @@ from sagakit.handling.inbox import (
     remember,
     sagas_with_filled_gap,
 )
+from sagakit.handling.own_events import check_own
 from sagakit.handling.parking import dead_letter, undecodable_message
 from sagakit.handling.parking import decode_message as decode_message
 from sagakit.handling.pause import HELD, is_forward, join_marks, marks_after, sagas_to_release
@@ -41,9 +43,13 @@ from sagakit.messages.envelope import (
 )
 from sagakit.messages.trace_ids import event_traceparent
 from sagakit.retry import is_refused
+from sagakit.store.effects import as_stored, check_repeats
 from sagakit.store.ports import PAUSED, Changes, Clock, Database, InboxRow, Participant, Working
 
 S = TypeVar("S")
+T = TypeVar("T")
+Clashes = Mapping[UUID, EffectKeyClash]
+"""Id of an effect -> why it cannot be added."""
 REDRIVE = 500
 """Upper limit of parked records that one transaction handles again."""
 WITHOUT_DEAD_LETTER = ("queued", SequenceGap.code, PAUSED)
@@ -121,18 +127,21 @@ class Handler(Generic[S]):
 
         Raises whatever the store raises, and what `decide` raises for a message that is no record
         (a record is parked instead); then nothing of the batch has been written."""
+        return _without_clashes(partial(self._handle, messages))
+
+    def _handle(self, messages: Sequence[Message], clashes: Clashes) -> list[HandlingResult[S]]:
         with self._database.transaction() as tx:
             inbox_rows = tx.lock(sorted({m.key for m in messages}))
-            batch = _Batch(self, inbox_rows, self._clock())
+            batch = _Batch(self, inbox_rows, self._clock(), clashes)
             batch.alive = tx.finish([m.lease for m in messages if m.lease])
             self._faults("after-inbox")
             planned = [batch.plan(m) for m in messages]
             working = tx.load(_wanted(planned))
             fates = [batch.settle(p, working) for p in planned]
-            tx.write(batch.changes, working)
+            added = tx.write(batch.changes, working)
             self._faults("before-commit")
         self._faults("after-commit")
-        self._added(batch.changes.effects)
+        self._added(added)
         # Also after a repeat: the first attempt may have crashed before its redrive. A held record
         # counts as handled, so it can fill a gap.
         done = [
@@ -152,7 +161,7 @@ class Handler(Generic[S]):
         limit, refusal = REDRIVE, ""
         while True:
             try:
-                done, moved = self._redrive(key, limit, refusal)
+                done, moved = _without_clashes(partial(self._redrive, key, limit, refusal))
             except Exception as error:
                 if not is_refused(error):
                     raise
@@ -165,7 +174,9 @@ class Handler(Generic[S]):
                 if not moved:
                     return handled
 
-    def _redrive(self, key: str, limit: int, refusal: str) -> tuple[list[HandlingResult[S]], bool]:
+    def _redrive(
+        self, key: str, limit: int, refusal: str, clashes: Clashes
+    ) -> tuple[list[HandlingResult[S]], bool]:
         """Redrive in one transaction; return the handled records and whether to run another.
 
         A record handled or newly held may fill a gap earlier in the queue: only the next run sees
@@ -175,7 +186,7 @@ class Handler(Generic[S]):
             rows = tx.parked(key, limit)
             inbox_row.parked, inbox_row.gap = 0, None
             inbox_row.marks = [mark for mark in inbox_row.marks if mark != HELD]
-            batch = _Batch(self, {key: inbox_row}, self._clock())
+            batch = _Batch(self, {key: inbox_row}, self._clock(), clashes)
             batch.held = {row.record for row in rows if row.code == PAUSED}
             batch.dead_lettered = {
                 row.record for row in rows if row.code not in WITHOUT_DEAD_LETTER
@@ -194,12 +205,27 @@ class Handler(Generic[S]):
                 fate.disposition not in (Disposition.PARKED, Disposition.HELD) for fate in fates
             ]
             batch.changes.unpark = [row.id for row, d in zip(rows, done, strict=True) if d]
-            tx.write(batch.changes, working)
-        self._added(batch.changes.effects)
+            added = tx.write(batch.changes, working)
+        self._added(added)
         held_now = any(
             f.disposition is Disposition.HELD and f.message.record not in batch.held for f in fates
         )
         return [fate for fate, d in zip(fates, done, strict=True) if d], any(done) or held_now
+
+
+def _without_clashes(run: Callable[[Clashes], T]) -> T:
+    """Run a transaction; if the store finds a clash of effect keys, run it again with that known.
+
+    The decision is then refused as one that fails. A message that is no record raises the clash.
+    """
+    clashes: dict[UUID, EffectKeyClash] = {}
+    while True:
+        try:
+            return run(clashes)
+        except EffectKeyClash as clash:
+            if clash.effect_id in clashes:
+                raise
+            clashes[clash.effect_id] = clash
 
 
 def _wanted(planned: Sequence[_RoutedMessage]) -> dict[str, list[Trigger]]:
@@ -213,10 +239,17 @@ def _wanted(planned: Sequence[_RoutedMessage]) -> dict[str, list[Trigger]]:
 class _Batch(Generic[S]):
     """Collects the changes of one transaction: its inbox rows and the rows to write."""
 
-    def __init__(self, handler: Handler[S], inbox_rows: dict[str, InboxRow], now: datetime) -> None:
+    def __init__(
+        self,
+        handler: Handler[S],
+        inbox_rows: dict[str, InboxRow],
+        now: datetime,
+        clashes: Clashes,
+    ) -> None:
         self._handler = handler
         self._inbox_rows = inbox_rows
         self._now = now
+        self._clashes = clashes
         self._marks = {key: join_marks(a) for key, a in inbox_rows.items()}
         self._flows = {key: a.flow for key, a in inbox_rows.items()}
         self.alive: set[UUID] = set()
@@ -283,7 +316,7 @@ class _Batch(Generic[S]):
         if not plan.triggers:
             self._update_inbox_row(inbox_row, plan)
             return None, ()
-        trial = _Trial(self._handler, message, inbox_row, plan.label, self._now)
+        trial = _Trial(self._handler, message, inbox_row, plan.label, self._now, self._clashes)
         state = working.get(message.key)
         events: tuple[Any, ...] = ()
         folded: tuple[Any, ...] = ()
@@ -292,7 +325,7 @@ class _Batch(Generic[S]):
                 trial.pending.discard(trigger.effect.key)
             seen = replace(state, in_flight=frozenset(trial.pending))  # type: ignore[type-var]
             decision = participant.decide(seen, trigger, self._now)
-            trial.take(decision.events, decision.effects)
+            trial.take(decision)
             events += decision.events
             folded += decision.adopted + decision.events
             state = fold(participant.evolve, state, decision.adopted + decision.events)
@@ -300,7 +333,7 @@ class _Batch(Generic[S]):
         self._update_inbox_row(inbox_row, plan)
         inbox_row.sent, inbox_row.in_flight = trial.sent, sorted(trial.pending)
         self.changes.outbox += trial.outbox
-        self.changes.effects += trial.effects
+        self.changes.effects += trial.effects.values()
         return state, events
 
     def _update_inbox_row(self, inbox_row: InboxRow, plan: _RoutedMessage) -> None:
@@ -344,8 +377,10 @@ class _Trial(Generic[S]):
         inbox_row: InboxRow,
         flow: str | None,
         now: datetime,
+        clashes: Clashes,
     ) -> None:
         self._handler, self._message, self._now = handler, message, now
+        self._clashes = clashes
         given = message.trace
         self._cause = given.cause or str(message.id)
         self._trace = Trace(flow, given.correlation or message.key, given.traceparent, self._cause)
@@ -353,19 +388,25 @@ class _Trial(Generic[S]):
         self.sent = inbox_row.sent
         self.pending = set(inbox_row.in_flight)
         self.outbox: list[OutboxRow] = []
-        self.effects: list[EffectRow] = []
+        self.effects: dict[str, EffectRow] = {}
 
-    def take(self, events: Sequence[Any], effects: Sequence[Effect]) -> None:
-        """Encode the events, and keep the effects that are not pending already."""
-        message = self._message
-        for event in events:
+    def take(self, decision: Decision) -> None:
+        """Encode the events, and keep the effects; the store leaves out those pending already.
+
+        Raises ForeignEvent, EventTooLarge, EffectKeyClash, and ValueError for a bad payload.
+        """
+        message, name = self._message, self._handler.participant.name
+        for event in decision.adopted:
+            check_own(name, event, message.key)
+        for event in decision.events:
+            check_own(name, event, message.key)
             event_id = derive_id(message.id, event.type, self._counts[event.type])
             self._counts[event.type] += 1
             self.sent += 1
             envelope = Envelope(
                 event_id,
                 message.key,
-                self._handler.participant.name,
+                name,
                 self.sent,
                 self._now,
                 event,
@@ -373,10 +414,16 @@ class _Trial(Generic[S]):
                 replace(self._trace, traceparent=event_traceparent(event_id, message.key)),
             )
             self.outbox.append(self._handler.codec.encode(envelope))
-        for effect in effects:
-            if effect.key in self.pending:
-                continue
+        for effect in decision.effects:
+            self._add(as_stored(effect))
+
+    def _add(self, effect: Effect) -> None:
+        key, effect_id = self._message.key, uuid5(self._message.id, f"effect:{effect.key}")
+        if clash := self._clashes.get(effect_id):
+            raise clash
+        row = EffectRow(effect_id, key, effect, self._trace)
+        if there := self.effects.get(effect.key):
+            check_repeats([row], {effect.key: (key, there.effect)})
+        else:
             self.pending.add(effect.key)
-            effect_id = uuid5(message.id, f"effect:{effect.key}")
-            row = EffectRow(effect_id, message.key, effect, self._trace)
-            self.effects.append(self._handler.lease(row))
+            self.effects[effect.key] = self._handler.lease(row)

@@ -23,7 +23,14 @@ from fastavro.schema import (
 )
 
 from sagakit.contract.model import Contract, inline, saga_id_of
-from sagakit.errors import BadKey, EventTooLarge, RecordTooLarge, Undecodable, UnknownSchema
+from sagakit.errors import (
+    BadKey,
+    ConfigurationError,
+    EventTooLarge,
+    RecordTooLarge,
+    Undecodable,
+    UnknownSchema,
+)
 from sagakit.flow.routing import topic
 from sagakit.messages.envelope import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
 
@@ -90,6 +97,11 @@ class Codec:
             if registry is not None:
                 subject = f"{topic(self._types[name].owner)}-{name}"
                 number = registry.register(subject, inline(name, contract.schemas))
+                if number in self._by_id:
+                    raise ConfigurationError(
+                        f"the schema registry gives {name} and {self._by_id[number][0]} the same "
+                        f"id {number}; set SAGA_SCHEMA_REGISTRY_URL to a registry that works"
+                    )
                 self._prefixes[name] = CONFLUENT + number.to_bytes(4, "big")
                 self._by_id[number] = (name, schema)
 
@@ -109,7 +121,7 @@ class Codec:
     def decode(self, record: Record) -> Envelope:
         """Return the event in a record.
 
-        Raises UnprocessableRecord: BadKey, Oversized or Undecodable."""
+        Raises UnprocessableRecord: BadKey, RecordTooLarge or Undecodable."""
         key = order_key(record.key)
         value = record.value or b""
         if (size := record_size(record.headers, value)) > MAX_EVENT_BYTES:
@@ -166,7 +178,13 @@ class Codec:
                 self._by_id[number] = (name, fastavro.parse_schema(dict(schema)))
             except KeyError as error:
                 raise Undecodable(f"schema id {number} is not in the registry: {error}") from error
-            except (TypeError, ValueError, SchemaParseException, UnknownType) as error:
+            except (
+                TypeError,
+                ValueError,
+                RecursionError,
+                SchemaParseException,
+                UnknownType,
+            ) as error:
                 raise Undecodable(
                     f"schema id {number} is not the schema of an event: {error}"
                 ) from error

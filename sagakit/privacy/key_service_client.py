@@ -3,23 +3,34 @@
 from collections.abc import Sequence
 
 import httpx2
+import orjson
 
+from sagakit.bounded_http import NoAnswer, bounded_answer
 from sagakit.errors import EffectFailed
 from sagakit.privacy.sealed_text import KeyErased, is_sealed
 
+PATH = "/sealed/open"
 TIMEOUT_S = 5.0
+MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class KeyServiceClient:
     """Asks the key service at `base_url` to open sealed texts.
 
-    None: there is no key service, and no sealed text can be opened. The caller closes `client`.
-    `POST /sealed/open` with `texts` answers `texts`, null for each text whose key is gone.
+    None: there is no key service, and no sealed text can be opened. `POST /sealed/open` with
+    `texts` answers `texts`, null for each text whose key is gone. The texts in clear pass no proxy
+    of the environment.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, base_url: str | None) -> None:
-        self._client = client
+    def __init__(
+        self, base_url: str | None, transport: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
+        self._client = httpx2.AsyncClient(trust_env=False, transport=transport)
         self._base_url = base_url.rstrip("/") if base_url else None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
 
     async def open(self, *texts: str) -> list[str]:
         """Return the texts in clear; a text that is not sealed is returned unchanged.
@@ -33,20 +44,41 @@ class KeyServiceClient:
             raise EffectFailed(
                 "the text is sealed, but SAGA_VAULT_URL is not set; set it to the key service's URL"
             )
-        opened = dict(zip(wanted, await self._opened(wanted), strict=True))
+        opened = dict(zip(wanted, await self._opened(self._base_url + PATH, wanted), strict=True))
         return [opened.get(text, text) for text in texts]
 
-    async def _opened(self, wanted: Sequence[str]) -> list[str]:
-        url = f"{self._base_url}/sealed/open"
+    async def _opened(self, url: str, wanted: Sequence[str]) -> list[str]:
+        body = {"texts": wanted}
         try:
-            answer = await self._client.post(url, json={"texts": wanted}, timeout=TIMEOUT_S)
-            answer.raise_for_status()
-            texts = answer.json()["texts"]
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise EffectFailed(f"key service {url}: {reason}; will be retried") from error
-        if not isinstance(texts, list) or len(texts) != len(wanted):
-            raise EffectFailed(f"key service {url}: unexpected answer; will be retried")
+            answer = await bounded_answer(
+                self._client,
+                "POST",
+                url,
+                most_bytes=MAX_ANSWER_BYTES,
+                timeout_s=TIMEOUT_S,
+                json=body,
+            )
+        except NoAnswer as error:
+            raise _failed(str(error)) from error
+        texts = _texts_of(answer.body) if answer.status == 200 else None
+        if texts is None or len(texts) != len(wanted):  # it may hold clear texts: do not quote it
+            raise _failed(f"status {answer.status} and an unexpected answer")
         if None in texts:
             raise KeyErased("the customer's data was erased")
         return [str(text) for text in texts]
+
+
+def _failed(reason: str) -> EffectFailed:
+    return EffectFailed(f"key service, POST {PATH}: {reason}; will be retried")
+
+
+def _texts_of(raw: bytes) -> list[str | None] | None:
+    """Return the texts of an answer, None if it has another form."""
+    try:
+        answer = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    match answer:
+        case {"texts": list(texts)} if all(isinstance(text, str | None) for text in texts):
+            return texts
+    return None

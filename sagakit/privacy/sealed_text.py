@@ -7,6 +7,7 @@ world opens it (`key_service_client`). Deleting the key erases the text in every
 it.
 """
 
+import json
 import re
 from uuid import UUID
 
@@ -35,7 +36,12 @@ def sealed_text(key_id: UUID, ciphertext: str) -> str:
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Replace the secrets in an answer from the outside world with `[sealed]`."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN) if secret else text
+    """Replace the secrets in an answer from the outside world with `[sealed]`.
+
+    A secret is found in any case, and with the escapes of JSON or of Python. Cut a text afterwards:
+    a secret that is cut is not found.
+    """
+    escaped = [(s, json.dumps(s)[1:-1], repr('"' + s)[2:-1]) for s in secrets if s]
+    for form in sorted({form for forms in escaped for form in forms}, key=len, reverse=True):
+        text = re.sub(re.escape(form), HIDDEN, text, flags=re.IGNORECASE)
     return text

@@ -9,8 +9,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -93,6 +93,35 @@ async def in_thread(name: str, work: Callable[[], R]) -> R:
     return await result
 
 
+@contextmanager
+def call_on_signal(hear: Callable[[int], None]) -> Iterator[None]:
+    """Call `hear` with the number of each signal of `SIGNALS`, in a thread of its own.
+
+    The interpreter writes the number to the pipe even while the main thread is in a long call.
+    """
+    numbers, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+
+    def listen() -> None:
+        while number := os.read(numbers, 1):
+            if number[0] in SIGNALS:
+                hear(number[0])
+        os.close(numbers)
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+    former_wakeup = signal.set_wakeup_fd(wakeup)
+    former = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.siginterrupt(number, False)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(former_wakeup)
+        os.close(wakeup)
+
+
 class Lifecycle:
     """Starts, watches and stops the loops of one process. Call `run` once.
 
@@ -118,6 +147,10 @@ class Lifecycle:
         self._asked, self._ending = asyncio.Event(), asyncio.Event()
         self._phase: str | None = "the process starts"
         self._deadline: float | None = None
+        self._watchdog = threading.Timer(drain_s + LATE_S, os._exit, (1,))
+        self._watchdog.daemon = True
+        self._limiting = threading.Lock()
+        self._signalled = False
         self._error: BaseException | None = None
         self._failed = False
 
@@ -150,28 +183,43 @@ class Lifecycle:
         running at the deadline. A second signal ends the process at once. Raises ConfigurationError
         if a step of the start raised it.
         """
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self.ask, number)
-        self._launch(early=True)
-        start = asyncio.create_task(self._start())
-        start.add_done_callback(self._started)
-        await self._ending.wait()
-        late = await self._stop(start)
-        if isinstance(self._error, ConfigurationError):
-            raise self._error
-        if self._error is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), self._rest_s(self._error))
-        return 1 if self._failed or late else 0
+        events = asyncio.get_running_loop()
+        with call_on_signal(lambda number: self._hear(number, events)):
+            self._launch(early=True)
+            start = asyncio.create_task(self._start())
+            start.add_done_callback(self._started)
+            await self._ending.wait()
+            late = await self._stop(start)
+            if isinstance(self._error, ConfigurationError):
+                raise self._error
+            if self._error is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._asked.wait(), self._rest_s(self._error))
+            return 1 if self._failed or late else 0
 
-    def ask(self, number: int = signal.SIGTERM) -> None:
-        """Ask the process to stop; asked a second time it ends at once."""
-        if self._asked.is_set():
-            log.warning("stopped at once by a second signal", signal=number)
-            os._exit(128 + number)
+    def ask(self) -> None:
+        """Ask the process to stop. Call it in the event loop."""
         self._asked.set()
         self._ending.set()
+
+    def _hear(self, number: int, events: asyncio.AbstractEventLoop) -> None:
+        """Take a signal, in the thread of signals: it limits the stop of a blocked event loop too.
+
+        Nothing here may block, so it writes no log.
+        """
+        if self._signalled:
+            os._exit(128 + number)
+        self._signalled = True
+        self._limit_stop()
+        with suppress(RuntimeError):  # the event loop is closed
+            events.call_soon_threadsafe(self.ask)
+
+    def _limit_stop(self) -> None:
+        """Let the time that a stop may take begin, if it has not begun."""
+        with self._limiting:
+            if self._deadline is None:
+                self._deadline = self._clock() + self._drain_s
+                self._watchdog.start()
 
     def _launch(self, *, early: bool) -> None:
         for loop in self.loops:
@@ -210,10 +258,7 @@ class Lifecycle:
 
     async def _stop(self, start: "asyncio.Task[None]") -> list[str]:
         """Stop everything before the deadline; return the loops that still ran at it."""
-        self._deadline = self._clock() + self._drain_s
-        watchdog = threading.Timer(self._drain_s + LATE_S, os._exit, (1,))
-        watchdog.daemon = True
-        watchdog.start()
+        self._limit_stop()
         self._phase = "the process stops"
         log.info("stopping", within_s=self._drain_s)
         self._starting.set()
@@ -233,7 +278,7 @@ class Lifecycle:
                 log.error("closing failed", exc_info=error)
         if late:
             log.error("still running at the deadline", loops=late, drain_s=self._drain_s)
-        watchdog.cancel()
+        self._watchdog.cancel()
         return late
 
     async def _ended(self, tasks: Mapping[str, "asyncio.Future[Any]"]) -> list[str]:

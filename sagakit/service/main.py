@@ -9,17 +9,20 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import structlog
 
-from sagakit.errors import ConfigurationError, ContractError, FlowError
+from sagakit.errors import ConfigurationError, ContractError, FlowError, RegistryUnavailable
 from sagakit.service.lifecycle import Lifecycle, StartStep
 from sagakit.service.migrations import MigrationChild
 from sagakit.service.program import Program
 from sagakit.service.settings import load
 from sagakit.telemetry import logs
+from sagakit.urls import redacted
 
 log = structlog.get_logger(__name__)
 _WRONG = (ConfigurationError, ContractError, FlowError)
@@ -37,24 +40,31 @@ def program_of(module: str) -> Program[Any]:
     Also raises ContractError or FlowError if the module loads a contract that is wrong.
     """
     wanted = f"{module}.service"
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ConfigurationError(
+            f"{module}: this is no name of a package; name one with a module `service`, such as "
+            "services.payment"
+        )
     try:
         loaded = importlib.import_module(wanted)
     except ModuleNotFoundError as error:
         missing = error.name or wanted
         if wanted != missing and not wanted.startswith(f"{missing}."):
             raise ConfigurationError(
-                f"{module}: it imports {missing}, which is not installed; install it"
+                f"{module}: it imports {missing}, and there is no such module; correct the import, "
+                "or install what holds it"
             ) from error
         raise ConfigurationError(
             f"{module}: there is no module {missing}; name a package with a module `service`, such "
             "as services.payment, and run from the folder that holds it or set PYTHONPATH"
         ) from error
-    except (ImportError, ValueError, TypeError) as error:
+    except BaseException as error:  # SystemExit too: a module that ends its own import
+        traceback.print_exception(error)
         raise ConfigurationError(
-            f"{module}: it cannot be imported: {type(error).__name__}: {error}; name a package "
-            "with a module `service`, such as services.payment"
+            f"{module}: {wanted} cannot be imported: {type(error).__name__}: {error}; correct the "
+            "place that the traceback names last"
         ) from error
-    program = getattr(loaded, "PROGRAM", None)
+    program = vars(loaded).get("PROGRAM")
     if not isinstance(program, Program):
         raise ConfigurationError(
             f"{module}: {wanted} declares no PROGRAM; assign service_program(...) to it"
@@ -66,15 +76,17 @@ def run_program(program: Program[Any]) -> NoReturn:
     """Run a program until a signal; does not return. Call it before any thread is started."""
     settings = load(program.settings)
     logs.configure(json=settings.log_json, participant=program.name, level=settings.log_level)
-    child = MigrationChild(settings.database_url, program.migrations)
     try:
-        lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
-        tune_gc()
-        asyncio.run(_until_stopped(lifecycle))
-    except _WRONG as error:
-        child.end()
-        print(f"{program.name}: {error}", file=sys.stderr)
-        leave(2)
+        child = MigrationChild(settings.database_url, program.migrations)
+        try:
+            lifecycle = program.wire(settings, StartStep("the database is migrated", child.wait))
+            tune_gc()
+            asyncio.run(_until_stopped(lifecycle))
+        finally:
+            child.end()
+    except (*_WRONG, RegistryUnavailable) as error:
+        print(redacted(f"{program.name}: {error}"), file=sys.stderr)
+        leave(1 if isinstance(error, RegistryUnavailable) else 2)
     raise AssertionError("_until_stopped does not return")
 
 
@@ -87,8 +99,9 @@ async def _until_stopped(lifecycle: Lifecycle) -> NoReturn:
 def leave(status: int) -> NoReturn:
     """End the process now: a thread blocked in a call must not hold it up."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError, ValueError):  # closed, or nobody reads it
+            stream.flush()
     os._exit(status)
 
 
@@ -112,6 +125,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         program = program_of(arguments[0])
     except _WRONG as error:
-        print(f"sagakit: {error}", file=sys.stderr)
+        print(redacted(f"sagakit: {error}"), file=sys.stderr)
         sys.exit(2)
     run_program(program)

@@ -1,7 +1,8 @@
 """Migrates the database in a short child process, so that the service does not keep Alembic.
 
 Alembic takes 10 MB, and is needed once in the life of a process. The child is a fork: what it
-shares with its parent is not loaded a second time.
+shares with its parent is not loaded a second time. It ends with its parent, however that ends: the
+kernel then closes the parent's end of a pipe, which a thread of the child reads.
 """
 
 import os
@@ -18,24 +19,12 @@ from sagakit.stop_signal import StopSignal
 
 log = structlog.get_logger(__name__)
 POLL_S = 0.02
-REFUSED = 2
-"""Exit status of the child after a ConfigurationError."""
+MIGRATED, REFUSED = 10, 11
+"""Exit statuses of the child: done, and after a ConfigurationError. A signal may end it with 0."""
 
 
 class MigrationFailed(SagaError):
     """The child process ended without having migrated the database; its log says why."""
-
-
-class _Orphaned(threading.Event):
-    """Is set once the parent has ended: then nobody waits for the migration."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parent = os.getppid()
-
-    def is_set(self) -> bool:
-        """Return True if the parent has ended."""
-        return os.getppid() != self._parent
 
 
 class MigrationChild:
@@ -45,9 +34,15 @@ class MigrationChild:
     """
 
     def __init__(self, database_url: str, scripts: Path | None) -> None:
+        parent, self._held = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
+            for number in SIGNALS:  # the parent hears them, and ends this process
+                signal.signal(number, signal.SIG_IGN)
+            os.close(self._held)
+            threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
             os._exit(_migrated(database_url, scripts))
+        os.close(parent)
         self._done = False
 
     def wait(self, stop: StopSignal) -> None:
@@ -65,7 +60,7 @@ class MigrationChild:
         self._done = True
         if (code := os.waitstatus_to_exitcode(status)) == REFUSED:
             raise ConfigurationError("the database cannot be migrated; the log says why")
-        if code:
+        if code != MIGRATED:
             raise MigrationFailed(f"the migration ended with status {code}; its log says why")
 
     def end(self) -> None:
@@ -76,20 +71,24 @@ class MigrationChild:
             os.waitpid(self._pid, 0)
 
 
+def _end_with(parent: int) -> None:
+    """End this process once the other end of the pipe is closed: its parent has ended."""
+    os.read(parent, 1)
+    os._exit(1)
+
+
 def _migrated(database_url: str, scripts: Path | None) -> int:
     """Migrate in the child; return its exit status."""
     from sagakit.store.migrate import migrate  # in the child, which alone may load Alembic
     from sagakit.store.postgres import engine_for
 
-    for number in SIGNALS:  # the parent hears them, and ends this process
-        signal.signal(number, signal.SIG_IGN)
     try:
         engine = engine_for(database_url)
-        retry_transaction(lambda: migrate(engine, scripts), _Orphaned())
+        retry_transaction(lambda: migrate(engine, scripts), threading.Event())
     except ConfigurationError as error:
         log.error("the database cannot be migrated", error=str(error))
         return REFUSED
     except BaseException as error:
         log.error("the database cannot be migrated", exc_info=error)
         return 1
-    return 0
+    return MIGRATED

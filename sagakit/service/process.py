@@ -127,6 +127,7 @@ class ServiceProcess(Generic[S]):
         participant = service.participant
         contract = load_contract(*settings.contracts)
         flows = contract.flows
+        flows.check_participant(participant.name)
         self.service, self.settings = service, settings
         self._consuming, self._requesting, self._performing = (StopSignal() for _ in range(3))
         self.engine = engine_for(settings.database_url)

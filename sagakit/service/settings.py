@@ -7,30 +7,74 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+import orjson
+import psycopg
+from psycopg.conninfo import make_conninfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from sagakit import urls
+
 T = TypeVar("T", bound=BaseSettings)
-HOSTS = r"^[^\s,]+:[0-9]{1,5}(,\s*[^\s,]+:[0-9]{1,5})*$"
-URL = r"^https?://[^\s/]+"
 KAFKA_NAME = r"^[A-Za-z0-9._-]{1,200}$"
 PACKAGES = r"^[A-Za-z_][\w.]*(,\s*[A-Za-z_][\w.]*)*$"
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def _postgres(value: str) -> str:
-    """Check that a value is a PostgreSQL URL, without connecting to it."""
+    """Check that psycopg can use a PostgreSQL URL, without connecting to it."""
     try:
-        good = make_url(value).drivername.startswith("postgres")
+        url = make_url(value)
     except (ArgumentError, ValueError):
-        good = False
-    if not good:
-        raise ValueError("is no PostgreSQL URL")
+        raise ValueError("is no PostgreSQL URL") from None
+    if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ValueError("is no PostgreSQL URL: it has to begin with postgresql://")
+    if not value.isprintable() or "%00" in value:
+        raise ValueError("has control characters")
+    options = {name: str(option) for name, option in url.query.items()}
+    if "@" in (url.host or ""):
+        raise ValueError("has an @ in its user or password; write it as %40")
+    if not (url.host or options.get("host")) or not url.database:
+        raise ValueError("has no host or no database")
+    for name in (url.host or "").split(",") if url.host else ():
+        urls.host(name)
+    for number in (url.port, options.get("port")):
+        if number is not None:
+            urls.port(str(number))
+    if options.get("sslmode", "prefer") not in SSL_MODES:
+        raise ValueError(f"has a wrong sslmode; write one of {', '.join(SSL_MODES)}")
+    if not str(options.get("connect_timeout", "1")).isdecimal():
+        raise ValueError("has a wrong connect_timeout; write a number of seconds")
+    try:
+        make_conninfo("", **options)
+    except psycopg.Error as error:
+        raise ValueError(f"has a wrong option: {str(error).strip()}") from None
     return value
 
 
+def _from_json(value: Any) -> Any:
+    """Return the value of a variable that holds JSON."""
+    try:
+        return orjson.loads(value) if isinstance(value, str) else value
+    except orjson.JSONDecodeError:
+        raise ValueError("is no JSON") from None
+
+
+def _not_blank(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().strip():
+        raise ValueError("is blank")
+    return secret
+
+
 PostgresUrl = Annotated[str, AfterValidator(_postgres)]
+HttpUrl = Annotated[str, AfterValidator(urls.http_url)]
+Host = Annotated[str, AfterValidator(urls.host)]
+HostPorts = Annotated[str, AfterValidator(urls.host_ports)]
+Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
+TextsByName = Annotated[dict[str, str], NoDecode, BeforeValidator(_from_json)]
+UrlsByName = Annotated[dict[str, HttpUrl], NoDecode, BeforeValidator(_from_json)]
 
 
 class ServiceSettings(BaseSettings):
@@ -38,18 +82,17 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SAGA_", extra="ignore")
 
-    bootstrap_servers: str = Field(pattern=HOSTS, description="Kafka, host:port[,host:port]")
+    bootstrap_servers: HostPorts = Field(description="Kafka, host:port[,host:port]")
     database_url: PostgresUrl = Field(description="postgresql://user[:password]@host:port/database")
     contract: str = Field(
         pattern=PACKAGES,
         description="Package of the events and flows, or several separated by commas",
     )
-    schema_registry_url: str | None = Field(
+    schema_registry_url: HttpUrl | None = Field(
         default=None,
-        pattern=URL,
         description="Confluent-compatible API; without it single-object encoding",
     )
-    http_host: str = "0.0.0.0"
+    http_host: Host = "0.0.0.0"
     http_port: int = Field(default=8080, ge=0, le=65535)
     instance_id: str = Field(
         default_factory=socket.gethostname,
@@ -79,11 +122,9 @@ class ServiceSettings(BaseSettings):
 class WebhookSettings(ServiceSettings):
     """Adds the secrets of signed webhooks. During a rotation the previous one is valid as well."""
 
-    webhook_secret: SecretStr = Field(
-        min_length=1, description="The key that webhooks are signed with"
-    )
-    webhook_secret_previous: SecretStr | None = Field(
-        default=None, min_length=1, description="Still accepted while webhook_secret is rotated"
+    webhook_secret: Secret = Field(description="The key that webhooks are signed with")
+    webhook_secret_previous: Secret | None = Field(
+        default=None, description="Still accepted while webhook_secret is rotated"
     )
 
     @property
@@ -99,10 +140,6 @@ def load(settings: type[T]) -> T:
         return settings()
     except ValidationError as error:
         problems = [_problem_text(settings, problem) for problem in error.errors()]
-    except SettingsError as error:  # invalid JSON in a variable of several values
-        named = re.search('field "([a-z_]+)"', str(error))
-        place = (named[1],) if named else ()
-        problems = [_problem_text(settings, {"loc": place, "msg": "is no JSON", "type": "json"})]
     print("\n".join(problems), file=sys.stderr)
     raise SystemExit(2)
 
@@ -110,13 +147,16 @@ def load(settings: type[T]) -> T:
 def _problem_text(settings: type[BaseSettings], problem: Mapping[str, Any]) -> str:
     """Describe a wrong variable: its name, what it should hold, the fault and the remedy.
 
-    The value of a URL, secret or password is not shown: it may contain a password.
+    A value that may hold a password is not shown: a secret, a URL, or what looks like one.
     """
-    prefix = str(settings.model_config.get("env_prefix", ""))
-    name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
-    field = settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
-    log_fields = f" ({field.description})" if field and field.description else ""
-    shown = "input" in problem and problem["type"] != "missing"
-    if shown and not re.search("URL|SECRET|PASSWORD", name):
-        log_fields += f" is {ascii(problem['input'])[:80]}"
-    return f"{name}{log_fields}: {problem['msg']}; set it in the environment"
+    first, *inner = (str(part) for part in problem["loc"])
+    name = str(settings.model_config.get("env_prefix", "")) + first.upper()
+    field = settings.model_fields.get(first)
+    about = "".join(f"[{part}]" for part in inner)
+    about += f" ({field.description})" if field and field.description else ""
+    if problem["type"] != "missing" and not re.search("URL|SECRET|PASSWORD", name):
+        found = ascii(problem["input"])
+        secret = re.search("@|://", found)
+        about += " is not shown, it may hold a password" if secret else f" is {found[:80]}"
+    fault = problem["msg"].removeprefix("Value error, ")
+    return f"{name}{about}: {fault}; set it in the environment"

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, MetaData
 
 from sagakit.decider import Trigger
 from sagakit.messages.envelope import NAMESPACE, EffectRow, Lease, OutboxRow, ParkedRow
+from sagakit.store.effects import check_repeats
 from sagakit.store.ports import PAUSED, Changes, InboxRow, Store, Working
 
 S = TypeVar("S")
@@ -158,15 +159,12 @@ class _MemoryTransaction(Generic[S]):
     def parked(self, key: str, limit: int) -> list[ParkedRow]:
         return [p for p in self._tables.parked.values() if p.key == key][:limit]
 
-    def write(self, changes: Changes, working: Working[S]) -> None:
+    def write(self, changes: Changes, working: Working[S]) -> Sequence[EffectRow]:
         self._working, tables = working, self._tables
         for row in changes.outbox:
             tables.outbox[tables.next_id] = replace(row, id=tables.next_id)
             tables.next_id += 1
-        for effect in changes.effects:
-            now = self._database.now
-            pending = _Pending(effect, now, effect.lease_until or now)
-            tables.effects.setdefault(effect.effect.key, pending)
+        added = self._add(changes.effects)
         known = {_place(p): p.id for p in tables.parked.values()}
         for park in changes.park:
             number = known.get(_place(park))
@@ -182,6 +180,17 @@ class _MemoryTransaction(Generic[S]):
             for inbox_row in changes.inbox_rows:
                 queue = self.parked(inbox_row.key, len(tables.parked))
                 inbox_row.parked = sum(row.code != PAUSED for row in queue)
+        return added
+
+    def _add(self, rows: Sequence[EffectRow]) -> Sequence[EffectRow]:
+        now, effects, added = self._database.now, self._tables.effects, []
+        for row in rows:
+            if there := effects.get(row.effect.key):
+                check_repeats([row], {row.effect.key: (there.row.order_key, there.row.effect)})
+            else:
+                effects[row.effect.key] = _Pending(row, now, row.lease_until or now)
+                added.append(row)
+        return added
 
 
 def _copied(inbox_row: InboxRow) -> InboxRow:

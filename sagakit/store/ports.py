@@ -118,8 +118,11 @@ class Transaction(Protocol[S]):
         """Return up to `limit` parked records of one saga, oldest first."""
         ...
 
-    def write(self, changes: Changes, working: Working[S]) -> None:
-        """Write the whole batch in set-based statements."""
+    def write(self, changes: Changes, working: Working[S]) -> Sequence[EffectRow]:
+        """Write the whole batch in set-based statements; return the effects that are new.
+
+        The others repeat a pending one. Raises EffectKeyClash for one that is another call.
+        """
         ...
 
 

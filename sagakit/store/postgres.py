@@ -14,9 +14,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 
 from sagakit.decider import Effect, Trigger
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
+from sagakit.store.effects import check_repeats
 from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
 from sagakit.store.ports import PAUSED, Changes, Clock, InboxRow, Store, Working
 from sagakit.store.schema import effects, inbox, outbox
+from sagakit.urls import redacted
 
 S = TypeVar("S")
 FRESH_S = 1.0
@@ -65,10 +67,15 @@ _ADD_OUTBOX = (
 )
 _ADD_EFFECTS = (
     f"INSERT INTO effects ({', '.join(_EFFECT)}) "
-    f"SELECT * FROM {recordset(effects, _EFFECT, 'effects')} ON CONFLICT (key) DO NOTHING"
+    f"SELECT * FROM {recordset(effects, _EFFECT, 'effects')} "
+    "ON CONFLICT (key) DO NOTHING RETURNING id"
 )
 SAVE_INBOX, ADD_OUTBOX = text(_SAVE_INBOX), text(_ADD_OUTBOX)
-SAVE_ALL = text(f"WITH said AS ({_ADD_OUTBOX}), wanted AS ({_ADD_EFFECTS}) {_SAVE_INBOX}")
+SAVE_ALL = text(
+    f"WITH said AS ({_ADD_OUTBOX}), added AS ({_ADD_EFFECTS}), saved AS ({_SAVE_INBOX}) "
+    "SELECT id FROM added"
+)
+PENDING_EFFECTS = text(f"SELECT key, order_key, kind, payload FROM effects WHERE key = ANY({KEYS})")
 FINISH_EFFECTS = text(
     f"DELETE FROM effects USING {recordset(effects, _LEASE)} "
     "WHERE effects.id = n.id AND effects.token = n.token RETURNING effects.id"
@@ -117,13 +124,14 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
     scheme, _, rest = url.partition("://")
     if not scheme.startswith("postgres"):
         raise ValueError(
-            f"{url!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
+            f"{redacted(url)!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
         )
     engine = create_engine(
         f"postgresql+psycopg://{rest}",
         pool_size=pool_size,
         max_overflow=10,
         json_deserializer=orjson.loads,
+        hide_parameters=True,  # texts of errors are logged and kept; a card token may be among them
     )
     _ping_idle(engine)
     return engine
@@ -200,24 +208,37 @@ class PostgresTransaction(Generic[S]):
         rows = self._connection.execute(QUEUE_OF, {"key": key, "limit": limit})
         return [_parked_row(row._mapping) for row in rows]
 
-    def write(self, changes: Changes, working: Working[S]) -> None:
+    def write(self, changes: Changes, working: Working[S]) -> Sequence[EffectRow]:
         """See `ports.Transaction`."""
         working.save(self._connection)
-        self._save(changes)
+        added = self._save(changes)
         if changes.park:
             self._connection.execute(ADD_PARKED, [_parked_parameters(p) for p in changes.park])
         if changes.unpark:
             self._connection.execute(DROP_PARKED, {"ids": changes.unpark})
         if changes.park or changes.unpark:
             self._connection.execute(COUNT_PARKED, {"keys": [a.key for a in changes.inbox_rows]})
+        return added
 
-    def _save(self, changes: Changes) -> None:
-        """Write inbox, outbox and effects in one statement."""
+    def _save(self, changes: Changes) -> Sequence[EffectRow]:
+        """Write inbox, outbox and effects in one statement, and return the effects added.
+
+        A second one looks at the pending effects, if some of the keys are pending already.
+        """
         rows = {"inbox_rows": as_json(changes.inbox_rows)}
-        if changes.outbox or changes.effects:
-            rows["outbox"] = as_json(_outbox_rows(changes.outbox))
-            rows["effects"] = as_json([self._effect_row(row) for row in changes.effects])
-        self._connection.execute(SAVE_ALL if len(rows) > 1 else SAVE_INBOX, rows)
+        if not changes.outbox and not changes.effects:
+            self._connection.execute(SAVE_INBOX, rows)
+            return ()
+        rows["outbox"] = as_json(_outbox_rows(changes.outbox))
+        rows["effects"] = as_json([self._effect_row(row) for row in changes.effects])
+        added = set(self._connection.execute(SAVE_ALL, rows).scalars())
+        if repeats := [row for row in changes.effects if row.id not in added]:
+            keys = {"keys": as_json([row.effect.key for row in repeats])}
+            found = self._connection.execute(PENDING_EFFECTS, keys)
+            check_repeats(
+                repeats, {r.key: (r.order_key, Effect(r.kind, r.key, r.payload)) for r in found}
+            )
+        return [row for row in changes.effects if row.id in added]
 
     def _effect_row(self, row: EffectRow) -> dict[str, Any]:
         return {

@@ -8,12 +8,17 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor
 
+from sagakit.urls import redacted
+
 _WHERE = ExceptionDictTransformer(show_locals=False, max_frames=20)
 """Renders tracebacks without local variables, which hold customers' data and megabytes."""
 
 
 def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
-    """Set up structlog and route the standard library's loggers through it."""
+    """Set up structlog and route the standard library's loggers through it.
+
+    No line holds the password of a URL, whichever library wrote it.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _named(participant),
@@ -34,7 +39,11 @@ def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *final,
+            lambda logger, method, line: redacted(str(line)),
+        ],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

@@ -46,6 +46,7 @@ class InMemoryService(Generic[S]):
         faults: Faults = NO_FAULTS,
         now: datetime = NOW,
     ) -> None:
+        flows.check_participant(participant.name)
         self.saga_id = saga_id
         self.now = now
         self._store = store

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import orjson
 
 from sagakit.decider import Decision, Effect, Trigger, fold
+from sagakit.handling.own_events import check_own
+from sagakit.store.effects import as_stored
 from sagakit.store.json_rows import as_json
 from sagakit.store.ports import Participant
 from sagakit.store.state_table import TableStore
@@ -28,8 +30,17 @@ class Given:
     state: Any
 
     def when(self, trigger: Trigger, now: datetime = NOW) -> "Then":
-        """Decide on a trigger."""
-        return Then(self, self.participant.decide(self.state, trigger, now))
+        """Decide on a trigger.
+
+        Raises what the kit raises for such a decision: ForeignEvent, or ValueError for a payload
+        that is no JSON.
+        """
+        decision = self.participant.decide(self.state, trigger, now)
+        for event in decision.adopted + decision.events:
+            check_own(self.participant.name, event)
+        for effect in decision.effects:
+            as_stored(effect)
+        return Then(self, decision)
 
     def without_pending(self, *keys: str) -> "Given":
         """Return the state without these pending effects, as while their results are handled."""

@@ -11,7 +11,7 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.errors import RequestTimedOut
+from sagakit.errors import RegistryUnavailable, RequestTimedOut
 from sagakit.telemetry import metrics
 
 log = structlog.get_logger(__name__)
@@ -81,6 +81,10 @@ def make_app(
     @app.exception_handler(RequestTimedOut)
     async def unanswered(request: Request, error: RequestTimedOut) -> JSONResponse:
         return _come_again("not handled in time", str(error))
+
+    @app.exception_handler(RegistryUnavailable)
+    async def unread(request: Request, error: RegistryUnavailable) -> JSONResponse:
+        return _come_again("schema registry unavailable", str(error))
 
     for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
         app.add_exception_handler(passing, _unavailable)

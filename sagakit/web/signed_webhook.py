@@ -10,7 +10,7 @@ with several secrets, and a receiver may accept several. The body is a JSON obje
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid5
@@ -19,7 +19,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from sagakit.decider import Callback, Trigger
-from sagakit.errors import BadKey, SagaError
+from sagakit.errors import BadKey, ConfigurationError, SagaError
 from sagakit.messages.codec import order_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.store.ports import Clock
@@ -29,6 +29,8 @@ TOLERANCE_S = 300
 HEADER = "Saga-Signature"
 RETRY_AFTER_S = 1
 MAX_TEXT = 255
+Secrets = tuple[str, ...] | list[str]
+"""The keys of a webhook's signature. No `Sequence[str]`, because one text is such a sequence."""
 S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
 ReadReport = Callable[[Mapping[str, Any]], tuple[str, Any]]
@@ -59,11 +61,12 @@ def sign(secret: str, body: bytes, at: int) -> str:
     return f"t={at},v1={_mac(secret, body, at)}"
 
 
-def verify(secrets: Sequence[str], body: bytes, signature: str | None, now: datetime) -> None:
+def verify(secrets: Secrets, body: bytes, signature: str | None, now: datetime) -> None:
     """Verify that a header signs the body with one of the secrets.
 
-    Raises BadSignature that says what is wrong.
+    Raises BadSignature that says what is wrong, and ConfigurationError for unusable secrets.
     """
+    check_secrets(secrets)
     if not signature:
         raise BadSignature(f"the header {HEADER} is missing; sign the body with the shared secret")
     parts = [part.strip().partition("=")[::2] for part in signature.split(",")]
@@ -82,6 +85,19 @@ def verify(secrets: Sequence[str], body: bytes, signature: str | None, now: date
         raise BadSignature(f"{HEADER} does not match the body; check the shared secret")
 
 
+def check_secrets(secrets: Secrets) -> None:
+    """Raise ConfigurationError unless there are secrets, none blank, in a tuple or list."""
+    if isinstance(secrets, str):  # each of its letters would be a key
+        raise ConfigurationError(
+            "the secrets of a signed webhook are one text; pass a tuple, such as (secret,)"
+        )
+    if not secrets or not all(secret.strip() for secret in secrets):
+        raise ConfigurationError(
+            "a secret of a signed webhook is blank or there is none, so that anybody could sign; "
+            "set SAGA_WEBHOOK_SECRET to the secret shared with the sender"
+        )
+
+
 def _mac(secret: str, body: bytes, at: int) -> str:
     return hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
 
@@ -91,7 +107,7 @@ def _mac(secret: str, body: bytes, at: int) -> str:
 
 def signed_webhook(
     sender: str,
-    secrets: Sequence[str],
+    secrets: Secrets,
     clock: Clock,
     reports: Mapping[str, ReadReport],
     too_early: Callable[[S], str | None],
@@ -102,8 +118,10 @@ def signed_webhook(
     state has to have before a report is taken, None if it has it.
 
     Answers 200: taken before or now, or ignored. 400: not understood. 401: not signed by the
-    sender. 503 with Retry-After: not taken, deliver it again.
+    sender. 503 with Retry-After: not taken, deliver it again. Raises ConfigurationError for secrets
+    that anybody could guess.
     """
+    check_secrets(secrets)
 
     def routes(port: WebhookPort[S]) -> APIRouter:
         router = APIRouter(tags=["webhooks"])

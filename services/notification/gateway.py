@@ -77,15 +77,14 @@ class SmtpMailer:
             return await self._send(effect, kind, to)
         if not is_address(to):
             return MailRefused(kind, address, NO_ADDRESS)
-        try:  # the server may quote the recipient: remove it from texts that are kept
-            answer = await self._send(effect, kind, to)
-        except EffectFailed as error:
-            raise EffectFailed(redact(str(error), to)) from None
+        # the server may quote the recipient: remove it from texts that are kept
+        answer = await self._send(effect, kind, to, secret=to)
         if isinstance(answer, MailRefused):
-            return MailRefused(kind, address, redact(answer.reason, to))
+            return MailRefused(kind, address, answer.reason)
         return MailAccepted(kind, address)
 
-    async def _send(self, effect: Effect, kind: MailKind, to: str) -> MailAnswer:
+    async def _send(self, effect: Effect, kind: MailKind, to: str, secret: str = "") -> MailAnswer:
+        """Send the mail. Answers and errors do not show `secret`."""
         try:
             await aiosmtplib.send(
                 message({**effect.payload, "to": to}),
@@ -98,11 +97,13 @@ class SmtpMailer:
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
             refusal = error.recipients[0]
+            reason = redact(f"{refusal.code} {refusal.message}", secret)
             if 500 <= refusal.code < 600:
-                return MailRefused(kind, to, f"{refusal.code} {refusal.message}")
-            raise _unknown(effect.key, f"{refusal.code} {refusal.message}") from error
+                return MailRefused(kind, to, reason)
+            raise _unknown(effect.key, reason) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise _unknown(effect.key, f"{type(error).__name__}: {error}") from error
+            reason = redact(f"{type(error).__name__}: {error}", secret)
+            raise _unknown(effect.key, reason) from error
         return MailAccepted(kind, to)
 
 

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import httpx2
-from pydantic import AnyHttpUrl, Field
+from pydantic import Field
 
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service
 from sagakit.service.program import service_program
-from sagakit.service.settings import ServiceSettings
+from sagakit.service.settings import Host, HttpUrl, ServiceSettings
 from sagakit.store.ports import Participant
 from services.notification.decide import MAIL, Mailing, decide, evolve
 from services.notification.gateway import SmtpMailer
@@ -19,9 +18,9 @@ class NotificationSettings(ServiceSettings):
     """Adds `SAGA_SMTP_HOST` and `SAGA_SMTP_PORT` (the mail server) and `SAGA_VAULT_URL` (the order
     service, which opens sealed texts)."""
 
-    smtp_host: str
+    smtp_host: Host
     smtp_port: int = Field(ge=1, le=65535)
-    vault_url: AnyHttpUrl | None = None
+    vault_url: HttpUrl | None = None
 
 
 def participant() -> Participant[Mailing]:
@@ -31,10 +30,9 @@ def participant() -> Participant[Mailing]:
 
 def build(settings: NotificationSettings) -> Service[Mailing]:
     """Wire the notification service."""
-    client = httpx2.AsyncClient(trust_env=False)
-    vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
+    vault = KeyServiceClient(settings.vault_url)
     mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)
-    return Service(participant(), perform={MAIL: mailer.mail}, close=client.aclose)
+    return Service(participant(), perform={MAIL: mailer.mail}, close=vault.close)
 
 
 PROGRAM = service_program(

@@ -70,17 +70,19 @@ class HttpProvider:
         body = {
             k: effect.payload[k] for k in ("order_id", "amount_minor", "currency", "card_token")
         }
-        answer = await self._http.call("POST", "/v1/charges", effect.key, body)
+        http = self._http.hiding(str(body["card_token"]))
+        answer = await http.call("POST", "/v1/charges", effect.key, body)
         for name in ("order_id", "amount_minor", "currency"):
             if answer.get(name) != body[name]:
-                detail = f"asked for {body}, answered {answer}"
-                raise self._http.unusable(f"charge {effect.key}", detail)
-        return self._charge(effect, answer)
+                detail = f"asked for {name} {body[name]!r}, answered {answer}"
+                raise http.unusable(f"charge {effect.key}", detail)
+        return self._charge(http, effect, answer)
 
     async def look(self, effect: Effect) -> ChargeAnswer:
         """See `Provider`."""
         path = f"/v1/charges/{quote(str(effect.payload['charge_id']), safe='')}"
-        return self._charge(effect, await self._http.call("GET", path, effect.key))
+        answer = await self._http.call("GET", path, effect.key)
+        return self._charge(self._http, effect, answer)
 
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""
@@ -99,10 +101,10 @@ class HttpProvider:
             raise self._http.unusable(f"refund {effect.key}", str(answer))
         return read
 
-    def _charge(self, effect: Effect, answer: Mapping[str, Any]) -> ChargeAnswer:
+    def _charge(self, http: HttpGateway, effect: Effect, answer: Mapping[str, Any]) -> ChargeAnswer:
         read = charge_answer(answer)
         if read is None:
-            raise self._http.unusable(f"charge {effect.key}", str(answer))
+            raise http.unusable(f"charge {effect.key}", str(answer))
         return read
 
 

@@ -1,19 +1,19 @@
 """Composition root of payment, with the provider's webhook. It holds no business rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from fastapi import APIRouter
-from pydantic import AnyHttpUrl
 
 from sagakit.service.definition import Service
 from sagakit.service.program import service_program
-from sagakit.service.settings import WebhookSettings
+from sagakit.service.settings import HttpUrl, WebhookSettings
 from sagakit.store.ports import Clock, Participant
 from sagakit.web.signed_webhook import (
     ReadReport,
+    Secrets,
     WebhookPort,
     minor_of,
     saga_id_of,
@@ -40,7 +40,7 @@ from services.payment.store import BOOKS, store
 class PaymentSettings(WebhookSettings):
     """Adds `SAGA_PROVIDER_URL`."""
 
-    provider_url: AnyHttpUrl
+    provider_url: HttpUrl
 
 
 def participant() -> Participant[Payment]:
@@ -52,8 +52,8 @@ def build(settings: PaymentSettings) -> Service[Payment]:
     """Wire the payment service."""
     # default limits: the pool scans every idle connection, so more connections cost more
     client = httpx2.AsyncClient()
-    provider = HttpProvider(client, str(settings.provider_url))
-    statement = HttpStatement(client, str(settings.provider_url))
+    provider = HttpProvider(client, settings.provider_url)
+    statement = HttpStatement(client, settings.provider_url)
     return Service(
         participant(),
         perform={CHARGE: provider.charge, LOOK: provider.look, REFUND: provider.refund},
@@ -64,7 +64,7 @@ def build(settings: PaymentSettings) -> Service[Payment]:
     )
 
 
-def webhook(secrets: Sequence[str], clock: Clock) -> Callable[[WebhookPort[Payment]], APIRouter]:
+def webhook(secrets: Secrets, clock: Clock) -> Callable[[WebhookPort[Payment]], APIRouter]:
     """Return the builder of `POST /webhooks/provider`."""
     return signed_webhook("provider", secrets, clock, REPORTS, _too_early)
 

@@ -79,10 +79,8 @@ class HttpCarrier:
         secrets = [
             clear for clear, was in zip((ship_to, email), sealed, strict=True) if clear != was
         ]
-        try:  # the carrier may quote the customer's data: remove it from texts that are kept
-            answer = await self._label(effect, ship_to, email)
-        except EffectFailed as error:
-            raise EffectFailed(redact(str(error), *secrets)) from None
+        # the carrier may quote the customer's data: remove it from texts that are kept
+        answer = await self._label(self._http.hiding(*secrets), effect, ship_to, email)
         return Refused(redact(answer.reason, *secrets)) if isinstance(answer, Refused) else answer
 
     async def _never_labelled(self, effect: Effect, reason: str) -> Refused:
@@ -95,7 +93,9 @@ class HttpCarrier:
             raise EffectFailed(f"{reason}, and the parcel of {order_id} is picked up; ask a person")
         return Refused(reason)
 
-    async def _label(self, effect: Effect, ship_to: str, email: str) -> LabelAnswer:
+    async def _label(
+        self, http: HttpGateway, effect: Effect, ship_to: str, email: str
+    ) -> LabelAnswer:
         payload: Mapping[str, Any] = effect.payload
         order = payload["order"]
         body = {
@@ -104,10 +104,10 @@ class HttpCarrier:
             "email": email,
             "lines": [{"sku": x["sku"], "quantity": x["quantity"]} for x in order["lines"]],
         }
-        answer = await self._http.call("POST", "/v1/labels", effect.key, body)
+        answer = await http.call("POST", "/v1/labels", effect.key, body)
         read = label_answer(str(payload["order_id"]), answer)
         if read is None:
-            raise self._http.unusable(f"label {effect.key}", str(answer))
+            raise http.unusable(f"label {effect.key}", str(answer))
         return read
 
     async def cancel(self, effect: Effect) -> CancelAnswer:

@@ -1,19 +1,25 @@
 """Composition root of shipping, with the carrier's webhook. It holds no business rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from fastapi import APIRouter
-from pydantic import AnyHttpUrl
 
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service
 from sagakit.service.program import service_program
-from sagakit.service.settings import WebhookSettings
+from sagakit.service.settings import HttpUrl, WebhookSettings
 from sagakit.store.ports import Clock, Participant
-from sagakit.web.signed_webhook import ReadReport, WebhookPort, saga_id_of, signed_webhook, text_of
+from sagakit.web.signed_webhook import (
+    ReadReport,
+    Secrets,
+    WebhookPort,
+    saga_id_of,
+    signed_webhook,
+    text_of,
+)
 from services.shipping.decide import (
     CANCEL,
     LABEL,
@@ -30,8 +36,8 @@ from services.shipping.store import BOOKS, store
 class ShippingSettings(WebhookSettings):
     """Adds `SAGA_CARRIER_URL` and `SAGA_VAULT_URL`: the order service, which opens sealed texts."""
 
-    carrier_url: AnyHttpUrl
-    vault_url: AnyHttpUrl | None = None
+    carrier_url: HttpUrl
+    vault_url: HttpUrl | None = None
 
 
 def participant() -> Participant[Shipment]:
@@ -42,19 +48,24 @@ def participant() -> Participant[Shipment]:
 def build(settings: ShippingSettings) -> Service[Shipment]:
     """Wire the shipping service."""
     client = httpx2.AsyncClient()
-    vault = KeyServiceClient(client, str(settings.vault_url) if settings.vault_url else None)
-    carrier = HttpCarrier(client, str(settings.carrier_url), vault)
+    vault = KeyServiceClient(settings.vault_url)
+    carrier = HttpCarrier(client, settings.carrier_url, vault)
+
+    async def close() -> None:
+        await client.aclose()
+        await vault.close()
+
     return Service(
         participant(),
         perform={LABEL: carrier.label, CANCEL: carrier.cancel},
         routes=webhook(settings.webhook_secrets, settings.now),
-        close=client.aclose,
+        close=close,
         books=BOOKS,
         ledgers={"labels": carrier.labels},
     )
 
 
-def webhook(secrets: Sequence[str], clock: Clock) -> Callable[[WebhookPort[Shipment]], APIRouter]:
+def webhook(secrets: Secrets, clock: Clock) -> Callable[[WebhookPort[Shipment]], APIRouter]:
     """Return the builder of `POST /webhooks/carrier`."""
     return signed_webhook("carrier", secrets, clock, REPORTS, _too_early)
 

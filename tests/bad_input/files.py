@@ -227,7 +227,7 @@ CONFIGURATION = (
         "registry that is no URL",
         env(SCHEMA_REGISTRY_URL="registry:8081"),
         "SAGA_SCHEMA_REGISTRY_URL",
-        "https?://",
+        "write http://host:port",
     ),
     setting("provider that is no URL", env(PROVIDER_URL="provider"), "SAGA_PROVIDER_URL", "URL"),
     setting(
@@ -329,7 +329,7 @@ COMMANDS = (
         "no stack to place in",
         Ran(("place",)),
         "exit 1",
-        "nothing is running in",
+        "stack.json is not there",
         "`saga up --detach`",
     ),
     command(
@@ -350,7 +350,8 @@ COMMANDS = (
         "address without a scheme",
         Ran(("ls",), {"SAGA_MONITOR_URL": "monitor"}),
         "exit 1",
-        "does not answer at monitor",
+        "'monitor', the address of monitor, is not a URL",
+        "set SAGA_MONITOR_URL",
     ),
     command(
         "stack.json is no JSON, ls",
@@ -366,9 +367,7 @@ COMMANDS = (
         "cannot be read",
         "`saga up` writes a new one",
     ),
-    command(
-        "stack.json is a list, ls", Ran(("ls",), stack="[]"), "exit 1", "nothing is running in"
-    ),
+    command("stack.json is a list, ls", Ran(("ls",), stack="[]"), "exit 1", "is not a JSON object"),
     command(
         "stack.json is a number, wait", Ran(("wait", "o-1"), stack="5"), "exit 1", "cannot be read"
     ),

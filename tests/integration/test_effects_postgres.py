@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from sagakit.effects import worker
 from sagakit.errors import EffectFailed
@@ -133,3 +134,9 @@ def test_a_cut_connection_does_not_stop_the_worker(site: Rows) -> None:
 
     play(scenario())
     assert site.words("a") == ("called", "outcome ok")
+
+
+def test_the_error_of_a_statement_does_not_show_its_parameters(site: Rows) -> None:
+    with pytest.raises(DBAPIError) as error:
+        site.rows("SELECT CAST(1 AS integer) FROM effects WHERE key = :a, :b", a="tok_ok", b=1)
+    assert "tok_ok" not in str(error.value)

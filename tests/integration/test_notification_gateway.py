@@ -59,7 +59,7 @@ BOTH = pytest.mark.parametrize("kind_of_mailer", ["memory", "smtp"])
 
 def smtp_mailer(port: int) -> SmtpMailer:
     """One that knows no vault: the recipients here are in clear."""
-    return SmtpMailer("127.0.0.1", port, KeyServiceClient(httpx2.AsyncClient(), None))
+    return SmtpMailer("127.0.0.1", port, KeyServiceClient(None))
 
 
 def mailer(kind: str, server: MailServer) -> Mailer:

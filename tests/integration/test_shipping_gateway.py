@@ -84,7 +84,7 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         answer.raise_for_status()
 
     async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
-        yield Subject(HttpCarrier(client, url, KeyServiceClient(client, None)), pick_up)
+        yield Subject(HttpCarrier(client, url, KeyServiceClient(None)), pick_up)
 
 
 # --- one suite for both ---------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     async def story() -> None:
         answer = httpx2.MockTransport(lambda _: httpx2.Response(status, content=body))
         async with httpx2.AsyncClient(transport=answer) as client:
-            carrier = HttpCarrier(client, "http://carrier", KeyServiceClient(client, None))
+            carrier = HttpCarrier(client, "http://carrier", KeyServiceClient(None))
             for call in (carrier.label(label("o")), carrier.cancel(cancel("o", None))):
                 with pytest.raises(EffectFailed):
                     await call
@@ -219,9 +219,9 @@ def test_a_carrier_that_cannot_be_reached_fails_the_effect() -> None:
     async def story() -> None:
         async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             with pytest.raises(EffectFailed, match="ConnectError"):
-                await HttpCarrier(
-                    client, "http://127.0.0.1:9", KeyServiceClient(client, None)
-                ).label(label("o"))
+                await HttpCarrier(client, "http://127.0.0.1:9", KeyServiceClient(None)).label(
+                    label("o")
+                )
 
     asyncio.run(story())
 

@@ -11,6 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from sagakit.decider import Effect, Observed
+from sagakit.errors import EffectKeyClash
+from sagakit.handling.handler import Disposition, decode_message
+from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     NAMESPACE,
     EffectRow,
@@ -24,7 +27,16 @@ from sagakit.store.memory import MemoryDatabase, MemoryStore
 from sagakit.store.ports import Changes, InboxRow, Transaction
 from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
 from tests.stack import TestInfra, fresh_database
-from tests.toy_saga import NOW, Count, Ticked, create_tables, table_store
+from tests.toy_saga import (
+    CONTRACT,
+    NOW,
+    Count,
+    Ticked,
+    Wire,
+    create_tables,
+    handler_on,
+    table_store,
+)
 
 LEASE = timedelta(seconds=15)
 LATER = NOW + timedelta(minutes=1)
@@ -45,11 +57,11 @@ class Subject:
         with self.database.transaction() as tx:
             yield tx
 
-    def write(self, keys: Sequence[str], **changes: Any) -> None:
-        """One transaction that only writes."""
+    def write(self, keys: Sequence[str], **changes: Any) -> Sequence[EffectRow]:
+        """One transaction that only writes; the effects that are new."""
         with self.transaction() as tx:
             inbox_rows = tx.lock(sorted(keys))
-            tx.write(Changes(inbox_rows=list(inbox_rows.values()), **changes), tx.load({}))
+            return tx.write(Changes(inbox_rows=list(inbox_rows.values()), **changes), tx.load({}))
 
     def inbox_row(self, key: str) -> InboxRow:
         with self.transaction() as tx:
@@ -199,11 +211,62 @@ def test_a_new_effect_is_due_and_leased_by_the_one_who_claims_it(subject: Subjec
     assert subject.claim() == [], "nobody else gets it"
 
 
-def test_a_key_that_is_pending_is_not_added_twice(subject: Subject) -> None:
-    subject.write(["o1"], effects=[effect("e1")])
-    subject.write(["o1"], effects=[effect("e1", id=uuid4(), order_key="other")])
+def test_an_effect_that_is_pending_is_not_added_twice(subject: Subject) -> None:
+    first, again = effect("e1"), effect("e1", id=uuid4())
+    assert subject.write(["o1"], effects=[first]) == [first]
+    assert subject.write(["o1"], effects=[again, effect("e2"), effect("e2", id=uuid4())]) == [
+        effect("e2")
+    ]
+    assert [found.id for found in subject.claim()] == [first.id, effect("e2").id]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        effect("e1", id=UUID(int=7), order_key="o2"),
+        effect("e1", id=UUID(int=7), effect=Effect("refund", "e1", effect("e1").effect.payload)),
+        effect("e1", id=UUID(int=7), effect=Effect("call", "e1", {"n": 2})),
+    ],
+    ids=["saga", "kind", "payload"],
+)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_another_call_under_a_pending_key_is_an_error_and_nothing_is_written(
+    subject: Subject, other: EffectRow, at_once: bool
+) -> None:
+    first = effect("e1")
+    if not at_once:
+        subject.write(["o1"], effects=[first])
+    rows = [first, other] if at_once else [other]
+    with pytest.raises(
+        EffectKeyClash, match=f"'e1' of order '{other.order_key}'.*of order 'o1'"
+    ) as e:
+        subject.write(["o1", "o2"], outbox=[row("o2")], effects=rows)
+    assert e.value.effect_id == other.id
+    assert subject.outbox() == []
+    assert [found.id for found in subject.claim()] == ([] if at_once else [first.id])
+
+
+def test_the_second_saga_under_one_key_is_parked_and_says_why(subject: Subject) -> None:
+    """Of a batch, only the record that clashes is parked; the first call is made."""
+    store = getattr(subject.database, "store", None) or table_store()
+    handler, wire = handler_on(subject.database, store), Wire(Codec(CONTRACT))
+    ticks = [("o1", "shared"), ("o2", "shared"), ("o3", "fine")]
+    messages = [decode_message(wire.codec, wire.record(Ticked(*tick), 1)) for tick in ticks]
+    fates = [handled.disposition for handled in handler.handle(messages)]
+    assert fates == [Disposition.HANDLED, Disposition.PARKED, Disposition.HANDLED]
+    (why,) = subject.queue("o2")
+    assert why.code == "decide"
+    assert why.error == (
+        "EffectKeyClash: the effect key 'shared' of order 'o2' is taken by another call, of order "
+        "'o1'; give each call its own key, with the order id in it"
+    )
     (found,) = subject.claim()
-    assert (found.id, found.order_key) == (effect("e1").id, "o1")
+    assert found.order_key == "o1"
+    assert handler.redrive("o2") == [], "still taken"
+    assert found.lease
+    assert subject.finish(found.lease) == {found.id}
+    assert [handled.disposition for handled in handler.redrive("o2")] == [Disposition.HANDLED]
+    assert [found.order_key for found in subject.claim()] == ["o2"]
 
 
 def test_a_claim_takes_no_more_than_asked_for(subject: Subject) -> None:

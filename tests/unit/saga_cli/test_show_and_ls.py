@@ -174,8 +174,8 @@ def test_stuck_orders_are_listed_with_what_blocks_them(monkeypatch: pytest.Monke
     row = {**SEEN, "next_deadline": "2026-01-02T03:09:00+00:00"}
     asked = list[Any]()
 
-    def answer(*words: str, **more: Any) -> list[Any]:
-        asked.append((*words, more["params"]))
+    def answer(method: str, path: str, _: object, **more: Any) -> list[Any]:
+        asked.append((method, path, more["params"]))
         return [row]
 
     monkeypatch.setattr(client, "ask", answer)
@@ -217,9 +217,9 @@ CASE = {
 def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[Any]()
 
-    def answer(*words: str, **more: Any) -> Any:
-        asked.append((*words, *more.values()))
-        return [CASE] if words[0] == "GET" else {"event": "InterventionClaimed", "id": "e-9"}
+    def answer(method: str, path: str, _: object, **more: Any) -> Any:
+        asked.append((method, path, *more.values()))
+        return [CASE] if method == "GET" else {"event": "InterventionClaimed", "id": "e-9"}
 
     monkeypatch.setattr(client, "ask", answer)
     output = (
@@ -255,8 +255,8 @@ def test_no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def ask(*request: Any, **more: Any) -> list[Any]:
-        asked.append((*request, more["params"]))
+    def ask(method: str, path: str, _: object, **more: Any) -> list[Any]:
+        asked.append((method, path, more["params"]))
         return []
 
     monkeypatch.setattr(client, "ask", ask)

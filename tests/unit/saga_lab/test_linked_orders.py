@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from saga_cli import client
 from saga_cli.monitor import lineage as commands
-from saga_monitor.storage.lineage import children_by_parent, mermaid
+from saga_monitor.storage.lineage import mermaid
 
 
 def link(order_id: str, caused_by: str | None = None, status: str | None = "completed") -> Any:
@@ -26,15 +26,6 @@ def test_linked_orders_are_drawn_as_a_mermaid_flowchart() -> None:
         "    o0 --> o1",
         "    o0 --> o2",
     ]
-
-
-def test_each_order_is_listed_below_the_order_that_caused_it() -> None:
-    found = children_by_parent(FAMILY)
-    assert {by: [x["order_id"] for x in those] for by, those in found.items()} == {
-        None: ["a"],
-        "a": ["b", "c"],
-        "c": ["d"],
-    }
 
 
 def test_linked_orders_are_printed_as_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:

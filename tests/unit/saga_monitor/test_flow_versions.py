@@ -62,7 +62,7 @@ def test_the_command_lists_versions_and_says_which_may_be_retired(
         "/flows": [{**row, "declared": False, "oldest_at": None}],
         "/flows/retirement": {"ended": 10},
     }
-    monkeypatch.setattr(client, "ask", lambda _, path, **__: answers[path])
+    monkeypatch.setattr(client, "ask", lambda _, path, *args, **kwargs: answers[path])
     result = CliRunner().invoke(command.flows, env={"COLUMNS": "200"}).output
     assert result.splitlines()[1].split() == ["order/2", "3", "10", "o-7", "not", "declared"]
     result = CliRunner().invoke(command.flows, ["retire", "order/2"]).output

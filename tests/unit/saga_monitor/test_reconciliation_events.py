@@ -122,13 +122,13 @@ FOUND = {
 def run(monkeypatch: pytest.MonkeyPatch, answer: Any, *options: str) -> tuple[int, str, list[Any]]:
     asked: list[Any] = []
 
-    def ask(method: str, path: str, **request: Any) -> Any:
+    def call(_: str, method: str, path: str, __: object, **request: Any) -> Any:
         asked.append((method, path, request["json"]))
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return client.JsonAnswer(200, answer)
 
-    monkeypatch.setattr(client, "ask", ask)
+    monkeypatch.setattr(client, "call", call)
     result = CliRunner().invoke(command.reconcile, list(options))
     return result.exit_code, result.output, asked
 
@@ -166,6 +166,8 @@ def test_the_command_ends_with_status_3_when_it_cannot_compare(
 
 
 def test_the_command_refuses_a_malformed_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    for options in (["--every", "0s"], ["--every", "10ms"], ["--settle", "31d"]):
+        assert run(monkeypatch, REPORT, *options)[::2] == (2, [])
     status, output, asked = run(monkeypatch, REPORT, "--settle", "soon")
     assert (status, asked) == (2, [])
     assert "'soon' is not a duration" in output

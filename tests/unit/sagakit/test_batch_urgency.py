@@ -2,15 +2,17 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import Engine
 
+from sagakit.errors import RegistryUnavailable, Undecodable
 from sagakit.flow.routing import Router
 from sagakit.handling.consumer_loop import BATCH, LINGER_S, ConsumerLoop
 from sagakit.handling.handler import HandlingResult
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Message, Record
+from sagakit.messages.envelope import Envelope, Message, Record
 from schemas import CONTRACT, FLOWS
 
 
@@ -94,3 +96,21 @@ def test_an_event_is_urgent_for_the_participants_that_it_may_trigger(
     label: str | None, event: str | None, listens: bool
 ) -> None:
     assert Router(FLOWS, "inventory").listens(label, event) is listens
+
+
+def test_a_batch_waits_for_a_schema_registry_that_does_not_answer() -> None:
+    class Unsure(Codec):
+        """Its registry answers from the third time on."""
+
+        asked = 0
+
+        def decode(self, record: Record) -> Envelope:
+            self.asked += 1
+            if self.asked < 3:
+                raise RegistryUnavailable("no answer")
+            raise Undecodable("now it is known")
+
+    stop, seen, engine = threading.Event(), Seen(), cast(Engine, None)
+    bus = Bus(stop, [record(0, urgent=True)])
+    ConsumerLoop(bus, Unsure(CONTRACT), seen, engine, stop).run()
+    assert seen.batches == [[0]]

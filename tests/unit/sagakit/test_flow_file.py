@@ -6,7 +6,7 @@ import pytest
 
 from sagakit.contract.platform import CompensationRequested, VerdictGiven
 from sagakit.decider import Command, Do, Observed, Undo
-from sagakit.errors import FlowError, UnknownFlow
+from sagakit.errors import ConfigurationError, FlowError, UnknownFlow
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow, Flows, with_deadlines
 from sagakit.flow.routing import Router, rules_of, topic, topics_of
@@ -452,3 +452,11 @@ def test_after_the_pivot_nothing_is_undone() -> None:
     assert all(
         not triggers_of(flow, p, "CompensationRequested", "CancelAsked") for p in flow.participants
     )
+
+
+def test_a_participant_that_no_flow_has_is_refused_with_the_known_names() -> None:
+    for name in ("order", "payment", "fraud"):
+        FLOWS.check_participant(name)
+    for name in ("frud", ""):
+        with pytest.raises(ConfigurationError, match=r"no flow has.*known: fraud, inventory, "):
+            FLOWS.check_participant(name)

@@ -1,11 +1,15 @@
 """Parked records on the in-memory store: why they are parked, what passes them, how they go on."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
+from sagakit.decider import Effect, Json, fold
+from sagakit.errors import EffectKeyClash
 from sagakit.messages.codec import MAX_EVENT_BYTES
-from tests.toy_saga import Counter
+from sagakit.store.effects import as_stored
+from tests.toy_saga import NOW, Counter, Ticked
 from tests.unit.sagakit.handler_messages import HANDLED, PARKED, call, claimed, outcome, queue, tick
 
 
@@ -133,3 +137,75 @@ def test_an_own_event_over_the_limit_parks_its_cause(counter: Counter) -> None:
     assert row.code == "decide"
     assert "EventTooLarge" in row.error
     assert counter.published == []
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("foreign", "ForeignEvent: counter decided a Ticked, which is an event of left"),
+        ("stray", "ForeignEvent: counter decided a Counted for order 'elsewhere' while it handles"),
+        ("pair", "EffectKeyClash: the effect key 'call:a' of order 'a' is taken"),
+        (
+            "odd",
+            "ValueError: the payload of effect 'call:a': no JSON for the database: Type is not",
+        ),
+    ],
+)
+def test_a_decision_that_the_kit_refuses_parks_its_cause(
+    counter: Counter, word: str, reason: str
+) -> None:
+    assert counter.reads(tick(counter, word, 1), tick(counter, "b", 1, "b")) == [PARKED, HANDLED]
+    (row,) = counter.parked("a")
+    assert row.code == "decide"
+    assert row.error.startswith(reason)
+    assert counter.words("a") == ()
+    assert counter.database.tables.effects == {}
+
+
+def test_the_same_effect_twice_in_a_decision_or_while_it_is_pending_is_one(
+    counter: Counter,
+) -> None:
+    fates = counter.reads(tick(counter, "again", 1), tick(counter, "call", 2))
+    assert fates + counter.reads(tick(counter, "call", 3)) == [HANDLED] * 3
+    assert [row.effect.key for row in counter.added] == ["call:a"]
+    assert claimed(counter).id == counter.added[0].id
+
+
+def test_a_message_that_is_no_record_raises_the_clash(counter: Counter) -> None:
+    counter.reads(tick(counter, "shared", 1))
+    with pytest.raises(EffectKeyClash, match=r"'shared' of order 'b'.*of order 'a'"):
+        counter.hears(call("b", "shared"))
+    assert "b" not in counter.database.tables.inbox_rows
+
+
+def test_an_effect_is_added_as_it_is_read_back(counter: Counter) -> None:
+    """The process that decided it and one that takes it over see the same payload."""
+    effect = Effect("call", "k", {"at": NOW, "parts": (1, 2), "nothing": math.nan})  # type: ignore[dict-item]
+    payload: dict[str, Json] = {"at": "2026-01-02T03:04:05+00:00", "parts": [1, 2], "nothing": None}
+    assert as_stored(effect) == Effect("call", "k", payload)
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        Effect("call", "", {}),
+        Effect("", "k", {}),
+        Effect("call", "k", {"text": "a\0b"}),
+        Effect("call", "k", {"text": "\ud800"}),
+        Effect("call", "k", {"number": 2**70}),
+        Effect("call", "k", {"set": {1}}),  # type: ignore[dict-item]
+    ],
+)
+def test_an_effect_that_cannot_be_stored_is_refused(effect: Effect) -> None:
+    with pytest.raises(ValueError, match="effect"):
+        as_stored(effect)
+
+
+def test_a_backslash_before_zeros_is_no_nul() -> None:
+    effect = Effect("call", "k", {"text": "\\u0000"})
+    assert as_stored(effect) == effect
+
+
+def test_an_evolve_without_an_answer_says_so() -> None:
+    with pytest.raises(TypeError, match="evolve returned None for Ticked; return the state"):
+        fold(lambda state, event: None, "state", (Ticked("a"),))  # type: ignore[arg-type, return-value]

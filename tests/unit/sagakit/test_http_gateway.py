@@ -1,6 +1,7 @@
 """Unit tests of the HTTP gateway's plumbing and of the signature of webhooks."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +17,8 @@ from sagakit.effects.http_gateway import (
     retry_after,
     wire_key,
 )
-from sagakit.errors import EffectFailed
-from sagakit.web.signed_webhook import TOLERANCE_S, BadSignature, sign, verify
+from sagakit.errors import ConfigurationError, EffectFailed
+from sagakit.web.signed_webhook import TOLERANCE_S, BadSignature, sign, signed_webhook, verify
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 REFUSED = (409, "already_done")
@@ -84,6 +85,34 @@ def test_a_long_answer_is_quoted_in_part() -> None:
     assert len(str(error.value)) < MAX_QUOTED_CHARS + 200
 
 
+def test_a_secret_is_removed_from_a_quoted_answer_before_that_is_cut() -> None:
+    secret = 'Main "A" 12, Münster'
+    quoted = [
+        {"text": "x" * (MAX_QUOTED_CHARS - 30) + secret},
+        {"text": secret.upper()},
+        {"text": [f"it's {secret}"]},
+        "no JSON: " + json.dumps(secret),
+    ]
+
+    async def run(answer: httpx2.Response) -> None:
+        transport = httpx2.MockTransport(lambda _: answer)
+        async with httpx2.AsyncClient(transport=transport) as client:
+            gateway = HttpGateway("bank", client, "http://bank").hiding(secret)
+            await gateway.call("POST", "/v1/things", "thing:o1")
+
+    for content in quoted:
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        with pytest.raises(EffectFailed, match=r"\[sealed\]") as error:
+            asyncio.run(run(httpx2.Response(503, text=text, headers={"Retry-After": "7"})))
+        assert "MAIN" not in str(error.value).upper()
+        assert error.value.retry_after == timedelta(seconds=7)
+
+
+def test_an_answer_nested_too_deeply_is_quoted_as_it_came() -> None:
+    with pytest.raises(EffectFailed, match=r'{"a":{"a":'):
+        call(httpx2.Response(500, content=b'{"a":' * 1000 + b"1" + b"}" * 1000))
+
+
 def test_the_wait_that_a_provider_asks_for_is_handed_on() -> None:
     with pytest.raises(EffectFailed) as error:
         call(httpx2.Response(503, headers={"Retry-After": "7"}))
@@ -96,13 +125,17 @@ def test_the_wait_that_a_provider_asks_for_is_handed_on() -> None:
         ("0", timedelta()),
         ("90", timedelta(seconds=90)),
         ("999999999", MAX_RETRY_AFTER),
+        ("1000000000000", MAX_RETRY_AFTER),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER),
+        ("Fri, 02 Jan 99999999999999999999 00:00:30 GMT", None),
+        ("Fri, 02 Jan 2026 00:00:30 +99999999999999999999", None),
         ("Fri, 02 Jan 2026 00:00:30 GMT", timedelta(seconds=30)),
         ("Fri, 02 Jan 2026 00:00:30 -0000", timedelta(seconds=30)),
         ("Thu, 01 Jan 2026 00:00:30 GMT", timedelta()),
         ("Fri, 02 Jan 2099 00:00:30 GMT", MAX_RETRY_AFTER),
         ("soon", None),
         ("-1", None),
-        ("9" * 5000, None),
+        ("9" * 5000, MAX_RETRY_AFTER),
         (None, None),
     ],
 )
@@ -131,7 +164,17 @@ def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"data": [], "total": null}', b'{"data": [1], "total": 1}']
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"data": [], "total": null}',
+        b'{"data": [1], "total": 1}',
+        b'{"data": [], "total": 1}',
+        b'{"data": [{}], "total": 0}',
+        b'{"data": [{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}], "total": 11}',
+    ],
 )
 def test_a_page_that_is_none_is_refused(body: bytes) -> None:
     async def run() -> None:
@@ -145,6 +188,8 @@ def test_a_page_that_is_none_is_refused(body: bytes) -> None:
 
 def test_keys_on_the_wire_are_short_visible_and_different() -> None:
     keys = ["label:o1", "label:o1 ", "label: o1", "label:ö1", "label:" + "x" * 300, "cancel:ö1"]
+    keys += ["ö:1", "x" * 254 + " :1"]
+    keys += [wire_key(key) for key in keys[1:]]  # an id that looks like the hash of another
     wired = [wire_key(key) for key in keys]
     assert wired[0] == "label:o1"
     assert len(set(wired)) == len(keys)
@@ -182,3 +227,19 @@ def test_while_a_secret_is_rotated_both_sides_may_be_first() -> None:
 def test_a_forged_or_old_signature_is_refused(change: Callable[[str], str], detail: str) -> None:
     with pytest.raises(BadSignature, match=detail):
         verify(["secret"], b"{}", change(sign("secret", b"{}", AT)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "detail"),
+    [
+        ("shared-secret", r"one text; pass a tuple, such as \(secret,\)"),
+        ((), "SAGA_WEBHOOK_SECRET"),
+        ([""], "blank.*SAGA_WEBHOOK_SECRET"),
+        (["good", " "], "blank.*SAGA_WEBHOOK_SECRET"),
+    ],
+)
+def test_secrets_that_anybody_could_guess_are_refused(secrets: Any, detail: str) -> None:
+    with pytest.raises(ConfigurationError, match=detail):
+        signed_webhook("bank", secrets, lambda: NOW, {}, lambda state: None)
+    with pytest.raises(ConfigurationError, match=detail):
+        verify(secrets, b"{}", sign("s", b"{}", AT), NOW)

@@ -183,22 +183,51 @@ def test_a_signal_ends_the_rest_after_an_error() -> None:
     assert time.monotonic() - began < PATIENCE_S
 
 
-def test_a_second_signal_ends_the_process_at_once() -> None:
+def status_of(lifecycle: Callable[[], Awaitable[int]]) -> int:
+    """The exit status of a process that runs a lifecycle."""
     pid = os.fork()
     if pid == 0:
+        os._exit(asyncio.run(lifecycle()))  # type: ignore[arg-type]
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def terminate() -> None:
+    """Send this process a signal."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    async def twice() -> int:
         forever = threading.Event()
-        deaf = Lifecycle(
-            [[thread_loop("a", lambda stop: bool(forever.wait()) and None)]], drain_s=99
-        )
+        loop = thread_loop("a", lambda stop: bool(forever.wait()) and None)
+        for seconds in (0.2, 0.4):
+            after(seconds, terminate)
+        return await Lifecycle([[loop]], drain_s=99).run()
 
-        async def twice() -> None:
-            for seconds in (0.2, 0.4):
-                after(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
-            await deaf.run()
+    assert status_of(twice) == 128 + signal.SIGTERM
 
-        asyncio.run(twice())
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGTERM
+
+@pytest.mark.parametrize(
+    ("signals", "drain_s", "status"), [(1, 0.5, 1), (2, PATIENCE_S, 128 + signal.SIGTERM)]
+)
+def test_a_blocked_event_loop_hears_signals_too(
+    monkeypatch: pytest.MonkeyPatch, signals: int, drain_s: float, status: int
+) -> None:
+    # Given an event loop that a call blocks for longer than a stop may take
+    async def blocks() -> None:
+        for _ in range(signals):
+            terminate()
+            time.sleep(0.1)
+        time.sleep(PATIENCE_S)
+
+    async def run() -> int:
+        return await Lifecycle([[Loop("x", blocks)]], drain_s=drain_s).run()
+
+    # When a signal comes, then the process ends at the deadline; a second one ends it at once
+    monkeypatch.setattr(lifecycle_module, "LATE_S", 0.1)
+    began = time.monotonic()
+    assert status_of(run) == status
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_liveness_names_the_stalled_loop_and_readiness_what_is_missing() -> None:

@@ -34,13 +34,23 @@ def written(folder: Path, text: str) -> str:
     return "wrong"
 
 
+BROKEN = r"wrong: wrong\.service cannot be imported"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("x = 1", r"wrong: wrong\.service declares no PROGRAM; assign"),
         ("PROGRAM = 3", r"wrong: wrong\.service declares no PROGRAM; assign"),
-        ("import not_there", "wrong: it imports not_there, which is not installed; install it"),
-        ("from os import nope", "wrong: it cannot be imported: ImportError: cannot import name"),
+        ("import not_there", "wrong: it imports not_there, and there is no such module; correct"),
+        ("import wrong.servce", r"wrong: it imports wrong\.servce, and there is no such module"),
+        ("from os import nope", f"{BROKEN}: ImportError: cannot import name"),
+        ("import os; os.nope", f"{BROKEN}: AttributeError: module 'os' has no attribute"),
+        ("int('eight')", f"{BROKEN}: ValueError: invalid literal"),
+        ("def x(:", f"{BROKEN}: SyntaxError: "),
+        ("raise SystemExit(0)", f"{BROKEN}: SystemExit: 0; correct the place"),
+        ("raise KeyboardInterrupt", f"{BROKEN}: KeyboardInterrupt: ; correct the place"),
+        ("def __getattr__(name): raise RuntimeError", "declares no PROGRAM; assign"),
     ],
 )
 def test_a_module_without_a_program_is_reported(
@@ -53,7 +63,9 @@ def test_a_module_without_a_program_is_reported(
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("module", ["nope", "services", "services.nope", "a..b", ".x", ""])
+@pytest.mark.parametrize(
+    "module", ["nope", "services", "services.nope", "services/payment", "a..b", ".x", ""]
+)
 def test_a_module_that_is_not_there_is_reported(
     module: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +73,20 @@ def test_a_module_that_is_not_there_is_reported(
         main([module])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"sagakit: {module}: ")
+
+
+def test_the_last_line_names_what_a_module_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main([written(tmp_path, "{}['region']")])
+    assert ended.value.code == 2
+    trace, last = capsys.readouterr().err.rstrip().rsplit("\n", 1)
+    assert "service.py" in trace
+    assert last.startswith("sagakit: wrong: wrong.service cannot be imported: KeyError: 'region'; ")
+    for name in ("wrong", "wrong.service"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(("arguments", "status"), [([], 2), (["a", "b"], 2), (["--help"], 0)])

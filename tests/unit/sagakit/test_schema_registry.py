@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Callable
+from threading import Event
 
 import httpx2
 import pytest
-from confluent_kafka.schema_registry import SchemaRegistryError
 
-from sagakit.errors import ConfigurationError
-from sagakit.messages.codec import Codec
+from sagakit.errors import ConfigurationError, RegistryUnavailable, Undecodable
+from sagakit.handling.parking import decode_message
+from sagakit.messages import schema_registry
+from sagakit.messages.codec import CONFLUENT, Codec
+from sagakit.messages.envelope import Record
 from sagakit.messages.schema_registry import CLIENT, COMPATIBILITY, ConfluentRegistry
+from sagakit.retry import is_transient
 from tests.toy_saga import CONTRACT, Ticked
 
 SCHEMA = {"type": "record", "name": "Done", "fields": []}
@@ -124,8 +128,8 @@ def test_a_new_version_is_registered_under_the_level(fake: FakeRegistry) -> None
 
 
 def test_a_conflict_over_the_settings_of_a_subject_is_asked_again(answers: list[Answer]) -> None:
-    answers += [says(404), says(409, "busy")] * 2
-    answers += [says(404), says(200, {}), says(200, {"id": 7})]
+    answers += [says(404, {}), says(409, "busy")] * 2
+    answers += [says(404, {}), says(200, {}), says(200, {"id": 7})]
     assert ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA) == 7
 
 
@@ -137,7 +141,7 @@ def test_what_another_process_has_just_registered_is_taken(answers: list[Answer]
         assert json.loads(json.loads(request.content)["schema"]) == SCHEMA
         return httpx2.Response(200, json={"id": 9})
 
-    answers += [says(404), says(200, {}), says(409, "version exists"), known]
+    answers += [says(404, {}), says(200, {}), says(409, "version exists"), known]
     assert ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA) == 9
     assert asked == [f"/subjects/{SUBJECT}"]
 
@@ -175,7 +179,7 @@ def test_a_registry_that_cannot_answer_now_says_nothing_about_an_id(
         return httpx2.Response(status, json={})
 
     answers += [unable]
-    with pytest.raises(SchemaRegistryError):
+    with pytest.raises(RegistryUnavailable):
         ConfluentRegistry("http://registry").lookup(3)
     assert len(asked) == (1 if status == 401 else 1 + int(CLIENT["max.retries"]))
 
@@ -191,7 +195,7 @@ def test_an_id_that_was_not_found_is_asked_for_again(answers: list[Answer]) -> N
 
 def test_a_registry_that_is_down_at_the_start_is_no_wrong_setting(answers: list[Answer]) -> None:
     answers += [says(503, {"message": "starting"})]
-    with pytest.raises(SchemaRegistryError, match="starting"):
+    with pytest.raises(RegistryUnavailable, match="starting"):
         ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA)
 
 
@@ -202,3 +206,104 @@ def test_credentials_in_the_url_are_sent(answers: list[Answer]) -> None:
 
     answers += [checked]
     assert ConfluentRegistry("https://ada:secret@registry").lookup(1) == SCHEMA
+
+
+HTML = httpx2.Response(200, text="<html>Down for maintenance</html>")
+
+
+def no_answer(request: httpx2.Request) -> httpx2.Response:
+    """A body that never ends."""
+    Event().wait()
+    raise AssertionError("never")
+
+
+UNUSABLE: dict[str, Answer] = {
+    "a web page": lambda r: HTML,
+    "nothing": lambda r: httpx2.Response(204),
+    "a list": says(200, []),
+    "no object": says(200, "x"),
+    "an empty object": says(200, {}),
+    "null": says(200, {"id": None, "schema": None}),
+    "a text as id": says(200, {"id": "7", "schema": 5}),
+    "a negative id": says(200, {"id": -1, "schema": None}),
+    "an id too large": says(200, {"id": 2**32}),
+    "a web page for 404": lambda r: httpx2.Response(404, text="<html>"),
+    "too many requests": says(429, {"error_code": 42901, "message": "slow down"}),
+    "an end that never comes": no_answer,
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_an_answer_of_something_else_is_a_passing_fault(
+    answers: list[Answer], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(schema_registry, "ANSWER_S", 0.2)
+    answers += [UNUSABLE[kind]]
+    registry = ConfluentRegistry("http://ada:s3cret@registry")
+    for ask in (lambda: registry.register(SUBJECT, SCHEMA), lambda: registry.lookup(3)):
+        named = r"http://\*\*\*@registry: .*REGISTRY_URL"
+        with pytest.raises(RegistryUnavailable, match=named) as error:
+            ask()
+        assert "s3cret" not in str(error.value)
+    answers[:] = [says(200, {"schema": json.dumps(SCHEMA)})]
+    assert registry.lookup(3) == SCHEMA, "no wrong answer was kept"
+
+
+def test_a_record_waits_for_a_registry_that_does_not_answer(
+    fake: FakeRegistry, answers: list[Answer]
+) -> None:
+    codec = start(Ticked.owner)
+    record = Record("left.events", 0, 1, 1, b"a", CONFLUENT + (999).to_bytes(4, "big") + b"x")
+    answers[:] = [lambda r: HTML]
+    with pytest.raises(RegistryUnavailable) as error:
+        decode_message(codec, record)
+    assert is_transient(error.value)
+    answers[:] = [says(404, {"error_code": 40403, "message": "Schema not found"})]
+    assert isinstance(decode_message(codec, record).poison, Undecodable)
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (says(401, {"error_code": 40101, "message": "Unauthorized"}), "https://user:password@"),
+        (lambda r: httpx2.Response(403, text="forbidden"), "https://user:password@host"),
+        (
+            lambda r: httpx2.Response(301, headers={"Location": "https://x"}),
+            "registry's own address",
+        ),
+        (lambda r: httpx2.Response(405, text="<html>"), "registry's own address"),
+    ],
+)
+def test_a_wrong_login_or_address_says_so_at_the_start(
+    answers: list[Answer], answer: Answer, remedy: str
+) -> None:
+    answers += [answer]
+    with pytest.raises(ConfigurationError, match="SAGA_SCHEMA_REGISTRY_URL") as error:
+        ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA)
+    assert remedy in str(error.value)
+    assert "give new fields a default" not in str(error.value)
+
+
+def test_a_registry_that_cannot_be_reached_names_its_address(answers: list[Answer]) -> None:
+    def lost(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused")
+
+    answers += [lost]
+    with pytest.raises(RegistryUnavailable, match="http://registry: ConnectError: refused; it is"):
+        ConfluentRegistry("http://registry").register(SUBJECT, SCHEMA)
+
+
+def test_a_registry_with_one_id_for_all_schemas_is_refused(answers: list[Answer]) -> None:
+    answers += [says(200, {"id": 7, "compatibilityLevel": COMPATIBILITY})]
+    with pytest.raises(ConfigurationError, match="LeftDone and Started the same id 7"):
+        start("front")
+
+
+@pytest.mark.parametrize("schema", ["syntax = 'proto3';", "[" * 100_000, "{"])
+def test_a_registered_text_that_is_no_avro_schema_is_a_property_of_the_record(
+    answers: list[Answer], schema: str
+) -> None:
+    """It never becomes readable: to wait for it would stop the participant."""
+    answers += [says(200, {"schema": schema})]
+    with pytest.raises(KeyError, match="schema id 3 is no Avro schema"):
+        ConfluentRegistry("http://registry").lookup(3)

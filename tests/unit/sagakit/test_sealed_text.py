@@ -1,8 +1,10 @@
 """Sealed texts: what they are, who lets them pass, and how the outside world gets to read them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +14,8 @@ import pytest
 
 from sagakit.decider import Do, Effect, Observed
 from sagakit.errors import EffectFailed
-from sagakit.privacy.key_service_client import KeyServiceClient
+from sagakit.privacy import key_service_client
+from sagakit.privacy.key_service_client import MAX_ANSWER_BYTES, KeyServiceClient
 from sagakit.privacy.sealed_text import KeyErased, is_sealed, parts_of, redact, sealed_text
 from sagakit.testing import NOW
 from schemas.events import ShipmentCreated
@@ -76,8 +79,7 @@ Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
 def vault(answer: Answer) -> KeyServiceClient:
-    client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
-    return KeyServiceClient(client, "http://order/")
+    return KeyServiceClient("http://order/", httpx2.MockTransport(answer))
 
 
 def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
@@ -97,7 +99,7 @@ WITH_KEY, WITHOUT = {KEY_ID: KEY}, dict[UUID, bytes]()
 def test_only_sealed_texts_need_a_key() -> None:
     texts = asyncio.run(keeper(WITH_KEY).open("in clear", FACTS.email, FACTS.ship_to))
     assert texts == ["in clear", EMAIL, ADDRESS]
-    nobody = KeyServiceClient(httpx2.AsyncClient(), None)
+    nobody = KeyServiceClient(None)
     assert asyncio.run(nobody.open("in clear")) == ["in clear"]
     with pytest.raises(EffectFailed, match="SAGA_VAULT_URL"):
         asyncio.run(nobody.open(FACTS.email))
@@ -113,11 +115,67 @@ def test_only_sealed_texts_need_a_key() -> None:
         httpx2.Response(200, json=[]),
         httpx2.Response(200, json={"texts": None}),
         httpx2.Response(200, json={"texts": []}),
+        httpx2.Response(200, json={"texts": [5]}),
+        httpx2.Response(200, content=b"[" * 100_000),
+        httpx2.Response(200, content=b" " * (MAX_ANSWER_BYTES + 1)),
+        httpx2.Response(
+            200, headers={"Content-Encoding": "gzip"}, stream=httpx2.ByteStream(b"bomb")
+        ),
     ],
 )
 def test_a_vault_that_does_not_answer_is_asked_again(answer: httpx2.Response) -> None:
     with pytest.raises(EffectFailed, match="will be retried"):
         asyncio.run(vault(lambda _: answer).open(FACTS.email))
+
+
+@asynccontextmanager
+async def key_service(*answer: bytes) -> AsyncIterator[str]:
+    """The URL of a real server that sends these chunks, one each 0.1 s, and then nothing."""
+
+    ended = asyncio.Event()
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            for chunk in answer:
+                writer.write(chunk)
+                await writer.drain()
+                await asyncio.sleep(0.1)
+            while await reader.read(1024):
+                pass
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await ended.wait()
+
+
+def test_an_answer_that_comes_in_drops_has_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_service_client, "TIMEOUT_S", 0.5)
+    drops = (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", *[b" "] * 9999)
+
+    async def ask() -> None:
+        async with key_service(*drops) as url:
+            client = KeyServiceClient(url)
+            with pytest.raises(EffectFailed, match=r"TimeoutError: no answer within 0\.5 s"):
+                await client.open(FACTS.email)
+            await client.close()
+
+    asyncio.run(ask())
+
+
+def test_clear_texts_pass_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"texts":["x"]}'
+
+    async def ask() -> list[str]:
+        async with key_service(answer) as url:
+            client = KeyServiceClient(url)
+            opened = await client.open(FACTS.email)
+            await client.close()
+            return opened
+
+    assert asyncio.run(ask()) == ["x"]
 
 
 def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[HttpCarrier, Any]:
@@ -129,7 +187,8 @@ def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[H
         asked[route] = orjson.loads(request.content)
         answer = answers[route]
         if isinstance(answer, int):
-            return httpx2.Response(answer, content=request.content)
+            echo = {"text": "x" * 230, "asked": asked[route]}
+            return httpx2.Response(answer, json=echo, headers={"Retry-After": "600"})
         return httpx2.Response(200, json=answer)
 
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
@@ -146,8 +205,9 @@ def test_the_carrier_gets_the_opened_address_and_its_answer_is_redacted() -> Non
     it, _ = carrier(WITH_KEY, labels=500)
     with pytest.raises(EffectFailed) as error:
         asyncio.run(it.label(LABEL))
-    assert EMAIL not in str(error.value)
+    assert ADDRESS[:5] not in str(error.value), "cut, but removed before"
     assert "[sealed]" in str(error.value)
+    assert error.value.retry_after == timedelta(seconds=600)
 
 
 def test_no_label_is_made_or_kept_for_an_erased_address() -> None:

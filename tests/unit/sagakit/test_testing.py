@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sagakit.decider import Callback, Command, Decision, Do, Effect, EffectResult, Observed, Trigger
-from sagakit.errors import EffectFailed
+from sagakit.errors import ConfigurationError, EffectFailed, ForeignEvent
 from sagakit.faults import Faults
 from sagakit.store.memory import MemoryStore
 from sagakit.store.ports import Participant
@@ -233,3 +233,31 @@ def test_a_participant_that_a_crash_changes_is_found() -> None:
     shared = Provider(forgetful=True)
     with pytest.raises(AssertionError, match="differs after crash 1 at "):
         check_crash_points(lambda faults: service(shared, faults, counting), deliver)
+
+
+@pytest.mark.parametrize(
+    ("decision", "error", "detail"),
+    [
+        (Decision((STARTED,)), ForeignEvent, "an event of front"),
+        (Decision(effects=(replace(CALL, payload={"n": {1}}),)), ValueError, "no JSON"),  # type: ignore[dict-item]
+    ],
+)
+def test_a_decision_that_production_refuses_is_refused_here_too(
+    decision: Decision, error: type[Exception], detail: str
+) -> None:
+    participant = replace(COUNTER, decide=lambda state, trigger, now: decision)
+    with pytest.raises(error, match=detail):
+        given(participant, Count()).when(Do(STARTED))
+    service = InMemoryService(
+        participant, MemoryStore(Count()), CONTRACT, FLOWS, {}, flow="toy/1", saga_id="o1"
+    )
+    with pytest.raises(error, match=detail):
+        service.receive(STARTED, "front", 1)
+
+
+def test_a_participant_that_no_flow_has_is_refused_in_memory() -> None:
+    wrong = replace(COUNTER, name="conter")
+    with pytest.raises(
+        ConfigurationError, match=r"'conter' \(known: counter, front, left, right\)"
+    ):
+        InMemoryService(wrong, MemoryStore(Count()), CONTRACT, FLOWS, {}, flow="toy/1")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from saga_monitor.reconciliation.compare import Books, Comparison, compare
-from saga_monitor.reconciliation.rules import Difference, ComparedSaga
+from saga_monitor.reconciliation.rules import ComparedSaga, Difference
 from shop.reconciliation import (
     MONEY,
     RULES,

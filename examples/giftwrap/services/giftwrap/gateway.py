@@ -1,13 +1,12 @@
 """Connects giftwrap to the wrapper: the port, its HTTP adapter, its in-memory double."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx2
 
-from sagakit import Effect, EffectFailed
+from sagakit import Effect, HttpGateway
 from services.giftwrap.decide import NoPaper, Unwrapped, Wrapped
 
-TIMEOUT_S = 10.0
 WrapAnswer = Wrapped | NoPaper
 
 
@@ -30,36 +29,22 @@ class HttpWrapper:
     """Calls the wrapper over HTTP: `POST /wraps` and `POST /unwraps`, with an `Idempotency-Key`."""
 
     def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
-        self._client, self._base_url = client, base_url.rstrip("/")
+        self._http = HttpGateway("wrapper", client, base_url)
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
         """See `Wrapper`."""
-        match await self._post("/wraps", effect):
+        match await self._http.call("POST", "/wraps", effect.key, effect.payload):
             case {"status": "wrapped", "paper": str(paper)}:
                 return Wrapped(paper)
             case {"status": "no_paper", "reason": str(reason)}:
                 return NoPaper(reason)
             case answer:
-                raise EffectFailed(f"{effect.key}: {answer} is no answer to /wraps; asking again")
+                raise self._http.unusable(f"wrap {effect.key}", str(answer))
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
         """See `Wrapper`."""
-        await self._post("/unwraps", effect)
+        await self._http.call("POST", "/unwraps", effect.key, effect.payload)
         return Unwrapped()
-
-    async def _post(self, path: str, effect: Effect) -> Any:
-        """Return the JSON of a 2xx answer.
-
-        Raises EffectFailed otherwise: any other answer leaves the outcome unknown.
-        """
-        headers = {"Idempotency-Key": effect.key}
-        body = dict(effect.payload)
-        try:
-            url = self._base_url + path
-            answer = await self._client.post(url, json=body, headers=headers, timeout=TIMEOUT_S)
-            return answer.raise_for_status().json()
-        except (httpx2.HTTPError, ValueError) as error:
-            raise EffectFailed(f"{effect.key}: {error!r}; unknown, asking again") from error
 
 
 class MemoryWrapper:
