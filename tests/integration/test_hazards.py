@@ -397,7 +397,7 @@ def test_the_monitors_web_server_is_off() -> None:
     from sagakit.service.settings import ServiceSettings
 
     async def ours() -> faust.App:
-        settings = ServiceSettings(bootstrap_servers="localhost:1", database_url="postgresql://x")
+        settings = ServiceSettings(bootstrap_servers="localhost:1", database_url="postgresql://h/d")
         return StreamReader(settings, ["t"], None, None, None)._app()  # type: ignore[arg-type]
 
     app = asyncio.run(ours())
