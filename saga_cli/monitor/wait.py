@@ -41,11 +41,11 @@ def wait(order_id: str, timeout_s: float) -> None:
             click.echo(f"{seen['status']}{reason and f': {reason}'}")
             sys.exit(0 if completed else 1)
         if time.monotonic() >= deadline:
-            click.echo(
-                f"not ended within {timeout_s:g} s"
-                if seen is not None
-                else f"the monitor read no event of {order_id} within {timeout_s:g} s; check the id"
-            )
+            if seen is None:
+                raise click.ClickException(
+                    f"the monitor read no event of {order_id} within {timeout_s:g} s; check the id"
+                )
+            click.echo(f"not ended within {timeout_s:g} s")
             sys.exit(1)
         time.sleep(AGAIN_S)
 

@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -248,15 +249,17 @@ def test_items_without_width_make_a_million_values_of_four_bytes() -> None:
 def refused(schema: dict[str, Any], body: bytes) -> None:
     """Even where somebody has put the schema into the registry."""
 
+    ids = count(1)
+
     class Registry:
         def register(self, subject: str, schema: Any) -> int:
-            return 1
+            return next(ids)
 
         def lookup(self, schema_id: int) -> Any:
             return schema
 
     codec = Codec(CONTRACT, Registry())
-    record = Record("left.events", 0, 0, 0, b"a", b"\0\0\0\0\x09" + body)
+    record = Record("left.events", 0, 0, 0, b"a", b"\0\0\0\0\x63" + body)
     with pytest.raises(Undecodable, match="not an event of this contract"):
         codec.decode(record)
     with pytest.raises(Undecodable, match="not of this contract"):
@@ -395,7 +398,7 @@ def test_the_monitors_web_server_is_off() -> None:
 
     async def ours() -> faust.App:
         settings = ServiceSettings(
-            bootstrap_servers="localhost:1", database_url="postgresql://x", contract="schemas"
+            bootstrap_servers="localhost:1", database_url="postgresql://h/d", contract="schemas"
         )
         return StreamReader(settings, ["t"], None, None, None)._app()  # type: ignore[arg-type]
 

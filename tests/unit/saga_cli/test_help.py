@@ -15,7 +15,7 @@ from tests.architecture.source import ROOT
 
 LIGHT = {"click", "orjson", "rich", "saga_cli", "saga_lab", "saga_monitor", "sagakit"}
 """What a help may load, besides the standard library and what rich needs."""
-OWN = {"shop", "shop.commands"}
+OWN = {"shop", "shop.answers", "shop.commands"}
 """Where the order application's own commands are."""
 HEAVY = {"saga_lab.devstack.stack", "saga_lab.chaos.kinds", "saga_lab.simulation.runner"}
 PROBE = """

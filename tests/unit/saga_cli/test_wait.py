@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[int, str]:
 
     following = follow()
 
-    def ask(_method: str, _path: str) -> Any:
+    def ask(_method: str, _path: str, _shape: Any) -> Any:
         answer = next(following)
         if isinstance(answer, Exception):
             raise answer
@@ -61,5 +61,5 @@ def test_what_does_not_end_in_time_is_a_failure(
 def test_a_saga_without_any_event_is_named_at_the_end_of_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = "the monitor read no event of o-1 within 0.2 s; check the id\n"
+    expected = "Error: the monitor read no event of o-1 within 0.2 s; check the id\n"
     assert asked(monkeypatch, UNKNOWN) == (1, expected)
