@@ -109,13 +109,14 @@ class PinJson(TypedDict):
     reason: str
 
 
-class LedgerJson(TypedDict):
-    """Holds the money of an order. currency: None if none moved."""
+class BalanceJson(TypedDict):
+    """Holds what moved of one kind of a balance."""
 
-    currency: str | None
-    captured_minor: int
-    refunded_minor: int
-    held_minor: int
+    name: str
+    kind: str
+    added: int
+    removed: int
+    held: int
 
 
 class RelatedJson(TypedDict):
@@ -142,7 +143,7 @@ class OrderJson(TypedDict):
     history: bool
     blocked_by: CauseJson | None
     links: RelatedJson
-    ledger: LedgerJson
+    balances: list[BalanceJson]
 
 
 class ListedInterventionJson(TypedDict):

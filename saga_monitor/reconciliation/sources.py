@@ -22,8 +22,15 @@ PAGE, MOST_PAGES = 10_000, 1000
 TIMEOUT_S = 60.0
 # Includes the history tables: the outside world's ledgers reach further back than `saga`.
 SAGAS = text(f"""
-    SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
-    FROM {live_and_history("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
+    SELECT order_id, status, updated_at <= :before AS quiet, coalesce(balances, '{{}}') AS balances
+    FROM {live_and_history("saga", "order_id, status, updated_at")}
+    LEFT JOIN (
+        SELECT order_id, jsonb_object_agg(name, jsonb_build_array(added, removed)) AS balances
+        FROM (
+            SELECT order_id, name, sum(added) AS added, sum(removed) AS removed
+            FROM {live_and_history("balance", "order_id, name, added, removed")}
+            GROUP BY order_id, name) AS sums
+        GROUP BY order_id) AS moved USING (order_id)
     WHERE status <> 'unplaced'
 """)
 
@@ -114,7 +121,7 @@ def sagas(engine: Engine, before: datetime) -> dict[str, ComparedSaga]:
                 row.order_id,
                 row.status,
                 row.quiet,
-                {"money": (row.captured_minor, row.refunded_minor)},
+                {name: (added, removed) for name, (added, removed) in row.balances.items()},
             )
             for row in rows
         }

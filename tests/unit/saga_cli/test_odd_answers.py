@@ -165,7 +165,7 @@ ORDER: dict[str, Any] = {
     "history": False,
     "blocked_by": None,
     "links": {"batch_id": None, "caused_by": None, "led_to": ["o2" + ESCAPES[:-1]]},
-    "ledger": {"currency": None, "captured_minor": 0, "refunded_minor": 0, "held_minor": 0},
+    "balances": [{"name": "money", "kind": "EUR", "added": 1, "removed": 0, "held": 1}],
 }
 
 
