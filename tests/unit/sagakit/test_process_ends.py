@@ -51,6 +51,7 @@ def ended(
         **os.environ,
         "PYTHONPATH": f"{folder}:{ROOT}",
         "SAGA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        "SAGA_CONTRACT": "schemas",
         "SAGA_DATABASE_URL": NOWHERE,
     }
     return subprocess.run(

@@ -11,6 +11,7 @@ from services.payment.service import PaymentSettings
 
 GIVEN = {
     "SAGA_BOOTSTRAP_SERVERS": "kafka:9092",
+    "SAGA_CONTRACT": "schemas",
     "SAGA_DATABASE_URL": "postgresql://shop:pw@database/shop",
     "SAGA_PROVIDER_URL": "http://provider",
     "SAGA_WEBHOOK_SECRET": "long",
