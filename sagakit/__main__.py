@@ -1,4 +1,4 @@
-"""Run the program of a module: `python -m sagakit services.payment`, see `service.main`.
+"""Run the program of a module: `python -m sagakit PACKAGE`, see `service.main`.
 
 Until the program's lifecycle hears signals itself there is nothing in hand, and one ends it at
 once.

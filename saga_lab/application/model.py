@@ -114,7 +114,7 @@ def fill(text: str, value: Callable[[str, str], str]) -> str:
 
 
 def placeholders(text: str) -> tuple[tuple[str, str], ...]:
-    """Return (name, attribute) of each placeholder: `{mail.url}` is ("mail", "url").
+    """Return (name, attribute) of each placeholder: `{partner.url}` is ("partner", "url").
 
     Raises ValueError if a brace is not closed, or a placeholder has not this form.
     """

@@ -61,7 +61,7 @@ def _planned(
     )
 
 
-def _shuffled_rounds(cards: Sequence[T], chance: random.Random) -> Iterator[T]:
+def _shuffled_rounds(kinds: Sequence[T], chance: random.Random) -> Iterator[T]:
     """Yield the items in random order without end, each once per round."""
     while True:
-        yield from chance.sample(cards, len(cards))
+        yield from chance.sample(kinds, len(kinds))

@@ -216,7 +216,7 @@ def fact_of(envelope: Envelope, balances: Iterable[Balance] = ()) -> Fact:
 
 
 def awaited_text(awaited: AwaitedStep) -> str:
-    """Describe an awaited step for lists: `payment: PaymentCaptured or PaymentDeclined`."""
+    """Describe an awaited step for lists: `desk: VisitBooked or VisitRefused`."""
     return f"{awaited.step}: {' or '.join(awaited.events)}"
 
 

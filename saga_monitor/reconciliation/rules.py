@@ -54,7 +54,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference between ledger and books, about a saga or about something else, such as a stock.
+    """A difference between ledger and books, about a saga or about something else, such as a shelf.
 
     subject: a saga, or the name of the other thing; correction: None if a person has to correct it.
     """

@@ -49,7 +49,7 @@ class SagaCommand(BaseModel):
 class VerdictCommand(SagaCommand):
     """A person's decision on a step that waits for one."""
 
-    step: str = Field(max_length=100, examples=["payment"])
+    step: str = Field(max_length=100, examples=["desk"])
     verdict: Literal["approve", "reject"]
     id: UUID | None = Field(
         default=None, description="Id of the event; a command with the same id is the same event"

@@ -6,9 +6,9 @@ Status of a saga:
 |---|---|
 | unplaced | events were read, but not the start event |
 | running | going forward, a participant is expected to act |
-| waiting | going forward, a wait event is open: a person, a bank, a carrier |
+| waiting | going forward, a wait event is open: a person, or somebody outside |
 | paused | going forward, and a person has paused it: no new work starts, no deadline runs |
-| undoing | being undone, or a step was done after it was undone (a late capture) |
+| undoing | being undone, or a step was done after it was undone (its outcome came late) |
 | completed | every step is done |
 | cancelled | undone back to the first step, and no balance of a step is held |
 | intervention | neither completed nor cancelled, and an intervention is open |

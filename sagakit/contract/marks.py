@@ -1,10 +1,10 @@
 """Checks a set of Avro records and reads the marks that say what an event is. Pure.
 
-    {"type": "record", "name": "Paid", "doc": "...", "owner": "payment",
-     "saga_id": "order_id", "void_when": "late", "fields": [
-        {"name": "order_id", "type": "string"},
+    {"type": "record", "name": "Booked", "doc": "...", "owner": "desk",
+     "saga_id": "visit_id", "void_when": "late", "fields": [
+        {"name": "visit_id", "type": "string"},
         {"name": "late", "type": "boolean", "default": false},
-        {"name": "email", "type": "string", "pii": true}]}
+        {"name": "guest", "type": "string", "pii": true}]}
 
 `owner` makes the record an event; a record without one is a part that events share. `saga_id` names
 the field with the saga id, which is the record key too; null: the event belongs to no saga.

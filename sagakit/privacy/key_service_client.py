@@ -64,7 +64,7 @@ class KeyServiceClient:
         if texts is None or len(texts) != len(wanted):  # it may hold clear texts: do not quote it
             raise _failed(f"status {answer.status} and an unexpected answer")
         if None in texts:
-            raise KeyErased("the customer's data was erased")
+            raise KeyErased("the person's data was erased")
         return [str(text) for text in texts]
 
 

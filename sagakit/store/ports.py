@@ -49,7 +49,7 @@ class Store(Protocol[S]):
         """Return the states of the sagas in `wanted` (key -> the triggers it is about to get).
 
         The kit has locked these sagas already. This method locks rows that sagas share, such as
-        stock, in sorted order.
+        a number of free seats, in sorted order.
         """
         ...
 

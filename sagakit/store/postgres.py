@@ -131,7 +131,7 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
         pool_size=pool_size,
         max_overflow=10,
         json_deserializer=orjson.loads,
-        hide_parameters=True,  # texts of errors are logged and kept; a card token may be among them
+        hide_parameters=True,  # texts of errors are logged and kept; a secret may be among them
     )
     _ping_idle(engine)
     return engine

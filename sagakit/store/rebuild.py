@@ -58,7 +58,7 @@ def _checked_at_the_end(engine: Engine) -> Iterator[None]:
     """Drop CHECK constraints and add them again at the end, when they check every row.
 
     Partitions are read one after the other, so rows that sagas share may violate a constraint in
-    between: units are shipped before the partition is read in which they were put in.
+    between: units leave before the partition is read in which they came in.
     """
     with engine.begin() as connection:
         checks = connection.execute(CHECKS).all()

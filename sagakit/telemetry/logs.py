@@ -11,7 +11,7 @@ from structlog.types import EventDict, Processor
 from sagakit.urls import redacted
 
 _WHERE = ExceptionDictTransformer(show_locals=False, max_frames=20)
-"""Renders tracebacks without local variables, which hold customers' data and megabytes."""
+"""Renders tracebacks without local variables, which hold personal data and megabytes."""
 
 
 def configure(*, json: bool, participant: str, level: str = "INFO") -> None:

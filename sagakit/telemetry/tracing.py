@@ -13,7 +13,7 @@ of its parent. One trace is one order:
       send             publication of an event; its span id is in the event's `traceparent`
         process          a participant handles that event
           send             an event it decided
-          charge           one of its effects, each attempt
+          call             one of its effects, each attempt
 """
 
 import os

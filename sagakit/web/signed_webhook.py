@@ -5,7 +5,7 @@ is the HMAC-SHA256 over `<t>.<body>`. The scheme is Stripe's
 (https://docs.stripe.com/webhooks#verify-manually): while a secret is rotated, a sender may sign
 with several secrets, and a receiver may accept several. The body is a JSON object:
 
-    {"id": "evt_...", "type": "charge.captured", "data": {...}}
+    {"id": "evt_...", "type": "visit.booked", "data": {...}}
 """
 
 import hashlib

@@ -212,7 +212,7 @@ def test_the_carrier_gets_the_opened_address_and_its_answer_is_redacted() -> Non
 
 def test_no_label_is_made_or_kept_for_an_erased_address() -> None:
     it, asked = carrier(WITHOUT, cancellations={"status": "cancelled"})
-    assert asyncio.run(it.label(LABEL)) == shipping.Refused("the customer's data was erased")
+    assert asyncio.run(it.label(LABEL)) == shipping.Refused("the person's data was erased")
     assert asked == {"cancellations": {"order_id": "o1", "label_id": None, "label_key": "label:o1"}}
     it, _ = carrier(WITHOUT, cancellations={"status": "too_late"})
     with pytest.raises(EffectFailed, match="picked up; ask a person"):
@@ -227,7 +227,7 @@ def mail(to: str) -> Effect:
 def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:
     mailer = SmtpMailer("127.0.0.1", 9, keeper(WITHOUT))
     kind = notification.MailKind.CONFIRMED
-    refused = notification.MailRefused(kind, FACTS.email, "the customer's data was erased")
+    refused = notification.MailRefused(kind, FACTS.email, "the person's data was erased")
     assert asyncio.run(mailer.mail(mail(FACTS.email))) == refused
     unfit = seal_text(KEY_ID, KEY, "a@b.example\nBcc: c@d.example")
     answer = asyncio.run(SmtpMailer("127.0.0.1", 9, keeper(WITH_KEY)).mail(mail(unfit)))

@@ -1,0 +1,71 @@
+"""The platform speaks of no trade: what an application is about stands in its own folders."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT
+
+PLATFORM = ("sagakit", "saga_monitor", "saga_cli", "saga_lab")
+SUFFIXES = {".py", ".toml", ".avsc", ".html", ".j2", ".md"}
+TRADE = frozenset(
+    """
+    order orders ordered payment payments pay paid payer charge charges charged sku skus parcel
+    parcels stock captured capture captures refund refunds refunded customer customers carrier
+    carriers warehouse shipment shipments shipping shipped ship basket baskets cart card cards
+    invoice invoices currency price prices mail mails email emails hotel hotels trip trips
+    airline loyalty fraud
+    """.split()
+)
+"""Words of trades. `label` is missing on purpose: a flow has labels (`order/2`), and so has a metric."""
+HARMLESS = re.compile(
+    r"""
+    \bin\ (any\ |this\ |that\ |which\ |whatever\ |the\ |log\ |their\ |one\ |a\ fixed\ |sorted\ )?order\b
+    | \b(sort|lock|log|total|partial|record|source|topological|reverse|step|right|wrong|same)[ _]order
+    | \border\ (of|in\ which|by)\b | \bORDER\ BY\b | \border_by\b | \bout\ of\ order\b
+    | \bround[ _]trips?\b                    # of a network, of a value
+    | \bcapture_(output|logs|signals)\b      # of subprocess, structlog and uvicorn
+    | \bemail\.utils\b                       # parses the dates of HTTP
+    """,
+    re.VERBOSE,
+)
+EXCEPTIONS: Mapping[str, frozenset[str]] = {}
+"""File -> the words that it may have, each with its reason beside it."""
+
+
+def files() -> Iterator[Path]:
+    for package in PLATFORM:
+        yield from sorted(p for p in (ROOT / package).rglob("*") if p.suffix in SUFFIXES)
+
+
+def trade_words(text: str) -> Iterator[tuple[int, str]]:
+    """(line number, word): words of texts and of names, which are taken apart."""
+    for number, line in enumerate(text.splitlines(), 1):
+        rest = HARMLESS.sub(" ", line)
+        for name in re.findall(r"[A-Za-z]+", rest):
+            for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name):
+                if part.lower() in TRADE:
+                    yield number, part
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_platform_has_no_word_of_a_trade(path: Path) -> None:
+    allowed = EXCEPTIONS.get(str(path.relative_to(ROOT)), frozenset())
+    found = [f"line {n}: {w}" for n, w in trade_words(path.read_text()) if w.lower() not in allowed]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("def place_order(card_token: str)", ["order", "card"]),
+        ("class PaymentCaptured:", ["Payment", "Captured"]),
+        ("in the order of the log", []),
+        ("SELECT 1 ORDER BY seq", []),
+        ("one round trip", []),
+    ],
+)
+def test_a_trade_is_found_in_names_and_texts(line: str, words: list[str]) -> None:
+    assert [word for _, word in trade_words(line)] == words
