@@ -165,7 +165,10 @@ class Projection:
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """Return a record's saga key, and the fact of a saga's event. Raises UnprocessableRecord."""
+        """Return a record's saga key, and the fact of an event of a saga.
+
+        Raises UnprocessableRecord.
+        """
         envelope = self._codec.decode(record)
         if envelope.event.saga_id_field is None:
             return envelope.key, None
