@@ -77,7 +77,7 @@ def _unexpected_event(saga: Saga, view: SagaView, fact: Fact) -> Emission:
 
 
 def _imbalance(saga: Saga, found: Imbalance) -> Emission:
-    opened = InterventionOpened(saga_id=saga.order_id, code=found.code, reason=found.reason)
+    opened = InterventionOpened(saga_id=saga.order_id, code=CONSERVATION, reason=found.reason)
     return Emission(found.id, opened, UUID(found.cause))
 
 
