@@ -106,7 +106,9 @@ class SimulatedMonitor:
             if envelope is None or envelope.event.saga_id_field is None:
                 continue
             key = (record.key or b"").decode()
-            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(envelope, self._balances))
+            self.sagas[key] = fold(
+                self.sagas.get(key, Saga(key)), fact_of(envelope, self._balances)
+            )
             self.views.pop(key, None)
             self._fresh[key] = None
         if self.world.happens("crash"):

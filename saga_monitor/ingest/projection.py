@@ -153,8 +153,8 @@ class Projection:
 
     def _may_move(self, view: SagaView, fresh: Iterable[Fact], old_status: str) -> bool:
         """Return True if new facts move a balance, or the saga's flow was not known before."""
-        types = {event for b in self._plans[view.flow].flow.balances for event in b.paths}
-        return old_status == Status.UNPLACED or any(fact.type in types for fact in fresh)
+        moving = self._plans[view.flow].moving
+        return old_status == Status.UNPLACED or any(fact.type in moving for fact in fresh)
 
     def view(self, saga: Saga) -> SagaView:
         """Return the view of a saga under its flow version. Raises UnknownFlow."""

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from saga_monitor.saga.facts import SOURCE, Fact, Saga, emission_id
 from saga_monitor.saga.view import (
+    CONSERVATION,
     DEADLINE,
     ESCALATION,
     REMINDER,

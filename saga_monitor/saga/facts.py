@@ -4,7 +4,7 @@
 are read. `interpreter` derives what the facts mean for a flow.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any

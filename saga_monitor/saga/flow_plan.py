@@ -15,8 +15,9 @@ class Role(StrEnum):
 
     `done`, `ended`, `declined` and `wait` are events of steps that can be undone; `pivot_` roles
     are events of the pivot, and `last_` roles those of steps behind it. ended: failed or undone;
-    declined: failed, of a step with a balance to bring to zero; progress: any other event of a step; other: event
-    of a participant without a step; foreign: event of a participant that is not in this version.
+    declined: failed, of a step with a balance to bring to zero; progress: any other event of a
+    step; other: event of a participant without a step; foreign: event of a participant that is not
+    in this version.
     """
 
     START = "start"
@@ -44,8 +45,8 @@ class Plan:
     last_undoable: index of the last place that can be undone; pivots: steps that, once done, forbid
     undoing; step_of_event: event type -> name of the step whose state it reports; endings: events
     that report a step as failed or undone; balances: those that a step of this version adds to;
-    balances_of_step: step -> names of the balances that its undo has to bring to zero; roles: event
-    type -> role, for every event.
+    moving: events that move a balance of the flow; balances_of_step: step -> names of the balances
+    that its undo has to bring to zero; roles: event type -> role, for every event.
     """
 
     flow: Flow
@@ -57,6 +58,7 @@ class Plan:
     step_of_event: dict[str, str]
     endings: frozenset[str]
     balances: tuple[Balance, ...]
+    moving: frozenset[str]
     balances_of_step: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, Role]
 
@@ -83,6 +85,7 @@ class Plan:
             step_of_event={event: step.name for step in steps for event in _state_events(step)},
             endings=frozenset(failed | {step.undone for step in steps if step.undone}),
             balances=balances,
+            moving=frozenset(event for balance in flow.balances for event in balance.paths),
             balances_of_step=of_step,
             roles={
                 **{event: _other_role(flow, steps, event) for event in flow.owners},

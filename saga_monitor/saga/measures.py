@@ -76,14 +76,12 @@ def status_changes(change: Change) -> Iterator[str]:
 
 def movements(change: Change) -> Iterator[KindBalance]:
     """Yield what was added to balances, and removed from them, since before the change."""
-    flow = change.plan.flow
-    types = {event for balance in flow.balances for event in balance.paths}
-    if types.isdisjoint(fact.type for fact in change.new):
+    if change.plan.moving.isdisjoint(fact.type for fact in change.new):
         return
     known: dict[str, list[Fact]] = defaultdict(list)
     for fact in change.before.values():
         known[fact.type].append(fact)
-    before = {(row.name, row.kind): row for row in SagaBalances.of(known, flow).rows}
+    before = {(row.name, row.kind): row for row in SagaBalances.of(known, change.plan.flow).rows}
     for now in change.view.balances:
         was = before.get((now.name, now.kind), KindBalance(now.name, now.kind, 0, 0))
         yield KindBalance(now.name, now.kind, now.added - was.added, now.removed - was.removed)

@@ -11,7 +11,14 @@ from sqlalchemy import Connection, Table, TextClause, text
 
 from saga_monitor.saga.facts import Fact, Saga, log_time, unix_ms
 from saga_monitor.saga.interventions import Intervention
-from saga_monitor.storage.tables import HISTORY, balance, intervention, saga, stream_offset, timeline
+from saga_monitor.storage.tables import (
+    HISTORY,
+    balance,
+    intervention,
+    saga,
+    stream_offset,
+    timeline,
+)
 from sagakit.contract.model import saga_id_of
 from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.messages.codec import MAX_EVENT_BYTES

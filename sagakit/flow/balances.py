@@ -139,12 +139,6 @@ def _paths(where: str, value: Any) -> dict[str, str]:
 def _ids(where: str, value: Any, events: Collection[str]) -> dict[str, str]:
     if not isinstance(value, dict):
         return dict.fromkeys(events, _field(where, value))
-    for event in value:
-        if event not in events:
-            raise ValueError(
-                f"{where}: {event} does not move this balance; remove it, or list it in adds or "
-                "removes"
-            )
     return {event: _field(f"{where}: {event}", name) for event, name in value.items()}
 
 
@@ -167,8 +161,9 @@ def check_balances(
 ) -> None:
     """Validate the balances of a flow.
 
-    Raises FlowError for an event that adds and removes, an event whose owner is not a step, an
-    unknown step, and a step whose undo has to end at zero while the balance need not.
+    Raises FlowError for an event that adds and removes, an event whose owner is not a step, the id
+    of an event that moves nothing, an unknown step, and a step whose undo has to end at zero while
+    the balance need not.
     """
     for balance in balances:
         where = f"flow {flow}, balances.{balance.name}"
@@ -182,6 +177,11 @@ def check_balances(
                     f"{where}: {event} is owned by {owners[event]}, which is not a step of this "
                     "flow and could not undo it; remove the event, or add the step"
                 )
+        for event in balance.ids.keys() - balance.paths.keys():
+            raise FlowError(
+                f"{where}.id: {event} does not move this balance; remove it, or list it in adds or "
+                "removes"
+            )
         if balance.step is not None and balance.step not in steps:
             raise FlowError(
                 f"{where}: step {balance.step} is not declared; add [steps.{balance.step}], or "

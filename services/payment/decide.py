@@ -69,8 +69,8 @@ from services.payment.ledger import (
     facts_without_lines,
     look_effect,
     refund_again,
-    refund_effect,
     refund_currency,
+    refund_effect,
 )
 
 
