@@ -145,6 +145,6 @@ def _links(links: Mapping[str, Any]) -> list[str]:
 
 
 def balance_line(row: Mapping[str, Any]) -> str:
-    """Describe a balance and kind in a line: `money EUR: 1250 added, 0 removed, 1250 held`."""
+    """Describe a balance and kind in a line: `seats A: 2 added, 0 removed, 2 held`."""
     amounts = ", ".join(f"{row[name]} {name}" for name in ("added", "removed", "held"))
     return f"{row['name']} {row['kind']}".rstrip() + f": {amounts}"

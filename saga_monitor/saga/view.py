@@ -139,7 +139,7 @@ class Imbalance:
 
 @dataclass(frozen=True, slots=True)
 class KindBalance:
-    """What a saga's events added to a balance, and removed from it, of one kind."""
+    """Sums what a saga's events added to a balance, and removed from it, of one kind."""
 
     name: str
     kind: str

@@ -63,7 +63,7 @@ class BalanceTotals:
         return any(0 in amounts for amounts in self.movements.values())
 
     def __str__(self) -> str:
-        """Format the sums as `added 500 EUR, removed nothing, held 500 EUR`."""
+        """Format the sums as `added 2 A, removed nothing, held 2 A`."""
         named = ("added", "removed", "held")
         return ", ".join(
             f"{name} {_amounts_text({t.kind: getattr(t, name) for t in self.kinds})}"

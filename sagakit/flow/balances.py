@@ -1,17 +1,17 @@
 """Parses the flow file's sections `balances`: what a saga holds, and must hold at its end.
 
-    [balances.money]
-    step = "payment"                    # its undo is not over before the balance is zero
-    amount = "amount_minor"
-    kind = "currency"                   # tells one kind from another
-    id = "charge_id"                    # a movement with the same id counts once
-    adds = ["PaymentCaptured"]
-    removes = ["PaymentRefunded"]
-    completed = "one_movement"          # what an ended saga holds: see RULES
+    [balances.seats]
+    step = "cabin"              # its undo is not over before the balance is zero
+    amount = "count"
+    kind = "fare_class"         # tells one kind from another
+    id = "booking_id"           # a movement with the same id counts once
+    adds = ["SeatsBooked"]
+    removes = ["SeatsFreed"]
+    completed = "one_movement"  # what an ended saga holds: see RULES
     cancelled = "zero"
 
 An event that moves several kinds at once lists them; then `amount` and `kind` are fields of the
-list's elements: `adds = { InventoryReserved = "order.lines" }`. Pure: text in, `Balance` out.
+list's elements: `adds = { SeatsBooked = "booking.seats" }`. Pure: text in, `Balance` out.
 """
 
 from collections import Counter
@@ -145,7 +145,7 @@ def _ids(where: str, value: Any, events: Collection[str]) -> dict[str, str]:
 def _field(where: str, value: Any, *, dotted: bool = False) -> str:
     parts = value.split(".") if isinstance(value, str) and dotted else [value]
     if not all(isinstance(part, str) and part.isidentifier() for part in parts):
-        what = "the path of a list, as in order.lines" if dotted else "a field name"
+        what = "the path of a list, as in booking.seats" if dotted else "a field name"
         raise ValueError(f"{where} = {value!r} is not {what}; name what the event's schema has")
     return str(value)
 

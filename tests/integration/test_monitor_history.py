@@ -243,7 +243,7 @@ def put(engine: Engine, order: str, at: datetime) -> None:
     fact = Fact("f1", "OrderPlaced", at, detail={"note": "kept"})
     row = store.SagaRow(
         order, "order", 1, "completed", store.dump_facts([fact]),
-        None, None, 500, 0, at, at, at, 3, pinned=False,
+        None, None, at, at, at, 3, pinned=False,
     )  # fmt: skip
     entry = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
     case = store.InterventionRow(order, "manual", "resolved", "look", "ada", at, at, 2)
