@@ -43,7 +43,8 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
         heading = "" if seen["blocked_by"]["kind"] == "on_time" else "[bold]blocked by[/] "
         parts.append(Text.from_markup(heading + blocker_line(seen["blocked_by"], now)))
     parts += [Text.from_markup(line) for line in _links(seen.get("links") or {})]
-    return Group(*parts, _money(seen["ledger"]))
+    parts += [Text(balance_line(row)) for row in seen["balances"]]
+    return Group(*parts)
 
 
 def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
@@ -143,8 +144,7 @@ def _links(links: Mapping[str, Any]) -> list[str]:
     return lines + [f"led to order {escape(order)}" for order in links.get("led_to", ())]
 
 
-def _money(ledger: Mapping[str, Any]) -> Text:
-    if not ledger["currency"]:
-        return Text("no money moved")
-    amounts = " ".join(f"{k} {ledger[f'{k}_minor']}" for k in ("captured", "refunded", "held"))
-    return Text(f"{amounts} ({ledger['currency']}, minor units)")
+def balance_line(row: Mapping[str, Any]) -> str:
+    """Describe a balance and kind in a line: `seats A: 2 added, 0 removed, 2 held`."""
+    amounts = ", ".join(f"{row[name]} {name}" for name in ("added", "removed", "held"))
+    return f"{row['name']} {row['kind']}".rstrip() + f": {amounts}"

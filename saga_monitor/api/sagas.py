@@ -39,7 +39,7 @@ def saga_routes(reader: SagaReader) -> APIRouter:
 
     @router.get("/sagas/{order_id:path}", response_model=None)
     def saga(order_id: str) -> dict[str, Any] | JSONResponse:
-        """Return one order: its steps, what it awaits and since when, its money, every event."""
+        """Return one order: its steps, what it awaits and since when, its balances, every event."""
         with reader.engine.connect() as connection:
             try:
                 known, view = reader.load(connection, order_id)
@@ -93,7 +93,6 @@ def _saga_body(
     return {
         **asdict(view),
         "open_interventions": view.open_interventions,
-        "ledger": {**asdict(view.ledger), "held_minor": view.ledger.held_minor},
         "next_deadline": view.due,
         "read_through": log_time,
         "timeline": [

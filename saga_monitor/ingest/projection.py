@@ -4,7 +4,7 @@ Offsets are stored in the same transaction, so the projection never claims to ha
 that its tables do not hold. Reading a record twice changes nothing.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Engine, exc
 
 from saga_monitor.ingest.watermark import EVERY_PARTITION
-from saga_monitor.saga.facts import UNITS, Fact, Saga, fold
+from saga_monitor.saga.balance import LISTED
+from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.interventions import interventions_of
@@ -21,9 +22,9 @@ from saga_monitor.saga.measures import Change
 from saga_monitor.saga.pins import pin_of
 from saga_monitor.saga.view import AwaitedStep, SagaView, Status
 from saga_monitor.storage import store
-from saga_monitor.storage.store import InterventionRow, SagaRow, TimelineRow, WriteBatch
+from saga_monitor.storage.store import BalanceRow, InterventionRow, SagaRow, TimelineRow, WriteBatch
 from sagakit.errors import UnknownFlow, UnprocessableRecord
-from sagakit.flow.balances import Units
+from sagakit.flow.balances import Balance
 from sagakit.flow.model import Flows
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
@@ -60,7 +61,7 @@ class Projection:
         self._on_commit = on_commit
         self._codec = codec
         self.flows = flows
-        self._units = tuple(flow.units for flow in flows)
+        self._balances = balances_of(flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
     def apply(self, records: Sequence[Record]) -> BatchCounts:
@@ -122,6 +123,8 @@ class Projection:
                 fresh = [f for id_, f in saga.facts.items() if known.facts.get(id_) is not f]
                 if fresh or merged != partition:
                     view = self._add(batch, saga, fresh, merged)
+                    if view is not None and self._may_move(view, fresh, old_status):
+                        batch.balances[key] = _balance_rows(view)
                     if view is not None:
                         plan = self._plans[view.flow]
                         changes.append(Change(known.facts, Status(old_status), saga, view, plan))
@@ -147,6 +150,11 @@ class Projection:
             interventions = view.interventions
         batch.interventions += [InterventionRow.of(saga.key, one) for one in interventions]
         return view
+
+    def _may_move(self, view: SagaView, fresh: Iterable[Fact], old_status: str) -> bool:
+        """Return True if new facts move a balance, or the saga's flow was not known before."""
+        moving = self._plans[view.flow].moving
+        return old_status == Status.UNPLACED or any(fact.type in moving for fact in fresh)
 
     def view(self, saga: Saga) -> SagaView:
         """Return the view of a saga under its flow version. Raises UnknownFlow."""
@@ -175,16 +183,26 @@ class Projection:
         label, type_ = envelope.trace.flow, envelope.event.type
         if label is not None and (label not in self._plans or self.flows.started_by(type_)):
             self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
-        return envelope.key, fact_of(envelope, self._units)
+        return envelope.key, fact_of(envelope, self._balances)
 
 
-def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
-    """Return the fact that the monitor keeps of an event, without mail addresses.
+def balances_of(flows: Flows) -> tuple[Balance, ...]:
+    """Return the balances of all flows."""
+    return tuple(balance for flow in flows for balance in flow.balances)
 
-    `units`: for each flow, the declaration of the events that move units.
+
+def fact_of(envelope: Envelope, balances: Iterable[Balance] = ()) -> Fact:
+    """Return the fact that the monitor keeps of an event, without personal data.
+
+    `balances`: of all flows; the lists that move them are kept as amounts by kind.
     """
     event = envelope.event
-    moved = next((n for u in units if (n := u.units_moved(event)) is not None), None)
+    moved = {
+        balance.list_key(balance.paths[event.type]): _clean_kinds(amounts)
+        for balance in balances
+        if (amounts := balance.listed(event)) is not None
+    }
+    detail = _scalar_values(event)
     cause = envelope.causation
     return Fact(
         id=str(envelope.id),
@@ -194,7 +212,7 @@ def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
         seq=envelope.seq,
         causation=str(cause) if cause else None,
         flow=envelope.trace.flow,
-        detail=_scalar_values(event) if moved is None else {**_scalar_values(event), UNITS: moved},
+        detail={**detail, LISTED: moved} if moved else detail,
     )
 
 
@@ -213,8 +231,6 @@ def _saga_row(saga: Saga, fresh: Iterable[Fact], view: SagaView, partition: int)
         facts=store.dump_facts(fresh),
         awaited="; ".join(awaited_text(a) for a in view.awaited) or None,
         next_deadline=view.due,
-        captured_minor=min(view.ledger.captured_minor, _MAX_BIGINT),
-        refunded_minor=min(view.ledger.refunded_minor, _MAX_BIGINT),
         started_at=view.started_at,
         ended_at=view.ended_at,
         updated_at=max(f.at for f in saga.facts.values()),
@@ -228,7 +244,7 @@ def _unknown_flow_row(
 ) -> SagaRow:
     """Return the row of a saga in flight whose flow file was removed: listed, never judged."""
     last = max(f.at for f in saga.facts.values())
-    facts, nothing = store.dump_facts(fresh), (None, 0, 0, None, None)
+    facts, nothing = store.dump_facts(fresh), (None, None, None)
     return SagaRow(
         saga.key,
         saga.flow,
@@ -241,6 +257,15 @@ def _unknown_flow_row(
         partition,
         pin_of(saga.facts.values()) is not None,
     )
+
+
+def _balance_rows(view: SagaView) -> list[BalanceRow]:
+    return [
+        BalanceRow(
+            view.order_id, b.name, b.kind, min(b.added, _MAX_BIGINT), min(b.removed, _MAX_BIGINT)
+        )
+        for b in view.balances
+    ]
 
 
 def _timeline_row(key: str, fact: Fact, record: Record) -> TimelineRow:
@@ -286,6 +311,13 @@ def _scalar_values(event: Any) -> Mapping[str, Any]:
         for name, value in found.items()
         if value is not None
     }
+
+
+def _clean_kinds(amounts: Mapping[str, int]) -> Mapping[str, int]:
+    found = Counter[str]()
+    for kind, amount in amounts.items():
+        found[_clean(kind)] += amount
+    return dict(found)
 
 
 def _clean(value: str) -> str:

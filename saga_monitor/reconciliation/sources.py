@@ -40,8 +40,15 @@ BOOKS: Mapping[str, Any] = {
 participant is asked which ones it keeps."""
 # Includes the history tables: the outside world's ledgers reach further back than `saga`.
 ORDERS = text(f"""
-    SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
-    FROM {live_and_history("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
+    SELECT order_id, status, updated_at <= :before AS quiet,
+           coalesce(captured_minor, 0) AS captured_minor,
+           coalesce(refunded_minor, 0) AS refunded_minor
+    FROM {live_and_history("saga", "order_id, status, updated_at")}
+    LEFT JOIN (
+        SELECT order_id, CAST(sum(added) AS bigint) AS captured_minor,
+               CAST(sum(removed) AS bigint) AS refunded_minor
+        FROM {live_and_history("balance", "order_id, name, added, removed")}
+        WHERE name = 'money' GROUP BY order_id) AS money USING (order_id)
     WHERE status <> 'unplaced'
 """)
 

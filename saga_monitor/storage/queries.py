@@ -18,8 +18,7 @@ from saga_monitor.storage.tables import live_and_history
 from sagakit.web.admin import blockers_of
 
 _SHOWN = """
-    order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
-    started_at, ended_at, updated_at
+    order_id, flow, version, status, awaited, next_deadline, started_at, ended_at, updated_at
 """
 # Takes the newest sagas of each status, then the newest of all. Indexes `saga_status` and
 # `saga_history_status` have this order, so no other row is read.
@@ -51,11 +50,30 @@ LIST_STUCK = text(f"""
     WHERE (status = ANY(:statuses)) IS TRUE
     ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
 """)
+# Balances are summed per group of sagas; of many kinds (say, articles) the largest are shown.
 SUMMARY = text("""
-    SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest,
-           coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
-    FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
+    WITH summed AS (
+        SELECT flow, version, status, name, kind, sum(added) AS added, sum(removed) AS removed,
+               sum(added - removed) AS held
+        FROM balance JOIN saga USING (order_id) GROUP BY 1, 2, 3, 4, 5),
+    ranked AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY flow, version, status, name ORDER BY held DESC, kind) AS place
+        FROM summed),
+    shown AS (
+        SELECT flow, version, status, json_agg(json_build_object('name', name, 'kind', kind,
+               'added', added, 'removed', removed, 'held', held) ORDER BY name, place) AS balances
+        FROM ranked WHERE place <= :kinds GROUP BY 1, 2, 3),
+    counted AS (
+        SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest
+        FROM saga GROUP BY 1, 2, 3)
+    SELECT counted.*, coalesce(shown.balances, '[]') AS balances
+    FROM counted LEFT JOIN shown
+    ON (counted.flow, counted.version, counted.status)
+       IS NOT DISTINCT FROM (shown.flow, shown.version, shown.status)
+    ORDER BY flow, version, status
 """)
+_SHOWN_KINDS = 20
 # The projection stores a saga without a flow label under the default version. The counts come from
 # index `saga_flow` alone; then the oldest saga of each group is looked up. `started_at` is NULL if
 # no start event was read.
@@ -188,8 +206,11 @@ def interventions(connection: Connection, statuses: Sequence[str], limit: int) -
 
 
 def summary(connection: Connection) -> list[Row]:
-    """Count live sagas by flow version and status, with the oldest start and money held."""
-    return _rows(connection, SUMMARY)
+    """Count live sagas by flow version and status, with the oldest start and their balances.
+
+    Of each balance, the kinds of which most is held are shown.
+    """
+    return _rows(connection, SUMMARY, kinds=_SHOWN_KINDS)
 
 
 def flows(connection: Connection) -> list[Count]:

@@ -11,7 +11,14 @@ from sqlalchemy import Connection, Table, TextClause, text
 
 from saga_monitor.saga.facts import Fact, Saga, log_time, unix_ms
 from saga_monitor.saga.interventions import Intervention
-from saga_monitor.storage.tables import HISTORY, intervention, saga, stream_offset, timeline
+from saga_monitor.storage.tables import (
+    HISTORY,
+    balance,
+    intervention,
+    saga,
+    stream_offset,
+    timeline,
+)
 from sagakit.contract.model import saga_id_of
 from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.messages.codec import MAX_EVENT_BYTES
@@ -34,13 +41,22 @@ class SagaRow:
     facts: Mapping[str, Any]
     awaited: str | None
     next_deadline: datetime | None
-    captured_minor: int
-    refunded_minor: int
     started_at: datetime | None
     ended_at: datetime | None
     updated_at: datetime | None
     partition: int
     pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """A row of `balance`."""
+
+    order_id: str
+    name: str
+    kind: str
+    added: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +105,14 @@ class InterventionRow:
 
 @dataclass(slots=True)
 class WriteBatch:
-    """The rows one transaction of the projection writes. offsets: of the next record to read."""
+    """The rows one transaction of the projection writes.
+
+    balances: saga -> all its rows, for sagas of which a balance may have moved; offsets: of the
+    next record to read.
+    """
 
     sagas: list[SagaRow] = field(default_factory=list)
+    balances: dict[str, list[BalanceRow]] = field(default_factory=dict)
     timeline: list[TimelineRow] = field(default_factory=list)
     interventions: list[InterventionRow] = field(default_factory=list)
     unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
@@ -100,6 +121,7 @@ class WriteBatch:
 
 _SAGA = tuple(f.name for f in fields(SagaRow))
 _VIEW = tuple(name for name in _SAGA if name not in ("order_id", "facts"))
+_BALANCE = tuple(f.name for f in fields(BalanceRow))
 _TIMELINE = tuple(f.name for f in fields(TimelineRow))
 _INTERVENTION = tuple(f.name for f in fields(InterventionRow))
 
@@ -142,6 +164,18 @@ SAVE = text(
     f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "
     f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _VIEW)}, "
     "facts = saga.facts || excluded.facts, quiet_until = NULL"
+)
+# The balances of a batch are written by the same statement. A row goes when its kind does: a
+# movement without a kind is of the kind that a later event is the first to add.
+SAVE_WITH_BALANCES = text(
+    f"WITH moved AS (SELECT * FROM {recordset(balance, _BALANCE, 'moved')}), gone AS ("
+    f"DELETE FROM balance b WHERE b.order_id = ANY({KEYS}) AND NOT EXISTS ("
+    "SELECT FROM moved m WHERE (m.order_id, m.name, m.kind) = (b.order_id, b.name, b.kind))), "
+    f"kept AS (INSERT INTO balance ({_quoted(_BALANCE)}) SELECT * FROM moved "
+    "ON CONFLICT (order_id, name, kind) "
+    "DO UPDATE SET added = excluded.added, removed = excluded.removed "
+    "WHERE (balance.added, balance.removed) <> (excluded.added, excluded.removed)) "
+    f"{SAVE.text}"
 )
 # Of an event published twice the first sighting is kept, as in `fold`. A republished event keeps
 # its time and gets a new partition and offset.
@@ -246,7 +280,11 @@ def archive(connection: Connection, orders: Sequence[str]) -> None:
 
 def write(connection: Connection, batch: WriteBatch) -> None:
     """Write the whole batch in set-based statements; the sagas must be locked."""
-    if batch.sagas:
+    if batch.balances:
+        moved = [row for key in sorted(batch.balances) for row in batch.balances[key]]
+        more = {"keys": as_json(list(batch.balances)), "moved": as_json(moved)}
+        connection.execute(SAVE_WITH_BALANCES, {**rows_of(batch.sagas), **more})
+    elif batch.sagas:
         connection.execute(SAVE, rows_of(batch.sagas))
     if batch.timeline:
         connection.execute(ADD_TIMELINE, rows_of(_one_row_per_event(batch.timeline)))

@@ -37,8 +37,6 @@ saga = Table(
     Column("awaited", Text),
     Column("next_deadline", _TIME),
     Column("quiet_until", _TIME),
-    Column("captured_minor", BigInteger, nullable=False, server_default="0"),
-    Column("refunded_minor", BigInteger, nullable=False, server_default="0"),
     Column("started_at", _TIME),
     Column("ended_at", _TIME),
     Column("updated_at", _TIME),
@@ -60,7 +58,17 @@ Index(
     saga.c.status,
     saga.c.flow,
     saga.c.started_at,
-    postgresql_include=["version", "captured_minor", "refunded_minor"],
+    postgresql_include=["version", "order_id"],
+)
+
+balance = Table(
+    "balance",
+    metadata,
+    Column("order_id", _ORDER_ID, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("added", BigInteger, nullable=False),
+    Column("removed", BigInteger, nullable=False),
 )
 
 timeline = Table(
@@ -119,7 +127,7 @@ Index("intervention_status", intervention.c.status, intervention.c.opened_at)
 # saga is looked up by its id.
 HISTORY = {
     table: Table(f"{table.name}_history", metadata, *(c._copy() for c in table.columns))
-    for table in (saga, timeline, intervention)
+    for table in (saga, balance, timeline, intervention)
 }
 Index(
     "saga_history_status",

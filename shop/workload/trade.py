@@ -77,8 +77,8 @@ class Trade(Workload[ShopOrder]):
         self, stack: StackClient, saga: ShopOrder, seen: Mapping[str, Any]
     ) -> bool:
         """Return False while a late capture is to be refunded, or may still come."""
-        money = seen["ledger"]
-        came_and_went = money["refunded_minor"] == money["captured_minor"] > 0
+        money = [row for row in seen["balances"] if row["name"] == "money"]
+        came_and_went = any(row["added"] for row in money) and not any(r["held"] for r in money)
         late = saga.kind.captured_late and seen["status"] == End.CANCELLED and not came_and_went
         return not (late and await _may_be_captured(stack, saga))
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from saga_lab.simulation.fault_rates import FAULTS
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.runner import build_world
-from saga_monitor.ingest.projection import fact_of
+from saga_monitor.ingest.projection import balances_of, fact_of
 from saga_monitor.saga.facts import Saga, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
@@ -171,7 +171,7 @@ def test_the_monitor_folds_the_same(seed: int, rng: random.Random) -> None:
     world = played(seed)
     for key, saga in world.monitor.sagas.items():
         facts = [
-            fact_of(envelope, tuple(flow.units for flow in FLOWS))
+            fact_of(envelope, balances_of(FLOWS))
             for envelope in world.log.envelopes()
             if envelope.key == key
         ]

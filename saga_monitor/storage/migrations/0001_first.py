@@ -12,6 +12,7 @@ TIME = sa.DateTime(timezone=True)
 NEWEST = sa.text("updated_at DESC NULLS LAST")
 HISTORY = {
     "saga": "order_id",
+    "balance": "order_id, name, kind",
     "timeline": "order_id, event_id",
     "intervention": "order_id, code",
 }
@@ -39,14 +40,20 @@ def _create_sagas() -> None:
         sa.Column("awaited", sa.Text),
         sa.Column("next_deadline", TIME),
         sa.Column("quiet_until", TIME),
-        sa.Column("captured_minor", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("refunded_minor", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("started_at", TIME),
         sa.Column("ended_at", TIME),
         sa.Column("updated_at", TIME),
         sa.Column("partition", sa.Integer, nullable=False),
         sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
         postgresql_with={"fillfactor": "70"},
+    )
+    op.create_table(
+        "balance",
+        sa.Column("order_id", ORDER_ID, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("added", sa.BigInteger, nullable=False),
+        sa.Column("removed", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "timeline",
@@ -121,7 +128,7 @@ def _create_indexes() -> None:
         "saga_flow",
         "saga",
         ["status", "flow", "started_at"],
-        postgresql_include=["version", "captured_minor", "refunded_minor"],
+        postgresql_include=["version", "order_id"],
     )
     op.create_index("saga_history_status", "saga_history", ["status", NEWEST])
     op.create_index("intervention_status", "intervention", ["status", "opened_at"])

@@ -108,7 +108,7 @@ STARTED_BLIND = PaymentRefundStarted(order_id="o1", amount_minor=0, reason=REASO
 STARTED_VOID = replace(STARTED_BLIND, charge_id="ch1", email=MAIL)
 STARTED = replace(STARTED_VOID, amount_minor=2500)
 HALF = PaymentRefundProgressed(
-    order_id="o1", refund_id="re1", amount_minor=1250, remaining_minor=1250
+    order_id="o1", refund_id="re1", amount_minor=1250, remaining_minor=1250, currency="EUR"
 )
 FENCE = PaymentRefunded(order_id="o1", amount_minor=0, reason=REASON)
 REFUNDED = PaymentRefunded(

@@ -302,7 +302,7 @@ def test_a_part_of_a_charge_whose_amount_is_not_known_is_booked_when_it_is() -> 
     gives back a part instead; then the part is counted, the charge is read and told as one capture,
     and the rest is requested under new keys until nothing is left."""
     part = EffectResult(refund(1, "ch1", None), Refunded("re1", 1000, "ch1", partial=True))
-    counted = replace(HALF, refund_id="re1", amount_minor=0, remaining_minor=0)
+    counted = replace(HALF, refund_id="re1", amount_minor=0, remaining_minor=0, currency=None)
     looked = (
         given(PAYMENT, Payment(), STARTED_BLIND, STARTED_VOID)
         .when(part)
@@ -330,7 +330,8 @@ def test_a_part_of_a_charge_nothing_is_known_of_is_never_requested_again_under_i
     part = EffectResult(refund(1, None, None), Refunded("re1", 1000, "ch1", partial=True))
     looked = given(PAYMENT, Payment(), STARTED_BLIND).when(part)
     asked = looked.then(
-        replace(HALF, refund_id="re1", amount_minor=0, remaining_minor=0), effects=[LOOK]
+        replace(HALF, refund_id="re1", amount_minor=0, remaining_minor=0, currency=None),
+        effects=[LOOK],
     )
     found = asked.without_pending("look").when(EffectResult(LOOK, TOOK))
     assert [effect.key for effect in found.decision.effects] == ["refund:2"]
