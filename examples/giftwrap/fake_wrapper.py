@@ -1,7 +1,7 @@
 """Runs a fake wrapper in memory: `python examples/giftwrap/fake_wrapper.py [PORT]`.
 
-A repeated call for a reference gives the first answer again. One that was unwrapped is never wrapped
-any more.
+A repeated call for a reference gives the first answer again. One that was unwrapped is never
+wrapped any more.
 """
 
 import json

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from saga_lab.simulation.interface import Simulation, Story
+from saga_lab.simulation.interface import Simulation, Story, key_of
 from saga_lab.simulation.simulated_monitor import view_of
 from saga_lab.simulation.world import World
 from saga_monitor.ingest.projection import balances_of, fact_of
@@ -39,10 +39,10 @@ def violations(
 
 def _other_versions(world: World[Any], stories: Sequence[Story]) -> Iterator[str]:
     for story in stories:
-        flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.saga}
+        flows = {e.trace.flow for e in world.log.envelopes() if e.key == key_of(story)}
         if flows - {None, story.flow}:
             other = sorted(filter(None, flows))
-            yield f"{story.saga}: began on {story.flow}, and events of it name {other}"
+            yield f"{key_of(story)}: began on {story.flow}, and events of it name {other}"
 
 
 def _unfinished_work(world: World[Any]) -> Iterator[str]:

@@ -134,7 +134,7 @@ class Codec:
         if flow and event.type in self._no_saga:
             raise ValueError(
                 f"{event.type} belongs to no saga, and {envelope.key!r} emits it: readers "
-                "could not count it there; emit it under a key without a flow, such as /<record key>"
+                "could not count it there; emit it under a key without a flow, /<record key>"
             )
         if event.owner == PLATFORM and flow in self._homes:
             headers = (*headers, self._homes[flow])

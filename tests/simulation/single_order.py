@@ -64,9 +64,7 @@ class OneOrder:
             self.world.submit_command("inventory", f"/sku:{sku}", delivery)
         self.until(lambda: not self.world.nodes["inventory"].unpublished(), "stock put in")
         placing = PlaceOrder(ORDER, self.facts, self.world.now)
-        self.world.submit_command(
-            "order", SAGA, Command(PLACE, "customer", "", placing), self.flow
-        )
+        self.world.submit_command("order", SAGA, Command(PLACE, "customer", "", placing), self.flow)
 
     @property
     def events(self) -> list[Any]:

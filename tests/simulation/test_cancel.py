@@ -196,8 +196,6 @@ def test_a_verdict_on_what_was_cancelled_meanwhile_is_refused() -> None:
     order = waiting_for_review("order/1", 0)
     assert order.cancel()
     order.rest()
-    body = VerdictCommand(
-        saga=SAGA, step="payment", verdict="approve", actor="ada", reason="ok"
-    )
+    body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="ada", reason="ok")
     with pytest.raises(CommandRefused, match="waits for no verdict: it is undone"):
         order.say(lambda saga, seen: give_verdict(body, saga, seen))

@@ -50,9 +50,7 @@ def test_a_paused_review_is_neither_reminded_nor_rejected(flow: str, seed: int) 
     order.pause()
     order.for_a(LONG)
     assert "VerdictRequested" not in order.types
-    body = VerdictCommand(
-        saga=SAGA, step="payment", verdict="approve", actor="bob", reason="ok"
-    )
+    body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="bob", reason="ok")
     with pytest.raises(
         CommandRefused, match=r"was paused at .* by ada: a question; resume it first"
     ):

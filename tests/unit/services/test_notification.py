@@ -75,9 +75,7 @@ def released(email: str | None = ADA) -> InventoryReleased:
 
 
 def mail(kind: MailKind, **facts: str) -> Effect:
-    return Effect(
-        "mail", mail_key(kind), {"order_id": "o1", "kind": kind.value, "to": ADA} | facts
-    )
+    return Effect("mail", mail_key(kind), {"order_id": "o1", "kind": kind.value, "to": ADA} | facts)
 
 
 SENT = {kind: event_type(order_id="o1", to=ADA) for kind, event_type in EVENT_BY_KIND.items()}
@@ -266,7 +264,9 @@ def test_what_is_no_address_is_refused_and_never_reaches_the_mail_server(address
 # --- the mail -------------------------------------------------------------------------------------
 
 
-HEADERS = b"From To Subject Message-ID X-Saga-Kind X-Saga-Reference Auto-Submitted MIME-Version".split()
+HEADERS = (
+    b"From To Subject Message-ID X-Saga-Kind X-Saga-Reference Auto-Submitted MIME-Version".split()
+)
 HEADERS += [b"Content-Type", b"Content-Transfer-Encoding"]
 
 
