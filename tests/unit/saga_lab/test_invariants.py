@@ -29,7 +29,6 @@ from tests.unit.shop.healthy_orders import (
     DONE,
     FACTS,
     UNDONE,
-    saga,
     Log,
     captured,
     healthy,
@@ -37,6 +36,7 @@ from tests.unit.shop.healthy_orders import (
     placed,
     refunded,
     released,
+    saga,
     timeout,
     without,
 )

@@ -103,9 +103,7 @@ def test_a_case_about_time_settles_itself_when_the_order_ends_and_no_other_does(
 
 
 def do(command: str, saga: Saga, **body: Any) -> Emission:
-    return INTERVENTION_COMMANDS[command](
-        InterventionCommand(saga=SAGA, **body), saga, seen(saga)
-    )
+    return INTERVENTION_COMMANDS[command](InterventionCommand(saga=SAGA, **body), saga, seen(saga))
 
 
 def read_back(saga: Saga, emission: Emission) -> Saga:
