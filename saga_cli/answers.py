@@ -6,7 +6,7 @@ from saga_cli.shapes import Time, mismatch
 
 
 class CauseJson(TypedDict):
-    """Holds what blocks an order."""
+    """Holds what blocks a saga."""
 
     kind: str
     description: str
@@ -14,27 +14,32 @@ class CauseJson(TypedDict):
     until: Time | None
 
 
-class OrderRowJson(TypedDict):
-    """Holds a row of a list of orders."""
+class CandidateJson(TypedDict):
+    """Holds a row of `GET /candidates`."""
 
-    order_id: str
+    saga: str
+
+
+class SagaRowJson(TypedDict):
+    """Holds a row of a list of sagas. flow: with its version."""
+
+    saga: str
     flow: str | None
-    version: int | None
     status: str
     started_at: Time | None
     awaited: str | None
 
 
-class ListedOrderJson(OrderRowJson):
+class ListedSagaJson(SagaRowJson):
     """Holds a row of `GET /sagas`."""
 
     next_deadline: Time | None
 
 
-class BlockedOrderJson(TypedDict):
+class BlockedSagaJson(TypedDict):
     """Holds a row of `GET /blocked`."""
 
-    order_id: str
+    saga: str
     status: str
     started_at: Time | None
     next_deadline: Time | None
@@ -42,14 +47,14 @@ class BlockedOrderJson(TypedDict):
 
 
 class StepJson(TypedDict):
-    """Holds a step of an order."""
+    """Holds a step of a saga."""
 
     name: str
     status: str
 
 
 class TimelineEventJson(TypedDict):
-    """Holds an event of an order. caused_by: the type of the event that caused it."""
+    """Holds an event of a saga. caused_by: the type of the event that caused it."""
 
     at: Time
     type: str
@@ -90,7 +95,7 @@ class InterventionEntryJson(TypedDict):
 
 
 class InterventionJson(TypedDict):
-    """Holds an intervention of an order. opening: id of the entry that opened it."""
+    """Holds an intervention of a saga. opening: id of the entry that opened it."""
 
     code: str
     status: str
@@ -102,7 +107,7 @@ class InterventionJson(TypedDict):
 
 
 class PinJson(TypedDict):
-    """Holds the pin that keeps an order out of the history."""
+    """Holds the pin that keeps a saga out of the history."""
 
     actor: str
     since: Time
@@ -120,17 +125,17 @@ class BalanceJson(TypedDict):
 
 
 class RelatedJson(TypedDict):
-    """Holds the batch of an order, and the orders next to it."""
+    """Holds the batch of a saga, and the sagas next to it."""
 
     batch_id: str | None
     caused_by: str | None
     led_to: list[str]
 
 
-class OrderJson(TypedDict):
-    """Holds one order of `GET /sagas/ORDER`."""
+class SagaJson(TypedDict):
+    """Holds one saga of `GET /sagas/FLOW/ID`."""
 
-    order_id: str
+    saga: str
     flow: str
     status: str
     started_at: Time | None
@@ -147,14 +152,14 @@ class OrderJson(TypedDict):
 
 
 class ListedInterventionJson(TypedDict):
-    """Holds a row of `GET /interventions`. saga: status of the order."""
+    """Holds a row of `GET /interventions`."""
 
-    order_id: str
+    saga: str
     code: str
     status: str
     holder: str | None
     opened_at: Time
-    saga: str
+    saga_status: str
     reason: str
 
 
@@ -177,16 +182,16 @@ class RetirementJson(TypedDict):
 
 
 class BatchJson(TypedDict):
-    """Holds the orders of a batch, and their number by status."""
+    """Holds the sagas of a batch, and their number by status."""
 
-    orders: list[OrderRowJson]
+    sagas: list[SagaRowJson]
     counts: dict[str, int]
 
 
 class LinkJson(TypedDict):
-    """Holds an order in a tree, below the one that led to it."""
+    """Holds a saga in a tree, below the one that led to it."""
 
-    order_id: str
+    saga: str
     caused_by: str | None
     status: str | None
 
@@ -219,14 +224,12 @@ class ReconciliationReportJson(TypedDict):
 
 
 def link_mismatch(links: Any) -> str | None:
-    """Return what differs from a tree: one root first, each other order after its cause."""
+    """Return what differs from a tree: one root first, each other saga after its cause."""
     if found := mismatch(list[LinkJson], links):
         return found
     seen = set[str]()
     for link in links:
-        if link["order_id"] in seen or (
-            link["caused_by"] not in seen if seen else link["caused_by"]
-        ):
-            return f"order {link['order_id']} does not follow the one that caused it"
-        seen.add(link["order_id"])
+        if link["saga"] in seen or (link["caused_by"] not in seen if seen else link["caused_by"]):
+            return f"saga {link['saga']} does not follow the one that caused it"
+        seen.add(link["saga"])
     return None if seen else "it is an empty list"

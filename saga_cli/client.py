@@ -8,16 +8,19 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import click
 
+from saga_cli.answers import CandidateJson
 from saga_cli.printable import printable, printable_value
 from saga_cli.shapes import mismatch
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+from sagakit.identity import split_key
 from sagakit.urls import without_user
 
 if TYPE_CHECKING:
@@ -96,12 +99,33 @@ def call(
     return JsonAnswer(answer.status, body)
 
 
-def order_path(order_id: str, prefix: str = "/sagas") -> str:
-    """Return a URL path below `prefix` for an order; its id may have any characters.
+def find_saga(name: str) -> str:
+    """Return the key of the saga that a person names: by its key `flow/id`, or by its id alone.
 
-    Dots are encoded too: a path segment of one or two dots would be another path.
+    Raises RequestRefused if the monitor has read no event of it, UsageError if several flows have a
+    saga of this id.
     """
-    return f"{prefix}/{quote(order_id, safe='').replace('.', '%2E')}"
+    candidates = ask("GET", "/candidates", list[CandidateJson], params={"name": name})
+    found = [row["saga"] for row in candidates]
+    if not found:
+        detail = f"no event of saga {name!r} was read yet; check the id, or try again"
+        raise RequestRefused(detail, HTTPStatus.NOT_FOUND)
+    if len(found) > 1:
+        raise click.UsageError(f"{name!r} may be {' or '.join(found)}; name one of them")
+    return str(found[0])
+
+
+def saga_path(key: str, prefix: str = "/sagas") -> str:
+    """Return a URL path below `prefix` for a saga; its id may have any characters."""
+    return prefix + "".join(f"/{segment(part)}" for part in split_key(key))
+
+
+def segment(text: str) -> str:
+    """Return a text as one segment of a URL's path.
+
+    Dots are encoded too: a segment of one or two dots would be another path.
+    """
+    return quote(text, safe="").replace(".", "%2E")
 
 
 def address(process: str) -> str:

@@ -27,7 +27,7 @@ MAX_ID_CHARS = 255
 
 
 class IdType(click.ParamType):
-    """Takes the id of an order, batch, customer or flow version: no other text can be one."""
+    """Takes the id of a saga, batch, person or flow version: no other text can be one."""
 
     name = "id"
 
@@ -82,7 +82,7 @@ class Duration(click.ParamType):
 
 
 ID = IdType()
-ORDER = click.argument("order_id", metavar="ORDER", type=ID)
+SAGA = click.argument("name", metavar="SAGA", type=ID)
 LIMIT = click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -162,21 +162,21 @@ class Listing:
 def person_command(
     name: str, about: str, path: str, *parameters: Parameter, **fixed: str
 ) -> click.Command:
-    """Return a command that a person gives on an order, with actor and reason.
+    """Return a command that a person gives on a saga, with actor and reason.
 
     about: the help; path: where it is posted; parameters: further options, sent by their names;
     fixed: further fields of the body.
     """
 
     @click.command(name, help=about)
-    @ORDER
+    @SAGA
     @actor_and_reason
-    def command(order_id: str, **given: Any) -> None:
-        body = {"order_id": order_id, **given, **fixed}
+    def command(name: str, **given: Any) -> None:
+        body = {"saga": client.find_saga(name), **given, **fixed}
         accepted = client.ask("POST", path, AcceptedCommandJson, json=body)
         click.echo(
             f"accepted: {accepted['event']} {accepted['id']}; "
-            f"`saga show {shlex.quote(order_id)}` shows it once it is in the log"
+            f"`saga show {shlex.quote(name)}` shows it once it is in the log"
         )
 
     for parameter in reversed(parameters):

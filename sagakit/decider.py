@@ -103,14 +103,25 @@ Trigger = Do | Undo | Observed | EffectResult | Callback | Command
 class Effect:
     """A durable intent to call the outside world, executed after commit, at least once.
 
-    `key` is the idempotency key sent to the provider. It is unique among the participant's effects:
-    adding the same effect while it is pending changes nothing, and another call under its key is
-    refused. `payload` is JSON.
+    `key` names the call within its saga, such as `call` or `undo:2`: adding the same effect while
+    it is pending changes nothing, and another call under its key is refused. `payload` is JSON.
+    `saga`: the saga key, which the kit sets before the call; gateways send it as the provider's
+    reference.
     """
 
     kind: str
     key: str
     payload: Mapping[str, Json]
+    saga: str = ""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key under which the provider makes this call once."""
+        return self.key_of(self.key)
+
+    def key_of(self, key: str) -> str:
+        """Return the idempotency key of the participant's call `key` in the same saga."""
+        return f"{self.saga}:{key}"
 
 
 @dataclass(frozen=True, slots=True)

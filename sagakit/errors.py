@@ -124,7 +124,7 @@ class ForeignEvent(SagaError):
 
 
 class EffectKeyClash(SagaError):
-    """An effect has the key of another call that is pending; the message names key and sagas.
+    """An effect has the key of another call that is pending; the message names key and saga.
 
     `effect_id` is the effect that was not added. Under one key, a provider makes only one of them.
     """

@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from saga_monitor.reconciliation.rules import Correction, Difference, Rows, RowsOfSaga, Rules
+from sagakit.identity import split_key
 from schemas.events import ChargeFound
 
 SKU = "sku:"
-"""Prefix of the subject of a finding about stock; the rest is a SKU, not an order."""
+"""Prefix of the subject of a finding about stock; the rest is a SKU, not a saga key."""
 ACTOR = "saga_monitor"
 MONEY = "money"
 """Name of the flow's balance that payment's books are compared with."""
@@ -201,7 +202,7 @@ def _compare_charge(
 
 def _correctable(kind: str, charge: ChargeRow, back_minor: int, what: str) -> Difference:
     event = ChargeFound(
-        order_id=charge.saga,
+        order_id=split_key(charge.saga)[1],
         charge_id=charge.charge_id,
         captured_minor=charge.amount_minor,
         refunded_minor=back_minor,

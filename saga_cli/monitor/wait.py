@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from saga_cli import client
-from saga_cli.answers import OrderJson
-from saga_cli.declarations import ORDER, FiniteRange
+from saga_cli.answers import SagaJson
+from saga_cli.declarations import SAGA, FiniteRange
 from saga_monitor.saga.view import ENDED, Status
 
 AGAIN_S = 0.2
@@ -18,7 +18,7 @@ LONGEST_TIMEOUT_S = 7 * 86400.0
 
 
 @click.command()
-@ORDER
+@SAGA
 @click.option(
     "--timeout",
     "timeout_s",
@@ -27,14 +27,14 @@ LONGEST_TIMEOUT_S = 7 * 86400.0
     type=FiniteRange(0, LONGEST_TIMEOUT_S),
     help="Seconds to wait at most.",
 )
-def wait(order_id: str, timeout_s: float) -> None:
-    """Wait until an order ends.
+def wait(name: str, timeout_s: float) -> None:
+    """Wait until a saga ends.
 
     Exit status 0: it completed; 1: it was cancelled or did not end in time.
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        seen = _seen(order_id)
+        seen = _seen(name)
         if seen is not None and seen["status"] in ENDED:
             completed = seen["status"] == Status.COMPLETED
             reason = "" if completed else _last_reason(seen)
@@ -43,17 +43,18 @@ def wait(order_id: str, timeout_s: float) -> None:
         if time.monotonic() >= deadline:
             if seen is None:
                 raise click.ClickException(
-                    f"the monitor read no event of {order_id} within {timeout_s:g} s; check the id"
+                    f"the monitor read no event of {name} within {timeout_s:g} s; check the id"
                 )
             click.echo(f"not ended within {timeout_s:g} s")
             sys.exit(1)
         time.sleep(AGAIN_S)
 
 
-def _seen(order_id: str) -> Mapping[str, Any] | None:
+def _seen(name: str) -> Mapping[str, Any] | None:
     """Return the saga as the monitor sees it, None as long as it has read no event of it."""
     try:
-        found: Mapping[str, Any] = client.ask("GET", client.order_path(order_id), OrderJson)
+        path = client.saga_path(client.find_saga(name))
+        found: Mapping[str, Any] = client.ask("GET", path, SagaJson)
     except client.RequestRefused as refused:
         if refused.status == HTTPStatus.NOT_FOUND:
             return None

@@ -16,27 +16,21 @@ def conserved(evidence: Evidence) -> Finding:
     the log, and the end is that of the log.
     """
     counts = Counter(
-        balance.name
-        for saga_id in evidence.accepted
-        for balance in evidence.plan_of(saga_id).balances
+        balance.name for saga in evidence.accepted for balance in evidence.plan_of(saga).balances
     )
     counted = ", ".join(f"{name} of {n}" for name, n in sorted(counts.items()))
     return finding_of(
         2,
         "Every balance is what the flow says for the saga's end",
         f"the events of {len(evidence.accepted)} sagas: {counted or 'no flow declares a balance'}",
-        (
-            f"{saga_id}: {wrong}"
-            for saga_id in evidence.accepted
-            for wrong in _imbalances(evidence, saga_id)
-        ),
+        (f"{saga}: {wrong}" for saga in evidence.accepted for wrong in _imbalances(evidence, saga)),
     )
 
 
-def _imbalances(evidence: Evidence, saga_id: str) -> Iterator[str]:
-    end = evidence.end_of(saga_id)
-    for balance in evidence.plan_of(saga_id).balances:
-        events = evidence.events(saga_id, *balance.paths)
+def _imbalances(evidence: Evidence, saga: str) -> Iterator[str]:
+    end = evidence.end_of(saga)
+    for balance in evidence.plan_of(saga).balances:
+        events = evidence.events(saga, *balance.paths)
         totals = sum_up(movement for logged in events for movement in _movements(balance, logged))
         if problem := totals.problem(balance.rule(end), end):
             yield f"{balance.name}: {problem}"

@@ -1,4 +1,4 @@
-"""Turn records into rows: decode once, group by order, fold, one transaction per micro-batch.
+"""Turn records into rows: decode once, group by saga, fold, one transaction per micro-batch.
 
 Offsets are stored in the same transaction, so the projection never claims to have read a record
 that its tables do not hold. Reading a record twice changes nothing.
@@ -22,12 +22,22 @@ from saga_monitor.saga.measures import Change
 from saga_monitor.saga.pins import pin_of
 from saga_monitor.saga.view import AwaitedStep, SagaView, Status
 from saga_monitor.storage import store
-from saga_monitor.storage.store import BalanceRow, InterventionRow, SagaRow, TimelineRow, WriteBatch
+from saga_monitor.storage.store import (
+    BalanceRow,
+    InterventionRow,
+    SagaRow,
+    TimelineRow,
+    UnreadableRecord,
+    WriteBatch,
+)
 from sagakit.errors import RegistryUnavailable, UnknownFlow, UnprocessableRecord
 from sagakit.flow.balances import Balance
 from sagakit.flow.model import Flows
+from sagakit.handling.parking import parking_key
+from sagakit.identity import split_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
+from sagakit.telemetry import metrics
 
 _SCALARS = ("str", "int", "bool")
 _MAX_TEXT = 300
@@ -60,6 +70,8 @@ class Projection:
         self._engine = engine
         self._on_commit = on_commit
         self._codec = codec
+        self._count_foreign = metrics.count_foreign("monitor")
+        self._defaults = {flow.name: flow.label(flow.default_version) for flow in flows}
         self.flows = flows
         self._balances = balances_of(flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
@@ -81,29 +93,37 @@ class Projection:
                     first.events + second.events, first.unreadable + second.unreadable
                 )
             refused = f"the database refuses a value of this record: {str(error)[:300]}"
-            return self._write(WriteBatch(unreadable=[(records[0], "refused", refused)]), records)
+            unreadable = self._unreadable(records[0], "refused", refused)
+            return self._write(WriteBatch(unreadable=[unreadable]), records)
 
     def _apply(self, records: Sequence[Record]) -> BatchCounts:
         batch = WriteBatch()
         facts: dict[str, list[Fact]] = defaultdict(list)
         partitions: dict[str, int] = {}
         for record in records:
+            if self._codec.is_foreign(record):
+                self._count_foreign(1)
+                continue
             try:
                 key, fact = self._read(record)
             except UnprocessableRecord as error:
-                batch.unreadable.append((record, error.code, str(error)))
+                batch.unreadable.append(self._unreadable(record, error.code, str(error)))
                 continue
             except RegistryUnavailable:
                 raise  # it says nothing about the record
             except Exception as error:  # an error in one record must not stop the stream
                 message = f"{type(error).__name__}: {error}"
-                batch.unreadable.append((record, UnprocessableRecord.code, message))
+                code = UnprocessableRecord.code
+                batch.unreadable.append(self._unreadable(record, code, message))
                 continue
             if fact is not None:
                 facts[key].append(fact)
                 partitions[key] = _merge_partitions(partitions.get(key), record.partition)
                 batch.timeline.append(_timeline_row(key, fact, record))
         return self._write(batch, records, facts, partitions)
+
+    def _unreadable(self, record: Record, code: str, error: str) -> UnreadableRecord:
+        return UnreadableRecord(record, parking_key(self._codec, record), code, error)
 
     def _write(
         self,
@@ -150,7 +170,7 @@ class Projection:
         else:
             batch.sagas.append(_saga_row(saga, fresh, view, partition))
             interventions = view.interventions
-        batch.interventions += [InterventionRow.of(saga.order_id, one) for one in interventions]
+        batch.interventions += [InterventionRow.of(saga.key, one) for one in interventions]
         return view
 
     def _may_move(self, view: SagaView, fresh: Iterable[Fact], old_status: str) -> bool:
@@ -160,7 +180,8 @@ class Projection:
 
     def view(self, saga: Saga) -> SagaView:
         """Return the view of a saga under its flow version. Raises UnknownFlow."""
-        plan = self._plans.get(saga.flow or "")
+        label = saga.flow or self._defaults.get(split_key(saga.key)[0], "")
+        plan = self._plans.get(label)
         if plan is None:
             types = (fact.type for fact in saga.facts.values())
             plan = Plan.of(*self.flows.find(saga.flow, *types))
@@ -175,12 +196,19 @@ class Projection:
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """Return a record's key, and the fact of a saga's event. Raises UnprocessableRecord."""
+        """Return a record's saga key, and the fact of an event of a saga.
+
+        Raises UnprocessableRecord.
+        """
         envelope = self._codec.decode(record)
         if envelope.event.saga_id_field is None:
             return envelope.key, None
         label, type_ = envelope.trace.flow, envelope.event.type
-        if label is not None and (label not in self._plans or self.flows.started_by(type_)):
+        if label is None:
+            is_placed = envelope.key[:1] != "/"
+        else:
+            is_placed = label in self._plans and not self.flows.started_by(type_)
+        if not is_placed:
             self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
         return envelope.key, fact_of(envelope, self._balances)
 
@@ -223,7 +251,7 @@ def awaited_text(awaited: AwaitedStep) -> str:
 def _saga_row(saga: Saga, fresh: Iterable[Fact], view: SagaView, partition: int) -> SagaRow:
     flow, _, version = view.flow.partition("/")
     return SagaRow(
-        order_id=saga.order_id,
+        saga=saga.key,
         flow=flow,
         version=int(version),
         status=view.status.value,
@@ -245,7 +273,7 @@ def _unknown_flow_row(
     last = max(f.at for f in saga.facts.values())
     facts, nothing = store.dump_facts(fresh), (None, None, None)
     return SagaRow(
-        saga.order_id,
+        saga.key,
         saga.flow,
         None,
         Status.UNPLACED,
@@ -260,9 +288,7 @@ def _unknown_flow_row(
 
 def _balance_rows(view: SagaView) -> list[BalanceRow]:
     return [
-        BalanceRow(
-            view.order_id, b.name, b.kind, min(b.added, _MAX_BIGINT), min(b.removed, _MAX_BIGINT)
-        )
+        BalanceRow(view.key, b.name, b.kind, min(b.added, _MAX_BIGINT), min(b.removed, _MAX_BIGINT))
         for b in view.balances
     ]
 

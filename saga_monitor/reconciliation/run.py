@@ -29,7 +29,8 @@ from saga_monitor.saga.view import SagaView
 from sagakit.contract.platform import InterventionOpened
 from sagakit.errors import BadKey
 from sagakit.flow.model import Flow
-from sagakit.messages.codec import order_key
+from sagakit.identity import split_key
+from sagakit.messages.codec import record_saga_id
 from sagakit.web.app import problem
 
 log = structlog.get_logger(__name__)
@@ -179,9 +180,9 @@ class Reconciler:
         if not found.about_saga:
             return Remediation.REPORT_ONLY
         try:
-            order_key(found.subject.encode())
-        except BadKey:
-            return Remediation.REPORT_ONLY  # no saga can have this id, so no intervention either
+            record_saga_id(split_key(found.subject)[1].encode())
+        except (BadKey, ValueError):
+            return Remediation.REPORT_ONLY  # no saga can have this key, so no intervention either
         emissions: list[Emission] = []
 
         def decide(saga: Saga, view: SagaView) -> Emission:
@@ -239,13 +240,13 @@ def correction_for(
         raise CommandRefused(
             409,
             "saga changed",
-            f"an event of {saga.order_id} came after {before.isoformat()}; reconcile again",
+            f"an event of saga {saga.key} came after {before.isoformat()}; reconcile again",
         )
     correction = found.correction
     if correction and any(correction.event.type in names for names in flow.observes.values()):
-        id_ = emission_id(saga.order_id, correction.event.type, correction.state)
+        id_ = emission_id(saga.key, correction.event.type, correction.state)
         earlier = saga.facts.get(str(id_))
         if earlier is None or through - earlier.at <= timedelta(seconds=SETTLE_S):
             return Emission(id_, correction.event, None)
-    opened = InterventionOpened(saga_id=saga.order_id, code=found.kind, reason=found.what)
-    return Emission(emission_id(saga.order_id, found.kind, found.what), opened, None)
+    opened = InterventionOpened(saga_id=saga.id, code=found.kind, reason=found.what)
+    return Emission(emission_id(saga.key, found.kind, found.what), opened, None)

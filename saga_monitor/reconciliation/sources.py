@@ -22,15 +22,15 @@ PAGE, MOST_PAGES = 10_000, 1000
 TIMEOUT_S = 60.0
 # Includes the history tables: the outside world's ledgers reach further back than `saga`.
 SAGAS = text(f"""
-    SELECT order_id, status, updated_at <= :before AS quiet, coalesce(balances, '{{}}') AS balances
-    FROM {live_and_history("saga", "order_id, status, updated_at")}
+    SELECT saga, status, updated_at <= :before AS quiet, coalesce(balances, '{{}}') AS balances
+    FROM {live_and_history("saga", "saga, status, updated_at")}
     LEFT JOIN (
-        SELECT order_id, jsonb_object_agg(name, jsonb_build_array(added, removed)) AS balances
+        SELECT saga, jsonb_object_agg(name, jsonb_build_array(added, removed)) AS balances
         FROM (
-            SELECT order_id, name, sum(added) AS added, sum(removed) AS removed
-            FROM {live_and_history("balance", "order_id, name, added, removed")}
-            GROUP BY order_id, name) AS sums
-        GROUP BY order_id) AS moved USING (order_id)
+            SELECT saga, name, sum(added) AS added, sum(removed) AS removed
+            FROM {live_and_history("balance", "saga, name, added, removed")}
+            GROUP BY saga, name) AS sums
+        GROUP BY saga) AS moved USING (saga)
     WHERE status <> 'unplaced'
 """)
 
@@ -113,12 +113,12 @@ class BookReader:
 
 
 def sagas(engine: Engine, before: datetime) -> dict[str, ComparedSaga]:
-    """Return the started sagas by id. quiet: no event of the saga came after `before`."""
+    """Return the started sagas by key. quiet: no event of the saga came after `before`."""
     with engine.connect() as connection:
         rows = connection.execute(SAGAS, {"before": before})
         return {
-            row.order_id: ComparedSaga(
-                row.order_id,
+            row.saga: ComparedSaga(
+                row.saga,
                 row.status,
                 row.quiet,
                 {name: (added, removed) for name, (added, removed) in row.balances.items()},

@@ -77,7 +77,7 @@ def _imbalances(
         if problem is None or balance.name not in balances.totals:
             continue
         amounts = [(total.kind, total.added, total.removed) for total in totals.kinds]
-        id_ = emission_id(saga.order_id, CONSERVATION, f"{balance.name}:{amounts}")
+        id_ = emission_id(saga.key, CONSERVATION, f"{balance.name}:{amounts}")
         last = _last(saga, plan, facts, balance, status)
         due = last.at + _patience(plan, balance)
         yield Imbalance(id_, last.id, due, f"{balance.name}: {problem}")

@@ -162,9 +162,7 @@ def _step_causes(
     now: datetime | None,
 ) -> Iterator[Cause]:
     if item.code == UNDONE_PAST_PIVOT:
-        text = (
-            f"{item.step} was undone although the order is past its pivot; a person has to decide"
-        )
+        text = f"{item.step} was undone although the saga is past its pivot; a person has to decide"
         yield Cause(CauseKind.PERSON, "a person", text, item.since)
         return
     rows, lag = kept_rows.get(item.step), lags.get(item.step)
@@ -245,7 +243,7 @@ def _start_causes(
     if now is None:
         text = "the monitor has not read all topics to their end"
         yield Cause(CauseKind.MONITOR, SOURCE, text)
-    text = f"events of {view.order_id} were read, but not the start event of {view.flow}"
+    text = f"events of {view.key} were read, but not the start event of {view.flow}"
     yield Cause(CauseKind.OVERDUE, "whoever placed it", text)
 
 

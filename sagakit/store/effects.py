@@ -1,7 +1,8 @@
 """Checks effects as they are stored: a payload of JSON, and a key that no other call has. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -27,19 +28,16 @@ def as_stored(effect: Effect) -> Effect:
         raise ValueError(
             f"the payload of effect {effect.key!r}: {error}; put only JSON values into it"
         ) from error
-    return Effect(effect.kind, effect.key, orjson.loads(payload))
+    return replace(effect, payload=orjson.loads(payload))
 
 
-def check_repeats(rows: Sequence[EffectRow], pending: Mapping[str, tuple[str, Effect]]) -> None:
-    """Raise EffectKeyClash unless each row repeats the effect that is pending under its key.
-
-    pending: key -> the saga of that effect, and the effect.
-    """
+def check_repeats(rows: Sequence[EffectRow], pending: Iterable[Effect]) -> None:
+    """Raise EffectKeyClash unless each row repeats the pending effect of its saga and key."""
+    there = {effect.idempotency_key: effect for effect in pending}
     for row in rows:
-        saga, effect = pending.get(row.effect.key, ("unknown", None))
-        if (saga, effect) != (row.order_key, row.effect):
+        if there.get(row.effect.idempotency_key) != row.effect:
             raise EffectKeyClash(
-                f"the effect key {row.effect.key!r} of order {row.order_key!r} is taken by another "
-                f"call, of order {saga!r}; give each call its own key, with the order id in it",
+                f"the effect key {row.effect.key!r} of {row.saga!r} is taken by another call, "
+                "which is pending; give each call of a saga its own key",
                 row.id,
             )

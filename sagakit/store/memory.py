@@ -63,11 +63,11 @@ class _Pending:
 
 @dataclass(slots=True)
 class Tables:
-    """Holds the rows of the kit's tables."""
+    """Holds the rows of the kit's tables; `effects` by saga and key."""
 
     inbox_rows: dict[str, InboxRow] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
-    effects: dict[str, _Pending] = field(default_factory=dict)
+    effects: dict[tuple[str, str], _Pending] = field(default_factory=dict)
     parked: dict[int, ParkedRow] = field(default_factory=dict)
     next_id: int = 1
 
@@ -171,9 +171,9 @@ class _MemoryTransaction(Generic[S]):
             if number is None:
                 tables.parked[tables.next_id] = replace(park, id=tables.next_id)
                 tables.next_id += 1
-            elif park.code != "queued":
+            elif park.code != "queued" or park.key != tables.parked[number].key:
                 old = tables.parked[number]
-                tables.parked[number] = replace(old, code=park.code, error=park.error)
+                tables.parked[number] = replace(old, key=park.key, code=park.code, error=park.error)
         for number in changes.unpark:
             tables.parked.pop(number, None)
         if changes.park or changes.unpark:
@@ -185,10 +185,10 @@ class _MemoryTransaction(Generic[S]):
     def _add(self, rows: Sequence[EffectRow]) -> Sequence[EffectRow]:
         now, effects, added = self._database.now, self._tables.effects, []
         for row in rows:
-            if there := effects.get(row.effect.key):
-                check_repeats([row], {row.effect.key: (there.row.order_key, there.row.effect)})
+            if there := effects.get((row.saga, row.effect.key)):
+                check_repeats([row], [there.row.effect])
             else:
-                effects[row.effect.key] = _Pending(row, now, row.lease_until or now)
+                effects[row.saga, row.effect.key] = _Pending(row, now, row.lease_until or now)
                 added.append(row)
         return added
 

@@ -25,7 +25,7 @@ FRESH_S = 1.0
 """A connection returned to the pool less than this many seconds ago is not pinged."""
 _INBOX = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
 _OUTBOX = ("topic", "key", "headers", "value")
-_EFFECT = ("id", "key", "order_key", "kind", "payload", "trace", "due_at", "token", "lease_until")
+_EFFECT = ("id", "saga", "key", "kind", "payload", "trace", "due_at", "token", "lease_until")
 _LEASE = ("id", "token")
 _PARKED = (
     "key",
@@ -68,14 +68,14 @@ _ADD_OUTBOX = (
 _ADD_EFFECTS = (
     f"INSERT INTO effects ({', '.join(_EFFECT)}) "
     f"SELECT * FROM {recordset(effects, _EFFECT, 'effects')} "
-    "ON CONFLICT (key) DO NOTHING RETURNING id"
+    "ON CONFLICT (saga, key) DO NOTHING RETURNING id"
 )
 SAVE_INBOX, ADD_OUTBOX = text(_SAVE_INBOX), text(_ADD_OUTBOX)
 SAVE_ALL = text(
     f"WITH said AS ({_ADD_OUTBOX}), added AS ({_ADD_EFFECTS}), saved AS ({_SAVE_INBOX}) "
     "SELECT id FROM added"
 )
-PENDING_EFFECTS = text(f"SELECT key, order_key, kind, payload FROM effects WHERE key = ANY({KEYS})")
+PENDING_EFFECTS = text(f"SELECT saga, key, kind, payload FROM effects WHERE saga = ANY({KEYS})")
 FINISH_EFFECTS = text(
     f"DELETE FROM effects USING {recordset(effects, _LEASE)} "
     "WHERE effects.id = n.id AND effects.token = n.token RETURNING effects.id"
@@ -86,7 +86,7 @@ CLAIM_EFFECTS = text("""
         SELECT id FROM effects WHERE due_at <= :now AND lease_until <= :now
         ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, order_key, kind, key, payload, trace, attempts
+    RETURNING id, saga, kind, key, payload, trace, attempts
 """)
 EXTEND_LEASES = text(
     "UPDATE effects SET lease_until = :until "
@@ -100,8 +100,9 @@ RETRY_EFFECT = text(
 ADD_PARKED = text(
     f'INSERT INTO parked ({", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])}) '
     f"VALUES ({', '.join(':' + c for c in _PARKED)}) "
-    'ON CONFLICT (topic, partition, "offset") DO UPDATE SET code = excluded.code, '
-    "error = excluded.error WHERE excluded.code <> 'queued'"
+    'ON CONFLICT (topic, partition, "offset") DO UPDATE SET key = excluded.key, '
+    "code = excluded.code, error = excluded.error "
+    "WHERE excluded.code <> 'queued' OR excluded.key <> parked.key"
 )
 PARKED_FOR = text(
     f'SELECT id, {", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])} '
@@ -166,6 +167,13 @@ def pack_headers(headers: Sequence[tuple[str, bytes]]) -> str:
 def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
     """Return the headers that `pack_headers` packed."""
     return tuple((k, v.encode("latin-1")) for k, v in orjson.loads(packed))
+
+
+OUTBOX_SAGA = (
+    r"""coalesce(substring(headers from '\["flow","([A-Za-z0-9_.-]{1,100})["/]'), '')"""
+    " || '/' || key"
+)
+"""SQL of the saga key of an outbox row. Its flow is in the packed headers."""
 
 
 def add_outbox(connection: Connection, rows: Sequence[OutboxRow]) -> None:
@@ -233,18 +241,16 @@ class PostgresTransaction(Generic[S]):
         rows["effects"] = as_json([self._effect_row(row) for row in changes.effects])
         added = set(self._connection.execute(SAVE_ALL, rows).scalars())
         if repeats := [row for row in changes.effects if row.id not in added]:
-            keys = {"keys": as_json([row.effect.key for row in repeats])}
-            found = self._connection.execute(PENDING_EFFECTS, keys)
-            check_repeats(
-                repeats, {r.key: (r.order_key, Effect(r.kind, r.key, r.payload)) for r in found}
-            )
+            sagas = {"keys": as_json(sorted({row.saga for row in repeats}))}
+            found = self._connection.execute(PENDING_EFFECTS, sagas)
+            check_repeats(repeats, [Effect(r.kind, r.key, r.payload, r.saga) for r in found])
         return [row for row in changes.effects if row.id in added]
 
     def _effect_row(self, row: EffectRow) -> dict[str, Any]:
         return {
             "id": row.id,
+            "saga": row.saga,
             "key": row.effect.key,
-            "order_key": row.order_key,
             "kind": row.effect.kind,
             "payload": row.effect.payload,
             "trace": _packed(row.trace),
@@ -275,8 +281,7 @@ class PostgresDatabase(Generic[S]):
         return [
             EffectRow(
                 r.id,
-                r.order_key,
-                Effect(r.kind, r.key, r.payload),
+                Effect(r.kind, r.key, r.payload, r.saga),
                 Trace(*r.trace),
                 r.attempts,
                 Lease(r.id, token),

@@ -11,13 +11,14 @@ from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy import Engine, TextClause, text
 
 from sagakit.errors import EffectFailed
+from sagakit.store.postgres import OUTBOX_SAGA
 
 Row = Mapping[str, Any]
 Ledger = Callable[[int, int], Awaitable[tuple[Sequence[Row], int | None]]]
 """(offset, limit) -> rows, offset of the next page (None at the end). Raises EffectFailed."""
 
 BUSY = text(
-    "SELECT saga FROM (SELECT order_key AS saga FROM effects UNION SELECT key FROM outbox) "
+    f"SELECT saga FROM (SELECT saga FROM effects UNION SELECT {OUTBOX_SAGA} FROM outbox) "
     "AS found WHERE saga > :after ORDER BY saga LIMIT :limit"
 )
 """The book `busy` of every participant: sagas with pending effects or outbox rows."""

@@ -57,7 +57,7 @@ class HttpStatement:
 
     def _line(self, row: Row, **words: Any) -> Row:
         """Return a row with payment's field names. Raises EffectFailed if a field is missing."""
-        words["saga"] = row.get("order_id")
+        words["saga"] = row.get("reference")
         amount_minor = row.get("amount_minor")
         if not isinstance(amount_minor, int) or not all(isinstance(w, str) for w in words.values()):
             raise self._http.unusable("a row of the ledger", str(row))

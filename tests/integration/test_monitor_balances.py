@@ -59,7 +59,7 @@ def test_the_sums_of_many_sagas_and_those_of_the_history_are_found(engine: Engin
     events = [make(key) for key in "abc" for make in (placed, reserved, captured)]
     projection.apply([wire.record(event) for event in events])
     with engine.begin() as connection:
-        store.archive(connection, ["c"])
+        store.archive(connection, ["order/c"])
     assert rows(engine, "balance_history") == [("money", "EUR", 500, 0), UNITS]
     with engine.connect() as connection:
         (group,) = queries.summary(connection)
@@ -70,4 +70,6 @@ def test_the_sums_of_many_sagas_and_those_of_the_history_are_found(engine: Engin
         ("units", "sku-1", 2),
     ]
     moved = {"money": (500, 0), "units": (1, 0)}
-    assert {key: row.balances for key, row in found.items()} == dict.fromkeys("abc", moved)
+    assert {key: row.balances for key, row in found.items()} == {
+        f"order/{saga_id}": moved for saga_id in "abc"
+    }

@@ -10,36 +10,48 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 from sqlalchemy import text
 
-from sagakit.decider import Effect, Observed
+from sagakit.decider import Effect, EffectResult, Observed
 from sagakit.errors import EffectKeyClash
-from sagakit.handling.handler import Disposition, decode_message
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flows
+from sagakit.flow.routing import Router
+from sagakit.handling.handler import Disposition, Handler, decode_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     NAMESPACE,
     EffectRow,
     Lease,
+    Message,
     OutboxRow,
     ParkedRow,
     Record,
     Trace,
 )
+from sagakit.messages.trace_ids import trace_of
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from sagakit.store.ports import Changes, InboxRow, Transaction
 from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
 from tests.stack import TestInfra, fresh_database
 from tests.toy_saga import (
     CONTRACT,
+    FLOW,
+    FLOWS,
     NOW,
+    OWNERS,
     Count,
     Ticked,
     Wire,
+    as_record,
     create_tables,
     handler_on,
+    participant,
     table_store,
 )
 
 LEASE = timedelta(seconds=15)
 LATER = NOW + timedelta(minutes=1)
+(TOY,) = FLOWS
+OTHER = load(FLOW.replace('"toy"', '"other"').replace('"Started"', '"Counted"'), OWNERS)
 
 
 class Crash(BaseException):
@@ -109,7 +121,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 def effect(key: str, **changes: Any) -> EffectRow:
     trace = Trace("toy/1", "c-1", None)
-    row = EffectRow(uuid5(NAMESPACE, key), "o1", Effect("call", key, {"n": 1, "ü": [None]}), trace)
+    row = EffectRow(
+        uuid5(NAMESPACE, key), Effect("call", key, {"n": 1, "ü": [None]}, "toy/o1"), trace
+    )
     return replace(row, **changes)
 
 
@@ -220,53 +234,55 @@ def test_an_effect_that_is_pending_is_not_added_twice(subject: Subject) -> None:
     assert [found.id for found in subject.claim()] == [first.id, effect("e2").id]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        effect("e1", id=UUID(int=7), order_key="o2"),
-        effect("e1", id=UUID(int=7), effect=Effect("refund", "e1", effect("e1").effect.payload)),
-        effect("e1", id=UUID(int=7), effect=Effect("call", "e1", {"n": 2})),
-    ],
-    ids=["saga", "kind", "payload"],
-)
+def test_the_same_key_in_another_saga_is_another_effect(subject: Subject) -> None:
+    other = effect("e1", id=uuid4(), effect=replace(effect("e1").effect, saga="other/o1"))
+    subject.write(["toy/o1", "other/o1"], effects=[effect("e1"), other])
+    assert {(row.saga, row.effect.key) for row in subject.claim()} == {
+        ("toy/o1", "e1"),
+        ("other/o1", "e1"),
+    }
+
+
+@pytest.mark.parametrize("changed", [{"kind": "refund"}, {"payload": {"n": 2}}], ids=str)
 @pytest.mark.parametrize("at_once", [False, True])
 def test_another_call_under_a_pending_key_is_an_error_and_nothing_is_written(
-    subject: Subject, other: EffectRow, at_once: bool
+    subject: Subject, changed: dict[str, Any], at_once: bool
 ) -> None:
     first = effect("e1")
+    other = effect("e1", id=UUID(int=7), effect=replace(first.effect, **changed))
     if not at_once:
-        subject.write(["o1"], effects=[first])
+        subject.write(["toy/o1"], effects=[first])
     rows = [first, other] if at_once else [other]
-    with pytest.raises(
-        EffectKeyClash, match=f"'e1' of order '{other.order_key}'.*of order 'o1'"
-    ) as e:
-        subject.write(["o1", "o2"], outbox=[row("o2")], effects=rows)
+    with pytest.raises(EffectKeyClash, match="'e1' of 'toy/o1' is taken") as e:
+        subject.write(["toy/o1"], outbox=[row("o1")], effects=rows)
     assert e.value.effect_id == other.id
     assert subject.outbox() == []
     assert [found.id for found in subject.claim()] == ([] if at_once else [first.id])
 
 
-def test_the_second_saga_under_one_key_is_parked_and_says_why(subject: Subject) -> None:
+def test_the_second_call_under_one_key_is_parked_and_says_why(subject: Subject) -> None:
     """Of a batch, only the record that clashes is parked; the first call is made."""
     store = getattr(subject.database, "store", None) or table_store()
     handler, wire = handler_on(subject.database, store), Wire(Codec(CONTRACT))
-    ticks = [("o1", "shared"), ("o2", "shared"), ("o3", "fine")]
-    messages = [decode_message(wire.codec, wire.record(Ticked(*tick), 1)) for tick in ticks]
+    ticks = [("o1", "call", 1), ("o1", "other", 2), ("o3", "fine", 1)]
+    messages = [
+        decode_message(wire.codec, wire.record(Ticked(key, word), seq)) for key, word, seq in ticks
+    ]
     fates = [handled.disposition for handled in handler.handle(messages)]
     assert fates == [Disposition.HANDLED, Disposition.PARKED, Disposition.HANDLED]
-    (why,) = subject.queue("o2")
+    (why,) = subject.queue("toy/o1")
     assert why.code == "decide"
     assert why.error == (
-        "EffectKeyClash: the effect key 'shared' of order 'o2' is taken by another call, of order "
-        "'o1'; give each call its own key, with the order id in it"
+        "EffectKeyClash: the effect key 'call' of 'toy/o1' is taken by another call, which is "
+        "pending; give each call of a saga its own key"
     )
     (found,) = subject.claim()
-    assert found.order_key == "o1"
-    assert handler.redrive("o2") == [], "still taken"
+    assert found.effect.payload == {"n": 1}
+    assert handler.redrive("toy/o1") == [], "still taken"
     assert found.lease
     assert subject.finish(found.lease) == {found.id}
-    assert [handled.disposition for handled in handler.redrive("o2")] == [Disposition.HANDLED]
-    assert [found.order_key for found in subject.claim()] == ["o2"]
+    assert [handled.disposition for handled in handler.redrive("toy/o1")] == [Disposition.HANDLED]
+    assert [found.effect.payload for found in subject.claim()] == [{"n": 2}]
 
 
 def test_a_claim_takes_no_more_than_asked_for(subject: Subject) -> None:
@@ -365,3 +381,53 @@ def test_unparked_records_leave_the_queue_and_are_counted_down(subject: Subject)
     subject.write(["a"], unpark=[first.id, third.id])
     assert subject.queue("a") == [second]
     assert (subject.inbox_row("a").parked, subject.inbox_row("b").parked) == (1, 1)
+
+
+def test_a_record_parked_again_moves_to_the_queue_of_its_saga(subject: Subject) -> None:
+    """Given records whose flow is not known; when one is parked again, its flow known by now; then
+    it is queued there, also behind others, and both queues are counted."""
+    subject.write(["/a"], park=[parked("/a", 1, "unknown_flow"), parked("/a", 2)])
+    subject.write(["toy/a"], park=[parked("toy/a", 7)])
+    subject.write(["/a", "toy/a"], park=[parked("toy/a", 1, "queued")])
+    assert [(p.code, p.record.offset) for p in subject.queue("/a")] == [("decide", 2)]
+    assert {(p.code, p.record.offset) for p in subject.queue("toy/a")} == {
+        ("queued", 1),
+        ("decide", 7),
+    }
+    assert (subject.inbox_row("/a").parked, subject.inbox_row("toy/a").parked) == (1, 2)
+
+
+# --- two flows ----------------------------------------------------------------------------------
+
+
+def test_two_flows_with_equal_ids_do_not_touch_each_other(subject: Subject) -> None:
+    """Given two sagas of one id, whose events have the same sequence numbers and event ids; when
+    both call the outside under the same name; then each has its state, its call and its events."""
+    codec = Codec(replace(CONTRACT, declared=(TOY, OTHER)))
+    router, store = Router(Flows(TOY, OTHER), "counter"), table_store()
+    handler = Handler(participant(store), subject.database, router, codec, lambda: NOW)
+    wire = Wire(codec)
+    records = [
+        wire.record(Ticked("a", word), seq, flow=flow)
+        for flow in ("toy/1", "other/1")
+        for seq, word in enumerate(("call", f"of {flow}"), 1)
+    ]
+    results = handler.handle([decode_message(codec, record) for record in records])
+    assert [result.disposition for result in results] == [Disposition.HANDLED] * 4
+    assert subject.state("toy/a").words == ("called", "of toy/1")
+    assert subject.state("other/a").words == ("called", "of other/1")
+    calls = {row.effect.idempotency_key: row for row in subject.claim()}
+    assert set(calls) == {"toy/a:call", "other/a:call"}
+    own = [codec.decode(as_record(row)) for row in subject.outbox()]
+    assert {row.key for row in subject.outbox()} == {"a"}, "one partition"
+    assert [(e.key, e.seq) for e in own] == [
+        *(("toy/a", 1), ("toy/a", 2)),
+        *(("other/a", 1), ("other/a", 2)),
+    ]
+    assert len({trace_of(e.key) for e in own}) == 2
+    answered = calls["toy/a:call"]
+    outcome = EffectResult(answered.effect, "ok")
+    message = Message(uuid4(), answered.saga, trigger=outcome, lease=answered.lease)
+    handler.handle([message])
+    assert subject.state("toy/a").words[-1] == "outcome ok"
+    assert subject.inbox_row("other/a").in_flight == ["call"], "the other waits for its own answer"

@@ -19,7 +19,7 @@ from saga_monitor.saga.facts import Fact, Saga, fold
 from sagakit.contract.platform import InterventionOpened
 from sagakit.flow.model import Flow
 from schemas.events import ChargeFound
-from tests.histories import FLOW, ORDER, after, saga_of
+from tests.histories import FLOW, ORDER, SAGA, after, saga_of
 
 FOUND_CHARGE = ChargeFound(
     order_id=ORDER,
@@ -32,11 +32,11 @@ FOUND_CHARGE = ChargeFound(
 )
 FORCED = Difference(
     "unbooked_charge",
-    ORDER,
+    SAGA,
     "our books never heard of it",
     correction=Correction(FOUND_CHARGE, "ch9:700:0"),
 )
-FOR_PEOPLE = Difference("amount_difference", ORDER, "501 here, 500 there")
+FOR_PEOPLE = Difference("amount_difference", SAGA, "501 here, 500 there")
 CANCELLED = saga_of("OrderPlaced", "InventoryRejected")
 QUIET = after(1000)
 
@@ -78,7 +78,7 @@ def test_a_finding_that_no_participant_observes_becomes_a_case_for_a_person() ->
     assert isinstance(emitted(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened)
 
 
-@pytest.mark.parametrize("saga", [CANCELLED, Saga(ORDER)])
+@pytest.mark.parametrize("saga", [CANCELLED, Saga(SAGA)])
 def test_a_finding_that_only_a_person_can_settle_becomes_one_case(saga: Saga) -> None:
     correction = emitted(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
     assert isinstance(correction.event, InterventionOpened)

@@ -121,7 +121,7 @@ def test_dead_letter_records_and_what_the_broker_does_not_have_are_no_publicatio
 
 def test_each_attempt_at_an_effect_is_a_span_under_what_decided_it() -> None:
     spans, cause = list[Span](), uuid4()
-    row = EffectRow(uuid4(), "a", Effect("pay", "pay:a", {}), Trace(cause=str(cause)))
+    row = EffectRow(uuid4(), Effect("pay", "pay", {}, "a"), Trace(cause=str(cause)))
 
     async def fails(effect: Effect) -> None:
         raise TimeoutError

@@ -14,14 +14,11 @@ class Wrapper(Protocol):
     """The port to the wrapper. Both methods raise EffectFailed when the outcome is unknown."""
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
-        """Wrap the parcel under `effect.key`.
-
-        Payload: `order_id`, `order` (an OrderFacts record).
-        """
+        """Wrap the parcel, once under the idempotency key. Payload: `order`, OrderFacts."""
         ...
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
-        """Unwrap the parcel; one that was never wrapped never will be. Payload: `order_id`."""
+        """Unwrap the parcel; one that was never wrapped never will be."""
         ...
 
 
@@ -33,22 +30,22 @@ class HttpWrapper:
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
         """See `Wrapper`."""
-        match await self._http.call("POST", "/wraps", effect.key, effect.payload):
+        match await self._http.call("POST", "/wraps", effect.idempotency_key, effect.payload):
             case {"status": "wrapped", "paper": str(paper)}:
                 return Wrapped(paper)
             case {"status": "no_paper", "reason": str(reason)}:
                 return NoPaper(reason)
             case answer:
-                raise self._http.unusable(f"wrap {effect.key}", str(answer))
+                raise self._http.unusable(f"wrap {effect.idempotency_key}", str(answer))
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
         """See `Wrapper`."""
-        await self._http.call("POST", "/unwraps", effect.key, effect.payload)
+        await self._http.call("POST", "/unwraps", effect.idempotency_key, effect.payload)
         return Unwrapped()
 
 
 class MemoryWrapper:
-    """A wrapper in memory with `sheets` of paper left. A repeated call for an order wraps once."""
+    """A wrapper in memory with `sheets` of paper left. A repeated call for a saga wraps once."""
 
     def __init__(self, sheets: int = 1000) -> None:
         self.sheets = sheets
@@ -56,13 +53,12 @@ class MemoryWrapper:
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
         """See `Wrapper`."""
-        order_id = str(effect.payload["order_id"])
-        if order_id not in self.wrapped:
+        if effect.saga not in self.wrapped:
             self.sheets -= 1
-            self.wrapped[order_id] = Wrapped("red") if self.sheets >= 0 else NoPaper("no paper")
-        return self.wrapped[order_id]
+            self.wrapped[effect.saga] = Wrapped("red") if self.sheets >= 0 else NoPaper("no paper")
+        return self.wrapped[effect.saga]
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
         """See `Wrapper`."""
-        self.wrapped[str(effect.payload["order_id"])] = NoPaper("unwrapped")
+        self.wrapped[effect.saga] = NoPaper("unwrapped")
         return Unwrapped()
