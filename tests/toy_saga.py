@@ -2,9 +2,9 @@
 
 `left` ticks, `counter` counts. The word of a tick says what the counter makes of it: nothing
 special (one `Counted`), `boom` (an error), `twice` (two events), `huge` (too large an event),
-`foreign` (an event of `left`), `stray` (one of another saga), `call` (an effect), `again` (the same
-effect twice), `other` (another effect under its key), `pair` (both), `odd` (an effect with a payload
-that is no JSON). Helpers take the bare id of a saga of the flow `toy`.
+`foreign` (an event of `left`), `stray` (one of another saga), `call` (an effect), `again` (the
+same effect twice), `other` (another effect under its key), `pair` (both), `odd` (an effect with a
+payload that is no JSON). Helpers take the bare id of a saga of the flow `toy`.
 """
 
 from collections.abc import Mapping, Sequence

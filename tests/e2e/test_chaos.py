@@ -30,7 +30,7 @@ def test_three_minutes_of_every_kind_of_fault_leave_no_violation(tmp_path: Path)
     (written,) = (tmp_path / "reports").glob("*.json")
     report = json.loads(written.read_text())
     assert report["violations"] == []
-    assert [finding["holds"] for finding in report["invariants"]] == [True] * 8
+    assert [finding["holds"] for finding in report["invariants"]] == [True] * 9
     assert report["sagas"] == ORDERS
     assert report["faults_injected"] == report["faults_planned"] == FAULTS
     assert report["kinds_injected"] >= 20

@@ -114,7 +114,7 @@ def test_a_finished_order_moves_and_is_found(
     assert done in CliRunner().invoke(ls, ["--history", "--limit", "10000"], env=env).output
     kept = sagas(engine, datetime.now(UTC) + timedelta(minutes=1))
     row = kept[f"order/{done}"]
-    assert (row.status, row.balances) == ("completed", {"money": (500, 0)})
+    assert (row.status, row.balances["money"]) == ("completed", (500, 0))
     assert {*keys_of((gone, flying, asked))} <= kept.keys(), "a reconciliation knows all"
     with psycopg.connect(database_url) as connection:
         for table in ("saga", "balance", "timeline", "intervention"):
