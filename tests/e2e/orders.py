@@ -65,7 +65,7 @@ def assert_as_expected(outcomes: Sequence[SagaOutcome]) -> None:
 def assert_all_hold(stack: LiveStack) -> None:
     """Every invariant."""
     found = check(stack.json)
-    assert len(found) == 8
+    assert len(found) == 9
     broken = [f"{f.number} {f.title}: {violation}" for f in found for violation in f.violations]
     assert not broken, "\n".join(broken)
 

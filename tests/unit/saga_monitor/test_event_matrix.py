@@ -83,7 +83,7 @@ def course(view: SagaView, plan: Plan) -> Any:
     """Where it goes. On the way back all that matters of a step is whether something of it is
     left: what it has done, or money it holds."""
     left = {s.name for s in view.steps if s.status not in ("failed", "undone")}
-    left |= {MONEY.step} if money_of(view).held else set()
+    left |= {str(MONEY.step)} if money_of(view).held else set()
     steps = [] if view.undoing else [s.status for s in view.steps]
     return view.undoing, view.past_pivot, left, steps, going(view)
 
