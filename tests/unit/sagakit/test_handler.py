@@ -134,7 +134,7 @@ def test_an_effect_that_is_pending_is_not_added_again(counter: Counter) -> None:
     assert [e.effect.key for e in counter.added] == ["call"]
     assert counter.inbox_row("a").in_flight == ["call"]
     (pending,) = counter.database.tables.effects.values()
-    assert pending.row.effect == Effect("call", "call:a", {"n": 1})
+    assert pending.row.effect == Effect("call", "call", {"n": 1}, "toy/a")
 
 
 def test_an_outcome_ends_the_effect_which_may_then_be_added_again(counter: Counter) -> None:

@@ -149,7 +149,7 @@ def test_while_nothing_is_handled_only_so_many_wait_and_each_is_answered_in_time
     async def scenario() -> None:
         submitter.go_on.clear()
         asked = [
-            asyncio.create_task(outside.submit(f"o{n}", Callback((f"o{n}", "x")), uuid4()))
+            asyncio.create_task(outside.submit(toy(f"o{n}"), Callback((f"o{n}", "x")), uuid4()))
             for n in range(MAX_QUEUED + 50)
         ]
         results = await asyncio.gather(*asked, return_exceptions=True)
