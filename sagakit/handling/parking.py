@@ -1,6 +1,7 @@
 """Turns an unreadable record into a message to park, and a parked one into a dead-letter record."""
 
 import hashlib
+from dataclasses import replace
 
 from sagakit.errors import BadKey, Undecodable, UnprocessableRecord
 from sagakit.identity import saga_key, split_key
@@ -39,9 +40,9 @@ def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> O
     """Build the dead-letter record for `<participant>.dlt` from the raw record.
 
     Its `dlt-*` headers say where the record came from and why it was parked, in the spirit of the
-    error headers of Kafka Connect and Spring. Content over MAX_EVENT_BYTES is left out, since the
-    broker might refuse it (it could arrive compressed): a row that cannot be sent would block the
-    whole outbox.
+    error headers of Kafka Connect and Spring. A header `flow` is added if the record has none and
+    its flow is known. Content over MAX_EVENT_BYTES is left out, since the broker might refuse it
+    (it could arrive compressed): a row that cannot be sent would block the whole outbox.
     """
     added = [
         ("dlt-topic", record.topic),
@@ -55,4 +56,6 @@ def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> O
         headers, value = (), b""
         added.append(("dlt-omitted", f"{size} bytes; they are kept with the parked record"))
     headers += tuple((k, v.encode()) for k, v in added)
-    return OutboxRow(f"{name}.dlt", split_key(key)[1], headers, value)
+    flow, record_key = split_key(key)
+    row = OutboxRow(f"{name}.dlt", record_key, headers, value)
+    return row if row.saga == key else replace(row, headers=(("flow", flow.encode()), *headers))

@@ -170,7 +170,7 @@ def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
 
 
 OUTBOX_SAGA = (
-    r"""coalesce(substring(headers from '\["flow","([A-Za-z0-9_.-]{1,100})["/]'), '')"""
+    r"""coalesce(substring(headers from '\["flow","([A-Za-z0-9_.-]{0,100})["/]'), '')"""
     " || '/' || key"
 )
 """SQL of the saga key of an outbox row. Its flow is in the packed headers."""

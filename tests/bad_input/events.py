@@ -298,7 +298,7 @@ OUT_OF_ORDER = (
         INVENTORY,
         lambda k: [_cancel(k, 3)],
         "gap",
-        ("event 3 of order arrived, but 1 is missing", "republish order's events of this order"),
+        ("event 3 of order arrived, but 1 is missing", "republish order's events of this saga"),
     ),
     Case(
         "another event at the same place",

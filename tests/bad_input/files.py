@@ -305,7 +305,7 @@ LOST = {"SAGA_MONITOR_URL": "http://127.0.0.1:9"}
 COMMANDS = (
     command("unknown command", Ran(("shwo",)), "exit 2", "No such command 'shwo'"),
     command("unknown option", Ran(("ls", "--stuk")), "exit 2", "No such option", "--stuck"),
-    command("missing argument", Ran(("show",)), "exit 2", "Missing argument 'ORDER'"),
+    command("missing argument", Ran(("show",)), "exit 2", "Missing argument 'SAGA'"),
     command("missing reason", Ran(("cancel", "o-1")), "exit 2", "Missing option '--reason'"),
     command("unknown status", Ran(("ls", "--status", "lost")), "exit 2", "'lost' is not one of"),
     command("limit below one", Ran(("ls", "--limit", "0")), "exit 2", "0 is not in the range"),

@@ -5,6 +5,7 @@ import orjson
 import pytest
 
 from sagakit.handling.parking import decode_message
+from sagakit.identity import split_key
 from sagakit.messages.envelope import Record
 from sagakit.web.app import MAX_BODY_BYTES
 from tests.bad_input.apps import RunningApps
@@ -19,7 +20,7 @@ from tests.stack import PATIENCE_S
 @pytest.fixture(scope="module", autouse=True)
 def _known(apps: RunningApps) -> None:
     """Payment was asked to charge for one order."""
-    one = sent(placed(KNOWN), flow="order/2")
+    one = sent(placed(split_key(KNOWN)[1]), flow="order/2")
     record = Record(one.topic, 0, 0, 1_767_323_045_000, one.key, one.value, one.headers)
     (handled,) = apps.processes["payment"].handler.handle([decode_message(CODEC, record)])
     assert handled.disposition == "handled"

@@ -278,7 +278,7 @@ def test_a_ledger_is_listed_in_pages(provider: Server, order: str) -> None:
     for n in range(5):
         charge(provider, order, "tok_ok", key=f"{order}:{n}")
     everything = provider.list("charges", order)
-    page = provider.http.get(f"/v1/charges?order_id={order}&limit=2&offset=3").json()
+    page = provider.http.get(f"/v1/charges?reference={order}&limit=2&offset=3").json()
     assert page == {"data": everything[3:5], "total": 5}
     whole = provider.http.get("/v1/charges", params={"limit": 100_000}).json()
     assert len(whole["data"]) == whole["total"] > 5

@@ -26,6 +26,7 @@ from tests.toy_saga import (
     OWNERS,
     Asked,
     Counted,
+    RightUndone,
     Started,
     Ticked,
     Wire,
@@ -75,6 +76,7 @@ def test_two_flows_with_equal_ids_are_two_sagas(monitor: Reading) -> None:
     """Given one id in two flows; when only one ends and only the other has an intervention; then
     each is listed, counted and found by its own events."""
     monitor.reads(Started("a"))
+    monitor.reads(RightUndone("a"))
     monitor.reads(Ticked("a"), "other/1")
     monitor.reads(Counted("a"), "toy/1")
     monitor.reads(InterventionOpened(saga_id="a", code="manual", reason="look"), "other/1")
@@ -95,6 +97,7 @@ def test_two_flows_with_equal_ids_are_two_sagas(monitor: Reading) -> None:
         (case,) = queries.interventions(connection, [InterventionStatus.OPEN], 10)
         assert (case["saga"], case["saga_status"]) == ("other/a", "intervention")
         assert {row["type"] for row in queries.timeline(connection, "other/a")} == {
+            "RightUndone",
             "Ticked",
             "InterventionOpened",
         }

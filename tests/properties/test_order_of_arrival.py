@@ -93,7 +93,7 @@ def arrive(world: OrderWorld, again: OrderWorld, node: Node, rng: random.Random)
         elif not step(again, node, rng) and not possible:
             break  # an undo came first: what followed from the step it fenced never happens
         for row in node.database.tables.outbox.values():
-            published.add((row.key, _type(row.headers)))
+            published.add((row.saga, _type(row.headers)))
     for _ in range(MOST_STEPS):
         if not step(again, node, rng):
             return
