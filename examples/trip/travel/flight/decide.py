@@ -1,0 +1,150 @@
+"""Decides flight's reactions to triggers. Pure.
+
+new --Booked--> booked (the pivot: an Undo is refused)
+ |
+ +--Undo (the call is in flight) --> cancelling --Refunded--> cancelled
+ +--Refused--> failed --Undo-------------------------------------^
+ +--Undo (nothing in flight) ------------------------------------^
+
+A ticket that was bought in spite of an Undo is told as FlightBooked with `late`, whichever answer
+comes first, so that the balance knows of the fare before it knows of the refund.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sagakit import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo, saga_id_of
+from travel.payload import effect_of, trip_id_in
+from trips.events import (
+    FlightBooked,
+    FlightCancelled,
+    FlightCancelRefused,
+    FlightCancelStarted,
+    FlightFailed,
+)
+
+BOOK, CANCEL = "book", "cancel"
+TOO_LATE = "the ticket is bought; ask the airline what it still gives back"
+
+
+class Phase(StrEnum):
+    """The phases of a ticket."""
+
+    NEW = "new"
+    BOOKED = "booked"
+    FAILED = "failed"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """The state of a ticket. `paid`: the fare was taken; `reason`: why it is undone."""
+
+    phase: Phase = Phase.NEW
+    paid: bool = False
+    reason: str = ""
+    in_flight: frozenset[str] = frozenset()
+
+
+# --- the airline's answers ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """The ticket is bought and the fare is taken."""
+
+    ticket_id: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The airline does not sell the ticket, and never will under this key."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """There is no ticket under that key and there will be none.
+
+    `bought`: the ticket that was refunded, None if none was bought.
+    """
+
+    refund_id: str | None = None
+    bought: Booked | None = None
+
+
+# --- decide ---------------------------------------------------------------------------------------
+
+
+def decide(state: Flight, trigger: Trigger, now: datetime) -> Decision:
+    """Return the decision on a trigger; the module shows the phases."""
+    match trigger:
+        case Do(event) if state.phase is Phase.NEW:
+            return Decision(effects=(effect_of(BOOK, BOOK, event.trip_id, event.trip),))
+        case EffectResult(effect, Booked() as bought) if not state.paid:
+            late = state.phase is not Phase.NEW
+            return Decision((_booked(trip_id_in(effect), bought, late),))
+        case EffectResult(effect, Refused(reason)) if state.phase is Phase.NEW:
+            return Decision((FlightFailed(trip_id=trip_id_in(effect), reason=reason),))
+        case EffectResult(effect, Refunded() as refund) if state.phase is Phase.CANCELLING:
+            return _cancelled(state, effect, refund)
+        case Undo(event, reason):
+            return _undo(state, saga_id_of(event), reason)
+    return NOTHING
+
+
+def _undo(state: Flight, trip_id: str, reason: str) -> Decision:
+    if state.phase is Phase.BOOKED:
+        return Decision((FlightCancelRefused(trip_id=trip_id, reason=TOO_LATE),))
+    unasked = state.phase is Phase.NEW and not state.in_flight
+    if unasked or state.phase in (Phase.FAILED, Phase.CANCELLED):
+        return Decision((FlightCancelled(trip_id=trip_id, amount_minor=0, reason=reason),))
+    cancel = effect_of(CANCEL, CANCEL, trip_id)
+    if state.phase is Phase.CANCELLING:
+        return Decision(effects=(cancel,))
+    return Decision((FlightCancelStarted(trip_id=trip_id, reason=reason),), (cancel,))
+
+
+def _cancelled(state: Flight, effect: Effect, refund: Refunded) -> Decision:
+    trip_id, bought = trip_id_in(effect), refund.bought
+    untold = bought is not None and not state.paid
+    cancelled = FlightCancelled(
+        trip_id=trip_id,
+        refund_id=refund.refund_id,
+        amount_minor=bought.amount_minor if bought else 0,
+        currency=bought.currency if bought else None,
+        reason=state.reason,
+    )
+    return Decision((_booked(trip_id, bought, late=True), cancelled) if untold else (cancelled,))
+
+
+def _booked(trip_id: str, bought: Booked, late: bool) -> FlightBooked:
+    return FlightBooked(
+        trip_id=trip_id,
+        ticket_id=bought.ticket_id,
+        amount_minor=bought.amount_minor,
+        currency=bought.currency,
+        late=late,
+    )
+
+
+def evolve(state: Flight, event: Any) -> Flight:
+    """Return the state after an own event."""
+    match event:
+        case FlightBooked(late=True):
+            return replace(state, paid=True)
+        case FlightBooked():
+            return replace(state, phase=Phase.BOOKED, paid=True)
+        case FlightFailed():
+            return replace(state, phase=Phase.FAILED)
+        case FlightCancelStarted():
+            return replace(state, phase=Phase.CANCELLING, reason=event.reason)
+        case FlightCancelled():
+            return replace(state, phase=Phase.CANCELLED, reason=event.reason)
+    return state

@@ -1,0 +1,31 @@
+"""Writes the facts of a trip into an effect and reads them back. Pure."""
+
+from typing import Any
+
+from sagakit import Effect
+from trips.events import Stay, TripFacts
+
+
+def effect_of(
+    kind: str, key: str, trip_id: str, trip: TripFacts | None = None, **more: Any
+) -> Effect:
+    """Return an effect whose payload has the trip, so that its result needs nothing else."""
+    facts = {} if trip is None else {"trip": trip.to_dict()}
+    return Effect(kind, key, {"trip_id": trip_id, **facts, **more})
+
+
+def trip_id_in(effect: Effect) -> str:
+    """Return the trip's id."""
+    return str(effect.payload["trip_id"])
+
+
+def trip_in(effect: Effect) -> TripFacts:
+    """Return the trip's facts."""
+    payload: Any = effect.payload
+    return TripFacts.from_dict(payload["trip"])
+
+
+def stay_in(effect: Effect) -> Stay:
+    """Return the stay that the effect is about."""
+    payload: Any = effect.payload
+    return Stay.from_dict(payload["stay"])

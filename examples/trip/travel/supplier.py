@@ -1,0 +1,61 @@
+"""Calls a supplier's JSON API: what the gateways of car, hotel, flight and itinerary share.
+
+Contract of a supplier: `POST /v1/bookings`, `/v1/captures` and `/v1/cancellations`, each with the
+header `Idempotency-Key`; the latter two name the booking by its key, so that also one whose answer
+was lost can be cancelled. Anything but a booking in answer leaves the outcome unknown.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+
+from sagakit import Effect, EffectFailed
+from sagakit.effects.http_gateway import HttpGateway, wire_key
+
+Booking = Mapping[str, Any]
+
+
+class Supplier:
+    """Books, captures and cancels under the effect's key. The caller closes `client`."""
+
+    def __init__(self, name: str, client: httpx2.AsyncClient, base_url: str) -> None:
+        self._http = HttpGateway(name, client, base_url)
+
+    async def book(self, effect: Effect, **asked: Any) -> Booking:
+        """Book something, or return what was booked under the key before.
+
+        Raises EffectFailed while the outcome is unknown, and if it is not what was asked for.
+        """
+        body = {"reference": effect.saga, **asked}
+        answer = await self._call("/v1/bookings", effect, body)
+        never_made = answer["status"] == "void"  # it was cancelled before it was made
+        if not never_made and any(answer.get(name) != value for name, value in body.items()):
+            raise self._http.unusable("/v1/bookings", f"asked for {body}, answered {answer}")
+        return answer
+
+    async def capture(self, effect: Effect, booked_as: str) -> Booking:
+        """Capture what was booked under a key. Raises EffectFailed."""
+        return await self._call("/v1/captures", effect, _named(effect, booked_as))
+
+    async def cancel(self, effect: Effect, booked_as: str) -> Booking:
+        """Cancel what was booked under a key; what was never booked never will be.
+
+        Raises EffectFailed.
+        """
+        return await self._call("/v1/cancellations", effect, _named(effect, booked_as))
+
+    async def _call(self, path: str, effect: Effect, body: Mapping[str, Any]) -> Booking:
+        answer = await self._http.call("POST", path, effect.idempotency_key, body)
+        if not isinstance(answer.get("id"), str) or not isinstance(answer.get("status"), str):
+            raise self._http.unusable(path, str(answer))
+        return answer
+
+
+def unexpected(effect: Effect, booking: Booking) -> EffectFailed:
+    """Return the error for a booking in a status that the call cannot lead to."""
+    return EffectFailed(f"{effect.idempotency_key}: {booking} is no answer to it; asking again")
+
+
+def _named(effect: Effect, booked_as: str) -> Mapping[str, str]:
+    return {"booking_key": wire_key(f"{effect.saga}:{booked_as}")}
