@@ -4,7 +4,7 @@ What `__all__` names is its public API: `from sagakit import Participant, Do, Un
 imported when it is first used, so that a module of decisions loads neither Kafka's client nor
 SQLAlchemy.
 
-Pure: `decider`, `flow`, `contract`. One transaction per micro-batch: `handling`. Stores:
+Pure: `identity`, `decider`, `flow`, `contract`. One transaction per micro-batch: `handling`. Stores:
 `store.ports` (what the handler needs), `store.postgres` and `store.memory` (both pass one
 conformance suite). Transport and outside calls: `messages`, `kafka`, `outbox`, `effects`, `web`.
 Composition: `service`.
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         UnknownFlow,
         UnprocessableRecord,
     )
+    from sagakit.identity import saga_key, split_key
     from sagakit.service.definition import Receipt, Service, TriggerPort
     from sagakit.service.program import Program, service_program
     from sagakit.service.settings import ServiceSettings
@@ -65,6 +66,9 @@ __all__ = [  # noqa: RUF022 -- under headings
     # Contract
     "Contract",
     "load_contract",
+    # Identity
+    "saga_key",
+    "split_key",
     # Triggers and decision
     "Trigger",
     "Do",
@@ -116,6 +120,7 @@ _NAMES = {
         "SagaError ConfigurationError ContractError FlowError UnprocessableRecord BadKey "
         "UnknownFlow RequestTimedOut EventTooLarge EffectFailed ResultPending"
     ),
+    "sagakit.identity": "saga_key split_key",
     "sagakit.service.definition": "Service TriggerPort Receipt",
     "sagakit.service.program": "Program service_program",
     "sagakit.service.settings": "ServiceSettings",

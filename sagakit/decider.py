@@ -103,13 +103,24 @@ Trigger = Do | Undo | Observed | EffectResult | Callback | Command
 class Effect:
     """A durable intent to call the outside world, executed after commit, at least once.
 
-    `key` is the idempotency key sent to the provider. It is unique among the participant's effects:
-    adding a key that is already pending changes nothing. `payload` is JSON.
+    `key` names the call within its saga, such as `charge` or `refund:2`: adding one that is already
+    pending changes nothing. `payload` is JSON. `saga`: the saga key, which the kit sets before the
+    call; gateways send it as the provider's reference.
     """
 
     kind: str
     key: str
     payload: Mapping[str, Json]
+    saga: str = ""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key under which the provider makes this call once."""
+        return self.key_of(self.key)
+
+    def key_of(self, key: str) -> str:
+        """Return the idempotency key of the participant's call `key` in the same saga."""
+        return f"{self.saga}:{key}"
 
 
 @dataclass(frozen=True, slots=True)

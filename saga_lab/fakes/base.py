@@ -160,7 +160,7 @@ Id = Annotated[str, Field(min_length=1, max_length=1000)]
 class SagaNamed(BaseModel):
     """Carries the body of a control call about one saga."""
 
-    saga_id: Id
+    saga: Id
 
 
 class Seconds(BaseModel):

@@ -37,11 +37,11 @@ CREATE TABLE IF NOT EXISTS timers (
 );
 CREATE INDEX IF NOT EXISTS timers_due ON timers (due_at, seq);
 CREATE TABLE IF NOT EXISTS webhooks (
-    seq INTEGER PRIMARY KEY, saga_id TEXT NOT NULL, body BLOB NOT NULL,
+    seq INTEGER PRIMARY KEY, saga TEXT NOT NULL, body BLOB NOT NULL,
     due_at REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, delivered_at REAL
 );
 CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (due_at, seq) WHERE delivered_at IS NULL;
-CREATE INDEX IF NOT EXISTS webhooks_saga ON webhooks (saga_id, seq);
+CREATE INDEX IF NOT EXISTS webhooks_saga ON webhooks (saga, seq);
 """
 
 MAX_IN_FLIGHT = 32
@@ -86,7 +86,7 @@ class Callbacks:
         number = None
         for webhook in step.webhooks:
             number = self.enqueue_webhook(
-                webhook.event_type, webhook.about.saga_id, webhook.about.view()
+                webhook.event_type, webhook.about.saga, webhook.about.view()
             )
         return number if step.webhook_first else None
 
@@ -96,7 +96,7 @@ class Callbacks:
         self._ledger.add("timers", {"due_at": due_at, "kind": kind, "subject": subject})
         self._wake.set()
 
-    def enqueue_webhook(self, event_type: str, saga_id: str, data: Row) -> int:
+    def enqueue_webhook(self, event_type: str, saga: str, data: Row) -> int:
         """Store a webhook with `data` about a saga.
 
         Return its number for `delivered`.
@@ -107,14 +107,14 @@ class Callbacks:
             "created": int(time.time()),
             "data": data,
         }
-        number = self._enqueue(saga_id, orjson.dumps(event))
+        number = self._enqueue(saga, orjson.dumps(event))
         if self._trouble.on(TWICE):
-            self._enqueue(saga_id, orjson.dumps(event), FIRST_RETRY_S)
+            self._enqueue(saga, orjson.dumps(event), FIRST_RETRY_S)
         return number
 
-    def _enqueue(self, saga_id: str, body: bytes, delay_s: float = 0.0) -> int:
+    def _enqueue(self, saga: str, body: bytes, delay_s: float = 0.0) -> int:
         self._wake.set()
-        webhook = {"saga_id": saga_id, "body": body, "due_at": time.time() + delay_s}
+        webhook = {"saga": saga, "body": body, "due_at": time.time() + delay_s}
         return self._ledger.add("webhooks", webhook)
 
     def _trouble_changed(self) -> None:
@@ -146,19 +146,19 @@ class Callbacks:
         self._wake.set()
         return {"timers": timers, "webhooks": webhooks}
 
-    def resend(self, saga_id: str) -> None:
+    def resend(self, saga: str) -> None:
         """Post the last webhook of a saga again under the same event id.
 
         Raises Refusal (404) when the saga has none.
         """
         last = self._ledger.row(
-            "SELECT body FROM webhooks WHERE saga_id = ? ORDER BY seq DESC LIMIT 1",
-            saga_id,
+            "SELECT body FROM webhooks WHERE saga = ? ORDER BY seq DESC LIMIT 1",
+            saga,
         )
         if last is None:
-            message = f"no webhook was ever due for {saga_id!r}; name a saga that had one"
+            message = f"no webhook was ever due for {saga!r}; name a saga that had one"
             raise Refusal(404, "no_webhook", message)
-        self._enqueue(saga_id, last["body"])
+        self._enqueue(saga, last["body"])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -263,5 +263,5 @@ async def flush(request: Request) -> Response:
 @router.post("/resend")
 async def resend(request: Request, asked: SagaNamed) -> Response:
     callbacks: Callbacks = request.app.state.callbacks
-    callbacks.resend(asked.saga_id)
-    return json_response({"saga_id": asked.saga_id})
+    callbacks.resend(asked.saga)
+    return json_response({"saga": asked.saga})

@@ -18,7 +18,7 @@ class LedgerRecord(Protocol):
     """A row of a fake's ledger."""
 
     @property
-    def saga_id(self) -> str:
+    def saga(self) -> str:
         """Return the id of the saga that the record is about."""
         ...
 

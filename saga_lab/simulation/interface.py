@@ -19,8 +19,8 @@ class Story(Protocol):
     """
 
     @property
-    def saga_id(self) -> str:
-        """Return the saga's id."""
+    def saga(self) -> str:
+        """Return the saga key."""
         ...
 
     @property

@@ -18,7 +18,6 @@ from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.facts import fold as gather
 from saga_monitor.saga.view import SagaView
-from sagakit.contract.model import saga_id_of
 from sagakit.decider import fold
 from sagakit.messages.envelope import Envelope, derive_id
 
@@ -40,10 +39,10 @@ def violations(
 
 def _other_versions(world: World[Any], stories: Sequence[Story]) -> Iterator[str]:
     for story in stories:
-        flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.saga_id}
+        flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.saga}
         if flows - {None, story.flow}:
             other = sorted(filter(None, flows))
-            yield f"{story.saga_id}: began on {story.flow}, and events of it name {other}"
+            yield f"{story.saga}: began on {story.flow}, and events of it name {other}"
 
 
 def _unfinished_work(world: World[Any]) -> Iterator[str]:
@@ -116,8 +115,7 @@ def _unfounded_emissions(world: World[Any]) -> Iterator[str]:
         for key, saga in monitor.sagas.items():
             if saga != gather(Saga(key), *facts[key]):
                 yield f"{key}: a monitor folded something else than the log"
-        for emission, due in monitor.emissions:
-            key = saga_id_of(emission.event)
+        for key, emission, due in monitor.emissions:
             emitted_at = min((f.at for f in facts[key] if f.id == str(emission.id)), default=due)
             # Facts up to the deadline count, and later ones of two kinds: other interventions,
             # which only change who is still to be called, and verdict requests made before the

@@ -131,7 +131,7 @@ class Node:
 
     def _refuse(self, row: OutboxRow) -> None:
         """Have the broker refuse a row for a moment, while the rows behind it are published."""
-        self.world.note(f"{self.name} publishes past a refused row", {row.key})
+        self.world.note(f"{self.name} publishes past a refused row", {row.saga})
         self.refused.add(row.id)
         pause = timedelta(seconds=self.world.rng.choice((1, 10)))
         self.world.after(pause, lambda: self._accept(row))
@@ -141,7 +141,7 @@ class Node:
         self.touched = True
 
     def _publish_again(self, rows: list[OutboxRow]) -> None:
-        self.world.note(f"{self.name}'s former leader publishes again", {r.key for r in rows})
+        self.world.note(f"{self.name}'s former leader publishes again", {r.saga for r in rows})
         for row in rows:
             self.world.log.append(row, self.world.now)
 
@@ -198,7 +198,7 @@ class Node:
         """
         self.astray = self.world.wrong_store(self.name, self.participant.store) or self.astray
         inbox_rows = self.database.tables.inbox_rows.values()
-        flying = {key for inbox_row in inbox_rows for key in inbox_row.in_flight}
+        flying = {(row.key, key) for row in inbox_rows for key in row.in_flight}
         pending = self.database.tables.effects.keys()
         if flying != pending and not self.astray:
             self.astray = f"{self.name}: {sorted(flying)} in flight, {sorted(pending)} pending"

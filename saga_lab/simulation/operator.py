@@ -9,6 +9,7 @@ from saga_lab.simulation.simulated_monitor import encode_emission
 from saga_monitor.saga.commands import CommandRefused, PauseCommand, resume_saga
 from saga_monitor.saga.facts import Saga
 from sagakit.errors import Undecodable, UnknownFlow
+from sagakit.identity import split_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, OutboxRow, ParkedRow, Record
 
@@ -49,36 +50,37 @@ class Operator:
         self.unknown: set[tuple[str, str]] = set()
         self._called = False
 
-    def maybe_inject_bad_record(self, saga_id: str) -> None:
+    def maybe_inject_bad_record(self, saga: str) -> None:
         """Send an unreadable record for a saga if the `poison` fault hits."""
         if self.world.happens("poison"):
-            self.inject_bad_record(saga_id)
+            self.inject_bad_record(saga)
 
-    def inject_bad_record(self, saga_id: str) -> None:
+    def inject_bad_record(self, saga: str) -> None:
         """Put garbage under a saga's key, or make a participant too old for its events.
 
         During an outage, try again a second later.
         """
         world = self.world
         if not world.broker_up():
-            world.after(timedelta(seconds=1), lambda: self.inject_bad_record(saga_id))
+            world.after(timedelta(seconds=1), lambda: self.inject_bad_record(saga))
         elif world.rng.random() < 0.5:
-            world.note(f"garbage under the key of {saga_id}", {saga_id})
+            world.note(f"garbage under the key of {saga}", {saga})
             world.log.append(
-                OutboxRow(world.rng.choice(world.log.topics), saga_id, (), GARBAGE), world.now
+                OutboxRow(world.rng.choice(world.log.topics), split_key(saga)[1], (), GARBAGE),
+                world.now,
             )
         else:
             node = world.nodes[world.rng.choice(sorted(world.nodes))]
-            world.note(f"{node.name} is too old for what comes of {saga_id}", {saga_id})
-            self.unknown.add((node.name, saga_id))
-            world.after(self._a_while(), lambda: self.update(node, saga_id))
+            world.note(f"{node.name} is too old for what comes of {saga}", {saga})
+            self.unknown.add((node.name, saga))
+            world.after(self._a_while(), lambda: self.update(node, saga))
 
-    def update(self, node: NodePort, saga_id: str) -> None:
+    def update(self, node: NodePort, saga: str) -> None:
         """Let a participant decode the events of a saga, and redrive those it parked."""
-        self.world.note(f"{node.name} is updated, {saga_id} redriven", {saga_id})
-        self.unknown.discard((node.name, saga_id))
+        self.world.note(f"{node.name} is updated, {saga} redriven", {saga})
+        self.unknown.discard((node.name, saga))
         process = node.processes[0]
-        process.survive(lambda: process.redrive(saga_id))
+        process.survive(lambda: process.redrive(saga))
 
     def schedule_redrive(self, node: NodePort) -> None:
         """Schedule the redrive of records that were parked for an unknown flow version.
@@ -94,28 +96,28 @@ class Operator:
             process = self.world.rng.choice(node.processes)
             process.survive(lambda p=process, k=key: p.redrive(k))  # type: ignore[misc]
 
-    def resume(self, saga_id: str) -> None:
+    def resume(self, saga: str) -> None:
         """Resume a paused saga through a monitor.
 
         Try again after `LOOKS_AGAIN` while there is no monitor, or it refuses because it has not
         read the pause yet.
         """
         try:
-            resuming = self._resuming(saga_id)
+            resuming = self._resuming(saga)
         except CommandRefused:
             resuming = None
         if resuming is None:
-            self.world.after(LOOKS_AGAIN, lambda: self.resume(saga_id))
+            self.world.after(LOOKS_AGAIN, lambda: self.resume(saga))
         else:
             self.world.send(resuming)
 
-    def _resuming(self, saga_id: str) -> OutboxRow | None:
+    def _resuming(self, saga: str) -> OutboxRow | None:
         """Return the first monitor's resume event, if there is one. Raises CommandRefused."""
         for monitor in self.world.monitors:
-            saga, seen = monitor.sagas.get(saga_id, Saga(saga_id)), monitor.view(saga_id)
-            body = PauseCommand(order_id=saga_id, actor="ada", reason="answered")
+            known, seen = monitor.sagas.get(saga, Saga(saga)), monitor.view(saga)
+            body = PauseCommand(saga=saga, actor="ada", reason="answered")
             return encode_emission(
-                self.world.codec, resume_saga(body, saga, seen), saga, self.world.now
+                self.world.codec, resume_saga(body, known, seen), known, self.world.now
             )
         return None
 

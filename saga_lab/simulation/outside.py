@@ -11,7 +11,7 @@ from sagakit.errors import EffectFailed
 from sagakit.messages.envelope import Envelope
 
 Later = Callable[[timedelta, str, str, Callback], None]
-"""Schedules the delivery of a callback: (delay, participant, saga id, callback)."""
+"""Schedules the delivery of a callback: (delay, participant, saga key, callback)."""
 
 
 class Outside(ABC):

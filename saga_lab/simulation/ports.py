@@ -88,7 +88,7 @@ class MonitorPort(Protocol):
 
     sagas: dict[str, Saga]
 
-    def view(self, saga_id: str) -> SagaView:
+    def view(self, saga: str) -> SagaView:
         """Return the view of a saga."""
         ...
 
@@ -98,7 +98,7 @@ class OperatorPort(Protocol):
 
     unknown: set[tuple[str, str]]
 
-    def resume(self, saga_id: str) -> None:
+    def resume(self, saga: str) -> None:
         """Resume a paused saga through a monitor."""
         ...
 
@@ -166,7 +166,7 @@ class WorldPort(Protocol):
         ...
 
     def submit_command(
-        self, name: str, saga_id: str, command: Command, flow: str | None = None
+        self, name: str, saga: str, command: Command, flow: str | None = None
     ) -> None:
         """Submit a person's command to a participant, and again until it goes through."""
         ...

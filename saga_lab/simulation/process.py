@@ -109,7 +109,7 @@ class SimulatedProcess:
 
     def keys(self) -> set[str]:
         """Return the sagas of its batch, its claimed effects and its answers."""
-        return self.holds() | {row.order_key for row in self.hands} | {m.key for m in self.answers}
+        return self.holds() | {row.saga for row in self.hands} | {m.key for m in self.answers}
 
     # --- what it could do next --------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class SimulatedProcess:
 
     def holds(self) -> set[str]:
         """Return the sagas of its batch."""
-        return {(r.key or b"").decode() for r in self.batch}
+        return {decode_message(self.node.codec, r).key for r in self.batch}
 
     def has_work(self) -> bool:
         """Return whether it is awake and has a batch to handle or records to poll."""
@@ -207,13 +207,13 @@ class SimulatedProcess:
             due = self.now() + backoff.after(row.attempts, self.world.rng)
             self.node.database.retry(row.lease, str(error), due)
             self.world.hits["trouble"] += 1
-            self.world.note(f"{row.effect.key}: {error}", {row.order_key})
+            self.world.note(f"{row.effect.key}: {error}", {row.saga})
             return
         self.fault("after-call")
         self.answers.append(
             Message(
                 uuid5(row.id, "outcome"),
-                row.order_key,
+                row.saga,
                 trace=row.trace,
                 trigger=EffectResult(row.effect, result),
                 lease=row.lease,

@@ -18,7 +18,7 @@ MOST_STEPS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """Reports the run of one seed. `ends`: saga id -> status; `faults`: fault -> hits."""
+    """Reports the run of one seed. `ends`: saga key -> status; `faults`: fault -> hits."""
 
     seed: int
     steps: int
@@ -51,7 +51,7 @@ def run_seed(
     """Run one world until nothing is left to do; the arguments are those of `build_world`."""
     world, stories = build_world(simulation, seed, sagas, without=without, schedule=schedule)
     found = run_world(simulation, world, stories)
-    ends = {s.saga_id: str(world.monitor.view(s.saga_id).status) for s in stories}
+    ends = {s.saga: str(world.monitor.view(s.saga).status) for s in stories}
     crashes = sum(node.crashes for node in world.nodes.values())
     faults = {fault: n for fault, n in world.hits.items() if n}
     return SeedReport(seed, world.steps, crashes, ends, found, faults)
@@ -89,12 +89,12 @@ def build_world(
     world = World(simulation, seed, None, without, schedule, flows)
     numbers = range(sagas) if isinstance(sagas, int) else sorted(sagas)
     stories = simulation.stories(seed, numbers, world.flows, people=people)
-    world.sagas = [story.saga_id for story in stories]
+    world.sagas = [story.saga for story in stories]
     fault_rates, world.fault_rates = world.fault_rates, FaultRates()
     simulation.prepare(world, seed, stories, people=people)
     world.fault_rates = fault_rates
     for story in stories:
         world.after(story.place_after, lambda s=story: simulation.begin(world, s))  # type: ignore[misc]
         poison_at = story.place_after + story.poisoned_after
-        world.after(poison_at, lambda s=story: world.operator.maybe_inject_bad_record(s.saga_id))  # type: ignore[misc]
+        world.after(poison_at, lambda s=story: world.operator.maybe_inject_bad_record(s.saga))  # type: ignore[misc]
     return world, stories

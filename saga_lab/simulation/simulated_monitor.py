@@ -33,9 +33,7 @@ def encode_emission(codec: Codec, emission: Emission, saga: Saga, now: datetime)
     """Encode a monitor's emission as the row to publish."""
     trace = Trace(saga.flow)
     return codec.encode(
-        Envelope(
-            emission.id, saga.order_id, SOURCE, None, now, emission.event, emission.cause, trace
-        )
+        Envelope(emission.id, saga.key, SOURCE, None, now, emission.event, emission.cause, trace)
     )
 
 
@@ -74,8 +72,8 @@ class SimulatedMonitor:
         self._read = 0
         self._fresh: dict[str, None] = {}
         self._waits: dict[str, Waits | None] = {}
-        self.emissions: list[tuple[Emission, datetime]] = []
-        """Each emission with the deadline that had passed."""
+        self.emissions: list[tuple[str, Emission, datetime]] = []
+        """Saga key, emission, and the deadline that had passed."""
         self.views: dict[str, SagaView] = {}
         self._units = tuple(flow.units for flow in world.flows)
 
@@ -105,7 +103,7 @@ class SimulatedMonitor:
             envelope = self.world.log.envelope(record)
             if envelope is None or envelope.event.saga_id_field is None:
                 continue
-            key = (record.key or b"").decode()
+            key = envelope.key
             self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(envelope, self._units))
             self.views.pop(key, None)
             self._fresh[key] = None
@@ -115,11 +113,11 @@ class SimulatedMonitor:
             self.reads_from = self.world.now + timedelta(seconds=self.world.rng.choice(PAUSES_S))
             self.world.note(f"a monitor reads nothing until {self.reads_from:%d %H:%M:%S}")
 
-    def view(self, saga_id: str) -> SagaView:
-        """Return the saga in the words of its flow."""
-        if saga_id not in self.views:
-            self.views[saga_id] = view_of(self.sagas.get(saga_id, Saga(saga_id)), self.world.flows)
-        return self.views[saga_id]
+    def view(self, key: str) -> SagaView:
+        """Return the saga of a key in the words of its flow."""
+        if key not in self.views:
+            self.views[key] = view_of(self.sagas.get(key, Saga(key)), self.world.flows)
+        return self.views[key]
 
     def emit_due(self) -> bool:
         """Emit the events that are overdue in log time; return whether there were any."""
@@ -129,21 +127,21 @@ class SimulatedMonitor:
         tick = Tick(now, self.world.log.ends())
         self.watermark = self.watermark.after(tick, self.positions)
         emitted = False
-        for saga_id, waits in self._waiting().items():
+        for key, waits in self._waiting().items():
             if waits is None or waits.speaks_at >= now:
                 continue
-            through = self.watermark.of_order(saga_id, partition_of(saga_id))
-            if through is None or through < self._quiet.get(saga_id, through):
+            saga = self.sagas[key]
+            through = self.watermark.of_saga(saga.id, partition_of(saga.id))
+            if through is None or through < self._quiet.get(key, through):
                 continue
-            saga = self.sagas[saga_id]
             for emission in due_emissions(saga, waits.seen, through):
-                self._quiet[saga_id] = through + ECHO
+                self._quiet[key] = through + ECHO
                 self._say(saga, emission, waits.due)
                 emitted = True
         return emitted
 
     def _say(self, saga: Saga, emission: Emission, due: datetime) -> None:
-        self.emissions.append((emission, due))
+        self.emissions.append((saga.key, emission, due))
         self.world.log.append(
             encode_emission(self.world.codec, emission, saga, self.world.now), self.world.now
         )
@@ -151,18 +149,18 @@ class SimulatedMonitor:
     def moments(self) -> list[datetime]:
         """Return when reading resumes and when the next deadlines pass."""
         found = [self.reads_from]
-        for saga_id, waits in self._waiting().items():
+        for key, waits in self._waiting().items():
             if waits:
-                due = max(waits.due, self._quiet.get(saga_id, waits.due))
+                due = max(waits.due, self._quiet.get(key, waits.due))
                 found.append(due + timedelta(milliseconds=1))
         return found
 
     def _waiting(self) -> dict[str, Waits | None]:
         """Return what each saga waits for, in the order in which the sagas were first read."""
-        for saga_id in self._fresh:
-            seen = self.view(saga_id)
+        for key in self._fresh:
+            seen = self.view(key)
             due, speaks_at = seen.next and seen.next.due, seen.due
             waits = due and speaks_at and Waits(seen, due, speaks_at)
-            self._waits[saga_id] = waits or None
+            self._waits[key] = waits or None
         self._fresh.clear()
         return self._waits

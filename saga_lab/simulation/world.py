@@ -58,8 +58,8 @@ class World(Generic[O]):
 
     `participants`: those of the application, unless given. `without`: faults that are switched off.
     `schedule`: picks one of many interleavings of the same sagas and faults. `flows`: today's flow
-    files, those of the contract unless given. `hits`: fault -> how often it hit. `sagas`: ids of
-    the sagas that are played.
+    files, those of the contract unless given. `hits`: fault -> how often it hit. `sagas`: keys
+    of the sagas that are played.
     """
 
     def __init__(
@@ -131,9 +131,7 @@ class World(Generic[O]):
         """Schedule `work` to happen after `delay`."""
         insort(self.later, Later(self.now + delay, len(self.later) + self.steps, work))
 
-    def call_back_later(
-        self, delay: timedelta, name: str, saga_id: str, callback: Callback
-    ) -> None:
+    def call_back_later(self, delay: timedelta, name: str, saga: str, callback: Callback) -> None:
         """Deliver a webhook after `delay`, and again until it is accepted.
 
         Its result is looked up at each delivery; a result of None cancels it.
@@ -145,20 +143,20 @@ class World(Generic[O]):
             if result is None:
                 return
             node = self.nodes[name]
-            if self.webhook_too_early(node, saga_id):
+            if self.webhook_too_early(node, saga):
                 self.after(timedelta(seconds=1), deliver)
                 return
-            message = Message(message_id, saga_id, trigger=Callback(result))
+            message = Message(message_id, saga, trigger=Callback(result))
             # A refused webhook is retried anyway; repeating it on each retry would multiply it.
             if self._submit_to_any_process(node, message, deliver) and self.happens("repeat"):
-                self.note(f"the webhook of {saga_id} comes again", {saga_id})
+                self.note(f"the webhook of {saga} comes again", {saga})
                 self.after(timedelta(seconds=self.rng.randint(0, 7200)), deliver)
 
         self.after(delay, deliver)
 
-    def webhook_too_early(self, node: Node, saga_id: str) -> bool:
+    def webhook_too_early(self, node: Node, saga: str) -> bool:
         """Return whether a webhook now would precede the answer to its call; it is then refused."""
-        return self.simulation.webhook_too_early(node.name, node.state(saga_id))
+        return self.simulation.webhook_too_early(node.name, node.state(saga))
 
     def wrong_store(self, name: str, store: Any) -> str:
         """Return what is wrong with a participant's store at any moment, else an empty text."""
@@ -191,10 +189,10 @@ class World(Generic[O]):
             raise
 
     def submit_command(
-        self, name: str, saga_id: str, command: Command, flow: str | None = None
+        self, name: str, saga: str, command: Command, flow: str | None = None
     ) -> None:
         """Submit a person's command to a participant, and again until it goes through."""
-        message = Message(UUID(int=self.rng.getrandbits(128)), saga_id, "", None, Trace(flow))
+        message = Message(UUID(int=self.rng.getrandbits(128)), saga, "", None, Trace(flow))
         message = replace(message, trigger=command)
 
         def submit() -> None:

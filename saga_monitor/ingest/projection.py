@@ -1,4 +1,4 @@
-"""Turn records into rows: decode once, group by order, fold, one transaction per micro-batch.
+"""Turn records into rows: decode once, group by saga, fold, one transaction per micro-batch.
 
 Offsets are stored in the same transaction, so the projection never claims to have read a record
 that its tables do not hold. Reading a record twice changes nothing.
@@ -145,7 +145,7 @@ class Projection:
         else:
             batch.sagas.append(_saga_row(saga, fresh, view, partition))
             interventions = view.interventions
-        batch.interventions += [InterventionRow.of(saga.order_id, one) for one in interventions]
+        batch.interventions += [InterventionRow.of(saga.key, one) for one in interventions]
         return view
 
     def view(self, saga: Saga) -> SagaView:
@@ -165,7 +165,7 @@ class Projection:
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """Return a record's key, and the fact of a saga's event. Raises UnprocessableRecord."""
+        """Return a record's saga key, and the fact of a saga's event. Raises UnprocessableRecord."""
         envelope = self._codec.decode(record)
         if envelope.event.saga_id_field is None:
             return envelope.key, None
@@ -203,7 +203,7 @@ def awaited_text(awaited: AwaitedStep) -> str:
 def _saga_row(saga: Saga, fresh: Iterable[Fact], view: SagaView, partition: int) -> SagaRow:
     flow, _, version = view.flow.partition("/")
     return SagaRow(
-        order_id=saga.order_id,
+        saga=saga.key,
         flow=flow,
         version=int(version),
         status=view.status.value,
@@ -227,7 +227,7 @@ def _unknown_flow_row(
     last = max(f.at for f in saga.facts.values())
     facts, nothing = store.dump_facts(fresh), (None, 0, 0, None, None)
     return SagaRow(
-        saga.order_id,
+        saga.key,
         saga.flow,
         None,
         Status.UNPLACED,

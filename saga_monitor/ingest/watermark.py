@@ -16,7 +16,7 @@ from sagakit.messages.envelope import TopicPartitionKey
 
 CLOCK_TOPIC = "saga.clock"
 EVERY_PARTITION = -1
-"""The partition value of an order whose events lie on several partitions."""
+"""The partition value of a saga whose events lie on several partitions."""
 
 Offsets = Mapping[TopicPartitionKey, int]
 """(topic, partition) -> offset of the next record."""
@@ -85,20 +85,20 @@ class Watermark:
                 pending[partition] = candidate
         return Watermark(through, pending)
 
-    def of_order(self, order_id: str, partition: int) -> datetime | None:
-        """Return the log time up to which an order is known; None: cannot tell.
+    def of_saga(self, saga_id: str, partition: int) -> datetime | None:
+        """Return the log time up to which a saga is known; None: cannot tell.
 
         `partition`: where its events were read. The services partition by murmur2, but an outside
         publisher may not. Then its event lies on another partition than those of the services, and
         both partitions must be read.
         """
         partitions = self.read_through.keys() | self.pending.keys()
-        murmur2_partition = murmur2(order_id.encode()) % max(len(partitions), 1)
+        murmur2_partition = murmur2(saga_id.encode()) % max(len(partitions), 1)
         known = (self.of_partition(partition), self.of_partition(murmur2_partition))
         return None if None in known else min(at for at in known if at)
 
     def of_partition(self, partition: int) -> datetime | None:
-        """Return the log time up to which an order on `partition` is known; None: cannot tell."""
+        """Return the log time up to which a saga on `partition` is known; None: cannot tell."""
         if partition != EVERY_PARTITION:
             return self.read_through.get(partition)
         known = self.read_through.keys()

@@ -30,8 +30,8 @@ def with_approval(
 
     due_after: seconds since the event that asks -> log time, None during a pause.
     """
-    reminder = saga.facts.get(str(emission_id(saga.order_id, REMINDER, item.cause)))
-    escalation = saga.facts.get(str(emission_id(saga.order_id, ESCALATION, item.cause)))
+    reminder = saga.facts.get(str(emission_id(saga.key, REMINDER, item.cause)))
+    escalation = saga.facts.get(str(emission_id(saga.key, ESCALATION, item.cause)))
     reminded, escalated = (fact.at if fact else None for fact in (reminder, escalation))
     approval = Approval(event, rule.role, rule.senior, item.due, reminded, escalated)
     if item.code != DEADLINE:  # past the pivot the deadline opens an intervention instead

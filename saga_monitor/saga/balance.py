@@ -50,7 +50,7 @@ def _money_imbalance(
     if reason is None:
         return None
     amounts = f"{ledger.captured_minor}:{ledger.refunded_minor}"
-    id_ = emission_id(saga.order_id, CONSERVATION, amounts)
+    id_ = emission_id(saga.key, CONSERVATION, amounts)
     money = [f for f in saga.facts.values() if f.type in {*plan.flow.captured, *plan.flow.refunded}]
     last = _newest(money or saga.facts.values())
     deadlines_s = (step.deadline_s for step in plan.steps if step.name in plan.money_steps)
@@ -78,7 +78,7 @@ def _unit_imbalance(saga: Saga, plan: Plan, status: Status) -> Imbalance | None:
     types = {step.done for step in plan.steps}.union(plan.endings, plan.flow.units.paths)
     last = _newest(f for f in saga.facts.values() if f.type in types)
     moved = (sorted(units.items()) for units in (totals.reserved, totals.released, totals.shipped))
-    id_ = emission_id(saga.order_id, UNITS_LOST, str(list(moved)))
+    id_ = emission_id(saga.key, UNITS_LOST, str(list(moved)))
     due = last.at + _longest_deadline(step.deadline_s for step in plan.steps)
     return Imbalance(id_, last.id, due, reason, UNITS_LOST)
 

@@ -245,7 +245,7 @@ def _start_causes(
     if now is None:
         text = "the monitor has not read all topics to their end"
         yield Cause(CauseKind.MONITOR, SOURCE, text)
-    text = f"events of {view.order_id} were read, but not the start event of {view.flow}"
+    text = f"events of {view.key} were read, but not the start event of {view.flow}"
     yield Cause(CauseKind.OVERDUE, "whoever placed it", text)
 
 

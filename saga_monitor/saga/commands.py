@@ -18,7 +18,6 @@ from saga_monitor.saga.pauses import Pause, current_pause, pauses
 from saga_monitor.saga.pins import Pin, last_pin_event
 from saga_monitor.saga.times import utc_seconds
 from saga_monitor.saga.view import ENDED, VERDICT, SagaView
-from sagakit.contract.model import saga_id_of
 from sagakit.contract.platform import (
     CompensationRequested,
     InterventionClaimed,
@@ -31,17 +30,18 @@ from sagakit.contract.platform import (
     SagaUnpinned,
     VerdictGiven,
 )
+from sagakit.identity import MAX_SAGA_KEY_CHARS
 
 OPERATOR, MANUAL = "operator", "manual"
 """Codes of a person's cancellation, and of an intervention that a person opens without a code."""
 Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
-OrderId = Annotated[str, Field(max_length=128)]
+SagaKey = Annotated[str, Field(max_length=MAX_SAGA_KEY_CHARS, pattern="^[^/]*/")]
 
 
 class SagaCommand(BaseModel):
     """A person's command on a saga, with the reason."""
 
-    order_id: OrderId
+    saga: SagaKey
     actor: Text
     reason: Text
 
@@ -98,7 +98,7 @@ class CommandRefused(Exception):
 def give_verdict(body: VerdictCommand, saga: Saga, view: SagaView) -> Emission:
     """Return the event of a verdict. Raises CommandRefused if paused, or if none is awaited."""
     given = VerdictGiven(
-        saga_id=body.order_id,
+        saga_id=saga.id,
         step=body.step,
         verdict=body.verdict,
         actor=body.actor,
@@ -116,13 +116,11 @@ def give_verdict(body: VerdictCommand, saga: Saga, view: SagaView) -> Emission:
                 409, "paused", f"{_pause_text(view.paused, saga)}; resume it first"
             )
         if item.step == body.step and item.approval:
-            default = emission_id(saga.order_id, VERDICT, item.cause)
+            default = emission_id(saga.key, VERDICT, item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
     verdicts = [f for f in _of_type(saga, VerdictGiven.type) if f.detail.get("step") == body.step]
     since = f" since {utc_seconds(step.since)}" if step.since else ""
-    detail = (
-        f"{body.step} of order {saga.order_id} waits for no verdict: it is {step.status}{since}"
-    )
+    detail = f"{body.step} of saga {saga.key} waits for no verdict: it is {step.status}{since}"
     if verdicts:
         detail += f"; {_command_text(verdicts[-1], str(verdicts[-1].detail.get('verdict')))}"
     raise CommandRefused(409, "no verdict awaited", detail)
@@ -134,9 +132,9 @@ def cancel_saga(body: CancelCommand, saga: Saga, view: SagaView) -> Emission:
     Raises CommandRefused if the saga is past its pivot, being undone or ended.
     """
     event = CompensationRequested(
-        saga_id=saga.order_id, code=OPERATOR, reason=body.reason, actor=body.actor
+        saga_id=saga.id, code=OPERATOR, reason=body.reason, actor=body.actor
     )
-    id_ = emission_id(saga.order_id, OPERATOR, "")
+    id_ = emission_id(saga.key, OPERATOR, "")
     earlier = saga.facts.get(str(id_))
     if view.past_pivot or view.undoing:
         what = "being undone already"
@@ -146,7 +144,7 @@ def cancel_saga(body: CancelCommand, saga: Saga, view: SagaView) -> Emission:
             what = f"{view.status} since {view.ended_at}"
         if earlier:
             what += f"; {_command_text(earlier, 'cancel')}"
-        raise CommandRefused(409, "too late", f"order {saga.order_id} is {what}")
+        raise CommandRefused(409, "too late", f"saga {saga.key} is {what}")
     return Emission(id_, event, UUID(saga.timeline()[-1].id))
 
 
@@ -156,17 +154,17 @@ def pause_saga(body: PauseCommand, saga: Saga, view: SagaView) -> Emission:
     Raises CommandRefused if the saga is being undone or has ended, or if it is paused already by
     another actor or for another reason.
     """
-    event = SagaPaused(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
+    event = SagaPaused(saga_id=saga.id, actor=body.actor, reason=body.reason)
     if view.paused:
         if (view.paused.actor, view.paused.reason) == (body.actor, body.reason):
             return Emission(UUID(view.paused.id), event, UUID(view.paused.id))
         raise CommandRefused(409, "paused already", _pause_text(view.paused, saga))
     if view.undoing or view.status in ENDED:
         what = f"{view.status} since {view.ended_at}" if view.ended_at else "being undone"
-        detail = f"order {saga.order_id} is {what}, so there is nothing to pause"
+        detail = f"saga {saga.key} is {what}, so there is nothing to pause"
         raise CommandRefused(409, "too late", detail)
     last = _last(saga, SagaResumed.type)
-    id_ = emission_id(saga.order_id, "pause", last.id if last else "")
+    id_ = emission_id(saga.key, "pause", last.id if last else "")
     return Emission(id_, event, UUID((last or saga.timeline()[-1]).id))
 
 
@@ -176,26 +174,26 @@ def resume_saga(body: PauseCommand, saga: Saga, view: SagaView) -> Emission:
     A saga that was paused and is now being undone can be resumed too: steps that are not undone may
     still queue its records.
     """
-    event = SagaResumed(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
+    event = SagaResumed(saga_id=saga.id, actor=body.actor, reason=body.reason)
     last = _last(saga, SagaResumed.type)
     found = pauses(_of_type(saga, SagaPaused.type), _of_type(saga, SagaResumed.type))
-    if emission := _end_event(event, "resume", current_pause(found), last):
+    if emission := _end_event(saga, event, "resume", current_pause(found), last):
         return emission
-    detail = f"order {saga.order_id} is not paused, it is {view.status}"
+    detail = f"saga {saga.key} is not paused, it is {view.status}"
     raise CommandRefused(
         409, "not paused", f"{detail}; {_command_text(last, 'resume')}" if last else detail
     )
 
 
 def _end_event(
-    event: Any, what: str, current: Pause | Pin | None, last: Fact | None
+    saga: Saga, event: Any, what: str, current: Pause | Pin | None, last: Fact | None
 ) -> Emission | None:
     """Return the event that ends the `current` pause or pin.
 
     Without one, return `last`, the previous end, if it has the same actor and reason; else None.
     """
     if current is not None:
-        return Emission(emission_id(saga_id_of(event), what, current.id), event, UUID(current.id))
+        return Emission(emission_id(saga.key, what, current.id), event, UUID(current.id))
     earlier = (last.detail.get("actor"), last.detail.get("reason")) if last else None
     if last and earlier == (event.actor, event.reason):
         return Emission(UUID(last.id), event, UUID(last.id))
@@ -204,7 +202,7 @@ def _end_event(
 
 def _pause_text(pause: Pause, saga: Saga) -> str:
     since = utc_seconds(pause.since)
-    return f"order {saga.order_id} was paused at {since} by {pause.actor}: {pause.reason}"
+    return f"saga {saga.key} was paused at {since} by {pause.actor}: {pause.reason}"
 
 
 def _last(saga: Saga, type_: str) -> Fact | None:
@@ -216,25 +214,25 @@ def _last(saga: Saga, type_: str) -> Fact | None:
 
 def pin_saga(body: PinCommand, saga: Saga, view: SagaView) -> Emission:
     """Return the event that pins a saga. Raises CommandRefused if somebody else pinned it."""
-    event = SagaPinned(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
+    event = SagaPinned(saga_id=saga.id, actor=body.actor, reason=body.reason)
     last = last_pin_event(saga.facts.values())
     if view.pin is None:
         cause = last.id if last else saga.timeline()[-1].id
-        id_ = emission_id(saga.order_id, "pin", last.id if last else "")
+        id_ = emission_id(saga.key, "pin", last.id if last else "")
         return Emission(id_, event, UUID(cause))
     if (view.pin.actor, view.pin.reason) == (body.actor, body.reason):
         return Emission(UUID(view.pin.id), event, UUID(view.pin.id))
     since = f"{view.pin.actor} pinned it at {utc_seconds(view.pin.since)}: {view.pin.reason}"
-    raise CommandRefused(409, "already pinned", f"order {saga.order_id} is pinned; {since}")
+    raise CommandRefused(409, "already pinned", f"saga {saga.key} is pinned; {since}")
 
 
 def unpin_saga(body: PinCommand, saga: Saga, view: SagaView) -> Emission:
     """Return the event that unpins a saga. Raises CommandRefused if it is not pinned."""
-    event = SagaUnpinned(saga_id=saga.order_id, actor=body.actor, reason=body.reason)
+    event = SagaUnpinned(saga_id=saga.id, actor=body.actor, reason=body.reason)
     last = last_pin_event(saga.facts.values())
-    if emission := _end_event(event, "unpin", view.pin, last):
+    if emission := _end_event(saga, event, "unpin", view.pin, last):
         return emission
-    detail = f"order {saga.order_id} is not pinned"
+    detail = f"saga {saga.key} is not pinned"
     raise CommandRefused(
         409, "not pinned", f"{detail}; {_command_text(last, 'unpin')}" if last else detail
     )
@@ -267,17 +265,15 @@ def reopen_intervention(body: InterventionCommand, saga: Saga, view: SagaView) -
 def _opening_event(
     body: InterventionCommand, saga: Saga, code: str, known: Intervention | None
 ) -> Emission:
-    event = InterventionOpened(
-        saga_id=saga.order_id, code=code, reason=body.reason, actor=body.actor
-    )
+    event = InterventionOpened(saga_id=saga.id, code=code, reason=body.reason, actor=body.actor)
     if known is None:
-        id_ = emission_id(saga.order_id, f"open:{code}", "")
+        id_ = emission_id(saga.key, f"open:{code}", "")
         return Emission(id_, event, UUID(saga.timeline()[-1].id))
     if known.status == InterventionStatus.SETTLED:
         raise _closed_refusal(known)
     if known.is_open:
-        return _repeated_event(known, known.opening, event, f"is {known.status}")
-    return _next_event(known, "open", known.state_event, event)
+        return _repeated_event(saga, known, known.opening, event, f"is {known.status}")
+    return _next_event(saga, known, "open", known.state_event, event)
 
 
 def claim_intervention(body: InterventionCommand, saga: Saga, view: SagaView) -> Emission:
@@ -287,7 +283,7 @@ def claim_intervention(body: InterventionCommand, saga: Saga, view: SagaView) ->
     """
     found = _find_intervention(body, view, view.interventions)
     event = InterventionClaimed(
-        saga_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
+        saga_id=saga.id, code=found.code, actor=body.actor, reason=body.reason
     )
     if not found.is_open:
         raise _closed_refusal(found)
@@ -301,10 +297,10 @@ def claim_intervention(body: InterventionCommand, saga: Saga, view: SagaView) ->
         raise CommandRefused(
             409,
             "claimed by somebody else" if found.holder else "not claimed",
-            f"intervention {found.code} of order {saga.order_id} is {state}; `taken_from` has to "
+            f"intervention {found.code} of saga {saga.key} is {state}; `taken_from` has to "
             "name the person who has claimed it, and nobody if it is unclaimed",
         )
-    return _next_event(found, "claim", found.state_event, event)
+    return _next_event(saga, found, "claim", found.state_event, event)
 
 
 def add_note(body: InterventionCommand, saga: Saga, view: SagaView) -> Emission:
@@ -314,9 +310,9 @@ def add_note(body: InterventionCommand, saga: Saga, view: SagaView) -> Emission:
     """
     found = _find_intervention(body, view, [one for one in view.interventions if one.is_open])
     event = InterventionNoted(
-        saga_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
+        saga_id=saga.id, code=found.code, actor=body.actor, reason=body.reason
     )
-    return _next_event(found, f"note:{body.actor}:{body.reason}", found.opening, event)
+    return _next_event(saga, found, f"note:{body.actor}:{body.reason}", found.opening, event)
 
 
 def resolve_intervention(body: InterventionCommand, saga: Saga, view: SagaView) -> Emission:
@@ -326,13 +322,13 @@ def resolve_intervention(body: InterventionCommand, saga: Saga, view: SagaView) 
     """
     found = _find_intervention(body, view, [one for one in view.interventions if one.is_open])
     event = InterventionResolved(
-        saga_id=saga.order_id, code=found.code, actor=body.actor, reason=body.reason
+        saga_id=saga.id, code=found.code, actor=body.actor, reason=body.reason
     )
     if not found.is_open:
         if found.last.type != RESOLVED:
             raise _closed_refusal(found)
-        return _repeated_event(found, found.state_event, event, "is resolved")
-    return _next_event(found, "resolve", found.opening, event)
+        return _repeated_event(saga, found, found.state_event, event, "is resolved")
+    return _next_event(saga, found, "resolve", found.opening, event)
 
 
 INTERVENTION_COMMANDS = {
@@ -363,13 +359,15 @@ def _find_intervention(
     if found:
         which = f"{len(found)} interventions to choose from"
     status = 404 if body.code or not found else 422
-    detail = f"order {view.order_id} has {which}; its interventions: {codes}; name one in `code`"
+    detail = f"saga {view.key} has {which}; its interventions: {codes}; name one in `code`"
     if not view.interventions:
-        detail = f"order {view.order_id} has {which}; open one with `saga interventions open`"
+        detail = f"saga {view.key} has {which}; open one with `saga interventions open`"
     raise CommandRefused(status, "which intervention", detail)
 
 
-def _repeated_event(intervention: Intervention, id_: str, event: Any, what: str) -> Emission:
+def _repeated_event(
+    saga: Saga, intervention: Intervention, id_: str, event: Any, what: str
+) -> Emission:
     """Return the event that is known already, if it has the same actor and reason.
 
     Raises CommandRefused for another actor or reason.
@@ -378,7 +376,7 @@ def _repeated_event(intervention: Intervention, id_: str, event: Any, what: str)
     if (entry.actor, entry.reason) == (event.actor, event.reason):
         return Emission(UUID(id_), event, UUID(id_))
     detail = (
-        f"intervention {intervention.code} of order {saga_id_of(event)} {what}: {entry.actor} at "
+        f"intervention {intervention.code} of saga {saga.key} {what}: {entry.actor} at "
         f"{utc_seconds(entry.at)}: {entry.reason}"
     )
     raise CommandRefused(409, "already done", detail)
@@ -388,14 +386,16 @@ def _closed_refusal(intervention: Intervention) -> CommandRefused:
     last = intervention.last
     how = f"{last.actor} resolved it at {utc_seconds(last.at)}: {last.reason}; reopen it first"
     if last.type != RESOLVED:
-        how = "the end of the order settled it; open one with another code for another matter"
+        how = "the end of the saga settled it; open one with another code for another matter"
     detail = f"intervention {intervention.code} is {intervention.status}; {how}"
     return CommandRefused(409, "already closed", detail)
 
 
-def _next_event(intervention: Intervention, command: str, after: str, event: Any) -> Emission:
+def _next_event(
+    saga: Saga, intervention: Intervention, command: str, after: str, event: Any
+) -> Emission:
     """Return the event of a command, under the id that derives from the event before it."""
-    id_ = emission_id(saga_id_of(event), f"{command}:{intervention.code}", after)
+    id_ = emission_id(saga.key, f"{command}:{intervention.code}", after)
     return Emission(id_, event, UUID(intervention.state_event))
 
 

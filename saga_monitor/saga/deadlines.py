@@ -69,42 +69,40 @@ def due_emissions(
 def _unexpected_event(saga: Saga, view: SagaView, fact: Fact) -> Emission:
     at = fact.at.isoformat(timespec="milliseconds")
     reason = (
-        f"{fact.type} of {fact.source} at {at} must not occur in this state of an order on "
+        f"{fact.type} of {fact.source} at {at} must not occur in this state of a saga on "
         f"{view.flow}; docs/reference/late-events.md says which events may"
     )
-    opened = InterventionOpened(saga_id=saga.order_id, code=UNEXPECTED, reason=reason)
-    return Emission(emission_id(saga.order_id, UNEXPECTED, fact.type), opened, UUID(fact.id))
+    opened = InterventionOpened(saga_id=saga.id, code=UNEXPECTED, reason=reason)
+    return Emission(emission_id(saga.key, UNEXPECTED, fact.type), opened, UUID(fact.id))
 
 
 def _imbalance(saga: Saga, found: Imbalance) -> Emission:
-    opened = InterventionOpened(saga_id=saga.order_id, code=found.code, reason=found.reason)
+    opened = InterventionOpened(saga_id=saga.id, code=found.code, reason=found.reason)
     return Emission(found.id, opened, UUID(found.cause))
 
 
 def _passed_deadline(saga: Saga, item: AwaitedStep) -> Iterator[Emission]:
-    order_id, cause = saga.order_id, UUID(item.cause)
+    key, cause = saga.key, UUID(item.cause)
     if item.code in (REMINDER, ESCALATION, VERDICT):
-        yield Emission(
-            emission_id(order_id, item.code, item.cause), _approval_event(saga, item), cause
-        )
+        yield Emission(emission_id(key, item.code, item.cause), _approval_event(saga, item), cause)
         return
     if item.code != DEADLINE:
-        opened = InterventionOpened(saga_id=order_id, code=item.code, reason=_reason(item))
-        yield Emission(emission_id(order_id, item.code, item.step), opened, cause)
+        opened = InterventionOpened(saga_id=saga.id, code=item.code, reason=_reason(item))
+        yield Emission(emission_id(key, item.code, item.step), opened, cause)
         return
     request = CompensationRequested(
-        saga_id=order_id,
+        saga_id=saga.id,
         step=item.step,
         code=DEADLINE,
         reason=_reason(item),
         actor=SOURCE,
         attempt=item.attempt,
     )
-    yield Emission(emission_id(order_id, DEADLINE, item.step, item.attempt), request, cause)
+    yield Emission(emission_id(key, DEADLINE, item.step, item.attempt), request, cause)
     if item.stalled:
         reason = f"{_reason(item)}; {item.tries} requests were not answered"
-        opened = InterventionOpened(saga_id=order_id, code=STALLED, reason=reason)
-        yield Emission(emission_id(order_id, STALLED, item.step), opened, cause)
+        opened = InterventionOpened(saga_id=saga.id, code=STALLED, reason=reason)
+        yield Emission(emission_id(key, STALLED, item.step), opened, cause)
 
 
 def _approval_event(saga: Saga, item: AwaitedStep) -> Any:
@@ -112,14 +110,14 @@ def _approval_event(saga: Saga, item: AwaitedStep) -> Any:
     assert item.approval is not None
     if item.code == VERDICT:
         return VerdictGiven(
-            saga_id=saga.order_id,
+            saga_id=saga.id,
             step=item.step,
             verdict="reject",
             actor=SYSTEM_TIMEOUT,
             reason=f"{_reason(item)}; no person answered in time",
         )
     return VerdictRequested(
-        saga_id=saga.order_id,
+        saga_id=saga.id,
         step=item.step,
         code=item.code,
         role=item.approval.senior if item.code == ESCALATION else item.approval.role,

@@ -3,7 +3,7 @@
 | key | holds |
 |---|---|
 | format | 1 |
-| order_id, flow | the saga's id, and `name/version` |
+| saga, flow | the saga key `flow/id`, and `name/version` |
 | deadlines | of its steps and waits, in seconds |
 | timeline | every event in log time, with its partition and offset |
 | view | what the monitor derives from the timeline: status, steps, awaited events, interventions |
@@ -38,7 +38,7 @@ def bundle(
     """
     return {
         "format": FORMAT,
-        "order_id": saga.order_id,
+        "saga": saga.key,
         "flow": view.flow,
         "deadlines": _deadlines(flow),
         "timeline": [_fact_json(fact, places.get(fact.id)) for fact in saga.timeline()],
@@ -64,7 +64,7 @@ def replay(document: Mapping[str, Any], flows: Flows) -> dict[str, Any]:
             "export it again with `saga evidence`"
         )
     facts = (_fact(entry) for entry in document["timeline"])
-    saga = fold(Saga(document["order_id"]), *facts)
+    saga = fold(Saga(document["saga"]), *facts)
     flow, version = flows.find(document["flow"])
     view = interpret(saga, Plan.of(with_deadlines(flow, document["deadlines"]), version))
     found: dict[str, Any] = orjson.loads(orjson.dumps(view))

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from sagakit.flow.balances import MOVES
 from sagakit.flow.model import Flow
+from sagakit.identity import split_key
 from sagakit.messages.envelope import NAMESPACE
 
 SOURCE = "saga_monitor"
@@ -58,10 +59,15 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """All facts of one saga. `facts`: event id -> fact."""
+    """All facts of one saga. `key`: its saga key; `facts`: event id -> fact."""
 
-    order_id: str
+    key: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Return the saga id, without the flow."""
+        return split_key(self.key)[1]
 
     @property
     def flow(self) -> str | None:
@@ -90,12 +96,12 @@ def fold(saga: Saga, *facts: Fact) -> Saga:
         known = merged.get(fact.id)
         if known is None or _record_order(fact) < _record_order(known):
             merged[fact.id] = fact
-    return Saga(saga.order_id, merged)
+    return Saga(saga.key, merged)
 
 
-def emission_id(order_id: str, what: str, step: str, attempt: int = 1) -> UUID:
+def emission_id(key: str, what: str, step: str, attempt: int = 1) -> UUID:
     """Derive the id of an event the monitor emits, equal in every monitor and after restarts."""
-    return uuid5(NAMESPACE, f"{SOURCE}:{order_id}:{what}:{step}:{attempt}")
+    return uuid5(NAMESPACE, f"{SOURCE}:{key}:{what}:{step}:{attempt}")
 
 
 # --- money --------------------------------------------------------------------------------------

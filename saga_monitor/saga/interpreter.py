@@ -93,7 +93,7 @@ class _Interpreter:
                 for one in interventions
             )
         return SagaView(
-            order_id=self.saga.order_id,
+            key=self.saga.key,
             flow=self.plan.label,
             status=status,
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
@@ -137,7 +137,7 @@ class _Interpreter:
         return tuple(
             min(self.facts[type_], key=_log_order)
             for type_ in sorted(types)
-            if str(emission_id(self.saga.order_id, UNEXPECTED, type_)) not in self.saga.facts
+            if str(emission_id(self.saga.key, UNEXPECTED, type_)) not in self.saga.facts
         )
 
     # --- forward --------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class _Interpreter:
         code: str,
     ) -> AwaitedStep:
         """Return a step past the pivot: its deadline opens one intervention and undoes nothing."""
-        if str(emission_id(self.saga.order_id, code, step.name)) in self.saga.facts:
+        if str(emission_id(self.saga.key, code, step.name)) in self.saga.facts:
             due = None
         return AwaitedStep(step.name, mode, events, trigger.at, trigger.id, due, code=code)
 
@@ -293,7 +293,7 @@ class _Interpreter:
         while self.facts[COMPENSATION_REQUESTED]:
             attempt = len(found) + 1
             fact = self.saga.facts.get(
-                str(emission_id(self.saga.order_id, DEADLINE, step.name, attempt))
+                str(emission_id(self.saga.key, DEADLINE, step.name, attempt))
             )
             if fact is None:
                 break

@@ -91,12 +91,12 @@ def deadline_requests(change: Change) -> Iterator[DeadlineRequest]:
     A verdict must have the monitor's actor as well, because a person's verdict on the same wait can
     have the same id.
     """
-    plan, order_id = change.plan, change.saga.order_id
+    plan, key = change.plan, change.saga.key
     for fact in (f for f in change.new if f.type in (COMPENSATION_REQUESTED, VERDICT_GIVEN)):
         step, attempt = str(fact.detail.get("step")), fact.detail.get("attempt", 1)
-        own_id = emission_id(order_id, DEADLINE, step, attempt)
+        own_id = emission_id(key, DEADLINE, step, attempt)
         if fact.detail.get("actor") == SYSTEM_TIMEOUT:
-            own_id = emission_id(order_id, VERDICT, str(fact.causation))
+            own_id = emission_id(key, VERDICT, str(fact.causation))
         if fact.id == str(own_id):
             earlier = {id_: f for id_, f in change.saga.facts.items() if f.at < fact.at}
             awaited = interpret(Saga(fact.id, earlier), plan).awaited

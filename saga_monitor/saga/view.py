@@ -147,7 +147,7 @@ class SagaView:
     the pin that keeps it in the live tables.
     """
 
-    order_id: str
+    key: str
     flow: str
     status: Status
     steps: tuple[StepView, ...]

@@ -168,11 +168,11 @@ class DeadlineWatch:
             rows: list[OutboxRow] = []
             quiet_until: dict[str, datetime] = {}
             for saga, partition in overdue:
-                through = self.watermark.of_order(saga.order_id, partition)
-                quiet_until[saga.order_id] = known[partition]
+                through = self.watermark.of_saga(saga.id, partition)
+                quiet_until[saga.key] = known[partition]
                 if through and (emitted := self._outbox_rows(connection, saga, through)):
                     rows += emitted
-                    quiet_until[saga.order_id] = through + timedelta(seconds=ECHO_S)
+                    quiet_until[saga.key] = through + timedelta(seconds=ECHO_S)
             add_outbox(connection, rows)
             store.snooze(connection, quiet_until)
         return len(overdue), len(rows)
@@ -190,7 +190,7 @@ class DeadlineWatch:
         for emission in emissions:
             log.warning(
                 "deadline passed",
-                **log_fields(saga.order_id, emission.id),
+                **log_fields(saga.key, emission.id),
                 emitted=emission.event.type,
                 reason=emission.event.reason,
             )

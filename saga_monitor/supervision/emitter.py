@@ -26,11 +26,11 @@ class Emitter:
         first = next(iter(saga.timeline()), None)
         correlation = first.id if first else str(emission.id)
         trace = Trace(
-            flow, correlation=correlation, traceparent=event_traceparent(emission.id, saga.order_id)
+            flow, correlation=correlation, traceparent=event_traceparent(emission.id, saga.key)
         )
         envelope = Envelope(
             id=emission.id,
-            key=saga.order_id,
+            key=saga.key,
             source=SOURCE,
             seq=None,
             time=at,

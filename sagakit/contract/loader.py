@@ -27,6 +27,7 @@ def load_contract(*packages: str) -> Contract:
     check_contracts(parts)
     homes = {event: package for package, part in parts.items() for event in part.event_types}
     declared: dict[str, Flow] = {}
+    flows_of: dict[str, list[str]] = {package: [] for package in packages}
     for package, found in files.items():
         own = (PLATFORM, package)
         owners = {event: owner for name in own for event, owner in parts[name].owners.items()}
@@ -36,7 +37,8 @@ def load_contract(*packages: str) -> Contract:
             flow = _load_flow(path, at, owners, foreign)
             check_flow(at, flow, declared)
             declared[at] = flow
-    return replace(join(*parts.values()), declared=tuple(declared.values()))
+            flows_of[package].append(flow.name)
+    return replace(join(*parts.values()), declared=tuple(declared.values()), packages=flows_of)
 
 
 def load_platform() -> Contract:

@@ -1,7 +1,7 @@
 """Defines the contract of any application: event classes, Avro schemas and flows. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,13 +16,15 @@ class Contract:
 
     `event_types`: name -> generated class; `schemas`: name -> record schema as in its `.avsc`
     (shared records included); `released`: complete earlier sets of schemas, so that old records
-    stay readable; `declared`: the flows of its flow files.
+    stay readable; `declared`: the flows of its flow files; `packages`: package it was loaded from ->
+    the names of the flows there.
     """
 
     event_types: Mapping[str, type[Any]]
     schemas: Mapping[str, Mapping[str, Any]]
     released: Sequence[Mapping[str, Mapping[str, Any]]] = ()
     declared: Sequence[Flow] = ()
+    packages: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def flows(self) -> Flows:

@@ -145,8 +145,7 @@ def wire_key(key: str) -> str:
     """
     if re.fullmatch(r"[!-~]{1,255}", key):
         return key
-    kind = key.partition(":")[0]
-    return f"{kind}:sha256-{hashlib.sha256(key.encode()).hexdigest()}"
+    return f"sha256-{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:

@@ -144,7 +144,7 @@ class EffectWorker:
             outcome = EffectResult(row.effect, result)
             message_id = uuid5(row.id, "outcome")
             await self._batcher.submit(
-                Message(message_id, row.order_key, trace=row.trace, trigger=outcome, lease=lease)
+                Message(message_id, row.saga, trace=row.trace, trigger=outcome, lease=lease)
             )
         except Exception as error:
             waits = isinstance(error, ResultPending)
@@ -155,7 +155,7 @@ class EffectWorker:
             tell = log.info if waits else log.warning
             tell(
                 "effect will be retried",
-                **log_fields(row.order_key, row.trace.cause),
+                **log_fields(row.saga, row.trace.cause),
                 key=row.effect.key,
                 due=str(due),
                 error=error_text,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Set
 from typing import Any
 
+from sagakit.identity import FLOW_NAME
+
 MAX_DURATION_S = 3650 * 86400.0
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -45,7 +47,7 @@ def reject_unknown_keys(where: str, raw: Mapping[str, Any], known: Set[str]) -> 
 
 def name_of(where: str, value: Any) -> str:
     """Return a name that is valid in headers, paths and labels."""
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text(where, value)):
+    if not FLOW_NAME.fullmatch(text(where, value)):
         raise ValueError(
             f"{where} {quote(value)} is not a name; use letters, digits, dots and dashes"
         )

@@ -43,7 +43,7 @@ class AutoRedrive:
             stop.wait(LOOK_EVERY_S)
 
     def redrive_known(self) -> list[str]:
-        """Redrive the sagas with records understood here, and return their ids.
+        """Redrive the sagas with records understood here, and return their keys.
 
         A record not understood now never will be by this process, so it is not checked again.
         """
@@ -57,7 +57,7 @@ class AutoRedrive:
                 known.append(row.key)
             except UnprocessableRecord:
                 self._not_understood.add(row.id)
-        for key in (orders := list(dict.fromkeys(known))):
-            log.info("redriving records that an older replica could not decode", order=key)
+        for key in (sagas := list(dict.fromkeys(known))):
+            log.info("redriving records that an older replica could not decode", saga=key)
             self._redrive(key)
-        return orders
+        return sagas

@@ -58,7 +58,10 @@ class RecordReader(Protocol):
 
 
 class ConsumerLoop:
-    """Consumes records for one participant. Call `run` in a thread."""
+    """Consumes records for one participant. Call `run` in a thread.
+
+    `ignored` is told how many records of a batch are platform events of other applications.
+    """
 
     def __init__(
         self,
@@ -69,10 +72,12 @@ class ConsumerLoop:
         stop: threading.Event,
         *,
         urgent: Callable[[Record], bool] = lambda record: True,
+        ignored: Callable[[int], None] = lambda number: None,
         faults: Faults = NO_FAULTS,
     ) -> None:
         self._bus = bus
         self._urgent = urgent
+        self._ignored = ignored
         self._codec = codec
         self._handler = handler
         self._engine = engine
@@ -111,14 +116,19 @@ class ConsumerLoop:
         tries = 0
         if self._newly_assigned:
             tries = max(self._count_start(r, SINGLE_AFTER) for r in self._records_at_start(records))
+        own = [r for r in records if not self._codec.is_foreign(r)]
+        if len(own) < len(records):
+            self._ignored(len(records) - len(own))
         if tries < SINGLE_AFTER:
-            self._handle([decode_message(self._codec, r) for r in records])
+            if own:
+                self._handle([decode_message(self._codec, r) for r in own])
             self._bus.store(records)
         else:
             log.warning(
                 "no progress at this offset, records are handled one at a time", tries=tries
             )
-            self._handle_singly(records)
+            self._handle_singly(own)
+            self._bus.store(records)
         self._newly_assigned -= {(r.topic, r.partition) for r in records}
 
     def _records_at_start(self, records: list[Record]) -> list[Record]:
@@ -143,9 +153,8 @@ class ConsumerLoop:
             if self._count_start(r, PARK_AFTER) < PARK_AFTER:
                 self._handle([decode_message(self._codec, r)])
             else:
-                self._handle(
-                    [undecodable_message(r, "the process stopped each time it handled this record")]
-                )
+                reason = "the process stopped each time it handled this record"
+                self._handle([undecodable_message(self._codec, r, reason)])
             self._bus.store([r])
             self._bus.commit()
 
@@ -167,4 +176,4 @@ class ConsumerLoop:
                 raise
             else:
                 reason = f"the database rejects the record: {str(error)[:300]}"
-                self._handle([undecodable_message(messages[0].record, reason)])
+                self._handle([undecodable_message(self._codec, messages[0].record, reason)])

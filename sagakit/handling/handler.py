@@ -147,7 +147,10 @@ class Handler(Generic[S]):
         return fates
 
     def redrive(self, key: str) -> list[HandlingResult[S]]:
-        """Handle a saga's parked records again, in order, up to the first that still fails."""
+        """Handle a saga's parked records again, in order, up to the first that still fails.
+
+        So are those of each saga to which a record belongs by now: its flow was not known before.
+        """
         handled: list[HandlingResult[S]] = []
         limit, refusal = REDRIVE, ""
         while True:
@@ -163,7 +166,10 @@ class Handler(Generic[S]):
             else:
                 handled += done
                 if not moved:
-                    return handled
+                    break
+        for moved_to in sorted({result.message.key for result in handled} - {key}):
+            handled += self.redrive(moved_to)
+        return handled
 
     def _redrive(self, key: str, limit: int, refusal: str) -> tuple[list[HandlingResult[S]], bool]:
         """Redrive in one transaction; return the handled records and whether to run another.
@@ -171,23 +177,25 @@ class Handler(Generic[S]):
         A record handled or newly held may fill a gap earlier in the queue: only the next run sees
         that. With a `refusal`, the records are parked again with this error."""
         with self._database.transaction() as tx:
-            inbox_row = tx.lock([key])[key]
+            inbox_rows = tx.lock([key])
             rows = tx.parked(key, limit)
-            inbox_row.parked, inbox_row.gap = 0, None
-            inbox_row.marks = [mark for mark in inbox_row.marks if mark != HELD]
-            batch = _Batch(self, {key: inbox_row}, self._clock())
+            inbox_rows[key].parked, inbox_rows[key].gap = 0, None
+            inbox_rows[key].marks = [mark for mark in inbox_rows[key].marks if mark != HELD]
+            messages = [
+                undecodable_message(self.codec, r.record, refusal)
+                if refusal
+                else decode_message(self.codec, r.record)
+                for r in rows
+            ]
+            # A record whose flow is known by now moves from `/id` to `flow/id`, which sorts after.
+            if moved := {message.key for message in messages} - {key}:
+                inbox_rows |= tx.lock(sorted(moved))
+            batch = _Batch(self, inbox_rows, self._clock())
             batch.held = {row.record for row in rows if row.code == PAUSED}
             batch.dead_lettered = {
                 row.record for row in rows if row.code not in WITHOUT_DEAD_LETTER
             }
-            planned = [
-                batch.plan(
-                    undecodable_message(r.record, refusal)
-                    if refusal
-                    else decode_message(self.codec, r.record)
-                )
-                for r in rows
-            ]
+            planned = [batch.plan(message) for message in messages]
             working = tx.load(_wanted(planned))
             fates = [batch.settle(plan, working) for plan in planned]
             done = [
@@ -199,7 +207,8 @@ class Handler(Generic[S]):
         held_now = any(
             f.disposition is Disposition.HELD and f.message.record not in batch.held for f in fates
         )
-        return [fate for fate, d in zip(fates, done, strict=True) if d], any(done) or held_now
+        progress = any(done) or held_now or bool(moved)
+        return [fate for fate, d in zip(fates, done, strict=True) if d], progress
 
 
 def _wanted(planned: Sequence[_RoutedMessage]) -> dict[str, list[Trigger]]:
@@ -259,7 +268,7 @@ class _Batch(Generic[S]):
                     return HandlingResult(message, Disposition.REPEAT, (), state)
                 if message.record and inbox_row.parked and not fills_gap(message, inbox_row):
                     return self._park(
-                        message, "queued", "behind an earlier parked record of the same order"
+                        message, "queued", "behind an earlier parked record of the same saga"
                     )
                 check_sequence(message, inbox_row)
             if message.event and PAUSED in inbox_row.marks and is_forward(plan.triggers):
@@ -312,7 +321,7 @@ class _Batch(Generic[S]):
         if plan.message.record not in self.held:
             remember(plan.message, inbox_row)
         self._update_inbox_row(inbox_row, replace(plan, marks=plan.marks | {HELD}))
-        self._park(plan.message, PAUSED, "the order is paused; handled when it is resumed")
+        self._park(plan.message, PAUSED, "the saga is paused; handled when it is resumed")
         return HandlingResult(plan.message, Disposition.HELD)
 
     def _park(self, message: Message, code: str, error: str) -> HandlingResult[S]:
@@ -377,6 +386,7 @@ class _Trial(Generic[S]):
             if effect.key in self.pending:
                 continue
             self.pending.add(effect.key)
-            effect_id = uuid5(message.id, f"effect:{effect.key}")
-            row = EffectRow(effect_id, message.key, effect, self._trace)
+            named = replace(effect, saga=message.key)
+            effect_id = uuid5(message.id, f"effect:{named.idempotency_key}")
+            row = EffectRow(effect_id, named, self._trace)
             self.effects.append(self._handler.lease(row))

@@ -35,7 +35,7 @@ def check_sequence(message: Message, inbox_row: InboxRow) -> None:
     if message.seq > last + 1:
         raise SequenceGap(
             f"event {message.seq} of {message.source} arrived, but {last + 1} is missing; "
-            f"republish {message.source}'s events of this order"
+            f"republish {message.source}'s events of this saga"
         )
 
 

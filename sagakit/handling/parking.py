@@ -3,7 +3,8 @@
 import hashlib
 
 from sagakit.errors import BadKey, Undecodable, UnprocessableRecord
-from sagakit.messages.codec import MAX_EVENT_BYTES, Codec, order_key, record_size
+from sagakit.identity import saga_key, split_key
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec, record_size
 from sagakit.messages.envelope import Message, OutboxRow, Record, record_place_id
 
 
@@ -12,22 +13,26 @@ def decode_message(codec: Codec, record: Record) -> Message:
     try:
         e = codec.decode(record)
     except UnprocessableRecord as poison:
-        return Message(record_place_id(record), parking_key(record), poison=poison, record=record)
+        return Message(
+            record_place_id(record), parking_key(codec, record), poison=poison, record=record
+        )
     return Message(e.id, e.key, e.source, e.seq, e.trace, event=e.event, record=record)
 
 
-def undecodable_message(record: Record, why: str) -> Message:
+def undecodable_message(codec: Codec, record: Record, why: str) -> Message:
     """Turn a record into poison, to be parked without decoding it. `why` is the error."""
     poison = Undecodable(f"{why}; inspect the record, then redrive or discard it")
-    return Message(record_place_id(record), parking_key(record), poison=poison, record=record)
+    return Message(
+        record_place_id(record), parking_key(codec, record), poison=poison, record=record
+    )
 
 
-def parking_key(record: Record) -> str:
-    """Return the saga id in a record's key; for an invalid key, `bad-key:` and its hash."""
+def parking_key(codec: Codec, record: Record) -> str:
+    """Return the saga key of an undecodable record; for a bad record key, one with its hash."""
     try:
-        return order_key(record.key)
+        return codec.key_of_undecodable(record)
     except BadKey:
-        return f"bad-key:{hashlib.sha256(record.key or b'').hexdigest()[:16]}"
+        return saga_key("", f"bad-key:{hashlib.sha256(record.key or b'').hexdigest()[:16]}")
 
 
 def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> OutboxRow:
@@ -49,4 +54,5 @@ def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> O
     if (size := record_size(headers, value)) > MAX_EVENT_BYTES:
         headers, value = (), b""
         added.append(("dlt-omitted", f"{size} bytes; they are kept with the parked record"))
-    return OutboxRow(f"{name}.dlt", key, headers + tuple((k, v.encode()) for k, v in added), value)
+    headers += tuple((k, v.encode()) for k, v in added)
+    return OutboxRow(f"{name}.dlt", split_key(key)[1], headers, value)

@@ -9,6 +9,7 @@ one.
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid5
@@ -23,12 +24,22 @@ from fastavro.schema import (
 )
 
 from sagakit.contract.model import Contract, inline, saga_id_of
-from sagakit.errors import BadKey, EventTooLarge, RecordTooLarge, Undecodable, UnknownSchema
+from sagakit.errors import (
+    BadKey,
+    EventTooLarge,
+    RecordTooLarge,
+    Undecodable,
+    UnknownFlow,
+    UnknownSchema,
+)
+from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.routing import topic
+from sagakit.identity import MAX_ID_CHARS, flow_name, saga_key, split_key
 from sagakit.messages.envelope import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
 
 MAX_EVENT_BYTES = 512 * 1024
-MAX_KEY_CHARS = 128
+CONTRACT = "contract"
+"""Header of a platform event: the contract package that has its flow."""
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 Headers = Sequence[tuple[str, bytes]]
@@ -37,6 +48,7 @@ _READ = frozenset(
     ("ce_id", "ce_source", "ce_type", "ce_sequence", "ce_causationid", "ce_correlationid")
 ) | {"flow", "traceparent", LOGGED_AT}
 """The headers that a reader uses."""
+_PLATFORM_TOPIC = topic(PLATFORM)
 
 
 class Registry(Protocol):
@@ -51,18 +63,18 @@ class Registry(Protocol):
         ...
 
 
-def order_key(raw: bytes | None) -> str:
+def record_saga_id(raw: bytes | None) -> str:
     """Return the saga id in a record key. Raises BadKey."""
     if not raw:
-        raise BadKey("the record has no key; publish it with the order id as its key")
+        raise BadKey("the record has no key; publish it with the saga id as its key")
     try:
         key = raw.decode()
     except UnicodeDecodeError as error:
-        raise BadKey(f"the record key is not UTF-8 ({error}); use the order id") from error
-    if len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise BadKey(f"the record key is not UTF-8 ({error}); use the saga id") from error
+    if len(key) > MAX_ID_CHARS or not key.isprintable():
         raise BadKey(
-            f"the record key {key[:40]!r} has {len(key)} characters; an order id has 1 to "
-            f"{MAX_KEY_CHARS} printable characters"
+            f"the record key {key[:40]!r} has {len(key)} characters; a saga id has 1 to "
+            f"{MAX_ID_CHARS} printable characters"
         )
     return key
 
@@ -73,6 +85,17 @@ class Codec:
     def __init__(self, contract: Contract, registry: Registry | None = None) -> None:
         self._types = contract.event_types
         self._registry = registry
+        self._packages = frozenset(contract.packages)
+        self._homes = {
+            flow: (CONTRACT, package.encode())
+            for package, flows in contract.packages.items()
+            for flow in flows
+        }
+        self._no_saga = frozenset(
+            name for name, event in self._types.items() if event.saga_id_field is None
+        )
+        self._flows = _flows_by_event(contract)
+        self._only_flow = contract.declared[0].name if len(contract.declared) == 1 else ""
         self._readers: dict[str, Any] = {}
         self._prefixes: dict[str, bytes] = {}
         self._writers: dict[bytes, tuple[str, Any]] = {}
@@ -101,16 +124,28 @@ class Codec:
         return _check_size(event.type, (), out.getvalue())
 
     def encode(self, envelope: Envelope) -> OutboxRow:
-        """Return the outbox row that the relay publishes. Raises EventTooLarge."""
+        """Return the outbox row that the relay publishes. Raises EventTooLarge.
+
+        A platform event gets a header that names the contract with its flow: every application
+        publishes to the platform's topic.
+        """
         event, headers = envelope.event, headers_of(envelope)
+        flow, saga_id = split_key(envelope.key)
+        if flow and event.type in self._no_saga:
+            raise ValueError(
+                f"{event.type} belongs to no saga, and {envelope.key!r} emits it: its readers could "
+                "not count it there; emit it under a key without a flow, such as /<record key>"
+            )
+        if event.owner == PLATFORM and flow in self._homes:
+            headers = (*headers, self._homes[flow])
         value = _check_size(event.type, headers, self.body(event))
-        return OutboxRow(topic(event.owner), envelope.key, headers, value)
+        return OutboxRow(topic(event.owner), saga_id, headers, value)
 
     def decode(self, record: Record) -> Envelope:
         """Return the event in a record.
 
         Raises UnprocessableRecord: BadKey, Oversized or Undecodable."""
-        key = order_key(record.key)
+        saga_id = record_saga_id(record.key)
         value = record.value or b""
         if (size := record_size(record.headers, value)) > MAX_EVENT_BYTES:
             raise RecordTooLarge(
@@ -120,7 +155,8 @@ class Codec:
         name, writer, start = self._writer(value)
         event = self._event(name, writer, value, start)
         headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
-        self._check(record, key, event, headers)
+        self._check(record, saga_id, event, headers)
+        key = saga_key(self._flow_of(headers, name), saga_id)
         return Envelope(
             id=_event_id(key, headers, value),
             key=key,
@@ -133,6 +169,29 @@ class Codec:
                 headers.get("flow"), headers.get("ce_correlationid"), headers.get("traceparent")
             ),
         )
+
+    def key_of_undecodable(self, record: Record) -> str:
+        """Return the saga key of a record, by what its headers say. Raises BadKey."""
+        saga_id = record_saga_id(record.key)
+        headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
+        return saga_key(self._flow_of(headers, headers.get("ce_type", "")), saga_id)
+
+    def is_foreign(self, record: Record) -> bool:
+        """Tell whether a record is a platform event of an application with another contract."""
+        if record.topic != _PLATFORM_TOPIC:
+            return False
+        home = next((value for name, value in record.headers if name == CONTRACT), None)
+        return home is not None and home.decode("utf-8", "replace") not in self._packages
+
+    def _flow_of(self, headers: Mapping[str, str], event_type: str) -> str:
+        """Return the name of the flow of an event, empty if it has none that could be known.
+
+        Without a `flow` header it is the one flow that the event type can belong to; for an unknown
+        type, the only flow there is.
+        """
+        by_type = self._flows.get(event_type, self._only_flow)
+        label = headers.get("flow")
+        return by_type if label is None or event_type in self._no_saga else flow_name(label)
 
     def _writer(self, value: bytes) -> tuple[str, Any, int]:
         if value[:2] == SINGLE_OBJECT:
@@ -193,7 +252,7 @@ class Codec:
             raise Undecodable(f"{len(value) - stream.tell()} extra bytes after the {name}")
         return event
 
-    def _check(self, record: Record, key: str, event: Any, headers: Mapping[str, str]) -> None:
+    def _check(self, record: Record, saga_id: str, event: Any, headers: Mapping[str, str]) -> None:
         if headers.get("ce_type", event.type) != event.type:
             raise Undecodable(
                 f"header ce_type is {headers['ce_type'][:80]}, but the body is a {event.type}"
@@ -202,11 +261,21 @@ class Codec:
             raise Undecodable(
                 f"{event.type} belongs on {topic(event.owner)}, not on {record.topic}"
             )
-        named = key if event.saga_id_field is None else saga_id_of(event)
-        if named != key:
+        named = saga_id if event.saga_id_field is None else saga_id_of(event)
+        if named != saga_id:
             raise Undecodable(
-                f"the key is {key!r}, the body says {event.saga_id_field} {named[:80]!r}"
+                f"the key is {saga_id!r}, the body says {event.saga_id_field} {named[:80]!r}"
             )
+
+
+def _flows_by_event(contract: Contract) -> dict[str, str]:
+    """Return event type -> name of its flow if no header says it, empty if that is not certain."""
+    found = dict.fromkeys(contract.event_types, "")
+    for name, event in contract.event_types.items():
+        if contract.declared and event.saga_id_field is not None:
+            with suppress(UnknownFlow):
+                found[name] = contract.flows.find(None, name)[0].name
+    return found
 
 
 def record_size(headers: Headers, value: bytes) -> int:
@@ -234,7 +303,7 @@ def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
         ("ce_source", envelope.source),
         ("ce_type", envelope.event.type),
         ("ce_time", envelope.time.isoformat()),
-        ("ce_subject", envelope.key),
+        ("ce_subject", split_key(envelope.key)[1]),
         ("ce_sequence", None if seq is None else str(seq)),
         ("ce_causationid", None if causation is None else str(causation)),
         ("ce_correlationid", trace.correlation),
@@ -252,8 +321,8 @@ def _fingerprint(schema: Any) -> bytes:
 def _event_id(key: str, headers: Mapping[str, str], value: bytes) -> UUID:
     """Return the publisher's event id, or one derived from saga id and content.
 
-    A derived id is the same for a repeated publication, and differs for other content under the
-    same saga id. A `ce_id` that is no UUID is mapped to one, together with its source.
+    A derived id is the same for a repeated publication, and differs for other content of the same
+    saga. A `ce_id` that is no UUID is mapped to one, together with its source.
     """
     given = headers.get("ce_id")
     if given is None:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from sagakit.decider import Effect, Trigger
 from sagakit.errors import UnprocessableRecord
+from sagakit.identity import flow_name, saga_key
 
 NAMESPACE = UUID("6f1f1b0e-6c0a-5d1e-9f7b-2f5c5d1c7a10")
 """The uuid5 namespace of ids that cannot be derived from a cause."""
@@ -59,7 +60,8 @@ class Trace:
 class Envelope:
     """An event with its CloudEvents attributes.
 
-    `seq` counts a source's events of one key from 1; None if the publisher does not count.
+    `key`: the saga key, see `sagakit.identity`. `seq` counts a source's events of one key from 1;
+    None if the publisher does not count.
     `time`: log-append time of its first publication; before publication, the time of the decision.
     """
 
@@ -83,7 +85,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A unit of work for the handler, from any source.
+    """A unit of work for the handler, from any source; `key` is the saga key.
 
     Exactly one of `event` (from Kafka), `trigger` (webhook, operator, effect outcome) and `poison`
     (why a record could not be read) is set. `record` is kept for parking.
@@ -103,7 +105,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """An encoded event awaiting publication."""
+    """An encoded event awaiting publication; `key` is the record key."""
 
     topic: str
     key: str
@@ -111,23 +113,36 @@ class OutboxRow:
     value: bytes
     id: int = 0
 
+    @property
+    def saga(self) -> str:
+        """The saga key; its flow is that of the header `flow`."""
+        label = next((value for name, value in self.headers if name == "flow"), b"")
+        return saga_key(flow_name(label.decode("utf-8", "replace")), self.key)
+
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
     """A pending effect. Its `id` is derived from its cause, so a replay repeats it."""
 
     id: UUID
-    order_key: str
     effect: Effect
     trace: Trace
     attempts: int = 0
     lease: Lease | None = None
     lease_until: datetime | None = None
 
+    @property
+    def saga(self) -> str:
+        """The saga key."""
+        return self.effect.saga
+
 
 @dataclass(frozen=True, slots=True)
 class ParkedRow:
-    """A record that could not be handled, or that is queued behind one, in order of `id`."""
+    """A record that could not be handled, or that is queued behind one, in order of `id`.
+
+    `key`: the key of its saga, under which it is queued.
+    """
 
     key: str
     code: str

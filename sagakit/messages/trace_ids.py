@@ -60,4 +60,4 @@ def process_span_of(message_id: UUID, participant: str) -> str:
 
 def log_fields(key: str, event_id: object) -> dict[str, str]:
     """Return the fields of every log line about a saga; they join logs, traces and timeline."""
-    return {"order_id": key, "trace_id": trace_of(key), "event_id": str(event_id)}
+    return {"saga": key, "trace_id": trace_of(key), "event_id": str(event_id)}

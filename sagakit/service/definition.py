@@ -38,7 +38,10 @@ class Receipt(Generic[S]):
 
 
 class TriggerPort(Protocol[S]):
-    """Submits triggers of webhooks and people to the handler that takes bus events."""
+    """Submits triggers of webhooks and people to the handler that takes bus events.
+
+    `key`: the saga key, see `sagakit.identity`.
+    """
 
     async def submit(
         self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None

@@ -174,7 +174,13 @@ class ServiceProcess(Generic[S]):
         )
         self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, self._redrive)
         self.loop = ConsumerLoop(
-            self.bus, codec, measured, self.engine, self._consuming, urgent=self._urgent
+            self.bus,
+            codec,
+            measured,
+            self.engine,
+            self._consuming,
+            urgent=self._urgent,
+            ignored=metrics.count_foreign(participant.name),
         )
         metrics.register(metrics.TableGauges(self.engine, participant.name))
 

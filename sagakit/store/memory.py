@@ -62,11 +62,11 @@ class _Pending:
 
 @dataclass(slots=True)
 class Tables:
-    """Holds the rows of the kit's tables."""
+    """Holds the rows of the kit's tables; `effects` by saga and key."""
 
     inbox_rows: dict[str, InboxRow] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
-    effects: dict[str, _Pending] = field(default_factory=dict)
+    effects: dict[tuple[str, str], _Pending] = field(default_factory=dict)
     parked: dict[int, ParkedRow] = field(default_factory=dict)
     next_id: int = 1
 
@@ -166,16 +166,16 @@ class _MemoryTransaction(Generic[S]):
         for effect in changes.effects:
             now = self._database.now
             pending = _Pending(effect, now, effect.lease_until or now)
-            tables.effects.setdefault(effect.effect.key, pending)
+            tables.effects.setdefault((effect.saga, effect.effect.key), pending)
         known = {_place(p): p.id for p in tables.parked.values()}
         for park in changes.park:
             number = known.get(_place(park))
             if number is None:
                 tables.parked[tables.next_id] = replace(park, id=tables.next_id)
                 tables.next_id += 1
-            elif park.code != "queued":
+            elif park.code != "queued" or park.key != tables.parked[number].key:
                 old = tables.parked[number]
-                tables.parked[number] = replace(old, code=park.code, error=park.error)
+                tables.parked[number] = replace(old, key=park.key, code=park.code, error=park.error)
         for number in changes.unpark:
             tables.parked.pop(number, None)
         if changes.park or changes.unpark:

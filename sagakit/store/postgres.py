@@ -23,7 +23,7 @@ FRESH_S = 1.0
 """A connection returned to the pool less than this many seconds ago is not pinged."""
 _INBOX = ("key", "flow", "seen", "ids", "sent", "in_flight", "marks", "parked", "gap")
 _OUTBOX = ("topic", "key", "headers", "value")
-_EFFECT = ("id", "key", "order_key", "kind", "payload", "trace", "due_at", "token", "lease_until")
+_EFFECT = ("id", "saga", "key", "kind", "payload", "trace", "due_at", "token", "lease_until")
 _LEASE = ("id", "token")
 _PARKED = (
     "key",
@@ -65,7 +65,7 @@ _ADD_OUTBOX = (
 )
 _ADD_EFFECTS = (
     f"INSERT INTO effects ({', '.join(_EFFECT)}) "
-    f"SELECT * FROM {recordset(effects, _EFFECT, 'effects')} ON CONFLICT (key) DO NOTHING"
+    f"SELECT * FROM {recordset(effects, _EFFECT, 'effects')} ON CONFLICT (saga, key) DO NOTHING"
 )
 SAVE_INBOX, ADD_OUTBOX = text(_SAVE_INBOX), text(_ADD_OUTBOX)
 SAVE_ALL = text(f"WITH said AS ({_ADD_OUTBOX}), wanted AS ({_ADD_EFFECTS}) {_SAVE_INBOX}")
@@ -79,7 +79,7 @@ CLAIM_EFFECTS = text("""
         SELECT id FROM effects WHERE due_at <= :now AND lease_until <= :now
         ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
     )
-    RETURNING id, order_key, kind, key, payload, trace, attempts
+    RETURNING id, saga, kind, key, payload, trace, attempts
 """)
 EXTEND_LEASES = text(
     "UPDATE effects SET lease_until = :until "
@@ -93,8 +93,9 @@ RETRY_EFFECT = text(
 ADD_PARKED = text(
     f'INSERT INTO parked ({", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])}) '
     f"VALUES ({', '.join(':' + c for c in _PARKED)}) "
-    'ON CONFLICT (topic, partition, "offset") DO UPDATE SET code = excluded.code, '
-    "error = excluded.error WHERE excluded.code <> 'queued'"
+    'ON CONFLICT (topic, partition, "offset") DO UPDATE SET key = excluded.key, '
+    "code = excluded.code, error = excluded.error "
+    "WHERE excluded.code <> 'queued' OR excluded.key <> parked.key"
 )
 PARKED_FOR = text(
     f'SELECT id, {", ".join(_PARKED[:6])}, partition, "offset", {", ".join(_PARKED[8:])} '
@@ -160,6 +161,13 @@ def unpack_headers(packed: str) -> tuple[tuple[str, bytes], ...]:
     return tuple((k, v.encode("latin-1")) for k, v in orjson.loads(packed))
 
 
+OUTBOX_SAGA = (
+    r"""coalesce(substring(headers from '\["flow","([A-Za-z0-9_.-]{1,100})["/]'), '')"""
+    " || '/' || key"
+)
+"""SQL of the saga key of an outbox row. Its flow is in the packed headers."""
+
+
 def add_outbox(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Insert rows to publish; the caller holds the lock of their keys."""
     if rows:
@@ -222,8 +230,8 @@ class PostgresTransaction(Generic[S]):
     def _effect_row(self, row: EffectRow) -> dict[str, Any]:
         return {
             "id": row.id,
+            "saga": row.saga,
             "key": row.effect.key,
-            "order_key": row.order_key,
             "kind": row.effect.kind,
             "payload": row.effect.payload,
             "trace": _packed(row.trace),
@@ -254,8 +262,7 @@ class PostgresDatabase(Generic[S]):
         return [
             EffectRow(
                 r.id,
-                r.order_key,
-                Effect(r.kind, r.key, r.payload),
+                Effect(r.kind, r.key, r.payload, r.saga),
                 Trace(*r.trace),
                 r.attempts,
                 Lease(r.id, token),

@@ -1,8 +1,9 @@
 """Defines the kit's own tables, the same in every participant's database.
 
-`inbox` has one row per saga: handled events (dedup), the count of its own events, effects in
-flight. The row is the saga's lock. `outbox_sent` keeps published rows, one partition per day, so
-that a topic that lost its tail can be republished; old days are dropped as whole partitions.
+`inbox` has one row per saga key (`sagakit.identity`): handled events (dedup), the count of its own
+events, effects in flight. The row is the saga's lock. `outbox.key` is the record key. `outbox_sent`
+keeps published rows, one partition per day, so that a topic that lost its tail can be republished;
+old days are dropped as whole partitions.
 `logged_ms` is the record's LogAppendTime, Unix ms; null if the broker gave none.
 """
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     func,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
@@ -75,8 +77,8 @@ effects = Table(
     "effects",
     KIT,
     Column("id", UUID(as_uuid=True), primary_key=True),
-    Column("key", Text, nullable=False, unique=True),
-    Column("order_key", Text, nullable=False),
+    Column("saga", Text, nullable=False),
+    Column("key", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
     Column("trace", JSONB, nullable=False),
@@ -86,6 +88,7 @@ effects = Table(
     Column("lease_until", DateTime(timezone=True), nullable=False),
     Column("last_error", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    UniqueConstraint("saga", "key", name="effects_saga"),
 )
 Index("effects_due", effects.c.due_at)
 

@@ -14,7 +14,7 @@ Load = Callable[[Any], Any]
 
 
 class TableStore(Generic[S]):
-    """Stores states in `table`: `order_id`, and a column per field of the dataclass `state`.
+    """Stores states in `table`: `saga`, and a column per field of the dataclass `state`.
 
     `views`: fields that are not stored. `loads`: field -> function from column value to state
     value, for fields where they differ (`rows_of` says what is written). Raises TypeError if the
@@ -34,18 +34,18 @@ class TableStore(Generic[S]):
         self._table = table
         self._loads = dict(loads or {})
         self._fields = [f.name for f in fields(state) if f.name not in views]  # type: ignore[arg-type]
-        columns = ["order_id", *self._fields]
+        columns = ["saga", *self._fields]
         missing = set(columns) ^ {c.name for c in table.columns}
         if missing:
             raise TypeError(f"{table.name} and {state.__name__} differ in {sorted(missing)}")
         updates = ", ".join(f"{name} = excluded.{name}" for name in self._fields)
         self._select = text(
-            f"SELECT {', '.join(columns)} FROM {table.name} WHERE order_id = ANY({KEYS})"
+            f"SELECT {', '.join(columns)} FROM {table.name} WHERE saga = ANY({KEYS})"
         )
         self._upsert = text(
             f"INSERT INTO {table.name} ({', '.join(columns)}) "
             f"SELECT * FROM {recordset(table, columns)} "
-            f"ON CONFLICT (order_id) DO UPDATE SET {updates}"
+            f"ON CONFLICT (saga) DO UPDATE SET {updates}"
         )
 
     def load(
@@ -58,7 +58,7 @@ class TableStore(Generic[S]):
         return TableWorking(self, {row[0]: self.from_row(row[1:]) for row in rows})
 
     def to_row(self, state: S) -> dict[str, Any]:
-        """Return the state's column values, without `order_id`."""
+        """Return the state's column values, without `saga`."""
         return {name: getattr(state, name) for name in self._fields}
 
     def from_row(self, row: Sequence[Any]) -> S:
@@ -70,7 +70,7 @@ class TableStore(Generic[S]):
 
     def save(self, connection: Connection, states: Mapping[str, S]) -> None:
         """Upsert all states in key order."""
-        rows = [{"order_id": key, **self.to_row(states[key])} for key in sorted(states)]
+        rows = [{"saga": key, **self.to_row(states[key])} for key in sorted(states)]
         connection.execute(self._upsert, rows_of(rows))
 
 

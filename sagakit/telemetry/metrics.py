@@ -59,6 +59,11 @@ EFFECT_SECONDS = Histogram(
     ["participant", "kind", "outcome"],
     buckets=_WAITS_S,
 )
+FOREIGN = Counter(
+    "saga_foreign_records_total",
+    "Platform events of sagas of other applications, not handled here",
+    ["participant"],
+)
 GAUGES = text("""
     SELECT (SELECT count(*) FROM outbox) AS outbox,
            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
@@ -151,6 +156,11 @@ class MeasuredCalls:
             labels = EFFECT_SECONDS.labels(self._participant, row.effect.kind, outcome)
             labels.observe(time.perf_counter() - began)
         return result
+
+
+def count_foreign(participant: str) -> Callable[[int], None]:
+    """Return the function that counts platform events of other applications."""
+    return FOREIGN.labels(participant).inc
 
 
 class TableGauges(Collector):

@@ -3,7 +3,7 @@
 Without tracing none of the wrappers is installed.
 
 Names and attributes: https://opentelemetry.io/docs/specs/semconv/messaging/kafka/ (development).
-Spans of an order also carry `saga.order.id`.
+Spans of a saga also carry `saga.key`, the saga key.
 """
 
 import time
@@ -14,6 +14,7 @@ from uuid import UUID
 from sagakit.decider import Callback
 from sagakit.effects.worker import Perform
 from sagakit.handling.handler import Disposition, HandlingResult, MessageHandler
+from sagakit.identity import split_key
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow
 from sagakit.messages.trace_ids import (
@@ -63,26 +64,26 @@ class TracedHandler(Generic[S]):
     def _root(self, message: Message, began_ns: int, ended_ns: int) -> Span:
         key = message.key
         return Span(
-            name="order",
+            name="saga",
             kind=SpanKind.INTERNAL,
             trace_id=trace_of(key),
             span_id=root_of(key),
             parent=None,
             start_ns=message.record.timestamp_ms * 1_000_000 if message.record else began_ns,
             end_ns=ended_ns,
-            attributes={"saga.order.id": key, "saga.flow": message.trace.flow or ""},
+            attributes={"saga.key": key, "saga.flow": message.trace.flow or ""},
             caller=caller_of(message.trace.traceparent, key),
         )
 
     def _span(self, handled: HandlingResult[S], began_ns: int, ended_ns: int, batch: int) -> Span:
         message, who = handled.message, self._participant
         name, kind = f"request {who}", SpanKind.SERVER
-        attributes: dict[str, str | int] = {"saga.order.id": message.key}
+        attributes: dict[str, str | int] = {"saga.key": message.key}
         record = message.record
         if record is not None:
             name, kind = f"process {record.topic}", SpanKind.CONSUMER
             attributes |= {
-                **_messaging("process", record.topic, message.key, str(message.id)),
+                **_messaging("process", record.topic, split_key(message.key)[1], str(message.id)),
                 "messaging.destination.partition.id": str(record.partition),
                 "messaging.kafka.offset": record.offset,
                 "messaging.consumer.group.name": who,
@@ -142,18 +143,19 @@ class TracedPublisher:
         self, row: OutboxRow, headers: Mapping[str, str], began_ns: int, ended_ns: int, batch: int
     ) -> Span:
         cause = headers.get("ce_causationid")
+        key = row.saga
         return Span(
             name=f"send {row.topic}",
             kind=SpanKind.PRODUCER,
-            trace_id=trace_of(row.key),
+            trace_id=trace_of(key),
             span_id=span_of(UUID(headers["ce_id"])),
-            parent=self._parent(UUID(cause), self._source) if cause else root_of(row.key),
+            parent=self._parent(UUID(cause), self._source) if cause else root_of(key),
             start_ns=began_ns,
             end_ns=ended_ns,
             attributes={
                 **_messaging("send", row.topic, row.key, headers["ce_id"]),
                 "saga.batch.messages": batch,
-                "saga.order.id": row.key,
+                "saga.key": key,
                 "saga.event.type": headers["ce_type"],
             },
         )
@@ -177,7 +179,7 @@ class TracedCalls:
             self._tell(self._span(row, began_ns, error))
 
     def _span(self, row: EffectRow, began_ns: int, error: str | None) -> Span:
-        key, cause = row.order_key, row.trace.cause
+        key, cause = row.saga, row.trace.cause
         parent = process_span_of(UUID(cause), self._participant) if cause else root_of(key)
         return Span(
             name=f"{row.effect.kind} {self._participant}",
@@ -188,7 +190,7 @@ class TracedCalls:
             start_ns=began_ns,
             end_ns=time.time_ns(),
             attributes={
-                "saga.order.id": key,
+                "saga.key": key,
                 "saga.effect.key": row.effect.key,
                 "saga.effect.attempt": row.attempts + 1,
             },

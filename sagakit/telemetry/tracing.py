@@ -3,12 +3,12 @@
 No other module of the kit imports OpenTelemetry, and this one only if tracing is enabled. Trace
 context: https://www.w3.org/TR/trace-context/.
 
-Ids are derived: a trace id from the order's key, so a webhook days later is in the same trace, and
+Ids are derived: a trace id from the saga key, so a webhook days later is in the same trace, and
 a replay repeats ids instead of inventing others (docs/decisions/0015). A span is created when its
 work is over, and nothing is kept meanwhile: an event's headers determine the ids of its span and
-of its parent. One trace is one order:
+of its parent. One trace is one saga:
 
-    order            the root; reported by the owner of the event that starts the flow
+    saga             the root; reported by the owner of the event that starts the flow
       request, webhook   a call to a participant from outside (without a parent)
       send             publication of an event; its span id is in the event's `traceparent`
         process          a participant handles that event

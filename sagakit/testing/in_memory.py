@@ -16,6 +16,7 @@ from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Handler, HandlingResult
+from sagakit.identity import flow_name, saga_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, OutboxRow, Trace, derive_id
 from sagakit.store.memory import MemoryDatabase, MemoryStore
@@ -47,6 +48,7 @@ class InMemoryService(Generic[S]):
         now: datetime = NOW,
     ) -> None:
         self.saga_id = saga_id
+        self.saga = saga_key(flow_name(flow), saga_id)
         self.now = now
         self._store = store
         self._perform = perform
@@ -66,12 +68,12 @@ class InMemoryService(Generic[S]):
     @property
     def state(self) -> S:
         """The saga's state; the keys of pending effects are in `pending`."""
-        return self._store.states.get(self.saga_id, self._store.initial)
+        return self._store.states.get(self.saga, self._store.initial)
 
     @property
     def pending(self) -> list[str]:
         """Keys of the effects that are not performed yet."""
-        return sorted(self._database.tables.effects)
+        return sorted(key for _, key in self._database.tables.effects)
 
     @property
     def published(self) -> list[OutboxRow]:
@@ -86,7 +88,7 @@ class InMemoryService(Generic[S]):
         """
         message_id = derive_id(uuid5(NAMESPACE_OID, source), event.type, sequence)
         trace = Trace(self._flow)
-        return self._handle(Message(message_id, self.saga_id, source, sequence, trace, event=event))
+        return self._handle(Message(message_id, self.saga, source, sequence, trace, event=event))
 
     def call_back(self, result: Any) -> HandlingResult[S]:
         """Handle a provider's webhook."""
@@ -97,7 +99,7 @@ class InMemoryService(Generic[S]):
         self._calls += 1
         message_id = uuid5(NAMESPACE_OID, f"call:{self._calls}")
         trace = Trace(self._flow)
-        return self._handle(Message(message_id, self.saga_id, trace=trace, trigger=trigger))
+        return self._handle(Message(message_id, self.saga, trace=trace, trigger=trigger))
 
     def perform(self) -> Sequence[Any]:
         """Perform the pending effects once; return the own events that their results cause."""
@@ -109,7 +111,7 @@ class InMemoryService(Generic[S]):
             outcome = EffectResult(due.effect, result)
             message_id = uuid5(due.id, "outcome")
             message = Message(
-                message_id, self.saga_id, trace=due.trace, trigger=outcome, lease=due.lease
+                message_id, self.saga, trace=due.trace, trigger=outcome, lease=due.lease
             )
             events += self._handle(message).events
         return events

@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from sagakit.handling.handler import Disposition, HandlingResult
-from sagakit.messages.codec import MAX_KEY_CHARS
+from sagakit.identity import MAX_SAGA_KEY_CHARS, split_key
+from sagakit.store.postgres import OUTBOX_SAGA
 
 log = structlog.get_logger(__name__)
 NO_NUL = r"^[^\x00]*$"
@@ -18,65 +19,74 @@ NO_NUL = r"^[^\x00]*$"
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Word = Annotated[str, Query(max_length=500, pattern=NO_NUL)]
-ParkedKey = Annotated[str, Path(max_length=MAX_KEY_CHARS, pattern=NO_NUL)]
+ParkedKey = Annotated[str, Path(max_length=MAX_SAGA_KEY_CHARS, pattern=NO_NUL)]
 
 PARKED = text(
     'SELECT id, key, code, error, source, seq, topic, partition, "offset", parked_at '
-    "FROM parked WHERE CAST(:order AS text) IS NULL OR key = :order ORDER BY id LIMIT :limit"
+    "FROM parked WHERE CAST(:saga AS text) IS NULL OR key = :saga ORDER BY id LIMIT :limit"
 )
 DISCARD = text("DELETE FROM parked WHERE id = :id RETURNING key")
 EFFECTS = text(
-    "SELECT key, kind, order_key, attempts, last_error, due_at, created_at FROM effects "
-    "WHERE CAST(:order AS text) IS NULL OR order_key = :order ORDER BY created_at LIMIT :limit"
+    "SELECT saga, key, kind, attempts, last_error, due_at, created_at FROM effects "
+    "WHERE CAST(:saga AS text) IS NULL OR saga = :saga ORDER BY created_at LIMIT :limit"
 )
 OUTBOX = text(
-    "SELECT id, topic, key, created_at FROM outbox "
-    "WHERE CAST(:order AS text) IS NULL OR key = :order ORDER BY id LIMIT :limit"
+    f"SELECT * FROM (SELECT id, {OUTBOX_SAGA} AS saga, topic, created_at FROM outbox) AS found "
+    "WHERE CAST(:saga AS text) IS NULL OR saga = :saga ORDER BY id LIMIT :limit"
 )
-ROWS_AN_ORDER = 20
+ROWS_A_SAGA = 20
 
 
-def _of_orders(table: str, order: str, columns: str, by: str) -> TextClause:
-    """Build the statement for the first ROWS_AN_ORDER rows of each of many orders."""
+def _of_sagas(rows: str, columns: str, by: str) -> TextClause:
+    """Build the statement for the first ROWS_A_SAGA of the `rows` of each of many sagas."""
     return text(
-        f"SELECT {order} AS order_id, {columns} FROM (SELECT *, row_number() OVER "
-        f"(PARTITION BY {order} ORDER BY {by}) AS place FROM {table} WHERE {order} = ANY(:orders)) "
-        f"AS found WHERE place <= {ROWS_AN_ORDER} ORDER BY {by}"
+        f"SELECT saga, {columns} FROM (SELECT *, row_number() OVER "
+        f"(PARTITION BY saga ORDER BY {by}) AS place FROM ({rows}) AS all_rows "
+        f"WHERE saga = ANY(:sagas)) AS found WHERE place <= {ROWS_A_SAGA} ORDER BY {by}"
     )
 
 
 BLOCKERS = {
-    "effects": _of_orders(
-        "effects", "order_key", "key, kind, attempts, last_error, due_at, created_at", "created_at"
+    "effects": _of_sagas(
+        "SELECT * FROM effects",
+        "key, kind, attempts, last_error, due_at, created_at",
+        "created_at",
     ),
-    "outbox": _of_orders("outbox", "key", "topic, created_at", "id"),
-    "parked": _of_orders(
-        "parked", "key", 'code, error, topic, partition, "offset", parked_at', "id"
+    "outbox": _of_sagas(
+        f"SELECT id, {OUTBOX_SAGA} AS saga, topic, created_at FROM outbox WHERE key = ANY(:ids)",
+        "topic, created_at",
+        "id",
+    ),
+    "parked": _of_sagas(
+        "SELECT key AS saga, parked.* FROM parked",
+        'code, error, topic, partition, "offset", parked_at',
+        "id",
     ),
 }
 BlockerRows = dict[str, dict[str, list[dict[str, Any]]]]
-"""Order id -> `effects`, `outbox` and `parked` -> its rows, oldest first."""
+"""Saga key -> `effects`, `outbox` and `parked` -> its rows, oldest first."""
 
 
-OrderId = Annotated[str, Field(pattern=NO_NUL)]
+SagaKey = Annotated[str, Field(pattern=r"^[^/\x00]*/[^\x00]*$")]
 
 
-class Orders(BaseModel):
-    """Lists the ids of the orders that a request asks about."""
+class Sagas(BaseModel):
+    """Lists the keys of the sagas that a request asks about."""
 
-    orders: list[OrderId] = Field(max_length=10_000)
+    sagas: list[SagaKey] = Field(max_length=10_000)
 
 
-def blockers_of(connection: Connection, orders: Sequence[str]) -> BlockerRows:
-    """Return the pending effects, outbox rows and parked records of many orders.
+def blockers_of(connection: Connection, sagas: Sequence[str]) -> BlockerRows:
+    """Return the pending effects, outbox rows and parked records of many sagas.
 
-    Each kind is cut to the first ROWS_AN_ORDER rows per order. An order without rows is left out.
+    Each kind is cut to the first ROWS_A_SAGA rows per saga. A saga without rows is left out.
     """
     found: BlockerRows = {}
+    asked = {"sagas": list(sagas), "ids": [split_key(saga)[1] for saga in sagas]}
     for kind, query in BLOCKERS.items():
-        for row in connection.execute(query, {"orders": list(orders)}).mappings():
-            blockers = found.setdefault(row["order_id"], {name: [] for name in BLOCKERS})
-            blockers[kind].append({name: row[name] for name in row if name != "order_id"})
+        for row in connection.execute(query, asked).mappings():
+            blockers = found.setdefault(row["saga"], {name: [] for name in BLOCKERS})
+            blockers[kind].append({name: row[name] for name in row if name != "saga"})
     return found
 
 
@@ -89,13 +99,13 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
             return [dict(r._mapping) for r in connection.execute(query, parameters)]
 
     @router.get("/parked")
-    def parked(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
-        return rows(PARKED, order=order, limit=limit)
+    def parked(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
+        return rows(PARKED, saga=saga, limit=limit)
 
     @router.post("/parked/{key:path}/redrive")
     def redrive_key(key: ParkedKey) -> dict[str, Any]:
         fates = redrive(key)
-        left = rows(PARKED, order=key, limit=10_000)
+        left = rows(PARKED, saga=key, limit=10_000)
         handled = sum(f.disposition is not Disposition.PARKED for f in fates)
         return {"key": key, "handled": handled, "still_parked": left}
 
@@ -110,17 +120,17 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
         return {"discarded": number, "key": key, "receipt": str(uuid4())}
 
     @router.get("/effects")
-    def effects(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
-        return rows(EFFECTS, order=order, limit=limit)
+    def effects(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
+        return rows(EFFECTS, saga=saga, limit=limit)
 
     @router.get("/outbox")
-    def outbox(order: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
-        return rows(OUTBOX, order=order, limit=limit)
+    def outbox(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
+        return rows(OUTBOX, saga=saga, limit=limit)
 
     @router.post("/blockers")
-    def blockers(asked: Orders) -> BlockerRows:
-        """Return everything that may block these orders here; changes nothing."""
+    def blockers(asked: Sagas) -> BlockerRows:
+        """Return everything that may block these sagas here; changes nothing."""
         with engine.connect() as connection:
-            return blockers_of(connection, asked.orders)
+            return blockers_of(connection, asked.sagas)
 
     return router

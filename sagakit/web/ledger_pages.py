@@ -11,16 +11,17 @@ from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy import Engine, TextClause, text
 
 from sagakit.errors import EffectFailed
+from sagakit.store.postgres import OUTBOX_SAGA
 
 Row = Mapping[str, Any]
 Ledger = Callable[[int, int], Awaitable[tuple[Sequence[Row], int | None]]]
 """(offset, limit) -> rows, offset of the next page (None at the end). Raises EffectFailed."""
 
 BUSY = text(
-    "SELECT order_id FROM (SELECT order_key AS order_id FROM effects UNION SELECT key FROM outbox) "
-    "AS found WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+    f"SELECT saga FROM (SELECT saga FROM effects UNION SELECT {OUTBOX_SAGA} FROM outbox) "
+    "AS found WHERE saga > :after ORDER BY saga LIMIT :limit"
 )
-"""The book `busy` of every participant: orders with pending effects or outbox rows."""
+"""The book `busy` of every participant: sagas with pending effects or outbox rows."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 After = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
 Offset = Annotated[int, Query(ge=0, lt=2**53)]

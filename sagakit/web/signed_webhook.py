@@ -20,7 +20,8 @@ from fastapi import APIRouter, Request, Response
 
 from sagakit.decider import Callback, Trigger
 from sagakit.errors import BadKey, SagaError
-from sagakit.messages.codec import order_key
+from sagakit.identity import split_key
+from sagakit.messages.codec import record_saga_id
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.store.ports import Clock
 from sagakit.web.app import problem
@@ -32,7 +33,7 @@ MAX_TEXT = 255
 S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
 ReadReport = Callable[[Mapping[str, Any]], tuple[str, Any]]
-"""Reads a webhook's `data`: -> saga id, the report for `Callback`. Raises ValueError."""
+"""Reads a webhook's `data`: -> saga key, the report for `Callback`. Raises ValueError."""
 
 
 class BadSignature(SagaError):
@@ -121,14 +122,14 @@ def signed_webhook(
                 return problem(400, "webhook not understood", str(error))
             if read is None:
                 return Response(status_code=200)
-            event_id, saga_id, report = read
-            if missing := too_early(await port.state(saga_id)):
-                detail = f"{saga_id!r}: {missing}; deliver it again"
+            event_id, saga, report = read
+            if missing := too_early(await port.state(saga)):
+                detail = f"{saga!r}: {missing}; deliver it again"
                 answer = problem(503, "webhook too early", detail)
                 answer.headers["Retry-After"] = str(RETRY_AFTER_S)
                 return answer
             message_id = uuid5(NAMESPACE, f"{sender}:{event_id}")
-            await port.submit(saga_id, Callback(report), message_id)
+            await port.submit(saga, Callback(report), message_id)
             return Response(status_code=200)
 
         return router
@@ -139,7 +140,7 @@ def signed_webhook(
 def read_event(
     sender: str, body: bytes, reports: Mapping[str, ReadReport]
 ) -> tuple[str, str, Any] | None:
-    """Return event id, saga id and report of a webhook's body; None for an ignored type.
+    """Return event id, saga key and report of a webhook's body; None for an ignored type.
 
     Raises ValueError that says what is missing.
     """
@@ -168,12 +169,14 @@ def text_of(data: Mapping[str, Any], name: str, where: str = "data") -> str:
     return value
 
 
-def saga_id_of(data: Mapping[str, Any], name: str) -> str:
-    """Return the saga id in a field of `data`. Raises ValueError."""
+def saga_of(data: Mapping[str, Any], name: str = "reference") -> str:
+    """Return the saga key that a gateway sent as the reference. Raises ValueError."""
+    key = text_of(data, name)
     try:
-        return order_key(text_of(data, name).encode())
-    except BadKey as error:
-        raise ValueError(f"data.{name}: {error}") from error
+        record_saga_id(split_key(key)[1].encode())
+    except (BadKey, ValueError) as error:
+        raise ValueError(f"data.{name}: {error}; send back the reference of the call") from error
+    return key
 
 
 def minor_of(data: Mapping[str, Any], name: str) -> int:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sagakit.decider import Command
+from sagakit.identity import saga_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.program import service_program
@@ -88,7 +89,8 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
             data = {"sku": delivery.sku, "quantity": delivery.quantity}
             trigger = Command(RESTOCK, delivery.actor, delivery.reason, data)
             message_id = uuid5(NAMESPACE, f"restock:{delivery.id}")
-            receipt = await port.submit(f"sku:{delivery.sku}", trigger, message_id)
+            key = saga_key("", f"sku:{delivery.sku}")  # a delivery belongs to no saga
+            receipt = await port.submit(key, trigger, message_id)
             response.status_code = 200 if receipt.repeat else 201
             (row,) = await asyncio.to_thread(reader.page, delivery.sku, "", 1)
             return {**row, "repeat": receipt.repeat}

@@ -40,7 +40,7 @@ metadata = MetaData()
 reservation = Table(
     "reservation",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
     Column("lines", JSONB, nullable=False),
     Column("email", Text),
@@ -148,18 +148,16 @@ def skus_of(state: Reservation, triggers: Iterable[Trigger]) -> set[str]:
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
 
-_RESERVATION = ("order_id", "phase", "lines", "email")
+_RESERVATION = ("saga", "phase", "lines", "email")
 _STOCK = ("sku", "on_hand", "reserved", "shipped", "put_in")
 
-RESERVATIONS = text(
-    f"SELECT phase, lines, email, order_id FROM reservation WHERE order_id = ANY({KEYS})"
-)
+RESERVATIONS = text(f"SELECT phase, lines, email, saga FROM reservation WHERE saga = ANY({KEYS})")
 LOCK_STOCK = text(
     f"SELECT {', '.join(_STOCK)} FROM stock WHERE sku = ANY({KEYS}) ORDER BY sku FOR UPDATE"
 )
 SAVE_RESERVATIONS = text(
     f"INSERT INTO reservation ({', '.join(_RESERVATION)}) "
-    f"SELECT * FROM {recordset(reservation, _RESERVATION)} ON CONFLICT (order_id) DO UPDATE "
+    f"SELECT * FROM {recordset(reservation, _RESERVATION)} ON CONFLICT (saga) DO UPDATE "
     "SET phase = excluded.phase, lines = excluded.lines, email = excluded.email"
 )
 UPDATE_STOCK = text(
@@ -193,8 +191,8 @@ BOOKS = {
         "WHERE sku > :after ORDER BY sku LIMIT :limit"
     ),
     "reservations": text(
-        "SELECT order_id, phase = 'reserved' AS reserved, phase = 'shipped' AS shipped "
-        "FROM reservation WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+        "SELECT saga, phase = 'reserved' AS reserved, phase = 'shipped' AS shipped "
+        "FROM reservation WHERE saga > :after ORDER BY saga LIMIT :limit"
     ),
 }
 
@@ -210,7 +208,7 @@ class InventoryStore:
         """
         keys = {"keys": as_json(list(wanted))}
         rows = connection.execute(RESERVATIONS, keys).all() if wanted else []
-        states = {row.order_id: _reservation(row) for row in rows}
+        states = {row.saga: _reservation(row) for row in rows}
         skus = {
             key: skus_of(states.get(key, Reservation()), triggers)
             for key, triggers in wanted.items()
@@ -264,12 +262,12 @@ def _reservation(row: Any) -> Reservation:
 def _reservation_rows(states: Mapping[str, Reservation]) -> list[dict[str, Any]]:
     return [
         {
-            "order_id": order_id,
+            "saga": saga,
             "phase": state.phase,
             "lines": [line.to_dict() for line in state.lines],
             "email": state.email,
         }
-        for order_id, state in states.items()
+        for saga, state in states.items()
     ]
 
 

@@ -10,7 +10,7 @@ metadata = MetaData()
 points = Table(
     "points",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
     Column("loyalty_card", Text, index=True),
     Column("points", BigInteger, nullable=False),

@@ -83,7 +83,7 @@ def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
             facts = {"tracking": event.tracking}
             return _mail(state, MailKind.SHIPPED, event.order_id, event.order.email, facts)
         case Observed("ShipmentCreated", event):
-            if _begun(state, MailKind.CANCELLED, event.order_id):
+            if _begun(state, MailKind.CANCELLED):
                 return NOTHING  # stale: the order is cancelled by now
             return _mail(state, MailKind.CONFIRMED, event.order_id, event.order.email, {})
         case Observed("PaymentRefunded", event) if event.amount_minor > 0 and event.email:
@@ -111,24 +111,24 @@ def is_address(to: str) -> bool:
     return len(to) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(to) is not None
 
 
-def mail_key(kind: MailKind, order_id: str) -> str:
-    """Return the idempotency key of a mail."""
-    return f"mail:{kind}:{order_id}"
+def mail_key(kind: MailKind) -> str:
+    """Return the key of the effect that sends a mail."""
+    return f"{MAIL}:{kind}"
 
 
-def _begun(state: Mailing, kind: MailKind, order_id: str) -> bool:
-    return kind in state.sent or mail_key(kind, order_id) in state.in_flight
+def _begun(state: Mailing, kind: MailKind) -> bool:
+    return kind in state.sent or mail_key(kind) in state.in_flight
 
 
 def _mail(
     state: Mailing, kind: MailKind, order_id: str, to: str, facts: dict[str, Json]
 ) -> Decision:
-    if _begun(state, kind, order_id):
+    if _begun(state, kind):
         return NOTHING
     if not is_sealed(to) and not is_address(to):
         return _sent(state, kind, order_id, to[:MAX_ADDRESS_CHARS], NO_ADDRESS)
     payload: dict[str, Json] = {"order_id": order_id, "kind": kind.value, "to": to, **facts}
-    return Decision(effects=(Effect(MAIL, mail_key(kind, order_id), payload),))
+    return Decision(effects=(Effect(MAIL, mail_key(kind), payload),))
 
 
 def _sent(state: Mailing, kind: MailKind, order_id: str, to: str, refused: str | None) -> Decision:

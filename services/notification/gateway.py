@@ -1,6 +1,6 @@
 """Connects notification to the mail server: the port, its SMTP adapter, its in-memory double.
 
-Mails are sent at least once, but the customer sees one: the Message-ID is derived from order and
+Mails are sent at least once, but the customer sees one: the Message-ID is derived from saga and
 kind, and mailbox providers merge mails with the same Message-ID.
 """
 
@@ -88,7 +88,7 @@ class SmtpMailer:
     async def _send(self, effect: Effect, kind: MailKind, to: str) -> MailAnswer:
         try:
             await aiosmtplib.send(
-                message({**effect.payload, "to": to}),
+                message({**effect.payload, "to": to}, effect.saga),
                 sender=SENDER,
                 recipients=[to],
                 hostname=self._host,
@@ -100,31 +100,31 @@ class SmtpMailer:
             refusal = error.recipients[0]
             if 500 <= refusal.code < 600:
                 return MailRefused(kind, to, f"{refusal.code} {refusal.message}")
-            raise _unknown(effect.key, f"{refusal.code} {refusal.message}") from error
+            raise _unknown(effect.idempotency_key, f"{refusal.code} {refusal.message}") from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise _unknown(effect.key, f"{type(error).__name__}: {error}") from error
+            raise _unknown(effect.idempotency_key, f"{type(error).__name__}: {error}") from error
         return MailAccepted(kind, to)
 
 
-def message(payload: Mapping[str, Json]) -> EmailMessage:
-    """Return the mail for a payload. Control characters never reach a header."""
+def message(payload: Mapping[str, Json], saga: str) -> EmailMessage:
+    """Return the mail of a saga for a payload. Control characters never reach a header."""
     words = {name: _plain(str(value)) for name, value in payload.items()}
     subject, text = TEMPLATES[MailKind(words["kind"])]
     mail = EmailMessage()
     mail["From"] = SENDER
     mail["To"] = words["to"]
     mail["Subject"] = subject.format(**words)
-    mail["Message-ID"] = message_id(words["kind"], str(payload["order_id"]))
+    mail["Message-ID"] = message_id(words["kind"], saga)
     mail["X-Saga-Kind"] = words["kind"]
-    mail["X-Saga-Order"] = words["order_id"]
+    mail["X-Saga-Reference"] = _plain(saga)
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     mail.set_content(text.format(**words) + "\n")
     return mail
 
 
-def message_id(kind: str, order_id: str) -> str:
-    """Return `<kind.order-hash@saga>`: the same for every sending, valid for any order id."""
-    return f"<{kind}.{hashlib.sha256(order_id.encode()).hexdigest()[:40]}@saga>"
+def message_id(kind: str, saga: str) -> str:
+    """Return `<kind.saga-hash@saga>`: the same for every sending, valid for any saga key."""
+    return f"<{kind}.{hashlib.sha256(saga.encode()).hexdigest()[:40]}@saga>"
 
 
 def _plain(text: str) -> str:
@@ -148,6 +148,6 @@ class MemoryMailer:
         kind, to = MailKind(str(effect.payload["kind"])), str(effect.payload["to"])
         if to.startswith("bounce+"):
             return MailRefused(kind, to, f"550 5.1.1 <{to}> does not exist here")
-        mail = message(effect.payload)
+        mail = message(effect.payload, effect.saga)
         self.mails.setdefault(str(mail["Message-ID"]), mail)
         return MailAccepted(kind, to)

@@ -13,7 +13,7 @@ metadata = MetaData()
 mailing = Table(
     "mailing",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("sent", JSONB, nullable=False),
 )
 

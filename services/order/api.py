@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagakit.decider import Command
 from sagakit.errors import EventTooLarge
+from sagakit.identity import saga_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
@@ -40,6 +41,7 @@ from services.order.problem import (
 )
 
 _flow, _default_version = FLOWS.find(None, OrderPlaced.type)
+FLOW = _flow.name
 DEFAULT_LABEL = _flow.label(_default_version)
 FLOW_LABELS = [_flow.label(version) for version in _flow.versions]
 MAX_WAIT_S = 60
@@ -248,7 +250,9 @@ class OrderPlacement:
         verdict = Command(PLACE, "api", "placed", data)
         message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
         try:
-            receipt = await self.port.submit(order_id, verdict, message_id, flow=label)
+            receipt = await self.port.submit(
+                saga_key(FLOW, order_id), verdict, message_id, flow=label
+            )
         except EventTooLarge as error:
             reason = f"has {len(facts.lines)} entries, and its event would be too large ({error})"
             too_large = FieldProblem(field="lines", reason=reason, remedy="split the order")
@@ -271,7 +275,7 @@ def _read_routes(router: APIRouter, port: TriggerPort[Order]) -> None:
         """Answer as soon as the order is completed or cancelled, or after `timeout_s` seconds with
         its current status."""
         _check_readable(order_id)
-        state = await port.watch(order_id, lambda s: s.phase in ENDED, timeout_s)
+        state = await port.watch(saga_key(FLOW, order_id), lambda s: s.phase in ENDED, timeout_s)
         return _status(order_id, _require_known(order_id, state))
 
     @router.get(
@@ -281,9 +285,10 @@ def _read_routes(router: APIRouter, port: TriggerPort[Order]) -> None:
         responses=_answers(404),
     )
     async def read_order(order_id: OrderId) -> OrderStatus:
-        """Return the order's status. The monitor shows its single steps: `saga show ORDER`."""
+        """Return the order's status. The monitor shows its single steps: `saga show order/ID`."""
         _check_readable(order_id)
-        return _status(order_id, _require_known(order_id, await port.state(order_id)))
+        state = await port.state(saga_key(FLOW, order_id))
+        return _status(order_id, _require_known(order_id, state))
 
 
 def _cancel_route(router: APIRouter, port: TriggerPort[Order]) -> None:
@@ -298,11 +303,12 @@ def _cancel_route(router: APIRouter, port: TriggerPort[Order]) -> None:
         """Request a cancellation: until the carrier has the parcel, steps are undone newest first.
         Wait for the order's end to see whether the request came in time."""
         _check_readable(order_id)
-        _require_known(order_id, await port.state(order_id))
+        saga = saga_key(FLOW, order_id)
+        _require_known(order_id, await port.state(saga))
         verdict = Command(
             CANCEL, printable(asked.actor), printable(asked.reason), CancelOrder(order_id)
         )
-        receipt = await port.submit(order_id, verdict, uuid4())
+        receipt = await port.submit(saga, verdict, uuid4())
         if not receipt.events:
             detail = (
                 f"order {order_id} is {receipt.state.phase} already; there is nothing to cancel"

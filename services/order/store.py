@@ -25,7 +25,7 @@ metadata = MetaData()
 orders = Table(
     "orders",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("placed_at", DateTime(timezone=True)),

@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import Engine, text
 
+from sagakit.identity import split_key
 from sagakit.privacy.sealed_text import parts_of, sealed_text
 
 KEY_BITS = 512
@@ -38,10 +39,10 @@ _ERASE = text(
 )
 _ERASED_AT = text("SELECT max(erased_at) FROM customer_key WHERE customer_id = :customer")
 _ORDERS = text(
-    "SELECT order_id FROM orders WHERE customer_id = :customer"
+    "SELECT saga FROM orders WHERE customer_id = :customer"
     " AND (CAST(:in_clear AS boolean) AND in_clear"
     " OR NOT CAST(:in_clear AS boolean) AND phase = 'placed')"
-    f" ORDER BY order_id LIMIT {MAX_LISTED}"
+    f" ORDER BY saga LIMIT {MAX_LISTED}"
 )
 
 
@@ -88,7 +89,10 @@ class Vault:
         who = {"customer": customer}
         with self._engine.begin() as connection:
             in_flight, clear = (
-                tuple(connection.execute(_ORDERS, {**who, "in_clear": flag}).scalars())
+                tuple(
+                    split_key(saga)[1]
+                    for saga in connection.execute(_ORDERS, {**who, "in_clear": flag}).scalars()
+                )
                 for flag in (False, True)
             )
             if in_flight and not force:

@@ -10,6 +10,6 @@ Emits        PaymentCaptured (done), PaymentDeclined (failed), PaymentRefunded (
              PaymentRefundStarted, PaymentRefundProgressed
 Undoes       by a refund of what was captured, or by voiding the charge; nothing was asked for yet:
              a fence. A capture that comes after the end, however late, is given back as well.
-Calls        the payment provider, `charge:<order>`, `look:<order>`, `refund:<order>:<n>` and
-             `refund:<order>:again:<charge>:<given back before>`
+Calls        the payment provider, `charge`, `look`, `refund:<n>` and
+             `refund:again:<charge>:<given back before>`
 """

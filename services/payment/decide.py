@@ -8,11 +8,11 @@
 Rules behind the table in tests/unit/services/test_payment.py:
 
 - The ledger determines the phase: money that the provider took and has not refunded is either kept
-  (phase captured) or refunded, one refund at a time as `refund:<order>:<n>`; the n-th concludes
-  before the next is requested. Charge id and amount identify a capture, which counts once.
+  (phase captured) or refunded, one refund at a time as `refund:<n>`; the n-th concludes before
+  the next is requested. Charge id and amount identify a capture, which counts once.
 - The charge call's own outcome takes precedence: while it is in flight, a report about the charge
   is taken only if it is a capture of an order whose facts are known. Other reports are not lost:
-  when the call's outcome is not final, `look:<order>` reads the charge again.
+  when the call's outcome is not final, `look` reads the charge again.
 - An Undo while the charge is in flight emits PaymentRefundStarted with amount 0, then waits.
 - Amounts of PaymentRefundProgressed and PaymentRefunded add up: each holds what was refunded since
   the one before, so a repeated PaymentRefunded holds 0.

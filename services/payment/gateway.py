@@ -18,6 +18,7 @@ from sagakit.decider import Effect
 from sagakit.effects.http_gateway import HttpGateway, wire_key
 from sagakit.errors import ResultPending
 from services.payment.ledger import (
+    CHARGE,
     ActionRequired,
     Captured,
     Declined,
@@ -39,9 +40,9 @@ class Provider(Protocol):
     """The port to a provider. All methods raise EffectFailed when the outcome is unknown."""
 
     async def charge(self, effect: Effect) -> ChargeAnswer:
-        """Take the money under `effect.key`, or return the charge made under that key before.
+        """Take the money, or return the charge made under the idempotency key before.
 
-        payload: `order_id`, `amount_minor`, `currency`, `card_token`.
+        payload: `amount_minor`, `currency`, `card_token`.
         """
         ...
 
@@ -53,7 +54,7 @@ class Provider(Protocol):
         """Refund up to `amount_minor` of a captured charge (None: all of it).
 
         A charge that is not captured is voided, also one that was never made.
-        payload: `order_id`, `charge_id` (None if never learned), `charge_key`, `amount_minor`.
+        payload: `charge_id` (None if never learned), `amount_minor`.
         Raises ResultPending while the refund is pending.
         """
         ...
@@ -67,42 +68,41 @@ class HttpProvider:
 
     async def charge(self, effect: Effect) -> ChargeAnswer:
         """See `Provider`."""
-        body = {
-            k: effect.payload[k] for k in ("order_id", "amount_minor", "currency", "card_token")
-        }
-        answer = await self._http.call("POST", "/v1/charges", effect.key, body)
-        for name in ("order_id", "amount_minor", "currency"):
+        asked = {k: effect.payload[k] for k in ("amount_minor", "currency", "card_token")}
+        body = {"reference": effect.saga, **asked}
+        answer = await self._http.call("POST", "/v1/charges", effect.idempotency_key, body)
+        for name in ("reference", "amount_minor", "currency"):
             if answer.get(name) != body[name]:
                 detail = f"asked for {body}, answered {answer}"
-                raise self._http.unusable(f"charge {effect.key}", detail)
+                raise self._http.unusable(f"charge {effect.idempotency_key}", detail)
         return self._charge(effect, answer)
 
     async def look(self, effect: Effect) -> ChargeAnswer:
         """See `Provider`."""
         path = f"/v1/charges/{quote(str(effect.payload['charge_id']), safe='')}"
-        return self._charge(effect, await self._http.call("GET", path, effect.key))
+        return self._charge(effect, await self._http.call("GET", path, effect.idempotency_key))
 
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""
         amount_minor = effect.payload["amount_minor"]
         body = {
-            "order_id": effect.payload["order_id"],
+            "reference": effect.saga,
             "charge_id": effect.payload["charge_id"],
-            "charge_key": wire_key(str(effect.payload["charge_key"])),
+            "charge_key": wire_key(effect.key_of(CHARGE)),
             "amount_minor": EVERYTHING_MINOR if amount_minor is None else amount_minor,
         }
         answer = await self._http.call(
-            "POST", "/v1/refunds", effect.key, body, refusals=[NOTHING_LEFT]
+            "POST", "/v1/refunds", effect.idempotency_key, body, refusals=[NOTHING_LEFT]
         )
         read = refund_answer(answer, void=amount_minor is None)
         if read is None:
-            raise self._http.unusable(f"refund {effect.key}", str(answer))
+            raise self._http.unusable(f"refund {effect.idempotency_key}", str(answer))
         return read
 
     def _charge(self, effect: Effect, answer: Mapping[str, Any]) -> ChargeAnswer:
         read = charge_answer(answer)
         if read is None:
-            raise self._http.unusable(f"charge {effect.key}", str(answer))
+            raise self._http.unusable(f"charge {effect.idempotency_key}", str(answer))
         return read
 
 

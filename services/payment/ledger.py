@@ -93,7 +93,7 @@ class Payment:
     @property
     def charging(self) -> bool:
         """True while the charge call is in flight: it may still take money."""
-        return any(key.startswith(f"{CHARGE}:") for key in self.in_flight)
+        return CHARGE in self.in_flight
 
     @property
     def refunding(self) -> bool:
@@ -190,27 +190,26 @@ def charge_effect(order_id: str, facts: OrderFacts) -> Effect:
         "card_token": facts.card_token,
         "order": facts.to_dict(),
     }
-    return Effect(CHARGE, f"{CHARGE}:{order_id}", payload)
+    return Effect(CHARGE, CHARGE, payload)
 
 
 def look_effect(order_id: str, charge_id: str) -> Effect:
     """Return the effect that reads the charge again."""
     payload = {"order_id": order_id, "charge_id": charge_id}
-    return Effect(LOOK, f"{LOOK}:{order_id}", payload)
+    return Effect(LOOK, LOOK, payload)
 
 
 def refund_effect(state: Payment) -> Effect:
-    """Return the effect that refunds or voids what `state.asked` says. It names the charge by its
-    key as well, in case the charge's id was never learned."""
+    """Return the effect that refunds or voids what `state.asked` says. The gateway names the charge
+    by its key as well, in case the charge's id was never learned."""
     ask = state.asked or PlannedRefund()
     payload = {
         "order_id": state.order_ref,
         "charge_id": ask.charge_id,
-        "charge_key": f"{CHARGE}:{state.order_ref}",
         "amount_minor": ask.amount_minor,
         "currency": state.facts.currency if state.facts else None,
     }
-    return Effect(REFUND, f"{REFUND}:{state.order_ref}:{len(state.refunds) + 1}", payload)
+    return Effect(REFUND, f"{REFUND}:{len(state.refunds) + 1}", payload)
 
 
 def refund_again(state: Payment, found: ChargeFound, amount_minor: int) -> Effect:
@@ -220,12 +219,11 @@ def refund_again(state: Payment, found: ChargeFound, amount_minor: int) -> Effec
     payload: dict[str, Any] = {
         "order_id": state.order_ref,
         "charge_id": found.charge_id,
-        "charge_key": f"{CHARGE}:{state.order_ref}",
         "amount_minor": amount_minor,
         "currency": found.currency,
         "again": True,
     }
-    key = f"{REFUND}:{state.order_ref}:again:{found.charge_id}:{found.refunded_minor}"
+    key = f"{REFUND}:again:{found.charge_id}:{found.refunded_minor}"
     return Effect(REFUND, key, payload)
 
 

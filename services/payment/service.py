@@ -16,7 +16,7 @@ from sagakit.web.signed_webhook import (
     ReadReport,
     WebhookPort,
     minor_of,
-    saga_id_of,
+    saga_of,
     signed_webhook,
     text_of,
 )
@@ -77,22 +77,20 @@ def _too_early(state: Payment) -> str | None:
 
 def _captured(data: Mapping[str, Any]) -> tuple[str, Captured]:
     charge_id, currency = text_of(data, "id"), text_of(data, "currency")
-    return saga_id_of(data, "order_id"), Captured(
-        charge_id, minor_of(data, "amount_minor"), currency
-    )
+    return saga_of(data), Captured(charge_id, minor_of(data, "amount_minor"), currency)
 
 
 def _declined(data: Mapping[str, Any]) -> tuple[str, Declined]:
     has_code = data.get("decline_code") is not None
     code = text_of(data, "decline_code") if has_code else "declined"
     report = Declined(text_of(data, "id"), code, f"the provider says {code}")
-    return saga_id_of(data, "order_id"), report
+    return saga_of(data), report
 
 
 def _refunded(data: Mapping[str, Any]) -> tuple[str, Refunded]:
     refund_id, charge_id = text_of(data, "id"), text_of(data, "charge_id")
     report = Refunded(refund_id, minor_of(data, "amount_minor"), charge_id)
-    return saga_id_of(data, "order_id"), report
+    return saga_of(data), report
 
 
 REPORTS: Mapping[str, ReadReport] = {

@@ -24,11 +24,11 @@ class Statement(Protocol):
     """
 
     async def charges(self, offset: int, limit: int) -> Page:
-        """Return money taken: `order_id`, `charge_id`, `amount_minor`, `currency`."""
+        """Return money taken: `saga`, `charge_id`, `amount_minor`, `currency`."""
         ...
 
     async def refunds(self, offset: int, limit: int) -> Page:
-        """Return refunds, made or pending: `order_id`, `refund_id`, `charge_id`, `amount_minor`."""
+        """Return refunds, made or pending: `saga`, `refund_id`, `charge_id`, `amount_minor`."""
         ...
 
 
@@ -57,7 +57,7 @@ class HttpStatement:
 
     def _line(self, row: Row, **words: Any) -> Row:
         """Return a row with payment's field names. Raises EffectFailed if a field is missing."""
-        words["order_id"] = row.get("order_id")
+        words["saga"] = row.get("reference")
         amount_minor = row.get("amount_minor")
         if not isinstance(amount_minor, int) or not all(isinstance(w, str) for w in words.values()):
             raise self._http.unusable("a row of the ledger", str(row))

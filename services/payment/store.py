@@ -14,7 +14,7 @@ metadata = MetaData()
 payment = Table(
     "payment",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
     Column("order_ref", Text, nullable=False),
     Column("facts", JSONB),
@@ -28,8 +28,7 @@ payment = Table(
 
 BOOKS = {
     "payments": text(
-        "SELECT order_id, charges FROM payment "
-        "WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+        "SELECT saga, charges FROM payment WHERE saga > :after ORDER BY saga LIMIT :limit"
     )
 }
 

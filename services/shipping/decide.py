@@ -133,11 +133,11 @@ def _do(state: Shipment, event: Any) -> Decision:
             ShipmentFailed(order_id=event.order_id, code="invalid", reason="; ".join(wrong))
         )
     payload = {"order_id": event.order_id, "order": event.order.to_dict()}
-    return Decision(effects=(Effect(LABEL, label_key(event.order_id), payload),))
+    return Decision(effects=(Effect(LABEL, LABEL, payload),))
 
 
 def _undo(state: Shipment, order_id: str, reason: str) -> Decision:
-    labelling = label_key(order_id) in state.in_flight
+    labelling = LABEL in state.in_flight
     match state.phase:
         case Phase.NEW if labelling:
             return _say(ShipmentCancelStarted(order_id=order_id, reason=reason))
@@ -205,7 +205,7 @@ def _reported(state: Shipment, parcel: PickedUp) -> Decision:
     seen = replace(state, label_id=parcel.label_id, tracking=parcel.tracking)
     gone = _gone(seen, order_id)
     # the outcome of the cancel call refuses a waiting Undo; without such a call, refuse it here
-    unanswered = state.phase is Phase.CANCELLING and cancel_key(order_id) not in state.in_flight
+    unanswered = state.phase is Phase.CANCELLING and CANCEL not in state.in_flight
     if unanswered or not gone:
         return _say(*gone, _too_late(parcel.label_id, order_id))
     return _say(*gone)
@@ -244,17 +244,7 @@ def evolve(state: Shipment, event: Any) -> Shipment:
     return state
 
 
-# --- keys, effects and events ---------------------------------------------------------------------
-
-
-def label_key(order_id: str) -> str:
-    """Return the idempotency key of the order's label."""
-    return f"label:{order_id}"
-
-
-def cancel_key(order_id: str) -> str:
-    """Return the idempotency key of the label's cancellation."""
-    return f"cancel:{order_id}"
+# --- effects and events ---------------------------------------------------------------------------
 
 
 def _say(*events: Any) -> Decision:
@@ -273,14 +263,9 @@ def _start_cancel(state: Shipment, order_id: str, reason: str) -> Decision:
 
 
 def _cancel(state: Shipment, order_id: str) -> Effect:
-    """Return the cancel effect. It names the label by its key too: its id may be unknown."""
-    payload = {
-        "order_id": order_id,
-        "label_id": state.label_id,
-        "label_key": label_key(order_id),
-        "reason": state.reason,
-    }
-    return Effect(CANCEL, cancel_key(order_id), payload)
+    """Return the cancel effect. The gateway names the label by its key too: its id may be unknown."""
+    payload = {"order_id": order_id, "label_id": state.label_id, "reason": state.reason}
+    return Effect(CANCEL, CANCEL, payload)
 
 
 def _created(order_id: str, facts: OrderFacts, label_id: str, tracking: str) -> ShipmentCreated:

@@ -18,12 +18,12 @@ from sagakit.privacy.sealed_text import KeyErased, redact
 from sagakit.web.ledger_pages import Row
 from services.shipping.decide import (
     CANCEL,
+    LABEL,
     Cancelled,
     Labelled,
     PickedUp,
     Refused,
     TooLate,
-    cancel_key,
 )
 
 LabelAnswer = Labelled | Refused | PickedUp
@@ -34,7 +34,7 @@ class Carrier(Protocol):
     """The port to a carrier. Both methods raise EffectFailed when the outcome is unknown."""
 
     async def label(self, effect: Effect) -> LabelAnswer:
-        """Make a label under `effect.key`, or return the state of the one made under it before.
+        """Make a label, or return the state of the one made under the idempotency key before.
 
         payload: `order_id`, `order` (an OrderFacts record).
         """
@@ -43,7 +43,7 @@ class Carrier(Protocol):
     async def cancel(self, effect: Effect) -> CancelAnswer:
         """Cancel the label; a label that was never made is refused from now on.
 
-        payload: `order_id`, `label_id` (None if never learned), `label_key`.
+        payload: `label_id` (None if never learned).
         """
         ...
 
@@ -54,7 +54,7 @@ class LabelStatement(Protocol):
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
         """Return a page of valid labels and the offset of the next page, None at the end.
 
-        A page has at most `limit` rows: `order_id`, `label_id`, `gone` (picked up). Raises
+        A page has at most `limit` rows: `saga`, `label_id`, `gone` (picked up). Raises
         EffectFailed.
         """
         ...
@@ -89,38 +89,38 @@ class HttpCarrier:
         """Refuse a label whose address is erased, so that nobody can ask for it again. A label made
         before, its answer lost, is cancelled by its key; one never made is refused from now on.
         Raises EffectFailed if the parcel is picked up."""
-        order_id = str(effect.payload["order_id"])
-        about = {"order_id": order_id, "label_id": None, "label_key": effect.key}
-        if isinstance(await self.cancel(Effect(CANCEL, cancel_key(order_id), about)), TooLate):
-            raise EffectFailed(f"{reason}, and the parcel of {order_id} is picked up; ask a person")
+        cancel = Effect(CANCEL, CANCEL, {"label_id": None}, effect.saga)
+        if isinstance(await self.cancel(cancel), TooLate):
+            parcel = f"the parcel of {effect.saga}"
+            raise EffectFailed(f"{reason}, and {parcel} is picked up; ask a person")
         return Refused(reason)
 
     async def _label(self, effect: Effect, ship_to: str, email: str) -> LabelAnswer:
         payload: Mapping[str, Any] = effect.payload
         order = payload["order"]
         body = {
-            "order_id": payload["order_id"],
+            "reference": effect.saga,
             "ship_to": ship_to,
             "email": email,
             "lines": [{"sku": x["sku"], "quantity": x["quantity"]} for x in order["lines"]],
         }
-        answer = await self._http.call("POST", "/v1/labels", effect.key, body)
+        answer = await self._http.call("POST", "/v1/labels", effect.idempotency_key, body)
         read = label_answer(str(payload["order_id"]), answer)
         if read is None:
-            raise self._http.unusable(f"label {effect.key}", str(answer))
+            raise self._http.unusable(f"label {effect.idempotency_key}", str(answer))
         return read
 
     async def cancel(self, effect: Effect) -> CancelAnswer:
         """See `Carrier`."""
         body = {
-            "order_id": effect.payload["order_id"],
+            "reference": effect.saga,
             "label_id": effect.payload["label_id"],
-            "label_key": wire_key(str(effect.payload["label_key"])),
+            "label_key": wire_key(effect.key_of(LABEL)),
         }
-        answer = await self._http.call("POST", "/v1/cancellations", effect.key, body)
+        answer = await self._http.call("POST", "/v1/cancellations", effect.idempotency_key, body)
         read = cancel_answer(answer)
         if read is None:
-            raise self._http.unusable(f"cancellation {effect.key}", str(answer))
+            raise self._http.unusable(f"cancellation {effect.idempotency_key}", str(answer))
         return read
 
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
@@ -131,12 +131,8 @@ class HttpCarrier:
 
     def _line(self, row: Row) -> Row:
         match row:
-            case {"order_id": str(order_id), "id": str(label_id), "status": status}:
-                return {
-                    "order_id": order_id,
-                    "label_id": label_id,
-                    "gone": status == "picked_up",
-                }
+            case {"reference": str(saga), "id": str(label_id), "status": status}:
+                return {"saga": saga, "label_id": label_id, "gone": status == "picked_up"}
         raise self._http.unusable("a row of the ledger", str(row))
 
 

@@ -8,12 +8,13 @@ import httpx2
 from fastapi import APIRouter
 from pydantic import AnyHttpUrl
 
+from sagakit.identity import split_key
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service
 from sagakit.service.program import service_program
 from sagakit.service.settings import WebhookSettings
 from sagakit.store.ports import Clock, Participant
-from sagakit.web.signed_webhook import ReadReport, WebhookPort, saga_id_of, signed_webhook, text_of
+from sagakit.web.signed_webhook import ReadReport, WebhookPort, saga_of, signed_webhook, text_of
 from services.shipping.decide import (
     CANCEL,
     LABEL,
@@ -64,8 +65,9 @@ def _too_early(state: Shipment) -> str | None:
 
 
 def _picked_up(data: Mapping[str, Any]) -> tuple[str, PickedUp]:
-    order_id = saga_id_of(data, "order_id")
-    return order_id, PickedUp(order_id, text_of(data, "id"), text_of(data, "tracking"))
+    saga = saga_of(data)
+    order_id = split_key(saga)[1]
+    return saga, PickedUp(order_id, text_of(data, "id"), text_of(data, "tracking"))
 
 
 REPORTS: Mapping[str, ReadReport] = {"label.picked_up": _picked_up}

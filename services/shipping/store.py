@@ -14,7 +14,7 @@ metadata = MetaData()
 shipment = Table(
     "shipment",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
     Column("facts", JSONB),
     Column("label_id", Text),
@@ -24,9 +24,9 @@ shipment = Table(
 
 BOOKS = {
     "shipments": text(
-        "SELECT order_id, label_id, phase = 'labelled' AS labelled, "
+        "SELECT saga, label_id, phase = 'labelled' AS labelled, "
         "phase = 'picked_up' AS gone FROM shipment "
-        "WHERE order_id > :after ORDER BY order_id LIMIT :limit"
+        "WHERE saga > :after ORDER BY saga LIMIT :limit"
     )
 }
 

@@ -21,8 +21,8 @@ once with the label as it is now; a known key with different content is refused 
 and a later label under it is refused. Webhook: `label.picked_up`; see `saga_lab.fakes.callbacks`.
 
 Rehearsals: see `saga_lab.fakes.trouble` for outages and other trouble; POST `/control/pickup`
-{"order_id"} (pick up now), `/control/flush` (run everything now that is due later),
-`/control/resend` {"saga_id"} (post its last webhook again, same event id).
+{"reference"} (pick up now), `/control/flush` (run everything now that is due later),
+`/control/resend` {"saga"} (post its last webhook again, same event id).
 """
 
 import time
@@ -48,18 +48,18 @@ from shop.outside.carrier_machine import (
     ParcelPlan,
     parcel_plan,
 )
-from shop.outside.order_page import OrderPage, OrderPageAsked
+from shop.outside.reference_page import ReferencePage, ReferencePageAsked
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS labels (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, idempotency_key TEXT NOT NULL UNIQUE,
-    order_id TEXT NOT NULL, ship_to TEXT NOT NULL, email TEXT NOT NULL, parcels INTEGER NOT NULL,
+    reference TEXT NOT NULL, ship_to TEXT NOT NULL, email TEXT NOT NULL, parcels INTEGER NOT NULL,
     lines TEXT NOT NULL, tracking TEXT, status TEXT NOT NULL, reason TEXT, created INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS labels_order ON labels (order_id, seq);
+CREATE INDEX IF NOT EXISTS labels_reference ON labels (reference, seq);
 CREATE TABLE IF NOT EXISTS cancellations (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, idempotency_key TEXT NOT NULL UNIQUE,
-    order_id TEXT NOT NULL, label_id TEXT, label_key TEXT NOT NULL, status TEXT NOT NULL,
+    reference TEXT NOT NULL, label_id TEXT, label_key TEXT NOT NULL, status TEXT NOT NULL,
     created INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS cancellations_label ON cancellations (label_key, seq);
@@ -83,7 +83,7 @@ class ParcelLine(BaseModel):
 class LabelRequest(BaseModel):
     """Carries the body of `POST /v1/labels`."""
 
-    order_id: Id
+    reference: Id
     ship_to: str = Field(min_length=1, max_length=10_000)
     email: Id
     parcels: int = Field(1, strict=True, ge=1, le=10_000)
@@ -93,15 +93,15 @@ class LabelRequest(BaseModel):
 class CancelRequest(BaseModel):
     """Names the label by its id or, when the caller never got the id, by its idempotency key."""
 
-    order_id: Id
+    reference: Id
     label_id: Id | None = None
     label_key: Id | None = None
 
 
-class OrderNamed(BaseModel):
-    """Carries the body of a control call about one order."""
+class ReferenceNamed(BaseModel):
+    """Carries the body of a control call about one reference."""
 
-    order_id: Id
+    reference: Id
 
 
 class Labels:
@@ -116,7 +116,7 @@ class Labels:
     def create(self, key: str, asked: LabelRequest) -> LabelStep:
         """Create a label under an idempotency key."""
         lines = orjson.dumps([line.model_dump() for line in asked.lines]).decode()
-        content = LabelAsked(asked.order_id, asked.ship_to, asked.email, asked.parcels, lines)
+        content = LabelAsked(asked.reference, asked.ship_to, asked.email, asked.parcels, lines)
         plan = parcel_plan(asked.ship_to, self._pickup_delay_s)
         label_id, tracking = f"lb_{uuid.uuid4().hex}", f"TRK{uuid.uuid4().hex[:16].upper()}"
         now_s = int(time.time())
@@ -130,29 +130,29 @@ class Labels:
         sql = "SELECT label_key FROM cancellations WHERE idempotency_key = ?"
         known = self._ledger.row(sql, key)
         account = self._account(known["label_key"] if known else self._key_of(asked))
-        content = CancelAsked(key, asked.order_id)
+        content = CancelAsked(key, asked.reference)
         cancellation_id, now_s = f"cn_{uuid.uuid4().hex}", int(time.time())
         plan = self._plan(account)
         return self._run(
             account, lambda it: machine.cancel(it, content, plan, cancellation_id, now_s)
         )
 
-    def pick_up(self, order_id: str) -> Row:
-        """Pick up every waiting label of an order now.
+    def pick_up(self, reference: str) -> Row:
+        """Pick up every waiting label of a reference now.
 
         Raises Refusal (404) when none waits.
         """
-        sql = "SELECT id, idempotency_key FROM labels WHERE order_id = ? AND status = 'created'"
-        waiting = self._ledger.rows(sql, order_id)
+        sql = "SELECT id, idempotency_key FROM labels WHERE reference = ? AND status = 'created'"
+        waiting = self._ledger.rows(sql, reference)
         if not waiting:
-            message = f"no label of order {order_id!r} waits for pickup; see GET /v1/labels"
+            message = f"no label of reference {reference!r} waits for pickup; see GET /v1/labels"
             raise Refusal(404, "no_label", message)
         with self._ledger.transaction():
             for row in waiting:
                 self._pick_up(row["idempotency_key"])
-        return {"order_id": order_id, "picked_up": [row["id"] for row in waiting]}
+        return {"reference": reference, "picked_up": [row["id"] for row in waiting]}
 
-    def labels(self, asked: OrderPage) -> Row:
+    def labels(self, asked: ReferencePage) -> Row:
         """Return a page of the labels and their total number."""
         rows, total = asked.of(self._ledger, "labels")
         return {"data": [_label(row).view() for row in rows], "total": total}
@@ -253,7 +253,7 @@ async def create_label(
 
 
 @router.get("/labels")
-async def list_labels(carrier: Carrier, asked: OrderPageAsked) -> Response:
+async def list_labels(carrier: Carrier, asked: ReferencePageAsked) -> Response:
     return json_response(carrier.labels(asked))
 
 
@@ -265,8 +265,8 @@ async def cancel_label(
 
 
 @control.post("/pickup")
-async def pick_up(carrier: Carrier, asked: OrderNamed) -> Response:
-    return json_response(carrier.pick_up(asked.order_id))
+async def pick_up(carrier: Carrier, asked: ReferenceNamed) -> Response:
+    return json_response(carrier.pick_up(asked.reference))
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ class LabelRecord:
 
     id: str
     idempotency_key: str
-    order_id: str
+    reference: str
     ship_to: str
     email: str
     parcels: int
@@ -64,9 +64,9 @@ class LabelRecord:
     created: int
 
     @property
-    def saga_id(self) -> str:
-        """Return the order, whose saga it is."""
-        return self.order_id
+    def saga(self) -> str:
+        """Return the saga key, which is the caller's reference."""
+        return self.reference
 
     def view(self) -> dict[str, Any]:
         """Return the label as the API shows it."""
@@ -79,16 +79,16 @@ class CancellationRecord:
 
     id: str
     idempotency_key: str
-    order_id: str
+    reference: str
     label_id: str | None
     label_key: str
     status: str
     created: int
 
     @property
-    def saga_id(self) -> str:
-        """Return the order, whose saga it is."""
-        return self.order_id
+    def saga(self) -> str:
+        """Return the saga key, which is the caller's reference."""
+        return self.reference
 
     def view(self) -> dict[str, Any]:
         """Return the cancellation as the API shows it."""
@@ -115,7 +115,7 @@ class LabelAccount:
 class LabelAsked:
     """The content of `POST /v1/labels`; `lines`: JSON."""
 
-    order_id: str
+    reference: str
     ship_to: str
     email: str
     parcels: int
@@ -127,7 +127,7 @@ class CancelAsked:
     """The content of `POST /v1/cancellations`, the label already looked up."""
 
     key: str
-    order_id: str
+    reference: str
 
 
 LabelStep = AccountStep[LabelAccount]
@@ -189,7 +189,7 @@ def label(
         reused = key_reused(
             account.key,
             known,
-            order_id=asked.order_id,
+            reference=asked.reference,
             ship_to=asked.ship_to,
             email=asked.email,
             parcels=asked.parcels,
@@ -204,7 +204,7 @@ def label(
     made = LabelRecord(
         label_id,
         account.key,
-        asked.order_id,
+        asked.reference,
         asked.ship_to,
         asked.email,
         asked.parcels,
@@ -246,11 +246,13 @@ def cancel(
     """Cancel a label that is not picked up yet: the answer is `cancelled` or `too_late`."""
     known = next((c for c in account.cancellations if c.idempotency_key == asked.key), None)
     if known:
-        return AccountStep(account, key_reused(asked.key, known, order_id=asked.order_id) or known)
+        return AccountStep(
+            account, key_reused(asked.key, known, reference=asked.reference) or known
+        )
     made = account.label
-    if made and made.order_id != asked.order_id:
-        message = f"the label belongs to another order than {asked.order_id!r}"
-        return AccountStep(account, ErrorAnswer(409, "order_mismatch", message))
+    if made and made.reference != asked.reference:
+        message = f"the label belongs to another reference than {asked.reference!r}"
+        return AccountStep(account, ErrorAnswer(409, "reference_mismatch", message))
     if made and made.status != "refused":
         failure = planned_failure(account.failed_cancels, plan.failing_cancels)
         if failure:
@@ -259,7 +261,7 @@ def cancel(
     record = CancellationRecord(
         cancellation_id,
         asked.key,
-        asked.order_id,
+        asked.reference,
         made.id if made else None,
         account.key,
         "too_late" if late else "cancelled",

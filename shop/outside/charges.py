@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from saga_lab.fakes.base import Id, Ledger, Refusal, Row
 from saga_lab.fakes.callbacks import Callbacks
 from shop.outside import provider_machine as machine
-from shop.outside.order_page import OrderPage
 from shop.outside.provider_machine import (
     ChargeAccount,
     ChargeAsked,
@@ -20,24 +19,25 @@ from shop.outside.provider_machine import (
     RefundRecord,
     card_plan,
 )
+from shop.outside.reference_page import ReferencePage
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS charges (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, idempotency_key TEXT NOT NULL UNIQUE,
-    order_id TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL,
+    reference TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL,
     card_token TEXT NOT NULL, status TEXT NOT NULL, decline_code TEXT, created INTEGER NOT NULL,
     refunded_minor INTEGER NOT NULL DEFAULT 0,
     CHECK (refunded_minor BETWEEN 0 AND amount_minor),
     CHECK (refunded_minor = 0 OR status = 'captured')
 );
-CREATE INDEX IF NOT EXISTS charges_order ON charges (order_id, seq);
+CREATE INDEX IF NOT EXISTS charges_reference ON charges (reference, seq);
 CREATE TABLE IF NOT EXISTS refunds (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, idempotency_key TEXT NOT NULL UNIQUE,
-    order_id TEXT NOT NULL, charge_id TEXT, charge_key TEXT NOT NULL,
+    reference TEXT NOT NULL, charge_id TEXT, charge_key TEXT NOT NULL,
     requested_minor INTEGER NOT NULL, amount_minor INTEGER NOT NULL, status TEXT NOT NULL,
     created INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS refunds_order ON refunds (order_id, seq);
+CREATE INDEX IF NOT EXISTS refunds_reference ON refunds (reference, seq);
 CREATE INDEX IF NOT EXISTS refunds_charge ON refunds (charge_key, seq);
 CREATE TABLE IF NOT EXISTS voided_keys (charge_key TEXT PRIMARY KEY);
 """
@@ -47,7 +47,7 @@ Amount = Field(strict=True, ge=1, le=10**12)
 class ChargeRequest(BaseModel):
     """Carries the body of `POST /v1/charges`."""
 
-    order_id: Id
+    reference: Id
     amount_minor: int = Amount
     currency: str = Field(pattern="^[A-Za-z]{3}$")
     card_token: Id
@@ -56,7 +56,7 @@ class ChargeRequest(BaseModel):
 class RefundRequest(BaseModel):
     """Names the charge by its id or, when the caller never got the id, by its idempotency key."""
 
-    order_id: Id
+    reference: Id
     charge_id: Id | None = None
     charge_key: Id | None = None
     amount_minor: int = Amount
@@ -89,7 +89,7 @@ class Charges:
         """Refund, or void, under an idempotency key. Raises Refusal if no charge is named."""
         known = self._ledger.row("SELECT charge_key FROM refunds WHERE idempotency_key = ?", key)
         account = self._account(known["charge_key"] if known else self._key_of(asked))
-        content = RefundAsked(key, asked.order_id, asked.amount_minor)
+        content = RefundAsked(key, asked.reference, asked.amount_minor)
         plan = card_plan(account.charge.card_token if account.charge else "")
         refund_id, now_s = f"re_{uuid.uuid4().hex}", int(time.time())
         return self._run(account, lambda it: machine.refund(it, content, plan, refund_id, now_s))[0]
@@ -102,12 +102,12 @@ class Charges:
             raise Refusal(refusal.status, refusal.code, refusal.message)
         return _charge(row)
 
-    def charges(self, asked: OrderPage) -> Row:
+    def charges(self, asked: ReferencePage) -> Row:
         """Return a page of the charges and their total number."""
         rows, total = asked.of(self._ledger, "charges")
         return {"data": [_charge(row).view() for row in rows], "total": total}
 
-    def refunds(self, asked: OrderPage) -> Row:
+    def refunds(self, asked: ReferencePage) -> Row:
         """Return a page of the refunds and their total number."""
         rows, total = asked.of(self._ledger, "refunds")
         return {"data": [_refund(row).view() for row in rows], "total": total}

@@ -10,8 +10,8 @@ local part chooses the behaviour; `<n>` is a number of attempts:
 | any other | accepted: stored durably before 250 is answered |
 
 A mail whose Message-ID is already stored is merged into that record (`deliveries` + 1), as mailbox
-providers do; a mail without a Message-ID is refused with 550. Kind and order id are read from the
-headers `X-Saga-Kind` and `X-Saga-Order`.
+providers do; a mail without a Message-ID is refused with 550. Kind and reference are read from the
+headers `X-Saga-Kind` and `X-Saga-Reference`.
 
 Rehearsal: POST `/control/outage` {"seconds"} (SMTP answers 451 for that long).
 """
@@ -30,14 +30,14 @@ from fastapi import APIRouter, Request, Response
 from saga_lab.fakes import base
 from saga_lab.fakes.base import Ledger, Refusal, Row
 from saga_lab.fakes.trouble import OUTAGE, Trouble
-from shop.outside.order_page import OrderPage, OrderPageAsked
+from shop.outside.reference_page import ReferencePage, ReferencePageAsked
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS mails (
-    seq INTEGER PRIMARY KEY, message_id TEXT NOT NULL UNIQUE, order_id TEXT, kind TEXT,
+    seq INTEGER PRIMARY KEY, message_id TEXT NOT NULL UNIQUE, reference TEXT, kind TEXT,
     "to" TEXT NOT NULL, subject TEXT, received_at REAL NOT NULL, deliveries INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS mails_order ON mails (order_id, seq);
+CREATE INDEX IF NOT EXISTS mails_reference ON mails (reference, seq);
 """
 
 IN_OUTAGE = "451 4.3.2 rehearsed outage; try again later"
@@ -98,11 +98,11 @@ class Mailbox:
         except Refusal as refusal:
             return f"451 4.7.1 greylisted: {refusal.message}"
         self._ledger.run(
-            'INSERT INTO mails (message_id, order_id, kind, "to", subject, received_at, deliveries)'
+            'INSERT INTO mails (message_id, reference, kind, "to", subject, received_at, deliveries)'
             " VALUES (?, ?, ?, ?, ?, ?, 1)"
             " ON CONFLICT (message_id) DO UPDATE SET deliveries = deliveries + 1",
             message_id,
-            header.get("x-saga-order"),
+            header.get("x-saga-reference"),
             header.get("x-saga-kind"),
             ", ".join(envelope.rcpt_tos),
             header.get("subject"),
@@ -110,7 +110,7 @@ class Mailbox:
         )
         return "250 2.0.0 stored"
 
-    def mails(self, asked: OrderPage) -> Row:
+    def mails(self, asked: ReferencePage) -> Row:
         """Return a page of the mails and their total number."""
         rows, total = asked.of(self._ledger, "mails")
         data = [{name: row[name] for name in row if name != "seq"} for row in rows]
@@ -141,7 +141,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/mails")
-async def list_mails(request: Request, asked: OrderPageAsked) -> Response:
+async def list_mails(request: Request, asked: ReferencePageAsked) -> Response:
     mailbox: Mailbox = request.app.state.mailbox
     return base.json_response(mailbox.mails(asked))
 

@@ -23,7 +23,9 @@ from services.payment.gateway import (
     charge_answer,
     refund_answer,
 )
+from services.payment.ledger import CHARGE
 from services.payment.service import REPORTS as PROVIDER_REPORTS
+from services.shipping.decide import LABEL
 from services.shipping.gateway import CancelAnswer, LabelAnswer, cancel_answer, label_answer
 from services.shipping.service import REPORTS as CARRIER_REPORTS
 from shop.outside import carrier_machine, provider_machine
@@ -62,7 +64,7 @@ def answer_of(step: AccountStep[Any]) -> dict[str, Any]:
         case None:
             raise AssertionError("a timer's step has no answer")
         case record if step.answer_lost:
-            raise EffectFailed(f"the answer about {record.saga_id!r} is lost; asking again")
+            raise EffectFailed(f"the answer about {record.saga!r} is lost; asking again")
         case record:
             return record.view()
 
@@ -101,11 +103,11 @@ class ProviderLedger:
     def charge(self, effect: Effect, plan: CardPlan) -> ChargeStep:
         """Charge as the effect asks."""
         asked: Any = {
-            name: effect.payload[name]
-            for name in ("order_id", "amount_minor", "currency", "card_token")
+            name: effect.payload[name] for name in ("amount_minor", "currency", "card_token")
         }
-        account, charge_id = self.account(effect.key), self._new_id("ch", effect.key)
-        content = ChargeAsked(**asked)
+        key = effect.idempotency_key
+        account, charge_id = self.account(key), self._new_id("ch", key)
+        content = ChargeAsked(effect.saga, **asked)
         return self._keep(provider_machine.charge(account, content, plan, charge_id, NEVER_S))
 
     def look(self, effect: Effect) -> ChargeStep:
@@ -118,14 +120,14 @@ class ProviderLedger:
         """Refund or void as the effect asks."""
         payload: Any = effect.payload
         # a known key leads to its own refund, whichever charge is named now
-        key = self._refunded.get(effect.key, str(payload["charge_key"]))
+        key = self._refunded.get(effect.idempotency_key, effect.key_of(CHARGE))
         amount_minor = payload["amount_minor"]
         wanted_minor = EVERYTHING_MINOR if amount_minor is None else amount_minor
-        content = RefundAsked(effect.key, str(payload["order_id"]), wanted_minor)
+        content = RefundAsked(effect.idempotency_key, effect.saga, wanted_minor)
         account, refund_id = self.account(key), self._new_id("re", key)
         step = provider_machine.refund(account, content, plan, refund_id, NEVER_S)
         if isinstance(step.answer, RefundRecord):
-            self._refunded[effect.key] = key
+            self._refunded[effect.idempotency_key] = key
         return self._keep(step)
 
     def timer_due(self, timer: Timer, plan: CardPlan) -> ChargeStep:
@@ -193,28 +195,28 @@ class MemoryProvider:
 
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""
-        plan = self._plan(self.ledger.account(str(effect.payload["charge_key"])))
+        plan = self._plan(self.ledger.account(effect.key_of(CHARGE)))
         return refund_result(effect, self._noted(effect, self.ledger.refund(effect, plan)))
 
-    def settle(self, order_id: str) -> list[Any]:
-        """Let all timers of the order run out; return its webhook reports since the last time."""
-        while timers := self._timers.pop(order_id, []):
+    def settle(self, saga: str) -> list[Any]:
+        """Let all timers of the saga run out; return its webhook reports since the last time."""
+        while timers := self._timers.pop(saga, []):
             for timer in timers:
-                account = self.ledger.account(f"charge:{order_id}")
+                account = self.ledger.account(Effect(CHARGE, CHARGE, {}, saga).idempotency_key)
                 step = self.ledger.timer_due(timer, self._plan(account))
-                self._note(order_id, step)
-        return self._reports.pop(order_id, [])
+                self._note(saga, step)
+        return self._reports.pop(saga, [])
 
     def _plan(self, account: ChargeAccount) -> CardPlan:
         return self._plan_of(account.charge.card_token if account.charge else "")
 
     def _noted(self, effect: Effect, step: ChargeStep) -> ChargeStep:
-        self._note(str(effect.payload["order_id"]), step)
+        self._note(effect.saga, step)
         return step
 
-    def _note(self, order_id: str, step: ChargeStep) -> None:
-        self._timers.setdefault(order_id, []).extend(step.timers)
-        self._reports.setdefault(order_id, []).extend(reports_of(step, PROVIDER_REPORTS))
+    def _note(self, saga: str, step: ChargeStep) -> None:
+        self._timers.setdefault(saga, []).extend(step.timers)
+        self._reports.setdefault(saga, []).extend(reports_of(step, PROVIDER_REPORTS))
 
 
 # --- the carrier ----------------------------------------------------------------------------------
@@ -239,11 +241,11 @@ class CarrierLedger:
         payload: Any = effect.payload
         order = payload["order"]
         lines = orjson.dumps(order["lines"]).decode()
-        content = LabelAsked(payload["order_id"], order["ship_to"], order["email"], 1, lines)
+        content = LabelAsked(effect.saga, order["ship_to"], order["email"], 1, lines)
         self._made += 1
         label_id, tracking = f"lb_{self._made}", f"TRK{self._made}"
-        self._keys[label_id] = effect.key
-        account = self.account(effect.key)
+        self._keys[label_id] = effect.idempotency_key
+        account = self.account(effect.idempotency_key)
         return self._keep(
             carrier_machine.label(account, content, plan, label_id, tracking, NEVER_S)
         )
@@ -251,12 +253,13 @@ class CarrierLedger:
     def cancel(self, effect: Effect, plan: ParcelPlan) -> LabelStep:
         """Cancel a label as the effect asks."""
         # a known key leads to its own cancellation, whichever label is named now
-        key = self._cancelled.get(effect.key, str(effect.payload["label_key"]))
+        own_key = effect.idempotency_key
+        key = self._cancelled.get(own_key, effect.key_of(LABEL))
         account = self.account(key)
-        content = CancelAsked(effect.key, str(effect.payload["order_id"]))
-        step = carrier_machine.cancel(account, content, plan, f"cn:{effect.key}", NEVER_S)
+        content = CancelAsked(own_key, effect.saga)
+        step = carrier_machine.cancel(account, content, plan, f"cn:{own_key}", NEVER_S)
         if isinstance(step.answer, CancellationRecord):
-            self._cancelled[effect.key] = key
+            self._cancelled[own_key] = key
         return self._keep(step)
 
     def pick_up(self, key: str, plan: ParcelPlan) -> LabelStep:
@@ -307,13 +310,14 @@ class MemoryCarrier:
 
     async def cancel(self, effect: Effect) -> CancelAnswer:
         """See `Carrier`."""
-        known = self.ledger.account(str(effect.payload["label_key"])).label
+        known = self.ledger.account(effect.key_of(LABEL)).label
         plan = self._plan(known.ship_to if known else "")
         return cancel_result(self.ledger.cancel(effect, plan))
 
-    def pick_up(self, order_id: str) -> list[Any]:
-        """Pick up the order's parcel; return the webhook reports."""
-        step = self.ledger.pick_up(f"label:{order_id}", ParcelPlan())
+    def pick_up(self, saga: str) -> list[Any]:
+        """Pick up the saga's parcel; return the webhook reports."""
+        key = Effect(LABEL, LABEL, {}, saga).idempotency_key
+        step = self.ledger.pick_up(key, ParcelPlan())
         return reports_of(step, CARRIER_REPORTS)
 
     def _plan(self, ship_to: str) -> ParcelPlan:

@@ -39,7 +39,7 @@ from fastapi import Depends, Request, Response
 
 from saga_lab.fakes import base, callbacks
 from shop.outside import charges
-from shop.outside.order_page import OrderPageAsked
+from shop.outside.reference_page import ReferencePageAsked
 
 router = base.v1_router()
 
@@ -66,7 +66,7 @@ async def charge(
 
 
 @router.get("/charges")
-async def list_charges(provider: Provider, asked: OrderPageAsked) -> Response:
+async def list_charges(provider: Provider, asked: ReferencePageAsked) -> Response:
     return base.json_response(provider.charges(asked))
 
 
@@ -91,7 +91,7 @@ async def refund(
 
 
 @router.get("/refunds")
-async def list_refunds(provider: Provider, asked: OrderPageAsked) -> Response:
+async def list_refunds(provider: Provider, asked: ReferencePageAsked) -> Response:
     return base.json_response(provider.refunds(asked))
 
 

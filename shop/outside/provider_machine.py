@@ -63,7 +63,7 @@ class ChargeRecord:
 
     id: str
     idempotency_key: str
-    order_id: str
+    reference: str
     amount_minor: int
     currency: str
     card_token: str
@@ -73,9 +73,9 @@ class ChargeRecord:
     refunded_minor: int = 0
 
     @property
-    def saga_id(self) -> str:
-        """Return the order, whose saga it is."""
-        return self.order_id
+    def saga(self) -> str:
+        """Return the saga key, which is the caller's reference."""
+        return self.reference
 
     def view(self) -> dict[str, Any]:
         """Return the charge as the API shows it."""
@@ -83,7 +83,7 @@ class ChargeRecord:
         return {
             "id": self.id,
             "idempotency_key": self.idempotency_key,
-            "order_id": self.order_id,
+            "reference": self.reference,
             "amount_minor": self.amount_minor,
             "currency": self.currency,
             "status": self.status,
@@ -100,7 +100,7 @@ class RefundRecord:
 
     id: str
     idempotency_key: str
-    order_id: str
+    reference: str
     charge_id: str | None
     charge_key: str
     requested_minor: int
@@ -109,9 +109,9 @@ class RefundRecord:
     created: int
 
     @property
-    def saga_id(self) -> str:
-        """Return the order, whose saga it is."""
-        return self.order_id
+    def saga(self) -> str:
+        """Return the saga key, which is the caller's reference."""
+        return self.reference
 
     def view(self) -> dict[str, Any]:
         """Return the refund as the API shows it."""
@@ -138,7 +138,7 @@ class ChargeAccount:
 class ChargeAsked:
     """The content of `POST /v1/charges`."""
 
-    order_id: str
+    reference: str
     amount_minor: int
     currency: str
     card_token: str
@@ -149,7 +149,7 @@ class RefundAsked:
     """The content of `POST /v1/refunds`, the charge already looked up."""
 
     key: str
-    order_id: str
+    reference: str
     amount_minor: int
 
 
@@ -205,7 +205,7 @@ def charge(
         reused = key_reused(
             account.key,
             known,
-            order_id=asked.order_id,
+            reference=asked.reference,
             amount_minor=asked.amount_minor,
             currency=asked.currency,
             card_token=asked.card_token,
@@ -218,7 +218,7 @@ def charge(
     made = ChargeRecord(
         charge_id,
         account.key,
-        asked.order_id,
+        asked.reference,
         asked.amount_minor,
         asked.currency,
         asked.card_token,
@@ -291,13 +291,13 @@ def refund(
     known = next((r for r in account.refunds if r.idempotency_key == asked.key), None)
     if known:
         reused = key_reused(
-            asked.key, known, order_id=asked.order_id, requested_minor=asked.amount_minor
+            asked.key, known, reference=asked.reference, requested_minor=asked.amount_minor
         )
         return AccountStep(account, reused or known)
     made = account.charge
-    if made and made.order_id != asked.order_id:
-        message = f"the charge belongs to another order than {asked.order_id!r}"
-        return AccountStep(account, ErrorAnswer(409, "order_mismatch", message))
+    if made and made.reference != asked.reference:
+        message = f"the charge belongs to another reference than {asked.reference!r}"
+        return AccountStep(account, ErrorAnswer(409, "reference_mismatch", message))
     if made and made.status != "declined":
         failure = planned_failure(account.failed_refunds, plan.failing_refunds)
         if failure:
@@ -305,7 +305,7 @@ def refund(
     void = RefundRecord(
         refund_id,
         asked.key,
-        asked.order_id,
+        asked.reference,
         made.id if made else None,
         account.key,
         asked.amount_minor,

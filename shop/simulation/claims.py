@@ -50,11 +50,11 @@ class Claims:
             case "shipping", "ShipmentCancelled" if "created" in self._labels(key):
                 yield "the carrier's label stands"
 
-    def _taken_of(self, order_id: str) -> list[ChargeRecord]:
-        return [c for c in self._charges(order_id) if c.status == "captured"]
+    def _taken_of(self, saga: str) -> list[ChargeRecord]:
+        return [c for c in self._charges(saga) if c.status == "captured"]
 
-    def _charges(self, order_id: str) -> list[ChargeRecord]:
-        return [c for c in self._all_charges() if c.order_id == order_id]
+    def _charges(self, saga: str) -> list[ChargeRecord]:
+        return [c for c in self._all_charges() if c.saga == saga]
 
-    def _labels(self, order_id: str) -> list[str]:
-        return [x.status for x in self._all_labels() if x.order_id == order_id]
+    def _labels(self, saga: str) -> list[str]:
+        return [x.status for x in self._all_labels() if x.saga == saga]

@@ -18,6 +18,7 @@ from sagakit.messages.envelope import Envelope
 from sagakit.web.signed_webhook import ReadReport
 from services.notification.decide import MailAccepted, MailKind, MailRefused
 from services.payment.service import REPORTS as PROVIDER_REPORTS
+from services.shipping.decide import LABEL
 from services.shipping.service import REPORTS as CARRIER_REPORTS
 from shop.outside.carrier_machine import LabelRecord, LabelStep, ParcelPlan
 from shop.outside.memory import (
@@ -89,8 +90,8 @@ def parcel_plan(behaviour: Behaviour, pickup_after_cancel_s: float = 0.0) -> Par
 class ShopOutside(Outside):
     """Plays the payment provider, the carrier and the mail server.
 
-    behaviours: order id -> how it treats the order; `mails`: Message-ID (the effect's key) -> order
-    id and kind, so a mail sent again is stored once; `stock`: units of each SKU put in.
+    behaviours: saga key -> how it treats the order; `mails`: Message-ID (the idempotency key) -> saga
+    key and kind, so a mail sent again is stored once; `stock`: units of each SKU put in.
     """
 
     def __init__(self, rng: random.Random, later: Later, trouble: float) -> None:
@@ -102,7 +103,7 @@ class ShopOutside(Outside):
         self._claims = Claims(
             lambda: self.charges.values(),
             lambda: self.labels.values(),
-            lambda order_id: self.behaviours[order_id].charge == "late",
+            lambda saga: self.behaviours[saga].charge == "late",
         )
 
     @property
@@ -136,7 +137,7 @@ class ShopOutside(Outside):
         return self._claims.false_in(envelope)
 
     def _behaviour(self, effect: Effect) -> Behaviour:
-        return self.behaviours[str(effect.payload["order_id"])]
+        return self.behaviours[effect.saga]
 
     # --- provider -----------------------------------------------------------------------------
 
@@ -153,12 +154,11 @@ class ShopOutside(Outside):
 
     def _paid(self, effect: Effect, plan: CardPlan, step: ChargeStep) -> ChargeStep:
         """Call back with a step's webhooks now, and with those of its timers when they are due."""
-        order_id = str(effect.payload["order_id"])
         for report in reports_of(step, PROVIDER_REPORTS):
-            self.later(timedelta(), "payment", order_id, Callback(partial(_same, report)))
+            self.later(timedelta(), "payment", effect.saga, Callback(partial(_same, report)))
         for timer in step.timers:
             due = partial(self._provider.timer_due, timer, plan)
-            self._when_due(timer, "payment", order_id, due, PROVIDER_REPORTS)
+            self._when_due(timer, "payment", effect.saga, due, PROVIDER_REPORTS)
         return step
 
     # --- carrier ------------------------------------------------------------------------------
@@ -170,23 +170,22 @@ class ShopOutside(Outside):
     def _cancel(self, effect: Effect) -> Any:
         behaviour = self._behaviour(effect)
         plan = parcel_plan(behaviour)
-        known = self._carrier.account(str(effect.payload["label_key"])).label
+        known = self._carrier.account(effect.key_of(LABEL)).label
         if behaviour.careless and known and known.status == "created":
             plan = parcel_plan(behaviour, self.rng.choice((0, 1, 60)))
         return cancel_result(self._sent(effect, plan, self._carrier.cancel(effect, plan)))
 
     def _sent(self, effect: Effect, plan: ParcelPlan, step: LabelStep) -> LabelStep:
-        order_id = str(effect.payload["order_id"])
         for timer in step.timers:
             due = partial(self._carrier.timer_due, timer, plan)
-            self._when_due(timer, "shipping", order_id, due, CARRIER_REPORTS)
+            self._when_due(timer, "shipping", effect.saga, due, CARRIER_REPORTS)
         return step
 
     def _when_due(
         self,
         timer: Timer,
         participant: str,
-        order_id: str,
+        saga: str,
         due: Callable[[], AccountStep[Any]],
         reports: Mapping[str, ReadReport],
     ) -> None:
@@ -196,7 +195,7 @@ class ShopOutside(Outside):
         def report() -> Any:
             return next(iter(reports_of(due(), reports)), None)
 
-        self.later(timedelta(seconds=timer.after_s), participant, order_id, Callback(report))
+        self.later(timedelta(seconds=timer.after_s), participant, saga, Callback(report))
 
     # --- mail server --------------------------------------------------------------------------
 
@@ -205,7 +204,7 @@ class ShopOutside(Outside):
         kind = MailKind(p["kind"])
         if self._behaviour(effect).mail == "refused":
             return MailRefused(kind, p["to"], "no such mailbox")
-        self.mails[effect.key] = (p["order_id"], kind)
+        self.mails[effect.idempotency_key] = (effect.saga, kind)
         return MailAccepted(kind, p["to"])
 
 

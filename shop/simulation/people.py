@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from saga_lab.simulation.ports import WorldPort
-from sagakit.contract.model import saga_id_of
 from sagakit.contract.platform import SagaPaused, VerdictGiven
 from sagakit.decider import Command
 from schemas.events import OrderPlaced
@@ -18,13 +17,13 @@ def begin(world: WorldPort, story: OrderStory) -> None:
     named = story.entrance != "nameless"
 
     def publish(event: OrderPlaced | VerdictGiven) -> None:
-        world.publish(event, saga_id_of(event), story.flow, named=named)
+        world.publish(event, story.saga, story.flow, named=named)
 
     for n in range(2 if story.twice else 1):
         if story.entrance == "order_api":
             data = PlaceOrder(story.order_id, story.facts, world.now)
             place = Command(PLACE, "customer", "", data)
-            world.submit_command("order", story.order_id, place, story.flow)
+            world.submit_command("order", story.saga, place, story.flow)
         else:
             world.after(timedelta(seconds=n), lambda: publish(placed))
     if story.conflict:
@@ -33,9 +32,7 @@ def begin(world: WorldPort, story: OrderStory) -> None:
         world.after(timedelta(seconds=5), lambda: publish(conflicting))
     if story.cancel_after is not None:
         cancel = Command(CANCEL, "customer", "changed my mind", CancelOrder(story.order_id))
-        world.after(
-            story.cancel_after, lambda: world.submit_command("order", story.order_id, cancel)
-        )
+        world.after(story.cancel_after, lambda: world.submit_command("order", story.saga, cancel))
     if story.verdict is not None:
         given = VerdictGiven(
             saga_id=story.order_id,
@@ -47,6 +44,6 @@ def begin(world: WorldPort, story: OrderStory) -> None:
         world.after(story.verdict_after, lambda: publish(given))
     if story.paused is not None:
         paused = SagaPaused(saga_id=story.order_id, actor="ada", reason="a question")
-        world.after(story.paused[0], lambda: world.publish(paused, story.order_id, story.flow))
+        world.after(story.paused[0], lambda: world.publish(paused, story.saga, story.flow))
         through = sum(story.paused, timedelta())
-        world.after(through, lambda: world.operator.resume(story.order_id))
+        world.after(through, lambda: world.operator.resume(story.saga))

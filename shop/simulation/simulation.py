@@ -12,6 +12,7 @@ from saga_lab.simulation.world import World
 from sagakit.contract.model import Contract
 from sagakit.decider import Command
 from sagakit.flow.model import Flows
+from sagakit.identity import saga_key
 from sagakit.store.ports import Participant, Store
 from schemas import CONTRACT
 from services.payment.ledger import Phase as PaymentPhase
@@ -63,7 +64,7 @@ class OrderSimulation(Simulation[ShopOutside, OrderStory]):
     ) -> None:
         """Deliver stock in two halves."""
         for story in stories:
-            world.outside.behaviours[story.order_id] = story.behaviour
+            world.outside.behaviours[story.saga] = story.behaviour
         stock = random.Random(f"{seed}:stock").choice(STOCKS) if people else max(STOCKS)
         world.outside.stock = stock
         for sku in SKUS:
@@ -104,4 +105,4 @@ def _without_people(story: OrderStory) -> OrderStory:
 
 
 def _restock(world: World[ShopOutside], sku: str, delivery: Command) -> None:
-    world.submit_command("inventory", f"sku:{sku}", delivery)
+    world.submit_command("inventory", saga_key("", f"sku:{sku}"), delivery)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sagakit.flow.model import Flows
+from sagakit.identity import flow_name, saga_key
 from schemas.events import OrderFacts, OrderLine
 from schemas.rules import minor_digits
 from shop.simulation.outside import Behaviour
@@ -52,9 +53,9 @@ class OrderStory:
     paused: tuple[timedelta, timedelta] | None = None
 
     @property
-    def saga_id(self) -> str:
-        """Return the saga's id."""
-        return self.order_id
+    def saga(self) -> str:
+        """Return the saga key."""
+        return saga_key(flow_name(self.flow), self.order_id)
 
     @property
     def benign(self) -> bool:

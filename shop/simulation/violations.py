@@ -6,7 +6,6 @@ from typing import Any
 
 from saga_lab.simulation.world import World
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, Status
-from sagakit.contract.model import saga_id_of
 from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
 from services.notification.decide import MailKind
@@ -23,22 +22,22 @@ def violations(world: World[ShopOutside], stories: Sequence[OrderStory]) -> Iter
     """Yield what is wrong, one line each."""
     yield from _stock(world)
     for story in stories:
-        yield from (f"{story.order_id}: {violation}" for violation in _order(world, story))
+        yield from (f"{story.saga}: {violation}" for violation in _order(world, story))
 
 
 def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
-    seen = world.monitor.view(story.order_id)
-    payment = world.nodes["payment"].state(story.order_id)
-    shipment = world.nodes["shipping"].state(story.order_id)
-    stock = world.nodes["inventory"].state(story.order_id)
-    charges = [c for c in world.outside.charges.values() if c.order_id == story.order_id]
+    seen = world.monitor.view(story.saga)
+    payment = world.nodes["payment"].state(story.saga)
+    shipment = world.nodes["shipping"].state(story.saga)
+    stock = world.nodes["inventory"].state(story.saga)
+    charges = [c for c in world.outside.charges.values() if c.saga == story.saga]
     taken = [c for c in charges if c.status == "captured"]
     held_minor = sum(c.amount_minor - c.refunded_minor for c in taken)
     if len(taken) > 1:
         yield f"charged {len(taken)} times"
     if any(c.refunded_minor > c.amount_minor for c in charges):
         yield "refunded more than was charged"
-    labels = [x for x in world.outside.labels.values() if x.order_id == story.order_id]
+    labels = [x for x in world.outside.labels.values() if x.saga == story.saga]
     if sum(x.status in ("created", "picked_up") for x in labels) > 1:
         yield "more than one label"
     gone = any(x.status == "picked_up" for x in labels)
@@ -65,9 +64,9 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
     if seen.ledger.held_minor != held_minor:
         yield f"the monitor knows of {seen.ledger}, the provider holds {held_minor}"
     mails = Counter(world.outside.mails.values())
-    if any(n > 1 for (order_id, _), n in mails.items() if order_id == story.order_id):
+    if any(n > 1 for (saga, _), n in mails.items() if saga == story.saga):
         yield "more than one mail of a kind"
-    if unsent := _mails_due(world, story) - world.nodes["notification"].state(story.order_id).sent:
+    if unsent := _mails_due(world, story) - world.nodes["notification"].state(story.saga).sent:
         yield f"mails never sent: {sorted(unsent)}"
     if payment.phase is PaymentPhase.REFUNDED and held_minor:
         yield f"payment says refunded, the provider holds {held_minor}"
@@ -82,7 +81,7 @@ def _mails_due(world: World[ShopOutside], story: OrderStory) -> set[MailKind]:
     due: set[MailKind] = set()
     for envelope in world.log.envelopes():
         match envelope.event:
-            case _ if envelope.key != story.order_id:
+            case _ if envelope.key != story.saga:
                 continue
             case ShipmentPickedUp():
                 due.add(MailKind.SHIPPED)
@@ -90,16 +89,16 @@ def _mails_due(world: World[ShopOutside], story: OrderStory) -> set[MailKind]:
                 due.add(MailKind.REFUNDED)
             case ShipmentCreated():
                 due.add(MailKind.CONFIRMED)
-    if MailKind.CANCELLED in world.nodes["notification"].state(story.order_id).sent:
+    if MailKind.CANCELLED in world.nodes["notification"].state(story.saga).sent:
         due.discard(MailKind.CONFIRMED)  # perhaps cancelled before it was read
     return due
 
 
 def _may_be_hindered(world: World[ShopOutside], story: OrderStory) -> bool:
     """Return whether stock may have run short, or a monitor emitted an event for the order."""
-    emitted = [emission.event for monitor in world.monitors for emission, _ in monitor.emissions]
+    emitted = {saga for monitor in world.monitors for saga, _, _ in monitor.emissions}
     short = world.outside.stock // 2 < MOST_WANTED * len(world.outside.behaviours)
-    return short or any(saga_id_of(event) == story.order_id for event in emitted)
+    return short or story.saga in emitted
 
 
 def _for_a_person(story: OrderStory, interventions: tuple[str, ...], gone: bool) -> bool:

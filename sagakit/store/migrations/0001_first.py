@@ -62,8 +62,8 @@ def _create_effects() -> None:
     op.create_table(
         "effects",
         sa.Column("id", sa.Uuid, primary_key=True),
-        sa.Column("key", sa.Text, nullable=False, unique=True),
-        sa.Column("order_key", sa.Text, nullable=False),
+        sa.Column("saga", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("payload", JSONB, nullable=False),
         sa.Column("trace", JSONB, nullable=False),
@@ -73,6 +73,7 @@ def _create_effects() -> None:
         sa.Column("lease_until", TIME, nullable=False),
         sa.Column("last_error", sa.Text),
         sa.Column("created_at", TIME, nullable=False, server_default=NOW),
+        sa.UniqueConstraint("saga", "key", name="effects_saga"),
     )
     op.create_index("effects_due", "effects", ["due_at"])
 

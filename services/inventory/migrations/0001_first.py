@@ -11,7 +11,7 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "reservation",
-        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("saga", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
         sa.Column("lines", JSONB, nullable=False),
         sa.Column("email", sa.Text),

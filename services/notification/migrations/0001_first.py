@@ -11,6 +11,6 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "mailing",
-        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("saga", sa.Text, primary_key=True),
         sa.Column("sent", JSONB, nullable=False),
     )

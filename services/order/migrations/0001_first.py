@@ -12,7 +12,7 @@ TIME = sa.DateTime(timezone=True)
 def upgrade() -> None:
     op.create_table(
         "orders",
-        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("saga", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("placed_at", TIME),
