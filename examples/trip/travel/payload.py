@@ -1,5 +1,6 @@
-"""Writes the facts of a trip into an effect and reads them back. Pure."""
+"""Writes the facts of a trip into effects and rows, and reads them back. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sagakit import Effect
@@ -29,3 +30,13 @@ def stay_in(effect: Effect) -> Stay:
     """Return the stay that the effect is about."""
     payload: Any = effect.payload
     return Stay.from_dict(payload["stay"])
+
+
+def trip_from(row: Mapping[str, Any] | None) -> TripFacts | None:
+    """Return the trip's facts in a column."""
+    return None if row is None else TripFacts.from_dict(dict(row))
+
+
+def stay_from(row: Mapping[str, Any] | None) -> Stay | None:
+    """Return the stay in a column."""
+    return None if row is None else Stay.from_dict(dict(row))

@@ -28,7 +28,7 @@ class Supplier:
         Raises EffectFailed while the outcome is unknown, and if it is not what was asked for.
         """
         body = {"reference": effect.saga, **asked}
-        answer = await self._call("/v1/bookings", effect, body)
+        answer = await self._call("/v1/bookings", effect.idempotency_key, body)
         never_made = answer["status"] == "void"  # it was cancelled before it was made
         if not never_made and any(answer.get(name) != value for name, value in body.items()):
             raise self._http.unusable("/v1/bookings", f"asked for {body}, answered {answer}")
@@ -36,17 +36,22 @@ class Supplier:
 
     async def capture(self, effect: Effect, booked_as: str) -> Booking:
         """Capture what was booked under a key. Raises EffectFailed."""
-        return await self._call("/v1/captures", effect, _named(effect, booked_as))
+        return await self._about("/v1/captures", effect, booked_as)
 
     async def cancel(self, effect: Effect, booked_as: str) -> Booking:
         """Cancel what was booked under a key; what was never booked never will be.
 
         Raises EffectFailed.
         """
-        return await self._call("/v1/cancellations", effect, _named(effect, booked_as))
+        return await self._about("/v1/cancellations", effect, booked_as)
 
-    async def _call(self, path: str, effect: Effect, body: Mapping[str, Any]) -> Booking:
-        answer = await self._http.call("POST", path, effect.idempotency_key, body)
+    async def _about(self, path: str, effect: Effect, booked_as: str) -> Booking:
+        """Call about one booking; an effect may be about several, each under a key of its own."""
+        body = {"booking_key": wire_key(effect.key_of(booked_as))}
+        return await self._call(path, f"{effect.idempotency_key}:{booked_as}", body)
+
+    async def _call(self, path: str, key: str, body: Mapping[str, Any]) -> Booking:
+        answer = await self._http.call("POST", path, key, body)
         if not isinstance(answer.get("id"), str) or not isinstance(answer.get("status"), str):
             raise self._http.unusable(path, str(answer))
         return answer
@@ -55,7 +60,3 @@ class Supplier:
 def unexpected(effect: Effect, booking: Booking) -> EffectFailed:
     """Return the error for a booking in a status that the call cannot lead to."""
     return EffectFailed(f"{effect.idempotency_key}: {booking} is no answer to it; asking again")
-
-
-def _named(effect: Effect, booked_as: str) -> Mapping[str, str]:
-    return {"booking_key": wire_key(f"{effect.saga}:{booked_as}")}

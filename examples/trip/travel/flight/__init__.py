@@ -4,7 +4,7 @@ Listens to   Do on HotelCaptured; Undo on TripCancelRequested and CompensationRe
 Emits        FlightBooked (done, the pivot), FlightFailed (failed), FlightCancelled (undone),
              FlightCancelStarted, FlightCancelRefused
 Undoes       while the booking is in flight, by cancelling it, and a ticket that was bought
-             meanwhile is refunded; nothing was asked for yet: a fence. Once FlightBooked is told, an
-             Undo is refused with FlightCancelRefused.
+             meanwhile is refunded; nothing was asked for yet: a fence. Once FlightBooked is told,
+             an Undo is refused with FlightCancelRefused.
 Calls        the airline, `book` and `cancel`
 """

@@ -88,8 +88,7 @@ def decide(state: Flight, trigger: Trigger, now: datetime) -> Decision:
         case Do(event) if state.phase is Phase.NEW:
             return Decision(effects=(effect_of(BOOK, BOOK, event.trip_id, event.trip),))
         case EffectResult(effect, Booked() as bought) if not state.paid:
-            late = state.phase is not Phase.NEW
-            return Decision((_booked(trip_id_in(effect), bought, late),))
+            return _bought(state, trip_id_in(effect), bought)
         case EffectResult(effect, Refused(reason)) if state.phase is Phase.NEW:
             return Decision((FlightFailed(trip_id=trip_id_in(effect), reason=reason),))
         case EffectResult(effect, Refunded() as refund) if state.phase is Phase.CANCELLING:
@@ -97,6 +96,16 @@ def decide(state: Flight, trigger: Trigger, now: datetime) -> Decision:
         case Undo(event, reason):
             return _undo(state, saga_id_of(event), reason)
     return NOTHING
+
+
+def _bought(state: Flight, trip_id: str, bought: Booked) -> Decision:
+    if state.phase is Phase.NEW:
+        return Decision((_booked(trip_id, bought),))
+    late = _booked(trip_id, bought, late=True)
+    if state.phase is Phase.CANCELLING:
+        return Decision((late,))
+    started = FlightCancelStarted(trip_id=trip_id, reason="it was bought too late")
+    return Decision((late, started), (effect_of(CANCEL, CANCEL, trip_id),))
 
 
 def _undo(state: Flight, trip_id: str, reason: str) -> Decision:
@@ -113,7 +122,6 @@ def _undo(state: Flight, trip_id: str, reason: str) -> Decision:
 
 def _cancelled(state: Flight, effect: Effect, refund: Refunded) -> Decision:
     trip_id, bought = trip_id_in(effect), refund.bought
-    untold = bought is not None and not state.paid
     cancelled = FlightCancelled(
         trip_id=trip_id,
         refund_id=refund.refund_id,
@@ -121,10 +129,12 @@ def _cancelled(state: Flight, effect: Effect, refund: Refunded) -> Decision:
         currency=bought.currency if bought else None,
         reason=state.reason,
     )
-    return Decision((_booked(trip_id, bought, late=True), cancelled) if untold else (cancelled,))
+    if bought is None or state.paid:
+        return Decision((cancelled,))
+    return Decision((_booked(trip_id, bought, late=True), cancelled))
 
 
-def _booked(trip_id: str, bought: Booked, late: bool) -> FlightBooked:
+def _booked(trip_id: str, bought: Booked, late: bool = False) -> FlightBooked:
     return FlightBooked(
         trip_id=trip_id,
         ticket_id=bought.ticket_id,

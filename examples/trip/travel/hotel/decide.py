@@ -50,6 +50,7 @@ from trips.events import (
 )
 
 HOLD, VOID, CAPTURE, RELEASE = "hold", "void", "capture", "release"
+TOO_LATE = "it was captured too late"
 
 
 class Phase(StrEnum):
@@ -181,7 +182,9 @@ def _change(state: Hotel, trip_id: str, stay: Stay) -> Decision:
 def _hold_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
     trip_id, trip, stay = trip_id_in(effect), trip_in(effect), stay_in(effect)
     match result, state.phase:
-        case Held(hold_id), Phase.NEW | Phase.HELD:
+        case _ if stay == state.held:
+            return NOTHING  # known
+        case Held(hold_id), Phase.NEW | Phase.HELD if _is_newer(stay, state.held):
             held = HotelHeld(trip_id=trip_id, trip=trip, stay=stay, hold_id=hold_id)
             replaced = (_void(trip_id, state.held),) if state.held else ()
             return Decision((held,), replaced + _next(evolve(state, held)))
@@ -199,8 +202,12 @@ def _capture_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
     match result, state.phase:
         case Captured() as captured, Phase.HELD:
             return Decision((_captured(effect, captured),))
-        case Captured() as captured, Phase.RELEASING if not state.taken:
-            return Decision((_captured(effect, captured, late=True),))
+        case Captured() as captured, phase if not state.taken:
+            late = _captured(effect, captured, late=True)
+            if phase is Phase.RELEASING:
+                return Decision((late,))
+            started = HotelReleaseStarted(trip_id=late.trip_id, reason=TOO_LATE)
+            return Decision((late, started), (_release(evolve(state, late), late.trip_id),))
         case Lapsed(reason), Phase.HELD:
             return Decision((_expired(trip_id_in(effect), reason),))
     return NOTHING
@@ -246,6 +253,10 @@ def _release_outcome(state: Hotel, effect: Effect, done: Released) -> Decision:
 
 
 # --- effects and events ---------------------------------------------------------------------------
+
+
+def _is_newer(stay: Stay, held: Stay | None) -> bool:
+    return held is None or stay.number > held.number
 
 
 def hold_key(stay: Stay) -> str:
@@ -316,10 +327,9 @@ def evolve(state: Hotel, event: Any) -> Hotel:
             return replace(state, wanted=state.held)
         case StayChangesClosed():
             return replace(state, closed=True)
-        case HotelCaptured(late=True):
-            return replace(state, taken=True)
-        case HotelCaptured():
-            return replace(state, phase=Phase.CAPTURED, taken=True)
+        case HotelCaptured(trip=trip, stay=stay, late=late):
+            phase = state.phase if late else Phase.CAPTURED
+            return replace(state, phase=phase, trip=trip, held=stay, taken=True)
         case HotelFailed():
             return replace(state, phase=Phase.FAILED)
         case HotelReleaseStarted():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagakit import Effect
-from sagakit.web.signed_webhook import ReadReport, saga_id_of, text_of
+from sagakit.web.signed_webhook import ReadReport, saga_of, text_of
 from travel.hotel.decide import (
     Captured,
     ChangesClosed,
@@ -77,11 +77,11 @@ def _captured(booking: Booking) -> Captured:
 
 
 def _due(data: Mapping[str, Any]) -> tuple[str, ChangesClosed]:
-    return saga_id_of(data, "reference"), ChangesClosed(_number(data))
+    return saga_of(data), ChangesClosed(_number(data))
 
 
 def _expired(data: Mapping[str, Any]) -> tuple[str, Expired]:
-    return saga_id_of(data, "reference"), Expired(_number(data))
+    return saga_of(data), Expired(_number(data))
 
 
 def _number(data: Mapping[str, Any]) -> int:

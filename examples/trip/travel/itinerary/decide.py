@@ -69,7 +69,9 @@ def decide(state: Itinerary, trigger: Trigger, now: datetime) -> Decision:
         case Observed("undone", event):
             return _mail(state, event.trip_id, CANCELLED, event.reason)
         case Observed("StayChangeRefused", event):
-            return _mail(state, event.trip_id, f"{CHANGE_REFUSED}:{event.stay.number}", event.reason)
+            return _mail(
+                state, event.trip_id, f"{CHANGE_REFUSED}:{event.stay.number}", event.reason
+            )
         case Observed("FlightCancelRefused", event):
             return _mail(state, event.trip_id, CANCEL_REFUSED, event.reason)
         case EffectResult(effect, Mailed(refused)):
@@ -95,8 +97,8 @@ def _change(state: Itinerary, change: StayChangeRequested, now: datetime) -> Dec
 def _mail(state: Itinerary, trip_id: str, kind: str, reason: str = "") -> Decision:
     if state.trip is None or kind in state.told:
         return NOTHING
-    about = {"to": state.trip.email, "mail": kind, "reason": reason}
-    return Decision(effects=(effect_of(MAIL, f"{MAIL}:{kind}", trip_id, **about),))
+    to, key = state.trip.email, f"{MAIL}:{kind}"
+    return Decision(effects=(effect_of(MAIL, key, trip_id, to=to, mail=kind, reason=reason),))
 
 
 def _mailed(state: Itinerary, effect: Effect, refused: str | None) -> Decision:

@@ -6,6 +6,7 @@ from sagakit import Effect
 from travel.itinerary.decide import CANCEL_REFUSED, CANCELLED, CHANGE_REFUSED, ITINERARY, Mailed
 from travel.supplier import Supplier, unexpected
 
+MAX_TEXT = 1000
 TEXTS: Mapping[str, str] = {
     ITINERARY: "Your trip {trip_id} is booked: car, hotel and flight.",
     CANCELLED: "Your trip {trip_id} is cancelled: {reason}. Whatever was paid goes back to you.",
@@ -27,7 +28,7 @@ class MailService:
         Raises EffectFailed unless the service took it or refused it for good.
         """
         kind = str(effect.payload["mail"]).partition(":")[0]
-        text = TEXTS[kind].format_map(effect.payload)
+        text = TEXTS[kind].format_map(effect.payload)[:MAX_TEXT]
         match await self._supplier.book(effect, subject=effect.payload["to"], detail=text):
             case {"status": "open"}:
                 return Mailed()

@@ -98,8 +98,8 @@ class Booking:
     reason: str = ""
 
     @property
-    def saga_id(self) -> str:
-        """Return the saga that it is for."""
+    def saga(self) -> str:
+        """Return the key of the saga that it is for."""
         return self.reference
 
     def view(self) -> dict[str, Any]:
