@@ -8,8 +8,18 @@ from trip_examples import BOOKED, CANCEL, CAPTURED, REASON, TRIP
 
 from sagakit import Callback, Command, Decision, Do, EffectResult, Observed, Participant, Undo
 from sagakit.testing import Arrival, DecisionMatrix, MemoryStore, emits, row_of
-from travel.flight import decide as flight
-from travel.flight.decide import BOOK, Booked, Flight, Phase, Refunded, Refused, decide, evolve
+from travel.flight.decide import (
+    BUY,
+    REFUND,
+    TOO_LATE,
+    Booked,
+    Flight,
+    Phase,
+    Refunded,
+    Refused,
+    decide,
+    evolve,
+)
 from travel.payload import effect_of
 from trips import FLOWS
 from trips.events import (
@@ -20,15 +30,15 @@ from trips.events import (
 )
 
 FLIGHT = Participant("flight", decide, evolve, MemoryStore(Flight()))
-ASK = effect_of(BOOK, BOOK, "t1", TRIP)
-UNASK = effect_of(flight.CANCEL, flight.CANCEL, "t1")
+ASK = effect_of(BUY, BUY, "t1", TRIP)
+UNASK = effect_of(REFUND, REFUND, "t1")
 TICKET = Booked("f1", 55_000, "EUR")
 SOLD_OUT = FlightFailed(trip_id="t1", reason="sold out")
 STARTED = FlightCancelStarted(trip_id="t1", reason=REASON)
 LATE = replace(BOOKED, late=True)
 FENCE = FlightCancelled(trip_id="t1", amount_minor=0, reason=REASON)
 REFUNDED = replace(FENCE, refund_id="re1", amount_minor=55_000, currency="EUR")
-REFUSED = FlightCancelRefused(trip_id="t1", reason=flight.TOO_LATE)
+REFUSED = FlightCancelRefused(trip_id="t1", reason=TOO_LATE)
 
 STATES = {
     "new": (),
@@ -42,7 +52,7 @@ STATES = {
 row = partial(row_of, STATES)
 START = Decision((STARTED,), (UNASK,))
 AGAIN = Decision(effects=(UNASK,))
-TOO_LATE = Decision((LATE, replace(STARTED, reason="it was bought too late")), (UNASK,))
+BOUGHT_LATE = Decision((LATE, replace(STARTED, reason="it was bought too late")), (UNASK,))
 UNDONE = {
     "booked": emits(REFUSED),
     "failed": emits(FENCE),
@@ -58,7 +68,7 @@ MATRIX = DecisionMatrix(
     triggers={
         "do": Do(CAPTURED),
         "undo": Undo(CANCEL, REASON),
-        "undo, call in flight": Arrival(Undo(CANCEL, REASON), (BOOK,)),
+        "undo, call in flight": Arrival(Undo(CANCEL, REASON), (BUY,)),
         "booked": EffectResult(ASK, TICKET),
         "refused": EffectResult(ASK, Refused("sold out")),
         "cancelled, never bought": EffectResult(UNASK, Refunded()),
@@ -72,7 +82,7 @@ MATRIX = DecisionMatrix(
         "undo": row(new=emits(FENCE), **UNDONE),
         "undo, call in flight": row(new=START, **UNDONE),
         "booked": row(
-            new=emits(BOOKED), failed=TOO_LATE, cancelling=emits(LATE), cancelled=TOO_LATE
+            new=emits(BOOKED), failed=BOUGHT_LATE, cancelling=emits(LATE), cancelled=BOUGHT_LATE
         ),
         "refused": row(new=emits(SOLD_OUT)),
         "cancelled, never bought": row(cancelling=emits(FENCE), cancelling_paid=emits(FENCE)),

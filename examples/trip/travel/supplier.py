@@ -6,7 +6,7 @@ was lost can be cancelled. Anything but a booking in answer leaves the outcome u
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 
@@ -16,17 +16,30 @@ from sagakit.effects.http_gateway import HttpGateway, wire_key
 Booking = Mapping[str, Any]
 
 
-class Supplier:
-    """Books, captures and cancels under the effect's key. The caller closes `client`."""
+class Supplier(Protocol):
+    """The port to a supplier. All methods raise EffectFailed while the outcome is unknown."""
+
+    async def book(self, effect: Effect, **asked: Any) -> Booking:
+        """Book something under the effect's key, or return what was booked under it before."""
+        ...
+
+    async def capture(self, effect: Effect, booked_as: str) -> Booking:
+        """Capture what the same saga booked under the key `booked_as`."""
+        ...
+
+    async def cancel(self, effect: Effect, booked_as: str) -> Booking:
+        """Cancel what the same saga booked under a key; what was never booked never will be."""
+        ...
+
+
+class HttpSupplier:
+    """Calls a supplier over HTTP. The caller closes `client`; `base_url` has no path."""
 
     def __init__(self, name: str, client: httpx2.AsyncClient, base_url: str) -> None:
         self._http = HttpGateway(name, client, base_url)
 
     async def book(self, effect: Effect, **asked: Any) -> Booking:
-        """Book something, or return what was booked under the key before.
-
-        Raises EffectFailed while the outcome is unknown, and if it is not what was asked for.
-        """
+        """See `Supplier`. An answer about something else than what was asked for says nothing."""
         body = {"reference": effect.saga, **asked}
         answer = await self._call("/v1/bookings", effect.idempotency_key, body)
         never_made = answer["status"] == "void"  # it was cancelled before it was made
@@ -35,14 +48,11 @@ class Supplier:
         return answer
 
     async def capture(self, effect: Effect, booked_as: str) -> Booking:
-        """Capture what was booked under a key. Raises EffectFailed."""
+        """See `Supplier`."""
         return await self._about("/v1/captures", effect, booked_as)
 
     async def cancel(self, effect: Effect, booked_as: str) -> Booking:
-        """Cancel what was booked under a key; what was never booked never will be.
-
-        Raises EffectFailed.
-        """
+        """See `Supplier`."""
         return await self._about("/v1/cancellations", effect, booked_as)
 
     async def _about(self, path: str, effect: Effect, booked_as: str) -> Booking:

@@ -9,7 +9,7 @@ from sagakit import Participant, Service, ServiceSettings, service_program
 from travel.car.decide import CANCEL, RESERVE, Car, decide, evolve
 from travel.car.gateway import Rental
 from travel.car.store import store
-from travel.supplier import Supplier
+from travel.supplier import HttpSupplier
 
 
 class CarSettings(ServiceSettings):
@@ -26,7 +26,7 @@ def participant() -> Participant[Car]:
 def build(settings: CarSettings) -> Service[Car]:
     """Wire the car service."""
     client = httpx2.AsyncClient(trust_env=False)
-    rental = Rental(Supplier("rental", client, str(settings.rental_url)))
+    rental = Rental(HttpSupplier("rental", client, str(settings.rental_url)))
     return Service(
         participant(),
         perform={RESERVE: rental.reserve, CANCEL: rental.cancel},

@@ -6,5 +6,5 @@ Emits        FlightBooked (done, the pivot), FlightFailed (failed), FlightCancel
 Undoes       while the booking is in flight, by cancelling it, and a ticket that was bought
              meanwhile is refunded; nothing was asked for yet: a fence. Once FlightBooked is told,
              an Undo is refused with FlightCancelRefused.
-Calls        the airline, `book` and `cancel`
+Calls        the airline, `buy` and `refund`
 """

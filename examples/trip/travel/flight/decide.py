@@ -25,7 +25,7 @@ from trips.events import (
     FlightFailed,
 )
 
-BOOK, CANCEL = "book", "cancel"
+BUY, REFUND = "buy", "refund"
 TOO_LATE = "the ticket is bought; ask the airline what it still gives back"
 
 
@@ -86,7 +86,7 @@ def decide(state: Flight, trigger: Trigger, now: datetime) -> Decision:
     """Return the decision on a trigger; the module shows the phases."""
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
-            return Decision(effects=(effect_of(BOOK, BOOK, event.trip_id, event.trip),))
+            return Decision(effects=(effect_of(BUY, BUY, event.trip_id, event.trip),))
         case EffectResult(effect, Booked() as bought) if not state.paid:
             return _bought(state, trip_id_in(effect), bought)
         case EffectResult(effect, Refused(reason)) if state.phase is Phase.NEW:
@@ -105,7 +105,7 @@ def _bought(state: Flight, trip_id: str, bought: Booked) -> Decision:
     if state.phase is Phase.CANCELLING:
         return Decision((late,))
     started = FlightCancelStarted(trip_id=trip_id, reason="it was bought too late")
-    return Decision((late, started), (effect_of(CANCEL, CANCEL, trip_id),))
+    return Decision((late, started), (effect_of(REFUND, REFUND, trip_id),))
 
 
 def _undo(state: Flight, trip_id: str, reason: str) -> Decision:
@@ -114,10 +114,10 @@ def _undo(state: Flight, trip_id: str, reason: str) -> Decision:
     unasked = state.phase is Phase.NEW and not state.in_flight
     if unasked or state.phase in (Phase.FAILED, Phase.CANCELLED):
         return Decision((FlightCancelled(trip_id=trip_id, amount_minor=0, reason=reason),))
-    cancel = effect_of(CANCEL, CANCEL, trip_id)
+    refund = effect_of(REFUND, REFUND, trip_id)
     if state.phase is Phase.CANCELLING:
-        return Decision(effects=(cancel,))
-    return Decision((FlightCancelStarted(trip_id=trip_id, reason=reason),), (cancel,))
+        return Decision(effects=(refund,))
+    return Decision((FlightCancelStarted(trip_id=trip_id, reason=reason),), (refund,))
 
 
 def _cancelled(state: Flight, effect: Effect, refund: Refunded) -> Decision:

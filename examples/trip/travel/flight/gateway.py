@@ -3,7 +3,7 @@
 from typing import Any
 
 from sagakit import Effect
-from travel.flight.decide import BOOK, Booked, Refunded, Refused
+from travel.flight.decide import BUY, Booked, Refunded, Refused
 from travel.supplier import Supplier, unexpected
 
 
@@ -13,7 +13,7 @@ class Airline:
     def __init__(self, supplier: Supplier) -> None:
         self._supplier = supplier
 
-    async def book(self, effect: Effect) -> Booked | Refused:
+    async def buy(self, effect: Effect) -> Booked | Refused:
         """Buy the ticket under the effect's key; payload: `trip`."""
         trip: Any = effect.payload["trip"]
         booking = await self._supplier.book(
@@ -31,9 +31,9 @@ class Airline:
             case other:
                 raise unexpected(effect, other)
 
-    async def cancel(self, effect: Effect) -> Refunded:
+    async def refund(self, effect: Effect) -> Refunded:
         """Cancel the booking and refund its ticket; one that was never made never will be."""
-        match await self._supplier.cancel(effect, BOOK):
+        match await self._supplier.cancel(effect, BUY):
             case {"status": "refunded", "refund_id": str(refund_id)} as booking:
                 return Refunded(refund_id, _bought(booking))
             case {"status": "void" | "refused"}:

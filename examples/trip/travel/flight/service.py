@@ -6,10 +6,10 @@ import httpx2
 from pydantic import AnyHttpUrl
 
 from sagakit import Participant, Service, ServiceSettings, service_program
-from travel.flight.decide import BOOK, CANCEL, Flight, decide, evolve
+from travel.flight.decide import BUY, REFUND, Flight, decide, evolve
 from travel.flight.gateway import Airline
 from travel.flight.store import store
-from travel.supplier import Supplier
+from travel.supplier import HttpSupplier
 
 
 class FlightSettings(ServiceSettings):
@@ -26,10 +26,10 @@ def participant() -> Participant[Flight]:
 def build(settings: FlightSettings) -> Service[Flight]:
     """Wire the flight service."""
     client = httpx2.AsyncClient(trust_env=False)
-    airline = Airline(Supplier("airline", client, str(settings.airline_url)))
+    airline = Airline(HttpSupplier("airline", client, str(settings.airline_url)))
     return Service(
         participant(),
-        perform={BOOK: airline.book, CANCEL: airline.cancel},
+        perform={BUY: airline.buy, REFUND: airline.refund},
         close=client.aclose,
     )
 

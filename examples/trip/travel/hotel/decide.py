@@ -284,7 +284,8 @@ def _void(trip_id: str, stay: Stay) -> Effect:
 
 def _release(state: Hotel, trip_id: str) -> Effect:
     """Return the call that releases whatever may be held."""
-    holds = {key for key in state.in_flight if key.startswith(HOLD)}
+    calls = (key.partition(":") for key in state.in_flight)
+    holds = {f"{HOLD}:{number}" for kind, _, number in calls if kind in (HOLD, VOID)}
     if state.held:
         holds.add(hold_key(state.held))
     return _call(RELEASE, RELEASE, replace(state, trip_id=trip_id), holds=sorted(holds))

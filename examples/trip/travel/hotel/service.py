@@ -21,7 +21,7 @@ from travel.hotel.decide import (
 )
 from travel.hotel.gateway import REPORTS, Payer
 from travel.hotel.store import store
-from travel.supplier import Supplier
+from travel.supplier import HttpSupplier
 
 
 class HotelSettings(WebhookSettings):
@@ -38,7 +38,7 @@ def participant() -> Participant[Hotel]:
 def build(settings: HotelSettings) -> Service[Hotel]:
     """Wire the hotel service."""
     client = httpx2.AsyncClient(trust_env=False)
-    payer = Payer(Supplier("payer", client, str(settings.payer_url)))
+    payer = Payer(HttpSupplier("payer", client, str(settings.payer_url)))
     return Service(
         participant(),
         perform={

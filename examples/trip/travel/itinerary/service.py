@@ -10,7 +10,7 @@ from travel.itinerary.api import routes
 from travel.itinerary.decide import MAIL, Itinerary, decide, evolve
 from travel.itinerary.gateway import MailService
 from travel.itinerary.store import store
-from travel.supplier import Supplier
+from travel.supplier import HttpSupplier
 
 
 class ItinerarySettings(ServiceSettings):
@@ -27,7 +27,7 @@ def participant() -> Participant[Itinerary]:
 def build(settings: ItinerarySettings) -> Service[Itinerary]:
     """Wire the itinerary service."""
     client = httpx2.AsyncClient(trust_env=False)
-    mail = MailService(Supplier("mail", client, str(settings.mail_url)))
+    mail = MailService(HttpSupplier("mail", client, str(settings.mail_url)))
     return Service(
         participant(),
         perform={MAIL: mail.mail},
