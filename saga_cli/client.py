@@ -7,6 +7,7 @@ monitor's.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ import click
 
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+from sagakit.identity import split_key
 
 MONITOR = "monitor"
 TIMEOUT_S = 10.0
@@ -78,9 +80,24 @@ def call(
     return JsonAnswer(response.status_code, body)
 
 
-def order_path(order_id: str, prefix: str = "/sagas") -> str:
-    """Return a URL path below `prefix` for an order; its id may have any characters."""
-    return f"{prefix}/{quote(order_id, safe='')}"
+def find_saga(name: str) -> str:
+    """Return the key of the saga that a person names: by its key `flow/id`, or by its id alone.
+
+    Raises RequestRefused if the monitor has read no event of it, UsageError if several flows have a
+    saga of this id.
+    """
+    found = [row["saga"] for row in ask("GET", "/candidates", params={"name": name})]
+    if not found:
+        detail = f"no event of saga {name!r} was read yet; check the id, or try again"
+        raise RequestRefused(detail, HTTPStatus.NOT_FOUND)
+    if len(found) > 1:
+        raise click.UsageError(f"{name!r} may be {' or '.join(found)}; name one of them")
+    return str(found[0])
+
+
+def saga_path(key: str, prefix: str = "/sagas") -> str:
+    """Return a URL path below `prefix` for a saga; its id may have any characters."""
+    return prefix + "".join(f"/{quote(part, safe='')}" for part in split_key(key))
 
 
 def address(process: str) -> str:

@@ -19,7 +19,7 @@ from saga_cli.output import Column, print_table
 F = TypeVar("F", bound=Callable[..., Any])
 Parameter = Callable[[click.Command], click.Command]
 
-ORDER = click.argument("order_id", metavar="ORDER")
+SAGA = click.argument("name", metavar="SAGA")
 LIMIT = click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -98,21 +98,21 @@ class Listing:
 def person_command(
     name: str, about: str, path: str, *parameters: Parameter, **fixed: str
 ) -> click.Command:
-    """Return a command that a person gives on an order, with actor and reason.
+    """Return a command that a person gives on a saga, with actor and reason.
 
     about: the help; path: where it is posted; parameters: further options, sent by their names;
     fixed: further fields of the body.
     """
 
     @click.command(name, help=about)
-    @ORDER
+    @SAGA
     @actor_and_reason
-    def command(order_id: str, **given: Any) -> None:
-        body = {"order_id": order_id, **given, **fixed}
+    def command(name: str, **given: Any) -> None:
+        body = {"saga": client.find_saga(name), **given, **fixed}
         accepted = client.ask("POST", path, json=body)
         click.echo(
             f"accepted: {accepted['event']} {accepted['id']}; "
-            f"`saga show {order_id}` shows it once it is in the log"
+            f"`saga show {name}` shows it once it is in the log"
         )
 
     for parameter in reversed(parameters):

@@ -28,18 +28,18 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "lab.demo",
         "Place sagas of every kind on a separate stack, and check every invariant.",
     ),
-    "wait": ("monitor.wait", "Wait until an order ends."),
-    "show": ("monitor.sagas", "Show one order: every event, what it awaits, and its money."),
-    "ls": ("monitor.sagas", "List orders, the newest event first."),
-    "cancel": ("monitor.sagas", "Cancel an order: its steps are undone, the newest first."),
-    "pause": ("monitor.sagas", "Pause an order: no new work starts until it is resumed."),
-    "resume": ("monitor.sagas", "Resume a paused order."),
+    "wait": ("monitor.wait", "Wait until a saga ends."),
+    "show": ("monitor.sagas", "Show one saga: every event, what it awaits, and its money."),
+    "ls": ("monitor.sagas", "List sagas, the newest event first."),
+    "cancel": ("monitor.sagas", "Cancel a saga: its steps are undone, the newest first."),
+    "pause": ("monitor.sagas", "Pause a saga: no new work starts until it is resumed."),
+    "resume": ("monitor.sagas", "Resume a paused saga."),
     "approve": ("monitor.sagas", "Approve a step that waits for a person's decision."),
     "reject": ("monitor.sagas", "Reject a step that waits for a person's decision."),
-    "pin": ("monitor.sagas", "Keep an order out of the history."),
-    "unpin": ("monitor.sagas", "Let a pinned order be moved to the history."),
-    "batch": ("monitor.lineage", "Show the orders of a batch, with a count for each status."),
-    "links": ("monitor.lineage", "Show which order caused which."),
+    "pin": ("monitor.sagas", "Keep a saga out of the history."),
+    "unpin": ("monitor.sagas", "Let a pinned saga be moved to the history."),
+    "batch": ("monitor.lineage", "Show the sagas of a batch, with a count for each status."),
+    "links": ("monitor.lineage", "Show which saga caused which."),
     "interventions": (
         "monitor.interventions",
         "List the interventions that wait for a person, the oldest first, or work on one.",
@@ -47,9 +47,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resolve": ("monitor.interventions", "Resolve an intervention."),
     "evidence": (
         "monitor.interventions",
-        "Print everything known about an order as JSON; in `tests/evidence` it becomes a test.",
+        "Print everything known about a saga as JSON; in `tests/evidence` it becomes a test.",
     ),
-    "flows": ("monitor.flows", "List flow versions with the number of orders in flight on each."),
+    "flows": ("monitor.flows", "List flow versions with the number of sagas in flight on each."),
     "reconcile": (
         "monitor.reconcile",
         "Compare the providers' ledgers with the services' records, and check the stock.",
@@ -131,7 +131,7 @@ def saga(app: str | None) -> None:
 
 
 def _check_encoding(arguments: Sequence[str]) -> None:
-    """Exit with status 2 for an argument that is not UTF-8: no order id and no reason can hold it.
+    """Exit with status 2 for an argument that is not UTF-8: no saga id and no reason can hold it.
 
     Raises SystemExit.
     """

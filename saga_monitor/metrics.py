@@ -4,6 +4,7 @@ The projection reports its commits to `Meter`; at a scrape `Meter` reads the oth
 tables and the watermark.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -14,15 +15,15 @@ from saga_monitor.saga.facts import log_time
 from saga_monitor.saga.measures import (
     Change,
     deadline_requests,
-    money_moved,
+    movements,
     status_changes,
     step_times,
-    units_moved,
 )
 from sagakit.messages.envelope import Record
 from sagakit.telemetry import metrics
 
 _FLOW = ("flow", "version")
+MAX_KINDS = 20
 _LONG_S = (0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 86400, 3 * 86400, 7 * 86400)
 _SHORT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 
@@ -30,10 +31,11 @@ SAGAS = metrics.counter(
     "saga_sagas_total", "Sagas that started, completed, were cancelled", *_FLOW, "became"
 )
 TIMEOUTS = metrics.counter("saga_timeouts_total", "Steps whose deadline passed", *_FLOW, "step")
-MONEY = metrics.counter(
-    "saga_money_minor_total", "Money captured and refunded, in minor units", "moved", "currency"
+MOVED = metrics.counter(
+    "saga_balance_moved_total",
+    "What events added to balances and removed from them",
+    *("flow", "balance", "kind", "moved"),
 )
-UNITS = metrics.counter("saga_units_total", "Units reserved, released and shipped", "moved")
 STEP_SECONDS = metrics.histogram(
     "saga_step_seconds", "From due to done, failed or undone", _LONG_S, *_FLOW, "step", "outcome"
 )
@@ -76,6 +78,26 @@ class Position(NamedTuple):
     read_through: datetime | None
 
 
+class KindLabels:
+    """Bounds the label `kind`: the first MAX_KINDS kinds of a balance have their own, then `other`.
+
+    A kind may be an article of a catalogue, and each label costs memory until the process ends.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def label(self, flow: str, balance: str, kind: str) -> str:
+        """Return the label for a kind."""
+        known = self._known[flow, balance]
+        if len(known) < MAX_KINDS:
+            known.add(kind)
+        return kind if kind in known else "other"
+
+
+_KINDS = KindLabels()
+
+
 class Meter:
     """Counts committed records and changes; `read` yields the gauges."""
 
@@ -115,10 +137,10 @@ def _count_change(change: Change) -> None:
     flow, _, version = change.plan.label.partition("/")
     for status in status_changes(change):
         SAGAS.labels(flow, version, status).inc()
-    for movement, currency, minor in money_moved(change):
-        MONEY.labels(movement, currency).inc(max(minor, 0))
-    for movement, units in units_moved(change):
-        UNITS.labels(movement).inc(units)
+    for moved in movements(change):
+        kind = _KINDS.label(flow, moved.name, moved.kind)
+        MOVED.labels(flow, moved.name, kind, "added").inc(max(moved.added, 0))
+        MOVED.labels(flow, moved.name, kind, "removed").inc(max(moved.removed, 0))
     for request in deadline_requests(change):
         LATE_SECONDS.labels(request.step).observe(request.late_s)
         if request.attempt == 1:

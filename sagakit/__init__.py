@@ -4,8 +4,8 @@ What `__all__` names is its public API: `from sagakit import Participant, Do, Un
 imported when it is first used, so that a module of decisions loads neither Kafka's client nor
 SQLAlchemy.
 
-Pure: `identity`, `decider`, `flow`, `contract`. One transaction per micro-batch: `handling`. Stores:
-`store.ports` (what the handler needs), `store.postgres` and `store.memory` (both pass one
+Pure: `identity`, `decider`, `flow`, `contract`. One transaction per micro-batch: `handling`.
+Stores: `store.ports` (what the handler needs), `store.postgres` and `store.memory` (both pass one
 conformance suite). Transport and outside calls: `messages`, `kafka`, `outbox`, `effects`, `web`.
 Composition: `service`.
 """

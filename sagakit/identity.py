@@ -1,8 +1,8 @@
 """Names a saga by its flow and its saga id: the saga key. Pure.
 
 A saga key is `<flow>/<saga id>`, such as `order/2026-000123`: the name of the flow without its
-version, a slash, and the saga id. The name holds no slash; the id may hold any number of them. What
-belongs to no flow (an event of no saga, or one whose flow is not known) has the key `/<record key>`.
+version, a slash, and the saga id. The name holds no slash; the id may hold any number of them. An
+event of no saga, or one whose flow is not known, has the key `/<record key>`.
 The key of a Kafka record is the bare saga id, so that all events of a saga share a partition.
 """
 

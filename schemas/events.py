@@ -729,6 +729,7 @@ class PaymentRefundProgressed:
     refund_id: str
     amount_minor: int
     remaining_minor: int
+    currency: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as fastavro writes it."""
@@ -737,6 +738,7 @@ class PaymentRefundProgressed:
             "refund_id": self.refund_id,
             "amount_minor": self.amount_minor,
             "remaining_minor": self.remaining_minor,
+            "currency": self.currency,
         }
 
     @classmethod
@@ -747,6 +749,7 @@ class PaymentRefundProgressed:
             refund_id=record["refund_id"],
             amount_minor=record["amount_minor"],
             remaining_minor=record["remaining_minor"],
+            currency=record.get("currency"),
         )
 
 

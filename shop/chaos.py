@@ -6,7 +6,7 @@ from saga_lab.chaos.fault import OUTAGE, Fault, FaultKind
 CALLERS = ("provider", "carrier")
 RECEIVER = {"provider": ("payment", "charge.captured"), "carrier": ("shipping", "label.picked_up")}
 LEDGER = {"provider": "/v1/charges", "carrier": "/v1/labels"}
-ID_FIELD = "order_id"
+ID_FIELD = "reference"
 
 
 def _replayed(target: str) -> Fault:

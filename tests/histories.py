@@ -14,12 +14,13 @@ from uuid import NAMESPACE_OID, uuid5
 from saga_monitor.saga.facts import Fact, Saga, emission_id, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
-from saga_monitor.saga.view import SagaView
+from saga_monitor.saga.view import KindBalance, SagaView
 from schemas import FLOWS, OWNERS
 
 ORDER = "o-1"
 START = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 (FLOW,) = FLOWS
+MONEY, UNITS, SHIPPED_UNITS = FLOW.balances
 
 
 def after(seconds: float) -> datetime:
@@ -63,6 +64,13 @@ def seen(saga: Saga) -> SagaView:
     """Its view."""
     types = (fact.type for fact in saga.facts.values())
     return interpret(saga, Plan.of(*FLOWS.find(saga.flow, *types)))
+
+
+def money_of(view: SagaView) -> KindBalance:
+    """Its money, of which there is one kind at most."""
+    found = [row for row in view.balances if row.name == "money"]
+    assert len(found) < 2
+    return found[0] if found else KindBalance("money", "", 0, 0)
 
 
 def _named(fact: Fact) -> Fact:

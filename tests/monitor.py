@@ -46,6 +46,14 @@ FACTS = OrderFacts(
     card_token="tok_ok",
     ship_to="Some street 1",
 )
+
+
+def money_in(seen: dict[str, Any]) -> dict[str, Any]:
+    """The money in an answer of the monitor, of which there is one kind at most."""
+    rows = [row for row in seen.get("balances", ()) if row["name"] == "money"]
+    return rows[0] if rows else {"added": 0, "removed": 0, "held": 0}
+
+
 UNITS = (StockLine(sku="sku-1", quantity=1),)
 
 

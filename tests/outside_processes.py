@@ -62,11 +62,11 @@ class Receiver:
         self.events.append(json.loads(body))
         return 200
 
-    def of(self, order_id: str) -> list[Row]:
-        return [event for event in list(self.events) if event["data"]["order_id"] == order_id]
+    def of(self, reference: str) -> list[Row]:
+        return [event for event in list(self.events) if event["data"]["reference"] == reference]
 
-    def types(self, order_id: str) -> list[str]:
-        return [event["type"] for event in self.of(order_id)]
+    def types(self, reference: str) -> list[str]:
+        return [event["type"] for event in self.of(reference)]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -109,8 +109,9 @@ class Server:
         headers = {} if key is None else {"Idempotency-Key": key}
         return self.http.post(path, json=body, headers=headers)
 
-    def list(self, what: str, order_id: str) -> list[Row]:
-        data: list[Row] = self.http.get(f"/v1/{what}", params={"order_id": order_id}).json()["data"]
+    def list(self, what: str, reference: str) -> list[Row]:
+        asked = {"reference": reference}
+        data: list[Row] = self.http.get(f"/v1/{what}", params=asked).json()["data"]
         return data
 
     def close(self) -> None:
@@ -123,7 +124,7 @@ def charge(
     provider: Server, order: str, token: str, amount_minor: object = 1001, key: str | None = None
 ) -> httpx2.Response:
     body = {
-        "order_id": order,
+        "reference": order,
         "amount_minor": amount_minor,
         "currency": "EUR",
         "card_token": token,
@@ -134,7 +135,7 @@ def charge(
 def refund(
     provider: Server, order: str, amount_minor: int = 1001, n: int = 1, **by: str
 ) -> httpx2.Response:
-    body: Row = {"order_id": order, "charge_id": None, "charge_key": f"charge:{order}"}
+    body: Row = {"reference": order, "charge_id": None, "charge_key": f"charge:{order}"}
     body |= {"amount_minor": amount_minor, **by}
     return provider.post("/v1/refunds", body, f"refund:{order}:{n}")
 

@@ -2,7 +2,7 @@
 
 `left` ticks, `counter` counts. The word of a tick says what the counter makes of it: nothing
 special (one `Counted`), `boom` (an error), `twice` (two events), `huge` (too large an event),
-`call` (an effect `call:<key>`).
+`call` (an effect). Helpers take the bare id of a saga of the flow `toy`.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition, Handler, decode_message
+from sagakit.identity import saga_key, split_key
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import (
     NAMESPACE,
@@ -168,6 +169,12 @@ deadline = "1m"
 counter = ["Ticked"]
 """
 FLOWS = Flows(load(FLOW, OWNERS))
+CONTRACT = replace(CONTRACT, declared=tuple(FLOWS))
+
+
+def toy(saga_id: str) -> str:
+    """The key of a toy saga."""
+    return saga_key("toy", saga_id)
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def decide(state: Count, trigger: Trigger, now: datetime) -> Decision:
         case Observed(_, event):
             return _ticked(event.order_id, event.word)
         case EffectResult(effect, result):
-            return Decision((Counted(effect.key.partition(":")[2], f"outcome {result}"),))
+            return Decision((Counted(split_key(effect.saga)[1], f"outcome {result}"),))
         case Callback((str() as key, str() as word)):
             return _ticked(key, word)
     return NOTHING
@@ -201,7 +208,7 @@ def _ticked(key: str, word: str) -> Decision:
         case "huge":
             return Decision((Counted(key, "x" * MAX_EVENT_BYTES),))
         case "call":
-            return Decision((Counted(key, "called"),), (Effect("call", f"call:{key}", {"n": 1}),))
+            return Decision((Counted(key, "called"),), (Effect("call", "call", {"n": 1}),))
     return Decision((Counted(key, word),))
 
 
@@ -213,7 +220,7 @@ def evolve(state: Count, event: ToyEvent) -> Count:
 COUNTS = Table(
     "counts",
     MetaData(),
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("words", ARRAY(Text), nullable=False),
 )
 
@@ -249,7 +256,7 @@ class Wire:
         if id_ is None:
             number = -1 - self._offset if seq is None else seq
             id_ = event_id(event.owner, key, number)
-        envelope = Envelope(id_, key, event.owner, seq, NOW, event, trace=Trace(**trace))
+        envelope = Envelope(id_, toy(key), event.owner, seq, NOW, event, trace=Trace(**trace))
         row = self.codec.encode(envelope)
         return self.raw(row.topic, row.key.encode(), row.value, row.headers)
 
@@ -302,12 +309,12 @@ class Counter:
         return [handled.disposition for handled in self.handler.handle(messages)]
 
     def words(self, key: str) -> tuple[str, ...]:
-        """What was counted for an order."""
-        return self.store.states.get(key, self.store.initial).words
+        """What was counted in a saga."""
+        return self.store.states.get(toy(key), self.store.initial).words
 
     def inbox_row(self, key: str) -> InboxRow:
-        """The kit's row of an order."""
-        return self.database.tables.inbox_rows[key]
+        """The kit's row of a saga."""
+        return self.database.tables.inbox_rows[toy(key)]
 
     @property
     def outbox(self) -> list[OutboxRow]:
@@ -327,7 +334,7 @@ class Counter:
     def parked(self, key: str | None = None) -> list[ParkedRow]:
         """What is parked, in order."""
         rows = self.database.tables.parked.values()
-        return [r for r in rows if key in (None, r.key)]
+        return [r for r in rows if key is None or r.key == toy(key)]
 
 
 def is_event(row: OutboxRow) -> bool:

@@ -1,6 +1,6 @@
 """Runs a fake wrapper in memory: `python examples/giftwrap/fake_wrapper.py [PORT]`.
 
-A repeated call for an order gives the first answer again. An order that was unwrapped is never
+A repeated call for a reference gives the first answer again. One that was unwrapped is never
 wrapped any more.
 """
 
@@ -18,15 +18,15 @@ lock = Lock()
 
 
 class WrapperHandler(BaseHTTPRequestHandler):
-    """Serves `POST /wraps` and `POST /unwraps`; both bodies have an `order_id`."""
+    """Serves `POST /wraps` and `POST /unwraps`; both bodies have a `reference`."""
 
     def do_POST(self) -> None:
         """Answer one call. The name is that of `http.server`."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with lock:
             if self.path == "/unwraps":
-                answers[body["order_id"]] = UNWRAPPED
-            answer = answers.setdefault(body["order_id"], WRAPPED)
+                answers[body["reference"]] = UNWRAPPED
+            answer = answers.setdefault(body["reference"], WRAPPED)
         text = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

@@ -49,7 +49,7 @@ CAPTURED = PaymentCaptured(
     order_id="o1", order=FACTS, charge_id="ch1", amount_minor=2500, currency="EUR"
 )
 FAILED = ShipmentFailed(order_id="o1", code="refused", reason="no such street")
-WRAP_KEY, UNWRAP_KEY = "wrap:o1", "unwrap:o1"
+WRAP_KEY, UNWRAP_KEY = "wrap", "unwrap"
 WRAP = Effect("wrap", WRAP_KEY, {"order_id": "o1", "order": FACTS.to_dict()})
 UNWRAP = Effect("unwrap", UNWRAP_KEY, {"order_id": "o1"})
 

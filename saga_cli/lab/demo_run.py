@@ -24,7 +24,7 @@ from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.stack import Stack, StackHome
 from saga_lab.devstack.stack_file import default_home
 from saga_lab.invariants import Finding, check
-from saga_lab.workload import Entrance, SagaKind, Workload, workload_of
+from saga_lab.workload import Entrance, SagaKind, Workload, key_of, workload_of
 from saga_lab.workload.deadlines import Deadlines, near
 from saga_lab.workload.outcomes import Progress, SagaOutcome
 from saga_lab.workload.run import WorkloadRun
@@ -193,7 +193,7 @@ def _invariants(findings: Sequence[Finding]) -> Table:
 def _trouble(wrong: Sequence[SagaOutcome], findings: Sequence[Finding]) -> Iterator[str]:
     for outcome in wrong[:20]:
         saga = outcome.saga
-        yield f"{saga.saga_id} ({saga.entrance}, {saga.flow}): {outcome.end}, not {saga.end}"
+        yield f"{key_of(saga)} ({saga.entrance}, {saga.flow}): {outcome.end}, not {saga.end}"
     for finding in findings:
         yield from (f"invariant {finding.number}: {violation}" for violation in finding.violations)
 

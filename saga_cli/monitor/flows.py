@@ -28,7 +28,7 @@ VERSIONS = Listing(
 @click.group(invoke_without_command=True)
 @click.pass_context
 def flows(context: click.Context) -> None:
-    """List flow versions with the number of orders in flight on each."""
+    """List flow versions with the number of sagas in flight on each."""
     if context.invoked_subcommand is None:
         VERSIONS.print()
 
@@ -38,10 +38,10 @@ def flows(context: click.Context) -> None:
 def retire(flow: str) -> None:
     """Tell if a version such as order/1 may be removed from its flow file.
 
-    Exit status 1, with the reason, while orders are in flight on it.
+    Exit status 1, with the reason, while sagas are in flight on it.
     """
     answer = client.ask("GET", "/flows/retirement", params={"flow": flow})
     click.echo(
-        f"{flow} has no order in flight ({answer['ended']} ended on it) and may be removed from "
+        f"{flow} has no saga in flight ({answer['ended']} ended on it) and may be removed from "
         "its flow file"
     )

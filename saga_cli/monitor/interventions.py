@@ -4,26 +4,26 @@ import click
 import orjson
 
 from saga_cli import client
-from saga_cli.declarations import LIMIT, ORDER, Listing, person_command, status_option
+from saga_cli.declarations import LIMIT, SAGA, Listing, person_command, status_option
 from saga_cli.output import age, text
 from saga_monitor.saga.interventions import InterventionStatus
 
 OLDEST = Listing(
     "/interventions",
     (
-        text("order", "order_id"),
+        text("saga", "saga"),
         text("code", "code"),
         text("status", "status"),
         text("claimed by", "holder"),
         age("age", "opened_at"),
-        text("order is", "saga"),
+        text("saga is", "saga_status"),
         text("reason", "reason", fold=True),
     ),
     "interventions",
     "oldest",
 )
 CODE = click.option(
-    "--code", help="Code of the intervention; needed only where the order has several."
+    "--code", help="Code of the intervention; needed only where the saga has several."
 )
 TAKE_OVER = click.option("--from", "taken_from", help="Take it over from this person.")
 
@@ -66,8 +66,8 @@ resolve = person_command(
 
 
 @click.command()
-@ORDER
-def evidence(order_id: str) -> None:
-    """Print everything known about an order as JSON; in `tests/evidence` it becomes a test."""
-    document = client.ask("GET", client.order_path(order_id, "/evidence"))
+@SAGA
+def evidence(name: str) -> None:
+    """Print everything known about a saga as JSON; in `tests/evidence` it becomes a test."""
+    document = client.ask("GET", client.saga_path(client.find_saga(name), "/evidence"))
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -1,4 +1,4 @@
-"""Format one order of the monitor's API for a terminal."""
+"""Format one saga of the monitor's API for a terminal."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,7 +23,7 @@ VERBS = {"wait": "waits for", "undo": "is to be undone:", "do": "is due:", "forw
 
 
 def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
-    """Format an order. Ages are as of `now`."""
+    """Format a saga. Ages are as of `now`."""
     parts: list[Any] = [
         Text.from_markup(_title(seen, now)),
         Text.from_markup("  ".join(f"{s['name']} {coloured(s['status'])}" for s in seen["steps"])),
@@ -43,11 +43,12 @@ def saga_view(seen: Mapping[str, Any], now: datetime) -> Group:
         heading = "" if seen["blocked_by"]["kind"] == "on_time" else "[bold]blocked by[/] "
         parts.append(Text.from_markup(heading + blocker_line(seen["blocked_by"], now)))
     parts += [Text.from_markup(line) for line in _links(seen.get("links") or {})]
-    return Group(*parts, _money(seen["ledger"]))
+    parts += [Text(balance_line(row)) for row in seen["balances"]]
+    return Group(*parts)
 
 
 def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
-    """Describe in a line what blocks an order."""
+    """Describe in a line what blocks a saga."""
     colour = BLOCKER_COLOURS.get(cause["kind"], "red")
     kind = "nothing blocks it" if cause["kind"] == "on_time" else cause["kind"]
     line = f"[{colour}]{kind}[/]: {escape(cause['description'])}"
@@ -62,7 +63,7 @@ def blocker_line(cause: Mapping[str, Any], now: datetime) -> str:
 
 
 def _title(seen: Mapping[str, Any], now: datetime) -> str:
-    title = f"[bold]{escape(seen['order_id'])}[/]  {seen['flow']}  {coloured(seen['status'])}"
+    title = f"[bold]{escape(seen['saga'])}[/]  {seen['flow']}  {coloured(seen['status'])}"
     started = parse_time(seen["started_at"])
     if started is None:
         return title
@@ -136,15 +137,14 @@ def _intervention(intervention: Mapping[str, Any], now: datetime) -> str:
 
 
 def _links(links: Mapping[str, Any]) -> list[str]:
-    """Return lines on the order's batch, and on the orders it is linked to."""
+    """Return lines on the saga's batch, and on the sagas it is linked to."""
     lines = [f"in batch {escape(links['batch_id'])}"] if links.get("batch_id") else []
     if links.get("caused_by"):
-        lines.append(f"caused by order {escape(links['caused_by'])}")
-    return lines + [f"led to order {escape(order)}" for order in links.get("led_to", ())]
+        lines.append(f"caused by {escape(links['caused_by'])}")
+    return lines + [f"led to {escape(saga)}" for saga in links.get("led_to", ())]
 
 
-def _money(ledger: Mapping[str, Any]) -> Text:
-    if not ledger["currency"]:
-        return Text("no money moved")
-    amounts = " ".join(f"{k} {ledger[f'{k}_minor']}" for k in ("captured", "refunded", "held"))
-    return Text(f"{amounts} ({ledger['currency']}, minor units)")
+def balance_line(row: Mapping[str, Any]) -> str:
+    """Describe a balance and kind in a line: `seats A: 2 added, 0 removed, 2 held`."""
+    amounts = ", ".join(f"{row[name]} {name}" for name in ("added", "removed", "held"))
+    return f"{row['name']} {row['kind']}".rstrip() + f": {amounts}"

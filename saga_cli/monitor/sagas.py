@@ -1,4 +1,4 @@
-"""Show orders as the monitor sees them, and give commands on them: `saga show`, `ls`, `cancel`."""
+"""Show sagas as the monitor sees them, and give commands on them: `saga show`, `ls`, `cancel`."""
 
 from datetime import UTC, datetime
 
@@ -6,27 +6,27 @@ import click
 from rich.console import Console
 
 from saga_cli import client
-from saga_cli.declarations import LIMIT, ORDER, Listing, person_command, status_option
+from saga_cli.declarations import LIMIT, SAGA, Listing, person_command, status_option
 from saga_cli.monitor.saga_view import blocker_line, saga_view
 from saga_cli.output import Column, age, coloured, text, until
 from saga_monitor.saga.view import Status
 
 STATUS = Column("status", lambda row, _: coloured(row["status"]))
-FLOW = Column("flow", lambda row, _: f"{row['flow']}/{row['version']}" if row["version"] else "")
+FLOW = text("flow", "flow")
 DEADLINE = Column("deadline", lambda row, now: until(row["next_deadline"], now))
 BLOCKER = Column("blocked by", lambda row, now: blocker_line(row["blocked_by"], now), fold=True)
-ORDER_COLUMNS = (
-    text("order", "order_id"),
+SAGA_COLUMNS = (
+    text("saga", "saga"),
     FLOW,
     STATUS,
     age("age", "started_at"),
     text("awaits", "awaited"),
 )
-NEWEST = Listing("/sagas", (*ORDER_COLUMNS, DEADLINE), "orders", "newest")
+NEWEST = Listing("/sagas", (*SAGA_COLUMNS, DEADLINE), "sagas", "newest")
 STUCK = Listing(
     "/blocked",
-    (text("order", "order_id"), STATUS, age("age", "started_at"), DEADLINE, BLOCKER),
-    "orders",
+    (text("saga", "saga"), STATUS, age("age", "started_at"), DEADLINE, BLOCKER),
+    "sagas",
     "most overdue",
 )
 STEP = click.option(
@@ -35,29 +35,30 @@ STEP = click.option(
 
 
 @click.command()
-@ORDER
-def show(order_id: str) -> None:
-    """Show one order: every event, what it awaits, and its money."""
-    found = client.ask("GET", client.order_path(order_id))
+@SAGA
+def show(name: str) -> None:
+    """Show one saga: every event, what it awaits, and its money."""
+    found = client.ask("GET", client.saga_path(client.find_saga(name)))
     Console().print(saga_view(found, datetime.now(UTC)))
 
 
 @click.command()
 @status_option(Status)
 @click.option(
-    "--stuck", is_flag=True, help="List only overdue or unplaced orders and open interventions."
+    "--stuck", is_flag=True, help="List only overdue or unplaced sagas and open interventions."
 )
-@click.option("--history", is_flag=True, help="List only orders that were moved to the history.")
+@click.option("--history", is_flag=True, help="List only sagas that were moved to the history.")
+@click.option("--flow", help="List only sagas of the flow with this name.")
 @LIMIT
-def ls(status: str | None, stuck: bool, history: bool, limit: int) -> None:
-    """List orders, the newest event first.
+def ls(status: str | None, stuck: bool, history: bool, flow: str | None, limit: int) -> None:
+    """List sagas, the newest event first.
 
     With --stuck alone, list the most overdue first, with what blocks each.
     """
-    if stuck and not (status or history):
+    if stuck and not (status or history or flow):
         STUCK.print(limit, stuck=True)
     else:
-        NEWEST.print(limit, status=status, stuck=stuck, history=history)
+        NEWEST.print(limit, status=status, stuck=stuck, history=history, flow=flow)
 
 
 approve = person_command(
@@ -76,15 +77,15 @@ reject = person_command(
 )
 cancel = person_command(
     "cancel",
-    "Cancel an order: its steps are undone, the newest first.\n\n"
+    "Cancel a saga: its steps are undone, the newest first.\n\n"
     "Possible until the parcel is picked up.",
     "/cancellations",
 )
 pause = person_command(
     "pause",
-    "Pause an order: no new work starts until it is resumed.\n\nIt can still be cancelled.",
+    "Pause a saga: no new work starts until it is resumed.\n\nIt can still be cancelled.",
     "/pauses",
 )
-resume = person_command("resume", "Resume a paused order.", "/resumptions")
-pin = person_command("pin", "Keep an order out of the history.", "/pins/pin")
-unpin = person_command("unpin", "Let a pinned order be moved to the history.", "/pins/unpin")
+resume = person_command("resume", "Resume a paused saga.", "/resumptions")
+pin = person_command("pin", "Keep a saga out of the history.", "/pins/pin")
+unpin = person_command("unpin", "Let a pinned saga be moved to the history.", "/pins/unpin")

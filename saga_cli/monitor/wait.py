@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from saga_cli import client
-from saga_cli.declarations import ORDER
+from saga_cli.declarations import SAGA
 from saga_monitor.saga.view import ENDED, Status
 
 AGAIN_S = 0.2
 
 
 @click.command()
-@ORDER
+@SAGA
 @click.option(
     "--timeout",
     "timeout_s",
@@ -25,14 +25,14 @@ AGAIN_S = 0.2
     type=click.FloatRange(min=0),
     help="Seconds to wait at most.",
 )
-def wait(order_id: str, timeout_s: float) -> None:
-    """Wait until an order ends.
+def wait(name: str, timeout_s: float) -> None:
+    """Wait until a saga ends.
 
     Exit status 0: it completed; 1: it was cancelled or did not end in time.
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        seen = _seen(order_id)
+        seen = _seen(name)
         if seen is not None and seen["status"] in ENDED:
             completed = seen["status"] == Status.COMPLETED
             reason = "" if completed else _last_reason(seen)
@@ -42,16 +42,16 @@ def wait(order_id: str, timeout_s: float) -> None:
             click.echo(
                 f"not ended within {timeout_s:g} s"
                 if seen is not None
-                else f"the monitor read no event of {order_id} within {timeout_s:g} s; check the id"
+                else f"the monitor read no event of {name} within {timeout_s:g} s; check the id"
             )
             sys.exit(1)
         time.sleep(AGAIN_S)
 
 
-def _seen(order_id: str) -> Mapping[str, Any] | None:
+def _seen(name: str) -> Mapping[str, Any] | None:
     """Return the saga as the monitor sees it, None as long as it has read no event of it."""
     try:
-        found: Mapping[str, Any] = client.ask("GET", client.order_path(order_id))
+        found: Mapping[str, Any] = client.ask("GET", client.saga_path(client.find_saga(name)))
     except client.RequestRefused as refused:
         if refused.status == HTTPStatus.NOT_FOUND:
             return None

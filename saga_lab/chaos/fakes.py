@@ -72,7 +72,7 @@ class ReplayedCallbacks(Fault):
     """Resend webhooks of the latest sagas in the fake's ledger, freshly signed.
 
     `ledger`: the path of that ledger at the fake; `id_field`: the field of its rows that holds the
-    saga id.
+    saga key.
     """
 
     ledger: str
@@ -80,7 +80,7 @@ class ReplayedCallbacks(Fault):
 
     def inject(self, site: Site) -> None:
         for row in _latest(site, self.target, self.ledger):
-            body = {"saga_id": row[self.id_field]}
+            body = {"saga": row[self.id_field]}
             site.request("POST", self.target, "/control/resend", json=body)
 
 

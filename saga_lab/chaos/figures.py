@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from saga_lab.chaos.runner import InjectedFault
-from saga_lab.workload import End
+from saga_lab.workload import End, key_of
 from saga_lab.workload.outcomes import SagaOutcome
 
 
@@ -53,7 +53,7 @@ def recovery_s(
     healed_at: float, placed_at: Mapping[str, float], completed_at: Mapping[str, float]
 ) -> float | None:
     """Return seconds from the heal to the first completion of a saga placed after it, or None."""
-    ends = [at for saga_id, at in completed_at.items() if placed_at[saga_id] >= healed_at]
+    ends = [at for saga, at in completed_at.items() if placed_at[saga] >= healed_at]
     return min(ends) - healed_at if ends else None
 
 
@@ -73,12 +73,12 @@ def unexplained_ends(outcomes: Sequence[SagaOutcome], timed_out: Collection[str]
     for outcome in outcomes:
         if not (outcome.as_expected or _explained(outcome, timed_out)):
             saga = outcome.saga
-            yield (f"{saga.saga_id} ({saga.entrance}, {saga.flow}): {outcome.end}, not {saga.end}")
+            yield (f"{key_of(saga)} ({saga.entrance}, {saga.flow}): {outcome.end}, not {saga.end}")
 
 
 def _explained(outcome: SagaOutcome, timed_out: Collection[str]) -> bool:
     """Return True for a saga that was cancelled because one of its deadlines passed."""
-    return outcome.end == End.CANCELLED and outcome.saga.saga_id in timed_out
+    return outcome.end == End.CANCELLED and key_of(outcome.saga) in timed_out
 
 
 def end_counts(outcomes: Sequence[SagaOutcome]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 from saga_lab.chaos import figures
 from saga_lab.chaos.html_report import render_html
 from saga_lab.chaos.runner import ChaosRun, InjectedFault
-from saga_lab.workload import End
+from saga_lab.workload import End, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ def build_report(
     placed = {o: at - began_at for o, at in load.placed_at.items()}
     ended = {o: at - began_at for o, at in load.ended_at.items()}
     completed = {
-        o.saga.saga_id: ended[o.saga.saga_id]
+        key_of(o.saga): ended[key_of(o.saga)]
         for o in run.outcomes
-        if o.end == "completed" and o.saga.saga_id in ended
+        if o.end == "completed" and key_of(o.saga) in ended
     }
-    ends = [ended[o.saga.saga_id] for o in run.outcomes if o.end in set(End)]
+    ends = [ended[key_of(o.saga)] for o in run.outcomes if o.end in set(End)]
     last = max(placed.values() if len(ends) == len(ended) else ended.values(), default=0.0)
     kinds = figures.recoveries(run.faults, placed, completed)
     return ChaosReport(

@@ -158,7 +158,7 @@ class ChaosRun:
 
     def _check_invariants(self, on_progress: Callable[[], None]) -> None:
         evidence = gather(self.site.content)
-        self.timed_out = frozenset(e.saga_id for e in evidence.log if is_timeout(e))
+        self.timed_out = frozenset(e.saga for e in evidence.log if is_timeout(e))
         for check in checks_of(self.site.content, evidence):
             self.findings = sorted((*self.findings, check()), key=lambda f: f.number)
             on_progress()

@@ -9,6 +9,7 @@ evidence:
 | invariant | where |
 |---|---|
 | 1 every saga has exactly one end | `sagas.one_end` |
+| 2 every balance is what the flow says for the end | `balances.conserved` |
 | 2 to 4 the application's own ledgers | its `OwnInvariants`, see `interface` |
 | 5 nothing lost or reordered between outbox and topic | `log.nothing_lost` |
 | 6 databases rebuilt from the topics are the same | `rebuild.same_rows` |
@@ -19,6 +20,7 @@ evidence:
 from collections.abc import Callable
 from functools import partial
 
+from saga_lab.invariants.balances import conserved
 from saga_lab.invariants.evidence import Evidence
 from saga_lab.invariants.finding import Finding
 from saga_lab.invariants.gather import application_of, gather, wait_until_idle
@@ -42,7 +44,7 @@ __all__ = [
 def checks_of(stack: Stack, evidence: Evidence) -> list[Callable[[], Finding]]:
     """Return every check of a stack, in the order in which they run; the last takes longest."""
     own = own_invariants(application_of(stack))
-    pure = (one_end, *own.checks, nothing_lost, own_version)
+    pure = (one_end, conserved, *own.checks, nothing_lost, own_version)
     return [
         *(partial(judge, evidence) for judge in pure),
         partial(nothing_healthy_undone, evidence, own.undone_past_pivot),

@@ -26,7 +26,7 @@ class Logged:
     `at`: LogAppendTime; `cause`: id of the event that caused it.
     """
 
-    saga_id: str
+    saga: str
     event: Any
     id: UUID
     source: str
@@ -49,7 +49,7 @@ class Sent:
     """Identifies a row of `outbox_sent`; `mark` is computed by `mark_of`."""
 
     service: str
-    saga_id: str
+    saga: str
     topic: str
     mark: bytes
 
@@ -94,10 +94,10 @@ class Evidence:
         """Map saga -> event type -> the events of that type, each event once."""
         found: dict[str, dict[str, dict[UUID, Logged]]] = defaultdict(lambda: defaultdict(dict))
         for logged in self.log:
-            found[logged.saga_id][logged.type].setdefault(logged.id, logged)
+            found[logged.saga][logged.type].setdefault(logged.id, logged)
         return {
-            saga_id: {name: tuple(events.values()) for name, events in by_type.items()}
-            for saga_id, by_type in found.items()
+            saga: {name: tuple(events.values()) for name, events in by_type.items()}
+            for saga, by_type in found.items()
         }
 
     @cached_property
@@ -118,9 +118,9 @@ class Evidence:
         known = {flow.label(version) for flow in self.flows for version in flow.versions}
         starts = {flow.start for flow in self.flows}
         return {
-            saga_id: first
-            for saga_id in self.events_by_saga
-            for first in self.events(saga_id, *starts)[:1]
+            saga: first
+            for saga in self.events_by_saga
+            for first in self.events(saga, *starts)[:1]
             if first.flow is None or first.flow in known
         }
 
@@ -129,52 +129,50 @@ class Evidence:
         """Map the label of a flow version -> its plan."""
         return {flow.label(v): Plan.of(flow, v) for flow in self.flows for v in flow.versions}
 
-    def plan_of(self, saga_id: str) -> Plan:
+    def plan_of(self, saga: str) -> Plan:
         """Return the plan of the flow version that a saga runs on."""
-        flow, version = self.flow_of(saga_id)
+        flow, version = self.flow_of(saga)
         return self._plans[flow.label(version)]
 
-    def is_past_pivot(self, saga_id: str) -> bool:
+    def is_past_pivot(self, saga: str) -> bool:
         """Return whether the log says that the saga only goes forward."""
-        pivots = self.plan_of(saga_id).pivots
-        return bool(pivots) and all(self.events(saga_id, pivot.done) for pivot in pivots)
+        pivots = self.plan_of(saga).pivots
+        return bool(pivots) and all(self.events(saga, pivot.done) for pivot in pivots)
 
-    def events(self, saga_id: str, *types: str) -> tuple[Logged, ...]:
+    def events(self, saga: str, *types: str) -> tuple[Logged, ...]:
         """Return the events of a saga of these types, each once."""
-        by_type = self.events_by_saga.get(saga_id, {})
+        by_type = self.events_by_saga.get(saga, {})
         return tuple(logged for name in types for logged in by_type.get(name, ()))
 
-    def end_of(self, saga_id: str) -> str:
+    def end_of(self, saga: str) -> str:
         """Return `completed`, `cancelled`, `intervention` (open), `both` or `neither`."""
-        ended = self._reported_ends(saga_id) if self.ends else self._derived_ends(saga_id)
+        ended = self._reported_ends(saga) if self.ends else self._derived_ends(saga)
         if ended:
             return ended[0] if len(ended) == 1 else BOTH
-        opened = {e.event.code for e in self.events(saga_id, "InterventionOpened")}
-        closed = {e.event.code for e in self.events(saga_id, "InterventionResolved")}
+        opened = {e.event.code for e in self.events(saga, "InterventionOpened")}
+        closed = {e.event.code for e in self.events(saga, "InterventionResolved")}
         return INTERVENTION if opened - closed else NEITHER
 
-    def _reported_ends(self, saga_id: str) -> list[str]:
-        return [self.ends[e.type] for e in self.events(saga_id, *self.ends)]
+    def _reported_ends(self, saga: str) -> list[str]:
+        return [self.ends[e.type] for e in self.events(saga, *self.ends)]
 
-    def _derived_ends(self, saga_id: str) -> list[str]:
+    def _derived_ends(self, saga: str) -> list[str]:
         """Return the end that the events of the steps add up to, as a list of none or one."""
-        flow, version = self.flow_of(saga_id)
+        flow, version = self.flow_of(saga)
         done = (step.done for place in flow.places(version) for step in place)
-        if all(self.events(saga_id, event) for event in done):
+        if all(self.events(saga, event) for event in done):
             return [COMPLETED]
         ends = flow.ends(version)
-        return [CANCELLED] if all(self.events(saga_id, *events) for events in ends) else []
+        return [CANCELLED] if all(self.events(saga, *events) for events in ends) else []
 
-    def flow_of(self, saga_id: str) -> tuple[Flow, int]:
+    def flow_of(self, saga: str) -> tuple[Flow, int]:
         """Return the flow and version that a saga runs on."""
-        labels = (
-            e.flow for events in self.events_by_saga[saga_id].values() for e in events if e.flow
-        )
-        return self.flows.find(next(labels, None), *self.events_by_saga[saga_id])
+        labels = (e.flow for events in self.events_by_saga[saga].values() for e in events if e.flow)
+        return self.flows.find(next(labels, None), *self.events_by_saga[saga])
 
-    def steps_at(self, saga_id: str, at: datetime) -> Mapping[str, Step]:
+    def steps_at(self, saga: str, at: datetime) -> Mapping[str, Step]:
         """Return the steps of a saga's flow with the deadlines in force at the time `at`."""
-        flow, _ = self.flow_of(saga_id)
+        flow, _ = self.flow_of(saga)
         for since, flows in self.deadlines:
             if since <= at:
                 flow, _ = flows.find(flow.label(flow.default_version))

@@ -18,10 +18,10 @@ from sagakit.flow.model import Flows, with_deadlines
 from sagakit.flow.routing import topics_of
 from sagakit.kafka.inspector import LogEnds, lag, read_log
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Record
+from sagakit.messages.envelope import OutboxRow, Record
 from sagakit.store.postgres import unpack_headers
 
-SAGAS = "SELECT order_id, status FROM saga UNION ALL SELECT order_id, status FROM saga_history"
+SAGAS = "SELECT saga, status FROM saga UNION ALL SELECT saga, status FROM saga_history"
 LOOK_AGAIN_S = 0.25
 
 
@@ -101,7 +101,7 @@ def gather(stack: Stack) -> Evidence:
             outbox={s: found.result()["outbox"] for s, found in left.items()},
             effects={s: found.result()["effects"] for s, found in left.items()},
             sent=[row for found in sent.values() for row in found.result()],
-            sagas={str(saga_id): str(status) for saga_id, status in sagas.result()},
+            sagas={str(saga): str(status) for saga, status in sagas.result()},
             own=own_evidence.result(),
             ends=own.ends,
         )
@@ -163,7 +163,7 @@ def _read(stack: Stack, dead_letters: Sequence[str]) -> tuple[list[Logged], int,
 def _logged(codec: Codec, record: Record) -> Logged:
     e = codec.decode(record)
     return Logged(
-        saga_id=e.key,
+        saga=e.key,
         event=e.event,
         id=e.id,
         source=e.source,
@@ -206,7 +206,13 @@ def _left(service: str, url: str) -> dict[str, int]:
 
 def _sent(service: str, url: str) -> list[Sent]:
     rows = query(url, "SELECT topic, key, headers, value FROM outbox_sent")
+    sent = (OutboxRow(t, key, unpack_headers(packed), value) for t, key, packed, value in rows)
     return [
-        Sent(service, key, topic, mark_of(topic, key.encode(), unpack_headers(headers), value))
-        for topic, key, headers, value in rows
+        Sent(
+            service,
+            row.saga,
+            row.topic,
+            mark_of(row.topic, row.key.encode(), row.headers, row.value),
+        )
+        for row in sent
     ]

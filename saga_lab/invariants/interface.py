@@ -13,11 +13,11 @@ UndonePastPivot = Callable[[Evidence, str], Iterator[str]]
 """(evidence, saga id) -> what was undone of a saga that is past its pivot."""
 
 
-def undone_past_pivot(evidence: Evidence, saga_id: str) -> Iterator[str]:
+def undone_past_pivot(evidence: Evidence, saga: str) -> Iterator[str]:
     """Yield the events by which steps of a saga past its pivot report that they were undone."""
-    plan = evidence.plan_of(saga_id)
+    plan = evidence.plan_of(saga)
     undone = [s.undone for place in plan.places[: plan.last_undoable + 1] for s in place]
-    for logged in evidence.events(saga_id, *(event for event in undone if event)):
+    for logged in evidence.events(saga, *(event for event in undone if event)):
         yield f"past its pivot, and yet undone: {logged.type}"
 
 
@@ -39,9 +39,9 @@ class OwnInvariants:
         """Fetch the evidence of the application's ledgers; by default there is none."""
         return None
 
-    def undone_past_pivot(self, evidence: Evidence, saga_id: str) -> Iterator[str]:
+    def undone_past_pivot(self, evidence: Evidence, saga: str) -> Iterator[str]:
         """Yield what was undone of a saga past its pivot; by default every undo counts."""
-        return undone_past_pivot(evidence, saga_id)
+        return undone_past_pivot(evidence, saga)
 
 
 def own_invariants(application: Application) -> OwnInvariants:

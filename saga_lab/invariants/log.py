@@ -10,7 +10,7 @@ from saga_lab.invariants.finding import Finding, finding_of
 def nothing_lost(evidence: Evidence) -> Finding:
     """Check invariant 5: no gap or inversion, nothing pending, no sent record missing."""
     counted = [e for e in evidence.log if e.seq is not None]
-    chains = {(e.source, e.saga_id) for e in counted}
+    chains = {(e.source, e.saga) for e in counted}
     return finding_of(
         5,
         "No event is lost, and each producer's events stand in the order they were decided",
@@ -30,8 +30,8 @@ def _out_of_order(evidence: Evidence) -> Iterator[str]:
     for logged in evidence.log:
         if logged.seq is None:
             continue
-        chain = seen.setdefault((logged.source, logged.saga_id), [])
-        where = f"{logged.saga_id}: event {logged.seq} of {logged.source} ({logged.type})"
+        chain = seen.setdefault((logged.source, logged.saga), [])
+        where = f"{logged.saga}: event {logged.seq} of {logged.source} ({logged.type})"
         if logged.seq > len(chain) + 1:
             yield f"{where} stands behind {len(chain)}"
         if logged.seq > len(chain):
@@ -52,4 +52,4 @@ def _left(evidence: Evidence) -> Iterator[str]:
 def _missing(evidence: Evidence) -> Iterator[str]:
     for row in evidence.sent:
         if row.mark not in evidence.marks:
-            yield f"{row.saga_id}: {row.service} sent an event to {row.topic} that is not there"
+            yield f"{row.saga}: {row.service} sent an event to {row.topic} that is not there"

@@ -17,7 +17,7 @@ def one_end(evidence: Evidence) -> Finding:
 
     The monitor has to report the same end.
     """
-    ends = {saga_id: evidence.end_of(saga_id) for saga_id in evidence.accepted}
+    ends = {saga: evidence.end_of(saga) for saga in evidence.accepted}
     counts = Counter(ends.values())
     return finding_of(
         1,
@@ -30,13 +30,13 @@ def one_end(evidence: Evidence) -> Finding:
 
 
 def _wrong_ends(evidence: Evidence, ends: dict[str, str]) -> Iterator[str]:
-    for saga_id, end in ends.items():
-        seen = evidence.sagas.get(saga_id, "unknown")
+    for saga, end in ends.items():
+        seen = evidence.sagas.get(saga, "unknown")
         if end in ("both", "neither"):
-            events = [e.type for e in evidence.events(saga_id, *evidence.ends)]
-            yield f"{saga_id}: ended {len(events)} times {events or ''}; the monitor says {seen}"
+            events = [e.type for e in evidence.events(saga, *evidence.ends)]
+            yield f"{saga}: ended {len(events)} times {events or ''}; the monitor says {seen}"
         elif seen != end:
-            yield f"{saga_id}: {end} on the log, {seen} for the monitor"
+            yield f"{saga}: {end} on the log, {seen} for the monitor"
 
 
 def nothing_healthy_undone(
@@ -47,14 +47,14 @@ def nothing_healthy_undone(
     A slow observer must not undo a healthy saga. `past_pivot`: what counts as undone past it.
     """
     requests = [e for e in evidence.by_id.values() if is_timeout(e)]
-    pivots = [saga_id for saga_id in evidence.accepted if evidence.is_past_pivot(saga_id)]
+    pivots = [saga for saga in evidence.accepted if evidence.is_past_pivot(saga)]
     return finding_of(
         7,
         "Nothing is undone past the pivot, nothing healthy is undone",
         f"{len(pivots)} sagas past their pivot, {len(requests)} deadlines that passed, "
         "each against the log's own times",
         [
-            *(f"{saga_id}: {what}" for saga_id in pivots for what in past_pivot(evidence, saga_id)),
+            *(f"{saga}: {what}" for saga in pivots for what in past_pivot(evidence, saga)),
             *(
                 violation
                 for request in requests
@@ -79,16 +79,16 @@ def _undone_too_early(evidence: Evidence, request: Logged) -> Iterator[str]:
     """
     cause = evidence.by_id.get(request.cause) if request.cause else None
     if cause is None:
-        yield f"{request.saga_id}: a deadline passed, but its cause {request.cause} is on no topic"
+        yield f"{request.saga}: a deadline passed, but its cause {request.cause} is on no topic"
         return
-    step = evidence.steps_at(request.saga_id, request.at)[request.event.step]
+    step = evidence.steps_at(request.saga, request.at)[request.event.step]
     deadline = cause.at + timedelta(seconds=step.waits.get(cause.type, step.deadline_s))
     if request.at <= deadline:
-        yield f"{request.saga_id}: {step.name} was judged at {request.at}, due {deadline}"
+        yield f"{request.saga}: {step.name} was judged at {request.at}, due {deadline}"
     awaited = (step.done, *step.failed, *([step.undone] if step.undone else ()))
-    for answer in evidence.events(request.saga_id, *awaited):
+    for answer in evidence.events(request.saga, *awaited):
         if cause.at < answer.at <= deadline:
             yield (
-                f"{request.saga_id}: {step.name} was judged overdue at {deadline}, "
+                f"{request.saga}: {step.name} was judged overdue at {deadline}, "
                 f"but {answer.type} stood in the log at {answer.at}"
             )

@@ -22,24 +22,24 @@ def own_version(evidence: Evidence) -> Finding:
         "Every saga finishes on the version it started with",
         f"{len(evidence.accepted)} sagas: {counts_text}",
         (
-            f"{saga_id}: {wrong}"
-            for saga_id in evidence.accepted
-            for wrong in _events_of_other_versions(evidence, saga_id)
+            f"{saga}: {wrong}"
+            for saga in evidence.accepted
+            for wrong in _events_of_other_versions(evidence, saga)
         ),
     )
 
 
-def _events_of_other_versions(evidence: Evidence, saga_id: str) -> Iterator[str]:
-    events = [e for those in evidence.events_by_saga[saga_id].values() for e in those]
+def _events_of_other_versions(evidence: Evidence, saga: str) -> Iterator[str]:
+    events = [e for those in evidence.events_by_saga[saga].values() for e in those]
     labels = {e.flow for e in events if e.flow}
     if len(labels) > 1:
         yield f"on {' and '.join(sorted(labels))}"
-    flow, version = evidence.flow_of(saga_id)
+    flow, version = evidence.flow_of(saga)
     steps = {step.name: step for place in flow.places(version) for step in place}
     foreign = {e.type for e in events if e.event.owner in flow.steps.keys() - steps.keys()}
     if foreign:
         yield f"{', '.join(sorted(foreign))} on {flow.label(version)}, which has no such step"
-    if evidence.end_of(saga_id) == "completed":
+    if evidence.end_of(saga) == "completed":
         for step in steps.values():
-            if not evidence.events(saga_id, step.done):
+            if not evidence.events(saga, step.done):
                 yield f"completed on {flow.label(version)} without {step.done}"

@@ -9,6 +9,7 @@ from saga_lab.application import FILE_NAME, Application, ManifestError, resolve
 from saga_lab.simulation.played_application import O, PlayedApplication
 from saga_lab.simulation.world import World
 from sagakit.flow.model import Flows
+from sagakit.identity import flow_name, saga_key
 
 
 class Story(Protocol):
@@ -19,8 +20,8 @@ class Story(Protocol):
     """
 
     @property
-    def saga(self) -> str:
-        """Return the saga key."""
+    def saga_id(self) -> str:
+        """Return the saga's id."""
         ...
 
     @property
@@ -40,6 +41,11 @@ class Story(Protocol):
 
 
 S = TypeVar("S", bound=Story)
+
+
+def key_of(story: Story) -> str:
+    """Return the saga key of a story."""
+    return saga_key(flow_name(story.flow), story.saga_id)
 
 
 class Simulation(PlayedApplication[O], Generic[O, S]):

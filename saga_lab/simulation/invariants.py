@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from saga_lab.simulation.interface import Simulation, Story
+from saga_lab.simulation.interface import Simulation, Story, key_of
 from saga_lab.simulation.simulated_monitor import view_of
 from saga_lab.simulation.world import World
-from saga_monitor.ingest.projection import fact_of
+from saga_monitor.ingest.projection import balances_of, fact_of
 from saga_monitor.saga.deadlines import due_emissions
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.facts import fold as gather
@@ -39,10 +39,10 @@ def violations(
 
 def _other_versions(world: World[Any], stories: Sequence[Story]) -> Iterator[str]:
     for story in stories:
-        flows = {e.trace.flow for e in world.log.envelopes() if e.key == story.saga}
+        flows = {e.trace.flow for e in world.log.envelopes() if e.key == key_of(story)}
         if flows - {None, story.flow}:
             other = sorted(filter(None, flows))
-            yield f"{story.saga}: began on {story.flow}, and events of it name {other}"
+            yield f"{key_of(story)}: began on {story.flow}, and events of it name {other}"
 
 
 def _unfinished_work(world: World[Any]) -> Iterator[str]:
@@ -107,10 +107,10 @@ def _rightful_ids(saga: Saga, seen: SagaView, read_through: datetime) -> Iterato
 
 def _unfounded_emissions(world: World[Any]) -> Iterator[str]:
     """Yield where a monitor differs from the log or emitted before a deadline passed in the log."""
-    units = tuple(flow.units for flow in world.flows)
+    balances = balances_of(world.flows)
     facts: dict[str, list[Any]] = defaultdict(list)
     for envelope in world.log.envelopes():
-        facts[envelope.key].append(fact_of(envelope, units))
+        facts[envelope.key].append(fact_of(envelope, balances))
     for monitor in world.monitors:
         for key, saga in monitor.sagas.items():
             if saga != gather(Saga(key), *facts[key]):

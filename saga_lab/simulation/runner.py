@@ -6,7 +6,7 @@ from typing import Any
 
 from saga_lab.application import Application
 from saga_lab.simulation.fault_rates import FaultRates
-from saga_lab.simulation.interface import S, Simulation, simulation_of
+from saga_lab.simulation.interface import S, Simulation, key_of, simulation_of
 from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.played_application import O
 from saga_lab.simulation.world import World
@@ -51,7 +51,7 @@ def run_seed(
     """Run one world until nothing is left to do; the arguments are those of `build_world`."""
     world, stories = build_world(simulation, seed, sagas, without=without, schedule=schedule)
     found = run_world(simulation, world, stories)
-    ends = {s.saga: str(world.monitor.view(s.saga).status) for s in stories}
+    ends = {key_of(s): str(world.monitor.view(key_of(s)).status) for s in stories}
     crashes = sum(node.crashes for node in world.nodes.values())
     faults = {fault: n for fault, n in world.hits.items() if n}
     return SeedReport(seed, world.steps, crashes, ends, found, faults)
@@ -89,12 +89,12 @@ def build_world(
     world = World(simulation, seed, None, without, schedule, flows)
     numbers = range(sagas) if isinstance(sagas, int) else sorted(sagas)
     stories = simulation.stories(seed, numbers, world.flows, people=people)
-    world.sagas = [story.saga for story in stories]
+    world.sagas = [key_of(story) for story in stories]
     fault_rates, world.fault_rates = world.fault_rates, FaultRates()
     simulation.prepare(world, seed, stories, people=people)
     world.fault_rates = fault_rates
     for story in stories:
         world.after(story.place_after, lambda s=story: simulation.begin(world, s))  # type: ignore[misc]
         poison_at = story.place_after + story.poisoned_after
-        world.after(poison_at, lambda s=story: world.operator.maybe_inject_bad_record(s.saga))  # type: ignore[misc]
+        world.after(poison_at, lambda s=story: world.operator.maybe_inject_bad_record(key_of(s)))  # type: ignore[misc]
     return world, stories

@@ -7,7 +7,7 @@ from functools import cache
 
 from saga_lab.simulation.log import Place, partition_of
 from saga_lab.simulation.ports import WorldPort
-from saga_monitor.ingest.projection import fact_of
+from saga_monitor.ingest.projection import balances_of, fact_of
 from saga_monitor.ingest.watermark import Tick, Watermark
 from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import SOURCE, Saga, fold, log_time, unix_ms
@@ -75,7 +75,7 @@ class SimulatedMonitor:
         self.emissions: list[tuple[str, Emission, datetime]] = []
         """Saga key, emission, and the deadline that had passed."""
         self.views: dict[str, SagaView] = {}
-        self._units = tuple(flow.units for flow in world.flows)
+        self._balances = balances_of(world.flows)
 
     @property
     def emitted(self) -> int:
@@ -104,7 +104,9 @@ class SimulatedMonitor:
             if envelope is None or envelope.event.saga_id_field is None:
                 continue
             key = envelope.key
-            self.sagas[key] = fold(self.sagas.get(key, Saga(key)), fact_of(envelope, self._units))
+            self.sagas[key] = fold(
+                self.sagas.get(key, Saga(key)), fact_of(envelope, self._balances)
+            )
             self.views.pop(key, None)
             self._fresh[key] = None
         if self.world.happens("crash"):

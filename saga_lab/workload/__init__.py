@@ -12,7 +12,7 @@
 
 from saga_lab.workload.client import StackClient
 from saga_lab.workload.interface import Workload, workload_of
-from saga_lab.workload.model import End, Entrance, PlannedSaga, SagaKind, mixed
+from saga_lab.workload.model import End, Entrance, PlannedSaga, SagaKind, key_of, mixed
 
 __all__ = [
     "End",
@@ -21,6 +21,7 @@ __all__ = [
     "SagaKind",
     "StackClient",
     "Workload",
+    "key_of",
     "mixed",
     "workload_of",
 ]

@@ -50,10 +50,10 @@ class RunThread:
 
     @property
     def placed_at(self) -> Mapping[str, float]:
-        """Map saga -> when it was handed over for placing, `time.monotonic` seconds."""
+        """Map saga key -> when it was handed over for placing, `time.monotonic` seconds."""
         return self._run.placed_at
 
     @property
     def ended_at(self) -> Mapping[str, float]:
-        """Map saga -> when its outcome was recorded, `time.monotonic` seconds."""
+        """Map saga key -> when its outcome was recorded, `time.monotonic` seconds."""
         return self._run.ended_at

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import httpx2
 
+from sagakit.identity import split_key
+
 AGAIN_S = 0.3
 MONITOR = "monitor"
 
@@ -36,17 +38,16 @@ class StackClient:
             return None
         return answer.json() if answer.is_success else None
 
-    async def saga(self, saga_id: str) -> Mapping[str, Any] | None:
-        """Return a saga as the monitor sees it, None if it does not know it."""
-        answer = await self.ask(MONITOR, "GET", f"/sagas/{quote(saga_id, safe='')}")
+    async def saga(self, key: str) -> Mapping[str, Any] | None:
+        """Return the saga of a key as the monitor sees it, None if it does not know it."""
+        flow, saga_id = split_key(key)
+        answer = await self.ask(MONITOR, "GET", f"/sagas/{flow}/{quote(saga_id, safe='')}")
         found: Mapping[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 
-    async def judge(
-        self, saga_id: str, step: str, verdict: str, *, actor: str, reason: str
-    ) -> bool:
+    async def judge(self, key: str, step: str, verdict: str, *, actor: str, reason: str) -> bool:
         """Approve or reject a step that waits for a person. Return whether the monitor took it."""
         who = {"actor": actor, "reason": reason}
-        body = {**who, "order_id": saga_id, "step": step, "verdict": verdict}
+        body = {**who, "saga": key, "step": step, "verdict": verdict}
         answer = await self.ask(MONITOR, "POST", "/verdicts", body)
         return answer.status_code == 202

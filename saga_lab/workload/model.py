@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from sagakit.identity import flow_name, saga_key
+
 
 class End(StrEnum):
     """Lists the ends of a saga. `refused`: the application's API rejects it, and none begins."""
@@ -56,6 +58,11 @@ class PlannedSaga(Protocol):
 
     @property
     def end(self) -> End: ...
+
+
+def key_of(saga: PlannedSaga) -> str:
+    """Return the saga key."""
+    return saga_key(flow_name(saga.flow), saga.saga_id)
 
 
 def mixed(kinds: Sequence[K]) -> tuple[K, ...]:

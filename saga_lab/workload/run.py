@@ -16,7 +16,7 @@ import httpx2
 from saga_lab.workload.client import AGAIN_S, MONITOR, StackClient
 from saga_lab.workload.deadlines import Deadlines
 from saga_lab.workload.interface import Workload
-from saga_lab.workload.model import Entrance, PlannedSaga
+from saga_lab.workload.model import Entrance, PlannedSaga, key_of
 from saga_lab.workload.outcomes import Progress, SagaOutcome, outcome_of
 from sagakit.contract.model import Contract
 from sagakit.flow.routing import topic
@@ -45,8 +45,8 @@ class WorkloadRun:
     sagas that have to time out are placed first, on near deadlines; the others follow when these
     have ended, on far ones. Without, all run on the monitor's current deadlines.
 
-    `placed_at`, `ended_at`: saga -> when it was handed over for placing, and when its outcome was
-    recorded (`time.monotonic` seconds).
+    `placed_at`, `ended_at`: saga key -> when it was handed over for placing, and when its outcome
+    was recorded (`time.monotonic` seconds).
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class WorkloadRun:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
                 await self._give_up()
-        return [self.outcomes[saga.saga_id] for saga in self._sagas]
+        return [self.outcomes[key_of(saga)] for saga in self._sagas]
 
     async def _work(self) -> None:
         await self._workload.prepare(self._client, self._sagas)
@@ -124,7 +124,7 @@ class WorkloadRun:
                 placing.create_task(self._publish(due, group))
                 for saga in sagas:
                     await self._pace()
-                    self.placed_at[saga.saga_id] = time.monotonic()
+                    self.placed_at[key_of(saga)] = time.monotonic()
                     if saga.entrance is Entrance.HTTP:
                         placing.create_task(self._post(saga, group))
                     else:
@@ -171,14 +171,14 @@ class WorkloadRun:
         ]
 
     def _is_placed(self, saga: PlannedSaga, group: asyncio.TaskGroup) -> None:
-        self._placed[saga.saga_id] = saga
+        self._placed[key_of(saga)] = saga
         self.progress.placed += 1
-        if saga.saga_id not in self.outcomes:
+        if key_of(saga) not in self.outcomes:
             group.create_task(self._act(saga))
 
     async def _act(self, saga: PlannedSaga) -> None:
         """Retry a person's action until it is done or the saga has an outcome."""
-        while saga.saga_id not in self.outcomes:
+        while key_of(saga) not in self.outcomes:
             if await self._workload.act(self._client, saga):
                 return
             await asyncio.sleep(AGAIN_S)
@@ -186,7 +186,7 @@ class WorkloadRun:
     # --- waiting --------------------------------------------------------------------------------
 
     async def _watch(self, sagas: Sequence[PlannedSaga]) -> None:
-        while any(saga.saga_id not in self.outcomes for saga in sagas):
+        while any(key_of(saga) not in self.outcomes for saga in sagas):
             active = await self._active()
             self._note((self.progress.placed, len(self.outcomes), active))
             ended = [
@@ -207,13 +207,13 @@ class WorkloadRun:
         for status in ACTIVE:
             path = f"/sagas?status={status}&limit=10000"
             answer = await self._client.ask(MONITOR, "GET", path)
-            found |= {r["order_id"]: r["updated_at"] for r in answer.raise_for_status().json()}
+            found |= {r["saga"]: r["updated_at"] for r in answer.raise_for_status().json()}
         return found
 
     async def _look(self, saga: PlannedSaga) -> None:
         """Record the outcome of an ended saga once it is settled."""
         async with self._looking:
-            seen = await self._client.saga(saga.saga_id)
+            seen = await self._client.saga(key_of(saga))
         if seen is None or seen["status"] in ACTIVE:
             return
         if await self._workload.is_settled(self._client, saga, seen):
@@ -226,15 +226,15 @@ class WorkloadRun:
     async def _give_up(self) -> None:
         """Record the current status of every unfinished saga as its outcome."""
         for saga in self._sagas:
-            if saga.saga_id not in self.outcomes:
+            if key_of(saga) not in self.outcomes:
                 try:
-                    seen = await asyncio.wait_for(self._client.saga(saga.saga_id), AGAIN_S * 10)
+                    seen = await asyncio.wait_for(self._client.saga(key_of(saga)), AGAIN_S * 10)
                 except TimeoutError:
                     seen = None
                 outcome = f"still {seen['status']}" if seen else "never seen"
                 self._end(SagaOutcome(saga, outcome))
 
     def _end(self, outcome: SagaOutcome) -> None:
-        self.outcomes.setdefault(outcome.saga.saga_id, outcome)
-        self.ended_at.setdefault(outcome.saga.saga_id, time.monotonic())
+        self.outcomes.setdefault(key_of(outcome.saga), outcome)
+        self.ended_at.setdefault(key_of(outcome.saga), time.monotonic())
         self.progress.ended = len(self.outcomes)

@@ -22,7 +22,7 @@ def command_answer(
 ) -> AcceptedCommand | JSONResponse:
     """Give a command; return the event that it became, or the reason why it was refused."""
     try:
-        return commands.accept(body.order_id, lambda saga, view: decide(body, saga, view))
+        return commands.accept(body.saga, lambda saga, view: decide(body, saga, view))
     except CommandRefused as refused:
         return refusal_problem(refused)
 

@@ -29,7 +29,7 @@ def operation_routes(reader: SagaReader) -> APIRouter:
 
         The most overdue are first. `stuck`: see /sagas.
         """
-        return reader.blocked_orders(stuck, limit)
+        return reader.blocked_sagas(stuck, limit)
 
     @router.get("/unreadable")
     def unreadable(limit: Limit = 100) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from saga_monitor.saga.evidence import to_json
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView, Status
 from saga_monitor.storage import lineage, queries
+from sagakit.identity import saga_key
 from sagakit.web.app import problem
 
 
@@ -26,37 +27,48 @@ def saga_routes(reader: SagaReader) -> APIRouter:
         status: Status | None = None,
         stuck: bool = False,
         history: bool = False,
+        flow: str | None = None,
         limit: Limit = 100,
     ) -> list[dict[str, Any]]:
-        """List orders, the newest event first.
+        """List sagas, the newest event first.
 
-        `stuck`: only overdue, unplaced, or with an open intervention; `history`: only orders that
-        were moved to the history tables, instead of the others.
+        `stuck`: only overdue, unplaced, or with an open intervention; `history`: only sagas that
+        were moved to the history tables, instead of the others; `flow`: only those of the flow with
+        this name.
         """
         now = reader.log_time()
         with reader.engine.connect() as connection:
-            return queries.sagas(connection, status, stuck, now, limit, history=history)
+            return queries.sagas(connection, status, stuck, now, limit, flow=flow, history=history)
 
-    @router.get("/sagas/{order_id:path}", response_model=None)
-    def saga(order_id: str) -> dict[str, Any] | JSONResponse:
-        """Return one order: its steps, what it awaits and since when, its money, every event."""
+    @router.get("/candidates")
+    def candidates(name: str) -> list[dict[str, Any]]:
+        """List the sagas that `name` may mean: a saga key, `flow/id`, or an id in any flow."""
+        flows = [flow.name for flow in reader.projection.flows]
+        with reader.engine.connect() as connection:
+            return queries.named(connection, name, flows)
+
+    @router.get("/sagas/{flow}/{saga_id:path}", response_model=None)
+    def saga(flow: str, saga_id: str) -> dict[str, Any] | JSONResponse:
+        """Return one saga: its steps, what it awaits and since when, its balances, every event."""
+        key = saga_key(flow, saga_id)
         with reader.engine.connect() as connection:
             try:
-                known, view = reader.load(connection, order_id)
+                known, view = reader.load(connection, key)
             except CommandRefused as refused:
                 return refusal_problem(refused)
-            timeline = queries.timeline(connection, order_id)
-            in_history = queries.is_history(connection, order_id)
-            links = lineage.of_order(connection, order_id)
-        cause = reader.blocking_causes(view).get(order_id)
+            timeline = queries.timeline(connection, key)
+            in_history = queries.is_history(connection, key)
+            links = lineage.of_saga(connection, key)
+        cause = reader.blocking_causes(view).get(key)
         body = _saga_body(known, view, timeline, reader.log_time())
         return {**body, "links": links, "blocked_by": cause, "history": in_history}
 
-    @router.get("/evidence/{order_id:path}", response_model=None)
-    def evidence(order_id: str) -> Response:
-        """Return all that is known of an order, to keep, to send, or to replay as a test."""
+    @router.get("/evidence/{flow}/{saga_id:path}", response_model=None)
+    def evidence(flow: str, saga_id: str) -> Response:
+        """Return all that is known of a saga, to keep, to send, or to replay as a test."""
+        key = saga_key(flow, saga_id)
         try:
-            return Response(to_json(reader.evidence(order_id)), media_type="application/json")
+            return Response(to_json(reader.evidence(key)), media_type="application/json")
         except CommandRefused as refused:
             return refusal_problem(refused)
 
@@ -67,33 +79,36 @@ def saga_routes(reader: SagaReader) -> APIRouter:
 def _add_lineage_routes(router: APIRouter, reader: SagaReader) -> None:
     @router.get("/batches/{batch_id:path}", response_model=None)
     def batch(batch_id: str) -> dict[str, Any] | JSONResponse:
-        """Return the orders of a batch, with a count for each status."""
+        """Return the sagas of a batch, with a count for each status."""
         with reader.engine.connect() as connection:
             found = lineage.batch(connection, batch_id) if batch_id.isprintable() else None
         if found is None:
-            detail = f"no order of batch {batch_id!r} was read yet; check the id, or try again"
+            detail = f"no saga of batch {batch_id!r} was read yet; check the id, or try again"
             return problem(404, "unknown batch", detail)
         return found
 
-    @router.get("/links/{order_id:path}", response_model=None)
-    def links(order_id: str) -> list[lineage.Link] | JSONResponse:
-        """Return all orders linked to this one by cause, each after the order that caused it."""
+    @router.get("/links/{flow}/{saga_id:path}", response_model=None)
+    def links(flow: str, saga_id: str) -> list[lineage.Link] | JSONResponse:
+        """Return all sagas linked to this one by cause, each after the saga that caused it."""
+        key = saga_key(flow, saga_id)
         with reader.engine.connect() as connection:
             try:
-                reader.load(connection, order_id)
+                reader.load(connection, key)
             except CommandRefused as refused:
                 return refusal_problem(refused)
-            return lineage.tree(connection, order_id)
+            return lineage.tree(connection, key)
 
 
 def _saga_body(
     saga: Saga, view: SagaView, timeline: list[dict[str, Any]], log_time: datetime | None
 ) -> dict[str, Any]:
     rows = {row["event_id"]: row for row in timeline}
+    shown = asdict(view)
     return {
-        **asdict(view),
+        "saga": shown.pop("key"),
+        "id": saga.id,
+        **shown,
         "open_interventions": view.open_interventions,
-        "ledger": {**asdict(view.ledger), "held_minor": view.ledger.held_minor},
         "next_deadline": view.due,
         "read_through": log_time,
         "timeline": [

@@ -4,7 +4,7 @@ Offsets are stored in the same transaction, so the projection never claims to ha
 that its tables do not hold. Reading a record twice changes nothing.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Engine, exc
 
 from saga_monitor.ingest.watermark import EVERY_PARTITION
-from saga_monitor.saga.facts import UNITS, Fact, Saga, fold
+from saga_monitor.saga.balance import LISTED
+from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.interventions import interventions_of
@@ -21,12 +22,22 @@ from saga_monitor.saga.measures import Change
 from saga_monitor.saga.pins import pin_of
 from saga_monitor.saga.view import AwaitedStep, SagaView, Status
 from saga_monitor.storage import store
-from saga_monitor.storage.store import InterventionRow, SagaRow, TimelineRow, WriteBatch
+from saga_monitor.storage.store import (
+    BalanceRow,
+    InterventionRow,
+    SagaRow,
+    TimelineRow,
+    UnreadableRecord,
+    WriteBatch,
+)
 from sagakit.errors import UnknownFlow, UnprocessableRecord
-from sagakit.flow.balances import Units
+from sagakit.flow.balances import Balance
 from sagakit.flow.model import Flows
+from sagakit.handling.parking import parking_key
+from sagakit.identity import split_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
+from sagakit.telemetry import metrics
 
 _SCALARS = ("str", "int", "bool")
 _MAX_TEXT = 300
@@ -59,8 +70,10 @@ class Projection:
         self._engine = engine
         self._on_commit = on_commit
         self._codec = codec
+        self._count_foreign = metrics.count_foreign("monitor")
+        self._defaults = {flow.name: flow.label(flow.default_version) for flow in flows}
         self.flows = flows
-        self._units = tuple(flow.units for flow in flows)
+        self._balances = balances_of(flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
     def apply(self, records: Sequence[Record]) -> BatchCounts:
@@ -80,27 +93,35 @@ class Projection:
                     first.events + second.events, first.unreadable + second.unreadable
                 )
             refused = f"the database refuses a value of this record: {str(error)[:300]}"
-            return self._write(WriteBatch(unreadable=[(records[0], "refused", refused)]), records)
+            unreadable = self._unreadable(records[0], "refused", refused)
+            return self._write(WriteBatch(unreadable=[unreadable]), records)
 
     def _apply(self, records: Sequence[Record]) -> BatchCounts:
         batch = WriteBatch()
         facts: dict[str, list[Fact]] = defaultdict(list)
         partitions: dict[str, int] = {}
         for record in records:
+            if self._codec.is_foreign(record):
+                self._count_foreign(1)
+                continue
             try:
                 key, fact = self._read(record)
             except UnprocessableRecord as error:
-                batch.unreadable.append((record, error.code, str(error)))
+                batch.unreadable.append(self._unreadable(record, error.code, str(error)))
                 continue
             except Exception as error:  # an error in one record must not stop the stream
                 message = f"{type(error).__name__}: {error}"
-                batch.unreadable.append((record, UnprocessableRecord.code, message))
+                code = UnprocessableRecord.code
+                batch.unreadable.append(self._unreadable(record, code, message))
                 continue
             if fact is not None:
                 facts[key].append(fact)
                 partitions[key] = _merge_partitions(partitions.get(key), record.partition)
                 batch.timeline.append(_timeline_row(key, fact, record))
         return self._write(batch, records, facts, partitions)
+
+    def _unreadable(self, record: Record, code: str, error: str) -> UnreadableRecord:
+        return UnreadableRecord(record, parking_key(self._codec, record), code, error)
 
     def _write(
         self,
@@ -122,6 +143,8 @@ class Projection:
                 fresh = [f for id_, f in saga.facts.items() if known.facts.get(id_) is not f]
                 if fresh or merged != partition:
                     view = self._add(batch, saga, fresh, merged)
+                    if view is not None and self._may_move(view, fresh, old_status):
+                        batch.balances[key] = _balance_rows(view)
                     if view is not None:
                         plan = self._plans[view.flow]
                         changes.append(Change(known.facts, Status(old_status), saga, view, plan))
@@ -148,9 +171,15 @@ class Projection:
         batch.interventions += [InterventionRow.of(saga.key, one) for one in interventions]
         return view
 
+    def _may_move(self, view: SagaView, fresh: Iterable[Fact], old_status: str) -> bool:
+        """Return True if new facts move a balance, or the saga's flow was not known before."""
+        moving = self._plans[view.flow].moving
+        return old_status == Status.UNPLACED or any(fact.type in moving for fact in fresh)
+
     def view(self, saga: Saga) -> SagaView:
         """Return the view of a saga under its flow version. Raises UnknownFlow."""
-        plan = self._plans.get(saga.flow or "")
+        label = saga.flow or self._defaults.get(split_key(saga.key)[0], "")
+        plan = self._plans.get(label)
         if plan is None:
             types = (fact.type for fact in saga.facts.values())
             plan = Plan.of(*self.flows.find(saga.flow, *types))
@@ -165,23 +194,40 @@ class Projection:
         return True
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
-        """Return a record's saga key, and the fact of a saga's event. Raises UnprocessableRecord."""
+        """Return a record's saga key, and the fact of an event of a saga.
+
+        Raises UnprocessableRecord.
+        """
         envelope = self._codec.decode(record)
         if envelope.event.saga_id_field is None:
             return envelope.key, None
         label, type_ = envelope.trace.flow, envelope.event.type
-        if label is not None and (label not in self._plans or self.flows.started_by(type_)):
+        if label is None:
+            is_placed = envelope.key[:1] != "/"
+        else:
+            is_placed = label in self._plans and not self.flows.started_by(type_)
+        if not is_placed:
             self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
-        return envelope.key, fact_of(envelope, self._units)
+        return envelope.key, fact_of(envelope, self._balances)
 
 
-def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
-    """Return the fact that the monitor keeps of an event, without mail addresses.
+def balances_of(flows: Flows) -> tuple[Balance, ...]:
+    """Return the balances of all flows."""
+    return tuple(balance for flow in flows for balance in flow.balances)
 
-    `units`: for each flow, the declaration of the events that move units.
+
+def fact_of(envelope: Envelope, balances: Iterable[Balance] = ()) -> Fact:
+    """Return the fact that the monitor keeps of an event, without personal data.
+
+    `balances`: of all flows; the lists that move them are kept as amounts by kind.
     """
     event = envelope.event
-    moved = next((n for u in units if (n := u.units_moved(event)) is not None), None)
+    moved = {
+        balance.list_key(balance.paths[event.type]): _clean_kinds(amounts)
+        for balance in balances
+        if (amounts := balance.listed(event)) is not None
+    }
+    detail = _scalar_values(event)
     cause = envelope.causation
     return Fact(
         id=str(envelope.id),
@@ -191,7 +237,7 @@ def fact_of(envelope: Envelope, units: Iterable[Units] = ()) -> Fact:
         seq=envelope.seq,
         causation=str(cause) if cause else None,
         flow=envelope.trace.flow,
-        detail=_scalar_values(event) if moved is None else {**_scalar_values(event), UNITS: moved},
+        detail={**detail, LISTED: moved} if moved else detail,
     )
 
 
@@ -210,8 +256,6 @@ def _saga_row(saga: Saga, fresh: Iterable[Fact], view: SagaView, partition: int)
         facts=store.dump_facts(fresh),
         awaited="; ".join(awaited_text(a) for a in view.awaited) or None,
         next_deadline=view.due,
-        captured_minor=min(view.ledger.captured_minor, _MAX_BIGINT),
-        refunded_minor=min(view.ledger.refunded_minor, _MAX_BIGINT),
         started_at=view.started_at,
         ended_at=view.ended_at,
         updated_at=max(f.at for f in saga.facts.values()),
@@ -225,7 +269,7 @@ def _unknown_flow_row(
 ) -> SagaRow:
     """Return the row of a saga in flight whose flow file was removed: listed, never judged."""
     last = max(f.at for f in saga.facts.values())
-    facts, nothing = store.dump_facts(fresh), (None, 0, 0, None, None)
+    facts, nothing = store.dump_facts(fresh), (None, None, None)
     return SagaRow(
         saga.key,
         saga.flow,
@@ -238,6 +282,13 @@ def _unknown_flow_row(
         partition,
         pin_of(saga.facts.values()) is not None,
     )
+
+
+def _balance_rows(view: SagaView) -> list[BalanceRow]:
+    return [
+        BalanceRow(view.key, b.name, b.kind, min(b.added, _MAX_BIGINT), min(b.removed, _MAX_BIGINT))
+        for b in view.balances
+    ]
 
 
 def _timeline_row(key: str, fact: Fact, record: Record) -> TimelineRow:
@@ -283,6 +334,13 @@ def _scalar_values(event: Any) -> Mapping[str, Any]:
         for name, value in found.items()
         if value is not None
     }
+
+
+def _clean_kinds(amounts: Mapping[str, int]) -> Mapping[str, int]:
+    found = Counter[str]()
+    for kind, amount in amounts.items():
+        found[_clean(kind)] += amount
+    return dict(found)
 
 
 def _clean(value: str) -> str:

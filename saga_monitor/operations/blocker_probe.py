@@ -1,6 +1,6 @@
-"""Find what blocks orders by asking the participants and the broker.
+"""Find what blocks sagas by asking the participants and the broker.
 
-Each participant concerned is asked once about all orders, and the broker is asked how far each
+Each participant concerned is asked once about all sagas, and the broker is asked how far each
 participant has read. One that does not answer in time is reported as silent.
 """
 
@@ -58,7 +58,7 @@ class GroupPositions:
 class Answers:
     """Answers of the participants and the broker.
 
-    kept_rows: order id -> respondent -> what it keeps of the order; positions: by participant.
+    kept_rows: saga key -> respondent -> what it keeps of the saga; positions: by participant.
     """
 
     kept_rows: dict[str, dict[str, KeptRows]] = field(default_factory=lambda: defaultdict(dict))
@@ -66,7 +66,7 @@ class Answers:
 
 
 class BlockerProbe:
-    """Finds what blocks orders. `participants`: name -> base URL of any of its replicas."""
+    """Finds what blocks sagas. `participants`: name -> base URL of any of its replicas."""
 
     def __init__(
         self,
@@ -80,40 +80,40 @@ class BlockerProbe:
         self._client = httpx2.Client(timeout=ANSWER_S, trust_env=False)
 
     def causes(self, views: Sequence[SagaView], now: datetime | None) -> dict[str, Cause]:
-        """Return order id -> what blocks it, for the orders that have a cause.
+        """Return saga key -> what blocks it, for the sagas that have a cause.
 
-        `now`: log time up to which the log is read, if known. Nobody is asked about orders that
+        `now`: log time up to which the log is read, if known. Nobody is asked about sagas that
         have ended. Raises SQLAlchemyError.
         """
-        found = {v.order_id: blocking_cause(v, {}, {}, now) for v in views if v.status in ENDED}
+        found = {v.key: blocking_cause(v, {}, {}, now) for v in views if v.status in ENDED}
         if in_flight := [view for view in views if view.status not in ENDED]:
             found |= self._causes_in_flight(in_flight, now)
-        return {order_id: cause for order_id, cause in found.items() if cause is not None}
+        return {saga: cause for saga, cause in found.items() if cause is not None}
 
     def _causes_in_flight(
         self, in_flight: Sequence[SagaView], now: datetime | None
     ) -> dict[str, Cause | None]:
         answers = self._ask(in_flight)
         with self._engine.connect() as connection:
-            for order_id, own in queries.own_kept_rows(connection, [v.order_id for v in in_flight]):
-                answers.kept_rows[order_id][SOURCE] = own
-            causes = [(v.order_id, item.cause) for v in in_flight for item in v.awaited]
+            for saga, own in queries.own_kept_rows(connection, [v.key for v in in_flight]):
+                answers.kept_rows[saga][SOURCE] = own
+            causes = [(v.key, item.cause) for v in in_flight for item in v.awaited]
             places = queries.places(connection, causes)
         return {
-            view.order_id: blocking_cause(
+            view.key: blocking_cause(
                 view,
-                answers.kept_rows[view.order_id],
+                answers.kept_rows[view.key],
                 dict(self._lags(view, places, answers.positions)),
                 now,
             )
             for view in in_flight
         }
 
-    def kept_rows(self, order_id: str) -> dict[str, KeptRows]:
-        """Return what each participant keeps of an order, ended or not."""
+    def kept_rows(self, saga: str) -> dict[str, KeptRows]:
+        """Return what each participant keeps of a saga, ended or not."""
         with ThreadPoolExecutor(max(1, len(self._urls))) as threads:
-            futures = {who: threads.submit(self._fetch, who, [order_id]) for who in self._urls}
-        return {who: _rows_of(future.result(), order_id) for who, future in futures.items()}
+            futures = {who: threads.submit(self._fetch, who, [saga]) for who in self._urls}
+        return {who: _rows_of(future.result(), saga) for who, future in futures.items()}
 
     def _ask(self, views: Iterable[SagaView]) -> Answers:
         wanted: dict[str, list[str]] = defaultdict(list)
@@ -122,37 +122,37 @@ class BlockerProbe:
             steps |= {item.step for item in view.awaited}
             for who in self._concerned(view):
                 if who in self._urls:
-                    wanted[who].append(view.order_id)
+                    wanted[who].append(view.key)
         answers = Answers()
         with ThreadPoolExecutor(max(1, len(wanted) + len(steps))) as threads:
             fetched = {
-                who: threads.submit(self._fetch, who, orders) for who, orders in wanted.items()
+                who: threads.submit(self._fetch, who, sagas) for who, sagas in wanted.items()
             }
             positions = {step: threads.submit(self._positions_of, step) for step in steps}
         for who, future in fetched.items():
             rows = future.result()
-            for order_id in wanted[who]:
-                answers.kept_rows[order_id][who] = _rows_of(rows, order_id)
+            for saga in wanted[who]:
+                answers.kept_rows[saga][who] = _rows_of(rows, saga)
         for step, positions_future in positions.items():
             try:
                 answers.positions[step] = positions_future.result()
             except KafkaException as error:
                 for view in views:
-                    answers.kept_rows[view.order_id][BROKER] = KeptRows(silent=str(error))
+                    answers.kept_rows[view.key][BROKER] = KeptRows(silent=str(error))
         return answers
 
     def _concerned(self, view: SagaView) -> set[str]:
-        """Return the participants that may know why an order makes no progress."""
+        """Return the participants that may know why a saga makes no progress."""
         if view.status == Status.UNPLACED:
             flow, _ = self._flows.find(view.flow)
             return {flow.owners[flow.start]}
         return {item.step for item in view.awaited}
 
-    def _fetch(self, who: str, orders: Sequence[str]) -> dict[str, KeptRows]:
-        """Return what a participant keeps of these orders; under "" the reason if it is silent."""
+    def _fetch(self, who: str, sagas: Sequence[str]) -> dict[str, KeptRows]:
+        """Return what a participant keeps of these sagas; under "" the reason if it is silent."""
         url = self._urls[who]
         try:
-            answer = self._client.post(f"{url}/admin/blockers", json={"orders": list(orders)})
+            answer = self._client.post(f"{url}/admin/blockers", json={"sagas": list(sagas)})
             answer.raise_for_status()
             return _ANSWER.validate_json(answer.content)
         except httpx2.HTTPStatusError as error:
@@ -173,7 +173,7 @@ class BlockerProbe:
         """
         flow, _ = self._flows.find(view.flow)
         for item in view.awaited:
-            place = places.get((view.order_id, item.cause))
+            place = places.get((view.key, item.cause))
             if place is None or item.step not in read:
                 continue
             event, partition, offset = place
@@ -184,5 +184,5 @@ class BlockerProbe:
                     yield item.step, Lag(name, partition, end - committed)
 
 
-def _rows_of(fetched: Mapping[str, KeptRows], order_id: str) -> KeptRows:
-    return fetched.get(order_id, fetched.get("", KeptRows()))
+def _rows_of(fetched: Mapping[str, KeptRows], saga: str) -> KeptRows:
+    return fetched.get(saga, fetched.get("", KeptRows()))

@@ -23,7 +23,7 @@ from sagakit.store.postgres import add_outbox
 class AcceptedCommand:
     """The event that a command became: it is in the outbox, or in the log already."""
 
-    order_id: str
+    saga: str
     event: str
     id: UUID
 
@@ -45,38 +45,36 @@ class CommandHandler:
 
     def accept(
         self,
-        order_id: str,
+        key: str,
         decide: Callable[[Saga, SagaView], Emission],
         *,
         allow_unknown: bool = False,
     ) -> AcceptedCommand:
-        """Emit the event that `decide` returns for the current state of an order.
+        """Emit the event that `decide` returns for the current state of a saga.
 
-        The same command given twice is one event. `allow_unknown`: also accept an order of which
+        The same command given twice is one event. `allow_unknown`: also accept a saga of which
         no event was ever read.
 
         Raises CommandRefused, also if somebody gave the same command with other details and that
         event is not read back yet.
         """
         with self._reader.engine.begin() as connection:
-            saga, view = self._reader.load(
-                connection, order_id, lock=True, allow_unknown=allow_unknown
-            )
+            saga, view = self._reader.load(connection, key, lock=True, allow_unknown=allow_unknown)
             emission = decide(saga, view)
             if str(emission.id) not in saga.facts:
                 at = self._now()
-                earlier = store.record_command(connection, emission.id, emission.event, at)
+                earlier = store.record_command(connection, key, emission.id, emission.event, at)
                 if earlier is None:
                     row = self._emitter.outbox_row(saga, view.flow, emission, at)
                     add_outbox(connection, [row])
                 elif earlier != emission.event.to_dict():
                     detail = (
-                        f"{earlier['actor']} has just given this command on order {order_id} "
+                        f"{earlier['actor']} has just given this command on saga {key} "
                         f"with other details: {_details(earlier)}"
                     )
                     raise CommandRefused(409, "already given", detail)
         self._wake()
-        return AcceptedCommand(order_id, emission.event.type, emission.id)
+        return AcceptedCommand(key, emission.event.type, emission.id)
 
 
 def _details(fields: dict[str, Any]) -> str:

@@ -40,33 +40,33 @@ class SagaReader:
     def load(
         self,
         connection: Connection,
-        order_id: str,
+        key: str,
         *,
         lock: bool = False,
         allow_unknown: bool = False,
     ) -> tuple[Saga, SagaView]:
-        """Return an order and its view. Raises CommandRefused.
+        """Return a saga and its view. Raises CommandRefused.
 
         lock: lock it until the end of the transaction, to emit an event about it. That moves it
         back from the history tables, as reading the event would do.
-        allow_unknown: return an empty saga for an order without events.
+        allow_unknown: return an empty saga for a saga without events.
         """
         find = _find_locked if lock else queries.find
-        saga = find(connection, order_id) or Saga(order_id)
+        saga = find(connection, key) or Saga(key)
         if not saga.facts and not allow_unknown:
-            detail = f"no event of order {order_id!r} was read yet; check the id, or try again"
-            raise CommandRefused(404, "unknown order", detail)
+            detail = f"no event of saga {key!r} was read yet; check the id, or try again"
+            raise CommandRefused(404, "unknown saga", detail)
         try:
             return saga, self.projection.view(saga)
         except UnknownFlow as error:
-            raise CommandRefused(409, "unknown flow", f"order {order_id}: {error}") from error
+            raise CommandRefused(409, "unknown flow", f"saga {key}: {error}") from error
 
     def blocking_causes(self, *views: SagaView) -> dict[str, Cause]:
-        """Return order id -> what blocks it, for orders in flight or with an open intervention."""
+        """Return saga key -> what blocks it, for sagas in flight or with an open intervention."""
         return self._probe.causes(views, self.log_time())
 
-    def blocked_orders(self, stuck: bool, limit: int) -> list[dict[str, Any]]:
-        """Return orders in flight or with an open intervention, each with what blocks it.
+    def blocked_sagas(self, stuck: bool, limit: int) -> list[dict[str, Any]]:
+        """Return sagas in flight or with an open intervention, each with what blocks it.
 
         The most overdue are first.
         """
@@ -77,28 +77,28 @@ class SagaReader:
             try:
                 views.append(self.projection.view(saga))
             except UnknownFlow as error:
-                unknown[row["order_id"]] = Cause(CauseKind.MONITOR, SOURCE, str(error))
+                unknown[row["saga"]] = Cause(CauseKind.MONITOR, SOURCE, str(error))
         causes = {**self.blocking_causes(*views), **unknown}
-        return [{**row, "blocked_by": causes.get(row["order_id"])} for row, _ in found]
+        return [{**row, "blocked_by": causes.get(row["saga"])} for row, _ in found]
 
-    def evidence(self, order_id: str) -> dict[str, Any]:
-        """Return all that is known of an order (see `saga.evidence`). Raises CommandRefused."""
+    def evidence(self, key: str) -> dict[str, Any]:
+        """Return all that is known of a saga (see `saga.evidence`). Raises CommandRefused."""
         with self.engine.connect() as connection:
-            saga, view = self.load(connection, order_id)
-            timeline = queries.timeline(connection, order_id)
-            own_rows = queries.own_kept_rows(connection, [order_id])
-            _, own = next(own_rows, (order_id, KeptRows()))
+            saga, view = self.load(connection, key)
+            timeline = queries.timeline(connection, key)
+            own_rows = queries.own_kept_rows(connection, [key])
+            _, own = next(own_rows, (key, KeptRows()))
         places = {row["event_id"]: (row["partition"], row["offset"]) for row in timeline}
         flow, _ = self.projection.flows.find(view.flow)
         return {
             **bundle(saga, view, flow, places),
             "read_through": self.log_time(),
-            "blocked_by": self.blocking_causes(view).get(order_id),
-            "kept_rows": {SOURCE: own, **self._probe.kept_rows(order_id)},
+            "blocked_by": self.blocking_causes(view).get(key),
+            "kept_rows": {SOURCE: own, **self._probe.kept_rows(key)},
         }
 
 
-def _find_locked(connection: Connection, order_id: str) -> Saga | None:
-    if not order_id.isprintable():
+def _find_locked(connection: Connection, key: str) -> Saga | None:
+    if not key.isprintable():
         return None
-    return store.lock(connection, {order_id: EVERY_PARTITION})[order_id][0]
+    return store.lock(connection, {key: EVERY_PARTITION})[key][0]

@@ -29,7 +29,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 SKU = "sku:"
-"""Prefix of the subject of a finding about stock; the rest is a SKU, not an order id."""
+"""Prefix of the subject of a finding about stock; the rest is a SKU, not a saga key."""
 
 
 class Remedy(StrEnum):
@@ -46,7 +46,7 @@ class Remedy(StrEnum):
 class ChargeRow:
     """A charge in the provider's ledger: money it took."""
 
-    order_id: str
+    saga: str
     charge_id: str
     amount_minor: int
     currency: str
@@ -56,7 +56,7 @@ class ChargeRow:
 class Refund:
     """A refund in the provider's ledger: money it gave back, or is giving back."""
 
-    order_id: str
+    saga: str
     refund_id: str
     charge_id: str
     amount_minor: int
@@ -76,7 +76,7 @@ class BookedCharge:
 class PaymentRow:
     """An order's money in our books."""
 
-    order_id: str
+    saga: str
     charges: tuple[BookedCharge, ...]
 
 
@@ -84,7 +84,7 @@ class PaymentRow:
 class LabelRow:
     """A valid label in the carrier's ledger. gone: picked up."""
 
-    order_id: str
+    saga: str
     label_id: str
     gone: bool
 
@@ -93,7 +93,7 @@ class LabelRow:
 class ShipmentRow:
     """An order's parcel in our books. labelled: it waits for the carrier; gone: picked up."""
 
-    order_id: str
+    saga: str
     label_id: str | None
     labelled: bool
     gone: bool
@@ -103,7 +103,7 @@ class ShipmentRow:
 class ReservationRow:
     """An order's units in our books."""
 
-    order_id: str
+    saga: str
     reserved: bool
     shipped: bool
 
@@ -125,7 +125,7 @@ class SkuRow:
 class OrderRow:
     """An order by its events. quiet: none of them came within the settling time."""
 
-    order_id: str
+    saga: str
     status: str
     quiet: bool
     captured_minor: int = 0
@@ -134,7 +134,7 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The input. orders: placed ones by id; busy: orders with work in progress at a participant."""
+    """The input. orders: placed ones by saga key; busy: those with work in progress somewhere."""
 
     orders: Mapping[str, OrderRow]
     busy: frozenset[str] = frozenset()
@@ -151,7 +151,7 @@ class Books:
 class Difference:
     """A difference between ledger and books.
 
-    subject: an order id, or `sku:<sku>`; charge, refunded_minor: the provider's figures, by which
+    subject: a saga key, or `sku:<sku>`; charge, refunded_minor: the provider's figures, by which
     payment corrects its books.
     """
 
@@ -182,11 +182,11 @@ def compare(books: Books) -> Comparison:
     ]
     found = [
         finding
-        for order_id in settled
+        for saga in settled
         for finding in (
-            *_compare_money(rows, order_id),
-            *_compare_parcels(rows, order_id),
-            *_compare_units(rows, order_id),
+            *_compare_money(rows, saga),
+            *_compare_parcels(rows, saga),
+            *_compare_units(rows, saga),
         )
     ]
     found += [finding for sku in books.stock for finding in _compare_stock(sku)]
@@ -208,16 +208,16 @@ class _RowsByOrder:
 
     def __post_init__(self) -> None:
         b = self.books
-        self.charges = _by(b.charges, lambda row: row.order_id)
-        self.refunds = _by(b.refunds, lambda row: row.order_id)
-        self.payments = _by(b.payments, lambda row: row.order_id)
-        self.labels = _by(b.labels, lambda row: row.order_id)
-        self.shipments = _by(b.shipments, lambda row: row.order_id)
-        self.reservations = _by(b.reservations, lambda row: row.order_id)
+        self.charges = _by(b.charges, lambda row: row.saga)
+        self.refunds = _by(b.refunds, lambda row: row.saga)
+        self.payments = _by(b.payments, lambda row: row.saga)
+        self.labels = _by(b.labels, lambda row: row.saga)
+        self.shipments = _by(b.shipments, lambda row: row.saga)
+        self.reservations = _by(b.reservations, lambda row: row.saga)
 
     @property
     def ids(self) -> list[str]:
-        """The ids of all orders that were placed, charged or given a label, sorted."""
+        """The saga keys of all orders that were placed, charged or given a label, sorted."""
         return sorted({*self.books.orders, *self.charges, *self.labels})
 
 
@@ -231,36 +231,34 @@ def _by(rows: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
 # --- money ----------------------------------------------------------------------------------------
 
 
-def _compare_money(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
-    order = rows.books.orders.get(order_id)
+def _compare_money(rows: _RowsByOrder, saga: str) -> Iterator[Difference]:
+    order = rows.books.orders.get(saga)
     ours: dict[str, list[BookedCharge]] = defaultdict(list)
-    for payment in rows.payments.get(order_id, ()):
+    for payment in rows.payments.get(saga, ()):
         for booked in payment.charges:
             ours[booked.charge_id].append(booked)
     back = Counter[str]()
-    for refund in rows.refunds.get(order_id, ()):
+    for refund in rows.refunds.get(saga, ()):
         back[refund.charge_id] += refund.amount_minor
-    theirs = {charge.charge_id: charge for charge in rows.charges.get(order_id, ())}
+    theirs = {charge.charge_id: charge for charge in rows.charges.get(saga, ())}
     for charge_id, charge in sorted(theirs.items()):
         if order is None and charge_id not in ours:
             if left_minor := charge.amount_minor - back[charge_id]:
                 what = f"charge {charge_id} of {_amount(charge)}, {left_minor} of it not refunded"
-                yield Difference(
-                    "unknown_charge", order_id, f"{what}, but this order was never placed"
-                )
+                yield Difference("unknown_charge", saga, f"{what}, but this order was never placed")
         else:
             yield from _compare_charge(charge, back[charge_id], ours.get(charge_id, []))
     for charge_id, charges in sorted(ours.items()):
         if charge_id not in theirs and any(charge.captured_minor for charge in charges):
             what = f"our books have charge {charge_id}, the provider's ledger does not"
-            yield Difference("missing_charge", order_id, what)
-    if order is not None and rows.payments.get(order_id):
+            yield Difference("missing_charge", saga, what)
+    if order is not None and rows.payments.get(saga):
         every = [charge for charges in ours.values() for charge in charges]
         in_books = (sum(h.captured_minor for h in every), sum(h.refunded_minor for h in every))
         logged = (order.captured_minor, order.refunded_minor)
         if in_books != logged:
             what = f"captured and refunded: {in_books} in payment's books, {logged} in the log"
-            yield Difference("money_in_books", order_id, what)
+            yield Difference("money_in_books", saga, what)
 
 
 def _compare_charge(
@@ -277,15 +275,15 @@ def _compare_charge(
             yield _correctable("unbooked_charge", charge, back_minor, what)
     elif captured_minor != charge.amount_minor or ours[0].currency != charge.currency:
         what = f"{name}: our books have {captured_minor} {ours[0].currency}"
-        yield Difference("amount_difference", charge.order_id, what)
+        yield Difference("amount_difference", charge.saga, what)
     elif back_minor < refunded_minor:
         yield _correctable("missing_refund", charge, back_minor, f"{name}: {refunds}")
     elif back_minor > refunded_minor:
-        yield Difference("unbooked_refund", charge.order_id, f"{name}: {refunds}")
+        yield Difference("unbooked_refund", charge.saga, f"{name}: {refunds}")
 
 
 def _correctable(kind: str, charge: ChargeRow, back_minor: int, what: str) -> Difference:
-    return Difference(kind, charge.order_id, what, Remedy.PARTICIPANT, charge, back_minor)
+    return Difference(kind, charge.saga, what, Remedy.PARTICIPANT, charge, back_minor)
 
 
 def _amount(charge: ChargeRow) -> str:
@@ -295,42 +293,42 @@ def _amount(charge: ChargeRow) -> str:
 # --- parcels and units ----------------------------------------------------------------------------
 
 
-def _compare_parcels(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
-    ours = next(iter(rows.shipments.get(order_id, ())), None)
-    theirs = {label.label_id: label for label in rows.labels.get(order_id, ())}
+def _compare_parcels(rows: _RowsByOrder, saga: str) -> Iterator[Difference]:
+    ours = next(iter(rows.shipments.get(saga, ())), None)
+    theirs = {label.label_id: label for label in rows.labels.get(saga, ())}
     booked = ours.label_id if ours and (ours.labelled or ours.gone) else None
     for label_id, label in sorted(theirs.items()):
         state = "picked up" if label.gone else "valid"
-        if ours is None and order_id not in rows.books.orders:
+        if ours is None and saga not in rows.books.orders:
             what = f"label {label_id} is {state}, but this order was never placed"
-            yield Difference("unknown_label", order_id, what)
+            yield Difference("unknown_label", saga, what)
         elif label_id != booked:
             what = f"label {label_id} is {state}; shipping has booked {booked or 'none'}"
-            yield Difference("unexpected_label", order_id, what)
+            yield Difference("unexpected_label", saga, what)
         elif label.gone and ours and not ours.gone:
             what = f"label {label_id} was picked up; shipping still waits for the pickup"
-            yield Difference("unbooked_pickup", order_id, what)
+            yield Difference("unbooked_pickup", saga, what)
     if booked is not None and booked not in theirs:
         what = f"shipping has booked label {booked}, the carrier has no valid label of that id"
-        yield Difference("missing_label", order_id, what)
+        yield Difference("missing_label", saga, what)
     elif ours and ours.gone and booked in theirs and not theirs[booked].gone:
         what = f"label {booked} was picked up by shipping's books; the carrier has not picked it up"
-        yield Difference("missing_label", order_id, what)
+        yield Difference("missing_label", saga, what)
 
 
-def _compare_units(rows: _RowsByOrder, order_id: str) -> Iterator[Difference]:
-    shipment = next(iter(rows.shipments.get(order_id, ())), None)
-    order = rows.books.orders.get(order_id)
-    for kept in rows.reservations.get(order_id, ()):
+def _compare_units(rows: _RowsByOrder, saga: str) -> Iterator[Difference]:
+    shipment = next(iter(rows.shipments.get(saga, ())), None)
+    order = rows.books.orders.get(saga)
+    for kept in rows.reservations.get(saga, ()):
         gone = shipment is not None and shipment.gone
         if kept.shipped != gone:
             units = "shipped" if kept.shipped else "not shipped"
             parcel = "picked up" if gone else "not picked up"
             what = f"its units are {units}, its parcel is {parcel}"
-            yield Difference("stock_of_order", order_id, what)
+            yield Difference("stock_of_order", saga, what)
         elif kept.reserved and order is not None and order.status == "cancelled":
             what = "the order is cancelled, but its units are still reserved"
-            yield Difference("stock_of_order", order_id, what)
+            yield Difference("stock_of_order", saga, what)
 
 
 def _compare_stock(row: SkuRow) -> Iterator[Difference]:

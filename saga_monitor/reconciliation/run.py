@@ -29,7 +29,8 @@ from saga_monitor.saga.view import SagaView
 from sagakit.contract.platform import InterventionOpened
 from sagakit.errors import BadKey
 from sagakit.flow.model import Flow
-from sagakit.messages.codec import order_key
+from sagakit.identity import split_key
+from sagakit.messages.codec import record_saga_id
 from sagakit.web.app import problem
 
 log = structlog.get_logger(__name__)
@@ -171,9 +172,9 @@ class Reconciler:
 
     def _correct(self, found: Difference, before: datetime, through: datetime) -> Remediation:
         try:
-            order_key(found.subject.encode())
-        except BadKey:
-            return Remediation.REPORT_ONLY  # no order can have this id, so no intervention either
+            record_saga_id(split_key(found.subject)[1].encode())
+        except (BadKey, ValueError):
+            return Remediation.REPORT_ONLY  # no saga can have this key, so no intervention either
         if found.subject.startswith(SKU):
             return Remediation.REPORT_ONLY
         emissions: list[Emission] = []
@@ -238,17 +239,17 @@ def correction_for(
         raise CommandRefused(
             409,
             "order changed",
-            f"an event of order {saga.order_id} came after {before.isoformat()}; reconcile again",
+            f"an event of saga {saga.key} came after {before.isoformat()}; reconcile again",
         )
     charge = found.charge
     is_read = any(CHARGE_FOUND in names for names in flow.observes.values())
     if found.remedy == Remedy.PARTICIPANT and charge is not None and is_read:
         amounts = f"{charge.charge_id}:{charge.amount_minor}:{found.refunded_minor}"
-        id_ = emission_id(saga.order_id, CHARGE_FOUND, amounts)
+        id_ = emission_id(saga.key, CHARGE_FOUND, amounts)
         earlier = saga.facts.get(str(id_))
         if earlier is None or through - earlier.at <= timedelta(seconds=SETTLE_S):
             event = event_types[CHARGE_FOUND](
-                order_id=saga.order_id,
+                order_id=saga.id,
                 charge_id=charge.charge_id,
                 captured_minor=charge.amount_minor,
                 refunded_minor=found.refunded_minor,
@@ -257,5 +258,5 @@ def correction_for(
                 reason=f"{found.kind}: {found.what}",
             )
             return Emission(id_, event, None)
-    opened = InterventionOpened(saga_id=saga.order_id, code=found.kind, reason=found.what)
-    return Emission(emission_id(saga.order_id, found.kind, found.what), opened, None)
+    opened = InterventionOpened(saga_id=saga.id, code=found.kind, reason=found.what)
+    return Emission(emission_id(saga.key, found.kind, found.what), opened, None)

@@ -40,8 +40,15 @@ BOOKS: Mapping[str, Any] = {
 participant is asked which ones it keeps."""
 # Includes the history tables: the outside world's ledgers reach further back than `saga`.
 ORDERS = text(f"""
-    SELECT order_id, status, updated_at <= :before AS quiet, captured_minor, refunded_minor
-    FROM {live_and_history("saga", "order_id, status, updated_at, captured_minor, refunded_minor")}
+    SELECT saga, status, updated_at <= :before AS quiet,
+           coalesce(captured_minor, 0) AS captured_minor,
+           coalesce(refunded_minor, 0) AS refunded_minor
+    FROM {live_and_history("saga", "saga, status, updated_at")}
+    LEFT JOIN (
+        SELECT saga, CAST(sum(added) AS bigint) AS captured_minor,
+               CAST(sum(removed) AS bigint) AS refunded_minor
+        FROM {live_and_history("balance", "saga, name, added, removed")}
+        WHERE name = 'money' GROUP BY saga) AS money USING (saga)
     WHERE status <> 'unplaced'
 """)
 
@@ -80,7 +87,7 @@ class BookReader:
                 "SAGA_PARTICIPANTS"
             )
         busy = (self._pages(f"{url}/admin/books/busy") for url in self._urls.values())
-        found["busy"] = frozenset(row["order_id"] for rows in busy for row in rows)
+        found["busy"] = frozenset(row["saga"] for rows in busy for row in rows)
         return found
 
     def _kept(self, kept: Mapping[str, Any], name: str) -> bool:
@@ -120,10 +127,10 @@ class BookReader:
 
 
 def orders(engine: Engine, before: datetime) -> dict[str, OrderRow]:
-    """Return the placed orders by id. quiet: no event of the order came after `before`."""
+    """Return the placed orders by saga key. quiet: no event of the order came after `before`."""
     with engine.connect() as connection:
         rows = connection.execute(ORDERS, {"before": before})
-        return {row.order_id: OrderRow(*row) for row in rows}
+        return {row.saga: OrderRow(*row) for row in rows}
 
 
 def join_books(found: Mapping[str, Any], known: Mapping[str, OrderRow]) -> Books:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from saga_monitor.saga.facts import SOURCE, Fact, Saga, emission_id
 from saga_monitor.saga.view import (
+    CONSERVATION,
     DEADLINE,
     ESCALATION,
     REMINDER,
@@ -77,7 +78,7 @@ def _unexpected_event(saga: Saga, view: SagaView, fact: Fact) -> Emission:
 
 
 def _imbalance(saga: Saga, found: Imbalance) -> Emission:
-    opened = InterventionOpened(saga_id=saga.id, code=found.code, reason=found.reason)
+    opened = InterventionOpened(saga_id=saga.id, code=CONSERVATION, reason=found.reason)
     return Emission(found.id, opened, UUID(found.cause))
 
 

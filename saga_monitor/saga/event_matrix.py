@@ -48,7 +48,7 @@ DECLARED_EFFECTS: dict[Role, tuple[EventEffect, ...]] = {
     Role.START: (S, N, N, N, N, N, N),
     Role.DONE: (N, M, N, N, A, N, N),
     Role.ENDED: (N, T, T, M, N, C, C),
-    Role.DECLINED: (N, T, T, N, N, C, C),  # a capture must still be refunded
+    Role.DECLINED: (N, T, T, N, N, C, C),  # its balance must still come to zero
     Role.WAIT: (N, M, M, N, A, M, M),
     Role.PIVOT_DONE: (N, M, M, M, C, N, N),
     Role.PIVOT_ENDED: (N, T, T, N, N, C, C),

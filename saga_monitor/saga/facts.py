@@ -4,14 +4,12 @@
 are read. `interpreter` derives what the facts mean for a flow.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sagakit.flow.balances import MOVES
-from sagakit.flow.model import Flow
 from sagakit.identity import split_key
 from sagakit.messages.envelope import NAMESPACE
 
@@ -102,88 +100,6 @@ def fold(saga: Saga, *facts: Fact) -> Saga:
 def emission_id(key: str, what: str, step: str, attempt: int = 1) -> UUID:
     """Derive the id of an event the monitor emits, equal in every monitor and after restarts."""
     return uuid5(NAMESPACE, f"{SOURCE}:{key}:{what}:{step}:{attempt}")
-
-
-# --- money --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class MoneyLedger:
-    """Money moved for one saga, in minor units of `currency`."""
-
-    captured_minor: int = 0
-    refunded_minor: int = 0
-    currency: str | None = None
-
-    @property
-    def held_minor(self) -> int:
-        """Return the amount captured and not refunded."""
-        return self.captured_minor - self.refunded_minor
-
-
-def ledger(facts: Iterable[Fact], flow: Flow) -> MoneyLedger:
-    """Sum the captures and refunds in the facts, by the events that the flow names."""
-    all_facts = list(facts)
-    captured = [f for f in all_facts if f.type in flow.captured]
-    currency = None
-    for fact in captured:
-        currency = fact.detail.get("currency", currency)
-    refunded = _movements(all_facts, flow.refunded)
-    return MoneyLedger(sum(charges(captured, flow).values()), sum(refunded.values()), currency)
-
-
-def charges(facts: Iterable[Fact], flow: Flow) -> dict[str, int]:
-    """Return the amount of each capture, in minor units."""
-    return _movements(facts, flow.captured)
-
-
-def _movements(facts: Iterable[Fact], names: Mapping[str, str]) -> dict[str, int]:
-    """Return the amount of each movement; if it is reported with several, the largest."""
-    moved: dict[str, int] = {}
-    for fact in facts:
-        if fact.type in names:
-            movement = str(fact.detail.get(names[fact.type]) or fact.id)
-            amount = int(fact.detail.get("amount_minor", 0))
-            moved[movement] = max(moved.get(movement, 0), amount)
-    return moved
-
-
-# --- units --------------------------------------------------------------------------------------
-
-UNITS = "units"
-"""Key in a fact's detail for the units it moves: kind -> number."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTotals:
-    """Units moved for one saga, by kind."""
-
-    reserved: Mapping[str, int]
-    released: Mapping[str, int]
-    shipped: Mapping[str, int]
-
-    @property
-    def left(self) -> dict[str, int]:
-        """Return the units reserved and neither released nor shipped, without kinds at zero."""
-        found = dict(self.reserved)
-        for removed in (self.released, self.shipped):
-            for kind, units in removed.items():
-                found[kind] = found.get(kind, 0) - units
-        return {kind: units for kind, units in sorted(found.items()) if units}
-
-
-def unit_totals(facts: Iterable[Fact], flow: Flow) -> UnitTotals | None:
-    """Sum the units in the facts; None if a fact was stored without its units."""
-    totals: dict[str, dict[str, int]] = {move: {} for move in MOVES}
-    for fact in facts:
-        move = flow.units.moves.get(fact.type)
-        if move is None:
-            continue
-        if UNITS not in fact.detail:
-            return None
-        for kind, units in fact.detail[UNITS].items():
-            totals[move][kind] = totals[move].get(kind, 0) + units
-    return UnitTotals(**totals)
 
 
 def _record_order(fact: Fact) -> tuple[datetime, str]:

@@ -1,10 +1,11 @@
 """Precompute the lookups of a flow version, which all its sagas share. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from sagakit.flow.balances import Balance
 from sagakit.flow.model import PIVOT, Flow, Step
 from sagakit.flow.platform_events import COMPENSATION_REQUESTED, SAGA_PAUSED, VERDICT_GIVEN
 
@@ -14,8 +15,9 @@ class Role(StrEnum):
 
     `done`, `ended`, `declined` and `wait` are events of steps that can be undone; `pivot_` roles
     are events of the pivot, and `last_` roles those of steps behind it. ended: failed or undone;
-    declined: failed, of a step that takes money; progress: any other event of a step; other: event
-    of a participant without a step; foreign: event of a participant that is not in this version.
+    declined: failed, of a step with a balance to bring to zero; progress: any other event of a
+    step; other: event of a participant without a step; foreign: event of a participant that is not
+    in this version.
     """
 
     START = "start"
@@ -42,8 +44,9 @@ class Plan:
 
     last_undoable: index of the last place that can be undone; pivots: steps that, once done, forbid
     undoing; step_of_event: event type -> name of the step whose state it reports; endings: events
-    that report a step as failed or undone; money_steps: steps that take money; unit_steps: steps
-    that reserve units; roles: event type -> role, for every event.
+    that report a step as failed or undone; balances: those that a step of this version adds to;
+    moving: events that move a balance of the flow; balances_of_step: step -> names of the balances
+    that its undo has to bring to zero; roles: event type -> role, for every event.
     """
 
     flow: Flow
@@ -54,8 +57,9 @@ class Plan:
     pivots: tuple[Step, ...]
     step_of_event: dict[str, str]
     endings: frozenset[str]
-    money_steps: frozenset[str]
-    unit_steps: frozenset[str]
+    balances: tuple[Balance, ...]
+    moving: frozenset[str]
+    balances_of_step: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, Role]
 
     @classmethod
@@ -65,7 +69,12 @@ class Plan:
         steps = tuple(step for place in places for step in place)
         last_place = places[last_undoable] if last_undoable >= 0 else ()
         failed = {event for step in steps for event in step.failed}
-        money_steps = frozenset(owner for e in flow.captured if (owner := flow.owners.get(e)))
+        names = {step.name for step in steps}
+        balances = tuple(b for b in flow.balances if _is_moved_by(names, flow, b))
+        of_step = {
+            step: tuple(b.name for b in balances if b.step == step)
+            for step in {b.step for b in balances if b.step}
+        }
         return cls(
             flow=flow,
             label=flow.label(version),
@@ -75,8 +84,9 @@ class Plan:
             pivots=tuple(s for s in last_place if s.kind == PIVOT) or last_place,
             step_of_event={event: step.name for step in steps for event in _state_events(step)},
             endings=frozenset(failed | {step.undone for step in steps if step.undone}),
-            money_steps=money_steps,
-            unit_steps=frozenset(flow.owners[event] for event in flow.units.paths),
+            balances=balances,
+            moving=frozenset(event for balance in flow.balances for event in balance.paths),
+            balances_of_step=of_step,
             roles={
                 **{event: _other_role(flow, steps, event) for event in flow.owners},
                 **{
@@ -84,21 +94,27 @@ class Plan:
                     for i, place in enumerate(places)
                     for step in place
                     for event, role in _step_roles(
-                        step, step.name in money_steps, past_pivot=i > last_undoable
+                        step, step.name in of_step, past_pivot=i > last_undoable
                     )
                 },
             },
         )
 
 
+def _is_moved_by(steps: Set[str], flow: Flow, balance: Balance) -> bool:
+    """Return True if one of these steps adds to the balance, and its own step is among them."""
+    adding = {flow.owners[event] for event in balance.adds}
+    return bool(adding & steps) and (balance.step is None or balance.step in steps)
+
+
 def _state_events(step: Step) -> tuple[str, ...]:
     return (step.done, *step.failed, *step.waits, *([step.undone] if step.undone else []))
 
 
-def _step_roles(step: Step, takes_money: bool, past_pivot: bool) -> Iterator[tuple[str, Role]]:
+def _step_roles(step: Step, has_balance: bool, past_pivot: bool) -> Iterator[tuple[str, Role]]:
     """Yield the roles of the events that report the state of a step."""
     done, ended, wait = Role.DONE, Role.ENDED, Role.WAIT
-    failed = Role.DECLINED if takes_money else ended
+    failed = Role.DECLINED if has_balance else ended
     if step.kind == PIVOT:
         done, ended, wait = Role.PIVOT_DONE, Role.PIVOT_ENDED, Role.PIVOT_WAIT
         failed = ended

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from saga_monitor.saga.approvals import with_approval
-from saga_monitor.saga.balance import imbalances
+from saga_monitor.saga.balance import SagaBalances, imbalances
 from saga_monitor.saga.event_matrix import UNEXPECTED_ROLES, Situation
-from saga_monitor.saga.facts import Fact, Saga, emission_id, ledger
+from saga_monitor.saga.facts import Fact, Saga, emission_id
 from saga_monitor.saga.flow_plan import Plan, Role
 from saga_monitor.saga.interventions import EVENT_TYPES, interventions_of, settle
 from saga_monitor.saga.pauses import current_pause, due_after, pauses
@@ -56,7 +56,7 @@ class _Interpreter:
             step = plan.step_of_event.get(fact.type)
             if step and (step not in self.last or fact.source_order > self.last[step].source_order):
                 self.last[step] = fact
-        self.ledger = ledger(saga.facts.values(), self.flow)
+        self.balances = SagaBalances.of(self.facts, self.flow)
         self.past_pivot = all(self.is_passed(s) for s in plan.pivots)
         self.pauses = pauses(self.facts.get(SAGA_PAUSED, ()), self.facts.get(SAGA_RESUMED, ()))
 
@@ -99,10 +99,10 @@ class _Interpreter:
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
             unexpected=self.unexpected(self.situation(status, entry)),
-            imbalances=imbalances(self.saga, self.plan, self.ledger, status),
+            imbalances=imbalances(self.saga, self.plan, self.facts, self.balances, status),
             interventions=interventions,
             pin=pin_of(f for type_ in (PINNED, UNPINNED) for f in self.facts.get(type_, ())),
-            ledger=self.ledger,
+            balances=self.balances.rows,
             undoing=entry >= 0,
             past_pivot=self.past_pivot,
             started_at=start.at if start else None,
@@ -220,17 +220,18 @@ class _Interpreter:
         """Return the index of the place where the undo enters; -1 while nothing is to be undone.
 
         After a request it is the last place that can be undone. After a failure, or if a step was
-        undone already, it is the newest place that has reported anything or, while money is held,
-        takes money.
+        undone already, it is the newest place that has reported anything or has a balance to bring
+        to zero.
         """
         if self.facts[COMPENSATION_REQUESTED] or self.facts[self.flow.cancel]:
             return self.plan.last_undoable
         undoable = self.plan.places[: self.plan.last_undoable + 1]
         if not any(f.type in self.plan.endings for p in undoable for f in self.last_facts(p)):
             return -1
-        holding = self.plan.money_steps if self.ledger.held_minor else ()
         return max(
-            i for i, p in enumerate(undoable) if any(s.name in (*self.last, *holding) for s in p)
+            i
+            for i, p in enumerate(undoable)
+            if any(s.name in self.last or not self.is_emptied(s) for s in p)
         )
 
     def steps_to_undo(self, entry: int) -> Iterable[AwaitedStep]:
@@ -311,10 +312,12 @@ class _Interpreter:
         return self.is_done(step) or (step.kind == PIVOT and step.done in self.facts)
 
     def is_ended(self, step: Step) -> bool:
-        """Return True if a step failed or was undone, and holds no money."""
-        if not self.reports_end(step):
-            return False
-        return step.name not in self.plan.money_steps or self.ledger.held_minor == 0
+        """Return True if a step failed or was undone, and its balances are zero."""
+        return self.reports_end(step) and self.is_emptied(step)
+
+    def is_emptied(self, step: Step) -> bool:
+        """Return True if every balance is zero that the undo of this step has to bring to zero."""
+        return all(map(self.balances.is_zero, self.plan.balances_of_step.get(step.name, ())))
 
     def reports_end(self, step: Step) -> bool:
         """Return True if the newest event in `last` reports the step as failed or undone."""

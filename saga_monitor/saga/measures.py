@@ -3,14 +3,24 @@
 All times are log time, so a monitor that reads the log late measures the same.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from saga_monitor.saga.facts import Fact, Saga, emission_id, ledger, unit_totals
+from saga_monitor.saga.balance import SagaBalances
+from saga_monitor.saga.facts import Fact, Saga, emission_id
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
-from saga_monitor.saga.view import DEADLINE, ENDED, SYSTEM_TIMEOUT, VERDICT, SagaView, Status
+from saga_monitor.saga.view import (
+    DEADLINE,
+    ENDED,
+    SYSTEM_TIMEOUT,
+    VERDICT,
+    KindBalance,
+    SagaView,
+    Status,
+)
 from sagakit.flow.model import Step
 from sagakit.flow.platform_events import COMPENSATION_REQUESTED, VERDICT_GIVEN
 
@@ -64,25 +74,17 @@ def status_changes(change: Change) -> Iterator[str]:
         yield change.view.status.value
 
 
-def money_moved(change: Change) -> Iterator[tuple[str, str, int]]:
-    """Yield money movements: captured or refunded, currency, amount in minor units."""
-    flow = change.plan.flow
-    if any(fact.type in flow.captured or fact.type in flow.refunded for fact in change.new):
-        before, now = ledger(change.before.values(), flow), change.view.ledger
-        currency = now.currency or "unknown"
-        yield "captured", currency, now.captured_minor - before.captured_minor
-        yield "refunded", currency, now.refunded_minor - before.refunded_minor
-
-
-def units_moved(change: Change) -> Iterator[tuple[str, int]]:
-    """Yield unit movements: reserved, released or shipped, and the number of units."""
-    flow = change.plan.flow
-    moving = [fact for fact in change.new if fact.type in flow.units.paths]
-    found = unit_totals(moving, flow) if moving else None
-    if found is not None:
-        yield "reserved", sum(found.reserved.values())
-        yield "released", sum(found.released.values())
-        yield "shipped", sum(found.shipped.values())
+def movements(change: Change) -> Iterator[KindBalance]:
+    """Yield what was added to balances, and removed from them, since before the change."""
+    if change.plan.moving.isdisjoint(fact.type for fact in change.new):
+        return
+    known: dict[str, list[Fact]] = defaultdict(list)
+    for fact in change.before.values():
+        known[fact.type].append(fact)
+    before = {(row.name, row.kind): row for row in SagaBalances.of(known, change.plan.flow).rows}
+    for now in change.view.balances:
+        was = before.get((now.name, now.kind), KindBalance(now.name, now.kind, 0, 0))
+        yield KindBalance(now.name, now.kind, now.added - was.added, now.removed - was.removed)
 
 
 def deadline_requests(change: Change) -> Iterator[DeadlineRequest]:

@@ -10,7 +10,7 @@ Status of a saga:
 | paused | going forward, and a person has paused it: no new work starts, no deadline runs |
 | undoing | being undone, or a step was done after it was undone (a late capture) |
 | completed | every step is done |
-| cancelled | undone back to the first step, and no money is held |
+| cancelled | undone back to the first step, and no balance of a step is held |
 | intervention | neither completed nor cancelled, and an intervention is open |
 
 `completed` and `cancelled` take precedence over an open intervention. The end of the saga settles
@@ -18,19 +18,19 @@ an intervention about time or progress (SETTLED_BY_END); any other stays open un
 it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from saga_monitor.saga.facts import Fact, MoneyLedger
+from saga_monitor.saga.facts import Fact
 from saga_monitor.saga.interventions import Intervention
 from saga_monitor.saga.pauses import Pause
 from saga_monitor.saga.pins import Pin
 
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
-UNEXPECTED, CONSERVATION, UNITS_LOST = "unexpected_event", "conservation", "units_conservation"
+UNEXPECTED, CONSERVATION = "unexpected_event", "conservation"
 REMINDER, ESCALATION, VERDICT = "reminder", "escalation", "verdict"
 """Codes of the monitor's events: the request to undo; interventions; and, while a step waits for a
 verdict, the reminder, the escalation to the senior role, and the timeout verdict."""
@@ -125,17 +125,30 @@ class AwaitedStep:
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """A saga's money, or units, that do not add up.
+    """A balance that contradicts the saga's outcome.
 
-    code: of the intervention; id: of the event that opens it; cause: id of the last movement; due:
-    when to open it, unless there is another movement first.
+    id: of the event that opens the intervention; cause: id of the last movement; due: when to open
+    it, unless there is another movement first.
     """
 
     id: UUID
     cause: str
     due: datetime
     reason: str
-    code: str = CONSERVATION
+
+
+@dataclass(frozen=True, slots=True)
+class KindBalance:
+    """Sums what a saga's events added to a balance, and removed from it, of one kind."""
+
+    name: str
+    kind: str
+    added: int
+    removed: int
+    held: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "held", self.added - self.removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +169,7 @@ class SagaView:
     imbalances: tuple[Imbalance, ...]
     interventions: tuple[Intervention, ...]
     pin: Pin | None
-    ledger: MoneyLedger
+    balances: tuple[KindBalance, ...]
     undoing: bool
     past_pivot: bool
     started_at: datetime | None

@@ -27,16 +27,16 @@ KEEP_COMMANDS = timedelta(days=KEEP_DAYS)
 # Any row will do. ORDER BY matches index `saga_status`; with stale statistics the planner otherwise
 # picks a status-only plan and scans every ended saga.
 FINISHED = text("""
-    SELECT s.order_id FROM saga s
+    SELECT s.saga FROM saga s
     WHERE s.status = ANY(:ended) AND s.updated_at < :before
     AND s.next_deadline IS NULL AND NOT s.pinned AND NOT EXISTS (
         SELECT FROM intervention i
-        WHERE i.order_id = s.order_id AND i.status IN ('open', 'claimed'))
+        WHERE i.saga = s.saga AND i.status IN ('open', 'claimed'))
     ORDER BY s.status, s.updated_at DESC NULLS LAST LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
 DELETE_COMMANDS = text("""
     DELETE FROM recorded_command c WHERE c.at < :before
-    AND NOT EXISTS (SELECT FROM saga s WHERE s.order_id = c.order_id AND s.pinned)
+    AND NOT EXISTS (SELECT FROM saga s WHERE s.saga = c.saga AND s.pinned)
 """)
 
 
@@ -72,17 +72,17 @@ class Archiver:
                 break
         retry_transaction(lambda: self._delete_commands(through - KEEP_COMMANDS), stop)
         if archived:
-            log.info("ended orders moved to the history tables", orders=archived)
+            log.info("ended sagas moved to the history tables", sagas=archived)
         return archived
 
     def _archive_batch(self, before: datetime) -> int:
         ended = [status.value for status in ENDED]
         with self._engine.begin() as connection:
             wanted = {"ended": ended, "before": before, "limit": BATCH}
-            orders = connection.execute(FINISHED, wanted).scalars().all()
-            if orders:
-                store.archive(connection, orders)
-        return len(orders)
+            sagas = connection.execute(FINISHED, wanted).scalars().all()
+            if sagas:
+                store.archive(connection, sagas)
+        return len(sagas)
 
     def _delete_commands(self, before: datetime) -> None:
         with self._engine.begin() as connection:

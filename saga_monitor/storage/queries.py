@@ -3,7 +3,7 @@
 Lists and counts cover live sagas; archived sagas have a list of their own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,22 +15,27 @@ from saga_monitor.saga.flow_versions import Count
 from saga_monitor.saga.view import Status
 from saga_monitor.storage.store import load_saga
 from saga_monitor.storage.tables import live_and_history
+from sagakit.identity import saga_key, split_key
 from sagakit.web.admin import blockers_of
 
 _SHOWN = """
-    order_id, flow, version, status, awaited, next_deadline, captured_minor, refunded_minor,
-    started_at, ended_at, updated_at
+    saga, flow, version, status, awaited, next_deadline, started_at, ended_at, updated_at
 """
 # Takes the newest sagas of each status, then the newest of all. Indexes `saga_status` and
 # `saga_history_status` have this order, so no other row is read.
 _LIST = f"""
     SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status) CROSS JOIN LATERAL (
         SELECT {_SHOWN}, pinned FROM {{table}} WHERE {{table}}.status = wanted.status
-        ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit) AS found
-    ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
+        AND (CAST(:flow AS text) IS NULL OR split_part(saga, '/', 1) = :flow)
+        ORDER BY updated_at DESC NULLS LAST, saga LIMIT :limit) AS found
+    ORDER BY updated_at DESC NULLS LAST, saga LIMIT :limit
 """
 LIST = text(_LIST.format(table="saga"))
 LIST_HISTORY = text(_LIST.format(table="saga_history"))
+NAMED = text(f"""
+    SELECT {_SHOWN} FROM {live_and_history("saga", _SHOWN)}
+    WHERE saga = ANY(:keys) ORDER BY saga
+""")
 _IN_FLIGHT = "status NOT IN ('completed', 'cancelled')"
 # Stuck: overdue in log time, or with an open intervention, or without a start event.
 _STUCK = f"""
@@ -40,8 +45,8 @@ _STUCK = f"""
 # An ended saga keeps its status while an intervention is open. The array, and IS TRUE here and
 # below, keep PostgreSQL from reading all ended sagas by status, also before an ANALYZE.
 _ENDED_WITH_INTERVENTION = """
-    (status IN ('completed', 'cancelled')) IS TRUE AND order_id = ANY(ARRAY(
-        SELECT order_id FROM intervention WHERE status IN ('open', 'claimed')))
+    (status IN ('completed', 'cancelled')) IS TRUE AND saga = ANY(ARRAY(
+        SELECT saga FROM intervention WHERE status IN ('open', 'claimed')))
 """
 LIST_STUCK = text(f"""
     SELECT * FROM (
@@ -49,18 +54,38 @@ LIST_STUCK = text(f"""
         UNION ALL
         SELECT {_SHOWN}, pinned FROM saga WHERE {_ENDED_WITH_INTERVENTION}) AS found
     WHERE (status = ANY(:statuses)) IS TRUE
-    ORDER BY updated_at DESC NULLS LAST, order_id LIMIT :limit
+    AND (CAST(:flow AS text) IS NULL OR split_part(saga, '/', 1) = :flow)
+    ORDER BY updated_at DESC NULLS LAST, saga LIMIT :limit
 """)
+# Balances are summed per group of sagas; of many kinds (say, articles) the largest are shown.
 SUMMARY = text("""
-    SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest,
-           coalesce(sum(captured_minor - refunded_minor), 0) AS held_minor
-    FROM saga GROUP BY flow, version, status ORDER BY flow, version, status
+    WITH summed AS (
+        SELECT flow, version, status, name, kind, sum(added) AS added, sum(removed) AS removed,
+               sum(added - removed) AS held
+        FROM balance JOIN saga USING (saga) GROUP BY 1, 2, 3, 4, 5),
+    ranked AS (
+        SELECT *, row_number() OVER (
+            PARTITION BY flow, version, status, name ORDER BY held DESC, kind) AS place
+        FROM summed),
+    shown AS (
+        SELECT flow, version, status, json_agg(json_build_object('name', name, 'kind', kind,
+               'added', added, 'removed', removed, 'held', held) ORDER BY name, place) AS balances
+        FROM ranked WHERE place <= :kinds GROUP BY 1, 2, 3),
+    counted AS (
+        SELECT flow, version, status, count(*) AS sagas, min(started_at) AS oldest
+        FROM saga GROUP BY 1, 2, 3)
+    SELECT counted.*, coalesce(shown.balances, '[]') AS balances
+    FROM counted LEFT JOIN shown
+    ON (counted.flow, counted.version, counted.status)
+       IS NOT DISTINCT FROM (shown.flow, shown.version, shown.status)
+    ORDER BY flow, version, status
 """)
+_SHOWN_KINDS = 20
 # The projection stores a saga without a flow label under the default version. The counts come from
 # index `saga_flow` alone; then the oldest saga of each group is looked up. `started_at` is NULL if
 # no start event was read.
 _OLDEST = """
-    SELECT order_id FROM saga WHERE status = counted.status AND flow = counted.flow
+    SELECT saga FROM saga WHERE status = counted.status AND flow = counted.flow
     AND version IS NOT DISTINCT FROM counted.version AND started_at {since} LIMIT 1
 """
 FLOWS = text(f"""
@@ -79,16 +104,16 @@ FLOWS = text(f"""
 """)
 _EVENT = 'event_id, type, source, seq, at, causation, partition, "offset", detail'
 TIMELINE = text(f"""
-    SELECT {_EVENT} FROM {live_and_history("timeline", f"order_id, {_EVENT}")}
-    WHERE order_id = :order_id
+    SELECT {_EVENT} FROM {live_and_history("timeline", f"saga, {_EVENT}")}
+    WHERE saga = :saga
 """)
 FACTS = text(f"""
-    SELECT facts::text FROM {live_and_history("saga", "order_id, facts")}
-    WHERE order_id = :order_id
+    SELECT facts::text FROM {live_and_history("saga", "saga, facts")}
+    WHERE saga = :saga
 """)
-IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE order_id = :order_id)")
+IS_HISTORY = text("SELECT EXISTS (SELECT FROM saga_history WHERE saga = :saga)")
 UNREADABLE = text("""
-    SELECT topic, partition, "offset", at, code, error, encode(record_key, 'escape') AS key,
+    SELECT topic, partition, "offset", at, code, error, saga, encode(record_key, 'escape') AS key,
            length(value) AS bytes
     FROM monitor_unreadable ORDER BY at DESC LIMIT :limit
 """)
@@ -96,34 +121,33 @@ UNREADABLE = text("""
 # others.
 _BLOCKED = f"""
     (SELECT {_SHOWN}, facts::text FROM saga WHERE {{wanted}}
-     ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit)
+     ORDER BY next_deadline NULLS FIRST, saga LIMIT :limit)
     UNION ALL
     SELECT {_SHOWN}, facts::text FROM saga WHERE {_ENDED_WITH_INTERVENTION}
-    ORDER BY next_deadline NULLS FIRST, order_id LIMIT :limit
+    ORDER BY next_deadline NULLS FIRST, saga LIMIT :limit
 """
 BLOCKED = text(_BLOCKED.format(wanted=_IN_FLIGHT))
 BLOCKED_STUCK = text(_BLOCKED.format(wanted=_STUCK))
 PLACES = text("""
-    SELECT t.order_id, t.event_id, t.type, t.partition, t."offset" FROM timeline t
-    JOIN unnest(CAST(:orders AS text[]), CAST(:events AS text[])) AS e (order_id, event_id)
-    ON t.order_id = e.order_id AND t.event_id = e.event_id
+    SELECT t.saga, t.event_id, t.type, t.partition, t."offset" FROM timeline t
+    JOIN unnest(CAST(:sagas AS text[]), CAST(:events AS text[])) AS e (saga, event_id)
+    ON t.saga = e.saga AND t.event_id = e.event_id
 """)
 OWN_UNREADABLE = text("""
-    SELECT convert_from(record_key, 'LATIN1') AS order_id, code, error, topic, partition, "offset",
-           at AS parked_at
-    FROM monitor_unreadable WHERE record_key = ANY(:keys) ORDER BY at
+    SELECT saga, code, error, topic, partition, "offset", at AS parked_at
+    FROM monitor_unreadable WHERE saga = ANY(:sagas) ORDER BY at
 """)
 INTERVENTIONS = text("""
-    SELECT i.order_id, s.flow, s.version, s.status AS saga, i.code, i.status, i.holder, i.reason,
+    SELECT i.saga, s.flow, s.version, s.status AS saga_status, i.code, i.status, i.holder, i.reason,
            i.opened_at, i.closed_at, i.entries
-    FROM intervention i JOIN saga s ON s.order_id = i.order_id
-    WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.order_id, i.code LIMIT :limit
+    FROM intervention i JOIN saga s ON s.saga = i.saga
+    WHERE i.status = ANY(:statuses) ORDER BY i.opened_at, i.saga, i.code LIMIT :limit
 """)
 COUNT_UNREADABLE = text("SELECT count(*) FROM monitor_unreadable")
 
 Row = dict[str, Any]
 Places = dict[tuple[str, str], tuple[str, int, int]]
-"""(order id, event id) -> the event's type, partition and offset."""
+"""(saga key, event id) -> the event's type, partition and offset."""
 
 
 def sagas(
@@ -133,18 +157,28 @@ def sagas(
     log_time: datetime | None,
     limit: int,
     *,
+    flow: str | None = None,
     history: bool = False,
 ) -> list[Row]:
     """Return rows for a list, newest first.
 
-    log_time: time up to which the log is read, if known; history: list only archived sagas.
+    flow: name of the flow; log_time: time up to which the log is read, if known; history: list only
+    archived sagas.
     """
     statuses = [status] if status else [known.value for known in Status]
+    wanted = {"statuses": statuses, "flow": flow, "limit": limit}
     if stuck:  # no archived saga is stuck
-        wanted = [] if history else statuses
-        return _rows(connection, LIST_STUCK, statuses=wanted, log_time=log_time, limit=limit)
-    query = LIST_HISTORY if history else LIST
-    return _rows(connection, query, statuses=statuses, limit=limit)
+        wanted |= {"statuses": [] if history else statuses, "log_time": log_time}
+        return _saga_rows(connection, LIST_STUCK, **wanted)
+    return _saga_rows(connection, LIST_HISTORY if history else LIST, **wanted)
+
+
+def named(connection: Connection, name: str, flows: Iterable[str]) -> list[Row]:
+    """Return the sagas that a person may mean: by saga key, or by the id in any of `flows`."""
+    if not name.isprintable():
+        return []
+    keys = [name, *(saga_key(flow, name) for flow in ("", *flows))]
+    return _saga_rows(connection, NAMED, keys=keys)
 
 
 def blocked(
@@ -155,41 +189,42 @@ def blocked(
     The most overdue are first. stuck: of those in flight, only the stuck ones.
     """
     if stuck:
-        found = _rows(connection, BLOCKED_STUCK, log_time=log_time, limit=limit)
+        found = _saga_rows(connection, BLOCKED_STUCK, log_time=log_time, limit=limit)
     else:
-        found = _rows(connection, BLOCKED, limit=limit)
-    return [(row, load_saga(row["order_id"], row.pop("facts"))) for row in found]
+        found = _saga_rows(connection, BLOCKED, limit=limit)
+    return [(row, load_saga(row["saga"], row.pop("facts"))) for row in found]
 
 
 def places(connection: Connection, events: Sequence[tuple[str, str]]) -> Places:
-    """Return type, partition and offset of events, given as (order id, event id)."""
-    orders, ids = [order for order, _ in events], [event for _, event in events]
-    found = connection.execute(PLACES, {"orders": orders, "events": ids})
-    return {(order, event): tuple(place) for order, event, *place in found}
+    """Return type, partition and offset of events, given as (saga key, event id)."""
+    sagas, ids = [saga for saga, _ in events], [event for _, event in events]
+    found = connection.execute(PLACES, {"sagas": sagas, "events": ids})
+    return {(saga, event): tuple(place) for saga, event, *place in found}
 
 
-def own_kept_rows(connection: Connection, orders: Sequence[str]) -> Iterator[tuple[str, KeptRows]]:
+def own_kept_rows(connection: Connection, sagas: Sequence[str]) -> Iterator[tuple[str, KeptRows]]:
     """Yield what the monitor itself keeps of sagas: unpublished events, unreadable records."""
-    found = blockers_of(connection, orders)
-    keys = [order.encode() for order in orders]
-    for row in connection.execute(OWN_UNREADABLE, {"keys": keys}).mappings():
-        order_id = row["order_id"].encode("latin-1").decode()
-        rows = found.setdefault(order_id, {"outbox": [], "parked": []})
-        rows["parked"].append({name: row[name] for name in row if name != "order_id"})
-    for order_id, rows in found.items():
+    found = blockers_of(connection, sagas)
+    for row in connection.execute(OWN_UNREADABLE, {"sagas": list(sagas)}).mappings():
+        rows = found.setdefault(row["saga"], {"outbox": [], "parked": []})
+        rows["parked"].append({name: row[name] for name in row if name != "saga"})
+    for saga, rows in found.items():
         outbox = tuple(Unpublished(**row) for row in rows["outbox"])
         parked = tuple(ParkedRecord(**row) for row in rows["parked"])
-        yield order_id, KeptRows(outbox=outbox, parked=parked)
+        yield saga, KeptRows(outbox=outbox, parked=parked)
 
 
 def interventions(connection: Connection, statuses: Sequence[str], limit: int) -> list[Row]:
     """Return the interventions of live sagas, oldest first."""
-    return _rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
+    return _saga_rows(connection, INTERVENTIONS, statuses=list(statuses), limit=limit)
 
 
 def summary(connection: Connection) -> list[Row]:
-    """Count live sagas by flow version and status, with the oldest start and money held."""
-    return _rows(connection, SUMMARY)
+    """Count live sagas by flow version and status, with the oldest start and their balances.
+
+    Of each balance, the kinds of which most is held are shown.
+    """
+    return _rows(connection, SUMMARY, kinds=_SHOWN_KINDS)
 
 
 def flows(connection: Connection) -> list[Count]:
@@ -200,9 +235,9 @@ def flows(connection: Connection) -> list[Count]:
     ]
 
 
-def timeline(connection: Connection, order_id: str) -> list[Row]:
+def timeline(connection: Connection, saga: str) -> list[Row]:
     """Return the events of a saga, unsorted: `Saga.timeline` sorts."""
-    return _rows(connection, TIMELINE, order_id=order_id)
+    return _rows(connection, TIMELINE, saga=saga)
 
 
 def unreadable(connection: Connection, limit: int) -> list[Row]:
@@ -215,17 +250,28 @@ def count_unreadable(connection: Connection) -> int:
     return int(connection.execute(COUNT_UNREADABLE).scalar_one())
 
 
-def find(connection: Connection, order_id: str) -> Saga | None:
+def find(connection: Connection, saga: str) -> Saga | None:
     """Return one saga; None if no event of it was ever read."""
-    if not order_id.isprintable():  # no saga has such an id, and PostgreSQL text holds no NUL
+    if not saga.isprintable():  # no saga has such a key, and PostgreSQL text holds no NUL
         return None
-    facts = connection.execute(FACTS, {"order_id": order_id}).scalar()
-    return None if facts is None else load_saga(order_id, facts)
+    facts = connection.execute(FACTS, {"saga": saga}).scalar()
+    return None if facts is None else load_saga(saga, facts)
 
 
-def is_history(connection: Connection, order_id: str) -> bool:
+def is_history(connection: Connection, saga: str) -> bool:
     """Return True if a saga was moved to the history tables."""
-    return bool(connection.execute(IS_HISTORY, {"order_id": order_id}).scalar_one())
+    return bool(connection.execute(IS_HISTORY, {"saga": saga}).scalar_one())
+
+
+def _saga_rows(connection: Connection, query: Any, **parameters: Any) -> list[Row]:
+    return [saga_row(row) for row in _rows(connection, query, **parameters)]
+
+
+def saga_row(row: Row) -> Row:
+    """Return a row with saga key, bare id and flow label, in place of flow and version."""
+    saga, flow, version = row.pop("saga"), row.pop("flow"), row.pop("version")
+    label = flow if version is None else f"{flow}/{version}"
+    return {"saga": saga, "id": split_key(saga)[1], "flow": label, **row}
 
 
 def _rows(connection: Connection, query: Any, **parameters: Any) -> list[Row]:

@@ -11,8 +11,14 @@ from sqlalchemy import Connection, Table, TextClause, text
 
 from saga_monitor.saga.facts import Fact, Saga, log_time, unix_ms
 from saga_monitor.saga.interventions import Intervention
-from saga_monitor.storage.tables import HISTORY, intervention, saga, stream_offset, timeline
-from sagakit.contract.model import saga_id_of
+from saga_monitor.storage.tables import (
+    HISTORY,
+    balance,
+    intervention,
+    saga,
+    stream_offset,
+    timeline,
+)
 from sagakit.errors import UnknownFlow, UnknownSchema
 from sagakit.messages.codec import MAX_EVENT_BYTES
 from sagakit.messages.envelope import Record
@@ -27,15 +33,13 @@ _UNKNOWN_CODES, _MAX_UNKNOWN_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 *
 class SagaRow:
     """A row of `saga`, but for `quiet_until`: each write clears it. facts: only the new ones."""
 
-    order_id: str
+    saga: str
     flow: str | None
     version: int | None
     status: str
     facts: Mapping[str, Any]
     awaited: str | None
     next_deadline: datetime | None
-    captured_minor: int
-    refunded_minor: int
     started_at: datetime | None
     ended_at: datetime | None
     updated_at: datetime | None
@@ -44,10 +48,21 @@ class SagaRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """A row of `balance`."""
+
+    saga: str
+    name: str
+    kind: str
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimelineRow:
     """A row of `timeline`."""
 
-    order_id: str
+    saga: str
     event_id: str
     type: str
     source: str
@@ -63,7 +78,7 @@ class TimelineRow:
 class InterventionRow:
     """A row of `intervention`."""
 
-    order_id: str
+    saga: str
     code: str
     status: str
     reason: str
@@ -73,10 +88,10 @@ class InterventionRow:
     entries: int
 
     @classmethod
-    def of(cls, order_id: str, intervention: Intervention) -> "InterventionRow":
+    def of(cls, saga: str, intervention: Intervention) -> "InterventionRow":
         """Build the row of an intervention."""
         return cls(
-            order_id=order_id,
+            saga=saga,
             code=intervention.code,
             status=intervention.status.value,
             reason=intervention.reason,
@@ -87,19 +102,35 @@ class InterventionRow:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """A record that could not be read: the key of the saga it belongs to, and the reason."""
+
+    record: Record
+    saga: str
+    code: str
+    error: str
+
+
 @dataclass(slots=True)
 class WriteBatch:
-    """The rows one transaction of the projection writes. offsets: of the next record to read."""
+    """The rows one transaction of the projection writes.
+
+    balances: saga -> all its rows, for sagas of which a balance may have moved; offsets: of the
+    next record to read.
+    """
 
     sagas: list[SagaRow] = field(default_factory=list)
+    balances: dict[str, list[BalanceRow]] = field(default_factory=dict)
     timeline: list[TimelineRow] = field(default_factory=list)
     interventions: list[InterventionRow] = field(default_factory=list)
-    unreadable: list[tuple[Record, str, str]] = field(default_factory=list)
+    unreadable: list[UnreadableRecord] = field(default_factory=list)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
 _SAGA = tuple(f.name for f in fields(SagaRow))
-_VIEW = tuple(name for name in _SAGA if name not in ("order_id", "facts"))
+_VIEW = tuple(name for name in _SAGA if name not in ("saga", "facts"))
+_BALANCE = tuple(f.name for f in fields(BalanceRow))
 _TIMELINE = tuple(f.name for f in fields(TimelineRow))
 _INTERVENTION = tuple(f.name for f in fields(InterventionRow))
 
@@ -109,9 +140,9 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 ADD_MISSING = text(
-    "INSERT INTO saga (order_id, partition) "
-    f"SELECT * FROM {recordset(saga, ('order_id', 'partition'))} ON CONFLICT (order_id) DO NOTHING "
-    "RETURNING order_id"
+    "INSERT INTO saga (saga, partition) "
+    f"SELECT * FROM {recordset(saga, ('saga', 'partition'))} ON CONFLICT (saga) DO NOTHING "
+    "RETURNING saga"
 )
 
 
@@ -123,7 +154,7 @@ def move_statement(table: Table, to: Table) -> TextClause:
     columns, key = [c.name for c in table.columns], _quoted([c.name for c in table.primary_key])
     rest = ", ".join(f"{c} = excluded.{c}" for c in map(_quoted, [[c] for c in columns]))
     return text(
-        f"WITH moved AS (DELETE FROM {table.name} WHERE order_id = ANY({KEYS}) "
+        f"WITH moved AS (DELETE FROM {table.name} WHERE saga = ANY({KEYS}) "
         f"RETURNING {_quoted(columns)}) "
         f"INSERT INTO {to.name} ({_quoted(columns)}) SELECT * FROM moved "
         f"ON CONFLICT ({key}) DO UPDATE SET {rest}"
@@ -133,28 +164,40 @@ def move_statement(table: Table, to: Table) -> TextClause:
 TO_HISTORY = [move_statement(table, there) for table, there in HISTORY.items()]
 FROM_HISTORY = [move_statement(there, table) for table, there in HISTORY.items()]
 LOCK = text(
-    "SELECT order_id, partition, status, facts::text FROM saga "
-    f"WHERE order_id = ANY({KEYS}) ORDER BY order_id FOR UPDATE"
+    "SELECT saga, partition, status, facts::text FROM saga "
+    f"WHERE saga = ANY({KEYS}) ORDER BY saga FOR UPDATE"
 )
 # An upsert of rows that exist and are locked, see `sagakit.store.postgres.SAVE_INBOX`. Facts are
 # only added, or replaced by an earlier record of the same event, so only such facts are sent.
 SAVE = text(
     f"INSERT INTO saga ({_quoted(_SAGA)}) SELECT * FROM {recordset(saga, _SAGA)} "
-    f"ON CONFLICT (order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _VIEW)}, "
+    f"ON CONFLICT (saga) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _VIEW)}, "
     "facts = saga.facts || excluded.facts, quiet_until = NULL"
+)
+# The balances of a batch are written by the same statement. A row goes when its kind does: a
+# movement without a kind is of the kind that a later event is the first to add.
+SAVE_WITH_BALANCES = text(
+    f"WITH moved AS (SELECT * FROM {recordset(balance, _BALANCE, 'moved')}), gone AS ("
+    f"DELETE FROM balance b WHERE b.saga = ANY({KEYS}) AND NOT EXISTS ("
+    "SELECT FROM moved m WHERE (m.saga, m.name, m.kind) = (b.saga, b.name, b.kind))), "
+    f"kept AS (INSERT INTO balance ({_quoted(_BALANCE)}) SELECT * FROM moved "
+    "ON CONFLICT (saga, name, kind) "
+    "DO UPDATE SET added = excluded.added, removed = excluded.removed "
+    "WHERE (balance.added, balance.removed) <> (excluded.added, excluded.removed)) "
+    f"{SAVE.text}"
 )
 # Of an event published twice the first sighting is kept, as in `fold`. A republished event keeps
 # its time and gets a new partition and offset.
 ADD_TIMELINE = text(
     f"INSERT INTO timeline ({_quoted(_TIMELINE)}) SELECT * FROM {recordset(timeline, _TIMELINE)} "
-    "ON CONFLICT (order_id, event_id) DO UPDATE "
+    "ON CONFLICT (saga, event_id) DO UPDATE "
     'SET partition = excluded.partition, "offset" = excluded."offset" '
     'WHERE timeline.at = excluded.at AND timeline."offset" <> excluded."offset"'
 )
 SAVE_INTERVENTIONS = text(
     f"INSERT INTO intervention ({_quoted(_INTERVENTION)}) "
     f"SELECT * FROM {recordset(intervention, _INTERVENTION)} "
-    "ON CONFLICT (order_id, code) "
+    "ON CONFLICT (saga, code) "
     f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _INTERVENTION[2:])}"
 )
 ADVANCE = text(f"""
@@ -183,19 +226,19 @@ DELETE_UNREADABLE = text("""
 """)
 ADD_UNREADABLE = text("""
     INSERT INTO monitor_unreadable
-    (topic, partition, "offset", at, code, error, record_key, value, headers)
-    VALUES (:topic, :partition, :offset, :at, :code, :error, :record_key, :value, :headers)
+    (topic, partition, "offset", at, code, error, saga, record_key, value, headers)
+    VALUES (:topic, :partition, :offset, :at, :code, :error, :saga, :record_key, :value, :headers)
     ON CONFLICT (topic, partition, "offset") DO NOTHING
 """)
 RECORD_COMMAND = text("""
-    INSERT INTO recorded_command (id, order_id, type, fields, at)
-    VALUES (:id, :order_id, :type, CAST(:fields AS jsonb), :at) ON CONFLICT (id) DO NOTHING
+    INSERT INTO recorded_command (id, saga, type, fields, at)
+    VALUES (:id, :saga, :type, CAST(:fields AS jsonb), :at) ON CONFLICT (id) DO NOTHING
 """)
 RECORDED_COMMAND = text("SELECT fields FROM recorded_command WHERE id = :id")
 # `next_deadline < :latest` follows from the condition after it, but it bounds the index scan, which
 # otherwise reads every open deadline.
 OVERDUE = text("""
-    SELECT s.order_id, s.facts::text, s.partition FROM saga s
+    SELECT s.saga, s.facts::text, s.partition FROM saga s
     JOIN unnest(CAST(:partitions AS int[]), CAST(:throughs AS timestamptz[]))
     AS g (partition, through)
     ON s.partition = g.partition
@@ -206,21 +249,21 @@ OVERDUE = text("""
 # The condition on the keys makes it an index scan.
 SNOOZE = text(
     "UPDATE saga SET quiet_until = n.quiet_until "
-    f"FROM {recordset(saga, ('order_id', 'quiet_until'))} "
-    f"WHERE saga.order_id = n.order_id AND saga.order_id = ANY({KEYS})"
+    f"FROM {recordset(saga, ('saga', 'quiet_until'))} "
+    f"WHERE saga.saga = n.saga AND saga.saga = ANY({KEYS})"
 )
 
 
 def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tuple[Saga, int, str]]:
-    """Lock sagas in id order; return order id -> its saga, partition and status.
+    """Lock sagas in key order; return saga key -> the saga, its partition and status.
 
     A missing saga is inserted, and an archived one is brought back from the history tables.
-    `partitions`: order id -> partition that its events are now read from.
+    `partitions`: saga key -> partition that its events are now read from.
     """
     found: dict[str, tuple[Saga, int, str]] = {}
     # A second turn is needed only if a saga was archived between the two statements.
     while keys := sorted(partitions.keys() - found.keys()):
-        wanted = rows_of([{"order_id": key, "partition": partitions[key]} for key in keys])
+        wanted = rows_of([{"saga": key, "partition": partitions[key]} for key in keys])
         made = connection.execute(ADD_MISSING, wanted).scalars().all()
         if made:
             _restore(connection, made)
@@ -229,32 +272,36 @@ def lock(connection: Connection, partitions: Mapping[str, int]) -> dict[str, tup
     return found
 
 
-def _restore(connection: Connection, orders: Sequence[str]) -> None:
+def _restore(connection: Connection, sagas: Sequence[str]) -> None:
     """Bring archived sagas back; if none of these is archived, this costs one statement."""
-    keys = {"keys": as_json(sorted(orders))}
-    sagas, *rest = FROM_HISTORY
-    if connection.execute(sagas, keys).rowcount:
+    keys = {"keys": as_json(sorted(sagas))}
+    first, *rest = FROM_HISTORY
+    if connection.execute(first, keys).rowcount:
         for statement in rest:
             connection.execute(statement, keys)
 
 
-def archive(connection: Connection, orders: Sequence[str]) -> None:
+def archive(connection: Connection, sagas: Sequence[str]) -> None:
     """Move these sagas to the history tables; the caller must have locked them."""
     for statement in TO_HISTORY:
-        connection.execute(statement, {"keys": as_json(orders)})
+        connection.execute(statement, {"keys": as_json(sagas)})
 
 
 def write(connection: Connection, batch: WriteBatch) -> None:
     """Write the whole batch in set-based statements; the sagas must be locked."""
-    if batch.sagas:
+    if batch.balances:
+        moved = [row for key in sorted(batch.balances) for row in batch.balances[key]]
+        more = {"keys": as_json(list(batch.balances)), "moved": as_json(moved)}
+        connection.execute(SAVE_WITH_BALANCES, {**rows_of(batch.sagas), **more})
+    elif batch.sagas:
         connection.execute(SAVE, rows_of(batch.sagas))
     if batch.timeline:
         connection.execute(ADD_TIMELINE, rows_of(_one_row_per_event(batch.timeline)))
     if batch.interventions:
-        batch.interventions.sort(key=lambda row: (row.order_id, row.code))
+        batch.interventions.sort(key=lambda row: (row.saga, row.code))
         connection.execute(SAVE_INTERVENTIONS, rows_of(batch.interventions))
     if batch.unreadable:
-        connection.execute(ADD_UNREADABLE, [_unreadable_row(*u) for u in batch.unreadable])
+        connection.execute(ADD_UNREADABLE, [_unreadable_row(one) for one in batch.unreadable])
     if batch.offsets:
         places = [
             {"topic": topic, "partition": partition, "offset": offset}
@@ -266,10 +313,10 @@ def write(connection: Connection, batch: WriteBatch) -> None:
 def _one_row_per_event(rows: Iterable[TimelineRow]) -> list[TimelineRow]:
     """Sort the rows and keep one per event: the one that `ADD_TIMELINE` would keep."""
     found: dict[tuple[str, str], TimelineRow] = {}
-    for row in sorted(rows, key=lambda row: (row.order_id, row.event_id)):
-        known = found.get((row.order_id, row.event_id), row)
+    for row in sorted(rows, key=lambda row: (row.saga, row.event_id)):
+        known = found.get((row.saga, row.event_id), row)
         if row.at == known.at:
-            found[row.order_id, row.event_id] = row
+            found[row.saga, row.event_id] = row
     return list(found.values())
 
 
@@ -328,30 +375,30 @@ def overdue(
 def snooze(connection: Connection, quiet_until: Mapping[str, datetime]) -> None:
     """Keep sagas out of `overdue` until a log time, or until a new event of theirs is read."""
     if quiet_until:
-        rows = [{"order_id": key, "quiet_until": at} for key, at in quiet_until.items()]
+        rows = [{"saga": key, "quiet_until": at} for key, at in quiet_until.items()]
         connection.execute(SNOOZE, {**rows_of(rows), "keys": as_json(list(quiet_until))})
 
 
 def record_command(
-    connection: Connection, id_: UUID, event: Any, at: datetime
+    connection: Connection, saga: str, id_: UUID, event: Any, at: datetime
 ) -> dict[str, Any] | None:
-    """Record the event of a command or timeout verdict under its id.
+    """Record the event of a command or timeout verdict on a saga under its id.
 
     Return None, or the fields of the event that was recorded under this id before.
     """
     fields_text = orjson.dumps(event.to_dict()).decode()
-    row = {"id": id_, "order_id": saga_id_of(event), "type": event.type, "fields": fields_text}
+    row = {"id": id_, "saga": saga, "type": event.type, "fields": fields_text}
     if connection.execute(RECORD_COMMAND, {**row, "at": at}).rowcount:
         return None
     earlier: dict[str, Any] = connection.execute(RECORDED_COMMAND, {"id": id_}).scalar_one()
     return earlier
 
 
-def load_saga(order_id: str, facts: str) -> Saga:
+def load_saga(saga: str, facts: str) -> Saga:
     """Build a saga from the JSON text of `saga.facts`."""
     known: dict[str, list[Any]] = orjson.loads(facts)
     return Saga(
-        order_id,
+        saga,
         {id_: Fact(id_, kind, log_time(at), *rest) for id_, (kind, at, *rest) in known.items()},
     )
 
@@ -363,12 +410,13 @@ def dump_facts(found: Iterable[Fact]) -> dict[str, Any]:
     }
 
 
-def _unreadable_row(record: Record, code: str, error: str) -> dict[str, Any]:
+def _unreadable_row(unreadable: UnreadableRecord) -> dict[str, Any]:
     """Return the row of a record that could not be read.
 
     A record of an unknown schema or flow is kept whole, because newer code can read it. Of any
     other only the first bytes are kept, to identify it.
     """
+    record, code = unreadable.record, unreadable.code
     most = _MAX_UNKNOWN_BYTES if code in _UNKNOWN_CODES else _MAX_KEPT_BYTES
     return {
         "topic": record.topic,
@@ -376,7 +424,8 @@ def _unreadable_row(record: Record, code: str, error: str) -> dict[str, Any]:
         "offset": record.offset,
         "at": log_time(record.timestamp_ms),
         "code": code,
-        "error": error.replace("\0", "")[:2000],
+        "error": unreadable.error.replace("\0", "")[:2000],
+        "saga": unreadable.saga,
         "record_key": record.key and record.key[:most],
         "value": record.value and record.value[:most],
         "headers": pack_headers(record.headers)[:most],

@@ -22,14 +22,14 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 metadata = MetaData()
 
-# Order ids compare as bytes, so that PostgreSQL and Python take locks in the same order.
-_ORDER_ID = Text(collation="C")
+# Saga keys compare as bytes, so that PostgreSQL and Python take locks in the same order.
+_SAGA_KEY = Text(collation="C")
 _TIME = DateTime(timezone=True)
 
 saga = Table(
     "saga",
     metadata,
-    Column("order_id", _ORDER_ID, primary_key=True),
+    Column("saga", _SAGA_KEY, primary_key=True),
     Column("flow", Text),
     Column("version", SmallInteger),
     Column("status", Text, nullable=False, server_default="unplaced"),
@@ -37,8 +37,6 @@ saga = Table(
     Column("awaited", Text),
     Column("next_deadline", _TIME),
     Column("quiet_until", _TIME),
-    Column("captured_minor", BigInteger, nullable=False, server_default="0"),
-    Column("refunded_minor", BigInteger, nullable=False, server_default="0"),
     Column("started_at", _TIME),
     Column("ended_at", _TIME),
     Column("updated_at", _TIME),
@@ -60,13 +58,23 @@ Index(
     saga.c.status,
     saga.c.flow,
     saga.c.started_at,
-    postgresql_include=["version", "captured_minor", "refunded_minor"],
+    postgresql_include=["version", "saga"],
+)
+
+balance = Table(
+    "balance",
+    metadata,
+    Column("saga", _SAGA_KEY, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("added", BigInteger, nullable=False),
+    Column("removed", BigInteger, nullable=False),
 )
 
 timeline = Table(
     "timeline",
     metadata,
-    Column("order_id", _ORDER_ID, primary_key=True),
+    Column("saga", _SAGA_KEY, primary_key=True),
     Column("event_id", Text, primary_key=True),
     Column("type", Text, nullable=False),
     Column("source", Text, nullable=False),
@@ -96,6 +104,7 @@ monitor_unreadable = Table(
     Column("at", _TIME, nullable=False),
     Column("code", Text, nullable=False),
     Column("error", Text, nullable=False),
+    Column("saga", _SAGA_KEY, nullable=False),
     Column("record_key", LargeBinary),
     Column("value", LargeBinary),
     Column("headers", Text, nullable=False),
@@ -104,7 +113,7 @@ monitor_unreadable = Table(
 intervention = Table(
     "intervention",
     metadata,
-    Column("order_id", _ORDER_ID, primary_key=True),
+    Column("saga", _SAGA_KEY, primary_key=True),
     Column("code", Text, primary_key=True),
     Column("status", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -119,7 +128,7 @@ Index("intervention_status", intervention.c.status, intervention.c.opened_at)
 # saga is looked up by its id.
 HISTORY = {
     table: Table(f"{table.name}_history", metadata, *(c._copy() for c in table.columns))
-    for table in (saga, timeline, intervention)
+    for table in (saga, balance, timeline, intervention)
 }
 Index(
     "saga_history_status",
@@ -139,7 +148,7 @@ recorded_command = Table(
     "recorded_command",
     metadata,
     Column("id", UUID(as_uuid=True), primary_key=True),
-    Column("order_id", _ORDER_ID, nullable=False),
+    Column("saga", _SAGA_KEY, nullable=False),
     Column("type", Text, nullable=False),
     Column("fields", JSONB, nullable=False),
     Column("at", _TIME, nullable=False, index=True),

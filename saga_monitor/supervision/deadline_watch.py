@@ -1,4 +1,4 @@
-"""Every second, update the watermark and emit events for orders whose deadline has passed."""
+"""Every second, update the watermark and emit events for sagas whose deadline has passed."""
 
 import threading
 from collections.abc import Callable, Sequence, Set
@@ -146,19 +146,19 @@ class DeadlineWatch:
         return bool(recreated)
 
     def emit_due(self, stop: threading.Event) -> int:
-        """Emit events for all orders whose deadline has passed in log time; return their number."""
+        """Emit events for all sagas whose deadline has passed in log time; return their number."""
         emitted = 0
         while not stop.is_set():
-            orders, events = retry_transaction(self._emit_batch, stop)
+            sagas, events = retry_transaction(self._emit_batch, stop)
             emitted += events
             if events:
                 self._wake()
-            if orders < BATCH:
+            if sagas < BATCH:
                 break
         return emitted
 
     def _emit_batch(self) -> tuple[int, int]:
-        """Judge one batch; return the numbers of orders judged and of events emitted."""
+        """Judge one batch; return the numbers of sagas judged and of events emitted."""
         partitions = [*self.watermark.read_through, EVERY_PARTITION]
         known = {p: at for p in partitions if (at := self.watermark.of_partition(p)) is not None}
         if not known:
@@ -185,7 +185,7 @@ class DeadlineWatch:
             emission
             for emission in due_emissions(saga, view, through)
             if emission.event.type != VerdictGiven.type
-            or self._is_first(connection, emission, through)
+            or self._is_first(connection, saga, emission, through)
         ]
         for emission in emissions:
             log.warning(
@@ -196,10 +196,12 @@ class DeadlineWatch:
             )
         return [self._emitter.outbox_row(saga, view.flow, e, through) for e in emissions]
 
-    def _is_first(self, connection: Connection, verdict: Emission, at: datetime) -> bool:
+    def _is_first(
+        self, connection: Connection, saga: Saga, verdict: Emission, at: datetime
+    ) -> bool:
         """Return False if a person's verdict is in the outbox already; else record this one.
 
         A person's later verdict is then refused, and the refusal names this one.
         """
-        earlier = store.record_command(connection, verdict.id, verdict.event, at)
+        earlier = store.record_command(connection, saga.key, verdict.id, verdict.event, at)
         return earlier is None or earlier == verdict.event.to_dict()

@@ -32,7 +32,8 @@ _HEADERS = {
     "ce_type": "The event's name.",
     "ce_time": "When it was decided, ISO 8601.",
     "ce_causationid": "Id of the event or message that caused it.",
-    "ce_correlationid": "What belongs together: the publisher's own word for it, or the saga, as flow/id.",
+    "ce_correlationid": "What belongs together: the publisher's own word for it, or the saga "
+    "key, flow/id.",
     "flow": "Flow and version the saga runs on, such as order/1.",
     "contract": "On an event of the platform: the contract package that has the flow. Whoever does "
     "not have that package ignores the event.",

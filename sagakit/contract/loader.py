@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sagakit.contract.balance_fields import check_balance_fields
 from sagakit.contract.conflicts import check_contracts, check_flow
 from sagakit.contract.files import PLATFORM, ContractFiles, files_of, read_set, released_sets
-from sagakit.contract.marks import EventMarks, marks_of
+from sagakit.contract.marks import EventMarks, Records, marks_of
 from sagakit.contract.model import Contract
 from sagakit.errors import ContractError, FlowError, SagaError
 from sagakit.flow.loader import load
@@ -34,7 +35,8 @@ def load_contract(*packages: str) -> Contract:
         foreign = {event: home for event, home in homes.items() if home not in own}
         for path in found.flow_files:
             at = f"{package}/flows/{path.name}"
-            flow = _load_flow(path, at, owners, foreign)
+            schemas = {**parts[PLATFORM].schemas, **parts[package].schemas}
+            flow = _load_flow(path, at, owners, foreign, schemas)
             check_flow(at, flow, declared)
             declared[at] = flow
             flows_of[package].append(flow.name)
@@ -78,9 +80,13 @@ def _generated_events(files: ContractFiles) -> tuple[type[Any], ...]:
     return found
 
 
-def _load_flow(path: Path, at: str, owners: Mapping[str, str], foreign: Mapping[str, str]) -> Flow:
+def _load_flow(
+    path: Path, at: str, owners: Mapping[str, str], foreign: Mapping[str, str], schemas: Records
+) -> Flow:
     try:
-        return load(path.read_text(), owners, foreign)
+        flow = load(path.read_text(), owners, foreign)
+        check_balance_fields(flow, schemas)
+        return flow
     except FlowError as error:
         raise FlowError(f"{at}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:

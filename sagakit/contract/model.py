@@ -16,8 +16,8 @@ class Contract:
 
     `event_types`: name -> generated class; `schemas`: name -> record schema as in its `.avsc`
     (shared records included); `released`: complete earlier sets of schemas, so that old records
-    stay readable; `declared`: the flows of its flow files; `packages`: package it was loaded from ->
-    the names of the flows there.
+    stay readable; `declared`: the flows of its flow files; `packages`: package that it was loaded
+    from -> the names of the flows there.
     """
 
     event_types: Mapping[str, type[Any]]

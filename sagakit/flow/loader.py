@@ -8,7 +8,7 @@ from typing import Any
 
 from sagakit.errors import FlowError
 from sagakit.flow.approvals import ask_problem, read_approval_rule
-from sagakit.flow.balances import check_units, read_units
+from sagakit.flow.balances import check_balances, read_balances
 from sagakit.flow.model import (
     COMPENSATABLE,
     PIVOT,
@@ -31,7 +31,7 @@ from sagakit.flow.toml_values import (
 )
 
 _EVENTS = ("start", "cancel")
-_SECTIONS = ("versions", "steps", "observes", "ledger", "units", "compensation")
+_SECTIONS = ("versions", "steps", "observes", "balances", "compensation")
 _KEYS = {"name", "default_version", *_SECTIONS, *_EVENTS}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
@@ -51,7 +51,6 @@ def load(
     name = quote(raw.get("name", "?")).strip("'")
     try:
         reject_unknown_keys("the flow file", raw, _KEYS)
-        ledger = _ledger(table("ledger", raw.get("ledger", {})))
         flow = Flow(
             name=name_of("name", raw["name"]),
             start=text("start", raw["start"]),
@@ -67,9 +66,7 @@ def load(
                 for n, v in table("observes", raw.get("observes", {})).items()
             },
             owners={**UNDERSTOOD, **owners},
-            captured=ledger.get("captured", {}),
-            refunded=ledger.get("refunded", {}),
-            units=read_units(table("units", raw.get("units", {}))),
+            balances=read_balances(table("balances", raw.get("balances", {}))),
             ceiling=_ceiling(table("compensation", raw.get("compensation", {}))),
         )
     except KeyError as error:
@@ -124,19 +121,6 @@ def _ceiling(raw: dict[str, Any]) -> Ceiling:
     return Ceiling(attempts, duration("compensation.age", raw["age"]))
 
 
-def _ledger(raw: dict[str, Any]) -> dict[str, dict[str, str]]:
-    for key, movements in raw.items():
-        if key not in ("captured", "refunded"):
-            raise ValueError(f"ledger.{key} is not known; write ledger.captured or ledger.refunded")
-        for event, name in table(f"ledger.{key}", movements).items():
-            if not isinstance(name, str) or not name.isidentifier():
-                raise ValueError(
-                    f"ledger.{key}: {event} = {name!r} is not a field name; "
-                    "name the field that identifies a movement of money"
-                )
-    return raw
-
-
 def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
     for where, event in flow.named_events():
         if event in foreign and event not in flow.owners:
@@ -151,8 +135,7 @@ def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
             )
     for step in flow.steps.values():
         _validate_step(flow, step)
-    _validate_ledger(flow)
-    check_units(flow.name, flow.units, flow.owners, flow.steps)
+    check_balances(flow.name, flow.balances, flow.owners, flow.steps)
     for participant, names in flow.observes.items():
         if not names:
             raise FlowError(
@@ -191,20 +174,6 @@ def _validate_step(flow: Flow, step: Step) -> None:
     for event, asked in step.asks.items():
         if wrong := ask_problem(event, asked, step.waits.get(event)):
             raise FlowError(f"{where}: {wrong}")
-
-
-def _validate_ledger(flow: Flow) -> None:
-    where = f"flow {flow.name}, ledger"
-    for event in (*flow.captured, *flow.refunded):
-        if event in flow.captured and event in flow.refunded:
-            raise FlowError(f"{where}: {event} is both captured and refunded; list it once")
-        if flow.owners[event] not in flow.steps:
-            raise FlowError(
-                f"{where}: {event} is owned by {flow.owners[event]}, which is not a step of this "
-                "flow and so could not refund; remove the event, or add the step"
-            )
-    if bool(flow.captured) != bool(flow.refunded):
-        raise FlowError(f"{where}: name both captured and refunded, or leave the ledger out")
 
 
 def _validate_version(flow: Flow, version: int) -> None:

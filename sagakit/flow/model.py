@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from sagakit.errors import FlowError, UnknownFlow
 from sagakit.flow.approvals import ApprovalRule
-from sagakit.flow.balances import NO_UNITS, Units
+from sagakit.flow.balances import Balance
 from sagakit.flow.toml_values import seconds
 
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
@@ -62,9 +62,7 @@ class Step:
 class Flow:
     """Describes a declared flow. `versions`: number -> places in order, each a tuple of step names.
 
-    captured, refunded: event types that report money taken or given back -> the field with the
-    movement's id. A movement is often reported twice (an `undone` repeated for a second undo, a
-    capture by answer and webhook); with the same id it counts once.
+    balances: what its sagas hold, each judged apart.
     """
 
     name: str
@@ -75,9 +73,7 @@ class Flow:
     steps: Mapping[str, Step]
     observes: Mapping[str, tuple[str, ...]]
     owners: Mapping[str, str]
-    captured: Mapping[str, str] = field(default_factory=dict)
-    refunded: Mapping[str, str] = field(default_factory=dict)
-    units: Units = NO_UNITS
+    balances: tuple[Balance, ...] = ()
     ceiling: Ceiling = Ceiling()
 
     def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
@@ -122,8 +118,8 @@ class Flow:
             yield from ((where, event) for event in (*step.failed, *step.waits))
             if step.undone:
                 yield where, step.undone
-        yield from (("ledger", event) for event in (*self.captured, *self.refunded))
-        yield from (("units", event) for event in self.units.paths)
+        for balance in self.balances:
+            yield from ((f"balances.{balance.name}", event) for event in balance.paths)
         for participant, names in self.observes.items():
             where = f"observes.{participant}"
             yield from ((where, name) for name in names if name not in (COMPLETED, UNDONE))

@@ -133,8 +133,8 @@ class Codec:
         flow, saga_id = split_key(envelope.key)
         if flow and event.type in self._no_saga:
             raise ValueError(
-                f"{event.type} belongs to no saga, and {envelope.key!r} emits it: its readers could "
-                "not count it there; emit it under a key without a flow, such as /<record key>"
+                f"{event.type} belongs to no saga, and {envelope.key!r} emits it: readers "
+                "could not count it there; emit it under a key without a flow, /<record key>"
             )
         if event.owner == PLATFORM and flow in self._homes:
             headers = (*headers, self._homes[flow])

@@ -69,6 +69,7 @@ from services.payment.ledger import (
     facts_without_lines,
     look_effect,
     refund_again,
+    refund_currency,
     refund_effect,
 )
 
@@ -307,6 +308,7 @@ def _concluded(
         refund_id=refund_id,
         amount_minor=amount_minor,
         remaining_minor=left_minor,
+        currency=refund_currency(state, amount_minor),
     )
     return _and_refund(state, event)
 
@@ -352,7 +354,7 @@ def _refunded(state: Payment, refund_id: str | None, amount_minor: int) -> Payme
         order_id=state.order_ref,
         refund_id=refund_id,
         amount_minor=amount_minor,
-        currency=state.charges[-1].currency if state.charges else None,
+        currency=refund_currency(state, amount_minor),
         reason=state.reason,
         email=state.email,
     )

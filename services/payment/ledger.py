@@ -283,6 +283,14 @@ def after_refund(state: Payment, refund_id: str | None, amount_minor: int) -> Pa
     return replace(state, charges=tuple(charges), refunds=refunds, asked=None)
 
 
+def refund_currency(state: Payment, amount_minor: int) -> str | None:
+    """Return the currency of the charge that a refund is subtracted from, None without charges."""
+    after = after_refund(state, None, amount_minor).charges
+    pairs = zip(state.charges, after, strict=True)
+    reduced = [charge for charge, then in pairs if charge != then] or state.charges
+    return reduced[-1].currency if reduced else None
+
+
 def charges_to_refund(state: Payment) -> list[Charge]:
     """Return the charges to refund: those with money left, except the first in phase CAPTURED."""
     charges = state.charges[1:] if state.phase is Phase.CAPTURED else state.charges

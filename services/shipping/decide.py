@@ -263,7 +263,7 @@ def _start_cancel(state: Shipment, order_id: str, reason: str) -> Decision:
 
 
 def _cancel(state: Shipment, order_id: str) -> Effect:
-    """Return the cancel effect. The gateway names the label by its key too: its id may be unknown."""
+    """Return the cancel effect; the gateway names the label by its key, its id may be unknown."""
     payload = {"order_id": order_id, "label_id": state.label_id, "reason": state.reason}
     return Effect(CANCEL, CANCEL, payload)
 

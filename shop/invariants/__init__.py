@@ -32,9 +32,9 @@ class OrderInvariants(OwnInvariants):
         """Fetch the ledgers."""
         return gather_ledgers(stack)
 
-    def undone_past_pivot(self, evidence: Evidence, saga_id: str) -> Iterator[str]:
+    def undone_past_pivot(self, evidence: Evidence, saga: str) -> Iterator[str]:
         """Yield what was undone of an order that was picked up."""
-        return checks.undone_past_pivot(evidence, saga_id)
+        return checks.undone_past_pivot(evidence, saga)
 
 
 INVARIANTS = OrderInvariants()

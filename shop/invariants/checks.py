@@ -20,8 +20,8 @@ def money(evidence: Evidence) -> Finding:
     A completed order keeps exactly its total.
     """
     ledgers = ledgers_in(evidence)
-    charges = by_order(c for c in ledgers.charges if c["status"] == "captured")
-    refunds = by_order(ledgers.refunds)
+    charges = by_saga(c for c in ledgers.charges if c["status"] == "captured")
+    refunds = by_saga(ledgers.refunds)
     taken = sum(len(rows) for rows in charges.values())
     back = sum(_amount(rows, GIVEN_BACK) > 0 for rows in refunds.values())
     return finding_of(
@@ -33,9 +33,9 @@ def money(evidence: Evidence) -> Finding:
             *_rows_of_unknown_orders(evidence, "charged", charges),
             *(
                 violation
-                for order_id in evidence.accepted
+                for saga in evidence.accepted
                 for violation in _money_of(
-                    evidence, order_id, charges.get(order_id, []), refunds.get(order_id, [])
+                    evidence, saga, charges.get(saga, []), refunds.get(saga, [])
                 )
             ),
         ],
@@ -43,22 +43,22 @@ def money(evidence: Evidence) -> Finding:
 
 
 def _money_of(
-    evidence: Evidence, order_id: str, charges: list[Row], refunds: list[Row]
+    evidence: Evidence, saga: str, charges: list[Row], refunds: list[Row]
 ) -> Iterator[str]:
     if len(charges) > 1:
-        yield f"{order_id}: charged {len(charges)} times: {[c['id'] for c in charges]}"
+        yield f"{saga}: charged {len(charges)} times: {[c['id'] for c in charges]}"
     taken_minor = sum(c["amount_minor"] for c in charges)
     back_minor = _amount(refunds, GIVEN_BACK)
     if back_minor > taken_minor:
-        yield f"{order_id}: {back_minor} minor units refunded of {taken_minor}"
+        yield f"{saga}: {back_minor} minor units refunded of {taken_minor}"
     kept_minor = taken_minor - back_minor
-    match evidence.end_of(order_id):
+    match evidence.end_of(saga):
         case "cancelled" if kept_minor:
-            yield f"{order_id}: cancelled, and {kept_minor} minor units are kept"
+            yield f"{saga}: cancelled, and {kept_minor} minor units are kept"
         case "completed":
-            total_minor = facts_of(evidence, order_id).total_minor
+            total_minor = facts_of(evidence, saga).total_minor
             if kept_minor != total_minor:
-                yield f"{order_id}: completed for {total_minor}, {kept_minor} minor units are kept"
+                yield f"{saga}: completed for {total_minor}, {kept_minor} minor units are kept"
 
 
 def _amount(refunds: Iterable[Row], statuses: tuple[str, ...]) -> int:
@@ -131,8 +131,8 @@ def one_label_and_mail(evidence: Evidence) -> Finding:
     None may contradict the order's end, and a completed order was picked up.
     """
     ledgers = ledgers_in(evidence)
-    labels = by_order(a for a in ledgers.labels if a["status"] in ("created", "picked_up"))
-    mails = by_order(ledgers.mails)
+    labels = by_saga(a for a in ledgers.labels if a["status"] in ("created", "picked_up"))
+    mails = by_saga(ledgers.mails)
     return finding_of(
         4,
         "One parcel and one mail of each kind an order",
@@ -143,15 +143,11 @@ def one_label_and_mail(evidence: Evidence) -> Finding:
             *_rows_of_unknown_orders(evidence, "written to", mails),
             *(
                 violation
-                for order_id in evidence.accepted
-                for violation in _parcels_of(evidence.end_of(order_id), labels.get(order_id, []))
-                for violation in [f"{order_id}: {violation}"]
+                for saga in evidence.accepted
+                for violation in _parcels_of(evidence.end_of(saga), labels.get(saga, []))
+                for violation in [f"{saga}: {violation}"]
             ),
-            *(
-                violation
-                for order_id in mails
-                for violation in _mails_of(evidence, order_id, mails)
-            ),
+            *(violation for saga in mails for violation in _mails_of(evidence, saga, mails)),
         ],
     )
 
@@ -166,44 +162,44 @@ def _parcels_of(end: str, labels: list[Row]) -> Iterator[str]:
         yield f"cancelled, and label {labels[0]['id']} is {labels[0]['status']}"
 
 
-def _mails_of(evidence: Evidence, order_id: str, mails: Mapping[str, list[Row]]) -> Iterator[str]:
-    kinds = Counter(str(mail["kind"]) for mail in mails[order_id])
-    yield from (f"{order_id}: {n} mails {kind}" for kind, n in kinds.items() if n > 1)
-    end = evidence.end_of(order_id)
+def _mails_of(evidence: Evidence, saga: str, mails: Mapping[str, list[Row]]) -> Iterator[str]:
+    kinds = Counter(str(mail["kind"]) for mail in mails[saga])
+    yield from (f"{saga}: {n} mails {kind}" for kind, n in kinds.items() if n > 1)
+    end = evidence.end_of(saga)
     for wrong, kind in (("completed", "cancelled"), ("cancelled", "shipped")):
         if end == wrong and kinds[kind]:
-            yield f"{order_id}: {end}, and the customer was told it is {kind}"
+            yield f"{saga}: {end}, and the customer was told it is {kind}"
 
 
 # --- past the pivot -------------------------------------------------------------------------------
 
 
-def undone_past_pivot(evidence: Evidence, order_id: str) -> Iterator[str]:
+def undone_past_pivot(evidence: Evidence, saga: str) -> Iterator[str]:
     """Yield what was undone of an order that was picked up.
 
     Refunds of late captures are allowed: that money goes back whatever the order's end.
     """
-    refunds = evidence.events(order_id, "PaymentRefunded", "PaymentRefundProgressed")
-    late = [e for e in evidence.events(order_id, "PaymentCaptured") if e.event.late]
+    refunds = evidence.events(saga, "PaymentRefunded", "PaymentRefundProgressed")
+    late = [e for e in evidence.events(saga, "PaymentCaptured") if e.event.late]
     kept_minor = sum(e.event.amount_minor for e in refunds)
     kept_minor -= sum(e.event.amount_minor for e in late)
     if kept_minor > 0:
         yield f"picked up, and yet {kept_minor} minor units were given back"
-    for released in evidence.events(order_id, "InventoryReleased"):
+    for released in evidence.events(saga, "InventoryReleased"):
         if released.event.lines:
             yield "picked up, and yet its stock was released"
-    for cancelled in evidence.events(order_id, "ShipmentCancelled"):
+    for cancelled in evidence.events(saga, "ShipmentCancelled"):
         yield f"picked up, and yet told cancelled ({cancelled.event.reason})"
 
 
 # --- shared ---------------------------------------------------------------------------------------
 
 
-def by_order(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Group rows of a ledger by order."""
+def by_saga(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Group rows of a ledger by their reference, which is the saga key."""
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        found[str(row["order_id"])].append(row)
+        found[str(row["reference"])].append(row)
     return dict(found)
 
 

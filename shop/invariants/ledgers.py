@@ -50,9 +50,9 @@ def ledgers_in(evidence: Evidence) -> Ledgers:
     return evidence.own
 
 
-def facts_of(evidence: Evidence, order_id: str) -> OrderFacts:
+def facts_of(evidence: Evidence, saga: str) -> OrderFacts:
     """Return the facts of an accepted order."""
-    facts: OrderFacts = evidence.accepted[order_id].event.order
+    facts: OrderFacts = evidence.accepted[saga].event.order
     return facts
 
 

@@ -98,8 +98,8 @@ class Mailbox:
         except Refusal as refusal:
             return f"451 4.7.1 greylisted: {refusal.message}"
         self._ledger.run(
-            'INSERT INTO mails (message_id, reference, kind, "to", subject, received_at, deliveries)'
-            " VALUES (?, ?, ?, ?, ?, ?, 1)"
+            'INSERT INTO mails (message_id, reference, kind, "to", subject, received_at,'
+            " deliveries) VALUES (?, ?, ?, ?, ?, ?, 1)"
             " ON CONFLICT (message_id) DO UPDATE SET deliveries = deliveries + 1",
             message_id,
             header.get("x-saga-reference"),

@@ -29,7 +29,7 @@ that has no charge stores the key as voided, and a later charge under it is decl
 Webhooks: `charge.captured`, `charge.declined`, `refund.succeeded`; see `saga_lab.fakes.callbacks`.
 
 Rehearsals: see `saga_lab.fakes.trouble` for outages and other trouble; POST `/control/flush` (run
-everything now that is due later), `/control/resend` {"saga_id"} (post its last webhook again, same
+everything now that is due later), `/control/resend` {"saga"} (post its last webhook again, same
 event id).
 """
 

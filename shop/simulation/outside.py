@@ -90,8 +90,8 @@ def parcel_plan(behaviour: Behaviour, pickup_after_cancel_s: float = 0.0) -> Par
 class ShopOutside(Outside):
     """Plays the payment provider, the carrier and the mail server.
 
-    behaviours: saga key -> how it treats the order; `mails`: Message-ID (the idempotency key) -> saga
-    key and kind, so a mail sent again is stored once; `stock`: units of each SKU put in.
+    behaviours: saga key -> how it treats the order; `mails`: Message-ID (the idempotency key) ->
+    saga key and kind, so a mail sent again is stored once; `stock`: units of each SKU put in.
     """
 
     def __init__(self, rng: random.Random, later: Later, trouble: float) -> None:

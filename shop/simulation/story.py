@@ -53,6 +53,11 @@ class OrderStory:
     paused: tuple[timedelta, timedelta] | None = None
 
     @property
+    def saga_id(self) -> str:
+        """Return the saga's id."""
+        return self.order_id
+
+    @property
     def saga(self) -> str:
         """Return the saga key."""
         return saga_key(flow_name(self.flow), self.order_id)

@@ -61,8 +61,9 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
     known = [(c.captured_minor, c.refunded_minor) for c in payment.charges]
     if known != [(c.amount_minor, c.refunded_minor) for c in taken]:
         yield f"payment knows of {known}, the provider of {taken}"
-    if seen.ledger.held_minor != held_minor:
-        yield f"the monitor knows of {seen.ledger}, the provider holds {held_minor}"
+    known_minor = sum(row.held for row in seen.balances if row.name == "money")
+    if known_minor != held_minor:
+        yield f"the monitor knows of {seen.balances}, the provider holds {held_minor}"
     mails = Counter(world.outside.mails.values())
     if any(n > 1 for (saga, _), n in mails.items() if saga == story.saga):
         yield "more than one mail of a kind"

@@ -9,7 +9,7 @@ from uuid import uuid5
 
 import httpx2
 
-from saga_lab.workload import End, StackClient, Workload
+from saga_lab.workload import End, StackClient, Workload, key_of
 from sagakit.messages.envelope import NAMESPACE
 from schemas.events import OrderFacts, OrderPlaced
 from shop.workload.kinds import KINDS, ActionMoment, OrderKind, PersonAction
@@ -77,8 +77,8 @@ class Trade(Workload[ShopOrder]):
         self, stack: StackClient, saga: ShopOrder, seen: Mapping[str, Any]
     ) -> bool:
         """Return False while a late capture is to be refunded, or may still come."""
-        money = seen["ledger"]
-        came_and_went = money["refunded_minor"] == money["captured_minor"] > 0
+        money = [row for row in seen["balances"] if row["name"] == "money"]
+        came_and_went = any(row["added"] for row in money) and not any(r["held"] for r in money)
         late = saga.kind.captured_late and seen["status"] == End.CANCELLED and not came_and_went
         return not (late and await _may_be_captured(stack, saga))
 
@@ -92,7 +92,7 @@ async def _post(stack: StackClient, order: ShopOrder, facts: OrderFacts) -> http
 async def _is_moment(stack: StackClient, order: ShopOrder, when: ActionMoment) -> bool:
     if when in (ActionMoment.PLACED, ActionMoment.ASKED):
         return True  # an action that comes too early is refused and retried
-    seen = await stack.saga(order.order_id)
+    seen = await stack.saga(key_of(order))
     wanted = "waiting" if when is ActionMoment.LABELLED else "done"
     steps = seen["steps"] if seen else ()
     return any(s["name"] == "shipping" and s["status"] == wanted for s in steps)
@@ -105,7 +105,7 @@ async def _do(stack: StackClient, order: ShopOrder, action: PersonAction) -> boo
         path = f"/orders/{quote(order.order_id)}/cancel"
         answer = await stack.ask("order", "POST", path, {"actor": ACTOR, "reason": reason})
         return answer.status_code in (202, 409)
-    return await stack.judge(order.order_id, "payment", action, actor=ACTOR, reason=reason)
+    return await stack.judge(key_of(order), "payment", action, actor=ACTOR, reason=reason)
 
 
 async def _may_be_captured(stack: StackClient, order: ShopOrder) -> bool:
@@ -113,5 +113,5 @@ async def _may_be_captured(stack: StackClient, order: ShopOrder) -> bool:
 
     No answer counts as True: the provider is asked once, since retrying would delay other orders.
     """
-    found = await stack.try_once("provider", "/v1/charges", order_id=order.order_id)
+    found = await stack.try_once("provider", "/v1/charges", reference=key_of(order))
     return found is None or any(charge["status"] != "declined" for charge in found["data"])

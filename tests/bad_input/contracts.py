@@ -28,7 +28,55 @@ def trip(**changes: tuple[str, str]) -> Mapping[str, Files]:
 ASKED = "TripAsked", "trips"
 SECOND = flow_file("visit", "TripAsked", "TripCalledOff", "hotel", "ticket")
 SAME_NAME = flow_file("trip", "TripCalledOff", "TripAsked", "hotel", "ticket")
+AMOUNT = {"name": "fee", "type": "long", "default": 0}
+BOOKED = avsc("HotelBooked", "hotel", text_field("trip_id"), AMOUNT, saga_id="trip_id")
+
+
+def balance(**keys: str) -> Mapping[str, Files]:
+    """The trip's package with a balance of fees."""
+    written = {"amount": '"fee"', "adds": '["HotelBooked"]', "completed": '"any"', **keys}
+    lines = [f"{key} = {value}" for key, value in {**written, "cancelled": '"any"'}.items()]
+    text = "\n".join(["", "[balances.fees]", *lines, ""])
+    return trip(a=BOOKED, b=("flows/flow.toml", TRIP["flows/flow.toml"] + text))
+
+
+FEES = "trips/flows/flow.toml: flow trip, balances.fees, HotelBooked: "
 CONTRACTS = (
+    contract(
+        "balance over a field that is missing",
+        balance(amount='"cents"'),
+        "trips",
+        FEES + "amount: HotelBooked has no field cents",
+        "name one of trip_id, fee, or add it to the schema",
+    ),
+    contract(
+        "balance over a text",
+        balance(amount='"trip_id"'),
+        "trips",
+        FEES + "amount: field trip_id of HotelBooked is 'string'",
+        "name a field of type int or long",
+    ),
+    contract(
+        "balance whose kind is a number",
+        balance(kind='"fee"'),
+        "trips",
+        FEES + "kind: field fee of HotelBooked is 'long'",
+        "name a field of type string",
+    ),
+    contract(
+        "balance whose id is the saga's",
+        balance(id='"trip_id"'),
+        "trips",
+        FEES + "id: trip_id is the saga's id, the same for all its movements",
+        "or remove id: then each event counts once",
+    ),
+    contract(
+        "balance over a list that is none",
+        balance(adds='{ HotelBooked = "fee" }'),
+        "trips",
+        FEES + "fee: fee is 'long' in HotelBooked, which leads to no list of records",
+        "write the path of a list of records",
+    ),
     contract(
         "event without a saga id",
         trip(a=avsc(*ASKED, text_field("trip_id"))),

@@ -174,7 +174,34 @@ FLOWS = (
         "use letters",
     ),
     flow("place without steps", swap(FIRST, '["payment", []]'), "version 1", "an empty place"),
-    flow("ledger of nothing", swap('"charge_id"', "5"), "is not a field name"),
+    flow(
+        "balance by a number",
+        swap('"charge_id"', "5"),
+        "flow order, balances.money.id: PaymentCaptured = 5 is not a field name",
+    ),
+    flow(
+        "balance under an unknown rule",
+        swap('"one_movement"', '"most"'),
+        "flow order, balances.money.completed is 'most'",
+        "write one_movement, positive, zero, any",
+    ),
+    flow(
+        "balance of a step that is none",
+        swap('step = "payment"', 'step = "bank"'),
+        "flow order, balances.money: step bank is not declared",
+        "add [steps.bank], or correct the name",
+    ),
+    flow(
+        "balance moved both ways by one event",
+        swap('adds = ["PaymentCaptured"]', 'adds = ["PaymentRefunded"]'),
+        "flow order, balances.money: PaymentRefunded both adds and removes",
+        "list it once",
+    ),
+    flow(
+        "section of an earlier version",
+        swap("[balances.money]", "[ledger]"),
+        "'ledger' is not known",
+    ),
 )
 
 CONFIGURATION = (

@@ -106,7 +106,7 @@ def test_the_fake_wrapper_answers_a_repeated_call_alike_and_wraps_nothing_that_w
 
             def answer(path: str) -> str:
                 url = f"http://127.0.0.1:{port}/{path}"
-                found = httpx2.post(url, json={"order_id": "o1"}, timeout=PATIENCE_S)
+                found = httpx2.post(url, json={"reference": "order/o1"}, timeout=PATIENCE_S)
                 return str(found.raise_for_status().json()["status"])
 
             calls = ("wraps", "wraps", "unwraps", "wraps")

@@ -14,6 +14,7 @@ from sagakit.messages.codec import Codec
 from schemas import CONTRACT
 from tests.e2e.orders import assert_all_hold, ledger, post, saga
 from tests.e2e.test_demo import run
+from tests.monitor import money_in
 from tests.stack import LiveStack, until
 
 TABLES = """
@@ -118,8 +119,8 @@ def erase_while_one_is_in_flight(
     ends(whole, asked, "cancelled")
     assert ledger(whole, "carrier", "labels", asked) == []
     assert ledger(whole, "mail", "mails", asked) == []
-    assert saga(whole, asked)["ledger"]["held_minor"] == 0, "what was taken is given back"
+    assert money_in(saga(whole, asked))["held"] == 0, "what was taken is given back"
 
 
 def _paid(seen: dict[str, Any]) -> bool:
-    return bool(seen.get("ledger", {}).get("captured_minor"))
+    return bool(money_in(seen)["added"])

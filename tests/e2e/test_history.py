@@ -8,6 +8,7 @@ import psycopg
 from saga_cli.lab.demo_run import options_of
 from tests.application import ORDER
 from tests.e2e.orders import assert_all_hold, assert_as_expected, saga, shop, trade
+from tests.monitor import money_in
 from tests.stack import live_stack, until
 
 AT_ONCE = {"SAGA_HISTORY_AFTER_S": "1"}
@@ -24,8 +25,8 @@ def test_what_moves_to_the_history_is_the_same_order_to_everybody(tmp_path: Path
 
         def is_given_back(order: str) -> bool:
             """Captured long after it was cancelled, and refunded."""
-            ledger = saga(stack, order)["ledger"]
-            return bool(ledger["refunded_minor"]) and not ledger["held_minor"]
+            money = money_in(saga(stack, order))
+            return bool(money["removed"]) and not money["held"]
 
         def left() -> int:
             with psycopg.connect(stack.database_url("monitor")) as connection:

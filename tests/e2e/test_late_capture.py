@@ -4,6 +4,7 @@ from typing import Any
 
 from shop.workload.orders import FLOW_LABELS
 from tests.e2e.orders import assert_all_hold, ledger, post, saga, shop
+from tests.monitor import money_in
 from tests.stack import LiveStack, until
 
 
@@ -36,8 +37,8 @@ def given_back(stack: LiveStack, order_id: str) -> bool:
     seen = saga(stack, order_id)
     if seen["status"] != "cancelled":
         return False
-    money = seen["ledger"]
-    return bool(money["refunded_minor"] == money["captured_minor"] > 0)
+    money = money_in(seen)
+    return bool(money["removed"] == money["added"] > 0)
 
 
 def assert_refunded_once(stack: LiveStack, order_id: str) -> None:

@@ -17,6 +17,7 @@ from shop.workload import KINDS
 from shop.workload.orders import FLOW_LABELS
 from tests.application import ORDER
 from tests.e2e.orders import ledger, post, saga, shop, trade, trading
+from tests.monitor import money_in
 from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
 TEA = "TEA-RECONCILED"
@@ -177,7 +178,7 @@ def test_what_differs_is_found_reported_and_put_right_once(stack: LiveStack) -> 
     assert given_back(stack, "who") == []
     assert open_cases(stack) == cases
     assert saga(stack, twice)["status"] == "completed"
-    assert saga(stack, twice)["ledger"]["held_minor"] == 500
+    assert money_in(saga(stack, twice))["held"] == 500
     assert saga(stack, declined)["status"] == "cancelled"
 
 

@@ -15,6 +15,7 @@ from schemas.events import OrderCancelRequested, ShipmentCancelled
 from tests.monitor import (
     EventPublisher,
     MonitorProcess,
+    money_in,
     monitor,
     placed,
     reserved,
@@ -64,7 +65,7 @@ def test_an_order_is_read_folded_and_shown(
     assert saga is not None
     assert [e["type"] for e in saga["timeline"]] == [e.type for e in whole(order)]
     assert saga["timeline"][1]["caused_by"] == "OrderPlaced"
-    assert saga["ledger"]["held_minor"] == 500
+    assert money_in(saga)["held"] == 500
     assert {s["status"] for s in saga["steps"]} == {"done"}
     assert saga["awaited"] == []
     assert "example.org" not in str(saga)

@@ -28,6 +28,7 @@ from tests.monitor import (
     EventPublisher,
     MonitorProcess,
     captured,
+    money_in,
     monitor,
     placed,
     reserved,
@@ -103,7 +104,7 @@ def test_a_finished_order_moves_and_is_found(
     found = running.saga(done)
     assert found is not None
     assert sorted(running.types(done)) == sorted(e.type for e in whole(done))
-    assert (found["status"], found["ledger"]["held_minor"]) == ("completed", 500)
+    assert (found["status"], money_in(found)["held"]) == ("completed", 500)
     assert running.get(f"/evidence/{done}")["view"]["status"] == "completed"
     env = {"SAGA_MONITOR_URL": running.url}
     output = CliRunner().invoke(show, [done], env=env).output
@@ -114,7 +115,7 @@ def test_a_finished_order_moves_and_is_found(
     assert (kept[done].status, kept[done].captured_minor) == ("completed", 500)
     assert {gone, flying, asked} <= kept.keys(), "a reconciliation knows all"
     with psycopg.connect(database_url) as connection:
-        for table in ("saga", "timeline", "intervention"):
+        for table in ("saga", "balance", "timeline", "intervention"):
             query = f"SELECT count(*) FROM {table} WHERE order_id = ANY(%s)"
             assert connection.execute(query, [[done, gone]]).fetchall() == [(0,)], table
 
@@ -130,7 +131,7 @@ def test_a_late_event_brings_an_order_back_from_the_history_with_all_its_events(
     found = running.saga(order)
     assert found is not None
     assert not found["history"]
-    assert found["ledger"]["held_minor"] == 500
+    assert money_in(found)["held"] == 500
     rows = [*undone(order), captured(order)]
     assert sorted(running.types(order)) == sorted(event.type for event in rows)
     assert order in listed(running, status="undoing")
@@ -242,7 +243,7 @@ def put(engine: Engine, order: str, at: datetime) -> None:
     fact = Fact("f1", "OrderPlaced", at, detail={"note": "kept"})
     row = store.SagaRow(
         order, "order", 1, "completed", store.dump_facts([fact]),
-        None, None, 500, 0, at, at, at, 3, pinned=False,
+        None, None, at, at, at, 3, pinned=False,
     )  # fmt: skip
     entry = store.TimelineRow(order, "f1", "OrderPlaced", "order", 1, at, None, 3, 7, fact.detail)
     case = store.InterventionRow(order, "manual", "resolved", "look", "ada", at, at, 2)

@@ -38,9 +38,9 @@ TABLES = {
         {**FLOW, "became": "completed"},
         "SELECT count(*) FROM saga WHERE status = 'completed' AND version = 1",
     ),
-    "saga_money_minor_total": (
-        {"moved": "captured", "currency": "EUR"},
-        "SELECT sum(captured_minor) FROM saga",
+    "saga_balance_moved_total": (
+        {"flow": "order", "balance": "money", "kind": "EUR", "moved": "added"},
+        "SELECT sum(added) FROM balance WHERE name = 'money' AND kind = 'EUR'",
     ),
     "saga_timeouts_total": (
         {**FLOW, "step": "inventory"},

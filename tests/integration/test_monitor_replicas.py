@@ -30,9 +30,10 @@ from tests.stack import TestInfra, fresh_database, until
 SHORT = '{"payment": "2s", "shipping": "2s"}'
 CHUNK = 60
 ROWS = (
-    "SELECT order_id, flow, version, status, facts, awaited, next_deadline, captured_minor, "
-    "refunded_minor, started_at, ended_at, updated_at, partition FROM saga "
+    "SELECT order_id, flow, version, status, facts, awaited, next_deadline, "
+    "started_at, ended_at, updated_at, partition FROM saga "
     "WHERE order_id = ANY(%s) ORDER BY order_id",
+    "SELECT * FROM balance WHERE order_id = ANY(%s) ORDER BY order_id, name, kind",
     "SELECT * FROM timeline WHERE order_id = ANY(%s) ORDER BY order_id, event_id",
     "SELECT * FROM intervention WHERE order_id = ANY(%s) ORDER BY order_id, code",
 )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from saga_lab.simulation.fault_rates import FAULTS
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.runner import build_world
-from saga_monitor.ingest.projection import fact_of
+from saga_monitor.ingest.projection import balances_of, fact_of
 from saga_monitor.saga.facts import Saga, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
@@ -127,14 +127,14 @@ def _type(headers: tuple[tuple[str, bytes], ...]) -> str:
     return dict(headers)["ce_type"].decode()
 
 
-def money(world: OrderWorld, order_id: str) -> int:
-    charges = [c for c in world.outside.charges.values() if c.order_id == order_id]
+def money(world: OrderWorld, key: str) -> int:
+    charges = [c for c in world.outside.charges.values() if c.saga == key]
     return sum(c.amount_minor - c.refunded_minor for c in charges if c.status == "captured")
 
 
-def parcels(world: OrderWorld, order_id: str) -> int:
+def parcels(world: OrderWorld, key: str) -> int:
     labels = world.outside.labels.values()
-    return sum(x.status == "picked_up" for x in labels if x.order_id == order_id)
+    return sum(x.status == "picked_up" for x in labels if x.saga == key)
 
 
 @settings(max_examples=25, deadline=None)
@@ -143,25 +143,25 @@ def test_participants_end_the_same(seed: int, arrival: int) -> None:
     world = played(seed)
     for name in PARTICIPANTS:
         again = calm(seed)
-        for order_id, behaviour in world.outside.behaviours.items():
-            again.outside.behaviours[order_id] = behaviour
+        for key, behaviour in world.outside.behaviours.items():
+            again.outside.behaviours[key] = behaviour
         node = again.nodes[name]
         before = world.nodes[name]
         arrive(world, again, node, random.Random(arrival))
         assert not node.database.tables.effects
         assert not node.database.tables.parked
-        for order_id in world.outside.behaviours:
-            assert ending(node, order_id) == ending(before, order_id), (name, order_id)
+        for key in world.outside.behaviours:
+            assert ending(node, key) == ending(before, key), (name, key)
             if name == "payment":
-                assert money(again, order_id) == money(world, order_id)
+                assert money(again, key) == money(world, key)
             if name == "shipping":
-                assert parcels(again, order_id) == parcels(world, order_id)
+                assert parcels(again, key) == parcels(world, key)
 
 
-def ending(node: Node, order_id: str) -> Any:
+def ending(node: Node, key: str) -> Any:
     """The phase; for notification what was told of the end (a confirmation that comes after the
     cancellation is not sent)."""
-    state = node.state(order_id)
+    state = node.state(key)
     return state.sent - {MailKind.CONFIRMED} if node.name == "notification" else state.phase
 
 
@@ -169,19 +169,19 @@ def ending(node: Node, order_id: str) -> Any:
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_the_monitor_folds_the_same(seed: int, rng: random.Random) -> None:
     world = played(seed)
-    for order_id, saga in world.monitor.sagas.items():
+    for key, saga in world.monitor.sagas.items():
         facts = [
-            fact_of(SIMULATION.codec.decode(r), tuple(flow.units for flow in FLOWS))
-            for r in world.log.records()
-            if (r.key or b"").decode() == order_id
+            fact_of(envelope, balances_of(FLOWS))
+            for envelope in world.log.envelopes()
+            if envelope.key == key
         ]
         mixed = duplicated(facts, rng)
         rng.shuffle(mixed)
-        again = Saga(order_id)
+        again = Saga(key)
         for fact in mixed:
             again = fold(again, fact)
         assert again == saga
-        if not order_id.startswith("sku:"):
+        if not key.startswith("/sku:"):
             plan = Plan.of(*FLOWS.find(saga.flow, *(fact.type for fact in saga.facts.values())))
             assert interpret(again, plan) == interpret(saga, plan)
 

@@ -48,7 +48,7 @@ def calm_world(stories: Iterable[OrderStory]) -> OrderWorld:
         delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
         world.submit_command("inventory", f"sku:{sku}", delivery)
     for one in stories:
-        world.outside.behaviours[one.order_id] = one.behaviour
+        world.outside.behaviours[one.saga] = one.behaviour
         world.after(one.place_after, lambda s=one: begin(world, s))  # type: ignore[misc]
     return world
 
@@ -68,6 +68,6 @@ def run(world: OrderWorld) -> None:
     world.run(1, MOST_STEPS)
 
 
-def events_of(world: OrderWorld, order_id: str, *types: str) -> list[Envelope]:
+def events_of(world: OrderWorld, saga: str, *types: str) -> list[Envelope]:
     """Events of these types about an order, in log time."""
-    return [e for e in world.log.envelopes() if e.key == order_id and e.event.type in types]
+    return [e for e in world.log.envelopes() if e.key == saga and e.event.type in types]

@@ -23,6 +23,7 @@ from shop.simulation.participants import stores
 from shop.simulation.story import SKUS, OrderStory
 
 ORDER = "o1"
+SAGA = "order/o1"
 MOST_STEPS = 5_000
 STOCK = 100
 FACTS = OrderFacts(
@@ -40,7 +41,7 @@ DEAR = replace(
     lines=(OrderLine(sku="apple", quantity=3, unit_price_minor=100_000),),
 )
 NEVER_PICKED_UP = Behaviour(pickup=None)
-WORDS = PauseCommand(order_id=ORDER, actor="ada", reason="a question")
+WORDS = PauseCommand(saga=SAGA, actor="ada", reason="a question")
 
 
 @dataclass
@@ -56,21 +57,19 @@ class OneOrder:
         self.world = OrderWorld(SIMULATION, self.seed, stores())
         self.world.outside.trouble = 0.0
         self.world.drawn_rates = self.world.fault_rates = FaultRates(linger=0.5)
-        self.world.outside.behaviours[ORDER] = self.behaviour
+        self.world.outside.behaviours[SAGA] = self.behaviour
         self.world.outside.stock = STOCK
         for sku in SKUS:
             delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
-            self.world.submit_command("inventory", f"sku:{sku}", delivery)
+            self.world.submit_command("inventory", f"/sku:{sku}", delivery)
         self.until(lambda: not self.world.nodes["inventory"].unpublished(), "stock put in")
         placing = PlaceOrder(ORDER, self.facts, self.world.now)
-        self.world.submit_command(
-            "order", ORDER, Command(PLACE, "customer", "", placing), self.flow
-        )
+        self.world.submit_command("order", SAGA, Command(PLACE, "customer", "", placing), self.flow)
 
     @property
     def events(self) -> list[Any]:
         """What the log says of the order, in its order."""
-        envelopes = [e for e in self.world.log.envelopes() if e.key == ORDER]
+        envelopes = [e for e in self.world.log.envelopes() if e.key == SAGA]
         return [e.event for e in sorted(envelopes, key=lambda e: e.time)]
 
     @property
@@ -98,23 +97,23 @@ class OneOrder:
 
     def cancel(self) -> bool:
         """At the order API; whether it says yes."""
-        before = self.world.nodes["order"].state(ORDER)
+        before = self.world.nodes["order"].state(SAGA)
         verdict = Command(CANCEL, "customer", "changed my mind", CancelOrder(ORDER))
         asked = self._sent("order")
-        self.world.submit_command("order", ORDER, verdict)
-        after = self.world.nodes["order"].state(ORDER)
+        self.world.submit_command("order", SAGA, verdict)
+        after = self.world.nodes["order"].state(SAGA)
         assert before.phase == after.phase
         return self._sent("order") > asked
 
     def _sent(self, participant: str) -> int:
-        return self.world.nodes[participant].database.tables.inbox_rows[ORDER].sent
+        return self.world.nodes[participant].database.tables.inbox_rows[SAGA].sent
 
     def say(self, decide: Callable[[Saga, SagaView], Emission]) -> Emission:
         """What a person tells the monitor, as it knows the order now. Raises Refused."""
         monitor = self.world.monitor
         while monitor.behind():
             monitor.read()
-        saga, seen = monitor.sagas[ORDER], self.seen
+        saga, seen = monitor.sagas[SAGA], self.seen
         emission = decide(saga, seen)
         if str(emission.id) not in saga.facts:
             now = self.world.now
@@ -135,12 +134,12 @@ class OneOrder:
         given = VerdictGiven(
             saga_id=ORDER, step="payment", verdict="approve", actor="bob", reason="known"
         )
-        self.world.publish(given, ORDER, self.flow)
+        self.world.publish(given, SAGA, self.flow)
 
     @property
     def seen(self) -> SagaView:
         """As the monitor sees it."""
-        found = self.world.monitor.view(ORDER)
+        found = self.world.monitor.view(SAGA)
         assert found is not None
         return found
 

@@ -23,13 +23,13 @@ from tests.simulation.single_order import (
     DEAR,
     FACTS,
     NEVER_PICKED_UP,
-    ORDER,
+    SAGA,
     OneOrder,
     paid_while_paused,
 )
 
 PAGE = Path(__file__).parent.parent.parent / "docs/reference/cancel.md"
-ASKED = CancelCommand(order_id=ORDER, actor="ada", reason="the customer called")
+ASKED = CancelCommand(saga=SAGA, actor="ada", reason="the customer called")
 SEEDS = range(5)
 
 
@@ -196,8 +196,6 @@ def test_a_verdict_on_what_was_cancelled_meanwhile_is_refused() -> None:
     order = waiting_for_review("order/1", 0)
     assert order.cancel()
     order.rest()
-    body = VerdictCommand(
-        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="ok"
-    )
+    body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="ada", reason="ok")
     with pytest.raises(CommandRefused, match="waits for no verdict: it is undone"):
         order.say(lambda saga, seen: give_verdict(body, saga, seen))

@@ -32,7 +32,7 @@ from services.shipping.decide import Phase as ShipmentPhase
 from shop.simulation import SIMULATION, OrderWorld
 from shop.simulation.outside import Behaviour
 from shop.simulation.participants import stores
-from tests.simulation.single_order import FACTS, ORDER
+from tests.simulation.single_order import FACTS, ORDER, SAGA
 
 PRISTINE: dict[str, Any] = {
     participant.name: (participant, store) for participant, store in stores()
@@ -83,12 +83,12 @@ class Scene:
         self.world = OrderWorld(SIMULATION, 0, [(participant, copy.deepcopy(store))], ["switch"])
         self.world.fault_rates = FaultRates(linger=1.0)  # each step by itself
         self.world.outside.trouble = 0.0
-        self.world.outside.behaviours[ORDER] = behaviour
+        self.world.outside.behaviours[SAGA] = behaviour
         self.node = self.world.nodes[name]
         self.process = self.node.processes[0]
         if name == "inventory":
             data = {"sku": "apple", "quantity": 5}
-            self.world.submit_command(name, "sku:apple", Command("restock", "keeper", "", data))
+            self.world.submit_command(name, "/sku:apple", Command("restock", "keeper", "", data))
         self.waiting = [
             message(n, source, event) for n, (source, event) in enumerate(events.items())
         ]
@@ -110,7 +110,7 @@ class Scene:
             found += [partial(self.repeat, m) for m in self.delivered]
         found += [self.call] if process.due_effects() else []
         found += [process.settle] if process.answers else []
-        if self.world.later and not self.world.webhook_too_early(self.node, ORDER):
+        if self.world.later and not self.world.webhook_too_early(self.node, SAGA):
             found += [partial(self.call_back, item) for item in self.world.later]
         return found
 
@@ -141,11 +141,11 @@ class Scene:
     def own_events(self) -> list[Any]:
         """Own events."""
         log = self.node.unpublished()
-        return [event_of(row) for row in log if row.key == ORDER]
+        return [event_of(row) for row in log if row.saga == SAGA]
 
 
 def message(number: int, source: str, event: Any) -> Message:
-    return Message(UUID(int=number + 1), ORDER, source, 1, Trace("order/1"), event=event)
+    return Message(UUID(int=number + 1), SAGA, source, 1, Trace("order/1"), event=event)
 
 
 def event_of(row: OutboxRow) -> Any:
@@ -175,7 +175,7 @@ def test_payment_keeps_no_money_of_an_undone_order_in_any_order_of_events(
     def play(choices: Choices) -> None:
         scene = Scene("payment", Behaviour(charge=charge, refund=refund), events)
         scene.play(choices)
-        state, ledger = scene.node.state(ORDER), scene.world.outside.charges.values()
+        state, ledger = scene.node.state(SAGA), scene.world.outside.charges.values()
         assert state.phase is PaymentPhase.REFUNDED
         assert sum(c.amount_minor - c.refunded_minor for c in ledger if c.status == "captured") == 0
         taken = [(c.amount_minor, c.refunded_minor) for c in ledger if c.status == "captured"]
@@ -205,7 +205,7 @@ def test_shipping_ends_picked_up_or_cancelled_in_any_order_of_events(
         behaviour = Behaviour(label=label, careless=careless)
         scene = Scene("shipping", behaviour, {"payment": captured, "order": undo})
         scene.play(choices)
-        phase = scene.node.state(ORDER).phase
+        phase = scene.node.state(SAGA).phase
         labels = {x.status for x in scene.world.outside.labels.values()}
         gone = "picked_up" in labels
         assert phase is (ShipmentPhase.PICKED_UP if gone else ShipmentPhase.CANCELLED)
@@ -234,7 +234,7 @@ def test_inventory_loses_no_unit_in_any_order_of_events(on_hand: bool) -> None:
         scene = Scene("inventory", Behaviour(), events)
         scene.play(choices)
         store: Any = scene.node.participant.store
-        level, phase = store.stock["apple"], scene.node.state(ORDER).phase
+        level, phase = store.stock["apple"], scene.node.state(SAGA).phase
         assert phase in (StockPhase.RELEASED, StockPhase.SHIPPED)
         assert level.shipped == (3 if phase is StockPhase.SHIPPED else 0)
         assert level.reserved == 0

@@ -68,12 +68,12 @@ def test_ten_hours_without_a_monitor(how: str, tell: Callable[[str], None]) -> N
     assert violations(SIMULATION, world, [*healthy, *overdue]) == []
 
     def ends(stories: list[OrderStory]) -> set[Status]:
-        return {seen.status for s in stories if (seen := world.monitor.view(s.order_id))}
+        return {seen.status for s in stories if (seen := world.monitor.view(s.saga))}
 
     assert ends(healthy) == {Status.COMPLETED}
     assert ends(overdue) == {Status.CANCELLED}
     asked = [e for e in world.log.envelopes() if e.event.type == "CompensationRequested"]
-    assert {e.key for e in asked} == {s.order_id for s in overdue}
+    assert {e.key for e in asked} == {s.saga for s in overdue}
     assert min(e.time for e in asked) > BACK
     took_s = (max(e.time for e in asked) - BACK).total_seconds()
     meanwhile = sum(STOPS < e.time <= BACK for e in world.log.envelopes())

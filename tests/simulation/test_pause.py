@@ -9,7 +9,7 @@ from saga_monitor.saga.blockers import CauseKind, blocking_cause
 from saga_monitor.saga.commands import CommandRefused, VerdictCommand, give_verdict
 from saga_monitor.saga.view import Status
 from sagakit.contract.platform import SagaPaused
-from tests.simulation.single_order import DEAR, FACTS, ORDER, OneOrder, paid_while_paused
+from tests.simulation.single_order import DEAR, FACTS, ORDER, SAGA, OneOrder, paid_while_paused
 
 LONG = timedelta(days=40)
 """Longer than any deadline of the flow."""
@@ -50,9 +50,7 @@ def test_a_paused_review_is_neither_reminded_nor_rejected(flow: str, seed: int) 
     order.pause()
     order.for_a(LONG)
     assert "VerdictRequested" not in order.types
-    body = VerdictCommand(
-        order_id=ORDER, step="payment", verdict="approve", actor="bob", reason="ok"
-    )
+    body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="bob", reason="ok")
     with pytest.raises(
         CommandRefused, match=r"was paused at .* by ada: a question; resume it first"
     ):
@@ -104,7 +102,7 @@ def test_paused_while_the_cancellation_is_on_its_way_nothing_stays_paused(seed: 
     order.cancel()
     order.until_published("PaymentRefunded")
     words = {"saga_id": ORDER, "actor": "ada", "reason": "a question"}
-    order.world.publish(SagaPaused(**words), ORDER, order.flow)
+    order.world.publish(SagaPaused(**words), SAGA, order.flow)
     order.for_a(timedelta(seconds=10))
     assert "InventoryReserved" not in order.types
     order.rest()
@@ -119,8 +117,8 @@ def test_whoever_resumes_has_seen_that_it_is_paused() -> None:
     order.until_published("OrderPlaced")
     order.world.broker_back_at = order.world.now + timedelta(minutes=5)
     paused = SagaPaused(saga_id=ORDER, actor="ada", reason="a question")
-    order.world.publish(paused, ORDER, order.flow)
-    order.world.operator.resume(ORDER)
+    order.world.publish(paused, SAGA, order.flow)
+    order.world.operator.resume(SAGA)
     order.rest()
     assert order.types.index("SagaPaused") < order.types.index("SagaResumed")
     assert now_is(order) == Status.COMPLETED

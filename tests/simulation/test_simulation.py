@@ -108,7 +108,7 @@ def test_the_flow_files_before_a_release() -> None:
 def test_a_run_that_is_broken_off_tells_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     class Pool:
         def map(self, one: object, seeds: range, chunksize: int) -> Iterator[SeedReport]:
-            yield SeedReport(4, 100, 2, {"o0": "completed"}, [], {"crash": 2})
+            yield SeedReport(4, 100, 2, {"order/o0": "completed"}, [], {"crash": 2})
             raise KeyboardInterrupt
 
         def shutdown(self, wait: bool, cancel_futures: bool) -> None:

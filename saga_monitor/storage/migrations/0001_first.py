@@ -7,13 +7,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 revision = "0001"
 down_revision = None
 
-ORDER_ID = sa.Text(collation="C")
+SAGA_KEY = sa.Text(collation="C")
 TIME = sa.DateTime(timezone=True)
 NEWEST = sa.text("updated_at DESC NULLS LAST")
 HISTORY = {
-    "saga": "order_id",
-    "timeline": "order_id, event_id",
-    "intervention": "order_id, code",
+    "saga": "saga",
+    "balance": "saga, name, kind",
+    "timeline": "saga, event_id",
+    "intervention": "saga, code",
 }
 """Table whose rows move to `<table>_history` -> its primary key."""
 
@@ -31,7 +32,7 @@ def upgrade() -> None:
 def _create_sagas() -> None:
     op.create_table(
         "saga",
-        sa.Column("order_id", ORDER_ID, primary_key=True),
+        sa.Column("saga", SAGA_KEY, primary_key=True),
         sa.Column("flow", sa.Text),
         sa.Column("version", sa.SmallInteger),
         sa.Column("status", sa.Text, nullable=False, server_default="unplaced"),
@@ -39,8 +40,6 @@ def _create_sagas() -> None:
         sa.Column("awaited", sa.Text),
         sa.Column("next_deadline", TIME),
         sa.Column("quiet_until", TIME),
-        sa.Column("captured_minor", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("refunded_minor", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("started_at", TIME),
         sa.Column("ended_at", TIME),
         sa.Column("updated_at", TIME),
@@ -49,8 +48,16 @@ def _create_sagas() -> None:
         postgresql_with={"fillfactor": "70"},
     )
     op.create_table(
+        "balance",
+        sa.Column("saga", SAGA_KEY, primary_key=True),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("added", sa.BigInteger, nullable=False),
+        sa.Column("removed", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "timeline",
-        sa.Column("order_id", ORDER_ID, primary_key=True),
+        sa.Column("saga", SAGA_KEY, primary_key=True),
         sa.Column("event_id", sa.Text, primary_key=True),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("source", sa.Text, nullable=False),
@@ -79,6 +86,7 @@ def _create_reading() -> None:
         sa.Column("at", TIME, nullable=False),
         sa.Column("code", sa.Text, nullable=False),
         sa.Column("error", sa.Text, nullable=False),
+        sa.Column("saga", SAGA_KEY, nullable=False),
         sa.Column("record_key", sa.LargeBinary),
         sa.Column("value", sa.LargeBinary),
         sa.Column("headers", sa.Text, nullable=False),
@@ -88,7 +96,7 @@ def _create_reading() -> None:
 def _create_people() -> None:
     op.create_table(
         "intervention",
-        sa.Column("order_id", ORDER_ID, primary_key=True),
+        sa.Column("saga", SAGA_KEY, primary_key=True),
         sa.Column("code", sa.Text, primary_key=True),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
@@ -100,7 +108,7 @@ def _create_people() -> None:
     op.create_table(
         "recorded_command",
         sa.Column("id", sa.Uuid, primary_key=True),
-        sa.Column("order_id", ORDER_ID, nullable=False),
+        sa.Column("saga", SAGA_KEY, nullable=False),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("fields", JSONB, nullable=False),
         sa.Column("at", TIME, nullable=False),
@@ -121,7 +129,7 @@ def _create_indexes() -> None:
         "saga_flow",
         "saga",
         ["status", "flow", "started_at"],
-        postgresql_include=["version", "captured_minor", "refunded_minor"],
+        postgresql_include=["version", "saga"],
     )
     op.create_index("saga_history_status", "saga_history", ["status", NEWEST])
     op.create_index("intervention_status", "intervention", ["status", "opened_at"])

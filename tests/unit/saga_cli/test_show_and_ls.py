@@ -51,7 +51,10 @@ SEEN: dict[str, Any] = {
             ],
         }
     ],
-    "ledger": {"captured_minor": 500, "refunded_minor": 0, "held_minor": 500, "currency": "EUR"},
+    "balances": [
+        {"name": "money", "kind": "EUR", "added": 500, "removed": 0, "held": 500},
+        {"name": "seats", "kind": "", "added": 2, "removed": 1, "held": 1},
+    ],
     "awaited": [
         {
             "step": "payment",
@@ -118,7 +121,8 @@ def test_an_order_is_shown_in_full() -> None:
         "blocked by gateway: payment failed 2 times at [refund], last: 503, for 5 min 0 s" in output
     )
     assert "next try in 4.0 s" in output
-    assert "captured 500 refunded 0 held 500 (EUR, minor units)" in output
+    assert "money EUR: 500 added, 0 removed, 500 held" in output
+    assert "seats: 2 added, 1 removed, 1 held" in output
 
 
 def shown(**more: Any) -> str:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from saga_lab.invariants.balances import conserved
 from saga_lab.invariants.evidence import Evidence, Sent, mark_of
 from saga_lab.invariants.finding import SHOWN, Finding, finding_of
 from saga_lab.invariants.log import nothing_lost
@@ -41,6 +42,7 @@ from tests.unit.shop.healthy_orders import (
 
 CHECKS: Mapping[int, Callable[[Evidence], Finding]] = {
     1: one_end,
+    2: conserved,
     5: nothing_lost,
     7: nothing_healthy_undone,
 }
@@ -76,6 +78,26 @@ PLANTED: Mapping[str, tuple[int, Evidence, str]] = {
         1,
         replace(healthy(), sagas={DONE: "completed"}),
         f"{UNDONE}: cancelled on the log, unknown for the monitor",
+    ),
+    "taken twice": (
+        2,
+        healthy(replace(captured(DONE), charge_id="another")),
+        f"{DONE}: money: added 5000 EUR, removed nothing, held 5000 EUR: a completed saga must",
+    ),
+    "not given back": (
+        2,
+        without(healthy(), "PaymentRefunded"),
+        f"{UNDONE}: money: added 2500 EUR, removed nothing, held 2500 EUR: a cancelled saga must",
+    ),
+    "given back twice": (
+        2,
+        healthy(refunded(UNDONE)),
+        "more was removed than added",
+    ),
+    "never shipped": (
+        2,
+        without(healthy(), "InventoryShipped"),
+        f"{DONE}: units: added 2 TEA-100, removed nothing, held 2 TEA-100: a completed saga must",
     ),
     "a gap": (
         5,

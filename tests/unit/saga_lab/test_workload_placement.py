@@ -49,8 +49,8 @@ class World:
             rows = [{"order_id": o, "updated_at": count} for o in self.placed if not self.ends]
             return httpx2.Response(200, json=rows)
         status = "cancelled" if self.ends else "running"
-        money = {"captured_minor": 1, "refunded_minor": 1}
-        seen = {"status": status, "ledger": money, "started_at": None, "ended_at": None}
+        money = [{"name": "money", "kind": "EUR", "added": 1, "removed": 1, "held": 0}]
+        seen = {"status": status, "balances": money, "started_at": None, "ended_at": None}
         return httpx2.Response(200, json=seen)
 
 

@@ -16,7 +16,7 @@ from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, UNEXPECTED, SagaView, Status
 from sagakit.flow.platform_events import VERDICT_GIVEN
 from schemas import CONTRACT, FLOWS, OWNERS
-from tests.histories import ORDER, START, after, facts
+from tests.histories import MONEY, ORDER, START, after, facts, money_of
 
 ROOT = Path(__file__).parents[3]
 PLANS = {flow.label(v): Plan.of(flow, v) for flow in FLOWS for v in flow.versions}
@@ -56,7 +56,7 @@ def late(saga: Saga, event: str, plan: Plan) -> Saga:
     [fact] = facts(event, flow=plan.label)
     id_ = str(uuid5(NAMESPACE_OID, f"late {event}"))
     came = replace(fact, id=id_, at=after(60), seq=None if owner == "saga" else seq)
-    if event in plan.flow.refunded and not interpret(saga, plan).ledger.captured_minor:
+    if event in MONEY.removes and not money_of(interpret(saga, plan)).added:
         came = replace(came, detail=MONEY_BACK)
     return fold(saga, came)
 
@@ -83,7 +83,7 @@ def course(view: SagaView, plan: Plan) -> Any:
     """Where it goes. On the way back all that matters of a step is whether something of it is
     left: what it has done, or money it holds."""
     left = {s.name for s in view.steps if s.status not in ("failed", "undone")}
-    left |= plan.money_steps if view.ledger.held_minor else set()
+    left |= {MONEY.step} if money_of(view).held else set()
     steps = [] if view.undoing else [s.status for s in view.steps]
     return view.undoing, view.past_pivot, left, steps, going(view)
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from saga_monitor.saga.facts import Fact, Saga, emission_id, fold, log_time
-from saga_monitor.saga.view import AwaitMode, Status
-from tests.histories import ORDER, after, facts, saga_of, seen
+from saga_monitor.saga.view import AwaitMode, KindBalance, Status
+from tests.histories import ORDER, after, facts, money_of, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 PAID = (*RESERVED, "PaymentCaptured")
@@ -78,11 +78,11 @@ def test_a_late_capture_reopens_until_it_is_refunded() -> None:
     )
     late = seen(saga_of(*story))
     assert late.status == Status.UNDOING
-    assert late.ledger.held_minor == 500
+    assert money_of(late).held == 500
     assert [(a.step, a.mode) for a in late.awaited] == [("payment", AwaitMode.UNDO)]
     refunded = seen(saga_of(*story, "PaymentRefunded"))
     assert refunded.status == Status.CANCELLED
-    assert refunded.ledger.held_minor == 0
+    assert money_of(refunded).held == 0
 
 
 def test_not_cancelled_while_money_is_held_whatever_the_events_say() -> None:
@@ -107,8 +107,7 @@ def test_movements_reported_twice_count_once_and_parts_add_up() -> None:
             {"refund_id": "re-2", "amount_minor": 250},
         )
     )
-    assert (view.ledger.captured_minor, view.ledger.refunded_minor) == (500, 500)
-    assert view.ledger.currency == "EUR"
+    assert money_of(view) == KindBalance("money", "EUR", added=500, removed=500)
 
 
 def test_past_the_pivot_a_request_to_undo_changes_nothing() -> None:

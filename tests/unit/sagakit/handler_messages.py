@@ -8,7 +8,7 @@ from uuid import uuid4
 from sagakit.decider import Callback, EffectResult
 from sagakit.handling.handler import Disposition
 from sagakit.messages.envelope import EffectRow, Lease, Message, Record
-from tests.toy_saga import NOW, Counter, Ticked
+from tests.toy_saga import NOW, Counter, Ticked, toy
 
 HANDLED = Disposition.HANDLED
 HELD = Disposition.HELD
@@ -23,7 +23,7 @@ def tick(counter: Counter, word: str, seq: int | None, key: str = "a", **trace: 
 
 def call(key: str, word: str, **changes: Any) -> Message:
     """A webhook."""
-    return replace(Message(uuid4(), key, trigger=Callback((key, word))), **changes)
+    return replace(Message(uuid4(), toy(key), trigger=Callback((key, word))), **changes)
 
 
 def queue(counter: Counter, key: str = "a") -> list[tuple[str, int | None]]:
@@ -37,4 +37,4 @@ def claimed(counter: Counter) -> EffectRow:
 
 def outcome(row: EffectRow, lease: Lease | None, result: str = "ok") -> Message:
     trigger = EffectResult(row.effect, result)
-    return Message(uuid4(), row.order_key, trace=row.trace, trigger=trigger, lease=lease)
+    return Message(uuid4(), row.saga, trace=row.trace, trigger=trigger, lease=lease)

@@ -17,7 +17,8 @@ from sagakit.errors import (
     Undecodable,
     UnprocessableRecord,
 )
-from sagakit.messages.codec import MAX_EVENT_BYTES, MAX_KEY_CHARS, Codec
+from sagakit.identity import MAX_ID_CHARS
+from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Record
 from schemas import CONTRACT
 from schemas.events import OrderPlaced
@@ -61,7 +62,7 @@ def codec(request: pytest.FixtureRequest) -> Codec:
 
 
 def envelope(event: Any = PLACED, **changes: Any) -> Envelope:
-    return replace(Envelope(UUID(int=1), "o1", "order", 1, NOW, event), **changes)
+    return replace(Envelope(UUID(int=1), "order/o1", "order", 1, NOW, event), **changes)
 
 
 def record(codec: Codec, event: Any = PLACED, **changes: Any) -> Record:
@@ -194,7 +195,7 @@ def test_an_own_event_too_large_is_not_written(codec: Codec) -> None:
         (b"", "no key"),
         (b"\xff\xfe", "not UTF-8"),
         (b"o" * 10_000, "10000 characters"),
-        (b"o" * (MAX_KEY_CHARS + 1), "129 characters"),
+        (b"o" * (MAX_ID_CHARS + 1), "129 characters"),
         (b"o\n1", "printable"),
         (b"o\0", "printable"),
         ("o\u2028".encode(), "printable"),
@@ -205,7 +206,7 @@ def test_a_key_that_is_no_order_id_is_refused(codec: Codec, key: bytes | None, s
     refused(codec, record(codec, key=key), BadKey, says)
 
 
-@pytest.mark.parametrize("key", ["o", "ü" * MAX_KEY_CHARS, "Auftrag 7/ä", "🫖"])
+@pytest.mark.parametrize("key", ["o", "ü" * MAX_ID_CHARS, "Auftrag 7/ä", "🫖"])
 def test_a_key_that_is_an_order_id_is_accepted(codec: Codec, key: str) -> None:
     event = replace(PLACED, order_id=key)
     assert codec.decode(record(codec, event, key=key.encode())).key == key

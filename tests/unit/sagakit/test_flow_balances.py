@@ -1,6 +1,6 @@
-"""The flow file says which events move money and which waits ask a person."""
+"""The flow file declares what a saga holds, and which waits ask a person."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,15 +9,19 @@ import schemas
 from saga_monitor.saga.facts import Saga, fold
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
+from sagakit.contract.balance_fields import check_balance_fields
 from sagakit.errors import FlowError
+from sagakit.flow.balance_totals import KindTotal, sum_up
+from sagakit.flow.balances import ANY, ONE_MOVEMENT, POSITIVE, RULES, ZERO, Movement
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow
-from schemas import EVENT_TYPES, FLOWS, OWNERS
-from tests.histories import ORDER, facts, saga_of, seen
+from schemas import CONTRACT, FLOWS, OWNERS
+from tests.histories import MONEY, ORDER, facts, money_of, saga_of, seen
 
 (ORDER_FLOW,) = FLOWS
 TEXT = (Path(schemas.__file__).parent / "flows/order.toml").read_text()
-CAPTURED = 'captured = { PaymentCaptured = "charge_id" }'
+ADDS = 'adds = ["PaymentCaptured"]'
+LIST = 'adds = { InventoryReserved = "order.lines" }'
 
 
 def with_text(old: str, new: str) -> Flow:
@@ -28,18 +32,31 @@ def with_text(old: str, new: str) -> Flow:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (CAPTURED, 'taken = { PaymentCaptured = "charge_id" }', ["ledger.taken", "captured"]),
+        (ADDS, "", ["balances.money", "'adds' is missing", "add it"]),
+        (ADDS, "adds = []", ["balances.money", "no event adds to it", "list one"]),
+        (ADDS, 'adds = ["MoneyMoved"]', ["balances.money", "MoneyMoved has no schema"]),
+        (ADDS, 'adds = ["PaymentRefunded"]', ["PaymentRefunded both adds and removes"]),
+        (ADDS, 'adds = ["OrderPlaced"]', ["OrderPlaced", "owned by order", "add the step"]),
+        (ADDS, 'adds = "PaymentCaptured"', ["balances.money.adds", "must be a list"]),
+        (LIST, "adds = { InventoryReserved = 7 }", ["InventoryReserved = 7", "path of a list"]),
+        (LIST, 'adds = { InventoryReserved = "order." }', ["'order.'", "path of a list"]),
+        ('amount = "quantity"', "amount = 5", ["balances.units.amount = 5", "not a field name"]),
+        ('kind = "sku"', 'of = "sku"', ["balances.units", "'of' is not known"]),
+        ('kind = "currency"', 'kind = ""', ["balances.money.kind = ''", "not a field name"]),
+        ('"charge_id", ', '"charge_id", X = "y", ', ["balances.money.id: X does not move"]),
+        ('step = "payment"', 'step = "bank"', ["step bank is not declared", "[steps.bank]"]),
         (
-            CAPTURED,
-            "captured = { PaymentCaptured = 7 }",
-            ["PaymentCaptured = 7", "not a field name"],
+            '"one_movement"',
+            '"all"',
+            ["balances.money.completed is 'all'", "one_movement, positive"],
         ),
-        (CAPTURED, 'captured = { PaymentCaptured = "" }', ["not a field name"]),
-        (CAPTURED, 'captured = { MoneyMoved = "id" }', ["ledger", "MoneyMoved has no schema"]),
-        (CAPTURED, 'captured = { PaymentRefunded = "id" }', ["PaymentRefunded", "both"]),
-        (CAPTURED, 'captured = { OrderPlaced = "id" }', ["OrderPlaced", "owned by order"]),
-        (CAPTURED, "", ["both captured and refunded"]),
-        (CAPTURED, 'captured = "PaymentCaptured"', ["flow order"]),
+        (
+            'completed = "one_movement"\ncancelled = "zero"',
+            'completed = "one_movement"\ncancelled = "any"',
+            ["step payment", "cancelled is 'any'", "or remove step"],
+        ),
+        ("[balances.money]", "[balances.'a b']", ["balances 'a b' is not a name"]),
+        ("[balances.money]", "[balances]\nmoney = 1", ["flow order, balances.", "money"]),
         ("asks.Pay", "asks.Unpay", ["step payment", "does not wait", "waits = {"]),
         ('kind = "pivot"', 'kind = "pivot"\nasks = "all"', ["shipping: asks", "table"]),
         ('remind = "8h"', "", ["asks.PaymentReviewRequired", "'remind'", "add it"]),
@@ -58,17 +75,108 @@ def test_an_inconsistent_declaration_of_balances_is_refused(
     assert [word for word in says if word not in str(error.value)] == []
 
 
-def test_every_movement_is_named_by_a_field_and_has_an_amount() -> None:
-    for event, name in {**ORDER_FLOW.captured, **ORDER_FLOW.refunded}.items():
-        names = {field.name for field in fields(EVENT_TYPES[event])}
-        assert {name, "amount_minor"} <= names, event
+def test_the_fields_that_a_balance_names_are_checked_against_the_schemas() -> None:
+    check_balance_fields(ORDER_FLOW, CONTRACT.schemas)
 
 
-def test_money_is_what_the_flow_calls_money() -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('amount = "amount_minor"', 'amount = "amount"', ["PaymentCaptured: amount", "no field"]),
+        (
+            'amount = "amount_minor"',
+            'amount = "currency"',
+            ["amount: field currency", "int or long"],
+        ),
+        ('kind = "currency"', 'kind = "amount_minor"', ["kind: field amount_minor", "type string"]),
+        ('kind = "currency"', 'kind = "email"', ["kind: PaymentCaptured has no field email"]),
+        ('"charge_id"', '"late"', ["id: field late", "'boolean'", "type string"]),
+        ('"charge_id"', '"order_id"', ["id: order_id is the saga's id", "each event counts once"]),
+        ('amount = "quantity"', 'amount = "sku"', ["balances.units", "amount: field sku"]),
+        ("order.lines", "order", ["InventoryReserved: order: order is 'OrderFacts'", "no list"]),
+        ("order.lines", "order.goods", ["goods is no field in OrderFacts", "list of records"]),
+        ("order.lines", "order.email.lines", ["email is 'string' in OrderFacts"]),
+    ],
+)
+def test_a_balance_over_a_field_that_does_not_fit_is_refused(
+    old: str, new: str, says: list[str]
+) -> None:
+    flow = with_text(old, new)
+    with pytest.raises(FlowError) as error:
+        check_balance_fields(flow, CONTRACT.schemas)
+    assert [word for word in says if word not in str(error.value)] == []
+
+
+def test_a_text_about_a_person_tells_no_kind() -> None:
+    balance = replace(MONEY, kind="email", adds={}, removes={"PaymentRefunded": ""})
+    with pytest.raises(FlowError, match="field email is about a person"):
+        check_balance_fields(replace(ORDER_FLOW, balances=(balance,)), CONTRACT.schemas)
+
+
+def test_a_saga_holds_what_the_flow_declares() -> None:
     story = saga_of("OrderPlaced", "InventoryReserved", "PaymentCaptured")
-    assert seen(story).ledger.held_minor == 500
-    moneyless = replace(ORDER_FLOW, captured={}, refunded={})
-    assert interpret(story, Plan.of(moneyless, 1)).ledger.held_minor == 0
+    assert money_of(seen(story)).held == 500
+    without = Plan.of(replace(ORDER_FLOW, balances=()), 1)
+    assert interpret(story, without).balances == ()
+    assert (without.balances, without.balances_of_step) == ((), {})
+
+
+def add(amount: int, kind: str = "EUR", id_: str = "1") -> Movement:
+    return Movement(True, id_, kind, amount)
+
+
+def take(amount: int, kind: str = "EUR", id_: str = "1") -> Movement:
+    return Movement(False, id_, kind, amount)
+
+
+NOTHING: tuple[Movement, ...] = ()
+FULL = (add(5),)
+EMPTY = (add(5), take(5))
+PART = (add(5), take(2))
+TWO = (add(5), add(7, id_="2"))
+KEPT_ONE = (*TWO, take(7, id_="2"))
+TWO_KINDS = (add(5), add(7, "USD"))
+FREE = (add(0),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits"),
+    [
+        (ONE_MOVEMENT, (FULL, KEPT_ONE, FREE)),
+        (POSITIVE, (FULL, PART, TWO, KEPT_ONE, TWO_KINDS)),
+        (ZERO, (NOTHING, EMPTY, FREE)),
+        (ANY, (NOTHING, FULL, EMPTY, PART, TWO, KEPT_ONE, TWO_KINDS, FREE)),
+    ],
+)
+def test_an_end_fits_its_rule_or_not(rule: str, fits: tuple[tuple[Movement, ...], ...]) -> None:
+    """Given what may have moved; when a saga ends; then each rule allows what it says."""
+    every = (NOTHING, FULL, EMPTY, PART, TWO, KEPT_ONE, TWO_KINDS, FREE)
+    found = tuple(moved for moved in every if sum_up(moved).problem(rule, "completed") is None)
+    assert found == fits
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_more_removed_than_added_fits_no_rule(rule: str) -> None:
+    short = sum_up((add(5), take(3), take(3, id_="2")))
+    assert short.problem(rule, "running") == (
+        "added 5 EUR, removed 6 EUR, held -1 EUR: more was removed than added"
+    )
+
+
+def test_a_movement_told_twice_counts_once_with_its_largest_amount() -> None:
+    twice = sum_up((add(5), add(7), take(2), take(2, ""), take(1, id_="2")))
+    assert twice.kinds == (KindTotal("EUR", added=7, removed=3),)
+
+
+def test_a_movement_without_a_kind_is_of_the_only_kind_that_was_added() -> None:
+    assert sum_up((take(2, ""), add(5))).kinds == (KindTotal("EUR", 5, 2),)
+    assert sum_up((take(2, ""), *TWO_KINDS)).kinds[0] == KindTotal("", 0, 2)
+    assert sum_up((take(0, ""),)).kinds == ()
+
+
+def test_a_reason_names_few_of_many_kinds() -> None:
+    many = sum_up(add(1, f"K{n}") for n in range(7))
+    assert str(many).startswith("added 1 K0 + 1 K1 + 1 K2 + 1 K3 + 1 K4 and 2 kinds more, removed")
 
 
 def test_a_person_is_asked_where_the_flow_says_so() -> None:

@@ -14,6 +14,7 @@ from sagakit.decider import (
     Trigger,
 )
 from sagakit.errors import EventTooLarge
+from sagakit.identity import split_key
 from sagakit.service.definition import Receipt
 from sagakit.testing import NOW
 from sagakit.web.app import make_app
@@ -48,7 +49,7 @@ class MemoryOrders(MemorySubmitter[Order]):
     async def watch(self, key: str, until: Callable[[Order], bool], timeout_s: float) -> Order:
         state = await self.state(key)
         if not until(state) and timeout_s > 1 and state.phase is Phase.PLACED:
-            self.tell(key, Observed("completed", replace(SHIPPED, order_id=key)))
+            self.tell(key, Observed("completed", replace(SHIPPED, order_id=split_key(key)[1])))
         return await self.state(key)
 
 

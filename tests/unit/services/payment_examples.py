@@ -44,7 +44,7 @@ DEAR = replace(
     lines=(OrderLine(sku="car", quantity=1, unit_price_minor=250_000),),
 )
 MAIL = FACTS.email
-CHARGE_KEY, REFUND_KEY = "charge:o1", "refund:o1:1"
+CHARGE_KEY, REFUND_KEY = "charge", "refund:1"
 CHARGE = charge_effect("o1", FACTS)
 LOOK = look_effect("o1", "ch1")
 REASON = "no such street"
@@ -59,11 +59,10 @@ def refund(
     payload = {
         "order_id": "o1",
         "charge_id": charge_id,
-        "charge_key": CHARGE_KEY,
         "amount_minor": amount_minor,
         "currency": currency,
     }
-    return Effect("refund", f"refund:o1:{n}", payload)
+    return Effect("refund", f"refund:{n}", payload)
 
 
 def do(facts: OrderFacts = FACTS) -> Do:
@@ -109,7 +108,7 @@ STARTED_BLIND = PaymentRefundStarted(order_id="o1", amount_minor=0, reason=REASO
 STARTED_VOID = replace(STARTED_BLIND, charge_id="ch1", email=MAIL)
 STARTED = replace(STARTED_VOID, amount_minor=2500)
 HALF = PaymentRefundProgressed(
-    order_id="o1", refund_id="re1", amount_minor=1250, remaining_minor=1250
+    order_id="o1", refund_id="re1", amount_minor=1250, remaining_minor=1250, currency="EUR"
 )
 FENCE = PaymentRefunded(order_id="o1", amount_minor=0, reason=REASON)
 REFUNDED = PaymentRefunded(
@@ -130,4 +129,4 @@ FOUND = ChargeFound(
 def again(amount_minor: int = 2500, before_minor: int = 0, charge_id: str = "ch1") -> Effect:
     """A refund that our books have and the provider has not."""
     payload = {**refund(1, charge_id, amount_minor).payload, "again": True}
-    return Effect("refund", f"refund:o1:again:{charge_id}:{before_minor}", payload)
+    return Effect("refund", f"refund:again:{charge_id}:{before_minor}", payload)

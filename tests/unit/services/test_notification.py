@@ -75,9 +75,7 @@ def released(email: str | None = ADA) -> InventoryReleased:
 
 
 def mail(kind: MailKind, **facts: str) -> Effect:
-    return Effect(
-        "mail", mail_key(kind, "o1"), {"order_id": "o1", "kind": kind.value, "to": ADA} | facts
-    )
+    return Effect("mail", mail_key(kind), {"order_id": "o1", "kind": kind.value, "to": ADA} | facts)
 
 
 SENT = {kind: event_type(order_id="o1", to=ADA) for kind, event_type in EVENT_BY_KIND.items()}
@@ -93,7 +91,7 @@ MAILS = {
 STATES: dict[str, Past] = {
     "nothing sent": Past(),
     **{f"{kind} sent": Past((SENT[kind],)) for kind in MailKind},
-    **{f"{kind} in flight": Past(in_flight=(mail_key(kind, "o1"),)) for kind in MailKind},
+    **{f"{kind} in flight": Past(in_flight=(mail_key(kind),)) for kind in MailKind},
     "all sent": Past(tuple(SENT.values())),
 }
 TRIGGERS: dict[str, Trigger] = {
@@ -266,7 +264,9 @@ def test_what_is_no_address_is_refused_and_never_reaches_the_mail_server(address
 # --- the mail -------------------------------------------------------------------------------------
 
 
-HEADERS = b"From To Subject Message-ID X-Saga-Kind X-Saga-Order Auto-Submitted MIME-Version".split()
+HEADERS = (
+    b"From To Subject Message-ID X-Saga-Kind X-Saga-Reference Auto-Submitted MIME-Version".split()
+)
 HEADERS += [b"Content-Type", b"Content-Transfer-Encoding"]
 
 
@@ -284,14 +284,17 @@ def test_no_text_gets_into_another_header(order_id: str, kind: MailKind, trackin
         tracking.encode()
     except UnicodeEncodeError:
         return  # lone surrogates never come out of UTF-8
-    written = message(payload).as_bytes()
+    written = message(payload, f"order/{order_id}").as_bytes()
     headers = written.split(b"\n\n", 1)[0].split(b"\n")
     names = [line.split(b":")[0] for line in headers if not line.startswith((b" ", b"\t"))]
     assert sorted(names) == sorted(HEADERS)
 
 
-def test_the_message_id_is_that_of_order_and_kind() -> None:
-    ids = {message_id(kind, order) for kind in MailKind for order in ("o1", "o1 ", "ö", "<x@y>")}
+ORDERS = ("o1", "o1 ", "ö", "<x@y>")
+
+
+def test_the_message_id_is_that_of_saga_and_kind() -> None:
+    ids = {message_id(kind, f"order/{order}") for kind in MailKind for order in ORDERS}
     assert len(ids) == 16
-    assert message_id("shipped", "o1") == message_id(MailKind.SHIPPED, "o1")
+    assert message_id("shipped", "order/o1") == message_id(MailKind.SHIPPED, "order/o1")
     assert all(i.isascii() and len(i) < 80 and i.count("@") == 1 for i in ids)

@@ -54,7 +54,7 @@ def test_the_same_id_with_other_content_is_a_conflict() -> None:
 
 def test_an_order_the_shop_published_itself_is_known() -> None:
     shop = OrderApi()
-    shop.submitter.tell("o1", Observed("OrderPlaced", placed()))
+    shop.submitter.tell("order/o1", Observed("OrderPlaced", placed()))
     assert shop.place().status_code == 200
     assert shop.place(ship_to="2 Main Street").status_code == 409
 
@@ -187,7 +187,7 @@ def test_cancelling_is_a_request_and_too_late_at_the_end() -> None:
     assert answer.status_code == 202
     assert answer.json()["cancel_requested"] == "too late for tea"
     assert shop.submitter.events[-1] == REQUESTED
-    shop.submitter.tell("o1", Observed("completed", SHIPPED))
+    shop.submitter.tell("order/o1", Observed("completed", SHIPPED))
     late = shop.http.post("/orders/o1/cancel", json=asked)
     assert late.status_code == 409
     assert (late.json()["code"], late.json()["order_status"]) == ("ended", "completed")
@@ -290,5 +290,5 @@ def test_the_state_keeps_the_customer_and_whether_the_order_came_in_clear() -> N
     shop.place()
     shop.submitter.tell("o2", Observed("OrderPlaced", replace(placed(), order_id="o2")))
     states = shop.submitter.states
-    assert (states["o1"].customer_id, states["o1"].in_clear) == ("c1", False)
-    assert (states["o2"].customer_id, states["o2"].in_clear) == ("c1", True)
+    assert (states["order/o1"].customer_id, states["order/o1"].in_clear) == ("c1", False)
+    assert (states["order/o2"].customer_id, states["o2"].in_clear) == ("c1", True)

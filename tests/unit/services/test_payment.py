@@ -295,12 +295,12 @@ CELLS: dict[str, dict[str, Decision]] = {
     ),
     "void: nothing left": row(
         captured_twice=emits(
-            replace(HALF, refund_id="refund:o1:1", amount_minor=900, remaining_minor=0)
+            replace(HALF, refund_id="refund:1", amount_minor=900, remaining_minor=0)
         ),
-        refunding_blind=emits(replace(FENCE, refund_id="refund:o1:1")),
-        refunding_void=emits(replace(FENCE, refund_id="refund:o1:1", email=MAIL)),
-        refunding=emits(replace(REFUNDED, refund_id="refund:o1:1")),
-        refunding_half=emits(replace(REFUNDED, refund_id="refund:o1:1", amount_minor=1250)),
+        refunding_blind=emits(replace(FENCE, refund_id="refund:1")),
+        refunding_void=emits(replace(FENCE, refund_id="refund:1", email=MAIL)),
+        refunding=emits(replace(REFUNDED, refund_id="refund:1")),
+        refunding_half=emits(replace(REFUNDED, refund_id="refund:1", amount_minor=1250)),
     ),
     "refund: refunded": row(
         captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
@@ -347,10 +347,10 @@ CELLS: dict[str, dict[str, Decision]] = {
     ),
     "refund: voided": row(),
     "refund: nothing left": row(
-        refunding_blind=emits(replace(FENCE, refund_id="refund:o1:1")),
-        refunding_void=emits(replace(FENCE, refund_id="refund:o1:1", email=MAIL)),
-        refunding=emits(replace(REFUNDED, refund_id="refund:o1:1")),
-        refunding_half=emits(replace(REFUNDED, refund_id="refund:o1:1", amount_minor=1250)),
+        refunding_blind=emits(replace(FENCE, refund_id="refund:1")),
+        refunding_void=emits(replace(FENCE, refund_id="refund:1", email=MAIL)),
+        refunding=emits(replace(REFUNDED, refund_id="refund:1")),
+        refunding_half=emits(replace(REFUNDED, refund_id="refund:1", amount_minor=1250)),
     ),
     "reported: captured": CAPTURE_REPORTED,
     "reported: captured, charge in flight": row(

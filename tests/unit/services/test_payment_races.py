@@ -46,6 +46,7 @@ TOKENS = (
     "tok_refund_partial",
     "tok_refund_async:9",
 )
+SAGA = "order/o1"
 STEPS = ("do", "undo", "approve", "reject", "call", "lose", "answer", "settle", "hook", "again")
 
 
@@ -73,7 +74,7 @@ class World:
         self.events += decision.events
         self.state = fold(evolve, self.state, decision.events)
         for effect in decision.effects:
-            self.effects.setdefault(effect.key, effect)
+            self.effects.setdefault(effect.key, replace(effect, saga=SAGA))
 
     def step(self, name: str, pick: int) -> None:
         order = {"saga_id": "o1", "step": "payment", "actor": "bob", "reason": "so"}
@@ -89,8 +90,8 @@ class World:
                 self.call(effect, lost=name == "lose")
             case "answer" if self.answers:
                 self.answer(*self.answers.pop(pick % len(self.answers)))
-            case "settle" if "charge:o1" in self.provider.charges:
-                self.hooks += self.provider.settle("o1")
+            case "settle" if self.provider.charges:
+                self.hooks += self.provider.settle(SAGA)
             case "hook" if self.hooks:
                 self.old_hooks.append(self.hooks.pop(pick % len(self.hooks)))
                 self.hook(self.old_hooks[-1])

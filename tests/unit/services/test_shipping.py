@@ -47,7 +47,7 @@ from tests.order_facts import TWO_TEAS
 
 SHIPPING = Participant("shipping", decide, evolve, MemoryStore(Shipment()))
 FACTS = replace(TWO_TEAS, ship_to="1 Main Street\nSpringfield")
-LABEL_KEY, CANCEL_KEY = "label:o1", "cancel:o1"
+LABEL_KEY, CANCEL_KEY = "label", "cancel"
 LABEL = Effect("label", LABEL_KEY, {"order_id": "o1", "order": FACTS.to_dict()})
 TAKEN = "the carrier has picked the parcel up; ask the customer to send it back"
 
@@ -64,7 +64,7 @@ def undo(reason: str = "changed my mind") -> Undo:
 
 
 def cancel(label_id: str | None, reason: str = "changed my mind") -> Effect:
-    payload = {"order_id": "o1", "label_id": label_id, "label_key": LABEL_KEY, "reason": reason}
+    payload = {"order_id": "o1", "label_id": label_id, "reason": reason}
     return Effect("cancel", CANCEL_KEY, payload)
 
 
@@ -119,7 +119,7 @@ TRIGGERS: dict[str, Trigger | Arrival] = {
     "other callback": Callback(Cancelled()),
     "observed": Observed("completed", captured()),
     "verdict": Command("approve", "bob", "fine"),
-    "result of another kind": EffectResult(Effect("other", "other:o1", {}), Cancelled()),
+    "result of another kind": EffectResult(Effect("other", "other", {}), Cancelled()),
 }
 
 

@@ -28,8 +28,9 @@ def test_a_late_capture_is_waited_for_unless_nobody_ever_asked_for_the_money(
     captured_minor: int, charges: list[str] | None, over: bool
 ) -> None:
     order = Shop("t", kinds=[kind for kind in KINDS if kind.captured_late]).order(0)
-    money = {"captured_minor": captured_minor, "refunded_minor": captured_minor}
-    seen: dict[str, Any] = {"status": "cancelled", "ledger": money}
+    amounts = {"added": captured_minor, "removed": captured_minor, "held": 0}
+    money = [{"name": "money", "kind": "EUR", **amounts}]
+    seen: dict[str, Any] = {"status": "cancelled", "balances": money}
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.url.params["order_id"] == order.order_id

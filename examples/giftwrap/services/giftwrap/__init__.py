@@ -3,5 +3,5 @@
 Listens to   Do on PaymentCaptured; Undo when shipping failed or is undone
 Emits        GiftWrapped (done), GiftWrapFailed (failed), GiftUnwrapped (undone), GiftUnwrapStarted
 Undoes       by unwrapping; if no wrapping was asked for yet, by a fence
-Calls        the wrapper, `wrap:<order>` and `unwrap:<order>`
+Calls        the wrapper, `wrap` and `unwrap`
 """

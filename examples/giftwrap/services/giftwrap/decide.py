@@ -60,7 +60,7 @@ def decide(state: Gift, trigger: Trigger, now: datetime) -> Decision:
         case Do(event):
             if state.phase is Phase.NEW:
                 payload = {"order_id": event.order_id, "order": event.order.to_dict()}
-                return Decision(effects=(Effect(WRAP, f"{WRAP}:{event.order_id}", payload),))
+                return Decision(effects=(Effect(WRAP, WRAP, payload),))
         case Undo(event, reason):
             return _undo(state, saga_id_of(event), reason)
         case EffectResult(effect, Wrapped(paper)) if state.phase is Phase.NEW:
@@ -78,7 +78,7 @@ def decide(state: Gift, trigger: Trigger, now: datetime) -> Decision:
 
 
 def _undo(state: Gift, order_id: str, reason: str) -> Decision:
-    wrapping = f"{WRAP}:{order_id}" in state.in_flight
+    wrapping = WRAP in state.in_flight
     match state.phase:
         case Phase.NEW if wrapping:
             # the outcome of the wrap call is unknown: record the undo, and unwrap once it arrives
@@ -92,7 +92,7 @@ def _undo(state: Gift, order_id: str, reason: str) -> Decision:
 
 
 def _unwrap(state: Gift, order_id: str, reason: str) -> Decision:
-    effect = Effect(UNWRAP, f"{UNWRAP}:{order_id}", {"order_id": order_id})
+    effect = Effect(UNWRAP, UNWRAP, {"order_id": order_id})
     if state.phase is Phase.UNWRAPPING:
         return Decision(effects=(effect,))
     return Decision((GiftUnwrapStarted(order_id=order_id, reason=reason),), (effect,))

@@ -15,14 +15,11 @@ class Wrapper(Protocol):
     """The port to the wrapper. Both methods raise EffectFailed when the outcome is unknown."""
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
-        """Wrap the parcel under `effect.key`.
-
-        Payload: `order_id`, `order` (an OrderFacts record).
-        """
+        """Wrap the parcel, once under the idempotency key. Payload: `order`, OrderFacts."""
         ...
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
-        """Unwrap the parcel; one that was never wrapped never will be. Payload: `order_id`."""
+        """Unwrap the parcel; one that was never wrapped never will be."""
         ...
 
 
@@ -40,7 +37,7 @@ class HttpWrapper:
             case {"status": "no_paper", "reason": str(reason)}:
                 return NoPaper(reason)
             case answer:
-                raise EffectFailed(f"{effect.key}: {answer} is no answer to /wraps; asking again")
+                raise EffectFailed(f"{answer} is no answer to /wraps; asking again")
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
         """See `Wrapper`."""
@@ -52,18 +49,18 @@ class HttpWrapper:
 
         Raises EffectFailed otherwise: any other answer leaves the outcome unknown.
         """
-        headers = {"Idempotency-Key": effect.key}
-        body = dict(effect.payload)
+        headers = {"Idempotency-Key": effect.idempotency_key}
+        body = {"reference": effect.saga, **effect.payload}
         try:
             url = self._base_url + path
             answer = await self._client.post(url, json=body, headers=headers, timeout=TIMEOUT_S)
             return answer.raise_for_status().json()
         except (httpx2.HTTPError, ValueError) as error:
-            raise EffectFailed(f"{effect.key}: {error!r}; unknown, asking again") from error
+            raise EffectFailed(f"{path}: {error!r}; unknown, asking again") from error
 
 
 class MemoryWrapper:
-    """A wrapper in memory with `sheets` of paper left. A repeated call for an order wraps once."""
+    """A wrapper in memory with `sheets` of paper left. A repeated call for a saga wraps once."""
 
     def __init__(self, sheets: int = 1000) -> None:
         self.sheets = sheets
@@ -71,13 +68,12 @@ class MemoryWrapper:
 
     async def wrap(self, effect: Effect) -> WrapAnswer:
         """See `Wrapper`."""
-        order_id = str(effect.payload["order_id"])
-        if order_id not in self.wrapped:
+        if effect.saga not in self.wrapped:
             self.sheets -= 1
-            self.wrapped[order_id] = Wrapped("red") if self.sheets >= 0 else NoPaper("no paper")
-        return self.wrapped[order_id]
+            self.wrapped[effect.saga] = Wrapped("red") if self.sheets >= 0 else NoPaper("no paper")
+        return self.wrapped[effect.saga]
 
     async def unwrap(self, effect: Effect) -> Unwrapped:
         """See `Wrapper`."""
-        self.wrapped[str(effect.payload["order_id"])] = NoPaper("unwrapped")
+        self.wrapped[effect.saga] = NoPaper("unwrapped")
         return Unwrapped()

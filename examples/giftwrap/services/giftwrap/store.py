@@ -10,7 +10,7 @@ metadata = MetaData()
 gift = Table(
     "gift",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
     Column("reason", Text, nullable=False),
 )

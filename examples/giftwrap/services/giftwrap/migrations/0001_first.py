@@ -10,7 +10,7 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "gift",
-        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("saga", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
     )
