@@ -7,9 +7,11 @@ from typing import Any
 from trip_examples import TRIP
 
 from saga_lab.simulation.fault_rates import FaultRates
+from saga_lab.simulation.interface import key_of
 from saga_lab.simulation.invariants import violations
 from saga_lab.simulation.runner import build_world
 from saga_monitor.saga.view import Status
+from travel_lab.rules import kept
 from travel_lab.simulation import SIMULATION, TripStory
 from trips.events import Stay
 
@@ -48,26 +50,23 @@ def play(
     story = TripStory("t1", "trip/1", trip, **(people or {}))
     world, _ = build_world(SIMULATION, 0, (), without=FAULTS)
     SIMULATION.prepare(world, 0, [story], people=True)
-    world.sagas = [story.saga]
+    saga = key_of(story)
+    world.sagas = [saga]
     SIMULATION.begin(world, story)
     world.run(1, MOST_STEPS)
     assert violations(SIMULATION, world, [story]) == []
-    books = world.outside.books(story.saga)
+    books = world.outside.books(saga)
     events = sorted(
-        (e for e in world.log.envelopes() if e.key == story.saga), key=lambda e: (e.time, e.id)
+        (e for e in world.log.envelopes() if e.key == saga), key=lambda e: (e.time, e.id)
     )
     captured = [e.event for e in events if e.event.type == "HotelCaptured" and not e.event.late]
     return Outcome(
-        world.monitor.view(story.saga).status,
+        world.monitor.view(saga).status,
         [e.event for e in events],
-        (_kept(books["hotel"]), _kept(books["flight"])),
+        (kept(books["hotel"]), kept(books["flight"])),
         {row["key"].partition(":mail:")[2]: row["detail"] for row in books["mail"]},
         captured[0].stay.hotel if captured else None,
     )
-
-
-def _kept(rows: Any) -> int:
-    return sum(row["amount_minor"] for row in rows if row["status"] == "captured")
 
 
 def changes(*stays: tuple[timedelta, Stay]) -> dict[str, Any]:

@@ -53,6 +53,11 @@ def false_claims(event: Any, books: Books) -> Iterator[str]:
             yield f"the airline took no {event.amount_minor}"
 
 
+def kept(rows: Sequence[Row]) -> int:
+    """Return the minor units that a payer has taken and not given back."""
+    return sum(row["amount_minor"] for row in rows if row["status"] == "captured")
+
+
 def _mails_due(end: str, told: Iterable[Any]) -> set[str]:
     """Return the kinds of mail that a trip has to send by its end, each once."""
     due = {ITINERARY if end == "completed" else CANCELLED}

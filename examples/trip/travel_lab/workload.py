@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from saga_lab.workload import End, Entrance, SagaKind, StackClient, Workload, mixed
+from saga_lab.workload import End, Entrance, SagaKind, StackClient, Workload, key_of, mixed
 from trips import FLOWS
 
 (FLOW,) = FLOWS
@@ -149,7 +149,7 @@ class Trips(Workload[PlannedTrip]):
         if not kind.act:
             return True
         if kind.when:
-            seen = await stack.saga(saga.saga_id)
+            seen = await stack.saga(key_of(saga))
             steps = seen["steps"] if seen else ()
             if not any(s["name"] == kind.when and s["status"] == kind.is_at for s in steps):
                 return False

@@ -7,7 +7,6 @@ import random
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sagakit.identity import flow_name, saga_key
 from trips.events import Stay, TripFacts
 
 WINDOWS_S = (10, 600, 86_400)
@@ -39,9 +38,9 @@ class TripStory:
     poisoned_after: timedelta = timedelta()
 
     @property
-    def saga(self) -> str:
-        """Return the saga key."""
-        return saga_key(flow_name(self.flow), self.trip_id)
+    def saga_id(self) -> str:
+        """Return the saga id."""
+        return self.trip_id
 
     @property
     def benign(self) -> bool:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from saga_lab.fakes.machine import Timer
-from saga_lab.simulation.interface import Simulation
+from saga_lab.simulation.interface import Simulation, key_of
 from saga_lab.simulation.outside import Later, Outside
 from saga_lab.simulation.world import START, World
 from saga_monitor.saga.view import Status
@@ -27,7 +27,7 @@ from travel.hotel.service import too_early
 from travel.itinerary.decide import Itinerary
 from travel.itinerary.service import participant as itinerary
 from travel_lab.outside.memory import MemorySuppliers
-from travel_lab.rules import Books, broken_rules, false_claims
+from travel_lab.rules import Books, broken_rules, false_claims, kept
 from travel_lab.simulation.story import TripStory, draw
 from trips import CONTRACT
 from trips.events import StayChangeRequested, TripCancelRequested, TripPlaced
@@ -113,12 +113,12 @@ class TripSimulation(Simulation[TravelOutside, TripStory]):
 
     def begin(self, world: TripWorld, story: TripStory) -> None:
         """Place a trip, and schedule what its customer does."""
-        change_until = int(world.now.timestamp()) + story.facts.change_until
+        saga, change_until = key_of(story), int(world.now.timestamp()) + story.facts.change_until
         trip = replace(story.facts, change_until=change_until)
 
         def ask(event: Event) -> None:
             command = Command(event.type, "customer", "", event)
-            world.submit_command("itinerary", story.saga, command, story.flow)
+            world.submit_command("itinerary", saga, command, story.flow)
 
         for _ in range(2 if story.twice else 1):
             ask(TripPlaced(trip_id=story.trip_id, trip=trip))
@@ -130,22 +130,27 @@ class TripSimulation(Simulation[TravelOutside, TripStory]):
             world.after(story.cancel_after, lambda: ask(cancel))
         if story.paused is not None:
             paused = SagaPaused(saga_id=story.trip_id, actor="ada", reason="a question")
-            world.after(story.paused[0], lambda: world.publish(paused, story.saga, story.flow))
+            world.after(story.paused[0], lambda: world.publish(paused, saga, story.flow))
             through = sum(story.paused, timedelta())
-            world.after(through, lambda: world.operator.resume(story.saga))
+            world.after(through, lambda: world.operator.resume(saga))
 
     def violations(self, world: TripWorld, stories: Sequence[TripStory]) -> Iterable[str]:
         """Return what is wrong with trips and ledgers at the end of a run."""
         for story in stories:
-            yield from (f"{story.saga}: {wrong}" for wrong in _violations(world, story))
+            saga = key_of(story)
+            yield from (f"{saga}: {wrong}" for wrong in _violations(world, saga, story))
 
 
-def _violations(world: TripWorld, story: TripStory) -> Iterator[str]:
-    seen = world.monitor.view(story.saga)
+def _violations(world: TripWorld, saga: str, story: TripStory) -> Iterator[str]:
+    seen, books = world.monitor.view(saga), world.outside.books(saga)
     if seen.status not in (Status.COMPLETED, Status.CANCELLED):
         yield f"ended nowhere: {seen.status}, awaited {[a.step for a in seen.awaited]}"
-    events = [e.event for e in world.log.envelopes() if e.key == story.saga]
-    yield from broken_rules(seen.status, events, world.outside.books(story.saga))
-    hindered = any(saga == story.saga for m in world.monitors for saga, _, _ in m.emissions)
+    events = [e.event for e in world.log.envelopes() if e.key == saga]
+    yield from broken_rules(seen.status, events, books)
+    for payer in ("hotel", "flight"):
+        known, has = sum(b.held for b in seen.balances if b.name == payer), kept(books[payer])
+        if known != has:
+            yield f"the monitor knows of {known} for the {payer}, its payer has {has}"
+    hindered = any(key == saga for m in world.monitors for key, _, _ in m.emissions)
     if story.benign and not hindered and seen.status is not Status.COMPLETED:
         yield f"{seen.status}, though nothing went wrong"
