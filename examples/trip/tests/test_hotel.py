@@ -44,14 +44,14 @@ def call(kind: str, key: str, *, trip: bool = True, **more: Any) -> Any:
     return effect_of(kind, key, "t1", TRIP if trip else None, **more)
 
 
-HOLD = call("hold", "hold:0", stay=RITZ.to_dict())
-HOLD_INN = call("hold", "hold:1", stay=INN.to_dict())
+HOLD = call("hold", "hold:0", stay=RITZ)
+HOLD_INN = call("hold", "hold:1", stay=INN)
 VOID = call("void", "void:0", trip=False, holds=["hold:0"])
 VOID_INN = call("void", "void:1", trip=False, holds=["hold:1"])
-CAPTURE = call("capture", "capture", stay=RITZ.to_dict())
-CAPTURE_INN = call("capture", "capture", stay=INN.to_dict())
-RELEASE = call("release", "release", stay=RITZ.to_dict(), holds=["hold:0"])
-RELEASE_BOTH = call("release", "release", stay=RITZ.to_dict(), holds=["hold:0", "hold:1"])
+CAPTURE = call("capture", "capture", stay=RITZ)
+CAPTURE_INN = call("capture", "capture", stay=INN)
+RELEASE = call("release", "release", stay=RITZ, holds=["hold:0"])
+RELEASE_BOTH = call("release", "release", stay=RITZ, holds=["hold:0", "hold:1"])
 RELEASE_UNKNOWN = call("release", "release", trip=False, holds=["hold:0"])
 RELEASE_NOTHING = call("release", "release", trip=False, holds=[])
 
@@ -107,7 +107,7 @@ def keyword(state: str) -> str:
     return state.replace(", ", "_").replace(" ", "_")
 
 
-RELEASE_INN = call("release", "release", stay=INN.to_dict(), holds=["hold:1"])
+RELEASE_INN = call("release", "release", stay=INN, holds=["hold:1"])
 CELLS = {
     "do": row(
         new=Decision(effects=(HOLD,)),

@@ -8,10 +8,16 @@ from trips.events import Stay, TripFacts
 
 
 def effect_of(
-    kind: str, key: str, trip_id: str, trip: TripFacts | None = None, **more: Any
+    kind: str,
+    key: str,
+    trip_id: str,
+    trip: TripFacts | None = None,
+    stay: Stay | None = None,
+    **more: Any,
 ) -> Effect:
-    """Return an effect whose payload has the trip, so that its result needs nothing else."""
-    facts = {} if trip is None else {"trip": trip.to_dict()}
+    """Return an effect whose payload has the facts, so that its result needs nothing else."""
+    known = (("trip", trip), ("stay", stay))
+    facts = {name: fact.to_dict() for name, fact in known if fact is not None}
     return Effect(kind, key, {"trip_id": trip_id, **facts, **more})
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo, saga_id_of
+from sagakit import NOTHING, Decision, Do, EffectResult, Trigger, Undo, saga_id_of
 from travel.payload import effect_of, trip_id_in, trip_in
 from trips.events import CarReleased, CarReleaseStarted, CarReserved, CarUnavailable
 
@@ -68,25 +68,16 @@ def decide(state: Car, trigger: Trigger, now: datetime) -> Decision:
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
             return Decision(effects=(effect_of(RESERVE, RESERVE, event.trip_id, event.trip),))
-        case EffectResult(effect, result) if state.phase is Phase.NEW:
-            return _reserved(effect, result)
+        case EffectResult(effect, Reserved(reservation_id)) if state.phase is Phase.NEW:
+            trip_id, trip = trip_id_in(effect), trip_in(effect)
+            done = CarReserved(trip_id=trip_id, trip=trip, reservation_id=reservation_id)
+            return Decision((done,))
+        case EffectResult(effect, Unavailable(reason)) if state.phase is Phase.NEW:
+            return Decision((CarUnavailable(trip_id=trip_id_in(effect), reason=reason),))
         case EffectResult(effect, Cancelled()) if state.phase is Phase.RELEASING:
             return Decision((CarReleased(trip_id=trip_id_in(effect), reason=state.reason),))
         case Undo(event, reason):
             return _undo(state, saga_id_of(event), reason)
-    return NOTHING
-
-
-def _reserved(effect: Effect, result: Any) -> Decision:
-    trip_id = trip_id_in(effect)
-    match result:
-        case Reserved(reservation_id):
-            trip = trip_in(effect)
-            return Decision(
-                (CarReserved(trip_id=trip_id, trip=trip, reservation_id=reservation_id),)
-            )
-        case Unavailable(reason):
-            return Decision((CarUnavailable(trip_id=trip_id, reason=reason),))
     return NOTHING
 
 

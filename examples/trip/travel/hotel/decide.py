@@ -181,10 +181,11 @@ def _change(state: Hotel, trip_id: str, stay: Stay) -> Decision:
 
 def _hold_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
     trip_id, trip, stay = trip_id_in(effect), trip_in(effect), stay_in(effect)
+    newer = state.held is None or stay.number > state.held.number
     match result, state.phase:
         case _ if stay == state.held:
             return NOTHING  # known
-        case Held(hold_id), Phase.NEW | Phase.HELD if _is_newer(stay, state.held):
+        case Held(hold_id), Phase.NEW | Phase.HELD if newer:
             held = HotelHeld(trip_id=trip_id, trip=trip, stay=stay, hold_id=hold_id)
             replaced = (_void(trip_id, state.held),) if state.held else ()
             return Decision((held,), replaced + _next(evolve(state, held)))
@@ -255,10 +256,6 @@ def _release_outcome(state: Hotel, effect: Effect, done: Released) -> Decision:
 # --- effects and events ---------------------------------------------------------------------------
 
 
-def _is_newer(stay: Stay, held: Stay | None) -> bool:
-    return held is None or stay.number > held.number
-
-
 def hold_key(stay: Stay) -> str:
     """Return the key of a stay's hold."""
     return f"{HOLD}:{stay.number}"
@@ -266,16 +263,17 @@ def hold_key(stay: Stay) -> str:
 
 def _next(state: Hotel) -> tuple[Effect, ...]:
     """Return the call that brings a held stay forward, if one is due."""
-    if state.phase is not Phase.HELD or state.trip is None or state.trip_id is None:
+    trip_id, trip, stay = state.trip_id, state.trip, state.held
+    if state.phase is not Phase.HELD or trip_id is None or trip is None:
         return ()
-    if state.wanted != state.held:
-        return (_hold(state.trip_id, state.trip, state.wanted),)
-    return (_call(CAPTURE, CAPTURE, state),) if state.closed else ()
+    if state.wanted != stay:
+        return (_hold(trip_id, trip, state.wanted),)
+    return (effect_of(CAPTURE, CAPTURE, trip_id, trip, stay),) if state.closed else ()
 
 
 def _hold(trip_id: str, trip: TripFacts, wanted: Stay | None) -> Effect:
     stay = wanted or trip.stay
-    return effect_of(HOLD, hold_key(stay), trip_id, trip, stay=stay.to_dict())
+    return effect_of(HOLD, hold_key(stay), trip_id, trip, stay)
 
 
 def _void(trip_id: str, stay: Stay) -> Effect:
@@ -288,12 +286,7 @@ def _release(state: Hotel, trip_id: str) -> Effect:
     holds = {f"{HOLD}:{number}" for kind, _, number in calls if kind in (HOLD, VOID)}
     if state.held:
         holds.add(hold_key(state.held))
-    return _call(RELEASE, RELEASE, replace(state, trip_id=trip_id), holds=sorted(holds))
-
-
-def _call(kind: str, key: str, state: Hotel, **more: Any) -> Effect:
-    stay = {"stay": state.held.to_dict()} if state.held else {}
-    return effect_of(kind, key, state.trip_id or "", state.trip, **stay, **more)
+    return effect_of(RELEASE, RELEASE, trip_id, state.trip, state.held, holds=sorted(holds))
 
 
 def _captured(effect: Effect, captured: Captured, late: bool = False) -> HotelCaptured:

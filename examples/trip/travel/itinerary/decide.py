@@ -24,12 +24,8 @@ from trips.events import (
 )
 
 MAIL = "mail"
-ITINERARY, CANCELLED, CHANGE_REFUSED, CANCEL_REFUSED = (
-    "itinerary",
-    "cancelled",
-    "change-refused",
-    "cancel-refused",
-)
+ITINERARY, CANCELLED = "itinerary", "cancelled"
+CHANGE_REFUSED, CANCEL_REFUSED = "change-refused", "cancel-refused"
 """The kinds of mail; that of a refused change is followed by the stay's number."""
 
 
@@ -81,8 +77,8 @@ def decide(state: Itinerary, trigger: Trigger, now: datetime) -> Decision:
 
 def is_open(state: Itinerary, now: datetime) -> bool:
     """Return True while the customer may change the stay."""
-    placed = state.trip is not None and not state.cancelled
-    return placed and state.trip is not None and now.timestamp() < state.trip.change_until
+    trip = state.trip
+    return bool(trip and not state.cancelled and now.timestamp() < trip.change_until)
 
 
 def _change(state: Itinerary, change: StayChangeRequested, now: datetime) -> Decision:
