@@ -111,7 +111,7 @@ RELEASE_INN = call("release", "release", stay=INN, holds=["hold:1"])
 CELLS = {
     "do": row(
         new=Decision(effects=(HOLD,)),
-        new_another_wanted=Decision(effects=(HOLD_INN,)),
+        new_another_wanted=Decision(effects=(HOLD,)),
         holding=Decision(effects=(HOLD,)),
     ),
     "undo": row(

@@ -120,6 +120,12 @@ def test_other_stay_declined() -> None:
     assert "the pre-authorisation is declined" in trip.mails["change-refused:2"]
 
 
+def test_other_stay_declined_before_the_first_is_held() -> None:
+    trip = play(hotel_card="limit:20000", stay=INN, people=changes((NOW, RITZ)))
+    assert is_completed(trip)
+    assert trip.stay == "Inn"
+
+
 def test_stay_changed_too_late() -> None:
     trip = play(people=changes((NEXT_DAY, INN)))
     assert is_completed(trip)

@@ -8,9 +8,9 @@ new --Held--> held --ChangesClosed--> held, closed --Captured--> captured
 
 Rules behind the table in tests/test_hotel.py:
 
-- The customer may want another stay at any time until the window closes, also before the first is
-  held. `wanted` and `held` say so; where they differ, `wanted` is being held. One hold is asked for
-  at a time; when it comes, the one before it is voided.
+- The stay that was booked is held first. The customer may want another at any time until the window
+  closes, also before that. `wanted` and `held` say so; where they differ, `wanted` is being held.
+  One hold is asked for at a time; when it comes, the one before it is voided.
 - The capture is asked for once the window is closed and the stay that is wanted is held.
 - An Undo releases by key whatever may be held, also what is still in flight: a hold that the payer
   does not know yet it never makes. A hold that comes when none is wanted is voided.
@@ -68,8 +68,8 @@ class Phase(StrEnum):
 class Hotel:
     """The state of a stay.
 
-    `trip_id`, `trip`: None until a stay is held; `wanted`: None while it is the stay that was
-    booked first; `closed`: no change is accepted any more; `taken`: the price was captured;
+    `trip_id`, `trip`, `held`: None until a stay is held; `wanted`: None while nobody asked for
+    another stay, and none is held; `closed`: no change is accepted any more; `taken`: the price was captured;
     `reason`: why it is undone.
     """
 
@@ -149,7 +149,7 @@ def decide(state: Hotel, trigger: Trigger, now: datetime) -> Decision:
     """Return the decision on a trigger; the module lists the rules."""
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
-            return Decision(effects=(_hold(event.trip_id, event.trip, state.wanted),))
+            return Decision(effects=(_hold(event.trip_id, event.trip, event.trip.stay),))
         case Observed("StayChangeRequested", event):
             return _change(state, event.trip_id, event.stay)
         case Undo(event, reason):
@@ -266,13 +266,12 @@ def _next(state: Hotel) -> tuple[Effect, ...]:
     trip_id, trip, stay = state.trip_id, state.trip, state.held
     if state.phase is not Phase.HELD or trip_id is None or trip is None:
         return ()
-    if state.wanted != stay:
+    if state.wanted and state.wanted != stay:
         return (_hold(trip_id, trip, state.wanted),)
     return (effect_of(CAPTURE, CAPTURE, trip_id, trip, stay),) if state.closed else ()
 
 
-def _hold(trip_id: str, trip: TripFacts, wanted: Stay | None) -> Effect:
-    stay = wanted or trip.stay
+def _hold(trip_id: str, trip: TripFacts, stay: Stay) -> Effect:
     return effect_of(HOLD, hold_key(stay), trip_id, trip, stay)
 
 
