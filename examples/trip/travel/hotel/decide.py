@@ -69,8 +69,8 @@ class Hotel:
     """The state of a stay.
 
     `trip_id`, `trip`, `held`: None until a stay is held; `wanted`: None while nobody asked for
-    another stay, and none is held; `closed`: no change is accepted any more; `taken`: the price was captured;
-    `reason`: why it is undone.
+    another stay, and none is held; `closed`: no change is accepted any more; `taken`: the price was
+    captured; `reason`: why it is undone.
     """
 
     phase: Phase = Phase.NEW
