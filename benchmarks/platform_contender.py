@@ -21,7 +21,7 @@ from benchmarks.figures import Figures, WrongEnds, quantiles_ms
 from benchmarks.orders import kinds_of, publish, run_of
 from benchmarks.testbed import Meter, Testbed, start_testbed
 from saga_lab.devstack.readiness import http_ready
-from saga_lab.workload import End
+from saga_lab.workload import End, key_of
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import NAMESPACE, OutboxRow
@@ -31,13 +31,13 @@ from shop.workload import ShopOrder
 from shop.workload.orders import stock_for
 
 SERVICES = ("inventory", "payment", "shipping", "notification")
-ENTRY_SERVICE, MONITOR = "order", "monitor"
+ENTRY_SERVICE, MONITOR, FLOW = "order", "monitor", "order"
 STALL_S = 60.0
 POLL_S, MAX_POLL_S = 0.05, 1.0
 ROWS = {
-    "payment": "select order_id from payment where phase = 'captured'",
-    "shipping": "select order_id from shipment where phase = 'picked_up'",
-    "notification": "select order_id from mailing where sent ? 'shipped'",
+    "payment": "select saga from payment where phase = 'captured'",
+    "shipping": "select saga from shipment where phase = 'picked_up'",
+    "notification": "select saga from mailing where sent ? 'shipped'",
 }
 """Queries for one row per completed order. Other orders have no such row."""
 
@@ -122,9 +122,9 @@ class PlatformDeployment:
             while ended < len(orders):
                 time.sleep(next_poll_s(ended, len(orders), time.monotonic() - begun))
                 (now,) = connection.execute(
-                    "select count(*) from saga where order_id like %s "
+                    "select count(*) from saga where saga like %s "
                     "and status in ('completed', 'cancelled')",
-                    [f"{run_of(orders)}%"],
+                    [f"{FLOW}/{run_of(orders)}%"],
                 ).fetchone() or (0,)
                 if now != ended:
                     ended, at = now, time.monotonic()
@@ -135,8 +135,8 @@ class PlatformDeployment:
     def _latency(self, orders: Sequence[ShopOrder]) -> tuple[float, float]:
         with self._monitor() as connection:
             rows = connection.execute(
-                "select extract(epoch from ended_at - started_at) from saga where order_id like %s",
-                [f"{run_of(orders)}%"],
+                "select extract(epoch from ended_at - started_at) from saga where saga like %s",
+                [f"{FLOW}/{run_of(orders)}%"],
             ).fetchall()
         return quantiles_ms([float(seconds) for (seconds,) in rows])
 
@@ -148,18 +148,20 @@ class PlatformDeployment:
         with self._monitor() as connection:
             found: dict[str, str] = dict(
                 connection.execute(
-                    "select order_id, status from saga where order_id like %s",
-                    [f"{run_of(orders)}%"],
+                    "select saga, status from saga where saga like %s",
+                    [f"{FLOW}/{run_of(orders)}%"],
                 ).fetchall()
             )
-        wrong = [order.order_id for order in orders if found.get(order.order_id) != order.end]
+        wrong = [order.order_id for order in orders if found.get(key_of(order)) != order.end]
         if wrong:
             raise WrongEnds(f"{len(wrong)} orders have a wrong end, {wrong[0]} among them")
-        good = {order.order_id for order in orders if order.end is End.COMPLETED}
+        good = {key_of(order) for order in orders if order.end is End.COMPLETED}
         for name, query in ROWS.items():
             with psycopg.connect(self.testbed.database(name)) as connection:
-                rows = connection.execute(f"{query} and order_id like %s", [f"{run_of(orders)}%"])
-                there = {order_id for (order_id,) in rows}
+                rows = connection.execute(
+                    f"{query} and saga like %s", [f"{FLOW}/{run_of(orders)}%"]
+                )
+                there = {saga for (saga,) in rows}
             if there != good:
                 raise WrongEnds(f"{name}: {len(there)} rows, not {len(good)}")
         return kinds_of(orders)

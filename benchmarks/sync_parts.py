@@ -21,6 +21,7 @@ from benchmarks.orders import orders
 from benchmarks.replay import record
 from benchmarks.testbed import Testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
+from saga_lab.workload import key_of
 from saga_monitor.ingest import faust_stream
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.storage import store
@@ -67,7 +68,7 @@ def placed_records(count: int) -> list[Record]:
         event = OrderPlaced(order_id=order.order_id, order=order.facts, placed_at=at)
         id_ = uuid5(NAMESPACE, order.order_id)
         envelope = Envelope(
-            id_, order.order_id, "shop", None, at, event, trace=Trace(flow=order.flow)
+            id_, key_of(order), "shop", None, at, event, trace=Trace(flow=order.flow)
         )
         records.append(as_record(codec.encode(envelope), number))
     return records
@@ -200,8 +201,8 @@ def scan(testbed: Testbed, waiting: int) -> Iterator[Part]:
     at = now()
     with psycopg.connect(testbed.database(MONITOR), autocommit=True) as connection:
         connection.execute(
-            "insert into saga (order_id, flow, version, status, next_deadline, partition) "
-            "select 'waiting-' || n, 'order', 1, 'waiting', "
+            "insert into saga (saga, flow, version, status, next_deadline, partition) "
+            "select 'order/waiting-' || n, 'order', 1, 'waiting', "
             "%s + interval '1 day' + n * interval '1 ms', n %% %s from generate_series(1, %s) n",
             [at, DEFAULT_PARTITIONS, waiting],
         )

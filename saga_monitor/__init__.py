@@ -1,1 +1,1 @@
-"""The passive saga monitor rebuilds the state of every order from the topics alone."""
+"""The passive saga monitor rebuilds the state of every saga from the topics alone."""

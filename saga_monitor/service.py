@@ -1,7 +1,7 @@
 """Wire the parts of the monitor's process into the loops of one lifecycle.
 
 Event loop: Faust and HTTP. Threads: the relay, the watch, the history, and the projection's
-transactions. The monitor is passive: orders complete without it. If one part dies the process
+transactions. The monitor is passive: sagas complete without it. If one part dies the process
 exits; restarted, it continues where it stopped.
 """
 
@@ -77,7 +77,7 @@ class MonitorSettings(ServiceSettings):
     history_after_s: float = Field(
         default=30 * 86400.0,
         ge=0,
-        description="When finished orders are moved to the history: this long after their last "
+        description="When finished sagas are moved to the history: this long after their last "
         "event, in log time",
     )
     group: str = Field(default=GROUP, description="Consumer group; one per monitor database")

@@ -24,7 +24,7 @@ from sagakit.retry import Backoff, retry_transaction
 from sagakit.stop_signal import StopSignal
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from tests.stack import PATIENCE_S
-from tests.toy_saga import CONTRACT, NOW, Count, Ticked, Wire, handler_on
+from tests.toy_saga import CONTRACT, NOW, Count, Ticked, Wire, handler_on, toy
 
 Call = Callable[[Effect], Awaitable[Any]]
 
@@ -42,7 +42,7 @@ class Site:
         if self.database is None:
             self.store = MemoryStore(Count())
             self.database = MemoryDatabase(self.store, NOW)
-            self.words = lambda key: self.store.states.get(key, Count()).words
+            self.words = lambda key: self.store.states.get(toy(key), Count()).words
 
     def clock(self) -> datetime:
         return self.now
@@ -56,7 +56,8 @@ class Site:
             self.database.now = self.now
 
     def pending(self) -> dict[str, EffectRow]:
-        return {key: p.row for key, p in self.database.tables.effects.items()}
+        rows = (p.row for p in self.database.tables.effects.values())
+        return {row.effect.idempotency_key: row for row in rows}
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Outside:
     answer: Call | None = None
 
     async def __call__(self, effect: Effect) -> Any:
-        self.calls.append(effect.key)
+        self.calls.append(effect.idempotency_key)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -178,7 +179,7 @@ async def taken_over(site: Site, answer_of_first: Any) -> None:
     slow, quick = Outside(answer=hang), Outside()
     async with Process(site, slow, deaf=True).running() as first:
         await first.reads("call")
-        await until(lambda: slow.calls == ["call:a"], "the first calls")
+        await until(lambda: slow.calls == ["toy/a:call"], "the first calls")
         first.stop.set()  # it does not claim any more: only its hanging call is of interest
         async with Process(site, quick).running():
             await settled(site)
@@ -187,5 +188,5 @@ async def taken_over(site: Site, answer_of_first: Any) -> None:
             await until(lambda: "outcome ok" in site.words("a"), "the second takes over")
             go_on.set()
             await until(lambda: not first.worker._tasks, "the first has answered too")
-    assert quick.calls == ["call:a"]
+    assert quick.calls == ["toy/a:call"]
     assert site.words("a") == ("called", "outcome ok")

@@ -18,6 +18,7 @@ from saga_monitor.saga.view import KindBalance, SagaView
 from schemas import FLOWS, OWNERS
 
 ORDER = "o-1"
+SAGA = "order/o-1"
 START = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 (FLOW,) = FLOWS
 MONEY, UNITS, SHIPPED_UNITS = FLOW.balances
@@ -57,7 +58,7 @@ def facts(*described: str | float | dict[str, Any], flow: str = "order/1") -> li
 
 def saga_of(*described: str | float | dict[str, Any], flow: str = "order/1") -> Saga:
     """The saga of a story."""
-    return fold(Saga(ORDER), *facts(*described, flow=flow))
+    return fold(Saga(SAGA), *facts(*described, flow=flow))
 
 
 def seen(saga: Saga) -> SagaView:
@@ -78,7 +79,7 @@ def _named(fact: Fact) -> Fact:
     if fact.type != "CompensationRequested" or "step" not in fact.detail:
         return fact
     step, attempt = fact.detail["step"], fact.detail["attempt"]
-    return replace(fact, id=str(emission_id(ORDER, "deadline", step, attempt)))
+    return replace(fact, id=str(emission_id(SAGA, "deadline", step, attempt)))
 
 
 def _detail(event: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import httpx2
 
 from saga_lab.devstack.ports import free_port
 from sagakit.contract.model import saga_id_of
+from sagakit.identity import saga_key
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, OutboxRow, Trace
@@ -93,6 +94,11 @@ def whole(order_id: str) -> tuple[Any, ...]:
     )
 
 
+def keys_of(orders: Iterable[str]) -> list[str]:
+    """The saga keys of orders."""
+    return [saga_key("order", order) for order in orders]
+
+
 class EventPublisher:
     """Publishes events as the services would: counted, each caused by the one before."""
 
@@ -105,11 +111,11 @@ class EventPublisher:
         """The records of events, not yet published."""
         found = []
         for event in events:
-            key = saga_id_of(event)
+            key = saga_key("order", saga_id_of(event))
             self._counts[key, event.owner] += 1
             seq = self._counts[key, event.owner]
             envelope = Envelope(
-                id=uuid.uuid5(uuid.NAMESPACE_OID, f"{key}:{event.owner}:{seq}"),
+                id=uuid.uuid5(uuid.NAMESPACE_OID, f"{saga_id_of(event)}:{event.owner}:{seq}"),
                 key=key,
                 source=event.owner,
                 seq=seq,
@@ -227,7 +233,7 @@ class MonitorProcess:
 
     def saga(self, order_id: str) -> dict[str, Any] | None:
         """What it knows of an order."""
-        answer = httpx2.get(f"{self.url}/sagas/{order_id}", timeout=PATIENCE_S)
+        answer = httpx2.get(f"{self.url}/sagas/order/{order_id}", timeout=PATIENCE_S)
         found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 

@@ -37,7 +37,7 @@ class Collector:
     def of(self, order_id: str) -> list[Seen]:
         """What was received of an order."""
         with self._lock:
-            return [s for s in self._spans if s.attributes.get("saga.order.id") == order_id]
+            return [s for s in self._spans if s.attributes.get("saga.key") == f"order/{order_id}"]
 
     def take(self, body: bytes) -> None:
         """A request as it came in."""

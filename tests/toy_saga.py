@@ -32,7 +32,7 @@ from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition, Handler, decode_message
-from sagakit.identity import saga_key, split_key
+from sagakit.identity import flow_name, saga_key, split_key
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import (
     NAMESPACE,
@@ -256,7 +256,8 @@ class Wire:
         if id_ is None:
             number = -1 - self._offset if seq is None else seq
             id_ = event_id(event.owner, key, number)
-        envelope = Envelope(id_, toy(key), event.owner, seq, NOW, event, trace=Trace(**trace))
+        saga = saga_key(flow_name(trace.get("flow")) or "toy", key)
+        envelope = Envelope(id_, saga, event.owner, seq, NOW, event, trace=Trace(**trace))
         row = self.codec.encode(envelope)
         return self.raw(row.topic, row.key.encode(), row.value, row.headers)
 

@@ -13,16 +13,19 @@ from psycopg import sql
 
 from benchmarks.testbed import Testbed
 
-SENT = "outbox_sent"
+SENT, FLOW = "outbox_sent", "order/"
 TABLES: Mapping[str, Mapping[str, str]] = {
-    "order": {"inbox": "key", "orders": "order_id", SENT: "key"},
-    "inventory": {"inbox": "key", "reservation": "order_id", SENT: "key"},
-    "payment": {"inbox": "key", "payment": "order_id", SENT: "key"},
-    "shipping": {"inbox": "key", "shipment": "order_id", SENT: "key"},
-    "notification": {"inbox": "key", "mailing": "order_id", SENT: "key"},
-    "monitor": {"saga": "order_id", "timeline": "order_id"},
+    "order": {"inbox": "key", "orders": "saga", SENT: "key"},
+    "inventory": {"inbox": "key", "reservation": "saga", SENT: "key"},
+    "payment": {"inbox": "key", "payment": "saga", SENT: "key"},
+    "shipping": {"inbox": "key", "shipment": "saga", SENT: "key"},
+    "notification": {"inbox": "key", "mailing": "saga", SENT: "key"},
+    "monitor": {"saga": "saga", "timeline": "saga"},
 }
-"""Database -> its tables with one or more rows per order, and the column with the order's id."""
+"""Database -> its tables with one or more rows per order, and the column with the saga key.
+
+In SENT it is the record key, which is the bare id.
+"""
 SENT_DAYS = 30
 """Days before today that the published events cover. Each day has one partition."""
 HISTORY_DAYS = 60
@@ -98,26 +101,28 @@ def _copy(
     connection: psycopg.Connection, table: str, target: str, key: str, history: bool
 ) -> sql.Composed:
     """Return the statement that inserts the rows of one part of the copies."""
+    flow = sql.Literal("" if table == SENT else FLOW)
     names = [column.name for column in connection.execute(_columns_of(table)).description or ()]
     return sql.SQL(
         "with template as materialized (select x.nth, t.* from unnest(%(ids)s::text[]) "
-        "with ordinality x (id, nth) join {table} t on t.{key} = x.id) "
+        "with ordinality x (id, nth) join {table} t on t.{key} = {flow} || x.id) "
         "insert into {target} ({columns}) select {values} "
         "from generate_series(%(first)s::bigint, %(last)s::bigint) n "
         "join template t on t.nth = 1 + n %% %(many)s"
     ).format(
         table=sql.Identifier(table),
         key=sql.Identifier(key),
+        flow=flow,
         target=sql.Identifier(target),
         columns=sql.SQL(", ").join(map(sql.Identifier, names)),
-        values=sql.SQL(", ").join(_value(name, key, history) for name in names),
+        values=sql.SQL(", ").join(_value(name, key, flow, history) for name in names),
     )
 
 
-def _value(column: str, key: str, history: bool) -> sql.Composable:
+def _value(column: str, key: str, flow: sql.Literal, history: bool) -> sql.Composable:
     """Return the SQL for a column of a copy: the template's value, unless orders differ in it."""
     if column == key:
-        return sql.SQL("%(prefix)s || lpad(n::text, 8, '0')")
+        return flow + sql.SQL(" || %(prefix)s || lpad(n::text, 8, '0')")
     own = sql.SQL("t.") + sql.Identifier(column)
     match column:
         case "customer_id":

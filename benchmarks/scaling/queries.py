@@ -111,8 +111,8 @@ def _erasure(testbed: Testbed) -> dict[str, str]:
     """
     with psycopg.connect(testbed.database(ENTRY_SERVICE)) as connection:
         (customer,) = connection.execute(
-            "select coalesce(max(customer_id), 'nobody') from orders where order_id = "
-            "(select max(order_id) from orders)"
+            "select coalesce(max(customer_id), 'nobody') from orders where saga = "
+            "(select max(saga) from orders)"
         ).fetchone() or ("nobody",)
     return {"customer_id": customer, "actor": "bench", "reason": "benchmark"}
 

@@ -34,22 +34,22 @@ def command_routes(commands: CommandHandler) -> APIRouter:
 
     @router.post("/cancellations", status_code=202, response_model=None)
     def cancellations(body: CancelCommand) -> AcceptedCommand | JSONResponse:
-        """Request that an order be undone, as an operator."""
+        """Request that a saga be undone, as an operator."""
         return command_answer(commands, body, cancel_saga)
 
     @router.post("/pauses", status_code=202, response_model=None)
     def pauses(body: PauseCommand) -> AcceptedCommand | JSONResponse:
-        """Pause an order: it starts no new work until it is resumed."""
+        """Pause a saga: it starts no new work until it is resumed."""
         return command_answer(commands, body, pause_saga)
 
     @router.post("/resumptions", status_code=202, response_model=None)
     def resumptions(body: PauseCommand) -> AcceptedCommand | JSONResponse:
-        """Resume a paused order."""
+        """Resume a paused saga."""
         return command_answer(commands, body, resume_saga)
 
     @router.post("/pins/{command}", status_code=202, response_model=None)
     def pins(command: Literal["pin", "unpin"], body: PinCommand) -> AcceptedCommand | JSONResponse:
-        """Pin an order, which keeps it out of the history tables, or unpin it."""
+        """Pin a saga, which keeps it out of the history tables, or unpin it."""
         return command_answer(commands, body, PIN_COMMANDS[command])
 
     return router

@@ -18,7 +18,7 @@ def flow_routes(reader: SagaReader) -> APIRouter:
 
     @router.get("/flows")
     def flows() -> list[Version]:
-        """List flow versions with the number of orders in flight on each."""
+        """List flow versions with the number of sagas in flight on each."""
         with reader.engine.connect() as connection:
             return versions(reader.projection.flows, queries.flows(connection))
 

@@ -15,7 +15,7 @@ def operation_routes(reader: SagaReader) -> APIRouter:
 
     @router.get("/summary")
     def summary() -> dict[str, Any]:
-        """Count the orders outside the history tables by flow version and status."""
+        """Count the sagas outside the history tables by flow version and status."""
         with reader.engine.connect() as connection:
             return {
                 "read_through": reader.log_time(),
@@ -25,7 +25,7 @@ def operation_routes(reader: SagaReader) -> APIRouter:
 
     @router.get("/blocked")
     def blocked(stuck: bool = False, limit: Limit = 100) -> list[dict[str, Any]]:
-        """List orders in flight or with an open intervention, each with what blocks it.
+        """List sagas in flight or with an open intervention, each with what blocks it.
 
         The most overdue are first. `stuck`: see /sagas.
         """

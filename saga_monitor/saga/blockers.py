@@ -163,7 +163,7 @@ def _step_causes(
 ) -> Iterator[Cause]:
     if item.code == UNDONE_PAST_PIVOT:
         text = (
-            f"{item.step} was undone although the order is past its pivot; a person has to decide"
+            f"{item.step} was undone although the saga is past its pivot; a person has to decide"
         )
         yield Cause(CauseKind.PERSON, "a person", text, item.since)
         return

@@ -136,6 +136,6 @@ def _reason(item: AwaitedStep) -> str:
         case AwaitMode.WAIT:
             return f"{item.step} has waited for an answer since {since}, awaited: {events}"
         case AwaitMode.FORWARD if item.code == UNDONE_PAST_PIVOT:
-            return f"{item.step} was undone at {since}, although the order is past its pivot"
+            return f"{item.step} was undone at {since}, although the saga is past its pivot"
         case _:
             return f"{item.step} has been due since {since}, awaited: {events}"

@@ -18,14 +18,14 @@ from sagakit.contract.package_tool import read_arguments, run_tool
 PAGE = Path("docs/reference/late-events.md")
 """The page, below the folder that holds the contract's package."""
 _EFFECT_TEXTS = {
-    EventEffect.STARTS: "the order starts",
+    EventEffect.STARTS: "the saga starts",
     EventEffect.MOVES: "another event is awaited, or one event fewer",
-    EventEffect.TURNS_BACK: "the order is undone from now on",
+    EventEffect.TURNS_BACK: "the saga is undone from now on",
     EventEffect.UNDOES_AGAIN: "the step was done after it was undone, so it is undone once more",
     EventEffect.PAUSES: "no new work starts and no deadline runs until it is resumed",
     EventEffect.NOTHING: "known already, too early, or too late: it is kept and changes nothing",
     EventEffect.CONTRADICTS: "the intervention `undone_past_pivot` is opened: a step was undone "
-    "although the order is past its pivot",
+    "although the saga is past its pivot",
     EventEffect.UNEXPECTED: "the intervention `unexpected_event` is opened: no participant may "
     "send this event now",
 }
@@ -48,7 +48,7 @@ def page_text(package: str) -> str:
         f"Made by `python -m saga_monitor.saga.event_matrix_page {package}` from "
         "`saga_monitor/saga/event_matrix.py` and the flow files; edit those, not this page. A test "
         "compares every cell with what the monitor derives.",
-        _table(("the order is", ""), ((s.value, means) for s, means in _SITUATION_TEXTS.items())),
+        _table(("the saga is", ""), ((s.value, means) for s, means in _SITUATION_TEXTS.items())),
         _table(("the event", ""), ((e.value, means) for e, means in _EFFECT_TEXTS.items())),
     ]
     for flow in contract.flows:

@@ -68,7 +68,7 @@ def reason_to_keep(
     """
     flow, version = flows.find(label)
     if version == flow.default_version:
-        return f"{label} is the default version, on which new orders start; set another one first"
+        return f"{label} is the default version, on which new sagas start; set another one first"
     if read_through is None:
         return "the monitor has not read all topics to their end, so it cannot tell yet; try again"
     count = next((c for c in counts if c.label == label and c.in_flight), None)
@@ -76,7 +76,7 @@ def reason_to_keep(
         return None
     since = f" since {utc_seconds(count.oldest_at)}" if count.oldest_at else ""
     return (
-        f"{label} has {count.in_flight} orders in flight, the oldest is {count.oldest}{since}; "
+        f"{label} has {count.in_flight} sagas in flight, the oldest is {count.oldest}{since}; "
         "they finish on the version they started with: wait for them, `saga ls` lists them"
     )
 
@@ -89,9 +89,9 @@ def refuse_orphans(flows: Flows, counts: Sequence[Count]) -> None:
             flows.find(count.label)
         except UnknownFlow:
             if count.in_flight:
-                orphaned.append(f"{count.label} ({count.in_flight} orders, such as {count.oldest})")
+                orphaned.append(f"{count.label} ({count.in_flight} sagas, such as {count.oldest})")
     if orphaned:
         raise ConfigurationError(
-            f"versions with orders in flight are not in the flow files: {', '.join(orphaned)}; "
+            f"versions with sagas in flight are not in the flow files: {', '.join(orphaned)}; "
             "put them back into the contract's folder flows until `saga flows` shows none in flight"
         )

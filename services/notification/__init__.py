@@ -5,5 +5,5 @@ Listens to   Do on ShipmentPickedUp (shipped); observes ShipmentCreated (confirm
 Emits        ShippedMailSent (done), ConfirmationMailSent, RefundMailSent, CancellationMailSent;
              `refused` says why, where the address is none or the mail server refuses it for good
 Undoes       nothing: it stands behind the pivot
-Calls        the mail server over SMTP, `mail:<kind>:<order>`; order, to open the sealed address
+Calls        the mail server over SMTP, `mail:<kind>`; order, to open the sealed address
 """

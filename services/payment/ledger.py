@@ -24,7 +24,7 @@ from schemas.events import (
 )
 
 CHARGE, REFUND, LOOK = "charge", "refund", "look"
-"""The kinds of effects; an effect's key begins with `<kind>:<order>`."""
+"""The kinds of effects; an effect's key begins with its kind."""
 
 
 class Phase(StrEnum):

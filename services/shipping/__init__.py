@@ -7,5 +7,5 @@ Emits        ShipmentCreated, ShipmentPickedUp (done, the pivot), ShipmentFailed
              ShipmentCancelStarted, ShipmentCancelled (undone), ShipmentCancelRefused
 Undoes       by cancelling the label; nothing was asked for yet: a fence. After the pickup an Undo
              is refused with ShipmentCancelRefused, once for each Undo.
-Calls        the carrier, `label:<order>` and `cancel:<order>`; order, to open the sealed address
+Calls        the carrier, `label` and `cancel`; order, to open the sealed address
 """

@@ -120,7 +120,8 @@ class ProviderLedger:
         """Refund or void as the effect asks."""
         payload: Any = effect.payload
         # a known key leads to its own refund, whichever charge is named now
-        key = self._refunded.get(effect.idempotency_key, effect.key_of(CHARGE))
+        named = self._keys.get(str(payload["charge_id"]), effect.key_of(CHARGE))
+        key = self._refunded.get(effect.idempotency_key, named)
         amount_minor = payload["amount_minor"]
         wanted_minor = EVERYTHING_MINOR if amount_minor is None else amount_minor
         content = RefundAsked(effect.idempotency_key, effect.saga, wanted_minor)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sagakit.contract.model import saga_id_of
+from sagakit.identity import saga_key
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Trace
 from schemas import CONTRACT
@@ -45,7 +46,9 @@ def sent(
     """An event as its owner publishes it; without a `seq` as a publisher from outside does."""
     key = saga_id_of(event)
     made = id_ or uuid5(NAMESPACE, f"{event.owner}/{key}/{seq}/{event.type}")
-    row = CODEC.encode(Envelope(made, key, event.owner, seq, NOW, event, trace=Trace(flow)))
+    row = CODEC.encode(
+        Envelope(made, saga_key("order", key), event.owner, seq, NOW, event, trace=Trace(flow))
+    )
     return Sent(row.topic, row.key.encode(), row.value, row.headers)
 
 
@@ -215,7 +218,7 @@ MISPLACED = (
         INVENTORY,
         key_(lambda k: None),
         "bad_key",
-        ("has no key", "publish it with the order id"),
+        ("has no key", "publish it with the saga id"),
     ),
     Case("empty key", INVENTORY, key_(lambda k: b""), "bad_key", ("has no key",)),
     Case(
@@ -238,7 +241,7 @@ MISPLACED = (
         INVENTORY,
         key_(lambda k: b"\xff\xfe"),
         "bad_key",
-        ("is not UTF-8", "use the order id"),
+        ("is not UTF-8", "use the saga id"),
     ),
     Case(
         "another order's key",

@@ -5,13 +5,13 @@ from tests.bad_input.case import Call, Case, raw
 MONITOR, ADMIN = "monitor, API", "order, admin"
 OPERATORS = (
     Case(
-        "unknown order",
+        "unknown saga",
         MONITOR,
-        Call("GET", "/sagas/never%20heard%20of"),
+        Call("GET", "/sagas/order/never%20heard%20of"),
         "404",
         ("never heard of", "check the id, or try again"),
     ),
-    Case("NUL in the path", MONITOR, Call("GET", "/sagas/a%00b"), "404", ("a\\\\x00b",)),
+    Case("NUL in the path", MONITOR, Call("GET", "/sagas/order/a%00b"), "404", ("a\\\\x00b",)),
     Case(
         "unknown status",
         MONITOR,
@@ -27,13 +27,13 @@ OPERATORS = (
         ("query.limit", "not '-1'"),
     ),
     Case(
-        "verdict on an unknown order",
+        "verdict on an unknown saga",
         MONITOR,
         Call(
             "POST",
             "/verdicts",
             json={
-                "order_id": "x\0",
+                "saga": "order/x\0",
                 "step": "payment",
                 "verdict": "approve",
                 "actor": "a",
@@ -46,9 +46,9 @@ OPERATORS = (
     Case(
         "cancelling a lone surrogate",
         MONITOR,
-        raw(b'{"order_id": "\\ud800", "actor": "a", "reason": "r"}', "/cancellations"),
+        raw(b'{"saga": "\\ud800", "actor": "a", "reason": "r"}', "/cancellations"),
         "422",
-        ("body.order_id",),
+        ("body.saga",),
     ),
     Case(
         "verdict that is neither yes nor no",
@@ -57,7 +57,7 @@ OPERATORS = (
             "POST",
             "/verdicts",
             json={
-                "order_id": "x",
+                "saga": "order/x",
                 "step": "payment",
                 "verdict": "maybe",
                 "actor": "a",
@@ -90,11 +90,11 @@ OPERATORS = (
         ("query.limit",),
     ),
     Case(
-        "NUL in an order id",
+        "NUL in a saga key",
         ADMIN,
-        Call("GET", "/admin/effects?order=%00"),
+        Call("GET", "/admin/effects?saga=%00"),
         "422",
-        ("query.order",),
+        ("query.saga",),
     ),
     Case(
         "record beyond all numbers",

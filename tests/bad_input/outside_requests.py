@@ -5,7 +5,7 @@ from tests.bad_input.case import Call, Case, raw
 PROVIDER, CARRIER, MAIL = "provider, API", "carrier, API", "mail, API"
 JSON = {"content-type": "application/json"}
 
-CHARGE = {"order_id": "o", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
+CHARGE = {"reference": "order/o", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
 WORLD = (
     Case(
         "no Idempotency-Key",
@@ -28,7 +28,7 @@ WORLD = (
             "POST",
             "/v1/labels",
             json={
-                "order_id": "o",
+                "reference": "order/o",
                 "ship_to": "x",
                 "email": "e",
                 "lines": [{"sku": "s", "quantity": 2**70}],
@@ -49,7 +49,7 @@ WORLD = (
         "NaN for an amount",
         PROVIDER,
         raw(
-            b'{"order_id": "o", "amount_minor": NaN, "currency": "EUR", "card_token": "x"}',
+            b'{"reference": "order/o", "amount_minor": NaN, "currency": "EUR", "card_token": "x"}',
             "/v1/charges",
         )._replace(headers={"Idempotency-Key": "k", **JSON}),
         "400",
@@ -61,7 +61,7 @@ WORLD = (
         Call(
             "POST",
             "/v1/refunds",
-            json={"order_id": "o", "charge_id": "ch_x", "amount_minor": 1},
+            json={"reference": "order/o", "charge_id": "ch_x", "amount_minor": 1},
             headers={"Idempotency-Key": "r"},
         ),
         "404",

@@ -21,6 +21,7 @@ from sagakit.flow.loader import load
 from sagakit.flow.model import Flow, Flows
 from sagakit.flow.routing import Router, topic
 from sagakit.handling.handler import Disposition, Handler, decode_message
+from sagakit.identity import saga_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record, Trace
 from sagakit.service.settings import load as load_settings
@@ -85,7 +86,8 @@ def reads(name: str, *records: Record) -> tuple[list[Disposition], list[str]]:
 def record(event: Any, seq: int | None, label: str, offset: int) -> Record:
     """An event as it comes from the topic."""
     key = str(getattr(event, "order_id", "no order"))
-    envelope = Envelope(EVENT_IDS[offset], key, event.owner, seq, NOW, event, trace=Trace(label))
+    saga = saga_key("" if event.saga_id_field is None else "order", key)
+    envelope = Envelope(EVENT_IDS[offset], saga, event.owner, seq, NOW, event, trace=Trace(label))
     row = CODEC.encode(envelope)
     return Record(row.topic, 0, offset, 1, row.key.encode(), row.value, row.headers)
 
@@ -176,7 +178,7 @@ json = st.recursive(
     st.dictionaries(st.sampled_from(["id", "type", "data"]), json),
     st.dictionaries(
         st.sampled_from(
-            ["id", "order_id", "amount_minor", "currency", "tracking", "decline_code", "charge_id"]
+            ["id", "reference", "amount_minor", "currency", "tracking", "decline_code", "charge_id"]
         ),
         json,
     ),

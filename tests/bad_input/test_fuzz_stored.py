@@ -68,7 +68,7 @@ def test_the_monitor_shows_or_sets_aside_any_events(apps: RunningApps) -> None:
         counts = projection.apply([record(good), *records])
         assert counts.events + counts.unreadable == len(records) + 1
         with apps.monitor.engine.connect() as connection:
-            saga, seen = apps.monitor.sagas.load(connection, f"{key}-good")
+            saga, seen = apps.monitor.sagas.load(connection, f"order/{key}-good")
         assert (len(saga.facts), seen.flow) == (1, "order/1")
 
     check()

@@ -15,16 +15,16 @@ from tests.bad_input.apps import SECRET
 from tests.bad_input.case import DEEP, Call, Case
 
 PAYMENT, SHIPPING = "payment, webhook", "shipping, webhook"
-KNOWN = "an order that payment knows"
+KNOWN = "order/an order that payment knows"
 CAPTURED: dict[str, Any] = {
     "id": "evt_1",
     "type": "charge.captured",
-    "data": {"id": "ch_1", "order_id": KNOWN, "amount_minor": 200, "currency": "EUR"},
+    "data": {"id": "ch_1", "reference": KNOWN, "amount_minor": 200, "currency": "EUR"},
 }
 PICKED: dict[str, Any] = {
     "id": "evt_1",
     "type": "label.picked_up",
-    "data": {"id": "lb_1", "order_id": KNOWN, "tracking": "TRK1"},
+    "data": {"id": "lb_1", "reference": KNOWN, "tracking": "TRK1"},
 }
 
 
@@ -115,18 +115,25 @@ WEBHOOKS = (
         "amount beyond all numbers", PAYMENT, charge(amount_minor=2**63), "400", ("amount_minor",)
     ),
     Case(
-        "control characters in the order id",
+        "control characters in the reference",
         PAYMENT,
-        charge(order_id="a\nb"),
+        charge(reference="a\nb"),
         "400",
-        ("order_id must be a text", "printable"),
+        ("reference must be a text", "printable"),
     ),
     Case(
         "unknown order",
         PAYMENT,
-        charge(order_id="never heard of"),
+        charge(reference="order/never heard of"),
         "503",
-        ("'never heard of': no charge of this order", "deliver it again"),
+        ("'order/never heard of': no charge of this order", "deliver it again"),
+    ),
+    Case(
+        "reference that is no saga key",
+        PAYMENT,
+        charge(reference="o1"),
+        "400",
+        ("'o1' is no saga key", "send back the reference of the call"),
     ),
     Case("unknown charge", PAYMENT, charge(id="ch_other"), "200"),
     Case("wrong amount", PAYMENT, charge(amount_minor=1), "200"),

@@ -71,7 +71,7 @@ def test_what_it_publishes_starts_a_saga(program: Path, infra: TestInfra) -> Non
     envelope = codec.decode(records[0])
     event = envelope.event
     assert isinstance(event, OrderPlaced)
-    assert (envelope.key, event.order_id) == (ORDER, ORDER)
+    assert (envelope.key, event.order_id) == (f"order/{ORDER}", ORDER)
     assert problems(ORDER, event.order) == ()
     router = Router(FLOWS, "inventory")
     label = router.label(envelope.trace.flow, event)

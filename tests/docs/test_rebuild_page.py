@@ -37,7 +37,9 @@ def test_the_script_names_the_row_that_the_live_database_lacks(
     order_id = f"lost-{uuid.uuid4().hex[:8]}"
     cleared = FraudCleared(order_id=order_id, order=TWO_TEAS)
     now = datetime.now(UTC)
-    envelope = Envelope(uuid.uuid4(), order_id, "fraud", 1, now, cleared, trace=Trace("order/3"))
+    envelope = Envelope(
+        uuid.uuid4(), f"order/{order_id}", "fraud", 1, now, cleared, trace=Trace("order/3")
+    )
     publisher = Publisher(infra.bootstrap_servers, "test-rebuild-page")
     row = Codec(CONTRACT).encode(envelope)
     publish_until_taken(lambda: publisher.publish([row]), "the event of fraud is on its topic")
@@ -54,4 +56,4 @@ def test_the_script_names_the_row_that_the_live_database_lacks(
 
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\d+ events folded\nscreening\n", done.stdout)
-    assert f"screening ('{order_id}',): live None, rebuilt" in done.stdout
+    assert f"screening ('order/{order_id}',): live None, rebuilt" in done.stdout

@@ -65,7 +65,7 @@ def assert_as_expected(outcomes: Sequence[SagaOutcome]) -> None:
 def assert_all_hold(stack: LiveStack) -> None:
     """Every invariant."""
     found = check(stack.json)
-    assert len(found) == 8
+    assert len(found) == 9
     broken = [f"{f.number} {f.title}: {violation}" for f in found for violation in f.violations]
     assert not broken, "\n".join(broken)
 
@@ -73,7 +73,9 @@ def assert_all_hold(stack: LiveStack) -> None:
 def ledger(stack: LiveStack, server: str, rows: str, order_id: str) -> list[dict[str, Any]]:
     """What an outside server's own ledger says of an order."""
     url = f"{stack.url(server)}/v1/{rows}"
-    answer = httpx2.get(url, params={"order_id": order_id}, trust_env=False, timeout=PATIENCE_S)
+    answer = httpx2.get(
+        url, params={"reference": f"order/{order_id}"}, trust_env=False, timeout=PATIENCE_S
+    )
     found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]
     return found
 
@@ -81,7 +83,7 @@ def ledger(stack: LiveStack, server: str, rows: str, order_id: str) -> list[dict
 def saga(stack: LiveStack, order_id: str) -> dict[str, Any]:
     """An order as the monitor sees it; its status is `unknown` where it does not."""
     answer = httpx2.get(
-        f"{stack.url('monitor')}/sagas/{order_id}", trust_env=False, timeout=PATIENCE_S
+        f"{stack.url('monitor')}/sagas/order/{order_id}", trust_env=False, timeout=PATIENCE_S
     )
     found: dict[str, Any] = answer.json() if answer.is_success else {"status": "unknown"}
     return found

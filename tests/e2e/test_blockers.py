@@ -51,7 +51,7 @@ def listed(stack: LiveStack, order: ShopOrder) -> dict[str, Any]:
         .raise_for_status()
         .json()
     )
-    [row] = [r for r in rows if r["order_id"] == order.order_id]
+    [row] = [r for r in rows if r["id"] == order.order_id]
     found: dict[str, Any] = row
     return found
 
@@ -102,7 +102,7 @@ def test_a_person_who_is_asked_is_named_as_what_blocks_the_order(whole: LiveStac
         assert cause["description"].startswith("PaymentReviewRequired ask")
         [waits] = saga(whole, order.order_id)["awaited"]
         assert cause["until"] == waits["approval"]["until"]
-        no = {"order_id": order.order_id, "step": "payment", "verdict": "reject"}
+        no = {"saga": f"order/{order.order_id}", "step": "payment", "verdict": "reject"}
         who = {"actor": "ada", "reason": "nobody knows them"}
         post(whole, "monitor", "/verdicts", {**no, **who}).raise_for_status()
     assert_as_expected(running.outcomes())
@@ -130,7 +130,7 @@ def discard(stack: LiveStack, service: str, order: ShopOrder) -> None:
     """The garbage is gone for good, and what queued behind it goes on."""
     url = f"{stack.url(service)}/admin/parked"
     rows = httpx2.get(
-        url, params={"order": order.order_id}, trust_env=False, timeout=PATIENCE_S
+        url, params={"saga": f"order/{order.order_id}"}, trust_env=False, timeout=PATIENCE_S
     ).json()
     for row in (r for r in rows if r["code"] == "undecodable"):
         who = {"actor": "ada", "reason": "garbage"}

@@ -156,7 +156,7 @@ class Shop:
         answer = httpx2.get(url, params={"limit": IN_FLIGHT}, timeout=PATIENCE_S, trust_env=False)
         rows = answer.raise_for_status().json()
         print(f"GET /blocked: {len(rows)} orders in {time.perf_counter() - began:.2f} s")
-        return {row["order_id"]: row["blocked_by"] for row in rows}
+        return {row["id"]: row["blocked_by"] for row in rows}
 
     def settle(self, *ways: Way) -> None:
         """Wait until every order of these ways (none: of all) is given its cause."""
@@ -231,7 +231,7 @@ def place_what_everybody_reads(shop: Shop) -> None:
     ids = {*cases, *paused}
     until(lambda: ids <= shop.blockers().keys(), "the orders that people speak of")
     for id_ in sorted(ids):
-        who = {"order_id": id_, "actor": "ada", "reason": "the customer called"}
+        who = {"saga": f"order/{id_}", "actor": "ada", "reason": "the customer called"}
         path = "/interventions/open" if id_ in cases else "/pauses"
         post(shop.stack, "monitor", path, who).raise_for_status()
 
@@ -243,7 +243,7 @@ def test_of_ten_thousand_in_flight_each_reports_what_blocks_it(
     shop.settle()
     shipping = shop.stack.database_url("shipping")
     first, *others = shop.name(LAG, A_WAY)
-    with holding(shipping, "INSERT INTO inbox (key) VALUES (%s)", first):
+    with holding(shipping, "INSERT INTO inbox (key) VALUES (%s)", f"order/{first}"):
         shop.place_these(LAG, [first])
         until(waits_for_a_lock(shipping), "shipping's consumer stands still")
         shop.place_these(LAG, others)

@@ -18,7 +18,9 @@ WHO = {"actor": "ada", "reason": "is the address right?"}
 def marks(stack: LiveStack, service: str, order_id: str) -> list[str]:
     """What a participant's account of an order says of pauses."""
     with psycopg.connect(stack.database_url(service)) as connection:
-        row = connection.execute("SELECT marks FROM inbox WHERE key = %s", [order_id]).fetchone()
+        row = connection.execute(
+            "SELECT marks FROM inbox WHERE key = %s", [f"order/{order_id}"]
+        ).fetchone()
     return list(row[0]) if row else []
 
 
@@ -46,7 +48,7 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
     orders = [*resumed, *cancelled]
     for order_id in orders:
         wait(whole, "OrderPlaced", order_id)
-        post(whole, "monitor", "/pauses", {"order_id": order_id, **WHO}).raise_for_status()
+        post(whole, "monitor", "/pauses", {"saga": f"order/{order_id}", **WHO}).raise_for_status()
     for order_id in orders:
         until(
             lambda o=order_id: "paused" in marks(whole, "shipping", o),  # type: ignore[misc]
@@ -57,18 +59,22 @@ def test_a_paused_order_does_not_ship_until_it_is_resumed(whole: LiveStack) -> N
         until(lambda o=order_id: is_paused(whole, o), f"{order_id} held")  # type: ignore[misc]
         cause = saga(whole, order_id)["blocked_by"]
         assert (cause["kind"], cause["who"]) == ("paused", "ada")
-        again = {"order_id": order_id, "actor": "bob", "reason": "mine too"}
+        again = {"saga": f"order/{order_id}", "actor": "bob", "reason": "mine too"}
         answer = post(whole, "monitor", "/pauses", again)
         assert answer.status_code == 409
         assert "by ada: is the address right?" in json.dumps(answer.json())
         assert ledger(whole, "carrier", "labels", order_id) == []
     for order_id in cancelled:
-        post(whole, "monitor", "/cancellations", {"order_id": order_id, **WHO}).raise_for_status()
+        post(
+            whole, "monitor", "/cancellations", {"saga": f"order/{order_id}", **WHO}
+        ).raise_for_status()
         wait(whole, "OrderCancelled", order_id)
         assert ledger(whole, "carrier", "labels", order_id) == []
     whole.deadlines.near()
     for order_id in resumed:
-        post(whole, "monitor", "/resumptions", {"order_id": order_id, **WHO}).raise_for_status()
+        post(
+            whole, "monitor", "/resumptions", {"saga": f"order/{order_id}", **WHO}
+        ).raise_for_status()
         wait(whole, "ShipmentCreated", order_id)
         wait(whole, "OrderCancelled", order_id)  # nobody picks it up: its deadline runs again
         assert not is_paused(whole, order_id)
@@ -99,7 +105,7 @@ def test_a_batch_of_which_some_cannot_be_placed(whole: LiveStack) -> None:
         return found.is_success and found.json()["counts"] == {"completed": 2}
 
     until(ended, "both completed")
-    assert saga(whole, first.order_id)["links"]["led_to"] == [second.order_id]
+    assert saga(whole, first.order_id)["links"]["led_to"] == [f"order/{second.order_id}"]
     assert_all_hold(whole)
 
 

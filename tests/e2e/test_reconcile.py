@@ -54,7 +54,7 @@ def ends(stack: LiveStack, order_id: str, status: str) -> None:
 
 def outside(stack: LiveStack, server: str, path: str, **body: Any) -> None:
     """A call nobody of ours makes."""
-    key = {"Idempotency-Key": f"planted:{body['order_id']}"}
+    key = {"Idempotency-Key": f"planted:{body['reference']}"}
     url = f"{stack.url(server)}{path}"
     httpx2.post(url, json=body, headers=key, trust_env=False, timeout=PATIENCE_S).raise_for_status()
 
@@ -84,7 +84,9 @@ def report(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], 
     """Exit status; (kind, subject) -> what was done."""
     result = run(stack, "--json", *options)
     rows = json.loads(result.stdout)["findings"] if result.exit_code < 2 else ()
-    return result.exit_code, {(row["kind"], row["subject"]): row["action"] for row in rows}
+    return result.exit_code, {
+        (row["kind"], row["subject"].removeprefix("order/")): row["action"] for row in rows
+    }
 
 
 def quiet(stack: LiveStack, *options: str) -> tuple[int, dict[tuple[str, str], str]]:
@@ -137,15 +139,15 @@ def test_what_differs_is_found_reported_and_put_right_once(stack: LiveStack) -> 
 
     for order_id in (declined, twice, "who"):
         card = {"currency": "EUR", "card_token": "tok_ok", "amount_minor": 700}
-        outside(stack, "provider", "/v1/charges", order_id=order_id, **card)
+        outside(stack, "provider", "/v1/charges", reference=f"order/{order_id}", **card)
     parcel = {"ship_to": "2 Main Street [no-pickup]", "email": "a@b.example"}
     lines = [{"sku": TEA, "quantity": 1}]
-    outside(stack, "carrier", "/v1/labels", order_id="nobody", lines=lines, **parcel)
+    outside(stack, "carrier", "/v1/labels", reference="order/nobody", lines=lines, **parcel)
     at_provider(
         stack,
-        f"DELETE FROM refunds WHERE order_id = '{lost}'",
-        f"UPDATE charges SET refunded_minor = 0 WHERE order_id = '{lost}'",
-        f"UPDATE charges SET amount_minor = 501 WHERE order_id = '{kept}'",
+        f"DELETE FROM refunds WHERE reference = 'order/{lost}'",
+        f"UPDATE charges SET refunded_minor = 0 WHERE reference = 'order/{lost}'",
+        f"UPDATE charges SET amount_minor = 501 WHERE reference = 'order/{kept}'",
     )
     shelf(stack, 3)
     forced = {("unbooked_charge", declined), ("unbooked_charge", twice), ("missing_refund", lost)}
@@ -186,7 +188,7 @@ def open_cases(stack: LiveStack) -> set[tuple[str, str]]:
     rows = httpx2.get(
         f"{stack.url('monitor')}/interventions", trust_env=False, timeout=PATIENCE_S
     ).json()
-    return {(row["code"], row["order_id"]) for row in rows}
+    return {(row["code"], row["id"]) for row in rows}
 
 
 def test_what_cannot_be_read_cannot_be_compared(stack: LiveStack) -> None:

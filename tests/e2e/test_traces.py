@@ -76,8 +76,8 @@ def whole_tree(received: Collector, order_id: str, *names: str) -> list[Seen]:
         for s in received.of(order_id):
             print(s.service, s.kind, s.name, s.span, "<-", s.parent)
     spans = received.of(order_id)
-    assert {s.trace for s in spans} == {trace_of(order_id)}
-    assert [s.name for s in spans if not s.parent] == ["order"]
+    assert {s.trace for s in spans} == {trace_of(f"order/{order_id}")}
+    assert [s.name for s in spans if not s.parent] == ["saga"]
     return spans
 
 
@@ -88,7 +88,7 @@ def test_an_order_is_one_tree_though_its_money_comes_by_a_late_webhook(
     order_id = place(traced, "tok_async:3", "1 Main Street [500:1]", traceparent)
     ends(traced, order_id, "completed")
     spans = whole_tree(
-        *(received, order_id, "order", "webhook payment", "webhook shipping", "label shipping"),
+        *(received, order_id, "saga", "webhook payment", "webhook shipping", "label shipping"),
         *("charge payment", "mail notification", "send notification.events"),
         *("process payment.events", "process order.events", "process shipping.events"),
     )
@@ -142,7 +142,10 @@ def test_logs_about_an_order_name_it_its_trace_and_the_event(traced: LiveStack) 
     ends(traced, order_id, "completed")
     lines = _lines(Path(traced.process("payment").log), order_id)
     [first, *_] = [line for line in lines if line["event"] == "effect will be retried"]
-    assert (first["order_id"], first["trace_id"]) == (order_id, trace_of(order_id))
+    assert (first["saga"], first["trace_id"]) == (
+        f"order/{order_id}",
+        trace_of(f"order/{order_id}"),
+    )
     events = {e["event_id"] for e in saga(traced, order_id)["timeline"]}
     assert first["event_id"] in events
 

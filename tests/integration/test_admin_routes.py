@@ -11,7 +11,7 @@ from sagakit.handling.parking import decode_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
 from sagakit.store.postgres import PostgresDatabase, engine_for
-from sagakit.web.admin import ROWS_AN_ORDER, admin
+from sagakit.web.admin import ROWS_A_SAGA, admin
 from sagakit.web.app import make_app
 from tests.in_memory_app import ask
 from tests.toy_saga import CONTRACT, NOW, Ticked, Wire, create_tables, handler_on, table_store
@@ -49,7 +49,7 @@ class AdminClient:
 
     def words(self) -> list[str]:
         with self.engine.connect() as connection:
-            found = connection.execute(text("SELECT words FROM counts WHERE order_id = 'a'"))
+            found = connection.execute(text("SELECT words FROM counts WHERE saga = 'toy/a'"))
             return list(found.scalar() or [])
 
     def parked(self) -> list[tuple[int, str]]:
@@ -70,13 +70,13 @@ def operator(database_url: str) -> Iterator[AdminClient]:
 def test_what_is_parked_is_shown_with_its_reason(operator: AdminClient) -> None:
     operator.reads(operator.tick("boom", 1))
     (row,) = operator.gets("/admin/parked")
-    assert (row["key"], row["code"], row["error"]) == ("a", "decide", "ZeroDivisionError: boom")
+    assert (row["key"], row["code"], row["error"]) == ("toy/a", "decide", "ZeroDivisionError: boom")
     assert (row["topic"], row["seq"], row["source"]) == ("left.events", 1, "left")
 
 
 def test_a_redrive_tells_what_is_left(operator: AdminClient) -> None:
     operator.reads(operator.tick("boom", 1), operator.tick("two", 2))
-    answer = operator.asks("POST", "/admin/parked/a/redrive").json()
+    answer = operator.asks("POST", "/admin/parked/toy/a/redrive").json()
     assert answer["handled"] == 0
     assert [row["code"] for row in answer["still_parked"]] == ["decide", "queued"]
 
@@ -113,30 +113,32 @@ def test_effects_and_outbox_are_shown_by_order(operator: AdminClient) -> None:
     operator.reads(operator.tick("call", 1))
     for path in ("/admin/effects", "/admin/outbox"):
         assert len(operator.gets(path)) == 1
-        assert len(operator.gets(path, order="a")) == 1
-        assert operator.gets(path, order="b") == []
+        assert len(operator.gets(path, saga="toy/a")) == 1
+        assert operator.gets(path, saga="other/a") == []
     (effect,) = operator.gets("/admin/effects")
-    assert (effect["key"], effect["attempts"], effect["order_key"]) == ("call:a", 0, "a")
+    assert (effect["key"], effect["attempts"], effect["saga"]) == ("call", 0, "toy/a")
 
 
 def test_what_blocks_many_orders_comes_in_one_answer(operator: AdminClient) -> None:
     operator.reads(operator.tick("call", 1), operator.tick("boom", 2), operator.tick("three", 3))
-    asked = {"orders": ["a", "never heard of"]}
+    asked = {"sagas": ["toy/a", "toy/never heard of"]}
     answer = operator.asks("POST", "/admin/blockers", asked).json()
-    assert set(answer) == {"a"}
-    (effect,) = answer["a"]["effects"]
-    assert (effect["key"], effect["attempts"], effect["last_error"]) == ("call:a", 0, None)
-    assert {row["topic"] for row in answer["a"]["outbox"]} == {"counter.dlt", "counter.events"}
-    assert [r["code"] for r in answer["a"]["parked"]] == ["decide", "queued"]
-    assert operator.asks("POST", "/admin/blockers", {"orders": []}).json() == {}
-    for wrong in (["x"] * 10_001, ["nul \0"], "a"):
-        assert operator.asks("POST", "/admin/blockers", {"orders": wrong}).status_code == 422
+    assert set(answer) == {"toy/a"}
+    (effect,) = answer["toy/a"]["effects"]
+    assert (effect["key"], effect["attempts"], effect["last_error"]) == ("call", 0, None)
+    assert {row["topic"] for row in answer["toy/a"]["outbox"]} == {"counter.dlt", "counter.events"}
+    assert [r["code"] for r in answer["toy/a"]["parked"]] == ["decide", "queued"]
+    assert operator.asks("POST", "/admin/blockers", {"sagas": []}).json() == {}
+    for wrong in (["toy/x"] * 10_001, ["toy/nul \0"], ["a"], "toy/a"):
+        assert operator.asks("POST", "/admin/blockers", {"sagas": wrong}).status_code == 422
 
 
 def test_of_one_order_only_the_oldest_rows_are_reported(operator: AdminClient) -> None:
     operator.reads(operator.tick("boom", 1), *(operator.tick("on", n) for n in range(2, 40)))
-    answer = operator.asks("POST", "/admin/blockers", {"orders": ["a"]}).json()["a"]["parked"]
-    assert [row["code"] for row in answer] == ["decide", *["queued"] * (ROWS_AN_ORDER - 1)]
+    answer = operator.asks("POST", "/admin/blockers", {"sagas": ["toy/a"]}).json()["toy/a"][
+        "parked"
+    ]
+    assert [row["code"] for row in answer] == ["decide", *["queued"] * (ROWS_A_SAGA - 1)]
 
 
 def test_readiness_says_what_is_wrong(operator: AdminClient) -> None:

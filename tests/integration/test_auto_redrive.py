@@ -82,7 +82,7 @@ def parked(engine: Engine) -> list[str]:
 
 def words(engine: Engine) -> list[str]:
     with engine.connect() as connection:
-        found = connection.execute(text("SELECT words FROM counts WHERE order_id = 'a'"))
+        found = connection.execute(text("SELECT words FROM counts WHERE saga = 'toy/a'"))
         return list(found.scalar() or [])
 
 
@@ -104,7 +104,7 @@ def test_events_of_a_newer_schema_and_flow_wait_for_a_replica_that_knows_them(
         ["unknown_schema", "unknown_flow", "unknown_flow"],
     )
     assert old.auto_redrive.redrive_known() == [], "it knows no better than before"
-    assert new.auto_redrive.redrive_known() == ["a"]
+    assert new.auto_redrive.redrive_known() == ["toy/a"]
     assert (words(engine), parked(engine)) == (["one", "two", "do", "four"], [])
     assert new.auto_redrive.redrive_known() == []
 
@@ -116,7 +116,7 @@ def test_an_event_of_an_unknown_flow_waits_for_a_replica_that_knows_it(
     record = Wire(old.codec).record(LeftDone("a", "x"), 1, flow="toy/2")
     old.handler.handle([decode_message(old.codec, record)])
     assert parked(engine) == ["unknown_flow"]
-    assert new.auto_redrive.redrive_known() == ["a"]
+    assert new.auto_redrive.redrive_known() == ["toy/a"]
     assert (words(engine), parked(engine)) == (["do"], [])
 
 
@@ -188,5 +188,5 @@ def test_an_event_of_an_unknown_contract_waits_for_a_replica_that_knows_it(engin
     first.handler.handle([decode_message(first.codec, record)])
     assert (words(engine), parked(engine)) == ([], ["unknown_schema"])
     assert first.auto_redrive.redrive_known() == []
-    assert second.auto_redrive.redrive_known() == ["a"]
+    assert second.auto_redrive.redrive_known() == ["toy/a"]
     assert (words(engine), parked(engine)) == (["found"], [])

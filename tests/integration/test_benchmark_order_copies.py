@@ -24,15 +24,17 @@ MIGRATED = {"payment": services.payment, "monitor": saga_monitor.storage}
 COUNT = 7
 TEMPLATES = {
     "payment": [
-        "insert into inbox (key) values ('t-1'), ('t-2')",
-        "insert into payment (order_id, phase, order_ref, reason, charges, refunds) "
-        "values ('t-1', 'captured', 'a', '', '[]', '[]'), ('t-2', 'captured', 'b', '', '[]', '[]')",
+        "insert into inbox (key) values ('order/t-1'), ('order/t-2')",
+        "insert into payment (saga, phase, order_ref, reason, charges, refunds) "
+        "values ('order/t-1', 'captured', 'a', '', '[]', '[]'), "
+        "('order/t-2', 'captured', 'b', '', '[]', '[]')",
     ],
     "monitor": [
-        "insert into saga (order_id, status, partition, next_deadline, updated_at) "
-        "values ('t-1', 'waiting', 1, now(), now()), ('t-2', 'waiting', 2, now(), now())",
+        "insert into saga (saga, status, partition, next_deadline, updated_at) "
+        "values ('order/t-1', 'waiting', 1, now(), now()), "
+        "('order/t-2', 'waiting', 2, now(), now())",
         "insert into timeline select o, e, 'OrderPlaced', 's', 1, now(), null, 1, 1, '{}' "
-        "from unnest(array['t-1', 't-2']) o, unnest(array['e-1', 'e-2', 'e-3']) e",
+        "from unnest(array['order/t-1', 'order/t-2']) o, unnest(array['e-1', 'e-2', 'e-3']) e",
     ],
 }
 
@@ -82,11 +84,9 @@ def test_copies_in_flight_have_all_rows_of_their_template(testbed: BenchTestbed)
 
     assert made["payment"] == {"inbox": COUNT, "payment": COUNT, "outbox_sent": COUNT}
     assert made["monitor"] == {"saga": COUNT, "timeline": 3 * COUNT}
-    found = rows(
-        testbed, "payment", "select order_id, order_ref from payment where order_id ~ 'copy'"
-    )
-    assert sorted(found) == [(f"copy-{n:08d}", "ab"[n % 2]) for n in range(COUNT)]
-    due = "select count(distinct next_deadline) from saga where order_id ~ 'copy'"
+    found = rows(testbed, "payment", "select saga, order_ref from payment where saga ~ 'copy'")
+    assert sorted(found) == [(f"order/copy-{n:08d}", "ab"[n % 2]) for n in range(COUNT)]
+    due = "select count(distinct next_deadline) from saga where saga ~ 'copy'"
     assert rows(testbed, "monitor", due) == [(COUNT,)]
     (days,) = rows(testbed, "payment", "select count(distinct sent_at::date) from outbox_sent")
     assert days == (COUNT + 1,)

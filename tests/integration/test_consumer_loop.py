@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sagakit.faults import NO_FAULTS, Crash, CrashAt, Faults
 from sagakit.handling.consumer_loop import PARK_AFTER, ConsumerLoop
 from sagakit.handling.handler import HandlingResult
+from sagakit.identity import split_key
 from sagakit.kafka.consumer import BusConsumer
 from sagakit.kafka.inspector import lag
 from sagakit.kafka.publisher import Publisher
@@ -96,13 +97,16 @@ class Place:
             return [tuple(r) for r in connection.execute(text(query))]
 
     def words(self) -> dict[str, list[str]]:
-        return dict(self.rows("SELECT order_id, words FROM counts"))
+        return {
+            split_key(saga)[1]: words for saga, words in self.rows("SELECT saga, words FROM counts")
+        }
 
     def counted(self) -> int:
         return sum(len(words) for words in self.words().values())
 
     def parked(self) -> list[tuple[str, str, str]]:
-        return self.rows("SELECT key, code, error FROM parked ORDER BY id")
+        rows = self.rows("SELECT key, code, error FROM parked ORDER BY id")
+        return [(split_key(key)[1], code, error) for key, code, error in rows]
 
     def left_to_read(self) -> int:
         return lag(self.infra.bootstrap_servers, f"{self.prefix}counter", [self.topic])

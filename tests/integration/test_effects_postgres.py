@@ -14,7 +14,7 @@ from sagakit.errors import EffectFailed
 from sagakit.handling.parking import decode_message
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.effect_workers import Outside, Process, Site, play, taken_over, until
-from tests.toy_saga import NOW, Ticked, create_tables, table_store
+from tests.toy_saga import NOW, Ticked, create_tables, table_store, toy
 
 
 class Rows(Site):
@@ -25,7 +25,7 @@ class Rows(Site):
         self.database = PostgresDatabase(engine, self.store, self.clock)
 
     def words_of(self, key: str) -> tuple[str, ...]:
-        rows = self.rows("SELECT words FROM counts WHERE order_id = :key", key=key)
+        rows = self.rows("SELECT words FROM counts WHERE saga = :key", key=toy(key))
         return tuple(rows[0].words) if rows else ()
 
     def rows(self, query: str, **parameters: Any) -> Any:
@@ -74,7 +74,7 @@ def test_a_failure_is_kept_with_its_reason_and_asked_again(site: Rows) -> None:
             outside.answer = None
             site.advance(row.due_at - site.now)
             await until(lambda: site.waiting() == 0, "the outcome")
-        assert outside.calls == ["call:a", "call:a"]
+        assert outside.calls == ["toy/a:call", "toy/a:call"]
         assert site.words("a") == ("called", "outcome ok")
 
     play(scenario())

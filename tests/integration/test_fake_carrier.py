@@ -19,7 +19,7 @@ def carrier(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Ite
 
 def label(carrier: Server, order: str, tags: str = "") -> httpx2.Response:
     body = {
-        "order_id": order,
+        "reference": order,
         "ship_to": f"1 Main Street, Springfield {tags}".strip(),
         "email": "ann@example.org",
         "lines": [{"sku": "tea", "quantity": 2}],
@@ -28,7 +28,7 @@ def label(carrier: Server, order: str, tags: str = "") -> httpx2.Response:
 
 
 def cancel(carrier: Server, order: str, n: int = 1, **by: str) -> httpx2.Response:
-    body = {"order_id": order, "label_id": None, "label_key": f"label:{order}", **by}
+    body = {"reference": order, "label_id": None, "label_key": f"label:{order}", **by}
     return carrier.post("/v1/cancellations", body, f"cancel:{order}:{n}")
 
 
@@ -47,7 +47,7 @@ def test_a_label_is_picked_up(carrier: Server, receiver: Receiver, order: str) -
 def test_a_label_key_with_another_content_is_refused(carrier: Server, order: str) -> None:
     label(carrier, order)
     assert label(carrier, order, "[refuse]").status_code == 409
-    body = {"order_id": order, "ship_to": "x", "email": "a@b.c", "lines": []}
+    body = {"reference": order, "ship_to": "x", "email": "a@b.c", "lines": []}
     assert carrier.post("/v1/labels", body, f"{order}:none").status_code == 400
 
 
@@ -64,10 +64,10 @@ def test_a_parcel_is_picked_up_on_command(carrier: Server, receiver: Receiver, o
     label(carrier, order, "[no-pickup]")
     carrier.post("/control/flush", {})
     assert carrier.list("labels", order)[0]["status"] == "created"
-    assert carrier.post("/control/pickup", {"order_id": order}).status_code == 200
+    assert carrier.post("/control/pickup", {"reference": order}).status_code == 200
     until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
-    assert carrier.post("/control/pickup", {"order_id": order}).status_code == 404
-    carrier.post("/control/resend", {"saga_id": order})
+    assert carrier.post("/control/pickup", {"reference": order}).status_code == 404
+    carrier.post("/control/resend", {"saga": order})
     until(lambda: len(receiver.of(order)) == 2, "the webhook again")
 
 
@@ -100,7 +100,7 @@ def test_cancel_before_pickup(carrier: Server, receiver: Receiver, order: str) -
 
 def test_cancel_after_pickup_is_too_late(carrier: Server, order: str) -> None:
     label(carrier, order, "[no-pickup]")
-    carrier.post("/control/pickup", {"order_id": order})
+    carrier.post("/control/pickup", {"reference": order})
     assert cancel(carrier, order).json()["status"] == "too_late"
     assert carrier.list("labels", order)[0]["status"] == "picked_up"
 
@@ -115,8 +115,8 @@ def test_a_cancellation_must_name_a_label_of_its_order(carrier: Server, order: s
     label(carrier, order)
     assert cancel(carrier, order, label_id="lb_none").status_code == 404
     other = cancel(carrier, f"{order}-other", label_key=f"label:{order}")
-    assert (other.status_code, other.json()["error"]["code"]) == (409, "order_mismatch")
-    assert carrier.post("/v1/cancellations", {"order_id": order}, order).status_code == 400
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "reference_mismatch")
+    assert carrier.post("/v1/cancellations", {"reference": order}, order).status_code == 400
 
 
 def test_an_outage_of_the_carrier_refuses_posts_until_it_ends(carrier: Server, order: str) -> None:

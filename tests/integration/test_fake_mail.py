@@ -32,7 +32,7 @@ def send(
     message["Subject"] = "Your order is confirmed \N{PARTY POPPER}"
     message["Message-ID"] = message_id or f"<{order}.confirmed@shop.example.org>"
     message["X-Saga-Kind"] = "confirmed"
-    message["X-Saga-Order"] = order
+    message["X-Saga-Reference"] = order
     message.set_content("Thank you.")
     if message_id == "":
         del message["Message-ID"]
@@ -48,7 +48,7 @@ def test_repeated_mails_fold_into_one(mail: Server, order: str) -> None:
     assert stored.pop("received_at") == pytest.approx(time.time(), abs=60)
     assert stored == {
         "message_id": f"<{order}.confirmed@shop.example.org>",
-        "order_id": order,
+        "reference": order,
         "kind": "confirmed",
         "to": "ann@example.org",
         "subject": "Your order is confirmed \N{PARTY POPPER}",

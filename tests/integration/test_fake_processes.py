@@ -45,7 +45,7 @@ def test_kill_9_loses_no_callback(tmp_path: Path) -> None:
 
 def test_sigterm_does_not_wait_for_a_slow_answer(tmp_path: Path, receiver: Receiver) -> None:
     server = Server("shop.outside.provider", tmp_path / "provider.db", receiver.url)
-    body = {"order_id": "o", "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:600"}
+    body = {"reference": "o", "amount_minor": 5, "currency": "EUR", "card_token": "tok_slow:600"}
     with pytest.raises(httpx2.ReadTimeout):
         server.http.post(
             "/v1/charges", json=body, headers={"Idempotency-Key": "o"}, timeout=GIVES_UP

@@ -17,7 +17,7 @@ def test_a_charge_is_captured_once_under_its_key(provider: Server, order: str) -
         "id": "",
         "created": 0,
         "idempotency_key": f"charge:{order}",
-        "order_id": order,
+        "reference": order,
         "amount_minor": 1001,
         "amount_refunded_minor": 0,
         "currency": "EUR",
@@ -51,13 +51,13 @@ def test_an_amount_out_of_range_is_refused(
 
 
 def test_a_malformed_charge_is_refused(provider: Server, order: str) -> None:
-    body = {"order_id": order, "amount_minor": 1, "currency": "EURO", "card_token": "tok_ok"}
+    body = {"reference": order, "amount_minor": 1, "currency": "EURO", "card_token": "tok_ok"}
     wrong_currency = provider.post("/v1/charges", body, order)
     assert (wrong_currency.status_code, "currency" in wrong_currency.text) == (400, True)
     no_key = provider.post("/v1/charges", body | {"currency": "EUR"})
     assert (no_key.status_code, no_key.json()["error"]["code"]) == (400, "idempotency_key_missing")
     surrogate = provider.http.post(
-        "/v1/charges", content=rb'{"order_id":"\ud800"}', headers={"Idempotency-Key": order}
+        "/v1/charges", content=rb'{"reference":"\ud800"}', headers={"Idempotency-Key": order}
     )
     assert surrogate.status_code == 400
     assert provider.http.get("/v1/charges/ch_none").status_code == 404
@@ -102,7 +102,7 @@ def test_the_customer_acts_by_himself(provider: Server, receiver: Receiver, orde
 
 def test_a_slow_charge_can_be_asked_for_again(provider: Server, order: str) -> None:
     token = f"tok_slow:{2 * PATIENCE_S}"
-    body = {"order_id": order, "amount_minor": 5, "currency": "EUR", "card_token": token}
+    body = {"reference": order, "amount_minor": 5, "currency": "EUR", "card_token": token}
     with pytest.raises(httpx2.ReadTimeout):
         provider.http.post(
             "/v1/charges", json=body, headers={"Idempotency-Key": order}, timeout=GIVES_UP
@@ -177,12 +177,12 @@ def test_a_refund_never_exceeds_the_charge(provider: Server, order: str) -> None
 
 def test_a_refund_must_name_a_charge_of_its_order(provider: Server, order: str) -> None:
     charge(provider, order, "tok_ok")
-    body = {"order_id": order, "charge_id": None, "charge_key": None, "amount_minor": 1}
+    body = {"reference": order, "charge_id": None, "charge_key": None, "amount_minor": 1}
     assert provider.post("/v1/refunds", body, order).status_code == 400
     body["charge_id"] = "ch_none"
     assert provider.post("/v1/refunds", body, order).status_code == 404
     other = refund(provider, f"{order}-other", charge_key=f"charge:{order}")
-    assert (other.status_code, other.json()["error"]["code"]) == (409, "order_mismatch")
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "reference_mismatch")
 
 
 @pytest.mark.parametrize("token", ["tok_action", "tok_async:60"])
@@ -255,12 +255,12 @@ def test_an_outage_refuses_posts_until_it_ends(provider: Server, order: str) -> 
 def test_flush_ends_what_is_pending_and_resend_repeats_the_webhook(
     provider: Server, receiver: Receiver, order: str
 ) -> None:
-    assert provider.post("/control/resend", {"saga_id": order}).status_code == 404
+    assert provider.post("/control/resend", {"saga": order}).status_code == 404
     charge(provider, order, "tok_async:3600")
     provider.post("/control/flush", {})
     assert status_of(provider, order) == "captured"
     until(lambda: receiver.of(order), "the webhook")
-    provider.post("/control/resend", {"saga_id": order})
+    provider.post("/control/resend", {"saga": order})
     until(lambda: len(receiver.of(order)) == 2, "the webhook again")
     assert receiver.of(order)[0] == receiver.of(order)[1]
 

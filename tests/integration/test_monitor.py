@@ -15,6 +15,7 @@ from schemas.events import OrderCancelRequested, ShipmentCancelled
 from tests.monitor import (
     EventPublisher,
     MonitorProcess,
+    keys_of,
     money_in,
     monitor,
     placed,
@@ -39,7 +40,7 @@ def ends(process: MonitorProcess, ids: list[str], status: str) -> None:
 
     def all_have() -> bool:
         rows = process.get("/sagas", status=status, limit=10_000)
-        return set(ids) <= {row["order_id"] for row in rows}
+        return set(ids) <= {row["id"] for row in rows}
 
     until(all_have, f"{len(ids)} orders {status}")
 
@@ -126,7 +127,7 @@ def test_killed_in_the_middle_it_goes_on_where_its_database_ends(
     until(running.is_ready, "monitor ready")
     ends(running, orders, "completed")
     [(events,)] = rows(
-        database_url, "SELECT count(*) FROM timeline WHERE order_id = ANY(%s)", orders
+        database_url, "SELECT count(*) FROM timeline WHERE saga = ANY(%s)", keys_of(orders)
     )
     assert events == len(sent)
 
@@ -280,7 +281,7 @@ def test_what_people_decide_becomes_an_event_and_too_late_is_refused(
 ) -> None:
     waiting, shipped, cancelled = order_ids(3)
     who = {"actor": "ada", "reason": "known customer"}
-    yes = {"order_id": waiting, "step": "payment", "verdict": "approve", **who}
+    yes = {"saga": f"order/{waiting}", "step": "payment", "verdict": "approve", **who}
     assert running.post("/verdicts", yes).status_code == 404
     publisher.publish_events(placed(waiting), reserved(waiting), review(waiting))
     publisher.publish_events(*whole(shipped))
@@ -301,14 +302,14 @@ def test_what_people_decide_becomes_an_event_and_too_late_is_refused(
     assert again.status_code == 409
     assert "waits for no verdict" in again.json()["detail"]
 
-    late = running.post("/cancellations", {"order_id": shipped, **who})
+    late = running.post("/cancellations", {"saga": f"order/{shipped}", **who})
     assert (late.status_code, "completed since" in late.json()["detail"]) == (409, True)
-    assert running.post("/cancellations", {"order_id": cancelled, **who}).status_code == 202
+    assert running.post("/cancellations", {"saga": f"order/{cancelled}", **who}).status_code == 202
     until(lambda: running.status(cancelled) == "undoing", "cancellation read back")
-    assert running.post("/cancellations", {"order_id": cancelled, **who}).status_code == 409
+    assert running.post("/cancellations", {"saga": f"order/{cancelled}", **who}).status_code == 409
     publisher.publish_events(ShipmentCancelled(order_id=cancelled, reason="asked"))
     until(lambda: len(running.types(cancelled)) == 4, "fence read")
-    [row] = [r for r in running.get("/sagas", status="undoing") if r["order_id"] == cancelled]
+    [row] = [r for r in running.get("/sagas", status="undoing") if r["id"] == cancelled]
     assert row["awaited"] == "payment: PaymentRefunded or PaymentDeclined"
 
 

@@ -59,7 +59,7 @@ def test_the_sums_of_many_sagas_and_those_of_the_history_are_found(engine: Engin
     events = [make(key) for key in "abc" for make in (placed, reserved, captured)]
     projection.apply([wire.record(event) for event in events])
     with engine.begin() as connection:
-        store.archive(connection, ["c"])
+        store.archive(connection, ["order/c"])
     assert rows(engine, "balance_history") == [("money", "EUR", 500, 0), UNITS]
     with engine.connect() as connection:
         (group,) = queries.summary(connection)
@@ -69,8 +69,8 @@ def test_the_sums_of_many_sagas_and_those_of_the_history_are_found(engine: Engin
         ("money", "EUR", 1000),
         ("units", "sku-1", 2),
     ]
-    assert sorted((row["order_id"], row["captured_minor"]) for row in found) == [
-        ("a", 500),
-        ("b", 500),
-        ("c", 500),
+    assert sorted((row["saga"], row["captured_minor"]) for row in found) == [
+        ("order/a", 500),
+        ("order/b", 500),
+        ("order/c", 500),
     ]

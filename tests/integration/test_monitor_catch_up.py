@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.monitor import EventPublisher, monitor, placed, reserved, whole
+from tests.monitor import EventPublisher, keys_of, monitor, placed, reserved, whole
 from tests.stack import TestInfra, live_infra, until
 
 ORDERS, CHUNK, OVERDUE = 8_000, 400, 20
@@ -27,7 +27,7 @@ def infra(tmp_path: Path) -> Iterator[TestInfra]:
 def count(url: str, query: str, orders: list[str]) -> int:
     """Of a query over these orders."""
     with psycopg.connect(url) as connection:
-        row = connection.execute(query, [orders]).fetchone()
+        row = connection.execute(query, [keys_of(orders)]).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -56,7 +56,7 @@ def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
         until(lambda: publisher.log_time_ms() > passed_ms, "every deadline has passed")
         process.start(wait=False)
         events = len(healthy) * len(whole(first))
-        read = "SELECT count(*) FROM timeline WHERE order_id = ANY(%s)"
+        read = "SELECT count(*) FROM timeline WHERE saga = ANY(%s)"
         until(lambda: count(database_url, read, healthy) > 0, "reading begins")
         began, already = time.monotonic(), count(database_url, read, healthy)
         until(lambda: count(database_url, read, healthy) == events, "all is read")
@@ -64,6 +64,6 @@ def test_a_long_backlog_is_read_and_nobody_healthy_is_undone(
         asked = f"{read} AND type = 'CompensationRequested'"
         until(lambda: count(database_url, asked, overdue) >= OVERDUE, "overdue ones asked")
         assert count(database_url, asked, healthy) == 0
-        done = "SELECT count(*) FROM saga WHERE order_id = ANY(%s) AND status = 'completed'"
+        done = "SELECT count(*) FROM saga WHERE saga = ANY(%s) AND status = 'completed'"
         assert count(database_url, done, healthy) == len(healthy)
     tell(f"{events} events of backlog read at {(events - already) / took_s:,.0f} events/s")

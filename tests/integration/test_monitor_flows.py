@@ -87,7 +87,7 @@ def test_orders_on_every_version_are_in_flight_at_once_and_each_ends_on_its_own(
         publisher.publish_events(saga_row(order, label)[-1], flow=label)
         until(lambda o=order: running.status(o) == "completed", f"{label} ends")  # type: ignore[misc]
         assert count(running, label)["in_flight"] == before[label]["in_flight"]
-        assert running.get(f"/sagas/{order}")["flow"] == label
+        assert running.get(f"/sagas/order/{order}")["flow"] == label
         gone = not before[label]["in_flight"] and label != flow.label(flow.default_version)
         assert (command("retire", label).exit_code == 0) == gone
 
@@ -100,11 +100,11 @@ def test_without_a_version_that_has_orders_the_monitor_does_not_start(
     until(lambda: running.status(order) == "running", "order running")
     running.kill()
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("UPDATE saga SET version = 99 WHERE order_id = %s", [order])
+        connection.execute("UPDATE saga SET version = 99 WHERE saga = %s", [f"order/{order}"])
         running.start(wait=False)
         assert running.exit_status() == 2
-        saga_row = f"flow files: order/99 (1 orders, such as {order}); put them back"
+        saga_row = f"flow files: order/99 (1 orders, such as order/{order}); put them back"
         assert saga_row in (tmp_path / "monitor.log").read_text()
-        connection.execute("UPDATE saga SET version = 1 WHERE order_id = %s", [order])
+        connection.execute("UPDATE saga SET version = 1 WHERE saga = %s", [f"order/{order}"])
     running.start()
     assert running.status(order) == "running"

@@ -28,6 +28,7 @@ from tests.monitor import (
     EventPublisher,
     MonitorProcess,
     captured,
+    keys_of,
     money_in,
     monitor,
     placed,
@@ -70,7 +71,7 @@ def is_history(process: MonitorProcess, order: str) -> bool:
 
 
 def listed(process: MonitorProcess, **wanted: Any) -> set[str]:
-    return {row["order_id"] for row in process.get("/sagas", limit=10_000, **wanted)}
+    return {row["id"] for row in process.get("/sagas", limit=10_000, **wanted)}
 
 
 def undone(order: str) -> tuple[Any, ...]:
@@ -105,19 +106,22 @@ def test_a_finished_order_moves_and_is_found(
     assert found is not None
     assert sorted(running.types(done)) == sorted(e.type for e in whole(done))
     assert (found["status"], money_in(found)["held"]) == ("completed", 500)
-    assert running.get(f"/evidence/{done}")["view"]["status"] == "completed"
+    assert running.get(f"/evidence/order/{done}")["view"]["status"] == "completed"
     env = {"SAGA_MONITOR_URL": running.url}
     output = CliRunner().invoke(show, [done], env=env).output
     assert "ShippedMailSent" in output
     assert "history" in output
     assert done in CliRunner().invoke(ls, ["--history", "--limit", "10000"], env=env).output
     kept = orders(engine, datetime.now(UTC) + timedelta(minutes=1))
-    assert (kept[done].status, kept[done].captured_minor) == ("completed", 500)
-    assert {gone, flying, asked} <= kept.keys(), "a reconciliation knows all"
+    assert (kept[f"order/{done}"].status, kept[f"order/{done}"].captured_minor) == (
+        "completed",
+        500,
+    )
+    assert {*keys_of((gone, flying, asked))} <= kept.keys(), "a reconciliation knows all"
     with psycopg.connect(database_url) as connection:
         for table in ("saga", "balance", "timeline", "intervention"):
-            query = f"SELECT count(*) FROM {table} WHERE order_id = ANY(%s)"
-            assert connection.execute(query, [[done, gone]]).fetchall() == [(0,)], table
+            query = f"SELECT count(*) FROM {table} WHERE saga = ANY(%s)"
+            assert connection.execute(query, [keys_of((done, gone))]).fetchall() == [(0,)], table
 
 
 def test_a_late_event_brings_an_order_back_from_the_history_with_all_its_events(
@@ -148,7 +152,7 @@ def test_a_pinned_order_stays_until_it_is_unpinned(
     pinned, other, third = (order_id() for _ in range(3))
 
     def do(command: str, who: dict[str, str]) -> int:
-        return running.post(f"/pins/{command}", {"order_id": pinned, **who}).status_code
+        return running.post(f"/pins/{command}", {"saga": f"order/{pinned}", **who}).status_code
 
     publisher.publish_events(placed(pinned))
     until(lambda: running.status(pinned) == "running", "order running")
@@ -198,8 +202,8 @@ def test_a_rebuilt_monitor_has_the_same_rows_in_each_store(
     for url in (database_url, empty):
         with psycopg.connect(url) as connection:  # other tests talk on the same topics
             for table in [*HISTORY, *HISTORY.values()]:
-                query = f"DELETE FROM {table.name} WHERE NOT order_id = ANY(%s)"
-                connection.execute(query, [mine])
+                query = f"DELETE FROM {table.name} WHERE NOT saga = ANY(%s)"
+                connection.execute(query, [keys_of(mine)])
             for name in ("saga", "saga_history"):
                 connection.execute(f"UPDATE {name} SET quiet_until = NULL")
     for table, there in HISTORY.items():
@@ -216,15 +220,15 @@ def test_old_recorded_commands_are_deleted_unless_they_pin_an_order(
     publisher.publish_events(placed(order), placed(pinned))
     for wanted in (order, pinned):
         until(lambda o=wanted: running.status(o) == "running", "order running")  # type: ignore[misc]
-        assert running.post("/pins/pin", {"order_id": wanted, **ADA}).status_code == 202
+        assert running.post("/pins/pin", {"saga": f"order/{wanted}", **ADA}).status_code == 202
         until(lambda o=wanted: "SagaPinned" in running.types(o), "pinned")  # type: ignore[misc]
-    assert running.post("/pins/unpin", {"order_id": order, **BOB}).status_code == 202
+    assert running.post("/pins/unpin", {"saga": f"order/{order}", **BOB}).status_code == 202
     until(lambda: "SagaUnpinned" in running.types(order), "unpinned")
 
     def words() -> list[tuple[str, str]]:
         with psycopg.connect(database_url) as connection:
-            query = "SELECT order_id, type FROM recorded_command WHERE order_id = ANY(%s)"
-            return connection.execute(query, [[order, pinned]]).fetchall()
+            query = "SELECT saga, type FROM recorded_command WHERE saga = ANY(%s)"
+            return connection.execute(query, [keys_of((order, pinned))]).fetchall()
 
     assert len(words()) == 3
     with psycopg.connect(database_url) as connection:
@@ -232,7 +236,9 @@ def test_old_recorded_commands_are_deleted_unless_they_pin_an_order(
             "UPDATE recorded_command SET at = at - interval '32 days' WHERE type = 'SagaPinned'"
         )
     until(lambda: len(words()) == 2, "what is old is forgotten")
-    assert sorted(words()) == sorted([(order, "SagaUnpinned"), (pinned, "SagaPinned")])
+    assert sorted(words()) == sorted(
+        [(f"order/{order}", "SagaUnpinned"), (f"order/{pinned}", "SagaPinned")]
+    )
 
 
 # --- without a monitor --------------------------------------------------------------------------
@@ -257,25 +263,25 @@ def rows(engine: Engine, order: str) -> dict[str, list[tuple[Any, ...]]]:
     with engine.connect() as connection:
         found = {}
         for table in (*HISTORY, *HISTORY.values()):
-            query = text(f"SELECT * FROM {table.name} WHERE order_id = :o")
+            query = text(f"SELECT * FROM {table.name} WHERE saga = :o")
             found[table.name] = [tuple(row) for row in connection.execute(query, {"o": order})]
     return found
 
 
 def test_an_order_loses_no_column_on_its_way_to_the_history_and_back(engine: Engine) -> None:
     now = datetime.now(UTC)
-    put(engine, "o-1", now - timedelta(days=40))
-    before = rows(engine, "o-1")
+    put(engine, "order/o-1", now - timedelta(days=40))
+    before = rows(engine, "order/o-1")
     history = Archiver(engine, lambda: now, timedelta(days=30))
     assert history.archive_due(now, threading.Event()) == 1
-    moved = rows(engine, "o-1")
+    moved = rows(engine, "order/o-1")
     for table in (saga, timeline, intervention):
         assert moved[table.name] == []
         assert moved[f"{table.name}_history"] == before[table.name] != []
     with engine.begin() as connection:
-        found = store.lock(connection, {"o-1": 3, "o-new": 5})
-    assert rows(engine, "o-1") == before
-    known, partition, status = found["o-1"]
+        found = store.lock(connection, {"order/o-1": 3, "o-new": 5})
+    assert rows(engine, "order/o-1") == before
+    known, partition, status = found["order/o-1"]
     assert (known.facts["f1"].detail, partition, status) == ({"note": "kept"}, 3, "completed")
     assert (found["o-new"][0].facts, found["o-new"][2]) == ({}, "unplaced")
 
@@ -287,13 +293,13 @@ def test_what_is_too_young_stays(engine: Engine) -> None:
     history = Archiver(engine, lambda: now, timedelta(days=30))
     assert history.archive_due(now, threading.Event()) == 400, "more than two batches"
     with engine.connect() as connection:
-        left = connection.execute(text("SELECT order_id FROM saga")).scalars().all()
+        left = connection.execute(text("SELECT saga FROM saga")).scalars().all()
     assert sorted(left) == [f"o-{n:03}" for n in range(0, 450, 9)]
 
 
 def test_an_event_read_while_its_order_moves_to_the_history_finds_the_order(engine: Engine) -> None:
     now = datetime.now(UTC)
-    put(engine, "o-1", now - timedelta(days=40))
+    put(engine, "order/o-1", now - timedelta(days=40))
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity "
         "WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -301,7 +307,7 @@ def test_an_event_read_while_its_order_moves_to_the_history_finds_the_order(engi
 
     def locked() -> tuple[Saga, int, str]:
         with engine.begin() as connection:
-            return store.lock(connection, {"o-0": 3, "o-1": 3})["o-1"]
+            return store.lock(connection, {"o-0": 3, "order/o-1": 3})["order/o-1"]
 
     def somebody_waits() -> bool:
         with engine.connect() as connection:
@@ -309,11 +315,11 @@ def test_an_event_read_while_its_order_moves_to_the_history_finds_the_order(engi
 
     with ThreadPoolExecutor(1) as threads:
         with engine.begin() as mover:
-            mover.execute(text("SELECT FROM saga WHERE order_id = 'o-1' FOR UPDATE"))
+            mover.execute(text("SELECT FROM saga WHERE saga = 'order/o-1' FOR UPDATE"))
             reader = threads.submit(locked)
             until(somebody_waits, "the reader waits for the row")
-            store.archive(mover, ["o-1"])
+            store.archive(mover, ["order/o-1"])
         known, _, status = reader.result(PATIENCE_S)
     assert (list(known.facts), status) == (["f1"], "completed")
-    assert len(rows(engine, "o-1")["saga"]) == 1
-    assert rows(engine, "o-1")["saga_history"] == []
+    assert len(rows(engine, "order/o-1")["saga"]) == 1
+    assert rows(engine, "order/o-1")["saga_history"] == []

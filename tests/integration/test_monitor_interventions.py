@@ -43,7 +43,7 @@ def order(running: MonitorProcess, publisher: EventPublisher) -> str:
 def do(
     process: MonitorProcess, command: str, order: str, who: dict[str, str], **more: str
 ) -> httpx2.Response:
-    return process.post(f"/interventions/{command}", {"order_id": order, **who, **more})
+    return process.post(f"/interventions/{command}", {"saga": f"order/{order}", **who, **more})
 
 
 def case(process: MonitorProcess, order: str) -> dict[str, Any]:
@@ -56,13 +56,13 @@ def case(process: MonitorProcess, order: str) -> dict[str, Any]:
 
 def queue(process: MonitorProcess, order: str, **wanted: str) -> list[tuple[str, str, str | None]]:
     rows = process.get("/interventions", limit=10_000, **wanted)
-    return [(r["code"], r["status"], r["holder"]) for r in rows if r["order_id"] == order]
+    return [(r["code"], r["status"], r["holder"]) for r in rows if r["id"] == order]
 
 
 def blocking(process: MonitorProcess, order: str, **wanted: Any) -> str | None:
     """The kind of what blocks it, in the list of blocked orders; None if it is not listed."""
     rows = process.get("/blocked", limit=10_000, **wanted)
-    kinds = {row["order_id"]: row["blocked_by"]["kind"] for row in rows}
+    kinds = {row["id"]: row["blocked_by"]["kind"] for row in rows}
     return kinds.get(order)
 
 
@@ -104,7 +104,7 @@ def test_one_of_many_simultaneous_verdicts_is_accepted_and_the_others_are_refuse
 
     def decide(n: int) -> httpx2.Response:
         verdict = "approve" if n % 2 else "reject"
-        body = {"order_id": order, "step": "payment", "verdict": verdict}
+        body = {"saga": f"order/{order}", "step": "payment", "verdict": verdict}
         return running.post("/verdicts", {**body, "actor": f"person-{n}", "reason": "I say so"})
 
     with ThreadPoolExecutor(8) as threads:
@@ -136,7 +136,7 @@ def test_nobody_answers_and_the_order_is_rejected(
         ]
         (given,) = [e["detail"] for e in saga["timeline"] if e["type"] == "VerdictGiven"]
         assert (given["verdict"], given["actor"]) == ("reject", "system_timeout")
-        body = {"order_id": order_id, "step": "payment", "verdict": "approve"}
+        body = {"saga": f"order/{order_id}", "step": "payment", "verdict": "approve"}
         late = process.post("/verdicts", {**body, **ADA})
         assert late.status_code == 409
         assert "system_timeout gave the command reject" in late.json()["detail"]
@@ -184,8 +184,8 @@ def test_cases_are_rebuilt_from_the_topics(
     rows = []
     for url in (database_url, empty):
         with psycopg.connect(url) as connection:
-            query = "SELECT * FROM intervention WHERE order_id = %s"
-            rows.append(connection.execute(query, [order]).fetchall())
+            query = "SELECT * FROM intervention WHERE saga = %s"
+            rows.append(connection.execute(query, [f"order/{order}"]).fetchall())
     assert rows[0] == rows[1]
 
 
@@ -196,7 +196,7 @@ def test_the_evidence_of_an_order_can_be_run_again(
     assert do(running, "open", order, ADA).status_code == 202
     until(lambda: case(running, order)["status"] == "open", "opened")
     until(lambda: "PaymentReviewRequired" in running.types(order), "review read")
-    document = running.get(f"/evidence/{order}")
+    document = running.get(f"/evidence/order/{order}")
     assert replay(document, FLOWS) == document["view"]
     assert document["view"]["status"] == "intervention"
     assert [e["type"] for e in document["timeline"]] == running.types(order)
@@ -207,8 +207,11 @@ def test_the_evidence_of_an_order_can_be_run_again(
     assert "example.org" not in str(document)
     output = CliRunner().invoke(evidence, [order], env={"SAGA_MONITOR_URL": running.url})
     assert output.exit_code == 0
-    assert f'"order_id": "{order}"' in output.output
-    assert httpx2.get(f"{running.url}/evidence/never-seen", timeout=PATIENCE_S).status_code == 404
+    assert f'"saga": "order/{order}"' in output.output
+    assert (
+        httpx2.get(f"{running.url}/evidence/order/never-seen", timeout=PATIENCE_S).status_code
+        == 404
+    )
 
 
 def test_an_unexpected_event_opens_one_case_until_a_person_resolves_it(

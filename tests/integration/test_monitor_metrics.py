@@ -44,7 +44,7 @@ TABLES = {
     ),
     "saga_timeouts_total": (
         {**FLOW, "step": "inventory"},
-        "SELECT count(*) FROM timeline t JOIN saga s ON s.order_id = t.order_id "
+        "SELECT count(*) FROM timeline t JOIN saga s ON s.saga = t.saga "
         "WHERE type = 'CompensationRequested' AND source = 'saga_monitor' AND s.version = 1 "
         'AND detail @> \'{"code": "deadline", "step": "inventory", "attempt": 1}\'',
     ),
@@ -89,7 +89,7 @@ def test_what_is_in_flight_waits_for_people_or_is_unread_is_shown(
     cases = value(running, "saga_interventions", code="manual", status="open", up_to="1h")
     publisher.publish_events(placed(order), reserved(order))
     until(lambda: running.status(order) is not None, "order read")
-    who = {"order_id": order, "actor": "ada", "reason": "strange"}
+    who = {"saga": f"order/{order}", "actor": "ada", "reason": "strange"}
     assert running.post("/interventions/open", who).status_code == 202
     until(lambda: running.status(order) == "intervention", "case read back")
     assert value(running, "saga_in_flight", **with_people) == in_flight + 1

@@ -20,6 +20,7 @@ from tests.monitor import (
     UNITS,
     EventPublisher,
     MonitorProcess,
+    keys_of,
     monitor,
     placed,
     reserved,
@@ -30,12 +31,12 @@ from tests.stack import TestInfra, fresh_database, until
 SHORT = '{"payment": "2s", "shipping": "2s"}'
 CHUNK = 60
 ROWS = (
-    "SELECT order_id, flow, version, status, facts, awaited, next_deadline, "
+    "SELECT saga, flow, version, status, facts, awaited, next_deadline, "
     "started_at, ended_at, updated_at, partition FROM saga "
-    "WHERE order_id = ANY(%s) ORDER BY order_id",
-    "SELECT * FROM balance WHERE order_id = ANY(%s) ORDER BY order_id, name, kind",
-    "SELECT * FROM timeline WHERE order_id = ANY(%s) ORDER BY order_id, event_id",
-    "SELECT * FROM intervention WHERE order_id = ANY(%s) ORDER BY order_id, code",
+    "WHERE saga = ANY(%s) ORDER BY saga",
+    "SELECT * FROM balance WHERE saga = ANY(%s) ORDER BY saga, name, kind",
+    "SELECT * FROM timeline WHERE saga = ANY(%s) ORDER BY saga, event_id",
+    "SELECT * FROM intervention WHERE saga = ANY(%s) ORDER BY saga, code",
 )
 """All that is known of orders; `quiet_until` is no knowledge, it says when to look again."""
 
@@ -48,24 +49,25 @@ def order_ids(count: int) -> list[str]:
 def known(database_url: str, orders: Sequence[str]) -> list[list[tuple[Any, ...]]]:
     """Every row about these orders."""
     with psycopg.connect(database_url) as connection:
-        return [connection.execute(query, [list(orders)]).fetchall() for query in ROWS]
+        return [connection.execute(query, [keys_of(orders)]).fetchall() for query in ROWS]
 
 
 def counted(database_url: str, orders: Sequence[str]) -> dict[str, int]:
     """How many of these orders are in which status."""
-    query = "SELECT status, count(*) FROM saga WHERE order_id = ANY(%s) GROUP BY 1"
+    query = "SELECT status, count(*) FROM saga WHERE saga = ANY(%s) GROUP BY 1"
     with psycopg.connect(database_url) as connection:
-        return dict(connection.execute(query, [list(orders)]).fetchall())
+        return dict(connection.execute(query, [keys_of(orders)]).fetchall())
 
 
 def asked(database_url: str, orders: Sequence[str]) -> set[str]:
     """Which of these orders were asked to be undone."""
     query = (
-        "SELECT DISTINCT order_id FROM timeline "
-        "WHERE type = 'CompensationRequested' AND order_id = ANY(%s)"
+        "SELECT DISTINCT saga FROM timeline WHERE type = 'CompensationRequested' AND saga = ANY(%s)"
     )
     with psycopg.connect(database_url) as connection:
-        return {order for (order,) in connection.execute(query, [list(orders)])}
+        return {
+            saga.removeprefix("order/") for (saga,) in connection.execute(query, [keys_of(orders)])
+        }
 
 
 class Group:
@@ -138,9 +140,9 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
             until(half_is_read, "half of what was said is read")
         until(lambda: asked(database_url, overdue) == set(overdue), "all are asked")
         for order in overdue:
-            publisher.publish_events(ShipmentCancelled(order_id=order, reason="asked"))
-            publisher.publish_events(PaymentDeclined(order_id=order, code="fenced", reason="asked"))
-            publisher.publish_events(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
+            publisher.publish_events(ShipmentCancelled(saga=order, reason="asked"))
+            publisher.publish_events(PaymentDeclined(saga=order, code="fenced", reason="asked"))
+            publisher.publish_events(InventoryReleased(saga=order, lines=UNITS, reason="asked"))
         everyone = [*healthy, *overdue]
         expected = {"completed": len(healthy), "cancelled": len(overdue)}
         until(lambda: counted(database_url, everyone) == expected, "all have ended")
@@ -159,7 +161,7 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
         assert known(alone.database_url, everyone) == theirs
     finally:
         alone.close()
-    sagas, timeline, _ = theirs
+    sagas, _, timeline, _ = theirs
     tell(f"{size} replicas: {len(sagas)} sagas, {len(timeline)} events, the same as one alone")
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from saga_cli.monitor.lineage import batch, links
 from saga_cli.monitor.sagas import show
-from tests.monitor import EventPublisher, MonitorProcess, placed, whole
+from tests.monitor import EventPublisher, MonitorProcess, keys_of, placed, whole
 from tests.stack import PATIENCE_S, until
 
 
@@ -34,25 +34,28 @@ def test_the_monitor_shows_the_orders_of_a_batch_and_the_links_between_orders(
 
     found = running.get(f"/batches/{tag}")
     assert found["counts"] == {"running": 2}
-    assert [order["order_id"] for order in found["orders"]] == [b, c]
+    assert [row["id"] for row in found["sagas"]] == [b, c]
     assert httpx2.get(f"{running.url}/batches/never-seen", timeout=PATIENCE_S).status_code == 404
 
-    family = [(a, None), (b, a), (c, b), (d, b)]
+    a_, b_, c_, d_ = keys_of((a, b, c, d))
+    family = [(a_, None), (b_, a_), (c_, b_), (d_, b_)]
     for order_id in (a, b, d):
-        tree = running.get(f"/links/{order_id}")
-        assert sorted((link["order_id"], link["caused_by"]) for link in tree) == sorted(
+        tree = running.get(f"/links/order/{order_id}")
+        assert sorted((link["saga"], link["caused_by"]) for link in tree) == sorted(
             family, key=lambda pair: pair[0]
         )
-        assert {link["order_id"]: link["status"] for link in tree}[a] == "completed"
-    assert len(running.get(f"/links/{x}")) == 2, "a circle ends"
-    assert httpx2.get(f"{running.url}/links/never-seen", timeout=PATIENCE_S).status_code == 404
+        assert {link["saga"]: link["status"] for link in tree}[a_] == "completed"
+    assert len(running.get(f"/links/order/{x}")) == 2, "a circle ends"
+    assert (
+        httpx2.get(f"{running.url}/links/order/never-seen", timeout=PATIENCE_S).status_code == 404
+    )
 
     seen = running.saga(b)
     assert seen is not None
     assert {**seen["links"], "led_to": set(seen["links"]["led_to"])} == {
         "batch_id": tag,
-        "caused_by": a,
-        "led_to": {c, d},
+        "caused_by": a_,
+        "led_to": {c_, d_},
     }
     env = {"SAGA_MONITOR_URL": running.url, "COLUMNS": "200"}
     shown = CliRunner().invoke(show, [b], env=env).output

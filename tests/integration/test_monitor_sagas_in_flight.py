@@ -30,32 +30,32 @@ FACTS = (
     "'Spoken', 0, repeat(md5(n::text), 50), null, null, 'order/1', '{}'::jsonb))"
 )
 FILL = [
-    "insert into saga (order_id, flow, version, status, next_deadline, partition, facts, "
-    "started_at, updated_at) select 'o-' || n, 'order', 1, 'waiting', "
+    "insert into saga (saga, flow, version, status, next_deadline, partition, facts, "
+    "started_at, updated_at) select 'order/o-' || n, 'order', 1, 'waiting', "
     f"cast(:now as timestamptz) + n * interval '1 minute', n % {PARTITIONS}, {FACTS}, "
     "cast(:now as timestamptz) + n * interval '1 s', cast(:now as timestamptz) + n * interval "
     f"'1 s' from generate_series(1, {WAITING}) n",
-    "insert into saga_history (order_id, flow, version, status, partition, facts, updated_at) "
-    f"select 'h-' || n, 'order', 1, 'completed', 0, {FACTS}, "
+    "insert into saga_history (saga, flow, version, status, partition, facts, updated_at) "
+    f"select 'order/h-' || n, 'order', 1, 'completed', 0, {FACTS}, "
     f"cast(:now as timestamptz) - n * interval '1 s' from generate_series(1, {WAITING}) n",
-    "insert into recorded_command (id, order_id, type, fields, at) "
-    f"select gen_random_uuid(), 'o-' || n, 'VerdictGiven', '{{}}', :now "
+    "insert into recorded_command (id, saga, type, fields, at) "
+    f"select gen_random_uuid(), 'order/o-' || n, 'VerdictGiven', '{{}}', :now "
     f"from generate_series(1, {WAITING}) n",
 ]
 
 
 JUST_ENDED = [
     "alter table saga set (autovacuum_enabled = false)",
-    "insert into saga (order_id, flow, version, status, partition, updated_at) "
-    "select 'e-' || n, 'order', 1, 'completed', 0, "
+    "insert into saga (saga, flow, version, status, partition, updated_at) "
+    "select 'order/e-' || n, 'order', 1, 'completed', 0, "
     f"cast(:now as timestamptz) - n * interval '1 s' from generate_series(1, {WAITING}) n",
 ]
 
 
 CASES_OF_ENDED = [
     "alter table intervention set (autovacuum_enabled = false)",
-    "insert into intervention (order_id, code, status, reason, opened_at, entries) "
-    "select 'e-' || n, 'conservation', case when n <= 2 then 'open' else 'resolved' end, "
+    "insert into intervention (saga, code, status, reason, opened_at, entries) "
+    "select 'order/e-' || n, 'conservation', case when n <= 2 then 'open' else 'resolved' end, "
     f"'units lost', :now, 1 from generate_series(1, {WAITING}) n",
 ]
 
@@ -105,7 +105,7 @@ def test_the_query_for_overdue_sagas_reads_only_rows_that_are_due(engine: Engine
             before = connection.execute(READ).scalar_one()
             found = store.overdue(connection, through, 200)
             rows_read = connection.execute(READ).scalar_one() - before
-        assert [saga.order_id for saga, _ in found] == [f"o-{n + 1}" for n in range(minutes)]
+        assert [saga.id for saga, _ in found] == [f"o-{n + 1}" for n in range(minutes)]
         assert rows_read <= 10 * (minutes + 1), f"{rows_read} rows read for {minutes} that are due"
 
 
@@ -123,7 +123,7 @@ def summary(connection: Connection) -> object:
 
 
 def ids(rows: list[queries.Row]) -> object:
-    return [row["order_id"] for row in rows]
+    return [row["id"] for row in rows]
 
 
 DUE = NOW + timedelta(minutes=3, seconds=1)
@@ -148,7 +148,7 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], object]] = {
         lambda c: ids([row for row, _ in queries.blocked(c, True, DUE, SHOWN)]),
         ["o-1", "o-2", "o-3"],
     ),
-    "flows": (first, [("order/1", WAITING, 0, "o-1")]),
+    "flows": (first, [("order/1", WAITING, 0, "order/o-1")]),
     "summary": (summary, [("waiting", WAITING)]),
     "metrics": (in_flight, [("order", 1, "waiting", WAITING)]),
     "words to forget": (

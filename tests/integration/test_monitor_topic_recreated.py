@@ -54,7 +54,7 @@ def all_completed(process: MonitorProcess, orders: list[str]) -> bool:
         rows = process.get("/sagas", status="completed", limit=10_000)
     except httpx2.HTTPError:  # it ended between the two requests: refused, or 503 while it starts
         return False
-    return set(orders) <= {row["order_id"] for row in rows}
+    return set(orders) <= {row["id"] for row in rows}
 
 
 @pytest.mark.parametrize("meanwhile", ["it reads", "it stands still", "it is gone"])

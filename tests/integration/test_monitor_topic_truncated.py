@@ -99,7 +99,7 @@ def test_republished_events_keep_their_times_and_unreadable_ones_go_with_their_t
 ) -> None:
     """So the tables are what they would be if they were made from the topics of now."""
     projection = Projection(engine, CODEC, FLOWS)
-    row = CODEC.encode(Envelope(UUID(int=1), "a", "payment", 1, log_time(0), captured("a")))
+    row = CODEC.encode(Envelope(UUID(int=1), "order/a", "payment", 1, log_time(0), captured("a")))
     event = Record(row.topic, 0, 3, 1_767_000_000_000, row.key.encode(), row.value, row.headers)
     projection.apply([event, replace(event, offset=4, value=b"no event")])
     live = rows_of(engine)

@@ -25,7 +25,9 @@ class MailServer:
     smtp_port: int
 
     def mails(self, order_id: str) -> list[dict[str, Any]]:
-        answer = self.http.get("/v1/mails", params={"order_id": order_id}).raise_for_status()
+        answer = self.http.get(
+            "/v1/mails", params={"reference": f"order/{order_id}"}
+        ).raise_for_status()
         data: list[dict[str, Any]] = answer.json()["data"]
         return data
 
@@ -49,7 +51,7 @@ def mail(
         "tracking": "TRK1",
         "amount": "25.00 EUR",
     }
-    return Effect("mail", mail_key(kind, order_id), payload)
+    return Effect("mail", mail_key(kind), payload, f"order/{order_id}")
 
 
 # --- one suite for both ---------------------------------------------------------------------------
@@ -95,7 +97,7 @@ def test_a_mail_sent_twice_is_stored_once(server: MailServer) -> None:
         asyncio.run(it.mail(mail("folded")))
     (stored,) = server.mails("folded")
     assert stored["deliveries"] == 2
-    assert stored["message_id"] == message_id("shipped", "folded")
+    assert stored["message_id"] == message_id("shipped", "order/folded")
     assert (stored["kind"], stored["to"]) == ("shipped", "ada@customer.example")
     assert stored["subject"] == "Your order folded is on its way"
 
@@ -118,13 +120,13 @@ def test_a_mail_sent_twice_is_stored_once(server: MailServer) -> None:
 def test_odd_order_ids_arrive_as_they_are(order_id: str, server: MailServer) -> None:
     asyncio.run(smtp_mailer(server.smtp_port).mail(mail(order_id)))
     (stored,) = server.mails(order_id)
-    assert stored["message_id"] == message_id("shipped", order_id)
+    assert stored["message_id"] == message_id("shipped", f"order/{order_id}")
 
 
 def test_an_order_id_is_not_read_as_an_encoded_word(server: MailServer) -> None:
     asyncio.run(smtp_mailer(server.smtp_port).mail(mail("=?utf-8?q?a=0D=0AX:_b?=")))
     (stored,) = server.mails("= ?utf-8?q?a=0D=0AX:_b?=")
-    assert stored["message_id"] == message_id("shipped", "=?utf-8?q?a=0D=0AX:_b?=")
+    assert stored["message_id"] == message_id("shipped", "order/=?utf-8?q?a=0D=0AX:_b?=")
 
 
 def test_addresses_of_any_script_arrive(server: MailServer) -> None:
@@ -135,9 +137,9 @@ def test_addresses_of_any_script_arrive(server: MailServer) -> None:
 
 
 def test_control_characters_stay_out_of_the_headers(server: MailServer) -> None:
-    asyncio.run(smtp_mailer(server.smtp_port).mail(mail("a\r\nX-Saga-Order: b")))
+    asyncio.run(smtp_mailer(server.smtp_port).mail(mail("a\r\nX-Saga-Reference: b")))
     assert server.mails("b") == []
-    (stored,) = server.mails("a??X-Saga-Order: b")
+    (stored,) = server.mails("a??X-Saga-Reference: b")
     assert stored["deliveries"] == 1
 
 

@@ -28,7 +28,7 @@ def test_a_provider_that_answers_garbage_still_captures_the_charge(provider: Ser
 
 def test_a_provider_that_answers_slowly_captures_the_charge_at_once(provider: Server) -> None:
     begin(provider, "slow")
-    body = {"order_id": "slow", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
+    body = {"reference": "slow", "amount_minor": 1, "currency": "EUR", "card_token": "tok_ok"}
     headers = {"Idempotency-Key": "charge:slow"}
     with pytest.raises(httpx2.ReadTimeout):
         provider.http.post("/v1/charges", json=body, headers=headers, timeout=GIVES_UP)

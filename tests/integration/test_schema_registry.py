@@ -73,7 +73,9 @@ def record(value: bytes, key: str = "o-1") -> Record:
 
 def cancel(order_id: str = "o-1") -> Envelope:
     event = OrderCancelRequested(order_id=order_id, actor="me", reason="why")
-    return Envelope(UUID(int=1), order_id, "order", 1, datetime(2026, 1, 2, tzinfo=UTC), event)
+    return Envelope(
+        UUID(int=1), f"order/{order_id}", "order", 1, datetime(2026, 1, 2, tzinfo=UTC), event
+    )
 
 
 def test_events_travel_in_the_wire_format_and_come_back(codec: Codec) -> None:

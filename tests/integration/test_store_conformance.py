@@ -10,24 +10,46 @@ from uuid import UUID, uuid4, uuid5
 import pytest
 from sqlalchemy import text
 
-from sagakit.decider import Effect, Observed
+from sagakit.decider import Effect, EffectResult, Observed
+from sagakit.flow.loader import load
+from sagakit.flow.model import Flows
+from sagakit.flow.routing import Router
+from sagakit.handling.handler import Disposition, Handler, decode_message
+from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     NAMESPACE,
     EffectRow,
     Lease,
+    Message,
     OutboxRow,
     ParkedRow,
     Record,
     Trace,
 )
+from sagakit.messages.trace_ids import trace_of
 from sagakit.store.memory import MemoryDatabase, MemoryStore
 from sagakit.store.ports import Changes, InboxRow, Transaction
 from sagakit.store.postgres import PostgresDatabase, engine_for, unpack_headers
 from tests.stack import TestInfra, fresh_database
-from tests.toy_saga import NOW, Count, Ticked, create_tables, table_store
+from tests.toy_saga import (
+    CONTRACT,
+    FLOW,
+    FLOWS,
+    NOW,
+    OWNERS,
+    Count,
+    Ticked,
+    Wire,
+    as_record,
+    create_tables,
+    participant,
+    table_store,
+)
 
 LEASE = timedelta(seconds=15)
 LATER = NOW + timedelta(minutes=1)
+(TOY,) = FLOWS
+OTHER = load(FLOW.replace('"toy"', '"other"').replace('"Started"', '"Counted"'), OWNERS)
 
 
 class Crash(BaseException):
@@ -97,7 +119,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 def effect(key: str, **changes: Any) -> EffectRow:
     trace = Trace("toy/1", "c-1", None)
-    row = EffectRow(uuid5(NAMESPACE, key), "o1", Effect("call", key, {"n": 1, "ü": [None]}), trace)
+    row = EffectRow(
+        uuid5(NAMESPACE, key), Effect("call", key, {"n": 1, "ü": [None]}, "toy/o1"), trace
+    )
     return replace(row, **changes)
 
 
@@ -201,9 +225,18 @@ def test_a_new_effect_is_due_and_leased_by_the_one_who_claims_it(subject: Subjec
 
 def test_a_key_that_is_pending_is_not_added_twice(subject: Subject) -> None:
     subject.write(["o1"], effects=[effect("e1")])
-    subject.write(["o1"], effects=[effect("e1", id=uuid4(), order_key="other")])
+    subject.write(["o1"], effects=[effect("e1", id=uuid4())])
     (found,) = subject.claim()
-    assert (found.id, found.order_key) == (effect("e1").id, "o1")
+    assert found.id == effect("e1").id
+
+
+def test_the_same_key_in_another_saga_is_another_effect(subject: Subject) -> None:
+    other = effect("e1", id=uuid4(), effect=replace(effect("e1").effect, saga="other/o1"))
+    subject.write(["toy/o1", "other/o1"], effects=[effect("e1"), other])
+    assert {(row.saga, row.effect.key) for row in subject.claim()} == {
+        ("toy/o1", "e1"),
+        ("other/o1", "e1"),
+    }
 
 
 def test_a_claim_takes_no_more_than_asked_for(subject: Subject) -> None:
@@ -302,3 +335,53 @@ def test_unparked_records_leave_the_queue_and_are_counted_down(subject: Subject)
     subject.write(["a"], unpark=[first.id, third.id])
     assert subject.queue("a") == [second]
     assert (subject.inbox_row("a").parked, subject.inbox_row("b").parked) == (1, 1)
+
+
+def test_a_record_parked_again_moves_to_the_queue_of_its_saga(subject: Subject) -> None:
+    """Given records whose flow is not known; when one is parked again, its flow known by now; then
+    it is queued there, also behind others, and both queues are counted."""
+    subject.write(["/a"], park=[parked("/a", 1, "unknown_flow"), parked("/a", 2)])
+    subject.write(["toy/a"], park=[parked("toy/a", 7)])
+    subject.write(["/a", "toy/a"], park=[parked("toy/a", 1, "queued")])
+    assert [(p.code, p.record.offset) for p in subject.queue("/a")] == [("decide", 2)]
+    assert {(p.code, p.record.offset) for p in subject.queue("toy/a")} == {
+        ("queued", 1),
+        ("decide", 7),
+    }
+    assert (subject.inbox_row("/a").parked, subject.inbox_row("toy/a").parked) == (1, 2)
+
+
+# --- two flows ----------------------------------------------------------------------------------
+
+
+def test_two_flows_with_equal_ids_do_not_touch_each_other(subject: Subject) -> None:
+    """Given two sagas of one id, whose events have the same sequence numbers and event ids; when
+    both call the outside under the same name; then each has its state, its call and its events."""
+    codec = Codec(replace(CONTRACT, declared=(TOY, OTHER)))
+    router, store = Router(Flows(TOY, OTHER), "counter"), table_store()
+    handler = Handler(participant(store), subject.database, router, codec, lambda: NOW)
+    wire = Wire(codec)
+    records = [
+        wire.record(Ticked("a", word), seq, flow=flow)
+        for flow in ("toy/1", "other/1")
+        for seq, word in enumerate(("call", f"of {flow}"), 1)
+    ]
+    results = handler.handle([decode_message(codec, record) for record in records])
+    assert [result.disposition for result in results] == [Disposition.HANDLED] * 4
+    assert subject.state("toy/a").words == ("called", "of toy/1")
+    assert subject.state("other/a").words == ("called", "of other/1")
+    calls = {row.effect.idempotency_key: row for row in subject.claim()}
+    assert set(calls) == {"toy/a:call", "other/a:call"}
+    own = [codec.decode(as_record(row)) for row in subject.outbox()]
+    assert {row.key for row in subject.outbox()} == {"a"}, "one partition"
+    assert [(e.key, e.seq) for e in own] == [
+        *(("toy/a", 1), ("toy/a", 2)),
+        *(("other/a", 1), ("other/a", 2)),
+    ]
+    assert len({trace_of(e.key) for e in own}) == 2
+    answered = calls["toy/a:call"]
+    outcome = EffectResult(answered.effect, "ok")
+    message = Message(uuid4(), answered.saga, trigger=outcome, lease=answered.lease)
+    handler.handle([message])
+    assert subject.state("toy/a").words[-1] == "outcome ok"
+    assert subject.inbox_row("other/a").in_flight == ["call"], "the other waits for its own answer"

@@ -15,7 +15,7 @@ from saga_monitor.saga.view import ENDED, Status
 from saga_monitor.storage.store import dump_facts, load_saga
 from sagakit.contract.platform import CompensationRequested
 from schemas import OWNERS
-from tests.histories import ORDER, after, facts, money_of, seen
+from tests.histories import SAGA, after, facts, money_of, seen
 
 TYPES = sorted(t for t, owner in OWNERS.items() if t != "StockReceived" and owner)
 AMOUNTS = st.sampled_from([0, 1, 250, 500, 2**62])
@@ -61,8 +61,8 @@ def test_any_order_repetition_and_grouping_folds_to_the_same_saga(
     reading: tuple[list[Fact], list[list[Fact]]],
 ) -> None:
     facts, batches = reading
-    straight = fold(Saga(ORDER), *facts)
-    saga = Saga(ORDER)
+    straight = fold(Saga(SAGA), *facts)
+    saga = Saga(SAGA)
     for batch in batches:
         saga = fold(saga, *batch)
     assert saga == straight
@@ -74,13 +74,13 @@ def test_any_order_repetition_and_grouping_folds_to_the_same_saga(
 
 @given(orders())
 def test_what_the_database_keeps_is_the_saga(facts: list[Fact]) -> None:
-    saga = fold(Saga(ORDER), *facts)
-    assert load_saga(ORDER, orjson.dumps(dump_facts(saga.facts.values())).decode()) == saga
+    saga = fold(Saga(SAGA), *facts)
+    assert load_saga(SAGA, orjson.dumps(dump_facts(saga.facts.values())).decode()) == saga
 
 
 @given(orders())
 def test_the_view_never_contradicts_itself(facts: list[Fact]) -> None:
-    saga = fold(Saga(ORDER), *facts)
+    saga = fold(Saga(SAGA), *facts)
     view = seen(saga)
     status = {s.name: s.status for s in view.steps}
     if view.status == Status.CANCELLED:
@@ -98,7 +98,7 @@ def test_the_view_never_contradicts_itself(facts: list[Fact]) -> None:
 
 @given(orders())
 def test_past_the_pivot_nothing_is_ever_undone(facts: list[Fact]) -> None:
-    saga = fold(Saga(ORDER), *facts)
+    saga = fold(Saga(SAGA), *facts)
     view = seen(saga)
     emitted = due_emissions(saga, view, after(10**9))
     if any(s.name == "shipping" and s.status == "done" for s in view.steps):

@@ -25,7 +25,8 @@ def event(kind: str, at: str, **more: Any) -> dict[str, Any]:
 
 
 SEEN: dict[str, Any] = {
-    "order_id": "o-[1]",
+    "saga": "order/o-[1]",
+    "id": "o-[1]",
     "flow": "order/1",
     "status": "undoing",
     "started_at": "2026-01-02T03:00:00+00:00",
@@ -109,7 +110,7 @@ def test_an_order_is_shown_in_full() -> None:
     with console.capture() as capture:
         console.print(saga_view(SEEN, NOW))
     output = capture.get()
-    assert "o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02T03:00:00Z\n" in output
+    assert "order/o-[1]  order/1  undoing, 10 min 0 s, placed 2026-01-02T03:00:00Z\n" in output
     assert "2026-01-02T03:04:05Z  4 min 5 s  PaymentCaptured  OrderPlaced  late=True" in output
     assert "payment is to be undone: PaymentRefunded, for 5 min 0 s" in output
     assert "asked 2 times, deadline overdue by 1 min 0 s" in output
@@ -170,8 +171,8 @@ def test_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_list_with_nothing_in_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ask", lambda *_, **__: [])
-    assert CliRunner().invoke(ls).output == "no orders\n"
-    assert CliRunner().invoke(ls, ["--stuck"]).output == "no orders match\n"
+    assert CliRunner().invoke(ls).output == "no sagas\n"
+    assert CliRunner().invoke(ls, ["--stuck"]).output == "no sagas match\n"
 
 
 def test_stuck_orders_are_listed_with_what_blocks_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +188,7 @@ def test_stuck_orders_are_listed_with_what_blocks_them(monkeypatch: pytest.Monke
     assert asked == [("GET", "/blocked", {"stuck": True, "limit": 1})]
     assert "o-[1]" in output
     assert "payment failed 2 times at [refund], last: 503" in output
-    assert output.endswith("the 1 most overdue orders; --limit lists more\n")
+    assert output.endswith("the 1 most overdue sagas; --limit lists more\n")
 
 
 @pytest.mark.parametrize(
@@ -208,12 +209,12 @@ def test_what_blocks_an_order_is_shown_with_its_deadline(until: str | None, expe
 
 
 CASE = {
-    "order_id": "o-[1]",
+    "saga": "order/o-[1]",
     "code": "undo_stalled",
     "status": "open",
     "holder": None,
     "opened_at": "2026-01-02T03:00:00+00:00",
-    "saga": "intervention",
+    "saga_status": "intervention",
     "reason": "asked [8] times",
 }
 
@@ -223,6 +224,8 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
 
     def answer(*words: str, **more: Any) -> Any:
         asked.append((*words, *more.values()))
+        if words[1] == "/candidates":
+            return [{"saga": more["params"]["name"]}]
         return [CASE] if words[0] == "GET" else {"event": "InterventionClaimed", "id": "e-9"}
 
     monkeypatch.setattr(client, "ask", answer)
@@ -234,8 +237,8 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
     assert "o-[1]" in output
     assert "asked [8] times" in output
     assert output.endswith("the 1 oldest interventions; --limit lists more\n")
-    who = ["o-1", "--code", "undo_stalled", "--actor", "ada", "--reason", "mine"]
-    body = {"order_id": "o-1", "code": "undo_stalled", "actor": "ada", "reason": "mine"}
+    who = ["order/o-1", "--code", "undo_stalled", "--actor", "ada", "--reason", "mine"]
+    body = {"saga": "order/o-1", "code": "undo_stalled", "actor": "ada", "reason": "mine"}
     for command, words, route, more in (
         (interventions.interventions, ["open"], "open", {}),
         (interventions.interventions, ["claim"], "claim", {"taken_from": None}),
@@ -245,7 +248,7 @@ def test_cases_are_listed_and_worked_on(monkeypatch: pytest.MonkeyPatch) -> None
         (interventions.resolve, [], "resolve", {}),
     ):
         output = CliRunner().invoke(command, [*words, *who]).output
-        assert output.startswith("accepted: InterventionClaimed e-9; `saga show o-1`")
+        assert output.startswith("accepted: InterventionClaimed e-9; `saga show order/o-1`")
         assert asked[-1] == ("POST", f"/interventions/{route}", {**body, **more})
 
 
@@ -267,7 +270,7 @@ def test_ls_asks_for_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
     output = CliRunner().invoke(ls, ["--history", "--status", "cancelled"]).output
     wanted = {"limit": 50, "status": "cancelled", "history": True}
     assert asked == [("GET", "/sagas", wanted)]
-    assert output == "no orders match\n"
+    assert output == "no sagas match\n"
 
 
 def test_show_tells_of_pin_and_history() -> None:

@@ -23,7 +23,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[int, str]:
 
     following = follow()
 
-    def ask(_method: str, _path: str) -> Any:
+    def ask(_method: str, path: str, **_: Any) -> Any:
+        if path == "/candidates":
+            return [{"saga": "order/o-1"}]
         answer = next(following)
         if isinstance(answer, Exception):
             raise answer

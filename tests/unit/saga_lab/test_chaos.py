@@ -31,7 +31,7 @@ from saga_lab.chaos.schedule import QUIET_FIRST_S, QUIET_LAST_S, PlannedFault, s
 from saga_lab.chaos.site import Site
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.ports import BROKERS
-from saga_lab.workload import End, Entrance
+from saga_lab.workload import End, Entrance, key_of
 from saga_lab.workload.outcomes import SagaOutcome
 from shop.workload import KINDS as ORDER_KINDS
 from shop.workload import Shop, ShopOrder
@@ -278,7 +278,7 @@ def test_only_a_deadline_that_passed_explains_another_end(
     kind: str, end: str, timed_out: bool, wrong: bool
 ) -> None:
     outcome = SagaOutcome(order(kind), str(end))
-    known = {outcome.saga.saga_id} if timed_out else set()
+    known = {key_of(outcome.saga)} if timed_out else set()
     assert bool(list(unexplained_ends([outcome], known))) == wrong
 
 

@@ -36,6 +36,7 @@ from tests.unit.shop.healthy_orders import (
     placed,
     refunded,
     released,
+    saga,
     timeout,
     without,
 )
@@ -59,7 +60,7 @@ def test_a_healthy_run_holds(number: int) -> None:
 def moved(evidence: Evidence, where: int, to: int) -> Evidence:
     """An event of payment at another place of the log."""
     log = list(evidence.log)
-    payment = [i for i, e in enumerate(log) if e.source == "payment" and e.saga_id == UNDONE]
+    payment = [i for i, e in enumerate(log) if e.source == "payment" and e.saga == saga(UNDONE)]
     log.insert(payment[to], log.pop(payment[where]))
     return replace(evidence, log=log)
 
@@ -71,12 +72,12 @@ PLANTED: Mapping[str, tuple[int, Evidence, str]] = {
     "the same end twice": (1, healthy(OrderCompleted(order_id=DONE)), f"{DONE}: ended 2 times"),
     "the monitor sees another": (
         1,
-        replace(healthy(), sagas={DONE: "running", UNDONE: "cancelled"}),
+        replace(healthy(), sagas={saga(DONE): "running", saga(UNDONE): "cancelled"}),
         f"{DONE}: completed on the log, running for the monitor",
     ),
     "the monitor does not know it": (
         1,
-        replace(healthy(), sagas={DONE: "completed"}),
+        replace(healthy(), sagas={saga(DONE): "completed"}),
         f"{UNDONE}: cancelled on the log, unknown for the monitor",
     ),
     "taken twice": (
@@ -103,7 +104,7 @@ PLANTED: Mapping[str, tuple[int, Evidence, str]] = {
         5,
         replace(
             healthy(),
-            log=[e for e in healthy().log if (e.saga_id, e.type) != (UNDONE, "PaymentCaptured")],
+            log=[e for e in healthy().log if (e.saga, e.type) != (saga(UNDONE), "PaymentCaptured")],
         ),
         f"{UNDONE}: event 2 of payment (PaymentRefunded) stands behind 0",
     ),
@@ -128,7 +129,7 @@ PLANTED: Mapping[str, tuple[int, Evidence, str]] = {
     ),
     "sent and lost": (
         5,
-        replace(healthy(), sent=[Sent("payment", DONE, "payment.events", mark("gone"))]),
+        replace(healthy(), sent=[Sent("payment", saga(DONE), "payment.events", mark("gone"))]),
         f"{DONE}: payment sent an event to payment.events that is not there",
     ),
     "a timeout out of nowhere": (7, healthy(timeout(DONE)), "its cause None is on no topic"),
@@ -146,14 +147,14 @@ def test_a_planted_violation_is_found(name: str) -> None:
 def test_an_open_intervention_is_an_end() -> None:
     seen = replace(
         without(healthy(OPENED), "OrderCompleted"),
-        sagas={DONE: "intervention", UNDONE: "cancelled"},
+        sagas={saga(DONE): "intervention", saga(UNDONE): "cancelled"},
     )
     assert one_end(seen).holds
 
 
 def test_an_order_on_an_unknown_flow_is_not_accepted() -> None:
-    log = [replace(e, flow="order/99") if e.saga_id == DONE else e for e in healthy().log]
-    assert set(replace(healthy(), log=log).accepted) == {UNDONE}
+    log = [replace(e, flow="order/99") if e.saga == saga(DONE) else e for e in healthy().log]
+    assert set(replace(healthy(), log=log).accepted) == {saga(UNDONE)}
 
 
 def test_a_repeat_is_no_inversion() -> None:
@@ -169,13 +170,13 @@ def test_a_repeat_is_no_inversion() -> None:
 def test_what_is_undone_past_the_pivot_is_found(event: Any) -> None:
     """Without an application's own rule every undo counts."""
     found = nothing_healthy_undone(healthy(event))
-    assert found.violations == (f"{DONE}: past its pivot, and yet undone: {event.type}",)
+    assert found.violations == (f"{saga(DONE)}: past its pivot, and yet undone: {event.type}",)
 
 
 def test_without_an_event_of_the_end_the_steps_tell_it() -> None:
     seen = replace(healthy(), ends={})
-    assert (seen.end_of(DONE), seen.end_of(UNDONE)) == ("completed", "cancelled")
-    assert without(seen, "ShippedMailSent").end_of(DONE) == "neither"
+    assert (seen.end_of(saga(DONE)), seen.end_of(saga(UNDONE))) == ("completed", "cancelled")
+    assert without(seen, "ShippedMailSent").end_of(saga(DONE)) == "neither"
 
 
 def waited(answer_after_s: float, asked_after_s: float) -> Evidence:
@@ -233,7 +234,7 @@ def relabelled(label: str, *types: str) -> Evidence:
     """The order that went well, with these events (none named: all) on another version."""
     seen = healthy()
     log = [
-        replace(e, flow=label) if e.saga_id == DONE and e.type in (types or {e.type}) else e
+        replace(e, flow=label) if e.saga == saga(DONE) and e.type in (types or {e.type}) else e
         for e in seen.log
     ]
     return replace(seen, log=log)

@@ -46,7 +46,9 @@ class World:
         if request.url.path == "/sagas":
             self.looks += 1
             count = self.looks if self.moves else 0
-            rows = [{"order_id": o, "updated_at": count} for o in self.placed if not self.ends]
+            rows = [
+                {"saga": f"order/{o}", "updated_at": count} for o in self.placed if not self.ends
+            ]
             return httpx2.Response(200, json=rows)
         status = "cancelled" if self.ends else "running"
         money = [{"name": "money", "kind": "EUR", "added": 1, "removed": 1, "held": 0}]

@@ -61,7 +61,7 @@ def test_what_the_monitor_emits_undoes_the_steps_of_any_flow(contract: Contract)
     the hotel as an undo."""
     flow, version = contract.flows.find("trip/1")
     saga = fold(
-        Saga("t-1"),
+        Saga("trip/t-1"),
         Fact(str(uuid5(NAMESPACE_OID, "1")), "TripAsked", START, "trips", 1, flow="trip/1"),
     )
     view = interpret(saga, Plan.of(flow, version))

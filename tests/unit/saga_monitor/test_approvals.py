@@ -18,7 +18,7 @@ from saga_monitor.saga.view import Status
 from sagakit.contract.platform import VerdictGiven, VerdictRequested
 from sagakit.flow.model import with_deadlines
 from schemas import FLOWS
-from tests.histories import FLOW, ORDER, after, facts, saga_of, seen
+from tests.histories import FLOW, SAGA, after, facts, saga_of, seen
 
 REVIEW = ("OrderPlaced", "InventoryReserved", "PaymentReviewRequired")
 ASKED_S = 0.002
@@ -101,9 +101,7 @@ def test_the_verdict_nobody_gave_is_the_participants_to_carry_out() -> None:
 
 def test_a_verdict_in_time_ends_the_reminders() -> None:
     saga, _ = emitted_until(saga_of(*REVIEW), 8.1)
-    body = VerdictCommand(
-        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
-    )
+    body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="ada", reason="fine")
     saga = with_event(saga, give_verdict(body, saga, seen(saga)), after(9 * HOUR_S))
     (item,) = seen(saga).awaited
     assert item.approval is None
@@ -114,9 +112,7 @@ def test_a_verdict_in_time_ends_the_reminders() -> None:
 
 def test_a_late_verdict_is_refused_with_what_has_happened() -> None:
     saga, _ = emitted_until(saga_of(*REVIEW), 24.01)
-    body = VerdictCommand(
-        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
-    )
+    body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="ada", reason="fine")
     with pytest.raises(CommandRefused) as refused:
         give_verdict(body, saga, seen(saga))
     assert refused.value.status == 409
@@ -126,9 +122,7 @@ def test_a_late_verdict_is_refused_with_what_has_happened() -> None:
 def test_the_first_verdict_in_the_log_counts_whether_a_person_or_the_timeout_gave_it() -> None:
     """Both have the id of the one verdict there can be on this wait."""
     saga, _ = emitted_until(saga_of(*REVIEW), 23)
-    body = VerdictCommand(
-        order_id=ORDER, step="payment", verdict="approve", actor="ada", reason="fine"
-    )
+    body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="ada", reason="fine")
     person = give_verdict(body, saga, seen(saga))
     (timeout,) = due_emissions(saga, seen(saga), NEVER)
     assert person.id == timeout.id

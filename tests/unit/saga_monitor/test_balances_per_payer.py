@@ -70,7 +70,7 @@ def paid(cents: int, payment: str = "p") -> dict[str, Any]:
 
 def trip(*events: tuple[str, dict[str, Any]] | str) -> Saga:
     """The facts of a trip, a second apart."""
-    saga = Saga("t-1")
+    saga = Saga("trip/t-1")
     for n, one in enumerate(events):
         type_, detail = (one, {}) if isinstance(one, str) else one
         id_ = str(uuid5(NAMESPACE_OID, str(n)))

@@ -18,7 +18,7 @@ from saga_monitor.saga.blockers import (
     blocking_cause,
 )
 from saga_monitor.saga.facts import SOURCE, Saga
-from tests.histories import ORDER, after, saga_of, seen
+from tests.histories import SAGA, after, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 REVIEW = (*RESERVED, "PaymentReviewRequired")
@@ -271,6 +271,6 @@ def test_the_same_is_reported_whenever_it_is_asked() -> None:
 
 
 def test_an_order_without_any_fact_of_its_flow_still_has_a_cause() -> None:
-    found = blocking_cause(seen(Saga(ORDER)), {}, {}, after(1))
+    found = blocking_cause(seen(Saga(SAGA)), {}, {}, after(1))
     assert found is not None
     assert found.kind == CauseKind.OVERDUE

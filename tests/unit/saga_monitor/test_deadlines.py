@@ -232,9 +232,9 @@ def test_a_monitor_that_stands_still_learns_nothing_new() -> None:
 def test_an_order_published_to_another_partition_needs_both_read() -> None:
     theirs = murmur2(ORDER.encode()) % 2
     watermark = Watermark({0: after(5), 1: after(9)})
-    assert watermark.of_order(ORDER, theirs) == watermark.of_partition(theirs)
-    assert watermark.of_order(ORDER, 1 - theirs) == after(5)
-    assert Watermark({1 - theirs: after(9)}, {theirs: tick(1)}).of_order(ORDER, 1 - theirs) is None
+    assert watermark.of_saga(ORDER, theirs) == watermark.of_partition(theirs)
+    assert watermark.of_saga(ORDER, 1 - theirs) == after(5)
+    assert Watermark({1 - theirs: after(9)}, {theirs: tick(1)}).of_saga(ORDER, 1 - theirs) is None
 
 
 def test_the_ends_are_asked_for_after_the_time() -> None:

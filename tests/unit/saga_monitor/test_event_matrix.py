@@ -16,7 +16,7 @@ from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.view import UNDONE_PAST_PIVOT, UNEXPECTED, SagaView, Status
 from sagakit.flow.platform_events import VERDICT_GIVEN
 from schemas import CONTRACT, FLOWS, OWNERS
-from tests.histories import MONEY, ORDER, START, after, facts, money_of
+from tests.histories import MONEY, SAGA, START, after, facts, money_of
 
 ROOT = Path(__file__).parents[3]
 PLANS = {flow.label(v): Plan.of(flow, v) for flow in FLOWS for v in flow.versions}
@@ -46,7 +46,7 @@ def story(plan: Plan, where: Situation) -> list[Any]:
 
 
 def saga(plan: Plan, where: Situation) -> Saga:
-    return fold(Saga(ORDER), *facts(*story(plan, where), flow=plan.label))
+    return fold(Saga(SAGA), *facts(*story(plan, where), flow=plan.label))
 
 
 def late(saga: Saga, event: str, plan: Plan) -> Saga:
@@ -83,7 +83,7 @@ def course(view: SagaView, plan: Plan) -> Any:
     """Where it goes. On the way back all that matters of a step is whether something of it is
     left: what it has done, or money it holds."""
     left = {s.name for s in view.steps if s.status not in ("failed", "undone")}
-    left |= {MONEY.step} if money_of(view).held else set()
+    left |= {str(MONEY.step)} if money_of(view).held else set()
     steps = [] if view.undoing else [s.status for s in view.steps]
     return view.undoing, view.past_pivot, left, steps, going(view)
 

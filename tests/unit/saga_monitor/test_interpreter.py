@@ -6,7 +6,7 @@ import pytest
 
 from saga_monitor.saga.facts import Fact, Saga, emission_id, fold, log_time
 from saga_monitor.saga.view import AwaitMode, KindBalance, Status
-from tests.histories import ORDER, after, facts, money_of, saga_of, seen
+from tests.histories import SAGA, after, facts, money_of, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 PAID = (*RESERVED, "PaymentCaptured")
@@ -161,7 +161,7 @@ def test_a_republished_event_stands_where_its_count_says() -> None:
     *before, captured = facts(*PAID)
     refunded = facts(*PAID, "PaymentRefunded")[-1]
     republished = replace(captured, at=after(9999))
-    view = seen(fold(Saga(ORDER), *before, republished, refunded))
+    view = seen(fold(Saga(SAGA), *before, republished, refunded))
     assert next(s for s in view.steps if s.name == "payment").status == "undone"
     assert [(a.step, a.mode) for a in view.awaited] == [("inventory", AwaitMode.UNDO)]
 
@@ -169,14 +169,14 @@ def test_a_republished_event_stands_where_its_count_says() -> None:
 def test_of_one_event_seen_twice_the_earlier_sighting_stays() -> None:
     [first] = facts("OrderPlaced")
     again = replace(first, at=after(100))
-    assert fold(Saga(ORDER), again, first).facts == fold(Saga(ORDER), first, again).facts
-    assert fold(Saga(ORDER), again, first).facts[first.id].at == first.at
+    assert fold(Saga(SAGA), again, first).facts == fold(Saga(SAGA), first, again).facts
+    assert fold(Saga(SAGA), again, first).facts[first.id].at == first.at
 
 
 def test_the_flow_is_the_earliest_label_and_unlabelled_events_do_not_matter() -> None:
     unlabelled = replace(facts("OrderCancelRequested")[0], flow=None, at=after(-60))
     assert fold(saga_of("OrderPlaced", flow="order/2"), unlabelled).flow == "order/2"
-    assert fold(Saga(ORDER), unlabelled).flow is None
+    assert fold(Saga(SAGA), unlabelled).flow is None
 
 
 def test_started_and_ended() -> None:
@@ -205,5 +205,5 @@ def test_within_one_millisecond_causes_are_shown_first(ids: str) -> None:
         Fact(second, "InventoryReserved", log_time(5), "inventory", 1, first),
         Fact(first, "OrderPlaced", log_time(5), "order", 1, "asked-for-elsewhere"),
     ]
-    timeline = fold(Saga("o-1"), *facts).timeline()
+    timeline = fold(Saga("order/o-1"), *facts).timeline()
     assert [f.type for f in timeline] == ["OrderPlaced", "InventoryReserved", "ShipmentCreated"]

@@ -19,7 +19,7 @@ from saga_monitor.saga.commands import (
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.interventions import Intervention, InterventionStatus, interventions_of
-from tests.histories import ORDER, after, facts, saga_of, seen
+from tests.histories import SAGA, after, facts, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 DONE = (*RESERVED, "PaymentCaptured", "ShipmentPickedUp", "ShippedMailSent")
@@ -103,9 +103,7 @@ def test_a_case_about_time_settles_itself_when_the_order_ends_and_no_other_does(
 
 
 def do(command: str, saga: Saga, **body: Any) -> Emission:
-    return INTERVENTION_COMMANDS[command](
-        InterventionCommand(order_id=ORDER, **body), saga, seen(saga)
-    )
+    return INTERVENTION_COMMANDS[command](InterventionCommand(saga=SAGA, **body), saga, seen(saga))
 
 
 def read_back(saga: Saga, emission: Emission) -> Saga:
@@ -192,8 +190,8 @@ def test_where_several_cases_can_be_meant_the_code_has_to_be_named() -> None:
 
 def test_a_late_verdict_is_refused_with_who_gave_it() -> None:
     asked = (*RESERVED, "PaymentReviewRequired")
-    yes = VerdictCommand(order_id=ORDER, step="payment", verdict="approve", **ADA)
-    no = VerdictCommand(order_id=ORDER, step="payment", verdict="reject", **BOB)
+    yes = VerdictCommand(saga=SAGA, step="payment", verdict="approve", **ADA)
+    no = VerdictCommand(saga=SAGA, step="payment", verdict="reject", **BOB)
     waiting = saga_of(*asked)
     given = give_verdict(yes, waiting, seen(waiting))
     assert give_verdict(no, waiting, seen(waiting)).id == given.id, "one of the two is heard"
@@ -204,13 +202,13 @@ def test_a_late_verdict_is_refused_with_who_gave_it() -> None:
 
 def test_a_late_cancellation_is_refused_with_who_asked_first() -> None:
     running = saga_of(*RESERVED)
-    body = CancelCommand(order_id=ORDER, **ADA)
+    body = CancelCommand(saga=SAGA, **ADA)
     asked = cancel_saga(body, running, seen(running))
     undoing = read_back(running, asked)
     with pytest.raises(
         CommandRefused, match="being undone already; ada gave the command cancel at"
     ):
-        cancel_saga(CancelCommand(order_id=ORDER, **BOB), undoing, seen(undoing))
+        cancel_saga(CancelCommand(saga=SAGA, **BOB), undoing, seen(undoing))
     done = saga_of(*DONE)
     with pytest.raises(CommandRefused, match="completed since"):
         cancel_saga(body, done, seen(done))

@@ -17,7 +17,7 @@ from saga_monitor.saga.measures import (
 )
 from saga_monitor.saga.view import KindBalance
 from schemas import FLOWS
-from tests.histories import ORDER, facts, saga_of, seen
+from tests.histories import SAGA, facts, saga_of, seen
 
 RESERVED = ("OrderPlaced", 10, "InventoryReserved")
 PAID = (*RESERVED, 20, "PaymentCaptured")
@@ -27,7 +27,7 @@ WHOLE = (*PAID, 30, "ShipmentCreated", 40, "ShipmentPickedUp", 5, "ShippedMailSe
 def change(*story: Any, known: int = 0, flow: str = "order/1") -> Change:
     """All but the first `known` events are new."""
     every = facts(*story, flow=flow)
-    before = fold(Saga(ORDER), *every[:known])
+    before = fold(Saga(SAGA), *every[:known])
     after = fold(before, *every[known:])
     plan = Plan.of(*FLOWS.find(flow))
     return Change(before.facts, seen(before).status, after, seen(after), plan)

@@ -11,7 +11,7 @@ from saga_monitor.saga.deadlines import Emission, due_emissions
 from saga_monitor.saga.facts import Fact, Saga, fold
 from saga_monitor.saga.pauses import Pause, due_after, pauses
 from saga_monitor.saga.view import Status
-from tests.histories import ORDER, after, saga_of, seen
+from tests.histories import SAGA, after, saga_of, seen
 
 RESERVED = ("OrderPlaced", "InventoryReserved")
 DUE_S = 300.001
@@ -79,7 +79,7 @@ def test_pauses_within_one_millisecond_are_ordered_by_their_causes() -> None:
 
 
 def body(who: dict[str, str]) -> PauseCommand:
-    return PauseCommand(order_id=ORDER, **who)
+    return PauseCommand(saga=SAGA, **who)
 
 
 def with_event(saga: Saga, emission: Emission) -> Saga:

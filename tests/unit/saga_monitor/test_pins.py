@@ -7,7 +7,7 @@ import pytest
 
 from saga_monitor.saga.commands import PIN_COMMANDS, CommandRefused, PinCommand
 from saga_monitor.saga.facts import Fact, Saga, fold
-from tests.histories import ORDER, after, saga_of, seen
+from tests.histories import SAGA, after, saga_of, seen
 
 PLACED = ("OrderPlaced",)
 ADA = {"actor": "ada", "reason": "the auditors ask for it"}
@@ -17,7 +17,7 @@ UNPINNED = ("SagaUnpinned", BOB)
 
 
 def emission_of(command: str, saga: Saga, who: dict[str, str]) -> Any:
-    return PIN_COMMANDS[command](PinCommand(order_id=ORDER, **who), saga, seen(saga))
+    return PIN_COMMANDS[command](PinCommand(saga=SAGA, **who), saga, seen(saga))
 
 
 def with_event(saga: Saga, command: str, who: dict[str, str], at_s: float) -> Saga:
@@ -44,7 +44,7 @@ def test_a_pin_is_there_until_it_is_taken_off() -> None:
 
 def test_a_pin_is_the_same_in_whatever_order_it_is_read() -> None:
     facts = saga_of(*PLACED, *PINNED, *UNPINNED, *PINNED, *UNPINNED).facts.values()
-    pins = {seen(fold(Saga(ORDER), *those)).pin for those in permutations(facts)}
+    pins = {seen(fold(Saga(SAGA), *those)).pin for those in permutations(facts)}
     assert pins == {None}
 
 

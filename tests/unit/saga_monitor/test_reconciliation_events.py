@@ -20,13 +20,13 @@ from sagakit.contract.platform import InterventionOpened
 from sagakit.flow.model import Flow
 from schemas import EVENT_TYPES
 from schemas.events import ChargeFound
-from tests.histories import FLOW, ORDER, after, saga_of
+from tests.histories import FLOW, ORDER, SAGA, after, saga_of
 
-CHARGE = ChargeRow(ORDER, "ch9", 700, "EUR")
+CHARGE = ChargeRow(SAGA, "ch9", 700, "EUR")
 FORCED = Difference(
-    "unbooked_charge", ORDER, "our books never heard of it", Remedy.PARTICIPANT, CHARGE
+    "unbooked_charge", SAGA, "our books never heard of it", Remedy.PARTICIPANT, CHARGE
 )
-FOR_PEOPLE = Difference("amount_difference", ORDER, "501 here, 500 there")
+FOR_PEOPLE = Difference("amount_difference", SAGA, "501 here, 500 there")
 CANCELLED = saga_of("OrderPlaced", "InventoryRejected")
 QUIET = after(1000)
 
@@ -76,7 +76,7 @@ def test_a_finding_that_no_participant_observes_becomes_a_case_for_a_person() ->
     assert isinstance(emitted(FORCED, CANCELLED, deaf, QUIET, QUIET).event, InterventionOpened)
 
 
-@pytest.mark.parametrize("saga", [CANCELLED, Saga(ORDER)])
+@pytest.mark.parametrize("saga", [CANCELLED, Saga(SAGA)])
 def test_a_finding_that_only_a_person_can_settle_becomes_one_case(saga: Saga) -> None:
     correction = emitted(FOR_PEOPLE, saga, FLOW, QUIET, QUIET)
     assert isinstance(correction.event, InterventionOpened)

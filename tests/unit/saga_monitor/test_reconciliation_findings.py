@@ -113,14 +113,14 @@ def test_a_refund_in_parts_is_added_up() -> None:
 
 
 def test_a_charge_of_nobodys_order_is_for_a_person() -> None:
-    foreign = replace(CHARGE, order_id="who")
+    foreign = replace(CHARGE, saga="who")
     finding = only(COMPLETED, charges=[CHARGE, foreign])
     assert (finding.kind, finding.subject, finding.remedy) == (
         "unknown_charge",
         "who",
         Remedy.PERSON,
     )
-    given_back = replace(REFUND, order_id="who")
+    given_back = replace(REFUND, saga="who")
     assert found(COMPLETED, charges=[CHARGE, foreign], refunds=[given_back]) == []
 
 
@@ -149,7 +149,7 @@ def test_books_that_the_log_contradicts_are_for_a_person() -> None:
 
 
 def test_a_label_of_nobodys_order_is_found() -> None:
-    foreign = replace(LABEL, order_id="who", label_id="lb9")
+    foreign = replace(LABEL, saga="who", label_id="lb9")
     assert found(COMPLETED, labels=[LABEL, foreign]) == [("unknown_label", "who")]
 
 

@@ -38,7 +38,7 @@ def test_an_effect_is_performed_at_once_and_its_outcome_decided() -> None:
         async with Process(site, outside).running() as process:
             await process.reads("call")
             await until(lambda: site.pending() == {}, "the outcome")
-        assert outside.calls == ["call:a"]
+        assert outside.calls == ["toy/a:call"]
         assert site.words("a") == ("called", "outcome ok")
 
     play(scenario())
@@ -62,7 +62,7 @@ def test_what_another_process_left_behind_is_claimed() -> None:
             site.advance(worker.LEASE)
             await until(lambda: site.pending() == {}, "the outcome")
             assert not process.stop.is_set()
-        assert outside.calls == ["call:a"]
+        assert outside.calls == ["toy/a:call"]
 
     play(scenario())
 
@@ -126,22 +126,22 @@ def test_a_failure_is_kept_and_asked_again_later_under_the_same_key() -> None:
         site, outside = Site(), Outside(answer=fail)
         async with Process(site, outside).running() as process:
             await process.reads("call")
-            await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
-            row = site.database.tables.effects["call:a"]
+            await until(lambda: site.pending()["toy/a:call"].attempts == 1, "given back")
+            row = site.database.tables.effects["toy/a", "call"]
             wait = row.due_at - site.now
             assert timedelta(seconds=5) <= wait <= timedelta(seconds=10)
             assert row.error == "EffectFailed: no answer from the provider"
             site.advance(wait - timedelta(milliseconds=1))
             await settled(site)
-            assert outside.calls == ["call:a"], "not before it is due"
+            assert outside.calls == ["toy/a:call"], "not before it is due"
             site.advance(timedelta(milliseconds=1))
-            await until(lambda: site.pending()["call:a"].attempts == 2, "asked again")
+            await until(lambda: site.pending()["toy/a:call"].attempts == 2, "asked again")
             longer = due_at(site) - site.now
             assert timedelta(seconds=10) <= longer <= timedelta(seconds=20), "backs off"
             outside.answer = None
             site.advance(longer)
             await until(lambda: site.pending() == {}, "the outcome")
-        assert outside.calls == ["call:a"] * 3
+        assert outside.calls == ["toy/a:call"] * 3
         assert site.words("a") == ("called", "outcome ok")
 
     play(scenario())
@@ -156,25 +156,27 @@ def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
         async with Process(site, outside).running() as process:
             await process.reads("call")
             for attempt in range(1, 13):
-                await until(lambda n=attempt: site.pending()["call:a"].attempts == n, "given back")  # type: ignore[misc]
+                await until(
+                    lambda n=attempt: site.pending()["toy/a:call"].attempts == n, "given back"
+                )  # type: ignore[misc]
                 wait = due_at(site) - site.now
                 assert wait <= timedelta(seconds=2 ** (attempt - 1))
                 site.advance(wait)
-            await until(lambda: site.pending()["call:a"].attempts == 13, "given back")
+            await until(lambda: site.pending()["toy/a:call"].attempts == 13, "given back")
             assert timedelta(minutes=7) <= due_at(site) - site.now <= timedelta(minutes=15)
-            row = site.database.tables.effects["call:a"]
+            row = site.database.tables.effects["toy/a", "call"]
             assert row.error == "ResultPending: the bank has it"
             outside.answer = None
             site.advance(timedelta(minutes=15))
             await until(lambda: site.pending() == {}, "the outcome")
-        assert set(outside.calls) == {"call:a"}
+        assert set(outside.calls) == {"toy/a:call"}
         assert site.words("a") == ("called", "outcome ok")
 
     play(scenario())
 
 
 def due_at(site: Site) -> datetime:
-    due: datetime = site.database.tables.effects["call:a"].due_at
+    due: datetime = site.database.tables.effects["toy/a", "call"].due_at
     return due
 
 
@@ -191,12 +193,12 @@ def test_a_timeout_is_unknown_and_asked_again_never_assumed(
         site, outside = Site(), Outside(answer=hang)
         async with Process(site, outside).running() as process:
             await process.reads("call")
-            await until(lambda: site.pending()["call:a"].attempts == 1, "given up waiting")
+            await until(lambda: site.pending()["toy/a:call"].attempts == 1, "given up waiting")
             assert site.words("a") == ("called",), "nothing is concluded from it"
             outside.answer = None
             site.advance(timedelta(seconds=10))
             await until(lambda: site.pending() == {}, "the outcome")
-        assert outside.calls == ["call:a", "call:a"]
+        assert outside.calls == ["toy/a:call", "toy/a:call"]
         assert outside.at_once == 0, "the first call was cancelled"
 
     play(scenario())
@@ -218,7 +220,7 @@ def test_an_answer_that_decide_cannot_take_is_asked_for_again() -> None:
         process.handler.participant = replace(sound, decide=decide)
         async with process.running():
             await process.reads("call")
-            await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
+            await until(lambda: site.pending()["toy/a:call"].attempts == 1, "given back")
             assert site.words("a") == ("called",)
             site.advance(timedelta(seconds=10))
             await until(lambda: site.pending() == {}, "the outcome")
@@ -234,8 +236,8 @@ def test_a_kind_nobody_performs_is_kept_and_says_so() -> None:
         process.worker._perform = {}
         async with process.running():
             await process.reads("call")
-            await until(lambda: site.pending()["call:a"].attempts == 1, "given back")
-        error = site.database.tables.effects["call:a"].error
+            await until(lambda: site.pending()["toy/a:call"].attempts == 1, "given back")
+        error = site.database.tables.effects["toy/a", "call"].error
         assert "no function performs effects of kind 'call'" in error
 
     play(scenario())
@@ -246,12 +248,12 @@ def test_a_crash_after_the_call_asks_again_under_the_same_key() -> None:
         site, outside = Site(), Outside()
         async with Process(site, outside, faults=CrashAt("after-call")).running() as first:
             await first.reads("call")
-            await until(lambda: outside.calls == ["call:a"] and not first.worker._tasks, "dead")
+            await until(lambda: outside.calls == ["toy/a:call"] and not first.worker._tasks, "dead")
         assert site.words("a") == ("called",)
         site.advance(worker.LEASE)
         async with Process(site, outside).running():
             await until(lambda: site.pending() == {}, "the outcome")
-        assert outside.calls == ["call:a", "call:a"]
+        assert outside.calls == ["toy/a:call", "toy/a:call"]
         assert site.words("a") == ("called", "outcome ok"), "one outcome"
 
     play(scenario())
@@ -287,10 +289,10 @@ def test_a_call_that_takes_long_keeps_its_lease() -> None:
                 await until(lambda: lease_end(site) == site.now + worker.LEASE, "extended")
             go_on.set()
             await until(lambda: site.pending() == {}, "the outcome")
-        assert (slow.calls, other.calls) == (["call:a"], [])
+        assert (slow.calls, other.calls) == (["toy/a:call"], [])
 
     def lease_end(site: Site) -> datetime:
-        end: datetime = site.database.tables.effects["call:a"].lease_until
+        end: datetime = site.database.tables.effects["toy/a", "call"].lease_until
         return end
 
     play(scenario())
@@ -324,7 +326,7 @@ def test_a_loop_that_hangs_looks_no_younger_when_others_ask_for_its_end() -> Non
             site.advance(timedelta(seconds=200))
             await process.reads("call")
             await until(lambda: len(given_back) > 1, "the failed call is given back")
-            assert outside.calls == ["call:a"], "leased by this process"
+            assert outside.calls == ["toy/a:call"], "leased by this process"
             assert process.stop.age_s() == 200
             go_on.set()
             await until(lambda: process.stop.age_s() == 0, "the loop turns again")
@@ -357,8 +359,8 @@ def test_a_drain_waits_for_what_is_in_hand() -> None:
             go_on.set()
             await asyncio.wait_for(draining, PATIENCE_S)
         assert site.words("a") == ("called", "outcome ok")
-        assert outside.calls == ["call:a"], "nothing new is begun while going down"
-        assert site.pending()["call:b"].lease is None, "and another may claim it at once"
+        assert outside.calls == ["toy/a:call"], "nothing new is begun while going down"
+        assert site.pending()["toy/b:call"].lease is None, "and another may claim it at once"
 
     play(scenario())
 
@@ -376,8 +378,8 @@ def test_a_drain_ends_in_time_and_leaves_the_rest_to_its_lease() -> None:
             process.stop.set()
             await process.worker.drain(0.05)
             assert process.worker._tasks
-        assert list(site.pending()) == ["call:a"]
-        assert site.pending()["call:a"].attempts == 0
+        assert list(site.pending()) == ["toy/a:call"]
+        assert site.pending()["toy/a:call"].attempts == 0
 
     play(scenario())
 

@@ -1,5 +1,7 @@
 """Which flow an event without the header `flow` runs on."""
 
+from dataclasses import replace
+
 import pytest
 
 from sagakit.errors import FlowError, UnknownFlow
@@ -43,6 +45,7 @@ deadline = "1m"
 TOY, ANOTHER = load(FLOW, OWNERS), load(OTHER, OWNERS)
 FLOWS = Flows(ANOTHER, TOY)
 """The one that comes first by name is not the one that most events belong to."""
+TWO_FLOWS = replace(CONTRACT, declared=(ANOTHER, TOY))
 ROUTER = Router(FLOWS, "counter")
 
 
@@ -115,7 +118,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.store = MemoryStore(Count())
-        codec = Codec(CONTRACT)
+        codec = Codec(TWO_FLOWS)
         self.wire = Wire(codec)
         self.database: MemoryDatabase[Count] = MemoryDatabase(self.store, NOW)
         self.handler: Handler[Count] = Handler(
@@ -127,22 +130,29 @@ class Reader:
         messages = [decode_message(self.wire.codec, record) for record in records]
         return [handled.disposition for handled in self.handler.handle(messages)]
 
-    def codes(self) -> list[str]:
-        return [row.code for row in self.database.tables.parked.values()]
+    def parked(self) -> list[tuple[str, str]]:
+        return [(row.key, row.code) for row in self.database.tables.parked.values()]
 
 
 def test_a_start_event_without_a_header_starts_its_flow() -> None:
     reader = Reader()
     assert reader.reads(Started("a"), RightDone("b")) == [Disposition.HANDLED] * 2
-    assert (reader.store.states["a"].words, reader.store.states["b"].words) == (("do",), ("do",))
+    assert {key: state.words for key, state in reader.store.states.items()} == {
+        "toy/a": ("do",),
+        "another/b": ("do",),
+    }
     inbox = reader.database.tables.inbox_rows
-    assert (inbox["a"].flow, inbox["b"].flow) == ("toy/1", "another/3")
+    assert (inbox["toy/a"].flow, inbox["another/b"].flow) == ("toy/1", "another/3")
 
 
-def test_what_two_flows_may_have_is_parked_as_unknown_flow_until_the_saga_is_known() -> None:
+def test_what_two_flows_may_have_is_parked_as_unknown_flow_unless_a_header_names_one() -> None:
+    """Given a saga of each flow under one id; when a pause comes that names neither; then it is
+    parked under no flow, and one with the header is handled."""
     reader = Reader()
+    assert reader.reads(Started("a"), RightDone("a")) == [Disposition.HANDLED] * 2
     assert reader.reads(paused("a")) == [Disposition.PARKED]
-    assert reader.codes() == ["unknown_flow"]
-    assert reader.reads(Started("b")) == [Disposition.HANDLED]
-    assert reader.reads(paused("b")) == [Disposition.HANDLED]
-    assert reader.reads(LeftDone("c"), Counted("c")) == [Disposition.HANDLED] * 2
+    assert reader.parked() == [("/a", "unknown_flow")]
+    assert reader.reads(paused("a"), flow="toy/1") == [Disposition.HANDLED]
+    marks = {key: row.marks for key, row in reader.database.tables.inbox_rows.items()}
+    assert marks == {"toy/a": ["paused"], "another/a": [], "/a": []}
+    assert reader.reads(LeftDone("c"), Counted("c")) == [Disposition.HANDLED, Disposition.PARKED]

@@ -46,6 +46,11 @@ FACTS = OrderFacts(
 DONE, UNDONE = "done", "undone"
 
 
+def saga(order_id: str) -> str:
+    """The key of an order's saga."""
+    return f"order/{order_id}"
+
+
 def placed(order_id: str) -> OrderPlaced:
     return OrderPlaced(order_id=order_id, order=FACTS, placed_at=START)
 
@@ -119,12 +124,12 @@ class Log:
                 self._now += timedelta(seconds=event)
                 continue
             self._now += timedelta(seconds=1)
-            order_id = saga_id_of(event) if event.saga_id_field else f"sku:{SKU}"
-            chain = (event.owner, order_id)
+            key = saga(saga_id_of(event)) if event.saga_id_field else f"/sku:{SKU}"
+            chain = (event.owner, key)
             self._sequences[chain] += 1
             self.events.append(
                 Logged(
-                    saga_id=order_id,
+                    saga=key,
                     event=event,
                     id=uuid5(NAMESPACE, f"{chain}{self._sequences[chain]}"),
                     source=event.owner,
@@ -141,7 +146,7 @@ class Log:
 
 
 def charge(order_id: str, status: str = "captured", **more: Any) -> dict[str, Any]:
-    row = {"id": f"ch_{order_id}", "order_id": order_id, "amount_minor": FACTS.total_minor}
+    row = {"id": f"ch_{order_id}", "reference": saga(order_id), "amount_minor": FACTS.total_minor}
     return {**row, "status": status, **more}
 
 
@@ -151,11 +156,12 @@ def refund(order_id: str, status: str = "refunded", **more: Any) -> dict[str, An
 
 def label(order_id: str, status: str = "picked_up", **more: Any) -> dict[str, Any]:
     lines = [{"sku": SKU, "quantity": 2}]
-    return {"id": f"lb_{order_id}", "order_id": order_id, "status": status, "lines": lines, **more}
+    row = {"id": f"lb_{order_id}", "reference": saga(order_id), "status": status}
+    return {**row, "lines": lines, **more}
 
 
 def mail(order_id: str, kind: str) -> dict[str, Any]:
-    return {"order_id": order_id, "kind": kind}
+    return {"reference": saga(order_id), "kind": kind}
 
 
 def mark(name: str) -> bytes:
@@ -186,8 +192,8 @@ def healthy(*more: Any, cause: UUID | None = None) -> Evidence:
         ends=INVARIANTS.ends,
         outbox={"payment": 0},
         effects={"payment": 0},
-        sent=[Sent("payment", DONE, "payment.events", mark("there"))],
-        sagas={DONE: "completed", UNDONE: "cancelled"},
+        sent=[Sent("payment", saga(DONE), "payment.events", mark("there"))],
+        sagas={saga(DONE): "completed", saga(UNDONE): "cancelled"},
     )
 
 

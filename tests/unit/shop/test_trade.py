@@ -33,7 +33,7 @@ def test_a_late_capture_is_waited_for_unless_nobody_ever_asked_for_the_money(
     seen: dict[str, Any] = {"status": "cancelled", "balances": money}
 
     def answer(request: httpx2.Request) -> httpx2.Response:
-        assert request.url.params["order_id"] == order.order_id
+        assert request.url.params["reference"] == f"order/{order.order_id}"
         if charges is None:
             return httpx2.Response(503)
         return httpx2.Response(200, json={"data": [{"status": status} for status in charges]})
