@@ -23,6 +23,7 @@ from travel.flight.decide import (
 from travel.payload import effect_of
 from trips import FLOWS
 from trips.events import (
+    FlightBookedLate,
     FlightCancelled,
     FlightCancelRefused,
     FlightCancelStarted,
@@ -35,7 +36,7 @@ UNASK = effect_of(REFUND, REFUND, "t1")
 TICKET = Booked("f1", 55_000, "EUR")
 SOLD_OUT = FlightFailed(trip_id="t1", reason="sold out")
 STARTED = FlightCancelStarted(trip_id="t1", reason=REASON)
-LATE = replace(BOOKED, late=True)
+LATE = FlightBookedLate(trip_id="t1", ticket_id="f1", amount_minor=55_000, currency="EUR")
 FENCE = FlightCancelled(trip_id="t1", amount_minor=0, reason=REASON)
 REFUNDED = replace(FENCE, refund_id="re1", amount_minor=55_000, currency="EUR")
 REFUSED = FlightCancelRefused(trip_id="t1", reason=TOO_LATE)

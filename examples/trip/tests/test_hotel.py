@@ -27,6 +27,7 @@ from travel.payload import effect_of
 from trips import FLOWS
 from trips.events import (
     FlightFailed,
+    HotelCapturedLate,
     HotelFailed,
     HotelReleased,
     HotelReleaseStarted,
@@ -50,8 +51,8 @@ VOID = call("void", "void:0", trip=False, holds=["hold:0"])
 VOID_INN = call("void", "void:1", trip=False, holds=["hold:1"])
 CAPTURE = call("capture", "capture", stay=RITZ)
 CAPTURE_INN = call("capture", "capture", stay=INN)
-RELEASE = call("release", "release", stay=RITZ, holds=["hold:0"])
-RELEASE_BOTH = call("release", "release", stay=RITZ, holds=["hold:0", "hold:1"])
+RELEASE = call("release", "release", trip=False, stay=RITZ, holds=["hold:0"])
+RELEASE_BOTH = call("release", "release", trip=False, stay=RITZ, holds=["hold:0", "hold:1"])
 RELEASE_UNKNOWN = call("release", "release", trip=False, holds=["hold:0"])
 RELEASE_NOTHING = call("release", "release", trip=False, holds=[])
 
@@ -62,7 +63,7 @@ ACCEPTED = StayChangeAccepted(trip_id="t1", stay=INN)
 TOO_DEAR = StayChangeRefused(trip_id="t1", stay=INN, reason="above the limit")
 TOO_LATE = replace(TOO_DEAR, reason="the stay can no longer be changed")
 CLOSED = StayChangesClosed(trip_id="t1")
-LATE = replace(CAPTURED, late=True)
+LATE = HotelCapturedLate(trip_id="t1", stay=RITZ, hold_id="h1", amount_minor=40_000, currency="EUR")
 DECLINED = HotelFailed(trip_id="t1", code="declined", reason="above the limit")
 EXPIRED = HotelFailed(trip_id="t1", code="expired", reason="the pre-authorisation has expired")
 STARTED = HotelReleaseStarted(trip_id="t1", reason=REASON)
@@ -107,7 +108,7 @@ def keyword(state: str) -> str:
     return state.replace(", ", "_").replace(" ", "_")
 
 
-RELEASE_INN = call("release", "release", stay=INN, holds=["hold:1"])
+RELEASE_INN = call("release", "release", trip=False, stay=INN, holds=["hold:1"])
 CELLS = {
     "do": row(
         new=Decision(effects=(HOLD,)),

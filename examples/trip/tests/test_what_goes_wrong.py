@@ -179,7 +179,7 @@ def test_cancelled_while_the_ticket_is_bought() -> None:
     seat.receive(CAPTURED, "hotel", 1)
     seat.receive(CANCEL, "itinerary", 1)
     bought, cancelled = (*seat.perform(), *seat.perform())
-    assert (bought.late, bought.amount_minor) == (True, cancelled.amount_minor)
+    assert (bought.type, bought.amount_minor) == ("FlightBookedLate", cancelled.amount_minor)
     assert Router(FLOWS, "itinerary").route("trip/1", bought).triggers == ()
 
 
@@ -191,7 +191,7 @@ def test_undone_while_the_price_is_captured() -> None:
     room.call_back(ChangesClosed(0))
     room.receive(FlightFailed(trip_id="t1", reason="sold out"), "flight", 1)
     captured, released = (*room.perform(), *room.perform())
-    assert (captured.late, captured.amount_minor) == (True, released.amount_minor)
+    assert (captured.type, captured.amount_minor) == ("HotelCapturedLate", released.amount_minor)
 
 
 # --- the table ------------------------------------------------------------------------------------

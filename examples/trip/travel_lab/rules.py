@@ -15,8 +15,8 @@ def broken_rules(end: str, events: Iterable[Any], books: Books) -> Iterator[str]
 
     `events`: all of the trip.
     """
-    told = [event for event in events if not getattr(event, "late", False)]
-    last = {event.type: event for event in told}
+    events = list(events)
+    last = {event.type: event for event in events}
     cars, holds = _in_force(books["car"]), _in_force(books["hotel"])
     tickets = _in_force(books["flight"])
     if end == "completed":
@@ -33,13 +33,13 @@ def broken_rules(end: str, events: Iterable[Any], books: Books) -> Iterator[str]
         left = [*cars, *holds, *tickets]
         if left:
             yield f"cancelled, and the suppliers have {_shown(left)}"
-    due, mails = sorted(_mails_due(end, told)), sorted(_mails(books["mail"]))
+    due, mails = sorted(_mails_due(end, events)), sorted(_mails(books["mail"]))
     if mails != due:
         yield f"the customer got the mails {mails}, not {due}"
 
 
 def false_claims(event: Any, books: Books) -> Iterator[str]:
-    """Yield what an event claims that the ledgers do not say at the moment it is told."""
+    """Yield what an event claims that the ledgers do not say at the moment it is appended."""
     match event.type:
         case "CarReleased" if _in_force(books["car"]):
             yield "the rental has a car for it"
@@ -47,9 +47,9 @@ def false_claims(event: Any, books: Books) -> Iterator[str]:
             yield f"the payer has {_shown(_in_force(books['hotel']))}"
         case "FlightCancelled" if _in_force(books["flight"]):
             yield "the airline has a ticket"
-        case "HotelCaptured" if not _taken(books["hotel"], event.amount_minor):
+        case "HotelCaptured" | "HotelCapturedLate" if not _took(books["hotel"], event):
             yield f"the payer took no {event.amount_minor}"
-        case "FlightBooked" if not _taken(books["flight"], event.amount_minor):
+        case "FlightBooked" | "FlightBookedLate" if not _took(books["flight"], event):
             yield f"the airline took no {event.amount_minor}"
 
 
@@ -58,10 +58,10 @@ def kept(rows: Sequence[Row]) -> int:
     return sum(row["amount_minor"] for row in rows if row["status"] == "captured")
 
 
-def _mails_due(end: str, told: Iterable[Any]) -> set[str]:
+def _mails_due(end: str, events: Iterable[Any]) -> set[str]:
     """Return the kinds of mail that a trip has to send by its end, each once."""
     due = {ITINERARY if end == "completed" else CANCELLED}
-    for event in told:
+    for event in events:
         match event.type:
             case "StayChangeRefused":
                 due.add(f"{CHANGE_REFUSED}:{event.stay.number}")
@@ -83,6 +83,6 @@ def _in_force(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["status"] in ("open", "captured")]
 
 
-def _taken(rows: Sequence[Row], amount_minor: int) -> bool:
+def _took(rows: Sequence[Row], event: Any) -> bool:
     taken = [row for row in rows if row["status"] in ("captured", "refunded")]
-    return any(row["amount_minor"] == amount_minor for row in taken)
+    return any(row["amount_minor"] == event.amount_minor for row in taken)

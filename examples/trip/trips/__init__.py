@@ -3,7 +3,7 @@
 `CONTRACT` is the whole; `FLOWS` is the part of it that routing reads.
 """
 
-from sagakit.contract import load_contract
+from sagakit import load_contract
 
 CONTRACT = load_contract("trips")
 FLOWS = CONTRACT.flows

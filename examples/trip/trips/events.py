@@ -201,13 +201,12 @@ class FlightBooked:
     type: ClassVar[str] = "FlightBooked"
     owner: ClassVar[str] = "flight"
     saga_id_field: ClassVar[str | None] = "trip_id"
-    void_when: ClassVar[str | None] = "late"
+    void_when: ClassVar[str | None] = None
     pii: ClassVar[tuple[str, ...]] = ()
     trip_id: str
     ticket_id: str
     amount_minor: int
     currency: str
-    late: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as fastavro writes it."""
@@ -216,7 +215,6 @@ class FlightBooked:
             "ticket_id": self.ticket_id,
             "amount_minor": self.amount_minor,
             "currency": self.currency,
-            "late": self.late,
         }
 
     @classmethod
@@ -227,7 +225,40 @@ class FlightBooked:
             ticket_id=record["ticket_id"],
             amount_minor=record["amount_minor"],
             currency=record["currency"],
-            late=record.get("late", False),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightBookedLate:
+    """A ticket was bought although the flight is being cancelled: a refund follows."""
+
+    type: ClassVar[str] = "FlightBookedLate"
+    owner: ClassVar[str] = "flight"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    ticket_id: str
+    amount_minor: int
+    currency: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "ticket_id": self.ticket_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> FlightBookedLate:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            ticket_id=record["ticket_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
         )
 
 
@@ -359,7 +390,7 @@ class HotelCaptured:
     type: ClassVar[str] = "HotelCaptured"
     owner: ClassVar[str] = "hotel"
     saga_id_field: ClassVar[str | None] = "trip_id"
-    void_when: ClassVar[str | None] = "late"
+    void_when: ClassVar[str | None] = None
     pii: ClassVar[tuple[str, ...]] = ("trip.email",)
     trip_id: str
     trip: TripFacts
@@ -367,7 +398,6 @@ class HotelCaptured:
     hold_id: str
     amount_minor: int
     currency: str
-    late: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as fastavro writes it."""
@@ -378,7 +408,6 @@ class HotelCaptured:
             "hold_id": self.hold_id,
             "amount_minor": self.amount_minor,
             "currency": self.currency,
-            "late": self.late,
         }
 
     @classmethod
@@ -391,7 +420,43 @@ class HotelCaptured:
             hold_id=record["hold_id"],
             amount_minor=record["amount_minor"],
             currency=record["currency"],
-            late=record.get("late", False),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotelCapturedLate:
+    """The price was taken although the stay is being given back: a refund follows."""
+
+    type: ClassVar[str] = "HotelCapturedLate"
+    owner: ClassVar[str] = "hotel"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    stay: Stay
+    hold_id: str
+    amount_minor: int
+    currency: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "stay": self.stay.to_dict(),
+            "hold_id": self.hold_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> HotelCapturedLate:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            stay=Stay.from_dict(record["stay"]),
+            hold_id=record["hold_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
         )
 
 
@@ -758,11 +823,13 @@ EVENTS: tuple[type[Any], ...] = (
     CarReserved,
     CarUnavailable,
     FlightBooked,
+    FlightBookedLate,
     FlightCancelRefused,
     FlightCancelStarted,
     FlightCancelled,
     FlightFailed,
     HotelCaptured,
+    HotelCapturedLate,
     HotelFailed,
     HotelHeld,
     HotelReleaseStarted,

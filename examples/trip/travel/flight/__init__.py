@@ -2,9 +2,9 @@
 
 Listens to   Do on HotelCaptured; Undo on TripCancelRequested and CompensationRequested
 Emits        FlightBooked (done, the pivot), FlightFailed (failed), FlightCancelled (undone),
-             FlightCancelStarted, FlightCancelRefused
+             FlightBookedLate, FlightCancelStarted, FlightCancelRefused
 Undoes       while the booking is in flight, by cancelling it, and a ticket that was bought
-             meanwhile is refunded; nothing was asked for yet: a fence. Once FlightBooked is told,
-             an Undo is refused with FlightCancelRefused.
+             meanwhile is refunded; nothing was asked for yet: a fence. After FlightBooked an Undo
+             is refused with FlightCancelRefused.
 Calls        the airline, `buy` and `refund`
 """

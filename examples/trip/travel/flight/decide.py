@@ -6,11 +6,11 @@ new --Booked--> booked (the pivot: an Undo is refused)
  +--Refused--> failed --Undo-------------------------------------^
  +--Undo (nothing in flight) ------------------------------------^
 
-A ticket that was bought in spite of an Undo is told as FlightBooked with `late`, whichever answer
-comes first, so that the balance knows of the fare before it knows of the refund.
+A ticket that was bought in spite of an Undo is reported as FlightBookedLate, whichever answer comes
+first, so that the balance has the fare before it has the refund.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,7 @@ from sagakit import NOTHING, Decision, Do, Effect, EffectResult, Trigger, Undo, 
 from travel.payload import effect_of, trip_id_in
 from trips.events import (
     FlightBooked,
+    FlightBookedLate,
     FlightCancelled,
     FlightCancelRefused,
     FlightCancelStarted,
@@ -100,8 +101,8 @@ def decide(state: Flight, trigger: Trigger, now: datetime) -> Decision:
 
 def _bought(state: Flight, trip_id: str, bought: Booked) -> Decision:
     if state.phase is Phase.NEW:
-        return Decision((_booked(trip_id, bought),))
-    late = _booked(trip_id, bought, late=True)
+        return Decision((FlightBooked(trip_id=trip_id, **asdict(bought)),))
+    late = FlightBookedLate(trip_id=trip_id, **asdict(bought))
     if state.phase is Phase.CANCELLING:
         return Decision((late,))
     started = FlightCancelStarted(trip_id=trip_id, reason="it was bought too late")
@@ -131,26 +132,16 @@ def _cancelled(state: Flight, effect: Effect, refund: Refunded) -> Decision:
     )
     if bought is None or state.paid:
         return Decision((cancelled,))
-    return Decision((_booked(trip_id, bought, late=True), cancelled))
-
-
-def _booked(trip_id: str, bought: Booked, late: bool = False) -> FlightBooked:
-    return FlightBooked(
-        trip_id=trip_id,
-        ticket_id=bought.ticket_id,
-        amount_minor=bought.amount_minor,
-        currency=bought.currency,
-        late=late,
-    )
+    return Decision((FlightBookedLate(trip_id=trip_id, **asdict(bought)), cancelled))
 
 
 def evolve(state: Flight, event: Any) -> Flight:
     """Return the state after an own event."""
     match event:
-        case FlightBooked(late=True):
-            return replace(state, paid=True)
         case FlightBooked():
             return replace(state, phase=Phase.BOOKED, paid=True)
+        case FlightBookedLate():
+            return replace(state, paid=True)
         case FlightFailed():
             return replace(state, phase=Phase.FAILED)
         case FlightCancelStarted():

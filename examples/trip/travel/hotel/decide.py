@@ -14,11 +14,11 @@ Rules behind the table in tests/test_hotel.py:
 - The capture is asked for once the window is closed and the stay that is wanted is held.
 - An Undo releases by key whatever may be held, also what is still in flight: a hold that the payer
   does not know yet it never makes. A hold that comes when none is wanted is voided.
-- A capture that an Undo overtakes is told as HotelCaptured with `late`, whichever answer comes
-  first, so that the balance knows of the money before it knows of the refund.
+- A capture that an Undo overtakes is reported as HotelCapturedLate, whichever answer comes first,
+  so that the balance has the money before it has the refund.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -38,6 +38,7 @@ from sagakit import (
 from travel.payload import effect_of, stay_in, trip_id_in, trip_in
 from trips.events import (
     HotelCaptured,
+    HotelCapturedLate,
     HotelFailed,
     HotelHeld,
     HotelReleased,
@@ -202,9 +203,9 @@ def _hold_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
 def _capture_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
     match result, state.phase:
         case Captured() as captured, Phase.HELD:
-            return Decision((_captured(effect, captured),))
+            return Decision((HotelCaptured(trip=trip_in(effect), **_taken(effect, captured)),))
         case Captured() as captured, phase if not state.taken:
-            late = _captured(effect, captured, late=True)
+            late = HotelCapturedLate(**_taken(effect, captured))
             if phase is Phase.RELEASING:
                 return Decision((late,))
             started = HotelReleaseStarted(trip_id=late.trip_id, reason=TOO_LATE)
@@ -250,7 +251,7 @@ def _release_outcome(state: Hotel, effect: Effect, done: Released) -> Decision:
     )
     if captured is None or state.taken:
         return Decision((released,))
-    return Decision((_captured(effect, captured, late=True), released))
+    return Decision((HotelCapturedLate(**_taken(effect, captured)), released))
 
 
 # --- effects and events ---------------------------------------------------------------------------
@@ -285,19 +286,12 @@ def _release(state: Hotel, trip_id: str) -> Effect:
     holds = {f"{HOLD}:{number}" for kind, _, number in calls if kind in (HOLD, VOID)}
     if state.held:
         holds.add(hold_key(state.held))
-    return effect_of(RELEASE, RELEASE, trip_id, state.trip, state.held, holds=sorted(holds))
+    return effect_of(RELEASE, RELEASE, trip_id, stay=state.held, holds=sorted(holds))
 
 
-def _captured(effect: Effect, captured: Captured, late: bool = False) -> HotelCaptured:
-    return HotelCaptured(
-        trip_id=trip_id_in(effect),
-        trip=trip_in(effect),
-        stay=stay_in(effect),
-        hold_id=captured.hold_id,
-        amount_minor=captured.amount_minor,
-        currency=captured.currency,
-        late=late,
-    )
+def _taken(effect: Effect, captured: Captured) -> dict[str, Any]:
+    """Return the fields that both events about a capture have."""
+    return {"trip_id": trip_id_in(effect), "stay": stay_in(effect), **asdict(captured)}
 
 
 def _expired(trip_id: str, reason: str) -> HotelFailed:
@@ -320,9 +314,10 @@ def evolve(state: Hotel, event: Any) -> Hotel:
             return replace(state, wanted=state.held)
         case StayChangesClosed():
             return replace(state, closed=True)
-        case HotelCaptured(trip=trip, stay=stay, late=late):
-            phase = state.phase if late else Phase.CAPTURED
-            return replace(state, phase=phase, trip=trip, held=stay, taken=True)
+        case HotelCaptured():
+            return replace(state, phase=Phase.CAPTURED, taken=True)
+        case HotelCapturedLate():
+            return replace(state, held=event.stay, taken=True)
         case HotelFailed():
             return replace(state, phase=Phase.FAILED)
         case HotelReleaseStarted():

@@ -34,13 +34,13 @@ class Itinerary:
     """The state of a trip for its customer.
 
     `trip`: None until it is placed; `stay`: the one asked for last; `cancelled`: the customer asked
-    for it; `told`: kinds of mail sent, refused ones included.
+    for it; `notified`: kinds of mail sent, refused ones included.
     """
 
     trip: TripFacts | None = None
     stay: Stay | None = None
     cancelled: bool = False
-    told: frozenset[str] = frozenset()
+    notified: frozenset[str] = frozenset()
     in_flight: frozenset[str] = frozenset()
 
 
@@ -91,7 +91,7 @@ def _change(state: Itinerary, change: StayChangeRequested, now: datetime) -> Dec
 
 
 def _mail(state: Itinerary, trip_id: str, kind: str, reason: str = "") -> Decision:
-    if state.trip is None or kind in state.told:
+    if state.trip is None or kind in state.notified:
         return NOTHING
     to, key = state.trip.email, f"{MAIL}:{kind}"
     return Decision(effects=(effect_of(MAIL, key, trip_id, to=to, mail=kind, reason=reason),))
@@ -99,7 +99,7 @@ def _mail(state: Itinerary, trip_id: str, kind: str, reason: str = "") -> Decisi
 
 def _mailed(state: Itinerary, effect: Effect, refused: str | None) -> Decision:
     trip_id, kind = trip_id_in(effect), str(effect.payload["mail"])
-    if kind in state.told:
+    if kind in state.notified:
         return NOTHING
     if kind == ITINERARY:
         return Decision((ItinerarySent(trip_id=trip_id, refused=refused),))
@@ -116,7 +116,7 @@ def evolve(state: Itinerary, event: Any) -> Itinerary:
         case TripCancelRequested():
             return replace(state, cancelled=True)
         case ItinerarySent():
-            return replace(state, told=state.told | {ITINERARY})
+            return replace(state, notified=state.notified | {ITINERARY})
         case NoticeSent():
-            return replace(state, told=state.told | {event.kind})
+            return replace(state, notified=state.notified | {event.kind})
     return state

@@ -16,12 +16,12 @@ itinerary = Table(
     Column("trip", JSONB),
     Column("stay", JSONB),
     Column("cancelled", Boolean, nullable=False),
-    Column("told", JSONB, nullable=False),
+    Column("notified", JSONB, nullable=False),
 )
 
 
 def store() -> TableStore[Itinerary]:
     """Return the store of itinerary's states."""
     return TableStore(
-        itinerary, Itinerary, {"trip": trip_from, "stay": stay_from, "told": frozenset}
+        itinerary, Itinerary, {"trip": trip_from, "stay": stay_from, "notified": frozenset}
     )

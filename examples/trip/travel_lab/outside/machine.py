@@ -137,8 +137,8 @@ def book(account: Account, asked: Asked, new_id: str, now_s: float, *, paid_at_o
     """Make a booking, or return the one made under the account's key before."""
     known, plan = account.booking, plan_of(asked.subject)
     if known is not None:
-        told = known.status == "void" and not known.subject  # cancelled before it was made
-        refusal = None if told else key_reused(account.key, known, **asdict(asked))
+        unmade = known.status == "void" and not known.subject  # cancelled before it was made
+        refusal = None if unmade else key_reused(account.key, known, **asdict(asked))
         return AccountStep(account, refusal or known)
     if failure := planned_failure(account.failed_books, plan.failing_books):
         return AccountStep(replace(account, failed_books=account.failed_books + 1), failure)

@@ -18,7 +18,7 @@ from travel_lab.outside import machine
 from travel_lab.outside.machine import Account, Asked, Booking, Step
 
 Started = Callable[[str, Timer], None]
-"""Is told of a timer that runs for a saga."""
+"""Type of a function that is called when a timer starts for a saga."""
 
 
 class MemorySupplier:

@@ -15,5 +15,5 @@ def upgrade() -> None:
         sa.Column("trip", JSONB),
         sa.Column("stay", JSONB),
         sa.Column("cancelled", sa.Boolean, nullable=False),
-        sa.Column("told", JSONB, nullable=False),
+        sa.Column("notified", JSONB, nullable=False),
     )
