@@ -5,7 +5,6 @@ from typing import Any
 
 from saga_lab.fakes.machine import ErrorAnswer, Timer
 from sagakit import Effect, EffectFailed
-from sagakit.effects.http_gateway import wire_key
 from travel.car import decide as car
 from travel.car.gateway import Rental
 from travel.flight import decide as flight
@@ -69,7 +68,7 @@ class MemorySupplier:
         return None
 
     def _account(self, key: str) -> Account:
-        return self.accounts.get(wire_key(key), Account(wire_key(key)))
+        return self.accounts.get(key, Account(key))
 
     def _new_id(self) -> str:
         return f"bk_{len(self.accounts) + 1}"
