@@ -162,9 +162,7 @@ def _step_causes(
     now: datetime | None,
 ) -> Iterator[Cause]:
     if item.code == UNDONE_PAST_PIVOT:
-        text = (
-            f"{item.step} was undone although the saga is past its pivot; a person has to decide"
-        )
+        text = f"{item.step} was undone although the saga is past its pivot; a person has to decide"
         yield Cause(CauseKind.PERSON, "a person", text, item.since)
         return
     rows, lag = kept_rows.get(item.step), lags.get(item.step)

@@ -166,7 +166,7 @@ def sagas(
     archived sagas.
     """
     statuses = [status] if status else [known.value for known in Status]
-    wanted = {"statuses": statuses, "flow": flow, "limit": limit}
+    wanted: dict[str, Any] = {"statuses": statuses, "flow": flow, "limit": limit}
     if stuck:  # no archived saga is stuck
         wanted |= {"statuses": [] if history else statuses, "log_time": log_time}
         return _saga_rows(connection, LIST_STUCK, **wanted)

@@ -140,9 +140,9 @@ def test_replicas_that_come_and_go_write_what_one_alone_would(
             until(half_is_read, "half of what was said is read")
         until(lambda: asked(database_url, overdue) == set(overdue), "all are asked")
         for order in overdue:
-            publisher.publish_events(ShipmentCancelled(saga=order, reason="asked"))
-            publisher.publish_events(PaymentDeclined(saga=order, code="fenced", reason="asked"))
-            publisher.publish_events(InventoryReleased(saga=order, lines=UNITS, reason="asked"))
+            publisher.publish_events(ShipmentCancelled(order_id=order, reason="asked"))
+            publisher.publish_events(PaymentDeclined(order_id=order, code="fenced", reason="asked"))
+            publisher.publish_events(InventoryReleased(order_id=order, lines=UNITS, reason="asked"))
         everyone = [*healthy, *overdue]
         expected = {"completed": len(healthy), "cancelled": len(overdue)}
         until(lambda: counted(database_url, everyone) == expected, "all have ended")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sagakit.contract.model import saga_id_of
 from sagakit.errors import UnprocessableRecord
 from sagakit.flow.routing import topic
+from sagakit.identity import saga_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record, Trace
 from schemas import CONTRACT, EVENT_TYPES, OWNERS
@@ -35,7 +36,7 @@ def sent(framing: str, event: Any, key: str, trace: Trace = Trace()) -> Record: 
 
 
 def key_of(event: Any) -> str:
-    return saga_id_of(event) if event.saga_id_field else "no saga"
+    return saga_key("order", saga_id_of(event)) if event.saga_id_field else "/no saga"
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)

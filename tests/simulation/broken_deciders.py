@@ -5,7 +5,7 @@ from typing import Any
 
 from saga_lab.simulation.node import Node
 from sagakit.contract.model import saga_id_of
-from sagakit.decider import NOTHING, Callback, Decision, Do, Effect, EffectResult, Trigger, Undo
+from sagakit.decider import NOTHING, Callback, Decision, Do, EffectResult, Trigger, Undo
 from sagakit.errors import EffectFailed
 from sagakit.messages.envelope import EffectRow
 from schemas.events import PaymentRefunded, ShipmentCancelled
@@ -117,12 +117,6 @@ def not_on_hand(decide: Any, state: Reservation, trigger: Trigger, now: Any) -> 
     """Inventory reserves what it does not have."""
     state = replace(state, on_hand={sku: n + 3 for sku, n in state.on_hand.items()})
     return decide(state, trigger, now)  # type: ignore[no-any-return]
-
-
-def without_order(refund_effect: Any, state: Payment) -> Effect:
-    """The refund's key does not say whose."""
-    effect: Effect = refund_effect(state)
-    return replace(effect, key=effect.key.replace(f":{state.order_ref}:", ":"))
 
 
 def unknown_is_no(ask: Any, node: Node, row: EffectRow) -> Any:

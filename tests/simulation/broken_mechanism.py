@@ -8,6 +8,7 @@ from uuid import UUID
 
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import SimulatedProcess
+from sagakit.decider import Effect
 from sagakit.errors import ResultPending, UnknownFlow
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition, HandlingResult
@@ -149,6 +150,11 @@ def no_stock_lock(store: MemoryInventoryStore, connection: Any, wanted: Any) -> 
         for key, triggers in wanted.items()
     }
     return WorkingSet(dict(store.reservations), dict(before), skus, store._write)
+
+
+def without_saga(effect: Effect, key: str) -> str:
+    """The idempotency key does not say whose call it is."""
+    return key
 
 
 def charge_attempt(ask: Any, node: Node, row: EffectRow) -> Any:

@@ -46,7 +46,7 @@ def calm_world(stories: Iterable[OrderStory]) -> OrderWorld:
     world.outside.stock += STOCK
     for sku in SKUS:
         delivery = Command("restock", "keeper", "", {"sku": sku, "quantity": STOCK})
-        world.submit_command("inventory", f"sku:{sku}", delivery)
+        world.submit_command("inventory", f"/sku:{sku}", delivery)
     for one in stories:
         world.outside.behaviours[one.saga] = one.behaviour
         world.after(one.place_after, lambda s=one: begin(world, s))  # type: ignore[misc]

@@ -9,10 +9,10 @@ from typing import Any
 import saga_monitor.ingest.watermark
 import saga_monitor.saga.deadlines
 import sagakit.handling.handler
-import services.payment.decide
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.runner import run_seed
+from sagakit.decider import Effect
 from sagakit.flow.routing import Router
 from sagakit.store.memory import _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
@@ -80,10 +80,10 @@ MUTANTS = (
         instead(SimulatedProcess, "handle", broken.offsets_first),
     ),
     _m(
-        "refund key without order id",
-        "one order's refund answers another's",
+        "idempotency key without the saga",
+        "one order's charge answers another's",
         20,
-        around(services.payment.decide, "refund_effect", deciders.without_order),
+        instead(Effect, "key_of", broken.without_saga),
     ),
     _m(
         "charge key with the attempt in it",

@@ -18,6 +18,7 @@ from sagakit.contract.platform import CompensationRequested
 from sagakit.decider import Do, Undo
 from sagakit.errors import FlowError, Undecodable
 from sagakit.flow.routing import Router
+from sagakit.identity import saga_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
 from tests.contract_packages import TRIP, avsc, flow_file, importable, text_field, write_generated
@@ -42,7 +43,9 @@ def event(contract: Contract, name: str, **fields: Any) -> Any:
 
 def record_of(contract: Contract, found: Any, key: str) -> Record:
     """The record of an event without a header `flow`."""
-    envelope = Envelope(uuid5(NAMESPACE_OID, key), key, found.owner, 1, START, found)
+    envelope = Envelope(
+        uuid5(NAMESPACE_OID, key), saga_key("trip", key), found.owner, 1, START, found
+    )
     row = Codec(contract).encode(envelope)
     at_ms = round(START.timestamp() * 1000)
     return Record(row.topic, 0, 1, at_ms, row.key.encode(), row.value, row.headers)
@@ -84,7 +87,7 @@ def test_an_event_is_known_by_its_own_saga_id(contract: Contract) -> None:
     asked = event(contract, "TripAsked", traveller="Ada")
     envelope = Codec(contract).decode(record_of(contract, asked, "t-1"))
     fact = fact_of(envelope)
-    assert (envelope.key, fact.type, fact.detail) == ("t-1", "TripAsked", {})
+    assert (envelope.key, fact.type, fact.detail) == ("trip/t-1", "TripAsked", {})
     with pytest.raises(Undecodable, match="the key is 't-2', the body says trip_id 't-1'"):
         Codec(contract).decode(record_of(contract, asked, "t-2"))
 

@@ -183,7 +183,7 @@ def test_an_order_undone_past_its_pivot_waits_for_a_person() -> None:
     found = cause((*story, "ShipmentPickedUp"))
     assert found is not None
     assert found.kind == CauseKind.PERSON
-    assert "payment was undone although the order is past its pivot" in found.description
+    assert "payment was undone although the saga is past its pivot" in found.description
 
 
 def test_a_missing_start_event_is_looked_for_at_its_publisher() -> None:

@@ -162,7 +162,7 @@ def test_a_late_command_is_refused_with_what_has_happened() -> None:
         ("claim", opened, {"taken_from": "ada"}, 409, "is unclaimed since"),
         ("claim", resolved, {"code": "undo_stalled"}, 409, f"ada resolved it at {when}: looked"),
         ("resolve", resolved, {}, 409, f"is resolved: ada at {when}: looked into it"),
-        ("resolve", settled, {}, 409, "the end of the order settled it"),
+        ("resolve", settled, {}, 409, "the end of the saga settled it"),
         ("reopen", settled, {}, 409, "another code for another matter"),
         ("reopen", opened, {}, 409, "is open: saga_monitor at"),
         ("note", saga_of(*RESERVED), {}, 404, "o-1 has no intervention; open one with `saga"),

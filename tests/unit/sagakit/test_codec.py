@@ -202,14 +202,14 @@ def test_an_own_event_too_large_is_not_written(codec: Codec) -> None:
         ("o\u202e1".encode(), "printable"),
     ],
 )
-def test_a_key_that_is_no_order_id_is_refused(codec: Codec, key: bytes | None, says: str) -> None:
+def test_a_key_that_is_no_saga_id_is_refused(codec: Codec, key: bytes | None, says: str) -> None:
     refused(codec, record(codec, key=key), BadKey, says)
 
 
 @pytest.mark.parametrize("key", ["o", "ü" * MAX_ID_CHARS, "Auftrag 7/ä", "🫖"])
-def test_a_key_that_is_an_order_id_is_accepted(codec: Codec, key: str) -> None:
+def test_a_key_that_is_a_saga_id_is_accepted(codec: Codec, key: str) -> None:
     event = replace(PLACED, order_id=key)
-    assert codec.decode(record(codec, event, key=key.encode())).key == key
+    assert codec.decode(record(codec, event, key=key.encode())).key == f"order/{key}"
 
 
 def test_a_key_of_another_order_than_the_body(codec: Codec) -> None:
@@ -326,7 +326,7 @@ def test_an_older_release_is_read_with_todays_defaults() -> None:
             [{"Ticked": schema_of("Ticked", fields=[ORDER_ID])}],
         )
     )
-    row = old.encode(Envelope(UUID(int=1), "a", "left", 1, NOW, Ticked("a", "unheard of")))
+    row = old.encode(Envelope(UUID(int=1), "toy/a", "left", 1, NOW, Ticked("a", "unheard of")))
     sent = Record(row.topic, 0, 0, 0, b"a", row.value, row.headers)
     assert now.decode(sent).event == Ticked("a", "new")
     with pytest.raises(Undecodable, match="not of this contract"):

@@ -156,9 +156,8 @@ def test_what_is_not_final_yet_is_asked_again_patiently_until_it_is() -> None:
         async with Process(site, outside).running() as process:
             await process.reads("call")
             for attempt in range(1, 13):
-                await until(
-                    lambda n=attempt: site.pending()["toy/a:call"].attempts == n, "given back"
-                )  # type: ignore[misc]
+                given_back = lambda n=attempt: site.pending()["toy/a:call"].attempts == n  # noqa: E731
+                await until(given_back, "given back")
                 wait = due_at(site) - site.now
                 assert wait <= timedelta(seconds=2 ** (attempt - 1))
                 site.advance(wait)

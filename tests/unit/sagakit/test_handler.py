@@ -59,10 +59,10 @@ def test_own_events_have_ids_derived_from_their_cause_and_count_up(counter: Coun
     counter.reads(tick(counter, "twice", 1), tick(counter, "three", 2), tick(counter, "b", 1, "b"))
     first, second = event_id("left", "a", 1), event_id("left", "a", 2)
     assert [(e.id, e.key, e.seq, e.causation) for e in counter.published] == [
-        (derive_id(first, "Counted", 0), "a", 1, first),
-        (derive_id(first, "Counted", 1), "a", 2, first),
-        (derive_id(second, "Counted", 0), "a", 3, second),
-        (derive_id(event_id("left", "b", 1), "Counted", 0), "b", 1, event_id("left", "b", 1)),
+        (derive_id(first, "Counted", 0), "toy/a", 1, first),
+        (derive_id(first, "Counted", 1), "toy/a", 2, first),
+        (derive_id(second, "Counted", 0), "toy/a", 3, second),
+        (derive_id(event_id("left", "b", 1), "Counted", 0), "toy/b", 1, event_id("left", "b", 1)),
     ]
 
 
@@ -96,7 +96,7 @@ def test_an_order_has_one_trace_whatever_its_publisher_says(
 def test_what_has_no_correlation_is_correlated_by_its_order(counter: Counter) -> None:
     counter.reads(tick(counter, "one", 1))
     counter.hears(call("a", "paid"))
-    assert [e.trace.correlation for e in counter.published] == ["a", "a"]
+    assert [e.trace.correlation for e in counter.published] == ["toy/a", "toy/a"]
 
 
 def test_an_order_stays_on_the_flow_it_began_with(counter: Counter) -> None:
@@ -131,10 +131,10 @@ def test_steps_side_by_side_are_joined_within_a_batch(counter: Counter) -> None:
 def test_an_effect_that_is_pending_is_not_added_again(counter: Counter) -> None:
     counter.reads(tick(counter, "call", 1), tick(counter, "call", 2))
     counter.reads(tick(counter, "call", 3))
-    assert [e.effect.key for e in counter.added] == ["call:a"]
-    assert counter.inbox_row("a").in_flight == ["call:a"]
+    assert [e.effect.key for e in counter.added] == ["call"]
+    assert counter.inbox_row("a").in_flight == ["call"]
     (pending,) = counter.database.tables.effects.values()
-    assert pending.row.effect == Effect("call", "call:a", {"n": 1})
+    assert pending.row.effect == Effect("call", "call", {"n": 1}, "toy/a")
 
 
 def test_an_outcome_ends_the_effect_which_may_then_be_added_again(counter: Counter) -> None:
@@ -156,7 +156,7 @@ def test_the_outcome_of_a_stale_lease_is_dropped(counter: Counter) -> None:
     stale = Lease(row.id, uuid4())
     assert counter.hears(outcome(row, stale, "late"), call("a", "paid")) == [STALE, HANDLED]
     assert counter.words("a") == ("called", "paid")
-    assert counter.inbox_row("a").in_flight == ["call:a"]
+    assert counter.inbox_row("a").in_flight == ["call"]
     assert counter.hears(outcome(row, row.lease), outcome(row, row.lease)) == [HANDLED, STALE]
     assert counter.hears(outcome(row, row.lease)) == [STALE]
     assert counter.words("a") == ("called", "paid", "outcome ok")

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from sagakit.identity import flow_name, saga_key
 from sagakit.messages.codec import MAX_EVENT_BYTES
-from tests.toy_saga import Counter
+from tests.toy_saga import Counter, toy
 from tests.unit.sagakit.handler_messages import HANDLED, PARKED, call, claimed, outcome, queue, tick
 
 
@@ -24,7 +25,7 @@ def test_an_error_in_decide_parks_the_order_and_nothing_else(counter: Counter) -
     assert queue(counter) == [("decide", 2), ("queued", 3)]
     assert counter.parked("a")[0].error == "ZeroDivisionError: boom"
     assert counter.reads(tick(counter, "four", 4)) == [PARKED]
-    assert [e.event.word for e in counter.published if e.key == "a"] == ["one"]
+    assert [e.event.word for e in counter.published if e.key == toy("a")] == ["one"]
 
 
 def test_redrive_goes_in_order_up_to_what_still_fails(counter: Counter) -> None:
@@ -34,7 +35,7 @@ def test_redrive_goes_in_order_up_to_what_still_fails(counter: Counter) -> None:
     good = tick(counter, "one", 1)
     place = replace(good, offset=mended.record.offset)
     counter.database.tables.parked[mended.id] = replace(mended, record=place)
-    handled = counter.handler.redrive("a")
+    handled = counter.handler.redrive(toy("a"))
     assert [h.disposition for h in handled] == [HANDLED, HANDLED]
     assert counter.words("a") == ("one", "two")
     assert queue(counter) == [("decide", 3), ("queued", 4)], "the reason is now the one at its head"
@@ -45,14 +46,14 @@ def test_redrive_goes_in_order_up_to_what_still_fails(counter: Counter) -> None:
 def test_a_redrive_in_vain_changes_nothing(counter: Counter) -> None:
     counter.reads(tick(counter, "boom", 1), tick(counter, "two", 2))
     before, dead = counter.parked("a"), counter.dead
-    assert counter.handler.redrive("a") == []
+    assert counter.handler.redrive(toy("a")) == []
     assert counter.parked("a") == before
     assert counter.inbox_row("a").parked == 2
     assert counter.dead == dead, "no second dead-letter record for the same failure"
 
 
 def test_redrive_of_an_order_without_parked_records_does_nothing(counter: Counter) -> None:
-    assert counter.handler.redrive("never heard of") == []
+    assert counter.handler.redrive(toy("never heard of")) == []
 
 
 def test_outcomes_and_people_get_through_to_a_parked_order(counter: Counter) -> None:
@@ -66,7 +67,8 @@ def test_outcomes_and_people_get_through_to_a_parked_order(counter: Counter) -> 
 def test_an_unknown_flow_version_is_parked(counter: Counter, label: str) -> None:
     fates = counter.reads(tick(counter, "x", 1, flow=label), tick(counter, "b", 1, "b"))
     assert fates == [PARKED, HANDLED]
-    (row,) = counter.parked("a")
+    (row,) = counter.parked()
+    assert row.key == saga_key(flow_name(label) or "toy", "a")
     assert row.code == "unknown_flow"
     assert "toy/1, toy/2" in row.error
 
@@ -98,7 +100,7 @@ def test_a_key_that_is_none_is_parked_under_a_name_of_its_own(
     assert counter.reads(bad, good) == [PARKED, HANDLED]
     (row,) = counter.parked()
     assert row.code == "bad_key"
-    assert row.key.startswith("bad-key:")
+    assert row.key.startswith("/bad-key:")
     assert len(row.key) < 30
 
 

@@ -18,6 +18,7 @@ from tests.toy_saga import (
     Ticked,
     paused,
     resumed,
+    toy,
 )
 from tests.unit.sagakit.handler_messages import HANDLED, HELD, PARKED, REPEAT
 
@@ -71,7 +72,7 @@ def test_read_again_it_is_paused_once(counter: Counter) -> None:
     assert counter.reads(pause, start) == [HANDLED, HELD]
     assert counter.reads(pause, start) == [REPEAT, REPEAT]
     assert len(counter.parked()) == 1
-    assert counter.handler.redrive("a") == []
+    assert counter.handler.redrive(toy("a")) == []
     assert len(counter.parked()) == 1
     counter.reads(say(counter, resumed("a")))
     assert counter.words("a") == ("do",)
@@ -109,7 +110,7 @@ def test_a_paused_event_behind_a_parked_record_waits_for_the_redrive_and_the_res
     assert counter.reads(*batch) == [HANDLED, PARKED, PARKED]
     number = next(row.id for row in counter.parked() if row.code == "decide")
     del counter.database.tables.parked[number]
-    assert counter.handler.redrive("a") == []
+    assert counter.handler.redrive(toy("a")) == []
     assert [row.code for row in counter.parked()] == ["paused"]
     counter.reads(say(counter, resumed("a")))
     assert counter.words("a") == ("do",)
@@ -137,7 +138,7 @@ def test_a_paused_record_fills_the_gap_before_it_in_the_queue(counter: Counter) 
     counter.reads(pause, bad, late, started(counter), resume)
     assert [row.code for row in counter.parked()] == ["undecodable", *["queued"] * 3]
     del counter.database.tables.parked[counter.parked()[0].id]
-    counter.handler.redrive("a")
+    counter.handler.redrive(toy("a"))
     assert counter.words("a") == ("do",)
     assert counter.parked() == []
 

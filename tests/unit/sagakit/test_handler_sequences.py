@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from sagakit.faults import Crash, CrashAt
-from tests.toy_saga import Counter, Started, Ticked
+from tests.toy_saga import Counter, Started, Ticked, toy
 from tests.unit.sagakit.handler_messages import HANDLED, PARKED, REPEAT, queue, tick
 
 
@@ -68,7 +68,7 @@ def test_what_fills_a_gap_may_stand_behind_it_in_the_queue(counter: Counter) -> 
     counter.reads(bad, tick(counter, "two", 2), tick(counter, "one", 1))
     assert [code for code, _ in queue(counter)] == ["undecodable", "queued", "queued"]
     discard(counter, 0)
-    counter.handler.redrive("a")
+    counter.handler.redrive(toy("a"))
     assert counter.words("a") == ("one", "two")
     assert queue(counter) == []
 

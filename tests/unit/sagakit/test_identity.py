@@ -84,9 +84,9 @@ def test_the_flow_of_a_record_is_that_of_its_header_or_the_only_one_there_is(
 
 def test_the_same_bytes_without_an_id_are_two_events_in_two_sagas() -> None:
     codec = Codec(TWO_FLOWS)
-    bare = Wire(codec).record(Ticked("a"))
+    sent = Wire(codec).record(Ticked("a"))
     toy, another = (
-        codec.decode(replace(bare, headers=(("flow", flow),))) for flow in (b"toy/1", b"another/3")
+        codec.decode(replace(sent, headers=(("flow", flow),))) for flow in (b"toy/1", b"another/3")
     )
     assert toy.id != another.id
 

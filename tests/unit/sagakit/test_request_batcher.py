@@ -15,7 +15,7 @@ from sagakit.handling.request_batcher import BATCH, MAX_QUEUED, RequestBatcher
 from sagakit.messages.envelope import Message
 from sagakit.service.definition import TriggerSubmitter
 from tests.stack import PATIENCE_S
-from tests.toy_saga import Count, Counter
+from tests.toy_saga import Count, Counter, toy
 
 
 class TriggerPort:
@@ -34,7 +34,7 @@ class TriggerPort:
         return self.counter.handler.handle(messages)
 
     async def submit(self, key: str, word: str = "x") -> HandlingResult[Count]:
-        message = Message(uuid4(), key, trigger=Callback((key, word)))
+        message = Message(uuid4(), toy(key), trigger=Callback((key, word)))
         return await self.batcher.submit(message)
 
 
@@ -71,7 +71,10 @@ def test_what_comes_while_a_transaction_runs_shares_the_next() -> None:
         await asyncio.sleep(0)
         submitter.go_on.set()
         handled = await asyncio.gather(first, *others)
-        assert [h.message.key for h in handled] == ["a", *(f"o{n}" for n in range(BATCH + 5))]
+        assert [h.message.key for h in handled] == [
+            toy("a"),
+            *(toy(f"o{n}") for n in range(BATCH + 5)),
+        ]
         assert {h.disposition for h in handled} == {Disposition.HANDLED}
 
     play(submitter, scenario())
@@ -146,7 +149,7 @@ def test_while_nothing_is_handled_only_so_many_wait_and_each_is_answered_in_time
     async def scenario() -> None:
         submitter.go_on.clear()
         asked = [
-            asyncio.create_task(outside.submit(f"o{n}", Callback((f"o{n}", "x")), uuid4()))
+            asyncio.create_task(outside.submit(toy(f"o{n}"), Callback((f"o{n}", "x")), uuid4()))
             for n in range(MAX_QUEUED + 50)
         ]
         results = await asyncio.gather(*asked, return_exceptions=True)

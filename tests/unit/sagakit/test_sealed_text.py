@@ -136,7 +136,7 @@ def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[H
     return HttpCarrier(client, "http://carrier", keeper(keys)), asked
 
 
-LABEL = Effect("label", "label:o1", {"order_id": "o1", "order": FACTS.to_dict()})
+LABEL = Effect("label", "label", {"order_id": "o1", "order": FACTS.to_dict()}, "order/o1")
 
 
 def test_the_carrier_gets_the_opened_address_and_its_answer_is_redacted() -> None:
@@ -153,7 +153,13 @@ def test_the_carrier_gets_the_opened_address_and_its_answer_is_redacted() -> Non
 def test_no_label_is_made_or_kept_for_an_erased_address() -> None:
     it, asked = carrier(WITHOUT, cancellations={"status": "cancelled"})
     assert asyncio.run(it.label(LABEL)) == shipping.Refused("the customer's data was erased")
-    assert asked == {"cancellations": {"order_id": "o1", "label_id": None, "label_key": "label:o1"}}
+    assert asked == {
+        "cancellations": {
+            "reference": "order/o1",
+            "label_id": None,
+            "label_key": "order/o1:label",
+        }
+    }
     it, _ = carrier(WITHOUT, cancellations={"status": "too_late"})
     with pytest.raises(EffectFailed, match="picked up; ask a person"):
         asyncio.run(it.label(LABEL))
@@ -161,7 +167,7 @@ def test_no_label_is_made_or_kept_for_an_erased_address() -> None:
 
 def mail(to: str) -> Effect:
     payload = {"order_id": "o1", "kind": "confirmed", "to": to}
-    return Effect("mail", "mail:confirmed:o1", payload)
+    return Effect("mail", "mail:confirmed", payload, "order/o1")
 
 
 def test_no_mail_goes_to_an_erased_or_unfit_address() -> None:

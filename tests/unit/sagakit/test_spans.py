@@ -23,7 +23,7 @@ from sagakit.telemetry import tracing
 from sagakit.telemetry.metrics import MeasuredCalls, MeasuredPublisher
 from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
 from sagakit.telemetry.tracing import Span, SpanKind
-from tests.toy_saga import NOW, Counter, Started, Ticked, event_id
+from tests.toy_saga import NOW, Counter, Started, Ticked, event_id, toy
 
 ELSEWHERE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -54,7 +54,7 @@ def published(counter: Counter, spans: list[Span], broker: Broker) -> None:
 def test_the_span_of_a_handled_event_is_between_its_publication_and_the_next() -> None:
     counter, spans = Counter(), list[Span]()
     cause = event_id("left", "a", 1)
-    parent = f"00-{trace_of('a')}-{span_of(cause)}-01"
+    parent = f"00-{trace_of(toy('a'))}-{span_of(cause)}-01"
     record = counter.wire.record(Ticked("a", "one"), 1, traceparent=parent)
     traced(counter, spans).handle([decode_message(counter.wire.codec, record)])
     published(counter, spans, Broker())
@@ -66,18 +66,18 @@ def test_the_span_of_a_handled_event_is_between_its_publication_and_the_next() -
     )
     [own] = counter.published
     assert own.trace.traceparent == f"00-{send.trace_id}-{send.span_id}-01"
-    assert {s.trace_id for s in spans} == {trace_of("a")}
+    assert {s.trace_id for s in spans} == {trace_of(toy("a"))}
     assert send.attributes["messaging.message.id"] == str(own.id)
 
 
 def test_the_span_of_a_webhook_is_a_child_of_its_orders_root_span() -> None:
     counter, spans = Counter(), list[Span]()
-    message = Message(uuid4(), "a", trigger=Callback(("a", "paid")))
+    message = Message(uuid4(), toy("a"), trigger=Callback(("a", "paid")))
     traced(counter, spans).handle([message])
     published(counter, spans, Broker())
     webhook, send = spans
     assert (webhook.name, webhook.kind) == ("webhook counter", SpanKind.SERVER)
-    assert webhook.parent == root_of("a")
+    assert webhook.parent == root_of(toy("a"))
     assert send.parent == webhook.span_id
 
 
@@ -91,9 +91,9 @@ def test_the_root_is_exported_once_by_who_owns_the_start_and_names_the_caller() 
     handler.handle([message])
     handler.handle([message])
     roots = [s for s in spans if s.parent is None]
-    assert [(s.span_id, s.trace_id) for s in roots] == [(root_of("a"), trace_of("a"))]
+    assert [(s.span_id, s.trace_id) for s in roots] == [(root_of(toy("a")), trace_of(toy("a")))]
     assert roots[0].caller == (ELSEWHERE, "b7ad6b7169203331")
-    assert [s.parent for s in spans if s.parent] == [root_of("a")]
+    assert [s.parent for s in spans if s.parent] == [root_of(toy("a"))]
 
 
 def test_a_repeated_event_has_no_span_and_a_parked_event_a_failed_one() -> None:
@@ -121,7 +121,7 @@ def test_dead_letter_records_and_what_the_broker_does_not_have_are_no_publicatio
 
 def test_each_attempt_at_an_effect_is_a_span_under_what_decided_it() -> None:
     spans, cause = list[Span](), uuid4()
-    row = EffectRow(uuid4(), "a", Effect("pay", "pay:a", {}), Trace(cause=str(cause)))
+    row = EffectRow(uuid4(), Effect("pay", "pay", {}, toy("a")), Trace(cause=str(cause)))
 
     async def fails(effect: Effect) -> None:
         raise TimeoutError
@@ -183,8 +183,8 @@ def test_a_span_is_exported_with_all_its_fields() -> None:
 
     exporter = InMemorySpanExporter()
     tracer = tracing.Tracer("counter", "counter-1", exporter)
-    of = trace_of("a")
-    span = Span("pay", SpanKind.CLIENT, of, "1" * 16, root_of("a"), 1, 2, {"n": 1}, "Timeout")
+    of = trace_of(toy("a"))
+    span = Span("pay", SpanKind.CLIENT, of, "1" * 16, root_of(toy("a")), 1, 2, {"n": 1}, "Timeout")
     tracer.tell(replace(span, caller=(ELSEWHERE, "2" * 16)))
     tracer.close()
     [found] = exporter.get_finished_spans()
@@ -192,7 +192,7 @@ def test_a_span_is_exported_with_all_its_fields() -> None:
     assert found.parent is not None
     assert f"{found.context.trace_id:032x}" == of
     assert f"{found.context.span_id:016x}" == "1" * 16
-    assert f"{found.parent.span_id:016x}" == root_of("a")
+    assert f"{found.parent.span_id:016x}" == root_of(toy("a"))
     assert [f"{link.context.trace_id:032x}" for link in found.links] == [ELSEWHERE]
     assert found.resource.attributes["service.name"] == "counter"
     assert dict(found.attributes or {}) == {"n": 1, "error.type": "Timeout"}
@@ -200,8 +200,8 @@ def test_a_span_is_exported_with_all_its_fields() -> None:
 
 def test_what_a_log_line_says_of_an_order() -> None:
     id_ = UUID(int=7)
-    expected = {"order_id": "a", "trace_id": trace_of("a"), "event_id": str(id_)}
-    assert log_fields("a", id_) == expected
+    expected = {"saga": toy("a"), "trace_id": trace_of(toy("a")), "event_id": str(id_)}
+    assert log_fields(toy("a"), id_) == expected
 
 
 def test_what_is_parked_is_logged_with_order_trace_and_event() -> None:
@@ -210,5 +210,5 @@ def test_what_is_parked_is_logged_with_order_trace_and_event() -> None:
     with capture_logs() as lines:
         RelayWaker(counter.handler, lambda: None).handle([gap])
     assert lines == [
-        {"event": "a record is parked", "log_level": "warning", **log_fields("a", gap.id)}
+        {"event": "a record is parked", "log_level": "warning", **log_fields(toy("a"), gap.id)}
     ]

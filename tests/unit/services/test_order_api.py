@@ -150,7 +150,9 @@ def test_the_status_of_an_order_is_shown(order_id: str) -> None:
     placed_ = shop.http.get(path).json()
     assert (placed_["order_id"], placed_["status"]) == (order_id, "placed")
     assert datetime.fromisoformat(placed_["placed_at"]).tzinfo == UTC
-    shop.submitter.tell(order_id, Observed("undone", replace(RELEASED, order_id=order_id)))
+    shop.submitter.tell(
+        f"order/{order_id}", Observed("undone", replace(RELEASED, order_id=order_id))
+    )
     cancelled = shop.http.get(path).json()
     assert (cancelled["status"], cancelled["reason"]) == ("cancelled", "out of tea")
 
@@ -288,7 +290,7 @@ def test_what_was_never_sealed_is_not_opened(text: str) -> None:
 def test_the_state_keeps_the_customer_and_whether_the_order_came_in_clear() -> None:
     shop = OrderApi()
     shop.place()
-    shop.submitter.tell("o2", Observed("OrderPlaced", replace(placed(), order_id="o2")))
+    shop.submitter.tell("order/o2", Observed("OrderPlaced", replace(placed(), order_id="o2")))
     states = shop.submitter.states
     assert (states["order/o1"].customer_id, states["order/o1"].in_clear) == ("c1", False)
-    assert (states["order/o2"].customer_id, states["o2"].in_clear) == ("c1", True)
+    assert (states["order/o2"].customer_id, states["order/o2"].in_clear) == ("c1", True)
