@@ -1,0 +1,255 @@
+"""Tests what hotel decides, for every trigger in every state."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from trip_examples import BOOKED, CAPTURED, HELD, INN, REASON, RESERVED, RITZ, TRIP
+
+from sagakit import Callback, Command, Decision, Do, EffectResult, Observed, Participant, Undo
+from sagakit.testing import DecisionMatrix, MemoryStore, Past, emits, row_of
+from travel.hotel import decide as hotel
+from travel.hotel.decide import (
+    Captured,
+    ChangesClosed,
+    Declined,
+    Expired,
+    Held,
+    Hotel,
+    Lapsed,
+    Phase,
+    Released,
+    decide,
+    evolve,
+)
+from travel.payload import effect_of
+from trips import FLOWS
+from trips.events import (
+    FlightFailed,
+    HotelCapturedLate,
+    HotelFailed,
+    HotelReleased,
+    HotelReleaseStarted,
+    StayChangeAccepted,
+    StayChangeRefused,
+    StayChangeRequested,
+    StayChangesClosed,
+)
+
+HOTEL = Participant("hotel", decide, evolve, MemoryStore(Hotel()))
+
+
+def call(kind: str, key: str, *, trip: bool = True, **more: Any) -> Any:
+    """Return an effect of hotel."""
+    return effect_of(kind, key, "t1", TRIP if trip else None, **more)
+
+
+HOLD = call("hold", "hold:0", stay=RITZ)
+HOLD_INN = call("hold", "hold:1", stay=INN)
+VOID = call("void", "void:0", trip=False, holds=["hold:0"])
+VOID_INN = call("void", "void:1", trip=False, holds=["hold:1"])
+CAPTURE = call("capture", "capture", stay=RITZ)
+CAPTURE_INN = call("capture", "capture", stay=INN)
+RELEASE = call("release", "release", trip=False, stay=RITZ, holds=["hold:0"])
+RELEASE_BOTH = call("release", "release", trip=False, stay=RITZ, holds=["hold:0", "hold:1"])
+RELEASE_UNKNOWN = call("release", "release", trip=False, holds=["hold:0"])
+RELEASE_NOTHING = call("release", "release", trip=False, holds=[])
+
+MONEY = Captured("h1", 40_000, "EUR")
+HELD_INN = replace(HELD, stay=INN, hold_id="h2")
+WANTED = StayChangeRequested(trip_id="t1", stay=INN)
+ACCEPTED = StayChangeAccepted(trip_id="t1", stay=INN)
+TOO_DEAR = StayChangeRefused(trip_id="t1", stay=INN, reason="above the limit")
+TOO_LATE = replace(TOO_DEAR, reason="the stay can no longer be changed")
+CLOSED = StayChangesClosed(trip_id="t1")
+LATE = HotelCapturedLate(trip_id="t1", stay=RITZ, hold_id="h1", amount_minor=40_000, currency="EUR")
+DECLINED = HotelFailed(trip_id="t1", code="declined", reason="above the limit")
+EXPIRED = HotelFailed(trip_id="t1", code="expired", reason="the pre-authorisation has expired")
+STARTED = HotelReleaseStarted(trip_id="t1", reason=REASON)
+RESTARTED = replace(STARTED, reason=hotel.TOO_LATE)
+FENCE = HotelReleased(trip_id="t1", amount_minor=0, reason=REASON)
+REFUNDED = replace(FENCE, refund_id="re1", amount_minor=40_000, currency="EUR")
+SOLD_OUT = FlightFailed(trip_id="t1", reason=REASON)
+
+STATES: dict[str, Any] = {
+    "new": (),
+    "new, another wanted": (ACCEPTED,),
+    "holding": Past((), ("hold:0",)),
+    "held": (HELD,),
+    "held, another wanted": Past((HELD, ACCEPTED), ("hold:1",)),
+    "held, another closed": Past((HELD, ACCEPTED, CLOSED), ("hold:1",)),
+    "changed": (HELD, ACCEPTED, HELD_INN),
+    "held, closed": Past((HELD, CLOSED), ("capture",)),
+    "captured": (HELD, CLOSED, CAPTURED),
+    "failed": (DECLINED,),
+    "failed, expired": (HELD, EXPIRED),
+    "releasing": (HELD, STARTED),
+    "releasing, unheld": (STARTED,),
+    "releasing, taken": (HELD, CLOSED, STARTED, LATE),
+    "released": (FENCE,),
+}
+HELD_STATES = ("held", "held, another wanted", "held, another closed", "changed", "held, closed")
+ENDED = {
+    "failed": emits(FENCE),
+    "failed_expired": emits(FENCE),
+    "releasing": Decision(effects=(RELEASE,)),
+    "releasing_unheld": Decision(effects=(RELEASE_NOTHING,)),
+    "releasing_taken": Decision(effects=(RELEASE,)),
+    "released": emits(FENCE),
+}
+REFUSED = emits(TOO_LATE)
+CAPTURED_LATE = Decision((LATE, RESTARTED), (RELEASE,))
+row = partial(row_of, STATES)
+
+
+def keyword(state: str) -> str:
+    """Return a state's name as `row_of` takes it."""
+    return state.replace(", ", "_").replace(" ", "_")
+
+
+RELEASE_INN = call("release", "release", trip=False, stay=INN, holds=["hold:1"])
+CELLS = {
+    "do": row(
+        new=Decision(effects=(HOLD,)),
+        new_another_wanted=Decision(effects=(HOLD,)),
+        holding=Decision(effects=(HOLD,)),
+    ),
+    "undo": row(
+        new=emits(FENCE),
+        new_another_wanted=emits(FENCE),
+        holding=Decision((STARTED,), (RELEASE_UNKNOWN,)),
+        held=Decision((STARTED,), (RELEASE,)),
+        held_another_wanted=Decision((STARTED,), (RELEASE_BOTH,)),
+        held_another_closed=Decision((STARTED,), (RELEASE_BOTH,)),
+        changed=Decision((STARTED,), (RELEASE_INN,)),
+        held_closed=Decision((STARTED,), (RELEASE,)),
+        captured=Decision((STARTED,), (RELEASE,)),
+        **ENDED,
+    ),
+    "change": row(
+        new=emits(ACCEPTED),
+        new_another_wanted=emits(ACCEPTED),
+        holding=emits(ACCEPTED),
+        held=Decision((ACCEPTED,), (HOLD_INN,)),
+        held_another_wanted=emits(ACCEPTED),
+        held_another_closed=REFUSED,
+        changed=emits(ACCEPTED),
+        held_closed=REFUSED,
+        captured=REFUSED,
+        failed=REFUSED,
+        failed_expired=REFUSED,
+        releasing=REFUSED,
+        releasing_unheld=REFUSED,
+        releasing_taken=REFUSED,
+        released=REFUSED,
+    ),
+    "held": row(
+        new=emits(HELD),
+        new_another_wanted=Decision((HELD,), (HOLD_INN,)),
+        holding=emits(HELD),
+        failed=Decision(effects=(VOID,)),
+        changed=Decision(effects=(VOID,)),
+        releasing_unheld=Decision(effects=(VOID,)),
+        released=Decision(effects=(VOID,)),
+    ),
+    "another held": row(
+        new=emits(HELD_INN),
+        new_another_wanted=emits(HELD_INN),
+        holding=emits(HELD_INN),
+        held=Decision((HELD_INN,), (VOID, HOLD)),
+        held_another_wanted=Decision((HELD_INN,), (VOID,)),
+        held_another_closed=Decision((HELD_INN,), (VOID, CAPTURE_INN)),
+        held_closed=Decision((HELD_INN,), (VOID, HOLD)),
+        captured=Decision(effects=(VOID_INN,)),
+        failed=Decision(effects=(VOID_INN,)),
+        failed_expired=Decision(effects=(VOID_INN,)),
+        releasing=Decision(effects=(VOID_INN,)),
+        releasing_unheld=Decision(effects=(VOID_INN,)),
+        releasing_taken=Decision(effects=(VOID_INN,)),
+        released=Decision(effects=(VOID_INN,)),
+    ),
+    "declined": row(
+        new=emits(DECLINED),
+        new_another_wanted=emits(DECLINED),
+        holding=emits(DECLINED),
+        changed=emits(replace(TOO_DEAR, stay=RITZ)),
+    ),
+    "another declined": row(
+        new=emits(DECLINED),
+        new_another_wanted=emits(DECLINED),
+        holding=emits(DECLINED),
+        held=emits(TOO_DEAR),
+        held_another_wanted=emits(TOO_DEAR),
+        held_another_closed=Decision((TOO_DEAR,), (CAPTURE,)),
+        held_closed=Decision((TOO_DEAR,), (CAPTURE,)),
+    ),
+    "voided": row(),
+    "captured": row(
+        new=CAPTURED_LATE,
+        new_another_wanted=CAPTURED_LATE,
+        holding=CAPTURED_LATE,
+        held=emits(CAPTURED),
+        held_another_wanted=emits(CAPTURED),
+        held_another_closed=emits(CAPTURED),
+        changed=emits(CAPTURED),
+        held_closed=emits(CAPTURED),
+        failed=CAPTURED_LATE,
+        failed_expired=CAPTURED_LATE,
+        releasing=emits(LATE),
+        releasing_unheld=emits(LATE),
+        released=CAPTURED_LATE,
+    ),
+    "lapsed": row(**dict.fromkeys(map(keyword, HELD_STATES), emits(EXPIRED))),
+    "released": row(
+        releasing=emits(FENCE), releasing_unheld=emits(FENCE), releasing_taken=emits(FENCE)
+    ),
+    "refunded": row(
+        releasing=emits(LATE, REFUNDED),
+        releasing_unheld=emits(LATE, REFUNDED),
+        releasing_taken=emits(REFUNDED),
+    ),
+    "changes closed": row(
+        held=Decision((CLOSED,), (CAPTURE,)), held_another_wanted=Decision((CLOSED,), (HOLD_INN,))
+    ),
+    "expired": row(held=emits(EXPIRED)),
+    "another observed": row(),
+    "verdict": row(),
+}
+MATRIX = DecisionMatrix(
+    HOTEL,
+    Hotel(),
+    STATES,
+    triggers={
+        "do": Do(RESERVED),
+        "undo": Undo(SOLD_OUT, REASON),
+        "change": Observed("StayChangeRequested", WANTED),
+        "held": EffectResult(HOLD, Held("h1")),
+        "another held": EffectResult(HOLD_INN, Held("h2")),
+        "declined": EffectResult(HOLD, Declined("above the limit")),
+        "another declined": EffectResult(HOLD_INN, Declined("above the limit")),
+        "voided": EffectResult(VOID, Released()),
+        "captured": EffectResult(CAPTURE, MONEY),
+        "lapsed": EffectResult(CAPTURE, Lapsed("the pre-authorisation has expired")),
+        "released": EffectResult(RELEASE, Released()),
+        "refunded": EffectResult(RELEASE, Released("re1", MONEY)),
+        "changes closed": Callback(ChangesClosed(0)),
+        "expired": Callback(Expired(0)),
+        "another observed": Observed("completed", BOOKED),
+        "verdict": Command("approve", "bob", "fine"),
+    },
+    cells=CELLS,
+    phases=Phase,
+)
+
+
+def test_the_matrix_is_complete() -> None:
+    MATRIX.check_complete()
+    MATRIX.check_triggers()
+    MATRIX.check_routing(FLOWS)
+    MATRIX.check_results([Held, Declined, Captured, Lapsed, Released, ChangesClosed, Expired])
+
+
+@pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
+def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
+    MATRIX.check(trigger, state)

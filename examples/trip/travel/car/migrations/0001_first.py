@@ -1,0 +1,16 @@
+"""Create car's table."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "reservation",
+        sa.Column("saga", sa.Text, primary_key=True),
+        sa.Column("phase", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+    )

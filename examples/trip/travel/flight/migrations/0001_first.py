@@ -1,0 +1,17 @@
+"""Create flight's table."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "ticket",
+        sa.Column("saga", sa.Text, primary_key=True),
+        sa.Column("phase", sa.Text, nullable=False),
+        sa.Column("paid", sa.Boolean, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+    )
