@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Undo,
         fold,
     )
+    from sagakit.effects.http_gateway import HttpGateway
     from sagakit.effects.worker import Perform
     from sagakit.errors import (
         BadKey,
@@ -85,6 +86,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     # Effects
     "Effect",
     "Perform",
+    "HttpGateway",
     # Errors
     "SagaError",
     "ConfigurationError",
@@ -115,6 +117,7 @@ _NAMES = {
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"
     ),
+    "sagakit.effects.http_gateway": "HttpGateway",
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
         "SagaError ConfigurationError ContractError FlowError UnprocessableRecord BadKey "
