@@ -7,7 +7,8 @@ files and file names; nothing else differs.
 import importlib.util
 import keyword
 import re
-import shutil
+import shlex
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,8 @@ def renamed(text: str, name: str) -> str:
 
 def _next_steps(name: str) -> str:
     saga = command_name()
+    if "/" in saga:  # from the folder that the user is in now
+        saga = shlex.quote(str(Path(sys.argv[0]).absolute()))
     return (
         f"{name}/ holds a saga of two participants that runs; next\n"
         f"  cd {name}\n"
