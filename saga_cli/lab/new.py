@@ -90,8 +90,10 @@ def _write(name: str, target: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files of the template, without the caches that tools leave in a clone."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        within = path.relative_to(folder).parent.parts
+        if path.is_file() and not any(part.startswith((".", "__")) for part in within):
             yield path
 
 

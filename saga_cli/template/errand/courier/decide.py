@@ -56,7 +56,7 @@ def decide(state: Job, trigger: Trigger, now: datetime) -> Decision:
     match trigger:
         case Do(event) if state.phase is Phase.NEW:
             payload = {"errand_id": event.errand_id, "facts": event.facts.to_dict()}
-            return Decision(effects=(Effect(ASK, f"{ASK}:{event.errand_id}", payload),))
+            return Decision(effects=(Effect(ASK, ASK, payload),))
         case EffectResult(effect, Done(receipt)) if state.phase is Phase.NEW:
             errand_id = str(effect.payload["errand_id"])
             return Decision((ErrandDone(errand_id=errand_id, receipt=receipt),))

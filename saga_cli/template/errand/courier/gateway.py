@@ -22,14 +22,14 @@ class HttpPartner:
         """Have a job done, or return what became of it. Raises EffectFailed if it is unknown."""
         facts: Any = effect.payload["facts"]
         body = {
-            "reference": effect.payload["errand_id"],
+            "reference": effect.saga,
             "note": facts["note"],
             "minutes": facts["minutes"],
         }
-        match await self._http.call("POST", "/v1/jobs", effect.key, body):
+        match await self._http.call("POST", "/v1/jobs", effect.idempotency_key, body):
             case {"id": str(job_id), "status": "done"}:
                 return Done(job_id)
             case {"status": "refused", "reason": str(reason)}:
                 return Refused(reason)
             case answer:
-                raise self._http.unusable(f"job {effect.key}", str(answer))
+                raise self._http.unusable(f"job {effect.idempotency_key}", str(answer))

@@ -10,7 +10,7 @@ metadata = MetaData()
 job = Table(
     "job",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
 )
 

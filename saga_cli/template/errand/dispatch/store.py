@@ -10,7 +10,7 @@ metadata = MetaData()
 reservation = Table(
     "reservation",
     metadata,
-    Column("order_id", Text, primary_key=True),
+    Column("saga", Text, primary_key=True),
     Column("phase", Text, nullable=False),
     Column("runner", Text, nullable=False),
 )

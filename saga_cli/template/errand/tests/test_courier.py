@@ -30,7 +30,7 @@ from tests.examples import ACCEPTED, CANCELLED, DONE, ID, REASON, REFUSED, STOPP
 
 from errand_events import CONTRACT, FLOWS
 
-EFFECT = Effect(ASK, f"{ASK}:{ID}", {"errand_id": ID, "facts": ACCEPTED.facts.to_dict()})
+EFFECT = Effect(ASK, ASK, {"errand_id": ID, "facts": ACCEPTED.facts.to_dict()})
 STATES: dict[str, tuple[Any, ...]] = {
     Phase.NEW: (),
     Phase.DONE: (DONE,),
@@ -88,7 +88,7 @@ class CountingPartner:
         self.keys: set[str] = set()
 
     async def ask(self, effect: Effect) -> Done:
-        self.keys.add(effect.key)
+        self.keys.add(effect.idempotency_key)
         return Done("job_1")
 
 
@@ -120,4 +120,4 @@ def test_a_crash_at_any_point_has_the_job_done_under_one_key() -> None:
 
     crashed = check_crash_points(lambda faults: in_memory(partner, faults=faults), deliver)
     assert all(crashed.values())
-    assert len(partner.keys) == 1
+    assert partner.keys == {f"errand/{ID}:{ASK}"}

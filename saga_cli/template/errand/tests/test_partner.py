@@ -15,7 +15,8 @@ from tests.examples import ID, facts
 
 def effect(note: str = "buy bread") -> Effect:
     """The call that courier decides on."""
-    return Effect(ASK, f"{ASK}:{ID}", {"errand_id": ID, "facts": facts(note).to_dict()})
+    payload = {"errand_id": ID, "facts": facts(note).to_dict()}
+    return Effect(ASK, ASK, payload, saga=f"errand/{ID}")
 
 
 def partner(db: Path) -> tuple[HttpPartner, httpx2.AsyncClient]:
@@ -32,7 +33,7 @@ def test_a_repeated_call_has_the_job_done_once(tmp_path: Path) -> None:
         result = await check_idempotent(gateway.ask, effect())
         (job,) = (await client.get("/v1/jobs")).json()["data"]
         assert result == Done(job["id"])
-        assert (job["reference"], job["status"]) == (ID, "done")
+        assert (job["reference"], job["status"]) == (f"errand/{ID}", "done")
 
     asyncio.run(play())
 

@@ -10,6 +10,6 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "job",
-        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("saga", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
     )

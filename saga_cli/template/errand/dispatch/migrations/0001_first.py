@@ -10,7 +10,7 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "reservation",
-        sa.Column("order_id", sa.Text, primary_key=True),
+        sa.Column("saga", sa.Text, primary_key=True),
         sa.Column("phase", sa.Text, nullable=False),
         sa.Column("runner", sa.Text, nullable=False),
     )
