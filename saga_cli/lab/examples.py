@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from saga_cli.application import choose
+from saga_cli.application import use
 from saga_cli.lab.demo import demo
 from saga_cli.output import command_name
 from saga_lab.application import FILE_NAME
@@ -40,7 +40,7 @@ def run(context: click.Context, name: str, **options: Any) -> None:
         raise click.UsageError(
             f"{name[:40]!r} is not one of the examples; choose from {', '.join(found)}"
         )
-    choose(context, context.command.params[0], str(found[name]))
+    use(found[name])
     context.invoke(demo, **options)
 
 
