@@ -9,7 +9,7 @@ from tests.architecture.source import ROOT
 PAGE = ROOT / "docs" / "tutorial" / "your-own-saga.md"
 FIRST = "saga new errand"
 """What comes before it prepares a clone."""
-_PART = re.compile(r"^```(\w+)\n(.*?)^```$|^ {4}(.*)$|`([\w./]+\.\w+)`", re.S | re.M)
+_PART = re.compile(r"^```(\w+)\n(.*?)^```$|^ {4}([^\n]+)$|`([\w./]+\.\w+)`", re.S | re.M)
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ def _problem(name: str, target: Path) -> str | None:
     """Return what is wrong with the name of an application or its folder, with the remedy."""
     if not re.fullmatch(f"[a-z][a-z0-9_]{{0,{MOST_CHARS - 1}}}", name):
         return (
-            f"{name[:40]!r} is no name of an application; use lower-case letters, digits and "
-            f"underscores, at most {MOST_CHARS}, a letter first"
+            f"{name[:40]!r} is no name of an application; begin with one of a to z, and use "
+            f"lower-case letters, digits and underscores, at most {MOST_CHARS} in all"
         )
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         return f"{name} is a keyword of Python; choose another name"

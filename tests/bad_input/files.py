@@ -318,7 +318,7 @@ COMMANDS = (
         Ran(("new", "My-Saga")),
         "exit 2",
         "'My-Saga' is no name of an application",
-        "use lower-case letters, digits and underscores",
+        "lower-case letters, digits and underscores",
     ),
     command(
         "new application named like a module",

@@ -80,15 +80,26 @@ def test_its_tests_are_green_and_its_code_is_linted(empty: Path, name: str) -> N
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_next_steps_are_printed(empty: Path) -> None:
+def next_steps() -> list[str]:
     printed = saga_new("ticket").output
-    steps = re.findall(r"^  (\S.*?)(?:  .*)?$", printed, re.M)
-    assert [step.rpartition("/")[2] for step in steps] == [
-        "cd ticket",
-        "saga up --detach",
-        "saga demo",
-        "pytest",
-    ]
+    return re.findall(r"^  (\S.*?)(?:  .*)?$", printed, re.M)
+
+
+def test_the_next_steps_are_printed(
+    empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "saga").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert next_steps() == ["cd ticket", "saga up --detach", "saga demo", "pytest"]
+
+
+def test_the_next_steps_can_be_copied_where_saga_is_not_on_the_path(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "argv", [".venv/bin/saga", "new", "ticket"])
+    saga_, after_cd = f"{empty}/.venv/bin/saga", next_steps()[1:3]
+    assert after_cd == [f"{saga_} up --detach", f"{saga_} demo"]
 
 
 def test_an_empty_folder_of_this_name_is_filled(empty: Path) -> None:

@@ -17,7 +17,7 @@ REASON = "not needed"
 
 
 def facts(note: str = "buy bread", minutes: int = 30) -> ErrandFacts:
-    """What a customer asks for."""
+    """Return what a customer asks for."""
     return ErrandFacts(customer="ada", note=note, minutes=minutes)
 
 
