@@ -82,17 +82,17 @@ def _write(name: str, target: Path) -> None:
     """Write the whole application beside its place, then move it there. Raises OSError."""
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as aside:
         folder = Path(aside) / name
-        for path in _files(TEMPLATE):
+        for path in template_files():
             copy = folder / renamed(str(path.relative_to(TEMPLATE)), name)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(renamed(path.read_text("utf-8"), name), "utf-8")
         folder.rename(target)  # an empty folder in its place is replaced
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def template_files() -> Iterator[Path]:
     """Yield the files of the template, without the caches that tools leave in a clone."""
-    for path in sorted(folder.rglob("*")):
-        within = path.relative_to(folder).parent.parts
+    for path in sorted(TEMPLATE.rglob("*")):
+        within = path.relative_to(TEMPLATE).parent.parts
         if path.is_file() and not any(part.startswith((".", "__")) for part in within):
             yield path
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from saga_cli.lab.new import template_files
 from tests.architecture.source import ROOT, TEMPLATE
 
 HELD = {"sagakit", "saga_monitor", "saga_cli", "saga_lab"}
@@ -64,8 +65,7 @@ def test_it_holds_the_migrations(wheel: Path) -> None:
 
 def test_it_holds_the_template_of_new_applications(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    files = [path for path in (ROOT / TEMPLATE).rglob("*") if path.is_file()]
-    template = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+    template = {str(path.relative_to(ROOT)) for path in template_files()}
     assert {f"{TEMPLATE}/saga.toml", f"{TEMPLATE}/.gitignore"} <= template <= names
 
 

@@ -53,7 +53,7 @@ def test_only_the_name_differs_from_the_template(empty: Path) -> None:
     saga_new("home_repair")
     written = files(empty / "home_repair")
     template = {
-        str(path.relative_to(new.TEMPLATE)): path.read_text() for path in new._files(new.TEMPLATE)
+        str(path.relative_to(new.TEMPLATE)): path.read_text() for path in new.template_files()
     }
     assert written == {
         new.renamed(path, "home_repair"): new.renamed(text, "home_repair")
@@ -193,4 +193,4 @@ def test_the_template_is_in_the_repository_and_nothing_else_is_copied() -> None:
         check=True,
     )
     kept = {ROOT / line for line in done.stdout.splitlines()}
-    assert {*new._files(new.TEMPLATE)} == kept
+    assert {*new.template_files()} == kept
