@@ -2,6 +2,7 @@
 
 from contextlib import closing
 
+from sagakit.kafka.client import admin_client, topic_ids
 from sagakit.kafka.consumer import BusConsumer
 from tests.kafka import create_topic
 from tests.stack import TestInfra, until
@@ -12,6 +13,9 @@ def test_a_replica_that_returns_at_once_is_assigned_the_topics_it_reads_now(
 ) -> None:
     servers = infra.bootstrap_servers
     old, new = (create_topic(servers, f"{topic_prefix}{name}", 2) for name in ("old", "new"))
+
+    admin = admin_client(servers)
+    until(lambda: len(topic_ids(admin, {old, new})) == 2, "the broker knows both topics")
 
     def read(*topics: str) -> None:
         with closing(BusConsumer(servers, f"{topic_prefix}group", "one", topics)) as bus:
