@@ -33,7 +33,7 @@ def examples(context: click.Context) -> None:
 @examples.command(params=[*demo.params])
 @click.argument("name")
 @click.pass_context
-def run(context: click.Context, name: str, **options: Any) -> None:
+def run(context: click.Context, /, name: str, **options: Any) -> None:
     """Run the demo of one example, as `saga --app examples/NAME demo` does."""
     found = find_examples()
     if name not in found:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from sagakit import Effect, EffectFailed
@@ -15,7 +16,7 @@ from tests.examples import ID, facts
 
 def effect(note: str = "buy bread") -> Effect:
     """The call that courier decides on."""
-    payload = {"errand_id": ID, "facts": facts(note).to_dict()}
+    payload: dict[str, Any] = {"errand_id": ID, "facts": facts(note).to_dict()}
     return Effect(ASK, ASK, payload, saga=f"errand/{ID}")
 
 
