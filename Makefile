@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := $(VENV)/lowest
 READY := $(VENV)/.ready
+TEMPLATE := saga_cli/template/errand
 PACKAGES := sagakit services saga_monitor saga_lab saga_cli schemas shop benchmarks
 CORES := $(shell nproc)
 # Tests of the real stack wait most of the time, so there is one worker more than there are cores.
@@ -53,6 +54,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy $(wildcard $(PACKAGES) tests)
+	cd $(TEMPLATE) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache .
 	$(BIN)/lint-imports
 	$(BIN)/python -m sagakit.contract.generate sagakit.contract --check
 	$(BIN)/python -m sagakit.contract.compat sagakit.contract

@@ -18,10 +18,15 @@ class Misdeclared(click.ClickException):
 
 
 def choose(_context: click.Context, _parameter: click.Parameter, folder: str | None) -> str | None:
-    """Take the folder of --app for this process and those that it starts."""
+    """Take the folder of --app."""
     if folder is not None:
-        os.environ["SAGA_APP"] = str(Path(folder).absolute())
+        use(Path(folder))
     return folder
+
+
+def use(folder: Path) -> None:
+    """Work with the application in this folder, in this process and those that it starts."""
+    os.environ["SAGA_APP"] = str(folder.absolute())
 
 
 def application() -> "Application":

@@ -21,6 +21,11 @@ from saga_lab.devstack.errors import StackError
 from sagakit.errors import ConfigurationError, ContractError, FlowError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "new": (
+        "lab.new",
+        "Write an application of two participants into the new folder NAME, ready to run.",
+    ),
+    "examples": ("lab.examples", "List the example applications, or run one."),
     "up": (
         "lab.devstack",
         "Start Kafka, PostgreSQL, the fakes of the outside world, every service and the monitor.",

@@ -138,8 +138,9 @@ def _forget_dead_server(data: Path) -> None:
 def _as_unprivileged() -> tuple[str, ...]:
     """Return the command prefix that runs PostgreSQL as an unprivileged user; empty if not root.
 
-    Of root's rights the user keeps CAP_DAC_OVERRIDE only, so that neither this checkout nor its
-    parent directories must be opened to everybody. Raises `StackError`.
+    Of root's rights the user keeps CAP_DAC_OVERRIDE only, so that neither the environment that
+    PostgreSQL is installed in nor its parent directories must be opened to everybody. Raises
+    `StackError`.
     """
     if os.geteuid() != 0:
         return ()
@@ -154,6 +155,9 @@ def _as_unprivileged() -> tuple[str, ...]:
     return (
         setpriv,
         *identity,
+        # initdb asks access(2) for its own file: without this bit the kernel answers that for the
+        # user alone, capabilities aside.
+        "--securebits=+no_setuid_fixup",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
     )

@@ -28,7 +28,7 @@ from saga_monitor.ingest.watermark import LogInspector
 from saga_monitor.storage import store
 from sagakit.handling.consumer_loop import LINGER_S
 from sagakit.kafka.client import KafkaException
-from sagakit.kafka.consumer import SESSION_S, TOPICS_S
+from sagakit.kafka.consumer import SESSION_S, TOPICS_S, member_of
 from sagakit.messages.envelope import Record, TopicPartitionKey
 from sagakit.retry import retry_transaction
 from sagakit.service.settings import ServiceSettings
@@ -295,7 +295,9 @@ class StreamReader:
             broker=[f"kafka://{server.strip()}" for server in servers],
             broker_client_id=self._settings.instance_id,
             broker_session_timeout=SESSION_S,
-            consumer_group_instance_id=f"{self._group}-{self._settings.instance_id}",
+            consumer_group_instance_id=member_of(
+                f"{self._group}-{self._settings.instance_id}", self._topics
+            ),
             consumer_auto_offset_reset="earliest",
             consumer_metadata_max_age_ms=round(TOPICS_S * 1000),
             store="memory://",

@@ -1,8 +1,9 @@
 """Provides a consumer group member that reads in micro-batches and notices a recreated topic."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
+from zlib import crc32
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -26,6 +27,16 @@ SESSION_S, TOPICS_S = 10.0, 10.0
 within which a recreated topic is found. Both in seconds."""
 NO_LOG = ""
 """The id recorded for a topic that does not exist."""
+
+
+def member_of(instance_id: str, topics: Iterable[str]) -> str:
+    """Return the name of a replica as a static group member that reads these topics.
+
+    Kafka hands a returning static member the assignment it had, also if it subscribes to further
+    topics now, which nobody would read then. So a replica whose topics have changed, by a new flow
+    version, comes back as another member; the old one is dropped after a session.
+    """
+    return f"{instance_id}-{crc32(','.join(sorted(topics)).encode()):08x}"
 
 
 class BusConsumer:
@@ -55,7 +66,7 @@ class BusConsumer:
             {
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": group,
-                "group.instance.id": instance_id,
+                "group.instance.id": member_of(instance_id, topics),
                 "client.id": instance_id,
                 "auto.offset.reset": "earliest",
                 "enable.auto.offset.store": False,

@@ -17,7 +17,15 @@ PACKAGES = (
     "shop",
     "benchmarks",
 )
-GENERATED = frozenset({"schemas/events.py", "sagakit/contract/platform.py"})
+TEMPLATE = "saga_cli/template/errand"
+"""The application that `saga new` copies."""
+GENERATED = frozenset(
+    {
+        "schemas/events.py",
+        "sagakit/contract/platform.py",
+        f"{TEMPLATE}/errand_events/events.py",
+    }
+)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

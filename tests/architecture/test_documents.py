@@ -1,6 +1,7 @@
 """What the documents name exists: commands with their options, paths, links, targets, variables,
 metrics; and what is made from the flow is up to date."""
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from saga_cli.main import saga
+from saga_lab.application import load_application
 from saga_lab.devstack.topics import shared_topics
 from saga_monitor.metrics import HELP as MONITORS
 from saga_monitor.reconciliation.run import HELP as FINDINGS
@@ -29,8 +31,10 @@ from services.notification.service import NotificationSettings
 from services.payment.service import PaymentSettings
 from services.shipping.service import ShippingSettings
 from shop.outside.provider_machine import TOKENS
+from tests import tutorial
 from tests.application import ORDER
-from tests.architecture.source import PACKAGES, ROOT
+from tests.architecture.source import PACKAGES, ROOT, TEMPLATE
+from tests.contract_packages import importable
 
 DOCS = ROOT / "docs"
 FILES = files_of("schemas")
@@ -86,13 +90,25 @@ def understand(words: list[str]) -> None:
     if words in ([], ["--help"]):
         return
     name, *rest = words
-    command = saga.get_command(click.Context(saga), name)
+    command = saga.get_command(click.Context(saga), name) or template_command(name)
     if command is None:
         pytest.fail(f"there is no command saga {name}")
     try:
         command.make_context(name, rest, resilient_parsing=not rest)
     except click.UsageError as error:
         pytest.fail(f"saga {' '.join(words)}: {error.format_message()}")
+
+
+def template_command(name: str) -> click.Command | None:
+    """A command of the application that `saga new` writes, of which the tutorial speaks."""
+    spec = load_application(ROOT / TEMPLATE).commands.get(name)
+    if spec is None:
+        return None
+    with importable(ROOT / TEMPLATE):
+        module, _, attribute = spec.call.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["up", "--no-such-option"], ["cancel", "my-1"]])
@@ -108,7 +124,7 @@ def test_every_make_target_and_module_exists(paper: Path) -> None:
         if target := re.match(r"make (\w+)", line):
             assert re.search(rf"^{target[1]}:", makefile, re.M), f"{paper.name}: {line}"
         module = re.match(r"python -m ([\w.]+)", line)
-        if module and module[1].split(".")[0] in PACKAGES and "giftwrap" not in line:
+        if module and module[1].split(".")[0] in PACKAGES:
             assert importlib.util.find_spec(module[1]), f"{paper.name}: {line}"
 
 
@@ -135,8 +151,11 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("paper", papers())
 def test_every_file_named_in_the_text_exists(paper: Path) -> None:
+    made_by_the_reader = tutorial.files() if paper == tutorial.PAGE else set[str]()
     for words in code(paper.read_text()):
         for path in re.findall(r"(?<![\w/.])(?:[\w.]+/)+[\w.]*\w", words):
+            if path in made_by_the_reader:
+                continue
             if path.split("/")[0] in (*PACKAGES, "tests", "docs", "examples"):
                 assert (ROOT / path).exists(), f"{paper.name} names {path}"
 

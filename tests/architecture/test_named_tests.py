@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.architecture.source import ROOT, TEMPLATE
+
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+TESTS = sorted([*(ROOT / "tests").rglob("test_*.py"), *(ROOT / TEMPLATE).rglob("test_*.py")])
 KNOWN = {path.name for path in TESTS} | {
     name for path in TESTS for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.M)
 }

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import sagakit
-from tests.architecture.source import ROOT, Source, sources
+from tests.architecture.source import ROOT, TEMPLATE, Source, sources
 
 HEAVY = ("confluent_kafka", "sqlalchemy", "fastapi", "fastavro", "alembic", "prometheus_client")
-EXAMPLES = [source for source in sources() if source.name.startswith("examples/")]
+EXAMPLES = [source for source in sources() if source.name.startswith(("examples/", TEMPLATE))]
 
 
 def loaded(statement: str) -> set[str]:
@@ -67,7 +67,7 @@ def test_another_name_is_no_attribute() -> None:
 def test_there_are_examples() -> None:
     names = {source.name for source in EXAMPLES}
     assert {"examples/fraud_check/participant.py"} < names
-    assert any("giftwrap/services/giftwrap/service.py" in name for name in names)
+    assert f"{TEMPLATE}/courier/service.py" in names
 
 
 @pytest.mark.parametrize("source", EXAMPLES, ids=lambda source: source.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas import CONTRACT
-from tests.architecture.source import ROOT, Function, Source, functions, length, sources
+from tests.architecture.source import ROOT, TEMPLATE, Function, Source, functions, length, sources
 
 MAX_FILE_LINES = 500
 """A file is split by reason to change; past this it has more than one."""
@@ -29,10 +29,11 @@ def every_source() -> list[pytest.ParameterSet]:
 
 
 def every_test_file() -> list[Path]:
-    """The tests with their helpers, and those of the examples."""
+    """The tests with their helpers, and those of the examples and the template."""
     return [
         *sorted((ROOT / "tests").rglob("*.py")),
         *sorted((ROOT / "examples").rglob("test_*.py")),
+        *sorted((ROOT / TEMPLATE).rglob("test_*.py")),
     ]
 
 
@@ -58,7 +59,7 @@ def test_no_function_is_too_long(source: Source) -> None:
     "folder",
     [
         *(ROOT / "services" / name for name in CONTRACT.participants),
-        ROOT / "examples/giftwrap/services/giftwrap",
+        *(ROOT / TEMPLATE / name for name in ("dispatch", "courier")),
     ],
     ids=lambda folder: folder.name,
 )
@@ -86,14 +87,14 @@ def public(source: Source) -> Iterator[tuple[str, bool]]:
     """Public names with whether they are documented.
 
     Not asked of programs' `main`, migrations' `upgrade` and routes (their module says it), nor of
-    methods in the lab. A method may be told of in its class's docstring instead.
+    methods in the lab and of fakes. A method may be told of in its class's docstring instead.
     """
     if source.text.strip():
         yield "the module", bool(ast.get_docstring(source.tree))
     for node in source.tree.body:
         if isinstance(node, ast.ClassDef) and node.name[0] != "_":
             yield node.name, bool(ast.get_docstring(node))
-            if not source.name.startswith(("saga_lab/", "shop/")):
+            if not source.name.startswith(("saga_lab/", "shop/", f"{TEMPLATE}/fakes/")):
                 yield from _methods(node)
         elif isinstance(node, Function) and not _documented_by_its_module(node):
             yield node.name, bool(ast.get_docstring(node))

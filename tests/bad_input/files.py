@@ -314,6 +314,20 @@ COMMANDS = (
     command("no worlds", Ran(("sim", "--seeds", "0")), "exit 2", "0 is not in the range"),
     command("unknown kind", Ran(("chaos", "--only", "flood")), "exit 2", "'flood' is not one of"),
     command(
+        "new application with a bad name",
+        Ran(("new", "My-Saga")),
+        "exit 2",
+        "'My-Saga' is no name of an application",
+        "lower-case letters, digits and underscores",
+    ),
+    command(
+        "new application named like a module",
+        Ran(("new", "json")),
+        "exit 2",
+        "a module json can be imported here",
+        "choose another name",
+    ),
+    command(
         "price that is no number",
         Ran(("place", "--price", "12.50")),
         "exit 2",

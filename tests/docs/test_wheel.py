@@ -1,5 +1,7 @@
-"""The wheel built from the tree: the packages it holds, and an installation of it alone."""
+"""The wheel built from the tree: the packages it holds, and installations of it alone."""
 
+import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -7,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import ROOT
+from saga_cli.lab.new import template_files
+from tests.architecture.source import ROOT, TEMPLATE
 
 HELD = {"sagakit", "saga_monitor", "saga_cli", "saga_lab"}
 BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
@@ -15,9 +18,13 @@ PUBLIC = "import sagakit; print(*(getattr(sagakit, name) for name in sagakit.__a
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What a command prints; fails with its error output."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stderr[-3000:]}"
+    """What a command prints, without anything of this tree on its path; fails with its output."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SAGA_APP", "SAGA_HOME")}
+    done = subprocess.run(
+        command, cwd=cwd, env={**kept, "COLUMNS": "200"}, capture_output=True, text=True
+    )
+    shown = f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, shown
     return done.stdout
 
 
@@ -31,10 +38,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bin_(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a new environment that has the wheel and what it requires, nothing else."""
-    venv = tmp_path_factory.mktemp("empty") / "venv"
-    uv = Path(sys.executable).parent / "uv"
-    run(uv, "venv", "-q", "--python", sys.executable, venv, cwd=wheel.parent)
-    run(uv, "pip", "install", "-q", "--python", venv / "bin/python", wheel, cwd=wheel.parent)
+    return environment(tmp_path_factory.mktemp("empty"), wheel)
+
+
+def environment(folder: Path, *packages: str | Path) -> Path:
+    """The programs of a new environment with these packages."""
+    venv, uv = folder / "venv", Path(sys.executable).parent / "uv"
+    run(uv, "venv", "-q", "--python", sys.executable, venv, cwd=folder)
+    run(uv, "pip", "install", "-q", "--python", venv / "bin/python", *packages, cwd=folder)
     return venv / "bin"
 
 
@@ -52,9 +63,44 @@ def test_it_holds_the_migrations(wheel: Path) -> None:
     assert {"sagakit/store/migrations/0001_first.py"} <= revisions <= names
 
 
+def test_it_holds_the_template_of_new_applications(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    template = {str(path.relative_to(ROOT)) for path in template_files()}
+    assert {f"{TEMPLATE}/saga.toml", f"{TEMPLATE}/.gitignore"} <= template <= names
+
+
 def test_the_command_says_how_it_is_used(bin_: Path, tmp_path: Path) -> None:
     assert "Usage: saga" in run(bin_ / "saga", "--help", cwd=tmp_path)
 
 
 def test_the_public_names_can_be_imported(bin_: Path, tmp_path: Path) -> None:
     assert "Participant" in run(bin_ / "python", "-c", PUBLIC, cwd=tmp_path)
+
+
+def test_a_new_application_runs_from_nothing_but_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    """`shop` is a name that cannot be used in this tree, where it is a package."""
+    bin_ = environment(tmp_path, f"saga-choreography[lab] @ {wheel.as_uri()}", "pytest")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "cd shop" in run(bin_ / "saga", "new", "shop", cwd=empty)
+    shop = empty / "shop"
+
+    assert re.search(r"\d{2,} passed", run(bin_ / "pytest", "-q", cwd=shop))
+
+    run(bin_ / "saga", "up", "--detach", "--port-base", "0", cwd=shop)
+    try:
+        assert "completed" in run(bin_ / "saga", "request", cwd=shop)
+        assert "cancelled" in run(bin_ / "saga", "request", "--note", "[refuse]", cwd=shop)
+        assert "ShopRefused" in run(bin_ / "saga", "show", *saga_ids(bin_, shop)[:1], cwd=shop)
+    finally:
+        run(bin_ / "saga", "down", cwd=shop)
+
+    printed = run(bin_ / "saga", "demo", "--orders", "48", cwd=shop)
+    kinds = ("plain", "too_long", "refused", "repeated", "lost_answer", "cancelled")
+    assert all(re.search(rf"│ {kind} +│", printed) for kind in kinds)
+    assert {*re.findall(r"│ (\d) │.*│ holds │", printed)} >= {*"15678"}
+
+
+def saga_ids(bin_: Path, folder: Path) -> list[str]:
+    """The sagas that `saga ls` lists, the newest first."""
+    return re.findall(r"^(\S*my-\w+) ", run(bin_ / "saga", "ls", cwd=folder), re.M)

@@ -1,0 +1,1 @@
+"""Sagas to run and judge the application with: named in `saga.toml`."""
