@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 LOWEST := $(VENV)/lowest
 READY := $(VENV)/.ready
 TEMPLATE := saga_cli/template/errand
+TRIP := examples/trip
 PACKAGES := sagakit services saga_monitor saga_lab saga_cli schemas shop benchmarks
 CORES := $(shell nproc)
 # Tests of the real stack wait most of the time, so there is one worker more than there are cores.
@@ -55,11 +56,13 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/ruff check
 	$(BIN)/mypy $(wildcard $(PACKAGES) tests)
 	cd $(TEMPLATE) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache .
+	cd $(TRIP) && MYPYPATH=.:tests $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache trips travel travel_lab tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m sagakit.contract.generate sagakit.contract --check
 	$(BIN)/python -m sagakit.contract.compat sagakit.contract
 	$(BIN)/python -m sagakit.contract.generate schemas --check
 	$(BIN)/python -m sagakit.contract.compat schemas
+	PYTHONPATH=$(TRIP) $(BIN)/python -m sagakit.contract.generate trips --check
 	$(BIN)/python -m sagakit.contract.docs schemas --check
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.saga.event_matrix_page schemas --check

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Undo,
         fold,
     )
-    from sagakit.effects.http_gateway import HttpGateway
+    from sagakit.effects.http_gateway import HttpGateway, wire_key
     from sagakit.effects.worker import Perform
     from sagakit.errors import (
         BadKey,
@@ -52,10 +52,11 @@ if TYPE_CHECKING:
     from sagakit.identity import saga_key, split_key
     from sagakit.service.definition import Receipt, Service, TriggerPort
     from sagakit.service.program import Program, service_program
-    from sagakit.service.settings import ServiceSettings
+    from sagakit.service.settings import ServiceSettings, WebhookSettings
     from sagakit.store.ports import Clock, Participant, Store, Working
     from sagakit.store.state_table import TableStore
     from sagakit.web.ledger_pages import Ledger
+    from sagakit.web.signed_webhook import ReadReport, saga_of, signed_webhook, text_of
 
 __all__ = [  # noqa: RUF022 -- under headings
     # Participant
@@ -89,6 +90,13 @@ __all__ = [  # noqa: RUF022 -- under headings
     "Effect",
     "Perform",
     "HttpGateway",
+    "wire_key",
+    # Webhooks
+    "WebhookSettings",
+    "signed_webhook",
+    "ReadReport",
+    "saga_of",
+    "text_of",
     # Errors
     "SagaError",
     "ConfigurationError",
@@ -121,7 +129,7 @@ _NAMES = {
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"
     ),
-    "sagakit.effects.http_gateway": "HttpGateway",
+    "sagakit.effects.http_gateway": "HttpGateway wire_key",
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
         "SagaError ConfigurationError ContractError FlowError UnprocessableRecord BadKey "
@@ -131,10 +139,11 @@ _NAMES = {
     "sagakit.identity": "saga_key split_key",
     "sagakit.service.definition": "Service TriggerPort Receipt",
     "sagakit.service.program": "Program service_program",
-    "sagakit.service.settings": "ServiceSettings",
+    "sagakit.service.settings": "ServiceSettings WebhookSettings",
     "sagakit.store.ports": "Participant Store Working Clock",
     "sagakit.store.state_table": "TableStore",
     "sagakit.web.ledger_pages": "Ledger",
+    "sagakit.web.signed_webhook": "ReadReport saga_of signed_webhook text_of",
 }
 """Module -> its names in `__all__`."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

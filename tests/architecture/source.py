@@ -24,6 +24,7 @@ GENERATED = frozenset(
         "schemas/events.py",
         "sagakit/contract/platform.py",
         f"{TEMPLATE}/errand_events/events.py",
+        "examples/trip/trips/events.py",
     }
 )
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 import httpx2
 
-from sagakit import Effect, EffectFailed
-from sagakit.effects.http_gateway import HttpGateway, wire_key
+from sagakit import Effect, EffectFailed, HttpGateway, wire_key
 
 Booking = Mapping[str, Any]
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sagakit import Effect
-from sagakit.web.signed_webhook import ReadReport, saga_of, text_of
+from sagakit import Effect, ReadReport, saga_of, text_of
 from travel.hotel.decide import (
     Captured,
     ChangesClosed,

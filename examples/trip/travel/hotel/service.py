@@ -5,9 +5,7 @@ from pathlib import Path
 import httpx2
 from pydantic import AnyHttpUrl
 
-from sagakit import Participant, Service, service_program
-from sagakit.service.settings import WebhookSettings
-from sagakit.web.signed_webhook import signed_webhook
+from sagakit import Participant, Service, WebhookSettings, service_program, signed_webhook
 from travel.hotel.decide import (
     CAPTURE,
     HOLD,

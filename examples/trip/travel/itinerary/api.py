@@ -10,8 +10,7 @@ from uuid import uuid4
 from fastapi import APIRouter, HTTPException, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit import Clock, Command, Event, Receipt, TriggerPort
-from sagakit.identity import saga_key
+from sagakit import Clock, Command, Event, Receipt, TriggerPort, saga_key
 from travel.itinerary.decide import Itinerary, is_open
 from trips import FLOWS
 from trips.events import Stay, StayChangeRequested, TripCancelRequested, TripFacts, TripPlaced
