@@ -11,6 +11,7 @@ from sagakit.contract.conflicts import check_contracts, check_flow
 from sagakit.contract.files import PLATFORM, ContractFiles, files_of, read_set, released_sets
 from sagakit.contract.marks import EventMarks, Records, marks_of
 from sagakit.contract.model import Contract
+from sagakit.contract.step_marks import check_step_marks
 from sagakit.errors import ContractError, FlowError, SagaError
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flow
@@ -86,6 +87,7 @@ def _load_flow(
     try:
         flow = load(path.read_text(), owners, foreign)
         check_balance_fields(flow, schemas)
+        check_step_marks(flow, schemas)
         return flow
     except FlowError as error:
         raise FlowError(f"{at}: {error}") from error

@@ -78,6 +78,26 @@ CONTRACTS = (
         "write the path of a list of records",
     ),
     contract(
+        "pivot whose done event may be void",
+        trip(
+            a=avsc(
+                "HotelBooked",
+                "hotel",
+                text_field("trip_id"),
+                {"name": "late", "type": "boolean", "default": False},
+                saga_id="trip_id",
+                void_when="late",
+            ),
+            b=(
+                "flows/flow.toml",
+                TRIP["flows/flow.toml"].replace('"compensatable"', '"pivot"', 1),
+            ),
+        ),
+        "trips",
+        "trips/flows/flow.toml: flow trip, steps.hotel.done: HotelBooked has the mark void_when",
+        "give what came too late an event of its own",
+    ),
+    contract(
         "event without a saga id",
         trip(a=avsc(*ASKED, text_field("trip_id"))),
         "trips",
