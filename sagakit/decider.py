@@ -128,8 +128,8 @@ class Effect:
 class Decision:
     """Holds a participant's answer to a trigger: its own events in order, and effects.
 
-    `adopted`: events of the participant's own types that another publisher, such as the shop's own
-    order system, has already published. They are folded into the state and not published again.
+    `adopted`: events of the participant's own types that another publisher, such as a system that
+    was there before, has already published. They are folded into the state and not published again.
     """
 
     events: tuple[Any, ...] = ()

@@ -1,6 +1,6 @@
 """Names a saga by its flow and its saga id: the saga key. Pure.
 
-A saga key is `<flow>/<saga id>`, such as `order/2026-000123`: the name of the flow without its
+A saga key is `<flow>/<saga id>`, such as `errand/2026-000123`: the name of the flow without its
 version, a slash, and the saga id. The name holds no slash; the id may hold any number of them. An
 event of no saga, or one whose flow is not known, has the key `/<record key>`.
 The key of a Kafka record is the bare saga id, so that all events of a saga share a partition.
@@ -23,7 +23,7 @@ def split_key(key: str) -> tuple[str, str]:
     """Return the name of the flow and the saga id in a saga key. Raises ValueError."""
     flow, slash, saga_id = key.partition("/")
     if not slash:
-        raise ValueError(f"{key[:80]!r} is no saga key; write it as flow/id, such as order/{key}")
+        raise ValueError(f"{key[:80]!r} is no saga key; write it as flow/id, such as errand/{key}")
     return flow, saga_id
 
 

@@ -23,7 +23,7 @@ def _kind_names() -> list[str]:
     help="How long sagas are placed and faults injected.",
 )
 @click.option(
-    "--orders",
+    "--sagas",
     "count",
     type=click.IntRange(1, 200_000),
     help="Sagas to place. [default: 5 a second]",

@@ -74,7 +74,7 @@ def run(
         started_at, began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", time.monotonic()
         with _progress(console, run) as on_progress:
             run.execute(on_progress)
-        words = [f"--minutes {minutes:g} --orders {count} --faults {faults} --seed {seed}"]
+        words = [f"--minutes {minutes:g} --sagas {count} --faults {faults} --seed {seed}"]
         words += [f"--brokers {brokers}"] if brokers != "1" else []
         words += [f"--only {name!r}" for name in only]
         report = build_report(

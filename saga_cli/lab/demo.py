@@ -7,7 +7,7 @@ import click
 
 @click.command()
 @click.option(
-    "--orders",
+    "--sagas",
     "count",
     default=500,
     show_default=True,

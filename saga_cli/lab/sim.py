@@ -37,7 +37,7 @@ def _faults(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
 )
 @click.option("--from", "first", default=0, show_default=True, type=NUMBER, help="The first seed.")
 @click.option(
-    "--orders",
+    "--sagas",
     "sagas",
     default=6,
     show_default=True,

@@ -38,7 +38,7 @@ def flows(context: click.Context) -> None:
 @flows.command()
 @click.argument("flow", metavar="FLOW", type=ID)
 def retire(flow: str) -> None:
-    """Tell if a version such as order/1 may be removed from its flow file.
+    """Tell if a version such as errand/1 may be removed from its flow file.
 
     Exit status 1, with the reason, while sagas are in flight on it.
     """

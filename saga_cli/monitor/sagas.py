@@ -35,7 +35,7 @@ STUCK = Listing(
     "most overdue",
 )
 STEP = click.option(
-    "--step", default="payment", show_default=True, help="The step that waits for the decision."
+    "--step", help="The step that waits for the decision. [default: the only one that waits]"
 )
 
 
@@ -82,8 +82,7 @@ reject = person_command(
 )
 cancel = person_command(
     "cancel",
-    "Cancel a saga: its steps are undone, the newest first.\n\n"
-    "Possible until the parcel is picked up.",
+    "Cancel a saga: its steps are undone, the newest first.\n\nPossible until its pivot is done.",
     "/cancellations",
 )
 pause = person_command(

@@ -32,18 +32,9 @@ from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.store.rebuild import differences, rebuild
 
-NO_STATE = {
-    "idempotency": set[str](),
-    "customer_key": set[str](),
-    "recorded_command": set[str](),
-    "saga": {"quiet_until"},
-    "stream_offset": {"topic_id"},
-}
-"""Maps a table to its columns that are no state; an empty set excludes the whole table.
-
-Excluded are requests seen (`idempotency`), keys that no event carries (`customer_key`), commands
-people gave (`recorded_command`), when the monitor judges a saga next, and the ids of the topics it
-read."""
+NOT_REBUILT = {"rebuilt": False}
+"""The `info` of a table or column that holds no state: no event carries it, or it is about reading.
+"""
 HISTORY = "_history"
 """Suffix of the table that rows may have been moved to; the move changes no row."""
 BATCH = 500
@@ -148,12 +139,10 @@ def _at(moved: Mapping[str, Table], table: Table) -> list[Table]:
 
 def _state(table: Table) -> Table | None:
     """Return the table without columns that are no state; None when no column is left."""
-    name = table.name.removesuffix(HISTORY)
-    if name not in NO_STATE:
-        return table
-    without = NO_STATE[name]
-    columns = [column._copy() for column in table.columns if column.name not in without]
-    return Table(table.name, MetaData(), *columns) if without else None
+    if table.info == NOT_REBUILT:
+        return None
+    columns = [column._copy() for column in table.columns if column.info != NOT_REBUILT]
+    return Table(table.name, MetaData(), *columns)
 
 
 def _count(engine: Engine, table: Table) -> int:

@@ -24,7 +24,7 @@ def flow_routes(reader: SagaReader) -> APIRouter:
 
     @router.get("/flows/retirement", response_model=None)
     def retirement(flow: str) -> dict[str, Any] | JSONResponse:
-        """Tell if a version (`order/1`) may be removed from its flow file; 409 says why not."""
+        """Tell if a version (`errand/1`) may be removed from its flow file; 409 says why not."""
         with reader.engine.connect() as connection:
             counts = queries.flows(connection)
         try:

@@ -53,7 +53,7 @@ class Tick:
 def take_tick(clock: Clock, inspector: LogInspector, topics: Sequence[str]) -> Tick:
     """Take a tick: the time first, then the end offsets.
 
-    In the other order an event could be appended between the two: earlier than the tick's time, but
+    The other way round an event could come in between: earlier than the tick's time, but
     beyond its ends.
     """
     at = log_time(clock.append_clock_record(CLOCK_TOPIC))

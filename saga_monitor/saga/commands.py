@@ -49,7 +49,12 @@ class SagaCommand(BaseModel):
 class VerdictCommand(SagaCommand):
     """A person's decision on a step that waits for one."""
 
-    step: str = Field(max_length=100, examples=["desk"])
+    step: str | None = Field(
+        default=None,
+        max_length=100,
+        examples=["desk"],
+        description="The step that waits; may be left out if only one does",
+    )
     verdict: Literal["approve", "reject"]
     id: UUID | None = Field(
         default=None, description="Id of the event; a command with the same id is the same event"
@@ -97,33 +102,51 @@ class CommandRefused(Exception):
 
 def give_verdict(body: VerdictCommand, saga: Saga, view: SagaView) -> Emission:
     """Return the event of a verdict. Raises CommandRefused if paused, or if none is awaited."""
+    name = body.step or _only_judged_step(saga, view)
     given = VerdictGiven(
         saga_id=saga.id,
-        step=body.step,
+        step=name,
         verdict=body.verdict,
         actor=body.actor,
         reason=body.reason,
     )
-    step = next((s for s in view.steps if s.name == body.step), None)
+    step = next((s for s in view.steps if s.name == name), None)
     if step is None:
         names = ", ".join(s.name for s in view.steps)
         raise CommandRefused(422, "unknown step", f"flow {view.flow} has the steps {names}")
     if body.id is not None and str(body.id) in saga.facts:
         return Emission(body.id, given, UUID(saga.facts[str(body.id)].id))
     for item in view.awaited:
-        if item.step == body.step and item.approval and view.paused:
+        if item.step == name and item.approval and view.paused:
             raise CommandRefused(
                 409, "paused", f"{_pause_text(view.paused, saga)}; resume it first"
             )
-        if item.step == body.step and item.approval:
+        if item.step == name and item.approval:
             default = emission_id(saga.key, VERDICT, item.cause)
             return Emission(body.id or default, given, UUID(item.cause))
-    verdicts = [f for f in _of_type(saga, VerdictGiven.type) if f.detail.get("step") == body.step]
+    verdicts = [f for f in _of_type(saga, VerdictGiven.type) if f.detail.get("step") == name]
     since = f" since {utc_seconds(step.since)}" if step.since else ""
-    detail = f"{body.step} of saga {saga.key} waits for no verdict: it is {step.status}{since}"
+    detail = f"{name} of saga {saga.key} waits for no verdict: it is {step.status}{since}"
     if verdicts:
         detail += f"; {_command_text(verdicts[-1], str(verdicts[-1].detail.get('verdict')))}"
     raise CommandRefused(409, "no verdict awaited", detail)
+
+
+def _only_judged_step(saga: Saga, view: SagaView) -> str:
+    """Return the step that waits for a verdict, else the one that had one. Raises CommandRefused.
+
+    There has to be exactly one.
+    """
+    waiting = {item.step for item in view.awaited if item.approval}
+    judged = {str(f.detail.get("step")) for f in _of_type(saga, VerdictGiven.type)}
+    steps = sorted(waiting or judged)
+    if not steps:
+        detail = f"no step of saga {saga.key} waits for a verdict"
+        raise CommandRefused(409, "no verdict awaited", detail)
+    if len(steps) > 1:
+        detail = f"saga {saga.key} has several: {', '.join(steps)}; name one of them as step"
+        raise CommandRefused(422, "step is missing", detail)
+    return steps[0]
 
 
 def cancel_saga(body: CancelCommand, saga: Saga, view: SagaView) -> Emission:

@@ -1,7 +1,7 @@
 """Find how sagas are related: which led to which, and which came in one batch.
 
-An OrderPlaced may name the saga that led to it (`caused_by`, an id in the same flow) and its batch
-(`batch_id`). Neither is checked: the named saga may not exist, or the chain may be a circle. No
+A start event may have the fields `caused_by`, which names the saga of the same flow that led to it,
+and `batch_id`. Neither is checked: the named saga may not exist, or the chain may be a circle. No
 saga is returned twice.
 """
 
@@ -40,7 +40,8 @@ BATCH = text(f"""
 """)
 OF_SAGA = text(f"""
     SELECT detail->>'batch_id', detail->>'caused_by' FROM {_EVENTS}
-    WHERE saga = :saga AND type = 'OrderPlaced' ORDER BY at LIMIT 1
+    WHERE saga = :saga AND (detail->>'batch_id' IS NOT NULL OR detail->>'caused_by' IS NOT NULL)
+    ORDER BY at LIMIT 1
 """)
 
 

@@ -36,7 +36,7 @@ saga = Table(
     Column("facts", JSONB, nullable=False, server_default="{}"),
     Column("awaited", Text),
     Column("next_deadline", _TIME),
-    Column("quiet_until", _TIME),
+    Column("quiet_until", _TIME, info={"rebuilt": False}),
     Column("started_at", _TIME),
     Column("ended_at", _TIME),
     Column("updated_at", _TIME),
@@ -92,7 +92,7 @@ stream_offset = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("offset", BigInteger, nullable=False),
-    Column("topic_id", Text),
+    Column("topic_id", Text, info={"rebuilt": False}),
 )
 
 monitor_unreadable = Table(
@@ -152,6 +152,7 @@ recorded_command = Table(
     Column("type", Text, nullable=False),
     Column("fields", JSONB, nullable=False),
     Column("at", _TIME, nullable=False, index=True),
+    info={"rebuilt": False},
 )
 
 

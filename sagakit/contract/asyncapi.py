@@ -34,7 +34,7 @@ _HEADERS = {
     "ce_causationid": "Id of the event or message that caused it.",
     "ce_correlationid": "What belongs together: the publisher's own word for it, or the saga "
     "key, flow/id.",
-    "flow": "Flow and version the saga runs on, such as order/1.",
+    "flow": "Flow and version the saga runs on, such as errand/1.",
     "contract": "On an event of the platform: the contract package that has the flow. Whoever does "
     "not have that package ignores the event.",
     "traceparent": "W3C trace context.",

@@ -203,9 +203,9 @@ class FlowPage:
 def _versions(flow: Flow) -> list[str]:
     lines = []
     for version, places in flow.versions.items():
-        order = " → ".join(" + ".join(place) for place in places)
+        sequence = " → ".join(" + ".join(place) for place in places)
         mark = " (default)" if version == flow.default_version else ""
-        lines.append(f"- `{flow.label(version)}`{mark}: {order}")
+        lines.append(f"- `{flow.label(version)}`{mark}: {sequence}")
     return ["\n".join(lines)]
 
 

@@ -1,7 +1,7 @@
 """Reads `docs.toml` of a contract: what its documents say that events and flows do not.
 
-    title = "The order saga's events"
-    access = "An application that places orders needs `Write` on `order.events`."
+    title = "The events of a visit"
+    access = "A system that asks for visits needs `Write` on `desk.events`."
 
     [modules.kit]                       # a package's modules, between the markers of a page
     page = "docs/reference/kit.md"
@@ -9,7 +9,7 @@
 
     [code.publisher]                    # a file, between the markers of a page
     page = "docs/how-to/publish-from-outside.md"
-    file = "examples/publish_order.py"
+    file = "examples/publish.py"
 
 Paths are below the folder that holds the contract's package. The file may be absent.
 """

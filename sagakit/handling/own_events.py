@@ -2,19 +2,22 @@
 
 from typing import Any
 
+from sagakit.contract.model import saga_id_of
 from sagakit.errors import ForeignEvent
+from sagakit.identity import split_key
 
 
 def check_own(participant: str, event: Any, key: str | None = None) -> None:
-    """Raise ForeignEvent for an event of another owner, or of another saga than `key`."""
+    """Raise ForeignEvent for an event of another owner, or of another saga than that of `key`."""
     if event.owner != participant:
         raise ForeignEvent(
             f"{participant} decided a {event.type}, which is an event of {event.owner}; decide "
             f"events whose schema names {participant} as the owner"
         )
-    named = getattr(event, "order_id", key)
-    if key is not None and named != key:
+    if key is None or event.saga_id_field is None:
+        return
+    if (named := saga_id_of(event)) != split_key(key)[1]:
         raise ForeignEvent(
-            f"{participant} decided a {event.type} for order {named!r} while it handles {key!r}; "
-            "decide events for the order of the trigger"
+            f"{participant} decided a {event.type} for saga {named!r} while it handles {key!r}; "
+            "decide events for the saga of the trigger"
         )

@@ -31,7 +31,7 @@ class InMemoryService(Generic[S]):
     """Handles messages of one saga for one participant, and performs its effects when asked.
 
     store: the participant's, in memory. perform: kind of effect -> the gateway's method. flow: the
-    version on which events come, such as `order/3`. faults: see `sagakit.faults`.
+    version on which events come, such as `errand/3`. faults: see `sagakit.faults`.
     """
 
     def __init__(

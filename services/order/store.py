@@ -42,6 +42,7 @@ idempotency = Table(
     Column("key", Text, primary_key=True),
     Column("digest", Text, nullable=False),
     Column("claimed_at", DateTime(timezone=True), nullable=False, index=True),
+    info={"rebuilt": False},
 )
 
 # See `vault`. No event carries a key: losing a row here erases the data sealed with its key.
@@ -55,6 +56,7 @@ customer_key = Table(
     Column("erased_at", DateTime(timezone=True)),
     Column("actor", Text),
     Column("reason", Text),
+    info={"rebuilt": False},
 )
 Index(
     "customer_key_current",

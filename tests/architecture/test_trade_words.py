@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import ROOT
+from tests.architecture.source import ROOT, TEMPLATE
 
 PLATFORM = ("sagakit", "saga_monitor", "saga_cli", "saga_lab")
 SUFFIXES = {".py", ".toml", ".avsc", ".html", ".j2", ".md"}
@@ -24,22 +24,29 @@ TRADE = frozenset(
 """Words of trades. `label` is missing: a flow has labels (`order/2`), and so has a metric."""
 HARMLESS = re.compile(
     r"""
-    \bin\ ((any|this|that|which|whatever|the|log|their|one|sorted)\ )?order\b
+    \bin\ ((any|this|that|which|whatever|the|log|their|one|sorted|the\ other|the\ same)\ )?order\b
     | \b(sort|lock|log|total|partial|record|source|topological|reverse|step|right|same)[ _]order
+    | \b(id|commit|key|random|insertion|offset|their|another|this)\ order\b
+    | \bkeeps?\ the\ order\b
+    | \b_order\( | \bkey=_order\b | \b_(log|record|out_of)_order\b
+    | \(order=True | ^The\ order: | \border\ per\ producer\b | ^\s+order\.$
     | \border\ (of|in\ which|by)\b | \bORDER\ BY\b | \border_by\b | \bout\ of\ order\b
     | \bround[ _]trips?\b                    # of a network, of a value
     | \bcapture_(output|logs|signals)\b      # of subprocess, structlog and uvicorn
     | \bemail\.utils\b                       # parses the dates of HTTP
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.MULTILINE,
 )
 EXCEPTIONS: Mapping[str, frozenset[str]] = {}
 """File -> the words that it may have, each with its reason beside it."""
 
 
 def files() -> Iterator[Path]:
+    """All but the template: it is an application."""
     for package in PLATFORM:
-        yield from sorted(p for p in (ROOT / package).rglob("*") if p.suffix in SUFFIXES)
+        for path in sorted((ROOT / package).rglob("*")):
+            if path.suffix in SUFFIXES and TEMPLATE not in str(path):
+                yield path
 
 
 def trade_words(text: str) -> Iterator[tuple[int, str]]:

@@ -95,7 +95,7 @@ def test_a_new_application_runs_from_nothing_but_the_wheel(wheel: Path, tmp_path
     finally:
         run(bin_ / "saga", "down", cwd=shop)
 
-    printed = run(bin_ / "saga", "demo", "--orders", "48", cwd=shop)
+    printed = run(bin_ / "saga", "demo", "--sagas", "48", cwd=shop)
     kinds = ("plain", "too_long", "refused", "repeated", "lost_answer", "cancelled")
     assert all(re.search(rf"│ {kind} +│", printed) for kind in kinds)
     assert {*re.findall(r"│ (\d) │.*│ holds │", printed)} >= {*"15678"}

@@ -16,7 +16,7 @@ TIMEOUT_S = 1700
 
 
 def test_three_minutes_of_every_kind_of_fault_leave_no_violation(tmp_path: Path) -> None:
-    words = ["chaos", f"--minutes={MINUTES}", f"--orders={ORDERS}"]
+    words = ["chaos", f"--minutes={MINUTES}", f"--sagas={ORDERS}"]
     words += [f"--faults={FAULTS}", f"--seed={SEED}"]
     done = subprocess.run(
         [*SAGA, *words],

@@ -21,7 +21,7 @@ def run(home: object, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_demo_places_orders_of_every_kind_and_every_invariant_holds(whole: LiveStack) -> None:
-    done = run(whole.home.parent, "demo", "--orders", str(ORDERS))
+    done = run(whole.home.parent, "demo", "--sagas", str(ORDERS))
     output = done.stdout
     assert done.returncode == 0, output + done.stderr
     rows = dict(re.findall(r"│ (\w+) +│ [^│]+│ +(\d+) │ [\d a-z,]+│ +\S+ s? *│", output))

@@ -49,7 +49,7 @@ def test_an_example_runs_as_its_demo(clone: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         demo_run, "run", lambda **options: ran.append((os.environ["SAGA_APP"], options))
     )
-    done = CliRunner().invoke(saga, ["examples", "run", "trip", "--orders", "20"])
+    done = CliRunner().invoke(saga, ["examples", "run", "trip", "--sagas", "20"])
     assert done.exit_code == 0, done.output
     defaults = {"seed": 0, "keep_up": False}
     assert ran == [(str(clone / "examples" / "trip"), {**defaults, "count": 20})]

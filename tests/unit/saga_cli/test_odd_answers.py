@@ -226,7 +226,7 @@ def test_what_cannot_be_an_id_is_refused(words: tuple[str, ...]) -> None:
         ("place", "--price", "-1"),
         ("place", "--order-id", ""),
         ("sim", "--seeds", "99999999999999999999"),
-        ("demo", "--orders", "-1"),
+        ("demo", "--sagas", "-1"),
         ("up", "--port-base", "65536"),
     ],
 )

@@ -110,6 +110,20 @@ def test_a_verdict_in_time_ends_the_reminders() -> None:
     ]
 
 
+def test_a_verdict_needs_no_step_if_only_one_waits() -> None:
+    """Given one step that waits; when a person approves; then it is that step's verdict."""
+    body = VerdictCommand(saga=SAGA, verdict="approve", actor="ada", reason="fine")
+    saga = saga_of(*REVIEW)
+    assert give_verdict(body, saga, seen(saga)).event.step == "payment"
+
+
+def test_a_verdict_that_no_step_waits_for_is_refused() -> None:
+    body = VerdictCommand(saga=SAGA, verdict="approve", actor="ada", reason="fine")
+    saga = saga_of(*REVIEW[:1])
+    with pytest.raises(CommandRefused, match="no step of saga order/o-1 waits for a verdict"):
+        give_verdict(body, saga, seen(saga))
+
+
 def test_a_late_verdict_is_refused_with_what_has_happened() -> None:
     saga, _ = emitted_until(saga_of(*REVIEW), 24.01)
     body = VerdictCommand(saga=SAGA, step="payment", verdict="approve", actor="ada", reason="fine")
