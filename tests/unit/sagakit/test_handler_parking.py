@@ -145,11 +145,11 @@ def test_an_own_event_over_the_limit_parks_its_cause(counter: Counter) -> None:
     ("word", "reason"),
     [
         ("foreign", "ForeignEvent: counter decided a Ticked, which is an event of left"),
-        ("stray", "ForeignEvent: counter decided a Counted for order 'elsewhere' while it handles"),
-        ("pair", "EffectKeyClash: the effect key 'call:a' of order 'a' is taken"),
+        ("stray", "ForeignEvent: counter decided a Counted for saga 'elsewhere' while it handles"),
+        ("pair", "EffectKeyClash: the effect key 'call' of 'toy/a' is taken"),
         (
             "odd",
-            "ValueError: the payload of effect 'call:a': no JSON for the database: Type is not",
+            "ValueError: the payload of effect 'call': no JSON for the database: Type is not",
         ),
     ],
 )
