@@ -132,3 +132,18 @@ def running(infra: TestInfra, book: Book, count: int) -> Iterator[list[Relay]]:
 
 
 # --- no row is skipped --------------------------------------------------------------------------
+
+
+@contextmanager
+def relaying(relay: Relay) -> Iterator[threading.Event]:
+    """A relay in a thread of its own, stopped at the end, also of a test that fails; its stop."""
+    stop = threading.Event()
+    thread = threading.Thread(target=relay.run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        relay.wake()
+        thread.join(PATIENCE_S)
+    assert not thread.is_alive()

@@ -17,7 +17,7 @@ from sagakit.outbox.relay import KEEP_DAYS, NEW_EPOCH, LostLeadership, Relay
 from sagakit.store.ports import Changes
 from sagakit.store.postgres import engine_for
 from tests.kafka import create_topic, read, values_by_key
-from tests.outbox_rows import EPOCH, LEADERS, Book, Ledger, leading, relay_of, running
+from tests.outbox_rows import EPOCH, LEADERS, Book, Ledger, leading, relay_of, relaying, running
 from tests.stack import PATIENCE_S, TestInfra, until
 from tests.toy_saga import NOW
 
@@ -164,19 +164,15 @@ def test_a_leader_that_lost_its_place_does_not_keep_the_lock(book: Book) -> None
     """Else no relay of any replica would ever lead again."""
     publisher = Ledger()
     relay = relay_of(book, publisher, poll_s=0.02)
-    stop = threading.Event()
-    thread = threading.Thread(target=relay.run, args=(stop,), daemon=True)
-    thread.start()
-    until(lambda: relay.leading, "it leads")
-    pid = book.scalar(LEADERS)
-    with book.engine.begin() as connection:
-        connection.execute(NEW_EPOCH)
-    book.write("a")
-    until(book.empty, "published under a new epoch")
-    assert book.scalar(LEADERS) != pid
-    assert book.scalar(f"SELECT count(*) FROM ({LEADERS}) AS leaders") == 1
-    stop.set()
-    thread.join(PATIENCE_S)
+    with relaying(relay):
+        until(lambda: relay.leading, "it leads")
+        pid = book.scalar(LEADERS)
+        with book.engine.begin() as connection:
+            connection.execute(NEW_EPOCH)
+        book.write("a")
+        until(book.empty, "published under a new epoch")
+        assert book.scalar(LEADERS) != pid
+        assert book.scalar(f"SELECT count(*) FROM ({LEADERS}) AS leaders") == 1
     until(
         lambda: not book.scalar(f"SELECT count(*) FROM ({LEADERS}) AS leaders"), "the lock is free"
     )
@@ -192,33 +188,23 @@ def test_a_relay_elsewhere_is_woken_through_the_database(book: Book) -> None:
     """With a poll interval far longer than the test may take."""
     publisher = Ledger()
     relay = relay_of(book, publisher, poll_s=3600.0)
-    stop = threading.Event()
-    thread = threading.Thread(target=relay.run, args=(stop,), daemon=True)
-    thread.start()
-    until(lambda: relay.leading, "it leads")
-    book.write("a")
-    relay_of(book, Ledger()).wake()
-    until(lambda: publisher.log == [("a", "1")], "woken from another replica")
-    book.write("a")
-    relay.wake()
-    until(lambda: publisher.log == [("a", "1"), ("a", "2")], "woken from its own process")
-    stop.set()
-    relay.wake()
-    thread.join(PATIENCE_S)
-    assert not thread.is_alive()
+    with relaying(relay):
+        until(lambda: relay.leading, "it leads")
+        book.write("a")
+        relay_of(book, Ledger()).wake()
+        until(lambda: publisher.log == [("a", "1")], "woken from another replica")
+        book.write("a")
+        relay.wake()
+        until(lambda: publisher.log == [("a", "1"), ("a", "2")], "woken from its own process")
 
 
 def test_what_is_committed_before_the_end_is_published_at_the_end(book: Book) -> None:
     publisher = Ledger()
-    relay, stop = relay_of(book, publisher, poll_s=3600.0), threading.Event()
-    thread = threading.Thread(target=relay.run, args=(stop,), daemon=True)
-    thread.start()
-    until(lambda: relay.leading, "it leads")
-    until(lambda: not relay._wake.is_set(), "it rests")
-    book.write("a", 2)
-    stop.set()
-    relay.wake()
-    thread.join(PATIENCE_S)
+    relay = relay_of(book, publisher, poll_s=3600.0)
+    with relaying(relay):
+        until(lambda: relay.leading, "it leads")
+        until(lambda: not relay._wake.is_set(), "it rests")
+        book.write("a", 2)
     assert publisher.log == [("a", "1"), ("a", "2")]
 
 
@@ -253,22 +239,16 @@ NO_ROOM = """
 def test_while_the_database_has_no_room_nothing_is_published_again(book: Book) -> None:
     """A relay that started over would publish the batch again each time, and fill the topic."""
     publisher = Ledger()
-    relay, stop = relay_of(book, publisher, poll_s=0.02), threading.Event()
+    relay = relay_of(book, publisher, poll_s=0.02)
     with book.engine.begin() as connection:
         connection.execute(text(NO_ROOM))
-    thread = threading.Thread(target=relay.run, args=(stop,), daemon=True)
-    with capture_logs() as logs:
-        thread.start()
+    with capture_logs() as logs, relaying(relay):
         book.write("a", 2)
-        until(
-            lambda: sum("will be retried" in line["event"] for line in logs) > 3, "it tries again"
-        )
+        until(lambda: sum("trying again" in line["event"] for line in logs) > 3, "it tries again")
         assert relay.leading
-    with book.engine.begin() as connection:
-        connection.execute(text("DROP TRIGGER no_room ON outbox_sent"))
-    until(book.empty, "published")
-    stop.set()
-    thread.join(PATIENCE_S)
+        with book.engine.begin() as connection:
+            connection.execute(text("DROP TRIGGER no_room ON outbox_sent"))
+        until(book.empty, "published")
     assert publisher.log == [("a", "1"), ("a", "2")]
     assert book.scalar(EPOCH) == 1, "the same leader all the time"
 
