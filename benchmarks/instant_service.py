@@ -68,7 +68,7 @@ class InstantCarrier(MemoryCarrier):
         payload: Mapping[str, Any] = effect.payload
         no_pickup = NO_PICKUP in payload["order"]["ship_to"]
         if isinstance(answer, Labelled) and not no_pickup:
-            return PickedUp(effect.key.partition(":")[2], answer.label_id, answer.tracking)
+            return PickedUp(str(payload["order_id"]), answer.label_id, answer.tracking)
         return answer
 
 

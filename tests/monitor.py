@@ -231,20 +231,20 @@ class MonitorProcess:
         """A POST, whatever the answer."""
         return httpx2.post(f"{self.url}{path}", json=dict(body), timeout=PATIENCE_S)
 
-    def saga(self, order_id: str) -> dict[str, Any] | None:
-        """What it knows of an order."""
-        answer = httpx2.get(f"{self.url}/sagas/order/{order_id}", timeout=PATIENCE_S)
+    def saga(self, saga_id: str, flow: str = "order") -> dict[str, Any] | None:
+        """What it knows of a saga."""
+        answer = httpx2.get(f"{self.url}/sagas/{flow}/{saga_id}", timeout=PATIENCE_S)
         found: dict[str, Any] | None = answer.json() if answer.status_code == 200 else None
         return found
 
-    def status(self, order_id: str) -> str | None:
-        """Of an order."""
-        saga = self.saga(order_id)
+    def status(self, saga_id: str, flow: str = "order") -> str | None:
+        """Of a saga."""
+        saga = self.saga(saga_id, flow)
         return saga["status"] if saga else None
 
-    def types(self, order_id: str) -> list[str]:
-        """Types of the events it knows of an order, in log time."""
-        saga = self.saga(order_id)
+    def types(self, saga_id: str, flow: str = "order") -> list[str]:
+        """Types of the events it knows of a saga, in log time."""
+        saga = self.saga(saga_id, flow)
         return [event["type"] for event in saga["timeline"]] if saga else []
 
 

@@ -181,8 +181,8 @@ def test_a_step_overdue_in_log_time_is_undone_under_one_id_by_every_monitor(
     assert saga is not None
     asked = [e for e in saga["timeline"] if e["type"] == "CompensationRequested"]
     expected = [
-        ("payment", str(emission_id(order, "deadline", "payment", 1))),
-        ("shipping", str(emission_id(order, "deadline", "shipping", 1))),
+        ("payment", str(emission_id(f"order/{order}", "deadline", "payment", 1))),
+        ("shipping", str(emission_id(f"order/{order}", "deadline", "shipping", 1))),
     ]
     assert [(e["detail"]["step"], e["event_id"]) for e in asked[:2]] == expected
     (due_by,) = [e for e in saga["timeline"] if e["type"] == "InventoryReserved"]

@@ -188,16 +188,17 @@ def test_two_monitors_never_ask_for_different_things(
     finally:
         for group in groups:
             group.close()
+    sagas = set(keys_of(overdue))
     emitted: dict[tuple[str, str, int], list[tuple[Any, Any]]] = defaultdict(list)
     for record in read(infra.bootstrap_servers, "saga.events"):
         envelope = CODEC.decode(record)
-        if envelope.key in overdue and envelope.event.type == "CompensationRequested":
+        if envelope.key in sagas and envelope.event.type == "CompensationRequested":
             place = (envelope.key, envelope.event.step, envelope.event.attempt)
             emitted[place].append((envelope.id, envelope.event))
-    assert {order for order, _, _ in emitted} == set(overdue)
-    for (order, step, attempt), those in emitted.items():
-        assert {id_ for id_, _ in those} == {emission_id(order, "deadline", step, attempt)}
+    assert {saga for saga, _, _ in emitted} == sagas
+    for (saga, step, attempt), those in emitted.items():
+        assert {id_ for id_, _ in those} == {emission_id(saga, "deadline", step, attempt)}
         assert len({event for _, event in those}) == 1, those
-        assert attempt == 1 or (order, step, attempt - 1) in emitted
+        assert attempt == 1 or (saga, step, attempt - 1) in emitted
     assert {key[1:] for key in emitted} >= {("payment", 1)}
-    assert all((order, "payment", 2) not in emitted for order in overdue), "the turn is shipping's"
+    assert all((saga, "payment", 2) not in emitted for saga in sagas), "the turn is shipping's"

@@ -193,8 +193,12 @@ def test_a_second_placing_is_not_the_start() -> None:
 
 
 def test_ids_of_emissions_are_the_same_everywhere() -> None:
-    assert emission_id("o", "deadline", "payment", 1) == emission_id("o", "deadline", "payment")
-    assert emission_id("o", "deadline", "payment", 2) != emission_id("o", "deadline", "payment")
+    assert emission_id("order/o", "deadline", "payment", 1) == emission_id(
+        "order/o", "deadline", "payment"
+    )
+    assert emission_id("order/o", "deadline", "payment", 2) != emission_id(
+        "order/o", "deadline", "payment"
+    )
 
 
 @pytest.mark.parametrize("ids", ["abc", "cba", "bac"])
