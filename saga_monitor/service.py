@@ -70,11 +70,11 @@ class MonitorSettings(ServiceSettings):
 
     deadlines: TextsByName = Field(
         default_factory=dict,
-        description='Deadlines other than the flow files\', as JSON: {"desk": "20s"}',
+        description='Deadlines other than the flow files\', as JSON: {"dispatch": "20s"}',
     )
     participants: UrlsByName = Field(
         default_factory=dict,
-        description='Base URLs of the participants, as JSON: {"desk": "http://desk:8080"}',
+        description='Base URLs of the participants, as JSON: {"dispatch": "http://dispatch:8080"}',
     )
     history_after_s: float = Field(
         default=30 * 86400.0,

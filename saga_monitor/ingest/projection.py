@@ -244,7 +244,7 @@ def fact_of(envelope: Envelope, balances: Iterable[Balance] = ()) -> Fact:
 
 
 def awaited_text(awaited: AwaitedStep) -> str:
-    """Describe an awaited step for lists: `desk: VisitBooked or VisitRefused`."""
+    """Describe an awaited step for lists: `dispatch: VisitBooked or VisitRefused`."""
     return f"{awaited.step}: {' or '.join(awaited.events)}"
 
 

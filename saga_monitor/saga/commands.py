@@ -52,7 +52,7 @@ class VerdictCommand(SagaCommand):
     step: str | None = Field(
         default=None,
         max_length=100,
-        examples=["desk"],
+        examples=["dispatch"],
         description="The step that waits; may be left out if only one does",
     )
     verdict: Literal["approve", "reject"]

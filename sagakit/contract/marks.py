@@ -1,6 +1,6 @@
 """Checks a set of Avro records and reads the marks that say what an event is. Pure.
 
-    {"type": "record", "name": "Booked", "doc": "...", "owner": "desk",
+    {"type": "record", "name": "Booked", "doc": "...", "owner": "dispatch",
      "saga_id": "visit_id", "void_when": "late", "fields": [
         {"name": "visit_id", "type": "string"},
         {"name": "late", "type": "boolean", "default": false},

@@ -1,7 +1,7 @@
 """Reads `docs.toml` of a contract: what its documents say that events and flows do not.
 
     title = "The events of a visit"
-    access = "A system that asks for visits needs `Write` on `desk.events`."
+    access = "A system that asks for visits needs `Write` on `dispatch.events`."
 
     [modules.kit]                       # a package's modules, between the markers of a page
     page = "docs/reference/kit.md"

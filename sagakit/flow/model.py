@@ -231,7 +231,7 @@ def _by_event(named: Iterable[tuple[Flow, Iterable[str]]]) -> dict[str, list[Flo
 
 
 def with_deadlines(flow: Flow, overrides: Mapping[str, str]) -> Flow:
-    """Return the flow with other deadlines: `{"desk": "20s", "desk.AnswerAwaited": "1m"}`.
+    """Return the flow with other deadlines: `{"dispatch": "20s", "dispatch.AnswerAwaited": "1m"}`.
 
     Raises FlowError for a step or wait that the flow does not have, and for an invalid duration.
     """

@@ -30,7 +30,7 @@ _WRONG = (ConfigurationError, ContractError, FlowError)
 USAGE = """\
 usage: python -m sagakit MODULE
 
-Runs the program of a module, for example services.desk or saga_monitor, until SIGTERM.
+Runs the program of a module, for example services.dispatch or saga_monitor, until SIGTERM.
 Its settings are environment variables, see docs/reference/environment.md."""
 
 
@@ -43,7 +43,7 @@ def program_of(module: str) -> Program[Any]:
     if not all(part.isidentifier() for part in module.split(".")):
         raise ConfigurationError(
             f"{module}: this is no name of a package; name one with a module `service`, such as "
-            "services.desk"
+            "services.dispatch"
         )
     try:
         loaded = importlib.import_module(wanted)
@@ -56,7 +56,7 @@ def program_of(module: str) -> Program[Any]:
             ) from error
         raise ConfigurationError(
             f"{module}: there is no module {missing}; name a package with a module `service`, such "
-            "as services.desk, and run from the folder that holds it or set PYTHONPATH"
+            "as services.dispatch, and run from the folder that holds it or set PYTHONPATH"
         ) from error
     except BaseException as error:  # SystemExit too: a module that ends its own import
         traceback.print_exception(error)

@@ -1,6 +1,6 @@
 """Plays one decision: given own past events, when a trigger comes, then events and effects.
 
-`given(DESK, Visit(), booked).when(Undo(...)).then(started, effects=[free])`
+`given(DISPATCH, Visit(), booked).when(Undo(...)).then(started, effects=[free])`
 """
 
 from collections.abc import Sequence
