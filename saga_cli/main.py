@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Place sagas of every kind on a separate stack, and check every invariant.",
     ),
     "wait": ("monitor.wait", "Wait until a saga ends."),
-    "show": ("monitor.sagas", "Show one saga: every event, what it awaits, and its money."),
+    "show": ("monitor.sagas", "Show one saga: every event, what it awaits, and its balances."),
     "ls": ("monitor.sagas", "List sagas, the newest event first."),
     "cancel": ("monitor.sagas", "Cancel a saga: its steps are undone, the newest first."),
     "pause": ("monitor.sagas", "Pause a saga: no new work starts until it is resumed."),

@@ -47,6 +47,8 @@ def program_of(module: str) -> Program[Any]:
         )
     try:
         loaded = importlib.import_module(wanted)
+    except (ContractError, FlowError):
+        raise
     except ModuleNotFoundError as error:
         missing = error.name or wanted
         if wanted != missing and not wanted.startswith(f"{missing}."):

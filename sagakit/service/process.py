@@ -126,8 +126,7 @@ class ServiceProcess(Generic[S]):
     def __init__(self, service: Service[S], settings: ServiceSettings) -> None:
         participant = service.participant
         contract = load_contract(*settings.contracts)
-        flows = contract.flows
-        flows.check_participant(participant.name)
+        (flows := contract.flows).check_participant(participant.name)
         self.service, self.settings = service, settings
         self._consuming, self._requesting, self._performing = (StopSignal() for _ in range(3))
         self.engine = engine_for(settings.database_url)

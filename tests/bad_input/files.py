@@ -283,7 +283,7 @@ CONFIGURATION = (
         env(DEADLINES="payment=20s"),
         "SAGA_DEADLINES",
         "is no JSON",
-        '{"payment": "20s"}',
+        '{"dispatch": "20s"}',
     ),
     setting("deadlines that are a list", env(DEADLINES="[]"), "SAGA_DEADLINES", "is []"),
     setting(

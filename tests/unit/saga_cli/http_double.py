@@ -11,7 +11,10 @@ PROCESSES = ("monitor", "order", "inventory")
 
 
 class Double(ThreadingHTTPServer):
-    """Answers with these bytes. `asked`: the paths asked for."""
+    """Answers with these bytes, and with `known` which sagas a name may mean, unless it is None.
+
+    `asked`: the paths asked for.
+    """
 
     daemon_threads = True
 
@@ -19,6 +22,7 @@ class Double(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status, self.body, self.headers = status, body, headers
         self.asked: list[str] = []
+        self.known: str | None = None
         self.write: Callable[[BaseHTTPRequestHandler], None] = lambda handler: None
 
     @property
@@ -34,6 +38,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        known = self.server.known
+        if known is not None and self.path.startswith("/candidates"):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps([{"saga": known}]).encode())
+            return
         self.server.asked.append(self.path)
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
@@ -52,10 +62,15 @@ def answering(
     body: bytes,
     headers: dict[str, str] | None = None,
     write: Callable[[BaseHTTPRequestHandler], None] | None = None,
+    known: str | None = None,
 ) -> Iterator[Double]:
-    """Serve the answer, and what `write` adds to it, until the block ends."""
+    """Serve the answer, and what `write` adds to it, until the block ends.
+
+    known: the saga that every name means; None: that answer is the same as all others.
+    """
     double = Double(status, body, headers or {})
     double.write = write or double.write
+    double.known = known
     addresses = dict.fromkeys(PROCESSES, double.url)
     content = {"processes": {"monitor": {}}, "urls": addresses}
     (home / "stack.json").write_text(json.dumps(content))

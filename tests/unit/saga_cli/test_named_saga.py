@@ -16,7 +16,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Requests to a monitor that knows order/7, trip/7 and trip/8."""
     requests: list[tuple[Any, ...]] = []
 
-    def ask(method: str, path: str, **more: Any) -> Any:
+    def ask(method: str, path: str, _: object, **more: Any) -> Any:
         if path == "/candidates":
             name = more["params"]["name"]
             known = ("order/7", "trip/7", "trip/8")

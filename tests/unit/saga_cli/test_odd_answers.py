@@ -144,8 +144,8 @@ def test_an_answer_without_end_does_not_fill_the_memory(
         client.call("monitor", "GET", "/sagas", None)
 
 
-ORDER: dict[str, Any] = {
-    "order_id": "o1" + ESCAPES[:-1],
+SEEN: dict[str, Any] = {
+    "saga": "order/o1" + ESCAPES[:-1],
     "flow": "[/]order" + ESCAPES[:-1],
     "status": "[/]" + ESCAPES[:-1],
     "started_at": "2026-01-01T00:00:00+00:00",
@@ -170,7 +170,7 @@ ORDER: dict[str, Any] = {
 
 
 def test_what_a_terminal_would_obey_is_written_out(home: Path) -> None:
-    with answering(home, 200, json.dumps(ORDER).encode()):
+    with answering(home, 200, json.dumps(SEEN).encode(), known="order/o1"):
         output = run("show", "o1").output
     assert SHOWN in output
     assert "\nforged line" not in output
@@ -185,9 +185,9 @@ def test_a_refusal_is_written_out(home: Path) -> None:
 
 
 def test_printed_json_has_no_control_characters_and_the_same_content(home: Path) -> None:
-    with answering(home, 200, json.dumps(ORDER).encode()):
+    with answering(home, 200, json.dumps(SEEN).encode(), known="order/o1"):
         output = run("evidence", "o1").output
-    assert json.loads(output) == ORDER
+    assert json.loads(output) == SEEN
     assert printable(output) == output
 
 
@@ -200,11 +200,12 @@ def test_every_control_character_is_written_out_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("order_id", [".", "..", "a/../b", "a?b#c", "o.1"])
 def test_an_id_is_one_segment_of_the_path(order_id: str, home: Path) -> None:
-    with answering(home, 404, b'{"detail": "there is no such order"}') as double:
+    answer = b'{"detail": "there is no such saga"}'
+    with answering(home, 404, answer, known=f"order/{order_id}") as double:
         run("show", order_id)
         run("wait", order_id, "--timeout", "0")
     (shown, waited) = (path.partition("?")[0].split("/") for path in double.asked)
-    assert (len(shown), len(waited)) == (3, 3)
+    assert (len(shown), len(waited)) == (4, 4)
     assert not {".", ".."} & {*shown, *waited}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.architecture.source import ROOT
 from tests.unit.saga_cli.http_double import answering
-from tests.unit.saga_cli.test_odd_answers import ORDER
+from tests.unit.saga_cli.test_odd_answers import SEEN
 
 ID = "2026-" + "0123456789" * 12
 EVENT = {
@@ -22,41 +22,40 @@ EVENT = {
     "detail": {"actor": "a-person-with-quite-a-long-name", "text": "word " * 30, "refund_id": ID},
 }
 SHOWN: dict[str, Any] = {
-    **ORDER,
-    "order_id": ID,
+    **SEEN,
+    "saga": ID,
     "flow": "order/1",
     "status": "completed",
     "timeline": [EVENT],
     "links": {"batch_id": ID, "caused_by": ID, "led_to": [ID]},
 }
 ROW = {
-    "order_id": ID,
-    "flow": "order",
-    "version": 1,
+    "saga": ID,
+    "flow": "order/1",
     "status": "completed",
     "started_at": None,
     "awaited": "PaymentCaptured or PaymentFailed",
     "next_deadline": None,
 }
 CASE = {
-    "order_id": ID,
+    "saga": ID,
     "code": "undo_stalled",
     "status": "open",
     "holder": None,
     "opened_at": "2026-01-02T03:00:00+00:00",
-    "saga": "intervention",
+    "saga_status": "intervention",
     "reason": f"the refund {ID} was asked for again and again",
 }
 LINKS = [
-    {"order_id": ID[:-1], "caused_by": None, "status": None},
-    {"order_id": ID, "caused_by": ID[:-1], "status": None},
+    {"saga": ID[:-1], "caused_by": None, "status": None},
+    {"saga": ID, "caused_by": ID[:-1], "status": None},
 ]
 ANSWERS = {
     ("show", "o1"): (SHOWN, 5),
     ("ls",): ([ROW], 1),
     ("interventions",): ([CASE], 2),
     ("links", "o1"): (LINKS, 1),
-    ("batch", "b1"): ({"orders": [ROW], "counts": {"completed": 1}}, 1),
+    ("batch", "b1"): ({"sagas": [ROW], "counts": {"completed": 1}}, 1),
 }
 
 

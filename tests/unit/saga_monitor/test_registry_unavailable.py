@@ -15,6 +15,9 @@ from schemas import FLOWS
 class SilentCodec:
     """A codec whose registry does not answer."""
 
+    def is_foreign(self, record: Record) -> bool:
+        return False
+
     def decode(self, record: Record) -> None:
         raise RegistryUnavailable("no answer")
 

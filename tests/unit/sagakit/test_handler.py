@@ -35,9 +35,9 @@ def test_an_event_that_comes_twice_is_handled_once(counter: Counter) -> None:
 
 def test_without_a_sequence_the_id_tells_repeats(counter: Counter) -> None:
     one = tick(counter, "one", None)
-    assert counter.reads(one, one, tick(counter, "other", None)) == [HANDLED, REPEAT, HANDLED]
+    assert counter.reads(one, one, tick(counter, "two", None)) == [HANDLED, REPEAT, HANDLED]
     assert counter.reads(one) == [REPEAT]
-    assert counter.words("a") == ("one", "other")
+    assert counter.words("a") == ("one", "two")
 
 
 def test_a_webhook_that_comes_twice_is_handled_once_and_given_the_state(counter: Counter) -> None:

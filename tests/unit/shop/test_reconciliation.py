@@ -21,25 +21,26 @@ from shop.reconciliation import (
     SkuRow,
 )
 
-CHARGE = ChargeRow("o1", "ch1", 500, "EUR")
-REFUND = RefundRow("o1", "re1", "ch1", 500)
-KEPT = PaymentRow("o1", (BookedCharge("ch1", "EUR", 500),))
-BACK = PaymentRow("o1", (BookedCharge("ch1", "EUR", 500, 500),))
-NEVER = PaymentRow("o1", ())
-LABEL = LabelRow("o1", "lb1", gone=True)
-GONE = ShipmentRow("o1", "lb1", labelled=False, gone=True)
-NO_PARCEL = ShipmentRow("o1", None, labelled=False, gone=False)
-SHIPPED = ReservationRow("o1", reserved=False, shipped=True)
-RELEASED = ReservationRow("o1", reserved=False, shipped=False)
+ORDER, WHO = "order/o1", "order/who"
+CHARGE = ChargeRow(ORDER, "ch1", 500, "EUR")
+REFUND = RefundRow(ORDER, "re1", "ch1", 500)
+KEPT = PaymentRow(ORDER, (BookedCharge("ch1", "EUR", 500),))
+BACK = PaymentRow(ORDER, (BookedCharge("ch1", "EUR", 500, 500),))
+NEVER = PaymentRow(ORDER, ())
+LABEL = LabelRow(ORDER, "lb1", gone=True)
+GONE = ShipmentRow(ORDER, "lb1", labelled=False, gone=True)
+NO_PARCEL = ShipmentRow(ORDER, None, labelled=False, gone=False)
+SHIPPED = ReservationRow(ORDER, reserved=False, shipped=True)
+RELEASED = ReservationRow(ORDER, reserved=False, shipped=False)
 SHELF = SkuRow("TEA", 7, 2, 1, 10, 2, 1)
 
 
 def saga_row(status: str, added: int, removed: int, *, quiet: bool = True) -> ComparedSaga:
-    return ComparedSaga("o1", status, quiet, {MONEY: (added, removed)})
+    return ComparedSaga(ORDER, status, quiet, {MONEY: (added, removed)})
 
 
 COMPLETED = Books(
-    {"o1": saga_row("completed", 500, 0)},
+    {ORDER: saga_row("completed", 500, 0)},
     rows={
         "charges": [CHARGE],
         "payments": [KEPT],
@@ -50,7 +51,7 @@ COMPLETED = Books(
     },
 )
 CANCELLED = Books(
-    {"o1": saga_row("cancelled", 500, 500)},
+    {ORDER: saga_row("cancelled", 500, 500)},
     rows={
         "charges": [CHARGE],
         "refunds": [REFUND],
@@ -61,7 +62,7 @@ CANCELLED = Books(
     },
 )
 NEVER_CHARGED = Books(
-    {"o1": saga_row("cancelled", 0, 0)},
+    {ORDER: saga_row("cancelled", 0, 0)},
     rows={**CANCELLED.rows, "charges": [], "refunds": [], "payments": [NEVER]},
 )
 
@@ -102,12 +103,12 @@ def test_where_all_agree_nothing_is_found(books: Books) -> None:
 
 def test_charged_and_neither_fulfilled_nor_refunded_is_forced_back() -> None:
     finding = only(NEVER_CHARGED, charges=[CHARGE])
-    assert (finding.kind, finding.subject) == ("unbooked_charge", "o1")
+    assert (finding.kind, finding.subject) == ("unbooked_charge", ORDER)
     assert correction(finding) == (CHARGE.charge_id, CHARGE.amount_minor, 0)
 
 
 def test_of_a_second_charge_only_that_one_is_forced_back() -> None:
-    second = ChargeRow("o1", "ch2", 300, "EUR")
+    second = ChargeRow(ORDER, "ch2", 300, "EUR")
     finding = only(COMPLETED, charges=[CHARGE, second])
     assert finding.kind == "unbooked_charge"
     assert correction(finding) == ("ch2", 300, 0)
@@ -130,10 +131,14 @@ def test_a_refund_in_parts_is_added_up() -> None:
 
 
 def test_a_charge_of_nobodys_order_is_for_a_person() -> None:
-    foreign = replace(CHARGE, saga="who")
+    foreign = replace(CHARGE, saga=WHO)
     finding = only(COMPLETED, charges=[CHARGE, foreign])
-    assert (finding.kind, finding.subject, finding.correction) == ("unknown_charge", "who", None)
-    given_back = replace(REFUND, saga="who")
+    assert (finding.kind, finding.subject, finding.correction) == (
+        "unknown_charge",
+        WHO,
+        None,
+    )
+    given_back = replace(REFUND, saga=WHO)
     assert found(COMPLETED, charges=[CHARGE, foreign], refunds=[given_back]) == []
 
 
@@ -146,43 +151,43 @@ def test_another_amount_or_currency_is_for_a_person(theirs: ChargeRow) -> None:
 
 
 def test_a_charge_only_our_books_hold_is_for_a_person() -> None:
-    assert found(COMPLETED, charges=[]) == [("missing_charge", "o1")]
+    assert found(COMPLETED, charges=[]) == [("missing_charge", ORDER)]
 
 
 def test_money_the_provider_gave_back_by_itself_is_for_a_person() -> None:
-    assert found(COMPLETED, refunds=[REFUND]) == [("unbooked_refund", "o1")]
+    assert found(COMPLETED, refunds=[REFUND]) == [("unbooked_refund", ORDER)]
 
 
 def test_books_that_the_log_contradicts_are_for_a_person() -> None:
-    sagas = {"o1": saga_row("completed", 500, 100)}
-    assert found(COMPLETED, sagas=sagas) == [("money_in_books", "o1")]
+    sagas = {ORDER: saga_row("completed", 500, 100)}
+    assert found(COMPLETED, sagas=sagas) == [("money_in_books", ORDER)]
 
 
 # --- parcels and units ----------------------------------------------------------------------------
 
 
 def test_a_label_of_nobodys_order_is_found() -> None:
-    foreign = replace(LABEL, saga="who", label_id="lb9")
-    assert found(COMPLETED, labels=[LABEL, foreign]) == [("unknown_label", "who")]
+    foreign = replace(LABEL, saga=WHO, label_id="lb9")
+    assert found(COMPLETED, labels=[LABEL, foreign]) == [("unknown_label", WHO)]
 
 
 def test_a_label_that_shipping_does_not_count_on_is_found() -> None:
-    assert found(CANCELLED, labels=[replace(LABEL, gone=False)]) == [("unexpected_label", "o1")]
+    assert found(CANCELLED, labels=[replace(LABEL, gone=False)]) == [("unexpected_label", ORDER)]
     second = replace(LABEL, label_id="lb2", gone=False)
-    assert found(COMPLETED, labels=[LABEL, second]) == [("unexpected_label", "o1")]
+    assert found(COMPLETED, labels=[LABEL, second]) == [("unexpected_label", ORDER)]
 
 
 def test_a_label_the_carrier_does_not_have_is_found() -> None:
-    assert found(COMPLETED, labels=[]) == [("missing_label", "o1")]
-    assert found(COMPLETED, labels=[replace(LABEL, gone=False)]) == [("missing_label", "o1")]
+    assert found(COMPLETED, labels=[]) == [("missing_label", ORDER)]
+    assert found(COMPLETED, labels=[replace(LABEL, gone=False)]) == [("missing_label", ORDER)]
 
 
 def test_a_pickup_nobody_reported_is_found() -> None:
     waiting = replace(GONE, labelled=True, gone=False)
     reserved = replace(SHIPPED, reserved=True, shipped=False)
-    sagas = {"o1": saga_row("waiting", 500, 0)}
+    sagas = {ORDER: saga_row("waiting", 500, 0)}
     changed: dict[str, Any] = {"sagas": sagas, "shipments": [waiting], "reservations": [reserved]}
-    assert found(COMPLETED, **changed) == [("unbooked_pickup", "o1")]
+    assert found(COMPLETED, **changed) == [("unbooked_pickup", ORDER)]
     assert found(COMPLETED, **changed, labels=[replace(LABEL, gone=False)]) == []
 
 
@@ -196,7 +201,7 @@ def test_a_pickup_nobody_reported_is_found() -> None:
     ],
 )
 def test_units_that_contradict_their_order_are_found(books: Books, kept: ReservationRow) -> None:
-    assert found(books, reservations=[kept]) == [("stock_of_order", "o1")]
+    assert found(books, reservations=[kept]) == [("stock_of_order", ORDER)]
 
 
 @pytest.mark.parametrize(
@@ -219,8 +224,8 @@ def test_units_of_a_sku_that_do_not_add_up_are_found(changed: dict[str, Any], wo
 
 
 def test_what_moves_is_not_judged() -> None:
-    moving = {"o1": saga_row("cancelled", 0, 0, quiet=False)}
-    cases: tuple[dict[str, Any], ...] = ({"sagas": moving}, {"busy": frozenset({"o1"})})
+    moving = {ORDER: saga_row("cancelled", 0, 0, quiet=False)}
+    cases: tuple[dict[str, Any], ...] = ({"sagas": moving}, {"busy": frozenset({ORDER})})
     for changed in cases:
         compared: Comparison = compare(
             RULES, replace(with_rows(NEVER_CHARGED, charges=[CHARGE]), **changed)
@@ -233,7 +238,7 @@ def test_an_order_that_is_not_placed_yet_but_charged_by_us_is_compared_by_its_ch
 
 
 def test_findings_come_in_one_order_and_say_the_same_every_time() -> None:
-    foreign = [ChargeRow(f"who{n}", f"ch{n}", 1, "EUR") for n in range(5)]
+    foreign = [ChargeRow(f"{WHO}{n}", f"ch{n}", 1, "EUR") for n in range(5)]
     books = with_rows(COMPLETED, charges=[CHARGE, *foreign])
     other = with_rows(books, charges=[*foreign[::-1], CHARGE])
     assert compare(RULES, books) == compare(RULES, other)
