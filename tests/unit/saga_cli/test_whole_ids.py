@@ -95,7 +95,7 @@ def test_no_id_is_broken(
     words: tuple[str, ...], columns: str | None, terminal: bool, tmp_path: Path
 ) -> None:
     answer, times = ANSWERS[words]
-    with answering(tmp_path, 200, json.dumps(answer).encode()):
+    with answering(tmp_path, 200, json.dumps(answer).encode(), known=f"order/{ID}"):
         output = run(tmp_path, *words, columns=columns, terminal=terminal)
     assert output.count(ID) == times
     if not terminal:
