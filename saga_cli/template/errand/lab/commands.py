@@ -21,7 +21,7 @@ def request(note: str, minutes: int) -> None:
 
     The note may contain a tag that tells the fake partner what to play: [refuse] or [lost].
     """
-    client.ask("GET", "/sagas")  # fails here, with the remedy, where no stack runs
+    client.ask("GET", "/sagas", None)  # fails here, with the remedy, where no stack runs
     (flow,) = FLOWS
     kind = ErrandKind("by_hand", End.COMPLETED, "requested by hand", note=note, minutes=minutes)
     saga = ErrandPlan(f"my-{secrets.token_hex(3)}", kind, flow.label(flow.default_version))
