@@ -13,6 +13,8 @@ CORES := $(shell nproc)
 WORKERS := $(shell expr $(CORES) + 1)
 UV_LOCK := $(VENV)/uv.lock
 FAST_TESTS := tests/unit tests/properties tests/bad_input tests/architecture tests/docs/test_readme_participant.py tests/docs/test_testing_page.py
+# An example's tests run in a process of their own, as those of an application elsewhere do.
+TRIP_FAST_TESTS := $(filter-out %/test_live.py %/test_simulation.py,$(wildcard $(TRIP)/tests/test_*.py))
 
 .PHONY: help setup demo test check lowest bench bench-scaling mutants up down lock clean
 
@@ -67,6 +69,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.saga.event_matrix_page schemas --check
 	$(BIN)/pytest -q -n $(CORES) $(FAST_TESTS)
+	$(BIN)/pytest -q $(TRIP_FAST_TESTS)
 
 lowest: setup  ## the fast tests on the lowest versions that pyproject.toml allows, about 3 min
 	$(BIN)/uv venv -q --clear --python $(BIN)/python $(LOWEST)
