@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from saga_lab.application import Application
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.postgres import create_databases
 from saga_lab.devstack.readiness import ProcessInfo
@@ -48,8 +49,10 @@ class TestInfra:
 class LiveStack:
     """A stack in a temporary home, on free ports, with handles to break it."""
 
-    def __init__(self, home: Path, options: StackOptions | None = None) -> None:
-        self._stack = Stack(home, ORDER)
+    def __init__(
+        self, home: Path, options: StackOptions | None = None, application: Application = ORDER
+    ) -> None:
+        self._stack = Stack(home, application)
         self._options = options or StackOptions(port_base=0)
 
     @property
@@ -72,7 +75,7 @@ class LiveStack:
     def up(self, options: StackOptions | None = None) -> "LiveStack":
         """Start, or bring in line with other options, and wait until all is ready."""
         self._options = options or self._options
-        Stack.up(self.home, ORDER, self._options, say=lambda _line: None)
+        Stack.up(self.home, self._stack.application, self._options, say=lambda _line: None)
         return self
 
     def down(self) -> None:
@@ -170,9 +173,11 @@ def has_unique_prefix(topic: str) -> bool:
 
 
 @contextmanager
-def live_stack(home: Path, options: StackOptions | None = None) -> Iterator[LiveStack]:
+def live_stack(
+    home: Path, options: StackOptions | None = None, application: Application = ORDER
+) -> Iterator[LiveStack]:
     """A running stack, stopped whatever happens."""
-    stack = LiveStack(home, options)
+    stack = LiveStack(home, options, application)
     try:
         yield stack.up()
     finally:

@@ -8,9 +8,6 @@ from typing import Any
 
 from saga_lab.application.folder import FILE_NAME, VARIABLE, application_folder
 from saga_lab.application.model import (
-    MAX_CALLS,
-    MAX_OUTSIDE_PORTS,
-    MAX_PARTICIPANTS,
     MONITOR,
     Application,
     CommandSpec,
@@ -94,7 +91,7 @@ def parse(raw: Mapping[str, Any], folder: Path) -> Application:
     if not participants:
         raise ValueError("participants is empty; declare each as [participants.NAME]")
     _check_names(participants, outside)
-    application = Application(
+    return Application(
         name=values.name_of("name", raw.get("name")),
         folder=folder,
         contract=_contract(raw.get("contract")),
@@ -104,8 +101,6 @@ def parse(raw: Mapping[str, Any], folder: Path) -> Application:
         reconciliation=_reference("monitor.reconciliation", monitor.get("reconciliation")),
         commands=commands,
     )
-    _check_counts(application)
-    return application
 
 
 def _participant(name: str, raw: Mapping[str, Any]) -> ParticipantSpec:
@@ -198,18 +193,6 @@ def _check_names(
     for where, part in parts:
         for variable, text in part.env.items():
             _check_placeholders(f"{where}.env.{variable}", text, known)
-
-
-def _check_counts(application: Application) -> None:
-    """Check that the stack has ports for all of it."""
-    ports = sum(1 + len(fake.ports) for fake in application.outside.values())
-    for where, count, most in (
-        ("participants", len(application.participants), MAX_PARTICIPANTS),
-        ("outside, with all ports,", ports, MAX_OUTSIDE_PORTS),
-        ("participants that call a fake", len(application.calls()), MAX_CALLS),
-    ):
-        if count > most:
-            raise ValueError(f"{where}: {count} are too many; a stack has ports for {most}")
 
 
 def _check_placeholders(where: str, text: str, known: set[str]) -> None:

@@ -7,8 +7,6 @@ from string import Formatter
 
 MONITOR = "monitor"
 """Name of the monitor's process, which is not declared."""
-MAX_PARTICIPANTS, MAX_OUTSIDE_PORTS, MAX_CALLS = 9, 9, 40
-"""Most participants, ports of fakes and (participant, fake) pairs for which a stack has ports."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ From the base (18000 by default) on, always on 127.0.0.1:
 | 50 to 59 | the broker's listeners behind the links to Kafka |
 | 60 to 99 | the links to fakes |
 
+What finds no place there has the same place 1000 higher: the tenth participant listens on 19010.
+
 Replica n of a participant listens 100 * (n - 1) higher: the second one of the first
 participant on 18110. Broker n, its controller, its listeners and the links to it are 100 * (n - 1)
 higher as well: kafka-2 on 18100.
@@ -19,7 +21,7 @@ higher as well: kafka-2 on 18100.
 
 import secrets
 import socket
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import cached_property
 
 from saga_lab.application.model import MONITOR, Application
@@ -29,7 +31,8 @@ HOST = "127.0.0.1"
 DEFAULT_BASE = 18000
 _OF_MONITOR = 15
 _FOR_PARTICIPANTS = tuple(offset for offset in range(10, 20) if offset != _OF_MONITOR)
-_FIRST_FAKE, _LINKS, _FIRST_CALL = 20, 29, 60
+_FOR_FAKES, _LINKS, _FOR_CALLS = range(20, 29), 29, range(60, 100)
+_BLOCK = 1000
 # Server -> first offset of the links to it; and of the broker's listeners behind them.
 _TO = {"postgres": 30, "kafka": 40}
 _LISTENERS = 50
@@ -74,31 +77,31 @@ class PortTable:
             "controller": 1,
             "postgres": 2,
             "registry": 3,
-            **dict(zip(application.participants, _FOR_PARTICIPANTS, strict=False)),
+            **_places(application.participants, _FOR_PARTICIPANTS),
             MONITOR: _OF_MONITOR,
-            **{name: _FIRST_FAKE + n for n, name in enumerate(fakes)},
+            **_places(fakes, _FOR_FAKES),
             "links": _LINKS,
         }
 
     @cached_property
     def link_offsets(self) -> Mapping[str, int]:
         """Link, such as `runner>kafka` -> offset of its own port."""
-        places = {name: self.offsets[name] % 10 for name in self._application.databases}
+        calls = [f"{participant}>{fake}" for participant, fake in self._application.calls()]
         return {
-            **{f"{name}>{to}": n + i for to, n in _TO.items() for name, i in places.items()},
-            **{
-                f"{participant}>{fake}": _FIRST_CALL + n
-                for n, (participant, fake) in enumerate(self._application.calls())
-            },
+            **{f"{name}>{to}": n + i for to, n in _TO.items() for name, i in self._linked},
+            **_places(calls, _FOR_CALLS),
         }
 
     @cached_property
     def listener_offsets(self) -> Mapping[str, int]:
         """Broker's listener behind a link to Kafka, such as `kafka<runner` -> offset."""
-        return {
-            f"kafka<{name}": _LISTENERS + self.offsets[name] % 10
-            for name in self._application.databases
-        }
+        return {f"kafka<{name}": _LISTENERS + i for name, i in self._linked}
+
+    @property
+    def _linked(self) -> list[tuple[str, int]]:
+        """What has links to Kafka and PostgreSQL, and how far from the first participant it is."""
+        first = _FOR_PARTICIPANTS[0]
+        return [(name, self.offsets[name] - first) for name in self._application.databases]
 
     def links(self, brokers: int) -> list[str]:
         """Return the port names of all links, and of the broker listeners behind links to Kafka."""
@@ -133,6 +136,14 @@ class PortTable:
                 f"Choose one from 1024 to 60000, or 0 for free ports."
             )
         return port
+
+
+def _places(names: Iterable[str], offsets: Sequence[int]) -> dict[str, int]:
+    """Return an offset for each name; those that are left over begin again, 1000 higher."""
+    return {
+        name: offsets[n % len(offsets)] + _BLOCK * (n // len(offsets))
+        for n, name in enumerate(names)
+    }
 
 
 def free_ports(names: Iterable[str], kept: Mapping[str, int]) -> dict[str, int]:

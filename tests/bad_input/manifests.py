@@ -138,12 +138,6 @@ MANIFESTS = (
         "participants.runner.env.SAGA_N must be a string, not 1",
         "write it in quotes",
     ),
-    manifest(
-        "ten participants",
-        ONE + "".join(f'[participants.p{n}]\nmodule = "json"\n' for n in range(9)),
-        "participants: 10 are too many",
-        "ports for 9",
-    ),
     Case(
         "command with the name of another",
         APPLICATION,

@@ -54,6 +54,22 @@ def test_participants_and_fakes_have_ports_in_the_order_of_the_manifest(tmp_path
     assert "clerk>shop" not in ports
 
 
+def test_many_participants_and_fakes_have_places_of_their_own(tmp_path: Path) -> None:
+    # Given twenty participants, of which each calls each of five fakes
+    listening = {f"f{n}": (f"f{n}_a", f"f{n}_b") for n in range(5)}
+    fakes = {name: OutsideSpec(name, "many.fake", ports=of) for name, of in listening.items()}
+    calls = {f"SAGA_{name.upper()}": f"{{{name}.url}}" for name in fakes}
+    named = [f"p{n}" for n in range(20)]
+    parts = {name: ParticipantSpec(name, "many.part", calls) for name in named}
+    many = Application("many", tmp_path, ("many",), participants=parts, outside=fakes)
+    # When their ports are assigned
+    ports = around(many, StackOptions(links=True, brokers=3)).ports
+    # Then the tenth has the first one's place, a thousand higher, and no two have the same
+    assert [ports[name] for name in ("p0", "p8", "p9", "p18")] == [18010, 18019, 19010, 20010]
+    assert ports["p9>postgres"] == 19030
+    assert len(set(ports.values())) == len(ports) > 200
+
+
 def test_a_participant_gets_contract_folder_and_its_own_settings(tmp_path: Path) -> None:
     (process,) = declare(["runner"], around(errand(tmp_path)), {})
     assert process.command[-2:] == ("sagakit", "errand.runner")
