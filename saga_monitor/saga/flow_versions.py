@@ -76,8 +76,8 @@ def reason_to_keep(
         return None
     since = f" since {utc_seconds(count.oldest_at)}" if count.oldest_at else ""
     return (
-        f"{label} has {count.in_flight} sagas in flight, the oldest is {count.oldest}{since}; "
-        "they finish on the version they started with: wait for them, `saga ls` lists them"
+        f"{label} still has {_sagas(count)} in flight, the oldest is {count.oldest}{since}; "
+        "each ends on the version it started with: wait for that, `saga ls` lists them"
     )
 
 
@@ -89,9 +89,13 @@ def refuse_orphans(flows: Flows, counts: Sequence[Count]) -> None:
             flows.find(count.label)
         except UnknownFlow:
             if count.in_flight:
-                orphaned.append(f"{count.label} ({count.in_flight} sagas, such as {count.oldest})")
+                orphaned.append(f"{count.label} ({_sagas(count)}, such as {count.oldest})")
     if orphaned:
         raise ConfigurationError(
             f"versions with sagas in flight are not in the flow files: {', '.join(orphaned)}; "
             "put them back into the contract's folder flows until `saga flows` shows none in flight"
         )
+
+
+def _sagas(count: Count) -> str:
+    return f"{count.in_flight} saga{'' if count.in_flight == 1 else 's'}"

@@ -32,18 +32,18 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 def tell(engine: Engine, order: str, event: Any) -> None:
-    """What the participant makes of an event, stored."""
-    it, trigger = participant(), Observed(event.type, event)
+    """What the participant makes of an event of an order, stored."""
+    it, trigger, saga = participant(), Observed(event.type, event), f"order/{order}"
     if isinstance(event, ShippedMailSent):
         trigger = Observed("completed", event)
     with engine.begin() as connection:
-        working = it.store.load(connection, {order: [trigger]})
-        decision = it.decide(working.get(order), trigger, NOW)
-        state = working.get(order)
+        working = it.store.load(connection, {saga: [trigger]})
+        decision = it.decide(working.get(saga), trigger, NOW)
+        state = working.get(saga)
         adopted_and_own = (*decision.adopted, *decision.events)
         for one in adopted_and_own:
             state = it.evolve(state, one)
-        working.put(order, state, adopted_and_own)
+        working.put(saga, state, adopted_and_own)
         working.save(connection)
 
 

@@ -144,7 +144,12 @@ def test_going_on_after_a_failed_delivery_turns_a_key_round(
     naive = create_topic(servers, f"{topic_prefix}naive", 1, config)
     ours = create_topic(servers, f"{topic_prefix}ours", 1, config)
     producer = Producer(
-        {"bootstrap.servers": servers, "enable.idempotence": True, "compression.type": "lz4"}
+        {
+            "bootstrap.servers": servers,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 60_000,  # the first two go together, also where this process is slow
+        }
     )
     for row in lagging_rows(naive):
         producer.produce(row.topic, key=row.key, value=row.value)

@@ -22,6 +22,11 @@ def count(process: MonitorProcess, flow: str) -> dict[str, Any]:
     return found
 
 
+def in_flight(row: dict[str, Any]) -> str:
+    number = row["in_flight"]
+    return f"{number} saga{'s' * (number != 1)} in flight"
+
+
 def test_a_version_is_needed_until_its_last_order_has_ended(
     running: MonitorProcess, publisher: EventPublisher
 ) -> None:
@@ -39,7 +44,7 @@ def test_a_version_is_needed_until_its_last_order_has_ended(
     now = count(running, "order/2")
     assert now["in_flight"] == before["in_flight"] + 1
     assert retirement().status_code == 409
-    assert f"order/2 has {now['in_flight']} orders in flight" in retirement().json()["detail"]
+    assert f"order/2 still has {in_flight(now)}" in retirement().json()["detail"]
     publisher.publish_events(*rest, flow="order/2")
     until(lambda: running.status(order) == "completed", "order completed")
     assert count(running, "order/2")["ended"] == before["ended"] + 1
@@ -81,7 +86,7 @@ def test_orders_on_every_version_are_in_flight_at_once_and_each_ends_on_its_own(
         assert row.split()[:2] == [label, str(now["in_flight"])]
         refused = command("retire", label)
         assert refused.exit_code == 1
-        why = "is the default version" if now["default"] else f"{now['in_flight']} orders in flight"
+        why = "is the default version" if now["default"] else in_flight(now)
         assert why in refused.output
     for label, order in orders.items():
         publisher.publish_events(saga_row(order, label)[-1], flow=label)
@@ -103,7 +108,7 @@ def test_without_a_version_that_has_orders_the_monitor_does_not_start(
         connection.execute("UPDATE saga SET version = 99 WHERE saga = %s", [f"order/{order}"])
         running.start(wait=False)
         assert running.exit_status() == 2
-        saga_row = f"flow files: order/99 (1 orders, such as order/{order}); put them back"
+        saga_row = f"flow files: order/99 (1 saga, such as order/{order}); put them back"
         assert saga_row in (tmp_path / "monitor.log").read_text()
         connection.execute("UPDATE saga SET version = 1 WHERE saga = %s", [f"order/{order}"])
     running.start()

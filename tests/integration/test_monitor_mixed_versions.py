@@ -105,7 +105,7 @@ def test_what_an_old_monitor_did_not_understand_is_read_again(
 
     new.apply(records[2:])
     with engine.connect() as connection:
-        saga = queries.find(connection, order)
+        saga = queries.find(connection, f"order/{order}")
     assert saga is not None
     assert [fact.type for fact in saga.timeline()] == ["OrderPlaced", "InventoryReserved"]
     assert starts(engine, FLOWS, PLACED, RESERVED) == {PLACED: 12, RESERVED: 12}

@@ -59,6 +59,6 @@ def test_the_monitor_shows_the_orders_of_a_batch_and_the_links_between_orders(
     }
     env = {"SAGA_MONITOR_URL": running.url, "COLUMNS": "200"}
     shown = CliRunner().invoke(show, [b], env=env).output
-    assert f"in batch {tag}\ncaused by order {a}\nled to order " in shown
-    assert f"└── {b}  running" in CliRunner().invoke(links, [c], env=env).output
-    assert "2 orders, 2 running" in CliRunner().invoke(batch, [tag], env=env).output
+    assert f"in batch {tag}\ncaused by {a_}\nled to order/" in shown
+    assert f"└── {b_}  running" in CliRunner().invoke(links, [c], env=env).output
+    assert "2 sagas, 2 running" in CliRunner().invoke(batch, [tag], env=env).output

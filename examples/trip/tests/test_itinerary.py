@@ -8,7 +8,7 @@ import pytest
 from trip_examples import BOOKED, CANCEL, INN, PLACED, REASON, RITZ, TRIP
 
 from sagakit import Callback, Command, Decision, Do, EffectResult, Observed, Participant, Undo
-from sagakit.testing import NOW, DecisionMatrix, MemoryStore, emits, given, row_of
+from sagakit.testing import NOW, DecisionMatrix, MemoryStore, Past, emits, given, row_of
 from travel.itinerary.decide import Itinerary, Mailed, decide, evolve
 from travel.payload import effect_of
 from trips import FLOWS
@@ -48,6 +48,8 @@ STATES = {
     "cancelled": (PLACED, CANCEL),
     "sent": (PLACED, SENT),
     "told": (PLACED, TOLD),
+    "telling": Past((PLACED, CANCEL), ("mail:cancelled",)),
+    "sending": Past((PLACED,), ("mail:itinerary",)),
 }
 row = partial(row_of, STATES)
 ALL = tuple(STATES)
@@ -81,10 +83,10 @@ MATRIX = DecisionMatrix(
     },
     cells={
         "place": row(unknown=emits(PLACED)),
-        "change": row(placed=emits(CHANGE), sent=emits(CHANGE), told=emits(CHANGE)),
-        "cancel": known(emits(CANCEL), cancelled=NONE),
-        "do": known(sends("itinerary", ""), sent=NONE),
-        "undone": known(sends("cancelled"), told=NONE),
+        "change": row(**dict.fromkeys(("placed", "sent", "told", "sending"), emits(CHANGE))),
+        "cancel": known(emits(CANCEL), cancelled=NONE, telling=NONE),
+        "do": known(sends("itinerary", ""), sent=NONE, sending=NONE),
+        "undone": known(sends("cancelled"), told=NONE, telling=NONE),
         "change refused": known(sends("change-refused:1")),
         "cancel refused": known(sends("cancel-refused")),
         "sent": row(**dict.fromkeys(ALL, emits(SENT)) | {"sent": NONE}),

@@ -34,7 +34,7 @@ class Itinerary:
     """The state of a trip for its customer.
 
     `trip`: None until it is placed; `stay`: the one asked for last; `cancelled`: the customer asked
-    for it; `notified`: kinds of mail sent, refused ones included.
+    for it; `notified`: kinds of mail sent, refused ones included; `in_flight`: keys of pending calls.
     """
 
     trip: TripFacts | None = None
@@ -91,9 +91,10 @@ def _change(state: Itinerary, change: StayChangeRequested, now: datetime) -> Dec
 
 
 def _mail(state: Itinerary, trip_id: str, kind: str, reason: str = "") -> Decision:
-    if state.trip is None or kind in state.notified:
+    key = f"{MAIL}:{kind}"
+    if state.trip is None or kind in state.notified or key in state.in_flight:
         return NOTHING
-    to, key = state.trip.email, f"{MAIL}:{kind}"
+    to = state.trip.email
     return Decision(effects=(effect_of(MAIL, key, trip_id, to=to, mail=kind, reason=reason),))
 
 
