@@ -1,6 +1,6 @@
 """Topics of a test's own on the session's Kafka, and what stands in them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -20,6 +20,13 @@ def create_topic(
     for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
         future.result(timeout=PATIENCE_S)
     return name
+
+
+def delete_topics(bootstrap_servers: str, topics: Sequence[str]) -> None:
+    """Delete topics, and return once the broker has."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for deleted in admin.delete_topics([*topics]).values():
+        deleted.result(PATIENCE_S)
 
 
 def publish_until_taken(publish: Callable[[], object], what: str) -> None:

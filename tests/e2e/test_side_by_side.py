@@ -141,9 +141,10 @@ def findings(stack: LiveStack, sides: Sequence[Side]) -> list[Finding]:
     evidence = gather(content)
     found = []
     for side in sides:
+        (other,) = (one.flow for one in sides if one is not side)
         mine = replace(
-            evidence,
-            log=[logged for logged in evidence.log if flow_name(logged.saga) == side.flow],
+            evidence,  # what belongs to no saga, such as stock, stays on both sides
+            log=[logged for logged in evidence.log if flow_name(logged.saga) != other],
             sagas={key: end for key, end in evidence.sagas.items() if flow_name(key) == side.flow},
             own=side.own.gather(side.seen_by(content)),
             ends=side.own.ends,

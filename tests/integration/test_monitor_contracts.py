@@ -12,7 +12,7 @@ from saga_lab.devstack.topics import DEFAULT_PARTITIONS
 from sagakit.contract import Contract, load_contract
 from sagakit.messages.codec import Codec
 from tests.contract_packages import TRIP, importable, write_generated
-from tests.kafka import create_topic
+from tests.kafka import create_topic, delete_topics
 from tests.monitor import EventPublisher, monitor, placed, whole
 from tests.stack import TestInfra, until
 
@@ -26,13 +26,14 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def trips(infra: TestInfra, packages: Path) -> Contract:
-    """The trips' contract, and its topics."""
+def trips(infra: TestInfra, packages: Path) -> Iterator[Contract]:
+    """The trips' contract, and its topics, which are not the stack's."""
     contract = load_contract("trips")
-    for topic in contract.topics:
-        if topic != "saga.events":
-            create_topic(infra.bootstrap_servers, topic, DEFAULT_PARTITIONS)
-    return contract
+    topics = [topic for topic in contract.topics if topic != "saga.events"]
+    for topic in topics:
+        create_topic(infra.bootstrap_servers, topic, DEFAULT_PARTITIONS)
+    yield contract
+    delete_topics(infra.bootstrap_servers, topics)
 
 
 @pytest.fixture
