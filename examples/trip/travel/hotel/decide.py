@@ -232,6 +232,8 @@ def _undo(state: Hotel, trip_id: str, reason: str) -> Decision:
     unasked = state.phase is Phase.NEW and not state.in_flight
     if unasked or state.phase in (Phase.FAILED, Phase.RELEASED):
         return Decision((HotelReleased(trip_id=trip_id, amount_minor=0, reason=reason),))
+    if RELEASE in state.in_flight:
+        return NOTHING
     release = (_release(state, trip_id),)
     if state.phase is Phase.RELEASING:
         return Decision(effects=release)
