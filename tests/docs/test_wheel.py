@@ -1,6 +1,5 @@
 """The wheel built from the tree: the packages it holds, and installations of it alone."""
 
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from saga_cli.lab.new import template_files
+from tests import typed_command
 from tests.architecture.source import ROOT, TEMPLATE
 
 HELD = {"sagakit", "saga_monitor", "saga_cli", "saga_lab"}
@@ -19,9 +19,8 @@ PUBLIC = "import sagakit; print(*(getattr(sagakit, name) for name in sagakit.__a
 
 def run(*command: str | Path, cwd: Path) -> str:
     """What a command prints, without anything of this tree on its path; fails with its output."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SAGA_APP", "SAGA_HOME")}
     done = subprocess.run(
-        command, cwd=cwd, env={**kept, "COLUMNS": "200"}, capture_output=True, text=True
+        command, cwd=cwd, env=typed_command.environment(), capture_output=True, text=True
     )
     shown = f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert done.returncode == 0, shown

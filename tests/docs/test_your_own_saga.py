@@ -1,6 +1,5 @@
 """docs/tutorial/your-own-saga.md, done as it says, in an empty folder and on real servers."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from tests.architecture.source import ROOT, TEMPLATE
 from tests.tutorial import PAGE, Command, Shown, own_steps
+from tests.typed_command import environment
 
 SAGA = f"{shlex.quote(sys.executable)} -c 'from saga_cli.main import main; main()'"
 PYTHON = shlex.quote(sys.executable)
@@ -22,13 +22,13 @@ def run(line: str, folder: Path, home: Path) -> str:
     command = f"{words[first]} {rest}"
     if line.startswith("saga up"):
         command += " --port-base 0"  # other stacks run on this machine
-    environment = {
-        **{k: v for k, v in os.environ.items() if k not in ("SAGA_APP", "PYTHONPATH")},
-        "SAGA_HOME": str(home),
-        "COLUMNS": "200",
-    }
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment(SAGA_HOME=str(home)),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

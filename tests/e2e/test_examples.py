@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
+from tests.typed_command import environment
 
 EXAMPLES = tuple(file.parent for file in sorted((ROOT / "examples").glob("*/saga.toml")))
 LIMIT_S = 1500.0
@@ -25,16 +26,11 @@ def command_of(example: Path, pattern: str) -> list[str]:
 
 def run(words: list[str], home: Path) -> subprocess.CompletedProcess[str]:
     """A command in the root of the clone, as the README says, with the commands of this Python."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "SAGA_HOME": str(home),
-        "COLUMNS": "200",
-    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         words,
         cwd=ROOT,
-        env=environment,
+        env=environment(PATH=path, SAGA_HOME=str(home)),
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

@@ -1,6 +1,5 @@
 """`saga new`: what it writes, and what it refuses."""
 
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from sagakit.contract.files import files_of
 from sagakit.contract.generate import generate
 from tests.architecture.source import ROOT
 from tests.contract_packages import importable
+from tests.typed_command import environment
 
 LONGEST = "a_name_of_20_letters"
 
@@ -67,12 +67,11 @@ def test_only_the_name_differs_from_the_template(empty: Path) -> None:
 @pytest.mark.parametrize("name", ["errand", "ticket"])
 def test_its_tests_are_green_and_its_code_is_linted(empty: Path, name: str) -> None:
     saga_new(name)
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SAGA_APP")}
     for words in (["pytest", "-q"], ["ruff", "check"], ["ruff", "format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=empty / name,
-            env=environment,
+            env=environment(),
             capture_output=True,
             text=True,
             check=False,
