@@ -1,6 +1,7 @@
 """Find the application that a command works with: `saga --app DIR`, SAGA_APP, or this folder's."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,12 @@ def choose(_context: click.Context, _parameter: click.Parameter, folder: str | N
 def use(folder: Path) -> None:
     """Work with the application in this folder, in this process and those that it starts."""
     os.environ["SAGA_APP"] = str(folder.absolute())
+
+
+def from_any_folder(command: str) -> str:
+    """Return the shell command so that it works with the chosen application wherever it is run."""
+    chosen = os.environ.get("SAGA_APP")
+    return f"SAGA_APP={shlex.quote(chosen)} {command}" if chosen else command
 
 
 def application() -> "Application":

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from saga_cli.application import application
+from saga_cli.application import application, from_any_folder
 from saga_cli.output import command_name
 from saga_cli.output import console as wide_console
 from saga_cli.printable import printable
@@ -201,7 +201,7 @@ def _trouble(wrong: Sequence[SagaOutcome], findings: Sequence[Finding]) -> Itera
 
 
 def _where_next(home: Path, running: bool) -> str:
-    saga = f"SAGA_HOME={shlex.quote(str(home))} {command_name()}"
+    saga = from_any_folder(f"SAGA_HOME={shlex.quote(str(home))} {command_name()}")
     start = "" if running else f"  {saga} up --detach    # the same stack and data again\n"
     return (
         f"where to look next\n{start}"

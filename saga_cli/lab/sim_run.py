@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from saga_cli.application import application
+from saga_cli.application import application, from_any_folder
 from saga_lab.simulation.interface import simulation_of
 from saga_lab.simulation.runner import SeedReport, run_seed_of
 from saga_lab.simulation.shrink import FailingCase, shrink, story
@@ -85,7 +85,7 @@ def print_violation(case: FailingCase, smaller: bool) -> None:
     """Print a seed with a violation: how to repeat it, what is violated, and what happened."""
     case = shrink(case) if smaller else case
     world, found = case.run()
-    click.echo(f"seed {case.seed}: {case.command()}")
+    click.echo(f"seed {case.seed}: {from_any_folder(case.command())}")
     for line in [*found, *story(world, found)]:
         click.echo(f"  {line}")
 
