@@ -31,7 +31,7 @@ def use(folder: Path) -> None:
 
 
 def from_any_folder(command: str) -> str:
-    """Return the shell command so that it works with the chosen application wherever it is run."""
+    """Return the shell command that works with the chosen application in any folder."""
     chosen = os.environ.get("SAGA_APP")
     return f"SAGA_APP={shlex.quote(chosen)} {command}" if chosen else command
 

@@ -99,7 +99,7 @@ class PortTable:
 
     @property
     def _linked(self) -> list[tuple[str, int]]:
-        """What has links to Kafka and PostgreSQL, and how far from the first participant it is."""
+        """Return what has links to Kafka and PostgreSQL, with its distance from participant one."""
         first = _FOR_PARTICIPANTS[0]
         return [(name, self.offsets[name] - first) for name in self._application.databases]
 

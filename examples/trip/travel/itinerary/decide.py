@@ -34,7 +34,7 @@ class Itinerary:
     """The state of a trip for its customer.
 
     `trip`: None until it is placed; `stay`: the one asked for last; `cancelled`: the customer asked
-    for it; `notified`: kinds of mail sent, refused ones included; `in_flight`: keys of pending calls.
+    for it; `notified`: kinds of mail sent, refused ones included.
     """
 
     trip: TripFacts | None = None
