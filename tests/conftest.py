@@ -16,12 +16,13 @@ _FIGURE = "figure"
 
 
 class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """With `-n`, the tests of a file run in one worker, and all tests of the whole in one: two
-    whole stacks at a time would only take the cores from each other."""
+    """With `-n`, the tests of a file run in one worker. So do all tests of the whole that share a
+    stack, and all that start their own: more stacks at a time would only share the cores."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "e2e" if file.startswith("tests/e2e/") else file
+        own, shared = "tests/e2e/own_stack", "tests/e2e"
+        return next((folder for folder in (own, shared) if file.startswith(f"{folder}/")), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
