@@ -7,6 +7,7 @@ The key of a Kafka record is the bare saga id, so that all events of a saga shar
 """
 
 import re
+from functools import lru_cache
 
 MAX_ID_CHARS = 128
 MAX_FLOW_CHARS = 100
@@ -27,6 +28,7 @@ def split_key(key: str) -> tuple[str, str]:
     return flow, saga_id
 
 
+@lru_cache(maxsize=256)
 def flow_name(label: str | None) -> str:
     """Return the name of the flow in a label `name/version`, `""` if there is none in it."""
     name = (label or "").partition("/")[0]

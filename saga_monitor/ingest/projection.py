@@ -207,7 +207,9 @@ class Projection:
         if label is None:
             is_placed = envelope.key[:1] != "/"
         else:
-            is_placed = label in self._plans and not self.flows.started_by(type_)
+            started = self.flows.started_by(type_)
+            is_own = not started or label.startswith(f"{started.name}/")
+            is_placed = label in self._plans and is_own
         if not is_placed:
             self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
         return envelope.key, fact_of(envelope, self._balances)

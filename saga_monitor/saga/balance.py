@@ -72,9 +72,9 @@ def _imbalances(
     saga: Saga, plan: Plan, facts: FactsByType, balances: SagaBalances, status: Status
 ) -> Iterator[Imbalance]:
     for balance in plan.balances:
-        totals = balances.totals.get(balance.name, BalanceTotals())
-        problem = totals.problem(balance.rule(status), status)
-        if problem is None or balance.name not in balances.totals:
+        totals = balances.totals.get(balance.name)
+        problem = totals.problem(balance.rule(status), status) if totals else None
+        if totals is None or problem is None:
             continue
         amounts = [(total.kind, total.added, total.removed) for total in totals.kinds]
         id_ = emission_id(saga.key, CONSERVATION, f"{balance.name}:{amounts}")
@@ -100,6 +100,8 @@ def _patience(plan: Plan, balance: Balance) -> timedelta:
 def _movements(facts: FactsByType, balance: Balance) -> list[Movement] | None:
     """Return the movements of a balance; None if a fact was stored without its list."""
     found: list[Movement] = []
+    if balance.paths.keys().isdisjoint(facts):
+        return found
     for type_, path in balance.paths.items():
         for fact in facts.get(type_, ()):
             listed = fact.detail.get(LISTED, {}).get(balance.list_key(path)) if path else None

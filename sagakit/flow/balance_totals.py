@@ -46,16 +46,16 @@ class BalanceTotals:
         In any status, no more may be removed than was added.
         """
         held = [total for total in self.kinds if total.held]
-        if any(total.held < 0 for total in held):
+        if held and min(total.held for total in held) < 0:
             return f"{self}: more was removed than added"
-        fits = {
-            ONE_MOVEMENT: self._is_one_movement(held),
-            POSITIVE: bool(held),
-            ZERO: not held,
-        }
-        if fits.get(rule, True):
+        if self._fits(rule, held):
             return None
         return f"{self}: a {status} saga must hold {_DEMANDS[rule]}"
+
+    def _fits(self, rule: str, held: list[KindTotal]) -> bool:
+        if rule == ONE_MOVEMENT:
+            return self._is_one_movement(held)
+        return bool(held) if rule == POSITIVE else rule != ZERO or not held
 
     def _is_one_movement(self, held: list[KindTotal]) -> bool:
         if held:
@@ -71,6 +71,9 @@ class BalanceTotals:
         )
 
 
+NOTHING = BalanceTotals()
+
+
 def sum_up(movements: Iterable[Movement]) -> BalanceTotals:
     """Sum movements by kind.
 
@@ -78,6 +81,8 @@ def sum_up(movements: Iterable[Movement]) -> BalanceTotals:
     the only kind that was added, if there is only one.
     """
     known = list(movements)
+    if not known:
+        return NOTHING
     added = {m.kind for m in known if m.adds and m.kind}
     only = added.pop() if len(added) == 1 else ""
     amounts: dict[tuple[bool, str, str], int] = {}

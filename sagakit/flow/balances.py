@@ -46,7 +46,7 @@ class Balance:
     adds, removes: event type -> dotted path of the list in it, "" if the event itself moves one
     amount; ids: event type -> field with the movement's id, without one the event's id counts;
     kind: "" if there is only one; step: the step whose undo has to bring the balance to zero, None
-    if no undo waits for it.
+    if no undo waits for it; paths: both adds and removes.
     """
 
     name: str
@@ -58,15 +58,16 @@ class Balance:
     kind: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
     step: str | None = None
+    paths: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
-    @property
-    def paths(self) -> Mapping[str, str]:
-        """Return every event type that moves the balance, with the path of its list."""
-        return {**self.adds, **self.removes}
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", {**self.adds, **self.removes})
 
     def rule(self, status: str) -> str:
         """Return the rule for a saga with this status: `any` while it has not ended."""
-        return {"completed": self.completed, "cancelled": self.cancelled}.get(status, ANY)
+        if status == "completed":
+            return self.completed
+        return self.cancelled if status == "cancelled" else ANY
 
     def list_key(self, path: str) -> str:
         """Return the text that identifies the amounts read from a list, whatever the balance."""

@@ -137,7 +137,8 @@ class Router:
         started = self._flows.started_by(event.type)
         if header is None and known and (not started or known.startswith(f"{started.name}/")):
             header = known
-        if header in self._rules and not started:
+        is_own = not started or (header or "").startswith(f"{started.name}/")
+        if header in self._rules and is_own:
             return header
         flow, version = self._flows.find(header, event.type)
         return flow.label(version)
