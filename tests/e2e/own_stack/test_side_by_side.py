@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from saga_cli.lab.demo_run import options_of
-from saga_lab.application import Application, load_application
+from saga_lab.application import Application, load_application, references
 from saga_lab.invariants import Finding, gather, wait_until_idle
 from saga_lab.invariants.balances import conserved
 from saga_lab.invariants.interface import OwnInvariants, own_invariants
@@ -67,8 +67,23 @@ class Side:
 
 
 @pytest.fixture(scope="module")
-def sides() -> tuple[Side, Side]:
-    trip = load_application(ROOT / "examples" / "trip")
+def trip() -> Iterator[Application]:
+    """The trip. Its modules, and where they are imported from, are forgotten at the end: other
+    tests have packages of these names."""
+    folder = ROOT / "examples" / "trip"
+    with pytest.MonkeyPatch.context() as process:
+        process.setattr(sys, "path", [*sys.path])
+        process.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        yield load_application(folder)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).resolve().is_relative_to(folder):
+            del sys.modules[name]
+    references._loaded.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def sides(trip: Application) -> tuple[Side, Side]:
     return (
         Side("order", ORDER, {}, "order_id"),
         Side("trip", trip, {"mail": TRIP_MAIL}, "saga_id"),
