@@ -207,9 +207,7 @@ class Projection:
         if label is None:
             is_placed = envelope.key[:1] != "/"
         else:
-            started = self.flows.started_by(type_)
-            is_own = not started or label.startswith(f"{started.name}/")
-            is_placed = label in self._plans and is_own
+            is_placed = label in self._plans and self.flows.may_carry(label, type_)
         if not is_placed:
             self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
         return envelope.key, fact_of(envelope, self._balances)

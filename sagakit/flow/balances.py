@@ -24,8 +24,8 @@ from sagakit.flow.toml_values import name_of, reject_unknown_keys, table, text, 
 
 ONE_MOVEMENT, POSITIVE, ZERO, ANY = "one_movement", "positive", "zero", "any"
 RULES = (ONE_MOVEMENT, POSITIVE, ZERO, ANY)
-"""What an ended saga holds: the amount of exactly one added movement, more than zero, nothing, or
-whatever it may be."""
+"""Rules for what an ended saga holds: the amount of exactly one added movement, more than zero,
+nothing, or any amount."""
 _KEYS = {"step", "amount", "kind", "id", "adds", "removes", "completed", "cancelled"}
 
 

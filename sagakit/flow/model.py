@@ -158,9 +158,10 @@ class Flows:
     def __iter__(self) -> Iterator[Flow]:
         return iter(self._by_name.values())
 
-    def started_by(self, event: str) -> Flow | None:
-        """Return the flow that an event type starts, None if it starts none."""
-        return self._started.get(event)
+    def may_carry(self, label: str, event: str) -> bool:
+        """Return False if an event type starts another flow than that of a `name/version`."""
+        started = self._started.get(event)
+        return started is None or label.startswith(f"{started.name}/")
 
     def check_participant(self, name: str) -> None:
         """Raise ConfigurationError if no flow has this participant: it would read nothing."""

@@ -134,11 +134,9 @@ class Router:
         """
         if event.saga_id_field is None:
             return None
-        started = self._flows.started_by(event.type)
-        if header is None and known and (not started or known.startswith(f"{started.name}/")):
+        if header is None and known and self._flows.may_carry(known, event.type):
             header = known
-        is_own = not started or (header or "").startswith(f"{started.name}/")
-        if header in self._rules and is_own:
+        if header and header in self._rules and self._flows.may_carry(header, event.type):
             return header
         flow, version = self._flows.find(header, event.type)
         return flow.label(version)

@@ -26,7 +26,7 @@ from sagakit.urls import redacted
 
 log = structlog.get_logger(__name__)
 _WRONG = (ConfigurationError, ContractError, FlowError)
-"""What ends a process with status 2 and one line."""
+"""Errors that end a process with status 2 and one line."""
 USAGE = """\
 usage: python -m sagakit MODULE
 

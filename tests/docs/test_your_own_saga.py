@@ -9,15 +9,15 @@ from pathlib import Path
 
 from tests.architecture.source import ROOT, TEMPLATE
 from tests.tutorial import PAGE, Command, Shown, own_steps
-from tests.typed_command import environment
+from tests.typed_command import SAGA, environment
 
-SAGA = f"{shlex.quote(sys.executable)} -c 'from saga_cli.main import main; main()'"
 PYTHON = shlex.quote(sys.executable)
 
 
 def run(line: str, folder: Path, home: Path) -> str:
     """What a line of the page prints; fails with it where the status is not 0."""
-    words = {"saga": SAGA, "python": PYTHON, "pytest": f"{PYTHON} -m pytest -p no:cacheprovider"}
+    test = f"{PYTHON} -m pytest -p no:cacheprovider"
+    words = {"saga": shlex.join(SAGA), "python": PYTHON, "pytest": test}
     first, _, rest = line.partition(" ")
     command = f"{words[first]} {rest}"
     if line.startswith("saga up"):

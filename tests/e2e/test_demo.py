@@ -1,27 +1,17 @@
 """`saga demo`, `saga place` and `saga wait`, as a person types them."""
 
-import os
 import re
-import subprocess
-import sys
+from pathlib import Path
 
 from shop.workload import KINDS
 from tests.stack import LiveStack
+from tests.typed_command import run_saga
 
-SAGA = (sys.executable, "-c", "from saga_cli.main import main; main()")
 ORDERS = 120
 
 
-def run(home: object, *words: str) -> subprocess.CompletedProcess[str]:
-    """The `saga` command in a home."""
-    environment = {**os.environ, "SAGA_HOME": str(home), "COLUMNS": "200"}
-    return subprocess.run(
-        [*SAGA, *words], env=environment, capture_output=True, text=True, timeout=1500, check=False
-    )
-
-
 def test_the_demo_places_orders_of_every_kind_and_every_invariant_holds(whole: LiveStack) -> None:
-    done = run(whole.home.parent, "demo", "--sagas", str(ORDERS))
+    done = run_saga(whole.home.parent, "demo", "--sagas", str(ORDERS))
     output = done.stdout
     assert done.returncode == 0, output + done.stderr
     rows = dict(re.findall(r"│ (\w+) +│ [^│]+│ +(\d+) │ [\d a-z,]+│ +\S+ s? *│", output))
@@ -34,33 +24,33 @@ def test_the_demo_places_orders_of_every_kind_and_every_invariant_holds(whole: L
 
 
 def test_one_order_by_hand(whole: LiveStack) -> None:
-    placed = run(whole.home, "place")
+    placed = run_saga(whole.home, "place")
     assert placed.returncode == 0, placed.stderr
     order_id = placed.stdout.strip()
-    waited = run(whole.home, "wait", order_id)
+    waited = run_saga(whole.home, "wait", order_id)
     assert (waited.returncode, waited.stdout.strip()) == (0, "completed")
-    again = run(whole.home, "place", "--order-id", order_id)
+    again = run_saga(whole.home, "place", "--order-id", order_id)
     assert (again.returncode, again.stdout.strip()) == (0, order_id)
-    other = run(whole.home, "place", "--order-id", order_id, "--price", "1")
+    other = run_saga(whole.home, "place", "--order-id", order_id, "--price", "1")
     assert other.returncode == 1
     assert "other content" in other.stderr
 
 
 def test_waiting_for_an_order_that_is_cancelled_or_does_not_end_fails(whole: LiveStack) -> None:
-    declined = run(whole.home, "place", "--card", "tok_declined", "--flow", "order/2")
-    waited = run(whole.home, "wait", declined.stdout.strip())
+    declined = run_saga(whole.home, "place", "--card", "tok_declined", "--flow", "order/2")
+    waited = run_saga(whole.home, "wait", declined.stdout.strip())
     assert waited.returncode == 1
     assert waited.stdout.startswith("cancelled: ")
-    asked = run(whole.home, "place", "--card", "tok_action").stdout.strip()
-    waited = run(whole.home, "wait", asked, "--timeout", "0.5")
+    asked = run_saga(whole.home, "place", "--card", "tok_action").stdout.strip()
+    waited = run_saga(whole.home, "wait", asked, "--timeout", "0.5")
     assert (waited.returncode, waited.stdout.strip()) == (1, "not ended within 0.5 s")
-    cancelled = run(whole.home, "cancel", asked, "--reason", "not wanted any more")
+    cancelled = run_saga(whole.home, "cancel", asked, "--reason", "not wanted any more")
     assert cancelled.returncode == 0, cancelled.stderr
-    waited = run(whole.home, "wait", asked)
+    waited = run_saga(whole.home, "wait", asked)
     assert (waited.returncode, waited.stdout.strip()) == (1, "cancelled: not wanted any more")
 
 
-def test_without_a_stack_the_remedy_is_reported(tmp_path: object) -> None:
-    placed = run(tmp_path, "place")
+def test_without_a_stack_the_remedy_is_reported(tmp_path: Path) -> None:
+    placed = run_saga(tmp_path, "place")
     assert placed.returncode == 1
     assert "saga up --detach" in placed.stderr

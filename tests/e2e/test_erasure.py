@@ -13,9 +13,9 @@ from sagakit.kafka.inspector import read_log
 from sagakit.messages.codec import Codec
 from schemas import CONTRACT
 from tests.e2e.orders import assert_all_hold, ledger, post, saga
-from tests.e2e.test_demo import run
 from tests.monitor import money_in
 from tests.stack import LiveStack, until
+from tests.typed_command import run_saga
 
 TABLES = """
     SELECT table_name FROM information_schema.tables
@@ -106,11 +106,11 @@ def erase_while_one_is_in_flight(
     whole.stop("shipping")
     asked = place(whole, customer)
     until(lambda: _paid(saga(whole, asked)), f"{asked} is paid")
-    refused = run(whole.home, "erase", customer, "--reason", "asked for by mail")
+    refused = run_saga(whole.home, "erase", customer, "--reason", "asked for by mail")
     assert refused.returncode == 1
     assert asked in refused.stderr
     assert opened(whole, done) == list(needles)
-    forced = run(whole.home, "erase", customer, "--reason", "asked for by mail", "--force")
+    forced = run_saga(whole.home, "erase", customer, "--reason", "asked for by mail", "--force")
     assert forced.returncode == 0, forced.stderr
     assert asked in forced.stdout
     assert opened(whole, done) == opened(whole, asked) == [None, None]

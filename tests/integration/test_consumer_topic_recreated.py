@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from sagakit.kafka.inspector import positions
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.envelope import OutboxRow
-from tests.kafka import create_topic, publish_until_taken
+from tests.kafka import create_topic, delete_topics, publish_until_taken
 from tests.stack import PATIENCE_S, TestInfra, until
 
 READER = """
@@ -71,8 +70,7 @@ class Log:
         publisher.discard()
 
     def recreate_topic(self, count: int) -> None:
-        admin = AdminClient({"bootstrap.servers": self.servers})
-        admin.delete_topics([self.topic])[self.topic].result(PATIENCE_S)
+        delete_topics(self.servers, [self.topic])
 
         def made() -> bool:
             try:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from tests.stack import (
     until,
     until_printed,
 )
+from tests.typed_command import SAGA, environment, run_saga
 
 INFRA = StackOptions(port_base=0, only=frozenset({"infra"}))
 
@@ -395,13 +395,13 @@ def test_a_value_the_supervisor_cannot_carry_is_refused(tmp_path: Path) -> None:
 def test_the_command_line_runs_a_stack_in_the_foreground_until_it_is_stopped(
     tmp_path: Path,
 ) -> None:
-    environment = {**os.environ, "SAGA_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
-    saga = [sys.executable, "-c", "from saga_cli.main import main; main()"]
-    command = [*saga, "up", "--only", "infra", "--port-base", "0"]
+    command = [*SAGA, "up", "--only", "infra", "--port-base", "0"]
     output = tmp_path / "output"
     with (
         output.open("w") as out,
-        subprocess.Popen(command, env=environment, stdout=out, text=True) as foreground,
+        subprocess.Popen(
+            command, env=environment(SAGA_HOME=str(tmp_path / "home")), stdout=out, text=True
+        ) as foreground,
     ):
         until_printed("running; Ctrl-C stops it", output, foreground)
         content = json.loads((tmp_path / "home" / "stack.json").read_text())
@@ -410,6 +410,6 @@ def test_the_command_line_runs_a_stack_in_the_foreground_until_it_is_stopped(
         foreground.wait(PATIENCE_S)
     assert foreground.returncode == 0
     assert survivors(tmp_path / "home") == []
-    down = subprocess.run([*saga, "down"], env=environment, capture_output=True, text=True)
+    down = run_saga(tmp_path / "home", "down")
     assert down.returncode == 0
     assert "nothing is running" in down.stdout

@@ -41,7 +41,7 @@ def sends(kind: str, reason: str = REASON) -> Decision:
     return Decision(effects=(mail(kind, reason),))
 
 
-STATES = {
+STATES: dict[str, Any] = {
     "unknown": (),
     "placed": (PLACED,),
     "changed": (PLACED, CHANGE),

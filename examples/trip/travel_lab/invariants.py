@@ -12,7 +12,7 @@ from saga_lab.invariants.interface import Stack
 from travel_lab.rules import Books, Row, broken_rules
 
 LEDGERS = {"car": "rental", "hotel": "payer", "flight": "airline", "mail": "mail"}
-"""What a trip books -> the supplier whose ledger says so."""
+"""Maps what a trip books to the supplier whose ledger says so."""
 PAGE = 10_000
 
 

@@ -1,31 +1,20 @@
 """A short chaos run of every kind of fault: nothing is lost, and nobody pays twice."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from saga_lab.chaos.kinds import kinds_of
 from tests.application import ORDER
+from tests.typed_command import run_saga
 
-SAGA = (sys.executable, "-c", "from saga_cli.main import main; main()")
 MINUTES, ORDERS, SEED = 3, 600, 1
 FAULTS = len(kinds_of(ORDER))
-TIMEOUT_S = 1700
 
 
 def test_three_minutes_of_every_kind_of_fault_leave_no_violation(tmp_path: Path) -> None:
     words = ["chaos", f"--minutes={MINUTES}", f"--sagas={ORDERS}"]
     words += [f"--faults={FAULTS}", f"--seed={SEED}"]
-    done = subprocess.run(
-        [*SAGA, *words],
-        env={**os.environ, "SAGA_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    done = run_saga(tmp_path, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     (written,) = (tmp_path / "reports").glob("*.json")
     report = json.loads(written.read_text())

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.typed_command import environment
+from tests.typed_command import LIMIT_S, environment
 
 EXAMPLES = tuple(file.parent for file in sorted((ROOT / "examples").glob("*/saga.toml")))
-LIMIT_S = 1500.0
-"""Ends a command that hangs."""
 
 
 def command_of(example: Path, pattern: str) -> list[str]:

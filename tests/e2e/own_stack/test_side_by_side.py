@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import httpx2
 import pytest
 
 from saga_cli.lab.demo_run import options_of
-from saga_lab.application import Application, load_application, references
+from saga_lab.application import Application, load_application
 from saga_lab.invariants import Finding, gather, wait_until_idle
 from saga_lab.invariants.balances import conserved
 from saga_lab.invariants.interface import OwnInvariants, own_invariants
@@ -31,20 +30,20 @@ from sagakit.identity import flow_name
 from tests.application import ORDER
 from tests.architecture.source import ROOT
 from tests.stack import PATIENCE_S, LiveStack, live_stack
+from tests.typed_command import run_saga
 
 SAGAS = 200
-TRIP_MAIL = "trip_mail"
-"""The name that the trip's fake of mail gets: the order's has the other."""
-SAGA = (sys.executable, "-c", "from saga_cli.main import main; main()")
+MAIL, TRIP_MAIL = "mail", "trip_mail"
+"""Both call a fake MAIL; the trip's has the other name on the stack of both."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two applications on the stack of both."""
+    """One of the two applications on the stack of both. `mail`: its fake's name there."""
 
     flow: str
     application: Application
-    named: Mapping[str, str]
+    mail: str
     id_field: str
 
     @property
@@ -63,7 +62,7 @@ class Side:
     def seen_by(self, stack: Mapping[str, Any]) -> Mapping[str, Any]:
         """The content of `stack.json` with the names that this application uses."""
         urls = stack["urls"]
-        return {**stack, "urls": {**urls, **{mine: urls[its] for mine, its in self.named.items()}}}
+        return {**stack, "urls": {**urls, MAIL: urls[self.mail]}}
 
 
 @pytest.fixture(scope="module")
@@ -79,41 +78,35 @@ def trip() -> Iterator[Application]:
         file = getattr(module, "__file__", None)
         if file and Path(file).resolve().is_relative_to(folder):
             del sys.modules[name]
-    references._loaded.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def sides(trip: Application) -> tuple[Side, Side]:
     return (
-        Side("order", ORDER, {}, "order_id"),
-        Side("trip", trip, {"mail": TRIP_MAIL}, "saga_id"),
+        Side("order", ORDER, MAIL, "order_id"),
+        Side("trip", trip, TRIP_MAIL, "saga_id"),
     )
 
 
-def manifest_of_both(order: Application, trip: Application) -> str:
+def manifest_of_both(order: Side, trip: Side) -> str:
     """The manifest of one stack with the participants and fakes of both."""
-    mails = {"{mail.": f"{{{TRIP_MAIL}."}
+    contract = [*order.application.contract, *trip.application.contract]
+    lines = ['name = "both"', f"contract = {json.dumps(contract)}"]
+    for side in (order, trip):
 
-    def env(of: Mapping[str, str], renamed: Mapping[str, str]) -> str:
-        texts = {}
-        for name, text in of.items():
-            for old, new in renamed.items():
-                text = text.replace(old, new)
-            texts[name] = text
-        return ", ".join(f"{name} = {json.dumps(text)}" for name, text in texts.items())
+        def env(of: Mapping[str, str], mail: str = side.mail) -> str:
+            found = {name: text.replace("{mail.", f"{{{mail}.") for name, text in of.items()}
+            return ", ".join(f"{name} = {json.dumps(text)}" for name, text in found.items())
 
-    lines = ['name = "both"', f"contract = {json.dumps([*order.contract, *trip.contract])}"]
-    for application, renamed in ((order, {}), (trip, mails)):
-        for name, part in application.participants.items():
+        for name, part in side.application.participants.items():
             lines += [f"[participants.{name}]", f'module = "{part.module}"']
-            lines += [f"env = {{ {env(part.env, renamed)} }}"]
-            lines += [f"replicas = {json.dumps(part.replicas)}"]
-        for name, fake in application.outside.items():
-            of_trip = TRIP_MAIL if renamed and name == "mail" else name
-            lines += [f"[outside.{of_trip}]", f'module = "{fake.module}"']
-            lines += [f"ports = {json.dumps(fake.ports)}"]
-            lines += [f"env = {{ {env(fake.env, renamed)} }}"]
-    return "\n".join([*lines, "[monitor]", f'reconciliation = "{order.reconciliation}"', ""])
+            lines += [f"env = {{ {env(part.env)} }}", f"replicas = {json.dumps(part.replicas)}"]
+        for name, fake in side.application.outside.items():
+            lines += [f"[outside.{side.mail if name == MAIL else name}]"]
+            lines += [f'module = "{fake.module}"', f"ports = {json.dumps(fake.ports)}"]
+            lines += [f"env = {{ {env(fake.env)} }}"]
+    reconciliation = order.application.reconciliation
+    return "\n".join([*lines, "[monitor]", f'reconciliation = "{reconciliation}"', ""])
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +115,11 @@ def stack(
 ) -> Iterator[LiveStack]:
     """One stack that runs both applications."""
     folder = tmp_path_factory.mktemp("both")
-    order, trip = (side.application for side in sides)
-    for of in (order, trip):
-        for module in of.folder.iterdir():
+    for side in sides:
+        for module in side.application.folder.iterdir():
             if module.is_dir() and (module / "__init__.py").exists():
                 (folder / module.name).symlink_to(module)
-    (folder / "saga.toml").write_text(manifest_of_both(order, trip))
+    (folder / "saga.toml").write_text(manifest_of_both(*sides))
     both = load_application(folder)
     with live_stack(folder / "home", options_of(both), both) as running:
         yield running
@@ -171,9 +163,7 @@ def findings(stack: LiveStack, sides: Sequence[Side]) -> list[Finding]:
     return [*found, same_rows(content)]
 
 
-def test_equal_ids_do_not_touch_each_other(
-    stack: LiveStack, sides: tuple[Side, Side], tmp_path: Path
-) -> None:
+def test_equal_ids_do_not_touch_each_other(stack: LiveStack, sides: tuple[Side, Side]) -> None:
     # Given an order and a trip for each id from 1 to 200, first those that have to time out
     stack.deadlines.near()
     play(stack, sides, lambda saga: saga.kind.times_out)
@@ -200,10 +190,6 @@ def open_cases(stack: LiveStack) -> list[Any]:
 
 def keys_listed(stack: LiveStack, flow: str) -> set[str]:
     """The saga keys that `saga ls --flow` prints."""
-    environment = {**os.environ, "SAGA_HOME": str(stack.home), "COLUMNS": "200"}
-    words = (*SAGA, "ls", "--flow", flow, "--limit", "1000")
-    done = subprocess.run(
-        words, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    done = run_saga(stack.home, "ls", "--flow", flow, "--limit", "1000")
     assert done.returncode == 0, done.stderr
     return set(re.findall(r"^\W*([a-z]+/\d+)\b", done.stdout, re.M))

@@ -4,13 +4,13 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.architecture.source import ROOT
+from tests.typed_command import SAGA
 from tests.unit.saga_cli.http_double import answering
 from tests.unit.saga_cli.test_odd_answers import SEEN
 
@@ -65,7 +65,7 @@ def run(home: Path, *words: str, columns: str | None, terminal: bool) -> str:
     env.pop("SAGA_MONITOR_URL", None)
     env.pop("COLUMNS", None)
     env.update({"COLUMNS": columns} if columns else {})
-    command = [sys.executable, "-c", "from saga_cli.main import main; main()", *words]
+    command = [*SAGA, *words]
     if not terminal:
         return subprocess.run(
             command, env=env, cwd=ROOT, capture_output=True, text=True, check=True

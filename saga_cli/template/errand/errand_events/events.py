@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrandFacts:
-    """What is to be done, for whom."""
+    """The customer of an errand and its task."""
 
     customer: str
     note: str

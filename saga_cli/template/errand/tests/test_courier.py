@@ -1,4 +1,4 @@
-"""What courier decides, for every trigger in every state, and its way through the kit."""
+"""Tests courier's decision on every trigger in every state, and its way through the kit."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What dispatch decides, for every trigger in every state: a blank cell fails."""
+"""Tests dispatch's decision on every trigger in every state: a blank cell fails."""
 
 from typing import Any
 
