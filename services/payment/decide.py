@@ -143,7 +143,7 @@ def _undo(state: Payment, reason: str) -> Decision:
         case Phase.REFUNDING if state.waiting and state.charging:
             return NOTHING
         case Phase.REFUNDING:
-            return Decision(effects=(refund_effect(state),))
+            return Decision(effects=_next_refund(state))
     return Decision((_refunded(state, None, 0),))
 
 
@@ -315,7 +315,14 @@ def _concluded(
 
 def _and_refund(state: Payment, event: Any) -> Decision:
     after = evolve(state, event)
-    return Decision((event,), (refund_effect(after),) if after.asked else ())
+    return Decision((event,), _next_refund(after) if after.asked else ())
+
+
+def _next_refund(state: Payment) -> tuple[Effect, ...]:
+    """Return the refund to request now. While it is in flight it is not requested again: by then
+    the facts may be unknown, and a key never comes with other content."""
+    call = refund_effect(state)
+    return () if call.key in state.in_flight else (call,)
 
 
 # --- events ---------------------------------------------------------------------------------------
