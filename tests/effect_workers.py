@@ -3,6 +3,7 @@ answers for."""
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ class Process:
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        self.batcher = RequestBatcher(self.handler, self.stop.event)
+        self._stop_requests = threading.Event()
+        self.batcher = RequestBatcher(self.handler, self._stop_requests)
         self.worker = EffectWorker(
             Deaf(site.database) if deaf else site.database,
             self.batcher,
@@ -126,6 +128,7 @@ class Process:
         finally:
             self.stop.set()
             await self.worker.drain(0.0)
+            self._stop_requests.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -115,7 +115,7 @@ def test_whoever_resumes_has_seen_that_it_is_paused() -> None:
     said when the pause was read, and the order goes on."""
     order = OneOrder()
     order.until_published("OrderPlaced")
-    order.world.broker_back_at = order.world.now + timedelta(minutes=5)
+    order.world.broker_back_at = order.world.now + timedelta(seconds=5)  # before any deadline
     paused = SagaPaused(saga_id=ORDER, actor="ada", reason="a question")
     order.world.publish(paused, SAGA, order.flow)
     order.world.operator.resume(SAGA)
