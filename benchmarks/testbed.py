@@ -5,9 +5,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from benchmarks.counting_proxy import Counts, counting
 from benchmarks.meter import cpu_s, memory_mb
 from saga_lab.application import load_application
 from saga_lab.devstack.options import StackOptions
@@ -17,6 +20,8 @@ from saga_lab.devstack.stack import Stack
 
 ROOT = Path(__file__).parent.parent
 READY_S, STOP_S = 180.0, 30.0
+COUNTED: ContextVar[bool] = ContextVar("COUNTED", default=False)
+"""Set it, and the testbed's processes reach PostgreSQL through a proxy that counts."""
 READY = "BENCH_READY"
 """Environment variable with the file that a process creates when it is ready. A process with a
 health endpoint does not need it."""
@@ -25,8 +30,8 @@ health endpoint does not need it."""
 class Testbed:
     """Kafka and PostgreSQL with the settings of `saga up`, and the processes of a contender."""
 
-    def __init__(self, home: Path, content: dict[str, Any]) -> None:
-        self.home, self._content = home, content
+    def __init__(self, home: Path, content: dict[str, Any], counts: Counts | None = None) -> None:
+        self.home, self._content, self.counts = home, content, counts
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self.pids: dict[str, int] = {n: p["pid"] for n, p in content["processes"].items()}
 
@@ -38,6 +43,11 @@ class Testbed:
     def database(self, name: str) -> str:
         """Return the database URL of a service, the order service or the monitor."""
         return str(self._content["databases"][name])
+
+    @property
+    def outside(self) -> Sequence[str]:
+        """Return the names of the fakes of the outside world."""
+        return [name for name in self._content["outside"] if name in self.pids]
 
     def port(self, name: str) -> int:
         """Return the port assigned to a service, a replica of it (`payment-2`) or a server."""
@@ -100,11 +110,15 @@ class Testbed:
 class Meter:
     """Measures CPU and memory of a testbed's processes over a run.
 
-    `idle`: processes that the contender does not use. They do not count.
+    `idle`: processes that do not count, such as a server that the contender does not use. `only`:
+    the processes that count; all by default.
     """
 
-    def __init__(self, testbed: Testbed, idle: Sequence[str] = ()) -> None:
-        self._pids = {name: pid for name, pid in testbed.pids.items() if name not in idle}
+    def __init__(
+        self, testbed: Testbed, idle: Sequence[str] = (), only: Sequence[str] | None = None
+    ) -> None:
+        counted = testbed.pids if only is None else only
+        self._pids = {name: testbed.pids[name] for name in counted if name not in idle}
         self._before = cpu_s(self._pids)
 
     def read(self, orders: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -116,23 +130,43 @@ class Meter:
 
 
 @contextmanager
-def start_testbed(home: Path | None = None, partitions: int | None = None) -> Iterator[Testbed]:
+def start_testbed(
+    home: Path | None = None, partitions: int | None = None, only: Sequence[str] = ("infra",)
+) -> Iterator[Testbed]:
     """Start the servers; at exit stop them and all processes of the testbed.
 
     `home`: the servers continue with the data of this folder. Without it they are fresh, and their
-    data is removed at exit. `partitions`: of each event topic.
+    data is removed at exit. `partitions`: of each event topic. `only`: see `StackOptions`; empty:
+    the whole stack.
     """
     with nullcontext(home) if home else new_home() as folder:
-        options = StackOptions(port_base=0, only=frozenset({"infra"}), partitions=partitions)
+        options = StackOptions(port_base=0, only=frozenset(only), partitions=partitions)
         stack = Stack.up(folder, load_application(ROOT), options, say=lambda text: None)
         try:
-            testbed = Testbed(folder, stack.read())
-            try:
-                yield testbed
-            finally:
-                testbed.stop()
+            with _testbed(folder, stack.read()) as testbed:
+                try:
+                    yield testbed
+                finally:
+                    testbed.stop()
         finally:
             stack.down()
+
+
+@contextmanager
+def _testbed(folder: Path, content: dict[str, Any]) -> Iterator[Testbed]:
+    """Yield the testbed, with a counting proxy before its databases if `COUNTED` is set."""
+    if not COUNTED.get():
+        yield Testbed(folder, content)
+        return
+    urls = content["databases"]
+    with counting(next(iter(urls.values()))) as (port, counts):
+        there = {name: _at_port(url, port) for name, url in urls.items()}
+        yield Testbed(folder, {**content, "databases": there}, counts)
+
+
+def _at_port(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.username}@{parts.hostname}:{port}").geturl()
 
 
 @contextmanager
