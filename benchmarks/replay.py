@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, event
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, event
 
-Statement = tuple[str, Any, bool]
+Statement = tuple[Any, Any, bool]
 """SQL text, parameters, and True if the parameters are many rows (executemany)."""
 
 
@@ -25,17 +26,21 @@ class Recording:
         self.transactions: list[list[Statement]] = []
         self._open: dict[int, list[Statement]] = defaultdict(list)
 
-    def add_statement(self, connection: int, statement: Statement) -> None:
-        """Record a statement of the open transaction of a connection."""
-        self._open[connection].append(statement)
+    def add_statement(self, connection: psycopg.Connection[Any], statement: Statement) -> None:
+        """Record a statement; it is a transaction of its own if none is open."""
+        self._open[id(connection)].append(statement)
+        if connection.info.transaction_status is TransactionStatus.IDLE:
+            self.transactions.append(self._open.pop(id(connection)))
 
-    def end_transaction(self, connection: int) -> None:
-        """End the open transaction of a connection and keep it."""
-        self.transactions.append(self._open.pop(connection, []))
+    def end_transaction(self, connection: Any) -> None:
+        """Record a transaction of SQLAlchemy, which begins and commits without a cursor."""
+        statements = self._open.pop(id(connection), [])
+        self.transactions.append([("BEGIN", None, False), *statements, ("COMMIT", None, False)])
 
     def replay_s(self, url: str) -> float:
         """Replay all transactions on the database of this URL, and return the seconds it took."""
-        with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+            cursor = connection.cursor()
             begun = time.perf_counter()
             for statements in self.transactions:
                 for text, parameters, many in statements:
@@ -45,7 +50,6 @@ class Recording:
                         cursor.execute(text, parameters)
                     if cursor.description:
                         cursor.fetchall()
-                connection.commit()
             return time.perf_counter() - begun
 
 
@@ -54,16 +58,28 @@ def record(engine: Engine) -> Iterator[Recording]:
     """Record the statements of this engine until the context ends. Each costs one list append."""
     recording = Recording()
 
-    def on_statement(on: Any, _: Any, text: str, parameters: Any, __: Any, many: bool) -> None:
-        recording.add_statement(id(on), (text, parameters, many))
+    class RecordingCursor(psycopg.Cursor[Any]):
+        """Records what it executes, whoever uses it: SQLAlchemy or the kit itself."""
 
-    def on_commit(on: Any) -> None:
-        recording.end_transaction(id(on))
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            done = super().execute(query, params, **options)
+            recording.add_statement(self.connection, (query, params, False))
+            return done
 
-    event.listen(engine, "before_cursor_execute", on_statement)
+        def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
+            super().executemany(query, params_seq, **options)
+            recording.add_statement(self.connection, (query, params_seq, True))
+
+    def on_connect(driver: psycopg.Connection[Any], _: Any) -> None:
+        driver.cursor_factory = RecordingCursor
+
+    def on_commit(on: Connection) -> None:
+        recording.end_transaction(on.connection.driver_connection)
+
+    event.listen(engine, "connect", on_connect)
     event.listen(engine, "commit", on_commit)
     try:
         yield recording
     finally:
-        event.remove(engine, "before_cursor_execute", on_statement)
+        event.remove(engine, "connect", on_connect)
         event.remove(engine, "commit", on_commit)

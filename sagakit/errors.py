@@ -123,6 +123,10 @@ class ForeignEvent(SagaError):
     """A participant decided an event of another owner, or of another saga than the one handled."""
 
 
+class StaleState(SagaError):
+    """A transaction without locks cannot be committed; the same is done again under lock."""
+
+
 class EffectKeyClash(SagaError):
     """An effect has the key of another call that is pending; the message names key and saga.
 

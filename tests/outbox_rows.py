@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from sagakit.identity import saga_key
 from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.outbox.relay import NEW_EPOCH, Relay, autocommit_connection
@@ -34,10 +35,16 @@ class Book:
         create_tables(self.engine)
         self.database = PostgresDatabase(self.engine, table_store(), lambda: NOW)
 
-    def write(self, key: str, more: int = 1, then: Callable[[], None] = lambda: None) -> None:
+    def write(
+        self,
+        key: str,
+        more: int = 1,
+        then: Callable[[], None] = lambda: None,
+        database: PostgresDatabase[Any] | None = None,
+    ) -> None:
         """Own events of an order, as the handler writes them: its row is locked first."""
-        with self.database.transaction() as tx:
-            inbox_row = tx.lock([key])[key]
+        with (database or self.database).transaction() as tx:
+            inbox_row = tx.lock([saga_key("toy", key)])[saga_key("toy", key)]
             numbers = range(inbox_row.sent + 1, inbox_row.sent + 1 + more)
             inbox_row.sent += more
             rows = [self.row(key, str(n)) for n in numbers]
@@ -45,7 +52,7 @@ class Book:
             then()
 
     def row(self, key: str, value: str) -> OutboxRow:
-        return OutboxRow(self.topic, key, (("h", b"\xff"),), value.encode())
+        return OutboxRow(self.topic, key, (("flow", b"toy/1"), ("h", b"\xff")), value.encode())
 
     def scalar(self, query: str, **parameters: Any) -> Any:
         with self.engine.begin() as connection:

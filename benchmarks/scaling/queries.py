@@ -27,6 +27,7 @@ from saga_monitor.storage import archiver, store
 from sagakit.handling import auto_redrive
 from sagakit.outbox import relay
 from sagakit.store import postgres
+from sagakit.store.connections import sql_text
 from sagakit.store.postgres import engine_for
 
 REPEATS = 5
@@ -145,7 +146,7 @@ def repeated_statements(now: datetime) -> Iterator[tuple[str, str, TextClause, d
     yield MONITOR, "stored offsets", store.OFFSETS, {}
     for name in ("payment", ENTRY_SERVICE):
         yield name, "relay: next events", relay.FETCH, {"limit": relay.BATCH}
-        yield name, "effects: lease", postgres.CLAIM_EFFECTS, claim
+        yield name, "effects: lease", text(sql_text("claim_effects")), claim
         yield name, "parked for newer code", postgres.PARKED_FOR, codes
 
 

@@ -15,6 +15,8 @@ from sagakit.messages.envelope import EffectRow, OutboxRow
 from sagakit.store.memory import MemoryDatabase
 from sagakit.store.ports import Participant, Store
 
+REMOVES = 0.3
+"""How often a relay removes published rows while others wait."""
 BLOCK = 1_000
 """Row ids reserved for one of two interleaved transactions."""
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -23,6 +25,9 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 class Node:
     """Runs one participant, whose processes share the database and the stored offsets.
 
+    The first process has the leading relay. It publishes what that process commits from memory, and
+    reads the table (`reads_table`) for rows of others and after a failure. `published`: ids of rows
+    published and not yet removed.
     `touched`: the participant did something since `possible` was last worked out. `refused`: ids of
     outbox rows that the broker refuses at the moment. `astray`: an invariant that `check` found
     broken.
@@ -38,6 +43,8 @@ class Node:
         self.codec = OperatorReader(self)
         self.committed: dict[Place, int] = {}
         self.refused: set[int] = set()
+        self.published: set[int] = set()
+        self.reads_table = True
         self.astray = ""
         self.touched = True
         self._around: object = None
@@ -104,19 +111,39 @@ class Node:
     def unpublished(self) -> list[OutboxRow]:
         """Return the outbox in id order, never from `id > cursor`: lower ids may commit later."""
         rows = sorted(self.database.tables.outbox.items())
-        return [row for number, row in rows if number not in self.refused]
+        done = self.refused | self.published
+        return [row for number, row in rows if number not in done]
+
+    def next_rows(self) -> list[OutboxRow]:
+        """Return the rows to be published next, from memory unless the table may hold others."""
+        most, commits = self.world.rng.randint(1, 6), self.processes[0].commits
+        rows = None if self.reads_table else commits.take(most)
+        if rows is None:
+            commits.leave_to_table()
+            waiting = self.unpublished()
+            rows, self.reads_table = waiting[:most], len(waiting) > most
+        elif not rows:
+            self.reads_table = True
+        return rows
 
     def relay(self) -> None:
-        """Publish the first rows and remove each; a crash in between publishes that row again."""
-        rows = self.unpublished()[: self.world.rng.randint(1, 6)]
+        """Publish the next rows; sometimes remove those published.
+
+        A crash in between publishes them again.
+        """
+        rows = self.next_rows()
         if rows and self.world.happens("disorder"):
             self._refuse(rows.pop(0))
         for row in rows:
             self.publish(row)
+            self.published.add(row.id)
             self.processes[0].fault("mid-relay")
             if self.world.happens("repeat"):
+                self.forget_relay()
                 return
-            self.remove(row)
+        if not self.unpublished() or self.world.rng.random() < REMOVES:
+            for row in [self.database.tables.outbox[number] for number in self.published]:
+                self.remove(row)
         if self.world.happens("stale"):
             late = timedelta(seconds=self.world.rng.choice((1, 60, 7200)))
             self.world.after(late, lambda: self._publish_again(rows))
@@ -128,6 +155,16 @@ class Node:
     def remove(self, row: OutboxRow) -> None:
         """Remove a published row from the outbox."""
         del self.database.tables.outbox[row.id]
+        self.published.discard(row.id)
+
+    def forget_relay(self) -> None:
+        """Have another relay lead, or the same one again: it knows nothing of the rows."""
+        self.published.clear()
+        self.reads_table = True
+
+    def notify(self) -> None:
+        """Tell the relay of rows in the table that its process has not committed."""
+        self.reads_table = True
 
     def _refuse(self, row: OutboxRow) -> None:
         """Have the broker refuse a row for a moment, while the rows behind it are published."""
@@ -138,7 +175,7 @@ class Node:
 
     def _accept(self, row: OutboxRow) -> None:
         self.refused.discard(row.id)
-        self.touched = True
+        self.touched = self.reads_table = True
 
     def _publish_again(self, rows: list[OutboxRow]) -> None:
         self.world.note(f"{self.name}'s former leader publishes again", {r.saga for r in rows})
@@ -184,7 +221,7 @@ class Node:
         self.database.tables.next_id += BLOCK
         second.survive(second.handle)
         if self.world.broker_up() and self.world.rng.random() < 0.5:
-            second.survive(self.relay)
+            self.processes[0].survive(self.relay)
         high = self.database.tables.next_id
         self.database.tables.next_id = low
         first.survive(work)

@@ -78,6 +78,14 @@ class NodePort(Protocol):
         """Call the outside world for an effect and return the result."""
         ...
 
+    def forget_relay(self) -> None:
+        """Lose what the leading relay knew."""
+        ...
+
+    def notify(self) -> None:
+        """Tell the leading relay of rows in the table."""
+        ...
+
     def check(self) -> None:
         """Record a broken invariant that holds at any moment."""
         ...

@@ -21,6 +21,8 @@ from sagakit.flow.routing import Router, topics_of
 from sagakit.handling.handler import Handler, decode_message
 from sagakit.messages.envelope import EffectRow, Message, Record
 from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF
+from sagakit.store.commit_queue import CommitQueue
+from sagakit.store.saga_cache import SagaCache
 
 LEASE = timedelta(seconds=15)
 MOST_IN_HAND = 4
@@ -37,7 +39,7 @@ class SimulatedProcess:
 
     def __init__(self, node: NodePort, number: int, skew: timedelta) -> None:
         self.node, self.world = node, node.world
-        self.name = f"{node.name}/{number}"
+        self.name, self.leads = f"{node.name}/{number}", number == 1
         self.skew = skew
         self.crashes = 0
         self.positions: dict[Place, int] = defaultdict(int)
@@ -46,6 +48,7 @@ class SimulatedProcess:
     def start(self, flows: Flows) -> None:
         """Start with nothing in memory, from the stored offsets, on the given flow files."""
         node, self.flows = self.node, flows
+        self.forget()
         self.router, self.topics = _routes(flows, node.name)
         self.handler: Handler[Any] = Handler(
             node.participant, node.database, self.router, node.codec, self.now, faults=self.fault
@@ -56,6 +59,14 @@ class SimulatedProcess:
         self.positions = defaultdict(int, node.committed)
         node.touched = True
         self._drop()
+
+    def forget(self) -> None:
+        """Lose what only memory holds: commits for the relay, and sagas."""
+        self.commits, self.cache = CommitQueue(), SagaCache[Any]()
+        if self.leads:
+            self.node.forget_relay()
+        else:
+            self.commits.wake = self.node.notify
 
     def _drop(self) -> None:
         self.batch: list[Record] = []
@@ -92,13 +103,15 @@ class SimulatedProcess:
 
         The process may then pause.
         """
-        self.node.database.now = self.now()
+        database = self.node.database
+        database.now, database.commits, database.cache = self.now(), self.commits, self.cache
         try:
             work()
         except Crash as crash:
             self.crashes += 1
             self.world.note(f"{self.name} dies {crash}", self.keys())
             self.positions = defaultdict(int, self.node.committed)
+            self.forget()
             self._drop()
         self.node.touched = True
         self.node.check()
@@ -120,7 +133,7 @@ class SimulatedProcess:
         found: list[Callable[[], None]] = []
         if self.batch:
             found.append(self.handle)
-        elif self.world.broker_up() and self.unread():
+        if self.world.broker_up() and len(self.batch) < MOST_POLLED and self.unread():
             found.append(self.poll)
         if len(self.hands) < MOST_IN_HAND and self.due_effects():
             found.append(self.claim)
@@ -150,10 +163,12 @@ class SimulatedProcess:
             self.handle()
 
     def take(self) -> None:
-        """Poll a micro-batch from one or more partitions, interleaved at random."""
+        """Poll a micro-batch from one or more partitions, interleaved at random.
+
+        Records polled before ride along: their offsets wait with them.
+        """
         rng, log = self.world.rng, self.world.log
         places = rng.sample(unread := self.unread(), rng.randint(1, len(unread)))
-        self.ends = {}
         for _ in range(rng.randint(1, MOST_POLLED)):
             place = rng.choice(places)
             queue, at = log.partitions[place], self.ends.get(place, self.positions[place])
@@ -166,7 +181,7 @@ class SimulatedProcess:
         """Handle the polled batch in one transaction; store its offsets unless `forget` hits."""
         self.handler.handle(self.messages())
         self.positions.update(self.ends)
-        self.batch = []
+        self.batch, self.ends = [], {}
         if not self.world.happens("forget"):
             self.node.committed |= self.positions
 

@@ -26,7 +26,6 @@ from saga_monitor.ingest import topic_identity
 from saga_monitor.ingest.projection import BatchCounts, Projection
 from saga_monitor.ingest.watermark import LogInspector
 from saga_monitor.storage import store
-from sagakit.handling.consumer_loop import LINGER_S
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.consumer import SESSION_S, TOPICS_S, member_of
 from sagakit.messages.envelope import Record, TopicPartitionKey
@@ -38,9 +37,9 @@ from sagakit.telemetry import metrics
 log = structlog.get_logger(__name__)
 GROUP = "saga-monitor"
 BATCH = 4000
-ENOUGH_BYTES, MOST_BYTES = 64 * 1024, 128 * 1024
-"""Fetch sizes: the broker answers at once when it has ENOUGH_BYTES; a fetch returns at most
-MOST_BYTES of a partition (or one record batch, if that is larger)."""
+ENOUGH_BYTES, MOST_BYTES, MOST_WAIT_MS = 64 * 1024, 128 * 1024, 100
+"""Fetch sizes: the broker answers at once when it has ENOUGH_BYTES, else after MOST_WAIT_MS; a
+fetch returns at most MOST_BYTES of a partition (or one record batch, if that is larger)."""
 BUNDLES = 64
 """The largest number of bundles that wait to be written."""
 SAME_FETCH_S = 0.005
@@ -100,7 +99,7 @@ class BundlingFetcher(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes = ENOUGH_BYTES
-        consumer._fetch_max_wait_ms = round(1000 * LINGER_S)
+        consumer._fetch_max_wait_ms = MOST_WAIT_MS
         return consumer
 
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:

@@ -9,9 +9,9 @@ effect on insert; if that process dies, the lease expires and another process cl
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -36,10 +36,13 @@ PerformWrapper = Callable[[EffectRow, Perform], Awaitable[Any]]
 
 LEASE = timedelta(seconds=15)
 HEARTBEAT_S = LEASE.total_seconds() / 3
-CONCURRENT = 64
 IN_HAND = 1000
+"""The most effects that a process performs at once; none of them has a thread."""
 CALL_TIMEOUT_S = 60.0
-IDLE_S = 0.5
+TIMER_S = 0.01
+"""By this much a timer may be early."""
+IDLE_S = 5.0
+"""How often a worker looks for effects that another one left. It knows when its own are due."""
 
 
 async def perform_plain(row: EffectRow, perform: Perform) -> Any:
@@ -76,9 +79,9 @@ class EffectWorker:
         self._faults = faults
         self._wrapper = wrapper
         self._in_hand: dict[UUID, EffectRow] = {}
-        self._slots = asyncio.Semaphore(CONCURRENT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._look = asyncio.Event()
 
     def lease(self, row: EffectRow) -> EffectRow:
         """Lease a new effect to this worker before it is inserted; callable from any thread.
@@ -94,6 +97,13 @@ class EffectWorker:
         mine = [r for r in rows if r.lease]
         if mine and self._loop is not None:
             self._loop.call_soon_threadsafe(self._take, mine)
+        if len(mine) < len(rows):
+            self.wake()
+
+    def wake(self) -> None:
+        """Look for due effects now; callable from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._look.set)
 
     async def run(self) -> None:
         """Claim due effects without a lease, and extend the leases in hand, until stopped."""
@@ -101,13 +111,10 @@ class EffectWorker:
         beat = asyncio.create_task(self._heartbeat())
         try:
             while not self._stop.is_set():
-                free = max(0, IN_HAND - len(self._in_hand))
-                rows = await asyncio.to_thread(
-                    retry_transaction, partial(self._claim, free), self._stop
-                )
-                self._take(rows)
-                if not rows:
-                    await asyncio.sleep(IDLE_S)
+                self._look.clear()
+                if not await self._claim():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._look.wait(), IDLE_S)
         finally:
             beat.cancel()
 
@@ -116,8 +123,13 @@ class EffectWorker:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout_s)
 
-    def _claim(self, number: int) -> Sequence[EffectRow]:
-        return self._queue.claim(number, LEASE, self._clock())
+    async def _claim(self) -> bool:
+        """Claim what there is room for, and perform it. Tells whether there was anything."""
+        free = max(0, IN_HAND - len(self._in_hand))
+        claim = lambda: self._queue.claim(free, LEASE, self._clock())  # noqa: E731
+        rows = await asyncio.to_thread(retry_transaction, claim, self._stop)
+        self._take(rows)
+        return bool(rows)
 
     def _take(self, rows: Sequence[EffectRow]) -> None:
         for row in rows:
@@ -138,8 +150,7 @@ class EffectWorker:
         lease = row.lease
         assert lease is not None
         try:
-            async with self._slots:
-                result = await self._call(row)
+            result = await self._call(row)
             self._faults("after-call")
             outcome = EffectResult(row.effect, result)
             message_id = uuid5(row.id, "outcome")
@@ -161,7 +172,11 @@ class EffectWorker:
                 error=error_text,
             )
             await self._stored(lambda: self._queue.retry(lease, error_text, due))
+            wait_s = max((due - self._clock()).total_seconds(), 0.0) + TIMER_S
+            asyncio.get_running_loop().call_later(wait_s, self._look.set)
         finally:
+            if len(self._in_hand) >= IN_HAND:
+                self._look.set()
             self._in_hand.pop(row.id, None)
 
     async def _call(self, row: EffectRow) -> Any:

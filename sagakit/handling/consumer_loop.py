@@ -1,8 +1,8 @@
 """The consumer loop: poll a micro-batch, decode, handle in one transaction, store offsets.
 
 An urgent record, one that may give this participant work, never waits. Other records only advance
-their producer's sequence in the inbox; they wait up to LINGER_S for more, since a transaction
-costs the same for one record as for several.
+their producer's sequence in the inbox; they wait up to LINGER_S to be handled with an urgent one,
+since a transaction costs the same for one record as for several. Their offsets wait with them.
 """
 
 import threading
@@ -22,8 +22,8 @@ from sagakit.retry import is_refused, retry_transaction
 
 log = structlog.get_logger(__name__)
 BATCH = 500
-POLL_S = 0.2
-LINGER_S = 0.1
+POLL_S = 0.5
+LINGER_S = 2.0
 """How long a batch without urgent records waits for more."""
 SINGLE_AFTER, PARK_AFTER = 4, 7
 """Limits on starts at the same offset without progress.
@@ -108,14 +108,15 @@ class ConsumerLoop:
             left_s = until - time.monotonic()
             if left_s <= 0 or self._stop.is_set():
                 break
-            found = self._bus.poll(BATCH - len(records), left_s)
+            found = self._bus.poll(BATCH - len(records), min(left_s, POLL_S))
             records = records + found
         return records
 
     def _handle_batch(self, records: list[Record]) -> None:
         tries = 0
         if self._newly_assigned:
-            tries = max(self._count_start(r, SINGLE_AFTER) for r in self._records_at_start(records))
+            starts = self._records_at_start(records)
+            tries = max((self._count_start(r, SINGLE_AFTER) for r in starts), default=0)
         own = [r for r in records if not self._codec.is_foreign(r)]
         if len(own) < len(records):
             self._ignored(len(records) - len(own))
@@ -136,7 +137,7 @@ class ConsumerLoop:
         for r in records:
             if (r.topic, r.partition) in self._newly_assigned:
                 first.setdefault((r.topic, r.partition), r)
-        return list(first.values()) or records[:1]
+        return list(first.values())
 
     def _count_start(self, r: Record, most: int) -> int:
         """Count this start at a record, before it is decoded, up to `most`; return the count."""

@@ -1,9 +1,10 @@
 """Handles a micro-batch of messages for one participant in one transaction.
 
-Lock the sagas' inbox rows -> route -> load states -> for each message: admit (drop repeats, park
+Read the sagas' inbox rows -> route -> load states -> for each message: admit (drop repeats, park
 gaps and the records queued behind them), decide, evolve -> write states, inbox rows, effects and
-outbox together -> commit. Bus events, webhooks, people's commands and effect results all go this
-way.
+outbox together, in one statement that fails if a saga was written meanwhile; then the batch is
+handled again under row locks. Bus events, webhooks, people's commands and effect results all go
+this way.
 """
 
 from collections import Counter, defaultdict
@@ -16,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
 from sagakit.decider import Decision, Effect, EffectResult, Trigger, fold
-from sagakit.errors import EffectKeyClash, SequenceGap, UnprocessableRecord
+from sagakit.errors import EffectKeyClash, SequenceGap, StaleState, UnprocessableRecord
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.routing import Router
 from sagakit.handling.inbox import (
@@ -127,10 +128,12 @@ class Handler(Generic[S]):
 
         Raises whatever the store raises, and what `decide` raises for a message that is no record
         (a record is parked instead); then nothing of the batch has been written."""
-        return _without_clashes(partial(self._handle, messages))
+        return _repeated(partial(self._handle, messages), optimistic=True)
 
-    def _handle(self, messages: Sequence[Message], clashes: Clashes) -> list[HandlingResult[S]]:
-        with self._database.transaction() as tx:
+    def _handle(
+        self, messages: Sequence[Message], clashes: Clashes, optimistic: bool
+    ) -> list[HandlingResult[S]]:
+        with self._database.transaction(optimistic=optimistic) as tx:
             inbox_rows = tx.lock(sorted({m.key for m in messages}))
             batch = _Batch(self, inbox_rows, self._clock(), clashes)
             batch.alive = tx.finish([m.lease for m in messages if m.lease])
@@ -139,19 +142,18 @@ class Handler(Generic[S]):
             working = tx.load(_wanted(planned))
             fates = [batch.settle(p, working) for p in planned]
             added = tx.write(batch.changes, working)
+            # Also after a repeat: the first attempt may have crashed before its redrive. A held
+            # record counts as handled, so it can fill a gap.
+            done = [
+                f.message
+                for f in fates
+                if f.disposition in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
+            ]
+            free = sagas_with_filled_gap(done, inbox_rows) | sagas_to_release(done, inbox_rows)
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(added)
-        # Also after a repeat: the first attempt may have crashed before its redrive. A held record
-        # counts as handled, so it can fill a gap.
-        done = [
-            f.message
-            for f in fates
-            if f.disposition in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
-        ]
-        for key in sorted(
-            sagas_with_filled_gap(done, inbox_rows) | sagas_to_release(done, inbox_rows)
-        ):
+        for key in sorted(free):
             self.redrive(key)
         return fates
 
@@ -164,7 +166,7 @@ class Handler(Generic[S]):
         limit, refusal = REDRIVE, ""
         while True:
             try:
-                done, moved = _without_clashes(partial(self._redrive, key, limit, refusal))
+                done, moved = _repeated(partial(self._redrive, key, limit, refusal))
             except Exception as error:
                 if not is_refused(error):
                     raise
@@ -181,13 +183,13 @@ class Handler(Generic[S]):
         return handled
 
     def _redrive(
-        self, key: str, limit: int, refusal: str, clashes: Clashes
+        self, key: str, limit: int, refusal: str, clashes: Clashes, optimistic: bool
     ) -> tuple[list[HandlingResult[S]], bool]:
         """Redrive in one transaction; return the handled records and whether to run another.
 
         A record handled or newly held may fill a gap earlier in the queue: only the next run sees
         that. With a `refusal`, the records are parked again with this error."""
-        with self._database.transaction() as tx:
+        with self._database.transaction(optimistic=optimistic) as tx:
             inbox_rows = tx.lock([key])
             rows = tx.parked(key, limit)
             inbox_rows[key].parked, inbox_rows[key].gap = 0, None
@@ -222,15 +224,18 @@ class Handler(Generic[S]):
         return [fate for fate, d in zip(fates, done, strict=True) if d], progress
 
 
-def _without_clashes(run: Callable[[Clashes], T]) -> T:
-    """Run a transaction; if the store finds a clash of effect keys, run it again with that known.
+def _repeated(run: Callable[[Clashes, bool], T], *, optimistic: bool = False) -> T:
+    """Run a transaction; run it again under lock if it was not, and its sagas were written.
 
-    The decision is then refused as one that fails. A message that is no record raises the clash.
+    If the store finds a clash of effect keys, run it again with that known: the decision is then
+    refused as one that fails. A message that is no record raises the clash.
     """
     clashes: dict[UUID, EffectKeyClash] = {}
     while True:
         try:
-            return run(clashes)
+            return run(clashes, optimistic)
+        except StaleState:
+            optimistic = False
         except EffectKeyClash as clash:
             if clash.effect_id in clashes:
                 raise

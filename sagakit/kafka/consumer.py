@@ -20,8 +20,10 @@ from sagakit.kafka.client import (
 from sagakit.messages.envelope import Record, TopicPartitionKey
 
 log = structlog.get_logger(__name__)
-LOOK_EVERY_S = 1.0
-"""Interval at which a consumer compares topic ids to notice a recreated topic, in seconds."""
+LOOK_EVERY_S = 5.0
+"""Interval at which a consumer compares topic ids to notice a recreated topic, in seconds.
+
+After an error of the client it compares them at once."""
 SESSION_S, TOPICS_S = 10.0, 10.0
 """Session timeout, after which a dead replica loses its partitions; metadata refresh interval,
 within which a recreated topic is found. Both in seconds."""
@@ -73,7 +75,7 @@ class BusConsumer:
                 "auto.commit.interval.ms": 1000,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": round(1000 * SESSION_S),
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": 500,  # the broker answers at once when a record arrives
                 "topic.metadata.refresh.interval.ms": round(1000 * TOPICS_S),
                 "error_cb": log_client_error,
             },
@@ -137,6 +139,7 @@ class BusConsumer:
                 raise KafkaException(error)
             else:
                 log_client_error(error)
+                self._look_at_s = 0.0
         return records
 
     def store(self, records: Sequence[Record]) -> None:

@@ -1,13 +1,18 @@
-"""Publishes outbox rows to their topics in id order, through one leader per service.
+"""Publishes outbox rows to their topics, per saga in id order, through one leader per service.
 
-It never reads `id > cursor`: rows become visible in commit order, not in id order. Published rows
-move to `outbox_sent` (one partition per day) in the statement that checks the leader's epoch.
+What its own process commits it publishes from memory (`CommitQueue`). It reads the table for rows
+of other replicas and after a failure, never by `id > cursor`: rows become visible in commit order,
+not in id order. Published rows move to `outbox_sent` (one partition per day), many at once, in the
+statement that checks the leader's epoch.
 """
 
+import math
+import select
+import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -19,12 +24,18 @@ from sagakit.faults import NO_FAULTS, Faults
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.retry import is_transient, retry_transaction
+from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.json_rows import as_json
 from sagakit.store.ports import Clock
 from sagakit.store.postgres import unpack_headers
 
 log = structlog.get_logger(__name__)
 BATCH = 1000
+POLL_S = 1.0
+"""How often a leader reads the table although nobody woke it (a notification may get lost), and how
+often the others try to lead."""
+REMOVE_AFTER_S = 0.25
+"""How long rows published from memory stay in the outbox. A new leader looks them up in the log."""
 KEEP_DAYS = 31
 LOOK_FOR_S = 300.0
 """Longest wait to learn which rows Kafka already holds; then all rows are published."""
@@ -85,7 +96,7 @@ class LostLeadership(Exception):
 class Relay:
     """Publishes the outbox of one service.
 
-    Call `run` in a thread, and `wake` after each commit that added rows.
+    Call `run` in a thread, and `wake` after each commit that added rows without the queue.
     """
 
     def __init__(
@@ -94,34 +105,53 @@ class Relay:
         publisher: OutboxPublisher,
         clock: Clock,
         *,
-        poll_s: float = 0.25,
+        commits: CommitQueue | None = None,
+        poll_s: float = POLL_S,
         faults: Faults = NO_FAULTS,
         find_published: FindPublished = lambda rows: {},
     ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._clock = clock
+        self._commits = commits or CommitQueue()
+        self._commits.wake = self._committed
         self._poll_s = poll_s
         self._faults = faults
         self._find_published = find_published
         self._check_log = True
         self._log_unreadable_since_s: float | None = None
-        self._wake = threading.Event()
+        self._published: dict[int, int | None] = {}
+        self._remove_at_s = self._read_at_s = 0.0
+        self._read = threading.Event()
+        self._signal: socket.socket | None = None
         self._stop = threading.Event()
         self._days_made: datetime | None = None
         self.leading = False
 
     def wake(self) -> None:
-        """Tell the leading relay that there are new rows.
+        """Tell the leading relay that there are new rows in the table.
 
         A leader in another replica is notified through the database. An error there is ignored:
-        the leader polls anyway, and the commit must not be reported as failed.
+        the leader reads the table anyway, and the commit must not be reported as failed.
         """
         if self.leading:
-            self._wake.set()
+            self._read.set()
+            self._interrupt()
             return
         with suppress(exc.SQLAlchemyError), autocommit_connection(self._engine) as connection:
             connection.execute(text("NOTIFY outbox"))
+
+    def _committed(self) -> None:
+        """Tell this relay, or else the leader, that a commit of this process has rows."""
+        if self.leading:
+            self._interrupt()
+        else:
+            self.wake()
+
+    def _interrupt(self) -> None:
+        """End the wait of `_wait`."""
+        with suppress(OSError, AttributeError):  # not leading any more, or interrupted already
+            self._signal.send(b"!")  # type: ignore[union-attr]
 
     def run(self, stop: threading.Event) -> None:
         """Lead whenever no other relay does, until `stop`."""
@@ -134,8 +164,6 @@ class Relay:
                 if not isinstance(error, LostLeadership) and not is_transient(error):
                     raise
                 log.warning("the relay restarts", error=str(error))
-            finally:
-                self.leading = False
             stop.wait(self._poll_s)
 
     def _try_to_lead(self, connection: Connection, stop: threading.Event) -> None:
@@ -146,48 +174,92 @@ class Relay:
         try:
             while not stop.is_set():
                 if connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar():
-                    self._lead(connection, stop)
+                    with self._interruptible() as signal:
+                        self._lead(connection, stop, signal)
                 stop.wait(self._poll_s)
         finally:
             connection.invalidate()
 
-    def _lead(self, connection: Connection, stop: threading.Event) -> None:
+    @contextmanager
+    def _interruptible(self) -> Iterator[socket.socket]:
+        """Yield the socket that becomes readable when this relay is woken while it leads."""
+        receives, sends = socket.socketpair()
+        with closing(receives), closing(sends):
+            receives.setblocking(False)
+            sends.setblocking(False)
+            self._signal = sends
+            try:
+                yield receives
+            finally:
+                self.leading, self._signal = False, None
+                self._commits.stop()
+
+    def _lead(
+        self, connection: Connection, stop: threading.Event, interrupted: socket.socket
+    ) -> None:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         connection.execute(text("LISTEN outbox"))
         self.leading = self._check_log = True
+        self._published = {}
+        self._read.set()
         log.info("the relay is leader", epoch=epoch)
         while not stop.is_set():
-            self._wake.clear()
-            if self.publish_once(connection, epoch) < BATCH:
-                self._wait_for_rows(connection)
+            if not self._publish_next(connection, epoch):
+                self._wait(connection, interrupted)
+        self._remove(connection, epoch)
         while self.publish_once(connection, epoch):
             pass
 
+    def _publish_next(self, connection: Connection, epoch: int) -> bool:
+        """Publish the next rows, from the table or from memory; return False to rest.
+
+        While the table may hold rows that are not in memory, nothing is published from memory.
+        """
+        if self._check_log or self._read.is_set() or time.monotonic() >= self._read_at_s:
+            self._read.clear()
+            self._read_at_s = time.monotonic() + self._poll_s
+            if self.publish_once(connection, epoch) == BATCH:
+                self._read.set()
+            return self._read.is_set()
+        rows = self._commits.take(BATCH)
+        if rows is None:
+            self._read.set()
+            return True
+        for start in range(0, len(rows), BATCH):
+            if not self._check_log:
+                self._publish(connection, epoch, rows[start : start + BATCH])
+        if self._published and time.monotonic() >= self._remove_at_s:
+            self._remove(connection, epoch)
+        return bool(rows) and not self._check_log
+
     def publish_once(self, connection: Connection, epoch: int) -> int:
-        """Publish one batch; return how many rows left the outbox. Raises LostLeadership."""
+        """Publish one batch of the table; return how many rows left the outbox.
+
+        Raises LostLeadership.
+        """
+        self._remove(connection, epoch)
+        self._commits.leave_to_table()
         if self._check_log and not self._remove_published(connection, epoch):
             return 0
-        rows = _fetch_rows(connection, BATCH)
-        if not rows:
-            return 0
+        if rows := _fetch_rows(connection, BATCH):
+            self._publish(connection, epoch, rows)
+        return self._remove(connection, epoch)
+
+    def _publish(self, connection: Connection, epoch: int, rows: Sequence[OutboxRow]) -> None:
+        """Publish rows, and note those that may leave the outbox: never more than BATCH."""
+        if len(self._published) + len(rows) > BATCH:
+            self._remove(connection, epoch)
+        if not self._published:
+            self._remove_at_s = time.monotonic() + REMOVE_AFTER_S
         try:
-            logged = self._publisher.publish(rows)
+            self._published |= self._publisher.publish(rows)
         except PublishFailed as failure:
             log.warning(
                 "not all rows were published, will publish the rest again", error=str(failure)
             )
-            logged = failure.acknowledged
+            self._published |= failure.acknowledged
             self._check_log = True
         self._faults("mid-relay")
-        if logged:
-            # Retry while the session, and with it the lock, is alive (the database may be full):
-            # starting over would publish the rows again each time and fill the topics too.
-            retry_transaction(
-                lambda: self._remove(connection, logged, epoch),
-                self._stop,
-                lambda error: is_transient(error) and not connection.invalidated,
-            )
-        return len(logged)
 
     def _remove_published(self, connection: Connection, epoch: int) -> bool:
         """Remove rows that were published but not removed; return False to try again later.
@@ -208,11 +280,26 @@ class Relay:
             logged = {}
         if logged:
             log.info("removing rows that the log already holds", rows=len(logged))
-            self._remove(connection, logged, epoch)
+            self._move(connection, logged, epoch)
         self._check_log = False
         return True
 
-    def _remove(self, connection: Connection, logged: AppendTimes, epoch: int) -> None:
+    def _remove(self, connection: Connection, epoch: int) -> int:
+        """Move the published rows out of the outbox; return their number.
+
+        Retry while the session, and with it the lock, is alive (the database may be full):
+        starting over would publish the rows again each time and fill the topics too.
+        """
+        logged, self._published = self._published, {}
+        if logged:
+            retry_transaction(
+                lambda: self._move(connection, logged, epoch),
+                self._stop,
+                lambda error: is_transient(error) and not connection.invalidated,
+            )
+        return len(logged)
+
+    def _move(self, connection: Connection, logged: AppendTimes, epoch: int) -> None:
         now = self._clock()
         self._make_days(connection, now)
         packed = as_json({str(number): at_ms for number, at_ms in logged.items()})
@@ -223,16 +310,29 @@ class Relay:
                 f"{len(logged)} rows were published in epoch {epoch}, but another relay leads now"
             )
 
-    def _wait_for_rows(self, connection: Connection) -> None:
+    def _wait(self, connection: Connection, interrupted: socket.socket) -> None:
+        """Wait for a commit of this process, a notification, or what is due next."""
         driver: Any = connection.connection.driver_connection
-        waited = 0.0
-        while waited < self._poll_s and not self._wake.wait(0.05):
-            waited += 0.05
-            try:
-                if any(True for _ in driver.notifies(timeout=0)):
-                    return
-            except psycopg.Error as error:  # psycopg's own error, not wrapped by SQLAlchemy
-                raise LostLeadership(f"the database connection is lost: {error}") from error
+        until_s = min(self._read_at_s, self._remove_at_s if self._published else math.inf)
+        try:
+            if self._notified(driver):
+                return
+            poll = select.poll()
+            poll.register(interrupted, select.POLLIN)
+            poll.register(driver, select.POLLIN)
+            if driver.fileno() in dict(poll.poll(1000 * max(until_s - time.monotonic(), 0.0))):
+                self._notified(driver)
+        except psycopg.Error as error:  # psycopg's own error, not wrapped by SQLAlchemy
+            raise LostLeadership(f"the database connection is lost: {error}") from error
+        with suppress(BlockingIOError):
+            interrupted.recv(BATCH)
+
+    def _notified(self, driver: Any) -> bool:
+        """Take the notifications there are: each says that there are new rows in the table."""
+        if list(driver.notifies(timeout=0)):
+            self._read.set()
+            return True
+        return False
 
     def _make_days(self, connection: Connection, now: datetime) -> None:
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,7 +1,7 @@
 """Defines a service's parts, and the `TriggerPort` that submits triggers of webhooks and people."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlalchemy import TextClause
 from sagakit.decider import Observed, Trigger
 from sagakit.effects.worker import Perform
 from sagakit.errors import RequestTimedOut
+from sagakit.gathering import Gatherer
 from sagakit.handling.handler import Disposition
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import Message, Trace
@@ -20,6 +21,8 @@ from sagakit.store.postgres import IN_FLIGHT, PostgresDatabase
 from sagakit.web.ledger_pages import Ledger
 
 S = TypeVar("S")
+MOST_READ = 200
+"""The most states of one transaction."""
 LOOK_AGAIN_S = 0.1
 ANSWER_S = 10.0
 """How long the request of a webhook or a person waits for its trigger to be handled."""
@@ -84,6 +87,8 @@ class TriggerSubmitter(Generic[S]):
         self, participant: Participant[S], database: PostgresDatabase[S], batcher: RequestBatcher[S]
     ) -> None:
         self._participant, self._database, self._batcher = participant, database, batcher
+        self.state = Gatherer(self._states, MOST_READ)
+        """See `TriggerPort`. What is asked for at once is read together."""
 
     async def submit(
         self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
@@ -101,15 +106,19 @@ class TriggerSubmitter(Generic[S]):
         state = handled.state if handled.state is not None else await self.state(key)
         return Receipt(handled.events, state, handled.disposition is Disposition.REPEAT)
 
-    async def state(self, key: str) -> S:
-        """See `TriggerPort`."""
-        return await asyncio.to_thread(self._read, key)
+    async def _states(self, keys: Sequence[str]) -> list[S]:
+        return await asyncio.to_thread(self._read, keys)
 
-    def _read(self, key: str) -> S:
-        with self._database.engine.connect() as connection:
-            working = self._participant.store.load(connection, {key: [Observed("read", None)]})
-            flying = connection.execute(IN_FLIGHT, {"key": key}).scalar()
-            return replace(working.get(key), in_flight=frozenset(flying or ()))  # type: ignore[type-var]
+    def _read(self, keys: Sequence[str]) -> list[S]:
+        with self._database.connections.use() as connection:
+            wanted = {key: [Observed("read", None)] for key in keys}
+            working = self._participant.store.load(connection, wanted)
+            rows = connection.execute(IN_FLIGHT, {"keys": list(wanted)})
+            flying = {key: frozenset(calls) for key, calls in rows}
+            return [
+                replace(working.get(key), in_flight=flying.get(key, frozenset()))  # type: ignore[type-var]
+                for key in keys
+            ]
 
     async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
         """See `TriggerPort`."""

@@ -101,17 +101,15 @@ def database_answers(engine: Engine) -> str | None:
     return None
 
 
-class RelayWaker(Generic[S]):
-    """Wraps a handler: wakes the relay if there are events to publish, and logs parked records."""
+class ParkingLog(Generic[S]):
+    """Wraps a handler, and logs parked records."""
 
-    def __init__(self, handler: MessageHandler[S], wake: Callable[[], None]) -> None:
-        self._handler, self._wake = handler, wake
+    def __init__(self, handler: MessageHandler[S]) -> None:
+        self._handler = handler
 
     def handle(self, messages: Sequence[Message]) -> list[HandlingResult[S]]:
         """See `handler.Handler.handle`."""
         fates = self._handler.handle(messages)
-        if any(f.events for f in fates):
-            self._wake()
         for parked in (f.message for f in fates if f.disposition is Disposition.PARKED):
             log.warning("a record is parked", **log_fields(parked.key, parked.id))
         return fates
@@ -133,12 +131,7 @@ class ServiceProcess(Generic[S]):
         self.database = PostgresDatabase(self.engine, participant.store, settings.now)
         codec = codec_for(settings, contract, participant.name)
         self.tracer = tracing.tracer(participant.name, settings.instance_id)
-        publisher: OutboxPublisher = Publisher(settings.bootstrap_servers, settings.instance_id)
-        publisher = metrics.MeasuredPublisher(publisher, participant.name, settings.now)
-        if self.tracer:
-            publisher = TracedPublisher(publisher, self.tracer.tell, participant.name)
-        published = partial(find_published, settings.bootstrap_servers)
-        self.relay = Relay(self.engine, publisher, settings.now, find_published=published)
+        self.relay = self._relay()
         self.handler = Handler(
             participant,
             self.database,
@@ -148,7 +141,7 @@ class ServiceProcess(Generic[S]):
             lease=lambda row: self.worker.lease(row),
             added=lambda rows: self.worker.added(rows),
         )
-        measured: MessageHandler[S] = RelayWaker(self.handler, self.relay.wake)
+        measured: MessageHandler[S] = ParkingLog(self.handler)
         measured = metrics.MeasuredHandler(measured, participant.name, settings.now)
         if self.tracer:
             starts = frozenset(f.start for f in flows if f.owners[f.start] == participant.name)
@@ -172,7 +165,8 @@ class ServiceProcess(Generic[S]):
             topics_of(flows, participant.name),
             lambda partitions: self.loop.assigned(partitions),
         )
-        self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, self._redrive)
+        redrive = self.handler.redrive
+        self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, redrive)
         self.loop = ConsumerLoop(
             self.bus,
             codec,
@@ -184,11 +178,25 @@ class ServiceProcess(Generic[S]):
         )
         metrics.register(metrics.TableGauges(self.engine, participant.name))
 
+    def _relay(self) -> Relay:
+        settings, name = self.settings, self.service.participant.name
+        publisher: OutboxPublisher = Publisher(settings.bootstrap_servers, settings.instance_id)
+        publisher = metrics.MeasuredPublisher(publisher, name, settings.now)
+        if self.tracer:
+            publisher = TracedPublisher(publisher, self.tracer.tell, name)
+        return Relay(
+            self.engine,
+            publisher,
+            settings.now,
+            commits=self.database.commits,
+            find_published=partial(find_published, settings.bootstrap_servers),
+        )
+
     def app(self, health: Health) -> FastAPI:
         """Build the HTTP app."""
         name = self.service.participant.name
         kept = ledger_pages.routes(self.engine, self.service.books, self.service.ledgers)
-        routers = [admin(self.engine, self._redrive), kept]
+        routers = [admin(self.engine, self.handler.redrive), kept]
         if self.service.routes:
             submitter = TriggerSubmitter(self.service.participant, self.database, self.batcher)
             routers.append(self.service.routes(submitter))
@@ -201,11 +209,6 @@ class ServiceProcess(Generic[S]):
         label, event = (headers.get(name, b"").decode("latin-1") for name in ("flow", "ce_type"))
         return self.handler.router.listens(label or None, event or None)
 
-    def _redrive(self, key: str) -> list[HandlingResult[S]]:
-        fates = self.handler.redrive(key)
-        self.relay.wake()
-        return fates
-
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""
         requests = Loop("requests", self.batcher.run, self._requesting, early=True)
@@ -215,7 +218,7 @@ class ServiceProcess(Generic[S]):
                 [requests],
                 [
                     http_loop(self.settings, lambda: self.app(lifecycle)),
-                    Loop("effects", self._perform, self._performing),
+                    Loop("effects", self._perform, self._performing, wake=self.worker.wake),
                     thread_loop("redrive", self.auto_redrive.run),
                     thread_loop("consumer", self._consume, self._consuming),
                 ],

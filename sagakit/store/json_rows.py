@@ -1,5 +1,6 @@
 """Passes the rows of a batch to PostgreSQL as one JSON parameter, and reads them in SQL."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,11 @@ def recordset(table: Table, columns: Sequence[str], parameter: str = "rows") -> 
     """
     typed = ", ".join(f'"{name}" {_sql_type(table, name)}' for name in columns)
     return f"json_to_recordset(CAST(:{parameter} AS json)) AS n ({typed})"
+
+
+def driver_sql(sql: str) -> bytes:
+    """Return SQL for psycopg itself: parameters are written `%(name)s` there, not `:name`."""
+    return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", sql).encode()
 
 
 def rows_of(rows: Sequence[Any]) -> dict[str, str]:

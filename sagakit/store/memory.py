@@ -5,22 +5,26 @@ behave the same.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID, uuid5
 
-from sqlalchemy import Connection, MetaData
+from psycopg import Connection
+from sqlalchemy import MetaData
 
 from sagakit.decider import Trigger
+from sagakit.errors import StaleState
 from sagakit.messages.envelope import NAMESPACE, EffectRow, Lease, OutboxRow, ParkedRow
+from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.effects import check_repeats
 from sagakit.store.ports import PAUSED, Changes, InboxRow, Store, Working
+from sagakit.store.saga_cache import SagaCache
 
 S = TypeVar("S")
-NO_CONNECTION = cast(Connection, None)
+NO_CONNECTION = cast("Connection[Any]", None)
 
 
 class MemoryStore(Generic[S]):
@@ -32,25 +36,39 @@ class MemoryStore(Generic[S]):
         self.states: dict[str, S] = {}
 
     def load(
-        self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
-    ) -> "_MemoryWorking[S]":
+        self, connection: Connection[Any], wanted: Mapping[str, Sequence[Trigger]]
+    ) -> "MemoryWorking[S]":
         """See `ports.Store`."""
-        return _MemoryWorking(self)
+        return MemoryWorking(self, {key: self.state(key) for key in wanted})
+
+    def state(self, key: str) -> S:
+        """Return a saga's stored state."""
+        return self.states.get(key, self.initial)
 
 
-class _MemoryWorking(Generic[S]):
-    def __init__(self, store: MemoryStore[S]) -> None:
-        self._store = store
-        self._changed: dict[str, S] = {}
+class MemoryWorking(Generic[S]):
+    """Implements `ports.Working`. `states`: of the sagas that were loaded, and of no other."""
+
+    def __init__(self, store: MemoryStore[S], states: dict[str, S]) -> None:
+        self._store, self._states = store, states
+        self._changed: set[str] = set()
 
     def get(self, key: str) -> S:
-        return self._changed.get(key, self._store.states.get(key, self._store.initial))
+        """See `ports.Working`."""
+        return self._states.get(key, self._store.initial)
+
+    def loaded(self, keys: Iterable[str]) -> dict[str, S]:
+        """Return the states of those of these sagas that were loaded."""
+        return {key: self._states[key] for key in keys if key in self._states}
 
     def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
-        self._changed[key] = state
+        """See `ports.Working`."""
+        self._states[key] = state
+        self._changed.add(key)
 
-    def save(self, connection: Connection) -> None:
-        self._store.states.update(self._changed)
+    def save(self, connection: Connection[Any]) -> None:
+        """See `ports.Working`."""
+        self._store.states |= {key: self._states[key] for key in self._changed}
 
 
 @dataclass(slots=True)
@@ -88,17 +106,24 @@ class MemoryDatabase(Generic[S]):
     def __init__(self, store: Store[S], now: datetime) -> None:
         self.store = store
         self.now = now
+        self.commits = CommitQueue()
+        self.cache: SagaCache[S] = SagaCache()
         self.tables = Tables()
         self._claims = 0
         self._lock = threading.RLock()
 
     @contextmanager
-    def transaction(self) -> Iterator["_MemoryTransaction[S]"]:
+    def transaction(self, *, optimistic: bool = False) -> Iterator["_MemoryTransaction[S]"]:
         """Run a transaction on a copy of the tables, which replaces them at commit."""
         with self._lock:
-            tx = _MemoryTransaction(self)
-            yield tx
-            tx.commit()
+            tx = _MemoryTransaction(self, optimistic and isinstance(self.store, MemoryStore))
+            try:
+                yield tx
+                tx.commit()
+            except BaseException:
+                tx.settle(committed=False)
+                raise
+            tx.settle(committed=True)
 
     def claim(self, limit: int, lease_for: timedelta, now: datetime) -> list[EffectRow]:
         """See `ports.EffectQueue`."""
@@ -132,19 +157,46 @@ class MemoryDatabase(Generic[S]):
 
 
 class _MemoryTransaction(Generic[S]):
-    def __init__(self, database: MemoryDatabase[S]) -> None:
-        self._database = database
+    def __init__(self, database: MemoryDatabase[S], optimistic: bool) -> None:
+        self._database, self._optimistic = database, optimistic
         self._tables = database.tables.copied()
+        self._states: dict[str, S] = {}
         self._working: Working[S] | None = None
+        self._changes = Changes()
+        self._commit: Commit | None = None
+        self._rows: list[OutboxRow] = []
 
     def commit(self) -> None:
+        for row in self._changes.inbox_rows:
+            if self.has_moved(row):
+                raise StaleState(f"{row.key!r} has been written since")
+            row.version += 1
         if self._working is not None:
             self._working.save(NO_CONNECTION)
         self._database.tables = self._tables
 
+    def has_moved(self, row: InboxRow) -> bool:
+        """Tell whether a saga has been written since its row was read."""
+        there = self._database.tables.inbox_rows.get(row.key)
+        return row.version != (there.version if there else 0)
+
+    def settle(self, *, committed: bool) -> None:
+        """Hand the rows to the relay, and keep the sagas for the next batch."""
+        if committed and isinstance(self._working, MemoryWorking):
+            rows = {row.key: _copied(row) for row in self._changes.inbox_rows}
+            kept = self._working.loaded(rows)
+            self._database.cache.keep((rows[key], state) for key, state in kept.items())
+        if self._commit:
+            self._database.commits.settle(self._commit, self._rows if committed else ())
+
     def lock(self, keys: Sequence[str]) -> dict[str, InboxRow]:
-        inbox_rows = self._tables.inbox_rows
+        inbox_rows, cached = self._tables.inbox_rows, self._database.cache.take(keys)
         inbox_rows |= {k: _copied(inbox_rows[k]) if k in inbox_rows else InboxRow(k) for k in keys}
+        if self._optimistic:
+            inbox_rows |= {key: row for key, (row, _) in cached.items()}
+            if isinstance(store := self._database.store, MemoryStore):
+                self._states = {key: store.state(key) for key in keys}
+            self._states |= {key: state for key, (_, state) in cached.items()}
         return {k: inbox_rows[k] for k in keys}
 
     def finish(self, leases: Sequence[Lease]) -> set[UUID]:
@@ -154,15 +206,22 @@ class _MemoryTransaction(Generic[S]):
         return set(leased.values())
 
     def load(self, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
-        return self._database.store.load(NO_CONNECTION, wanted)
+        store = self._database.store
+        if self._optimistic and isinstance(store, MemoryStore):
+            return MemoryWorking(store, self._states)
+        return store.load(NO_CONNECTION, wanted)
 
     def parked(self, key: str, limit: int) -> list[ParkedRow]:
         return [p for p in self._tables.parked.values() if p.key == key][:limit]
 
     def write(self, changes: Changes, working: Working[S]) -> Sequence[EffectRow]:
-        self._working, tables = working, self._tables
+        if self._optimistic and (changes.park or changes.unpark):
+            raise StaleState("parking takes more than one statement")
+        self._working, self._changes, tables = working, changes, self._tables
+        self._commit = self._database.commits.announce(changes)
         for row in changes.outbox:
-            tables.outbox[tables.next_id] = replace(row, id=tables.next_id)
+            self._rows.append(replace(row, id=tables.next_id))
+            tables.outbox[tables.next_id] = self._rows[-1]
             tables.next_id += 1
         added = self._add(changes.effects)
         known = {_place(p): p.id for p in tables.parked.values()}
@@ -204,6 +263,8 @@ def _copied(inbox_row: InboxRow) -> InboxRow:
         marks=list(inbox_row.marks),
         parked=inbox_row.parked,
         gap=inbox_row.gap,
+        sent_by=inbox_row.sent_by,
+        version=inbox_row.version,
     )
 
 

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, MetaData
+from psycopg import Connection
+from sqlalchemy import MetaData
 
 from sagakit.decider import Decide, Evolve, Trigger
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow
@@ -35,7 +36,7 @@ class Working(Protocol[S]):
         """Set the state after own `events`."""
         ...
 
-    def save(self, connection: Connection) -> None:
+    def save(self, connection: Connection[Any]) -> None:
         """Write the changed states in set-based statements."""
         ...
 
@@ -45,7 +46,9 @@ class Store(Protocol[S]):
 
     metadata: MetaData
 
-    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
+    def load(
+        self, connection: Connection[Any], wanted: Mapping[str, Sequence[Trigger]]
+    ) -> Working[S]:
         """Return the states of the sagas in `wanted` (key -> the triggers it is about to get).
 
         The kit has locked these sagas already. This method locks rows that sagas share, such as
@@ -74,7 +77,8 @@ class InboxRow:
     Its row lock is the saga's lock. seen: source -> [highest sequence handled, its event id]; ids:
     handled ids without a sequence; sent: own events so far; in_flight: keys of pending effects;
     marks: joining marks (`routing`) and those of pauses (`handling.pause`); parked: records queued;
-    gap: the source whose missing event the queue waits for.
+    gap: the source whose missing event the queue waits for; sent_by: the process that added the
+    saga's last outbox row (`commit_queue`); version: how often the row was written.
     """
 
     key: str
@@ -86,6 +90,8 @@ class InboxRow:
     marks: list[str] = field(default_factory=list)
     parked: int = 0
     gap: str | None = None
+    sent_by: UUID | None = None
+    version: int = 0
 
 
 @dataclass(slots=True)
@@ -129,8 +135,12 @@ class Transaction(Protocol[S]):
 class Database(Protocol[S]):
     """Opens transactions on a participant's database."""
 
-    def transaction(self) -> AbstractContextManager[Transaction[S]]:
-        """Open a transaction; it commits at the end and rolls back on an error."""
+    def transaction(self, *, optimistic: bool = False) -> AbstractContextManager[Transaction[S]]:
+        """Open a transaction; it commits at the end and rolls back on an error.
+
+        `optimistic`: it may lock nothing, and raises StaleState if its sagas were written
+        meanwhile, or if it needs locks. Then nothing has been written.
+        """
         ...
 
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, select, text, union_all
+from sqlalchemy import Connection as CoreConnection
+from sqlalchemy import Engine, Table, select, text, union_all
 
 from sagakit.decider import Observed, Trigger, fold
 from sagakit.errors import UnprocessableRecord
@@ -18,6 +19,7 @@ from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record
+from sagakit.store.connections import Connection, Connections
 from sagakit.store.ports import Participant
 
 S = TypeVar("S")
@@ -45,9 +47,10 @@ def rebuild(
     participant.store.metadata.create_all(engine)
     folded = 0
     own = _own_events(participant.name, codec, flows, records)
+    connections = Connections(engine)
     with _checked_at_the_end(engine):
         while batch := list(islice(own, BATCH)):
-            with engine.begin() as connection:
+            with connections.use() as connection, connection.transaction():
                 _fold_batch(participant, connection, batch)
             folded += len(batch)
     return folded
@@ -136,7 +139,9 @@ def _given(value: Any) -> Any:
     return [_given(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _rows(connection: Connection, query: Any, keys: tuple[str, ...]) -> dict[tuple[Any, ...], Any]:
+def _rows(
+    connection: CoreConnection, query: Any, keys: tuple[str, ...]
+) -> dict[tuple[Any, ...], Any]:
     found = connection.execute(query).mappings()
     return {tuple(row[k] for k in keys): dict(row) for row in found}
 

@@ -39,6 +39,8 @@ inbox = Table(
     Column("marks", ARRAY(Text), nullable=False, server_default="{}"),
     Column("parked", Integer, nullable=False, server_default="0"),
     Column("gap", Text),
+    Column("sent_by", UUID(as_uuid=True)),
+    Column("version", BigInteger, nullable=False, server_default="0"),
     postgresql_with={"fillfactor": "70"},
 )
 

@@ -1,13 +1,14 @@
 """Stores a participant's state as one row per saga, loaded and saved set-based."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, MetaData, Table, text
+from sqlalchemy import MetaData, Table
 
 from sagakit.decider import Trigger
-from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
+from sagakit.store.connections import Connection
+from sagakit.store.json_rows import KEYS, as_json, driver_sql, recordset, rows_of
 
 S = TypeVar("S")
 Load = Callable[[Any], Any]
@@ -31,18 +32,17 @@ class TableStore(Generic[S]):
         self.metadata: MetaData = table.metadata
         self.initial: S = state()
         self._state = state
-        self._table = table
+        self.table = table
         self._loads = dict(loads or {})
-        self._fields = [f.name for f in fields(state) if f.name not in views]  # type: ignore[arg-type]
-        columns = ["saga", *self._fields]
-        missing = set(columns) ^ {c.name for c in table.columns}
-        if missing:
-            raise TypeError(f"{table.name} and {state.__name__} differ in {sorted(missing)}")
-        updates = ", ".join(f"{name} = excluded.{name}" for name in self._fields)
-        self._select = text(
+        self.columns = [f.name for f in fields(state) if f.name not in views]  # type: ignore[arg-type]
+        columns = ["saga", *self.columns]
+        if differing := set(columns) ^ {c.name for c in table.columns}:
+            raise TypeError(f"{table.name} and {state.__name__} differ in {sorted(differing)}")
+        updates = ", ".join(f"{name} = excluded.{name}" for name in self.columns)
+        self._select = driver_sql(
             f"SELECT {', '.join(columns)} FROM {table.name} WHERE saga = ANY({KEYS})"
         )
-        self._upsert = text(
+        self._upsert = driver_sql(
             f"INSERT INTO {table.name} ({', '.join(columns)}) "
             f"SELECT * FROM {recordset(table, columns)} "
             f"ON CONFLICT (saga) DO UPDATE SET {updates}"
@@ -52,30 +52,30 @@ class TableStore(Generic[S]):
         self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]
     ) -> "TableWorking[S]":
         """Return the states of the sagas in `wanted`; the initial state for those without a row."""
-        if not wanted:
-            return TableWorking(self, {})
-        rows = connection.execute(self._select, {"keys": as_json(list(wanted))})
-        return TableWorking(self, {row[0]: self.from_row(row[1:]) for row in rows})
+        states = dict.fromkeys(wanted, self.initial)
+        if wanted:
+            rows = connection.execute(self._select, {"keys": as_json(list(wanted))})
+            states |= {row[0]: self.from_row(row[1:]) for row in rows}
+        return TableWorking(self, states)
 
     def to_row(self, state: S) -> dict[str, Any]:
         """Return the state's column values, without `saga`."""
-        return {name: getattr(state, name) for name in self._fields}
+        return {name: getattr(state, name) for name in self.columns}
 
     def from_row(self, row: Sequence[Any]) -> S:
         """Return the state of column values in the order of `to_row`."""
-        values = dict(zip(self._fields, row, strict=True))
+        values = dict(zip(self.columns, row, strict=True))
         for name, load in self._loads.items():
             values[name] = load(values[name])
         return self._state(**values)
 
-    def save(self, connection: Connection, states: Mapping[str, S]) -> None:
-        """Upsert all states in key order."""
-        rows = [{"saga": key, **self.to_row(states[key])} for key in sorted(states)]
+    def save(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Upsert the rows of states, see `TableWorking.rows`."""
         connection.execute(self._upsert, rows_of(rows))
 
 
 class TableWorking(Generic[S]):
-    """Implements `ports.Working`."""
+    """Implements `ports.Working`. `states`: of the sagas that were loaded, and of no other."""
 
     def __init__(self, store: TableStore[S], states: dict[str, S]) -> None:
         self._store, self._states = store, states
@@ -84,6 +84,10 @@ class TableWorking(Generic[S]):
     def get(self, key: str) -> S:
         """See `ports.Working`."""
         return self._states.get(key, self._store.initial)
+
+    def loaded(self, keys: Iterable[str]) -> dict[str, S]:
+        """Return the states of those of these sagas that were loaded."""
+        return {key: self._states[key] for key in keys if key in self._states}
 
     def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
         """See `ports.Working`. An unchanged state is not written.
@@ -98,4 +102,10 @@ class TableWorking(Generic[S]):
     def save(self, connection: Connection) -> None:
         """See `ports.Working`."""
         if self._changed:
-            self._store.save(connection, {key: self._states[key] for key in self._changed})
+            self._store.save(connection, self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the changed states as rows, in key order."""
+        return [
+            {"saga": key, **self._store.to_row(self._states[key])} for key in sorted(self._changed)
+        ]

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from psycopg import Connection
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Connection,
     Engine,
     MetaData,
     Table,
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.decider import Command, Do, Observed, Trigger, Undo
-from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
+from sagakit.store.json_rows import KEYS, as_json, driver_sql, recordset, rows_of
 from schemas.events import (
     InventoryReleased,
     InventoryReserved,
@@ -68,7 +68,7 @@ class Stock:
     put_in: int = 0
 
 
-Write = Callable[[Connection, Mapping[str, Reservation], Mapping[str, Stock]], None]
+Write = Callable[[Connection[Any], Mapping[str, Reservation], Mapping[str, Stock]], None]
 NO_STOCK = Stock()
 
 
@@ -99,7 +99,7 @@ class WorkingSet:
             if not isinstance(event, StockReceived):
                 self._changed_keys.add(key)
 
-    def save(self, connection: Connection) -> None:
+    def save(self, connection: Connection[Any]) -> None:
         """See `ports.Working`."""
         self._write(
             connection,
@@ -151,21 +151,23 @@ def skus_of(state: Reservation, triggers: Iterable[Trigger]) -> set[str]:
 _RESERVATION = ("saga", "phase", "lines", "email")
 _STOCK = ("sku", "on_hand", "reserved", "shipped", "put_in")
 
-RESERVATIONS = text(f"SELECT phase, lines, email, saga FROM reservation WHERE saga = ANY({KEYS})")
-LOCK_STOCK = text(
+RESERVATIONS = driver_sql(
+    f"SELECT phase, lines, email, saga FROM reservation WHERE saga = ANY({KEYS})"
+)
+LOCK_STOCK = driver_sql(
     f"SELECT {', '.join(_STOCK)} FROM stock WHERE sku = ANY({KEYS}) ORDER BY sku FOR UPDATE"
 )
-SAVE_RESERVATIONS = text(
+SAVE_RESERVATIONS = driver_sql(
     f"INSERT INTO reservation ({', '.join(_RESERVATION)}) "
     f"SELECT * FROM {recordset(reservation, _RESERVATION)} ON CONFLICT (saga) DO UPDATE "
     "SET phase = excluded.phase, lines = excluded.lines, email = excluded.email"
 )
-UPDATE_STOCK = text(
+UPDATE_STOCK = driver_sql(
     f"UPDATE stock SET {', '.join(f'{c} = n.{c}' for c in _STOCK[1:])} "
     f"FROM {recordset(stock, _STOCK)} WHERE stock.sku = n.sku"
 )
 # A SKU without stock has no row to lock: if two batches add the same one, their units add up.
-ADD_STOCK = text(
+ADD_STOCK = driver_sql(
     f"INSERT INTO stock ({', '.join(_STOCK)}) SELECT * FROM {recordset(stock, _STOCK)} "
     "ORDER BY sku ON CONFLICT (sku) DO UPDATE SET "
     + ", ".join(f"{c} = stock.{c} + excluded.{c}" for c in _STOCK[1:])
@@ -202,21 +204,24 @@ class InventoryStore:
 
     metadata = metadata
 
-    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
+    def load(
+        self, connection: Connection[Any], wanted: Mapping[str, Sequence[Trigger]]
+    ) -> WorkingSet:
         """Load reservations, then the stock of every SKU they or their triggers touch. Rows are
         locked in sorted order, so batches that share SKUs wait for each other and cannot deadlock.
         """
         keys = {"keys": as_json(list(wanted))}
-        rows = connection.execute(RESERVATIONS, keys).all() if wanted else []
-        states = {row.saga: _reservation(row) for row in rows}
+        rows = connection.execute(RESERVATIONS, keys).fetchall() if wanted else []
+        states = {saga: _reservation(*row) for *row, saga in rows}
         skus = {
             key: skus_of(states.get(key, Reservation()), triggers)
             for key, triggers in wanted.items()
         }
         touched = sorted(set().union(*skus.values()))
-        locked = connection.execute(LOCK_STOCK, {"keys": as_json(touched)}).all() if touched else []
-        units = {row.sku: Stock(*row[1:]) for row in locked}
-        return WorkingSet(states, units, skus, _Save({row.sku for row in locked}))
+        asked = {"keys": as_json(touched)}
+        locked = connection.execute(LOCK_STOCK, asked).fetchall() if touched else []
+        units = {sku: Stock(*numbers) for sku, *numbers in locked}
+        return WorkingSet(states, units, skus, _Save(set(units)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +232,7 @@ class _Save:
 
     def __call__(
         self,
-        connection: Connection,
+        connection: Connection[Any],
         reservations: Mapping[str, Reservation],
         units: Mapping[str, Stock],
     ) -> None:
@@ -254,9 +259,8 @@ class StockReader:
             return [dict(row._mapping) for row in connection.execute(LIST_STOCK, asked)]
 
 
-def _reservation(row: Any) -> Reservation:
-    lines = tuple(StockLine.from_dict(line) for line in row.lines)
-    return Reservation(Phase(row.phase), lines, row.email)
+def _reservation(phase: str, lines: Any, email: str | None) -> Reservation:
+    return Reservation(Phase(phase), tuple(StockLine.from_dict(line) for line in lines), email)
 
 
 def _reservation_rows(states: Mapping[str, Reservation]) -> list[dict[str, Any]]:
@@ -283,7 +287,9 @@ class MemoryInventoryStore:
         self.reservations: dict[str, Reservation] = {}
         self.stock: dict[str, Stock] = {}
 
-    def load(self, connection: Connection, wanted: Mapping[str, Sequence[Trigger]]) -> WorkingSet:
+    def load(
+        self, connection: Connection[Any], wanted: Mapping[str, Sequence[Trigger]]
+    ) -> WorkingSet:
         """See `ports.Store`."""
         skus = {
             key: skus_of(self.reservations.get(key, Reservation()), triggers)
@@ -293,7 +299,7 @@ class MemoryInventoryStore:
 
     def _write(
         self,
-        connection: Connection,
+        connection: Connection[Any],
         reservations: Mapping[str, Reservation],
         units: Mapping[str, Stock],
     ) -> None:

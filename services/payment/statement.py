@@ -7,8 +7,7 @@ answered with `data` and `total`, rows in the sequence in which they were writte
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import httpx2
-
+from sagakit.bounded_http import HttpClient
 from sagakit.effects.http_gateway import HttpGateway
 from sagakit.web.ledger_pages import Row
 
@@ -35,7 +34,7 @@ class Statement(Protocol):
 class HttpStatement:
     """Reads the ledger over HTTP. The caller closes `client`; `base_url` has no path."""
 
-    def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: HttpClient, base_url: str) -> None:
         self._http = HttpGateway("provider", client, base_url)
 
     async def charges(self, offset: int, limit: int) -> Page:

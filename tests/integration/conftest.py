@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from sagakit.store.memory import MemoryDatabase, MemoryStore
+from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.kafka import create_topic
 from tests.monitor import EventPublisher, MonitorProcess, monitor
 from tests.outbox_rows import Book
 from tests.outside_processes import Receiver, Server
-from tests.stack import TestInfra
+from tests.stack import TestInfra, fresh_database
+from tests.store_subjects import Subject
+from tests.toy_saga import NOW, Count, create_tables, table_store
 
 _orders = itertools.count(1)
 
@@ -70,3 +74,16 @@ def provider(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> It
 def order() -> str:
     """The id of an order of this test's own."""
     return f"order-{next(_orders)}"
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """The store of the toy saga, in memory and in PostgreSQL."""
+    if request.param == "memory":
+        yield Subject(MemoryDatabase(MemoryStore(Count()), NOW))
+        return
+    infra: TestInfra = request.getfixturevalue("infra")
+    engine = engine_for(fresh_database(infra))
+    create_tables(engine)
+    yield Subject(PostgresDatabase(engine, table_store(), lambda: NOW))
+    engine.dispose()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, text
 
 import services.inventory
 from sagakit.decider import Command, Do, Observed, Trigger, Undo, fold
+from sagakit.store.connections import Connections
 from sagakit.store.memory import MemoryDatabase
 from sagakit.store.migrate import migrate
 from sagakit.store.ports import Changes, Transaction
@@ -89,9 +91,14 @@ def decided(transaction: Transaction[Reservation], batch: Sequence[KeyedTrigger]
     return events
 
 
+@cache
+def database(engine: Engine) -> PostgresDatabase[Reservation]:
+    return PostgresDatabase(engine, InventoryStore(), lambda: NOW)
+
+
 def run(engine: Engine, *batch: KeyedTrigger) -> list[Any]:
     """One batch in one transaction."""
-    with PostgresDatabase(engine, InventoryStore(), lambda: NOW).transaction() as transaction:
+    with database(engine).transaction() as transaction:
         return decided(transaction, batch)
 
 
@@ -159,8 +166,8 @@ def test_looking_at_a_state_locks_nothing(engine: Engine) -> None:
     run(engine, restock("tea", 5), order("o1", tea=3))
     with engine.begin() as busy:
         busy.execute(text("SELECT * FROM stock FOR UPDATE"))
-        with engine.begin() as reader:
-            reader.execute(text("SET LOCAL lock_timeout = '1s'"))
+        with Connections(engine).use() as reader, reader.transaction():
+            reader.execute("SET LOCAL lock_timeout = '1s'")
             working = InventoryStore().load(reader, {"o1": [Observed("read", None)]})
             assert working.get("o1").lines[0].quantity == 3
 
@@ -186,7 +193,7 @@ def test_the_double_and_postgres_agree(engine: Engine) -> None:
         with MemoryDatabase(double, NOW).transaction() as transaction:
             events = decided(transaction, batch)
         assert events == run(engine, *batch)
-    with engine.begin() as connection:
+    with Connections(engine).use() as connection:
         rows = {row["sku"]: row for row in StockReader(engine).page(None, "", 100)}
         working = InventoryStore().load(connection, {key: [Observed("read", None)] for key in keys})
         for key in keys:

@@ -13,6 +13,7 @@ from sagakit.errors import ResultPending, UnknownFlow
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow
+from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.ports import Changes, InboxRow
 from services.inventory.decide import Reservation
 from services.inventory.store import MemoryInventoryStore, WorkingSet, skus_of
@@ -50,7 +51,7 @@ def offsets_first(process: SimulatedProcess) -> None:
     """Offsets are stored before the batch is handled."""
     process.positions.update(process.ends)
     process.node.committed = dict(process.positions)
-    messages, process.batch = process.messages(), []
+    messages, process.batch, process.ends = process.messages(), [], {}
     process.handler.handle(messages)
 
 
@@ -74,10 +75,40 @@ def delete_first(node: Node) -> None:
         node.publish(row)
 
 
-def newest_first(unpublished: Any, node: Node) -> list[OutboxRow]:
+def newest_first(next_rows: Any, node: Node) -> list[OutboxRow]:
     """The relay does not sort."""
-    rows: list[OutboxRow] = unpublished(node)
+    rows: list[OutboxRow] = next_rows(node)
     return rows[::-1]
+
+
+def newest_commit_first(take: Any, commits: CommitQueue, limit: int) -> list[OutboxRow] | None:
+    """Commits are handed to the relay newest first."""
+    rows: list[OutboxRow] | None = take(commits, limit)
+    return rows[::-1] if rows else rows
+
+
+def trust_everybody(announce: Any, commits: CommitQueue, changes: Changes) -> Commit:
+    """Rows are published from memory, also where another process wrote the saga's last one."""
+    commit: Commit = announce(commits, changes)
+    commit.in_table = False
+    return commit
+
+
+def never_moved(tx: Any, row: InboxRow) -> bool:
+    """A saga from the cache is written, although another process has written it meanwhile."""
+    return False
+
+
+def loaded_or_not(working: Any, keys: Any) -> dict[str, Any]:
+    """Sagas whose state was not loaded are kept for the next batch, with the initial state."""
+    return {key: working.get(key) for key in keys}
+
+
+def ride_first(take: Any, process: SimulatedProcess) -> None:
+    """Offsets of records that ride along are stored before the batch is committed."""
+    if process.batch:
+        process.node.committed |= process.ends
+    take(process)
 
 
 def drop_parked(batch: Any, message: Message, code: str, error: str) -> HandlingResult[Any]:

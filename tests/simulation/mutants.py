@@ -14,7 +14,8 @@ from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.runner import run_seed
 from sagakit.decider import Effect
 from sagakit.flow.routing import Router
-from sagakit.store.memory import _MemoryTransaction
+from sagakit.store.commit_queue import CommitQueue
+from sagakit.store.memory import MemoryWorking, _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
 from shop.simulation import SIMULATION
 from tests.simulation import broken_deciders as deciders
@@ -108,7 +109,37 @@ MUTANTS = (
         "relay does not sort",
         "events of an order are out of order",
         10,
-        around(Node, "unpublished", broken.newest_first),
+        around(Node, "next_rows", broken.newest_first),
+    ),
+    _m(
+        "hand-over out of order",
+        "events of an order are out of order",
+        20,
+        around(CommitQueue, "take", broken.newest_commit_first),
+    ),
+    _m(
+        "older rows of another process not looked for",
+        "events of an order are out of order",
+        60,
+        around(CommitQueue, "announce", broken.trust_everybody),
+    ),
+    _m(
+        "stale cache written",
+        "what another process did is undone in silence, and done again",
+        60,
+        instead(TX, "has_moved", broken.never_moved),
+    ),
+    _m(
+        "state kept that was never loaded",
+        "a saga is decided on as if nothing had happened",
+        60,
+        instead(MemoryWorking, "loaded", broken.loaded_or_not),
+    ),
+    _m(
+        "offsets of records that ride along stored before the commit",
+        "events are lost in a crash",
+        60,
+        around(SimulatedProcess, "take", broken.ride_first),
     ),
     _m(
         "deadline gate removed",
@@ -174,7 +205,7 @@ MUTANTS = (
     _m(
         "stale lease outcome accepted",
         "an outcome counts twice",
-        20,
+        60,
         around(TX, "finish", broken.any_lease),
     ),
     _m(

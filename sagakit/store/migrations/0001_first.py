@@ -29,6 +29,8 @@ def _create_inbox_and_outbox() -> None:
         sa.Column("marks", ARRAY(sa.Text), nullable=False, server_default="{}"),
         sa.Column("parked", sa.Integer, nullable=False, server_default="0"),
         sa.Column("gap", sa.Text),
+        sa.Column("sent_by", sa.Uuid),
+        sa.Column("version", sa.BigInteger, nullable=False, server_default="0"),
         postgresql_with={"fillfactor": "70"},
     )
     op.create_table(

@@ -68,27 +68,27 @@ def test_what_another_process_left_behind_is_claimed() -> None:
     play(scenario())
 
 
-def test_many_are_performed_at_once_but_not_more_than_the_limit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(worker, "CONCURRENT", 3)
+def test_a_thousand_are_performed_at_once_without_a_thread_each() -> None:
+    """Given an outside world that answers nobody before all have asked, then all are performed."""
 
     async def scenario() -> None:
-        go_on = asyncio.Event()
+        all_here, threads = asyncio.Event(), list[int]()
 
         async def wait(effect: Effect) -> str:
-            await go_on.wait()
+            if outside.at_once == worker.IN_HAND:
+                threads.append(threading.active_count())
+                all_here.set()
+            await all_here.wait()
             return "ok"
 
         site, outside = Site(), Outside(answer=wait)
         async with Process(site, outside).running() as process:
-            for n in range(9):
-                await process.reads("call", key=f"o{n}")
-            await until(lambda: outside.at_once == 3, "three at once")
-            go_on.set()
+            records = [process.wire.record(Ticked(f"o{n}", "call")) for n in range(worker.IN_HAND)]
+            messages = [decode_message(process.wire.codec, r) for r in records]
+            await asyncio.to_thread(process.handler.handle, messages)
             await until(lambda: site.pending() == {}, "all")
-        assert outside.most_at_once == 3
-        assert len(outside.calls) == len(set(outside.calls)) == 9
+        assert len(set(outside.calls)) == worker.IN_HAND
+        assert max(threads) < 50
 
     play(scenario())
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sagakit.decider import Effect
+from sagakit.decider import Do, Effect
 from sagakit.faults import POINTS, Crash, CrashAt
 from sagakit.handling.inbox import MAX_IDS
 from sagakit.messages.envelope import Lease, Record, derive_id
@@ -183,13 +183,13 @@ def test_what_a_failed_decision_left_behind_is_dropped(counter: Counter) -> None
     def decide(state: Count, trigger: Any, now: Any) -> Any:
         calls.append(trigger)
         decision = first(state, trigger, now)
-        if len(calls) == 2:
+        if isinstance(trigger, Do):
             raise ZeroDivisionError
         return decision
 
     counter.handler.participant = replace(counter.handler.participant, decide=decide)
     counter.reads(tick(counter, "one", 1), broken)
-    assert len(calls) == 2
+    assert any(isinstance(trigger, Do) for trigger in calls)
     assert counter.words("a") == ("one",)
     assert [e.event.word for e in counter.published] == ["one"]
     assert counter.inbox_row("a").sent == 1
@@ -216,7 +216,7 @@ def rows(counter: Counter) -> Any:
     tables = counter.database.tables
     return (
         counter.store.states,
-        tables.inbox_rows,
+        {key: replace(row, sent_by=None, version=0) for key, row in tables.inbox_rows.items()},
         [replace(r, id=0) for r in counter.outbox],
         [p.row for p in tables.effects.values()],
         [replace(p, id=0) for p in tables.parked.values()],

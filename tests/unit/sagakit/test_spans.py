@@ -18,7 +18,7 @@ from sagakit.handling.parking import decode_message
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow, Trace
 from sagakit.messages.trace_ids import log_fields, process_span_of, root_of, span_of, trace_of
-from sagakit.service.process import RelayWaker
+from sagakit.service.process import ParkingLog
 from sagakit.telemetry import tracing
 from sagakit.telemetry.metrics import MeasuredCalls, MeasuredPublisher
 from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
@@ -208,7 +208,7 @@ def test_what_is_parked_is_logged_with_order_trace_and_event() -> None:
     counter = Counter()
     gap = decode_message(counter.wire.codec, counter.wire.record(Ticked("a", "three"), 3))
     with capture_logs() as lines:
-        RelayWaker(counter.handler, lambda: None).handle([gap])
+        ParkingLog(counter.handler).handle([gap])
     assert lines == [
         {"event": "a record is parked", "log_level": "warning", **log_fields(toy("a"), gap.id)}
     ]

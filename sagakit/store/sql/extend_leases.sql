@@ -1,0 +1,3 @@
+UPDATE effects SET lease_until = :until
+FROM json_to_recordset(CAST(:leases AS json)) AS n (id uuid, token uuid)
+WHERE effects.id = n.id AND effects.token = n.token
