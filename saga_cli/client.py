@@ -79,7 +79,7 @@ def call(
 
     shape: type of the answer's JSON, see `shapes`, a function that returns what differs in it, or
     None where any will do; timeout_s: for the whole call; request: further arguments of
-    `httpx2.AsyncClient.stream`. Raises Unreachable and RequestRefused.
+    `HttpClient.answer`. Raises Unreachable and RequestRefused.
     """
     import orjson  # here, since the help of a command need not load it
 
@@ -144,22 +144,16 @@ def _answer(
     process: str, method: str, url: str, path: str, timeout_s: float, request: Mapping[str, Any]
 ) -> "HttpAnswer":
     """Return the answer of a process. Raises Unreachable."""
-    import httpx2  # here, since the help of a command need not take 0.1 s to load it
-
-    from sagakit.bounded_http import NoAnswer, bounded_answer
+    from sagakit.bounded_http import HttpClient, NoAnswer  # here, since it takes 0.1 s to load
 
     async def answer() -> "HttpAnswer":
-        # http needs no certificates of authorities, which take 20 ms to load.
-        secure = urlsplit(url).scheme != "http"
-        async with httpx2.AsyncClient(trust_env=False, verify=secure) as client:
-            return await bounded_answer(
-                client,
-                method,
-                url + path,
-                most_bytes=MAX_ANSWER_BYTES,
-                timeout_s=timeout_s,
-                **request,
+        client = HttpClient(proxies=False)
+        try:
+            return await client.answer(
+                method, url + path, most_bytes=MAX_ANSWER_BYTES, timeout_s=timeout_s, **request
             )
+        finally:
+            await client.close()
 
     try:
         return asyncio.run(answer())

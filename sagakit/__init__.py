@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sagakit.bounded_http import HttpClient
     from sagakit.contract.loader import load_contract
     from sagakit.contract.model import Contract, saga_id_of
     from sagakit.decider import (
@@ -89,6 +90,7 @@ __all__ = [  # noqa: RUF022 -- under headings
     # Effects
     "Effect",
     "Perform",
+    "HttpClient",
     "HttpGateway",
     "wire_key",
     # Webhooks
@@ -129,6 +131,7 @@ _NAMES = {
         "Decide Evolve Trigger Do Undo Observed EffectResult Callback Command Event "
         "Decision NOTHING fold Effect"
     ),
+    "sagakit.bounded_http": "HttpClient",
     "sagakit.effects.http_gateway": "HttpGateway wire_key",
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (

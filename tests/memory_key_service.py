@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from sagakit.messages.envelope import NAMESPACE
-from services.order.vault import KEY_BITS, Erasure, open_text, seal_text
+from services.order.vault import KEY_BITS, CustomerTexts, Erasure, open_text, seal_text
 
 
 class MemoryVault:
@@ -20,8 +20,11 @@ class MemoryVault:
         self.in_flight: dict[str, tuple[str, ...]] = {}
         self.words: list[tuple[str, str]] = []
 
-    def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
+    def seal(self, wanted: Sequence[CustomerTexts], now: datetime) -> list[list[str]]:
         """The texts, sealed."""
+        return [self._seal(customer, texts) for customer, texts in wanted]
+
+    def _seal(self, customer: str, texts: Sequence[str]) -> list[str]:
         if customer not in self.current:
             key_id = uuid5(NAMESPACE, f"{customer}:{len(self.keys)}:{len(self.erased)}")
             self.current[customer], self.keys[key_id] = key_id, AESSIV.generate_key(KEY_BITS)

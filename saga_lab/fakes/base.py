@@ -16,11 +16,10 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AnyHttpUrl, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from saga_lab.fakes.machine import AccountStep, ErrorAnswer, planned_failure
 from saga_lab.fakes.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
-from sagakit.web.server import server_config
+from sagakit.web.server import BoundedHttp, server_config
 
 Row = dict[str, Any]
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -265,7 +264,7 @@ def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
     return app
 
 
-class _Protocol(H11Protocol):
+class _Protocol(BoundedHttp):
     """Hands each request its transport, so that a handler can drop the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -15,10 +15,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx2
 import orjson
 
-from sagakit.bounded_http import NoAnswer, bounded_answer
+from sagakit.bounded_http import HttpAnswer, HttpClient, NoAnswer
 from sagakit.errors import EffectFailed
 from sagakit.privacy.sealed_text import redact
 
@@ -40,7 +39,7 @@ class HttpGateway:
     """
 
     def __init__(
-        self, provider: str, client: httpx2.AsyncClient, base_url: str, secrets: Sequence[str] = ()
+        self, provider: str, client: HttpClient, base_url: str, secrets: Sequence[str] = ()
     ) -> None:
         self._provider, self._client, self._base_url = provider, client, base_url.rstrip("/")
         self._secrets = secrets
@@ -64,7 +63,7 @@ class HttpGateway:
         returned as well, with their `error`. Raises EffectFailed for any other answer.
         """
         where = f"{method} {path}, key {key}"
-        status, headers, raw = await self._send(
+        sent = await self._send(
             method,
             path,
             where,
@@ -73,13 +72,15 @@ class HttpGateway:
             json=body,
             headers={"Idempotency-Key": wire_key(key)},
         )
-        answer = _parsed(raw)
+        status, answer = sent.status, _parsed(sent.body)
         match answer:
             case {"error": {"code": str(code)}} if (status, code) in refusals:
                 return dict(answer)
             case dict() if 200 <= status < 300 and "error" not in answer:
                 return answer
-        raise self.unusable(where, f"{status} {_quoted(answer, raw)}", retry_after(headers))
+        raise self.unusable(
+            where, f"{status} {_quoted(answer, sent.body)}", retry_after(sent.headers)
+        )
 
     async def page(
         self, path: str, offset: int, limit: int
@@ -90,7 +91,7 @@ class HttpGateway:
         on all pages). Raises EffectFailed, also if rows are missing or more than asked for came.
         """
         where = f"GET {path}, offset {offset}"
-        status, _, raw = await self._send(
+        sent = await self._send(
             "GET",
             path,
             where,
@@ -98,7 +99,8 @@ class HttpGateway:
             PAGE_TIMEOUT_S,
             params={"offset": offset, "limit": limit},
         )
-        match _parsed(raw):
+        status = sent.status
+        match _parsed(sent.body):
             case {"data": list(rows), "total": int(total)} if 200 <= status < 300 and all(
                 isinstance(row, dict) for row in rows
             ):
@@ -107,7 +109,7 @@ class HttpGateway:
                     detail = f"{len(rows)} rows, limit {limit}, of a total of {total}"
                     raise self.unusable(where, f"{status} {detail}")
                 return rows, end if end < total else None
-        raise self.unusable(where, f"{status} {raw.decode(errors='replace')}")
+        raise self.unusable(where, f"{status} {sent.body.decode(errors='replace')}")
 
     def unusable(self, where: str, answer: str, wait: timedelta | None = None) -> EffectFailed:
         """Return the error for an answer that tells nothing, its text cut to 300 characters.
@@ -123,20 +125,15 @@ class HttpGateway:
 
     async def _send(
         self, method: str, path: str, where: str, most_bytes: int, timeout_s: float, **request: Any
-    ) -> tuple[int, httpx2.Headers, bytes]:
-        """Return status, headers and body of an answer. Raises EffectFailed without one."""
+    ) -> HttpAnswer:
+        """Return an answer. Raises EffectFailed without one."""
+        url = self._base_url + path
         try:
-            answer = await bounded_answer(
-                self._client,
-                method,
-                self._base_url + path,
-                most_bytes=most_bytes,
-                timeout_s=timeout_s,
-                **request,
+            return await self._client.answer(
+                method, url, most_bytes=most_bytes, timeout_s=timeout_s, **request
             )
         except NoAnswer as error:
             raise self.unusable(where, str(error)) from error
-        return answer.status, answer.headers, answer.body
 
 
 def wire_key(key: str) -> str:

@@ -1,16 +1,19 @@
 """Opens sealed texts (`sealed_text`) over HTTP, through the service that keeps the keys."""
 
+import asyncio
 from collections.abc import Sequence
 
-import httpx2
 import orjson
 
-from sagakit.bounded_http import NoAnswer, bounded_answer
+from sagakit.bounded_http import HttpClient, NoAnswer
 from sagakit.errors import EffectFailed
+from sagakit.gathering import Gatherer
 from sagakit.privacy.sealed_text import KeyErased, is_sealed
 
 PATH = "/sealed/open"
 TIMEOUT_S = 5.0
+MAX_TEXTS = 100
+"""The most texts of one request."""
 MAX_ANSWER_BYTES = 1024 * 1024
 
 
@@ -22,50 +25,48 @@ class KeyServiceClient:
     of the environment.
     """
 
-    def __init__(
-        self, base_url: str | None, transport: httpx2.AsyncBaseTransport | None = None
-    ) -> None:
-        self._client = httpx2.AsyncClient(trust_env=False, transport=transport)
-        self._base_url = base_url.rstrip("/") if base_url else None
+    def __init__(self, base_url: str | None, client: HttpClient | None = None) -> None:
+        self._client = client or HttpClient(proxies=False)
+        self._url = base_url.rstrip("/") + PATH if base_url else None
+        self._opened = Gatherer(self._open_together, MAX_TEXTS)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def open(self, *texts: str) -> list[str]:
         """Return the texts in clear; a text that is not sealed is returned unchanged.
 
-        Raises Erased if a key is gone, and EffectFailed if no texts can be opened now: try again.
+        What is asked for at once goes in one request. Raises KeyErased if a key is gone, and
+        EffectFailed if no texts can be opened now: try again.
         """
         wanted = [text for text in texts if is_sealed(text)]
-        if not wanted:
-            return list(texts)
-        if self._base_url is None:
+        opened = dict(
+            zip(wanted, await asyncio.gather(*(self._opened(text) for text in wanted)), strict=True)
+        )
+        if None in opened.values():
+            raise KeyErased("the person's data was erased")
+        return [str(opened.get(text, text)) for text in texts]
+
+    async def _open_together(self, wanted: Sequence[str]) -> list[str | None]:
+        if self._url is None:
             raise EffectFailed(
                 "the text is sealed, but SAGA_VAULT_URL is not set; set it to the key service's URL"
             )
-        opened = dict(zip(wanted, await self._opened(self._base_url + PATH, wanted), strict=True))
-        return [opened.get(text, text) for text in texts]
-
-    async def _opened(self, url: str, wanted: Sequence[str]) -> list[str]:
-        body = {"texts": wanted}
         try:
-            answer = await bounded_answer(
-                self._client,
+            answer = await self._client.answer(
                 "POST",
-                url,
+                self._url,
                 most_bytes=MAX_ANSWER_BYTES,
                 timeout_s=TIMEOUT_S,
-                json=body,
+                json={"texts": wanted},
             )
         except NoAnswer as error:
             raise _failed(str(error)) from error
         texts = _texts_of(answer.body) if answer.status == 200 else None
         if texts is None or len(texts) != len(wanted):  # it may hold clear texts: do not quote it
             raise _failed(f"status {answer.status} and an unexpected answer")
-        if None in texts:
-            raise KeyErased("the person's data was erased")
-        return [str(text) for text in texts]
+        return texts
 
 
 def _failed(reason: str) -> EffectFailed:

@@ -7,6 +7,7 @@ raises AssertionError, which says what differs.
 from sagakit.store.memory import MemoryStore
 from sagakit.testing.faults import check_crash_points
 from sagakit.testing.gateways import check_failure_is_unknown, check_idempotent
+from sagakit.testing.http import InMemoryHttp
 from sagakit.testing.in_memory import InMemoryService
 from sagakit.testing.matrix import Arrival, DecisionMatrix, Past, emits, row_of
 from sagakit.testing.scenario import NOW, Given, Then, given, round_trip
@@ -16,6 +17,7 @@ __all__ = [
     "Arrival",
     "DecisionMatrix",
     "Given",
+    "InMemoryHttp",
     "InMemoryService",
     "MemoryStore",
     "Past",

@@ -32,7 +32,12 @@ def build(settings: NotificationSettings) -> Service[Mailing]:
     """Wire the notification service."""
     vault = KeyServiceClient(settings.vault_url)
     mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)
-    return Service(participant(), perform={MAIL: mailer.mail}, close=vault.close)
+
+    async def close() -> None:
+        await mailer.close()
+        await vault.close()
+
+    return Service(participant(), perform={MAIL: mailer.mail}, close=close)
 
 
 PROGRAM = service_program(

@@ -2,8 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 from uuid import uuid4, uuid5
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sagakit.decider import Command
 from sagakit.errors import EventTooLarge
+from sagakit.gathering import Gatherer
 from sagakit.identity import saga_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import TriggerPort
@@ -39,19 +39,22 @@ from services.order.problem import (
     field_problems,
     invalid_request,
 )
+from services.order.store import KeyedRequest
 
 _flow, _default_version = FLOWS.find(None, OrderPlaced.type)
 FLOW = _flow.name
 DEFAULT_LABEL = _flow.label(_default_version)
 FLOW_LABELS = [_flow.label(version) for version in _flow.versions]
 MAX_WAIT_S = 60
+MOST_AT_ONCE = 200
+"""The most orders of one transaction."""
 
 
 class IdempotencyStore(Protocol):
     """Remembers which request used an Idempotency-Key; see `store.IdempotencyKeys`."""
 
-    def claim(self, key: str, digest: str, now: datetime) -> bool:
-        """Bind `key` to a request; return False when it is bound to another."""
+    def claim(self, requests: Sequence[KeyedRequest], now: datetime) -> list[bool]:
+        """Bind keys to requests; tell of each whether its key is not bound to another one."""
         ...
 
 
@@ -185,7 +188,7 @@ def routes(
 
     def build(port: TriggerPort[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
-        _place_route(router, port, keys, vault, clock)
+        _place_route(router, OrderPlacement(port, keys, vault, clock))
         privacy_routes(router, vault, clock)
         _read_routes(router, port)
         _cancel_route(router, port)
@@ -194,13 +197,7 @@ def routes(
     return build
 
 
-def _place_route(
-    router: APIRouter,
-    port: TriggerPort[Order],
-    keys: IdempotencyStore,
-    vault: CustomerKeys,
-    clock: Clock,
-) -> None:
+def _place_route(router: APIRouter, placement: "OrderPlacement") -> None:
     @router.post(
         "/orders",
         status_code=201,
@@ -220,37 +217,45 @@ def _place_route(
         Answers 201 the first time, 200 for a repeat, 409 when the id or the Idempotency-Key was
         used with other content (for an order id, an OrderRejected event is emitted as well).
         """
-        placer = OrderPlacement(port, keys, vault, clock)
-        response.status_code, status = await placer.place(asked, key=idempotency_key)
+        response.status_code, status = await placement.place(asked, key=idempotency_key)
         return status
 
 
-@dataclass(frozen=True)
 class OrderPlacement:
-    """Places one order at a time, for `POST /orders` and for batches."""
+    """Places orders, for `POST /orders` and for batches.
 
-    port: TriggerPort[Order]
-    keys: IdempotencyStore
-    vault: CustomerKeys
-    clock: Clock
+    Orders that come at once share each of the transactions: their keys, their seals, themselves.
+    """
+
+    def __init__(
+        self, port: TriggerPort[Order], keys: IdempotencyStore, vault: CustomerKeys, clock: Clock
+    ) -> None:
+        self._port, self._clock = port, clock
+        self._sealed: Gatherer[OrderFacts, OrderFacts] = Gatherer(
+            lambda orders: asyncio.to_thread(seal_facts, vault, orders, clock()), MOST_AT_ONCE
+        )
+        self.claimed: Gatherer[tuple[str, str], bool] = Gatherer(
+            lambda requests: asyncio.to_thread(keys.claim, requests, clock()), MOST_AT_ONCE
+        )
+        """Binds an Idempotency-Key; tells whether it is not bound to another request."""
 
     async def place(
         self, asked: NewOrder, *, key: str | None = None, batch_id: str | None = None
     ) -> tuple[int, OrderStatus]:
         """Place an order; return its status and 201, or 200 for a repeat. Raises ProblemError."""
         label, clear = _check_order(asked)
-        facts = await seal_facts(self.vault, clear, self.clock())
+        facts = await self._sealed(clear)
         order_id, mark = asked.order_id, digest(facts)
         if key:
             request = hashlib.sha256(f"{mark} {label} {order_id}".encode()).hexdigest()
-            if not await asyncio.to_thread(self.keys.claim, key, request, self.clock()):
+            if not await self.claimed((key, request)):
                 detail = "this Idempotency-Key was used with another request; use a new key"
                 raise _conflict("idempotency_key_reuse", detail, order_id, None)
-        data = PlaceOrder(order_id, facts, self.clock(), digest(clear), batch_id, asked.caused_by)
+        data = PlaceOrder(order_id, facts, self._clock(), digest(clear), batch_id, asked.caused_by)
         verdict = Command(PLACE, "api", "placed", data)
         message_id = uuid5(NAMESPACE, f"place:{mark}:{order_id}")
         try:
-            receipt = await self.port.submit(
+            receipt = await self._port.submit(
                 saga_key(FLOW, order_id), verdict, message_id, flow=label
             )
         except EventTooLarge as error:

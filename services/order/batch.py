@@ -68,6 +68,7 @@ def batch_routes(
 
     def build(port: TriggerPort[Order]) -> APIRouter:
         router = APIRouter(tags=["orders"], route_class=ProblemRoute)
+        placement = OrderPlacement(port, keys, vault, clock)
 
         @router.post(
             "/batches",
@@ -86,10 +87,9 @@ def batch_routes(
             request = hashlib.sha256(json.dumps(asked.orders, sort_keys=True).encode()).hexdigest()
             # the line feed avoids clashes: no Idempotency-Key and no batch id holds one
             key = f"batch\n{asked.batch_id}"
-            if not await asyncio.to_thread(keys.claim, key, request, clock()):
+            if not await placement.claimed((key, request)):
                 raise ProblemError(_reused(asked.batch_id))
-            placer = OrderPlacement(port, keys, vault, clock)
-            tasks = (_item(order, placer, asked.batch_id) for order in asked.orders)
+            tasks = (_item(order, placement, asked.batch_id) for order in asked.orders)
             return BatchResult(batch_id=asked.batch_id, results=await asyncio.gather(*tasks))
 
         return router
@@ -97,11 +97,11 @@ def batch_routes(
     return build
 
 
-async def _item(given: dict[str, Any], placer: OrderPlacement, batch_id: str) -> BatchItem:
+async def _item(given: dict[str, Any], placement: OrderPlacement, batch_id: str) -> BatchItem:
     named = given.get("order_id")
     order_id = printable(named, MAX_ORDER_ID) if isinstance(named, str) else None
     try:
-        status, order = await placer.place(NewOrder.model_validate(given), batch_id=batch_id)
+        status, order = await placement.place(NewOrder.model_validate(given), batch_id=batch_id)
     except ValidationError as error:
         problem = validation_problem(error.errors())
     except ProblemError as refused:

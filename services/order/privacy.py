@@ -3,7 +3,6 @@
 Expose it inside the network only, like `/admin`.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +15,7 @@ from sagakit.store.ports import Clock
 from schemas.events import OrderFacts
 from schemas.rules import MAX_CUSTOMER_ID, printable
 from services.order.problem import Problem, ProblemError, ProblemRoute
-from services.order.vault import Erasure
+from services.order.vault import CustomerTexts, Erasure
 
 MAX_TEXTS = 100
 CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
@@ -29,8 +28,8 @@ Texts = Annotated[list[str], Field(max_length=MAX_TEXTS)]
 class CustomerKeys(Protocol):
     """The port to the customers' keys; see `vault.Vault`."""
 
-    def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
-        """Return the texts, sealed with the customer's key."""
+    def seal(self, wanted: Sequence[CustomerTexts], now: datetime) -> list[list[str]]:
+        """Return the texts, sealed with their customers' keys."""
         ...
 
     def open(self, texts: Sequence[str]) -> list[str | None]:
@@ -93,11 +92,13 @@ class ErasureResult(BaseModel):
     )
 
 
-async def seal_facts(keys: CustomerKeys, facts: OrderFacts, now: datetime) -> OrderFacts:
-    """Return the facts with the personal ones, `email` and `ship_to`, sealed."""
-    texts = (facts.email, facts.ship_to)
-    email, ship_to = await asyncio.to_thread(keys.seal, facts.customer_id, texts, now)
-    return replace(facts, email=email, ship_to=ship_to)
+def seal_facts(keys: CustomerKeys, orders: Sequence[OrderFacts], now: datetime) -> list[OrderFacts]:
+    """Return the facts of orders with the personal ones, `email` and `ship_to`, sealed."""
+    sealed = keys.seal([(facts.customer_id, (facts.email, facts.ship_to)) for facts in orders], now)
+    return [
+        replace(facts, email=email, ship_to=ship_to)
+        for facts, (email, ship_to) in zip(orders, sealed, strict=True)
+    ]
 
 
 def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:
@@ -107,7 +108,8 @@ def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:
     @router.post("/sealed", summary="Seal texts about a customer", tags=["privacy"])
     def seal(asked: Annotated[SealRequest, Body()]) -> SealedTexts:
         """Seal `email` and `ship_to`, for those who publish OrderPlaced without this service."""
-        return SealedTexts(texts=keys.seal(asked.customer_id, asked.texts, clock()))
+        (texts,) = keys.seal([(asked.customer_id, asked.texts)], clock())
+        return SealedTexts(texts=texts)
 
     @router.post("/sealed/open", summary="Open sealed texts", tags=["privacy"])
     def open_(asked: Annotated[OpenRequest, Body()]) -> OpenedTexts:

@@ -1,5 +1,6 @@
 """Defines order's tables: one row per order, customer keys, the API's Idempotency-Keys."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import (
@@ -76,6 +77,10 @@ _CLAIM = text(
 )
 
 
+KeyedRequest = tuple[str, str]
+"""An Idempotency-Key, and the digest of the request that is sent under it."""
+
+
 def store() -> TableStore[Order]:
     """Return the store of order states."""
     return TableStore(orders, Order, {"phase": Phase})
@@ -87,9 +92,12 @@ class IdempotencyKeys:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def claim(self, key: str, digest: str, now: datetime) -> bool:
-        """Bind `key` to the request with this digest; return False when it is bound to another."""
+    def claim(self, requests: Sequence[KeyedRequest], now: datetime) -> list[bool]:
+        """Bind keys to requests; tell of each whether its key is not bound to another one."""
+        bound: dict[KeyedRequest, bool] = {}
         with self._engine.begin() as connection:
             connection.execute(_FORGET, {"now": now})
-            claimed = connection.execute(_CLAIM, {"key": key, "digest": digest, "now": now})
-            return bool(claimed.scalar_one() == digest)
+            for key, digest in sorted(requests):  # in one order, else two who claim may deadlock
+                row = {"key": key, "digest": digest, "now": now}
+                bound[key, digest] = connection.execute(_CLAIM, row).scalar_one() == digest
+        return [bound[request] for request in requests]

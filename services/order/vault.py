@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from sagakit.identity import split_key
 from sagakit.privacy.sealed_text import parts_of, sealed_text
@@ -25,7 +25,8 @@ MAX_LISTED = 20
 """The most order ids that an Erasure lists of each kind."""
 
 _CURRENT = text(
-    "SELECT key_id, key FROM customer_key WHERE customer_id = :customer AND key IS NOT NULL"
+    "SELECT customer_id, key_id, key FROM customer_key"
+    " WHERE customer_id = ANY(:customers) AND key IS NOT NULL"
 )
 _MAKE = text(
     "INSERT INTO customer_key (key_id, customer_id, key, made_at)"
@@ -46,6 +47,10 @@ _ORDERS = text(
 )
 
 
+CustomerTexts = tuple[str, Sequence[str]]
+"""A customer, and texts about them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Erasure:
     """The result of a request to erase. erased_at: None if refused, or if no key ever existed;
@@ -63,15 +68,20 @@ class Vault:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def seal(self, customer: str, texts: Sequence[str], now: datetime) -> list[str]:
-        """Return the texts sealed with the customer's key; create a key if there is none."""
+    def seal(self, wanted: Sequence[CustomerTexts], now: datetime) -> list[list[str]]:
+        """Return each customer's texts sealed with their key; create the keys that are missing."""
+        customers = sorted({customer for customer, _ in wanted})
         with self._engine.begin() as connection:
-            row = connection.execute(_CURRENT, {"customer": customer}).first()
-            if row is None:
-                made = {"key_id": uuid4(), "key": AESSIV.generate_key(KEY_BITS), "now": now}
-                connection.execute(_MAKE, {**made, "customer": customer})
-                row = connection.execute(_CURRENT, {"customer": customer}).one()
-        return [seal_text(row[0], bytes(row[1]), text_) for text_ in texts]
+            keys = _current_keys(connection, customers)
+            made = [
+                {"customer": one, "key_id": uuid4(), "key": AESSIV.generate_key(KEY_BITS)}
+                for one in customers
+                if one not in keys
+            ]
+            if made:  # in the order of customers, so that two who make the same keys do not block
+                connection.execute(_MAKE, [{**row, "now": now} for row in made])
+                keys = _current_keys(connection, customers)
+        return [[seal_text(*keys[one], clear) for clear in texts] for one, texts in wanted]
 
     def open(self, texts: Sequence[str]) -> list[str | None]:
         """Return the texts in clear; None where the key is gone or was never in this vault."""
@@ -99,6 +109,14 @@ class Vault:
                 return Erasure(None, in_flight, clear)
             connection.execute(_ERASE, {**who, "actor": actor, "reason": reason, "now": now})
             return Erasure(connection.execute(_ERASED_AT, who).scalar(), in_flight, clear)
+
+
+def _current_keys(
+    connection: Connection, customers: Sequence[str]
+) -> dict[str, tuple[UUID, bytes]]:
+    """Return customer -> the id of their key, and the key."""
+    rows = connection.execute(_CURRENT, {"customers": customers})
+    return {customer: (key_id, bytes(key)) for customer, key_id, key in rows}
 
 
 def seal_text(key_id: UUID, key: bytes, clear: str) -> str:

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import httpx2
-
+from sagakit.bounded_http import HttpClient
 from sagakit.decider import Effect
 from sagakit.effects.http_gateway import HttpGateway, wire_key
 from sagakit.errors import ResultPending
@@ -63,7 +62,7 @@ class Provider(Protocol):
 class HttpProvider:
     """Calls the provider over HTTP. The caller closes `client`; `base_url` has no path."""
 
-    def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: HttpClient, base_url: str) -> None:
         self._http = HttpGateway("provider", client, base_url)
 
     async def charge(self, effect: Effect) -> ChargeAnswer:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from fastapi import APIRouter
 
+from sagakit.bounded_http import HttpClient
 from sagakit.service.definition import Service
 from sagakit.service.program import service_program
 from sagakit.service.settings import HttpUrl, WebhookSettings
@@ -50,15 +50,14 @@ def participant() -> Participant[Payment]:
 
 def build(settings: PaymentSettings) -> Service[Payment]:
     """Wire the payment service."""
-    # default limits: the pool scans every idle connection, so more connections cost more
-    client = httpx2.AsyncClient()
+    client = HttpClient()
     provider = HttpProvider(client, settings.provider_url)
     statement = HttpStatement(client, settings.provider_url)
     return Service(
         participant(),
         perform={CHARGE: provider.charge, LOOK: provider.look, REFUND: provider.refund},
         routes=webhook(settings.webhook_secrets, settings.now),
-        close=client.aclose,
+        close=client.close,
         books=BOOKS,
         ledgers={"charges": statement.charges, "refunds": statement.refunds},
     )

@@ -8,8 +8,7 @@ count as an answer; anything else leaves the outcome unknown (see `sagakit.effec
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import httpx2
-
+from sagakit.bounded_http import HttpClient
 from sagakit.decider import Effect
 from sagakit.effects.http_gateway import HttpGateway, wire_key
 from sagakit.errors import EffectFailed
@@ -64,7 +63,7 @@ class HttpCarrier:
     """Calls the carrier over HTTP. The caller closes `client`; `base_url` has no path; `vault`
     opens sealed addresses."""
 
-    def __init__(self, client: httpx2.AsyncClient, base_url: str, vault: KeyServiceClient) -> None:
+    def __init__(self, client: HttpClient, base_url: str, vault: KeyServiceClient) -> None:
         self._http = HttpGateway("carrier", client, base_url)
         self._vault = vault
 

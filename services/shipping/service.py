@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from fastapi import APIRouter
 
+from sagakit.bounded_http import HttpClient
 from sagakit.identity import split_key
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.service.definition import Service
@@ -48,12 +48,12 @@ def participant() -> Participant[Shipment]:
 
 def build(settings: ShippingSettings) -> Service[Shipment]:
     """Wire the shipping service."""
-    client = httpx2.AsyncClient()
+    client = HttpClient()
     vault = KeyServiceClient(settings.vault_url)
     carrier = HttpCarrier(client, settings.carrier_url, vault)
 
     async def close() -> None:
-        await client.aclose()
+        await client.close()
         await vault.close()
 
     return Service(

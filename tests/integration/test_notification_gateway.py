@@ -13,7 +13,7 @@ from sagakit.decider import Effect, Json
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
 from services.notification.decide import MailAccepted, MailKind, MailRefused, mail_key
-from services.notification.gateway import Mailer, MemoryMailer, SmtpMailer, message_id
+from services.notification.gateway import MailAnswer, Mailer, MemoryMailer, SmtpMailer, message_id
 from tests.outside_processes import NOWHERE, Server
 
 
@@ -54,6 +54,19 @@ def mail(
     return Effect("mail", mail_key(kind), payload, f"order/{order_id}")
 
 
+def send(it: Mailer, effect: Effect) -> MailAnswer:
+    """Send one mail in an event loop of its own."""
+
+    async def story() -> MailAnswer:
+        try:
+            return await it.mail(effect)
+        finally:
+            if isinstance(it, SmtpMailer):
+                await it.close()
+
+    return asyncio.run(story())
+
+
 # --- one suite for both ---------------------------------------------------------------------------
 
 BOTH = pytest.mark.parametrize("kind_of_mailer", ["memory", "smtp"])
@@ -75,14 +88,14 @@ def test_a_mail_is_accepted_as_often_as_it_is_sent(
 ) -> None:
     it = mailer(kind_of_mailer, server)
     for _ in range(2):
-        answer = asyncio.run(it.mail(mail("twice", kind)))
+        answer = send(it, mail("twice", kind))
         assert answer == MailAccepted(kind, "ada@customer.example")
 
 
 @BOTH
 def test_a_recipient_refused_for_good_is_an_answer(kind_of_mailer: str, server: MailServer) -> None:
     to = "bounce+ada@customer.example"
-    answer = asyncio.run(mailer(kind_of_mailer, server).mail(mail("bounced", to=to)))
+    answer = send(mailer(kind_of_mailer, server), mail("bounced", to=to))
     assert isinstance(answer, MailRefused)
     assert (answer.kind, answer.to) == (MailKind.SHIPPED, to)
     assert answer.reason.startswith("550 5.1.1")
@@ -94,7 +107,7 @@ def test_a_recipient_refused_for_good_is_an_answer(kind_of_mailer: str, server: 
 def test_a_mail_sent_twice_is_stored_once(server: MailServer) -> None:
     it = smtp_mailer(server.smtp_port)
     for _ in range(2):
-        asyncio.run(it.mail(mail("folded")))
+        send(it, mail("folded"))
     (stored,) = server.mails("folded")
     assert stored["deliveries"] == 2
     assert stored["message_id"] == message_id("shipped", "order/folded")
@@ -118,26 +131,26 @@ def test_a_mail_sent_twice_is_stored_once(server: MailServer) -> None:
     ],
 )
 def test_odd_order_ids_arrive_as_they_are(order_id: str, server: MailServer) -> None:
-    asyncio.run(smtp_mailer(server.smtp_port).mail(mail(order_id)))
+    send(smtp_mailer(server.smtp_port), mail(order_id))
     (stored,) = server.mails(order_id)
     assert stored["message_id"] == message_id("shipped", f"order/{order_id}")
 
 
 def test_an_order_id_is_not_read_as_an_encoded_word(server: MailServer) -> None:
-    asyncio.run(smtp_mailer(server.smtp_port).mail(mail("=?utf-8?q?a=0D=0AX:_b?=")))
+    send(smtp_mailer(server.smtp_port), mail("=?utf-8?q?a=0D=0AX:_b?="))
     (stored,) = server.mails("= ?utf-8?q?a=0D=0AX:_b?=")
     assert stored["message_id"] == message_id("shipped", "order/=?utf-8?q?a=0D=0AX:_b?=")
 
 
 def test_addresses_of_any_script_arrive(server: MailServer) -> None:
     to = "jürgen@müller.example"
-    answer = asyncio.run(smtp_mailer(server.smtp_port).mail(mail("utf8", to=to)))
+    answer = send(smtp_mailer(server.smtp_port), mail("utf8", to=to))
     assert answer == MailAccepted(MailKind.SHIPPED, to)
     assert [m["to"] for m in server.mails("utf8")] == [to]
 
 
 def test_control_characters_stay_out_of_the_headers(server: MailServer) -> None:
-    asyncio.run(smtp_mailer(server.smtp_port).mail(mail("a\r\nX-Saga-Reference: b")))
+    send(smtp_mailer(server.smtp_port), mail("a\r\nX-Saga-Reference: b"))
     assert server.mails("b") == []
     (stored,) = server.mails("a??X-Saga-Reference: b")
     assert stored["deliveries"] == 1
@@ -153,8 +166,8 @@ def test_a_temporary_refusal_fails_the_effect_and_a_later_attempt_succeeds(
     put_off = mail("greylisted", to="greylist2+ada@customer.example")
     for _ in range(2):
         with pytest.raises(EffectFailed, match=r"451.*sending again"):
-            asyncio.run(it.mail(put_off))
-    assert isinstance(asyncio.run(it.mail(put_off)), MailAccepted)
+            send(it, put_off)
+    assert isinstance(send(it, put_off), MailAccepted)
 
 
 def test_an_outage_of_the_mail_server_fails_the_effect(server: MailServer) -> None:
@@ -162,15 +175,15 @@ def test_an_outage_of_the_mail_server_fails_the_effect(server: MailServer) -> No
     server.http.post("/control/outage", json={"seconds": 60}).raise_for_status()
     try:
         with pytest.raises(EffectFailed, match="451"):
-            asyncio.run(it.mail(mail("outage", to="bounce+ada@customer.example")))
+            send(it, mail("outage", to="bounce+ada@customer.example"))
     finally:
         server.http.post("/control/outage", json={"seconds": 0}).raise_for_status()
-    assert isinstance(asyncio.run(it.mail(mail("outage"))), MailAccepted)
+    assert isinstance(send(it, mail("outage")), MailAccepted)
 
 
 def test_a_mail_server_that_cannot_be_reached_fails_the_effect() -> None:
     with pytest.raises(EffectFailed, match="SMTPConnectError"):
-        asyncio.run(smtp_mailer(9).mail(mail("nobody")))
+        send(smtp_mailer(9), mail("nobody"))
 
 
 def test_a_server_that_speaks_no_smtp_fails_the_effect() -> None:

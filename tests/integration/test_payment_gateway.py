@@ -9,8 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from sagakit.bounded_http import HttpClient
 from sagakit.decider import Effect
 from sagakit.errors import EffectFailed, ResultPending
+from sagakit.testing import InMemoryHttp
 from services.payment.gateway import HttpProvider, Provider
 from services.payment.ledger import (
     ActionRequired,
@@ -76,8 +78,11 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
     def settle(saga: str) -> None:
         httpx2.post(f"{url}/control/flush", trust_env=False, timeout=PATIENCE_S).raise_for_status()
 
-    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+    client = HttpClient(proxies=False)
+    try:
         yield Subject(HttpProvider(client, url), settle)
+    finally:
+        await client.close()
 
 
 # --- one suite for both ---------------------------------------------------------------------------
@@ -346,16 +351,16 @@ def test_an_unknown_charge_and_a_charge_of_another_order_fail_the_effect(
 def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     async def story() -> None:
         answer = httpx2.MockTransport(lambda _: httpx2.Response(status, content=body))
-        async with httpx2.AsyncClient(transport=answer) as client:
-            provider = HttpProvider(client, "http://provider")
-            calls = [
-                provider.charge(charge("o")),
-                provider.look(look("o", "ch")),
-                provider.refund(refund("o", 1, "ch", 2501)),
-            ]
-            for call in calls:
-                with pytest.raises(EffectFailed):
-                    await call
+        client = InMemoryHttp(answer)
+        provider = HttpProvider(client, "http://provider")
+        calls = [
+            provider.charge(charge("o")),
+            provider.look(look("o", "ch")),
+            provider.refund(refund("o", 1, "ch", 2501)),
+        ]
+        for call in calls:
+            with pytest.raises(EffectFailed):
+                await call
 
     asyncio.run(story())
 
@@ -366,9 +371,9 @@ def test_an_answer_about_another_amount_fails_the_effect() -> None:
     async def story() -> None:
         reply = httpx2.Response(200, json={**body, "amount_minor": 1})
         answer = httpx2.MockTransport(lambda _: reply)
-        async with httpx2.AsyncClient(transport=answer) as client:
-            with pytest.raises(EffectFailed, match="asked for") as error:
-                await HttpProvider(client, "http://provider").charge(charge("o"))
+        client = InMemoryHttp(answer)
+        with pytest.raises(EffectFailed, match="asked for") as error:
+            await HttpProvider(client, "http://provider").charge(charge("o"))
         assert str(charge("o").payload["card_token"]) not in str(error.value)
 
     asyncio.run(story())
@@ -376,8 +381,9 @@ def test_an_answer_about_another_amount_fails_the_effect() -> None:
 
 def test_a_provider_that_cannot_be_reached_fails_the_effect() -> None:
     async def story() -> None:
-        async with httpx2.AsyncClient(trust_env=False) as client:
-            with pytest.raises(EffectFailed, match="ConnectError"):
-                await HttpProvider(client, "http://127.0.0.1:9").charge(charge("o"))
+        client = HttpClient(proxies=False)
+        with pytest.raises(EffectFailed, match="ClientConnectorError"):
+            await HttpProvider(client, "http://127.0.0.1:9").charge(charge("o"))
+        await client.close()
 
     asyncio.run(story())

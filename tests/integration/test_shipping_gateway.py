@@ -12,9 +12,11 @@ import httpx2
 import orjson
 import pytest
 
+from sagakit.bounded_http import HttpClient
 from sagakit.decider import Effect
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
+from sagakit.testing import InMemoryHttp
 from sagakit.web.app import make_app
 from sagakit.web.signed_webhook import HEADER, sign
 from schemas.events import ShipmentCreated, ShipmentPickedUp
@@ -83,8 +85,11 @@ async def subject(kind: str, url: str) -> AsyncIterator[Subject]:
         )
         answer.raise_for_status()
 
-    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
+    client = HttpClient(proxies=False)
+    try:
         yield Subject(HttpCarrier(client, url, KeyServiceClient(None)), pick_up)
+    finally:
+        await client.close()
 
 
 # --- one suite for both ---------------------------------------------------------------------------
@@ -191,22 +196,23 @@ def test_a_server_error_and_a_reused_key_fail_the_effect(kind: str, carrier_url:
 def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     async def story() -> None:
         answer = httpx2.MockTransport(lambda _: httpx2.Response(status, content=body))
-        async with httpx2.AsyncClient(transport=answer) as client:
-            carrier = HttpCarrier(client, "http://carrier", KeyServiceClient(None))
-            for call in (carrier.label(label("o")), carrier.cancel(cancel("o", None))):
-                with pytest.raises(EffectFailed):
-                    await call
+        client = InMemoryHttp(answer)
+        carrier = HttpCarrier(client, "http://carrier", KeyServiceClient(None))
+        for call in (carrier.label(label("o")), carrier.cancel(cancel("o", None))):
+            with pytest.raises(EffectFailed):
+                await call
 
     asyncio.run(story())
 
 
 def test_a_carrier_that_cannot_be_reached_fails_the_effect() -> None:
     async def story() -> None:
-        async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
-            with pytest.raises(EffectFailed, match="ConnectError"):
-                await HttpCarrier(client, "http://127.0.0.1:9", KeyServiceClient(None)).label(
-                    label("o")
-                )
+        client = HttpClient(proxies=False)
+        with pytest.raises(EffectFailed, match="ClientConnectorError"):
+            await HttpCarrier(client, "http://127.0.0.1:9", KeyServiceClient(None)).label(
+                label("o")
+            )
+        await client.close()
 
     asyncio.run(story())
 

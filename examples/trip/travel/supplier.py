@@ -8,9 +8,7 @@ was lost can be cancelled. Anything but a booking in answer leaves the outcome u
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import httpx2
-
-from sagakit import Effect, EffectFailed, HttpGateway, wire_key
+from sagakit import Effect, EffectFailed, HttpClient, HttpGateway, wire_key
 
 Booking = Mapping[str, Any]
 
@@ -34,7 +32,7 @@ class Supplier(Protocol):
 class HttpSupplier:
     """Calls a supplier over HTTP. The caller closes `client`; `base_url` has no path."""
 
-    def __init__(self, name: str, client: httpx2.AsyncClient, base_url: str) -> None:
+    def __init__(self, name: str, client: HttpClient, base_url: str) -> None:
         self._http = HttpGateway(name, client, base_url)
 
     async def book(self, effect: Effect, **asked: Any) -> Booking:

@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -104,22 +103,6 @@ def test_every_command_says_in_one_sentence_what_came_instead(odd: str, home: Pa
             if status < 400 or "HTML" in odd:
                 assert double.url in result.output, case
                 assert "set SAGA_" in result.output, case
-
-
-def test_certificates_are_checked_however_https_is_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made: list[Any] = []
-
-    def make(**options: Any) -> None:
-        made.append(options["verify"])
-        raise click.ClickException("enough")
-
-    monkeypatch.setattr("httpx2.AsyncClient", make)
-    for url in ("https://h", "HTTPS://h", "http://h", "HTTP://h"):
-        monkeypatch.setenv("SAGA_MONITOR_URL", url)
-        run("ls")
-    assert made == [True, True, False, False]
 
 
 def test_an_answer_that_never_ends_is_given_up_in_time(home: Path) -> None:

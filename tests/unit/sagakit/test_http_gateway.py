@@ -18,6 +18,7 @@ from sagakit.effects.http_gateway import (
     wire_key,
 )
 from sagakit.errors import ConfigurationError, EffectFailed
+from sagakit.testing import InMemoryHttp
 from sagakit.web.signed_webhook import TOLERANCE_S, BadSignature, sign, signed_webhook, verify
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -33,9 +34,9 @@ def call(answer: httpx2.Response | Exception, **how: Any) -> dict[str, Any]:
         return answer
 
     async def run() -> dict[str, Any]:
-        async with httpx2.AsyncClient(transport=httpx2.MockTransport(handle)) as client:
-            gateway = HttpGateway("bank", client, "http://bank/")
-            return await gateway.call("POST", "/v1/things", "thing:o1", {"n": 1}, **how)
+        client = InMemoryHttp(httpx2.MockTransport(handle))
+        gateway = HttpGateway("bank", client, "http://bank/")
+        return await gateway.call("POST", "/v1/things", "thing:o1", {"n": 1}, **how)
 
     return asyncio.run(run())
 
@@ -96,9 +97,9 @@ def test_a_secret_is_removed_from_a_quoted_answer_before_that_is_cut() -> None:
 
     async def run(answer: httpx2.Response) -> None:
         transport = httpx2.MockTransport(lambda _: answer)
-        async with httpx2.AsyncClient(transport=transport) as client:
-            gateway = HttpGateway("bank", client, "http://bank").hiding(secret)
-            await gateway.call("POST", "/v1/things", "thing:o1")
+        client = InMemoryHttp(transport)
+        gateway = HttpGateway("bank", client, "http://bank").hiding(secret)
+        await gateway.call("POST", "/v1/things", "thing:o1")
 
     for content in quoted:
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
@@ -156,9 +157,9 @@ def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
         return httpx2.Response(200, json={"data": rows[start : start + limit], "total": 5})
 
     async def run() -> list[Any]:
-        async with httpx2.AsyncClient(transport=httpx2.MockTransport(handle)) as client:
-            gateway = HttpGateway("bank", client, "http://bank")
-            return [await gateway.page("/v1/things", offset, 2) for offset in (0, 2, 4, 6)]
+        client = InMemoryHttp(httpx2.MockTransport(handle))
+        gateway = HttpGateway("bank", client, "http://bank")
+        return [await gateway.page("/v1/things", offset, 2) for offset in (0, 2, 4, 6)]
 
     assert asyncio.run(run()) == [(rows[:2], 2), (rows[2:4], 4), (rows[4:], None), ([], None)]
 
@@ -179,8 +180,8 @@ def test_a_page_is_followed_by_the_next_until_all_rows_are_read() -> None:
 def test_a_page_that_is_none_is_refused(body: bytes) -> None:
     async def run() -> None:
         answer = httpx2.MockTransport(lambda _: httpx2.Response(200, content=body))
-        async with httpx2.AsyncClient(transport=answer) as client:
-            await HttpGateway("bank", client, "http://bank").page("/v1/things", 0, 10)
+        client = InMemoryHttp(answer)
+        await HttpGateway("bank", client, "http://bank").page("/v1/things", 0, 10)
 
     with pytest.raises(EffectFailed, match="bank, GET /v1/things, offset 0: 200"):
         asyncio.run(run())

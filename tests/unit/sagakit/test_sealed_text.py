@@ -17,7 +17,7 @@ from sagakit.errors import EffectFailed
 from sagakit.privacy import key_service_client
 from sagakit.privacy.key_service_client import MAX_ANSWER_BYTES, KeyServiceClient
 from sagakit.privacy.sealed_text import KeyErased, is_sealed, parts_of, redact, sealed_text
-from sagakit.testing import NOW
+from sagakit.testing import NOW, InMemoryHttp
 from schemas.events import ShipmentCreated
 from schemas.rules import MAX_SHIP_TO, problems
 from services.notification import decide as notification
@@ -79,7 +79,7 @@ Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
 def vault(answer: Answer) -> KeyServiceClient:
-    return KeyServiceClient("http://order/", httpx2.MockTransport(answer))
+    return KeyServiceClient("http://order/", InMemoryHttp(httpx2.MockTransport(answer)))
 
 
 def keeper(keys: dict[UUID, bytes]) -> KeyServiceClient:
@@ -191,7 +191,7 @@ def carrier(keys: dict[UUID, bytes], **answers: dict[str, Any] | int) -> tuple[H
             return httpx2.Response(answer, json=echo, headers={"Retry-After": "600"})
         return httpx2.Response(200, json=answer)
 
-    client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+    client = InMemoryHttp(httpx2.MockTransport(answer))
     return HttpCarrier(client, "http://carrier", keeper(keys)), asked
 
 

@@ -62,8 +62,9 @@ async def answered(port: int, chunks: list[bytes]) -> tuple[int, bytes]:
         b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * MAX_HEAD_BYTES,
         b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: a\r\n" * (MAX_HEAD_BYTES // 6),
         b"GET /" + b"a" * MAX_HEAD_BYTES,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: ",
     ],
-    ids=["field", "fields", "target"],
+    ids=["field", "fields", "target", "trailer"],
 )
 def test_a_head_without_end_is_refused(endless: bytes) -> None:
     async def ask() -> None:

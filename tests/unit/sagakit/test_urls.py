@@ -53,7 +53,11 @@ def test_errors_about_an_address_show_no_password(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SAGA_MONITOR_URL", NOWHERE)
 
     async def open_text() -> None:
-        await KeyServiceClient(NOWHERE).open(sealed)
+        client = KeyServiceClient(NOWHERE)
+        try:
+            await client.open(sealed)
+        finally:
+            await client.close()
 
     for error, act in (
         (EffectFailed, lambda: asyncio.run(open_text())),

@@ -1,6 +1,6 @@
 """The order API on orders in memory, called as over HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from schemas.events import (
 )
 from services.order.api import routes
 from services.order.decide import Order, Phase, decide, evolve
+from services.order.store import KeyedRequest
 from tests.in_memory_app import MemorySubmitter, ask
 from tests.memory_key_service import MemoryVault
 from tests.unit.services.test_order import SHIPPED
@@ -57,8 +58,8 @@ class MemoryKeys:
     def __init__(self) -> None:
         self.keys: dict[str, str] = {}
 
-    def claim(self, key: str, digest: str, now: datetime) -> bool:
-        return self.keys.setdefault(key, digest) == digest
+    def claim(self, requests: Sequence[KeyedRequest], now: datetime) -> list[bool]:
+        return [self.keys.setdefault(key, digest) == digest for key, digest in requests]
 
 
 class Client:

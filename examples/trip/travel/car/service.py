@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import httpx2
 from pydantic import AnyHttpUrl
 
-from sagakit import Participant, Service, ServiceSettings, service_program
+from sagakit import HttpClient, Participant, Service, ServiceSettings, service_program
 from travel.car.decide import CANCEL, RESERVE, Car, decide, evolve
 from travel.car.gateway import Rental
 from travel.car.store import store
@@ -25,12 +24,12 @@ def participant() -> Participant[Car]:
 
 def build(settings: CarSettings) -> Service[Car]:
     """Wire the car service."""
-    client = httpx2.AsyncClient(trust_env=False)
+    client = HttpClient(proxies=False)
     rental = Rental(HttpSupplier("rental", client, str(settings.rental_url)))
     return Service(
         participant(),
         perform={RESERVE: rental.reserve, CANCEL: rental.cancel},
-        close=client.aclose,
+        close=client.close,
     )
 
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import httpx2
 from pydantic import AnyHttpUrl
 
-from sagakit import Participant, Service, ServiceSettings, service_program
+from sagakit import HttpClient, Participant, Service, ServiceSettings, service_program
 from travel.flight.decide import BUY, REFUND, Flight, decide, evolve
 from travel.flight.gateway import Airline
 from travel.flight.store import store
@@ -25,12 +24,12 @@ def participant() -> Participant[Flight]:
 
 def build(settings: FlightSettings) -> Service[Flight]:
     """Wire the flight service."""
-    client = httpx2.AsyncClient(trust_env=False)
+    client = HttpClient(proxies=False)
     airline = Airline(HttpSupplier("airline", client, str(settings.airline_url)))
     return Service(
         participant(),
         perform={BUY: airline.buy, REFUND: airline.refund},
-        close=client.aclose,
+        close=client.close,
     )
 
 

@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
-import httpx2
 from pydantic import AnyHttpUrl
 
-from sagakit import Participant, Service, WebhookSettings, service_program, signed_webhook
+from sagakit import (
+    HttpClient,
+    Participant,
+    Service,
+    WebhookSettings,
+    service_program,
+    signed_webhook,
+)
 from travel.hotel.decide import (
     CAPTURE,
     HOLD,
@@ -35,7 +41,7 @@ def participant() -> Participant[Hotel]:
 
 def build(settings: HotelSettings) -> Service[Hotel]:
     """Wire the hotel service."""
-    client = httpx2.AsyncClient(trust_env=False)
+    client = HttpClient(proxies=False)
     payer = Payer(HttpSupplier("payer", client, str(settings.payer_url)))
     return Service(
         participant(),
@@ -46,7 +52,7 @@ def build(settings: HotelSettings) -> Service[Hotel]:
             RELEASE: payer.release,
         },
         routes=signed_webhook("payer", settings.webhook_secrets, settings.now, REPORTS, too_early),
-        close=client.aclose,
+        close=client.close,
     )
 
 

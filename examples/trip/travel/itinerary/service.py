@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import httpx2
 from pydantic import AnyHttpUrl
 
-from sagakit import Participant, Service, ServiceSettings, service_program
+from sagakit import HttpClient, Participant, Service, ServiceSettings, service_program
 from travel.itinerary.api import routes
 from travel.itinerary.decide import MAIL, Itinerary, decide, evolve
 from travel.itinerary.gateway import MailService
@@ -26,13 +25,13 @@ def participant() -> Participant[Itinerary]:
 
 def build(settings: ItinerarySettings) -> Service[Itinerary]:
     """Wire the itinerary service."""
-    client = httpx2.AsyncClient(trust_env=False)
+    client = HttpClient(proxies=False)
     mail = MailService(HttpSupplier("mail", client, str(settings.mail_url)))
     return Service(
         participant(),
         perform={MAIL: mail.mail},
         routes=routes(settings.now),
-        close=client.aclose,
+        close=client.close,
     )
 
 

@@ -6,8 +6,7 @@ leaves the outcome unknown: the kit asks again later, under the same key.
 
 from typing import Any
 
-import httpx2
-from sagakit import Effect, HttpGateway
+from sagakit import Effect, HttpClient, HttpGateway
 
 from courier.decide import Done, Refused
 
@@ -15,7 +14,7 @@ from courier.decide import Done, Refused
 class HttpPartner:
     """Calls the partner over HTTP. The caller closes `client`; `base_url` has no path."""
 
-    def __init__(self, client: httpx2.AsyncClient, base_url: str) -> None:
+    def __init__(self, client: HttpClient, base_url: str) -> None:
         self._http = HttpGateway("partner", client, base_url)
 
     async def ask(self, effect: Effect) -> Done | Refused:

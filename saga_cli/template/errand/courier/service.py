@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import httpx2
 from pydantic import AnyHttpUrl
-from sagakit import Participant, Service, ServiceSettings, service_program
+from sagakit import HttpClient, Participant, Service, ServiceSettings, service_program
 
 from courier.decide import ASK, Job, decide, evolve
 from courier.gateway import HttpPartner
@@ -24,9 +23,9 @@ def participant() -> Participant[Job]:
 
 def build(settings: CourierSettings) -> Service[Job]:
     """Wire the service: each kind of effect has the method that performs it."""
-    client = httpx2.AsyncClient()
+    client = HttpClient()
     partner = HttpPartner(client, str(settings.partner_url))
-    return Service(participant(), perform={ASK: partner.ask}, close=client.aclose)
+    return Service(participant(), perform={ASK: partner.ask}, close=client.close)
 
 
 PROGRAM = service_program(

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 from sagakit import Effect, EffectFailed
-from sagakit.testing import check_failure_is_unknown, check_idempotent
+from sagakit.testing import InMemoryHttp, check_failure_is_unknown, check_idempotent
 
 from courier.decide import ASK, Done, Refused
 from courier.gateway import HttpPartner
@@ -22,10 +22,9 @@ def effect(note: str = "buy bread") -> Effect:
 
 def partner(db: Path) -> tuple[HttpPartner, httpx2.AsyncClient]:
     """The gateway, and a client that reads the ledger of the fake."""
-    client = httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(create_app(db)), base_url="http://partner"
-    )
-    return HttpPartner(client, "http://partner"), client
+    fake = httpx2.ASGITransport(create_app(db))
+    gateway = HttpPartner(InMemoryHttp(fake), "http://partner")
+    return gateway, httpx2.AsyncClient(transport=fake, base_url="http://partner")
 
 
 def test_a_repeated_call_has_the_job_done_once(tmp_path: Path) -> None:
