@@ -75,9 +75,10 @@ def _measure(contender: Contender, plan: Plan, number: int, say: Say) -> list[tu
 
     def add(mode: str, figures: Figures) -> None:
         found.append((mode, figures))
+        outside = f", the fakes {figures.outside_ms:.2f} ms" if figures.outside_ms else ""
         say(
             f"round {number + 1}, {contender.name}, {mode}: {figures.orders_a_second:.0f} orders/s,"
-            f" p50 {figures.p50_ms:.0f} ms, CPU {figures.cpu_ms:.2f} ms an order"
+            f" p50 {figures.p50_ms:.0f} ms, CPU {figures.cpu_ms:.2f} ms an order{outside}"
         )
 
     with contender.deploy() as deployment:

@@ -1,6 +1,7 @@
 """Lists the contenders."""
 
 from benchmarks.figures import Contender
+from benchmarks.http_contender import OverHttp
 from benchmarks.peers.choreography import Choreography
 from benchmarks.peers.dbos import Dbos
 from benchmarks.peers.temporal import Temporal
@@ -14,3 +15,6 @@ CONTENDERS: tuple[Contender, ...] = (
     Temporal("temporal-local", True, 1500),
     Temporal("temporal", False, 800),
 )
+OVER_HTTP: tuple[Contender, ...] = (OverHttp(),)
+"""The contenders of `--over-http`: orders come over HTTP, the outside world is called over HTTP and
+SMTP."""

@@ -14,7 +14,8 @@ class Figures:
     """The figures of one run.
 
     Latency is the time from an order's acceptance to its last step. Both times
-    come from the system itself.
+    come from the system itself. Over HTTP: see `HttpDeployment.place`.
+    `outside_ms`: CPU per order of the fakes of the outside world, which `cpu_ms` does not hold.
     `ends`: orders per kind. The tables hold the end that each kind must reach: this was checked.
     """
 
@@ -25,6 +26,7 @@ class Figures:
     cpu_ms_an_order: Mapping[str, float]
     memory_mb: Mapping[str, float]
     ends: Mapping[str, int]
+    outside_ms: float = 0.0
 
     @property
     def orders_a_second(self) -> float:
@@ -95,4 +97,5 @@ def median(runs: Sequence[Figures]) -> Figures:
         by_process([run.cpu_ms_an_order for run in runs]),
         by_process([run.memory_mb for run in runs]),
         runs[0].ends,
+        statistics.median(run.outside_ms for run in runs),
     )

@@ -111,6 +111,8 @@ def _cost(title: str, figures: Figures) -> Table:
     table = table_of(title, ("process", "CPU an order", "memory"))
     for process, ms in sorted(figures.cpu_ms_an_order.items(), key=lambda item: -item[1]):
         table.add_row(process, f"{ms:.2f} ms", f"{figures.memory_mb[process]:.0f} MiB")
+    if figures.outside_ms:
+        table.add_row("the fakes (not counted)", f"{figures.outside_ms:.2f} ms", "")
     return table
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.stack import PATIENCE_S
 
 COMPARISON = ("--only", "platform", "--rounds", "1", "--scale", "0.01", "--seconds", "2")
+FEW = ("--scale", "0.07", "--seconds", "3", "--no-below-saturation")
 PARTS = ("--orders", "60", "--open", "200", "--rounds", "1")
 
 
@@ -32,6 +33,20 @@ def test_a_comparison_measures_the_platform_in_every_mode(tmp_path: Path) -> Non
     modes = json.loads(file.read_text())["runs"]["platform"]
     assert set(modes) == {"saturation", "steady 50/s", "80 % of own saturation"}
     assert all(runs[0]["orders"] > 0 for runs in modes.values())
+
+
+def test_orders_over_http_are_measured_with_the_fakes_apart(tmp_path: Path) -> None:
+    """Given some orders over HTTP, when they end, then the fakes' CPU is not the platform's."""
+    file = tmp_path / "figures.json"
+
+    run("benchmarks", "--over-http", "--rounds", "1", "--json", str(file), *FEW)
+
+    modes = json.loads(file.read_text())["runs"]["platform"]
+    assert set(modes) == {"saturation", "steady 10/s"}
+    for (figures,) in modes.values():
+        assert figures["outside_ms"] > 0
+        assert not {"provider", "carrier", "mail"} & set(figures["cpu_ms_an_order"])
+        assert {"order", "payment", "kafka"} <= set(figures["cpu_ms_an_order"])
 
 
 def test_every_part_is_measured(tmp_path: Path) -> None:
