@@ -34,6 +34,15 @@ class HttpAnswer:
     body: bytes
 
 
+class Request(NamedTuple):
+    """A request as it is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes | None
+
+
 class Head(NamedTuple):
     """The begin of an answer, and its body that is still to come."""
 
@@ -72,15 +81,12 @@ class HttpClient:
         content: bytes | None = None
         if json is not None:
             content, sent["Content-Type"] = orjson.dumps(json), "application/json"
+        request = Request(method, url + _query(params or {}), sent, content)
         body = bytearray()
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._exchange(method, url + _query(params or {}), sent, content) as (
-                    status,
-                    received,
-                    chunks,
-                ),
+                self._exchange(request) as (status, received, chunks),
             ):
                 encoding = received.get("Content-Encoding", "identity")
                 if encoding != "identity":  # a few compressed bytes may stand for gigabytes
@@ -100,13 +106,7 @@ class HttpClient:
             await self._session.close()
 
     @asynccontextmanager
-    async def _exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        content: bytes | None,
-    ) -> AsyncIterator[Head]:
+    async def _exchange(self, request: Request) -> AsyncIterator[Head]:
         """Send a request and yield the begin of its answer; afterwards the rest is not read."""
         if self._session is None:  # it belongs to the running event loop
             self._session = aiohttp.ClientSession(
@@ -116,12 +116,13 @@ class HttpClient:
                 auto_decompress=False,
             )
         # yarl would decode what need not be encoded: `%2E%2E` is an id, `..` is another path
+        url = request.url
         target = URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
         async with self._session.request(
-            method,
+            request.method,
             target,
-            headers=headers,
-            data=content,
+            headers=request.headers,
+            data=request.content,
             allow_redirects=False,
             proxy=self._proxy(url),
         ) as response:

@@ -128,10 +128,13 @@ class Handler(Generic[S]):
 
         Raises whatever the store raises, and what `decide` raises for a message that is no record
         (a record is parked instead); then nothing of the batch has been written."""
-        return _repeated(partial(self._handle, messages), optimistic=True)
+        try:
+            return _without_clashes(partial(self._handle, messages, True))
+        except StaleState:
+            return _without_clashes(partial(self._handle, messages, False))
 
     def _handle(
-        self, messages: Sequence[Message], clashes: Clashes, optimistic: bool
+        self, messages: Sequence[Message], optimistic: bool, clashes: Clashes
     ) -> list[HandlingResult[S]]:
         with self._database.transaction(optimistic=optimistic) as tx:
             inbox_rows = tx.lock(sorted({m.key for m in messages}))
@@ -166,7 +169,7 @@ class Handler(Generic[S]):
         limit, refusal = REDRIVE, ""
         while True:
             try:
-                done, moved = _repeated(partial(self._redrive, key, limit, refusal))
+                done, moved = _without_clashes(partial(self._redrive, key, limit, refusal))
             except Exception as error:
                 if not is_refused(error):
                     raise
@@ -183,13 +186,13 @@ class Handler(Generic[S]):
         return handled
 
     def _redrive(
-        self, key: str, limit: int, refusal: str, clashes: Clashes, optimistic: bool
+        self, key: str, limit: int, refusal: str, clashes: Clashes
     ) -> tuple[list[HandlingResult[S]], bool]:
         """Redrive in one transaction; return the handled records and whether to run another.
 
         A record handled or newly held may fill a gap earlier in the queue: only the next run sees
         that. With a `refusal`, the records are parked again with this error."""
-        with self._database.transaction(optimistic=optimistic) as tx:
+        with self._database.transaction() as tx:
             inbox_rows = tx.lock([key])
             rows = tx.parked(key, limit)
             inbox_rows[key].parked, inbox_rows[key].gap = 0, None
@@ -224,18 +227,15 @@ class Handler(Generic[S]):
         return [fate for fate, d in zip(fates, done, strict=True) if d], progress
 
 
-def _repeated(run: Callable[[Clashes, bool], T], *, optimistic: bool = False) -> T:
-    """Run a transaction; run it again under lock if it was not, and its sagas were written.
+def _without_clashes(run: Callable[[Clashes], T]) -> T:
+    """Run a transaction; if the store finds a clash of effect keys, run it again with that known.
 
-    If the store finds a clash of effect keys, run it again with that known: the decision is then
-    refused as one that fails. A message that is no record raises the clash.
+    The decision is then refused as one that fails. A message that is no record raises the clash.
     """
     clashes: dict[UUID, EffectKeyClash] = {}
     while True:
         try:
-            return run(clashes, optimistic)
-        except StaleState:
-            optimistic = False
+            return run(clashes)
         except EffectKeyClash as clash:
             if clash.effect_id in clashes:
                 raise

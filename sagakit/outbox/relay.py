@@ -150,8 +150,9 @@ class Relay:
 
     def _interrupt(self) -> None:
         """End the wait of `_wait`."""
-        with suppress(OSError, AttributeError):  # not leading any more, or interrupted already
-            self._signal.send(b"!")  # type: ignore[union-attr]
+        if signal := self._signal:
+            with suppress(OSError):  # not leading any more, or interrupted already
+                signal.send(b"!")
 
     def run(self, stop: threading.Event) -> None:
         """Lead whenever no other relay does, until `stop`."""

@@ -5,7 +5,7 @@ behave the same.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from sagakit.errors import StaleState
 from sagakit.messages.envelope import NAMESPACE, EffectRow, Lease, OutboxRow, ParkedRow
 from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.effects import check_repeats
+from sagakit.store.loaded_states import LoadedStates
 from sagakit.store.ports import PAUSED, Changes, InboxRow, Store, Working
 from sagakit.store.saga_cache import SagaCache
 
@@ -46,29 +47,16 @@ class MemoryStore(Generic[S]):
         return self.states.get(key, self.initial)
 
 
-class MemoryWorking(Generic[S]):
-    """Implements `ports.Working`. `states`: of the sagas that were loaded, and of no other."""
+class MemoryWorking(LoadedStates[S]):
+    """Implements `ports.Working` for a MemoryStore."""
 
     def __init__(self, store: MemoryStore[S], states: dict[str, S]) -> None:
-        self._store, self._states = store, states
-        self._changed: set[str] = set()
-
-    def get(self, key: str) -> S:
-        """See `ports.Working`."""
-        return self._states.get(key, self._store.initial)
-
-    def loaded(self, keys: Iterable[str]) -> dict[str, S]:
-        """Return the states of those of these sagas that were loaded."""
-        return {key: self._states[key] for key in keys if key in self._states}
-
-    def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
-        """See `ports.Working`."""
-        self._states[key] = state
-        self._changed.add(key)
+        super().__init__(store.initial, states)
+        self._store = store
 
     def save(self, connection: Connection[Any]) -> None:
         """See `ports.Working`."""
-        self._store.states |= {key: self._states[key] for key in self._changed}
+        self._store.states |= self.changed()
 
 
 @dataclass(slots=True)
@@ -116,7 +104,8 @@ class MemoryDatabase(Generic[S]):
     def transaction(self, *, optimistic: bool = False) -> Iterator["_MemoryTransaction[S]"]:
         """Run a transaction on a copy of the tables, which replaces them at commit."""
         with self._lock:
-            tx = _MemoryTransaction(self, optimistic and isinstance(self.store, MemoryStore))
+            unlocked = self.store if optimistic and isinstance(self.store, MemoryStore) else None
+            tx = _MemoryTransaction(self, unlocked)
             try:
                 yield tx
                 tx.commit()
@@ -157,8 +146,10 @@ class MemoryDatabase(Generic[S]):
 
 
 class _MemoryTransaction(Generic[S]):
-    def __init__(self, database: MemoryDatabase[S], optimistic: bool) -> None:
-        self._database, self._optimistic = database, optimistic
+    """`unlocked`: the store, if its sagas are read and written without a lock."""
+
+    def __init__(self, database: MemoryDatabase[S], unlocked: MemoryStore[S] | None) -> None:
+        self._database, self._unlocked = database, unlocked
         self._tables = database.tables.copied()
         self._states: dict[str, S] = {}
         self._working: Working[S] | None = None
@@ -192,10 +183,9 @@ class _MemoryTransaction(Generic[S]):
     def lock(self, keys: Sequence[str]) -> dict[str, InboxRow]:
         inbox_rows, cached = self._tables.inbox_rows, self._database.cache.take(keys)
         inbox_rows |= {k: _copied(inbox_rows[k]) if k in inbox_rows else InboxRow(k) for k in keys}
-        if self._optimistic:
+        if self._unlocked:
             inbox_rows |= {key: row for key, (row, _) in cached.items()}
-            if isinstance(store := self._database.store, MemoryStore):
-                self._states = {key: store.state(key) for key in keys}
+            self._states = {key: self._unlocked.state(key) for key in keys}
             self._states |= {key: state for key, (_, state) in cached.items()}
         return {k: inbox_rows[k] for k in keys}
 
@@ -206,16 +196,15 @@ class _MemoryTransaction(Generic[S]):
         return set(leased.values())
 
     def load(self, wanted: Mapping[str, Sequence[Trigger]]) -> Working[S]:
-        store = self._database.store
-        if self._optimistic and isinstance(store, MemoryStore):
-            return MemoryWorking(store, self._states)
-        return store.load(NO_CONNECTION, wanted)
+        if self._unlocked:
+            return MemoryWorking(self._unlocked, self._states)
+        return self._database.store.load(NO_CONNECTION, wanted)
 
     def parked(self, key: str, limit: int) -> list[ParkedRow]:
         return [p for p in self._tables.parked.values() if p.key == key][:limit]
 
     def write(self, changes: Changes, working: Working[S]) -> Sequence[EffectRow]:
-        if self._optimistic and (changes.park or changes.unpark):
+        if self._unlocked and (changes.park or changes.unpark):
             raise StaleState("parking takes more than one statement")
         self._working, self._changes, tables = working, changes, self._tables
         self._commit = self._database.commits.announce(changes)

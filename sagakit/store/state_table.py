@@ -1,6 +1,6 @@
 """Stores a participant's state as one row per saga, loaded and saved set-based."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
@@ -9,6 +9,7 @@ from sqlalchemy import MetaData, Table
 from sagakit.decider import Trigger
 from sagakit.store.connections import Connection
 from sagakit.store.json_rows import KEYS, as_json, driver_sql, recordset, rows_of
+from sagakit.store.loaded_states import LoadedStates
 
 S = TypeVar("S")
 Load = Callable[[Any], Any]
@@ -74,38 +75,19 @@ class TableStore(Generic[S]):
         connection.execute(self._upsert, rows_of(rows))
 
 
-class TableWorking(Generic[S]):
-    """Implements `ports.Working`. `states`: of the sagas that were loaded, and of no other."""
+class TableWorking(LoadedStates[S]):
+    """Implements `ports.Working` for a TableStore."""
 
     def __init__(self, store: TableStore[S], states: dict[str, S]) -> None:
-        self._store, self._states = store, states
-        self._changed: set[str] = set()
-
-    def get(self, key: str) -> S:
-        """See `ports.Working`."""
-        return self._states.get(key, self._store.initial)
-
-    def loaded(self, keys: Iterable[str]) -> dict[str, S]:
-        """Return the states of those of these sagas that were loaded."""
-        return {key: self._states[key] for key in keys if key in self._states}
-
-    def put(self, key: str, state: S, events: tuple[Any, ...]) -> None:
-        """See `ports.Working`. An unchanged state is not written.
-
-        Otherwise a saga that only received events without effect would have a row here, and none in
-        a database rebuilt from its own events.
-        """
-        if state != self.get(key):
-            self._states[key] = state
-            self._changed.add(key)
+        super().__init__(store.initial, states)
+        self._store = store
 
     def save(self, connection: Connection) -> None:
         """See `ports.Working`."""
-        if self._changed:
-            self._store.save(connection, self.rows())
+        if changed := self.rows():
+            self._store.save(connection, changed)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the changed states as rows, in key order."""
-        return [
-            {"saga": key, **self._store.to_row(self._states[key])} for key in sorted(self._changed)
-        ]
+        changed = self.changed().items()
+        return [{"saga": key, **self._store.to_row(state)} for key, state in changed]

@@ -1,11 +1,11 @@
 """Answers the HTTP calls of a gateway in memory: by an app, or by a function."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx2
 
-from sagakit.bounded_http import Head, HttpClient, NoAnswer
+from sagakit.bounded_http import Head, HttpClient, NoAnswer, Request
 
 
 class InMemoryHttp(HttpClient):
@@ -23,16 +23,11 @@ class InMemoryHttp(HttpClient):
         await self._client.aclose()
 
     @asynccontextmanager
-    async def _exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        content: bytes | None,
-    ) -> AsyncIterator[Head]:
-        request = self._client.stream(method, url, headers=headers, content=content)
+    async def _exchange(self, request: Request) -> AsyncIterator[Head]:
+        method, url, headers, content = request
+        stream = self._client.stream(method, url, headers=headers, content=content)
         try:
-            async with request as response:
+            async with stream as response:
                 yield Head(response.status_code, response.headers, response.aiter_bytes())
         except httpx2.HTTPError as error:
             raise NoAnswer(f"{type(error).__name__}: {error}") from error

@@ -15,7 +15,8 @@ from saga_lab.simulation.runner import run_seed
 from sagakit.decider import Effect
 from sagakit.flow.routing import Router
 from sagakit.store.commit_queue import CommitQueue
-from sagakit.store.memory import MemoryWorking, _MemoryTransaction
+from sagakit.store.loaded_states import LoadedStates
+from sagakit.store.memory import _MemoryTransaction
 from services.inventory.store import MemoryInventoryStore
 from shop.simulation import SIMULATION
 from tests.simulation import broken_deciders as deciders
@@ -133,7 +134,7 @@ MUTANTS = (
         "state kept that was never loaded",
         "a saga is decided on as if nothing had happened",
         60,
-        instead(MemoryWorking, "loaded", broken.loaded_or_not),
+        instead(LoadedStates, "loaded", broken.loaded_or_not),
     ),
     _m(
         "offsets of records that ride along stored before the commit",
