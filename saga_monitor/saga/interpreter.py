@@ -172,6 +172,9 @@ class _Interpreter:
         rule = step.asks.get(trigger.type) if mode == AwaitMode.WAIT else None
         if self.past_pivot:
             mode = mode if mode == AwaitMode.WAIT else AwaitMode.FORWARD
+            # The pivot follows every step before it, so a view that has the pivot and lacks such a
+            # step is complete only once the log is read through the pivot.
+            due = due and max([due, *self.pivots_passed_at()])
             found = self.awaited_past_pivot(step, mode, events, trigger, due, OVERDUE)
         else:
             attempt = len(self.requests(step)) + 1
@@ -310,6 +313,10 @@ class _Interpreter:
     def is_passed(self, step: Step) -> bool:
         """Return True if a step is done. A pivot that was once done stays passed."""
         return self.is_done(step) or (step.kind == PIVOT and step.done in self.facts)
+
+    def pivots_passed_at(self) -> list[datetime]:
+        """Return when each pivot was first done, in log time; only past the pivot."""
+        return [min(f.at for f in self.facts[s.done]) for s in self.plan.pivots]
 
     def is_ended(self, step: Step) -> bool:
         """Return True if a step failed or was undone, and its balances are zero."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -169,6 +169,16 @@ def test_past_the_pivot_a_person_is_called_once_and_nothing_is_undone() -> None:
     emitted_once = fold(saga, _sighted(fact, str(emission.id), 3700))
     assert emitted(emitted_once, after(10**7)) == []
     assert seen(emitted_once).next is None
+
+
+def test_a_step_before_the_pivot_is_judged_once_the_log_is_read_through_the_pivot() -> None:
+    # The monitor has read the pivot, and not yet the late PaymentCaptured in another partition.
+    saga = saga_of(*RESERVED, 6000, "ShipmentCreated", "ShipmentPickedUp")
+    pivot = max(fact.at for fact in saga.facts.values())
+    assert emitted(saga, after(5999)) == []
+    assert emitted(saga, pivot) == []
+    [intervention] = emitted(saga, pivot + timedelta(milliseconds=1))
+    assert (intervention.code, "payment" in intervention.reason) == ("overdue_past_pivot", True)
 
 
 def test_a_contradiction_is_reported_when_the_log_is_read_through_both_its_sides() -> None:
