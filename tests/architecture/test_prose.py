@@ -4,8 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 
-import pytest
-
 from tests.architecture.source import Function, Source, sources
 
 MOST_WORDS = 20
@@ -28,25 +26,21 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=[.!?])\s|:\s", paragraph)[0]
 
 
-def every_source() -> list[pytest.ParameterSet]:
-    return [pytest.param(source, id=source.name) for source in sources()]
-
-
-@pytest.mark.parametrize("source", every_source())
-def test_a_docstring_begins_with_a_subject_and_a_verb(source: Source) -> None:
+def test_a_docstring_begins_with_a_subject_and_a_verb() -> None:
     found = [
-        f"{name}: {text.splitlines()[0]}"
+        f"{source.name}: {name}: {text.splitlines()[0]}"
+        for source in sources()
         for name, text in documented(source)
         if re.split(r"\W", text)[0] in NO_SUBJECT
     ]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("source", every_source())
-def test_a_first_sentence_is_short(source: Source) -> None:
-    long = {
-        name: first_sentence(text)
+def test_a_first_sentence_is_short() -> None:
+    long = [
+        f"{source.name}: {name}: {first_sentence(text)}"
+        for source in sources()
         for name, text in documented(source)
         if len(first_sentence(text).split()) > MOST_WORDS
-    }
-    assert not long, "\n".join(f"{name}: {text}" for name, text in long.items())
+    ]
+    assert not long, "\n".join(long)

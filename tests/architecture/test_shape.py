@@ -24,10 +24,6 @@ decides; so is the reading of the provider's ledger."""
 VERBS = ("get", "post", "put", "delete")
 
 
-def every_source() -> list[pytest.ParameterSet]:
-    return [pytest.param(source, id=source.name) for source in sources()]
-
-
 def every_test_file() -> list[Path]:
     """The tests with their helpers, and those of the examples and the template."""
     return [
@@ -37,22 +33,22 @@ def every_test_file() -> list[Path]:
     ]
 
 
-@pytest.mark.parametrize("source", every_source())
-def test_no_file_is_too_long(source: Source) -> None:
-    lines = len(source.text.splitlines())
-    assert lines <= MAX_FILE_LINES, f"{source.name} has {lines} lines: split it by idea"
+def test_no_file_is_too_long() -> None:
+    lines = {source.name: len(source.text.splitlines()) for source in sources()}
+    long = {name: count for name, count in lines.items() if count > MAX_FILE_LINES}
+    assert not long, f"lines of each; split it by idea: {long}"
 
 
-@pytest.mark.parametrize("path", every_test_file(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_test_file_is_too_long(path: Path) -> None:
-    lines = len(path.read_text().splitlines())
-    assert lines <= MAX_FILE_LINES, f"{path.name} has {lines} lines: split it by what is tested"
+def test_no_test_file_is_too_long() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in every_test_file()}
+    long = {path.name: count for path, count in lines.items() if count > MAX_FILE_LINES}
+    assert not long, f"lines of each; split it by what is tested: {long}"
 
 
-@pytest.mark.parametrize("source", every_source())
-def test_no_function_is_too_long(source: Source) -> None:
-    long = {f.name: length(f) for f in functions(source.tree) if length(f) > MAX_FUNCTION_LINES}
-    assert not long, f"{source.name}: {long} lines; the limit is {MAX_FUNCTION_LINES}"
+def test_no_function_is_too_long() -> None:
+    lines = {f"{s.name}: {f.name}": length(f) for s in sources() for f in functions(s.tree)}
+    long = {name: count for name, count in lines.items() if count > MAX_FUNCTION_LINES}
+    assert not long, f"lines of each; the limit is {MAX_FUNCTION_LINES}: {long}"
 
 
 @pytest.mark.parametrize(
@@ -77,10 +73,9 @@ def test_every_service_takes_part_in_a_flow() -> None:
     assert folders == set(CONTRACT.participants)
 
 
-@pytest.mark.parametrize("source", every_source())
-def test_what_is_public_says_what_it_is(source: Source) -> None:
-    silent = [name for name, spoken in public(source) if not spoken]
-    assert not silent, f"{source.name}: no docstring on {', '.join(silent)}"
+def test_what_is_public_says_what_it_is() -> None:
+    silent = [f"{s.name}: {name}" for s in sources() for name, spoken in public(s) if not spoken]
+    assert not silent, "\n".join(["without a docstring:", *silent])
 
 
 def public(source: Source) -> Iterator[tuple[str, bool]]:
