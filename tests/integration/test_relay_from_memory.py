@@ -1,14 +1,20 @@
 """The relay publishes what its own process commits from memory, never past an older row."""
 
+import threading
+from functools import partial
 from typing import Any
 
 import pytest
 
+from sagakit.faults import Crash, CrashAt
+from sagakit.kafka.publisher import Publisher
 from sagakit.outbox import relay as relays
+from sagakit.outbox.already_published import find_published
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.postgres import PostgresDatabase
-from tests.outbox_rows import Book, Ledger, relay_of, relaying
-from tests.stack import until
+from tests.kafka import read
+from tests.outbox_rows import Book, Ledger, leading, relay_of, relaying
+from tests.stack import PATIENCE_S, TestInfra, until
 from tests.toy_saga import NOW, table_store
 
 
@@ -99,3 +105,38 @@ def test_an_open_transaction_that_the_table_did_not_show_is_not_passed(
         book.write("a")
         until(lambda: len(publisher.log) == 3, "published")
     assert publisher.log == [("a", "1"), ("a", "2"), ("a", "3")]
+
+
+def test_a_relay_killed_after_it_published_from_memory_publishes_nothing_twice(
+    infra: TestInfra, book: Book, reads: Reads
+) -> None:
+    """Given a process that dies when it has published from memory and removed nothing; when the
+    next one leads; then it finds these rows in the log."""
+    publisher = Publisher(infra.bootstrap_servers, "killed")
+    killed = relay_of(
+        book,
+        publisher,
+        commits=book.database.commits,
+        poll_s=3600.0,
+        faults=CrashAt("mid-relay"),
+    )
+
+    def dies() -> None:
+        with pytest.raises(Crash):
+            killed.run(threading.Event())
+
+    process = threading.Thread(target=dies)
+    process.start()
+    until(lambda: killed.leading and reads.count >= 2, "it has read the table")
+    book.write("a", 3)
+    process.join(PATIENCE_S)
+    assert not process.is_alive()
+    assert len(book.waiting()) == 3
+    book.write("a", database=other_process(book))
+    looks_up = partial(find_published, infra.bootstrap_servers)
+    with leading(book) as (connection, epoch):
+        relay_of(book, publisher, find_published=looks_up).publish_once(connection, epoch)
+    log = read(infra.bootstrap_servers, book.topic)
+    assert [(r.key, r.value) for r in log] == [(b"a", str(n).encode()) for n in range(1, 5)]
+    assert book.empty()
+    publisher.discard()
