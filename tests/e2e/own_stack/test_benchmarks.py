@@ -59,5 +59,5 @@ def test_every_part_is_measured(tmp_path: Path) -> None:
     run("benchmarks.parts", *PARTS, "--json", str(file))
 
     rates = {part["name"]: part["a_second"] for part in json.loads(file.read_text())["parts"]}
-    assert len(rates) == 11
+    assert len(rates) == 13
     assert all(rate > 0 for name, rate in rates.items() if "Faust" not in name), rates

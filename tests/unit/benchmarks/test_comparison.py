@@ -144,5 +144,5 @@ def test_a_service_leaves_alone_what_is_not_its_own() -> None:
 
 
 def test_parts_come_to_medians_by_name() -> None:
-    runs = [Part("a", 1, 10), Part("b", 5), Part("a", 3, 40), Part("b", 7), Part("a", 2, 20)]
-    assert of_parts(runs) == [Part("a", 2, 20), Part("b", 6, 0)]
+    a = [Part("a", rate, 10 * rate, 0.5) for rate in (1, 4, 2)]
+    assert of_parts([a[0], Part("b", 5), *a[1:], Part("b", 7)]) == [a[2], Part("b", 6, 0)]
