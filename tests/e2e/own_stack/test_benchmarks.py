@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.stack import PATIENCE_S
 
 COMPARISON = ("--only", "platform", "--rounds", "1", "--scale", "0.01", "--seconds", "2")
@@ -38,13 +40,14 @@ def test_a_comparison_measures_the_platform_in_every_mode(tmp_path: Path) -> Non
     assert all(runs[0]["orders"] > 0 for runs in modes.values())
 
 
-def test_orders_over_http_are_measured_with_the_fakes_apart(tmp_path: Path) -> None:
-    """Given some orders over HTTP, when they end, then the fakes' CPU is not the platform's."""
+@pytest.mark.parametrize("name", ["platform", "plain", "fast"])
+def test_orders_over_http_are_measured_with_the_fakes_apart(name: str, tmp_path: Path) -> None:
+    """Given some orders over HTTP, when they end, then the fakes' CPU is not the contender's."""
     file = tmp_path / "figures.json"
 
-    run("benchmarks", "--over-http", "--rounds", "1", "--json", str(file), *FEW)
+    run("benchmarks", "--over-http", "--only", name, "--rounds", "1", "--json", str(file), *FEW)
 
-    modes = json.loads(file.read_text())["runs"]["platform"]
+    modes = json.loads(file.read_text())["runs"][name]
     assert set(modes) == {"saturation", "burst", "steady 10/s"}
     for (figures,) in modes.values():
         assert figures["outside_ms"] > 0
