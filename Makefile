@@ -78,7 +78,7 @@ lowest: setup  ## the fast tests on the lowest versions that pyproject.toml allo
 	$(BIN)/uv pip install -q --python $(LOWEST)/bin/python --no-deps --no-build-isolation -e .
 	$(LOWEST)/bin/pytest -q -n $(CORES) $(FAST_TESTS)
 
-bench: setup  ## what an order costs here, beside what else one could use, half an hour
+bench: setup  ## what an order costs here, beside what else one could use, three quarters of an hour
 	@$(BIN)/python -m benchmarks
 
 bench-scaling: setup  ## the same with replicas, with a million orders waiting, with history, 1-2 hours

@@ -16,17 +16,20 @@ from benchmarks.contenders import CONTENDERS, OVER_HTTP
 from benchmarks.figures import Contender
 from benchmarks.report import as_json, machine, tables
 
-WIDTH = 100
+WIDTH = 110
 """Minimum width of the tables in characters, also when the output goes to a file."""
 NAMES = ",".join(contender.name for contender in CONTENDERS)
+NAMES_OVER_HTTP = ",".join(contender.name for contender in OVER_HTTP)
 
 
 @click.command()
-@click.option("--over-http", is_flag=True, help="Over HTTP and SMTP: 300 orders at once, and 10/s.")
+@click.option("--over-http", is_flag=True, help=f"Over HTTP and SMTP: {NAMES_OVER_HTTP}.")
 @click.option("--only", help=f"Contenders, out of {NAMES}; all by default.")
 @click.option("--rounds", default=3, show_default=True, help="Figures are medians of the rounds.")
-@click.option("--scale", default=1.0, show_default=True, help="Factor on the saturation orders.")
-@click.option("--steady", "rates", type=int, multiple=True, help="Orders/s; 50 (or 10) by default.")
+@click.option("--scale", default=1.0, show_default=True, help="Factor on orders placed at once.")
+@click.option(
+    "--steady", "rates", type=int, multiple=True, help="Orders/s; by default see the README."
+)
 @click.option("--seconds", default=20, show_default=True, help="Length of a run at a steady rate.")
 @click.option(
     "--below-saturation/--no-below-saturation",
@@ -46,8 +49,8 @@ def bench(
     file: Path | None,
 ) -> None:
     """Measure on this machine, with fresh servers for each contender and durable settings."""
-    contenders, rate = (OVER_HTTP, 10) if over_http else (CONTENDERS, 50)
-    plan = Plan(rounds, scale, rates or (rate,), seconds, below_saturation)
+    contenders = OVER_HTTP if over_http else CONTENDERS
+    plan = Plan(rounds, scale, rates, seconds, below_saturation)
     console = Console()
     console.width = max(console.width, WIDTH)
     here = machine()

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from benchmarks.figures import Contender, Figures, median
 from benchmarks.orders import orders
 
-SATURATION, STEADY, BELOW_SATURATION = "saturation", "steady", "80 % of own saturation"
+SATURATION, BURST, STEADY = "saturation", "burst", "steady"
+BELOW_SATURATION = "80 % of own saturation"
 """The modes of a run. `steady` adds the rate to the name of a steady mode."""
 SATURATION_SHARE = 0.8
 """The rate of the mode `BELOW_SATURATION`, as a share of the rate at saturation."""
-MAX_WARM_UP = 1000
+BURST_ORDERS = 2000
+"""How many orders a burst has, for every contender."""
+MAX_WARM_UP, MIN_ORDERS = 1000, 20
 Say = Callable[[str], None]
 
 
@@ -19,14 +22,14 @@ Say = Callable[[str], None]
 class Plan:
     """Describes what to measure.
 
-    `scale`: factor on each contender's number of saturation orders; `rates`: orders a second of the
-    steady runs; `seconds`: length of a run at a rate; `below_saturation`: also run at 80 % of
-    saturation.
+    `scale`: factor on the numbers of orders that are placed at once; `rates`: orders a second of
+    the steady runs, each contender's own if empty; `seconds`: length of a run at a rate;
+    `below_saturation`: also run at 80 % of saturation.
     """
 
     rounds: int = 3
     scale: float = 1.0
-    rates: Sequence[int] = (50,)
+    rates: Sequence[int] = ()
     seconds: int = 20
     below_saturation: bool = True
 
@@ -70,26 +73,31 @@ def _rotate(contenders: Sequence[Contender], number: int) -> list[Contender]:
 
 def _measure(contender: Contender, plan: Plan, number: int, say: Say) -> list[tuple[str, Figures]]:
     """Run a warm-up and then all modes of one contender on one deployment."""
-    count = max(20, round(contender.orders * plan.scale))
     found = []
+
+    def scaled(count: int) -> int:
+        return max(MIN_ORDERS, round(count * plan.scale))
 
     def add(mode: str, figures: Figures) -> None:
         found.append((mode, figures))
         outside = f", the fakes {figures.outside_ms:.2f} ms" if figures.outside_ms else ""
         say(
             f"round {number + 1}, {contender.name}, {mode}: {figures.orders_a_second:.0f} orders/s,"
-            f" p50 {figures.p50_ms:.0f} ms, CPU {figures.cpu_ms:.2f} ms an order{outside}"
+            f" last end after {figures.seconds:.1f} s, p50 {figures.p50_ms:.0f} ms,"
+            f" CPU {figures.cpu_ms:.2f} ms an order{outside}"
         )
 
     with contender.deploy() as deployment:
+        count = scaled(contender.orders)
         deployment.place(orders("warm", 1, min(MAX_WARM_UP, count)))
         full = deployment.place(orders("full", 2, count))
         add(SATURATION, full)
-        for seed, rate in enumerate(plan.rates, 3):
-            placed = orders(f"steady{rate}", seed, rate * plan.seconds)
+        add(BURST, deployment.place(orders("burst", 98, scaled(BURST_ORDERS))))
+        for seed, rate in enumerate(plan.rates or contender.rates, 3):
+            placed = orders(f"steady{rate}", seed, max(2, rate * plan.seconds))
             add(steady(rate), deployment.place(placed, rate))
         if plan.below_saturation:
             below = SATURATION_SHARE * full.orders_a_second
-            placed = orders("below", 99, max(20, round(below * plan.seconds)))
+            placed = orders("below", 99, max(MIN_ORDERS, round(below * plan.seconds)))
             add(BELOW_SATURATION, deployment.place(placed, below))
     return found

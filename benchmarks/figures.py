@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from benchmarks.testbed import Testbed
 from shop.workload import ShopOrder
 
 
@@ -47,6 +48,8 @@ class Figures:
 class Deployment(Protocol):
     """A running contender that takes orders."""
 
+    testbed: Testbed
+
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
         """Place the orders, at once or `rate` a second; wait for every end and check the tables.
 
@@ -55,7 +58,11 @@ class Deployment(Protocol):
 
 
 class Contender(Protocol):
-    """A system that takes part. `orders`: how many saturate it for about twenty seconds."""
+    """A system that takes part.
+
+    `orders`: how many saturate it for about twenty seconds; `rates`: orders a second of its steady
+    runs, if nothing else is asked for.
+    """
 
     @property
     def name(self) -> str:
@@ -63,6 +70,10 @@ class Contender(Protocol):
 
     @property
     def orders(self) -> int:
+        """See the class."""
+
+    @property
+    def rates(self) -> Sequence[int]:
         """See the class."""
 
     def deploy(self) -> AbstractContextManager[Deployment]:

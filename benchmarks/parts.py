@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.async_parts import effects, stream_reading
-from benchmarks.report import machine
+from benchmarks.hot_path_parts import relay_from_memory, usual_transaction
+from benchmarks.report import machine, table_of
 from benchmarks.sync_parts import (
     Part,
     codec_and_decide,
@@ -30,6 +31,8 @@ from benchmarks.sync_parts import (
 from benchmarks.testbed import start_testbed
 from sagakit.service.main import tune_gc
 from sagakit.telemetry import logs
+
+WIDTH = 100
 
 
 @click.command()
@@ -44,7 +47,9 @@ def parts(orders: int, waiting: int, rounds: int, file: Path | None) -> None:
     tune_gc()
     runs = [part for _ in range(rounds) for part in _round(orders, waiting)]
     found = medians(runs)
-    Console().print(_table(found))
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(_table(found))
     if file is not None:
         results = {"machine": here, "parts": [asdict(p) for p in found], "runs": runs}
         file.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
@@ -60,6 +65,7 @@ def medians(runs: list[Part]) -> list[Part]:
             name,
             statistics.median(p.a_second for p in some),
             statistics.median(p.baseline_a_second for p in some),
+            some[0].goal,
         )
         for name, some in by_name.items()
     ]
@@ -70,8 +76,10 @@ def _round(orders: int, waiting: int) -> Iterator[Part]:
     yield from codec_and_decide(records)
     with start_testbed() as testbed:
         yield transaction(testbed, records)
+        yield usual_transaction(testbed, orders)
         relayed, events = relay(testbed)
         yield relayed
+        yield relay_from_memory(testbed)
         yield effects(testbed, events)
         yield monitor(testbed, [*records, *events])
         yield from stream_reading(testbed, records)
@@ -79,15 +87,14 @@ def _round(orders: int, waiting: int) -> Iterator[Part]:
 
 
 def _table(found: list[Part]) -> Table:
-    table = Table(title="parts", title_justify="left")
-    for number, column in enumerate(("part", "a second", "baseline", "of baseline")):
-        table.add_column(column, justify="right" if number else "left")
+    table = table_of("parts", ("part", "a second", "baseline", "of baseline", "goal"))
     for part in found:
         baseline = part.baseline_a_second
         of_baseline = ("", "")
         if baseline:
             of_baseline = (f"{baseline:,.0f}", f"{100 * part.a_second / baseline:.0f} %")
-        table.add_row(part.name, f"{part.a_second:,.0f}", *of_baseline)
+        goal = f"{100 * part.goal:.0f} %" if part.goal else ""
+        table.add_row(part.name, f"{part.a_second:,.0f}", *of_baseline, goal)
     return table
 
 

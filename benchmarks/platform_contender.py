@@ -52,6 +52,7 @@ class Platform:
 
     name: str = "platform"
     orders: int = 10_000
+    rates: Sequence[int] = (1, 10, 50, 100)
     replicas: int = 1
     monitors: int = 1
     partitions: int | None = None
@@ -188,8 +189,8 @@ def _module(service: str) -> tuple[str, ...]:
 
 def _settings(testbed: Testbed, name: str, service: str, number: int) -> dict[str, str]:
     return {
-        "SAGA_BOOTSTRAP_SERVERS": testbed.bootstrap_servers,
-        "SAGA_DATABASE_URL": testbed.database(service),
+        "SAGA_BOOTSTRAP_SERVERS": testbed.kafka_for(service),
+        "SAGA_DATABASE_URL": testbed.database_for(service),
         "SAGA_CONTRACT": "schemas",
         "SAGA_HTTP_HOST": "127.0.0.1",
         "SAGA_HTTP_PORT": str(testbed.port(name)),

@@ -82,6 +82,7 @@ def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
     columns = (
         "",
         "orders",
+        "seconds",
         "a second",
         "platform is",
         "p50 ms",
@@ -96,6 +97,7 @@ def _mode(mode: str, figures: Mapping[str, Figures]) -> Table:
         table.add_row(
             name,
             str(f.orders),
+            f"{f.seconds:.1f}",
             f"{f.orders_a_second:.0f}",
             times,
             f"{f.p50_ms:.0f}",

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 import saga_monitor.storage
 import services.inventory
-from benchmarks.orders import orders
+from benchmarks.orders import RESERVE_FIRST, orders
 from benchmarks.replay import record
 from benchmarks.testbed import Testbed
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS
@@ -53,23 +53,26 @@ SCANS, DUE = 50, 200
 
 @dataclass(frozen=True)
 class Part:
-    """The rate of one part. `baseline_a_second`: the same rows without our code; 0 if unknown."""
+    """The rate of one part.
+
+    `baseline_a_second`: the same rows without our code; 0 if unknown. `goal`: the share of the
+    baseline that is aimed at; 0 without one.
+    """
 
     name: str
     a_second: float
     baseline_a_second: float = 0.0
+    goal: float = 0.0
 
 
-def placed_records(count: int) -> list[Record]:
-    """Return the OrderPlaced records of `count` orders, as a consumer reads them."""
+def placed_records(count: int, flow: str = RESERVE_FIRST) -> list[Record]:
+    """Return the OrderPlaced records of `count` orders of a flow, as a consumer reads them."""
     codec, at = Codec(CONTRACT), now()
     records = []
     for number, order in enumerate(orders("parts", 1, count)):
         event = OrderPlaced(order_id=order.order_id, order=order.facts, placed_at=at)
         id_ = uuid5(NAMESPACE, order.order_id)
-        envelope = Envelope(
-            id_, key_of(order), "shop", None, at, event, trace=Trace(flow=order.flow)
-        )
+        envelope = Envelope(id_, key_of(order), "shop", None, at, event, trace=Trace(flow=flow))
         records.append(as_record(codec.encode(envelope), number))
     return records
 
@@ -83,10 +86,10 @@ def as_record(row: OutboxRow, offset: int) -> Record:
 def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
     """Measure events a second in one thread: decoding, encoding, and inventory's decisions."""
     codec = Codec(CONTRACT)
-    seconds = _seconds(lambda: [codec.decode(record) for record in records])
+    seconds = seconds_for(lambda: [codec.decode(record) for record in records])
     yield Part("codec: decode", len(records) / seconds)
     envelopes = [codec.decode(record) for record in records]
-    seconds = _seconds(lambda: [codec.encode(envelope) for envelope in envelopes])
+    seconds = seconds_for(lambda: [codec.encode(envelope) for envelope in envelopes])
     yield Part("codec: encode", len(records) / seconds)
     state = Reservation(on_hand=dict.fromkeys(SKUS, PLENTY))
     at = now()
@@ -97,7 +100,7 @@ def codec_and_decide(records: Sequence[Record]) -> Iterator[Part]:
             for event in decision.events:
                 evolve(state, event)
 
-    yield Part("inventory: decide and evolve", len(records) / _seconds(decide_all))
+    yield Part("inventory: decide and evolve", len(records) / seconds_for(decide_all))
 
 
 def transaction(testbed: Testbed, records: Sequence[Record]) -> Part:
@@ -124,18 +127,18 @@ def transaction(testbed: Testbed, records: Sequence[Record]) -> Part:
             for start in range(0, len(messages), BATCH):
                 handler.handle(messages[start : start + BATCH])
 
-        seconds = _seconds(handle_all)
+        seconds = seconds_for(handle_all)
     engine.dispose()
     baseline_s = recording.replay_s(testbed.database(BASELINE))
-    name = "inbox + state + outbox transaction"
+    name = "inventory: inbox + state + outbox"
     return Part(name, len(records) / seconds, len(records) / baseline_s)
 
 
 def relay(testbed: Testbed) -> tuple[Part, list[Record]]:
     """Measure events a second from the outbox to the topic; also return these events.
 
-    The removal of the outbox rows is included. Baseline: a producer that has the rows in
-    memory.
+    That is how a relay publishes the rows of other replicas, and after a failure. The removal of
+    the outbox rows is included. Baseline: a producer that has the rows in memory.
     """
     with psycopg.connect(testbed.database(DATABASE)) as connection:
         found = connection.execute("select topic, key, headers, value from outbox order by id")
@@ -153,8 +156,14 @@ def relay(testbed: Testbed) -> tuple[Part, list[Record]]:
             while outbox_relay.publish_once(leading, epoch):
                 pass
 
-        seconds = _seconds(publish_all)
+        seconds = seconds_for(publish_all)
     engine.dispose()
+    part = Part("relay from the table", len(rows) / seconds, len(rows) / produce_s(testbed, rows))
+    return part, [as_record(row, offset) for offset, row in enumerate(rows)]
+
+
+def produce_s(testbed: Testbed, rows: Sequence[OutboxRow]) -> float:
+    """Return the seconds that a producer takes to publish rows, and no more than that."""
     producer = Producer(
         {
             "bootstrap.servers": testbed.bootstrap_servers,
@@ -172,8 +181,7 @@ def relay(testbed: Testbed) -> tuple[Part, list[Record]]:
         producer.flush()
 
     produce_all(rows[:1])
-    part = Part("relay", len(rows) / seconds, len(rows) / _seconds(produce_all))
-    return part, [as_record(row, offset) for offset, row in enumerate(rows)]
+    return seconds_for(produce_all)
 
 
 def monitor(testbed: Testbed, records: Sequence[Record]) -> Part:
@@ -190,7 +198,7 @@ def monitor(testbed: Testbed, records: Sequence[Record]) -> Part:
             for start in range(0, len(records), faust_stream.BATCH):
                 projection.apply(records[start : start + faust_stream.BATCH])
 
-        seconds = _seconds(apply_all)
+        seconds = seconds_for(apply_all)
     engine.dispose()
     baseline_s = recording.replay_s(testbed.database(MONITOR_BASELINE))
     return Part("monitor: fold + projection", len(records) / seconds, len(records) / baseline_s)
@@ -216,7 +224,7 @@ def scan(testbed: Testbed, waiting: int) -> Iterator[Part]:
                 with engine.connect() as connection:  # not committed: the next scan sees the same
                     store.overdue(connection, through, DUE)
 
-        yield Part(f"deadline scan, {waiting:,} open, {label}", SCANS / _seconds(scan_all))
+        yield Part(f"deadline scan, {waiting:,} open, {label}", SCANS / seconds_for(scan_all))
     engine.dispose()
 
 
@@ -232,7 +240,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds_for(work: Callable[[], object]) -> float:
+    """Return how many seconds the work takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun

@@ -6,11 +6,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.counting_proxy import Counts, counting
+from benchmarks.counting.kafka import KafkaConnection
+from benchmarks.counting.model import Counts
+from benchmarks.counting.postgres import PostgresConnection
+from benchmarks.counting.proxy import HOST, Route, run_proxies
 from benchmarks.meter import cpu_s, memory_mb
 from saga_lab.application import load_application
 from saga_lab.devstack.options import StackOptions
@@ -21,28 +25,53 @@ from saga_lab.devstack.stack import Stack
 ROOT = Path(__file__).parent.parent
 READY_S, STOP_S = 180.0, 30.0
 COUNTED: ContextVar[bool] = ContextVar("COUNTED", default=False)
-"""Set it, and the testbed's processes reach PostgreSQL through a proxy that counts."""
+"""Set it, and the contender's processes reach PostgreSQL and Kafka through proxies that count."""
 READY = "BENCH_READY"
 """Environment variable with the file that a process creates when it is ready. A process with a
 health endpoint does not need it."""
 
 
 class Testbed:
-    """Kafka and PostgreSQL with the settings of `saga up`, and the processes of a contender."""
+    """Kafka and PostgreSQL with the settings of `saga up`, and the processes of a contender.
 
-    def __init__(self, home: Path, content: dict[str, Any], counts: Counts | None = None) -> None:
-        self.home, self._content, self.counts = home, content, counts
+    `counts`: of what these processes ask of the servers. `postgres_port`: where they reach
+    PostgreSQL, if it is not the server's own port.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        content: dict[str, Any],
+        counts: Counts | None = None,
+        postgres_port: int | None = None,
+    ) -> None:
+        self.home, self._content, self._postgres_port = home, content, postgres_port
+        self.counts = counts or Counts()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self.pids: dict[str, int] = {n: p["pid"] for n, p in content["processes"].items()}
 
     @property
     def bootstrap_servers(self) -> str:
-        """Return Kafka's address."""
+        """Return Kafka's address for the benchmark itself."""
         return str(self._content["bootstrap_servers"])
 
     def database(self, name: str) -> str:
-        """Return the database URL of a service, the order service or the monitor."""
+        """Return the database URL of a service or the monitor for the benchmark itself."""
         return str(self._content["databases"][name])
+
+    def kafka_for(self, service: str) -> str:
+        """Return Kafka's address for the processes of a service."""
+        port = self._content["ports"].get(f"{service}>kafka")
+        return f"{HOST}:{port}" if port else self.bootstrap_servers
+
+    def database_for(self, service: str) -> str:
+        """Return the URL of a service's database for its processes."""
+        url = self.database(service)
+        return _at_port(url, self._postgres_port) if self._postgres_port else url
+
+    def secret(self, name: str) -> str:
+        """Return the secret that signs the webhooks of a fake of the outside world."""
+        return str(self._content["secrets"][name])
 
     @property
     def outside(self) -> Sequence[str]:
@@ -140,7 +169,9 @@ def start_testbed(
     the whole stack.
     """
     with nullcontext(home) if home else new_home() as folder:
-        options = StackOptions(port_base=0, only=frozenset(only), partitions=partitions)
+        options = StackOptions(
+            port_base=0, only=frozenset(only), partitions=partitions, links=COUNTED.get()
+        )
         stack = Stack.up(folder, load_application(ROOT), options, say=lambda text: None)
         try:
             with _testbed(folder, stack.read()) as testbed:
@@ -154,14 +185,28 @@ def start_testbed(
 
 @contextmanager
 def _testbed(folder: Path, content: dict[str, Any]) -> Iterator[Testbed]:
-    """Yield the testbed, with a counting proxy before its databases if `COUNTED` is set."""
+    """Yield the testbed, with counting proxies before its servers if `COUNTED` is set.
+
+    The broker then has a listener for each service, and names the port of that one's proxy to the
+    clients that come through it: that is what `links` of `StackOptions` are.
+    """
     if not COUNTED.get():
         yield Testbed(folder, content)
         return
-    urls = content["databases"]
-    with counting(next(iter(urls.values()))) as (port, counts):
-        there = {name: _at_port(url, port) for name, url in urls.items()}
-        yield Testbed(folder, {**content, "databases": there}, counts)
+    counts, ports = Counts(), content["ports"]
+    routes = [
+        Route(0, (HOST, ports["postgres"]), lambda: PostgresConnection(counts)),
+        *(
+            Route(
+                ports[f"{name}>kafka"],
+                (HOST, ports[f"kafka<{name}"]),
+                partial(KafkaConnection, counts, name),
+            )
+            for name in content["databases"]
+        ),
+    ]
+    with run_proxies(routes) as (postgres_port, *_):
+        yield Testbed(folder, content, counts, postgres_port)
 
 
 def _at_port(url: str, port: int) -> str:

@@ -5,7 +5,7 @@ it ended, in log-append time. Its CPU does not count.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,42 +37,55 @@ class Choreography:
     name: str
     program: str
     orders: int
+    rates: Sequence[int] = (1, 10, 50, 100)
 
     @contextmanager
     def deploy(self) -> Iterator["ChoreographyDeployment"]:
         """See `Contender`."""
-        interpreter = str(python())
         with start_testbed() as testbed:
             tables = PeerTables({name: testbed.database(name) for name in SERVICES})
             tables.create()
-            probes = {
-                name: testbed.start(
-                    name,
-                    (interpreter, "-m", f"benchmarks.peers.apps.{self.program}", name),
-                    {
-                        "BENCH_KAFKA": testbed.bootstrap_servers,
-                        "BENCH_DATABASE": testbed.database(name),
-                    },
-                )
-                for name in SERVICES
-            }
-            testbed.wait(probes)
+            start_services(testbed, self.program, SERVICES, {})
             yield ChoreographyDeployment(testbed, tables)
+
+
+def start_services(
+    testbed: Testbed, program: str, names: Sequence[str], env: Mapping[str, str]
+) -> None:
+    """Start the services of a program, and wait until all are ready. `env`: what all of them get.
+
+    A service that takes requests listens on its `Testbed.port`.
+    """
+    interpreter = str(python())
+    probes = {
+        name: testbed.start(
+            name,
+            (interpreter, "-m", f"benchmarks.peers.apps.{program}", name),
+            {
+                "BENCH_KAFKA": testbed.kafka_for(name),
+                "BENCH_DATABASE": testbed.database_for(name),
+                "BENCH_PORT": str(testbed.port(name)),
+                **env,
+            },
+        )
+        for name in names
+    }
+    testbed.wait(probes)
 
 
 class ChoreographyDeployment:
     """The running services of a choreography."""
 
     def __init__(self, testbed: Testbed, tables: PeerTables) -> None:
-        self._testbed, self._tables = testbed, tables
+        self.testbed, self._tables = testbed, tables
         self._publisher = Publisher(testbed.bootstrap_servers, "bench")
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
         """See `Deployment`."""
         self._tables.stock(orders)
         rows = [_row(order, number) for number, order in enumerate(orders)]
-        with LatencyReader(self._testbed) as reader:
-            meter = Meter(self._testbed)
+        with LatencyReader(self.testbed) as reader:
+            meter = Meter(self.testbed)
             begun = time.perf_counter()
             publish(self._publisher, rows, rate)
             latencies_s = reader.latencies_s({order.order_id for order in orders})

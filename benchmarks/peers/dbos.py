@@ -16,6 +16,7 @@ class Dbos:
 
     name = "dbos"
     orders = 3000
+    rates = (50,)
 
     @contextmanager
     def deploy(self) -> Iterator[DriverDeployment]:
@@ -23,7 +24,7 @@ class Dbos:
         interpreter = str(python())
         with start_testbed() as testbed:
             tables = create_tables(testbed)
-            env = {"BENCH_DATABASE": testbed.database(DATABASE)}
+            env = {"BENCH_DATABASE": testbed.database_for(DATABASE)}
             for number in range(1, WORKERS + 1):
                 name = f"worker-{number}"
                 argv = (interpreter, "-m", "benchmarks.peers.apps.dbos_app", str(number))

@@ -36,13 +36,13 @@ class DriverDeployment:
     def __init__(
         self, testbed: Testbed, tables: PeerTables, driver: str, env: Mapping[str, str]
     ) -> None:
-        self._testbed, self._tables, self._driver, self._env = testbed, tables, driver, dict(env)
+        self.testbed, self._tables, self._driver, self._env = testbed, tables, driver, dict(env)
 
     def place(self, orders: Sequence[ShopOrder], rate: float | None = None) -> Figures:
         """See `Deployment`."""
         self._tables.stock(orders)
         request = orjson.dumps({"orders": [as_json(order) for order in orders], "rate": rate})
-        meter = Meter(self._testbed, IDLE)
+        meter = Meter(self.testbed, IDLE)
         done = subprocess.run(
             (python(), "-m", f"benchmarks.peers.apps.{self._driver}"),
             cwd=ROOT,
@@ -52,7 +52,7 @@ class DriverDeployment:
             timeout=RUN_S,
         )
         if done.returncode:
-            self._testbed.check_alive()
+            self.testbed.check_alive()
             raise ChildProcessError(done.stderr.decode(errors="replace")[-3000:])
         cpu, memory = meter.read(len(orders))
         output = orjson.loads(done.stdout)

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ class Temporal:
     name: str
     local: bool
     orders: int
+    rates: Sequence[int] = (50,)
 
     @contextmanager
     def deploy(self) -> Iterator[DriverDeployment]:
@@ -29,7 +30,7 @@ class Temporal:
         interpreter, home = str(python()), install()
         with start_testbed() as testbed:
             tables = create_tables(testbed)
-            url = testbed.database(DATABASE)
+            url = testbed.database_for(DATABASE)
             make_databases(home, url)
             config, address = write_config(testbed.home, url)
             env = {

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +18,51 @@ from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker
 from psycopg_pool import AsyncConnectionPool
 
-from benchmarks.peers.apps.route import TOPICS, step_for
-from benchmarks.peers.apps.steps import run_async
+from benchmarks.peers.apps.route import TOPICS, Event, step_for
+from benchmarks.peers.apps.steps import Step, run_async
 
 BATCH = 500
+StepsOf = Callable[[Sequence[Event]], Awaitable[Sequence[Step | None]]]
+"""Returns the steps for a batch of events, None for an event without one."""
 
 
-def application(name: str, bootstrap_servers: str, database_url: str) -> FastStream:
-    """Return the service of this name."""
-    broker = KafkaBroker(
+def broker_of(name: str, bootstrap_servers: str) -> KafkaBroker:
+    """Return the broker of the service of this name."""
+    return KafkaBroker(
         bootstrap_servers,
         acks="all",
         enable_idempotence=True,
         apply_types=False,
         logger=logging.getLogger(name),  # its level suppresses one line per message
     )
-    pool = AsyncConnectionPool(database_url, min_size=1, max_size=len(TOPICS[name]), open=False)
+
+
+def subscribe(
+    broker: KafkaBroker,
+    pool: AsyncConnectionPool,
+    name: str,
+    topics: Sequence[str],
+    steps_of: StepsOf,
+    most: int = BATCH,
+) -> None:
+    """Have the service of this name handle and answer the events of these topics, in batches.
+
+    `most`: how many events a batch has at most.
+    """
 
     @broker.subscriber(
-        *TOPICS[name],
+        *topics,
         group_id=name,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,
         batch=True,
-        max_records=BATCH,
+        max_records=most,
     )
     async def handle(events: Sequence[dict[str, Any]]) -> None:
         answers = []
+        steps = await steps_of(events)
         async with pool.connection() as connection, connection.cursor() as cursor:
-            for event in events:
-                step = step_for(name, event)
+            for event, step in zip(events, steps, strict=True):
                 if step is not None:
                     answers.append({**event, "type": await run_async(cursor, step)})
         # One by one: a FastStream batch has no key per message. aiokafka batches them by partition.
@@ -62,6 +77,9 @@ def application(name: str, bootstrap_servers: str, database_url: str) -> FastStr
         ]
         await asyncio.gather(*sent)
 
+
+def application(broker: KafkaBroker, pool: AsyncConnectionPool) -> FastStream:
+    """Return the application that runs broker and pool."""
     app = FastStream(broker, logger=None)
     app.on_startup(pool.open)
     app.after_startup(Path(os.environ["BENCH_READY"]).touch)
@@ -69,8 +87,25 @@ def application(name: str, bootstrap_servers: str, database_url: str) -> FastStr
     return app
 
 
-if __name__ == "__main__":
+def run(app: FastStream) -> None:
+    """Run the application until SIGTERM."""
     logging.basicConfig(level=logging.WARNING)
-    service = application(sys.argv[1], os.environ["BENCH_KAFKA"], os.environ["BENCH_DATABASE"])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(service.run())
+        runner.run(app.run())
+
+
+def service(name: str, bootstrap_servers: str, database_url: str) -> FastStream:
+    """Return the service of this name, whose outside world answers at once."""
+
+    async def steps_of(events: Sequence[Event]) -> list[Step | None]:
+        return [step_for(name, event) for event in events]
+
+    topics = TOPICS[name]
+    broker = broker_of(name, bootstrap_servers)
+    pool = AsyncConnectionPool(database_url, min_size=1, max_size=len(topics), open=False)
+    subscribe(broker, pool, name, topics, steps_of)
+    return application(broker, pool)
+
+
+if __name__ == "__main__":
+    run(service(sys.argv[1], os.environ["BENCH_KAFKA"], os.environ["BENCH_DATABASE"]))

@@ -10,35 +10,52 @@ offsets in the background; its producer is idempotent and compresses with lz4.
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import orjson
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from benchmarks.peers.apps.route import TOPICS, step_for
-from benchmarks.peers.apps.steps import run
+from benchmarks.peers.apps.route import TOPICS, Event, step_for
+from benchmarks.peers.apps.steps import Step, run
 
 POLL_S = 0.2
 FLUSH_S = 10.0
 
 
-class Service:
-    """Consumes, handles and answers the events of one service."""
+def producer_config(bootstrap_servers: str) -> dict[str, Any]:
+    """Return the configuration of a producer."""
+    return {
+        "bootstrap.servers": bootstrap_servers,
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+    }
 
-    def __init__(self, name: str, bootstrap_servers: str, database_url: str) -> None:
-        self._name, self._topic, self._stopping = name, f"{name}.events", False
+
+class Service:
+    """Consumes, handles and answers the events of one service.
+
+    `step_of`: returns the step for an event, None if the service has none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        topics: Sequence[str],
+        step_of: Callable[[Event], Step | None],
+        bootstrap_servers: str,
+        database_url: str,
+    ) -> None:
+        self._topics, self._topic, self._step_of = list(topics), f"{name}.events", step_of
+        self._stopping = False
         self._connection = psycopg.connect(database_url)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "acks": "all",
-                "enable.idempotence": True,
-                "partitioner": "murmur2_random",
-                "compression.type": "lz4",
-            }
-        )
+        self._producer = Producer(producer_config(bootstrap_servers))
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -52,7 +69,7 @@ class Service:
     def run(self) -> None:
         """Handle messages until SIGTERM."""
         signal.signal(signal.SIGTERM, self._stop)
-        self._consumer.subscribe(list(TOPICS[self._name]), on_assign=self._assigned)
+        self._consumer.subscribe(self._topics, on_assign=self._assigned)
         while not self._stopping:
             message = self._consumer.poll(POLL_S)
             self._producer.poll(0)
@@ -66,7 +83,7 @@ class Service:
         if (error := message.error()) is not None:
             raise KafkaException(error)
         event = orjson.loads(message.value() or b"")
-        step = step_for(self._name, event)
+        step = self._step_of(event)
         if step is None:
             return  # the next stored offset covers it
         with self._connection.transaction(), self._connection.cursor() as cursor:
@@ -92,4 +109,11 @@ class Service:
 
 
 if __name__ == "__main__":
-    Service(sys.argv[1], os.environ["BENCH_KAFKA"], os.environ["BENCH_DATABASE"]).run()
+    (service,) = sys.argv[1:]
+    Service(
+        service,
+        TOPICS[service],
+        partial(step_for, service),
+        os.environ["BENCH_KAFKA"],
+        os.environ["BENCH_DATABASE"],
+    ).run()

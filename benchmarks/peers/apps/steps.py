@@ -1,4 +1,4 @@
-"""Defines the order's five steps as SQL, the same for every peer.
+"""Defines the order's steps as SQL, the same for every peer.
 
 A step is a generator. It yields statements, receives the rows of each, and returns the name of its
 event. So blocking and asynchronous peers, with or without SQLAlchemy, run the same statements. The
@@ -17,10 +17,27 @@ Step = Generator[Statement, Rows, str]
 
 RESERVED, REJECTED, RELEASED = "InventoryReserved", "InventoryRejected", "InventoryReleased"
 CAPTURED, DECLINED = "PaymentCaptured", "PaymentDeclined"
-PICKED_UP, MAIL_SENT = "ShipmentPickedUp", "ShippedMailSent"
-PLACED = "OrderPlaced"
+LABELLED, PICKED_UP = "ShipmentCreated", "ShipmentPickedUp"
+MAIL_SENT = "ShippedMailSent"
+PLACED, REPEATED, CONFLICT = "OrderPlaced", "repeated", "conflict"
 ENDS = {MAIL_SENT: "plain", RELEASED: "declined", REJECTED: "out_of_stock"}
 """The last events of an order, and the kind of order that ends with each."""
+
+
+def place(order: Order) -> Step:
+    """Note a new order. Return REPEATED for one that is there, CONFLICT if it has other content."""
+    facts = json.dumps(order)
+    new = yield (
+        "insert into placed (order_id, facts) values (%s, %s) on conflict do nothing returning 1",
+        (order["order_id"], facts),
+    )
+    if new:
+        return PLACED
+    same = yield (
+        "select 1 from placed where order_id = %s and facts = %s::jsonb",
+        (order["order_id"], facts),
+    )
+    return REPEATED if same else CONFLICT
 
 
 def reserve(order: Order) -> Step:
@@ -67,7 +84,12 @@ def release(order: Order) -> Step:
 
 def charge(order: Order) -> Step:
     """Charge the card. The provider answers at once; the card token decides its answer."""
-    if order["card_token"] == "tok_declined":
+    return charged(order, order["card_token"] != "tok_declined")
+
+
+def charged(order: Order, captured: bool) -> Step:
+    """Note the provider's answer."""
+    if not captured:
         return DECLINED
     yield (
         "insert into ledger (order_id, kind, amount_minor, currency) values (%s, %s, %s, %s)",
@@ -85,13 +107,34 @@ def ship(order: Order) -> Step:
     return PICKED_UP
 
 
+def labelled(order: Order, tracking: str) -> Step:
+    """Note the label, and keep the order's facts for the event of its pickup."""
+    yield (
+        "insert into shipment (order_id, ship_to, tracking, picked_up, facts) "
+        "values (%s, %s, %s, false, %s)",
+        (order["order_id"], order["ship_to"], tracking, json.dumps(order)),
+    )
+    return LABELLED
+
+
+def picked_up(order: Order) -> Step:
+    """Note that the carrier has the parcel."""
+    yield ("update shipment set picked_up = true where order_id = %s", (order["order_id"],))
+    return PICKED_UP
+
+
 def notify(order: Order) -> Step:
     """Mail the customer. The mail server accepts the mail at once."""
+    return mailed(order, "shipped", MAIL_SENT)
+
+
+def mailed(order: Order, kind: str, answer: str) -> Step:
+    """Note a mail that the mail server has accepted."""
     yield (
         "insert into mail (order_id, kind, address) values (%s, %s, %s)",
-        (order["order_id"], "shipped", order["email"]),
+        (order["order_id"], kind, order["email"]),
     )
-    return MAIL_SENT
+    return answer
 
 
 def once(key: str, step: Step) -> Step:

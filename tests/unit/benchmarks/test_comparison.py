@@ -5,7 +5,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.comparison import BELOW_SATURATION, SATURATION, Plan, compare, medians, steady
+from benchmarks.comparison import (
+    BELOW_SATURATION,
+    BURST,
+    SATURATION,
+    Plan,
+    compare,
+    medians,
+    steady,
+)
 from benchmarks.figures import Figures
 from benchmarks.orders import due, kinds_of, orders
 from benchmarks.parts import medians as of_parts
@@ -32,6 +40,8 @@ class Double:
     name: str
     calls: list[tuple[str, str, int, float | None]]
     orders: int = 100
+    rates: Sequence[int] = (1, 5)
+    testbed: Any = None
     figures: Figures = field(default=FIGURES)
 
     @contextmanager
@@ -51,12 +61,28 @@ def test_each_begins_once_and_all_do_the_same() -> None:
 
     found = compare(doubles, plan, lambda line: None)
 
-    turn = [("warm", 100, None), ("full", 100, None), ("steady10", 20, 10), ("below", 80, 40.0)]
+    turn = [
+        ("warm", 100, None),
+        ("full", 100, None),
+        ("burst", 2000, None),
+        ("steady10", 20, 10),
+        ("below", 80, 40.0),
+    ]
     assert calls == [(name, *run) for name in ("x", "y", "y", "x") for run in turn]
     assert list(found) == ["x", "y"]
-    assert all(
-        list(modes) == [SATURATION, steady(10), BELOW_SATURATION] for modes in found.values()
-    )
+    modes = [SATURATION, BURST, steady(10), BELOW_SATURATION]
+    assert all(list(runs) == modes for runs in found.values())
+
+
+def test_each_runs_at_its_own_rates_unless_others_are_asked_for() -> None:
+    """Given no rates in the plan; then those of the contender are run, with two orders at least."""
+    calls: list[tuple[str, str, int, float | None]] = []
+    plan = Plan(rounds=1, scale=0.1, seconds=1, below_saturation=False)
+
+    (modes,) = compare([Double("x", calls)], plan, lambda line: None).values()
+
+    assert list(modes) == [SATURATION, BURST, steady(1), steady(5)]
+    assert [(count, rate) for _, _, count, rate in calls[2:]] == [(200, None), (2, 1), (5, 5)]
 
 
 def test_the_median_is_of_each_figure() -> None:
@@ -144,5 +170,5 @@ def test_a_service_leaves_alone_what_is_not_its_own() -> None:
 
 
 def test_parts_come_to_medians_by_name() -> None:
-    runs = [Part("a", 1, 10), Part("b", 5), Part("a", 3, 40), Part("b", 7), Part("a", 2, 20)]
-    assert of_parts(runs) == [Part("a", 2, 20), Part("b", 6, 0)]
+    a = [Part("a", rate, 10 * rate, 0.5) for rate in (1, 4, 2)]
+    assert of_parts([a[0], Part("b", 5), *a[1:], Part("b", 7)]) == [a[2], Part("b", 6, 0)]
