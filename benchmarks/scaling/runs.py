@@ -110,14 +110,8 @@ def _left(testbed: Testbed) -> dict[str, int]:
 
 
 def _unread(testbed: Testbed) -> int:
-    ends = LogEnds(testbed.bootstrap_servers)
+    ends = LogEnds(testbed.bootstrap_servers).ends(CONTRACT.topics)
     with psycopg.connect(testbed.database(MONITOR)) as connection:
         rows = connection.execute('select topic, partition, "offset" from stream_offset').fetchall()
     stored = {(topic, partition): offset for topic, partition, offset in rows}
-    try:
-        return sum(
-            max(end - stored.get(partition, 0), 0)
-            for partition, end in ends.ends(CONTRACT.topics).items()
-        )
-    finally:
-        ends.close()
+    return sum(max(end - stored.get(partition, 0), 0) for partition, end in ends.items())

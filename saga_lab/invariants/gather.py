@@ -178,11 +178,7 @@ def _logged(codec: Codec, record: Record) -> Logged:
 
 
 def _ends(stack: Stack, contract: Contract) -> dict[tuple[str, int], int]:
-    looking = LogEnds(stack["bootstrap_servers"])
-    try:
-        return looking.ends(contract.topics)
-    finally:
-        looking.close()
+    return LogEnds(stack["bootstrap_servers"]).ends(contract.topics)
 
 
 # --- the services' tables -------------------------------------------------------------------------

@@ -1,15 +1,21 @@
 """Reads Kafka without joining a group: records, end offsets, group lag."""
 
-import socket
-import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from sagakit.kafka.client import LIBRARY_LOG, admin_client, log_client_error, record_of, topic_ids
+from sagakit.kafka.client import admin_client, log_client_error, record_of, topic_ids
 from sagakit.messages.envelope import Record
 
 LEADER_MOVES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
@@ -21,22 +27,13 @@ class LogEnds:
     """Fetches end offsets of partitions and ids of topics."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": f"log-ends-{socket.gethostname()}",
-                "enable.auto.commit": False,
-                "error_cb": log_client_error,
-            },
-            logger=LIBRARY_LOG,
-        )
         self._admin = admin_client(bootstrap_servers)
-        self._lock = threading.Lock()
 
     def ends(self, topics: Sequence[str], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
         """Return (topic, partition) -> offset of the next record. Raises KafkaException.
 
-        A leader that moves or has just been elected is asked again, for `timeout_s` seconds.
+        All partitions of a broker are one request. A leader that moves or has just been elected is
+        asked again, for `timeout_s` seconds.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -48,25 +45,21 @@ class LogEnds:
             time.sleep(ASK_AGAIN_S)
 
     def _ends(self, topics: Sequence[str], timeout_s: float) -> dict[tuple[str, int], int]:
-        with self._lock:
-            metadata = self._consumer.list_topics(timeout=timeout_s).topics
-            found = {}
-            for name in topics:
-                if name not in metadata:
-                    raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {name}"))
-                for partition in metadata[name].partitions:
-                    tp = TopicPartition(name, partition)
-                    _, high = self._consumer.get_watermark_offsets(tp, timeout_s)
-                    found[name, partition] = high
-        return found
+        metadata = self._admin.list_topics(timeout=timeout_s).topics
+        asked = {}
+        for name in topics:
+            if name not in metadata:
+                raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, f"no topic {name}"))
+            for partition in metadata[name].partitions:
+                asked[TopicPartition(name, partition)] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_s
+        )
+        return {(tp.topic, tp.partition): a.result().offset for tp, a in answers.items()}
 
     def ids(self, topics: Sequence[str]) -> dict[str, str]:
         """See `client.topic_ids`."""
         return topic_ids(self._admin, topics)
-
-    def close(self) -> None:
-        """Close the consumer's connections."""
-        self._consumer.close()
 
 
 def read_log(
@@ -83,8 +76,8 @@ def read_log(
     Raises TimeoutError if nothing arrives for `timeout_s`, and KafkaException for a topic that does
     not exist.
     """
-    with closing(LogEnds(bootstrap_servers)) as looking:
-        ends = {place: end for place, end in looking.ends(topics, timeout_s).items() if end}
+    now = LogEnds(bootstrap_servers).ends(topics, timeout_s)
+    ends = {place: end for place, end in now.items() if end}
     how = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
     consumer = _groupless_consumer(bootstrap_servers, "log-reader", how)
     try:
@@ -124,9 +117,8 @@ def positions(
     bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
 ) -> dict[tuple[str, int], tuple[int, int]]:
     """Return (topic, partition) -> (committed offset, end offset). Raises KafkaException."""
-    consumer_of_group = _groupless_consumer(bootstrap_servers, group, {})
-    with closing(LogEnds(bootstrap_servers)) as looking, closing(consumer_of_group) as consumer:
-        ends = looking.ends(topics, timeout_s)
+    with closing(_groupless_consumer(bootstrap_servers, group, {})) as consumer:
+        ends = LogEnds(bootstrap_servers).ends(topics, timeout_s)
         found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
         committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
         return {place: (committed[place], end) for place, end in ends.items()}

@@ -243,6 +243,7 @@ class Relay:
         if self._check_log and not self._remove_published(connection, epoch):
             return 0
         if rows := _fetch_rows(connection, BATCH):
+            self._commits.note_read(rows)
             self._publish(connection, epoch, rows)
         return self._remove(connection, epoch)
 

@@ -34,6 +34,7 @@ class CommitQueue:
         self._lock = threading.Lock()
         self._writer = uuid4()
         self._commits: deque[Commit] = deque()
+        self._read: set[int] = set()
         self._kept = False
 
     def announce(self, changes: Changes) -> Commit | None:
@@ -87,20 +88,30 @@ class CommitQueue:
                     return rows or None
                 if rows and len(rows) + len(found) > limit:
                     break
-                rows += found
+                rows += [row for row in found if row.id not in self._read]
                 self._commits.popleft()
         return rows
 
     def leave_to_table(self) -> None:
         """Forget what is committed: a read of the table that begins now finds those rows.
 
-        What is still open keeps its place, and is found by another read.
+        What is still open keeps its place, and is found by another read. Tell `note_read` which
+        rows this one has found.
         """
         with self._lock:
             self._kept = True
+            self._read = set()
             self._commits = deque(c for c in self._commits if c.rows is None)
             for commit in self._commits:
                 commit.in_table = True
+
+    def note_read(self, rows: Sequence[OutboxRow]) -> None:
+        """Note the rows that a read of the table has found: they are not handed over again.
+
+        A transaction that announced itself after `leave_to_table` may be among them.
+        """
+        with self._lock:
+            self._read = {row.id for row in rows}
 
     def stop(self) -> None:
         """Keep no more rows: another relay leads."""

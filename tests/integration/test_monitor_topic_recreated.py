@@ -37,9 +37,8 @@ def say(infra: TestInfra, orders: list[str]) -> None:
 
 
 def read_to_the_end(infra: TestInfra, url: str) -> bool:
-    looking = LogEnds(infra.bootstrap_servers)
-    ends = {partition: end for (_, partition), end in looking.ends([TOPIC]).items() if end}
-    looking.close()
+    found = LogEnds(infra.bootstrap_servers).ends([TOPIC])
+    ends = {partition: end for (_, partition), end in found.items() if end}
     with psycopg.connect(url) as connection:
         query = 'SELECT partition, "offset" FROM stream_offset WHERE topic = %s'
         return dict(connection.execute(query, [TOPIC]).fetchall()) == ends

@@ -107,6 +107,27 @@ def test_an_open_transaction_that_the_table_did_not_show_is_not_passed(
     assert publisher.log == [("a", "1"), ("a", "2"), ("a", "3")]
 
 
+def test_what_commits_while_the_table_is_read_is_published_once(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a relay about to read the table; when its own process commits before the read sees the
+    table; then the row is in the table and in memory, and is published from one of them."""
+    publisher, fetch = Ledger(), relays._fetch_rows
+
+    def after_a_commit(connection: Any, limit: int) -> Any:
+        if not publisher.log:
+            book.write("a")
+        return fetch(connection, limit)
+
+    relay = relay_of(book, publisher, commits=book.database.commits, poll_s=0.02)
+    monkeypatch.setattr(relays, "_fetch_rows", after_a_commit)
+    with relaying(relay):
+        until(lambda: bool(publisher.log) and book.empty(), "published and removed")
+        book.write("b")
+        until(lambda: ("b", "1") in publisher.log and book.empty(), "the next one too")
+    assert len(publisher.log) == len(set(publisher.log)) == len(book.sent())
+
+
 def test_a_relay_killed_after_it_published_from_memory_publishes_nothing_twice(
     infra: TestInfra, book: Book, reads: Reads
 ) -> None:

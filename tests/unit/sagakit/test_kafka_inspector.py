@@ -1,5 +1,6 @@
 """End offsets of a topic whose leader moves meanwhile."""
 
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,16 +20,18 @@ class Answers:
     def list_topics(self, timeout: float) -> Any:
         return SimpleNamespace(topics={"a.events": SimpleNamespace(partitions={0: None})})
 
-    def get_watermark_offsets(self, *_: Any) -> tuple[int, int]:
+    def list_offsets(self, asked: Any, **_: Any) -> Any:
+        found: Future[Any] = Future()
         answer = self.answers.pop(0)
         if isinstance(answer, KafkaError):
-            raise KafkaException(answer)
-        return 0, answer
+            found.set_exception(KafkaException(answer))
+        else:
+            found.set_result(SimpleNamespace(offset=answer))
+        return dict.fromkeys(asked, found)
 
 
 def ends_with(monkeypatch: pytest.MonkeyPatch, client: Answers, timeout_s: float) -> Any:
-    monkeypatch.setattr(inspector, "Consumer", lambda *_, **__: client)
-    monkeypatch.setattr(inspector, "admin_client", lambda *_: None)
+    monkeypatch.setattr(inspector, "admin_client", lambda *_: client)
     monkeypatch.setattr(inspector, "ASK_AGAIN_S", 0.0)
     return LogEnds("nowhere:9092").ends(["a.events"], timeout_s)
 
