@@ -9,7 +9,7 @@ TEMPLATE := saga_cli/template/errand
 TRIP := examples/trip
 PACKAGES := sagakit services saga_monitor saga_lab saga_cli schemas shop benchmarks
 CORES := $(shell nproc)
-# Tests of the real stack wait most of the time, so there is one worker more than there are cores.
+# Tests wait some of the time, those of the real stack most of it: one worker more than there are cores.
 WORKERS := $(shell expr $(CORES) + 1)
 UV_LOCK := $(VENV)/uv.lock
 FAST_TESTS := tests/unit tests/properties tests/bad_input tests/architecture tests/docs/test_readme_participant.py tests/docs/test_testing_page.py
@@ -68,7 +68,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m sagakit.contract.docs schemas --check
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.saga.event_matrix_page schemas --check
-	$(BIN)/pytest -q -n $(CORES) $(FAST_TESTS)
+	$(BIN)/pytest -q -n $(WORKERS) $(FAST_TESTS)
 	$(BIN)/pytest -q $(TRIP_FAST_TESTS)
 
 lowest: setup  ## the fast tests on the lowest versions that pyproject.toml allows, about 3 min
