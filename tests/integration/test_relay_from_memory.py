@@ -119,7 +119,7 @@ def test_what_commits_while_the_table_is_read_is_published_once(
             book.write("a")
         return fetch(connection, limit)
 
-    relay = relay_of(book, publisher, commits=book.database.commits, poll_s=0.02)
+    relay = relay_of(book, publisher, commits=book.database.commits, poll_s=3600.0)
     monkeypatch.setattr(relays, "_fetch_rows", after_a_commit)
     with relaying(relay):
         until(lambda: bool(publisher.log) and book.empty(), "published and removed")
