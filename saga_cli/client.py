@@ -16,10 +16,10 @@ from urllib.parse import quote, urlsplit
 import click
 
 from saga_cli.answers import CandidateJson
-from saga_cli.printable import printable, printable_value
 from saga_cli.shapes import mismatch
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.stack_file import FILE_NAME, default_home, read_manifest
+from sagakit.foreign_text import printable, printable_value
 from sagakit.identity import split_key
 from sagakit.urls import without_user
 

@@ -16,9 +16,9 @@ from io import TextIOWrapper
 import click
 
 from saga_cli.application import Misdeclared, application, choose, own_command, own_commands
-from saga_cli.printable import printable
 from saga_lab.devstack.errors import StackError
 from sagakit.errors import ConfigurationError, ContractError, FlowError
+from sagakit.foreign_text import printable
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "new": (

@@ -22,7 +22,6 @@ from rich.text import Text
 
 from saga_cli.application import application
 from saga_cli.output import console as wide_console
-from saga_cli.printable import printable
 from saga_lab.application import Application, contract_of
 from saga_lab.chaos.fault import FaultKind
 from saga_lab.chaos.kinds import kinds_of, supported_kinds, unsupported_kinds
@@ -38,6 +37,7 @@ from saga_lab.devstack.stack import Stack, StackHome
 from saga_lab.devstack.stack_file import default_home
 from saga_lab.workload import workload_of
 from saga_lab.workload.deadlines import waits
+from sagakit.foreign_text import printable
 
 WAIT = "15s"
 """How long a wait is, so that a fault can make a saga time out; the log shows which ones did."""

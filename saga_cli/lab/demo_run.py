@@ -20,7 +20,6 @@ from rich.table import Table
 from saga_cli.application import application, from_any_folder
 from saga_cli.output import command_name
 from saga_cli.output import console as wide_console
-from saga_cli.printable import printable
 from saga_lab.application import Application, contract_of
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.stack import Stack, StackHome
@@ -30,6 +29,7 @@ from saga_lab.workload import Entrance, SagaKind, Workload, key_of, workload_of
 from saga_lab.workload.deadlines import Deadlines, near
 from saga_lab.workload.outcomes import Progress, SagaOutcome
 from saga_lab.workload.run import WorkloadRun
+from sagakit.foreign_text import printable
 
 TELL_EVERY_S = 5.0
 

@@ -9,8 +9,8 @@ from saga_cli import client
 from saga_cli.answers import ListedInterventionJson
 from saga_cli.declarations import LIMIT, SAGA, Listing, person_command, status_option
 from saga_cli.output import age, text
-from saga_cli.printable import printable
 from saga_monitor.saga.interventions import InterventionStatus
+from sagakit.foreign_text import printable
 
 OLDEST = Listing(
     "/interventions",

@@ -14,8 +14,8 @@ from saga_cli import client
 from saga_cli.answers import ReconciliationReportJson
 from saga_cli.declarations import Duration
 from saga_cli.output import print_table, text
-from saga_cli.printable import printable, printable_value
 from saga_monitor.saga.times import utc_seconds
+from sagakit.foreign_text import printable, printable_value
 
 DIFFERS, NOT_COMPARED = 1, 3
 """Exit statuses; 2 means wrong usage, as everywhere."""

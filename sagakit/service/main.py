@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import structlog
 
 from sagakit.errors import ConfigurationError, ContractError, FlowError, RegistryUnavailable
+from sagakit.foreign_text import printable
 from sagakit.service.lifecycle import Lifecycle, StartStep
 from sagakit.service.migrations import MigrationChild
 from sagakit.service.program import Program
@@ -87,7 +88,7 @@ def run_program(program: Program[Any]) -> NoReturn:
         finally:
             child.end()
     except (*_WRONG, RegistryUnavailable) as error:
-        print(redacted(f"{program.name}: {error}"), file=sys.stderr)
+        print(printable(redacted(f"{program.name}: {error}")), file=sys.stderr)
         leave(1 if isinstance(error, RegistryUnavailable) else 2)
     raise AssertionError("_until_stopped does not return")
 
@@ -127,6 +128,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         program = program_of(arguments[0])
     except _WRONG as error:
-        print(redacted(f"sagakit: {error}"), file=sys.stderr)
+        print(printable(redacted(f"sagakit: {error}")), file=sys.stderr)
         sys.exit(2)
     run_program(program)

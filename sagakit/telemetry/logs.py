@@ -8,6 +8,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor
 
+from sagakit.foreign_text import printable, printable_line
 from sagakit.urls import redacted
 
 _WHERE = ExceptionDictTransformer(show_locals=False, max_frames=20)
@@ -17,7 +18,7 @@ _WHERE = ExceptionDictTransformer(show_locals=False, max_frames=20)
 def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
     """Set up structlog and route the standard library's loggers through it.
 
-    No line holds the password of a URL, whichever library wrote it.
+    No line holds the password of a URL, whichever library wrote it, nor what a terminal obeys.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -29,7 +30,7 @@ def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
     final: list[Processor] = (
         [structlog.processors.ExceptionRenderer(_WHERE), structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.processors.format_exc_info, _printable, structlog.dev.ConsoleRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -52,6 +53,16 @@ def configure(*, json: bool, participant: str, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in ("httpx2", "httpcore2", "uvicorn.access", "alembic.runtime"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _printable(logger: Any, method: str, line: EventDict) -> EventDict:
+    """Write out what a terminal obeys in the texts of a line; a traceback keeps its line feeds."""
+    traceback = line.pop("exception", None)
+    shown: EventDict = {
+        name: printable_line(value if isinstance(value, str) else repr(value))
+        for name, value in line.items()
+    }
+    return shown if traceback is None else {**shown, "exception": printable(str(traceback))}
 
 
 def _named(participant: str) -> Processor:

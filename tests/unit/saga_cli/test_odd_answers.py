@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from saga_cli import client
 from saga_cli.main import saga
-from saga_cli.printable import printable, printable_value
+from sagakit.foreign_text import printable
 from sagakit.urls import without_user
 from tests.unit.saga_cli.http_double import answering
 
@@ -172,13 +172,6 @@ def test_printed_json_has_no_control_characters_and_the_same_content(home: Path)
         output = run("evidence", "o1").output
     assert json.loads(output) == SEEN
     assert printable(output) == output
-
-
-def test_every_control_character_is_written_out_and_nothing_else() -> None:
-    assert printable(ESCAPES) == SHOWN + r"\ud800"
-    harmless = "Müller ☃ 😀 سلام\t\n"
-    assert printable(harmless) == harmless
-    assert printable_value({"a\n": ["\t", 1, None]}) == {"a\\u000a": ["\\u0009", 1, None]}
 
 
 @pytest.mark.parametrize("order_id", [".", "..", "a/../b", "a?b#c", "o.1"])
