@@ -19,7 +19,7 @@ import httpx2
 from saga_lab.devstack.ports import free_port
 from tests.stack import PATIENCE_S, until
 
-SECRET = "whsec_test"
+SECRET = "whsec_test_0123456789abcdefghijkl"
 NOWHERE = "http://127.0.0.1:9/webhooks"
 GIVES_UP = httpx2.Timeout(PATIENCE_S, read=0.3)
 """Of a client who does not wait for a slow answer."""

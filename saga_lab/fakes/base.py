@@ -14,11 +14,12 @@ import orjson
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AnyHttpUrl, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, AnyHttpUrl, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from saga_lab.fakes.machine import AccountStep, ErrorAnswer, planned_failure
 from saga_lab.fakes.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
+from sagakit.shared_secret import shared_secret
 from sagakit.web.server import BoundedHttp, server_config
 
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ class CallbackSettings(SandboxSettings):
     """Adds the URL that webhooks are posted to and the secret that signs them."""
 
     webhook_url: AnyHttpUrl
-    webhook_secret: str = Field(min_length=1)
+    webhook_secret: Annotated[str, AfterValidator(shared_secret)]
 
 
 def read_settings(kind: type[S]) -> S:

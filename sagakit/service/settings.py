@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from sagakit import urls
+from sagakit.shared_secret import shared_secret
 
 T = TypeVar("T", bound=BaseSettings)
 KAFKA_NAME = r"^[A-Za-z0-9._-]{1,200}$"
@@ -62,9 +63,8 @@ def _from_json(value: Any) -> Any:
         raise ValueError("is no JSON") from None
 
 
-def _not_blank(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().strip():
-        raise ValueError("is blank")
+def _unguessable(secret: SecretStr) -> SecretStr:
+    shared_secret(secret.get_secret_value())
     return secret
 
 
@@ -72,7 +72,7 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres)]
 HttpUrl = Annotated[str, AfterValidator(urls.http_url)]
 Host = Annotated[str, AfterValidator(urls.host)]
 HostPorts = Annotated[str, AfterValidator(urls.host_ports)]
-Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
+Secret = Annotated[SecretStr, AfterValidator(_unguessable)]
 TextsByName = Annotated[dict[str, str], NoDecode, BeforeValidator(_from_json)]
 UrlsByName = Annotated[dict[str, HttpUrl], NoDecode, BeforeValidator(_from_json)]
 

@@ -23,6 +23,7 @@ from sagakit.errors import BadKey, ConfigurationError, SagaError
 from sagakit.identity import split_key
 from sagakit.messages.codec import record_saga_id
 from sagakit.messages.envelope import NAMESPACE
+from sagakit.shared_secret import shared_secret
 from sagakit.store.ports import Clock
 from sagakit.web.app import problem
 
@@ -87,16 +88,19 @@ def verify(secrets: Secrets, body: bytes, signature: str | None, now: datetime) 
 
 
 def check_secrets(secrets: Secrets) -> None:
-    """Raise ConfigurationError unless there are secrets, none blank, in a tuple or list."""
+    """Raise ConfigurationError unless there are secrets, none short, in a tuple or list."""
     if isinstance(secrets, str):  # each of its letters would be a key
         raise ConfigurationError(
             "the secrets of a signed webhook are one text; pass a tuple, such as (secret,)"
         )
-    if not secrets or not all(secret.strip() for secret in secrets):
+    try:
+        for secret in secrets or ("",):
+            shared_secret(secret)
+    except ValueError as error:
         raise ConfigurationError(
-            "a secret of a signed webhook is blank or there is none, so that anybody could sign; "
-            "set SAGA_WEBHOOK_SECRET to the secret shared with the sender"
-        )
+            f"a secret of a signed webhook {error}, share it with the sender and set "
+            "SAGA_WEBHOOK_SECRET"
+        ) from None
 
 
 def _mac(secret: str, body: bytes, at: int) -> str:

@@ -37,7 +37,7 @@ from shop.outside import carrier, charges, mail, provider
 from tests.stack import PATIENCE_S, until
 
 NOWHERE = f"{HOST}:9"
-SECRET = "the provider's and the carrier's"
+SECRET = "the provider's and the carrier's secret"
 
 
 @dataclass(frozen=True)

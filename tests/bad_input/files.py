@@ -13,7 +13,7 @@ GOOD_ENV = {
     "SAGA_DATABASE_URL": "postgresql://saga@127.0.0.1:5432/payment",
     "SAGA_CONTRACT": "schemas",
     "SAGA_PROVIDER_URL": "http://127.0.0.1:18020",
-    "SAGA_WEBHOOK_SECRET": "not to be shown",
+    "SAGA_WEBHOOK_SECRET": "not to be shown to anybody at all",
 }
 
 
@@ -273,6 +273,13 @@ CONFIGURATION = (
     ),
     setting("wrong type", env(LOG_JSON="perhaps"), "SAGA_LOG_JSON", "is 'perhaps'"),
     setting("unknown log level", env(LOG_LEVEL="loud"), "SAGA_LOG_LEVEL", "is 'loud'", "'DEBUG'"),
+    setting("empty secret", env(WEBHOOK_SECRET=""), "SAGA_WEBHOOK_SECRET", "is blank", "openssl"),
+    setting(
+        "secret that can be guessed",
+        env(WEBHOOK_SECRET="change-me"),
+        "SAGA_WEBHOOK_SECRET",
+        "has 9 characters, at least 32 are needed",
+    ),
     setting("stop that takes for ever", env(DRAIN_S="inf"), "SAGA_DRAIN_S", "is 'inf'"),
     setting("stop that takes no number", env(DRAIN_S="nan"), "SAGA_DRAIN_S", "is 'nan'"),
     setting(

@@ -14,7 +14,7 @@ GIVEN = {
     "SAGA_CONTRACT": "schemas",
     "SAGA_DATABASE_URL": "postgresql://shop:pw@database/shop",
     "SAGA_PROVIDER_URL": "http://provider",
-    "SAGA_WEBHOOK_SECRET": "long",
+    "SAGA_WEBHOOK_SECRET": "0123456789abcdef" * 2,
     "SAGA_SMTP_HOST": "mail",
     "SAGA_SMTP_PORT": "25",
 }
@@ -99,6 +99,9 @@ WRONG = [
     (MonitorSettings, "SAGA_PARTICIPANTS", '{"a":"//me:s3cret@host"}', NO_URL),
     (PaymentSettings, "SAGA_WEBHOOK_SECRET", " ", "is blank"),
     (PaymentSettings, "SAGA_WEBHOOK_SECRET_PREVIOUS", "", "is blank"),
+    (PaymentSettings, "SAGA_WEBHOOK_SECRET", "s3cret-0123456789", "has 17 characters, at least 32"),
+    (PaymentSettings, "SAGA_WEBHOOK_SECRET_PREVIOUS", "s3cret" * 6, "repeats 6 characters; make"),
+    (PaymentSettings, "SAGA_WEBHOOK_SECRET", "s3cret0123456789" * 2 + "\n", "white space"),
 ]
 
 
