@@ -193,7 +193,8 @@ class Monitor:
             "database": lambda: database_answers(self.engine),
         }
         routes = (*routers(self.sagas, self.commands), self.reconciler.routes())
-        return make_app("monitor", checks, *routes, health=health)
+        header = self.settings.user_header
+        return make_app("monitor", checks, *routes, health=health, user_header=header)
 
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""

@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from sagakit.messages.envelope import NAMESPACE
-from services.order.vault import KEY_BITS, CustomerTexts, Erasure, open_text, seal_text
+from services.order.vault import KEY_BITS, CustomerTexts, Erasure, Opener, open_text, seal_text
 
 
 class MemoryVault:
@@ -19,6 +19,7 @@ class MemoryVault:
         self.erased: dict[str, datetime] = {}
         self.in_flight: dict[str, tuple[str, ...]] = {}
         self.words: list[tuple[str, str]] = []
+        self.openers: list[Opener] = []
 
     def seal(self, wanted: Sequence[CustomerTexts], now: datetime) -> list[list[str]]:
         """The texts, sealed."""
@@ -31,8 +32,9 @@ class MemoryVault:
         key_id = self.current[customer]
         return [seal_text(key_id, self.keys[key_id], text) for text in texts]
 
-    def open(self, texts: Sequence[str]) -> list[str | None]:
+    def open(self, texts: Sequence[str], by: Opener) -> list[str | None]:
         """The texts in clear; None where the key is gone."""
+        self.openers.append(by)
         return [open_text(self.keys, text) for text in texts]
 
     def erase(

@@ -21,6 +21,7 @@ from saga_monitor.saga.commands import (
     pause_saga,
     resume_saga,
 )
+from sagakit.web.login import LoggedIn
 
 
 def command_routes(commands: CommandHandler) -> APIRouter:
@@ -28,28 +29,30 @@ def command_routes(commands: CommandHandler) -> APIRouter:
     router = APIRouter(tags=["commands"])
 
     @router.post("/verdicts", status_code=202, response_model=None)
-    def verdicts(body: VerdictCommand) -> AcceptedCommand | JSONResponse:
+    def verdicts(body: VerdictCommand, user: LoggedIn) -> AcceptedCommand | JSONResponse:
         """Record a person's decision on a step that waits for one."""
-        return command_answer(commands, body, give_verdict)
+        return command_answer(commands, body, give_verdict, user)
 
     @router.post("/cancellations", status_code=202, response_model=None)
-    def cancellations(body: CancelCommand) -> AcceptedCommand | JSONResponse:
+    def cancellations(body: CancelCommand, user: LoggedIn) -> AcceptedCommand | JSONResponse:
         """Request that a saga be undone, as an operator."""
-        return command_answer(commands, body, cancel_saga)
+        return command_answer(commands, body, cancel_saga, user)
 
     @router.post("/pauses", status_code=202, response_model=None)
-    def pauses(body: PauseCommand) -> AcceptedCommand | JSONResponse:
+    def pauses(body: PauseCommand, user: LoggedIn) -> AcceptedCommand | JSONResponse:
         """Pause a saga: it starts no new work until it is resumed."""
-        return command_answer(commands, body, pause_saga)
+        return command_answer(commands, body, pause_saga, user)
 
     @router.post("/resumptions", status_code=202, response_model=None)
-    def resumptions(body: PauseCommand) -> AcceptedCommand | JSONResponse:
+    def resumptions(body: PauseCommand, user: LoggedIn) -> AcceptedCommand | JSONResponse:
         """Resume a paused saga."""
-        return command_answer(commands, body, resume_saga)
+        return command_answer(commands, body, resume_saga, user)
 
     @router.post("/pins/{command}", status_code=202, response_model=None)
-    def pins(command: Literal["pin", "unpin"], body: PinCommand) -> AcceptedCommand | JSONResponse:
+    def pins(
+        command: Literal["pin", "unpin"], body: PinCommand, user: LoggedIn
+    ) -> AcceptedCommand | JSONResponse:
         """Pin a saga, which keeps it out of the history tables, or unpin it."""
-        return command_answer(commands, body, PIN_COMMANDS[command])
+        return command_answer(commands, body, PIN_COMMANDS[command], user)
 
     return router

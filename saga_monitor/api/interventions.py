@@ -11,6 +11,7 @@ from saga_monitor.operations.reads import SagaReader
 from saga_monitor.saga.commands import INTERVENTION_COMMANDS, InterventionCommand
 from saga_monitor.saga.interventions import InterventionStatus
 from saga_monitor.storage import queries
+from sagakit.web.login import LoggedIn
 
 
 def intervention_routes(reader: SagaReader, commands: CommandHandler) -> APIRouter:
@@ -30,9 +31,11 @@ def intervention_routes(reader: SagaReader, commands: CommandHandler) -> APIRout
 
     @router.post("/interventions/{command}", status_code=202, response_model=None)
     def work(
-        command: Literal["open", "claim", "note", "resolve", "reopen"], body: InterventionCommand
+        command: Literal["open", "claim", "note", "resolve", "reopen"],
+        body: InterventionCommand,
+        user: LoggedIn,
     ) -> AcceptedCommand | JSONResponse:
         """Open, claim, add a note to, resolve or reopen an intervention."""
-        return command_answer(commands, body, INTERVENTION_COMMANDS[command])
+        return command_answer(commands, body, INTERVENTION_COMMANDS[command], user)
 
     return router

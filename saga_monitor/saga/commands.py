@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import SOURCE, Fact, Saga, emission_id
@@ -18,6 +18,7 @@ from saga_monitor.saga.pauses import Pause, current_pause, pauses
 from saga_monitor.saga.pins import Pin, last_pin_event
 from saga_monitor.saga.times import utc_seconds
 from saga_monitor.saga.view import ENDED, VERDICT, SagaView
+from sagakit.actors import personal_actor
 from sagakit.contract.platform import (
     CompensationRequested,
     InterventionClaimed,
@@ -42,7 +43,7 @@ class SagaCommand(BaseModel):
     """A person's command on a saga, with the reason."""
 
     saga: SagaKey
-    actor: Text
+    actor: Annotated[Text, AfterValidator(personal_actor)]
     reason: Text
 
 

@@ -22,12 +22,15 @@ class KeyServiceClient:
 
     None: there is no key service, and no sealed text can be opened. `POST /sealed/open` with
     `texts` answers `texts`, null for each text whose key is gone. The texts in clear pass no proxy
-    of the environment.
+    of the environment. caller: who asks, for the key service's audit.
     """
 
-    def __init__(self, base_url: str | None, client: HttpClient | None = None) -> None:
+    def __init__(
+        self, base_url: str | None, client: HttpClient | None = None, *, caller: str = ""
+    ) -> None:
         self._client = client or HttpClient(proxies=False)
         self._url = base_url.rstrip("/") + PATH if base_url else None
+        self._headers = {"Saga-Caller": caller}
         self._opened = Gatherer(self._open_together, MAX_TEXTS)
 
     async def close(self) -> None:
@@ -60,6 +63,7 @@ class KeyServiceClient:
                 most_bytes=MAX_ANSWER_BYTES,
                 timeout_s=TIMEOUT_S,
                 json={"texts": wanted},
+                headers=self._headers,
             )
         except NoAnswer as error:
             raise _failed(str(error)) from error

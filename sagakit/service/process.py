@@ -201,7 +201,9 @@ class ServiceProcess(Generic[S]):
             submitter = TriggerSubmitter(self.service.participant, self.database, self.batcher)
             routers.append(self.service.routes(submitter))
         checks = {"database": lambda: database_answers(self.engine)}
-        return make_app(name, checks, *routers, health=health)
+        return make_app(
+            name, checks, *routers, health=health, user_header=self.settings.user_header
+        )
 
     def _urgent(self, record: Record) -> bool:
         """Tell from a record's headers whether it may give this participant work."""

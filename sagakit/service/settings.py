@@ -94,6 +94,11 @@ class ServiceSettings(BaseSettings):
     )
     http_host: Host = "0.0.0.0"
     http_port: int = Field(default=8080, ge=0, le=65535)
+    user_header: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9-]{1,100}$",
+        description="The header in which a proxy in front names who is logged in",
+    )
     instance_id: str = Field(
         default_factory=socket.gethostname,
         pattern=KAFKA_NAME,

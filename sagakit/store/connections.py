@@ -10,6 +10,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event, exc
 
+from sagakit.store.error_texts import hide_data
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 _SQL = Path(__file__).parent / "sql"
 
@@ -41,6 +43,7 @@ class Connections:
         try:
             yield connection
         except psycopg.Error as error:
+            hide_data(error)
             raise exc.DBAPIError.instance(
                 "", None, error, psycopg.Error, hide_parameters=True
             ) from error

@@ -20,6 +20,7 @@ from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Re
 from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.connections import Connection, Connections, sql_text
 from sagakit.store.effects import check_repeats
+from sagakit.store.error_texts import hide_data_in_errors
 from sagakit.store.json_rows import as_json, driver_sql, recordset
 from sagakit.store.ports import Changes, Clock, InboxRow, Store, Working
 from sagakit.store.saga_cache import SagaCache
@@ -76,6 +77,7 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
         json_deserializer=orjson.loads,
         hide_parameters=True,  # texts of errors are logged and kept; a secret may be among them
     )
+    hide_data_in_errors(engine)
     _ping_idle(engine)
     return engine
 

@@ -115,6 +115,21 @@ parked = Table(
 Index("parked_key", parked.c.key, parked.c.id)
 Index("parked_record", parked.c.topic, parked.c.partition, parked.c.offset, unique=True)
 
+# What people and services did that no event tells: a parked record discarded, sealed texts opened.
+audit = Table(
+    "audit",
+    KIT,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("action", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("subjects", ARRAY(Text), nullable=False),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+)
+Index("audit_at", audit.c.at)
+
 attempt = Table(
     "attempt",
     KIT,

@@ -5,27 +5,41 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import structlog
-from fastapi import APIRouter, HTTPException, Path, Query
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, Engine, TextClause, text
 
+from sagakit.actors import personal_actor
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.identity import MAX_SAGA_KEY_CHARS, split_key
 from sagakit.store.postgres import OUTBOX_SAGA
+from sagakit.web.login import LoggedIn, actor_of, address_of
 
 log = structlog.get_logger(__name__)
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL stores no NUL in text."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
+RowId = Annotated[int, Query(ge=1, le=2**63 - 1)]
 Word = Annotated[str, Query(max_length=500, pattern=NO_NUL)]
+Actor = Annotated[Word, AfterValidator(personal_actor)]
 ParkedKey = Annotated[str, Path(max_length=MAX_SAGA_KEY_CHARS, pattern=NO_NUL)]
 
 PARKED = text(
     'SELECT id, key, code, error, source, seq, topic, partition, "offset", parked_at '
     "FROM parked WHERE CAST(:saga AS text) IS NULL OR key = :saga ORDER BY id LIMIT :limit"
 )
-DISCARD = text("DELETE FROM parked WHERE id = :id RETURNING key")
+DISCARD = text(
+    "WITH gone AS (DELETE FROM parked WHERE id = :id RETURNING *) "
+    "INSERT INTO audit (action, actor, address, reason, subjects, detail) "
+    "SELECT 'discard', :actor, :address, :reason, ARRAY[key], jsonb_build_object('code', code, "
+    "'error', error, 'topic', topic, 'partition', partition, 'offset', \"offset\", "
+    "'parked_at', parked_at) FROM gone RETURNING subjects[1]"
+)
+AUDIT = text(
+    "SELECT id, at, action, actor, address, reason, subjects, detail FROM audit "
+    "WHERE id < :before ORDER BY id DESC LIMIT :limit"
+)
 EFFECTS = text(
     "SELECT saga, key, kind, attempts, last_error, due_at, created_at FROM effects "
     "WHERE CAST(:saga AS text) IS NULL OR saga = :saga ORDER BY created_at LIMIT :limit"
@@ -110,14 +124,23 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
         return {"key": key, "handled": handled, "still_parked": left}
 
     @router.delete("/parked/{number}")
-    def discard(number: Number, actor: Word, reason: Word) -> dict[str, Any]:
+    def discard(
+        number: Number, actor: Actor, reason: Word, user: LoggedIn, request: Request
+    ) -> dict[str, Any]:
+        """Drop a parked record for good. Who did it and why stays in the audit."""
+        who = {"actor": actor_of(actor, user), "reason": reason, "address": address_of(request)}
         with engine.begin() as connection:
-            key = connection.execute(DISCARD, {"id": number}).scalar()
+            key = connection.execute(DISCARD, {"id": number, **who}).scalar()
             if key is None:
                 raise HTTPException(404, f"no parked record {number}; GET /admin/parked lists them")
         redrive(key)
-        log.warning("parked record discarded", id=number, key=key, actor=actor, reason=reason)
+        log.warning("parked record discarded", id=number, key=key, **who)
         return {"discarded": number, "key": key, "receipt": str(uuid4())}
+
+    @router.get("/audit")
+    def audit(before: RowId = 2**63 - 1, limit: Limit = 100) -> list[dict[str, Any]]:
+        """List what was done that no event tells, the newest first; `before`: an id of a row."""
+        return rows(AUDIT, before=before, limit=limit)
 
     @router.get("/effects")
     def effects(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:

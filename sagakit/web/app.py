@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.errors import RegistryUnavailable, RequestTimedOut
 from sagakit.telemetry import metrics
+from sagakit.web.login import use_header
 
 log = structlog.get_logger(__name__)
 Checks = Mapping[str, Callable[[], str | None]]
@@ -57,37 +58,22 @@ class NoLoops:
 
 
 def make_app(
-    title: str, checks: Checks, *routers: APIRouter, health: Health | None = None
+    title: str,
+    checks: Checks,
+    *routers: APIRouter,
+    health: Health | None = None,
+    user_header: str | None = None,
 ) -> FastAPI:
     """Build the app; errors are JSON that names the fault (RFC 9457 problem details).
 
-    While `health` is closed all routes but those of health answer 503.
+    While `health` is closed all routes but those of health answer 503. user_header: see `login`.
     """
     state = health or NoLoops()
     app = FastAPI(title=title)
+    use_header(app, user_header)
     app.add_middleware(BodyLimit)
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        detail = "; ".join(_wrong(e) for e in error.errors()[:20])
-        return problem(422, "not valid", detail)
-
-    @app.exception_handler(AnyHTTPException)
-    async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
-        answer = problem(error.status_code, "refused", error.detail)
-        answer.headers.update(error.headers or {})
-        return answer
-
-    @app.exception_handler(RequestTimedOut)
-    async def unanswered(request: Request, error: RequestTimedOut) -> JSONResponse:
-        return _come_again("not handled in time", str(error))
-
-    @app.exception_handler(RegistryUnavailable)
-    async def unread(request: Request, error: RegistryUnavailable) -> JSONResponse:
-        return _come_again("schema registry unavailable", str(error))
-
-    for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
-        app.add_exception_handler(passing, _unavailable)
+    _explain_errors(app)
 
     async def taken() -> None:
         if why := state.closed():
@@ -114,6 +100,32 @@ def make_app(
     for router in routers:
         app.include_router(router, dependencies=[Depends(taken)])
     return app
+
+
+def _explain_errors(app: FastAPI) -> None:
+    """Answer the errors that a request may meet as problem details."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        detail = "; ".join(_wrong(e) for e in error.errors()[:20])
+        return problem(422, "not valid", detail)
+
+    @app.exception_handler(AnyHTTPException)
+    async def refused(request: Request, error: AnyHTTPException) -> JSONResponse:
+        answer = problem(error.status_code, "refused", error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(RequestTimedOut)
+    async def unanswered(request: Request, error: RequestTimedOut) -> JSONResponse:
+        return _come_again("not handled in time", str(error))
+
+    @app.exception_handler(RegistryUnavailable)
+    async def unread(request: Request, error: RegistryUnavailable) -> JSONResponse:
+        return _come_again("schema registry unavailable", str(error))
+
+    for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
+        app.add_exception_handler(passing, _unavailable)
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:

@@ -9,6 +9,7 @@ from uuid import uuid5
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sagakit.actors import personal_actor
 from sagakit.decider import Command
 from sagakit.identity import saga_key
 from sagakit.messages.envelope import NAMESPACE
@@ -18,6 +19,7 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from sagakit.web.app import problem
+from sagakit.web.login import LoggedIn, actor_of
 from services.inventory.decide import (
     MAX_RESTOCK,
     MAX_STOCK_SKU,
@@ -72,7 +74,7 @@ class Restock(BaseModel):
 
     sku: Sku
     quantity: int = Field(ge=1, le=MAX_RESTOCK)
-    actor: Words
+    actor: Annotated[Words, AfterValidator(personal_actor)]
     reason: Words
     id: Annotated[str, Field(max_length=128), AfterValidator(_check_printable)]
 
@@ -84,10 +86,10 @@ def api(reader: StockReader) -> Callable[[TriggerPort[Reservation]], APIRouter]:
         router = APIRouter(tags=["stock"])
 
         @router.post("/stock", status_code=201)
-        async def put_in(delivery: Restock, response: Response) -> dict[str, Any]:
+        async def put_in(delivery: Restock, response: Response, user: LoggedIn) -> dict[str, Any]:
             """Add units; answer the stock with 201, or with 200 if this id was counted before."""
             data = {"sku": delivery.sku, "quantity": delivery.quantity}
-            trigger = Command(RESTOCK, delivery.actor, delivery.reason, data)
+            trigger = Command(RESTOCK, actor_of(delivery.actor, user), delivery.reason, data)
             message_id = uuid5(NAMESPACE, f"restock:{delivery.id}")
             key = saga_key("", f"sku:{delivery.sku}")  # a delivery belongs to no saga
             receipt = await port.submit(key, trigger, message_id)

@@ -30,7 +30,7 @@ def participant() -> Participant[Mailing]:
 
 def build(settings: NotificationSettings) -> Service[Mailing]:
     """Wire the notification service."""
-    vault = KeyServiceClient(settings.vault_url)
+    vault = KeyServiceClient(settings.vault_url, caller="notification")
     mailer = SmtpMailer(settings.smtp_host, settings.smtp_port, vault)
 
     async def close() -> None:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Protocol
 from uuid import uuid4, uuid5
 
 from fastapi import APIRouter, Body, Header, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sagakit.actors import personal_actor
 from sagakit.decider import Command
 from sagakit.errors import EventTooLarge
 from sagakit.gathering import Gatherer
@@ -17,6 +18,7 @@ from sagakit.identity import saga_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
+from sagakit.web.login import LoggedIn, actor_of
 from schemas import FLOWS
 from schemas.events import OrderFacts, OrderLine, OrderPlaced
 from schemas.rules import MAX_LINES, MAX_ORDER_ID, id_problems, printable, problems
@@ -129,7 +131,11 @@ class NewOrder(_Request):
 class Cancellation(_Request):
     """The actor and reason of a cancellation; OrderCancelRequested carries both."""
 
-    actor: str = Field(min_length=1, max_length=200, examples=["customer c-42"])
+    actor: Annotated[
+        str,
+        Field(min_length=1, max_length=200, examples=["customer c-42"]),
+        AfterValidator(personal_actor),
+    ]
     reason: str = Field(min_length=1, max_length=500, examples=["ordered twice by mistake"])
 
 
@@ -304,15 +310,16 @@ def _cancel_route(router: APIRouter, port: TriggerPort[Order]) -> None:
         response_model_exclude_none=True,
         responses=_answers(404, 409, 422),
     )
-    async def cancel(order_id: OrderId, asked: Annotated[Cancellation, Body()]) -> OrderStatus:
+    async def cancel(
+        order_id: OrderId, asked: Annotated[Cancellation, Body()], user: LoggedIn
+    ) -> OrderStatus:
         """Request a cancellation: until the carrier has the parcel, steps are undone newest first.
         Wait for the order's end to see whether the request came in time."""
         _check_readable(order_id)
         saga = saga_key(FLOW, order_id)
         _require_known(order_id, await port.state(saga))
-        verdict = Command(
-            CANCEL, printable(asked.actor), printable(asked.reason), CancelOrder(order_id)
-        )
+        actor = printable(actor_of(asked.actor, user))
+        verdict = Command(CANCEL, actor, printable(asked.reason), CancelOrder(order_id))
         receipt = await port.submit(saga, verdict, uuid4())
         if not receipt.events:
             detail = (

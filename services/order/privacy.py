@@ -8,20 +8,23 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Body, Header, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sagakit.actors import personal_actor
 from sagakit.store.ports import Clock
+from sagakit.web.login import LoggedIn, actor_of, address_of
 from schemas.events import OrderFacts
 from schemas.rules import MAX_CUSTOMER_ID, printable
 from services.order.problem import Problem, ProblemError, ProblemRoute
-from services.order.vault import CustomerTexts, Erasure
+from services.order.vault import CustomerTexts, Erasure, Opener
 
 MAX_TEXTS = 100
 CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"
 CustomerId = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER_ID, pattern=PRINTABLE)]
 Clear = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
+CallerName = Annotated[str, Header(max_length=200, description="Who opens them, for the audit.")]
 Texts = Annotated[list[str], Field(max_length=MAX_TEXTS)]
 
 
@@ -32,8 +35,8 @@ class CustomerKeys(Protocol):
         """Return the texts, sealed with their customers' keys."""
         ...
 
-    def open(self, texts: Sequence[str]) -> list[str | None]:
-        """Return the texts in clear; None where the key is gone."""
+    def open(self, texts: Sequence[str], by: Opener) -> list[str | None]:
+        """Return the texts in clear; None where the key is gone. Keeps who opened them."""
         ...
 
     def erase(
@@ -64,7 +67,9 @@ class ErasureRequest(_Request):
     """The customer whose data to erase, with the actor and the reason."""
 
     customer_id: CustomerId
-    actor: str = Field(min_length=1, max_length=200, examples=["ada"])
+    actor: Annotated[
+        str, Field(min_length=1, max_length=200, examples=["ada"]), AfterValidator(personal_actor)
+    ]
     reason: str = Field(min_length=1, max_length=500, examples=["asked for by mail, ticket 4711"])
     force: bool = Field(False, description="Also while orders are in flight: they are undone.")
 
@@ -112,9 +117,15 @@ def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:
         return SealedTexts(texts=texts)
 
     @router.post("/sealed/open", summary="Open sealed texts", tags=["privacy"])
-    def open_(asked: Annotated[OpenRequest, Body()]) -> OpenedTexts:
-        """Open texts, for the participants that pass them to the outside world."""
-        return OpenedTexts(texts=keys.open(asked.texts))
+    def open_(
+        asked: Annotated[OpenRequest, Body()], request: Request, saga_caller: CallerName = ""
+    ) -> OpenedTexts:
+        """Open texts, for the participants that pass them to the outside world.
+
+        Who opened which customers' texts is kept: `GET /admin/audit` lists it.
+        """
+        by = Opener(printable(saga_caller), address_of(request))
+        return OpenedTexts(texts=keys.open(asked.texts, by))
 
     @router.post(
         "/erasures",
@@ -122,10 +133,10 @@ def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:
         tags=["privacy"],
         responses={409: {"description": "Orders are in flight.", "content": CONTENT}},
     )
-    def erase(asked: Annotated[ErasureRequest, Body()]) -> ErasureResult:
+    def erase(asked: Annotated[ErasureRequest, Body()], user: LoggedIn) -> ErasureResult:
         """Erase the data by deleting the customer's key, for good and everywhere at once. Without
         the key, texts sealed with it are unreadable in every topic and database. Safe to repeat."""
-        actor, reason = printable(asked.actor), printable(asked.reason)
+        actor, reason = printable(actor_of(asked.actor, user)), printable(asked.reason)
         done = keys.erase(asked.customer_id, actor, reason, clock(), force=asked.force)
         if done.in_flight and not asked.force:
             raise _in_flight(done.in_flight)

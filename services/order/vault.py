@@ -33,7 +33,11 @@ _MAKE = text(
     " VALUES (:key_id, :customer, :key, :now)"
     " ON CONFLICT (customer_id) WHERE key IS NOT NULL DO NOTHING"
 )
-_KEYS = text("SELECT key_id, key FROM customer_key WHERE key_id = ANY(:ids) AND key IS NOT NULL")
+_KEYS = text(
+    "WITH noted AS (INSERT INTO audit (action, actor, address, subjects)"
+    " VALUES ('open', :caller, :address, :subjects))"
+    " SELECT key_id, key FROM customer_key WHERE key_id = ANY(:ids) AND key IS NOT NULL"
+)
 _ERASE = text(
     "UPDATE customer_key SET key = NULL, erased_at = :now, actor = :actor, reason = :reason"
     " WHERE customer_id = :customer AND key IS NOT NULL"
@@ -52,6 +56,14 @@ CustomerTexts = tuple[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Opener:
+    """Holds who opens sealed texts: the name it gives itself, and the address it asks from."""
+
+    caller: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Erasure:
     """The result of a request to erase. erased_at: None if refused, or if no key ever existed;
     in_flight: orders that still need the data; in_clear: orders that were published unsealed. Both
@@ -67,6 +79,7 @@ class Vault:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._open_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def seal(self, wanted: Sequence[CustomerTexts], now: datetime) -> list[list[str]]:
         """Return each customer's texts sealed with their key; create the keys that are missing."""
@@ -83,12 +96,16 @@ class Vault:
                 keys = _current_keys(connection, customers)
         return [[seal_text(*keys[one], clear) for clear in texts] for one, texts in wanted]
 
-    def open(self, texts: Sequence[str]) -> list[str | None]:
-        """Return the texts in clear; None where the key is gone or was never in this vault."""
+    def open(self, texts: Sequence[str], by: Opener) -> list[str | None]:
+        """Return the texts in clear; None where the key is gone or was never in this vault.
+
+        One statement reads the keys and keeps in `audit` who asked for them.
+        """
         ids = list({found[0] for t in texts if (found := parts_of(t))})
-        with self._engine.connect() as connection:
-            rows = connection.execute(_KEYS, {"ids": ids}).all()
-        keys = {key_id: bytes(key) for key_id, key in rows}
+        asked = {"ids": ids, "subjects": [str(key_id) for key_id in ids]}
+        with self._open_engine.connect() as connection:
+            rows = connection.execute(_KEYS, {**asked, "caller": by.caller, "address": by.address})
+            keys = {key_id: bytes(key) for key_id, key in rows}
         return [open_text(keys, text_) for text_ in texts]
 
     def erase(

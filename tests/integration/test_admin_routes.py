@@ -109,6 +109,23 @@ def test_a_discard_wants_to_know_who_and_why(operator: AdminClient) -> None:
     assert operator.asks("DELETE", "/admin/parked/1").status_code == 422
 
 
+def test_a_discard_leaves_a_row_that_says_who_and_why(operator: AdminClient) -> None:
+    # Given a parked record
+    operator.reads(operator.garbage())
+    ((number, _),) = operator.parked()
+    # When nobody discards it, then a person does
+    refused = operator.asks("DELETE", f"/admin/parked/{number}", actor="system_timeout", reason="r")
+    assert (refused.status_code, operator.gets("/admin/audit")) == (422, [])
+    assert operator.discard(number) == 200
+    # Then the audit has the record, the person and the reason, and a second try adds nothing
+    assert operator.discard(number) == 404
+    (row,) = operator.gets("/admin/audit")
+    assert (row["action"], row["actor"], row["reason"]) == ("discard", "ada", "it is garbage")
+    assert (row["subjects"], row["address"]) == (["toy/a"], "127.0.0.1")
+    assert row["detail"]["code"] == "undecodable"
+    assert operator.gets("/admin/audit", before=str(row["id"])) == []
+
+
 def test_effects_and_outbox_are_shown_by_order(operator: AdminClient) -> None:
     operator.reads(operator.tick("call", 1))
     for path in ("/admin/effects", "/admin/outbox"):

@@ -1,4 +1,4 @@
-"""Create the kit's tables: inbox, outbox, relay epoch, effects, parked records, attempts."""
+"""Create the kit's tables: inbox, outbox, relay epoch, effects, parked records, attempts, audit."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_inbox_and_outbox()
     _create_effects()
     _create_parked()
+    _create_audit()
 
 
 def _create_inbox_and_outbox() -> None:
@@ -107,3 +108,18 @@ def _create_parked() -> None:
         sa.Column("offset", sa.BigInteger, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False),
     )
+
+
+def _create_audit() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("at", TIME, nullable=False, server_default=NOW),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False, server_default=""),
+        sa.Column("subjects", ARRAY(sa.Text), nullable=False),
+        sa.Column("detail", JSONB, nullable=False, server_default="{}"),
+    )
+    op.create_index("audit_at", "audit", ["at"])

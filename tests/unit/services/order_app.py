@@ -24,6 +24,7 @@ from schemas.events import (
 from services.order.api import routes
 from services.order.decide import Order, Phase, decide, evolve
 from services.order.store import KeyedRequest
+from services.order.vault import Opener
 from tests.in_memory_app import MemorySubmitter, ask
 from tests.memory_key_service import MemoryVault
 from tests.unit.services.test_order import SHIPPED
@@ -88,7 +89,7 @@ class OrderApi:
         self.http = Client(app)
 
     def opened(self, facts: OrderFacts) -> OrderFacts:
-        email, ship_to = self.vault.open([facts.email, facts.ship_to])
+        email, ship_to = self.vault.open([facts.email, facts.ship_to], Opener("test", ""))
         assert email is not None
         assert ship_to is not None
         return replace(facts, email=email, ship_to=ship_to)

@@ -16,6 +16,7 @@ from schemas.events import (
     OrderPlaced,
     OrderRejected,
 )
+from services.order.vault import Opener
 from tests.unit.services.order_app import BODY, OrderApi
 from tests.unit.services.test_order import FACTS, RELEASED, REQUESTED, SHIPPED, placed
 
@@ -236,6 +237,26 @@ def test_what_is_erased_cannot_be_opened_and_a_new_order_has_a_new_key() -> None
     shop.place(order_id="o2")
     assert shop.opened(shop.submitter.events[-1].order) == FACTS
     assert shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"] == [None, None]
+
+
+def test_who_opens_texts_is_handed_to_the_keys() -> None:
+    shop = OrderApi()
+    headers = {"Saga-Caller": "dispatch"}
+    shop.http.post("/sealed/open", json={"texts": ["in clear"]}, headers=headers)
+    assert shop.vault.openers == [Opener("dispatch", "127.0.0.1")]
+
+
+@pytest.mark.parametrize(
+    "name", ["system_timeout", "Saga-Monitor", "\uff33\uff39\uff33\uff34\uff25\uff2d", "a\u202eb"]
+)
+def test_nobody_cancels_or_erases_under_a_name_of_the_machine(name: str) -> None:
+    shop = OrderApi()
+    shop.place()
+    for path, body in (("/orders/o1/cancel", {"reason": "r"}), ("/erasures", ERASE)):
+        answer = shop.http.post(path, json={**body, "actor": name})
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["problems"][0]["field"] == "actor"
+    assert shop.vault.words == []
 
 
 def test_nothing_is_erased_that_an_order_in_flight_needs_unless_it_is_forced() -> None:
