@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from saga_monitor.api.routes import routers
 from saga_monitor.ingest.faust_stream import GROUP, StreamReader
 from saga_monitor.ingest.projection import Projection
+from saga_monitor.ingest.unknown_records import UnknownRecords
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
 from saga_monitor.operations.commands import CommandHandler
@@ -205,6 +206,7 @@ class Monitor:
                     http_loop(self.settings, lambda: self.app(lifecycle)),
                     thread_loop("watch", self.watch.run, wake=self._ticks.discard),
                     thread_loop("history", self.archiver.run),
+                    thread_loop("unknown", UnknownRecords(self.engine, self.projection).run),
                     Loop("stream", self.reader.run, self._streaming, wake=self.reader.end),
                 ],
             ],

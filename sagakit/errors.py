@@ -8,6 +8,7 @@ SagaError
 |   |-- BadKey                 the record key is not a saga id
 |   |-- Undecodable            the bytes are not an event of the contract
 |   |   `-- UnknownSchema          this process does not know the writer's schema
+|   |       `-- UnregisteredSchema     the registry does not have it now; it is asked again
 |   |-- RecordTooLarge         the record exceeds the size limit of events
 |   |-- UnknownFlow            this process does not know the flow or version in the `flow` header
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
@@ -83,6 +84,13 @@ class UnknownSchema(Undecodable):
     """The record was written with a schema unknown here, by newer code or a foreign producer."""
 
     code = "unknown_schema"
+
+
+class UnregisteredSchema(UnknownSchema):
+    """The schema registry does not have the id of the writer's schema now.
+
+    A replica of the registry may lag behind the registration, so it is asked again, by itself.
+    """
 
 
 class RecordTooLarge(UnprocessableRecord):

@@ -1,11 +1,12 @@
 """Defines backoff as a value, classifies database errors, and retries transactions."""
 
+import math
 import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy import exc
@@ -21,6 +22,7 @@ from tenacity import (
 from sagakit.errors import RegistryUnavailable
 
 T = TypeVar("T")
+K = TypeVar("K", bound=tuple[Any, ...] | int)
 log = structlog.get_logger(__name__)
 
 
@@ -44,6 +46,39 @@ RETRY_BACKOFF = Backoff()
 """The backoff of effects that got no answer."""
 PENDING_BACKOFF = Backoff(first_s=1.0, cap_s=900.0)
 """The backoff of effects whose final result is still to come: a bank may take days."""
+
+
+class Patience(Generic[K]):
+    """Says which of several things are tried in a round: at doubling distances, some never again.
+
+    The longest distance is MOST_ROUNDS.
+    """
+
+    MOST_ROUNDS = 32
+
+    def __init__(self) -> None:
+        self._round = 0
+        self._wait: dict[K, int] = {}
+        self._due: dict[K, float] = {}
+
+    def resting(self) -> list[K]:
+        """Begin a round, and return what is not tried in it."""
+        self._round += 1
+        return sorted(key for key, due in self._due.items() if due > self._round)
+
+    def later(self, key: K) -> None:
+        """Try this again after twice as many rounds as the last time."""
+        wait = self._wait[key] = min(2 * self._wait.get(key, 0) or 1, self.MOST_ROUNDS)
+        self._due[key] = self._round + wait
+
+    def never(self, key: K) -> None:
+        """Do not try this again."""
+        self._due[key] = math.inf
+
+    def done(self, key: K) -> None:
+        """Forget this."""
+        self._wait.pop(key, None)
+        self._due.pop(key, None)
 
 
 def is_transient(error: BaseException) -> bool:

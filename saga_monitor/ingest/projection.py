@@ -36,7 +36,7 @@ from sagakit.flow.model import Flows
 from sagakit.handling.parking import parking_key
 from sagakit.identity import split_key
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Envelope, Record
+from sagakit.messages.envelope import Envelope, Record, TopicPartitionKey
 from sagakit.telemetry import metrics
 
 _SCALARS = ("str", "int", "bool")
@@ -76,28 +76,30 @@ class Projection:
         self._balances = balances_of(flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
-    def apply(self, records: Sequence[Record]) -> BatchCounts:
-        """Write the records in one transaction.
+    def apply(self, records: Sequence[Record], *, again: bool = False) -> BatchCounts:
+        """Write the records in one transaction, with the offsets behind them unless `again`.
 
         If the database refuses a value, the batch is halved until the record with that value is
         found, and that record is kept as unreadable. Raises SQLAlchemyError when a transaction is
         rolled back, and RegistryUnavailable: call again with the same records.
         """
         try:
-            return self._apply(records)
+            return self._apply(records, again)
         except (exc.DataError, exc.IntegrityError, ValueError) as error:
             if len(records) > 1:
                 middle = len(records) // 2
-                first, second = self.apply(records[:middle]), self.apply(records[middle:])
+                first = self.apply(records[:middle], again=again)
+                second = self.apply(records[middle:], again=again)
                 return BatchCounts(
                     first.events + second.events, first.unreadable + second.unreadable
                 )
             refused = f"the database refuses a value of this record: {str(error)[:300]}"
             unreadable = self._unreadable(records[0], "refused", refused)
-            return self._write(WriteBatch(unreadable=[unreadable]), records)
+            batch = WriteBatch(unreadable=[unreadable], offsets=_offsets_behind(records, again))
+            return self._write(batch, records)
 
-    def _apply(self, records: Sequence[Record]) -> BatchCounts:
-        batch = WriteBatch()
+    def _apply(self, records: Sequence[Record], again: bool) -> BatchCounts:
+        batch = WriteBatch(offsets=_offsets_behind(records, again))
         facts: dict[str, list[Fact]] = defaultdict(list)
         partitions: dict[str, int] = {}
         for record in records:
@@ -132,9 +134,6 @@ class Projection:
         facts: Mapping[str, Sequence[Fact]] = MappingProxyType({}),
         partitions: Mapping[str, int] = MappingProxyType({}),
     ) -> BatchCounts:
-        for record in records:
-            place = (record.topic, record.partition)
-            batch.offsets[place] = max(batch.offsets.get(place, 0), record.offset + 1)
         changes: list[Change] = []
         with self._engine.begin() as connection:
             locked = store.lock(connection, partitions) if facts else {}
@@ -188,12 +187,21 @@ class Projection:
         return interpret(saga, plan)
 
     def understands(self, record: Record) -> bool:
-        """Return True for an event of the contract in a flow version that is known here."""
+        """Return True for an event of the contract in a flow version that is known here.
+
+        Asks no schema registry, which may not answer: UnknownRecords does.
+        """
+        if self._codec.asks_registry(record):
+            return False
         try:
-            self._read(record)
+            self.check(record)
         except UnprocessableRecord:
             return False
         return True
+
+    def check(self, record: Record) -> None:
+        """Raise what makes a record unreadable, if anything, or RegistryUnavailable."""
+        self._read(record)
 
     def _read(self, record: Record) -> tuple[str, Fact | None]:
         """Return a record's saga key, and the fact of an event of a saga.
@@ -211,6 +219,15 @@ class Projection:
         if not is_placed:
             self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
         return envelope.key, fact_of(envelope, self._balances)
+
+
+def _offsets_behind(records: Iterable[Record], again: bool) -> dict[TopicPartitionKey, int]:
+    """Return partition -> offset of the next record to read, after these; empty if `again`."""
+    found: dict[TopicPartitionKey, int] = {}
+    for record in () if again else records:
+        place = (record.topic, record.partition)
+        found[place] = max(found.get(place, 0), record.offset + 1)
+    return found
 
 
 def balances_of(flows: Flows) -> tuple[Balance, ...]:

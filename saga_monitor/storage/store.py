@@ -15,6 +15,7 @@ from saga_monitor.storage.tables import (
     HISTORY,
     balance,
     intervention,
+    monitor_unreadable,
     saga,
     stream_offset,
     timeline,
@@ -26,7 +27,10 @@ from sagakit.store.json_rows import KEYS, as_json, recordset, rows_of
 from sagakit.store.postgres import pack_headers, unpack_headers
 
 _MAX_KEPT_BYTES = 64 * 1024
+Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
 _UNKNOWN_CODES, _MAX_UNKNOWN_BYTES = (UnknownFlow.code, UnknownSchema.code), 2 * MAX_EVENT_BYTES
+_UNKNOWN = {"codes": list(_UNKNOWN_CODES), "most": _MAX_UNKNOWN_BYTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,16 @@ UNKNOWN_SCHEMA = text("""
     FROM monitor_unreadable
     WHERE code = ANY(:codes) AND octet_length(value) < :most AND length(headers) < :most
 """)
+UNKNOWN_BUT = text(f"""
+    SELECT topic, partition, "offset", at, record_key, value, headers
+    FROM monitor_unreadable u
+    WHERE code = ANY(:codes) AND octet_length(value) < :most AND length(headers) < :most
+    AND NOT EXISTS (
+        SELECT FROM {recordset(monitor_unreadable, ("topic", "partition", "offset"))}
+        WHERE n.topic = u.topic AND n.partition = u.partition AND n."offset" = u."offset"
+    )
+    ORDER BY at, topic, partition, "offset" LIMIT :limit
+""")
 DELETE_UNREADABLE = text("""
     DELETE FROM monitor_unreadable
     WHERE topic = :topic AND partition = :partition AND "offset" = :offset
@@ -338,13 +352,19 @@ def reset(connection: Connection, starts: Mapping[tuple[str, int], int]) -> None
 
 def unknown_schema_records(connection: Connection) -> list[Record]:
     """Return records whose schema or flow version was unknown when they were read."""
-    rows = connection.execute(
-        UNKNOWN_SCHEMA, {"codes": list(_UNKNOWN_CODES), "most": _MAX_UNKNOWN_BYTES}
-    )
-    return [
-        Record(topic, partition, offset, unix_ms(at), key, value, unpack_headers(headers))
-        for topic, partition, offset, at, key, value, headers in rows
-    ]
+    return [_kept_record(row) for row in connection.execute(UNKNOWN_SCHEMA, _UNKNOWN)]
+
+
+def unknown_records_but(connection: Connection, but: Iterable[Place], limit: int) -> list[Record]:
+    """Return such records, the oldest first, except those at the places `but`."""
+    places = [{"topic": t, "partition": p, "offset": o} for t, p, o in but]
+    asked = {**_UNKNOWN, **rows_of(places), "limit": limit}
+    return [_kept_record(row) for row in connection.execute(UNKNOWN_BUT, asked)]
+
+
+def _kept_record(row: Any) -> Record:
+    topic, partition, offset, at, key, value, headers = row
+    return Record(topic, partition, offset, unix_ms(at), key, value, unpack_headers(headers))
 
 
 def delete_unreadable(connection: Connection, records: Sequence[Record]) -> None:

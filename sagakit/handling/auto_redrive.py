@@ -3,6 +3,10 @@
 During a rolling deploy an old replica parks events whose schema or flow version it does not know.
 Every replica looks for such records every LOOK_EVERY_S seconds and redrives those that it can
 decode, so that no person has to. An old replica finds none.
+
+So are records whose schema the registry did not have: a replica of the registry may know of a
+registration seconds later, and a publisher may register late. It is asked again, less and less
+often (`Patience`).
 """
 
 import threading
@@ -12,10 +16,10 @@ from typing import Any
 import structlog
 from sqlalchemy import Engine
 
-from sagakit.errors import UnknownFlow, UnknownSchema, UnprocessableRecord
+from sagakit.errors import UnknownFlow, UnknownSchema, UnprocessableRecord, UnregisteredSchema
 from sagakit.flow.routing import Router
 from sagakit.messages.codec import Codec
-from sagakit.retry import retry_transaction
+from sagakit.retry import Patience, retry_transaction
 from sagakit.store.postgres import parked_for
 
 log = structlog.get_logger(__name__)
@@ -34,7 +38,7 @@ class AutoRedrive:
         self, engine: Engine, codec: Codec, router: Router, redrive: Callable[[str], Any]
     ) -> None:
         self._engine, self._codec, self._router, self._redrive = engine, codec, router, redrive
-        self._not_understood: set[int] = set()
+        self._patience = Patience[int]()
 
     def run(self, stop: threading.Event) -> None:
         """Look for such records every LOOK_EVERY_S seconds until stopped."""
@@ -45,18 +49,22 @@ class AutoRedrive:
     def redrive_known(self) -> list[str]:
         """Redrive the sagas with records understood here, and return their keys.
 
-        A record not understood now never will be by this process, so it is not checked again.
+        A record not understood now never will be by this process, so it is not checked again, but
+        for one whose schema is not registered yet.
         """
         with self._engine.connect() as connection:
-            rows = parked_for(connection, CODES, sorted(self._not_understood), AT_ONCE)
+            rows = parked_for(connection, CODES, self._patience.resting(), AT_ONCE)
         known = []
         for row in rows:
             try:
                 envelope = self._codec.decode(row.record)
                 self._router.label(envelope.trace.flow, envelope.event)
+                self._patience.done(row.id)
                 known.append(row.key)
+            except UnregisteredSchema:
+                self._patience.later(row.id)
             except UnprocessableRecord:
-                self._not_understood.add(row.id)
+                self._patience.never(row.id)
         for key in (sagas := list(dict.fromkeys(known))):
             log.info("redriving records that an older replica could not decode", saga=key)
             self._redrive(key)

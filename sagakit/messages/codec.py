@@ -2,16 +2,17 @@
 
 It writes the Confluent wire format (`00`, schema id) if a registry is configured, else Avro
 single-object encoding (`C3 01`, CRC-64 fingerprint); a reader tells them apart by the first byte.
-See the Avro 1.12 specification and the CloudEvents Kafka protocol binding, binary mode. A body is
-only decoded with a schema of the contract: hostile bytes cannot choose a recursive or zero-width
-one.
+Newer Confluent serializers put the id, or `01` and a GUID, into a header, which is read too. See
+the Avro 1.12 specification and the CloudEvents Kafka protocol binding, binary mode. A body is only
+decoded with a schema of the contract, or one fitted to it (`writer_schema`): hostile bytes cannot
+choose a recursive or zero-width one.
 """
 
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID, uuid5
 
 import fastavro
@@ -32,17 +33,24 @@ from sagakit.errors import (
     Undecodable,
     UnknownFlow,
     UnknownSchema,
+    UnregisteredSchema,
 )
 from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.routing import topic
 from sagakit.identity import MAX_ID_CHARS, flow_name, saga_key, split_key
 from sagakit.messages.envelope import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
+from sagakit.messages.writer_schema import DoesNotFit, branches, fitted
 
 MAX_EVENT_BYTES = 512 * 1024
 CONTRACT = "contract"
 """Header of a platform event: the contract package that has its flow."""
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
+CONFLUENT_GUID = b"\x01"
+SCHEMA_ID = "__value_schema_id"
+"""Header in which newer serializers of Confluent write what else stands before the body."""
+SchemaId = int | UUID
+"""A registry's number of a schema, or its GUID, which is the same in every registry."""
 Headers = Sequence[tuple[str, bytes]]
 _SAME = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _READ = frozenset(
@@ -50,6 +58,17 @@ _READ = frozenset(
 ) | {"flow", "traceparent", LOGGED_AT}
 """The headers that a reader uses."""
 _PLATFORM_TOPIC = topic(PLATFORM)
+_LONG = fastavro.parse_schema("long")
+_NO_SCHEMA = (
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    RecursionError,
+    SchemaParseException,
+    UnknownType,
+)
+"""What fastavro raises for a text that is no schema."""
 
 
 class Registry(Protocol):
@@ -59,8 +78,11 @@ class Registry(Protocol):
         """Return the id of a schema; register it under its subject if it is new."""
         ...
 
-    def lookup(self, schema_id: int) -> Mapping[str, Any]:
-        """Return the schema of an id. Raises KeyError if the registry has none."""
+    def lookup(self, schema_id: SchemaId) -> Sequence[Any]:
+        """Return the schemas that the one of an id refers to, and itself as the last.
+
+        Raises KeyError if the registry does not have the id now, ValueError if it is none of Avro.
+        """
         ...
 
 
@@ -80,11 +102,22 @@ def record_saga_id(raw: bytes | None) -> str:
     return key
 
 
+class _Foreign(NamedTuple):
+    """A schema that somebody else registered: one event, or a union of several.
+
+    `branches`: the event type, the schema to decode with, and why that cannot be done.
+    """
+
+    is_union: bool
+    branches: Sequence[tuple[str, Any, str]]
+
+
 class Codec:
     """Encodes and decodes the events of a contract."""
 
     def __init__(self, contract: Contract, registry: Registry | None = None) -> None:
         self._types = contract.event_types
+        self._schemas = contract.schemas
         self._registry = registry
         self._packages = frozenset(contract.packages)
         self._homes = {
@@ -100,7 +133,8 @@ class Codec:
         self._readers: dict[str, Any] = {}
         self._prefixes: dict[str, bytes] = {}
         self._writers: dict[bytes, tuple[str, Any]] = {}
-        self._by_id: dict[int, tuple[str, Any]] = {}
+        self._by_id: dict[SchemaId, tuple[str, Any]] = {}
+        self._foreign: dict[SchemaId, _Foreign] = {}
         for older in contract.released:
             for name in older.keys() & self._types.keys():
                 schema = fastavro.parse_schema(inline(name, older))
@@ -158,7 +192,7 @@ class Codec:
                 f"the record has {size} bytes, the limit is {MAX_EVENT_BYTES}; "
                 "publish a smaller one, then discard this one"
             )
-        name, writer, start = self._writer(value)
+        name, writer, start = self._writer(record, value)
         event = self._event(name, writer, value, start)
         headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
         self._check(record, saga_id, event, headers)
@@ -199,49 +233,92 @@ class Codec:
         label = headers.get("flow")
         return by_type if label is None or event_type in self._no_saga else flow_name(label)
 
-    def _writer(self, value: bytes) -> tuple[str, Any, int]:
+    def asks_registry(self, record: Record) -> bool:
+        """Tell whether decoding a record takes a question to the registry."""
+        value = record.value or b""
+        if value[:2] == SINGLE_OBJECT and value[2:10] in self._writers:
+            return False
+        number, _ = _framing(record, value)
+        return number is not None and number not in self._by_id and number not in self._foreign
+
+    def _writer(self, record: Record, value: bytes) -> tuple[str, Any, int]:
+        """Return the event type, the schema that its body was written with, and where it starts."""
+        if value[:2] == SINGLE_OBJECT and (known := self._writers.get(value[2:10])):
+            return (*known, 10)
+        number, start = _framing(record, value)
+        if number is not None:
+            found = self._by_id.get(number)
+            return (*found, start) if found else self._registered(number, value, start)
         if value[:2] == SINGLE_OBJECT:
-            found = self._writers.get(value[2:10])
-            if found is None:
-                raise UnknownSchema(
-                    f"schema fingerprint {value[2:10].hex()} is not of this contract; "
-                    "deploy a version that knows it, or publish with one of its contract's *.avsc"
-                )
-            return (*found, 10)
-        if value[:1] == CONFLUENT and len(value) > 5:
-            return (*self._registered_schema(int.from_bytes(value[1:5], "big")), 5)
+            raise UnknownSchema(
+                f"schema fingerprint {value[2:10].hex()} is not of this contract; "
+                "deploy a version that knows it, or publish with one of its contract's *.avsc"
+            )
         raise Undecodable(
             f"the body begins with {value[:4].hex() or 'nothing'}: neither Avro single-object "
             "encoding (c301) nor the Confluent wire format (00)"
         )
 
-    def _registered_schema(self, number: int) -> tuple[str, Any]:
-        if number not in self._by_id:
-            if self._registry is None:
-                raise Undecodable(
-                    f"schema id {number}, but SAGA_SCHEMA_REGISTRY_URL is not set; set it"
-                )
+    def _registered(self, number: SchemaId, value: bytes, start: int) -> tuple[str, Any, int]:
+        """Return what `_writer` does, for a schema that only the registry knows."""
+        found = self._foreign.get(number)
+        if found is None:
+            found = self._foreign[number] = self._looked_up(number)
+        index = 0
+        if found.is_union:
+            stream = io.BytesIO(value)
+            stream.seek(start)
             try:
-                schema = self._registry.lookup(number)
-                name = str(schema["name"])
-                if name not in self._types or not _is_bounded(schema):
-                    raise UnknownSchema(
-                        f"schema id {number} ({name}) is not an event of this contract"
-                    )
-                self._by_id[number] = (name, fastavro.parse_schema(dict(schema)))
-            except KeyError as error:
-                raise Undecodable(f"schema id {number} is not in the registry: {error}") from error
-            except (
-                TypeError,
-                ValueError,
-                RecursionError,
-                SchemaParseException,
-                UnknownType,
-            ) as error:
-                raise Undecodable(
-                    f"schema id {number} is not the schema of an event: {error}"
-                ) from error
-        return self._by_id[number]
+                index = fastavro.schemaless_reader(stream, _LONG, None)  # type: ignore[assignment]
+            except (EOFError, IndexError, OverflowError, ValueError) as error:
+                raise Undecodable("the body ends before its event type") from error
+            start = stream.tell()
+        if not 0 <= index < len(found.branches):
+            raise Undecodable(f"schema id {number} is a union, and the body has its type {index}")
+        name, schema, problem = found.branches[index]
+        if problem:
+            raise UnknownSchema(f"schema id {number} {problem}")
+        return name, schema, start
+
+    def _looked_up(self, number: SchemaId) -> "_Foreign":
+        if self._registry is None:
+            raise Undecodable(
+                f"schema id {number}, but SAGA_SCHEMA_REGISTRY_URL is not set; set it"
+            )
+        try:
+            found = self._registry.lookup(number)
+        except KeyError as error:
+            raise UnregisteredSchema(
+                f"schema id {number} is not in the registry; it is asked again, and the record is "
+                "read once the schema is registered"
+            ) from error
+        except ValueError as error:
+            raise Undecodable(
+                f"schema id {number} is not the schema of an event: {error}"
+            ) from error
+        try:
+            named: dict[str, Any] = {}
+            schema = [fastavro.parse_schema(one, named) for one in found][-1]
+            return _Foreign(
+                isinstance(schema, list),
+                [self._branch(name, one, named) for name, one in branches(schema, named)],
+            )
+        except _NO_SCHEMA as error:
+            raise Undecodable(
+                f"schema id {number} is not the schema of an event: {error}"
+            ) from error
+
+    def _branch(self, name: str, schema: Any, named: Mapping[str, Any]) -> tuple[str, Any, str]:
+        """Return an event type, the schema to decode it with, and why that cannot be done."""
+        if name not in self._types:
+            return name, None, f"({name or 'no record'}) is not an event of this contract"
+        own: dict[str, Any] = {}
+        reader = fastavro.parse_schema(inline(name, self._schemas), own)
+        try:
+            found = fitted(schema, named, reader, own)
+            return name, fastavro.parse_schema(found), ""
+        except (DoesNotFit, *_NO_SCHEMA) as error:
+            return name, None, f"({name}) cannot be read as an event of this contract: {error}"
 
     def _event(self, name: str, writer: Any, value: bytes, start: int) -> Any:
         reader = self._readers[name]
@@ -325,6 +402,23 @@ def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes], ...]:
     return _SAME + tuple([(name, value.encode()) for name, value in found if value is not None])
 
 
+def _framing(record: Record, value: bytes) -> tuple[SchemaId | None, int]:
+    """Return the registry's id of the writer's schema, if any, and where the body starts."""
+    for name, content in record.headers:
+        if name == SCHEMA_ID:
+            return _schema_id(content), 0
+    return _schema_id(value), 17 if value[:1] == CONFLUENT_GUID else 5
+
+
+def _schema_id(content: bytes) -> SchemaId | None:
+    """Return the schema id that a header or body of Confluent's serializers begins with."""
+    if content[:1] == CONFLUENT and len(content) > 4:
+        return int.from_bytes(content[1:5], "big")
+    if content[:1] == CONFLUENT_GUID and len(content) > 16:
+        return UUID(bytes=content[1:17])
+    return None
+
+
 def _fingerprint(schema: Any) -> bytes:
     """Return the CRC-64-AVRO of the parsing canonical form, little-endian as on the wire."""
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
@@ -376,23 +470,3 @@ def _uuid(text: str | None) -> UUID | None:
         return None if text is None else UUID(text)
     except ValueError:
         return None
-
-
-def _is_bounded(avro: Any, within: tuple[str, ...] = ()) -> bool:
-    """Return True if a schema has no recursion and no zero-width type outside a union.
-
-    Other schemas decode a few bytes into any number of values.
-    """
-    if isinstance(avro, list):
-        return all(a == "null" or _is_bounded(a, within) for a in avro)
-    if isinstance(avro, str):
-        return avro != "null" and avro.rpartition(".")[2] not in within
-    kind = avro["type"]
-    if kind == "record":
-        inside = (*within, avro["name"].rpartition(".")[2])
-        return bool(avro["fields"]) and all(_is_bounded(f["type"], inside) for f in avro["fields"])
-    if kind in ("array", "map"):
-        return _is_bounded(avro["items" if kind == "array" else "values"], within)
-    if kind in ("fixed", "enum"):
-        return bool(avro["size"] if kind == "fixed" else avro["symbols"])
-    return _is_bounded(kind, within)

@@ -11,12 +11,22 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from threading import Thread
 from typing import Any, TypeVar
+from uuid import UUID
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from sagakit.errors import ConfigurationError, RegistryUnavailable
 from sagakit.flow.routing import topic
+from sagakit.messages.codec import SchemaId
 from sagakit.urls import redacted
 
 T = TypeVar("T")
@@ -30,17 +40,31 @@ CLIENT = {
 }
 ANSWER_S = 60.0
 """How long an answer may take, with the client's retries: its timeout restarts with each byte."""
+CONFLICT_S = 40.0
+"""How long a subject's level is set again while others change the subject."""
 CONFLICT = 409
 """Another process is changing the same subject, or the schema is refused."""
 SCHEMA_REFUSED = (CONFLICT, 422)
 NOT_FOUND = 404
 NO_SUCH_ID = (400, NOT_FOUND, 422)
 """The registry does not have the id; 400 and 422: no registry could have it."""
+MOST_REFERENCES = 100
 LOGIN_REFUSED = (401, 403)
 NO_JSON = -1
 """The client's error code for an answer that is no JSON object."""
 NO_REGISTRY = (301, 302, 303, 307, 308, 405)
 """Another server answers, or a redirect, for example from http to https."""
+
+
+class LevelConflict(RetryError):
+    """The level of a subject cannot be set, since others keep changing the subject."""
+
+    def __str__(self) -> str:
+        return f"it answers 409 to each attempt to set the level {COMPATIBILITY}"
+
+
+class TooManyReferences(ValueError):
+    """A schema refers to more others than are looked up."""
 
 
 def _is_conflict(error: BaseException) -> bool:
@@ -92,7 +116,7 @@ class ConfluentRegistry:
         """
         found = self._find(subject, schema)
         if found is None:
-            self._client.set_compatibility(subject, COMPATIBILITY)
+            self._require_level(subject)
             return _checked_id(self._client.register_schema(subject, schema))
         if self._own is not None and subject.startswith(self._own):
             self._restore_compatibility(subject)
@@ -109,34 +133,83 @@ class ConfluentRegistry:
 
     def _restore_compatibility(self, subject: str) -> None:
         """Set the level of a subject if it has another one, or none of its own."""
-        level = None
-        try:
-            level = self._client.get_compatibility(subject)
-        except SchemaRegistryError as error:
-            if _status(error) != NOT_FOUND:
-                raise
-        if level != COMPATIBILITY:
-            self._client.set_compatibility(subject, COMPATIBILITY)
+        if self._level(subject) != COMPATIBILITY:
+            self._require_level(subject)
 
-    def lookup(self, schema_id: int) -> Mapping[str, Any]:
+    def _level(self, subject: str) -> str | None:
+        """Return the level of a subject, None if it has none of its own."""
+        try:
+            return self._client.get_compatibility(subject)
+        except SchemaRegistryError as error:
+            if _status(error) == NOT_FOUND:
+                return None
+            raise
+
+    def _require_level(self, subject: str) -> None:
+        """Set the level of a subject. A conflict is no refusal: others are setting it, too."""
+        for attempt in Retrying(
+            retry=retry_if_exception(_is_conflict),
+            wait=wait_random_exponential(multiplier=0.1, max=1.0),
+            stop=stop_after_delay(CONFLICT_S),
+            retry_error_cls=LevelConflict,
+        ):
+            with attempt:
+                self._set_level(subject)
+
+    def _set_level(self, subject: str) -> None:
+        try:
+            self._client.set_compatibility(subject, COMPATIBILITY)
+        except SchemaRegistryError as error:
+            if not _is_conflict(error) or self._level(subject) != COMPATIBILITY:
+                raise
+
+    def lookup(self, schema_id: SchemaId) -> list[Any]:
         """See `codec.Registry`.
 
-        Raises KeyError only if the registry itself says that it has no such schema, or a text that
-        is none of Avro. Any other answer is RegistryUnavailable: no record is parked for that.
+        Raises KeyError only if the registry itself says that it has no such schema, or one that it
+        refers to. Any other answer is RegistryUnavailable: no record is parked for that. But of
+        GUIDs many registries know nothing, so there any refusal is a KeyError.
         """
         try:
-            text = _checked_text(_in_time(lambda: self._client.get_schema(schema_id)))
+            texts = _in_time(lambda: self._texts(schema_id))
+        except TooManyReferences:
+            raise
         except Exception as error:
-            if _status(error) in NO_SUCH_ID:
+            refused = isinstance(schema_id, UUID) and _is_refusal(error)
+            if refused or _status(error) in NO_SUCH_ID:
                 raise KeyError(f"schema id {schema_id}") from error
             # it keeps also what is no schema
             self._client.clear_caches()  # type: ignore[no-untyped-call]
             raise self._unavailable(error) from error
         try:
-            schema: dict[str, Any] = json.loads(text)
+            return [json.loads(text) for text in texts]
         except (ValueError, RecursionError) as error:
-            raise KeyError(f"schema id {schema_id} is no Avro schema") from error
-        return schema
+            raise ValueError(f"schema id {schema_id} is no Avro schema") from error
+
+    def _texts(self, schema_id: SchemaId) -> list[str]:
+        """Return the text of a schema, after those of all schemas that it refers to."""
+        if isinstance(schema_id, UUID):
+            schema = self._client.get_schema_by_guid(str(schema_id))
+        else:
+            schema = self._client.get_schema(schema_id)
+        found: dict[tuple[str, int], str] = {}
+        self._add_referred(schema, found)
+        return [*found.values(), _checked_text(schema)]
+
+    def _add_referred(self, schema: Schema, found: dict[tuple[str, int], str]) -> None:
+        for one in schema.references or ():
+            if one.subject is None or one.version is None:
+                raise ValueError(f"its answer has a reference to {one}, without a subject")
+            place = (one.subject, one.version)
+            if place in found:
+                continue
+            if len(found) >= MOST_REFERENCES:
+                raise TooManyReferences(f"it refers to more than {MOST_REFERENCES} schemas")
+            found[place] = ""  # a circle ends here
+            referred = self._client.get_version(*place, deleted=True).schema
+            self._add_referred(referred, found)
+            del found[place]  # behind what it refers to itself
+            found[place] = _checked_text(referred)
 
     def _unavailable(self, error: Exception) -> RegistryUnavailable:
         """Return the error for an answer that the registry does not give, with the remedy."""
@@ -178,6 +251,12 @@ def _status(error: Exception) -> int | None:
     if isinstance(error, SchemaRegistryError) and error.error_code != NO_JSON:
         return error.http_status_code
     return None
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Tell whether a server says no to a request, also one that knows no such route."""
+    status = getattr(error, "http_status_code", 0)
+    return 400 <= status < 500 and status not in (*LOGIN_REFUSED, 408, 429)
 
 
 def _checked_id(number: Any) -> int:

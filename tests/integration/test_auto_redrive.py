@@ -132,7 +132,7 @@ def test_a_record_that_no_replica_understands_stays_parked_and_is_tried_once(
         new.handler.handle([decode_message(new.codec, record)])
     assert sorted(parked(engine)) == ["unknown_flow", "unknown_schema"]
     assert new.auto_redrive.redrive_known() == []
-    assert len(new.auto_redrive._not_understood) == 2
+    assert len(new.auto_redrive._patience.resting()) == 2
     assert new.auto_redrive.redrive_known() == []
     assert len(parked(engine)) == 2
 

@@ -41,7 +41,7 @@ from saga_lab.devstack.topics import Topic, create_topics
 from sagakit.errors import EventTooLarge, Undecodable
 from sagakit.handling.handler import Disposition, decode_message
 from sagakit.kafka.publisher import Publisher, PublishFailed
-from sagakit.messages.codec import MAX_EVENT_BYTES, SINGLE_OBJECT, Codec
+from sagakit.messages.codec import MAX_EVENT_BYTES, SINGLE_OBJECT, Codec, SchemaId
 from sagakit.messages.envelope import OutboxRow, Record
 from sagakit.outbox.relay import LEAD, LEADER_LOCK, NEW_EPOCH, Relay, autocommit_connection
 from sagakit.retry import retry_transaction
@@ -260,12 +260,12 @@ def refused(schema: dict[str, Any], body: bytes) -> None:
         def register(self, subject: str, schema: Any) -> int:
             return next(ids)
 
-        def lookup(self, schema_id: int) -> Any:
-            return schema
+        def lookup(self, schema_id: SchemaId) -> list[Any]:
+            return [schema]
 
     codec = Codec(CONTRACT, Registry())
     record = Record("left.events", 0, 0, 0, b"a", b"\0\0\0\0\x63" + body)
-    with pytest.raises(Undecodable, match="not an event of this contract"):
+    with pytest.raises(Undecodable, match="as an event of this contract"):
         codec.decode(record)
     with pytest.raises(Undecodable, match="not of this contract"):
         codec.decode(Record("left.events", 0, 0, 0, b"a", SINGLE_OBJECT + bytes(8) + body))
