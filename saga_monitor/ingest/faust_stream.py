@@ -37,7 +37,7 @@ from sagakit.telemetry import metrics
 log = structlog.get_logger(__name__)
 GROUP = "saga-monitor"
 BATCH = 4000
-ENOUGH_BYTES, MOST_BYTES, MOST_WAIT_MS = 64 * 1024, 128 * 1024, 100
+ENOUGH_BYTES, MOST_BYTES, MOST_WAIT_MS = 64 * 1024, 128 * 1024, 500
 """Fetch sizes: the broker answers at once when it has ENOUGH_BYTES, else after MOST_WAIT_MS; a
 fetch returns at most MOST_BYTES of a partition (or one record batch, if that is larger)."""
 BUNDLES = 64

@@ -75,7 +75,7 @@ class BusConsumer:
                 "auto.commit.interval.ms": 1000,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": round(1000 * SESSION_S),
-                "fetch.wait.max.ms": 500,  # the broker answers at once when a record arrives
+                "fetch.wait.max.ms": 1000,  # the broker answers at once when a record arrives
                 "topic.metadata.refresh.interval.ms": round(1000 * TOPICS_S),
                 "error_cb": log_client_error,
             },

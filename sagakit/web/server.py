@@ -1,5 +1,6 @@
 """Serves an app over HTTP with uvicorn, as one loop of a process's lifecycle."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ from sagakit.errors import ConfigurationError
 
 REQUESTS_S = 5
 """How long a stop waits for requests in hand."""
+TICK_S = 0.5
+"""How often a server looks at the time, for the Date header, and whether it is to end."""
 MAX_HEAD_BYTES = 32 * 1024
 """The longest request line with its headers."""
 TOO_LONG = f"the head of the request has more than {MAX_HEAD_BYTES} bytes"
@@ -89,6 +92,11 @@ class HttpServer:
 
 
 class _Uvicorn(uvicorn.Server):
+    async def main_loop(self) -> None:
+        """Look whether to end every TICK_S; uvicorn itself wakes ten times a second."""
+        while not await self.on_tick(0):
+            await asyncio.sleep(TICK_S)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Install no signal handlers: the lifecycle hears signals."""
