@@ -127,6 +127,10 @@ class RequestTimedOut(SagaError):
     """
 
 
+class TooManyWaiting(SagaError):
+    """Too many requests wait for the end of a saga; none was refused that does not wait."""
+
+
 class ForeignEvent(SagaError):
     """A participant decided an event of another owner, or of another saga than the one handled."""
 

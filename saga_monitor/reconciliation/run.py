@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,7 +28,7 @@ from saga_monitor.saga.deadlines import Emission
 from saga_monitor.saga.facts import Saga, emission_id
 from saga_monitor.saga.view import SagaView
 from sagakit.contract.platform import InterventionOpened
-from sagakit.errors import BadKey
+from sagakit.errors import BadKey, SagaError
 from sagakit.flow.model import Flow
 from sagakit.identity import split_key
 from sagakit.messages.codec import record_saga_id
@@ -97,6 +98,10 @@ class ReconciliationReport:
     findings: tuple[ReportLine, ...]
 
 
+class AlreadyRunning(SagaError):
+    """A reconciliation runs already. Answered with 409."""
+
+
 class Reconciler:
     """Runs reconciliations, one at a time, and keeps the last report for the gauges.
 
@@ -119,13 +124,13 @@ class Reconciler:
         self._last: tuple[datetime, ReconciliationReport] | None = None
 
     def run(self, request: ReconciliationRequest) -> ReconciliationReport:
-        """Run once and return the report. Raises SourceUnavailable."""
+        """Run once and return the report. Raises SourceUnavailable, and AlreadyRunning."""
         rules = self._rules
         if rules is None:
             raise SourceUnavailable(
                 "the monitor has no rules by which to compare; set SAGA_RECONCILIATION"
             )
-        with self._one_at_a_time:
+        with self._alone():
             started_at = self._reader.log_time()
             if started_at is None:
                 raise SourceUnavailable(
@@ -142,6 +147,16 @@ class Reconciler:
             )
             self._last = self._now(), report
         return report
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others from running meanwhile. Raises AlreadyRunning instead of waiting."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise AlreadyRunning("a reconciliation runs already; try again when it has ended")
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
 
     def _await_watermark(self) -> datetime:
         """Wait until the log is read up to a tick taken after this call; return the watermark.
@@ -216,9 +231,11 @@ class Reconciler:
 
         @router.post("/reconciliations", response_model=None)
         def reconcile(request: ReconciliationRequest) -> ReconciliationReport | JSONResponse:
-            """Compare all books now; 503 if some cannot be read."""
+            """Compare all books now; 503 if some cannot be read, 409 while another run lasts."""
             try:
                 return self.run(request)
+            except AlreadyRunning as running:
+                return problem(409, "already running", str(running))
             except SourceUnavailable as error:
                 return problem(503, "not comparable", str(error))
 

@@ -23,6 +23,7 @@ from sagakit.faults import NO_FAULTS, Faults
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
 from sagakit.messages.trace_ids import log_fields
+from sagakit.own_threads import OwnThreads
 from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF, Backoff, retry_transaction
 from sagakit.stop_signal import StopSignal
 from sagakit.store.ports import Clock, EffectQueue
@@ -82,6 +83,7 @@ class EffectWorker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._look = asyncio.Event()
+        self._threads = OwnThreads("effects", 4)
 
     def lease(self, row: EffectRow) -> EffectRow:
         """Lease a new effect to this worker before it is inserted; callable from any thread.
@@ -127,7 +129,7 @@ class EffectWorker:
         """Claim what there is room for, and perform it. Tells whether there was anything."""
         free = max(0, IN_HAND - len(self._in_hand))
         claim = lambda: self._queue.claim(free, LEASE, self._clock())  # noqa: E731
-        rows = await asyncio.to_thread(retry_transaction, claim, self._stop)
+        rows = await self._threads.run(retry_transaction, claim, self._stop)
         self._take(rows)
         return bool(rows)
 
@@ -201,4 +203,4 @@ class EffectWorker:
 
         Its retries must not count as signs of life of that loop.
         """
-        return asyncio.to_thread(retry_transaction, work, self._stop.event)
+        return self._threads.run(retry_transaction, work, self._stop.event)

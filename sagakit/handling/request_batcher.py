@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from sagakit.handling.handler import HandlingResult, MessageHandler
 from sagakit.messages.envelope import Message
+from sagakit.own_threads import OwnThreads
 from sagakit.retry import retry_transaction
 
 S = TypeVar("S")
@@ -32,6 +33,7 @@ class RequestBatcher(Generic[S]):
     def __init__(self, handler: MessageHandler[S], stop: threading.Event) -> None:
         self._handler = handler
         self._stop = stop
+        self._handling = OwnThreads("requests", 1)
         self._queue: asyncio.Queue[_Waiting[S]] = asyncio.Queue(MAX_QUEUED)
 
     async def submit(self, message: Message) -> HandlingResult[S]:
@@ -58,7 +60,7 @@ class RequestBatcher(Generic[S]):
         messages = [w.message for w in batch]
         work = lambda: self._handler.handle(messages)  # noqa: E731
         try:
-            fates = await asyncio.to_thread(retry_transaction, work, self._stop)
+            fates = await self._handling.run(retry_transaction, work, self._stop)
         except Exception as error:
             if len(batch) > 1:
                 for waiting in batch:

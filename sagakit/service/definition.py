@@ -15,7 +15,9 @@ from sagakit.errors import RequestTimedOut
 from sagakit.gathering import Gatherer
 from sagakit.handling.handler import Disposition
 from sagakit.handling.request_batcher import RequestBatcher
+from sagakit.handling.waiters import SagaWaiters
 from sagakit.messages.envelope import Message, Trace
+from sagakit.own_threads import OwnThreads
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import IN_FLIGHT, PostgresDatabase
 from sagakit.web.ledger_pages import Ledger
@@ -23,7 +25,8 @@ from sagakit.web.ledger_pages import Ledger
 S = TypeVar("S")
 MOST_READ = 200
 """The most states of one transaction."""
-LOOK_AGAIN_S = 0.1
+READ_THREADS = 1
+"""The gatherer reads one batch of states at a time."""
 ANSWER_S = 10.0
 """How long the request of a webhook or a person waits for its trigger to be handled."""
 
@@ -61,7 +64,10 @@ class TriggerPort(Protocol[S]):
         ...
 
     async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
-        """Return the state once `until` holds, or the current one at the timeout."""
+        """Return the state once `until` holds, or the current one at the timeout.
+
+        Raises TooManyWaiting.
+        """
         ...
 
 
@@ -84,9 +90,14 @@ class TriggerSubmitter(Generic[S]):
     """Implements `TriggerPort` with the process's database and inlet."""
 
     def __init__(
-        self, participant: Participant[S], database: PostgresDatabase[S], batcher: RequestBatcher[S]
+        self,
+        participant: Participant[S],
+        database: PostgresDatabase[S],
+        batcher: RequestBatcher[S],
+        waiters: SagaWaiters,
     ) -> None:
         self._participant, self._database, self._batcher = participant, database, batcher
+        self._waiters, self._reading = waiters, OwnThreads("states", READ_THREADS)
         self.state = Gatherer(self._states, MOST_READ)
         """See `TriggerPort`. What is asked for at once is read together."""
 
@@ -107,7 +118,7 @@ class TriggerSubmitter(Generic[S]):
         return Receipt(handled.events, state, handled.disposition is Disposition.REPEAT)
 
     async def _states(self, keys: Sequence[str]) -> list[S]:
-        return await asyncio.to_thread(self._read, keys)
+        return await self._reading.run(self._read, keys)
 
     def _read(self, keys: Sequence[str]) -> list[S]:
         with self._database.connections.use() as connection:
@@ -125,7 +136,11 @@ class TriggerSubmitter(Generic[S]):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         state = await self.state(key)
-        while not until(state) and loop.time() < deadline:
-            await asyncio.sleep(min(LOOK_AGAIN_S, max(0.0, deadline - loop.time())))
-            state = await self.state(key)
+        if until(state):
+            return state
+        with self._waiters.wait_for(key) as waiting:
+            state = await self.state(key)  # it may have changed before this request was waiting
+            while not until(state) and (left := deadline - loop.time()) > 0:
+                await waiting.change(left)
+                state = await self.state(key)
         return state

@@ -27,6 +27,7 @@ from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.consumer_loop import ConsumerLoop
 from sagakit.handling.handler import Disposition, Handler, HandlingResult, MessageHandler
 from sagakit.handling.request_batcher import RequestBatcher
+from sagakit.handling.waiters import SagaWaiters, WakingHandler
 from sagakit.kafka.consumer import SESSION_S, BusConsumer
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
@@ -146,6 +147,8 @@ class ServiceProcess(Generic[S]):
         if self.tracer:
             starts = frozenset(f.start for f in flows if f.owners[f.start] == participant.name)
             measured = TracedHandler(measured, self.tracer.tell, participant.name, starts)
+        self.waiters = SagaWaiters()
+        measured = WakingHandler(measured, self.waiters)
         self.batcher = RequestBatcher(measured, self._requesting)
         calls = TracedCalls(self.tracer.tell, participant.name) if self.tracer else perform_plain
         self.worker = EffectWorker(
@@ -198,7 +201,9 @@ class ServiceProcess(Generic[S]):
         kept = ledger_pages.routes(self.engine, self.service.books, self.service.ledgers)
         routers = [admin(self.engine, self.handler.redrive), kept]
         if self.service.routes:
-            submitter = TriggerSubmitter(self.service.participant, self.database, self.batcher)
+            submitter = TriggerSubmitter(
+                self.service.participant, self.database, self.batcher, self.waiters
+            )
             routers.append(self.service.routes(submitter))
         checks = {"database": lambda: database_answers(self.engine)}
         return make_app(

@@ -11,7 +11,8 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.errors import RegistryUnavailable, RequestTimedOut
+from sagakit.errors import RegistryUnavailable, RequestTimedOut, TooManyWaiting
+from sagakit.own_threads import OwnThreads
 from sagakit.telemetry import metrics
 from sagakit.web.login import use_header
 
@@ -23,6 +24,8 @@ MAX_BODY_BYTES = 1024 * 1024
 """Twice the limit of an event: no acceptable request is larger."""
 TOO_LARGE = f"the body has more than {MAX_BODY_BYTES} bytes; send less at once"
 RETRY_AFTER_S = 2
+HEALTH_THREADS = 2
+"""Health and metrics answer although requests hold all other threads."""
 
 
 class Health(Protocol):
@@ -86,16 +89,18 @@ def make_app(
         response.status_code = 503 if wrong else 200
         return {"status": "stalled" if wrong else "alive", "wrong": wrong}
 
+    own = OwnThreads("health", HEALTH_THREADS)
+
     @app.get("/health/ready", tags=["health"])
-    def ready(response: Response) -> dict[str, Any]:
-        wrong = {name: reason for name, check in checks.items() if (reason := check())}
-        wrong |= state.missing()
+    async def ready(response: Response) -> dict[str, Any]:
+        found = await own.run(lambda: {name: check() for name, check in checks.items()})
+        wrong = {name: reason for name, reason in found.items() if reason} | dict(state.missing())
         response.status_code = 503 if wrong else 200
         return {"status": "not ready" if wrong else "ready", "wrong": wrong}
 
     @app.get("/metrics", tags=["health"], dependencies=[Depends(taken)])
-    def read_metrics() -> Response:
-        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+    async def read_metrics() -> Response:
+        return Response(await own.run(metrics.exposition), media_type=metrics.CONTENT_TYPE)
 
     for router in routers:
         app.include_router(router, dependencies=[Depends(taken)])
@@ -119,6 +124,10 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestTimedOut)
     async def unanswered(request: Request, error: RequestTimedOut) -> JSONResponse:
         return _come_again("not handled in time", str(error))
+
+    @app.exception_handler(TooManyWaiting)
+    async def crowded(request: Request, error: TooManyWaiting) -> JSONResponse:
+        return _come_again("too many wait", str(error))
 
     @app.exception_handler(RegistryUnavailable)
     async def unread(request: Request, error: RegistryUnavailable) -> JSONResponse:

@@ -286,7 +286,8 @@ def _read_routes(router: APIRouter, port: TriggerPort[Order]) -> None:
         """Answer as soon as the order is completed or cancelled, or after `timeout_s` seconds with
         its current status."""
         _check_readable(order_id)
-        state = await port.watch(saga_key(FLOW, order_id), lambda s: s.phase in ENDED, timeout_s)
+        settled = {Phase.UNKNOWN, *ENDED}  # nobody waits for an order that is not known
+        state = await port.watch(saga_key(FLOW, order_id), lambda s: s.phase in settled, timeout_s)
         return _status(order_id, _require_known(order_id, state))
 
     @router.get(

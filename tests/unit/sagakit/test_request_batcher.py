@@ -12,6 +12,7 @@ from sagakit.decider import Callback
 from sagakit.errors import RequestTimedOut
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.handling.request_batcher import BATCH, MAX_QUEUED, RequestBatcher
+from sagakit.handling.waiters import SagaWaiters
 from sagakit.messages.envelope import Message
 from sagakit.service.definition import TriggerSubmitter
 from tests.stack import PATIENCE_S
@@ -144,7 +145,7 @@ def test_while_nothing_is_handled_only_so_many_wait_and_each_is_answered_in_time
     monkeypatch.setattr("sagakit.service.definition.ANSWER_S", 0.5)
     submitter = TriggerPort()
     nobody: Any = None
-    outside = TriggerSubmitter[Count](nobody, nobody, submitter.batcher)
+    outside = TriggerSubmitter[Count](nobody, nobody, submitter.batcher, SagaWaiters())
 
     async def scenario() -> None:
         submitter.go_on.clear()
