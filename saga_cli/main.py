@@ -73,6 +73,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "lab.republish",
         "Publish again the events that SERVICE published to TOPIC and still keeps (31 days).",
     ),
+    "skip": (
+        "lab.skip",
+        "Have every reader pass over a record that ends its process, and open a case for it.",
+    ),
 }
 """Command -> the module that defines it, as a function of the same name, and the first sentence of
 its help. So `saga --help` imports no command; a test holds the two together."""

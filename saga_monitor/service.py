@@ -23,6 +23,7 @@ from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.unknown_records import UnknownRecords
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
+from saga_monitor.operations.case_watch import CaseWatch
 from saga_monitor.operations.commands import CommandHandler
 from saga_monitor.operations.reads import SagaReader
 from saga_monitor.reconciliation.rules_reference import load_rules
@@ -205,6 +206,7 @@ class Monitor:
                 [
                     http_loop(self.settings, lambda: self.app(lifecycle)),
                     thread_loop("watch", self.watch.run, wake=self._ticks.discard),
+                    thread_loop("cases", CaseWatch(self.commands, self.settings.participants).run),
                     thread_loop("history", self.archiver.run),
                     thread_loop("unknown", UnknownRecords(self.engine, self.projection).run),
                     Loop("stream", self.reader.run, self._streaming, wake=self.reader.end),

@@ -21,7 +21,8 @@ SagaError
 |-- EffectKeyClash         two different calls have one effect key; the later decision is refused
 |-- EventTooLarge          the broker would refuse an own event; the decision is refused
 `-- EffectFailed           the provider gave no usable answer: result unknown, call retried
-    `-- ResultPending          the provider accepted the call; its final result is polled for
+    |-- ResultPending          the provider accepted the call; its final result is polled for
+    `-- OutcomeUntold          the provider answered, but no event can be made of its answer
 """
 
 from datetime import timedelta
@@ -170,4 +171,11 @@ class ResultPending(EffectFailed):
 
     Nothing failed. The call is repeated under the same key until the final result is known, whether
     or not the provider calls back.
+    """
+
+
+class OutcomeUntold(EffectFailed):
+    """The provider answered, but no event can be made of its answer: a person has to look.
+
+    The call is repeated under the same key at growing intervals, since a new version may tell it.
     """

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from sagakit.kafka.client import topic_ids
 from sagakit.kafka.inspector import read_log
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import Record
@@ -19,6 +20,8 @@ def create_topic(
     settings = {"message.timestamp.type": "LogAppendTime", **(config or {})}
     for future in admin.create_topics([NewTopic(name, partitions, 1, config=settings)]).values():
         future.result(timeout=PATIENCE_S)
+    # The controller answers before the broker knows: a consumer would take it for recreated.
+    until(lambda: name in topic_ids(admin, [name]), f"the broker knows {name}")
     return name
 
 

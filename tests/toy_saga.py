@@ -221,8 +221,8 @@ def _ticked(key: str, word: str) -> Decision:
         "pair": (call, replace(call, payload={"n": 2})),
         "odd": (replace(call, payload={"n": Decimal(1)}),),  # type: ignore[dict-item]
     }
-    if word in effects:
-        return Decision((Counted(key, "called"),), effects[word])
+    if word.rstrip() in effects:
+        return Decision((Counted(key, "called"),), effects[word.rstrip()])
     return Decision((Counted(key, word),))
 
 

@@ -5,7 +5,6 @@ import click
 from saga_cli.application import application
 from saga_cli.declarations import LateChoice
 from saga_lab.devstack.errors import StackError
-from saga_lab.devstack.stack_file import default_home, read_manifest
 
 
 def _databases() -> list[str]:
@@ -28,38 +27,16 @@ def republish(service: str, topic: str) -> None:
     rows, those of each saga in sequence. Services and monitor drop what they have handled before.
     """
     # Here, since the help of a command need not take 0.5 s to load them.
-    from sqlalchemy import exc
-
+    from saga_cli.lab.databases import database_of
     from sagakit.outbox.republish import RelayLock, RelayRunning
-    from sagakit.store.postgres import engine_for
 
-    databases = read_manifest(default_home()).get("databases")
-    if not databases:
-        raise StackError(f"there is no stack in {default_home()}; set SAGA_HOME to the home of one")
-    if service not in databases:
-        raise StackError(
-            f"the stack in {default_home()} has no database of {service}; set SAGA_HOME to the "
-            "home of one that has"
-        )
-    try:
-        engine = engine_for(databases[service])
-    except (ValueError, exc.ArgumentError) as error:
-        raise StackError(
-            f"{default_home()} has no usable address of the database of {service} "
-            f"({type(error).__name__}); start the stack again, which writes it"
-        ) from error
-    try:
-        outbox = RelayLock(engine)
+    with database_of(service) as engine:
         try:
-            rows = outbox.republish(topic)
-        finally:
-            outbox.close()
-    except RelayRunning as error:
-        raise StackError(f"{service}: {error}") from error
-    except exc.DBAPIError as error:
-        raise StackError(
-            f"the database of {service} does not answer: {error.orig}. Is PostgreSQL up?"
-        ) from error
-    finally:
-        engine.dispose()
+            outbox = RelayLock(engine)
+            try:
+                rows = outbox.republish(topic)
+            finally:
+                outbox.close()
+        except RelayRunning as error:
+            raise StackError(f"{service}: {error}") from error
     click.echo(f"{service} will publish {rows} rows to {topic} again once it is started")

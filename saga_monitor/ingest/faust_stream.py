@@ -22,16 +22,24 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
 from sqlalchemy import Connection, Engine
 
-from saga_monitor.ingest import topic_identity
+from saga_monitor.ingest import record_batches, topic_identity
 from saga_monitor.ingest.projection import BatchCounts, Projection
 from saga_monitor.ingest.watermark import LogInspector
 from saga_monitor.storage import store
+from sagakit.handling.attempts import KILLED, SINGLE_AFTER, Attempts
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.consumer import SESSION_S, TOPICS_S, member_of
-from sagakit.messages.envelope import Record, TopicPartitionKey
+from sagakit.messages.envelope import (
+    Record,
+    SkippedRecords,
+    TopicPartitionKey,
+    first_not_skipped,
+    unreadable_header,
+)
 from sagakit.retry import retry_transaction
 from sagakit.service.settings import ServiceSettings
 from sagakit.stop_signal import StopSignal
+from sagakit.store.skipped_records import skipped_records
 from sagakit.telemetry import metrics
 
 log = structlog.get_logger(__name__)
@@ -97,6 +105,7 @@ class BundlingFetcher(driver.AIOKafkaConsumerThread):
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
+        record_batches.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes = ENOUGH_BYTES
         consumer._fetch_max_wait_ms = MOST_WAIT_MS
@@ -173,6 +182,8 @@ class StreamReader:
         self._inspector = inspector
         self._group = group
         self._stop = stop or StopSignal()
+        self._attempts = Attempts(engine, self._stop)
+        self._skipped: SkippedRecords = {}
         self._ending = asyncio.Event()
         self._writing = False
         self.started_partitions: set[TopicPartitionKey] = set()
@@ -225,13 +236,16 @@ class StreamReader:
         def look_up() -> dict[Any, int]:
             ids = self._topic_ids()
             with self._engine.begin() as connection:
+                self._skipped = skipped_records(connection)
                 stored = store.offsets(connection)
                 assigned = {(tp.topic, tp.partition) for tp in places}
                 recreated = assigned & set(topic_identity.recreated_partitions(connection, ids))
                 wanted = stored | self._readable_now(connection, stored, assigned - recreated)
                 wanted |= dict.fromkeys(recreated, 0)
                 found = {
-                    tp: start_at(wanted.get((tp.topic, tp.partition)), first, end)
+                    tp: self._pass_over(
+                        tp, start_at(wanted.get((tp.topic, tp.partition)), first, end)
+                    )
                     for tp, (first, end) in places.items()
                 }
                 changed = {
@@ -245,7 +259,9 @@ class StreamReader:
 
         stored = asyncio.to_thread(retry_transaction, look_up, self._stop.event)
         starts = await asyncio.wait_for(stored, SEEK_S)
-        self.started_partitions |= {(tp.topic, tp.partition) for tp in starts}
+        partitions = {(tp.topic, tp.partition) for tp in starts}
+        self._attempts.assigned(partitions)
+        self.started_partitions |= partitions
         log.info(
             "reading from", offsets={f"{tp.topic}/{tp.partition}": o for tp, o in starts.items()}
         )
@@ -344,21 +360,48 @@ class StreamReader:
     def _project(self, bundles: Sequence[Bundle]) -> BatchCounts:
         records = [record for bundle in bundles for record in self._records(bundle)]
         with metrics.BATCH_SECONDS.labels("monitor").time():
-            counts = retry_transaction(lambda: self._projection.apply(records), self._stop)
+            counts = self._apply(records)
         metrics.BATCH_MESSAGES.labels("monitor").observe(len(records))
         metrics.MESSAGES.labels("monitor", "handled").inc(counts.events)
         metrics.MESSAGES.labels("monitor", "unreadable").inc(counts.unreadable)
         return counts
+
+    def _apply(self, records: Sequence[Record]) -> BatchCounts:
+        """Write records; one by one after some starts without progress, see `Attempts`."""
+        if self._attempts.arrived(records) >= SINGLE_AFTER:
+            log.warning("no progress at this offset, records are read one at a time")
+            counts = [self._apply_alone(record) for record in records]
+        else:
+            counts = [retry_transaction(lambda: self._projection.apply(records), self._stop)]
+        self._attempts.handled(records)
+        return BatchCounts(sum(c.events for c in counts), sum(c.unreadable for c in counts))
+
+    def _apply_alone(self, record: Record) -> BatchCounts:
+        may_read = self._attempts.may_handle(record)
+        return retry_transaction(
+            lambda: (
+                self._projection.apply([record])
+                if may_read
+                else self._projection.give_up(record, KILLED)
+            ),
+            self._stop,
+        )
 
     def _records(self, bundle: Bundle) -> list[Record]:
         if (bundle.topic, bundle.partition) not in self.started_partitions:
             raise StreamError(
                 f"{bundle.topic}/{bundle.partition} was fetched before its start offset was chosen"
             )
-        return [
-            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, _headers(r.headers))
-            for r in bundle.records
-        ]
+        return [self._record(r) for r in bundle.records]
+
+    def _record(self, r: Any) -> Record:
+        place = r.topic, r.partition, r.offset
+        if reason := self._skipped.get(place):
+            return Record(*place, r.timestamp, None, None, unreadable_header(reason))
+        return Record(*place, r.timestamp, r.key, r.value, _headers(r.headers))
+
+    def _pass_over(self, tp: Any, start: int) -> int:
+        return first_not_skipped((tp.topic, tp.partition, start), self._skipped)
 
 
 def _headers(found: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, exc
 
 from saga_monitor.ingest.watermark import EVERY_PARTITION
 from saga_monitor.saga.balance import LISTED
-from saga_monitor.saga.facts import Fact, Saga, fold
+from saga_monitor.saga.facts import Fact, Saga, fold, keep_first
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.interventions import interventions_of
@@ -74,6 +74,7 @@ class Projection:
         self._defaults = {flow.name: flow.label(flow.default_version) for flow in flows}
         self.flows = flows
         self._balances = balances_of(flows)
+        self._repeated = repeated_types(flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
     def apply(self, records: Sequence[Record], *, again: bool = False) -> BatchCounts:
@@ -94,9 +95,20 @@ class Projection:
                     first.events + second.events, first.unreadable + second.unreadable
                 )
             refused = f"the database refuses a value of this record: {str(error)[:300]}"
-            unreadable = self._unreadable(records[0], "refused", refused)
-            batch = WriteBatch(unreadable=[unreadable], offsets=_offsets_behind(records, again))
-            return self._write(batch, records)
+            return self.give_up(records[0], refused, "refused", again=again)
+
+    def give_up(
+        self,
+        record: Record,
+        error: str,
+        code: str = UnprocessableRecord.code,
+        *,
+        again: bool = False,
+    ) -> BatchCounts:
+        """Keep a record as unreadable without reading it. Raises as `apply`."""
+        unreadable = self._unreadable(record, code, error)
+        batch = WriteBatch(unreadable=[unreadable], offsets=_offsets_behind([record], again))
+        return self._write(batch, [record])
 
     def _apply(self, records: Sequence[Record], again: bool) -> BatchCounts:
         batch = WriteBatch(offsets=_offsets_behind(records, again))
@@ -135,11 +147,14 @@ class Projection:
         partitions: Mapping[str, int] = MappingProxyType({}),
     ) -> BatchCounts:
         changes: list[Change] = []
+        events = len(batch.timeline)
+        dropped: set[tuple[str, str]] = set()
         with self._engine.begin() as connection:
             locked = store.lock(connection, partitions) if facts else {}
             for key, new in facts.items():
                 known, partition, old_status = locked[key]
-                saga = fold(known, *new)
+                saga = keep_first(fold(known, *new), self._repeated)
+                dropped |= {(key, fact.id) for fact in new if fact.id not in saga.facts}
                 merged = _merge_partitions(partition, partitions[key])
                 fresh = [f for id_, f in saga.facts.items() if known.facts.get(id_) is not f]
                 if fresh or merged != partition:
@@ -149,9 +164,11 @@ class Projection:
                     if view is not None:
                         plan = self._plans[view.flow]
                         changes.append(Change(known.facts, Status(old_status), saga, view, plan))
+            if dropped:
+                batch.timeline = [r for r in batch.timeline if (r.saga, r.event_id) not in dropped]
             store.write(connection, batch)
         self._on_commit(records, changes)
-        return BatchCounts(len(batch.timeline), len(batch.unreadable))
+        return BatchCounts(events, len(batch.unreadable))
 
     def _add(
         self, batch: WriteBatch, saga: Saga, fresh: Sequence[Fact], partition: int
@@ -228,6 +245,21 @@ def _offsets_behind(records: Iterable[Record], again: bool) -> dict[TopicPartiti
         place = (record.topic, record.partition)
         found[place] = max(found.get(place, 0), record.offset + 1)
     return found
+
+
+def repeated_types(flows: Flows) -> frozenset[str]:
+    """Return the event types of those who start sagas that mark no step and move no balance.
+
+    Whoever may start a saga may say any number of them under one id.
+    """
+    return frozenset(
+        event
+        for flow in flows
+        for event, owner in flow.owners.items()
+        if owner == flow.owners[flow.start]
+        and owner not in flow.steps
+        and not any(event in Plan.of(flow, version).moving for version in flow.versions)
+    )
 
 
 def balances_of(flows: Flows) -> tuple[Balance, ...]:

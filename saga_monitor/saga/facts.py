@@ -4,7 +4,8 @@
 are read. `interpreter` derives what the facts mean for a flow.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +27,12 @@ def log_time(unix_ms: int) -> datetime:
 def unix_ms(at: datetime) -> int:
     """Convert log time to Unix milliseconds, the reverse of `log_time`."""
     return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+MAX_REPEATED = 50
+"""The most facts of one type that are kept of a saga, of the types that whoever starts one repeats.
+
+The same saga id with other content is another event each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,28 @@ def fold(saga: Saga, *facts: Fact) -> Saga:
         if known is None or _record_order(fact) < _record_order(known):
             merged[fact.id] = fact
     return Saga(saga.key, merged)
+
+
+def keep_first(saga: Saga, types: Set[str], most: int = MAX_REPEATED) -> Saga:
+    """Return the saga with the first `most` facts of each of these types, in log time.
+
+    The same ones are kept, in whatever order they are read.
+    """
+    if len(saga.facts) <= most:
+        return saga
+    found: dict[str, list[Fact]] = defaultdict(list)
+    for fact in saga.facts.values():
+        if fact.type in types:
+            found[fact.type].append(fact)
+    dropped = {
+        fact.id
+        for facts in found.values()
+        if len(facts) > most
+        for fact in sorted(facts, key=lambda f: (f.at, f.id))[most:]
+    }
+    if not dropped:
+        return saga
+    return Saga(saga.key, {id_: f for id_, f in saga.facts.items() if id_ not in dropped})
 
 
 def emission_id(key: str, what: str, step: str, attempt: int = 1) -> UUID:

@@ -18,13 +18,13 @@ from uuid import UUID, uuid5
 import structlog
 
 from sagakit.decider import Effect, EffectResult
-from sagakit.errors import ResultPending
+from sagakit.errors import OutcomeUntold, ResultPending
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
 from sagakit.messages.trace_ids import log_fields
 from sagakit.own_threads import OwnThreads
-from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF, Backoff, retry_transaction
+from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF, Backoff, is_transient, retry_transaction
 from sagakit.stop_signal import StopSignal
 from sagakit.store.ports import Clock, EffectQueue
 
@@ -156,16 +156,16 @@ class EffectWorker:
             self._faults("after-call")
             outcome = EffectResult(row.effect, result)
             message_id = uuid5(row.id, "outcome")
-            await self._batcher.submit(
+            await self._tell(
                 Message(message_id, row.saga, trace=row.trace, trigger=outcome, lease=lease)
             )
         except Exception as error:
-            waits = isinstance(error, ResultPending)
+            waits = isinstance(error, ResultPending | OutcomeUntold)
             backoff = self._pending_backoff if waits else self._backoff
             asked = getattr(error, "retry_after", None) or timedelta()
             due = self._clock() + max(asked, backoff.after(row.attempts, self._rng))
             error_text = f"{type(error).__name__}: {error}"
-            tell = log.info if waits else log.warning
+            tell = log.info if isinstance(error, ResultPending) else log.warning
             tell(
                 "effect will be retried",
                 **log_fields(row.saga, row.trace.cause),
@@ -180,6 +180,18 @@ class EffectWorker:
             if len(self._in_hand) >= IN_HAND:
                 self._look.set()
             self._in_hand.pop(row.id, None)
+
+    async def _tell(self, outcome: Message) -> None:
+        """Submit an outcome. Raises OutcomeUntold if it is refused whatever is done.
+
+        The call is not at fault then: asking again soon brings the same answer.
+        """
+        try:
+            await self._batcher.submit(outcome)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            raise OutcomeUntold(f"{type(error).__name__}: {error}") from error
 
     async def _call(self, row: EffectRow) -> Any:
         perform = self._perform.get(row.effect.kind)

@@ -122,6 +122,7 @@ class Router:
     def __init__(self, flows: Flows, participant: str) -> None:
         self.participant = participant
         self._flows = flows
+        self._starts = frozenset(flow.start for flow in flows)
         self._rules: Mapping[str, Mapping[str, tuple[Rule, ...]]] = {
             flow.label(v): rules_of(flow, v, participant) for flow in flows for v in flow.versions
         }
@@ -140,6 +141,10 @@ class Router:
             return header
         flow, version = self._flows.find(header, event.type)
         return flow.label(version)
+
+    def is_start(self, event: Any) -> bool:
+        """Tell whether an event starts a saga; False if there is none."""
+        return event is not None and event.type in self._starts
 
     def listens(self, label: str | None, event: str | None) -> bool:
         """Return True if this participant has a rule for an event type under a `flow` header.

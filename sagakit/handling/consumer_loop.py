@@ -5,15 +5,17 @@ their producer's sequence in the inbox; they wait up to LINGER_S to be handled w
 since a transaction costs the same for one record as for several. Their offsets wait with them.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from sagakit.faults import NO_FAULTS, Faults
+from sagakit.handling.attempts import KILLED, SINGLE_AFTER, Attempts
 from sagakit.handling.handler import MessageHandler
 from sagakit.handling.parking import decode_message, undecodable_message
 from sagakit.messages.codec import Codec
@@ -25,20 +27,6 @@ BATCH = 500
 POLL_S = 0.5
 LINGER_S = 2.0
 """How long a batch without urgent records waits for more."""
-SINGLE_AFTER, PARK_AFTER = 4, 7
-"""Limits on starts at the same offset without progress.
-
-At the first, records are handled one by one. From there on a start counts only for the record
-about to be handled, since another partition's record may be the one that kills the process. At the
-second, the record is parked unread."""
-
-MARK = text("""
-    INSERT INTO attempt (topic, partition, "offset", tries) VALUES (:topic, :partition, :offset, 1)
-    ON CONFLICT (topic, partition) DO UPDATE SET "offset" = excluded."offset", tries = CASE
-        WHEN attempt."offset" <> excluded."offset" THEN 1
-        ELSE greatest(attempt.tries, least(attempt.tries + 1, :most)) END
-    RETURNING tries
-""")
 
 
 class RecordReader(Protocol):
@@ -80,82 +68,64 @@ class ConsumerLoop:
         self._ignored = ignored
         self._codec = codec
         self._handler = handler
-        self._engine = engine
+        self._attempts = Attempts(engine, stop)
         self._stop = stop
         self._faults = faults
-        self._newly_assigned: set[tuple[str, int]] = set()
 
     def assigned(self, partitions: Sequence[tuple[str, int]]) -> None:
-        """Note partitions just assigned: the first record of each is counted as a start.
-
-        A record that kills the process is the first one read after the restart.
-        """
-        self._newly_assigned |= set(partitions)
+        """Note partitions just assigned, see `Attempts`."""
+        self._attempts.assigned(partitions)
 
     def run(self) -> None:
         """Consume until stopped; the current batch is finished."""
         while not self._stop.is_set():
-            records = self._poll_batch()
+            records, single = self._poll_batch()
             if records:
                 self._faults("after-poll")
-                self._handle_batch(records)
+                self._handle_batch(records, single)
 
-    def _poll_batch(self) -> list[Record]:
-        """Poll a batch; while none of it is urgent, poll for more until LINGER_S has passed."""
-        records = found = self._bus.poll(BATCH, POLL_S)
-        until = time.monotonic() + LINGER_S
-        while records and len(records) < BATCH and not any(map(self._urgent, found)):
-            left_s = until - time.monotonic()
-            if left_s <= 0 or self._stop.is_set():
+    def _poll_batch(self) -> tuple[list[Record], bool]:
+        """Poll a batch; while none of it is urgent, poll for more until LINGER_S has passed.
+
+        Tells too whether its records are to be handled singly. Then no record is looked at yet.
+        """
+        records: list[Record] = []
+        until, wait_s = math.inf, POLL_S
+        while not self._stop.is_set():
+            found = self._bus.poll(BATCH - len(records), wait_s)
+            records += found
+            if self._attempts.arrived(found) >= SINGLE_AFTER:
+                return records, True
+            if not records or len(records) >= BATCH or any(map(self._urgent, found)):
                 break
-            found = self._bus.poll(BATCH - len(records), min(left_s, POLL_S))
-            records = records + found
-        return records
+            until = min(until, time.monotonic() + LINGER_S)
+            wait_s = min(until - time.monotonic(), POLL_S)
+            if wait_s <= 0:
+                break
+        return records, False
 
-    def _handle_batch(self, records: list[Record]) -> None:
-        tries = 0
-        if self._newly_assigned:
-            starts = self._records_at_start(records)
-            tries = max((self._count_start(r, SINGLE_AFTER) for r in starts), default=0)
+    def _handle_batch(self, records: list[Record], single: bool) -> None:
+        if single:
+            log.warning("no progress at this offset, records are handled one at a time")
+            self._handle_singly(records)
+        elif own := self._own(records):
+            self._handle(self._decode(own))
+        self._bus.store(records)
+        self._attempts.handled(records)
+
+    def _own(self, records: list[Record]) -> list[Record]:
+        """Return the records without the platform events of other applications, and count those."""
         own = [r for r in records if not self._codec.is_foreign(r)]
         if len(own) < len(records):
             self._ignored(len(records) - len(own))
-        if tries < SINGLE_AFTER:
-            if own:
-                self._handle(self._decode(own))
-            self._bus.store(records)
-        else:
-            log.warning(
-                "no progress at this offset, records are handled one at a time", tries=tries
-            )
-            self._handle_singly(own)
-            self._bus.store(records)
-        self._newly_assigned -= {(r.topic, r.partition) for r in records}
-
-    def _records_at_start(self, records: list[Record]) -> list[Record]:
-        first: dict[tuple[str, int], Record] = {}
-        for r in records:
-            if (r.topic, r.partition) in self._newly_assigned:
-                first.setdefault((r.topic, r.partition), r)
-        return list(first.values())
-
-    def _count_start(self, r: Record, most: int) -> int:
-        """Count this start at a record, before it is decoded, up to `most`; return the count."""
-        where = {"topic": r.topic, "partition": r.partition, "offset": r.offset, "most": most}
-
-        def mark() -> int:
-            with self._engine.begin() as connection:
-                return int(connection.execute(MARK, where).scalar_one())
-
-        return retry_transaction(mark, self._stop)
+        return own
 
     def _handle_singly(self, records: list[Record]) -> None:
         for r in records:
-            if self._count_start(r, PARK_AFTER) < PARK_AFTER:
-                self._handle(self._decode([r]))
-            else:
-                reason = "the process stopped each time it handled this record"
-                self._handle([undecodable_message(self._codec, r, reason)])
+            if not self._attempts.may_handle(r):
+                self._handle([undecodable_message(self._codec, r, KILLED)])
+            elif own := self._own([r]):
+                self._handle(self._decode(own))
             self._bus.store([r])
             self._bus.commit()
 

@@ -31,6 +31,7 @@ from sagakit.handling.own_events import check_own
 from sagakit.handling.parking import dead_letter, undecodable_message
 from sagakit.handling.parking import decode_message as decode_message
 from sagakit.handling.pause import HELD, is_forward, join_marks, marks_after, sagas_to_release
+from sagakit.handling.room import check_room
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     EffectRow,
@@ -53,6 +54,8 @@ Clashes = Mapping[UUID, EffectKeyClash]
 """Id of an effect -> why it cannot be added."""
 REDRIVE = 500
 """Upper limit of parked records that one transaction handles again."""
+MAX_ERROR_CHARS = 2000
+"""The most that is kept of an error: it may quote what an outside publisher sent."""
 WITHOUT_DEAD_LETTER = ("queued", SequenceGap.code, PAUSED)
 """Codes of parking without a dead-letter record: the record itself is not at fault."""
 
@@ -340,6 +343,12 @@ class _Batch(Generic[S]):
             seen = replace(state, in_flight=frozenset(trial.pending))  # type: ignore[type-var]
             decision = participant.decide(seen, trigger, self._now)
             trial.take(decision)
+            check_room(
+                message,
+                plan.triggers,
+                starts=self._handler.router.is_start(message.event),
+                has_effects=bool(decision.effects),
+            )
             events += decision.events
             folded += decision.adopted + decision.events
             state = fold(participant.evolve, state, decision.adopted + decision.events)
@@ -371,6 +380,7 @@ class _Batch(Generic[S]):
         inbox_row.parked += code != PAUSED
         if code == SequenceGap.code and inbox_row.parked == 1:
             inbox_row.gap = message.source
+        error = error[:MAX_ERROR_CHARS]
         self.changes.park.append(
             ParkedRow(message.key, code, error, record, message.source, message.seq)
         )

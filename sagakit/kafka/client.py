@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Message, TopicCollection
 from confluent_kafka import KafkaException as KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sagakit.messages.envelope import Record
+from sagakit.messages.envelope import Record, unreadable_header
 
 log = structlog.get_logger(__name__)
 LIBRARY_LOG = logging.getLogger("librdkafka")
@@ -41,16 +41,36 @@ def topic_ids(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
 
 
 def record_of(message: Message) -> Record:
-    """Convert the client's message to a Record."""
-    found: Any = message.headers() or ()
-    headers = tuple((str(k), v if isinstance(v, bytes) else b"") for k, v in found)
+    """Convert the client's message to a Record, also one whose headers the client cannot read."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None
     assert offset is not None
     return Record(
-        topic, partition, offset, message.timestamp()[1], message.key(), message.value(), headers
+        topic,
+        partition,
+        offset,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        _headers_of(message),
     )
+
+
+def _headers_of(message: Message) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers, or the reason why there are none.
+
+    The client raises SystemError for a header name that is no UTF-8. It then keeps a list with
+    missing names, which crash the process when they are looked at: never ask a message again.
+    """
+    try:
+        found: Any = message.headers() or ()
+    except Exception as error:
+        return unreadable_header(
+            f"the Kafka client cannot read its headers ({error.__cause__ or error}); header names "
+            "must be UTF-8"
+        )
+    return tuple((str(k), v if isinstance(v, bytes) else b"") for k, v in found)
 
 
 def log_client_error(error: KafkaError) -> None:

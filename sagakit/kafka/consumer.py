@@ -6,7 +6,14 @@ from typing import Any
 from zlib import crc32
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import (
@@ -17,7 +24,14 @@ from sagakit.kafka.client import (
     record_of,
     topic_ids,
 )
-from sagakit.messages.envelope import Record, TopicPartitionKey
+from sagakit.kafka.damaged_batches import LIMITS, DamagedBatches
+from sagakit.messages.envelope import (
+    Record,
+    SkippedRecords,
+    TopicPartitionKey,
+    first_not_skipped,
+    unreadable_header,
+)
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 5.0
@@ -47,6 +61,9 @@ class BusConsumer:
     Each committed offset carries the topic id in its metadata, and a recreated topic has another
     id. An offset with another id belongs to another log: then `TopicRecreated` ends this consumer,
     and the next one reads the topic from its first record.
+
+    skipped: returns the records to pass over, asked at each assignment. Nothing of them is read:
+    such a record has no key, no value, and the header that says why.
     """
 
     def __init__(
@@ -56,8 +73,12 @@ class BusConsumer:
         instance_id: str,
         topics: Sequence[str],
         on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
+        *,
+        skipped: Callable[[], SkippedRecords] = dict,
     ) -> None:
         self._on_assign = on_assign
+        self._read_skipped = skipped
+        self._skipped: SkippedRecords = {}
         self._admin = admin_client(bootstrap_servers)
         self._topics = tuple(topics)
         self._seen: dict[str, str] = {}
@@ -78,9 +99,11 @@ class BusConsumer:
                 "fetch.wait.max.ms": 1000,  # the broker answers at once when a record arrives
                 "topic.metadata.refresh.interval.ms": round(1000 * TOPICS_S),
                 "error_cb": log_client_error,
+                **LIMITS,
             },
             logger=LIBRARY_LOG,
         )
+        self._damaged = DamagedBatches(self._consumer)
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -99,12 +122,14 @@ class BusConsumer:
         if not partitions:
             return
         now = topic_ids(self._admin, {p.topic for p in partitions})
+        self._skipped = self._read_skipped()
         starts = []
         for found in consumer.committed(partitions, timeout=ANSWER_S):
             place = found.topic, found.partition
             self._ids[place] = found.metadata or now.get(found.topic, NO_LOG)
             known = found.error is None and found.offset >= 0
-            starts.append(TopicPartition(*place, found.offset if known else OFFSET_BEGINNING))
+            start = first_not_skipped((*place, found.offset), self._skipped)
+            starts.append(TopicPartition(*place, start if known else OFFSET_BEGINNING))
         consumer.incremental_assign(starts)
         self._look_at_s = 0.0
         self._on_assign([(p.topic, p.partition) for p in starts])
@@ -113,6 +138,7 @@ class BusConsumer:
         for place in ((p.topic, p.partition) for p in lost):
             self._ids.pop(place, None)
             self._read.pop(place, None)
+            self._damaged.revoked(place)
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
         """Return up to `limit` records; wait for the first only, so a lone record is not delayed.
@@ -126,21 +152,36 @@ class BusConsumer:
         return records + self._take(limit - 1, 0) if records and limit > 1 else records
 
     def _take(self, limit: int, timeout_s: float) -> list[Record]:
-        records = []
+        records: list[Record] = []
         for message in self._consumer.consume(limit, timeout_s):
             error = message.error()
             if error is None:
-                record = record_of(message)
-                if (place := (record.topic, record.partition)) in self._ids:
-                    self._read[place] = record.offset + 1
-                records.append(record)
+                record = self._record(message)
+                readable, given_up = self._damaged.after_record(record)
+                self._note(records, given_up, record if readable else None)
             elif error.fatal() or error.code() == KafkaError._FATAL:
                 # For example fenced. `fatal()` is False for `_FATAL`, which is reported only once.
                 raise KafkaException(error)
             else:
                 log_client_error(error)
                 self._look_at_s = 0.0
+                self._note(records, self._damaged.after_error(message))
         return records
+
+    def _note(self, records: list[Record], *found: Record | None) -> None:
+        for record in found:
+            if record is not None:
+                if (place := (record.topic, record.partition)) in self._ids:
+                    self._read[place] = record.offset + 1
+                records.append(record)
+
+    def _record(self, message: Message) -> Record:
+        if self._skipped:
+            place = str(message.topic()), message.partition() or 0, message.offset() or 0
+            if reason := self._skipped.get(place):
+                stamp = message.timestamp()[1]
+                return Record(*place, stamp, None, None, unreadable_header(reason))
+        return record_of(message)
 
     def store(self, records: Sequence[Record]) -> None:
         """Store the offsets of handled records for the next commit (advisory, the inbox decides).

@@ -11,11 +11,13 @@ from confluent_kafka import (
     IsolationLevel,
     KafkaError,
     KafkaException,
+    Message,
     TopicPartition,
 )
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sagakit.kafka.client import admin_client, log_client_error, record_of, topic_ids
+from sagakit.kafka.damaged_batches import DAMAGED, LIMITS, DamagedBatches
 from sagakit.messages.envelope import Record
 
 LEADER_MOVES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
@@ -80,6 +82,7 @@ def read_log(
     ends = {place: end for place, end in now.items() if end}
     how = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
     consumer = _groupless_consumer(bootstrap_servers, "log-reader", how)
+    damaged = DamagedBatches(consumer)
     try:
         starts = {
             place: OFFSET_BEGINNING if last is None else max(end - last, 0)
@@ -96,15 +99,26 @@ def read_log(
                 place = (str(message.topic()), message.partition() or 0)
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
                     ends.pop(place, None)
-                elif error is not None:
+                    continue
+                if error is not None and error.code() not in DAMAGED:
                     raise KafkaException(error)
-                elif place in ends:
-                    record = record_of(message)
-                    yield record
-                    if record.offset + 1 >= ends[place]:
-                        del ends[place]
+                for record in _records_of(message, damaged):
+                    if place in ends:
+                        yield record
+                        if record.offset + 1 >= ends[place]:
+                            del ends[place]
     finally:
         consumer.close()
+
+
+def _records_of(message: Message, damaged: DamagedBatches) -> list[Record]:
+    """Return the record, and what stands for a damaged batch that ends here."""
+    if message.error() is not None:
+        given_up = damaged.after_error(message)
+        return [given_up] if given_up else []
+    record = record_of(message)
+    readable, given_up = damaged.after_record(record)
+    return [*([given_up] if given_up else []), *([record] if readable else [])]
 
 
 def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
@@ -132,6 +146,7 @@ def _groupless_consumer(bootstrap_servers: str, group: str, more: dict[str, Any]
             "group.id": group,
             "enable.auto.commit": False,
             "error_cb": log_client_error,
+            **LIMITS,
             **more,
         }
     )

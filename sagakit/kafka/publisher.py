@@ -5,7 +5,13 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, Message, Producer
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+)
 
 from sagakit.errors import SagaError
 from sagakit.kafka.client import LIBRARY_LOG, log_client_error
@@ -18,12 +24,22 @@ GONE = (KafkaException, BufferError, SystemError)
 """Errors of a producer after a fatal error; SystemError if it interrupts a delivery report."""
 
 
-class PublishFailed(SagaError):
-    """Not every row was acknowledged; the rows in `acknowledged` may be removed from the outbox."""
+REFUSALS = frozenset(
+    (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD)
+)
+"""Codes by which a broker refuses what a batch holds: sent again it is refused again."""
 
-    def __init__(self, acknowledged: AppendTimes, error: str) -> None:
+
+class PublishFailed(SagaError):
+    """Not every row was acknowledged; the rows in `acknowledged` may be removed from the outbox.
+
+    `refused`: the broker refuses what the batch holds, so the same batch would fail again.
+    """
+
+    def __init__(self, acknowledged: AppendTimes, error: str, *, refused: bool = False) -> None:
         super().__init__(f"the broker did not acknowledge all rows: {error}")
         self.acknowledged = acknowledged
+        self.refused = refused
 
 
 class Publisher:
@@ -62,6 +78,7 @@ class Publisher:
             self._producer = self._new_producer()
         acknowledged: dict[int, int | None] = {}
         errors: list[str] = []
+        codes: set[int] = set()
 
         def delivered(row: OutboxRow) -> Callable[[Any, Message], None]:
             def done(error: Any, message: Message) -> None:
@@ -70,6 +87,7 @@ class Publisher:
                     acknowledged[row.id] = at_ms if kind == TIMESTAMP_LOG_APPEND_TIME else None
                 else:
                     errors.append(str(error))
+                    codes.add(error.code())
 
             return done
 
@@ -81,10 +99,12 @@ class Publisher:
             self._producer.flush(FLUSH_S)
         except GONE as error:
             errors.append(str(error))
+            codes |= {found.code() for found in error.args if isinstance(found, KafkaError)}
         if errors or len(acknowledged) < len(rows):
             self.discard()
             why = errors[0] if errors else f"no answer within {FLUSH_S:g} s"
-            raise PublishFailed(contiguous_rows(rows, acknowledged), why)
+            there = contiguous_rows(rows, acknowledged)
+            raise PublishFailed(there, why, refused=bool(codes & REFUSALS))
         return acknowledged
 
     def _produce(self, row: OutboxRow, done: Callable[[Any, Message], None]) -> None:

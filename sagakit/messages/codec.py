@@ -38,10 +38,20 @@ from sagakit.errors import (
 from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.routing import topic
 from sagakit.identity import MAX_ID_CHARS, flow_name, saga_key, split_key
-from sagakit.messages.envelope import LOGGED_AT, NAMESPACE, Envelope, OutboxRow, Record, Trace
+from sagakit.messages.envelope import (
+    LOGGED_AT,
+    NAMESPACE,
+    UNREADABLE,
+    Envelope,
+    OutboxRow,
+    Record,
+    Trace,
+)
 from sagakit.messages.writer_schema import DoesNotFit, branches, fitted
 
 MAX_EVENT_BYTES = 512 * 1024
+MAX_HANDED_ON_CHARS = 255
+"""The longest header that is handed on to own events; a longer one is left out."""
 CONTRACT = "contract"
 """Header of a platform event: the contract package that has its flow."""
 SINGLE_OBJECT = b"\xc3\x01"
@@ -55,7 +65,7 @@ Headers = Sequence[tuple[str, bytes]]
 _SAME = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _READ = frozenset(
     ("ce_id", "ce_source", "ce_type", "ce_sequence", "ce_causationid", "ce_correlationid")
-) | {"flow", "traceparent", LOGGED_AT}
+) | {"flow", "traceparent", LOGGED_AT, UNREADABLE}
 """The headers that a reader uses."""
 _PLATFORM_TOPIC = topic(PLATFORM)
 _LONG = fastavro.parse_schema("long")
@@ -185,6 +195,9 @@ class Codec:
         """Return the event in a record.
 
         Raises UnprocessableRecord: BadKey, RecordTooLarge or Undecodable."""
+        headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
+        if UNREADABLE in headers:
+            raise Undecodable(headers[UNREADABLE])
         saga_id = record_saga_id(record.key)
         value = record.value or b""
         if (size := record_size(record.headers, value)) > MAX_EVENT_BYTES:
@@ -194,19 +207,20 @@ class Codec:
             )
         name, writer, start = self._writer(record, value)
         event = self._event(name, writer, value, start)
-        headers = {k: v.decode("utf-8", "replace") for k, v in record.headers if k in _READ}
         self._check(record, saga_id, event, headers)
         key = saga_key(self._flow_of(headers, name), saga_id)
         return Envelope(
             id=_event_id(key, headers, value),
             key=key,
-            source=headers.get("ce_source", ""),
+            source=headers.get("ce_source", "")[:MAX_HANDED_ON_CHARS],
             seq=_sequence(headers),
             time=_log_time(record, headers.get(LOGGED_AT)),
             event=event,
             causation=_uuid(headers.get("ce_causationid")),
             trace=Trace(
-                headers.get("flow"), headers.get("ce_correlationid"), headers.get("traceparent")
+                headers.get("flow"),
+                _handed_on(headers.get("ce_correlationid")),
+                _handed_on(headers.get("traceparent")),
             ),
         )
 
@@ -463,6 +477,10 @@ def _sequence(headers: Mapping[str, str]) -> int | None:
     text = headers.get("ce_sequence", "")
     counted = text.isascii() and text.isdigit() and len(text) < 10 and headers.get("ce_source")
     return int(text) if counted and int(text) > 0 else None
+
+
+def _handed_on(text: str | None) -> str | None:
+    return None if text is None or len(text) > MAX_HANDED_ON_CHARS else text
 
 
 def _uuid(text: str | None) -> UUID | None:

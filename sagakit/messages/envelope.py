@@ -14,8 +14,17 @@ NAMESPACE = UUID("6f1f1b0e-6c0a-5d1e-9f7b-2f5c5d1c7a10")
 """The uuid5 namespace of ids that cannot be derived from a cause."""
 LOGGED_AT = "logged_at"
 """Header of a republished record: LogAppendTime of its first publication, Unix ms as text."""
+UNREADABLE = "unreadable"
+"""Header in place of what a Kafka client could not read of a record; its value is the reason.
+
+It is stored with the record, so a redrive knows the reason too. A record of an outside publisher
+that has it is parked."""
 TopicPartitionKey = tuple[str, int]
 """Topic and partition."""
+RecordPlace = tuple[str, int, int]
+"""Topic, partition and offset."""
+SkippedRecords = Mapping[RecordPlace, str]
+"""Place of a record that is passed over unread -> why."""
 AppendTimes = Mapping[int, int | None]
 """Id of an outbox row -> LogAppendTime of its record, Unix ms; None if the broker gave none."""
 
@@ -36,6 +45,19 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def unreadable_header(reason: str) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers of a record of which the client could not read all: the reason."""
+    return ((UNREADABLE, reason.encode("utf-8", "replace")[:1000]),)
+
+
+def first_not_skipped(place: RecordPlace, skipped: SkippedRecords) -> int:
+    """Return the offset of the first record from a place on that is to be read."""
+    topic, partition, offset = place
+    while (topic, partition, offset) in skipped:
+        offset += 1
+    return offset
 
 
 def record_place_id(record: Record) -> UUID:

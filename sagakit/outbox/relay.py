@@ -31,6 +31,8 @@ from sagakit.store.postgres import unpack_headers
 
 log = structlog.get_logger(__name__)
 BATCH = 1000
+SMALL_FOR_S = 60.0
+"""How long batches stay small after the broker has refused one for its size."""
 POLL_S = 1.0
 """How often a leader reads the table although nobody woke it (a notification may get lost), and how
 often the others try to lead."""
@@ -60,6 +62,14 @@ REMOVE = text("""
     SELECT id, topic, key, headers, value, :now,
            CAST((SELECT CAST(:logged AS jsonb)) ->> CAST(id AS text) AS bigint)
     FROM gone
+""")
+SET_ASIDE = text("""
+    WITH gone AS (
+        DELETE FROM outbox WHERE id = :id AND (SELECT epoch FROM relay_epoch) = :epoch
+        RETURNING id, topic, key, headers, value
+    )
+    INSERT INTO outbox_refused (id, topic, key, headers, value, error)
+    SELECT id, topic, key, headers, value, :error FROM gone
 """)
 DAYS = text(
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
@@ -121,6 +131,7 @@ class Relay:
         self._check_log = True
         self._log_unreadable_since_s: float | None = None
         self._published: dict[int, int | None] = {}
+        self._at_once, self._small_until_s = BATCH, 0.0
         self._remove_at_s = self._read_at_s = 0.0
         self._read = threading.Event()
         self._signal: socket.socket | None = None
@@ -253,15 +264,48 @@ class Relay:
             self._remove(connection, epoch)
         if not self._published:
             self._remove_at_s = time.monotonic() + REMOVE_AFTER_S
+        if self._at_once < BATCH and time.monotonic() >= self._small_until_s:
+            self._at_once = BATCH
+        rest = rows
+        while rest and not self._check_log:
+            part, rest = rest[: self._at_once], rest[self._at_once :]
+            self._publish_part(connection, epoch, part)
+
+    def _publish_part(self, connection: Connection, epoch: int, part: Sequence[OutboxRow]) -> None:
+        """Publish rows at once; a part that the broker refuses is halved, down to one row.
+
+        Nothing else is in flight with one row, so its refusal is certain, and it is set aside.
+        """
         try:
-            self._published |= self._publisher.publish(rows)
+            self._published |= self._publisher.publish(part)
         except PublishFailed as failure:
+            self._published |= failure.acknowledged
+            if failure.refused and len(part) == 1:
+                self._set_aside(connection, epoch, part[0], str(failure))
+                return
+            if failure.refused:
+                self._at_once = len(part) // 2
+                self._small_until_s = time.monotonic() + SMALL_FOR_S
+                self._read.set()
             log.warning(
                 "not all rows were published, will publish the rest again", error=str(failure)
             )
-            self._published |= failure.acknowledged
             self._check_log = True
         self._faults("mid-relay")
+
+    def _set_aside(self, connection: Connection, epoch: int, row: OutboxRow, error: str) -> None:
+        """Move a row that the broker refuses by itself out of the way of those behind it."""
+        values = {"id": row.id, "epoch": epoch, "error": error}
+        if connection.execute(SET_ASIDE, values).rowcount != 1:
+            self._publisher.discard()
+            raise LostLeadership(f"a row was refused in epoch {epoch}, but another relay leads now")
+        log.error(
+            "the broker refuses a row of the outbox for good, it is set aside",
+            topic=row.topic,
+            saga=row.saga,
+            bytes=len(row.value),
+            error=error,
+        )
 
     def _remove_published(self, connection: Connection, epoch: int) -> bool:
         """Remove rows that were published but not removed; return False to try again later.

@@ -35,11 +35,13 @@ from sagakit.messages.envelope import Message, Record
 from sagakit.messages.trace_ids import log_fields
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
+from sagakit.retry import retry_transaction
 from sagakit.service.definition import Service, TriggerSubmitter
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, in_thread
 from sagakit.service.settings import ServiceSettings
 from sagakit.stop_signal import StopSignal
 from sagakit.store.postgres import PostgresDatabase, engine_for
+from sagakit.store.skipped_records import skips_in
 from sagakit.telemetry import metrics, tracing
 from sagakit.telemetry.spans import TracedCalls, TracedHandler, TracedPublisher
 from sagakit.web import ledger_pages
@@ -167,6 +169,7 @@ class ServiceProcess(Generic[S]):
             settings.instance_id,
             topics_of(flows, participant.name),
             lambda partitions: self.loop.assigned(partitions),
+            skipped=partial(retry_transaction, skips_in(self.engine), self._consuming.event),
         )
         redrive = self.handler.redrive
         self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, redrive)

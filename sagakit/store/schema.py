@@ -4,7 +4,9 @@
 events, effects in flight. The row is the saga's lock. `outbox.key` is the record key. `outbox_sent`
 keeps published rows, one partition per day, so that a topic that lost its tail can be republished;
 old days are dropped as whole partitions.
-`logged_ms` is the record's LogAppendTime, Unix ms; null if the broker gave none.
+`logged_ms` is the record's LogAppendTime, Unix ms; null if the broker gave none. `outbox_refused`
+keeps rows that the broker refuses for good. `skipped_record` names records that are passed over
+unread (`saga skip`).
 """
 
 from sqlalchemy import (
@@ -137,4 +139,28 @@ attempt = Table(
     Column("partition", Integer, primary_key=True),
     Column("offset", BigInteger, nullable=False),
     Column("tries", Integer, nullable=False),
+)
+
+skipped_record = Table(
+    "skipped_record",
+    KIT,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("saga", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("skipped_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+)
+
+outbox_refused = Table(
+    "outbox_refused",
+    KIT,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("refused_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
 )

@@ -71,6 +71,9 @@ GAUGES = text("""
            (SELECT count(*) FROM effects) AS effects,
            (SELECT count(*) FROM effects
             WHERE attempts > 0 AND last_error NOT LIKE 'ResultPending:%') AS effects_retried,
+           (SELECT count(*) FROM effects WHERE last_error LIKE 'OutcomeUntold:%')
+             AS effects_untold,
+           (SELECT count(*) FROM outbox_refused) AS outbox_refused,
            (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
 """)
 HELP = {
@@ -78,6 +81,8 @@ HELP = {
     "outbox_age_s": "Seconds the oldest of them has waited",
     "effects": "Pending effects",
     "effects_retried": "Pending effects that failed at least once",
+    "effects_untold": "Pending effects whose answer no event can be made of",
+    "outbox_refused": "Events that the broker refuses for good",
     "parked": "Parked records",
 }
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from sagakit.actors import personal_actor
+from sagakit.errors import OutcomeUntold
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.identity import MAX_SAGA_KEY_CHARS, split_key
 from sagakit.store.postgres import OUTBOX_SAGA
@@ -49,6 +50,34 @@ OUTBOX = text(
     "WHERE CAST(:saga AS text) IS NULL OR saga = :saga ORDER BY id LIMIT :limit"
 )
 ROWS_A_SAGA = 20
+CASES = text(f"""
+    SELECT CAST(id AS text) AS id, saga, 'outcome_untold' AS code,
+           format('the outcome of %s cannot be told: %s', key, last_error) AS reason
+    FROM effects WHERE last_error LIKE '{OutcomeUntold.__name__}:%'
+    UNION ALL
+    SELECT CAST(id AS text), {OUTBOX_SAGA}, 'event_refused',
+           format('the broker refuses an event for %s: %s', topic, error) FROM outbox_refused
+    UNION ALL
+    SELECT format('%s/%s@%s', topic, partition, "offset"), saga, 'record_skipped',
+           format('%s had %s/%s@%s skipped: %s', actor, topic, partition, "offset", reason)
+    FROM skipped_record
+    ORDER BY 1 LIMIT :limit
+""")
+"""What only a person can settle here: the monitor opens an intervention for each."""
+REFUSED = text(
+    f"SELECT id, {OUTBOX_SAGA} AS saga, topic, error, refused_at FROM outbox_refused "
+    "ORDER BY id LIMIT :limit"
+)
+PUBLISH_REFUSED = text(f"""
+    WITH gone AS (DELETE FROM outbox_refused WHERE id = :id RETURNING *),
+    back AS (
+        INSERT INTO outbox (id, topic, key, headers, value) OVERRIDING SYSTEM VALUE
+        SELECT id, topic, key, headers, value FROM gone
+    )
+    INSERT INTO audit (action, actor, address, reason, subjects, detail)
+    SELECT 'publish_refused', :actor, :address, :reason, ARRAY[{OUTBOX_SAGA}],
+           jsonb_build_object('id', id, 'topic', topic, 'error', error) FROM gone
+""")
 
 
 def _of_sagas(rows: str, columns: str, by: str) -> TextClause:
@@ -104,6 +133,28 @@ def blockers_of(connection: Connection, sagas: Sequence[str]) -> BlockerRows:
     return found
 
 
+def _add_refused_routes(router: APIRouter, engine: Engine) -> None:
+    @router.get("/refused")
+    def refused(limit: Limit = 100) -> list[dict[str, Any]]:
+        """Return the events that the broker refuses for good."""
+        with engine.connect() as connection:
+            return [dict(r._mapping) for r in connection.execute(REFUSED, {"limit": limit})]
+
+    @router.post("/refused/{number}/publish")
+    def publish_refused(
+        number: Number, actor: Actor, reason: Word, user: LoggedIn, request: Request
+    ) -> dict[str, Any]:
+        """Publish an event again, once its topic takes it. Who did it stays in the audit."""
+        who = {"actor": actor_of(actor, user), "reason": reason, "address": address_of(request)}
+        with engine.begin() as connection:
+            if not connection.execute(PUBLISH_REFUSED, {"id": number, **who}).rowcount:
+                raise HTTPException(
+                    404, f"no refused event {number}; GET /admin/refused lists them"
+                )
+        log.warning("refused event published again", id=number, **who)
+        return {"published": number}
+
+
 def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -> APIRouter:
     """Build the routes; `redrive` handles a saga's parked records again."""
     router = APIRouter(prefix="/admin", tags=["admin"])
@@ -150,10 +201,16 @@ def admin(engine: Engine, redrive: Callable[[str], list[HandlingResult[Any]]]) -
     def outbox(saga: Word | None = None, limit: Limit = 100) -> list[dict[str, Any]]:
         return rows(OUTBOX, saga=saga, limit=limit)
 
+    @router.get("/cases")
+    def cases(limit: Limit = 100) -> list[dict[str, Any]]:
+        """Return what only a person can settle here."""
+        return rows(CASES, limit=limit)
+
     @router.post("/blockers")
     def blockers(asked: Sagas) -> BlockerRows:
         """Return everything that may block these sagas here; changes nothing."""
         with engine.connect() as connection:
             return blockers_of(connection, asked.sagas)
 
+    _add_refused_routes(router, engine)
     return router

@@ -6,22 +6,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from sagakit.faults import NO_FAULTS, Crash, CrashAt, Faults
-from sagakit.handling.consumer_loop import PARK_AFTER, ConsumerLoop
+from sagakit.handling.attempts import PARK_AFTER
+from sagakit.handling.consumer_loop import ConsumerLoop
 from sagakit.handling.handler import HandlingResult
 from sagakit.identity import split_key
 from sagakit.kafka.consumer import BusConsumer
 from sagakit.kafka.inspector import lag
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Message, OutboxRow, Record
+from sagakit.messages.envelope import Message, OutboxRow, Record, SkippedRecords
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.kafka import create_topic
+from tests.raw_records import ZSTD, publish_raw, with_raw_header
 from tests.stack import PATIENCE_S, TestInfra, until
 from tests.toy_saga import (
     CONTRACT,
@@ -123,6 +126,7 @@ class Replica:
         faults: Faults = NO_FAULTS,
         in_handler: Faults = NO_FAULTS,
         codec: Codec | None = None,
+        skipped: SkippedRecords = MappingProxyType({}),
     ) -> None:
         self.place, self.stop = place, threading.Event()
         self.error: BaseException | None = None
@@ -137,6 +141,7 @@ class Replica:
             instance,
             [place.topic],
             self._assigned,
+            skipped=lambda: skipped,
         )
         prefixed = Prefixed(self.bus, place.prefix)
         codec = codec or place.wire.codec
@@ -175,6 +180,11 @@ class Replica:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    def until(self, look: Callable[[], Any], what: str) -> None:
+        """Wait for something while it lives."""
+        until(lambda: not self.alive or look(), what)
+        assert self.alive, repr(self.error)
 
 
 @pytest.fixture
@@ -296,6 +306,81 @@ def test_a_record_that_kills_the_process_is_given_up_and_its_neighbours_are_not(
     assert sum(map(len, counted.values())) == len(before) + len(after) - behind
     (dead_letter,) = place.rows("SELECT topic, value FROM outbox WHERE topic LIKE '%.dlt'")
     assert dead_letter == ("counter.dlt", killer.value)
+
+
+def test_headers_that_the_client_cannot_read_cost_their_own_record_only(
+    place: Place, start: Start
+) -> None:
+    # Given a record with a header name that is no UTF-8, among good ones
+    before, bad, behind = (place.tick(key, "word") for key in ("o1", "o2", "o3"))
+    rows = [
+        OutboxRow(place.topic, (r.key or b"").decode(), r.headers, r.value or b"")
+        for r in (before, bad, behind)
+    ]
+    rows[1] = with_raw_header(rows[1])
+    publish_raw(place.infra.bootstrap_servers, rows)
+    # When they are consumed
+    replica = start()
+    replica.until(
+        lambda: place.counted() == 2 and place.parked() != [], "the good ones are counted"
+    )
+    # Then it is parked with its reason and has a dead letter, and the partition flows
+    [(_, code, error)] = place.parked()
+    assert code == "undecodable"
+    assert "header names must be UTF-8" in error
+    assert place.rows("SELECT value FROM outbox WHERE topic LIKE '%.dlt'") == [(bad.value,)]
+    until(lambda: place.left_to_read() == 0, "all is read")
+    replica.ends()
+
+
+def test_a_batch_that_cannot_be_unpacked_costs_its_own_records_only(
+    place: Place, start: Start
+) -> None:
+    # Given small batches that unpack to very large records, and a good record behind each
+    ticks = [place.tick(f"o{n}", "word") for n in range(3)]
+    good = [
+        OutboxRow(place.topic, (r.key or b"").decode(), r.headers, r.value or b"") for r in ticks
+    ]
+    for tick, records, size in zip(good, (1, 40, 1), (150, 4, 40), strict=True):
+        bomb = OutboxRow(place.topic, "bomb", (), bytes(size * 2**20))
+        publish_raw(place.infra.bootstrap_servers, [bomb] * records, compression=ZSTD)
+        publish_raw(place.infra.bootstrap_servers, [tick])
+    # When they are consumed
+    replica = start()
+    replica.until(lambda: place.counted() == 3, "the good ones are counted")
+    # Then one parked record says for each batch which offsets were given up
+    found = place.rows('SELECT "offset", code, error FROM parked ORDER BY id')
+    assert [(offset, code) for offset, code, _ in found] == [
+        (0, "undecodable"),
+        (41, "undecodable"),
+        (43, "undecodable"),
+    ]
+    assert all("cannot be unpacked" in error for *_, error in found)
+    until(lambda: place.left_to_read() == 0, "all is read")
+    replica.ends()
+
+
+def test_a_skipped_record_is_passed_over_unread_and_parked_with_the_reason(
+    place: Place, start: Start
+) -> None:
+    # Given two records that kill the process, noted to be skipped: the first, and one behind it
+    killers = [place.tick("o1", Deadly.deadly.decode()) for _ in range(2)]
+    good = [place.tick(key, "word") for key in ("o2", "o3")]
+    rows = [
+        OutboxRow(place.topic, (r.key or b"").decode(), r.headers, r.value or b"")
+        for r in (killers[0], good[0], killers[1], good[1])
+    ]
+    publish_raw(place.infra.bootstrap_servers, rows)
+    why = {(place.topic, 0, offset): f"skipped by ops: {offset}" for offset in (0, 2)}
+    # When the process starts
+    replica = start(codec=Deadly(CONTRACT), skipped=why)
+    replica.until(
+        lambda: place.counted() == 2 and len(place.parked()) == 2, "the others are counted"
+    )
+    # Then both are parked with the reason, without being read
+    assert [error for *_, error in place.parked()] == ["skipped by ops: 0", "skipped by ops: 2"]
+    until(lambda: place.left_to_read() == 0, "all is read")
+    replica.ends()
 
 
 # --- what the database refuses ------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tests.monitor import (
     review,
     whole,
 )
+from tests.raw_records import ZSTD, publish_raw, with_raw_header
 from tests.stack import TestInfra, fresh_database, until
 
 SHORT = '{"payment": "2s", "shipping": "2s"}'
@@ -110,6 +111,30 @@ def test_garbage_is_kept_with_its_reason_and_the_stream_flows_on(
         "unknown_flow",
     ]
     assert running.types(bad[5]) == ["OrderCancelRequested"]
+    assert running.is_ready()
+
+
+def test_what_the_client_cannot_read_is_kept_with_its_reason_and_the_stream_flows_on(
+    running: MonitorProcess, publisher: EventPublisher, infra: TestInfra
+) -> None:
+    # Given a header name that is no UTF-8, and a batch that unpacks to very much
+    [order, bad] = order_ids(2)
+    [first, second] = publisher.rows(placed(order)), publisher.rows(placed(bad))
+    bomb = OutboxRow("order.events", bad, (), bytes(64 * 2**20))
+    at = publish_raw(infra.bootstrap_servers, [*first, with_raw_header(second[0])])
+    publish_raw(infra.bootstrap_servers, [bomb], compression=ZSTD)
+    # When a good order stands before and behind them
+    publisher.publish_events(*whole(order)[1:])
+    # Then they are unreadable records, and the order is complete without a restart
+    ends(running, [order], "completed")
+
+    def reasons() -> dict[int, str]:
+        rows = running.get("/unreadable")
+        return {r["offset"]: r["error"] for r in rows if r["topic"] == "order.events"}
+
+    found = until(lambda: reasons() if at + 2 in reasons() else None, "both are unreadable")
+    assert "header names must be UTF-8" in found[at + 1]
+    assert "cannot be unpacked" in found[at + 2]
     assert running.is_ready()
 
 

@@ -322,3 +322,29 @@ def test_what_was_published_is_kept_by_the_day_and_old_days_are_dropped(book: Bo
     assert book.topic in row
     clock[0] = today - timedelta(days=1)
     assert "outbox_sent_20260228" in publish("d"), "a clock set back does not jam it"
+
+
+# --- rows that the broker refuses ----------------------------------------------------------------
+
+
+def test_a_batch_that_the_broker_refuses_is_halved_and_a_row_too_large_is_set_aside(
+    infra: TestInfra, database_url: str, topic_prefix: str
+) -> None:
+    # Given a topic with a small limit, and rows that do not compress, one of them over the limit
+    limit = {"max.message.bytes": "20000"}
+    topic = create_topic(infra.bootstrap_servers, f"{topic_prefix}small", 1, limit)
+    book, rng = Book(database_url, topic), random.Random(1)
+    values = [rng.randbytes(30_000 if n == 20 else 4_000).hex() for n in range(40)]
+    book.row = lambda key, value: OutboxRow(  # type: ignore[method-assign]
+        topic, key, (("flow", b"toy/1"),), bytes.fromhex(values[int(value) - 1])
+    )
+    book.write("o1", len(values))
+    # When a relay leads
+    with running(infra, book, 1):
+        until(lambda: book.empty() and len(book.sent()) == 39, lambda: f"{len(book.sent())} sent")
+    # Then the others are in the log, once and in order, and the large one waits for a person
+    logged = [r.value for r in read(infra.bootstrap_servers, topic)]
+    assert logged == [bytes.fromhex(v) for n, v in enumerate(values) if n != 20]
+    assert "MSG_SIZE_TOO_LARGE" in book.scalar("SELECT error FROM outbox_refused")
+    assert book.scalar("SELECT count(*) FROM outbox_refused") == 1
+    book.engine.dispose()

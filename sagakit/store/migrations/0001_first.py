@@ -1,4 +1,4 @@
-"""Create the kit's tables: inbox, outbox, relay epoch, effects, parked records, attempts, audit."""
+"""Create the kit's tables: inbox, outbox, relay epoch, effects, records not handled, audit."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -55,6 +55,16 @@ def _create_inbox_and_outbox() -> None:
         postgresql_partition_by="RANGE (sent_at)",
     )
     op.create_table(
+        "outbox_refused",
+        sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("topic", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("headers", sa.Text, nullable=False),
+        sa.Column("value", sa.LargeBinary, nullable=False),
+        sa.Column("error", sa.Text, nullable=False),
+        sa.Column("refused_at", TIME, nullable=False, server_default=NOW),
+    )
+    op.create_table(
         "relay_epoch",
         sa.Column("one", sa.SmallInteger, primary_key=True, server_default="1"),
         sa.Column("epoch", sa.BigInteger, nullable=False),
@@ -107,6 +117,16 @@ def _create_parked() -> None:
         sa.Column("partition", sa.Integer, primary_key=True),
         sa.Column("offset", sa.BigInteger, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "skipped_record",
+        sa.Column("topic", sa.Text, primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True),
+        sa.Column("offset", sa.BigInteger, primary_key=True),
+        sa.Column("saga", sa.Text, nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("skipped_at", TIME, nullable=False, server_default=NOW),
     )
 
 

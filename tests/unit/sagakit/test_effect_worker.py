@@ -17,6 +17,7 @@ from sagakit.effects import worker
 from sagakit.errors import EffectFailed, ResultPending
 from sagakit.faults import CrashAt
 from sagakit.handling.handler import decode_message
+from sagakit.messages.codec import MAX_EVENT_BYTES
 from sagakit.retry import Backoff
 from tests.effect_workers import Outside, Process, Site, play, settled, taken_over, until
 from tests.stack import PATIENCE_S
@@ -112,6 +113,37 @@ def test_more_effects_than_hands_are_left_to_be_claimed(monkeypatch: pytest.Monk
             await until(lambda: site.pending() == {}, "all")
         assert len(outside.calls) == len(set(outside.calls)) == 12
         assert min(limits) >= 0, "a database refuses a negative limit"
+
+    play(scenario())
+
+
+# --- outcomes that cannot be told ---------------------------------------------------------------
+
+
+def asked(site: Site, attempts: int) -> bool:
+    return site.pending()["toy/a:call"].attempts == attempts
+
+
+def test_an_outcome_that_cannot_be_told_is_kept_as_such_and_asked_for_ever_more_seldom() -> None:
+    async def scenario() -> None:
+        # Given an outside world whose answer fits into no event
+        async def answer_at_length(effect: Effect) -> str:
+            return "x" * MAX_EVENT_BYTES
+
+        site, outside = Site(), Outside(answer=answer_at_length)
+        async with Process(site, outside).running() as process:
+            # When it is called
+            await process.reads("call")
+            await until(lambda: site.pending()["toy/a:call"].attempts == 1, "given back")
+            # Then the effect stays, says so, and is not asked again as after a failure
+            row = site.database.tables.effects["toy/a", "call"]
+            assert row.error.startswith("OutcomeUntold: EventTooLarge: ")
+            assert len(row.error) < 1000
+            for attempts in range(2, 12):
+                site.advance(due_at(site) - site.now)
+                await until(partial(asked, site, attempts), "asked again")
+            assert due_at(site) - site.now > timedelta(minutes=5)
+        assert site.words("a") == ("called",)
 
     play(scenario())
 

@@ -7,8 +7,9 @@ import pytest
 
 from sagakit.decider import Effect, Json, fold
 from sagakit.errors import EffectKeyClash
+from sagakit.handling.room import ROOM_BYTES
 from sagakit.identity import flow_name, saga_key
-from sagakit.messages.codec import MAX_EVENT_BYTES
+from sagakit.messages.codec import MAX_EVENT_BYTES, record_size
 from sagakit.store.effects import as_stored
 from tests.toy_saga import NOW, Counter, Ticked, toy
 from tests.unit.sagakit.handler_messages import HANDLED, PARKED, call, claimed, outcome, queue, tick
@@ -119,18 +120,32 @@ def test_dead_letter_records_never_exceed_what_the_broker_takes(counter: Counter
     assert counter.parked("a")[0].record == bad, "whole, where it is parked"
 
 
-@pytest.mark.parametrize(
-    "trace", [{"correlation": "c" * 600_000}, {"traceparent": "t" * 600_000, "correlation": "ü"}]
-)
-def test_what_is_handed_on_cannot_make_own_events_too_large(
-    counter: Counter, trace: dict[str, str]
+@pytest.mark.parametrize("name", ["ce_correlationid", "traceparent", "ce_source", "x"])
+def test_headers_handed_on_are_bounded(counter: Counter, name: str) -> None:
+    # Given a good record with one very long header, within the limit of a record
+    good = tick(counter, "one", None)
+    long = replace(good, headers=(*good.headers, (name, ("ü" * 250_000).encode())))
+    # When it is handled
+    assert counter.reads(long) == [HANDLED]
+    # Then nothing of that header is in the own event
+    assert len(counter.published) == 1
+    assert all(record_size(row.headers, row.value) < 2000 for row in counter.outbox)
+
+
+def test_a_record_that_leaves_no_room_for_the_outcome_is_parked_before_the_call(
+    counter: Counter,
 ) -> None:
-    good = tick(counter, "one", 1)
-    names = {"correlation": "ce_correlationid"}
-    extra = tuple((names.get(k, k), v.encode()) for k, v in trace.items())
-    counter.reads(replace(good, headers=good.headers + extra))
-    for row in counter.outbox:
-        assert len(row.value) + sum(len(k) + len(v) for k, v in row.headers) <= MAX_EVENT_BYTES
+    # Given events that ask for a call: one leaves room for its outcome, one does not
+    most = MAX_EVENT_BYTES - ROOM_BYTES
+    small = counter.wire.record(Ticked("a", "call".ljust(most - 100)), 1)
+    large = counter.wire.record(Ticked("b", "call".ljust(most + 1)), 1)
+    # When they are handled
+    assert counter.reads(small, large) == [HANDLED, PARKED]
+    # Then only the first is called for
+    (row,) = counter.parked("b")
+    assert (row.code, row.key) == ("oversized", toy("b"))
+    assert "need room" in row.error
+    assert claimed(counter).saga == toy("a")
 
 
 def test_an_own_event_over_the_limit_parks_its_cause(counter: Counter) -> None:
