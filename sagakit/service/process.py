@@ -60,7 +60,7 @@ def codec_for(settings: ServiceSettings, contract: Contract, owner: str) -> Code
         return Codec(contract)
     from sagakit.messages.schema_registry import ConfluentRegistry  # its client takes 20 MB
 
-    return Codec(contract, ConfluentRegistry(url, owner))
+    return Codec(contract, metrics.MeasuredRegistry(ConfluentRegistry(url, owner), owner))
 
 
 def session_rest_s(error: BaseException) -> float:

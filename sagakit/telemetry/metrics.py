@@ -17,8 +17,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine, text
 
 from sagakit.effects.worker import Perform, PerformWrapper
+from sagakit.errors import RegistryUnavailable
 from sagakit.handling.handler import HandlingResult, MessageHandler
 from sagakit.kafka.publisher import PublishFailed
+from sagakit.messages.codec import Registry, SchemaId
 from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow
 from sagakit.outbox.relay import OutboxPublisher
 from sagakit.store.ports import Clock
@@ -62,6 +64,11 @@ EFFECT_SECONDS = Histogram(
 FOREIGN = Counter(
     "saga_foreign_records_total",
     "Platform events of sagas of other applications, not handled here",
+    ["participant"],
+)
+UNANSWERED = Counter(
+    "saga_registry_unanswered_total",
+    "Look-ups of a schema that the schema registry did not answer, so that a reader waits",
     ["participant"],
 )
 GAUGES = text("""
@@ -161,6 +168,26 @@ class MeasuredCalls:
             labels = EFFECT_SECONDS.labels(self._participant, row.effect.kind, outcome)
             labels.observe(time.perf_counter() - began)
         return result
+
+
+class MeasuredRegistry:
+    """Wraps a schema registry, and counts the look-ups that it does not answer."""
+
+    def __init__(self, registry: Registry, participant: str) -> None:
+        self._registry = registry
+        self._unanswered = UNANSWERED.labels(participant)
+
+    def register(self, subject: str, schema: Mapping[str, Any]) -> int:
+        """See `codec.Registry`."""
+        return self._registry.register(subject, schema)
+
+    def lookup(self, schema_id: SchemaId) -> Sequence[Any]:
+        """See `codec.Registry`."""
+        try:
+            return self._registry.lookup(schema_id)
+        except RegistryUnavailable:
+            self._unanswered.inc()
+            raise
 
 
 def count_foreign(participant: str) -> Callable[[int], None]:

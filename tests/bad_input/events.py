@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from sagakit.contract.model import saga_id_of
 from sagakit.identity import saga_key
-from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
+from sagakit.messages.codec import MAX_EVENT_BYTES, SCHEMA_ID, Codec
 from sagakit.messages.envelope import NAMESPACE, Envelope, Trace
 from schemas import CONTRACT
 from schemas.events import (
@@ -66,6 +66,13 @@ def bytes_(change: Callable[[bytes], bytes | None]) -> Given:
         return [good._replace(value=change(good.value or b""))]
 
     return make
+
+
+def _with_guid(key: str) -> list[Sent]:
+    """As newer serializers of Confluent write it: the body alone, and the schema in a header."""
+    good = sent(placed(key))
+    header = (SCHEMA_ID, b"\1" + UUID(int=7).bytes)
+    return [good._replace(value=(good.value or b"")[10:], headers=(*good.headers, header))]
 
 
 def key_(change: Callable[[str], bytes | None]) -> Given:
@@ -146,6 +153,13 @@ UNREADABLE = (
         bytes_(lambda b: b"\0\0\0\x30\x39" + b[10:]),
         "undecodable",
         ("schema id 12345", "SAGA_SCHEMA_REGISTRY_URL is not set"),
+    ),
+    Case(
+        "schema GUID in a header, without a registry",
+        INVENTORY,
+        _with_guid,
+        "undecodable",
+        (f"schema id {UUID(int=7)}", "SAGA_SCHEMA_REGISTRY_URL is not set"),
     ),
     Case(
         "wrong types",

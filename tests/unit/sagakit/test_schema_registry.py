@@ -16,6 +16,7 @@ from sagakit.messages.codec import CONFLUENT, Codec
 from sagakit.messages.envelope import Record
 from sagakit.messages.schema_registry import CLIENT, COMPATIBILITY, ConfluentRegistry
 from sagakit.retry import is_transient
+from sagakit.telemetry.metrics import UNANSWERED, MeasuredRegistry
 from tests.toy_saga import CONTRACT, Ticked
 
 SCHEMA = {"type": "record", "name": "Done", "fields": []}
@@ -421,3 +422,17 @@ def test_a_guid_waits_for_a_registry_that_does_not_answer(
     answers += [answer]
     with pytest.raises(RegistryUnavailable):
         ConfluentRegistry("http://registry").lookup(GUID)
+
+
+def test_what_the_registry_does_not_answer_is_counted(answers: list[Answer]) -> None:
+    """A reader stands meanwhile: somebody has to see it."""
+    answers += [lambda r: HTML]
+    measured = MeasuredRegistry(ConfluentRegistry("http://registry"), "counted")
+    counted = UNANSWERED.labels("counted")._value
+    with pytest.raises(RegistryUnavailable):
+        measured.lookup(3)
+    assert counted.get() == 1
+    answers[:] = [says(404, {"error_code": 40403, "message": "Schema not found"})]
+    with pytest.raises(KeyError):
+        measured.lookup(3)
+    assert counted.get() == 1
