@@ -19,6 +19,7 @@ from saga_monitor.saga.measures import (
     status_changes,
     step_times,
 )
+from sagakit.bounded_call import BoundedCall
 from sagakit.messages.envelope import Record
 from sagakit.telemetry import metrics
 
@@ -105,6 +106,7 @@ class Meter:
         self, engine: Engine, position: Callable[[], Position], now: Callable[[], datetime]
     ) -> None:
         self._engine, self._position, self._now = engine, position, now
+        self._ask = BoundedCall("monitor gauges", self._of_tables, metrics.READ_S)
 
     def count_commit(self, records: Sequence[Record], changes: Sequence[Change]) -> None:
         """Count records and changes that are committed to the tables."""
@@ -116,21 +118,26 @@ class Meter:
             _count_change(change)
 
     def read(self) -> Iterator[Reading]:
-        """Yield all gauges."""
-        with self._engine.connect() as connection:
-            for flow, version, status, sagas in connection.execute(IN_FLIGHT):
-                labels = {"flow": flow, "version": str(version), "status": status}
-                yield "saga_in_flight", labels, sagas
-            now = {"now": self._now()}
-            for code, status, up_to, number in connection.execute(INTERVENTIONS, now):
-                labels = {"code": code, "status": status, "up_to": up_to}
-                yield "saga_interventions", labels, number
-            yield "saga_unreadable", {}, connection.execute(UNREADABLE).scalar_one()
+        """Yield all gauges; without an answer of the database, those that need none."""
+        yield from metrics.answer_or_none(self._ask) or ()
         position = self._position()
         yield "saga_unread", {}, position.unread
         if position.read_through is not None:
             age = self._now() - position.read_through
             yield "saga_read_through_age_s", {}, age.total_seconds()
+
+    def _of_tables(self) -> list[Reading]:
+        found: list[Reading] = []
+        with self._engine.connect() as connection:
+            for flow, version, status, sagas in connection.execute(IN_FLIGHT):
+                labels = {"flow": flow, "version": str(version), "status": status}
+                found.append(("saga_in_flight", labels, sagas))
+            now = {"now": self._now()}
+            for code, status, up_to, number in connection.execute(INTERVENTIONS, now):
+                labels = {"code": code, "status": status, "up_to": up_to}
+                found.append(("saga_interventions", labels, number))
+            unreadable = connection.execute(UNREADABLE).scalar_one()
+        return [*found, ("saga_unreadable", {}, unreadable)]
 
 
 def _count_change(change: Change) -> None:

@@ -49,9 +49,11 @@ from sagakit.outbox.relay import OutboxPublisher, Relay
 from sagakit.retry import retry_transaction
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep
 from sagakit.service.process import (
+    STANDS_S,
+    checks_of,
     codec_for,
-    database_answers,
     http_loop,
+    process_gauges,
     session_rest_s,
     thread_loop,
 )
@@ -192,7 +194,7 @@ class Monitor:
         """Return the HTTP app."""
         checks = {
             "stream": lambda: None if self.reader.running else "the stream does not read yet",
-            "database": lambda: database_answers(self.engine),
+            **checks_of(self.engine),
         }
         routes = (*routers(self.sagas, self.commands), self.reconciler.routes())
         header = self.settings.user_header
@@ -209,7 +211,13 @@ class Monitor:
                     thread_loop("cases", CaseWatch(self.commands, self.settings.participants).run),
                     thread_loop("history", self.archiver.run),
                     thread_loop("unknown", UnknownRecords(self.engine, self.projection).run),
-                    Loop("stream", self.reader.run, self._streaming, wake=self.reader.end),
+                    Loop(
+                        "stream",
+                        self.reader.run,
+                        self._streaming,
+                        wake=self.reader.end,
+                        ready_s=STANDS_S,
+                    ),
                 ],
             ],
             drain_s=self.settings.drain_s,
@@ -252,7 +260,9 @@ def wire(settings: MonitorSettings, migrated: StartStep) -> Lifecycle:
     metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
     metrics.register(metrics.GaugeReadings(HELP, monitor.meter.read))
     metrics.register(metrics.GaugeReadings(FINDINGS, monitor.reconciler.read))
-    return monitor.lifecycle(migrated)
+    lifecycle = monitor.lifecycle(migrated)
+    metrics.register(process_gauges(lifecycle))
+    return lifecycle
 
 
 PROGRAM = Program("monitor", MonitorSettings, MIGRATIONS, wire)

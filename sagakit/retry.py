@@ -1,15 +1,16 @@
-"""Defines backoff as a value, classifies database errors, and retries transactions."""
+"""Defines backoff as a value, and retries transactions while their failure is a passing one."""
 
 import math
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import structlog
-from sqlalchemy import exc
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -19,7 +20,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from sagakit.errors import RegistryUnavailable
+from sagakit.failures import WAITED_FOR, Failure, failure_of
 
 T = TypeVar("T")
 K = TypeVar("K", bound=tuple[Any, ...] | int)
@@ -81,33 +82,71 @@ class Patience(Generic[K]):
         self._due.pop(key, None)
 
 
-def is_transient(error: BaseException) -> bool:
-    """Return True for an error of the database or the schema registry that a retry can get past.
+VISIBLE_S = 10.0
+"""After this many seconds a wait is a reason not to be ready."""
 
-    Such errors are: no usable answer of the registry; connection lost, deadlock, serialization
-    failure, shutdown, disk full, no free connection. All others would fail again.
-    """
-    passing = isinstance(
-        error,
-        exc.OperationalError | exc.InterfaceError | exc.TimeoutError | RegistryUnavailable,
-    )
-    return passing and not _exceeds_limit(error)
+
+class Waits:
+    """Knows which work of this process is being tried again, since when, and after which error."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: dict[object, tuple[float, str]] = {}
+
+    def note(self, work: object, error: BaseException | None) -> None:
+        """Note that `work` has failed and is tried again."""
+        with self._lock:
+            since_s, _ = self._waiting.get(work, (self._clock(), ""))
+            self._waiting[work] = since_s, f"{type(error).__name__}: {error}"[:300]
+
+    def over(self, work: object) -> None:
+        """Note that `work` is not tried again: it has succeeded, or was given up."""
+        if self._waiting:
+            with self._lock:
+                self._waiting.pop(work, None)
+
+    def longest(self) -> tuple[float, str]:
+        """Return for how many seconds the oldest work waits, and its last error; 0 if none does."""
+        with self._lock:
+            since_s, error = min(self._waiting.values(), default=(self._clock(), ""))
+            return self._clock() - since_s, error
+
+    def problem(self) -> str | None:
+        """Return why this process is not ready: work that waits for longer than VISIBLE_S."""
+        waited_s, error = self.longest()
+        if waited_s < VISIBLE_S:
+            return None
+        return f"a transaction is being tried again for {waited_s:.0f} s: {error}"
+
+
+WAITS = Waits()
+"""The waits of this process for its database and its schema registry."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return True for an error of the database or the schema registry that a retry can get past."""
+    return failure_of(error) in WAITED_FOR
 
 
 def is_refused(error: BaseException) -> bool:
     """Return True if the database refuses a message's content, however often it is retried."""
-    return isinstance(error, exc.DataError | exc.IntegrityError | ValueError) or (
-        _exceeds_limit(error)
-    )
+    return failure_of(error) is Failure.RECORD
 
 
-def _exceeds_limit(error: BaseException) -> bool:
-    """Return True for SQLSTATE class 54, such as a text too long for an index.
+def is_too_much(error: BaseException) -> bool:
+    """Return True if the same work would take too long again, and less of it may not."""
+    return failure_of(error) is Failure.SLOW
 
-    psycopg raises it as an OperationalError, although a retry does not help.
+
+def passing_for(rows: int) -> Callable[[BaseException], bool]:
+    """Return what tells the errors after which a transaction of so many rows is tried again.
+
+    What took too long is tried again for a single row only: of several, fewer are tried.
     """
-    cause = error.orig if isinstance(error, exc.OperationalError) else None
-    return str(getattr(cause, "sqlstate", "")).startswith("54")
+    if rows == 1:
+        return is_transient
+    return lambda error: is_transient(error) and not is_too_much(error)
 
 
 def retry_transaction(
@@ -119,18 +158,38 @@ def retry_transaction(
 
     Raises its last error when `stop` is set, and at once an error that is not `passing`.
     """
-    return Retrying(
+    retrying = Retrying(
         retry=retry_if_exception(passing),
         wait=wait_exponential_jitter(multiplier=0.05, max=3.0),
         stop=stop_when_event_set(stop),
         sleep=sleep_using_event(stop),
         before_sleep=_tell,
         reraise=True,
-    )(work)
+    )
+    try:
+        return retrying(work)
+    finally:
+        WAITS.over(retrying)
+
+
+def retry_with_less(work: Callable[[int], T], most: int, stop: threading.Event) -> T:
+    """Run a transaction on up to `most` rows until it succeeds, with backoff.
+
+    The number is halved each time the database ends it for its length, down to one. Raises what
+    `retry_transaction` raises.
+    """
+    while True:
+        try:
+            return retry_transaction(partial(work, most), stop, passing_for(most))
+        except Exception as error:
+            if most == 1 or not is_too_much(error):
+                raise
+            most //= 2
 
 
 def _tell(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
+    WAITS.note(state.retry_object, error)
     log.warning(
         "no answer of the database or the schema registry, trying again",
         attempt=state.attempt_number,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Engine, exc
+from sqlalchemy import Engine
 
 from saga_monitor.ingest.watermark import EVERY_PARTITION
 from saga_monitor.saga.balance import LISTED
@@ -37,6 +37,7 @@ from sagakit.handling.parking import parking_key
 from sagakit.identity import split_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Envelope, Record, TopicPartitionKey
+from sagakit.retry import is_refused, is_too_much
 from sagakit.telemetry import metrics
 
 _SCALARS = ("str", "int", "bool")
@@ -81,12 +82,15 @@ class Projection:
         """Write the records in one transaction, with the offsets behind them unless `again`.
 
         If the database refuses a value, the batch is halved until the record with that value is
-        found, and that record is kept as unreadable. Raises SQLAlchemyError when a transaction is
+        found, and that record is kept as unreadable. A batch that takes too long is halved as well,
+        down to one record. Raises SQLAlchemyError when a transaction is
         rolled back, and RegistryUnavailable: call again with the same records.
         """
         try:
             return self._apply(records, again)
-        except (exc.DataError, exc.IntegrityError, ValueError) as error:
+        except Exception as error:
+            if not is_refused(error) and not (len(records) > 1 and is_too_much(error)):
+                raise
             if len(records) > 1:
                 middle = len(records) // 2
                 first = self.apply(records[:middle], again=again)

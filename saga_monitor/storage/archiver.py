@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 from saga_monitor.saga.view import ENDED
 from saga_monitor.storage import store
 from sagakit.outbox.relay import KEEP_DAYS
-from sagakit.retry import retry_transaction
+from sagakit.retry import retry_transaction, retry_with_less
 
 log = structlog.get_logger(__name__)
 EVERY_S = 2.0
@@ -66,19 +66,20 @@ class Archiver:
         """
         archived = 0
         while not stop.is_set():
-            batch = retry_transaction(lambda: self._archive_batch(through - self._after), stop)
+            archive = lambda limit: (limit, self._archive_batch(through - self._after, limit))  # noqa: E731
+            most, batch = retry_with_less(archive, BATCH, stop)
             archived += batch
-            if batch < BATCH:
+            if batch < most:
                 break
         retry_transaction(lambda: self._delete_commands(through - KEEP_COMMANDS), stop)
         if archived:
             log.info("ended sagas moved to the history tables", sagas=archived)
         return archived
 
-    def _archive_batch(self, before: datetime) -> int:
+    def _archive_batch(self, before: datetime, limit: int) -> int:
         ended = [status.value for status in ENDED]
         with self._engine.begin() as connection:
-            wanted = {"ended": ended, "before": before, "limit": BATCH}
+            wanted = {"ended": ended, "before": before, "limit": limit}
             sagas = connection.execute(FINISHED, wanted).scalars().all()
             if sagas:
                 store.archive(connection, sagas)

@@ -27,7 +27,7 @@ from sagakit.kafka.client import KafkaException
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import OutboxRow, TopicPartitionKey
 from sagakit.messages.trace_ids import log_fields
-from sagakit.retry import retry_transaction
+from sagakit.retry import retry_transaction, retry_with_less
 from sagakit.store.postgres import add_outbox
 
 log = structlog.get_logger(__name__)
@@ -149,22 +149,23 @@ class DeadlineWatch:
         """Emit events for all sagas whose deadline has passed in log time; return their number."""
         emitted = 0
         while not stop.is_set():
-            sagas, events = retry_transaction(self._emit_batch, stop)
+            judge = lambda limit: (limit, *self._emit_batch(limit))  # noqa: E731
+            most, sagas, events = retry_with_less(judge, BATCH, stop)
             emitted += events
             if events:
                 self._wake()
-            if sagas < BATCH:
+            if sagas < most:
                 break
         return emitted
 
-    def _emit_batch(self) -> tuple[int, int]:
-        """Judge one batch; return the numbers of sagas judged and of events emitted."""
+    def _emit_batch(self, limit: int) -> tuple[int, int]:
+        """Judge up to `limit` sagas; return the numbers of sagas judged and of events emitted."""
         partitions = [*self.watermark.read_through, EVERY_PARTITION]
         known = {p: at for p in partitions if (at := self.watermark.of_partition(p)) is not None}
         if not known:
             return 0, 0
         with self._engine.begin() as connection:
-            overdue = store.overdue(connection, known, BATCH)
+            overdue = store.overdue(connection, known, limit)
             rows: list[OutboxRow] = []
             quiet_until: dict[str, datetime] = {}
             for saga, partition in overdue:

@@ -24,7 +24,14 @@ from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
 from sagakit.messages.trace_ids import log_fields
 from sagakit.own_threads import OwnThreads
-from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF, Backoff, is_transient, retry_transaction
+from sagakit.retry import (
+    PENDING_BACKOFF,
+    RETRY_BACKOFF,
+    Backoff,
+    is_transient,
+    retry_transaction,
+    retry_with_less,
+)
 from sagakit.stop_signal import StopSignal
 from sagakit.store.ports import Clock, EffectQueue
 
@@ -128,8 +135,8 @@ class EffectWorker:
     async def _claim(self) -> bool:
         """Claim what there is room for, and perform it. Tells whether there was anything."""
         free = max(0, IN_HAND - len(self._in_hand))
-        claim = lambda: self._queue.claim(free, LEASE, self._clock())  # noqa: E731
-        rows = await self._threads.run(retry_transaction, claim, self._stop)
+        claim = lambda most: self._queue.claim(most, LEASE, self._clock())  # noqa: E731
+        rows = await self._threads.run(retry_with_less, claim, free, self._stop)
         self._take(rows)
         return bool(rows)
 

@@ -20,7 +20,7 @@ from sagakit.handling.handler import MessageHandler
 from sagakit.handling.parking import decode_message, undecodable_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
-from sagakit.retry import is_refused, retry_transaction
+from sagakit.retry import is_refused, is_too_much, passing_for, retry_transaction
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -138,12 +138,15 @@ class ConsumerLoop:
     def _handle(self, messages: list[Message]) -> None:
         """Handle messages in one transaction.
 
-        If the database refuses their content, halve the batch to find the record, and park it.
+        If the database refuses their content, halve the batch to find the record, and park it. If
+        they take too long for it, halve them too, down to one, which is waited for.
         """
         try:
-            retry_transaction(lambda: self._handler.handle(messages), self._stop)
+            retry_transaction(
+                lambda: self._handler.handle(messages), self._stop, passing_for(len(messages))
+            )
         except Exception as error:
-            if not is_refused(error):
+            if not is_refused(error) and not (len(messages) > 1 and is_too_much(error)):
                 raise
             if len(messages) > 1:
                 middle = len(messages) // 2

@@ -44,7 +44,7 @@ from sagakit.messages.envelope import (
     derive_id,
 )
 from sagakit.messages.trace_ids import event_traceparent
-from sagakit.retry import is_refused
+from sagakit.retry import is_refused, is_too_much
 from sagakit.store.effects import as_stored, check_repeats
 from sagakit.store.ports import PAUSED, Changes, Clock, Database, InboxRow, Participant, Working
 
@@ -174,7 +174,7 @@ class Handler(Generic[S]):
             try:
                 done, moved = _without_clashes(partial(self._redrive, key, limit, refusal))
             except Exception as error:
-                if not is_refused(error):
+                if not is_refused(error) and not (limit > 1 and is_too_much(error)):
                     raise
                 refusal = (
                     f"the database rejects the record: {str(error)[:300]}" if limit == 1 else ""

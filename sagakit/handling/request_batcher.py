@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from sagakit.handling.handler import HandlingResult, MessageHandler
 from sagakit.messages.envelope import Message
 from sagakit.own_threads import OwnThreads
-from sagakit.retry import retry_transaction
+from sagakit.retry import passing_for, retry_transaction
 
 S = TypeVar("S")
 BATCH, MAX_QUEUED = 200, 1000
@@ -60,7 +60,9 @@ class RequestBatcher(Generic[S]):
         messages = [w.message for w in batch]
         work = lambda: self._handler.handle(messages)  # noqa: E731
         try:
-            fates = await self._handling.run(retry_transaction, work, self._stop)
+            fates = await self._handling.run(
+                retry_transaction, work, self._stop, passing_for(len(batch))
+            )
         except Exception as error:
             if len(batch) > 1:
                 for waiting in batch:

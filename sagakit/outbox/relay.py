@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, exc, text
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import AppendTimes, OutboxRow
-from sagakit.retry import is_transient, retry_transaction
+from sagakit.retry import WAITS, is_too_much, is_transient, passing_for, retry_transaction
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.json_rows import as_json
 from sagakit.store.ports import Clock
@@ -48,7 +48,9 @@ NEW_EPOCH = text(
     "INSERT INTO relay_epoch (one, epoch) VALUES (1, 1) "
     "ON CONFLICT (one) DO UPDATE SET epoch = relay_epoch.epoch + 1 RETURNING epoch"
 )
-FETCH = text("SELECT id, topic, key, headers, value FROM outbox ORDER BY id LIMIT :limit")
+FETCH = text(
+    "SELECT id, topic, key, headers, value FROM outbox WHERE id > :after ORDER BY id LIMIT :limit"
+)
 # `logged` is read for each row; a scalar subquery parses the JSON only once.
 REMOVE = text("""
     WITH gone AS (
@@ -137,6 +139,7 @@ class Relay:
         self._signal: socket.socket | None = None
         self._stop = threading.Event()
         self._days_made: datetime | None = None
+        self._batch = BATCH
         self.leading = False
 
     def wake(self) -> None:
@@ -175,8 +178,18 @@ class Relay:
             except (exc.SQLAlchemyError, LostLeadership) as error:
                 if not isinstance(error, LostLeadership) and not is_transient(error):
                     raise
+                self._halve_if_too_much(error)
+                WAITS.note(self, error)
                 log.warning("the relay restarts", error=str(error))
             stop.wait(self._poll_s)
+        WAITS.over(self)
+
+    def _halve_if_too_much(self, error: BaseException) -> bool:
+        """Take fewer rows at once if the database ended a statement for its length."""
+        if not is_too_much(error) or self._batch == 1:
+            return False
+        self._batch //= 2
+        return True
 
     def _try_to_lead(self, connection: Connection, stop: threading.Event) -> None:
         """Try to take the lock and lead, until `stop`.
@@ -188,6 +201,7 @@ class Relay:
                 if connection.execute(LEAD, {"lock": LEADER_LOCK}).scalar():
                     with self._interruptible() as signal:
                         self._lead(connection, stop, signal)
+                WAITS.over(self)
                 stop.wait(self._poll_s)
         finally:
             connection.invalidate()
@@ -211,6 +225,7 @@ class Relay:
     ) -> None:
         epoch = connection.execute(NEW_EPOCH).scalar_one()
         connection.execute(text("LISTEN outbox"))
+        WAITS.over(self)
         self.leading = self._check_log = True
         self._published = {}
         self._read.set()
@@ -230,8 +245,10 @@ class Relay:
         if self._check_log or self._read.is_set() or time.monotonic() >= self._read_at_s:
             self._read.clear()
             self._read_at_s = time.monotonic() + self._poll_s
-            if self.publish_once(connection, epoch) == BATCH:
+            most = self._batch
+            if self.publish_once(connection, epoch) >= most:
                 self._read.set()
+                self._batch = min(self._batch + 1, BATCH)
             return self._read.is_set()
         rows = self._commits.take(BATCH)
         if rows is None:
@@ -253,7 +270,7 @@ class Relay:
         self._commits.leave_to_table()
         if self._check_log and not self._remove_published(connection, epoch):
             return 0
-        if rows := _fetch_rows(connection, BATCH):
+        if rows := _fetch_rows(connection, self._batch):
             self._commits.note_read(rows)
             self._publish(connection, epoch, rows)
         return self._remove(connection, epoch)
@@ -313,7 +330,7 @@ class Relay:
         It checks two batches, since new rows may lie between those of the last one. While no
         broker answers, none would take rows either; after LOOK_FOR_S they are published unchecked.
         """
-        rows = _fetch_rows(connection, 2 * BATCH)
+        rows = self._first_rows(connection)
         try:
             logged = self._find_published(rows) if rows else {}
             self._log_unreadable_since_s = None
@@ -326,7 +343,7 @@ class Relay:
             logged = {}
         if logged:
             log.info("removing rows that the log already holds", rows=len(logged))
-            self._move(connection, logged, epoch)
+            self._move_all(connection, logged, epoch)
         self._check_log = False
         return True
 
@@ -337,13 +354,38 @@ class Relay:
         starting over would publish the rows again each time and fill the topics too.
         """
         logged, self._published = self._published, {}
-        if logged:
-            retry_transaction(
-                lambda: self._move(connection, logged, epoch),
-                self._stop,
-                lambda error: is_transient(error) and not connection.invalidated,
-            )
+        self._move_all(connection, logged, epoch)
         return len(logged)
+
+    def _move_all(self, connection: Connection, logged: AppendTimes, epoch: int) -> None:
+        """Move rows out of the outbox, fewer at once if the database ends a statement."""
+        left = list(logged.items())
+        while left:
+            part = dict(left[: self._batch])
+            passes = passing_for(len(part))
+            try:
+                retry_transaction(
+                    lambda part=part: self._move(connection, part, epoch),  # type: ignore[misc]
+                    self._stop,
+                    lambda error, passes=passes: passes(error) and not connection.invalidated,  # type: ignore[misc]
+                )
+            except exc.SQLAlchemyError as error:
+                if connection.invalidated or not self._halve_if_too_much(error):
+                    raise
+            else:
+                left = left[len(part) :]
+
+    def _first_rows(self, connection: Connection) -> list[OutboxRow]:
+        """Return the first two batches of the outbox; read in parts if they took too long."""
+        if self._batch == BATCH:
+            return _fetch_rows(connection, 2 * BATCH)
+        rows: list[OutboxRow] = []
+        while len(rows) < 2 * BATCH:
+            page = _fetch_rows(connection, self._batch, after=rows[-1].id or 0 if rows else 0)
+            rows += page
+            if len(page) < self._batch:
+                break
+        return rows
 
     def _move(self, connection: Connection, logged: AppendTimes, epoch: int) -> None:
         now = self._clock()
@@ -407,10 +449,10 @@ def autocommit_connection(engine: Engine) -> Connection:
     return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _fetch_rows(connection: Connection, limit: int) -> list[OutboxRow]:
+def _fetch_rows(connection: Connection, limit: int, *, after: int = 0) -> list[OutboxRow]:
     return [
         OutboxRow(r.topic, r.key, unpack_headers(r.headers), bytes(r.value), r.id)
-        for r in connection.execute(FETCH, {"limit": limit})
+        for r in connection.execute(FETCH, {"limit": limit, "after": after})
     ]
 
 

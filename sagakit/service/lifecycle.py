@@ -5,6 +5,7 @@ age of a loop's last turn is known without a line in the loop; liveness compares
 """
 
 import asyncio
+import math
 import os
 import signal
 import threading
@@ -24,7 +25,9 @@ log = structlog.get_logger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 TURN_S = 120.0
 """The longest time between two turns of a loop. A turn may wait for a broker's answer twice."""
-LATE_S = 1.0
+START_STOP_S = 1.0
+"""The longest stop of a process that is still starting: it has nothing in hand."""
+LATE_S = 0.8
 """After the deadline and this wait the process ends, even if its event loop is blocked."""
 
 
@@ -33,7 +36,8 @@ class Loop:
     """Describes one loop of a process.
 
     `run` returns once `stop` is set; `wake` interrupts its wait then. `bound_s`: the longest time
-    between two turns, None for a loop that is not watched. `early`: started before the steps of
+    between two turns, None for a loop that is not watched; beyond `ready_s` the process is alive,
+    but not ready. `early`: started before the steps of
     the start, which may wait for a database for long.
     """
 
@@ -43,6 +47,7 @@ class Loop:
     bound_s: float | None = TURN_S
     wake: Callable[[], None] = lambda: None
     early: bool = False
+    ready_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,8 @@ class Lifecycle:
         self._asked, self._ending = asyncio.Event(), asyncio.Event()
         self._phase: str | None = "the process starts"
         self._deadline: float | None = None
-        self._watchdog = threading.Timer(drain_s + LATE_S, os._exit, (1,))
-        self._watchdog.daemon = True
+        self._watchdog: threading.Timer | None = None
+        self._running = False
         self._limiting = threading.Lock()
         self._signalled = False
         self._error: BaseException | None = None
@@ -174,14 +179,25 @@ class Lifecycle:
             task = self._tasks.get(loop.name)
             if task is None or task.done():
                 found[loop.name] = f"{loop.name} does not run"
+        for loop in self.loops:
+            if loop.name in self._tasks and (age := loop.stop.age_s()) > loop.ready_s:
+                found[loop.name] = f"{loop.name} stands in one transaction for {age:.0f} s"
         return found | self.stalled()
+
+    def ages(self) -> dict[str, float]:
+        """Return the age in seconds of the last turn of each started loop that is watched."""
+        return {
+            loop.name: loop.stop.age_s()
+            for loop in self.loops
+            if loop.name in self._tasks and loop.bound_s is not None
+        }
 
     async def run(self) -> int:
         """Run until a signal comes or a loop ends; return the exit status.
 
         0: ended by a signal, and all loops ended in time. 1: a loop ended by itself, or was still
-        running at the deadline. A second signal ends the process at once. Raises ConfigurationError
-        if a step of the start raised it.
+        running at the deadline; at a start nothing is in hand, so nothing is late. A second signal
+        ends the process at once. Raises ConfigurationError if a step of the start raised it.
         """
         events = asyncio.get_running_loop()
         with call_on_signal(lambda number: self._hear(number, events)):
@@ -218,7 +234,10 @@ class Lifecycle:
         """Let the time that a stop may take begin, if it has not begun."""
         with self._limiting:
             if self._deadline is None:
-                self._deadline = self._clock() + self._drain_s
+                stop_s = self._drain_s if self._running else min(self._drain_s, START_STOP_S)
+                self._deadline = self._clock() + stop_s
+                self._watchdog = threading.Timer(stop_s + LATE_S, os._exit, (1,))
+                self._watchdog.daemon = True
                 self._watchdog.start()
 
     def _launch(self, *, early: bool) -> None:
@@ -231,9 +250,12 @@ class Lifecycle:
 
     async def _start(self) -> None:
         for step in self._steps:
+            if self._ending.is_set():
+                return
             self._phase = f"the process starts: {step.name}"
             await in_thread(step.name, lambda step=step: step.run(self._starting))  # type: ignore[misc]
-        if not self._ending.is_set():
+        if not self._ending.is_set() and not self._signalled:
+            self._running = True
             self._launch(early=False)
             self._phase = None
             log.info("running", loops=list(self._tasks))
@@ -260,7 +282,7 @@ class Lifecycle:
         """Stop everything before the deadline; return the loops that still ran at it."""
         self._limit_stop()
         self._phase = "the process stops"
-        log.info("stopping", within_s=self._drain_s)
+        log.info("stopping", within_s=self._drain_s if self._running else START_STOP_S)
         self._starting.set()
         await self._ended({"start": start})
         late: list[str] = []
@@ -278,8 +300,9 @@ class Lifecycle:
                 log.error("closing failed", exc_info=error)
         if late:
             log.error("still running at the deadline", loops=late, drain_s=self._drain_s)
-        self._watchdog.cancel()
-        return late
+        if self._watchdog:
+            self._watchdog.cancel()
+        return late if self._running else []
 
     async def _ended(self, tasks: Mapping[str, "asyncio.Future[Any]"]) -> list[str]:
         """Wait for tasks until the deadline, then cancel them; return the names of those."""

@@ -8,8 +8,9 @@ nothing is lost.
 
 import asyncio
 import contextlib
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
@@ -18,6 +19,7 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy import Engine, text
 
+from sagakit.bounded_call import BoundedCall
 from sagakit.contract.loader import load_contract
 from sagakit.contract.model import Contract
 from sagakit.effects.worker import EffectWorker, perform_plain
@@ -35,7 +37,7 @@ from sagakit.messages.envelope import Message, Record
 from sagakit.messages.trace_ids import log_fields
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
-from sagakit.retry import retry_transaction
+from sagakit.retry import WAITS, retry_transaction
 from sagakit.service.definition import Service, TriggerSubmitter
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, in_thread
 from sagakit.service.settings import ServiceSettings
@@ -50,6 +52,15 @@ from sagakit.web.app import Health, make_app
 from sagakit.web.server import HttpServer
 
 S = TypeVar("S")
+ANSWER_S = 2.0
+"""How long a probe waits for the database, in seconds."""
+STANDS_S = 30.0
+"""A consumer whose transaction takes longer makes its process not ready, in seconds."""
+WRITABLE = text("""
+    SELECT current_setting('transaction_read_only') = 'on', string_agg(name, ', ')
+      FILTER (WHERE NOT has_table_privilege(to_regclass(name), 'INSERT'))
+    FROM unnest(ARRAY['inbox', 'outbox', 'effects']) AS name
+""")
 log = structlog.get_logger(__name__)
 
 
@@ -76,10 +87,11 @@ def thread_loop(
     run: Callable[[StopSignal], Any],
     stop: StopSignal | None = None,
     wake: Callable[[], None] = lambda: None,
+    ready_s: float = math.inf,
 ) -> Loop:
     """Describe a loop that runs in a thread of its own."""
     stop = stop or StopSignal()
-    return Loop(name, lambda: in_thread(name, lambda: run(stop)), stop, wake=wake)
+    return Loop(name, lambda: in_thread(name, lambda: run(stop)), stop, wake=wake, ready_s=ready_s)
 
 
 def http_loop(settings: ServiceSettings, app: Callable[[], FastAPI]) -> Loop:
@@ -94,14 +106,47 @@ def http_loop(settings: ServiceSettings, app: Callable[[], FastAPI]) -> Loop:
     )
 
 
-def database_answers(engine: Engine) -> str | None:
-    """Return None if the database answers, else the problem; used for readiness."""
-    try:
-        with engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
-    except Exception as error:
-        return f"the database does not answer: {error}"
-    return None
+class DatabaseCheck:
+    """Tells what is wrong with the database of a process; used for readiness."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._ask = BoundedCall("database check", self._find, ANSWER_S)
+
+    def __call__(self) -> str | None:
+        """Return None if the database answers and takes writes, else the problem."""
+        try:
+            return self._ask()
+        except TimeoutError:
+            return f"the database does not answer within {ANSWER_S:g} s"
+        except Exception as error:
+            return f"the database does not answer: {error}"
+
+    def _find(self) -> str | None:
+        with self._engine.connect() as connection:
+            read_only, missing = connection.execute(WRITABLE).one()
+        if read_only:
+            self._engine.dispose()  # new connections may find the primary
+            return "the database is read-only; a failover may be under way"
+        if missing:
+            return f"the database grants no right to write {missing}; grant it"
+        return None
+
+
+def checks_of(engine: Engine) -> dict[str, Callable[[], str | None]]:
+    """Return the checks of readiness that every process has."""
+    return {"database": DatabaseCheck(engine), "transactions": WAITS.problem}
+
+
+def process_gauges(lifecycle: Lifecycle) -> metrics.GaugeReadings:
+    """Return what a process knows of itself, also while its database is away."""
+
+    def read() -> Iterator[tuple[str, Mapping[str, str], float]]:
+        yield "saga_wait_s", {}, WAITS.longest()[0]
+        for loop, age_s in lifecycle.ages().items():
+            yield "saga_loop_age_s", {"loop": loop}, age_s
+
+    return metrics.GaugeReadings(metrics.PROCESS_HELP, read)
 
 
 class ParkingLog(Generic[S]):
@@ -208,9 +253,12 @@ class ServiceProcess(Generic[S]):
                 self.service.participant, self.database, self.batcher, self.waiters
             )
             routers.append(self.service.routes(submitter))
-        checks = {"database": lambda: database_answers(self.engine)}
         return make_app(
-            name, checks, *routers, health=health, user_header=self.settings.user_header
+            name,
+            checks_of(self.engine),
+            *routers,
+            health=health,
+            user_header=self.settings.user_header,
         )
 
     def _urgent(self, record: Record) -> bool:
@@ -230,7 +278,7 @@ class ServiceProcess(Generic[S]):
                     http_loop(self.settings, lambda: self.app(lifecycle)),
                     Loop("effects", self._perform, self._performing, wake=self.worker.wake),
                     thread_loop("redrive", self.auto_redrive.run),
-                    thread_loop("consumer", self._consume, self._consuming),
+                    thread_loop("consumer", self._consume, self._consuming, ready_s=STANDS_S),
                 ],
             ],
             drain_s=self.settings.drain_s,
@@ -238,6 +286,7 @@ class ServiceProcess(Generic[S]):
             close=[self._close],
             rest_s=session_rest_s,
         )
+        metrics.register(process_gauges(lifecycle))
         return lifecycle
 
     async def _perform(self) -> None:

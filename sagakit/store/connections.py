@@ -10,6 +10,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event, exc
 
+from sagakit.failures import Failure, failure_of
 from sagakit.store.error_texts import hide_data
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -44,6 +45,9 @@ class Connections:
             yield connection
         except psycopg.Error as error:
             hide_data(error)
+            if failure_of(error) is Failure.LOST:
+                connection.close()
+                self._engine.dispose()  # and `close`: the others lead to the same server
             raise exc.DBAPIError.instance(
                 "", None, error, psycopg.Error, hide_parameters=True
             ) from error

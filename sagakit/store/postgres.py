@@ -12,10 +12,11 @@ from uuid import UUID, uuid4
 import orjson
 import psycopg
 from sqlalchemy import Connection as CoreConnection
-from sqlalchemy import Engine, create_engine, event, exc, text
+from sqlalchemy import Engine, create_engine, event, exc, make_url, text
 
 from sagakit.decider import Effect, Trigger
 from sagakit.errors import StaleState
+from sagakit.failures import Failure, failure_of
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
 from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.connections import Connection, Connections, sql_text
@@ -29,6 +30,8 @@ from sagakit.store.state_table import TableStore, TableWorking
 from sagakit.urls import redacted
 
 S = TypeVar("S")
+CONNECT_S = 10
+"""How long a new connection may take, in seconds, unless the URL says otherwise."""
 FRESH_S = 1.0
 """A connection returned to the pool less than this many seconds ago is not pinged."""
 _INBOX_COLUMNS = 11
@@ -70,8 +73,10 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
         raise ValueError(
             f"{redacted(url)!r} is no PostgreSQL URL; write postgresql://user@host:port/database"
         )
+    address = make_url(f"postgresql+psycopg://{rest}")
     engine = create_engine(
-        f"postgresql+psycopg://{rest}",
+        address,
+        connect_args={} if "connect_timeout" in address.query else {"connect_timeout": CONNECT_S},
         pool_size=pool_size,
         max_overflow=10,
         json_deserializer=orjson.loads,
@@ -79,7 +84,17 @@ def engine_for(url: str, pool_size: int = 10) -> Engine:
     )
     hide_data_in_errors(engine)
     _ping_idle(engine)
+    event.listen(engine, "handle_error", _drop_if_lost)
     return engine
+
+
+def _drop_if_lost(context: Any) -> None:
+    """Drop the pooled connections with this one if they lead to a server that cannot help.
+
+    A primary that has become a standby answers every write with an error, on each of them.
+    """
+    if failure_of(context.original_exception) is Failure.LOST:
+        context.is_disconnect = True
 
 
 def _ping_idle(engine: Engine) -> None:

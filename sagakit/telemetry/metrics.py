@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
+from sagakit.bounded_call import BoundedCall
 from sagakit.effects.worker import Perform, PerformWrapper
 from sagakit.errors import RegistryUnavailable
 from sagakit.handling.handler import HandlingResult, MessageHandler
@@ -25,7 +28,9 @@ from sagakit.messages.envelope import AppendTimes, EffectRow, Message, OutboxRow
 from sagakit.outbox.relay import OutboxPublisher
 from sagakit.store.ports import Clock
 
+R = TypeVar("R")
 S = TypeVar("S")
+log = structlog.get_logger(__name__)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 MESSAGES = Counter("saga_messages_total", "Messages by fate", ["participant", "fate"])
@@ -83,7 +88,14 @@ GAUGES = text("""
            (SELECT count(*) FROM outbox_refused) AS outbox_refused,
            (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
 """)
+READ_S = 3.0
+"""How long a scrape waits for the database, in seconds."""
+PROCESS_HELP = {
+    "saga_wait_s": "Seconds since the oldest transaction that is being tried again first failed",
+    "saga_loop_age_s": "Seconds since the last turn of a loop of the process",
+}
 HELP = {
+    "database_up": "1 if the database answered this scrape; else its gauges are missing",
     "outbox": "Events awaiting publication",
     "outbox_age_s": "Seconds the oldest of them has waited",
     "effects": "Pending effects",
@@ -195,17 +207,30 @@ def count_foreign(participant: str) -> Callable[[int], None]:
     return FOREIGN.labels(participant).inc
 
 
+def answer_or_none(ask: Callable[[], R]) -> R | None:
+    """Return an answer of the database, None without one: a scrape tells what else is known."""
+    try:
+        return ask()
+    except (SQLAlchemyError, TimeoutError) as error:
+        log.warning("a scrape without the database", error=str(error) or type(error).__name__)
+        return None
+
+
 class TableGauges(Collector):
     """Counts outbox rows, effects and parked records of one database at each scrape."""
 
     def __init__(self, engine: Engine, participant: str) -> None:
         self._engine, self._participant = engine, participant
+        self._ask = BoundedCall("gauges", self._read, READ_S)
+
+    def _read(self) -> dict[str, float]:
+        with self._engine.connect() as connection:
+            return {**connection.execute(GAUGES).one()._mapping}
 
     def collect(self) -> Iterable[Metric]:
-        """Yield one gauge per column of GAUGES."""
-        with self._engine.connect() as connection:
-            row = connection.execute(GAUGES).one()._mapping
-        for name, value in row.items():
+        """Yield one gauge per column of GAUGES, and whether the database gave them."""
+        found = answer_or_none(self._ask)
+        for name, value in {"database_up": found is not None, **(found or {})}.items():
             gauge = GaugeMetricFamily(f"saga_{name}", HELP[name], labels=["participant"])
             gauge.add_metric([self._participant], float(value))
             yield gauge

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.errors import RegistryUnavailable, RequestTimedOut, TooManyWaiting
 from sagakit.own_threads import OwnThreads
+from sagakit.retry import is_transient
 from sagakit.telemetry import metrics
 from sagakit.web.login import use_header
 
@@ -98,7 +99,7 @@ def make_app(
         response.status_code = 503 if wrong else 200
         return {"status": "not ready" if wrong else "ready", "wrong": wrong}
 
-    @app.get("/metrics", tags=["health"], dependencies=[Depends(taken)])
+    @app.get("/metrics", tags=["health"])
     async def read_metrics() -> Response:
         return Response(await own.run(metrics.exposition), media_type=metrics.CONTENT_TYPE)
 
@@ -133,12 +134,13 @@ def _explain_errors(app: FastAPI) -> None:
     async def unread(request: Request, error: RegistryUnavailable) -> JSONResponse:
         return _come_again("schema registry unavailable", str(error))
 
-    for passing in (exc.OperationalError, exc.InterfaceError, exc.TimeoutError):
-        app.add_exception_handler(passing, _unavailable)
+    app.add_exception_handler(exc.SQLAlchemyError, _unavailable)
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    """Answer 503: the database is gone, full, or out of connections (`retry.is_transient`)."""
+    """Answer 503 if the failure is a passing one: nothing is wrong with the request."""
+    if not is_transient(error):
+        raise error
     log.warning("no database for a request", path=request.url.path, error=str(error))
     return _come_again("database unavailable", "nothing has happened; try again")
 

@@ -1,79 +1,22 @@
 """A service and the monitor end with status 0 at SIGTERM, whatever they are waiting for."""
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import psycopg
 import pytest
 
-from saga_lab.devstack.ports import free_port
 from sagakit.store.migrate import MIGRATION_LOCK
+from tests.programs import program
 from tests.stack import PATIENCE_S, TestInfra, fresh_database, until
 
 MODULES = ("services.fraud", "saga_monitor")
-ROOT = Path(__file__).parents[2]
-DRAIN_S = 20
-"""The deadline of a stop; its end is waited for with more patience, the machine may be busy."""
-
-
-class Program:
-    """`python -m sagakit MODULE` in a process of its own."""
-
-    def __init__(self, module: str, infra: TestInfra, log: Path, **settings: str) -> None:
-        port = free_port()
-        self.url, self.log = f"http://127.0.0.1:{port}", log
-        env = {
-            **os.environ,
-            "SAGA_BOOTSTRAP_SERVERS": infra.bootstrap_servers,
-            "SAGA_DATABASE_URL": infra.database_url,
-            "SAGA_CONTRACT": "schemas",
-            "SAGA_HTTP_HOST": "127.0.0.1",
-            "SAGA_HTTP_PORT": str(port),
-            "SAGA_DRAIN_S": str(DRAIN_S),
-            "SAGA_INSTANCE_ID": log.stem,
-            "SAGA_GROUP": log.stem,
-            **settings,
-        }
-        with log.open("w") as out:
-            command = [sys.executable, "-m", "sagakit", module]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
-
-    def wrong(self, path: str) -> tuple[int, Mapping[str, str]] | None:
-        """What /health says: status, and what is wrong; None while nobody answers."""
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            answer = httpx2.get(f"{self.url}/health/{path}", timeout=PATIENCE_S)
-        except httpx2.TransportError:
-            return None
-        return answer.status_code, answer.json()["wrong"]
-
-    def hears(self) -> bool:
-        """True once SIGTERM has a handler: before that the interpreter itself is starting."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
-
-    def terminate(self) -> int:
-        """Its exit status after SIGTERM."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE_S)
-
-
-@contextmanager
-def program(module: str, infra: TestInfra, log: Path, **settings: str) -> Iterator[Program]:
-    """A program that is gone at the end."""
-    started = Program(module, infra, log, **settings)
-    try:
-        yield started
-    finally:
-        started.process.kill()
-        started.process.wait()
+STOPPED_S = 2.0
+"""The longest stop of a process that waits for a database since its start."""
 
 
 @pytest.fixture(params=MODULES)
@@ -111,11 +54,35 @@ def test_a_process_stops_while_its_database_does_not_answer(
         assert wrong["process"] == "the process starts: the database is migrated"
         assert "does not answer" in wrong["database"]
         assert started.wrong("live") == (200, {})
-        for path in ("admin/parked" if module != "saga_monitor" else "sagas", "metrics"):
-            refused = httpx2.get(f"{started.url}/{path}", timeout=PATIENCE_S)
-            assert refused.status_code == 503
-            assert refused.headers["Retry-After"] == "2"
+        path = "admin/parked" if module != "saga_monitor" else "sagas"
+        refused = httpx2.get(f"{started.url}/{path}", timeout=PATIENCE_S)
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"] == "2"
+        known = httpx2.get(f"{started.url}/metrics", timeout=PATIENCE_S)
+        assert known.status_code == 200
+        assert "\nsaga_database_up{" in known.text
         assert started.terminate() == 0, log.read_text()
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """The URL of a database that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"postgresql://nobody@127.0.0.1:{server.getsockname()[1]}/none"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_stops_at_once_while_its_database_is_silent(
+    module: str, number: signal.Signals, infra: TestInfra, log: Path, silent_url: str
+) -> None:
+    with program(module, infra, log, SAGA_DATABASE_URL=silent_url) as started:
+        status, wrong = until(lambda: started.wrong("ready"), "it answers while it waits")
+        assert status == 503
+        assert "does not answer within" in wrong["database"]
+        began_s = time.monotonic()
+        started.process.send_signal(number)
+        assert started.process.wait(PATIENCE_S) == 0, log.read_text()
+        assert time.monotonic() - began_s < STOPPED_S, log.read_text()
 
 
 def test_a_process_stops_while_another_replica_migrates(
