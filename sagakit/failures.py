@@ -76,7 +76,7 @@ SMTP_CODES: Mapping[int, Failure] = {
     400: Failure.PASSING,
     500: Failure.RECORD,
     502: Failure.FINAL,  # command not implemented: this is another server
-    521: Failure.FINAL,  # accepts no mail
+    521: Failure.FINAL,  # takes nothing here
     530: Failure.FINAL,  # login or STARTTLS required
     534: Failure.FINAL,
     535: Failure.FINAL,  # the login is wrong

@@ -86,7 +86,7 @@ VISIBLE_S = 10.0
 """After this many seconds a wait is a reason not to be ready."""
 
 
-class Waits:
+class OngoingRetries:
     """Knows which work of this process is being tried again, since when, and after which error."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -120,7 +120,7 @@ class Waits:
         return f"a transaction is being tried again for {waited_s:.0f} s: {error}"
 
 
-WAITS = Waits()
+WAITS = OngoingRetries()
 """The waits of this process for its database and its schema registry."""
 
 

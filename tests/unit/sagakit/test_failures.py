@@ -22,7 +22,7 @@ from sagakit.failures import (
     of_smtp,
     of_sqlstate,
 )
-from sagakit.retry import VISIBLE_S, Waits, is_refused, retry_transaction, retry_with_less
+from sagakit.retry import VISIBLE_S, OngoingRetries, is_refused, retry_transaction, retry_with_less
 
 NAMES = {
     "ReadOnlySqlTransaction": Failure.LOST,
@@ -105,18 +105,18 @@ def test_a_state_that_nobody_knows_is_final() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "table", "least"), [(of_http, HTTP_STATUSES, 300), (of_smtp, SMTP_CODES, 400)]
+    ("classify", "table", "least"), [(of_http, HTTP_STATUSES, 300), (of_smtp, SMTP_CODES, 400)]
 )
 def test_every_answer_has_its_failure(
-    told: Callable[[int], Failure | None], table: dict[int, Failure], least: int
+    classify: Callable[[int], Failure | None], table: dict[int, Failure], least: int
 ) -> None:
     for number in range(100, 1000):
-        failure = told(number)
+        failure = classify(number)
         known = table.get(number, table.get(number - number % 100, Failure.FINAL))
         assert failure is (None if number < least else known)
-    assert told(503 if least == 300 else 421) is Failure.PASSING
-    assert told(401 if least == 300 else 535) is Failure.FINAL
-    assert told(422 if least == 300 else 554) is Failure.RECORD
+    assert classify(503 if least == 300 else 421) is Failure.PASSING
+    assert classify(401 if least == 300 else 535) is Failure.FINAL
+    assert classify(422 if least == 300 else 554) is Failure.RECORD
 
 
 @pytest.mark.parametrize(("name", "failure"), KAFKA_ERRORS.items())
@@ -148,7 +148,7 @@ def test_work_that_takes_too_long_is_halved_and_other_work_is_not() -> None:
 
 def test_a_wait_is_a_problem_after_its_bound_and_until_it_is_over() -> None:
     now_s = 0.0
-    waits = Waits(lambda: now_s)
+    waits = OngoingRetries(lambda: now_s)
     waits.note("a", ValueError("first"))
     now_s = VISIBLE_S - 1
     assert waits.problem() is None
@@ -164,7 +164,7 @@ def test_a_wait_is_a_problem_after_its_bound_and_until_it_is_over() -> None:
 
 
 def test_a_transaction_waits_only_while_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits, seen = Waits(lambda: 0.0), []
+    waits, seen = OngoingRetries(lambda: 0.0), []
     monkeypatch.setattr("sagakit.retry.WAITS", waits)
     errors = [psycopg.errors.ReadOnlySqlTransaction("failover")]
 
