@@ -6,8 +6,8 @@ a pending effect marks work in flight; the kit shows it to `decide` as `state.in
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol, TypeVar
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
@@ -106,13 +106,16 @@ class Effect:
     `key` names the call within its saga, such as `call` or `undo:2`: adding the same effect while
     it is pending changes nothing, and another call under its key is refused. `payload` is JSON.
     `saga`: the saga key, which the kit sets before the call; gateways send it as the provider's
-    reference.
+    reference. The kit also sets `attempts`, how often the call was begun before without a result,
+    and `age`, how long ago it was decided.
     """
 
     kind: str
     key: str
     payload: Mapping[str, Json]
     saga: str = ""
+    attempts: int = field(default=0, compare=False)
+    age: timedelta = field(default=timedelta(), compare=False)
 
     @property
     def idempotency_key(self) -> str:

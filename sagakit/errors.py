@@ -21,6 +21,7 @@ SagaError
 |-- EffectKeyClash         two different calls have one effect key; the later decision is refused
 |-- EventTooLarge          the broker would refuse an own event; the decision is refused
 `-- EffectFailed           the provider gave no usable answer: result unknown, call retried
+    |-- EffectSetAside         several processes died during the call: it is made once an hour
     |-- ResultPending          the provider accepted the call; its final result is polled for
     `-- OutcomeUntold          the provider answered, but no event can be made of its answer
 """
@@ -179,3 +180,14 @@ class OutcomeUntold(EffectFailed):
 
     The call is repeated under the same key at growing intervals, since a new version may tell it.
     """
+
+
+class EffectSetAside(EffectFailed):
+    """The last `deaths` processes that made the call died during it, so it is made rarely."""
+
+    def __init__(self, deaths: int) -> None:
+        super().__init__(
+            f"{deaths} processes in a row ended during this call; it is made again in an hour: "
+            "look for what the provider answers, and why that ends the process",
+            retry_after=timedelta(hours=1),
+        )

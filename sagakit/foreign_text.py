@@ -43,3 +43,8 @@ def printable_value(value: Any) -> Any:
 def _written_out(match: re.Match[str]) -> str:
     units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[n : n + 2].hex()}" for n in range(0, len(units), 2))
+
+
+def bounded(text: str, most_chars: int) -> str:
+    """Return a text that any database, header and JSON document takes, of at most `most_chars`."""
+    return printable(text[:most_chars])[:most_chars]

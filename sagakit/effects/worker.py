@@ -4,6 +4,10 @@ After a timeout or an error the result is unknown, never assumed: the effect is 
 retried under the same key. An effect whose result is pending (`ResultPending`) is retried too, at
 growing intervals. The process that decided an effect usually performs it, because it leases the
 effect on insert; if that process dies, the lease expires and another process claims it.
+
+The claim counts the lost attempt before the next one begins, so that an answer that kills the
+process is counted as well. After two deaths in a row an effect is called alone, after five it is
+set aside: it is called once an hour, and `saga_effects_set_aside` tells.
 """
 
 import asyncio
@@ -12,14 +16,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from traceback import walk_tb
 from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
 
 from sagakit.decider import Effect, EffectResult
-from sagakit.errors import OutcomeUntold, ResultPending
+from sagakit.errors import EffectFailed, EffectSetAside, OutcomeUntold, ResultPending, SagaError
 from sagakit.faults import NO_FAULTS, Faults
+from sagakit.foreign_text import bounded
 from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.messages.envelope import EffectRow, Lease, Message
 from sagakit.messages.trace_ids import log_fields
@@ -33,7 +39,7 @@ from sagakit.retry import (
     retry_with_less,
 )
 from sagakit.stop_signal import StopSignal
-from sagakit.store.ports import Clock, EffectQueue
+from sagakit.store.ports import SUSPECT_AFTER, Clock, EffectQueue
 
 log = structlog.get_logger(__name__)
 Perform = Callable[[Effect], Awaitable[Any]]
@@ -43,14 +49,30 @@ PerformWrapper = Callable[[EffectRow, Perform], Awaitable[Any]]
 """Performs an effect, and may report on it (metrics, spans)."""
 
 LEASE = timedelta(seconds=15)
+MAX_ERROR_CHARS = 2000
 HEARTBEAT_S = LEASE.total_seconds() / 3
 IN_HAND = 1000
 """The most effects that a process performs at once; none of them has a thread."""
 CALL_TIMEOUT_S = 60.0
+MOST_DEATHS = 5
+"""After so many deaths in a row an effect is set aside: it is called once an hour."""
 TIMER_S = 0.01
 """By this much a timer may be early."""
 IDLE_S = 5.0
 """How often a worker looks for effects that another one left. It knows when its own are due."""
+
+
+def error_text_of(error: Exception) -> str:
+    """Return the text of a failed call, to be logged and stored.
+
+    An error of the kit, or a gateway's, says what it means to say. The text of any other may quote
+    an answer, with a person's data in it: its type and place are enough.
+    """
+    name = type(error).__name__
+    if isinstance(error, SagaError):
+        return bounded(f"{name}: {error}", MAX_ERROR_CHARS)
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    return f"{name} in {frame.f_globals.get('__name__')}, line {line}"
 
 
 async def perform_plain(row: EffectRow, perform: Perform) -> Any:
@@ -135,7 +157,8 @@ class EffectWorker:
     async def _claim(self) -> bool:
         """Claim what there is room for, and perform it. Tells whether there was anything."""
         free = max(0, IN_HAND - len(self._in_hand))
-        claim = lambda most: self._queue.claim(most, LEASE, self._clock())  # noqa: E731
+        suspect = all(row.deaths < SUSPECT_AFTER for row in self._in_hand.values())
+        claim = lambda most: self._queue.claim(most, LEASE, self._clock(), suspect)  # noqa: E731
         rows = await self._threads.run(retry_with_less, claim, free, self._stop)
         self._take(rows)
         return bool(rows)
@@ -159,6 +182,8 @@ class EffectWorker:
         lease = row.lease
         assert lease is not None
         try:
+            if row.deaths >= MOST_DEATHS:
+                raise EffectSetAside(row.deaths)
             result = await self._call(row)
             self._faults("after-call")
             outcome = EffectResult(row.effect, result)
@@ -171,7 +196,8 @@ class EffectWorker:
             backoff = self._pending_backoff if waits else self._backoff
             asked = getattr(error, "retry_after", None) or timedelta()
             due = self._clock() + max(asked, backoff.after(row.attempts, self._rng))
-            error_text = f"{type(error).__name__}: {error}"
+            deaths = row.deaths - 1 if isinstance(error, EffectSetAside) else 0
+            error_text = error_text_of(error)
             tell = log.info if isinstance(error, ResultPending) else log.warning
             tell(
                 "effect will be retried",
@@ -180,11 +206,11 @@ class EffectWorker:
                 due=str(due),
                 error=error_text,
             )
-            await self._stored(lambda: self._queue.retry(lease, error_text, due))
+            await self._stored(lambda: self._queue.retry(lease, error_text, due, deaths))
             wait_s = max((due - self._clock()).total_seconds(), 0.0) + TIMER_S
             asyncio.get_running_loop().call_later(wait_s, self._look.set)
         finally:
-            if len(self._in_hand) >= IN_HAND:
+            if len(self._in_hand) >= IN_HAND or row.deaths >= SUSPECT_AFTER:
                 self._look.set()
             self._in_hand.pop(row.id, None)
 
@@ -203,11 +229,18 @@ class EffectWorker:
     async def _call(self, row: EffectRow) -> Any:
         perform = self._perform.get(row.effect.kind)
         if perform is None:
-            raise LookupError(
+            raise EffectFailed(
                 f"no function performs effects of kind {row.effect.kind!r}; add it to `perform`"
             )
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            return await self._wrapper(row, perform)
+        age = self._clock() - row.created_at if row.created_at else timedelta()
+        known = replace(row.effect, attempts=row.attempts, age=max(age, timedelta()))
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S) as limit:
+                return await self._wrapper(replace(row, effect=known), perform)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise EffectFailed(f"no result within {CALL_TIMEOUT_S:g} s") from None
 
     async def _heartbeat(self) -> None:
         while True:

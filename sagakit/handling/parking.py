@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 from sagakit.errors import BadKey, Undecodable, UnprocessableRecord
+from sagakit.foreign_text import bounded
 from sagakit.identity import saga_key, split_key
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec, record_size
 from sagakit.messages.envelope import Message, OutboxRow, Record, record_place_id
@@ -49,7 +50,7 @@ def dead_letter(name: str, record: Record, key: str, code: str, error: str) -> O
         ("dlt-partition", str(record.partition)),
         ("dlt-offset", str(record.offset)),
         ("dlt-code", code),
-        ("dlt-error", error[:1000]),
+        ("dlt-error", bounded(error, 1000)),
     ]
     headers, value = record.headers, record.value or b""
     if (size := record_size(headers, value)) > MAX_EVENT_BYTES:

@@ -144,7 +144,11 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """A pending effect. Its `id` is derived from its cause, so a replay repeats it."""
+    """A pending effect. Its `id` is derived from its cause, so a replay repeats it.
+
+    `attempts`: calls that ended without a result, by the death of their process as well. `deaths`:
+    how many of the last ones in a row did so.
+    """
 
     id: UUID
     effect: Effect
@@ -152,6 +156,8 @@ class EffectRow:
     attempts: int = 0
     lease: Lease | None = None
     lease_until: datetime | None = None
+    deaths: int = 0
+    created_at: datetime | None = None
 
     @property
     def saga(self) -> str:

@@ -21,7 +21,15 @@ from sagakit.messages.envelope import NAMESPACE, EffectRow, Lease, OutboxRow, Pa
 from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.effects import check_repeats
 from sagakit.store.loaded_states import LoadedStates
-from sagakit.store.ports import PAUSED, Changes, InboxRow, Store, Working
+from sagakit.store.ports import (
+    DIED,
+    PAUSED,
+    SUSPECT_AFTER,
+    Changes,
+    InboxRow,
+    Store,
+    Working,
+)
 from sagakit.store.saga_cache import SagaCache
 
 S = TypeVar("S")
@@ -65,6 +73,11 @@ class _Pending:
     due_at: datetime
     lease_until: datetime
     error: str = ""
+
+    @property
+    def deaths_by_now(self) -> int:
+        """The deaths in a row, with that of the process whose lease ran out."""
+        return self.row.deaths + (self.row.lease is not None)
 
 
 @dataclass(slots=True)
@@ -114,18 +127,30 @@ class MemoryDatabase(Generic[S]):
                 raise
             tx.settle(committed=True)
 
-    def claim(self, limit: int, lease_for: timedelta, now: datetime) -> list[EffectRow]:
+    def claim(
+        self, limit: int, lease_for: timedelta, now: datetime, suspect: bool = True
+    ) -> list[EffectRow]:
         """See `ports.EffectQueue`."""
-        found = []
         with self._lock:
             pending = self.tables.effects.values()
             due = [p for p in pending if p.due_at <= now and p.lease_until <= now]
-            for p in sorted(due, key=lambda p: p.due_at)[:limit]:
+            due.sort(key=lambda p: p.due_at)
+            suspects = [p for p in due if p.deaths_by_now >= SUSPECT_AFTER]
+            kept_back = suspects[int(suspect) :]
+            chosen = [p for p in due if p not in kept_back][:limit] if kept_back else due[:limit]
+            for p in chosen:
                 self._claims += 1
                 lease = Lease(p.row.id, uuid5(NAMESPACE, f"claim:{self._claims}"))
-                p.row, p.lease_until = replace(p.row, lease=lease), now + lease_for
-                found.append(p.row)
-        return found
+                died = p.row.lease is not None
+                p.error = DIED if died else p.error
+                p.row = replace(
+                    p.row,
+                    lease=lease,
+                    attempts=p.row.attempts + died,
+                    deaths=p.row.deaths + died,
+                )
+                p.lease_until = now + lease_for
+            return [p.row for p in chosen]
 
     def extend(self, leases: Sequence[Lease], until: datetime) -> None:
         """See `ports.EffectQueue`."""
@@ -133,11 +158,13 @@ class MemoryDatabase(Generic[S]):
             for pending in self._held(leases):
                 pending.lease_until = until
 
-    def retry(self, lease: Lease, error: str, due_at: datetime) -> None:
+    def retry(self, lease: Lease, error: str, due_at: datetime, deaths: int = 0) -> None:
         """See `ports.EffectQueue`."""
         with self._lock:
             for pending in self._held([lease]):
-                pending.row = replace(pending.row, attempts=pending.row.attempts + 1, lease=None)
+                pending.row = replace(
+                    pending.row, attempts=pending.row.attempts + 1, lease=None, deaths=deaths
+                )
                 pending.due_at = pending.lease_until = due_at
                 pending.error = error
 
@@ -236,7 +263,8 @@ class _MemoryTransaction(Generic[S]):
             if there := effects.get((row.saga, row.effect.key)):
                 check_repeats([row], [there.row.effect])
             else:
-                effects[row.saga, row.effect.key] = _Pending(row, now, row.lease_until or now)
+                kept = replace(row, created_at=now)
+                effects[row.saga, row.effect.key] = _Pending(kept, now, row.lease_until or now)
                 added.append(row)
         return added
 

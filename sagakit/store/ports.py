@@ -18,6 +18,10 @@ from sagakit.decider import Decide, Evolve, Trigger
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow
 
 S = TypeVar("S")
+DIED = "ProcessDied: the process that made the call ended, or lost its lease, before the answer"
+"""The last error of an effect whose lease ran out."""
+SUSPECT_AFTER = 2
+"""After so many deaths in a row an effect is suspected of killing its process."""
 PAUSED = "paused"
 """Mark of a paused saga's inbox row, and code of the records parked while it is paused."""
 
@@ -147,16 +151,22 @@ class Database(Protocol[S]):
 class EffectQueue(Protocol):
     """Leases pending effects to workers."""
 
-    def claim(self, limit: int, lease_for: timedelta, now: datetime) -> list[EffectRow]:
-        """Lease up to `limit` due effects that nobody holds, and return them."""
+    def claim(
+        self, limit: int, lease_for: timedelta, now: datetime, suspect: bool = True
+    ) -> list[EffectRow]:
+        """Lease up to `limit` due effects that nobody holds, and return them.
+
+        One whose lease ran out counts an attempt and a death. `suspect`: at most one of them may
+        have SUSPECT_AFTER deaths in a row, else none.
+        """
         ...
 
     def extend(self, leases: Sequence[Lease], until: datetime) -> None:
         """Extend leases: the heartbeat of effects that take long."""
         ...
 
-    def retry(self, lease: Lease, error: str, due_at: datetime) -> None:
-        """Release an effect for a retry at `due_at`; attempts + 1."""
+    def retry(self, lease: Lease, error: str, due_at: datetime, deaths: int = 0) -> None:
+        """Release an effect for a retry at `due_at`; attempts + 1. `deaths`: counted from now."""
         ...
 
 

@@ -17,13 +17,22 @@ from sqlalchemy import Engine, create_engine, event, exc, make_url, text
 from sagakit.decider import Effect, Trigger
 from sagakit.errors import StaleState
 from sagakit.failures import Failure, failure_of
+from sagakit.foreign_text import bounded
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow, Record, Trace
 from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.connections import Connection, Connections, sql_text
 from sagakit.store.effects import check_repeats
 from sagakit.store.error_texts import hide_data_in_errors
 from sagakit.store.json_rows import as_json, driver_sql, recordset
-from sagakit.store.ports import Changes, Clock, InboxRow, Store, Working
+from sagakit.store.ports import (
+    DIED,
+    SUSPECT_AFTER,
+    Changes,
+    Clock,
+    InboxRow,
+    Store,
+    Working,
+)
 from sagakit.store.saga_cache import SagaCache
 from sagakit.store.schema import outbox
 from sagakit.store.state_table import TableStore, TableWorking
@@ -34,6 +43,7 @@ CONNECT_S = 10
 """How long a new connection may take, in seconds, unless the URL says otherwise."""
 FRESH_S = 1.0
 """A connection returned to the pool less than this many seconds ago is not pinged."""
+MAX_ERROR_CHARS = 2000
 _INBOX_COLUMNS = 11
 _OUTBOX = ("topic", "key", "headers", "value")
 
@@ -390,15 +400,33 @@ class PostgresDatabase(Generic[S]):
                 raise
             tx.committed()
 
-    def claim(self, limit: int, lease_for: timedelta, now: datetime) -> list[EffectRow]:
+    def claim(
+        self, limit: int, lease_for: timedelta, now: datetime, suspect: bool = True
+    ) -> list[EffectRow]:
         """See `ports.EffectQueue`."""
         token = uuid4()
-        asked = {"token": token, "until": now + lease_for, "now": now, "limit": limit}
+        asked = {
+            "token": token,
+            "until": now + lease_for,
+            "now": now,
+            "limit": limit,
+            "died": DIED,
+            "suspect_after": SUSPECT_AFTER,
+            "suspects": int(suspect),
+        }
         with self.connections.use() as connection:
             rows = connection.execute(CLAIM_EFFECTS, asked).fetchall()
         return [
-            EffectRow(number, Effect(*effect), Trace(*trace), attempts, Lease(number, token))
-            for number, *effect, trace, attempts in rows
+            EffectRow(
+                number,
+                Effect(*effect),
+                Trace(*trace),
+                attempts,
+                Lease(number, token),
+                deaths=deaths,
+                created_at=created_at,
+            )
+            for number, *effect, trace, attempts, deaths, created_at in rows
         ]
 
     def extend(self, leases: Sequence[Lease], until: datetime) -> None:
@@ -406,13 +434,14 @@ class PostgresDatabase(Generic[S]):
         with self.connections.use() as connection:
             connection.execute(EXTEND_LEASES, {**_pairs(leases), "until": until})
 
-    def retry(self, lease: Lease, error: str, due_at: datetime) -> None:
+    def retry(self, lease: Lease, error: str, due_at: datetime, deaths: int = 0) -> None:
         """See `ports.EffectQueue`."""
         parameters = {
             "id": lease.effect_id,
             "token": lease.token,
-            "error": error.replace("\0", "")[:2000],
+            "error": bounded(error, MAX_ERROR_CHARS),
             "due_at": due_at,
+            "deaths": deaths,
         }
         with self.connections.use() as connection:
             connection.execute(RETRY_EFFECT, parameters)
@@ -438,7 +467,7 @@ def _parked_values(row: ParkedRow) -> dict[str, Any]:
     return {
         "key": row.key,
         "code": row.code,
-        "error": row.error.replace("\0", "")[:2000],
+        "error": bounded(row.error, MAX_ERROR_CHARS),
         "source": row.source.replace("\0", ""),
         "seq": row.seq,
         "topic": record.topic,

@@ -87,6 +87,7 @@ effects = Table(
     Column("payload", JSONB, nullable=False),
     Column("trace", JSONB, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("deaths", Integer, nullable=False, server_default="0"),
     Column("due_at", DateTime(timezone=True), nullable=False),
     Column("token", UUID(as_uuid=True)),
     Column("lease_until", DateTime(timezone=True), nullable=False),

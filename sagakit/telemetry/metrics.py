@@ -86,6 +86,8 @@ GAUGES = text("""
            (SELECT count(*) FROM effects WHERE last_error LIKE 'OutcomeUntold:%')
              AS effects_untold,
            (SELECT count(*) FROM outbox_refused) AS outbox_refused,
+           (SELECT count(*) FROM effects
+            WHERE last_error LIKE 'EffectSetAside:%') AS effects_set_aside,
            (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
 """)
 READ_S = 3.0
@@ -102,6 +104,7 @@ HELP = {
     "effects_retried": "Pending effects that failed at least once",
     "effects_untold": "Pending effects whose answer no event can be made of",
     "outbox_refused": "Events that the broker refuses for good",
+    "effects_set_aside": "Pending effects called once an hour, since processes died of them",
     "parked": "Parked records",
 }
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sagakit.effects import worker
 from sagakit.errors import EffectFailed
 from sagakit.handling.parking import decode_message
+from sagakit.store.ports import DIED
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.effect_workers import Outside, Process, Site, play, taken_over, until
 from tests.toy_saga import NOW, Ticked, create_tables, table_store, toy
@@ -62,7 +63,7 @@ def test_when_a_lease_runs_out_another_takes_over_and_the_first_comes_too_late(
 def test_a_failure_is_kept_with_its_reason_and_asked_again(site: Rows) -> None:
     async def scenario() -> None:
         async def fail(effect: Any) -> str:
-            raise EffectFailed("no \0 answer " + "x" * 5000)
+            raise EffectFailed("no \0 \ud800 answer " + "x" * 600_000)
 
         outside = Outside(answer=fail)
         async with Process(site, outside).running() as process:
@@ -70,7 +71,7 @@ def test_a_failure_is_kept_with_its_reason_and_asked_again(site: Rows) -> None:
             tried = "SELECT attempts, last_error, due_at FROM effects"
             await until(lambda: site.rows(tried)[0].attempts == 1, "given back")
             row = site.rows(tried)[0]
-            assert row.last_error.startswith("EffectFailed: no  answer x")
+            assert row.last_error.startswith("EffectFailed: no \\u0000 \\ud800 answer x")
             assert len(row.last_error) == 2000
             outside.answer = None
             site.advance(row.due_at - site.now)
@@ -140,3 +141,30 @@ def test_the_error_of_a_statement_does_not_show_its_parameters(site: Rows) -> No
     with pytest.raises(DBAPIError) as error:
         site.rows("SELECT CAST(1 AS integer) FROM effects WHERE key = :a, :b", a="tok_ok", b=1)
     assert "tok_ok" not in str(error.value)
+
+
+def test_deaths_are_counted_at_the_claim_and_suspects_are_claimed_alone(site: Rows) -> None:
+    """Given effects of processes that died, when they are claimed, then each death counts."""
+
+    async def scenario() -> None:
+        for key in ("a", "b", "c"):
+            await Process(site, Outside()).reads("call", key=key)
+
+    play(scenario())
+    state = "SELECT attempts, deaths, last_error FROM effects ORDER BY saga"
+    claimed = site.database.claim(10, worker.LEASE, site.now)
+    assert [(row.attempts, row.deaths) for row in claimed] == [(0, 0)] * 3
+    site.advance(worker.LEASE)
+    claimed = site.database.claim(10, worker.LEASE, site.now)
+    assert [(row.attempts, row.deaths) for row in claimed] == [(1, 1)] * 3
+    assert all(row.created_at for row in claimed)
+    assert {row.last_error for row in site.rows(state)} == {DIED}
+    # Given two deaths in a row, then one is claimed, and none while one is in hand
+    site.advance(worker.LEASE)
+    assert site.database.claim(10, worker.LEASE, site.now, False) == []
+    (suspect,) = site.database.claim(10, worker.LEASE, site.now)
+    assert (suspect.attempts, suspect.deaths) == (2, 2)
+    # Given an attempt that its process survived, then the deaths in a row begin again
+    site.database.retry(suspect.lease, "EffectFailed: no", site.now)
+    found = [row for row in site.rows(state) if row.last_error == "EffectFailed: no"]
+    assert [(row.attempts, row.deaths) for row in found] == [(3, 0)]

@@ -126,7 +126,8 @@ def test_a_new_effect_is_due_and_leased_by_the_one_who_claims_it(subject: Subjec
     subject.write(["o1"], effects=[effect("e1")])
     (found,) = subject.claim()
     assert found.lease is not None
-    assert replace(found, lease=None, lease_until=None) == effect("e1")
+    assert found.created_at
+    assert replace(found, lease=None, lease_until=None, created_at=None) == effect("e1")
     assert subject.claim() == [], "nobody else gets it"
 
 

@@ -81,6 +81,7 @@ def _create_effects() -> None:
         sa.Column("payload", JSONB, nullable=False),
         sa.Column("trace", JSONB, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
         sa.Column("due_at", TIME, nullable=False),
         sa.Column("token", sa.Uuid),
         sa.Column("lease_until", TIME, nullable=False),
