@@ -33,7 +33,12 @@ if TYPE_CHECKING:
         Undo,
         fold,
     )
-    from sagakit.effects.http_gateway import HttpGateway, wire_key
+    from sagakit.effects.http_gateway import (
+        HttpGateway,
+        asks_first,
+        is_identifier,
+        wire_key,
+    )
     from sagakit.effects.worker import Perform
     from sagakit.errors import (
         BadKey,
@@ -92,6 +97,8 @@ __all__ = [  # noqa: RUF022 -- under headings
     "Perform",
     "HttpClient",
     "HttpGateway",
+    "asks_first",
+    "is_identifier",
     "wire_key",
     # Webhooks
     "WebhookSettings",
@@ -132,7 +139,7 @@ _NAMES = {
         "Decision NOTHING fold Effect"
     ),
     "sagakit.bounded_http": "HttpClient",
-    "sagakit.effects.http_gateway": "HttpGateway wire_key",
+    "sagakit.effects.http_gateway": "HttpGateway asks_first is_identifier wire_key",
     "sagakit.effects.worker": "Perform",
     "sagakit.errors": (
         "SagaError ConfigurationError ContractError FlowError UnprocessableRecord BadKey "

@@ -5,6 +5,7 @@ with many in flight (see docs/decisions/0026).
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,13 +17,22 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from sagakit.provider_pause import ProviderPause
+
 MAX_CONNECTIONS = 1000
 KEPT_S = 4.0
 """How long an idle connection is kept. Many servers close theirs after 5 s."""
 
 
 class NoAnswer(Exception):
-    """No whole answer came; the message says why: none in time, none at all, or too large a one."""
+    """No whole answer came; the message says why: none in time, none at all, or too large a one.
+
+    `head`: the answer without its body, if one began.
+    """
+
+    def __init__(self, message: str, head: "HttpAnswer | None" = None) -> None:
+        super().__init__(message)
+        self.head = head
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,11 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
         self._proxies = proxies
         self._proxy_of: dict[tuple[str, str], str | None] = {}
+        self._pauses: defaultdict[str, ProviderPause] = defaultdict(ProviderPause)
+
+    def pause_of(self, base_url: str) -> ProviderPause:
+        """Return the pause that all gateways to one provider share, see `HttpGateway`."""
+        return self._pauses[base_url]
 
     async def answer(
         self,
@@ -88,17 +103,21 @@ class HttpClient:
                 asyncio.timeout(timeout_s),
                 self._exchange(request) as (status, received, chunks),
             ):
+                head = HttpAnswer(status, received, b"")
                 encoding = received.get("Content-Encoding", "identity")
                 if encoding != "identity":  # a few compressed bytes may stand for gigabytes
-                    raise NoAnswer(f"{status} encoded as {encoding}")
+                    raise NoAnswer(f"{status} and a compressed body, which is not unpacked", head)
                 async for chunk in chunks:
                     body += chunk
                     if len(body) > most_bytes:
-                        raise NoAnswer(f"{status} and more than {most_bytes} bytes")
+                        raise NoAnswer(f"{status} and more than {most_bytes} bytes", head)
                 return HttpAnswer(status, received, bytes(body))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            reason = str(error) or f"no answer within {timeout_s:g} s"
-            raise NoAnswer(f"{type(error).__name__}: {reason}") from error
+        except TimeoutError as error:
+            raise NoAnswer(f"TimeoutError: no answer within {timeout_s:g} s") from error
+        except OSError as error:
+            raise NoAnswer(f"{type(error).__name__}: {error}") from error
+        except (aiohttp.ClientError, ValueError) as error:  # its text may quote what was received
+            raise NoAnswer(f"{type(error).__name__}: no whole answer of HTTP") from error
 
     async def close(self) -> None:
         """Close the connections."""

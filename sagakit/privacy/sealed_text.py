@@ -7,12 +7,10 @@ world opens it (`key_service_client`). Deleting the key erases the text in every
 it.
 """
 
-import json
 import re
 from uuid import UUID
 
 _SEALED = re.compile(r"sealed:1:([0-9a-f]{32}):([A-Za-z0-9_-]{22,8000})")
-HIDDEN = "[sealed]"
 
 
 class KeyErased(Exception):
@@ -33,15 +31,3 @@ def parts_of(text: str) -> tuple[UUID, str] | None:
 def sealed_text(key_id: UUID, ciphertext: str) -> str:
     """Build a sealed text from its parts; the reverse of `parts_of`."""
     return f"sealed:1:{key_id.hex}:{ciphertext}"
-
-
-def redact(text: str, *secrets: str) -> str:
-    """Replace the secrets in an answer from the outside world with `[sealed]`.
-
-    A secret is found in any case, and with the escapes of JSON or of Python. Cut a text afterwards:
-    a secret that is cut is not found.
-    """
-    escaped = [(s, json.dumps(s)[1:-1], repr('"' + s)[2:-1]) for s in secrets if s]
-    for form in sorted({form for forms in escaped for form in forms}, key=len, reverse=True):
-        text = re.sub(re.escape(form), HIDDEN, text, flags=re.IGNORECASE)
-    return text

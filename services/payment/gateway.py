@@ -14,8 +14,14 @@ from urllib.parse import quote
 
 from sagakit.bounded_http import HttpClient
 from sagakit.decider import Effect
-from sagakit.effects.http_gateway import HttpGateway, wire_key
-from sagakit.errors import ResultPending
+from sagakit.effects.http_gateway import (
+    KEY_MEMORY,
+    HttpGateway,
+    asks_first,
+    is_identifier,
+    wire_key,
+)
+from sagakit.errors import EffectFailed, ResultPending
 from services.payment.ledger import (
     CHARGE,
     ActionRequired,
@@ -31,6 +37,35 @@ EVERYTHING_MINOR = 10**12
 """The highest possible charge; a refund of this amount returns all that was captured."""
 NOTHING_LEFT = (409, "already_refunded")
 """The refusal of a refund that is a business answer: status and code."""
+DECLINE_CODES = frozenset(
+    (
+        "declined",
+        "do_not_honor",
+        "expired_card",
+        "fraud_suspected",
+        "insufficient_funds",
+        "invalid_token",
+        "lost_card",
+        "stolen_card",
+        "voided",
+    )
+)
+"""Why a charge may be declined. Any other code is not shown: it could hold a person's data."""
+OTHER_DECLINE = "declined"
+CODES = (
+    "action_required",
+    "already_refunded",
+    "captured",
+    "charge_not_found",
+    "charge_not_named",
+    "declined",
+    "partial",
+    "pending",
+    "refunded",
+    "voided",
+)
+"""Statuses and error codes of the provider that errors may show."""
+MAX_URL_CHARS = 2000
 ChargeAnswer = Captured | Declined | ActionRequired | Pending
 RefundAnswer = Voided | Refunded | NothingLeft
 
@@ -63,25 +98,24 @@ class HttpProvider:
     """Calls the provider over HTTP. The caller closes `client`; `base_url` has no path."""
 
     def __init__(self, client: HttpClient, base_url: str) -> None:
-        self._http = HttpGateway("provider", client, base_url)
+        self._http = HttpGateway("provider", client, base_url, CODES)
 
     async def charge(self, effect: Effect) -> ChargeAnswer:
         """See `Provider`."""
         asked = {k: effect.payload[k] for k in ("amount_minor", "currency", "card_token")}
         body = {"reference": effect.saga, **asked}
-        http = self._http.hiding(str(body["card_token"]))
-        answer = await http.call("POST", "/v1/charges", effect.idempotency_key, body)
-        for name in ("reference", "amount_minor", "currency"):
-            if answer.get(name) != body[name]:
-                detail = f"asked for {name} {body[name]!r}, answered {answer}"
-                raise http.unusable(f"charge {effect.idempotency_key}", detail)
-        return self._charge(http, effect, answer)
+        answer = await self._made_before("/v1/charges", effect)
+        if answer is None:
+            answer = await self._http.call("POST", "/v1/charges", effect.idempotency_key, body)
+        echoed = {name: body[name] for name in ("reference", "amount_minor", "currency")}
+        self._http.check_echo(f"charge {effect.idempotency_key}", answer, echoed)
+        return self._charge(effect, answer)
 
     async def look(self, effect: Effect) -> ChargeAnswer:
         """See `Provider`."""
         path = f"/v1/charges/{quote(str(effect.payload['charge_id']), safe='')}"
         answer = await self._http.call("GET", path, effect.idempotency_key)
-        return self._charge(self._http, effect, answer)
+        return self._charge(effect, answer)
 
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""
@@ -92,39 +126,66 @@ class HttpProvider:
             "charge_key": wire_key(effect.key_of(CHARGE)),
             "amount_minor": EVERYTHING_MINOR if amount_minor is None else amount_minor,
         }
-        answer = await self._http.call(
-            "POST", "/v1/refunds", effect.idempotency_key, body, refusals=[NOTHING_LEFT]
-        )
+        answer = await self._made_before("/v1/refunds", effect)
+        if answer is None:
+            answer = await self._http.call(
+                "POST", "/v1/refunds", effect.idempotency_key, body, refusals=[NOTHING_LEFT]
+            )
         read = refund_answer(answer, void=amount_minor is None)
         if read is None:
-            raise self._http.unusable(f"refund {effect.idempotency_key}", str(answer))
+            raise self._http.unusable(f"refund {effect.idempotency_key}", answer)
         return read
 
-    def _charge(self, http: HttpGateway, effect: Effect, answer: Mapping[str, Any]) -> ChargeAnswer:
+    async def _made_before(self, path: str, effect: Effect) -> dict[str, Any] | None:
+        """Return what an earlier attempt made, if asking again may not tell (`asks_first`).
+
+        Raises EffectFailed if only the ledger could tell.
+        """
+        if not asks_first(effect):
+            return None
+        try:
+            return await self._http.made_before(path, effect)
+        except EffectFailed:
+            if effect.age >= KEY_MEMORY:
+                raise
+        return None  # the key is still known, so that asking again takes no money twice
+
+    def _charge(self, effect: Effect, answer: Mapping[str, Any]) -> ChargeAnswer:
         read = charge_answer(answer)
         if read is None:
-            raise http.unusable(f"charge {effect.idempotency_key}", str(answer))
+            raise self._http.unusable(f"charge {effect.idempotency_key}", answer)
         return read
 
 
 def charge_answer(charge: Mapping[str, Any]) -> ChargeAnswer | None:
     """Return what a charge of the provider's API says, None if it says nothing."""
+    if not is_identifier(charge.get("id")):
+        return None
     match charge:
         case {
             "id": str(charge_id),
             "status": "captured",
             "amount_minor": int(amount_minor),
             "currency": str(currency),
-        }:
+        } if is_identifier(currency):
             return Captured(charge_id, amount_minor, currency)
         case {"id": str(charge_id), "status": "declined" | "voided" as status}:
-            code = str(charge.get("decline_code") or status)
+            code = decline_code(charge.get("decline_code") or status)
             return Declined(charge_id, code, f"the provider says {code}")
         case {"id": str(charge_id), "status": "action_required", "action_url": str(action_url)}:
-            return ActionRequired(charge_id, action_url)
+            return ActionRequired(charge_id, action_url) if _is_url(action_url) else None
         case {"id": str(charge_id), "status": "pending"}:
             return Pending(charge_id)
     return None
+
+
+def decline_code(code: object) -> str:
+    """Return a known code of a declined charge; the same for all others."""
+    return code if isinstance(code, str) and code in DECLINE_CODES else OTHER_DECLINE
+
+
+def _is_url(text: str) -> bool:
+    return 0 < len(text) < MAX_URL_CHARS and text.isprintable() and " " not in text
 
 
 def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | None:
@@ -133,6 +194,8 @@ def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | No
     `void`: all of the charge was asked for, so that it may be voided. Raises ResultPending while
     the refund is pending.
     """
+    if "error" not in refund and not is_identifier(refund.get("id")):
+        return None
     match refund:
         case {"error": _}:
             return NothingLeft()
@@ -145,6 +208,6 @@ def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | No
             "charge_id": str(charge_id),
             "status": "refunded" | "partial" as status,
             "amount_minor": int(given_minor),
-        } if given_minor >= 0:
+        } if given_minor >= 0 and is_identifier(charge_id):
             return Refunded(refund_id, given_minor, charge_id, status == "partial")
     return None

@@ -21,7 +21,7 @@ from sagakit.web.signed_webhook import (
     text_of,
 )
 from services.payment.decide import decide
-from services.payment.gateway import HttpProvider
+from services.payment.gateway import HttpProvider, decline_code
 from services.payment.ledger import (
     CHARGE,
     LOOK,
@@ -80,8 +80,7 @@ def _captured(data: Mapping[str, Any]) -> tuple[str, Captured]:
 
 
 def _declined(data: Mapping[str, Any]) -> tuple[str, Declined]:
-    has_code = data.get("decline_code") is not None
-    code = text_of(data, "decline_code") if has_code else "declined"
+    code = decline_code(data.get("decline_code"))
     report = Declined(text_of(data, "id"), code, f"the provider says {code}")
     return saga_of(data), report
 

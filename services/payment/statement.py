@@ -59,5 +59,5 @@ class HttpStatement:
         words["saga"] = row.get("reference")
         amount_minor = row.get("amount_minor")
         if not isinstance(amount_minor, int) or not all(isinstance(w, str) for w in words.values()):
-            raise self._http.unusable("a row of the ledger", str(row))
+            raise self._http.unusable("a row of the ledger", row)
         return {**words, "amount_minor": amount_minor}

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from sagakit.bounded_http import HttpClient
 from sagakit.decider import Effect
-from sagakit.effects.http_gateway import HttpGateway, wire_key
+from sagakit.effects.http_gateway import HttpGateway, asks_first, is_identifier, wire_key
 from sagakit.errors import EffectFailed
 from sagakit.privacy.key_service_client import KeyServiceClient
-from sagakit.privacy.sealed_text import KeyErased, redact
+from sagakit.privacy.sealed_text import KeyErased
 from sagakit.web.ledger_pages import Row
 from services.shipping.decide import (
     CANCEL,
@@ -25,6 +25,17 @@ from services.shipping.decide import (
     TooLate,
 )
 
+CODES = ("cancelled", "created", "label_not_found", "label_not_named", "picked_up", "refused")
+"""Statuses and error codes of the carrier that errors may show."""
+REFUSALS: Mapping[str, str] = {
+    "no_delivery": "the carrier does not deliver to this address",
+    "bad_address": "the carrier does not understand the address",
+    "too_heavy": "the parcel is too heavy for the carrier",
+    "cancelled": "cancelled before it was made",
+}
+"""Why the carrier refuses a label, by its code. Its own words may hold the address: they are not
+kept."""
+OTHER_REFUSAL = "the carrier refuses it, for a reason that is not known here"
 LabelAnswer = Labelled | Refused | PickedUp
 CancelAnswer = Cancelled | TooLate
 
@@ -64,7 +75,7 @@ class HttpCarrier:
     opens sealed addresses."""
 
     def __init__(self, client: HttpClient, base_url: str, vault: KeyServiceClient) -> None:
-        self._http = HttpGateway("carrier", client, base_url)
+        self._http = HttpGateway("carrier", client, base_url, CODES)
         self._vault = vault
 
     async def label(self, effect: Effect) -> LabelAnswer:
@@ -75,12 +86,7 @@ class HttpCarrier:
             ship_to, email = await self._vault.open(*sealed)
         except KeyErased as error:
             return await self._never_labelled(effect, str(error))
-        secrets = [
-            clear for clear, was in zip((ship_to, email), sealed, strict=True) if clear != was
-        ]
-        # the carrier may quote the customer's data: remove it from texts that are kept
-        answer = await self._label(self._http.hiding(*secrets), effect, ship_to, email)
-        return Refused(redact(answer.reason, *secrets)) if isinstance(answer, Refused) else answer
+        return await self._label(effect, ship_to, email)
 
     async def _never_labelled(self, effect: Effect, reason: str) -> Refused:
         """Refuse a label whose address is erased, so that nobody can ask for it again. A label made
@@ -92,9 +98,7 @@ class HttpCarrier:
             raise EffectFailed(f"{reason}, and {parcel} is picked up; ask a person")
         return Refused(reason)
 
-    async def _label(
-        self, http: HttpGateway, effect: Effect, ship_to: str, email: str
-    ) -> LabelAnswer:
+    async def _label(self, effect: Effect, ship_to: str, email: str) -> LabelAnswer:
         payload: Mapping[str, Any] = effect.payload
         order = payload["order"]
         body = {
@@ -103,10 +107,14 @@ class HttpCarrier:
             "email": email,
             "lines": [{"sku": x["sku"], "quantity": x["quantity"]} for x in order["lines"]],
         }
-        answer = await http.call("POST", "/v1/labels", effect.idempotency_key, body)
+        answer = None
+        if asks_first(effect):
+            answer = await self._http.made_before("/v1/labels", effect)
+        if answer is None:
+            answer = await self._http.call("POST", "/v1/labels", effect.idempotency_key, body)
         read = label_answer(str(payload["order_id"]), answer)
         if read is None:
-            raise http.unusable(f"label {effect.idempotency_key}", str(answer))
+            raise self._http.unusable(f"label {effect.idempotency_key}", answer)
         return read
 
     async def cancel(self, effect: Effect) -> CancelAnswer:
@@ -116,11 +124,23 @@ class HttpCarrier:
             "label_id": effect.payload["label_id"],
             "label_key": wire_key(effect.key_of(LABEL)),
         }
+        if asks_first(effect) and (ended := await self._ended(effect)):
+            return ended
         answer = await self._http.call("POST", "/v1/cancellations", effect.idempotency_key, body)
         read = cancel_answer(answer)
         if read is None:
-            raise self._http.unusable(f"cancellation {effect.idempotency_key}", str(answer))
+            raise self._http.unusable(f"cancellation {effect.idempotency_key}", answer)
         return read
+
+    async def _ended(self, effect: Effect) -> CancelAnswer | None:
+        """Return how the label that is to be cancelled has ended, None if it has not."""
+        key = effect.key_of(LABEL)
+        match await self._http.made_before("/v1/labels", effect, key):
+            case {"status": "cancelled"}:
+                return Cancelled()
+            case {"status": "picked_up"}:
+                return TooLate()
+        return None
 
     async def labels(self, offset: int, limit: int) -> tuple[Sequence[Row], int | None]:
         """See `LabelStatement`."""
@@ -132,18 +152,21 @@ class HttpCarrier:
         match row:
             case {"reference": str(saga), "id": str(label_id), "status": status}:
                 return {"saga": saga, "label_id": label_id, "gone": status == "picked_up"}
-        raise self._http.unusable("a row of the ledger", str(row))
+        raise self._http.unusable("a row of the ledger", row)
 
 
 def label_answer(order_id: str, label: Mapping[str, Any]) -> LabelAnswer | None:
     """Return what a label of the carrier's API says, None if it says nothing."""
+    named = is_identifier(label.get("id")) and is_identifier(label.get("tracking"))
     match label:
+        case {"status": "created" | "picked_up"} if not named:
+            return None
         case {"status": "created", "id": str(label_id), "tracking": str(tracking)}:
             return Labelled(label_id, tracking)
         case {"status": "picked_up", "id": str(label_id), "tracking": str(tracking)}:
             return PickedUp(order_id, label_id, tracking)
         case {"status": "refused"}:
-            return Refused(str(label.get("reason") or "the carrier gives no reason"))
+            return Refused(REFUSALS.get(str(label.get("code")), OTHER_REFUSAL))
         case {"status": "cancelled"}:
             return Refused("cancelled at the carrier")
     return None

@@ -8,7 +8,7 @@ Tags in brackets at the end of `ship_to` choose the behaviour; several may be co
 | none | label created, picked up after `SANDBOX_PICKUP_DELAY_S` (1.0) |
 | `[pickup:<s>]` | picked up after s |
 | `[no-pickup]` | picked up only by POST `/control/pickup` |
-| `[refuse]` | refused, with a reason |
+| `[refuse]` | refused, with a code and a reason that quotes the address |
 | `[500:<n>]` | the first n calls answer 500 with nothing recorded |
 | `[lost]` | recorded, then the connection is dropped unanswered; the next call is answered |
 | `[slow:<s>]` | recorded at once, answered after s |
@@ -54,7 +54,8 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS labels (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, idempotency_key TEXT NOT NULL UNIQUE,
     reference TEXT NOT NULL, ship_to TEXT NOT NULL, email TEXT NOT NULL, parcels INTEGER NOT NULL,
-    lines TEXT NOT NULL, tracking TEXT, status TEXT NOT NULL, reason TEXT, created INTEGER NOT NULL
+    lines TEXT NOT NULL, tracking TEXT, status TEXT NOT NULL,
+    code TEXT, reason TEXT, created INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS labels_reference ON labels (reference, seq);
 CREATE TABLE IF NOT EXISTS cancellations (

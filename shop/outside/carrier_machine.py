@@ -32,13 +32,14 @@ PICKUP = "pickup"
 class ParcelPlan:
     """Decides how the carrier treats one parcel.
 
-    `refusal`: why it makes no label, None if it does. `pickup_after_s`: seconds from label to
-    pickup; None: the parcel waits. `pickup_after_cancel_s`: a careless carrier picks up a cancelled
-    parcel as well, also this long after the cancellation; None: it does not. `failing_labels`,
-    `failing_cancels`: how many calls answer 500 first.
+    `refusal`: code of why it makes no label, None if it does; `refusal_text`: in its own words.
+    `pickup_after_s`: seconds from label to pickup; None: the parcel waits. `pickup_after_cancel_s`:
+    a careless carrier picks up a cancelled parcel as well, also this long after the cancellation;
+    None: it does not. `failing_labels`, `failing_cancels`: how many calls answer 500 first.
     """
 
     refusal: str | None = None
+    refusal_text: str | None = None
     pickup_after_s: float | None = None
     pickup_after_cancel_s: float | None = None
     answer_after_s: float = 0.0
@@ -60,6 +61,7 @@ class LabelRecord:
     lines: str
     tracking: str | None
     status: str
+    code: str | None
     reason: str | None
     created: int
 
@@ -162,9 +164,11 @@ def parcel_plan(ship_to: str, pickup_after_s: float | None) -> ParcelPlan:
     try:
         tags = parse_tags(ship_to)
     except ValueError as error:
-        return ParcelPlan(refusal=f"address tag {error}")
+        return ParcelPlan("bad_address", f"address tag {error}")
+    refused = "refuse" in tags
     return ParcelPlan(
-        refusal="the carrier does not deliver to this address" if "refuse" in tags else None,
+        refusal="no_delivery" if refused else None,
+        refusal_text=f"we do not deliver to {ship_to}" if refused else None,
         pickup_after_s=None if "no-pickup" in tags else tags.get("pickup", pickup_after_s),
         answer_after_s=tags.get("slow", 0.0),
         answer_lost="lost" in tags,
@@ -197,7 +201,7 @@ def label(
         )
         return AccountStep(account, reused or known)
     if account.cancelled:
-        plan = ParcelPlan(refusal="cancelled before it was made")
+        plan = ParcelPlan("cancelled", "cancelled before it was made")
     if failure := planned_failure(account.failed_labels, plan.failing_labels):
         return AccountStep(replace(account, failed_labels=account.failed_labels + 1), failure)
     refused = plan.refusal is not None
@@ -212,6 +216,7 @@ def label(
         None if refused else tracking,
         "refused" if refused else "created",
         plan.refusal,
+        plan.refusal_text,
         now_s,
     )
     waits = refused or plan.pickup_after_s is None

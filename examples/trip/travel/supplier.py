@@ -8,9 +8,27 @@ was lost can be cancelled. Anything but a booking in answer leaves the outcome u
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sagakit import Effect, EffectFailed, HttpClient, HttpGateway, wire_key
+from sagakit import (
+    Effect,
+    EffectFailed,
+    HttpClient,
+    HttpGateway,
+    asks_first,
+    is_identifier,
+    wire_key,
+)
 
 Booking = Mapping[str, Any]
+STATUSES = ("captured", "expired", "open", "refunded", "refused", "void")
+"""Statuses of a booking; errors show them."""
+REASONS = (
+    "above the limit",
+    "cancelled before it was made",
+    "refused",
+    "the pre-authorisation has expired",
+)
+"""Why a booking was not made or has ended. Other words may hold what was sent, and are not kept."""
+OTHER_REASON = "for a reason that is not known here"
 
 
 class Supplier(Protocol):
@@ -33,23 +51,31 @@ class HttpSupplier:
     """Calls a supplier over HTTP. The caller closes `client`; `base_url` has no path."""
 
     def __init__(self, name: str, client: HttpClient, base_url: str) -> None:
-        self._http = HttpGateway(name, client, base_url)
+        self._http = HttpGateway(name, client, base_url, STATUSES)
 
     async def book(self, effect: Effect, **asked: Any) -> Booking:
         """See `Supplier`. An answer about something else than what was asked for says nothing."""
         body = {"reference": effect.saga, **asked}
-        answer = await self._call("/v1/bookings", effect.idempotency_key, body)
+        answer = await self._made_before(effect, effect.key)
+        if answer is None:
+            answer = await self._call("/v1/bookings", effect.idempotency_key, body)
         never_made = answer["status"] == "void"  # it was cancelled before it was made
-        if not never_made and any(answer.get(name) != value for name, value in body.items()):
-            raise self._http.unusable("/v1/bookings", f"asked for {body}, answered {answer}")
+        if not never_made:
+            self._http.check_echo("/v1/bookings", answer, body)
         return answer
 
     async def capture(self, effect: Effect, booked_as: str) -> Booking:
         """See `Supplier`."""
+        booking = await self._made_before(effect, booked_as)
+        if booking and booking["status"] != "open":
+            return booking
         return await self._about("/v1/captures", effect, booked_as)
 
     async def cancel(self, effect: Effect, booked_as: str) -> Booking:
         """See `Supplier`."""
+        booking = await self._made_before(effect, booked_as)
+        if booking and booking["status"] not in ("open", "captured"):
+            return booking
         return await self._about("/v1/cancellations", effect, booked_as)
 
     async def _about(self, path: str, effect: Effect, booked_as: str) -> Booking:
@@ -57,13 +83,27 @@ class HttpSupplier:
         body = {"booking_key": wire_key(effect.key_of(booked_as))}
         return await self._call(path, f"{effect.idempotency_key}:{booked_as}", body)
 
+    async def _made_before(self, effect: Effect, booked_as: str) -> Booking | None:
+        """Return what was booked under a key, if asking again may not tell (`asks_first`)."""
+        if not asks_first(effect):
+            return None
+        found = await self._http.made_before("/v1/bookings", effect, effect.key_of(booked_as))
+        return None if found is None else self._booking("/v1/bookings", found)
+
     async def _call(self, path: str, key: str, body: Mapping[str, Any]) -> Booking:
-        answer = await self._http.call("POST", path, key, body)
-        if not isinstance(answer.get("id"), str) or not isinstance(answer.get("status"), str):
-            raise self._http.unusable(path, str(answer))
-        return answer
+        return self._booking(path, await self._http.call("POST", path, key, body))
+
+    def _booking(self, path: str, answer: Mapping[str, Any]) -> Booking:
+        """Return an answer that is a booking. Raises EffectFailed."""
+        if not is_identifier(answer.get("id")) or answer.get("status") not in STATUSES:
+            raise self._http.unusable(path, answer)
+        reason = answer.get("reason")
+        return {**answer, "reason": reason if reason in ("", *REASONS) else OTHER_REASON}
 
 
 def unexpected(effect: Effect, booking: Booking) -> EffectFailed:
     """Return the error for a booking in a status that the call cannot lead to."""
-    return EffectFailed(f"{effect.idempotency_key}: {booking} is no answer to it; asking again")
+    return EffectFailed(
+        f"{effect.idempotency_key}: a booking that is {booking['status']} is no answer to it; "
+        "asking again"
+    )

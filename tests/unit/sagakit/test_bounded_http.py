@@ -111,9 +111,9 @@ def test_a_thousand_calls_in_flight_need_no_thread_each() -> None:
     [
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n" + b" " * 1001], "more than 1000 b"),
         ([b"HTTP/1.1 200 OK\r\n\r\n", *[ENDLESS] * 1000], "more than 1000 bytes"),
-        ([b"HTTP/1.1 200 OK\r\nX: ", *[ENDLESS] * 1000], "Got more than"),
-        ([b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nbomb"], "encoded as gzip"),
-        ([b"what?\r\n\r\n"], "400|HTTP"),
+        ([b"HTTP/1.1 200 OK\r\nX: ", *[ENDLESS] * 1000], "ClientResponseError: no whole answer"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nbomb"], "not unpacked"),
+        ([b"what?\r\n\r\n"], "no whole answer of HTTP"),
     ],
     ids=["large", "endless body", "endless head", "compressed", "no HTTP"],
 )

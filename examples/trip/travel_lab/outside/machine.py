@@ -105,7 +105,7 @@ class Booking:
     def view(self) -> dict[str, Any]:
         """Return the booking as the API and webhooks show it."""
         refund_id = f"re_{self.id}" if self.status == "refunded" else None
-        return {**asdict(self), "refund_id": refund_id}
+        return {**asdict(self), "idempotency_key": self.key, "refund_id": refund_id}
 
 
 @dataclass(frozen=True, slots=True)

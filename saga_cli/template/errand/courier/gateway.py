@@ -10,6 +10,9 @@ from sagakit import Effect, HttpClient, HttpGateway
 
 from courier.decide import Done, Refused
 
+REASONS = ("nobody goes there",)
+"""Why the partner refuses a job. Other words of it may quote what it was sent: they are not kept."""
+
 
 class HttpPartner:
     """Calls the partner over HTTP. The caller closes `client`; `base_url` has no path."""
@@ -29,6 +32,6 @@ class HttpPartner:
             case {"id": str(job_id), "status": "done"}:
                 return Done(job_id)
             case {"status": "refused", "reason": str(reason)}:
-                return Refused(reason)
+                return Refused(reason if reason in REASONS else "for a reason not known here")
             case answer:
-                raise self._http.unusable(f"job {effect.idempotency_key}", str(answer))
+                raise self._http.unusable(f"job {effect.idempotency_key}", answer)
