@@ -76,6 +76,8 @@ SMTP_CODES: Mapping[int, Failure] = {
     400: Failure.PASSING,
     500: Failure.RECORD,
     502: Failure.FINAL,  # command not implemented: this is another server
+    503: Failure.FINAL,  # bad sequence of commands
+    504: Failure.FINAL,  # parameter not implemented
     521: Failure.FINAL,  # takes nothing here
     530: Failure.FINAL,  # login or STARTTLS required
     534: Failure.FINAL,

@@ -224,7 +224,7 @@ class EffectWorker:
         except Exception as error:
             if is_transient(error):
                 raise
-            raise OutcomeUntold(f"{type(error).__name__}: {error}") from error
+            raise OutcomeUntold(error_text_of(error)) from error
 
     async def _call(self, row: EffectRow) -> Any:
         perform = self._perform.get(row.effect.kind)

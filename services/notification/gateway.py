@@ -2,22 +2,31 @@
 
 Mails are sent at least once, but the customer sees one: the Message-ID is derived from saga and
 kind, and mailbox providers merge mails with the same Message-ID.
+
+A refusal with 5xx, of the sender, the recipient or the content, is final, and so is an address that
+the server cannot take. One that is about the connection (login, TLS, unknown command) is not, since
+another setting changes it. Words of the server are not kept, as they may quote the recipient: its
+code, and the enhanced code of RFC 3463, say enough.
 """
 
 import asyncio
 import hashlib
 import re
+import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, TypeVar
 
 import aiosmtplib
 
 from sagakit.decider import Effect, Json
-from sagakit.errors import EffectFailed
+from sagakit.errors import ConfigurationError, EffectFailed
+from sagakit.failures import Failure, of_smtp
 from sagakit.privacy.key_service_client import KeyServiceClient
-from sagakit.privacy.sealed_text import KeyErased, is_sealed, redact
+from sagakit.privacy.sealed_text import KeyErased, is_sealed
 from services.notification.decide import (
     NO_ADDRESS,
     MailAccepted,
@@ -30,8 +39,53 @@ TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 20
 KEPT_S = 20.0
 """How long an idle connection is used again; a server may have closed it after that."""
+E = TypeVar("E", bound=BaseException)
 SENDER = "orders@saga.example"
+NO_UTF8 = "the mail server takes no address beyond ASCII (it has no SMTPUTF8)"
 MailAnswer = MailAccepted | MailRefused
+
+
+class MailTls(StrEnum):
+    """How connections are encrypted. OFFERED: if the server offers it, as STARTTLS."""
+
+    OFFERED = "offered"
+    STARTTLS = "starttls"
+    TLS = "tls"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccess:
+    """Says how a mail server is entered; `ca_file` holds the certificates that are trusted."""
+
+    tls: MailTls = MailTls.OFFERED
+    ca_file: str | None = None
+    user: str | None = None
+    password: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.user is None) != (self.password is None):
+            raise ConfigurationError(
+                "a mail server's login has two parts; set SAGA_SMTP_USER and SAGA_SMTP_PASSWORD"
+            )
+        if self.user is not None and self.tls not in (MailTls.STARTTLS, MailTls.TLS):
+            raise ConfigurationError(
+                f"SAGA_SMTP_TLS is {self.tls}, so the password might be sent in clear; set it to "
+                "starttls or tls"
+            )
+
+    def context(self) -> ssl.SSLContext | None:
+        """Return whom to trust, None for the system's authorities. Raises ConfigurationError."""
+        if self.ca_file is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(
+                f"SAGA_SMTP_CA_FILE {self.ca_file!r} cannot be used ({error}); name a file of "
+                "certificates in PEM form"
+            ) from error
+
 
 TEMPLATES: Mapping[MailKind, tuple[str, str]] = {
     MailKind.CONFIRMED: (
@@ -76,8 +130,12 @@ class SmtpMailer:
     `vault` opens sealed recipients. Use it in one event loop.
     """
 
-    def __init__(self, host: str, port: int, vault: KeyServiceClient) -> None:
+    def __init__(
+        self, host: str, port: int, vault: KeyServiceClient, access: MailAccess | None = None
+    ) -> None:
         self._host, self._port, self._vault = host, port, vault
+        self._access = access or MailAccess()
+        self._trusted = self._access.context()
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[tuple[float, aiosmtplib.SMTP]] = []
 
@@ -92,8 +150,7 @@ class SmtpMailer:
             return await self._answer(effect, kind, to)
         if not is_address(to):
             return MailRefused(kind, address, NO_ADDRESS)
-        # the server may quote the recipient: remove it from texts that are kept
-        answer = await self._answer(effect, kind, to, secret=to)
+        answer = await self._answer(effect, kind, to)
         if isinstance(answer, MailRefused):
             return MailRefused(kind, address, answer.reason)
         return MailAccepted(kind, address)
@@ -103,22 +160,15 @@ class SmtpMailer:
         while self._idle:
             self._idle.pop()[1].close()
 
-    async def _answer(
-        self, effect: Effect, kind: MailKind, to: str, secret: str = ""
-    ) -> MailAnswer:
-        """Send the mail. Answers and errors do not show `secret`."""
+    async def _answer(self, effect: Effect, kind: MailKind, to: str) -> MailAnswer:
+        """Send the mail. Answers and errors show no words of the server."""
         try:
             async with self._free:
                 await self._send({**effect.payload, "to": to}, effect.saga, to)
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            refusal = error.recipients[0]
-            reason = redact(f"{refusal.code} {refusal.message}", secret)
-            if 500 <= refusal.code < 600:
-                return MailRefused(kind, to, reason)
-            raise _unknown(effect.idempotency_key, reason) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            reason = redact(f"{type(error).__name__}: {error}", secret)
-            raise _unknown(effect.idempotency_key, reason) from error
+            if reason := final_refusal(error):
+                return MailRefused(kind, to, reason)
+            raise _unknown(effect.idempotency_key, failure(error)) from error
         return MailAccepted(kind, to)
 
     async def _send(self, payload: Mapping[str, Json], saga: str, to: str) -> None:
@@ -128,11 +178,11 @@ class SmtpMailer:
                 await server.sendmail(SENDER, [to], plain)
             else:
                 await server.send_message(message(payload, saga), sender=SENDER, recipients=[to])
-        except aiosmtplib.SMTPRecipientsRefused:
-            self._keep(server)  # an answer to this mail: the connection is as good as before
-            raise
-        except BaseException:
-            server.close()
+        except BaseException as error:
+            if final_refusal(error) and server.is_connected:
+                self._keep(server)  # an answer to this mail: the connection is as good as before
+            else:
+                server.close()
             raise
         self._keep(server)
 
@@ -148,12 +198,81 @@ class SmtpMailer:
             port=self._port,
             local_hostname="localhost",  # else the machine's name is looked up for each connection
             timeout=TIMEOUT_S,
+            use_tls=self._access.tls is MailTls.TLS,
+            start_tls=START_TLS[self._access.tls],
+            tls_context=self._trusted,
+            username=self._access.user,
+            password=self._access.password,
         )
         await server.connect()
         return server
 
     def _keep(self, server: aiosmtplib.SMTP) -> None:
         self._idle.append((time.monotonic(), server))
+
+
+START_TLS: Mapping[MailTls, bool | None] = {
+    MailTls.OFFERED: None,
+    MailTls.STARTTLS: True,
+    MailTls.TLS: False,
+    MailTls.OFF: False,
+}
+
+
+def final_refusal(error: BaseException) -> str | None:
+    """Return why a mail is refused for good, None if sending it again may succeed."""
+    refusal: aiosmtplib.SMTPResponseException
+    match error:
+        case aiosmtplib.SMTPNotSupported() if "SMTPUTF8" in str(error):
+            return NO_UTF8
+        case aiosmtplib.SMTPRecipientsRefused(recipients=[first, *_]):
+            refusal, what = first, "recipient"
+        case aiosmtplib.SMTPSenderRefused():
+            refusal, what = error, "sender"
+        case aiosmtplib.SMTPDataError():
+            refusal, what = error, "mail"
+        case _:
+            return None
+    if of_smtp(refusal.code) is Failure.RECORD:
+        return f"{codes(refusal.code, refusal.message)}: the mail server refuses the {what}"
+    return None
+
+
+def failure(error: BaseException) -> str:
+    """Return why a mail was not sent, without words of the server."""
+    match error:
+        case aiosmtplib.SMTPRecipientsRefused(recipients=[refusal, *_]):
+            return codes(refusal.code, refusal.message)
+        case aiosmtplib.SMTPAuthenticationError(code=code, message=message):
+            return (
+                f"{codes(code, message)}: the mail server refuses the login; check SAGA_SMTP_USER "
+                "and SAGA_SMTP_PASSWORD"
+            )
+        case aiosmtplib.SMTPResponseException(code=530, message=message):
+            return (
+                f"{codes(530, message)}: the mail server wants a login or encryption; set "
+                "SAGA_SMTP_USER, SAGA_SMTP_PASSWORD and SAGA_SMTP_TLS"
+            )
+        case aiosmtplib.SMTPResponseException(code=code, message=message):
+            return f"{type(error).__name__}: {codes(code, message)}"
+    if refused := _in_chain(error, ssl.SSLCertVerificationError):
+        return (
+            f"the mail server's certificate is not trusted: {refused.verify_message}; set "
+            "SAGA_SMTP_CA_FILE to the certificate of its authority"
+        )
+    return type(error).__name__
+
+
+def codes(code: int, message: str) -> str:
+    """Return the code of an answer and, if it begins with one, its enhanced code (RFC 3463)."""
+    found = re.match(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b", message)
+    return f"{code} {found[0]}" if found else str(code)
+
+
+def _in_chain(error: BaseException | None, kind: type[E]) -> E | None:
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def plain_message(payload: Mapping[str, Json], saga: str) -> bytes | None:
@@ -219,7 +338,7 @@ def _plain(text: str) -> str:
 
 
 def _unknown(key: str, answer: str) -> EffectFailed:
-    return EffectFailed(f"mail server, key {key}: {answer[:300]}; not sent for sure, sending again")
+    return EffectFailed(f"mail server, key {key}: {answer}; not sent for sure, sending again")
 
 
 class MemoryMailer:
@@ -232,7 +351,7 @@ class MemoryMailer:
         """See `Mailer`."""
         kind, to = MailKind(str(effect.payload["kind"])), str(effect.payload["to"])
         if to.startswith("bounce+"):
-            return MailRefused(kind, to, f"550 5.1.1 <{to}> does not exist here")
+            return MailRefused(kind, to, "550 5.1.1: the mail server refuses the recipient")
         mail = message(effect.payload, effect.saga)
         self.mails.setdefault(str(mail["Message-ID"]), mail)
         return MailAccepted(kind, to)
