@@ -53,6 +53,7 @@ from sagakit.service.process import (
     checks_of,
     codec_for,
     http_loop,
+    own_sessions,
     process_gauges,
     session_rest_s,
     thread_loop,
@@ -223,6 +224,7 @@ class Monitor:
             drain_s=self.settings.drain_s,
             steps=[
                 migrated,
+                own_sessions(self.engine),
                 StartStep("flow versions in flight are compared", self._refuse_orphans),
                 StartStep("a broker is waited for", self._wait_for_broker),
             ],

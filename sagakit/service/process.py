@@ -42,6 +42,7 @@ from sagakit.service.definition import Service, TriggerSubmitter
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, in_thread
 from sagakit.service.settings import ServiceSettings
 from sagakit.stop_signal import StopSignal
+from sagakit.store.pooler import refuse_transaction_pooler
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from sagakit.store.skipped_records import skips_in
 from sagakit.telemetry import metrics, tracing
@@ -136,6 +137,15 @@ class DatabaseCheck:
 def checks_of(engine: Engine) -> dict[str, Callable[[], str | None]]:
     """Return the checks of readiness that every process has."""
     return {"database": DatabaseCheck(engine), "transactions": WAITS.problem}
+
+
+def own_sessions(engine: Engine) -> StartStep:
+    """Describe the step that refuses a pooler in transaction mode."""
+
+    def check(stop: StopSignal) -> None:
+        retry_transaction(lambda: refuse_transaction_pooler(engine), stop)
+
+    return StartStep("connections are compared", check)
 
 
 def process_gauges(lifecycle: Lifecycle) -> metrics.GaugeReadings:
@@ -282,7 +292,7 @@ class ServiceProcess(Generic[S]):
                 ],
             ],
             drain_s=self.settings.drain_s,
-            steps=[migrated],
+            steps=[migrated, own_sessions(self.engine)],
             close=[self._close],
             rest_s=session_rest_s,
         )
