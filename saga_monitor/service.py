@@ -198,8 +198,8 @@ class Monitor:
             **checks_of(self.engine),
         }
         routes = (*routers(self.sagas, self.commands), self.reconciler.routes())
-        header = self.settings.user_header
-        return make_app("monitor", checks, *routes, health=health, user_header=header)
+        access = self.settings.access
+        return make_app("monitor", checks, *routes, health=health, access=access)
 
     def lifecycle(self, migrated: StartStep) -> Lifecycle:
         """Return the lifecycle of this process; `migrated` waits for the migrations."""

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from saga_lab.fakes.machine import AccountStep, ErrorAnswer, planned_failure
 from saga_lab.fakes.trouble import OUTAGE, SERVER_WAYS, Trouble, TroubledRoute
 from sagakit.shared_secret import shared_secret
+from sagakit.web.access import Access, TrustedHosts
 from sagakit.web.server import BoundedHttp, server_config
 
 Row = dict[str, Any]
@@ -235,6 +236,7 @@ def control_trouble(app: FastAPI, way: str, after: Callable[[], None] = lambda: 
 def create_app(ledger: Ledger, *routers: APIRouter) -> FastAPI:
     """Build an app with health, trouble control, `{"error": {...}}` answers and these routers."""
     app = FastAPI(openapi_url=None, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(TrustedHosts, access=Access(local=True))
     app.state.trouble = Trouble()
 
     @app.get("/health/ready")

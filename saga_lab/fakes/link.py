@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from saga_lab.fakes import base
 from saga_lab.fakes.base import Refusal, json_response
+from sagakit.web.access import Access, TrustedHosts
 
 SLOW_S = 0.2
 PIECE = 65_536
@@ -130,6 +131,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 def create_app(links: Mapping[str, TcpLink]) -> FastAPI:
     """Build the app with health and `/control/link`."""
     app = FastAPI(openapi_url=None)
+    app.add_middleware(TrustedHosts, access=Access(local=True))
 
     @app.get("/health/ready")
     async def ready() -> Response:

@@ -263,13 +263,8 @@ class ServiceProcess(Generic[S]):
                 self.service.participant, self.database, self.batcher, self.waiters
             )
             routers.append(self.service.routes(submitter))
-        return make_app(
-            name,
-            checks_of(self.engine),
-            *routers,
-            health=health,
-            user_header=self.settings.user_header,
-        )
+        access = self.settings.access
+        return make_app(name, checks_of(self.engine), *routers, health=health, access=access)
 
     def _urgent(self, record: Record) -> bool:
         """Tell from a record's headers whether it may give this participant work."""

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 
 from sagakit import urls
 from sagakit.shared_secret import shared_secret
+from sagakit.web.access import Access, access_of
 
 T = TypeVar("T", bound=BaseSettings)
 KAFKA_NAME = r"^[A-Za-z0-9._-]{1,200}$"
@@ -92,8 +93,15 @@ class ServiceSettings(BaseSettings):
         default=None,
         description="Confluent-compatible API; without it single-object encoding",
     )
-    http_host: Host = "0.0.0.0"
+    http_host: Host = Field(
+        default="127.0.0.1", description="Where it listens; 0.0.0.0 in a container"
+    )
     http_port: int = Field(default=8080, ge=0, le=65535)
+    http_names: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9.,_\s-]*$",
+        description="Further names that URLs of it may have, separated by commas",
+    )
     user_header: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9-]{1,100}$",
@@ -118,6 +126,12 @@ class ServiceSettings(BaseSettings):
     def contracts(self) -> tuple[str, ...]:
         """The packages of `contract`."""
         return tuple(package.strip() for package in self.contract.split(","))
+
+    @property
+    def access(self) -> Access:
+        """Return who may call this process over HTTP."""
+        names = [name.strip() for name in self.http_names.split(",") if name.strip()]
+        return access_of(self.http_host, names, self.user_header)
 
     def now(self) -> datetime:
         """Return the time of this process: UTC plus `clock_offset_s`."""

@@ -15,6 +15,7 @@ from sagakit.errors import RegistryUnavailable, RequestTimedOut, TooManyWaiting
 from sagakit.own_threads import OwnThreads
 from sagakit.retry import is_transient
 from sagakit.telemetry import metrics
+from sagakit.web.access import Access, TrustedHosts
 from sagakit.web.login import use_header
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ MAX_BODY_BYTES = 1024 * 1024
 """Twice the limit of an event: no acceptable request is larger."""
 TOO_LARGE = f"the body has more than {MAX_BODY_BYTES} bytes; send less at once"
 RETRY_AFTER_S = 2
+ANYBODY = Access()
 HEALTH_THREADS = 2
 """Health and metrics answer although requests hold all other threads."""
 
@@ -66,16 +68,18 @@ def make_app(
     checks: Checks,
     *routers: APIRouter,
     health: Health | None = None,
-    user_header: str | None = None,
+    access: Access = ANYBODY,
 ) -> FastAPI:
     """Build the app; errors are JSON that names the fault (RFC 9457 problem details).
 
-    While `health` is closed all routes but those of health answer 503. user_header: see `login`.
+    While `health` is closed all routes but those of health answer 503. There are no pages of the
+    API (`/docs`): they run scripts of other sites; `/openapi.json` describes it.
     """
     state = health or NoLoops()
-    app = FastAPI(title=title)
-    use_header(app, user_header)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    use_header(app, access.user_header)
     app.add_middleware(BodyLimit)
+    app.add_middleware(TrustedHosts, access=access)
 
     _explain_errors(app)
 

@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter
 
 from sagakit.actors import personal_actor
+from sagakit.web.access import Access
 from sagakit.web.app import make_app
 from sagakit.web.login import LoggedIn, actor_of
 from tests.in_memory_app import ask
@@ -49,7 +50,9 @@ def acts(header: str | None, headers: list[tuple[str, str]]) -> httpx2.Response:
         return {"actor": actor_of("eve", user)}
 
     raw = [(name.encode(), value.encode()) for name, value in headers]
-    return ask(make_app("shop", {}, router, user_header=header), "POST", "/act", headers=raw)
+    return ask(
+        make_app("shop", {}, router, access=Access(user_header=header)), "POST", "/act", headers=raw
+    )
 
 
 def test_without_a_login_the_caller_is_believed() -> None:
