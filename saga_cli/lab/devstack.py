@@ -15,6 +15,7 @@ from saga_cli.output import console as wide_console
 from saga_lab.application import check_modules
 from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.stack_file import FILE_NAME, default_home
+from sagakit.urls import redacted
 
 if TYPE_CHECKING:
     from saga_lab.devstack.stack import Stack
@@ -160,9 +161,9 @@ def _table(stack: "Stack") -> Table:
     for name, process in processes.items():
         # The first of several replicas has the service's own address.
         address = addresses.get(name) or addresses.get(name.removesuffix("-1"), "")
-        table.add_row(name, address, str(process["pid"] or ""), process["log"])
+        table.add_row(name, redacted(address), str(process["pid"] or ""), process["log"])
     further = {port for fake in stack.application.outside.values() for port in fake.ports}
     for name in ("kafka", "postgres", *further):
         if name not in processes:
-            table.add_row(name, addresses[name], "", "")
+            table.add_row(name, redacted(addresses[name]), "", "")
     return table

@@ -17,6 +17,7 @@ from saga_lab.devstack.ports import HOST
 from saga_lab.devstack.postgres import USER, create_databases, database_url
 from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import Probe, postgres_ready
+from saga_lab.devstack.roles import role_of, role_password, server_password
 from saga_lab.devstack.topics import kafka_ready
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ContainerInfra:
         self._names = names
         self._suffix = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
         self._ports = ports
+        self._password = str(server_password(home / "data" / "containers.password", new=True))
 
     @property
     def bootstrap_servers(self) -> str:
@@ -49,7 +51,13 @@ class ContainerInfra:
 
     @property
     def databases(self) -> dict[str, str]:
-        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in self._names}
+        port, password = self._ports["postgres"], self._password
+        return {name: database_url(port, f"saga_{name}", password) for name in self._names}
+
+    @property
+    def role_passwords(self) -> dict[str, str]:
+        """Password of each service's role."""
+        return {n: role_password(self._password, role_of(f"saga_{n}")) for n in self._names}
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -70,7 +78,8 @@ class ContainerInfra:
         return []
 
     def create_databases(self) -> None:
-        create_databases(self._admin_url, [f"saga_{name}" for name in self._names])
+        names = [f"saga_{name}" for name in self._names]
+        create_databases(self._admin_url, names, password=self._password)
 
     def stop(self) -> None:
         """Stop and remove both containers; their volumes stay."""
@@ -87,7 +96,7 @@ class ContainerInfra:
 
     @property
     def _admin_url(self) -> str:
-        return database_url(self._ports["postgres"], "postgres")
+        return database_url(self._ports["postgres"], "postgres", self._password)
 
     def _name(self, part: str) -> str:
         return f"saga-{part}-{self._suffix}"
@@ -104,7 +113,7 @@ class ContainerInfra:
         self._start(
             "postgres",
             POSTGRES_IMAGE,
-            {"POSTGRES_USER": USER, "POSTGRES_HOST_AUTH_METHOD": "trust"},
+            {"POSTGRES_USER": USER, "POSTGRES_PASSWORD": str(self._password)},
             _POSTGRES_PORT,
             "/var/lib/postgresql",
             command="postgres -c max_connections=300",

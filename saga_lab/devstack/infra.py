@@ -20,6 +20,7 @@ from saga_lab.devstack.postgres import create_databases, database_url, postgres_
 from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import Probe, postgres_ready
 from saga_lab.devstack.registry import registry_process
+from saga_lab.devstack.roles import role_of, role_password, server_password
 from saga_lab.devstack.topics import broker_ready, kafka_ready
 
 Say = Callable[[str], None]
@@ -41,6 +42,10 @@ class Infra(Protocol):
     @property
     def databases(self) -> Mapping[str, str]:
         """Database URL of each service and the monitor."""
+
+    @property
+    def role_passwords(self) -> Mapping[str, str]:
+        """Password of the role of each service that has one of its own."""
 
     @property
     def probes(self) -> Mapping[str, Probe]:
@@ -79,6 +84,8 @@ class EmbeddedInfra:
         self.listens: tuple[str, ...] = (*self._brokers, "postgres")
         self._ports = ports
         self._say = say
+        new = not disks_of(data) and not (data / "postgres").exists()
+        self._password = server_password(data / "postgres.password", new=new)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -86,11 +93,21 @@ class EmbeddedInfra:
 
     @property
     def databases(self) -> dict[str, str]:
-        return {name: database_url(self._ports["postgres"], f"saga_{name}") for name in self._names}
+        return {name: self._url(database_of(name)) for name in self._names}
+
+    @property
+    def role_passwords(self) -> dict[str, str]:
+        """Password of each service's role; none where the server was made without passwords."""
+        if self._password is None:
+            return {}
+        return {n: role_password(self._password, role_of(database_of(n))) for n in self._names}
+
+    def _url(self, database: str) -> str:
+        return database_url(self._ports["postgres"], database, self._password)
 
     @property
     def probes(self) -> dict[str, Probe]:
-        admin_url = database_url(self._ports["postgres"], "postgres")
+        admin_url = self._url("postgres")
         brokers = {b: broker_ready(self._ports[b]) for b in self._brokers}
         return {"postgres": postgres_ready(admin_url), **brokers}
 
@@ -106,18 +123,22 @@ class EmbeddedInfra:
     def _postgres(self) -> ProcessSpec:
         port, data = self._ports["postgres"], self._data / "postgres"
         if not disks_of(self._data) and (data.exists() or not self._disks):
-            return postgres_process(data, port)
+            return postgres_process(data, port, self._password)
         on = {name: Disk(self._data, name) for name in DISKS}
         for disk in on.values():
             disk.mount()
         return postgres_process(
-            on[DATA_DISK].mount_point / "data", port, on[WAL_DISK].mount_point / "pg_wal"
+            on[DATA_DISK].mount_point / "data",
+            port,
+            self._password,
+            on[WAL_DISK].mount_point / "pg_wal",
         )
 
     def create_databases(self) -> None:
         create_databases(
-            database_url(self._ports["postgres"], "postgres"),
-            [f"saga_{name}" for name in self._names],
+            self._url("postgres"),
+            [database_of(name) for name in self._names],
+            password=self._password,
         )
 
     def stop(self) -> None:
@@ -161,6 +182,11 @@ class ExternalInfra:
         return self._databases
 
     @property
+    def role_passwords(self) -> dict[str, str]:
+        """Return none: the given URLs say who connects."""
+        return {}
+
+    @property
     def probes(self) -> dict[str, Probe]:
         urls = self._databases if self._base is None else {"postgres": self._base}
         databases = {f"database of {name}": postgres_ready(url) for name, url in urls.items()}
@@ -175,6 +201,11 @@ class ExternalInfra:
 
     def stop(self) -> None:
         """Do nothing: its servers belong to others."""
+
+
+def database_of(service: str) -> str:
+    """Return the name of a service's database on a server of this stack."""
+    return f"saga_{service}"
 
 
 def on_server(url: str, database: str) -> str:

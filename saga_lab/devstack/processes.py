@@ -15,6 +15,7 @@ from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.options import StackOptions
 from saga_lab.devstack.ports import HOST, of_broker
 from saga_lab.devstack.readiness import Probe, http_ready
+from saga_lab.devstack.roles import role_of, role_secret
 
 LINKS = "links"
 
@@ -81,6 +82,9 @@ class StackAddresses:
     def database_for(self, service: str) -> str:
         """Return the URL under which a service reaches its database, through its link if any."""
         direct, link = self.databases[service], self.link(service, "postgres")
+        if password := self.secrets.get(role_secret(service)):
+            database = direct.rpartition("/")[2]
+            direct = re.sub(r"//[^@]*@", f"//{role_of(database)}:{password}@", direct)
         return re.sub(r"@[^/]*", f"@{link}", direct) if link else direct
 
     def url_for(self, caller: str, server: str) -> str:

@@ -25,6 +25,7 @@ from saga_lab.devstack.infra import EmbeddedInfra, ExternalInfra, Infra
 from saga_lab.devstack.manifest import manifest, probe_of, with_deadlines
 from saga_lab.devstack.options import StackKind, StackOptions
 from saga_lab.devstack.ports import PortTable, check_free, free_ports
+from saga_lab.devstack.private_files import close_home
 from saga_lab.devstack.processes import (
     ProcessSpec,
     StackAddresses,
@@ -36,6 +37,7 @@ from saga_lab.devstack.processes import (
 )
 from saga_lab.devstack.readiness import STANDSTILL_S, await_ready
 from saga_lab.devstack.registry import registry_url
+from saga_lab.devstack.roles import role_secret
 from saga_lab.devstack.stack_file import FILE_NAME, read_manifest, write_manifest
 from saga_lab.devstack.supervisor import Supervisor, end_survivors, survivors
 from saga_lab.devstack.topics import DEFAULT_PARTITIONS, Topic, create_topics, shared_topics
@@ -118,7 +120,7 @@ class StackHome:
     def _locked(self) -> Iterator[None]:
         """Hold the lock file of this home, so that only one command changes the stack at a time."""
         try:
-            (self.home / "data").mkdir(parents=True, exist_ok=True)
+            close_home(self.home)
             file = (self.home / "lock").open("w")
         except OSError as error:
             raise StackError(
@@ -302,7 +304,8 @@ class Stack(StackHome):
             bootstrap_servers=infra.bootstrap_servers,
             databases=infra.databases,
             secrets={
-                name: kept.get(name) or secrets.token_hex(16) for name in self.application.secrets()
+                **{n: kept.get(n) or secrets.token_hex(16) for n in self.application.secrets()},
+                **{role_secret(n): text for n, text in infra.role_passwords.items()},
             },
             schema_registry_url=registry_url(ports["registry"]) if options.registry else None,
         )

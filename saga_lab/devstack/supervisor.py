@@ -20,6 +20,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from saga_lab.devstack.errors import StackError
 from saga_lab.devstack.jars import cache_dir
+from saga_lab.devstack.private_files import write_private
 from saga_lab.devstack.processes import ProcessSpec
 from saga_lab.devstack.readiness import ProcessInfo
 
@@ -58,7 +59,7 @@ class Supervisor:
     def start(self) -> None:
         """Start supervisord without processes, which `update` adds. Raises `StackError`."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._config.write_text(_config(self._socket, self._logs, self._home, ()))
+        write_private(self._config, _config(self._socket, self._logs, self._home, ()))
         command = [
             sys.executable,
             "-m",
@@ -86,7 +87,7 @@ class Supervisor:
         A changed process (another command, environment or port) is stopped here. Processes not
         named are stopped and removed with `remove_others`, else left as they are.
         """
-        self._config.write_text(_config(self._socket, self._logs, self._home, processes))
+        write_private(self._config, _config(self._socket, self._logs, self._home, processes))
         ((added, changed, removed),) = cast(
             list[tuple[list[str], list[str], list[str]]], self._call("reloadConfig")
         )
@@ -246,6 +247,7 @@ logfile_backups=2
 pidfile={_escaped(home / "supervisord.pid")}
 childlogdir={_escaped(logs)}
 directory={_escaped(home)}
+umask=077
 {"user=root" if os.getuid() == 0 else ""}
 """
     return "\n".join((head, *(_program(process, logs) for process in processes)))

@@ -37,6 +37,7 @@ from shop.outside import carrier, charges, mail, provider
 from tests.stack import PATIENCE_S, until
 
 NOWHERE = f"{HOST}:9"
+PASSWORD = "0123456789abcdef"
 SECRET = "the provider's and the carrier's secret"
 
 
@@ -61,12 +62,12 @@ class RunningApps:
 def postgres(home: Path) -> Iterator[str]:
     """A PostgreSQL server of our own; its URL."""
     port = free_port()
-    process = postgres_process(home / "data", port)
+    process = postgres_process(home / "data", port, PASSWORD)
     with (home / "log").open("wb") as log:
         child = subprocess.Popen(process.command, stdout=log, stderr=log, cwd="/")
     try:
         until(lambda: process.ready() is None, "PostgreSQL ready")
-        yield database_url(port, "postgres")
+        yield database_url(port, "postgres", PASSWORD)
     finally:
         child.send_signal(signal.SIGINT)  # TERM would wait for every client to leave
         child.wait(PATIENCE_S)
