@@ -127,7 +127,7 @@ async def _seconds_to_charge(
 class DiscardingProjection(Projection):
     """A projection that discards every event, which leaves the cost of Faust alone."""
 
-    def apply(self, records: Sequence[Record]) -> BatchCounts:
+    def apply(self, records: Sequence[Record], *, again: bool = False) -> BatchCounts:
         """See `Projection`."""
         self._on_commit(records, ())
         return BatchCounts(len(records), 0)
