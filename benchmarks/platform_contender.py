@@ -195,6 +195,7 @@ def _settings(testbed: Testbed, name: str, service: str, number: int) -> dict[st
         "SAGA_HTTP_HOST": "127.0.0.1",
         "SAGA_HTTP_PORT": str(testbed.port(name)),
         "SAGA_INSTANCE_ID": f"{service}-{number}",
+        "SAGA_STATIC_MEMBERSHIP": "true",
         "SAGA_LOG_LEVEL": "WARNING",
         "SAGA_PARTICIPANTS": json.dumps({other: testbed.url(other) for other in SERVICES}),
     }

@@ -172,6 +172,7 @@ class MonitorProcess:
             "SAGA_HTTP_HOST": "127.0.0.1",
             "SAGA_HTTP_PORT": str(port),
             "SAGA_INSTANCE_ID": name,
+            "SAGA_STATIC_MEMBERSHIP": "true",
             "SAGA_GROUP": group,
             "SAGA_DEADLINES": deadlines,
             **settings,

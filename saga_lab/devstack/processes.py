@@ -224,6 +224,7 @@ def _service(name: str, around: StackAddresses, extra_env: Mapping[str, str]) ->
         "SAGA_HTTP_HOST": HOST,
         "SAGA_HTTP_PORT": str(around.ports[port_name]),
         "SAGA_INSTANCE_ID": f"{service}-{replica or 1}",
+        "SAGA_STATIC_MEMBERSHIP": "true",  # a replica keeps its name, and returns at once
         "SAGA_LOG_JSON": "true",
         "MALLOC_ARENA_MAX": "2",  # see docs/reference/environment.md
     }

@@ -312,7 +312,9 @@ class StreamReader:
             broker_session_timeout=SESSION_S,
             consumer_group_instance_id=member_of(
                 f"{self._group}-{self._settings.instance_id}", self._topics
-            ),
+            )
+            if self._settings.static_membership
+            else None,
             consumer_auto_offset_reset="earliest",
             consumer_metadata_max_age_ms=round(TOPICS_S * 1000),
             store="memory://",

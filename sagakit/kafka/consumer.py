@@ -62,6 +62,7 @@ class BusConsumer:
     id. An offset with another id belongs to another log: then `TopicRecreated` ends this consumer,
     and the next one reads the topic from its first record.
 
+    static: it keeps its partitions over a restart, and leaves the group only by its session's end.
     skipped: returns the records to pass over, asked at each assignment. Nothing of them is read:
     such a record has no key, no value, and the header that says why.
     """
@@ -75,6 +76,7 @@ class BusConsumer:
         on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
         *,
         skipped: Callable[[], SkippedRecords] = dict,
+        static: bool = False,
     ) -> None:
         self._on_assign = on_assign
         self._read_skipped = skipped
@@ -89,7 +91,7 @@ class BusConsumer:
             {
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": group,
-                "group.instance.id": member_of(instance_id, topics),
+                **({"group.instance.id": member_of(instance_id, topics)} if static else {}),
                 "client.id": instance_id,
                 "auto.offset.reset": "earliest",
                 "enable.auto.offset.store": False,

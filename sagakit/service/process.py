@@ -225,6 +225,7 @@ class ServiceProcess(Generic[S]):
             topics_of(flows, participant.name),
             lambda partitions: self.loop.assigned(partitions),
             skipped=partial(retry_transaction, skips_in(self.engine), self._consuming.event),
+            static=settings.static_membership,
         )
         redrive = self.handler.redrive
         self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, redrive)

@@ -110,7 +110,11 @@ class ServiceSettings(BaseSettings):
     instance_id: str = Field(
         default_factory=socket.gethostname,
         pattern=KAFKA_NAME,
-        description="Stable per replica: static membership",
+        description="Name of this replica in Kafka and in traces",
+    )
+    static_membership: bool = Field(
+        default=False,
+        description="The replica keeps its partitions over a restart; its instance_id must stay",
     )
     log_json: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"

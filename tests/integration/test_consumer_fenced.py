@@ -13,7 +13,9 @@ from tests.stack import TestInfra, until
 @contextmanager
 def consumer(infra: TestInfra, prefix: str, topic: str) -> Iterator[BusConsumer]:
     """A consumer that has its partitions, always under the same instance id."""
-    bus = BusConsumer(infra.bootstrap_servers, f"{prefix}group", f"{prefix}one", [topic])
+    bus = BusConsumer(
+        infra.bootstrap_servers, f"{prefix}group", f"{prefix}one", [topic], static=True
+    )
 
     def reads() -> bool:
         bus.poll(1, 0.1)

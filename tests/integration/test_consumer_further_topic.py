@@ -18,7 +18,9 @@ def test_a_replica_that_returns_at_once_is_assigned_the_topics_it_reads_now(
     until(lambda: len(topic_ids(admin, {old, new})) == 2, "the broker knows both topics")
 
     def read(*topics: str) -> None:
-        with closing(BusConsumer(servers, f"{topic_prefix}group", "one", topics)) as bus:
+        with closing(
+            BusConsumer(servers, f"{topic_prefix}group", "one", topics, static=True)
+        ) as bus:
 
             def assigned() -> set[str]:
                 bus.poll(1, 0.1)
