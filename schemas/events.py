@@ -730,6 +730,7 @@ class PaymentRefundProgressed:
     amount_minor: int
     remaining_minor: int
     currency: str | None = None
+    refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as fastavro writes it."""
@@ -739,6 +740,7 @@ class PaymentRefundProgressed:
             "amount_minor": self.amount_minor,
             "remaining_minor": self.remaining_minor,
             "currency": self.currency,
+            "refused": self.refused,
         }
 
     @classmethod
@@ -750,6 +752,7 @@ class PaymentRefundProgressed:
             amount_minor=record["amount_minor"],
             remaining_minor=record["remaining_minor"],
             currency=record.get("currency"),
+            refused=record.get("refused"),
         )
 
 
@@ -805,6 +808,7 @@ class PaymentRefunded:
     currency: str | None = None
     reason: str
     email: str | None = None
+    refused: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as fastavro writes it."""
@@ -815,6 +819,7 @@ class PaymentRefunded:
             "currency": self.currency,
             "reason": self.reason,
             "email": self.email,
+            "refused": self.refused,
         }
 
     @classmethod
@@ -827,6 +832,7 @@ class PaymentRefunded:
             currency=record.get("currency"),
             reason=record["reason"],
             email=record.get("email"),
+            refused=record.get("refused"),
         )
 
 

@@ -71,7 +71,7 @@ def verify(secrets: Secrets, body: bytes, signature: str | None, now: datetime) 
     check_secrets(secrets)
     if not signature:
         raise BadSignature(f"the header {HEADER} is missing; sign the body with the shared secret")
-    parts = [part.strip().partition("=")[::2] for part in signature.split(",")]
+    parts = [_named(part) for part in signature.split(",")]
     sent = next((value for name, value in parts if name == "t"), "")
     if not (sent.isascii() and sent.isdigit() and len(sent) < 16):
         raise BadSignature(f"{HEADER} has no time; send t=<unix seconds>")
@@ -101,6 +101,12 @@ def check_secrets(secrets: Secrets) -> None:
             f"a secret of a signed webhook {error}, share it with the sender and set "
             "SAGA_WEBHOOK_SECRET"
         ) from None
+
+
+def _named(part: str) -> tuple[str, str]:
+    """Return name and value of a part of the header, without spaces and in lower case."""
+    name, _, value = part.partition("=")
+    return name.strip().lower(), value.strip().lower()
 
 
 def _mac(secret: str, body: bytes, at: int) -> str:

@@ -14,6 +14,8 @@ Rules behind the table in tests/unit/services/test_payment.py:
   is taken only if it is a capture of an order whose facts are known. Other reports are not lost:
   when the call's outcome is not final, `look` reads the charge again.
 - An Undo while the charge is in flight emits PaymentRefundStarted with amount 0, then waits.
+- A refund that is refused for good is concluded without money, with the code in `refused`: the undo
+  goes on, and the monitor's conservation check opens a case about what stays taken.
 - Amounts of PaymentRefundProgressed and PaymentRefunded add up: each holds what was refunded since
   the one before, so a repeated PaymentRefunded holds 0.
 """
@@ -61,8 +63,10 @@ from services.payment.ledger import (
     Pending,
     Phase,
     Refunded,
+    RefundRefused,
     Voided,
     after_refund,
+    after_refusal,
     charge_effect,
     charges_to_refund,
     evolve,
@@ -183,6 +187,8 @@ def _on_report(state: Payment, result: Any, effect: Effect | None) -> Decision:
             return _unsettled(state, result, look=own)
         case Refunded():
             return _on_refund(state, result, effect)
+        case RefundRefused(code) if effect is not None and effect.kind == REFUND:
+            return _on_refusal(state, code, effect)
         case Voided() | NothingLeft() if effect is not None and effect.kind == REFUND:
             return _on_no_refund(state, result, effect)
     return NOTHING
@@ -292,6 +298,16 @@ def _on_no_refund(state: Payment, report: Voided | NothingLeft, effect: Effect) 
     if refund_id in state.refunds or not expected:
         return NOTHING
     return _concluded(state, refund_id, amount_minor)
+
+
+def _on_refusal(state: Payment, code: str, effect: Effect) -> Decision:
+    """Conclude a refund that the provider refuses for good. It moved nothing, and never will."""
+    asked = state.asked or state.phase is Phase.REFUNDING
+    if not asked or refund_effect(state).key != effect.key:
+        return NOTHING
+    done = _concluded(after_refusal(state), effect.key, 0)
+    refused, *rest = done.events
+    return replace(done, events=(replace(refused, refused=printable(code)), *rest))
 
 
 def _concluded(

@@ -2,7 +2,8 @@
 
 Contract of the provider: `POST /v1/charges` and `POST /v1/refunds`, each with the header
 `Idempotency-Key`, `GET /v1/charges/{id}`; webhooks see `service`. Only the documented business
-answers count as an answer: the statuses of charges and refunds, and the refusal `already_refunded`.
+answers count as an answer: the statuses of charges and refunds, and the refusals of refunds
+`already_refunded` and REFUSED_FOR_GOOD.
 Anything else leaves the outcome unknown (see `sagakit.effects.http_gateway`), so a decline is never
 assumed. A refund that the bank keeps pending is requested again under its key as well, so that its
 outcome becomes known even without a webhook.
@@ -30,6 +31,7 @@ from services.payment.ledger import (
     NothingLeft,
     Pending,
     Refunded,
+    RefundRefused,
     Voided,
 )
 
@@ -37,6 +39,16 @@ EVERYTHING_MINOR = 10**12
 """The highest possible charge; a refund of this amount returns all that was captured."""
 NOTHING_LEFT = (409, "already_refunded")
 """The refusal of a refund that is a business answer: status and code."""
+REFUSED_FOR_GOOD = (
+    "account_closed",
+    "charge_disputed",
+    "refund_impossible",
+    "refund_too_old",
+)
+"""Codes of refunds that the provider will never make; a person has to settle the charge."""
+FINAL_REFUSALS = tuple(
+    (status, code) for status in (400, 402, 403, 409, 410, 422) for code in REFUSED_FOR_GOOD
+)
 DECLINE_CODES = frozenset(
     (
         "declined",
@@ -67,7 +79,7 @@ CODES = (
 """Statuses and error codes of the provider that errors may show."""
 MAX_URL_CHARS = 2000
 ChargeAnswer = Captured | Declined | ActionRequired | Pending
-RefundAnswer = Voided | Refunded | NothingLeft
+RefundAnswer = Voided | Refunded | NothingLeft | RefundRefused
 
 
 class Provider(Protocol):
@@ -129,7 +141,11 @@ class HttpProvider:
         answer = await self._made_before("/v1/refunds", effect)
         if answer is None:
             answer = await self._http.call(
-                "POST", "/v1/refunds", effect.idempotency_key, body, refusals=[NOTHING_LEFT]
+                "POST",
+                "/v1/refunds",
+                effect.idempotency_key,
+                body,
+                refusals=[NOTHING_LEFT, *FINAL_REFUSALS],
             )
         read = refund_answer(answer, void=amount_minor is None)
         if read is None:
@@ -197,6 +213,8 @@ def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | No
     if "error" not in refund and not is_identifier(refund.get("id")):
         return None
     match refund:
+        case {"error": {"code": code}} if code in REFUSED_FOR_GOOD:
+            return RefundRefused(str(code))
         case {"error": _}:
             return NothingLeft()
         case {"id": str(refund_id), "status": "voided"} if void:

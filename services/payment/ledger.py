@@ -46,12 +46,16 @@ ALIVE = (Phase.NEW, Phase.REVIEW, Phase.ACTION, Phase.PENDING)
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The money of one PaymentCaptured, and how much of it was refunded."""
+    """The money of one PaymentCaptured, and how much of it was refunded.
+
+    `kept`: the provider refuses for good to refund the rest.
+    """
 
     charge_id: str
     currency: str
     captured_minor: int
     refunded_minor: int = 0
+    kept: bool = False
 
     @property
     def left_minor(self) -> int:
@@ -160,6 +164,13 @@ class Refunded:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundRefused:
+    """The provider will not refund the charge, whoever asks; `code` says why."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class NothingLeft:
     """The charge was refunded in full already, by a refund that payment did not request."""
 
@@ -250,8 +261,10 @@ def evolve(state: Payment, event: Any) -> Payment:
             state = replace(state, phase=Phase.REFUNDING, reason=reason, email=email or state.email)
             return _aimed(replace(state, charge_id=charge_id)) if charge_id else state
         case PaymentRefundProgressed(refund_id=refund_id, amount_minor=amount_minor):
+            state = after_refusal(state) if event.refused else state
             return _aimed(after_refund(state, refund_id, amount_minor))
         case PaymentRefunded(refund_id=refund_id, amount_minor=amount_minor):
+            state = after_refusal(state) if event.refused else state
             state = replace(state, reason=event.reason, email=event.email or state.email)
             return replace(after_refund(state, refund_id, amount_minor), phase=Phase.REFUNDED)
     return state
@@ -283,6 +296,13 @@ def after_refund(state: Payment, refund_id: str | None, amount_minor: int) -> Pa
     return replace(state, charges=tuple(charges), refunds=refunds, asked=None)
 
 
+def after_refusal(state: Payment) -> Payment:
+    """Mark the charge named in `asked`, or all of them, as one whose rest is not refunded."""
+    named = state.asked.charge_id if state.asked else None
+    charges = (replace(c, kept=c.kept or named in (None, c.charge_id)) for c in state.charges)
+    return replace(state, charges=tuple(charges))
+
+
 def refund_currency(state: Payment, amount_minor: int) -> str | None:
     """Return the currency of the charge that a refund is subtracted from, None without charges."""
     after = after_refund(state, None, amount_minor).charges
@@ -292,9 +312,12 @@ def refund_currency(state: Payment, amount_minor: int) -> str | None:
 
 
 def charges_to_refund(state: Payment) -> list[Charge]:
-    """Return the charges to refund: those with money left, except the first in phase CAPTURED."""
+    """Return the charges to refund: those with money left, except the first in phase CAPTURED.
+
+    Not those that the provider refuses to refund.
+    """
     charges = state.charges[1:] if state.phase is Phase.CAPTURED else state.charges
-    return [charge for charge in charges if charge.left_minor]
+    return [charge for charge in charges if charge.left_minor and not charge.kept]
 
 
 def _aimed(state: Payment) -> Payment:

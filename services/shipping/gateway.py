@@ -35,6 +35,11 @@ REFUSALS: Mapping[str, str] = {
 }
 """Why the carrier refuses a label, by its code. Its own words may hold the address: they are not
 kept."""
+KEPT = ("in_transit", "not_cancellable")
+"""Codes of a label that the carrier never cancels: the parcel goes its way."""
+GONE = ("already_cancelled", "label_expired")
+"""Codes of a label that nobody can use any more."""
+FINAL_REFUSALS = tuple((status, code) for status in (400, 409, 410, 422) for code in KEPT + GONE)
 OTHER_REFUSAL = "the carrier refuses it, for a reason that is not known here"
 LabelAnswer = Labelled | Refused | PickedUp
 CancelAnswer = Cancelled | TooLate
@@ -126,7 +131,13 @@ class HttpCarrier:
         }
         if asks_first(effect) and (ended := await self._ended(effect)):
             return ended
-        answer = await self._http.call("POST", "/v1/cancellations", effect.idempotency_key, body)
+        answer = await self._http.call(
+            "POST",
+            "/v1/cancellations",
+            effect.idempotency_key,
+            body,
+            refusals=FINAL_REFUSALS,
+        )
         read = cancel_answer(answer)
         if read is None:
             raise self._http.unusable(f"cancellation {effect.idempotency_key}", answer)
@@ -175,6 +186,8 @@ def label_answer(order_id: str, label: Mapping[str, Any]) -> LabelAnswer | None:
 def cancel_answer(cancellation: Mapping[str, Any]) -> CancelAnswer | None:
     """Return what a cancellation of the carrier's API says, None if it says nothing."""
     match cancellation:
+        case {"error": {"code": code}}:
+            return TooLate() if code in KEPT else Cancelled()
         case {"status": "cancelled"}:
             return Cancelled()
         case {"status": "too_late"}:

@@ -17,6 +17,7 @@ from sagakit.errors import EffectFailed
 from sagakit.web.signed_webhook import ReadReport
 from services.payment.gateway import (
     EVERYTHING_MINOR,
+    FINAL_REFUSALS,
     NOTHING_LEFT,
     ChargeAnswer,
     RefundAnswer,
@@ -50,6 +51,7 @@ from shop.outside.provider_machine import (
     card_plan,
 )
 
+REFUSALS = (NOTHING_LEFT, *FINAL_REFUSALS)
 NEVER_S = 0
 """The time of every record: nobody reads it."""
 
@@ -57,7 +59,7 @@ NEVER_S = 0
 def answer_of(step: AccountStep[Any]) -> dict[str, Any]:
     """Return a step's answer as the API shows it. Raises EffectFailed where HTTP would."""
     match step.answer:
-        case ErrorAnswer(status, code, message) if (status, code) == NOTHING_LEFT:
+        case ErrorAnswer(status, code, message) if (status, code) in REFUSALS:
             return {"error": {"code": code, "message": message}}
         case ErrorAnswer(status, code, message):
             raise EffectFailed(f"{status} {code}: {message}; asking again under the same key")

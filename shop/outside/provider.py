@@ -17,6 +17,7 @@ The card token chooses the behaviour; `<s>` is seconds, `<n>` a number of calls:
 | `tok_late:<s>` | pending; captured s after it is voided, webhook twice (two event ids) |
 | `tok_refund_500:<n>` | captured; the first n refund calls answer 500 with nothing recorded |
 | `tok_refund_partial` | captured; the first refund returns half, rounded down: `partial` |
+| `tok_refund_refused` | captured; every refund is refused for good, `charge_disputed` |
 | `tok_refund_async:<s>` | captured; a refund is pending, refunded after s, then webhook |
 | anything else | declined, `invalid_token` |
 

@@ -38,7 +38,8 @@ class CardPlan:
     `captures_voided`: the change comes although the charge was voided. `failing_charges`,
     `failing_refunds`: how many calls answer 500 first. `halves`: the first refund returns half.
     `refund_after_s`: how long a refund is pending, None: not at all; `reports_refund`: its end is
-    reported by a webhook.
+    reported by a webhook. `refuses_refund`: code with which every refund of a captured charge is
+    refused, None if it is made.
     """
 
     status: str = "captured"
@@ -55,6 +56,7 @@ class CardPlan:
     halves: bool = False
     refund_after_s: float | None = None
     reports_refund: bool = True
+    refuses_refund: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ _PLAIN = {
     "tok_action": CardPlan("action_required"),
     "tok_lost": CardPlan(answer_lost=True),
     "tok_refund_partial": CardPlan(halves=True),
+    "tok_refund_refused": CardPlan(refuses_refund="charge_disputed"),
 }
 _NUMBERED: Mapping[str, Callable[[float], CardPlan]] = {
     "tok_action_auto": lambda s: CardPlan("action_required", final_after_s=(s,)),
@@ -329,6 +332,9 @@ def _give_back(
     if left_minor == 0:
         message = f"charge {made.id} is refunded in full; nothing is left to refund"
         return AccountStep(account, ErrorAnswer(409, "already_refunded", message))
+    if plan.refuses_refund:
+        message = f"charge {made.id} is disputed; {made.card_token} gets nothing back from us"
+        return AccountStep(account, ErrorAnswer(409, plan.refuses_refund, message))
     amount_minor, status = min(asked.requested_minor, left_minor), "refunded"
     timers: tuple[Timer, ...] = ()
     if plan.refund_after_s is not None:

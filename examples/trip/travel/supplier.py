@@ -19,6 +19,9 @@ from sagakit import (
 )
 
 Booking = Mapping[str, Any]
+KEPT = "kept"
+"""Status of a booking whose cancellation is refused for good: what was paid stays taken."""
+NEVER_CANCELLED = tuple((status, "not_cancellable") for status in (400, 403, 409, 422))
 STATUSES = ("captured", "expired", "open", "refunded", "refused", "void")
 """Statuses of a booking; errors show them."""
 REASONS = (
@@ -43,7 +46,10 @@ class Supplier(Protocol):
         ...
 
     async def cancel(self, effect: Effect, booked_as: str) -> Booking:
-        """Cancel what the same saga booked under a key; what was never booked never will be."""
+        """Cancel what the same saga booked under a key; what was never booked never will be.
+
+        The booking is KEPT if the supplier refuses for good.
+        """
         ...
 
 
@@ -91,7 +97,9 @@ class HttpSupplier:
         return None if found is None else self._booking("/v1/bookings", found)
 
     async def _call(self, path: str, key: str, body: Mapping[str, Any]) -> Booking:
-        return self._booking(path, await self._http.call("POST", path, key, body))
+        refusals = NEVER_CANCELLED if path == "/v1/cancellations" else ()
+        answer = await self._http.call("POST", path, key, body, refusals=refusals)
+        return {"status": KEPT} if "error" in answer else self._booking(path, answer)
 
     def _booking(self, path: str, answer: Mapping[str, Any]) -> Booking:
         """Return an answer that is a booking. Raises EffectFailed."""

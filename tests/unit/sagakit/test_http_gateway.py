@@ -246,6 +246,31 @@ def test_while_a_secret_is_rotated_both_sides_may_be_first() -> None:
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "t={t},v1={bad},v1={good}",
+        "t={t},v1={good},v1={bad}",
+        "t={t}, v1={good}, v1={bad}",
+        " t = {t} ,\tv1 = {good} ",
+        "v1={good},t={t}",
+        "T={t},V1={upper}",
+        "t={t},v1={upper},v0={bad},v2=",
+        "t={t},v1={bad},v1={of_previous}",
+        "t={t},,v1={good},",
+    ],
+)
+def test_any_valid_signature_of_any_current_secret_is_enough(header: str) -> None:
+    """Given what senders write while they rotate secrets, in any spelling, then it is taken."""
+    current, previous = NEW, OLD
+    good, of_previous = (sign(s, b"{}", AT).partition("v1=")[2] for s in (current, previous))
+    forms = {"t": AT, "good": good, "upper": good.upper(), "bad": "0" * 64}
+    sent = header.format(**forms, of_previous=of_previous)
+    verify([current, previous], b"{}", sent, NOW)
+    with pytest.raises(BadSignature, match="does not match"):
+        verify(["another secret of bank and shop 3"], b"{}", sent, NOW)
+
+
+@pytest.mark.parametrize(
     ("change", "detail"),
     [
         (lambda _: "", "missing"),

@@ -1,10 +1,12 @@
 """Events, effects and triggers of one payment, for its tests."""
 
 from dataclasses import replace
+from typing import Any
 
 from sagakit.contract.platform import VerdictGiven
 from sagakit.decider import (
     Command,
+    Decision,
     Do,
     Effect,
     Undo,
@@ -130,3 +132,17 @@ def again(amount_minor: int = 2500, before_minor: int = 0, charge_id: str = "ch1
     """A refund that our books have and the provider has not."""
     payload = {**refund(1, charge_id, amount_minor).payload, "again": True}
     return Effect("refund", f"refund:again:{charge_id}:{before_minor}", payload)
+
+
+def kept(event: Any, **changes: Any) -> Any:
+    """Return the event of a refund that is refused for good."""
+    changes |= {"refund_id": REFUND_KEY, "amount_minor": 0, "refused": "charge_disputed"}
+    return replace(event, **changes)
+
+
+def without_refund(cells: dict[str, Decision]) -> dict[str, Decision]:
+    """The same events, without the call that is in flight already."""
+    return {
+        state: replace(cell, effects=tuple(e for e in cell.effects if e.key != REFUND_KEY))
+        for state, cell in cells.items()
+    }

@@ -28,6 +28,7 @@ from services.payment.ledger import (
     Pending,
     Phase,
     Refunded,
+    RefundRefused,
     Voided,
 )
 from services.payment.store import store
@@ -59,9 +60,11 @@ from tests.unit.services.payment_examples import (
     again,
     do,
     facts_without_lines,
+    kept,
     refund,
     undo,
     verdict,
+    without_refund,
 )
 
 STATES: dict[str, tuple[Any, ...]] = {
@@ -108,6 +111,7 @@ TRIGGERS: dict[str, Trigger | Arrival] = {
     "refund: part": EffectResult(refund(1), Refunded("re2", 500, "ch1")),
     "refund: voided": EffectResult(refund(1), Voided("re2")),
     "refund: nothing left": EffectResult(refund(1), NothingLeft()),
+    "refund: refused": EffectResult(refund(1), RefundRefused("charge_disputed")),
     "reported: captured": Callback(TOOK),
     "reported: captured, charge in flight": Arrival(Callback(TOOK), (CHARGE_KEY,)),
     "reported: captured, refund in flight": Arrival(Callback(TOOK), (REFUND_KEY,)),
@@ -190,14 +194,6 @@ REFUND_REPORTED = row(
         replace(FENCE, refund_id="re2", amount_minor=2500, currency="XXX"),
     ),
 )
-
-
-def without_refund(cells: dict[str, Decision]) -> dict[str, Decision]:
-    """The same events, without the call that is in flight already."""
-    return {
-        state: replace(cell, effects=tuple(e for e in cell.effects if e.key != REFUND_KEY))
-        for state, cell in cells.items()
-    }
 
 
 CELLS: dict[str, dict[str, Decision]] = {
@@ -324,6 +320,12 @@ CELLS: dict[str, dict[str, Decision]] = {
         refunding=emits(replace(REFUNDED, refund_id="re2")),
         refunding_half=emits(replace(REFUNDED, refund_id="re2", amount_minor=1250)),
         fenced=emits(LATE_WITHOUT_LINES, replace(REFUNDED, refund_id="re2", email=None)),
+    ),
+    "refund: refused": row(
+        captured_twice=emits(kept(HALF, remaining_minor=0)),
+        refunding_blind=emits(kept(FENCE)),
+        refunding_void=emits(kept(FENCE, email=MAIL)),
+        refunding=emits(kept(REFUNDED)),
     ),
     "refund: part": row(
         captured=emits(replace(HALF, refund_id="re2", amount_minor=500, remaining_minor=0)),

@@ -27,6 +27,7 @@ from services.payment.ledger import (
     Pending,
     Phase,
     Refunded,
+    RefundRefused,
     Voided,
     charge_effect,
     evolve,
@@ -225,6 +226,44 @@ def test_a_second_charge_of_a_live_order_goes_back_and_the_first_stays() -> None
     )
     assert (one.state.phase, one.state.left_minor) == (Phase.CAPTURED, 2500)
     one.when(undo()).then(STARTED, effects=[refund(2)])
+
+
+def test_what_is_refused_for_good_ends_the_undo_and_a_later_capture_still_goes_back() -> None:
+    """Given a disputed charge, then the undo goes on; another charge of the order is refunded."""
+    refusal = EffectResult(refund(1), RefundRefused("charge_disputed"))
+    ended = (
+        MATRIX.given("refunding")
+        .when(refusal)
+        .then(replace(REFUNDED, refund_id=REFUND_KEY, amount_minor=0, refused="charge_disputed"))
+    )
+    assert (ended.state.phase, ended.state.left_minor) == (Phase.REFUNDED, 2500)
+    # When the call's result comes again, then nothing more happens
+    ended.when(refusal).then_nothing()
+    # When money is captured late, then that alone goes back, under the next key
+    late = ended.when(Callback(Captured("ch2", 900, "EUR"))).then(
+        SURPLUS, effects=[refund(2, "ch2", 900)]
+    )
+    back = EffectResult(refund(2, "ch2", 900), Refunded("re2", 900, "ch2"))
+    done = late.when(back).then(replace(REFUNDED, refund_id="re2", amount_minor=900))
+    assert done.state.left_minor == 2500
+
+
+def test_of_two_charges_the_one_that_is_not_refused_goes_back() -> None:
+    call = refund(1, "ch2", 900)
+    begun = (
+        MATRIX.given("captured twice")
+        .when(undo())
+        .then(replace(STARTED_VOID, amount_minor=3400), effects=[call])
+    )
+    refused = replace(
+        HALF, refund_id=REFUND_KEY, amount_minor=0, remaining_minor=2500, refused="refund_too_old"
+    )
+    one = begun.when(EffectResult(call, RefundRefused("refund_too_old"))).then(
+        refused, effects=[refund(2)]
+    )
+    back = EffectResult(refund(2), Refunded("re2", 2500, "ch1"))
+    ended = one.when(back).then(replace(REFUNDED, refund_id="re2"))
+    assert (ended.state.phase, ended.state.left_minor) == (Phase.REFUNDED, 900)
 
 
 def test_a_capture_after_a_decline_carries_nothing_to_ship() -> None:

@@ -15,11 +15,17 @@ from sagakit.effects.http_gateway import KEY_MEMORY, LOOK_AFTER, wire_key
 from sagakit.errors import EffectFailed, ResultPending
 from sagakit.privacy.key_service_client import KeyServiceClient
 from sagakit.testing import InMemoryHttp
-from services.payment.gateway import HttpProvider
-from services.payment.ledger import Captured, Declined, Refunded, charge_effect
+from services.payment.gateway import REFUSED_FOR_GOOD, HttpProvider
+from services.payment.ledger import (
+    Captured,
+    Declined,
+    Refunded,
+    RefundRefused,
+    charge_effect,
+)
 from services.payment.service import REPORTS
 from services.shipping.decide import Cancelled, Labelled, PickedUp, Refused, TooLate
-from services.shipping.gateway import OTHER_REFUSAL, HttpCarrier
+from services.shipping.gateway import GONE, KEPT, OTHER_REFUSAL, HttpCarrier
 from tests.order_facts import ONE_TEA
 
 SAGA = "order/o1"
@@ -167,6 +173,33 @@ def test_a_refund_that_is_pending_in_the_ledger_is_pending() -> None:
     with pytest.raises(ResultPending):
         ask(outside, HttpProvider.refund, replace(REFUND, age=timedelta(days=3)))
     assert outside.asked == ["GET /v1/refunds"]
+
+
+# --- final refusals of an undo --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 422])
+@pytest.mark.parametrize("code", REFUSED_FOR_GOOD)
+def test_a_refund_refused_for_good_is_an_answer(status: int, code: str) -> None:
+    refusal = {"error": {"code": code, "message": "disputed by Ada, Main Street 5"}}
+    outside = Outside(post=httpx2.Response(status, json=refusal))
+    assert ask(outside, HttpProvider.refund, REFUND) == RefundRefused(code)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_label_that_is_never_cancelled_is_an_answer(status: int) -> None:
+    for codes, result in ((KEPT, TooLate()), (GONE, Cancelled())):
+        for code in codes:
+            refusal = {"error": {"code": code, "message": "Main Street 5"}}
+            outside = Outside(post=httpx2.Response(status, json=refusal))
+            assert ask(outside, HttpCarrier.cancel, CANCEL) == result
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "charge_disputed"), (409, "try_later")])
+def test_another_refusal_of_a_refund_is_none(status: int, code: str) -> None:
+    outside = Outside(post=httpx2.Response(status, json={"error": {"code": code}}))
+    with pytest.raises(EffectFailed):
+        ask(outside, HttpProvider.refund, REFUND)
 
 
 # --- hostile texts --------------------------------------------------------------------------------

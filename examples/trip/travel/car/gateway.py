@@ -27,7 +27,7 @@ class Rental:
     async def cancel(self, effect: Effect) -> Cancelled:
         """Cancel the reservation; one that was never made never will be."""
         match await self._supplier.cancel(effect, RESERVE):
-            case {"status": "void" | "refused"}:
+            case {"status": "void" | "refused" | "kept"}:
                 return Cancelled()
             case other:
                 raise unexpected(effect, other)

@@ -36,7 +36,7 @@ class Airline:
         match await self._supplier.cancel(effect, BUY):
             case {"status": "refunded", "refund_id": str(refund_id)} as booking:
                 return Refunded(refund_id, _bought(booking))
-            case {"status": "void" | "refused"}:
+            case {"status": "void" | "refused" | "kept"}:  # nothing goes back; the books tell
                 return Refunded()
             case other:
                 raise unexpected(effect, other)

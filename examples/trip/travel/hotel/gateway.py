@@ -64,7 +64,7 @@ class Payer:
             match await self._supplier.cancel(effect, key):
                 case {"status": "refunded", "refund_id": str(refund_id)} as booking:
                     released = Released(refund_id, _captured(booking))
-                case {"status": "void" | "expired" | "refused"}:
+                case {"status": "void" | "expired" | "refused" | "kept"}:
                     pass
                 case other:
                     raise unexpected(effect, other)
