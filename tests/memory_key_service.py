@@ -19,6 +19,7 @@ class MemoryVault:
         self.erased: dict[str, datetime] = {}
         self.in_flight: dict[str, tuple[str, ...]] = {}
         self.words: list[tuple[str, str]] = []
+        self.erased_meanwhile = False
         self.openers: list[Opener] = []
 
     def seal(self, wanted: Sequence[CustomerTexts], now: datetime) -> list[list[str]]:
@@ -36,6 +37,12 @@ class MemoryVault:
         """The texts in clear; None where the key is gone."""
         self.openers.append(by)
         return [open_text(self.keys, text) for text in texts]
+
+    def kept(self, texts: Sequence[str]) -> list[bool]:
+        """Whether the texts can be opened."""
+        if self.erased_meanwhile:
+            return [False for _ in texts]
+        return [open_text(self.keys, text) is not None for text in texts]
 
     def erase(
         self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False

@@ -6,7 +6,7 @@ once it is older than the dedup horizon: its event was read back long ago.
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
 from sqlalchemy import Engine, text
@@ -15,6 +15,7 @@ from saga_monitor.saga.view import ENDED
 from saga_monitor.storage import store
 from sagakit.outbox.relay import KEEP_DAYS
 from sagakit.retry import retry_transaction, retry_with_less
+from sagakit.store.expiry import GONE, KEEP_CONTENT
 
 log = structlog.get_logger(__name__)
 EVERY_S = 2.0
@@ -34,6 +35,10 @@ FINISHED = text("""
         WHERE i.saga = s.saga AND i.status IN ('open', 'claimed'))
     ORDER BY s.status, s.updated_at DESC NULLS LAST LIMIT :limit FOR UPDATE OF s SKIP LOCKED
 """)
+DROP_CONTENT = text("""
+    UPDATE monitor_unreadable SET value = NULL, headers = '[]', error = error || :gone
+    WHERE at < :before AND (value IS NOT NULL OR headers <> '[]')
+""")
 DELETE_COMMANDS = text("""
     DELETE FROM recorded_command c WHERE c.at < :before
     AND NOT EXISTS (SELECT FROM saga s WHERE s.saga = c.saga AND s.pinned)
@@ -51,6 +56,7 @@ class Archiver:
         self, engine: Engine, log_time: Callable[[], datetime | None], after: timedelta
     ) -> None:
         self._engine, self._log_time, self._after = engine, log_time, after
+        self._dropped_on: date | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Archive every EVERY_S seconds until `stop`. While log time is unknown nothing moves."""
@@ -62,7 +68,7 @@ class Archiver:
     def archive_due(self, through: datetime, stop: threading.Event) -> int:
         """Archive the sagas that are due, one transaction per batch; return their number.
 
-        Also delete old recorded commands.
+        Also delete old recorded commands, and once a day old contents of unreadable records.
         """
         archived = 0
         while not stop.is_set():
@@ -72,6 +78,9 @@ class Archiver:
             if batch < most:
                 break
         retry_transaction(lambda: self._delete_commands(through - KEEP_COMMANDS), stop)
+        if self._dropped_on != through.date():
+            retry_transaction(lambda: self._drop_content(through - KEEP_CONTENT), stop)
+            self._dropped_on = through.date()
         if archived:
             log.info("ended sagas moved to the history tables", sagas=archived)
         return archived
@@ -88,3 +97,7 @@ class Archiver:
     def _delete_commands(self, before: datetime) -> None:
         with self._engine.begin() as connection:
             connection.execute(DELETE_COMMANDS, {"before": before})
+
+    def _drop_content(self, before: datetime) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(DROP_CONTENT, {"before": before, "gone": GONE})

@@ -25,6 +25,7 @@ from sagakit.kafka.publisher import PublishFailed
 from sagakit.messages.envelope import AppendTimes, OutboxRow
 from sagakit.retry import WAITS, is_too_much, is_transient, passing_for, retry_transaction
 from sagakit.store.commit_queue import CommitQueue
+from sagakit.store.expiry import expire
 from sagakit.store.json_rows import as_json
 from sagakit.store.ports import Clock
 from sagakit.store.postgres import unpack_headers
@@ -437,6 +438,7 @@ class Relay:
                     f"FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
                 )
             )
+        expire(connection, now)
         self._days_made = today
 
 

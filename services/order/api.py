@@ -48,6 +48,7 @@ FLOW = _flow.name
 DEFAULT_LABEL = _flow.label(_default_version)
 FLOW_LABELS = [_flow.label(version) for version in _flow.versions]
 MAX_WAIT_S = 60
+ERASED = "the customer's data was erased while the order was placed"
 MOST_AT_ONCE = 200
 """The most orders of one transaction."""
 
@@ -240,6 +241,9 @@ class OrderPlacement:
         self._sealed: Gatherer[OrderFacts, OrderFacts] = Gatherer(
             lambda orders: asyncio.to_thread(seal_facts, vault, orders, clock()), MOST_AT_ONCE
         )
+        self._kept: Gatherer[str, bool] = Gatherer(
+            lambda texts: asyncio.to_thread(vault.kept, texts), MOST_AT_ONCE
+        )
         self.claimed: Gatherer[tuple[str, str], bool] = Gatherer(
             lambda requests: asyncio.to_thread(keys.claim, requests, clock()), MOST_AT_ONCE
         )
@@ -272,6 +276,10 @@ class OrderPlacement:
             detail = f"order {order_id} exists with other content; place this one under another id"
             raise _conflict("conflict", detail, order_id, receipt.state)
         repeated = receipt.repeat or not receipt.events
+        if not repeated and not await self._kept(facts.email):
+            cancel = Command(CANCEL, "order", ERASED, CancelOrder(order_id))
+            await self._port.submit(saga_key(FLOW, order_id), cancel, uuid4())
+            raise _conflict("erased", f"{ERASED}; place it again", order_id, receipt.state)
         return 200 if repeated else 201, _status(order_id, receipt.state)
 
 

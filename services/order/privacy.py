@@ -39,6 +39,10 @@ class CustomerKeys(Protocol):
         """Return the texts in clear; None where the key is gone. Keeps who opened them."""
         ...
 
+    def kept(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each sealed text whether its key is kept."""
+        ...
+
     def erase(
         self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False
     ) -> Erasure:

@@ -4,15 +4,17 @@ import asyncio
 from pathlib import Path
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.program import service_program
-from sagakit.service.settings import ServiceSettings
+from sagakit.service.settings import Secret, ServiceSettings
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from services.order.api import routes
 from services.order.batch import batch_routes
 from services.order.decide import Order, decide, evolve
+from services.order.key_wrap import KeyWrap
 from services.order.store import IdempotencyKeys, store
 from services.order.vault import Vault
 
@@ -24,14 +26,29 @@ def participant() -> Participant[Order]:
     return Participant("order", decide, evolve, store())
 
 
-def build(settings: ServiceSettings) -> Service[Order]:
+class OrderSettings(ServiceSettings):
+    """Adds the key that wraps the customers' keys, and the previous one while it is rotated."""
+
+    key_encryption_key: Secret = Field(description="Wraps the customers' keys in the database")
+    key_encryption_key_previous: Secret | None = Field(
+        default=None, description="Still unwraps while key_encryption_key is rotated"
+    )
+
+    @property
+    def key_wrap(self) -> KeyWrap:
+        """Return what wraps the customers' keys."""
+        valid = (self.key_encryption_key, self.key_encryption_key_previous)
+        return KeyWrap([secret.get_secret_value() for secret in valid if secret])
+
+
+def build(settings: OrderSettings) -> Service[Order]:
     """Wire the order service."""
     engine = engine_for(settings.database_url, pool_size=KEY_CONNECTIONS)
 
     async def close() -> None:
         await asyncio.to_thread(engine.dispose)
 
-    keys, vault = IdempotencyKeys(engine), Vault(engine)
+    keys, vault = IdempotencyKeys(engine), Vault(engine, settings.key_wrap)
 
     def build_routes(port: TriggerPort[Order]) -> APIRouter:
         router = batch_routes(keys, vault, settings.now)(port)
@@ -48,6 +65,6 @@ def build(settings: ServiceSettings) -> Service[Order]:
 PROGRAM = service_program(
     "order",
     build,
-    ServiceSettings,
+    OrderSettings,
     migrations=Path(__file__).parent / "migrations",
 )

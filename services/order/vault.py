@@ -11,6 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from cryptography.exceptions import InvalidTag
@@ -19,6 +20,7 @@ from sqlalchemy import Connection, Engine, text
 
 from sagakit.identity import split_key
 from sagakit.privacy.sealed_text import parts_of, sealed_text
+from services.order.key_wrap import KeyWrap
 
 KEY_BITS = 512
 MAX_LISTED = 20
@@ -37,6 +39,11 @@ _KEYS = text(
     "WITH noted AS (INSERT INTO audit (action, actor, address, subjects)"
     " VALUES ('open', :caller, :address, :subjects))"
     " SELECT key_id, key FROM customer_key WHERE key_id = ANY(:ids) AND key IS NOT NULL"
+)
+# In the order of the ids, so that two who ask for the same keys do not block each other.
+_KEPT = text(
+    "SELECT key_id FROM customer_key WHERE key_id = ANY(:ids) AND key IS NOT NULL"
+    " ORDER BY key_id FOR SHARE"
 )
 _ERASE = text(
     "UPDATE customer_key SET key = NULL, erased_at = :now, actor = :actor, reason = :reason"
@@ -77,24 +84,33 @@ class Erasure:
 class Vault:
     """Stores the keys in order's own database."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, wrap: KeyWrap) -> None:
+        self._engine, self._wrap = engine, wrap
         self._open_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def seal(self, wanted: Sequence[CustomerTexts], now: datetime) -> list[list[str]]:
         """Return each customer's texts sealed with their key; create the keys that are missing."""
         customers = sorted({customer for customer, _ in wanted})
         with self._engine.begin() as connection:
-            keys = _current_keys(connection, customers)
-            made = [
-                {"customer": one, "key_id": uuid4(), "key": AESSIV.generate_key(KEY_BITS)}
-                for one in customers
-                if one not in keys
-            ]
+            keys = self._current_keys(connection, customers)
+            made = [self._new_key(one) for one in customers if one not in keys]
             if made:  # in the order of customers, so that two who make the same keys do not block
                 connection.execute(_MAKE, [{**row, "now": now} for row in made])
-                keys = _current_keys(connection, customers)
+                keys = self._current_keys(connection, customers)
         return [[seal_text(*keys[one], clear) for clear in texts] for one, texts in wanted]
+
+    def _new_key(self, customer: str) -> dict[str, Any]:
+        key_id = uuid4()
+        key = self._wrap.wrap(key_id, AESSIV.generate_key(KEY_BITS))
+        return {"customer": customer, "key_id": key_id, "key": key}
+
+    def _current_keys(
+        self, connection: Connection, customers: Sequence[str]
+    ) -> dict[str, tuple[UUID, bytes]]:
+        """Return customer -> the id of their key, and the key."""
+        rows = connection.execute(_CURRENT, {"customers": customers})
+        unwrap = self._wrap.unwrap
+        return {one: (key_id, unwrap(key_id, bytes(key))) for one, key_id, key in rows}
 
     def open(self, texts: Sequence[str], by: Opener) -> list[str | None]:
         """Return the texts in clear; None where the key is gone or was never in this vault.
@@ -105,16 +121,30 @@ class Vault:
         asked = {"ids": ids, "subjects": [str(key_id) for key_id in ids]}
         with self._open_engine.connect() as connection:
             rows = connection.execute(_KEYS, {**asked, "caller": by.caller, "address": by.address})
-            keys = {key_id: bytes(key) for key_id, key in rows}
+            keys = {key_id: self._wrap.unwrap(key_id, bytes(key)) for key_id, key in rows}
         return [open_text(keys, text_) for text_ in texts]
+
+    def kept(self, texts: Sequence[str]) -> list[bool]:
+        """Tell of each sealed text whether its key is kept; an erasure under way is waited for."""
+        ids = [found[0] if (found := parts_of(t)) else None for t in texts]
+        with self._engine.begin() as connection:
+            asked = {"ids": sorted({key_id for key_id in ids if key_id})}
+            known = set(connection.execute(_KEPT, asked).scalars())
+        return [key_id in known for key_id in ids]
 
     def erase(
         self, customer: str, actor: str, reason: str, now: datetime, *, force: bool = False
     ) -> Erasure:
         """Delete the customer's key; while orders are in flight, only with `force`. Orders that
-        still need the data then fail and are undone."""
+        still need the data then fail and are undone.
+
+        The key is deleted before the orders are looked for, and it comes back if there are any. So
+        an order that is placed meanwhile is either seen here, or sees that its key is gone
+        (`kept`).
+        """
         who = {"customer": customer}
-        with self._engine.begin() as connection:
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(_ERASE, {**who, "actor": actor, "reason": reason, "now": now})
             in_flight, clear = (
                 tuple(
                     split_key(saga)[1]
@@ -123,17 +153,9 @@ class Vault:
                 for flag in (False, True)
             )
             if in_flight and not force:
+                transaction.rollback()
                 return Erasure(None, in_flight, clear)
-            connection.execute(_ERASE, {**who, "actor": actor, "reason": reason, "now": now})
             return Erasure(connection.execute(_ERASED_AT, who).scalar(), in_flight, clear)
-
-
-def _current_keys(
-    connection: Connection, customers: Sequence[str]
-) -> dict[str, tuple[UUID, bytes]]:
-    """Return customer -> the id of their key, and the key."""
-    rows = connection.execute(_CURRENT, {"customers": customers})
-    return {customer: (key_id, bytes(key)) for customer, key_id, key in rows}
 
 
 def seal_text(key_id: UUID, key: bytes, clear: str) -> str:

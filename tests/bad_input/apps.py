@@ -115,7 +115,11 @@ ROOT = Path(order.__file__).parents[2]
 def a_process(name: str, url: str) -> ServiceProcess[Any]:
     """A service's process on a migrated database, as `python -m sagakit` builds it."""
     module = SERVICES[name]
-    wanted = {"payment": "PaymentSettings", "shipping": "ShippingSettings"}.get(name)
+    wanted = {
+        "order": "OrderSettings",
+        "payment": "PaymentSettings",
+        "shipping": "ShippingSettings",
+    }.get(name)
     kind = getattr(module, wanted) if wanted else ServiceSettings
     settings = kind(
         bootstrap_servers=NOWHERE,
@@ -124,6 +128,7 @@ def a_process(name: str, url: str) -> ServiceProcess[Any]:
         provider_url=f"http://{NOWHERE}",
         carrier_url=f"http://{NOWHERE}",
         webhook_secret=SECRET,
+        key_encryption_key=SECRET,
     )
     service: Service[Any] = module.build(settings)
     migrations = ROOT / "services" / name / "migrations"

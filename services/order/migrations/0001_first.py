@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("erased_at", TIME),
         sa.Column("actor", sa.Text),
         sa.Column("reason", sa.Text),
+        postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "0"},
     )
     op.create_index("ix_customer_key_customer_id", "customer_key", ["customer_id"])
     op.create_index(

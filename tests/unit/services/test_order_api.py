@@ -239,6 +239,19 @@ def test_what_is_erased_cannot_be_opened_and_a_new_order_has_a_new_key() -> None
     assert shop.http.post("/sealed/open", json={"texts": texts}).json()["texts"] == [None, None]
 
 
+def test_an_order_whose_customer_is_erased_meanwhile_is_refused_and_cancelled() -> None:
+    # Given a customer whose key is gone by the time the order is placed
+    shop = OrderApi()
+    shop.vault.erased_meanwhile = True
+    # When it is placed, then it is refused, and what was placed is cancelled
+    answer = shop.place()
+    assert (answer.status_code, answer.json()["code"]) == (409, "erased")
+    assert [type(event).__name__ for event in shop.submitter.events] == [
+        "OrderPlaced",
+        "OrderCancelRequested",
+    ]
+
+
 def test_who_opens_texts_is_handed_to_the_keys() -> None:
     shop = OrderApi()
     headers = {"Saga-Caller": "dispatch"}
