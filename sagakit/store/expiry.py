@@ -1,7 +1,7 @@
 """Drops what is kept for people once its term is over: contents of parked records, old audit rows.
 
-A parked record may hold an unsealed order. Its row stays, so that what is queued behind it does not
-go on as if it had never come; only its content goes.
+A parked record may hold personal data in clear. Its row stays, so that what is queued behind it
+does not go on as if it had never come; only its content goes.
 """
 
 from datetime import datetime, timedelta

@@ -14,9 +14,8 @@ from sagakit.store.postgres import engine_for
 from services.order.api import routes
 from services.order.batch import batch_routes
 from services.order.decide import Order, decide, evolve
-from services.order.key_wrap import KeyWrap
 from services.order.store import IdempotencyKeys, store
-from services.order.vault import Vault
+from services.order.vault import KeyWrap, Vault
 
 KEY_CONNECTIONS = 5
 

@@ -4,6 +4,9 @@ Each customer has one key, created when a text is first sealed. AES-SIV (RFC 529
 since the same order placed twice has to give the same event: equal texts of one customer look
 equal, and nothing else of them shows but their length. Erasing deletes the key and keeps who asked
 for it and why. This is the only state that cannot be rebuilt from the topics.
+
+Keys are stored wrapped with a key that is not in the database (`SAGA_KEY_ENCRYPTION_KEY`), so that
+a dump opens nothing.
 """
 
 import binascii
@@ -16,11 +19,13 @@ from uuid import UUID, uuid4
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, Engine, text
 
+from sagakit.errors import SagaError
 from sagakit.identity import split_key
 from sagakit.privacy.sealed_text import parts_of, sealed_text
-from services.order.key_wrap import KeyWrap
 
 KEY_BITS = 512
 MAX_LISTED = 20
@@ -56,6 +61,41 @@ _ORDERS = text(
     " OR NOT CAST(:in_clear AS boolean) AND phase = 'placed')"
     f" ORDER BY saga LIMIT {MAX_LISTED}"
 )
+
+
+_WRAPPING_BYTES = 64
+
+
+class KeyNotUnwrapped(SagaError):
+    """A customer's key was wrapped with another key-encryption key; the texts are not erased."""
+
+
+class KeyWrap:
+    """Wraps with the first of these secrets, and unwraps with any."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._ciphers = [AESSIV(_derived(secret)) for secret in secrets]
+
+    def wrap(self, key_id: UUID, key: bytes) -> bytes:
+        """Return the key in the form that is stored. It belongs to this id alone."""
+        return self._ciphers[0].encrypt(key, [key_id.bytes])
+
+    def unwrap(self, key_id: UUID, wrapped: bytes) -> bytes:
+        """Return the key. Raises KeyNotUnwrapped."""
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(wrapped, [key_id.bytes])
+            except InvalidTag:
+                continue
+        raise KeyNotUnwrapped(
+            f"the key {key_id} was wrapped with another key-encryption key; set "
+            "SAGA_KEY_ENCRYPTION_KEY, or SAGA_KEY_ENCRYPTION_KEY_PREVIOUS, to that one"
+        )
+
+
+def _derived(secret: str) -> bytes:
+    hkdf = HKDF(SHA512(), _WRAPPING_BYTES, salt=None, info=b"saga customer keys 1")
+    return hkdf.derive(secret.encode())
 
 
 CustomerTexts = tuple[str, Sequence[str]]

@@ -28,6 +28,7 @@ from sagakit.service.settings import ServiceSettings
 from sagakit.telemetry.metrics import HELP, PROCESS_HELP, exposition
 from schemas import CONTRACT, OWNERS
 from services.notification.service import NotificationSettings
+from services.order.service import OrderSettings
 from services.payment.service import PaymentSettings
 from services.shipping.service import ShippingSettings
 from shop.outside.provider_machine import TOKENS
@@ -48,6 +49,7 @@ PAPERS = [
 KINDS = ("tutorial", "how-to", "reference", "explanation", "decisions", "runbooks", "reports")
 SETTINGS: tuple[type[BaseSettings], ...] = (
     ServiceSettings,
+    OrderSettings,
     PaymentSettings,
     ShippingSettings,
     NotificationSettings,

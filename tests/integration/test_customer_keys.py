@@ -17,9 +17,8 @@ from sagakit.store.connections import Connections
 from sagakit.store.migrate import migrate
 from sagakit.store.postgres import engine_for
 from schemas.events import OrderPlaced, ShippedMailSent
-from services.order.key_wrap import KeyNotUnwrapped, KeyWrap
 from services.order.service import participant
-from services.order.vault import Opener, Vault, open_text
+from services.order.vault import KeyNotUnwrapped, KeyWrap, Opener, Vault, open_text
 from tests.monitor import FACTS
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
