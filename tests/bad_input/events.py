@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sagakit.contract.model import saga_id_of
+from sagakit.handling.room import START_ROOM_BYTES
 from sagakit.identity import saga_key
 from sagakit.messages.codec import MAX_EVENT_BYTES, SCHEMA_ID, Codec
-from sagakit.messages.envelope import NAMESPACE, Envelope, Trace
+from sagakit.messages.envelope import NAMESPACE, Envelope, Trace, unreadable_header
 from schemas import CONTRACT
 from schemas.events import (
     InventoryReserved,
@@ -223,6 +224,28 @@ UNREADABLE = (
         _header("x", bytes(MAX_EVENT_BYTES)),
         "oversized",
         (f"the limit is {MAX_EVENT_BYTES}",),
+    ),
+    Case(
+        "no room for the events that follow",
+        INVENTORY,
+        facts(ship_to="x" * (MAX_EVENT_BYTES - START_ROOM_BYTES)),
+        "oversized",
+        ("need room", f"the limit here is {MAX_EVENT_BYTES - START_ROOM_BYTES}"),
+    ),
+    Case(
+        "correlation id of 400 kB",
+        INVENTORY,
+        _header("ce_correlationid", b"c" * 400_000),
+        "handled",
+    ),
+    Case(
+        "headers that the client cannot read",
+        INVENTORY,
+        lambda key: [
+            sent(placed(key))._replace(headers=unreadable_header("header names must be UTF-8"))
+        ],
+        "undecodable",
+        ("header names must be UTF-8",),
     ),
 )
 

@@ -11,6 +11,7 @@ from sagakit.handling.parking import decode_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Record
 from sagakit.store.postgres import PostgresDatabase, engine_for
+from sagakit.store.skipped_records import skip_record
 from sagakit.web.admin import ROWS_A_SAGA, admin
 from sagakit.web.app import make_app
 from tests.in_memory_app import ask
@@ -165,3 +166,46 @@ def test_readiness_says_what_is_wrong(operator: AdminClient) -> None:
     assert answer.status_code == 503
     assert answer.json()["wrong"] == {"database": "the database does not answer"}
     assert operator.asks("GET", "/health/live").status_code == 200
+
+
+def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_published_again(
+    counter: AdminClient,
+) -> None:
+    # Given an outcome that cannot be told, an event that the broker refuses, a skipped record
+    counter.reads(counter.tick("call", 1))
+    with counter.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE effects SET last_error = 'OutcomeUntold: EventTooLarge: x'")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO outbox_refused (id, topic, key, headers, value, error) "
+                "SELECT id, topic, key, headers, value, 'too large' FROM outbox"
+            )
+        )
+        connection.execute(text("DELETE FROM outbox"))
+        skip_record(connection, ("front.events", 0, 7), "toy/b", "ada", "it kills")
+    # When the cases are asked for
+    cases = counter.gets("/admin/cases")
+    # Then each names its saga and its reason
+    found = {(case["code"], case["saga"]): case["reason"] for case in cases}
+    assert found == {
+        ("outcome_untold", "toy/a"): "the outcome of call cannot be told: OutcomeUntold: "
+        "EventTooLarge: x",
+        ("event_refused", "toy/a"): "the broker refuses an event for counter.events: too large",
+        ("record_skipped", "toy/b"): "ada had front.events/0@7 skipped: it kills",
+    }
+    # And the refused event is published again once, under the name of who says so
+    [refused] = counter.gets("/admin/refused")
+    path = f"/admin/refused/{refused['id']}/publish"
+    who = {"actor": "ada", "reason": "limit raised"}
+    assert counter.asks("POST", path, None, **who).status_code == 200
+    assert counter.asks("POST", path, None, **who).status_code == 404
+    assert [row["id"] for row in counter.gets("/admin/outbox")] == [refused["id"]]
+    assert counter.gets("/admin/refused") == []
+    [entry] = counter.gets("/admin/audit")
+    assert (entry["action"], entry["actor"], entry["subjects"]) == (
+        "publish_refused",
+        "ada",
+        ["toy/a"],
+    )
