@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection
+from operator import methodcaller
 from typing import Any
 
 import structlog
@@ -15,6 +16,13 @@ log = structlog.get_logger(__name__)
 LIBRARY_LOG = logging.getLogger("librdkafka")
 ANSWER_S = 5.0
 """Timeout of a request to the broker, in seconds."""
+
+
+_read_headers = methodcaller("headers")
+"""Calls `message.headers()` so that an error is noticed beside a result, and raises SystemError.
+
+Where the call is written out, Python's specialized instructions look at the result alone, as soon as
+the function has run a few times. The error is then raised somewhere later."""
 
 
 def admin_client(bootstrap_servers: str) -> AdminClient:
@@ -60,11 +68,11 @@ def record_of(message: Message) -> Record:
 def _headers_of(message: Message) -> tuple[tuple[str, bytes], ...]:
     """Return the headers, or the reason why there are none.
 
-    The client raises SystemError for a header name that is no UTF-8. It then keeps a list with
-    missing names, which crash the process when they are looked at: never ask a message again.
+    For a header name that is no UTF-8 the client returns a list with missing names, which crash the
+    process when they are looked at, and sets an error too. See `_read_headers`.
     """
     try:
-        found: Any = message.headers() or ()
+        found: Any = _read_headers(message) or ()
     except Exception as error:
         return unreadable_header(
             f"the Kafka client cannot read its headers ({error.__cause__ or error}); header names "
