@@ -21,8 +21,8 @@ ANSWER_S = 5.0
 _read_headers = methodcaller("headers")
 """Calls `message.headers()` so that an error is noticed beside a result, and raises SystemError.
 
-Where the call is written out, Python's specialized instructions look at the result alone, as soon as
-the function has run a few times. The error is then raised somewhere later."""
+Where the call is written out, Python's specialized instructions look at the result alone, once the
+function has run a few times. The error is then raised somewhere later."""
 
 
 def admin_client(bootstrap_servers: str) -> AdminClient:
