@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, Engine, TextClause, text
 
 from sagakit.actors import personal_actor
-from sagakit.errors import OutcomeUntold
+from sagakit.errors import EffectSetAside, OutcomeUntold
 from sagakit.handling.handler import Disposition, HandlingResult
 from sagakit.identity import MAX_SAGA_KEY_CHARS, split_key
 from sagakit.store.postgres import OUTBOX_SAGA
@@ -54,6 +54,10 @@ CASES = text(f"""
     SELECT CAST(id AS text) AS id, saga, 'outcome_untold' AS code,
            format('the outcome of %s cannot be told: %s', key, last_error) AS reason
     FROM effects WHERE last_error LIKE '{OutcomeUntold.__name__}:%'
+    UNION ALL
+    SELECT CAST(id AS text), saga, 'effect_set_aside',
+           format('%s is called once an hour: %s', key, last_error)
+    FROM effects WHERE last_error LIKE '{EffectSetAside.__name__}:%'
     UNION ALL
     SELECT CAST(id AS text), {OUTBOX_SAGA}, 'event_refused',
            format('the broker refuses an event for %s: %s', topic, error) FROM outbox_refused

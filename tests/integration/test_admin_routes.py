@@ -172,15 +172,18 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
     counter: AdminClient,
 ) -> None:
     # Given an outcome that cannot be told, an event that the broker refuses, a skipped record
-    counter.reads(counter.tick("call", 1))
+    counter.reads(counter.tick("call", 1), counter.wire.record(Ticked("c", "call"), 1))
     with counter.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE effects SET last_error = 'EffectSetAside: 5' WHERE saga = 'toy/c'")
+        )
         connection.execute(
             text("UPDATE effects SET last_error = 'OutcomeUntold: EventTooLarge: x'")
         )
         connection.execute(
             text(
                 "INSERT INTO outbox_refused (id, topic, key, headers, value, error) "
-                "SELECT id, topic, key, headers, value, 'too large' FROM outbox"
+                "SELECT id, topic, key, headers, value, 'too large' FROM outbox WHERE key = 'a'"
             )
         )
         connection.execute(text("DELETE FROM outbox"))
@@ -190,8 +193,8 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
     # Then each names its saga and its reason
     found = {(case["code"], case["saga"]): case["reason"] for case in cases}
     assert found == {
-        ("outcome_untold", "toy/a"): "the outcome of call cannot be told: OutcomeUntold: "
-        "EventTooLarge: x",
+        ("outcome_untold", "toy/a"): "the outcome of call cannot be told: OutcomeUntold: x",
+        ("effect_set_aside", "toy/c"): "call is called once an hour: EffectSetAside: 5",
         ("event_refused", "toy/a"): "the broker refuses an event for counter.events: too large",
         ("record_skipped", "toy/b"): "ada had front.events/0@7 skipped: it kills",
     }
