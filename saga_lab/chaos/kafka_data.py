@@ -1,9 +1,12 @@
 """Faults of records and load: unreadable records, offset reset, topic recreation, load spike."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from saga_lab.chaos.fault import Fault
+from saga_lab.chaos.raw_batches import ZSTD, publish_raw, with_raw_header
 from saga_lab.chaos.site import Site, until
 from saga_lab.devstack.topics import event_topic, recreate_topic, reset_offsets
 from sagakit.flow.routing import topic, topics_of
@@ -12,6 +15,7 @@ from sagakit.messages.envelope import OutboxRow
 
 RECORDS = 60
 SPIKE_FACTOR = 10.0
+HOSTILE_BYTES = 64 * 1024 * 1024
 
 
 def unreadable_bodies() -> list[bytes]:
@@ -53,6 +57,28 @@ class UnreadableRecords(Fault):
             return True
 
         until(published, f"{self.target} accepts {RECORDS} records")
+
+    def healed(self, site: Site) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class HostileRecords(Fault):
+    """Publish what stops a Kafka client: a header name that is no text, a batch of many zeros."""
+
+    def inject(self, site: Site) -> None:
+        row = OutboxRow(self.target, f"hostile-{uuid.uuid4().hex[:12]}", (), b"x")
+        large = replace(row, value=bytes(HOSTILE_BYTES))
+
+        def published() -> bool:
+            try:
+                publish_raw(site.bootstrap_servers, [row, with_raw_header(row), row])
+                publish_raw(site.bootstrap_servers, [large], compression=ZSTD)
+            except KafkaError:
+                return False
+            return True
+
+        until(published, f"{self.target} accepts hostile records")
 
     def healed(self, site: Site) -> bool:
         return True

@@ -233,6 +233,12 @@ def _of_links_and_records(application: Application) -> tuple[FaultKind, ...]:
             tuple(event_topics(application)),
         ),
         FaultKind(
+            "hostile records",
+            "Somebody publishes a header name that is no text, and 2 kB that unpack to 64 MiB.",
+            kafka_data.HostileRecords,
+            tuple(event_topics(application)),
+        ),
+        FaultKind(
             "offsets reset",
             "A consumer group reads everything again.",
             kafka_data.OffsetReset,

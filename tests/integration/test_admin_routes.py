@@ -169,11 +169,11 @@ def test_readiness_says_what_is_wrong(operator: AdminClient) -> None:
 
 
 def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_published_again(
-    counter: AdminClient,
+    operator: AdminClient,
 ) -> None:
     # Given an outcome that cannot be told, an event that the broker refuses, a skipped record
-    counter.reads(counter.tick("call", 1), counter.wire.record(Ticked("c", "call"), 1))
-    with counter.engine.begin() as connection:
+    operator.reads(operator.tick("call", 1), operator.wire.record(Ticked("c", "call"), 1))
+    with operator.engine.begin() as connection:
         connection.execute(
             text("UPDATE effects SET last_error = 'EffectSetAside: 5' WHERE saga = 'toy/c'")
         )
@@ -189,7 +189,7 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
         connection.execute(text("DELETE FROM outbox"))
         skip_record(connection, ("front.events", 0, 7), "toy/b", "ada", "it kills")
     # When the cases are asked for
-    cases = counter.gets("/admin/cases")
+    cases = operator.gets("/admin/cases")
     # Then each names its saga and its reason
     found = {(case["code"], case["saga"]): case["reason"] for case in cases}
     assert found == {
@@ -199,14 +199,14 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
         ("record_skipped", "toy/b"): "ada had front.events/0@7 skipped: it kills",
     }
     # And the refused event is published again once, under the name of who says so
-    [refused] = counter.gets("/admin/refused")
+    [refused] = operator.gets("/admin/refused")
     path = f"/admin/refused/{refused['id']}/publish"
     who = {"actor": "ada", "reason": "limit raised"}
-    assert counter.asks("POST", path, None, **who).status_code == 200
-    assert counter.asks("POST", path, None, **who).status_code == 404
-    assert [row["id"] for row in counter.gets("/admin/outbox")] == [refused["id"]]
-    assert counter.gets("/admin/refused") == []
-    [entry] = counter.gets("/admin/audit")
+    assert operator.asks("POST", path, None, **who).status_code == 200
+    assert operator.asks("POST", path, None, **who).status_code == 404
+    assert [row["id"] for row in operator.gets("/admin/outbox")] == [refused["id"]]
+    assert operator.gets("/admin/refused") == []
+    [entry] = operator.gets("/admin/audit")
     assert (entry["action"], entry["actor"], entry["subjects"]) == (
         "publish_refused",
         "ada",

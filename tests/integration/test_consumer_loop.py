@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from saga_lab.chaos.raw_batches import ZSTD, publish_raw, with_raw_header
 from sagakit.faults import NO_FAULTS, Crash, CrashAt, Faults
 from sagakit.handling.attempts import PARK_AFTER
 from sagakit.handling.consumer_loop import ConsumerLoop
@@ -24,7 +25,6 @@ from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, OutboxRow, Record, SkippedRecords
 from sagakit.store.postgres import PostgresDatabase, engine_for
 from tests.kafka import create_topic
-from tests.raw_records import ZSTD, publish_raw, with_raw_header
 from tests.stack import PATIENCE_S, TestInfra, until
 from tests.toy_saga import (
     CONTRACT,

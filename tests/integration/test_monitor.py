@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from saga_lab.chaos.raw_batches import ZSTD, publish_raw, with_raw_header
 from saga_monitor.saga.facts import emission_id
 from sagakit.messages.envelope import OutboxRow
 from schemas.events import OrderCancelRequested, ShipmentCancelled
@@ -23,7 +24,6 @@ from tests.monitor import (
     review,
     whole,
 )
-from tests.raw_records import ZSTD, publish_raw, with_raw_header
 from tests.stack import TestInfra, fresh_database, until
 
 SHORT = '{"payment": "2s", "shipping": "2s"}'

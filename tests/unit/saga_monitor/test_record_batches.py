@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatch  # type: ignore[import-untyped]
 
+from saga_lab.chaos.raw_batches import GZIP, LZ4, NO_CODEC, SNAPPY, ZSTD, raw_batch, with_raw_header
 from saga_monitor.ingest.record_batches import RecordBatches
 from sagakit.kafka.damaged_batches import MAX_UNPACKED_BYTES
 from sagakit.messages.envelope import UNREADABLE, OutboxRow
-from tests.raw_records import GZIP, LZ4, NO_CODEC, SNAPPY, ZSTD, raw_batch, with_raw_header
 
 CODECS = (NO_CODEC, GZIP, SNAPPY, LZ4, ZSTD)
 ROW = OutboxRow("order.events", "o-1", (("flow", b"order/1"), ("ce_id", b"1")), b"body" * 100)

@@ -1,4 +1,7 @@
-"""Publishes record batches byte by byte: what other clients may send and ours never would."""
+"""Publishes record batches byte by byte: what other clients may send and ours never would.
+
+confluent-kafka takes no header name that is no text, so aiokafka's pure builder makes the batch.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ from aiokafka.record.default_records import (  # type: ignore[import-untyped]
 from sagakit.messages.envelope import OutboxRow
 
 NO_UTF8 = b"\xff\xfe"
-"""A header name that is no UTF-8."""
+"""A header name that is not UTF-8."""
 NO_CODEC, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 _ROOM = 2**30
 
@@ -28,7 +31,7 @@ class _RawName:
 
 
 def with_raw_header(row: OutboxRow, name: bytes = NO_UTF8, value: bytes = b"x") -> OutboxRow:
-    """The row with one header more; `publish_raw` sends the bytes of its name."""
+    """Return the row with one header more; `publish_raw` sends the bytes of its name."""
     return OutboxRow(row.topic, row.key, (*row.headers, cast(Any, (name, value))), row.value)
 
 
