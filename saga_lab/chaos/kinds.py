@@ -26,7 +26,8 @@ def kinds_of(application: Application) -> dict[str, FaultKind]:
         *_of_processes_that_live_on(application),
         *_of_replicas(application),
         *_of_servers(application),
-        *_of_links_and_records(application),
+        *_of_links(application),
+        *_of_records(application),
         *added,
     )
     return {kind.name: kind for kind in kinds if kind.targets}
@@ -196,14 +197,9 @@ def _of_servers(application: Application) -> tuple[FaultKind, ...]:
     )
 
 
-def _of_links_and_records(application: Application) -> tuple[FaultKind, ...]:
-    """Return the kinds that break connections, or what is on the topics."""
-    participants = tuple(application.participants)
+def _of_links(application: Application) -> tuple[FaultKind, ...]:
+    """Return the kinds that break connections."""
     all_links = tuple(PortTable(application).link_offsets)
-    contract = contract_of(application)
-    # Start events may come straight from outside, and no outbox could publish them again.
-    entered = {contract.owners[flow.start] for flow in contract.flows}
-    not_entered = tuple(name for name in participants if name not in entered)
     return (
         FaultKind(
             "link cut",
@@ -226,6 +222,17 @@ def _of_links_and_records(application: Application) -> tuple[FaultKind, ...]:
             all_links,
             OUTAGE,
         ),
+    )
+
+
+def _of_records(application: Application) -> tuple[FaultKind, ...]:
+    """Return the kinds that change what is on the topics, or how much."""
+    participants = tuple(application.participants)
+    contract = contract_of(application)
+    # Start events may come straight from outside, and no outbox could publish them again.
+    entered = {contract.owners[flow.start] for flow in contract.flows}
+    not_entered = tuple(name for name in participants if name not in entered)
+    return (
         FaultKind(
             "poison storm",
             "Somebody publishes 60 records that nobody can read.",
