@@ -17,7 +17,6 @@ import structlog
 from aiokafka.consumer import fetcher  # type: ignore[import-untyped]
 from aiokafka.record.default_records import DefaultRecordBatch  # type: ignore[import-untyped]
 from aiokafka.record.legacy_records import LegacyRecordBatch  # type: ignore[import-untyped]
-from aiokafka.record.util import decode_varint  # type: ignore[import-untyped]
 
 from sagakit.kafka.damaged_batches import MAX_UNPACKED_BYTES
 from sagakit.messages.envelope import unreadable_header
@@ -28,6 +27,7 @@ _LENGTH = struct.Struct(">qi")
 _HEAD = struct.Struct(">qiibIhiqqqhii")
 _MAGIC_AT, _ATTRIBUTES_AT = 16, 21
 _CODEC, _LOG_APPEND = 0x07, 0x08
+_MOST_BITS = 63
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_BYTES = 16
 _USUAL_RATIO = 8
@@ -121,14 +121,14 @@ class RecordBatch:
                 yield record
 
     def _read(self, raw: bytes, at: int) -> tuple[ReadRecord, int]:
-        length, at = decode_varint(raw, at)
+        length, at = _read_number(raw, at)
         end = at + length
         at += 1  # attributes, unused
-        later, at = decode_varint(raw, at)
-        offset, at = decode_varint(raw, at)
+        later, at = _read_number(raw, at)
+        offset, at = _read_number(raw, at)
         key, at = _read_bytes(raw, at)
         value, at = _read_bytes(raw, at)
-        headers = _read_headers(raw, at)
+        headers = _read_headers(raw[:end], at)
         if not at <= end <= len(raw):
             raise ValueError(f"a record of {length} bytes does not fit")
         batch = self._batch
@@ -144,15 +144,31 @@ class RecordBatch:
         return ReadRecord(last, batch.max_timestamp, batch.timestamp_type, None, None, headers)
 
 
+def _read_number(raw: bytes, at: int) -> tuple[int, int]:
+    """Return a zigzag varint and the place behind it; aiokafka's own reads beyond the end."""
+    value = shift = 0
+    while True:
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return (value >> 1) ^ -(value & 1), at
+        shift += 7
+        if shift > _MOST_BITS:
+            raise ValueError("a number is too long")
+
+
 def _read_bytes(raw: bytes, at: int) -> tuple[bytes | None, int]:
-    length, at = decode_varint(raw, at)
+    length, at = _read_number(raw, at)
+    if length < -1 or at + length > len(raw):
+        raise ValueError(f"{length} bytes do not fit")
     return (None, at) if length < 0 else (raw[at : at + length], at + length)
 
 
 def _read_headers(raw: bytes, at: int) -> Headers:
     """Return the headers, or the header that says why they cannot be read."""
     found: list[tuple[str, bytes | None]] = []
-    count, at = decode_varint(raw, at)
+    count, at = _read_number(raw, at)
     for _ in range(count):
         name, at = _read_bytes(raw, at)
         value, at = _read_bytes(raw, at)

@@ -53,9 +53,10 @@ class DamagedBatches:
 
         Returns the record that stands for the batch, once its end is found.
         """
-        error, place = message.error(), (str(message.topic()), message.partition() or 0)
+        error = message.error()
         if error is None or error.code() not in DAMAGED or message.topic() is None:
             return None
+        place = str(message.topic()), message.partition() or 0
         first, search = message.offset() or 0, self._searches.get(place)
         if search is None or search.first > first:
             search = _Search(first, error.str(), inside=first, tried=first)
