@@ -26,6 +26,7 @@ from saga_monitor.saga.view import (
     AwaitedStep,
     AwaitMode,
     Imbalance,
+    NeededIntervention,
     SagaView,
 )
 from sagakit.contract.platform import (
@@ -61,6 +62,7 @@ def due_emissions(
         return ()
     item = view.next
     due = [_unexpected_event(saga, view, f) for f in view.unexpected if f.at < read_through]
+    due += [_needed(saga, one) for one in view.needed if one.fact.at < read_through]
     due += [_imbalance(saga, found) for found in view.imbalances if found.due < read_through]
     if item is not None and item.due is not None and item.due < read_through:
         due += _passed_deadline(saga, item)
@@ -75,6 +77,13 @@ def _unexpected_event(saga: Saga, view: SagaView, fact: Fact) -> Emission:
     )
     opened = InterventionOpened(saga_id=saga.id, code=UNEXPECTED, reason=reason)
     return Emission(emission_id(saga.key, UNEXPECTED, fact.type), opened, UUID(fact.id))
+
+
+def _needed(saga: Saga, needed: NeededIntervention) -> Emission:
+    fact = needed.fact
+    reason = str(fact.detail.get("reason") or f"{fact.source} reports {fact.type}")
+    opened = InterventionOpened(saga_id=saga.id, code=needed.code, reason=reason)
+    return Emission(needed.id, opened, UUID(fact.id))
 
 
 def _imbalance(saga: Saga, found: Imbalance) -> Emission:

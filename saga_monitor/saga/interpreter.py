@@ -22,6 +22,7 @@ from saga_monitor.saga.view import (
     UNEXPECTED,
     AwaitedStep,
     AwaitMode,
+    NeededIntervention,
     SagaView,
     Status,
     StepView,
@@ -99,6 +100,7 @@ class _Interpreter:
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
             unexpected=self.unexpected(self.situation(status, entry)),
+            needed=self.needed_interventions(),
             imbalances=imbalances(self.saga, self.plan, self.facts, self.balances, status),
             interventions=interventions,
             pin=pin_of(f for type_ in (PINNED, UNPINNED) for f in self.facts.get(type_, ())),
@@ -139,6 +141,15 @@ class _Interpreter:
             for type_ in sorted(types)
             if str(emission_id(self.saga.key, UNEXPECTED, type_)) not in self.saga.facts
         )
+
+    def needed_interventions(self) -> tuple[NeededIntervention, ...]:
+        """Return an intervention for each event for which the flow declares one, if not opened."""
+        found = (
+            NeededIntervention(emission_id(self.saga.key, code, fact.id), code, fact)
+            for event, code in self.flow.interventions.items()
+            for fact in self.facts.get(event, ())
+        )
+        return tuple(one for one in found if str(one.id) not in self.saga.facts)
 
     # --- forward --------------------------------------------------------------------------------
 

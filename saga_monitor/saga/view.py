@@ -138,6 +138,18 @@ class Imbalance:
 
 
 @dataclass(frozen=True, slots=True)
+class NeededIntervention:
+    """An intervention that the flow declares for an event of the saga.
+
+    id: of the event that opens the intervention; fact: the event of the saga.
+    """
+
+    id: UUID
+    code: str
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
 class KindBalance:
     """Sums what a saga's events added to a balance, and removed from it, of one kind."""
 
@@ -156,7 +168,8 @@ class SagaView:
     """The state of a saga in the terms of its flow.
 
     undoing: it is being undone or has been, never past the pivot; unexpected: events that must not
-    occur in this state, without those that have an intervention; paused: the current pause; pin:
+    occur in this state, without those that have an intervention; needed: interventions that the
+    flow declares for its events, without those that were opened; paused: the current pause; pin:
     the pin that keeps it in the live tables.
     """
 
@@ -166,6 +179,7 @@ class SagaView:
     steps: tuple[StepView, ...]
     awaited: tuple[AwaitedStep, ...]
     unexpected: tuple[Fact, ...]
+    needed: tuple[NeededIntervention, ...]
     imbalances: tuple[Imbalance, ...]
     interventions: tuple[Intervention, ...]
     pin: Pin | None
@@ -190,6 +204,7 @@ class SagaView:
     def due(self) -> datetime | None:
         """Return when the monitor emits its next event; None: never."""
         times = [fact.at for fact in self.unexpected]
+        times += [one.fact.at for one in self.needed]
         times += [imbalance.due for imbalance in self.imbalances]
         times += [item.due for item in self.awaited if item.due]
         return min(times, default=None)

@@ -31,7 +31,7 @@ from sagakit.flow.toml_values import (
 )
 
 _EVENTS = ("start", "cancel")
-_SECTIONS = ("versions", "steps", "observes", "balances", "compensation")
+_SECTIONS = ("versions", "steps", "observes", "balances", "compensation", "interventions")
 _KEYS = {"name", "default_version", *_SECTIONS, *_EVENTS}
 _STEP_KEYS = {"kind", "done", "failed", "undone", "deadline", "waits", "asks"}
 
@@ -68,6 +68,10 @@ def load(
             owners={**UNDERSTOOD, **owners},
             balances=read_balances(table("balances", raw.get("balances", {}))),
             ceiling=_ceiling(table("compensation", raw.get("compensation", {}))),
+            interventions={
+                event: name_of(f"interventions.{event}", code)
+                for event, code in table("interventions", raw.get("interventions", {})).items()
+            },
         )
     except KeyError as error:
         raise FlowError(f"flow {name}: the key {error} is missing; add it") from error
@@ -136,6 +140,12 @@ def _validate(flow: Flow, foreign: Mapping[str, str]) -> None:
     for step in flow.steps.values():
         _validate_step(flow, step)
     check_balances(flow.name, flow.balances, flow.owners, flow.steps)
+    for event in flow.interventions:
+        if flow.owners[event] not in flow.steps:
+            raise FlowError(
+                f"flow {flow.name}, interventions: {event} is owned by {flow.owners[event]}, which "
+                "is not a step of this flow; name an event of a step"
+            )
     for participant, names in flow.observes.items():
         if not names:
             raise FlowError(

@@ -62,7 +62,8 @@ class Step:
 class Flow:
     """Describes a declared flow. `versions`: number -> places in order, each a tuple of step names.
 
-    balances: what its sagas hold, each judged apart.
+    balances: what its sagas hold, each judged apart; interventions: event type -> code of the
+    intervention that it opens.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Flow:
     owners: Mapping[str, str]
     balances: tuple[Balance, ...] = ()
     ceiling: Ceiling = Ceiling()
+    interventions: Mapping[str, str] = field(default_factory=dict)
 
     def places(self, version: int) -> tuple[tuple[Step, ...], ...]:
         """Return the steps of a version in order; parallel steps share a place."""
@@ -120,6 +122,7 @@ class Flow:
                 yield where, step.undone
         for balance in self.balances:
             yield from ((f"balances.{balance.name}", event) for event in balance.paths)
+        yield from (("interventions", event) for event in self.interventions)
         for participant, names in self.observes.items():
             where = f"observes.{participant}"
             yield from ((where, name) for name in names if name not in (COMPLETED, UNDONE))

@@ -133,6 +133,18 @@ FLOWS = (
         "'aks' is not known",
         "asks, deadline",
     ),
+    flow(
+        "intervention of somebody without a step",
+        swap("[observes]", '[interventions]\nOrderPlaced = "placed"\n\n[observes]'),
+        "interventions: OrderPlaced is owned by order",
+        "name an event of a step",
+    ),
+    flow(
+        "intervention without a code",
+        swap("[observes]", '[interventions]\nPaymentDeclined = "no code"\n\n[observes]'),
+        "interventions.PaymentDeclined",
+        "is not a name",
+    ),
     flow("misspelt table", swap("[observes]", "[observe]"), "'observe' is not known", "observes"),
     flow(
         "list for an event",
