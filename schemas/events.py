@@ -686,6 +686,166 @@ class PaymentDeclined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentDisputeLost:
+    """A dispute is decided for the customer, whose bank takes the money."""
+
+    type: ClassVar[str] = "PaymentDisputeLost"
+    owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    order_id: str
+    dispute_id: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "dispute_id": self.dispute_id,
+            "charge_id": self.charge_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> PaymentDisputeLost:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            dispute_id=record["dispute_id"],
+            charge_id=record["charge_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentDisputeOpened:
+    """The customer's bank disputes a charge."""
+
+    type: ClassVar[str] = "PaymentDisputeOpened"
+    owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    order_id: str
+    dispute_id: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "dispute_id": self.dispute_id,
+            "charge_id": self.charge_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> PaymentDisputeOpened:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            dispute_id=record["dispute_id"],
+            charge_id=record["charge_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentDisputeWon:
+    """A dispute is decided for the shop, which keeps the money."""
+
+    type: ClassVar[str] = "PaymentDisputeWon"
+    owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    order_id: str
+    dispute_id: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "dispute_id": self.dispute_id,
+            "charge_id": self.charge_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> PaymentDisputeWon:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            dispute_id=record["dispute_id"],
+            charge_id=record["charge_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentMismatched:
+    """The provider captured something other than what was asked for; the order is not paid."""
+
+    type: ClassVar[str] = "PaymentMismatched"
+    owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
+    order_id: str
+    order: OrderFacts
+    charge_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "order": self.order.to_dict(),
+            "charge_id": self.charge_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> PaymentMismatched:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            order=OrderFacts.from_dict(record["order"]),
+            charge_id=record["charge_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentPending:
     """The provider will report the result later, by webhook."""
 
@@ -713,6 +873,49 @@ class PaymentPending:
             order_id=record["order_id"],
             order=OrderFacts.from_dict(record["order"]),
             charge_id=record["charge_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRefundFailed:
+    """A refund did not reach the customer; the shop has its money again."""
+
+    type: ClassVar[str] = "PaymentRefundFailed"
+    owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("email",)
+    order_id: str
+    refund_id: str
+    charge_id: str | None = None
+    amount_minor: int
+    currency: str | None = None
+    reason: str
+    email: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "refund_id": self.refund_id,
+            "charge_id": self.charge_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+            "email": self.email,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> PaymentRefundFailed:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            refund_id=record["refund_id"],
+            charge_id=record.get("charge_id"),
+            amount_minor=record["amount_minor"],
+            currency=record.get("currency"),
+            reason=record["reason"],
+            email=record.get("email"),
         )
 
 
@@ -837,6 +1040,43 @@ class PaymentRefunded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentReportDoubted:
+    """A report of a capture is not what was asked for; the charge is read at the provider."""
+
+    type: ClassVar[str] = "PaymentReportDoubted"
+    owner: ClassVar[str] = "payment"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    order_id: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "charge_id": self.charge_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> PaymentReportDoubted:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            charge_id=record["charge_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentReviewRequired:
     """A person has to approve the charge before it is made."""
 
@@ -895,6 +1135,37 @@ class PointsGranted:
             order_id=record["order_id"],
             loyalty_card=record.get("loyalty_card"),
             points=record["points"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundCorrectionMailSent:
+    """The customer was told that a refund did not arrive, or cannot be told."""
+
+    type: ClassVar[str] = "RefundCorrectionMailSent"
+    owner: ClassVar[str] = "notification"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("to",)
+    order_id: str
+    to: str
+    refused: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "to": self.to,
+            "refused": self.refused,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> RefundCorrectionMailSent:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            to=record["to"],
+            refused=record.get("refused"),
         )
 
 
@@ -1094,6 +1365,46 @@ class ShipmentFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentPartlyPickedUp:
+    """The carrier picked up a parcel of the shipment, but not all of them."""
+
+    type: ClassVar[str] = "ShipmentPartlyPickedUp"
+    owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ("order.email", "order.ship_to")
+    order_id: str
+    order: OrderFacts
+    label_id: str
+    tracking: str
+    parcels: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "order": self.order.to_dict(),
+            "label_id": self.label_id,
+            "tracking": self.tracking,
+            "parcels": self.parcels,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> ShipmentPartlyPickedUp:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            order=OrderFacts.from_dict(record["order"]),
+            label_id=record["label_id"],
+            tracking=record["tracking"],
+            parcels=record["parcels"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentPickedUp:
     """The carrier picked the parcel up: the pivot, after which nothing is undone."""
 
@@ -1211,18 +1522,26 @@ EVENTS: tuple[type[Any], ...] = (
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentDisputeLost,
+    PaymentDisputeOpened,
+    PaymentDisputeWon,
+    PaymentMismatched,
     PaymentPending,
+    PaymentRefundFailed,
     PaymentRefundProgressed,
     PaymentRefundStarted,
     PaymentRefunded,
+    PaymentReportDoubted,
     PaymentReviewRequired,
     PointsGranted,
+    RefundCorrectionMailSent,
     RefundMailSent,
     ShipmentCancelRefused,
     ShipmentCancelStarted,
     ShipmentCancelled,
     ShipmentCreated,
     ShipmentFailed,
+    ShipmentPartlyPickedUp,
     ShipmentPickedUp,
     ShippedMailSent,
     StockReceived,

@@ -5,7 +5,8 @@
 | unbooked_charge | the provider took money that our books do not show | payment |
 | missing_refund | our books show a refund that the provider did not make | payment |
 | unknown_charge | the provider took money for an order that was never placed | a person |
-| amount_difference | a charge's amount or currency differs from our books | a person |
+| amount_difference | a charge's amount or currency differs from our books | a person or payment |
+| too_little, too_much | an order keeps another amount than its total, or than none | a person |
 | missing_charge | our books show a charge that the provider does not know | a person |
 | unbooked_refund | the provider refunded more than our books show | a person |
 | money_in_books | payment's books differ from the events on an order's money | a person |
@@ -16,15 +17,24 @@
 | stock_of_order | an order's units contradict its parcel or its status | a person |
 | stock | the units of a SKU do not add up | a person, by counting the stock |
 
-`ChargeFound` tells payment what to correct.
+`ChargeFound` tells payment which charge to read at the provider. Money is compared whatever else is
+pending; while payment makes a refund, only charges that its books do not have at all.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from saga_monitor.reconciliation.rules import Correction, Difference, Rows, RowsOfSaga, Rules
+from saga_monitor.reconciliation.rules import (
+    ComparedSaga,
+    Correction,
+    Difference,
+    Rows,
+    RowsOfSaga,
+    Rules,
+    Work,
+)
 from sagakit.identity import split_key
 from schemas.events import ChargeFound
 
@@ -33,6 +43,8 @@ SKU = "sku:"
 ACTOR = "saga_monitor"
 MONEY = "money"
 """Name of the flow's balance that payment's books are compared with."""
+BOOKING = ("", "charge", "look")
+"""Kinds of payment's work that may book a charge which the provider has already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +75,23 @@ class BookedCharge:
     currency: str
     captured_minor: int
     refunded_minor: int = 0
+    failed_minor: int = 0
+    lost_minor: int = 0
+
+    @property
+    def returned_minor(self) -> int:
+        """The amount that was refunded, without refunds that failed."""
+        return self.refunded_minor - self.failed_minor
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """An order's money in our books."""
+    """An order's money in our books. total_minor, currency: of the order, None if not known."""
 
     saga: str
     charges: tuple[BookedCharge, ...]
+    total_minor: int | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +157,18 @@ class OrderRules(Rules):
         yield from _compare_parcels(rows)
         yield from _compare_units(rows)
 
+    def compare_part(self, rows: RowsOfSaga, work: Collection[Work]) -> Iterator[Difference]:
+        """Compare what the work in progress cannot change; a refund books no charge."""
+        busy = {one.participant for one in work}
+        if "payment" not in busy:
+            yield from _compare_money(rows)
+        elif not {Work("payment", kind) for kind in BOOKING} & set(work):
+            yield from _unbooked_charges(rows)
+        if "shipping" not in busy:
+            yield from _compare_parcels(rows)
+        if not {"shipping", "inventory"} & busy:
+            yield from _compare_units(rows)
+
     def compare_rest(self, rows: Rows) -> Iterable[Difference]:
         """Compare the stock of each SKU."""
         return (finding for sku in rows["stock"] for finding in _compare_stock(sku))
@@ -148,35 +181,81 @@ RULES = OrderRules()
 
 
 def _compare_money(rows: RowsOfSaga) -> Iterator[Difference]:
-    order = rows.row
-    ours: dict[str, list[BookedCharge]] = defaultdict(list)
+    yield from _unbooked_charges(rows)
+    ours, back = _booked_charges(rows), _given_back(rows)
+    theirs = {charge.charge_id: charge for charge in rows.of("charges")}
+    for charge_id, charges in sorted(ours.items()):
+        if charge_id in theirs:
+            yield from _compare_charge(theirs[charge_id], back[charge_id], charges)
+        elif any(charge.captured_minor for charge in charges):
+            what = f"our books have charge {charge_id}, the provider's ledger does not"
+            yield Difference("missing_charge", rows.saga, what)
+    if rows.row is not None:
+        for payment in rows.of("payments"):
+            yield from _compare_with_log(rows.row, payment)
+            yield from _compare_with_total(rows.row, payment)
+
+
+def _booked_charges(rows: RowsOfSaga) -> Mapping[str, Sequence[BookedCharge]]:
+    found: dict[str, list[BookedCharge]] = defaultdict(list)
     for payment in rows.of("payments"):
         for booked in payment.charges:
-            ours[booked.charge_id].append(booked)
+            found[booked.charge_id].append(booked)
+    return found
+
+
+def _given_back(rows: RowsOfSaga) -> Counter[str]:
     back = Counter[str]()
     for refund in rows.of("refunds"):
         back[refund.charge_id] += refund.amount_minor
-    theirs = {charge.charge_id: charge for charge in rows.of("charges")}
-    for charge_id, charge in sorted(theirs.items()):
-        if order is None and charge_id not in ours:
-            if left_minor := charge.amount_minor - back[charge_id]:
-                what = f"charge {charge_id} of {_amount(charge)}, {left_minor} of it not refunded"
-                yield Difference(
-                    "unknown_charge", rows.saga, f"{what}, but this order was never placed"
-                )
+    return back
+
+
+def _unbooked_charges(rows: RowsOfSaga) -> Iterator[Difference]:
+    """Compare the charges of the provider that our books do not have at all."""
+    ours, back = _booked_charges(rows), _given_back(rows)
+    for charge in sorted(rows.of("charges"), key=lambda charge: str(charge.charge_id)):
+        back_minor = back[charge.charge_id]
+        left_minor = charge.amount_minor - back_minor
+        if charge.charge_id in ours or left_minor <= 0:
+            continue
+        name = f"charge {charge.charge_id} of {_amount(charge)}"
+        if rows.row is None:
+            what = f"{name}, {left_minor} of it not refunded, but this order was never placed"
+            yield Difference("unknown_charge", rows.saga, what)
         else:
-            yield from _compare_charge(charge, back[charge_id], ours.get(charge_id, []))
-    for charge_id, charges in sorted(ours.items()):
-        if charge_id not in theirs and any(charge.captured_minor for charge in charges):
-            what = f"our books have charge {charge_id}, the provider's ledger does not"
-            yield Difference("missing_charge", rows.saga, what)
-    if order is not None and rows.of("payments"):
-        every = [charge for charges in ours.values() for charge in charges]
-        in_books = (sum(h.captured_minor for h in every), sum(h.refunded_minor for h in every))
-        logged = order.balances.get(MONEY, (0, 0))
-        if in_books != logged:
-            what = f"captured and refunded: {in_books} in payment's books, {logged} in the log"
-            yield Difference("money_in_books", rows.saga, what)
+            what = f"{name}: not in our books; {back_minor} of it refunded in the provider's ledger"
+            yield _correctable("unbooked_charge", charge, back_minor, what)
+
+
+def _compare_with_log(order: ComparedSaga, payment: PaymentRow) -> Iterator[Difference]:
+    added_minor = sum(c.captured_minor + c.failed_minor for c in payment.charges)
+    removed_minor = sum(c.refunded_minor + c.lost_minor for c in payment.charges)
+    in_books, logged = (added_minor, removed_minor), order.balances.get(MONEY, (0, 0))
+    if in_books != logged:
+        what = f"captured and refunded: {in_books} in payment's books, {logged} in the log"
+        yield Difference("money_in_books", order.saga, what)
+
+
+def _compare_with_total(order: ComparedSaga, payment: PaymentRow) -> Iterator[Difference]:
+    """Compare what an ended order keeps with its total.
+
+    What a dispute took counts as kept, since it has an intervention of its own.
+    """
+    wanted_minor = {"completed": payment.total_minor, "cancelled": 0}.get(order.status)
+    if wanted_minor is None:
+        return
+    kept = Counter[str]()
+    for charge in payment.charges:
+        kept[charge.currency] += charge.captured_minor - charge.returned_minor
+    wanted = Counter({payment.currency or "": wanted_minor})
+    if kept - wanted or wanted - kept:
+        what = f"a {order.status} order of {payment.total_minor} {payment.currency} keeps " + (
+            " and ".join(f"{n} {currency}" for currency, n in sorted(kept.items()) if n)
+            or "nothing"
+        )
+        kind = "too_little" if wanted - kept else "too_much"
+        yield Difference(kind, order.saga, what)
 
 
 def _compare_charge(
@@ -184,19 +263,19 @@ def _compare_charge(
 ) -> Iterator[Difference]:
     """Compare one charge of the provider with our books of it."""
     captured_minor = sum(charge.captured_minor for charge in ours)
-    refunded_minor = sum(charge.refunded_minor for charge in ours)
+    returned_minor = sum(charge.returned_minor for charge in ours)
     name = f"charge {charge.charge_id} of {_amount(charge)}"
-    refunds = f"{back_minor} refunded in the provider's ledger, {refunded_minor} in our books"
-    if not ours:
-        if back_minor < charge.amount_minor:
-            what = f"{name}: not in our books; {refunds}"
-            yield _correctable("unbooked_charge", charge, back_minor, what)
-    elif captured_minor != charge.amount_minor or ours[0].currency != charge.currency:
+    refunds = f"{back_minor} refunded in the provider's ledger, {returned_minor} in our books"
+    same_currency = ours[0].currency == charge.currency
+    if captured_minor != charge.amount_minor or not same_currency:
         what = f"{name}: our books have {captured_minor} {ours[0].currency}"
-        yield Difference("amount_difference", charge.saga, what)
-    elif back_minor < refunded_minor:
+        if same_currency and captured_minor < charge.amount_minor:
+            yield _correctable("amount_difference", charge, back_minor, what)
+        else:
+            yield Difference("amount_difference", charge.saga, what)
+    elif back_minor < returned_minor:
         yield _correctable("missing_refund", charge, back_minor, f"{name}: {refunds}")
-    elif back_minor > refunded_minor:
+    elif back_minor > returned_minor:
         yield Difference("unbooked_refund", charge.saga, f"{name}: {refunds}")
 
 

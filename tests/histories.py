@@ -86,8 +86,12 @@ def _detail(event: str) -> dict[str, Any]:
     match event:
         case "PaymentCaptured":
             return {"charge_id": "ch-1", "amount_minor": 500, "currency": "EUR"}
-        case "PaymentRefunded":
+        case "PaymentMismatched":
+            return {"charge_id": "ch-1", "amount_minor": 1, "currency": "EUR"}
+        case "PaymentRefunded" | "PaymentRefundFailed":
             return {"refund_id": "re-1", "amount_minor": 500, "currency": "EUR"}
+        case "PaymentDisputeLost":
+            return {"dispute_id": "dp-1", "amount_minor": 0, "currency": "EUR"}
         case "CompensationRequested":
             return {"code": "deadline", "attempt": 1}
         case _:

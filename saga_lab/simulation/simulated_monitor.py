@@ -46,13 +46,20 @@ def _plans(flows: Flows) -> dict[str, Plan]:
 class Waits:
     """Records that a saga waits for something.
 
-    `due`: the deadline of the step it waits for. `speaks_at`: when the monitor next emits an event
-    for it, which may be sooner.
+    `due`: the deadline of the step it waits for, or when an intervention that the flow declares is
+    due. `speaks_at`: when the monitor next emits an event for it, which may be sooner.
     """
 
     seen: SagaView
     due: datetime
     speaks_at: datetime
+
+    def due_of(self, emission: Emission) -> datetime:
+        """Return when an emission was due: an intervention about an event or a balance has its own
+        time."""
+        own = {one.id: one.fact.at for one in self.seen.needed}
+        own |= {one.id: one.due for one in self.seen.imbalances}
+        return own.get(emission.id, self.due)
 
 
 class SimulatedMonitor:
@@ -138,7 +145,7 @@ class SimulatedMonitor:
                 continue
             for emission in due_emissions(saga, waits.seen, through):
                 self._quiet[key] = through + ECHO
-                self._say(saga, emission, waits.due)
+                self._say(saga, emission, waits.due_of(emission))
                 emitted = True
         return emitted
 
@@ -162,6 +169,8 @@ class SimulatedMonitor:
         for key in self._fresh:
             seen = self.view(key)
             due, speaks_at = seen.next and seen.next.due, seen.due
+            if due is None and seen.needed:
+                due = speaks_at
             waits = due and speaks_at and Waits(seen, due, speaks_at)
             self._waits[key] = waits or None
         self._fresh.clear()

@@ -42,6 +42,17 @@ class RowsOfSaga:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Work that a participant has for a saga: a pending effect of this kind.
+
+    `kind` is empty for events that are not published yet.
+    """
+
+    participant: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Correction:
     """An event that tells a participant what to correct in its books.
 
@@ -80,6 +91,13 @@ class Rules(ABC):
     @abstractmethod
     def compare_saga(self, rows: RowsOfSaga) -> Iterable[Difference]:
         """Return the differences of one settled saga."""
+
+    def compare_part(self, rows: RowsOfSaga, work: Collection[Work]) -> Iterable[Difference]:
+        """Return the differences of a quiet saga for which participants still have work.
+
+        What such work may change is left out; by default that is everything.
+        """
+        return ()
 
     def compare_rest(self, rows: Rows) -> Iterable[Difference]:
         """Return the differences in rows that are about no saga; by default there are none."""

@@ -13,7 +13,7 @@ import httpx2
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, text
 
-from saga_monitor.reconciliation.rules import ComparedSaga, Rows, Rules
+from saga_monitor.reconciliation.rules import ComparedSaga, Rows, Rules, Work
 from saga_monitor.storage.tables import live_and_history
 from sagakit.urls import redacted
 
@@ -46,12 +46,11 @@ class BookReader:
         self._urls = {name: url.rstrip("/") for name, url in participants.items()}
         self._client = httpx2.Client(timeout=TIMEOUT_S, trust_env=False)
 
-    def read(self, rules: Rules) -> tuple[Rows, frozenset[str]]:
-        """Return all rows by the name of their ledger or book, and the sagas in progress.
+    def read(self, rules: Rules) -> tuple[Rows, Mapping[str, frozenset[Work]]]:
+        """Return all rows by the name of their ledger or book, and saga -> work in progress.
 
         The ledgers are read first and the work in progress last. So a change in between is still in
-        progress, or in the log after the start of the run, and its saga is not compared. Raises
-        SourceUnavailable.
+        progress, or in the log after the start of the run. Raises SourceUnavailable.
         """
         if not self._urls:
             raise SourceUnavailable("the monitor knows no participant; set SAGA_PARTICIPANTS")
@@ -68,8 +67,12 @@ class BookReader:
                 f"none of {who} keeps {', '.join(missing)}; add the missing participant to "
                 "SAGA_PARTICIPANTS"
             )
-        busy = (self._pages(f"{url}/admin/books/busy") for url in self._urls.values())
-        return found, frozenset(row["saga"] for rows in busy for row in rows)
+        busy: dict[str, frozenset[Work]] = {}
+        for who, url in self._urls.items():
+            for row in self._pages(f"{url}/admin/books/busy"):
+                work = {Work(who, kind) for kind in row.get("kinds") or [""]}
+                busy[row["saga"]] = busy.get(row["saga"], frozenset()) | work
+        return found, busy
 
     def _kept(self, kept: Mapping[str, Any], name: str) -> bool:
         return any(name in (*names["books"], *names["ledgers"]) for names in kept.values())

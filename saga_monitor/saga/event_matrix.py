@@ -58,6 +58,7 @@ DECLARED_EFFECTS: dict[Role, tuple[EventEffect, ...]] = {
     Role.UNDO: (N, T, T, N, N, N, N),
     Role.VERDICT: (N, N, N, N, N, N, N),
     Role.PAUSE: (N, P, P, N, N, P, N),
+    Role.ADDED: (N, N, N, N, A, N, N),  # what it holds must come to zero once more
     Role.PROGRESS: (N, N, N, N, N, N, N),
     Role.OTHER: (N, N, N, N, N, N, N),
     Role.FOREIGN: (U, U, U, U, U, U, U),

@@ -15,9 +15,9 @@ class Role(StrEnum):
 
     `done`, `ended`, `declined` and `wait` are events of steps that can be undone; `pivot_` roles
     are events of the pivot, and `last_` roles those of steps behind it. ended: failed or undone;
-    declined: failed, of a step with a balance to bring to zero; progress: any other event of a
-    step; other: event of a participant without a step; foreign: event of a participant that is not
-    in this version.
+    declined: failed, of a step with a balance to bring to zero; added: any other event of a step
+    that adds to such a balance; progress: any other event of a step; other: event of a participant
+    without a step; foreign: event of a participant that is not in this version.
     """
 
     START = "start"
@@ -33,6 +33,7 @@ class Role(StrEnum):
     UNDO = "undo"
     VERDICT = "verdict"
     PAUSE = "pause"
+    ADDED = "added"
     PROGRESS = "progress"
     OTHER = "other"
     FOREIGN = "foreign"
@@ -139,6 +140,7 @@ def _other_role(flow: Flow, steps: tuple[Step, ...], event: str) -> Role:
         return named[event]
     owner = flow.owners[event]
     if any(step.name == owner for step in steps):
-        return Role.PROGRESS
+        adds = any(event in balance.adds and balance.step == owner for balance in flow.balances)
+        return Role.ADDED if adds else Role.PROGRESS
     stepless = {flow.owners[e] for e in named} | flow.observes.keys() - flow.steps.keys()
     return Role.OTHER if owner in stepless else Role.FOREIGN

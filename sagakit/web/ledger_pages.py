@@ -18,10 +18,11 @@ Ledger = Callable[[int, int], Awaitable[tuple[Sequence[Row], int | None]]]
 """(offset, limit) -> rows, offset of the next page (None at the end). Raises EffectFailed."""
 
 BUSY = text(
-    f"SELECT saga FROM (SELECT saga FROM effects UNION SELECT {OUTBOX_SAGA} FROM outbox) "
-    "AS found WHERE saga > :after ORDER BY saga LIMIT :limit"
+    "SELECT saga, array_agg(kind ORDER BY kind) AS kinds FROM "
+    f"(SELECT saga, kind FROM effects UNION SELECT {OUTBOX_SAGA}, '' FROM outbox) AS found "
+    "WHERE saga > :after GROUP BY saga ORDER BY saga LIMIT :limit"
 )
-"""The book `busy` of every participant: sagas with pending effects or outbox rows."""
+"""The book `busy`: sagas with pending effects, by kind, or with outbox rows (no kind)."""
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 After = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
 Offset = Annotated[int, Query(ge=0, lt=2**53)]

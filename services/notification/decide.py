@@ -19,6 +19,8 @@ from schemas.events import (
     CancellationMailSent,
     ConfirmationMailSent,
     PaymentRefunded,
+    PaymentRefundFailed,
+    RefundCorrectionMailSent,
     RefundMailSent,
     ShippedMailSent,
 )
@@ -40,6 +42,7 @@ class MailKind(StrEnum):
     SHIPPED = "shipped"
     CANCELLED = "cancelled"
     REFUNDED = "refunded"
+    CORRECTED = "corrected"
 
 
 EVENT_BY_KIND: Mapping[MailKind, type[Any]] = {
@@ -47,6 +50,7 @@ EVENT_BY_KIND: Mapping[MailKind, type[Any]] = {
     MailKind.SHIPPED: ShippedMailSent,
     MailKind.CANCELLED: CancellationMailSent,
     MailKind.REFUNDED: RefundMailSent,
+    MailKind.CORRECTED: RefundCorrectionMailSent,
 }
 """The own event that records a mail of this kind."""
 
@@ -89,6 +93,11 @@ def decide(state: Mailing, trigger: Trigger, now: datetime) -> Decision:
         case Observed("PaymentRefunded", event) if event.amount_minor > 0 and event.email:
             facts = {"amount": _amount(event)}
             return _mail(state, MailKind.REFUNDED, event.order_id, event.email, facts)
+        case Observed("PaymentRefundFailed", event) if event.amount_minor > 0 and event.email:
+            if not _begun(state, MailKind.REFUNDED):
+                return NOTHING  # the customer was told of no refund
+            facts = {"amount": _amount(event)}
+            return _mail(state, MailKind.CORRECTED, event.order_id, event.email, facts)
         case Observed("undone", event) if getattr(event, "email", None):
             return _mail(state, MailKind.CANCELLED, event.order_id, event.email, {})
         case EffectResult(effect, MailAccepted(kind, to)):
@@ -137,7 +146,7 @@ def _sent(state: Mailing, kind: MailKind, order_id: str, to: str, refused: str |
     return Decision(events=(EVENT_BY_KIND[kind](order_id=order_id, to=to, refused=refused),))
 
 
-def _amount(event: PaymentRefunded) -> str:
+def _amount(event: PaymentRefunded | PaymentRefundFailed) -> str:
     """Return the amount as `12.34 EUR`, with as many digits as the currency has."""
     currency = event.currency or ""
     try:

@@ -104,6 +104,11 @@ TEMPLATES: Mapping[MailKind, tuple[str, str]] = {
         "Money back for your order {order_id}",
         "We have given back {amount} for your order {order_id}.",
     ),
+    MailKind.CORRECTED: (
+        "The money for your order {order_id} did not arrive",
+        "The {amount} for your order {order_id} did not arrive and came back to us. We are looking "
+        "into it and will return it in another way.",
+    ),
 }
 """Subject and text by kind; the effect's payload fills the names in braces."""
 

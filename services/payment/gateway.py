@@ -2,9 +2,11 @@
 
 Contract of the provider: `POST /v1/charges` and `POST /v1/refunds`, each with the header
 `Idempotency-Key`, `GET /v1/charges/{id}`; webhooks see `service`. Only the documented business
-answers count as an answer: the statuses of charges and refunds, and the refusals of refunds
-`already_refunded` and REFUSED_FOR_GOOD.
-Anything else leaves the outcome unknown (see `sagakit.effects.http_gateway`), so a decline is never
+answers count as an answer: the statuses of charges and refunds, and the refusals
+`already_refunded`, REFUSED_FOR_GOOD and `charge_not_found`. A captured charge says what was
+captured, which may be other than what was asked for. An answer about another reference, charge or
+refund is no answer. Anything else leaves the outcome unknown (see
+`sagakit.effects.http_gateway`), so a decline is never
 assumed. A refund that the bank keeps pending is requested again under its key as well, so that its
 outcome becomes known even without a webhook.
 """
@@ -31,7 +33,9 @@ from services.payment.ledger import (
     NothingLeft,
     Pending,
     Refunded,
+    RefundFailed,
     RefundRefused,
+    Unknown,
     Voided,
 )
 
@@ -71,6 +75,7 @@ CODES = (
     "charge_not_found",
     "charge_not_named",
     "declined",
+    "failed",
     "partial",
     "pending",
     "refunded",
@@ -78,8 +83,11 @@ CODES = (
 )
 """Statuses and error codes of the provider that errors may show."""
 MAX_URL_CHARS = 2000
+NOT_FOUND = (404, "charge_not_found")
+"""The refusal of a charge id that the provider does not know."""
+MAX_AMOUNT_MINOR = 2**53
 ChargeAnswer = Captured | Declined | ActionRequired | Pending
-RefundAnswer = Voided | Refunded | NothingLeft | RefundRefused
+RefundAnswer = Voided | Refunded | NothingLeft | RefundRefused | RefundFailed
 
 
 class Provider(Protocol):
@@ -92,8 +100,11 @@ class Provider(Protocol):
         """
         ...
 
-    async def look(self, effect: Effect) -> ChargeAnswer:
-        """Return the charge as it is now. payload: `charge_id`."""
+    async def look(self, effect: Effect) -> ChargeAnswer | Unknown:
+        """Return the charge as it is now, or that the saga has none of that id.
+
+        payload: `charge_id`.
+        """
         ...
 
     async def refund(self, effect: Effect) -> RefundAnswer:
@@ -119,15 +130,21 @@ class HttpProvider:
         answer = await self._made_before("/v1/charges", effect)
         if answer is None:
             answer = await self._http.call("POST", "/v1/charges", effect.idempotency_key, body)
-        echoed = {name: body[name] for name in ("reference", "amount_minor", "currency")}
-        self._http.check_echo(f"charge {effect.idempotency_key}", answer, echoed)
+        captured = answer.get("status") == "captured"  # which says what was captured
+        echoed = ("reference",) if captured else ("reference", "amount_minor", "currency")
+        where = f"charge {effect.idempotency_key}"
+        self._http.check_echo(where, answer, {name: body[name] for name in echoed})
         return self._charge(effect, answer)
 
-    async def look(self, effect: Effect) -> ChargeAnswer:
+    async def look(self, effect: Effect) -> ChargeAnswer | Unknown:
         """See `Provider`."""
-        path = f"/v1/charges/{quote(str(effect.payload['charge_id']), safe='')}"
-        answer = await self._http.call("GET", path, effect.idempotency_key)
-        return self._charge(effect, answer)
+        charge_id = str(effect.payload["charge_id"])
+        path = f"/v1/charges/{quote(charge_id, safe='')}"
+        answer = await self._http.call("GET", path, effect.idempotency_key, refusals=[NOT_FOUND])
+        read = look_answer(effect, answer)
+        if read is None:
+            raise self._http.unusable(f"charge {charge_id}", answer)
+        return read
 
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""
@@ -147,6 +164,8 @@ class HttpProvider:
                 body,
                 refusals=[NOTHING_LEFT, *FINAL_REFUSALS],
             )
+        if "error" not in answer and not _is_about(answer, body):
+            raise self._http.unusable(f"refund {effect.idempotency_key}", answer)
         read = refund_answer(answer, void=amount_minor is None)
         if read is None:
             raise self._http.unusable(f"refund {effect.idempotency_key}", answer)
@@ -173,6 +192,25 @@ class HttpProvider:
         return read
 
 
+def _is_about(refund: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Return True if a refund is of the order and charge that were asked for, and not above it."""
+    charge_id, amount_minor = asked["charge_id"], refund.get("amount_minor")
+    return (
+        refund.get("reference") == asked["reference"]
+        and (charge_id is None or refund.get("charge_id") in (None, charge_id))
+        and isinstance(amount_minor, int)
+        and amount_minor <= asked["amount_minor"]
+    )
+
+
+def look_answer(effect: Effect, answer: Mapping[str, Any]) -> ChargeAnswer | Unknown | None:
+    """Return what the answer to a look says, None if it says nothing of that charge."""
+    charge_id = str(effect.payload["charge_id"])
+    if "error" in answer or answer.get("reference", effect.saga) != effect.saga:
+        return Unknown(charge_id)
+    return charge_answer(answer) if answer.get("id") == charge_id else None
+
+
 def charge_answer(charge: Mapping[str, Any]) -> ChargeAnswer | None:
     """Return what a charge of the provider's API says, None if it says nothing."""
     if not is_identifier(charge.get("id")):
@@ -183,8 +221,10 @@ def charge_answer(charge: Mapping[str, Any]) -> ChargeAnswer | None:
             "status": "captured",
             "amount_minor": int(amount_minor),
             "currency": str(currency),
-        } if is_identifier(currency):
-            return Captured(charge_id, amount_minor, currency)
+        } if is_identifier(currency) and 0 <= amount_minor < MAX_AMOUNT_MINOR:
+            refunded = charge.get("amount_refunded_minor")
+            known = isinstance(refunded, int) and 0 <= refunded <= amount_minor
+            return Captured(charge_id, amount_minor, currency, refunded if known else None)
         case {"id": str(charge_id), "status": "declined" | "voided" as status}:
             code = decline_code(charge.get("decline_code") or status)
             return Declined(charge_id, code, f"the provider says {code}")
@@ -221,6 +261,13 @@ def refund_answer(refund: Mapping[str, Any], *, void: bool) -> RefundAnswer | No
             return Voided(refund_id)
         case {"id": str(refund_id), "status": "pending"}:
             raise ResultPending(f"refund {refund_id} is pending at the provider; asking again")
+        case {
+            "id": str(refund_id),
+            "charge_id": str(charge_id),
+            "status": "failed",
+            "amount_minor": int(amount_minor),
+        }:
+            return RefundFailed(refund_id, charge_id, amount_minor)
         case {
             "id": str(refund_id),
             "charge_id": str(charge_id),

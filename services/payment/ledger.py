@@ -1,23 +1,28 @@
 """Defines payment's state, its fold, the provider's answers and the effects. Pure.
 
-`Payment.charges` is the ledger: every capture reported, and how much of it was refunded.
+`Payment.charges` is the ledger: what was captured of each charge, refunded, and lost in a dispute.
 `Payment.asked` is the one refund under way; `evolve` chooses it, so that the same events always
 lead to the same refund.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import Effect
+from sagakit.decider import Effect, Json
 from schemas.events import (
-    ChargeFound,
     OrderFacts,
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentDisputeLost,
+    PaymentDisputeOpened,
+    PaymentDisputeWon,
+    PaymentMismatched,
     PaymentPending,
     PaymentRefunded,
+    PaymentRefundFailed,
     PaymentRefundProgressed,
     PaymentRefundStarted,
     PaymentReviewRequired,
@@ -34,33 +39,43 @@ class Phase(StrEnum):
     REVIEW = "review"
     ACTION = "action"
     PENDING = "pending"
+    MISMATCHED = "mismatched"
     CAPTURED = "captured"
     DECLINED = "declined"
     REFUNDING = "refunding"
     REFUNDED = "refunded"
 
 
-ALIVE = (Phase.NEW, Phase.REVIEW, Phase.ACTION, Phase.PENDING)
-"""The phases without a final result, in which the order waits for a capture."""
+ALIVE = (Phase.NEW, Phase.REVIEW, Phase.ACTION, Phase.PENDING, Phase.MISMATCHED)
+"""The phases without a final result, in which the order waits for the capture of its total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The money of one PaymentCaptured, and how much of it was refunded.
+    """The money of one charge. `captured_minor`: the highest amount that was reported.
 
-    `kept`: the provider refuses for good to refund the rest.
+    `refunded_minor`: all refunds; `failed_minor`: those among them that failed afterwards;
+    `lost_minor`: what the customer's bank took back in a dispute; `kept`: the provider refuses for
+    good to refund the rest.
     """
 
     charge_id: str
     currency: str
     captured_minor: int
     refunded_minor: int = 0
+    failed_minor: int = 0
+    lost_minor: int = 0
     kept: bool = False
 
     @property
+    def returned_minor(self) -> int:
+        """The amount that was refunded, without refunds that failed."""
+        return self.refunded_minor - self.failed_minor
+
+    @property
     def left_minor(self) -> int:
-        """The amount of this charge that is not refunded."""
-        return self.captured_minor - self.refunded_minor
+        """The amount of this charge that the shop still has."""
+        return self.captured_minor - self.returned_minor - self.lost_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,8 @@ class PlannedRefund:
 class Payment:
     """The state of a payment.
 
-    `charge_id`: the charge under way; `refunds`: ids of the refunds concluded so far.
+    `charge_id`: the charge under way; `refunds`: ids of the refunds concluded so far; `failed`: ids
+    of those that failed; `disputes`: dispute id -> won or lost, or opened while it is undecided.
     """
 
     phase: Phase = Phase.NEW
@@ -86,6 +102,8 @@ class Payment:
     charge_id: str | None = None
     charges: tuple[Charge, ...] = ()
     refunds: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    disputes: Mapping[str, str] = field(default_factory=dict)
     asked: PlannedRefund | None = None
     in_flight: frozenset[str] = frozenset()
 
@@ -93,6 +111,11 @@ class Payment:
     def left_minor(self) -> int:
         """The amount captured and not refunded, over all charges."""
         return sum(charge.left_minor for charge in self.charges)
+
+    @property
+    def kept_minor(self) -> int:
+        """The amount of the charge under way that a paid order keeps."""
+        return self.facts.total_minor if self.phase is Phase.CAPTURED and self.facts else 0
 
     @property
     def charging(self) -> bool:
@@ -109,17 +132,32 @@ class Payment:
         """True while an Undo waits because nothing is known of the charge yet."""
         return self.phase is Phase.REFUNDING and self.asked is None and not self.charges
 
+    def charge(self, charge_id: str | None) -> Charge | None:
+        """Return what is known of a charge's money, None if nothing was captured."""
+        return next((c for c in self.charges if c.charge_id == charge_id), None)
+
 
 # --- the provider's answers -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The provider has taken the money."""
+    """The provider has taken `amount_minor` in all under a charge, maybe other than was asked for.
+
+    `refunded_minor`: how much of it was refunded, None if the provider does not say.
+    """
 
     charge_id: str
     amount_minor: int
     currency: str
+    refunded_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The provider has no charge of this order under that id."""
+
+    charge_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +209,26 @@ class RefundRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundFailed:
+    """The refund did not reach the customer; the money is with the shop again."""
+
+    refund_id: str
+    charge_id: str | None
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """The customer's bank disputes a charge. `status`: opened, won (by the shop) or lost."""
+
+    dispute_id: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class NothingLeft:
     """The charge was refunded in full already, by a refund that payment did not request."""
 
@@ -204,10 +262,11 @@ def charge_effect(order_id: str, facts: OrderFacts) -> Effect:
     return Effect(CHARGE, CHARGE, payload)
 
 
-def look_effect(order_id: str, charge_id: str) -> Effect:
-    """Return the effect that reads the charge again."""
-    payload = {"order_id": order_id, "charge_id": charge_id}
-    return Effect(LOOK, LOOK, payload)
+def look_effect(order_id: str, charge_id: str, **more: Json) -> Effect:
+    """Return the effect that reads a charge again; `more` comes back with its outcome."""
+    return Effect(
+        LOOK, f"{LOOK}:{charge_id}", {"order_id": order_id, "charge_id": charge_id, **more}
+    )
 
 
 def refund_effect(state: Payment) -> Effect:
@@ -223,19 +282,20 @@ def refund_effect(state: Payment) -> Effect:
     return Effect(REFUND, f"{REFUND}:{len(state.refunds) + 1}", payload)
 
 
-def refund_again(state: Payment, found: ChargeFound, amount_minor: int) -> Effect:
-    """Return the effect that repeats a refund which only payment's books show. The key holds how
-    much the provider had refunded before, so each state of its ledger is corrected once, however
-    often it is found."""
+def refund_again(state: Payment, charge: Charge, provider_minor: int) -> Effect:
+    """Return the effect that repeats a refund which only payment's books show.
+
+    `provider_minor`: how much the provider had refunded before. The key holds it, so each state of
+    its ledger is corrected once, however often it is found.
+    """
     payload: dict[str, Any] = {
         "order_id": state.order_ref,
-        "charge_id": found.charge_id,
-        "amount_minor": amount_minor,
-        "currency": found.currency,
+        "charge_id": charge.charge_id,
+        "amount_minor": charge.returned_minor - provider_minor,
+        "currency": charge.currency,
         "again": True,
     }
-    key = f"{REFUND}:again:{found.charge_id}:{found.refunded_minor}"
-    return Effect(REFUND, key, payload)
+    return Effect(REFUND, f"{REFUND}:again:{charge.charge_id}:{provider_minor}", payload)
 
 
 # --- evolve ---------------------------------------------------------------------------------------
@@ -255,6 +315,10 @@ def evolve(state: Payment, event: Any) -> Payment:
             return replace(state, phase=Phase.PENDING, charge_id=charge_id)
         case PaymentDeclined(reason=reason, email=email):
             return replace(state, phase=Phase.DECLINED, reason=reason, email=email or state.email)
+        case PaymentMismatched(charge_id=charge_id):
+            booked = _with_charge(state, charge_id, event.currency, event.amount_minor)
+            booked = replace(booked, facts=event.order, email=event.order.email)
+            return replace(booked, phase=Phase.MISMATCHED, charge_id=charge_id)
         case PaymentCaptured():
             return _after_capture(state, event)
         case PaymentRefundStarted(charge_id=charge_id, reason=reason, email=email):
@@ -267,21 +331,62 @@ def evolve(state: Payment, event: Any) -> Payment:
             state = after_refusal(state) if event.refused else state
             state = replace(state, reason=event.reason, email=event.email or state.email)
             return replace(after_refund(state, refund_id, amount_minor), phase=Phase.REFUNDED)
+        case PaymentRefundFailed():
+            return _after_failure(state, event)
+        case PaymentDisputeOpened() | PaymentDisputeWon() | PaymentDisputeLost():
+            return _after_dispute(state, event)
     return state
 
 
 def _after_capture(state: Payment, event: PaymentCaptured) -> Payment:
-    charge = Charge(event.charge_id, event.currency, event.amount_minor)
     state = replace(
-        state,
+        _with_charge(state, event.charge_id, event.currency, event.amount_minor),
         facts=state.facts or event.order,
         email=state.email or event.order.email or None,
-        charges=(*state.charges, charge),
     )
     if not event.late:
-        return replace(state, phase=Phase.CAPTURED, charge_id=event.charge_id)
+        return _aimed(replace(state, phase=Phase.CAPTURED, charge_id=event.charge_id))
     kept = state.phase is Phase.CAPTURED
     return _aimed(state if kept else replace(state, phase=Phase.REFUNDING))
+
+
+def _with_charge(state: Payment, charge_id: str, currency: str, captured_minor: int) -> Payment:
+    """Book what was captured under a charge in all. It counts once, with the highest amount."""
+    known = state.charge(charge_id)
+    if known is None:
+        new = Charge(charge_id, currency, captured_minor)
+        return replace(state, charges=(*state.charges, new))
+    highest_minor = max(known.captured_minor, captured_minor)
+    return _booked(state, replace(known, currency=currency, captured_minor=highest_minor))
+
+
+def _booked(state: Payment, charge: Charge) -> Payment:
+    charges = (charge if c.charge_id == charge.charge_id else c for c in state.charges)
+    return replace(state, charges=tuple(charges))
+
+
+def _after_failure(state: Payment, event: PaymentRefundFailed) -> Payment:
+    """Reopen the books for a refund that failed, also one that was not concluded yet."""
+    state = replace(state, failed=(*state.failed, event.refund_id))
+    if event.refund_id not in state.refunds:
+        state = replace(state, refunds=(*state.refunds, event.refund_id))
+    if state.phase is Phase.REFUNDED and event.amount_minor:
+        state = replace(state, phase=Phase.REFUNDING)
+    if charge := state.charge(event.charge_id):
+        failed_minor = charge.failed_minor + event.amount_minor
+        state = _booked(state, replace(charge, failed_minor=failed_minor))
+    return _aimed(state) if event.amount_minor else state
+
+
+def _after_dispute(
+    state: Payment, event: PaymentDisputeOpened | PaymentDisputeWon | PaymentDisputeLost
+) -> Payment:
+    status = {PaymentDisputeWon: "won", PaymentDisputeLost: "lost"}.get(type(event), "opened")
+    state = replace(state, disputes={**state.disputes, event.dispute_id: status})
+    charge = state.charge(event.charge_id)
+    if charge is None or not isinstance(event, PaymentDisputeLost):
+        return state
+    return _booked(state, replace(charge, lost_minor=charge.lost_minor + event.amount_minor))
 
 
 def after_refund(state: Payment, refund_id: str | None, amount_minor: int) -> Payment:
@@ -312,12 +417,19 @@ def refund_currency(state: Payment, amount_minor: int) -> str | None:
 
 
 def charges_to_refund(state: Payment) -> list[Charge]:
-    """Return the charges to refund: those with money left, except the first in phase CAPTURED.
+    """Return the charges of which money has to be refunded."""
+    return [charge for charge in state.charges if due_minor(state, charge)]
 
-    Not those that the provider refuses to refund.
+
+def due_minor(state: Payment, charge: Charge) -> int:
+    """Return how much of a charge has to be refunded: of a paid order, what is above its total.
+
+    Nothing of a charge that the provider refuses to refund.
     """
-    charges = state.charges[1:] if state.phase is Phase.CAPTURED else state.charges
-    return [charge for charge in charges if charge.left_minor and not charge.kept]
+    if state.phase in ALIVE or charge.kept:
+        return 0
+    kept_minor = state.kept_minor if charge.charge_id == state.charge_id else 0
+    return max(0, charge.left_minor - kept_minor)
 
 
 def _aimed(state: Payment) -> Payment:
@@ -326,9 +438,7 @@ def _aimed(state: Payment) -> Payment:
         return state
     due = charges_to_refund(state)
     if due:
-        charge_id = due[0].charge_id
-        amount_minor = sum(c.left_minor for c in due if c.charge_id == charge_id)
-        return replace(state, asked=PlannedRefund(charge_id, amount_minor))
+        return replace(state, asked=PlannedRefund(due[0].charge_id, due_minor(state, due[0])))
     if state.phase is Phase.REFUNDING:
         return replace(state, asked=PlannedRefund(state.charge_id))
     return state

@@ -1,6 +1,7 @@
 """Composition root of payment, with the provider's webhook. It holds no business rules."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from services.payment.ledger import (
     REFUND,
     Captured,
     Declined,
+    Disputed,
     Payment,
     Phase,
     Refunded,
+    RefundFailed,
     evolve,
 )
 from services.payment.statement import HttpStatement
@@ -85,6 +88,18 @@ def _declined(data: Mapping[str, Any]) -> tuple[str, Declined]:
     return saga_of(data), report
 
 
+def _refund_failed(data: Mapping[str, Any]) -> tuple[str, RefundFailed]:
+    refund_id, charge_id = text_of(data, "id"), text_of(data, "charge_id")
+    report = RefundFailed(refund_id, charge_id, minor_of(data, "amount_minor"))
+    return saga_of(data), report
+
+
+def _disputed(data: Mapping[str, Any], status: str) -> tuple[str, Disputed]:
+    dispute_id, charge_id = text_of(data, "id"), text_of(data, "charge_id")
+    amount_minor, currency = minor_of(data, "amount_minor"), text_of(data, "currency")
+    return saga_of(data), Disputed(dispute_id, charge_id, amount_minor, currency, status)
+
+
 def _refunded(data: Mapping[str, Any]) -> tuple[str, Refunded]:
     refund_id, charge_id = text_of(data, "id"), text_of(data, "charge_id")
     report = Refunded(refund_id, minor_of(data, "amount_minor"), charge_id)
@@ -95,6 +110,10 @@ REPORTS: Mapping[str, ReadReport] = {
     "charge.captured": _captured,
     "charge.declined": _declined,
     "refund.succeeded": _refunded,
+    "refund.failed": _refund_failed,
+    "dispute.opened": partial(_disputed, status="opened"),
+    "dispute.won": partial(_disputed, status="won"),
+    "dispute.lost": partial(_disputed, status="lost"),
 }
 """Reader of the provider's webhooks by event type."""
 

@@ -23,12 +23,16 @@ payment = Table(
     Column("charge_id", Text),
     Column("charges", JSONB, nullable=False),
     Column("refunds", JSONB, nullable=False),
+    Column("failed", JSONB, nullable=False),
+    Column("disputes", JSONB, nullable=False),
     Column("asked", JSONB),
 )
 
 BOOKS = {
     "payments": text(
-        "SELECT saga, charges FROM payment WHERE saga > :after ORDER BY saga LIMIT :limit"
+        "SELECT saga, charges, (facts->>'total_minor')::bigint AS total_minor, "
+        "facts->>'currency' AS currency "
+        "FROM payment WHERE saga > :after ORDER BY saga LIMIT :limit"
     )
 }
 
@@ -42,6 +46,7 @@ LOADS: dict[str, Any] = {
     "facts": _facts,
     "charges": lambda rows: tuple(Charge(**row) for row in rows),
     "refunds": tuple,
+    "failed": tuple,
     "asked": lambda row: None if row is None else PlannedRefund(**row),
 }
 

@@ -26,8 +26,9 @@ CREATE TABLE IF NOT EXISTS charges (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, idempotency_key TEXT NOT NULL UNIQUE,
     reference TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL,
     card_token TEXT NOT NULL, status TEXT NOT NULL, decline_code TEXT, created INTEGER NOT NULL,
-    refunded_minor INTEGER NOT NULL DEFAULT 0,
-    CHECK (refunded_minor BETWEEN 0 AND amount_minor),
+    refunded_minor INTEGER NOT NULL DEFAULT 0, captured_minor INTEGER NOT NULL DEFAULT 0,
+    lost_minor INTEGER NOT NULL DEFAULT 0,
+    CHECK (refunded_minor + lost_minor BETWEEN 0 AND captured_minor),
     CHECK (refunded_minor = 0 OR status = 'captured')
 );
 CREATE INDEX IF NOT EXISTS charges_reference ON charges (reference, seq);
@@ -83,7 +84,10 @@ class Charges:
 
     def complete(self, charge_id: str) -> ChargeStep:
         """Capture a charge that waits for the customer's action."""
-        return self._run(self._account(self.find(charge_id).idempotency_key), machine.complete)[0]
+        charge = self.find(charge_id)
+        plan = card_plan(charge.card_token)
+        account = self._account(charge.idempotency_key)
+        return self._run(account, lambda it: machine.complete(it, plan))[0]
 
     def refund(self, key: str, asked: RefundRequest) -> ChargeStep:
         """Refund, or void, under an idempotency key. Raises Refusal if no charge is named."""
@@ -149,10 +153,13 @@ class Charges:
             self._ledger.add("charges", asdict(charge))
         elif charge and charge != before.charge:
             self._ledger.run(
-                "UPDATE charges SET status = ?, decline_code = ?, refunded_minor = ? WHERE id = ?",
+                "UPDATE charges SET status = ?, decline_code = ?, refunded_minor = ?, "
+                "captured_minor = ?, lost_minor = ? WHERE id = ?",
                 charge.status,
                 charge.decline_code,
                 charge.refunded_minor,
+                charge.captured_minor,
+                charge.lost_minor,
                 charge.id,
             )
         known = {refund.id: refund for refund in before.refunds}
@@ -173,7 +180,7 @@ class Charges:
         """Run the machine on a due timer; the caller holds the transaction."""
         table, key = (
             ("refunds", "charge_key")
-            if kind == machine.REFUND
+            if kind in (machine.REFUND, machine.FAILURE)
             else (
                 "charges",
                 "idempotency_key",

@@ -18,13 +18,15 @@ from sagakit.web.signed_webhook import ReadReport
 from services.payment.gateway import (
     EVERYTHING_MINOR,
     FINAL_REFUSALS,
+    NOT_FOUND,
     NOTHING_LEFT,
     ChargeAnswer,
     RefundAnswer,
     charge_answer,
+    look_answer,
     refund_answer,
 )
-from services.payment.ledger import CHARGE
+from services.payment.ledger import CHARGE, Unknown
 from services.payment.service import REPORTS as PROVIDER_REPORTS
 from services.shipping.decide import LABEL
 from services.shipping.gateway import CancelAnswer, LabelAnswer, cancel_answer, label_answer
@@ -51,7 +53,7 @@ from shop.outside.provider_machine import (
     card_plan,
 )
 
-REFUSALS = (NOTHING_LEFT, *FINAL_REFUSALS)
+REFUSALS = (NOTHING_LEFT, NOT_FOUND, *FINAL_REFUSALS)
 NEVER_S = 0
 """The time of every record: nobody reads it."""
 
@@ -153,9 +155,18 @@ class ProviderLedger:
 
 
 def charge_result(step: ChargeStep) -> ChargeAnswer:
-    """Return the answer to a charge or look. Raises EffectFailed if it is lost or tells nothing."""
+    """Return the answer to a charge. Raises EffectFailed if it is lost or tells nothing."""
     answer = answer_of(step)
     read = charge_answer(answer)
+    if read is None:
+        raise _unusable(answer)
+    return read
+
+
+def look_result(effect: Effect, step: ChargeStep) -> ChargeAnswer | Unknown:
+    """Return the answer to a look. Raises EffectFailed if it is lost or tells nothing."""
+    answer = answer_of(step)
+    read = look_answer(effect, answer)
     if read is None:
         raise _unusable(answer)
     return read
@@ -192,9 +203,9 @@ class MemoryProvider:
         plan = self._plan_of(str(effect.payload["card_token"]))
         return charge_result(self._noted(effect, self.ledger.charge(effect, plan)))
 
-    async def look(self, effect: Effect) -> ChargeAnswer:
+    async def look(self, effect: Effect) -> ChargeAnswer | Unknown:
         """See `Provider`."""
-        return charge_result(self.ledger.look(effect))
+        return look_result(effect, self.ledger.look(effect))
 
     async def refund(self, effect: Effect) -> RefundAnswer:
         """See `Provider`."""

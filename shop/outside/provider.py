@@ -19,6 +19,11 @@ The card token chooses the behaviour; `<s>` is seconds, `<n>` a number of calls:
 | `tok_refund_partial` | captured; the first refund returns half, rounded down: `partial` |
 | `tok_refund_refused` | captured; every refund is refused for good, `charge_disputed` |
 | `tok_refund_async:<s>` | captured; a refund is pending, refunded after s, then webhook |
+| `tok_refund_fails:<s>` | captured; the first refund fails s after it was made, then webhook |
+| `tok_part:<s>` | one minor unit is captured; the rest after s, then webhook |
+| `tok_part_only` | one minor unit is captured, and no more |
+| `tok_dispute_won:<s>` | captured; disputed after s, won s later, each with a webhook |
+| `tok_dispute_lost:<s>` | captured; disputed after s, lost s later, each with a webhook |
 | anything else | declined, `invalid_token` |
 
 A call under a known key is answered at once with the charge (or refund) as it is now; a known key
@@ -27,7 +32,8 @@ with different content is refused with 409 `idempotency_key_reuse`. So a second 
 
 A refund that arrives before the capture sets the charge to `voided`. A refund by a `charge_key`
 that has no charge stores the key as voided, and a later charge under it is declined, `voided`.
-Webhooks: `charge.captured`, `charge.declined`, `refund.succeeded`; see `saga_lab.fakes.callbacks`.
+Webhooks: `charge.captured`, `charge.declined`, `refund.succeeded`, `refund.failed`,
+`dispute.opened`, `dispute.won`, `dispute.lost`; see `saga_lab.fakes.callbacks`.
 
 Rehearsals: see `saga_lab.fakes.trouble` for outages and other trouble; POST `/control/flush` (run
 everything now that is due later), `/control/resend` {"saga"} (post its last webhook again, same

@@ -5,42 +5,44 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sagakit.messages.envelope import Envelope
 from shop.outside.carrier_machine import LabelRecord
-from shop.outside.provider_machine import ChargeRecord
+from shop.outside.provider_machine import ChargeRecord, RefundRecord
 
 
 class Claims:
     """Finds claims that the ledgers do not support at the moment they are made.
 
-    charges, labels: return the rows of the ledgers; `stubborn`: whether the provider may capture an
-    order's charge after it was voided.
+    charges, refunds, labels: return the rows of the ledgers; `stubborn`: whether the provider may
+    capture an order's charge after it was voided, or let its refund fail.
     """
 
     def __init__(
         self,
         charges: Callable[[], Iterable[ChargeRecord]],
+        refunds: Callable[[], Iterable[RefundRecord]],
         labels: Callable[[], Iterable[LabelRecord]],
         stubborn: Callable[[str], bool],
     ) -> None:
-        self._all_charges, self._all_labels, self._stubborn = charges, labels, stubborn
-        self._taken: dict[str, int] = defaultdict(int)
+        self._all_charges, self._all_refunds = charges, refunds
+        self._all_labels, self._stubborn = labels, stubborn
         self._given: dict[str, int] = defaultdict(int)
 
     def false_in(self, envelope: Envelope) -> Iterator[str]:
         """Yield the claims of a new event that are false."""
         key, event = envelope.key, envelope.event
         match envelope.source, event.type:
-            case "payment", "PaymentCaptured":
-                self._taken[key] += event.amount_minor
-                taken = sum(c.amount_minor for c in self._taken_of(key))
-                if self._taken[key] > taken:
-                    yield f"{self._taken[key]} told as captured, the provider took {taken}"
+            case "payment", "PaymentCaptured" | "PaymentMismatched":
+                known = self._taken_of(key)
+                named = [c for c in known if c.id == event.charge_id] or known
+                taken = sum(c.captured_minor for c in named)
+                if event.amount_minor > taken:
+                    yield f"{event.amount_minor} told as captured, the provider took {taken}"
             case "payment", "PaymentRefunded" | "PaymentRefundProgressed":
                 self._given[key] += event.amount_minor
-                given = sum(c.refunded_minor for c in self._charges(key))
+                given = sum(r.amount_minor for r in self._all_refunds() if r.saga == key)
                 if self._given[key] > given:
                     yield f"{self._given[key]} told as refunded, the provider gave {given} back"
             case "order", "OrderCancelled" if not self._stubborn(key):
-                kept_minor = sum(c.amount_minor - c.refunded_minor for c in self._taken_of(key))
+                kept_minor = sum(c.held_minor for c in self._taken_of(key))
                 if kept_minor:
                     yield f"the provider holds {kept_minor}"
             case "shipping", "ShipmentCreated" if not self._labels(key):

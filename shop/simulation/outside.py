@@ -27,6 +27,7 @@ from shop.outside.memory import (
     cancel_result,
     charge_result,
     label_result,
+    look_result,
     refund_result,
     reports_of,
 )
@@ -39,7 +40,8 @@ class Behaviour:
     """Decides how the outside treats one order.
 
     `delay`: delay of the provider's callbacks. `pickup`: time from label to pickup; None: never.
-    `refund`: a `forgotten` refund goes through as late as a `later` one, but nobody calls back.
+    `refund`: a `forgotten` refund goes through as late as a `later` one, but nobody calls back; of
+    `failing` ones the first fails after it was made.
     `careless`: the carrier picks the parcel up although it accepted the cancellation.
     """
 
@@ -62,6 +64,11 @@ _CARDS: Mapping[str, Callable[[float], CardPlan]] = {
     "later_declined": lambda s: CardPlan(
         "pending", "insufficient_funds", final="declined", final_after_s=(s,)
     ),
+    "part": lambda s: CardPlan(part_minor=1, rest_after_s=s),
+    "part_only": lambda _: CardPlan(part_minor=1),
+    "part_later": lambda s: CardPlan("pending", final_after_s=(s,), part_minor=1, rest_after_s=s),
+    "dispute_won": lambda s: CardPlan(disputed_after_s=s, dispute_end="won"),
+    "dispute_lost": lambda s: CardPlan(disputed_after_s=s),
     "late": lambda s: CardPlan("pending", final_after_s=(s, 2 * s), captures_voided=True),
 }
 """`Behaviour.charge` -> the provider's plan, its callbacks delayed by so many seconds."""
@@ -75,6 +82,7 @@ def card_plan(behaviour: Behaviour) -> CardPlan:
         halves=behaviour.refund == "partial",
         refund_after_s=delay_s if behaviour.refund in ("later", "forgotten") else None,
         reports_refund=behaviour.refund != "forgotten",
+        refund_fails_after_s=delay_s if behaviour.refund == "failing" else None,
     )
 
 
@@ -102,8 +110,11 @@ class ShopOutside(Outside):
         self._provider, self._carrier = ProviderLedger(), CarrierLedger()
         self._claims = Claims(
             lambda: self.charges.values(),
+            lambda: self.refunds,
             lambda: self.labels.values(),
-            lambda saga: self.behaviours[saga].charge == "late",
+            lambda saga: (
+                self.behaviours[saga].charge == "late" or self.behaviours[saga].refund == "failing"
+            ),
         )
 
     @property
@@ -146,7 +157,7 @@ class ShopOutside(Outside):
         return charge_result(self._paid(effect, plan, self._provider.charge(effect, plan)))
 
     def _look(self, effect: Effect) -> Any:
-        return charge_result(self._provider.look(effect))
+        return look_result(effect, self._provider.look(effect))
 
     def _refund(self, effect: Effect) -> Any:
         plan = card_plan(self._behaviour(effect))
@@ -157,7 +168,7 @@ class ShopOutside(Outside):
         for report in reports_of(step, PROVIDER_REPORTS):
             self.later(timedelta(), "payment", effect.saga, Callback(partial(_same, report)))
         for timer in step.timers:
-            due = partial(self._provider.timer_due, timer, plan)
+            due = partial(self._provider.timer_due, plan=plan)
             self._when_due(timer, "payment", effect.saga, due, PROVIDER_REPORTS)
         return step
 
@@ -177,7 +188,7 @@ class ShopOutside(Outside):
 
     def _sent(self, effect: Effect, plan: ParcelPlan, step: LabelStep) -> LabelStep:
         for timer in step.timers:
-            due = partial(self._carrier.timer_due, timer, plan)
+            due = partial(self._carrier.timer_due, plan=plan)
             self._when_due(timer, "shipping", effect.saga, due, CARRIER_REPORTS)
         return step
 
@@ -186,14 +197,17 @@ class ShopOutside(Outside):
         timer: Timer,
         participant: str,
         saga: str,
-        due: Callable[[], AccountStep[Any]],
+        due: Callable[[Timer], AccountStep[Any]],
         reports: Mapping[str, ReadReport],
     ) -> None:
-        """Run a timer at its first delivery; a repeated delivery reports the same."""
+        """Run a timer, and those that it starts, at its first delivery; repeats report the same."""
 
         @cache
         def report() -> Any:
-            return next(iter(reports_of(due(), reports)), None)
+            step = due(timer)
+            for further in step.timers:
+                self._when_due(further, participant, saga, due, reports)
+            return next(iter(reports_of(step, reports)), None)
 
         self.later(timedelta(seconds=timer.after_s), participant, saga, Callback(report))
 

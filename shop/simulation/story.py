@@ -24,6 +24,10 @@ CHARGES = ("captured",) * 8 + (
     "later_declined",
     "late",
     "late",
+    "part",
+    "part_only",
+    "part_later",
+    "dispute_won",
 )
 
 
@@ -119,7 +123,7 @@ def draw(rng: random.Random, number: int, flows: Flows) -> OrderStory:
 
 
 def _behaviour(rng: random.Random) -> Behaviour:
-    refund = rng.choice(("refunded", "refunded", "partial", "later", "forgotten"))
+    refund = rng.choice(("refunded", "refunded", "partial", "later", "forgotten", "failing"))
     return Behaviour(
         charge=rng.choice(CHARGES),
         refund=refund,

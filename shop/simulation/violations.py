@@ -32,10 +32,11 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
     stock = world.nodes["inventory"].state(story.saga)
     charges = [c for c in world.outside.charges.values() if c.saga == story.saga]
     taken = [c for c in charges if c.status == "captured"]
-    held_minor = sum(c.amount_minor - c.refunded_minor for c in taken)
+    held_minor = sum(c.held_minor for c in taken)
+    lost_minor = sum(c.lost_minor for c in taken)
     if len(taken) > 1:
         yield f"charged {len(taken)} times"
-    if any(c.refunded_minor > c.amount_minor for c in charges):
+    if any(c.refunded_minor > c.captured_minor for c in charges):
         yield "refunded more than was charged"
     labels = [x for x in world.outside.labels.values() if x.saga == story.saga]
     if sum(x.status in ("created", "picked_up") for x in labels) > 1:
@@ -43,7 +44,7 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
     gone = any(x.status == "picked_up" for x in labels)
     match seen.status:
         case Status.COMPLETED:
-            if held_minor != story.facts.total_minor or not gone:
+            if held_minor + lost_minor != story.facts.total_minor or not gone:
                 yield f"completed, but {held_minor} held and parcel gone: {gone}"
             if stock.phase is not StockPhase.SHIPPED:
                 yield f"completed, but its stock is {stock.phase}"
@@ -58,8 +59,8 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
             yield f"ended nowhere: {other}, awaited {[a.step for a in seen.awaited]}"
     if story.benign and not _may_be_hindered(world, story) and seen.status is not Status.COMPLETED:
         yield f"{seen.status}, though nothing went wrong"
-    known = [(c.captured_minor, c.refunded_minor) for c in payment.charges]
-    if known != [(c.amount_minor, c.refunded_minor) for c in taken]:
+    known = [(c.captured_minor, c.returned_minor, c.lost_minor) for c in payment.charges]
+    if known != [(c.captured_minor, c.refunded_minor, c.lost_minor) for c in taken]:
         yield f"payment knows of {known}, the provider of {taken}"
     known_minor = sum(row.held for row in seen.balances if row.name == "money")
     if known_minor != held_minor:
@@ -71,7 +72,7 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
         yield f"mails never sent: {sorted(unsent)}"
     if payment.phase is PaymentPhase.REFUNDED and held_minor:
         yield f"payment says refunded, the provider holds {held_minor}"
-    if gone and held_minor == 0:
+    if gone and held_minor + lost_minor == 0:
         yield "shipped after its refund"
     if shipment.phase is ShipmentPhase.CANCELLED and gone:
         yield "shipping says cancelled, the parcel is gone"

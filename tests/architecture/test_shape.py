@@ -16,11 +16,18 @@ ROOMS = {"__init__.py", "decide.py", "store.py", "service.py", "migrations"}
 GATEWAY = "gateway.py"
 OWN_ROOMS = {
     "order": {"api.py", "batch.py", "problem.py", "privacy.py", "vault.py"},
-    "payment": {"ledger.py", "statement.py"},
+    "payment": {
+        "captures.py",
+        "disputes.py",
+        "ledger.py",
+        "own_events.py",
+        "refunds.py",
+        "statement.py",
+    },
 }
 """The order API has an API for people, for one order and for many, with errors they can read, and
-keeps the keys of customers; what payment knows of its money is a file of its own, beside what it
-decides; so is the reading of the provider's ledger."""
+keeps the keys of customers; what payment knows of its money is a file of its own, and each kind of
+report about it has one beside the triggers of the flow; so has the provider's ledger."""
 VERBS = ("get", "post", "put", "delete")
 
 

@@ -205,7 +205,7 @@ FLOWS = (
     ),
     flow(
         "balance moved both ways by one event",
-        swap('adds = ["PaymentCaptured"]', 'adds = ["PaymentRefunded"]'),
+        swap('adds = ["PaymentCaptured", ', 'adds = ["PaymentRefunded", '),
         "flow order, balances.money: PaymentRefunded both adds and removes",
         "list it once",
     ),

@@ -21,6 +21,8 @@ from services.payment.ledger import (
     NothingLeft,
     Pending,
     Refunded,
+    RefundFailed,
+    Unknown,
     Voided,
     charge_effect,
     look_effect,
@@ -110,9 +112,10 @@ def test_one_charge_and_one_refund_whatever_the_order_id(
     async def story(it: Subject) -> None:
         took = await it.charge(charge(order_id))
         assert isinstance(took, Captured)
-        assert took == Captured(took.charge_id, 2501, "EUR")
+        assert took == Captured(took.charge_id, 2501, "EUR", refunded_minor=0)
         assert await it.charge(charge(order_id)) == took
         assert await it.look(look(order_id, took.charge_id)) == took
+        assert await it.look(look("other", took.charge_id)) == Unknown(took.charge_id)
         back = await it.refund(refund(order_id, 1, took.charge_id, 2501))
         assert isinstance(back, Refunded)
         assert back == Refunded(back.refund_id, 2501, took.charge_id)
@@ -317,12 +320,11 @@ def test_a_refund_key_belongs_to_the_content_it_was_first_used_with(
 
 
 @BOTH
-def test_an_unknown_charge_and_a_charge_of_another_order_fail_the_effect(
+def test_a_charge_of_nobody_is_unknown_and_a_refund_of_another_orders_fails_the_effect(
     kind: str, provider_url: str
 ) -> None:
     async def story(it: Subject) -> None:
-        with pytest.raises(EffectFailed, match=r"404 .*charge_not_found"):
-            await it.look(look("nowhere", "ch_nobody"))
+        assert await it.look(look("nowhere", "ch_nobody")) == Unknown("ch_nobody")
         theirs = await it.charge(charge("theirs"))
         assert isinstance(theirs, Captured)
         with pytest.raises(EffectFailed, match=r"409 .*reference_mismatch"):
@@ -343,7 +345,7 @@ def test_an_unknown_charge_and_a_charge_of_another_order_fail_the_effect(
         (200, b'{"error": {"code": "already_refunded"}}'),
         (302, b""),
         (400, b"{}"),
-        (404, b'{"error": {"code": "charge_not_found"}}'),
+        (404, b'{"error": {"code": "no_such_route"}}'),
         (409, b'{"error": {"code": "idempotency_key_reuse"}}'),
         (503, b""),
     ],
@@ -365,18 +367,98 @@ def test_an_unusable_answer_fails_the_effect(status: int, body: bytes) -> None:
     asyncio.run(story())
 
 
-def test_an_answer_about_another_amount_fails_the_effect() -> None:
-    body = {"id": "ch", "status": "captured", "reference": "order/o", "currency": "EUR"}
+def answering(**body: Any) -> HttpProvider:
+    """A provider that answers every call with this."""
+    reply = httpx2.Response(200, json=body)
+    return HttpProvider(InMemoryHttp(httpx2.MockTransport(lambda _: reply)), "http://provider")
 
-    async def story() -> None:
-        reply = httpx2.Response(200, json={**body, "amount_minor": 1})
-        answer = httpx2.MockTransport(lambda _: reply)
-        client = InMemoryHttp(answer)
-        with pytest.raises(EffectFailed, match="asked for") as error:
-            await HttpProvider(client, "http://provider").charge(charge("o"))
-        assert str(charge("o").payload["card_token"]) not in str(error.value)
 
-    asyncio.run(story())
+CHARGED = {"id": "ch", "reference": "order/o", "amount_minor": 2501, "currency": "EUR"}
+GIVEN = {"id": "re", "reference": "order/o", "charge_id": "ch", "amount_minor": 2501}
+
+
+@pytest.mark.parametrize(
+    "odd", [{"amount_minor": 1}, {"amount_minor": 9999}, {"currency": "JPY"}], ids=str
+)
+def test_a_capture_of_something_else_is_answered_as_it_is(odd: dict[str, Any]) -> None:
+    """Given a charge of which the provider has captured other than was asked for; when it answers;
+    then that is the answer to charge and look, for the decision to hold it against what was asked.
+    """
+    body = {**CHARGED, "status": "captured", **odd}
+    provider = answering(**body)
+    taken = Captured("ch", body["amount_minor"], body["currency"])
+    assert asyncio.run(provider.charge(charge("o"))) == taken
+    assert asyncio.run(provider.look(look("o", "ch"))) == taken
+
+
+@pytest.mark.parametrize(
+    ("status", "odd"),
+    [
+        ("captured", {"reference": "order/other"}),
+        ("captured", {"amount_minor": -1}),
+        ("captured", {"amount_minor": 2**63}),
+        ("pending", {"amount_minor": 1}),
+        ("pending", {"currency": "JPY"}),
+    ],
+)
+def test_an_answer_about_another_charge_fails_the_effect(status: str, odd: dict[str, Any]) -> None:
+    provider = answering(**{**CHARGED, "status": status, **odd})
+    with pytest.raises(EffectFailed) as error:
+        asyncio.run(provider.charge(charge("o")))
+    assert str(charge("o").payload["card_token"]) not in str(error.value)
+
+
+def test_a_look_at_another_charge_than_was_asked_for_says_nothing() -> None:
+    with pytest.raises(EffectFailed):
+        asyncio.run(answering(**CHARGED, status="captured").look(look("o", "ch2")))
+    theirs = answering(**{**CHARGED, "reference": "order/other"}, status="captured")
+    assert asyncio.run(theirs.look(look("o", "ch"))) == Unknown("ch")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"reference": "order/other"}, {"charge_id": "ch2"}, {"amount_minor": 2502}, {"id": None}],
+    ids=str,
+)
+def test_an_answer_about_another_refund_fails_the_effect(odd: dict[str, Any]) -> None:
+    provider = answering(**{**GIVEN, "status": "refunded", **odd})
+    with pytest.raises(EffectFailed):
+        asyncio.run(provider.refund(refund("o", 1, "ch", 2501)))
+
+
+def test_a_refund_that_failed_is_an_answer() -> None:
+    failed = asyncio.run(answering(**GIVEN, status="failed").refund(refund("o", 1, "ch", 2501)))
+    assert failed == RefundFailed("re", "ch", 2501)
+
+
+@BOTH
+def test_a_part_is_captured_first_and_the_rest_later(kind: str, provider_url: str) -> None:
+    async def story(it: Subject) -> None:
+        part = await it.charge(charge("inpart", "tok_part:999"))
+        assert isinstance(part, Captured)
+        assert part.amount_minor == 1
+        it.settle("order/inpart")
+        whole = await it.look(look("inpart", part.charge_id))
+        assert whole == replace(part, amount_minor=2501)
+
+    play(kind, provider_url, story)
+
+
+@BOTH
+def test_a_refund_fails_after_it_was_made_and_the_next_goes_through(
+    kind: str, provider_url: str
+) -> None:
+    async def story(it: Subject) -> None:
+        took = await it.charge(charge("fails", "tok_refund_fails:999"))
+        assert isinstance(took, Captured)
+        back = await it.refund(refund("fails", 1, took.charge_id, 2501))
+        assert isinstance(back, Refunded)
+        it.settle("order/fails")
+        again = await it.refund(refund("fails", 1, took.charge_id, 2501))
+        assert again == RefundFailed(back.refund_id, took.charge_id, 2501)
+        assert isinstance(await it.refund(refund("fails", 2, took.charge_id, 2501)), Refunded)
+
+    play(kind, provider_url, story)
 
 
 def test_a_provider_that_cannot_be_reached_fails_the_effect() -> None:

@@ -20,5 +20,7 @@ def upgrade() -> None:
         sa.Column("charge_id", sa.Text),
         sa.Column("charges", JSONB, nullable=False),
         sa.Column("refunds", JSONB, nullable=False),
+        sa.Column("failed", JSONB, nullable=False),
+        sa.Column("disputes", JSONB, nullable=False),
         sa.Column("asked", JSONB),
     )

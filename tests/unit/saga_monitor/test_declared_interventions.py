@@ -44,11 +44,12 @@ def test_the_event_opens_its_intervention_at_once_also_after_the_end(story: tupl
 
 def test_it_is_opened_once_for_each_event_and_stays_open_after_the_end() -> None:
     saga = fold(Saga(SAGA), *facts(*ENDED))
-    told = read_back(saga, opened_by(saga)[0], 10)
-    assert opened_by(told) == []
-    assert (view_of(told).status, view_of(told).open_interventions) == (Status.CANCELLED, (CODE,))
+    opened = read_back(saga, opened_by(saga)[0], 10)
+    assert opened_by(opened) == []
+    view = view_of(opened)
+    assert (view.status, view.open_interventions) == (Status.CANCELLED, (CODE,))
     again = replace(facts(*ENDED, *REFUSED)[-1], at=after(20))
-    assert len(opened_by(fold(told, again))) == 1
+    assert len(opened_by(fold(opened, again))) == 1
 
 
 def test_an_event_without_a_reason_is_named() -> None:

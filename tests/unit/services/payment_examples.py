@@ -21,10 +21,13 @@ from schemas.events import (
     PaymentActionRequired,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentMismatched,
     PaymentPending,
     PaymentRefunded,
+    PaymentRefundFailed,
     PaymentRefundProgressed,
     PaymentRefundStarted,
+    PaymentReportDoubted,
     PaymentReviewRequired,
     ShipmentFailed,
 )
@@ -113,6 +116,38 @@ HALF = PaymentRefundProgressed(
     order_id="o1", refund_id="re1", amount_minor=1250, remaining_minor=1250, currency="EUR"
 )
 FENCE = PaymentRefunded(order_id="o1", amount_minor=0, reason=REASON)
+MISMATCHED = PaymentMismatched(
+    order_id="o1",
+    order=FACTS,
+    charge_id="ch1",
+    amount_minor=1,
+    currency="EUR",
+    reason="the provider captured 1 EUR (minor units) by charge ch1; asked for were 2500 EUR",
+)
+DOUBTED = PaymentReportDoubted(
+    order_id="o1",
+    charge_id="ch1",
+    amount_minor=1,
+    currency="EUR",
+    reason="the provider reported 1 EUR (minor units) by charge ch1; asked for were 2500 EUR",
+)
+DOUBTED_OTHER = replace(
+    DOUBTED,
+    charge_id="ch9",
+    amount_minor=700,
+    reason="the provider reported 700 EUR (minor units) by charge ch9; asked for were 2500 EUR by "
+    "charge ch1",
+)
+REFUND_FAILED = PaymentRefundFailed(
+    order_id="o1",
+    refund_id="re1",
+    charge_id="ch1",
+    amount_minor=2500,
+    currency="EUR",
+    reason="refund re1 of 2500 EUR (minor units) failed at the provider; refund it another way, or "
+    "ask the customer for another account",
+    email=MAIL,
+)
 REFUNDED = PaymentRefunded(
     order_id="o1", refund_id="re1", amount_minor=2500, currency="EUR", reason=REASON, email=MAIL
 )

@@ -27,6 +27,7 @@ from schemas.events import (
     InventoryRejected,
     InventoryReleased,
     PaymentRefunded,
+    PaymentRefundFailed,
     RefundMailSent,
     ShipmentCreated,
     ShipmentPickedUp,
@@ -70,6 +71,17 @@ def refunded(
     )
 
 
+def refund_failed(amount_minor: int = 2500, email: str | None = ADA) -> PaymentRefundFailed:
+    return PaymentRefundFailed(
+        order_id="o1",
+        refund_id="re1",
+        amount_minor=amount_minor,
+        currency="EUR",
+        reason="the account is closed",
+        email=email,
+    )
+
+
 def released(email: str | None = ADA) -> InventoryReleased:
     return InventoryReleased(order_id="o1", lines=(), reason="cancelled", email=email)
 
@@ -84,6 +96,7 @@ MAILS = {
     MailKind.SHIPPED: mail(MailKind.SHIPPED, tracking="T1"),
     MailKind.CANCELLED: mail(MailKind.CANCELLED),
     MailKind.REFUNDED: mail(MailKind.REFUNDED, amount="25.00 EUR"),
+    MailKind.CORRECTED: mail(MailKind.CORRECTED, amount="25.00 EUR"),
 }
 
 # --- the matrix -----------------------------------------------------------------------------------
@@ -101,6 +114,9 @@ TRIGGERS: dict[str, Trigger] = {
     "refunded": Observed("PaymentRefunded", refunded()),
     "refunded nothing": Observed("PaymentRefunded", refunded(0)),
     "refunded, address unknown": Observed("PaymentRefunded", refunded(email=None)),
+    "refund failed": Observed("PaymentRefundFailed", refund_failed()),
+    "refund failed, nothing was booked": Observed("PaymentRefundFailed", refund_failed(0)),
+    "refund failed, address unknown": Observed("PaymentRefundFailed", refund_failed(email=None)),
     "undone": Observed("undone", released()),
     "undone, address unknown": Observed("undone", released(None)),
     "undone, event without address": Observed("undone", labelled()),
@@ -145,6 +161,13 @@ CELLS: dict[str, dict[str, Decision]] = {
     "refunded": mails(MailKind.REFUNDED),
     "refunded nothing": unless(NOTHING),
     "refunded, address unknown": unless(NOTHING),
+    "refund failed": {
+        **unless(NOTHING),
+        "refunded sent": Decision(effects=(MAILS[MailKind.CORRECTED],)),
+        "refunded in flight": Decision(effects=(MAILS[MailKind.CORRECTED],)),
+    },
+    "refund failed, nothing was booked": unless(NOTHING),
+    "refund failed, address unknown": unless(NOTHING),
     "undone": mails(MailKind.CANCELLED),
     "undone, address unknown": unless(NOTHING),
     "undone, event without address": unless(NOTHING),
@@ -295,6 +318,6 @@ ORDERS = ("o1", "o1 ", "ö", "<x@y>")
 
 def test_the_message_id_is_that_of_saga_and_kind() -> None:
     ids = {message_id(kind, f"order/{order}") for kind in MailKind for order in ORDERS}
-    assert len(ids) == 16
+    assert len(ids) == len(MailKind) * len(ORDERS)
     assert message_id("shipped", "order/o1") == message_id(MailKind.SHIPPED, "order/o1")
     assert all(i.isascii() and len(i) < 80 and i.count("@") == 1 for i in ids)

@@ -1,13 +1,10 @@
 """Payment decides on every trigger in every state as its matrix says."""
 
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import pytest
 
 from sagakit.decider import (
-    NOTHING,
     Callback,
     Decision,
     Effect,
@@ -21,13 +18,13 @@ from schemas.events import (
 )
 from services.payment.ledger import (
     ActionRequired,
-    Captured,
     Declined,
     NothingLeft,
     Payment,
     Pending,
     Phase,
     Refunded,
+    RefundFailed,
     RefundRefused,
     Voided,
 )
@@ -41,21 +38,21 @@ from tests.unit.services.payment_examples import (
     DECLINED,
     FACTS,
     FENCE,
-    FOUND,
     HALF,
     LATE,
     LATE_WITHOUT_LINES,
     LOOK,
     MAIL,
+    MISMATCHED,
     PAYMENT,
     PENDING,
+    REFUND_FAILED,
     REFUND_KEY,
     REFUNDED,
     REVIEW,
     STARTED,
     STARTED_BLIND,
     STARTED_VOID,
-    SURPLUS,
     TOOK,
     again,
     do,
@@ -66,23 +63,25 @@ from tests.unit.services.payment_examples import (
     verdict,
     without_refund,
 )
+from tests.unit.services.payment_reports import (
+    FAILED,
+    PART,
+    REPORTED,
+    REPORTS,
+    STATES,
+    row,
+)
 
-STATES: dict[str, tuple[Any, ...]] = {
-    "new": (),
-    "review": (REVIEW,),
-    "action": (ACTION,),
-    "pending": (PENDING,),
-    "captured": (CAPTURED,),
-    "captured twice": (CAPTURED, SURPLUS),
-    "declined": (DECLINED,),
-    "refunding blind": (STARTED_BLIND,),
-    "refunding void": (PENDING, STARTED_VOID),
-    "refunding": (CAPTURED, STARTED),
-    "refunding half": (CAPTURED, STARTED, HALF),
-    "fenced": (FENCE,),
-    "refunded": (CAPTURED, STARTED, REFUNDED),
-}
+PART_LATE = replace(LATE, amount_minor=1)
+BLIND_FAILED = replace(
+    REFUND_FAILED,
+    charge_id=None,
+    amount_minor=0,
+    currency=None,
+    reason=REFUND_FAILED.reason.replace("EUR ", " "),
+)
 TRIGGERS: dict[str, Trigger | Arrival] = {
+    **REPORTS,
     "do": do(),
     "do, charge in flight": Arrival(do(), (CHARGE_KEY,)),
     "do, to be reviewed": do(DEAR),
@@ -97,52 +96,32 @@ TRIGGERS: dict[str, Trigger | Arrival] = {
     "reject, charge in flight": Arrival(verdict("reject"), (CHARGE_KEY,)),
     "other verdict": verdict("shrug"),
     "charge: captured": EffectResult(CHARGE, TOOK),
+    "charge: captured a part": EffectResult(CHARGE, PART),
     "charge: declined": EffectResult(CHARGE, Declined("ch1", "funds", "no money")),
     "charge: action": EffectResult(CHARGE, ActionRequired("ch1", "/3ds")),
     "charge: pending": EffectResult(CHARGE, Pending("ch1")),
-    "look: captured": EffectResult(LOOK, TOOK),
-    "look: declined": EffectResult(LOOK, Declined("ch1", "funds", "no money")),
-    "look: action": EffectResult(LOOK, ActionRequired("ch1", "/3ds")),
-    "look: pending": EffectResult(LOOK, Pending("ch1")),
     "void: voided": EffectResult(refund(1, "ch1", None), Voided("re2")),
     "void: refunded": EffectResult(refund(1, "ch1", None), Refunded("re2", 2500, "ch1")),
     "void: nothing left": EffectResult(refund(1, None, None), NothingLeft()),
     "refund: refunded": EffectResult(refund(1), Refunded("re2", 2500, "ch1")),
     "refund: part": EffectResult(refund(1), Refunded("re2", 500, "ch1")),
+    "refund: failed": EffectResult(refund(1), RefundFailed("re1", "ch1", 2500)),
     "refund: voided": EffectResult(refund(1), Voided("re2")),
     "refund: nothing left": EffectResult(refund(1), NothingLeft()),
     "refund: refused": EffectResult(refund(1), RefundRefused("charge_disputed")),
-    "reported: captured": Callback(TOOK),
-    "reported: captured, charge in flight": Arrival(Callback(TOOK), (CHARGE_KEY,)),
-    "reported: captured, refund in flight": Arrival(Callback(TOOK), (REFUND_KEY,)),
-    "reported: another captured": Callback(Captured("ch9", 700, "EUR")),
-    "reported: declined": Callback(Declined("ch1", "funds", "no money")),
-    "reported: declined, charge in flight": Arrival(
-        Callback(Declined("ch1", "funds", "no money")), (CHARGE_KEY,)
-    ),
-    "reported: another declined": Callback(Declined("ch9", "funds", "no money")),
-    "reported: action": Callback(ActionRequired("ch1", "/3ds")),
-    "reported: pending, charge in flight": Arrival(Callback(Pending("ch1")), (CHARGE_KEY,)),
-    "reported: refunded": Callback(Refunded("re2", 2500, "ch1")),
-    "reported: refunded re1 again": Callback(Refunded("re1", 2500, "ch1")),
-    "reported: refunded nothing": Callback(Refunded("re2", 0, "ch1")),
-    "reported: voided": Callback(Voided("re2")),
-    "reported: nothing left": Callback(NothingLeft()),
     "observed": Observed("completed", CAPTURED),
-    "found": Observed("ChargeFound", FOUND),
-    "found, charge in flight": Arrival(Observed("ChargeFound", FOUND), (CHARGE_KEY,)),
-    "found, refund in flight": Arrival(Observed("ChargeFound", FOUND), (REFUND_KEY,)),
     "again: refunded": EffectResult(again(), Refunded("re7", 2500, "ch1")),
     "result of another kind": EffectResult(Effect("other", "x", {}), object()),
 }
 
 
-row = partial(row_of, STATES)
 UNDO = row(
     new=emits(FENCE),
     review=emits(replace(FENCE, email=MAIL)),
     action=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
     pending=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
+    mismatched=Decision((replace(STARTED, amount_minor=1),), (refund(1, "ch1", 1),)),
+    reopened=Decision(effects=(refund(2),)),
     captured=Decision((STARTED,), (refund(1),)),
     captured_twice=Decision((replace(STARTED_VOID, amount_minor=3400),), (refund(1, "ch2", 900),)),
     declined=emits(replace(FENCE, email=MAIL)),
@@ -153,50 +132,8 @@ UNDO = row(
     fenced=emits(FENCE),
     refunded=emits(replace(FENCE, currency="EUR", email=MAIL)),
 )
-CAPTURE_REPORTED = row(
-    review=emits(CAPTURED),
-    action=emits(CAPTURED),
-    pending=emits(CAPTURED),
-    declined=Decision((replace(LATE, order=facts_without_lines(email=MAIL)),), (refund(1),)),
-    refunding_blind=Decision((LATE_WITHOUT_LINES,), (refund(1),)),
-    refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
-    fenced=Decision((LATE_WITHOUT_LINES,), (refund(1),)),
-)
-DECLINE_REPORTED = row(
-    review=emits(DECLINED),
-    action=emits(DECLINED),
-    pending=emits(DECLINED),
-    refunding_blind=emits(FENCE),
-)
-ACTION_REPORTED = row(
-    review=emits(ACTION),
-    pending=emits(ACTION),
-    refunding_blind=Decision(
-        (replace(STARTED_BLIND, charge_id="ch1"),), (refund(1, "ch1", None, None),)
-    ),
-)
-REFUND_REPORTED = row(
-    captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
-    captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
-    declined=emits(
-        replace(LATE, order=facts_without_lines(email=MAIL, currency="XXX"), currency="XXX"),
-        replace(REFUNDED, refund_id="re2", currency="XXX", reason="no money"),
-    ),
-    refunding_blind=emits(
-        replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
-        replace(FENCE, refund_id="re2", amount_minor=2500, currency="XXX"),
-    ),
-    refunding_void=emits(LATE, replace(REFUNDED, refund_id="re2")),
-    refunding=emits(replace(REFUNDED, refund_id="re2")),
-    refunding_half=emits(replace(REFUNDED, refund_id="re2", amount_minor=1250)),
-    fenced=emits(
-        replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
-        replace(FENCE, refund_id="re2", amount_minor=2500, currency="XXX"),
-    ),
-)
-
-
 CELLS: dict[str, dict[str, Decision]] = {
+    **REPORTED,
     "do": row(
         new=Decision(effects=(CHARGE,)),
     ),
@@ -216,6 +153,8 @@ CELLS: dict[str, dict[str, Decision]] = {
         review=emits(replace(STARTED_BLIND, email=MAIL)),
         action=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
         pending=Decision((STARTED_VOID,), (refund(1, "ch1", None),)),
+        mismatched=Decision((replace(STARTED, amount_minor=1),), (refund(1, "ch1", 1),)),
+        reopened=Decision(effects=(refund(2),)),
         captured=Decision((STARTED,), (refund(1),)),
         captured_twice=Decision(
             (replace(STARTED_VOID, amount_minor=3400),), (refund(1, "ch2", 900),)
@@ -242,10 +181,23 @@ CELLS: dict[str, dict[str, Decision]] = {
         review=emits(CAPTURED),
         action=emits(CAPTURED),
         pending=emits(CAPTURED),
+        mismatched=emits(CAPTURED),
         declined=Decision((replace(LATE, order=facts_without_lines(email=MAIL)),), (refund(1),)),
         refunding_blind=Decision((LATE,), (refund(1),)),
         refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
         fenced=Decision((LATE,), (refund(1),)),
+    ),
+    "charge: captured a part": row(
+        new=emits(MISMATCHED),
+        review=emits(MISMATCHED),
+        action=emits(MISMATCHED),
+        pending=emits(MISMATCHED),
+        declined=Decision(
+            (replace(PART_LATE, order=facts_without_lines(1, email=MAIL)),), (refund(1, "ch1", 1),)
+        ),
+        refunding_blind=Decision((PART_LATE,), (refund(1, "ch1", 1),)),
+        refunding_void=Decision((PART_LATE,), (refund(1, "ch1", None),)),
+        fenced=Decision((PART_LATE,), (refund(1, "ch1", 1),)),
     ),
     "charge: declined": row(
         new=emits(DECLINED),
@@ -266,17 +218,11 @@ CELLS: dict[str, dict[str, Decision]] = {
         action=Decision((PENDING,), (LOOK,)),
         refunding_blind=Decision((STARTED_VOID,), (LOOK, refund(1, "ch1", None))),
     ),
-    "look: captured": CAPTURE_REPORTED,
-    "look: declined": DECLINE_REPORTED,
-    "look: action": ACTION_REPORTED,
-    "look: pending": row(
-        review=emits(PENDING),
-        action=emits(PENDING),
-        refunding_blind=Decision(
-            (replace(STARTED_BLIND, charge_id="ch1"),), (refund(1, "ch1", None, None),)
-        ),
-    ),
     "void: voided": row(
+        reopened=Decision(
+            (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=2500),),
+            (refund(3),),
+        ),
         refunding_blind=emits(replace(FENCE, refund_id="re2")),
         refunding_void=emits(replace(FENCE, refund_id="re2", email=MAIL)),
         refunding=Decision(
@@ -287,6 +233,8 @@ CELLS: dict[str, dict[str, Decision]] = {
         ),
     ),
     "void: refunded": row(
+        mismatched=emits(replace(HALF, refund_id="re2", amount_minor=1, remaining_minor=0)),
+        reopened=emits(replace(REFUNDED, refund_id="re2")),
         captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         declined=emits(
@@ -300,6 +248,7 @@ CELLS: dict[str, dict[str, Decision]] = {
         fenced=emits(LATE_WITHOUT_LINES, replace(REFUNDED, refund_id="re2", email=None)),
     ),
     "void: nothing left": row(
+        reopened=emits(replace(REFUNDED, refund_id="refund:1")),
         captured_twice=emits(
             replace(HALF, refund_id="refund:1", amount_minor=900, remaining_minor=0)
         ),
@@ -309,6 +258,8 @@ CELLS: dict[str, dict[str, Decision]] = {
         refunding_half=emits(replace(REFUNDED, refund_id="refund:1", amount_minor=1250)),
     ),
     "refund: refunded": row(
+        mismatched=emits(replace(HALF, refund_id="re2", amount_minor=1, remaining_minor=0)),
+        reopened=emits(replace(REFUNDED, refund_id="re2")),
         captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
         declined=emits(
@@ -328,6 +279,11 @@ CELLS: dict[str, dict[str, Decision]] = {
         refunding=emits(kept(REFUNDED)),
     ),
     "refund: part": row(
+        mismatched=emits(replace(HALF, refund_id="re2", amount_minor=1, remaining_minor=0)),
+        reopened=Decision(
+            (replace(HALF, refund_id="re2", amount_minor=500, remaining_minor=2000),),
+            (refund(3, "ch1", 2000),),
+        ),
         captured=emits(replace(HALF, refund_id="re2", amount_minor=500, remaining_minor=0)),
         captured_twice=Decision(
             (replace(HALF, refund_id="re2", amount_minor=500, remaining_minor=400),),
@@ -358,112 +314,26 @@ CELLS: dict[str, dict[str, Decision]] = {
         ),
     ),
     "refund: voided": row(),
+    "refund: failed": {
+        **FAILED,
+        **row_of(
+            ["action", "pending", "declined", "refunding void"],
+            action=emits(BLIND_FAILED),
+            pending=emits(BLIND_FAILED),
+            declined=emits(BLIND_FAILED),
+            refunding_void=emits(BLIND_FAILED),
+        ),
+        "refunding blind": emits(replace(BLIND_FAILED, email=None)),
+        "fenced": emits(replace(BLIND_FAILED, email=None)),
+    },
     "refund: nothing left": row(
+        reopened=emits(replace(REFUNDED, refund_id="refund:1")),
         refunding_blind=emits(replace(FENCE, refund_id="refund:1")),
         refunding_void=emits(replace(FENCE, refund_id="refund:1", email=MAIL)),
         refunding=emits(replace(REFUNDED, refund_id="refund:1")),
         refunding_half=emits(replace(REFUNDED, refund_id="refund:1", amount_minor=1250)),
     ),
-    "reported: captured": CAPTURE_REPORTED,
-    "reported: captured, charge in flight": row(
-        review=emits(CAPTURED),
-        action=emits(CAPTURED),
-        pending=emits(CAPTURED),
-        refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
-    ),
-    "reported: captured, refund in flight": without_refund(CAPTURE_REPORTED),
-    "reported: another captured": row(
-        review=emits(replace(CAPTURED, charge_id="ch9", amount_minor=700)),
-        action=emits(replace(CAPTURED, charge_id="ch9", amount_minor=700)),
-        pending=emits(replace(CAPTURED, charge_id="ch9", amount_minor=700)),
-        captured=Decision(
-            (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(1, "ch9", 700),)
-        ),
-        captured_twice=Decision(
-            (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(1, "ch2", 900),)
-        ),
-        declined=Decision(
-            (
-                replace(
-                    LATE,
-                    order=facts_without_lines(700, email=MAIL),
-                    charge_id="ch9",
-                    amount_minor=700,
-                ),
-            ),
-            (refund(1, "ch9", 700),),
-        ),
-        refunding_blind=Decision(
-            (replace(LATE, order=facts_without_lines(700), charge_id="ch9", amount_minor=700),),
-            (refund(1, "ch9", 700),),
-        ),
-        refunding_void=Decision(
-            (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(1, "ch1", None),)
-        ),
-        refunding=Decision((replace(LATE, charge_id="ch9", amount_minor=700),), (refund(1),)),
-        refunding_half=Decision(
-            (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(2, "ch1", 1250),)
-        ),
-        fenced=Decision(
-            (replace(LATE, order=facts_without_lines(700), charge_id="ch9", amount_minor=700),),
-            (refund(1, "ch9", 700),),
-        ),
-        refunded=Decision(
-            (replace(LATE, charge_id="ch9", amount_minor=700),), (refund(2, "ch9", 700),)
-        ),
-    ),
-    "reported: declined": DECLINE_REPORTED,
-    "reported: declined, charge in flight": row(),
-    "reported: another declined": row(
-        review=emits(DECLINED),
-        refunding_blind=emits(FENCE),
-    ),
-    "reported: action": ACTION_REPORTED,
-    "reported: pending, charge in flight": row(),
-    "reported: refunded": REFUND_REPORTED,
-    "reported: refunded re1 again": row(
-        captured=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
-        captured_twice=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
-        declined=emits(
-            replace(LATE, order=facts_without_lines(email=MAIL, currency="XXX"), currency="XXX"),
-            replace(REFUNDED, currency="XXX", reason="no money"),
-        ),
-        refunding_blind=emits(
-            replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
-            replace(REFUNDED, currency="XXX", email=None),
-        ),
-        refunding_void=emits(LATE, REFUNDED),
-        refunding=emits(REFUNDED),
-        fenced=emits(
-            replace(LATE, order=facts_without_lines(currency="XXX"), currency="XXX"),
-            replace(REFUNDED, currency="XXX", email=None),
-        ),
-    ),
-    "reported: refunded nothing": row(
-        captured_twice=Decision(
-            (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=900),),
-            (refund(2, "ch2", 900),),
-        ),
-        refunding_void=emits(replace(FENCE, refund_id="re2", email=MAIL)),
-        refunding=Decision(
-            (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=2500),), (refund(2),)
-        ),
-        refunding_half=Decision(
-            (replace(HALF, refund_id="re2", amount_minor=0),), (refund(3, "ch1", 1250),)
-        ),
-    ),
-    "reported: voided": row(),
-    "reported: nothing left": row(),
     "observed": row(),
-    "found": {**CAPTURE_REPORTED, "refunded": Decision(effects=(again(),))},
-    "found, charge in flight": {
-        **CAPTURE_REPORTED,
-        "declined": NOTHING,
-        "refunding blind": NOTHING,
-        "fenced": NOTHING,
-        "refunded": Decision(effects=(again(),)),
-    },
-    "found, refund in flight": without_refund(CAPTURE_REPORTED),
     "again: refunded": row(),
     "result of another kind": row(),
 }

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from sagakit.decider import (
+    NOTHING,
     Callback,
     EffectResult,
     Observed,
@@ -28,15 +29,18 @@ from services.payment.ledger import (
     Phase,
     Refunded,
     RefundRefused,
+    Unknown,
     Voided,
     charge_effect,
     evolve,
+    look_effect,
 )
 from tests.unit.services.payment_examples import (
     CAPTURED,
     CHARGE,
     CHARGE_KEY,
     DEAR,
+    DOUBTED_OTHER,
     FACTS,
     FENCE,
     FOUND,
@@ -63,6 +67,9 @@ from tests.unit.services.payment_examples import (
     verdict,
 )
 from tests.unit.services.test_payment import MATRIX
+
+BOOKED = look_effect("o1", "ch1", booked_minor=2500)
+"""The look after a hint about a charge that our books have refunded."""
 
 
 def test_an_order_is_charged_once_though_events_repeat() -> None:
@@ -159,7 +166,7 @@ def test_a_void_that_gave_back_a_part_of_an_unheard_capture() -> None:
     )
     done = part.then(replace(LATE, amount_minor=1000), replace(REFUNDED, amount_minor=1000))
     rest = done.when(Callback(TOOK))
-    rest.then(replace(LATE, amount_minor=1500), effects=[refund(2, "ch1", 1500)])
+    rest.then(LATE, effects=[refund(2, "ch1", 1500)])
 
 
 def test_a_partial_refund_goes_on_under_the_next_key() -> None:
@@ -188,41 +195,69 @@ def test_an_asynchronous_refund_counts_once(webhook_first: bool) -> None:
         started.without_pending(REFUND_KEY).when(answer).then(REFUNDED).when(report).then_nothing()
 
 
-def test_what_a_reconciliation_finds_is_put_right_once_however_often_it_is_found() -> None:
+def test_a_refund_that_only_our_books_have_is_asked_for_once_more_however_often_found() -> None:
     found = Observed("ChargeFound", FOUND)
-    asked = MATRIX.given("refunded").when(found).then(effects=[again()])
-    asked.when(found).then_nothing()
+    looked = MATRIX.given("refunded").when(found).then(effects=[BOOKED])
+    looked.when(found).then_nothing()
+    held = EffectResult(BOOKED, replace(TOOK, refunded_minor=0))
+    asked = looked.without_pending(BOOKED.key).when(held).then(effects=[again()])
+    asked.when(held).then_nothing()
     done = asked.without_pending(again().key).when(
         EffectResult(again(), Refunded("re7", 2500, "ch1"))
     )
     done.then_nothing().when(Callback(Refunded("re7", 2500, "ch1"))).then_nothing()
 
 
-def test_what_the_provider_has_given_back_of_it_is_not_asked_for_again() -> None:
-    half = Observed("ChargeFound", replace(FOUND, refunded_minor=1000))
-    MATRIX.given("refunded").when(half).then(effects=[again(1500, 1000)])
-    whole = Observed("ChargeFound", replace(FOUND, refunded_minor=2500))
-    MATRIX.given("refunded").when(whole).then_nothing()
+@pytest.mark.parametrize(("claimed_minor", "given_minor"), [(1000, 1000), (0, 1000), (0, 2500)])
+def test_what_the_provider_says_counts_and_not_what_was_found(
+    claimed_minor: int, given_minor: int
+) -> None:
+    found = Observed("ChargeFound", replace(FOUND, refunded_minor=claimed_minor))
+    looked = MATRIX.given("refunded").when(found).then(effects=[BOOKED])
+    answer = looked.without_pending(BOOKED.key).when(
+        EffectResult(BOOKED, replace(TOOK, refunded_minor=given_minor))
+    )
+    missing_minor = 2500 - given_minor
+    answer.then(effects=[again(missing_minor, given_minor)] if missing_minor else [])
 
 
-def test_a_second_charge_that_is_found_goes_back_and_the_first_stays() -> None:
-    twice = Observed("ChargeFound", replace(FOUND, charge_id="ch2", captured_minor=900))
-    surplus = MATRIX.given("captured").when(twice).then(SURPLUS, effects=[refund(1, "ch2", 900)])
-    surplus.when(twice).then_nothing()
-    gone = Refunded("re1", 900, "ch2")
-    back = surplus.without_pending(REFUND_KEY).when(EffectResult(refund(1, "ch2", 900), gone))
-    lost = back.then(replace(HALF, amount_minor=900, remaining_minor=0)).when(twice)
-    asked = lost.then(effects=[again(900, 0, "ch2")])
-    asked.when(Callback(Refunded("re7", 900, "ch2"))).then_nothing()
-    assert asked.state.left_minor == 2500
+def test_an_answer_older_than_the_last_refund_repeats_none() -> None:
+    """Given a surplus that is found missing at the provider, and refunded before the answer comes;
+    then the answer, which is from before, takes nothing from what the order has paid."""
+    look = look_effect("o1", "ch1", booked_minor=0)
+    twice = evolve(MATRIX.given("captured").state, replace(LATE, amount_minor=5000))
+    part = evolve(twice, replace(HALF, amount_minor=2500))
+    answer = EffectResult(look, Captured("ch1", 5000, "EUR", refunded_minor=0))
+    assert decide(part, answer, NOW) == NOTHING
 
 
-def test_a_second_charge_of_a_live_order_goes_back_and_the_first_stays() -> None:
-    twice = MATRIX.given("captured").when(Callback(Captured("ch2", 900, "EUR")))
-    surplus = twice.then(SURPLUS, effects=[refund(1, "ch2", 900)])
-    back = surplus.without_pending(REFUND_KEY)
-    one = back.when(EffectResult(refund(1, "ch2", 900), Refunded("re1", 900, "ch2"))).then(
-        replace(HALF, amount_minor=900, remaining_minor=0)
+@pytest.mark.parametrize("state", ["new", "review", "captured"])
+def test_a_charge_that_is_only_claimed_moves_nothing(state: str) -> None:
+    """Given an order under review, or paid; when a charge is claimed that the provider does not
+    have, or twice the amount of one that it has; then at most the provider is asked."""
+    claimed = replace(FOUND, charge_id="ch9", captured_minor=5000)
+    asked = MATRIX.given(state).when(Observed("ChargeFound", claimed))
+    look = look_effect("o1", "ch9", booked_minor=0)
+    if state != "captured":
+        asked.then_nothing()
+        return
+    looked = asked.then(effects=[look])
+    looked.without_pending(look.key).when(EffectResult(look, Unknown("ch9"))).then_nothing()
+    own = look_effect("o1", "ch1", booked_minor=0)
+    doubled = Observed("ChargeFound", replace(FOUND, captured_minor=5000))
+    twice = MATRIX.given("captured").when(doubled).then(effects=[own]).without_pending(own.key)
+    twice.when(EffectResult(own, replace(TOOK, refunded_minor=0))).then_nothing()
+
+
+def test_a_second_charge_that_the_provider_confirms_goes_back_and_the_first_stays() -> None:
+    twice = MATRIX.given("captured").when(Callback(Captured("ch9", 700, "EUR")))
+    look = look_effect("o1", "ch9")
+    asked = twice.then(DOUBTED_OTHER, effects=[look]).without_pending(look.key)
+    surplus = asked.when(EffectResult(look, Captured("ch9", 700, "EUR")))
+    taken = replace(SURPLUS, charge_id="ch9", amount_minor=700)
+    back = surplus.then(taken, effects=[refund(1, "ch9", 700)]).without_pending(REFUND_KEY)
+    one = back.when(EffectResult(refund(1, "ch9", 700), Refunded("re1", 700, "ch9"))).then(
+        replace(HALF, amount_minor=700, remaining_minor=0)
     )
     assert (one.state.phase, one.state.left_minor) == (Phase.CAPTURED, 2500)
     one.when(undo()).then(STARTED, effects=[refund(2)])
@@ -240,9 +275,8 @@ def test_what_is_refused_for_good_ends_the_undo_and_a_later_capture_still_goes_b
     # When the call's result comes again, then nothing more happens
     ended.when(refusal).then_nothing()
     # When money is captured late, then that alone goes back, under the next key
-    late = ended.when(Callback(Captured("ch2", 900, "EUR"))).then(
-        SURPLUS, effects=[refund(2, "ch2", 900)]
-    )
+    looked = EffectResult(look_effect("o1", "ch2"), Captured("ch2", 900, "EUR"))
+    late = ended.when(looked).then(SURPLUS, effects=[refund(2, "ch2", 900)])
     back = EffectResult(refund(2, "ch2", 900), Refunded("re2", 900, "ch2"))
     done = late.when(back).then(replace(REFUNDED, refund_id="re2", amount_minor=900))
     assert done.state.left_minor == 2500
@@ -266,8 +300,19 @@ def test_of_two_charges_the_one_that_is_not_refused_goes_back() -> None:
     assert (ended.state.phase, ended.state.left_minor) == (Phase.REFUNDED, 900)
 
 
+def test_of_a_charge_that_took_too_much_only_the_surplus_goes_back() -> None:
+    double = Captured("ch1", 5000, "EUR")
+    looked = MATRIX.given("captured").when(EffectResult(LOOK, double))
+    back = looked.then(replace(LATE, amount_minor=5000), effects=[refund(1)])
+    given_back = back.without_pending(REFUND_KEY).when(
+        EffectResult(refund(1), Refunded("re1", 2500, "ch1"))
+    )
+    paid = given_back.then(replace(HALF, amount_minor=2500, remaining_minor=0))
+    assert (paid.state.phase, paid.state.left_minor) == (Phase.CAPTURED, 2500)
+
+
 def test_a_capture_after_a_decline_carries_nothing_to_ship() -> None:
-    late = MATRIX.given("declined").when(Callback(TOOK))
+    late = MATRIX.given("declined").when(EffectResult(LOOK, TOOK))
     (event,) = late.decision.events
     assert event.late
     assert event.order.lines == ()
@@ -347,7 +392,7 @@ def test_a_part_of_a_charge_whose_amount_is_not_known_is_booked_when_it_is() -> 
         .when(part)
         .then(counted, effects=[LOOK])
     )
-    asked = looked.without_pending("look").without_pending(REFUND_KEY)
+    asked = looked.without_pending(LOOK.key).without_pending(REFUND_KEY)
     rest = asked.when(EffectResult(LOOK, TOOK)).then(
         replace(LATE, order=facts_without_lines(email=MAIL)), effects=[refund(2, "ch1", None)]
     )
@@ -372,5 +417,5 @@ def test_a_part_of_a_charge_nothing_is_known_of_is_never_requested_again_under_i
         replace(HALF, refund_id="re1", amount_minor=0, remaining_minor=0, currency=None),
         effects=[LOOK],
     )
-    found = asked.without_pending("look").when(EffectResult(LOOK, TOOK))
+    found = asked.without_pending(LOOK.key).when(EffectResult(LOOK, TOOK))
     assert [effect.key for effect in found.decision.effects] == ["refund:2"]

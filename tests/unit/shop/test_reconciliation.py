@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from saga_monitor.reconciliation.compare import Books, Comparison, compare
-from saga_monitor.reconciliation.rules import ComparedSaga, Difference
+from saga_monitor.reconciliation.rules import ComparedSaga, Difference, Work
 from shop.reconciliation import (
     MONEY,
     RULES,
@@ -163,6 +163,72 @@ def test_books_that_the_log_contradicts_are_for_a_person() -> None:
     assert found(COMPLETED, sagas=sagas) == [("money_in_books", ORDER)]
 
 
+@pytest.mark.parametrize(
+    ("charge", "kind"),
+    [
+        (BookedCharge("ch1", "EUR", 1), "too_little"),
+        (BookedCharge("ch1", "JPY", 500), "too_little"),
+        (BookedCharge("ch1", "EUR", 900), "too_much"),
+        (BookedCharge("ch1", "EUR", 500, refunded_minor=500), "too_little"),
+    ],
+)
+def test_a_completed_order_keeps_its_total(charge: BookedCharge, kind: str) -> None:
+    """Given books, log and provider that agree; when they agree on another amount than the order's
+    total; then that is found all the same."""
+    held = PaymentRow(ORDER, (charge,), total_minor=500, currency="EUR")
+    theirs = replace(CHARGE, amount_minor=charge.captured_minor, currency=charge.currency)
+    refunds = [REFUND] if charge.refunded_minor else []
+    sagas = {ORDER: saga_row("completed", charge.captured_minor, charge.refunded_minor)}
+    rows = {"payments": [held], "charges": [theirs], "refunds": refunds}
+    assert found(COMPLETED, sagas=sagas, **rows) == [(kind, ORDER)]
+
+
+def test_a_cancelled_order_keeps_nothing() -> None:
+    part = PaymentRow(ORDER, (BookedCharge("ch1", "EUR", 500, 400),), 500, "EUR")
+    sagas = {ORDER: saga_row("cancelled", 500, 400)}
+    refunds = [replace(REFUND, amount_minor=400)]
+    assert found(CANCELLED, sagas=sagas, payments=[part], refunds=refunds) == [("too_much", ORDER)]
+
+
+def test_what_a_dispute_took_is_no_second_finding() -> None:
+    lost = PaymentRow(ORDER, (BookedCharge("ch1", "EUR", 500, lost_minor=500),), 500, "EUR")
+    sagas = {ORDER: saga_row("completed", 500, 500)}
+    assert found(COMPLETED, sagas=sagas, payments=[lost]) == []
+
+
+def test_a_refund_that_failed_counts_as_kept_in_log_and_books_alike() -> None:
+    failed = PaymentRow(ORDER, (BookedCharge("ch1", "EUR", 500, 500, failed_minor=500),))
+    sagas = {ORDER: saga_row("undoing", 1000, 500)}
+    assert found(CANCELLED, sagas=sagas, payments=[failed], refunds=[]) == []
+
+
+def test_more_at_the_provider_than_in_our_books_is_read_there() -> None:
+    finding = only(COMPLETED, charges=[replace(CHARGE, amount_minor=501)])
+    assert finding.kind == "amount_difference"
+    assert correction(finding) == ("ch1", 501, 0)
+
+
+@pytest.mark.parametrize(
+    ("work", "kinds"),
+    [
+        (Work("notification", "mail"), ["unbooked_charge"]),
+        (Work("shipping", "label"), ["unbooked_charge"]),
+        (Work("payment", "refund"), ["unbooked_charge"]),
+        (Work("payment", "charge"), []),
+        (Work("payment", ""), []),
+    ],
+)
+def test_money_is_compared_whatever_else_is_pending(work: Work, kinds: list[str]) -> None:
+    """Given a second charge at the provider; when another participant has work that hangs; then it
+    is found. While payment may still book the charge itself, it is too early."""
+    second = ChargeRow(ORDER, "ch2", 300, "EUR")
+    books = replace(COMPLETED, busy={ORDER: frozenset({work})})
+    changed = with_rows(books, charges=[CHARGE, second])
+    compared = compare(RULES, changed)
+    assert [finding.kind for finding in compared.findings] == kinds
+    assert (compared.judged, compared.unsettled) == (0, 1)
+
+
 # --- parcels and units ----------------------------------------------------------------------------
 
 
@@ -225,7 +291,10 @@ def test_units_of_a_sku_that_do_not_add_up_are_found(changed: dict[str, Any], wo
 
 def test_what_moves_is_not_judged() -> None:
     moving = {ORDER: saga_row("cancelled", 0, 0, quiet=False)}
-    cases: tuple[dict[str, Any], ...] = ({"sagas": moving}, {"busy": frozenset({ORDER})})
+    cases: tuple[dict[str, Any], ...] = (
+        {"sagas": moving},
+        {"busy": {ORDER: frozenset({Work("payment", "charge")})}},
+    )
     for changed in cases:
         compared: Comparison = compare(
             RULES, replace(with_rows(NEVER_CHARGED, charges=[CHARGE]), **changed)
