@@ -1312,6 +1312,7 @@ class ShipmentCreated:
     order: OrderFacts
     label_id: str
     tracking: str
+    parcels: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as fastavro writes it."""
@@ -1320,6 +1321,7 @@ class ShipmentCreated:
             "order": self.order.to_dict(),
             "label_id": self.label_id,
             "tracking": self.tracking,
+            "parcels": self.parcels,
         }
 
     @classmethod
@@ -1330,6 +1332,7 @@ class ShipmentCreated:
             order=OrderFacts.from_dict(record["order"]),
             label_id=record["label_id"],
             tracking=record["tracking"],
+            parcels=record.get("parcels", 1),
         )
 
 
@@ -1439,6 +1442,40 @@ class ShipmentPickedUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentReportDoubted:
+    """A pickup was reported of a label that this shipment does not have."""
+
+    type: ClassVar[str] = "ShipmentReportDoubted"
+    owner: ClassVar[str] = "shipping"
+    saga_id_field: ClassVar[str | None] = "order_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    order_id: str
+    label_id: str
+    tracking: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "order_id": self.order_id,
+            "label_id": self.label_id,
+            "tracking": self.tracking,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> ShipmentReportDoubted:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            order_id=record["order_id"],
+            label_id=record["label_id"],
+            tracking=record["tracking"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShippedMailSent:
     """The customer was told that the parcel is on its way."""
 
@@ -1543,6 +1580,7 @@ EVENTS: tuple[type[Any], ...] = (
     ShipmentFailed,
     ShipmentPartlyPickedUp,
     ShipmentPickedUp,
+    ShipmentReportDoubted,
     ShippedMailSent,
     StockReceived,
 )

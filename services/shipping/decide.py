@@ -1,7 +1,7 @@
-"""Decides shipping's reactions to triggers. Pure.
+r"""Decides shipping's reactions to triggers. Pure.
 
     new --Labelled--> labelled --PickedUp--> picked_up
-     |                   |
+     |                   |   \--a parcel--> partly_picked_up --all parcels--^
      +--Refused--> failed+--Undo--> cancelling --Cancelled--> cancelled
      +--Undo (nothing in flight)------------------------------^
 
@@ -12,6 +12,9 @@ Rules behind the table in tests/unit/services/test_shipping.py:
   conservation check names such an order.
 - The order's facts come from the own event that names the label. A pickup reported before they are
   known (`awaits_label`) is not taken; the carrier reports it again.
+- A shipment of several parcels is picked up when all of them are, by their tracking numbers. Once
+  one of them is gone it cannot be undone any more.
+- A report of a label that the shipment does not have is no pickup of it: a person is called.
 - Every Undo is answered sooner or later, by ShipmentCancelled or by ShipmentCancelRefused.
 """
 
@@ -29,7 +32,9 @@ from schemas.events import (
     ShipmentCancelStarted,
     ShipmentCreated,
     ShipmentFailed,
+    ShipmentPartlyPickedUp,
     ShipmentPickedUp,
+    ShipmentReportDoubted,
 )
 from schemas.rules import printable, problems
 
@@ -41,6 +46,7 @@ class Phase(StrEnum):
 
     NEW = "new"
     LABELLED = "labelled"
+    PARTLY_PICKED_UP = "partly_picked_up"
     PICKED_UP = "picked_up"
     FAILED = "failed"
     CANCELLING = "cancelling"
@@ -51,7 +57,8 @@ class Phase(StrEnum):
 class Shipment:
     """The state of a shipment.
 
-    `facts`, `label_id` and `tracking` are None until a label is known; `reason`: why it is undone.
+    `facts`, `label_id` and `tracking` are None until a label is known; `reason`: why it is undone;
+    `picked`: tracking numbers of parcels that are gone while others of the `parcels` are not.
     """
 
     phase: Phase = Phase.NEW
@@ -59,6 +66,8 @@ class Shipment:
     label_id: str | None = None
     tracking: str | None = None
     reason: str = ""
+    parcels: int = 1
+    picked: tuple[str, ...] = ()
     in_flight: frozenset[str] = frozenset()
 
 
@@ -67,10 +76,11 @@ class Shipment:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The carrier has made a label."""
+    """The carrier has made a label, for so many parcels."""
 
     label_id: str
     tracking: str
+    parcels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +92,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class PickedUp:
-    """The carrier has the parcel."""
+    """The carrier has a parcel, of so many with one label."""
 
     order_id: str
     label_id: str
     tracking: str
+    parcels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +162,7 @@ def _undo(state: Shipment, order_id: str, reason: str) -> Decision:
             return NOTHING
         case Phase.CANCELLING:
             return Decision(effects=(_cancel(state, order_id),))
-        case Phase.PICKED_UP:
+        case Phase.PICKED_UP | Phase.PARTLY_PICKED_UP:
             return _say(_too_late(state.label_id, order_id))
 
 
@@ -159,8 +170,8 @@ def _label_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
     order_id = str(effect.payload["order_id"])
     facts = OrderFacts.from_dict(dict(effect.payload["order"]))  # type: ignore[arg-type]
     match result, state.phase:
-        case Labelled(label_id, tracking), Phase.NEW:
-            return _say(_created(order_id, facts, label_id, tracking))
+        case Labelled(label_id, tracking, parcels), Phase.NEW:
+            return _say(_created(order_id, facts, label_id, tracking, parcels))
         case Labelled(label_id, tracking), Phase.CANCELLING | Phase.FAILED | Phase.CANCELLED:
             # the label came too late: cancel it, also after ShipmentFailed or ShipmentCancelled
             made = replace(state, facts=facts, label_id=label_id, tracking=tracking)
@@ -172,7 +183,7 @@ def _label_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
                 ShipmentCancelled(order_id=order_id, label_id=state.label_id, reason=state.reason)
             )
         case PickedUp(_, label_id, tracking), Phase.NEW:
-            created = _created(order_id, facts, label_id, tracking)
+            created = _created(order_id, facts, label_id, tracking, 1)
             return _say(created, _picked_up(order_id, facts, label_id, tracking))
         case PickedUp() as parcel, _:
             return _reported(replace(state, facts=state.facts or facts), parcel)
@@ -182,7 +193,7 @@ def _label_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
 def _cancel_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
     order_id = str(effect.payload["order_id"])
     match result, state.phase:
-        case Cancelled() | TooLate(), Phase.PICKED_UP:
+        case Cancelled() | TooLate(), Phase.PICKED_UP | Phase.PARTLY_PICKED_UP:
             # the pickup is known already, and nothing is undone past the pivot
             return _say(_too_late(state.label_id, order_id))
         case Cancelled(), Phase.CANCELLED:
@@ -192,6 +203,8 @@ def _cancel_outcome(state: Shipment, effect: Effect, result: Any) -> Decision:
             return _say(
                 ShipmentCancelled(order_id=order_id, label_id=state.label_id, reason=reason)
             )
+        case TooLate(), _ if state.parcels > 1:
+            return _say(_too_late(state.label_id, order_id))  # the parcels are reported one by one
         case TooLate(), _:
             return _say(*_gone(state, order_id), _too_late(state.label_id, order_id))
     return NOTHING
@@ -202,6 +215,11 @@ def _reported(state: Shipment, parcel: PickedUp) -> Decision:
     if awaits_label(state) or state.phase is Phase.PICKED_UP:
         return NOTHING
     order_id = parcel.order_id
+    if state.label_id is not None and state.label_id != parcel.label_id:
+        return _say(_doubted(parcel, state.label_id))
+    picked = {*state.picked, parcel.tracking}
+    if len(picked) < max(parcel.parcels, state.parcels):
+        return _partly(state, parcel) if parcel.tracking not in state.picked else NOTHING
     seen = replace(state, label_id=parcel.label_id, tracking=parcel.tracking)
     gone = _gone(seen, order_id)
     # the outcome of the cancel call refuses a waiting Undo; without such a call, refuse it here
@@ -217,11 +235,16 @@ def _reported(state: Shipment, parcel: PickedUp) -> Decision:
 def evolve(state: Shipment, event: Any) -> Shipment:
     """Return the state after an own event."""
     match event:
+        case ShipmentPartlyPickedUp():
+            gone = replace(state, picked=(*state.picked, event.tracking), parcels=event.parcels)
+            known = replace(gone, facts=event.order, label_id=event.label_id)
+            return replace(known, phase=Phase.PARTLY_PICKED_UP)
         case ShipmentCreated() | ShipmentPickedUp():
             created = isinstance(event, ShipmentCreated)
             return replace(
                 state,
                 phase=Phase.LABELLED if created else Phase.PICKED_UP,
+                parcels=event.parcels if created else state.parcels,
                 facts=event.order,
                 label_id=event.label_id,
                 tracking=event.tracking,
@@ -240,11 +263,44 @@ def evolve(state: Shipment, event: Any) -> Shipment:
         case ShipmentCancelled():
             return replace(state, phase=Phase.CANCELLED, reason=event.reason)
         case ShipmentCancelRefused():
-            return replace(state, phase=Phase.PICKED_UP, label_id=event.label_id or state.label_id)
+            part = state.parcels > 1 and state.phase is not Phase.PICKED_UP
+            phase = Phase.PARTLY_PICKED_UP if part else Phase.PICKED_UP
+            return replace(state, phase=phase, label_id=event.label_id or state.label_id)
     return state
 
 
 # --- effects and events ---------------------------------------------------------------------------
+
+
+def _partly(state: Shipment, parcel: PickedUp) -> Decision:
+    """Record one of several parcels; with it, a waiting Undo is refused."""
+    parcels = max(parcel.parcels, state.parcels)
+    refused = (
+        (_too_late(parcel.label_id, parcel.order_id),)
+        if state.phase is Phase.CANCELLING and CANCEL not in state.in_flight
+        else ()
+    )
+    if state.facts is None:
+        return _say(_too_late(parcel.label_id, parcel.order_id))
+    event = ShipmentPartlyPickedUp(
+        order_id=parcel.order_id,
+        order=state.facts,
+        label_id=parcel.label_id,
+        tracking=parcel.tracking,
+        parcels=parcels,
+        reason=f"{len(state.picked) + 1} of {parcels} parcels are picked up",
+    )
+    return _say(event, *refused)
+
+
+def _doubted(parcel: PickedUp, label_id: str) -> ShipmentReportDoubted:
+    return ShipmentReportDoubted(
+        order_id=parcel.order_id,
+        label_id=parcel.label_id,
+        tracking=parcel.tracking,
+        reason=f"the carrier reports a pickup with label {parcel.label_id}; the shipment has "
+        f"{label_id}",
+    )
 
 
 def _say(*events: Any) -> Decision:
@@ -268,8 +324,12 @@ def _cancel(state: Shipment, order_id: str) -> Effect:
     return Effect(CANCEL, CANCEL, payload)
 
 
-def _created(order_id: str, facts: OrderFacts, label_id: str, tracking: str) -> ShipmentCreated:
-    return ShipmentCreated(order_id=order_id, order=facts, label_id=label_id, tracking=tracking)
+def _created(
+    order_id: str, facts: OrderFacts, label_id: str, tracking: str, parcels: int
+) -> ShipmentCreated:
+    return ShipmentCreated(
+        order_id=order_id, order=facts, label_id=label_id, tracking=tracking, parcels=parcels
+    )
 
 
 def _picked_up(order_id: str, facts: OrderFacts, label_id: str, tracking: str) -> ShipmentPickedUp:

@@ -1,7 +1,8 @@
 """Connects shipping to the carrier: the port and its HTTP adapter.
 
 Contract of the carrier: `POST /v1/labels`, `POST /v1/cancellations`, each with the header
-`Idempotency-Key`; webhook `label.picked_up` (see `service`). Only the documented business answers
+`Idempotency-Key`; webhook `label.picked_up` (see `service`), one for each of the label's `parcels`
+with its `tracking`. Only the documented business answers, about the reference that was asked for,
 count as an answer; anything else leaves the outcome unknown (see `sagakit.effects.http_gateway`).
 """
 
@@ -41,6 +42,7 @@ GONE = ("already_cancelled", "label_expired")
 """Codes of a label that nobody can use any more."""
 FINAL_REFUSALS = tuple((status, code) for status in (400, 409, 410, 422) for code in KEPT + GONE)
 OTHER_REFUSAL = "the carrier refuses it, for a reason that is not known here"
+MAX_PARCELS = 10_000
 LabelAnswer = Labelled | Refused | PickedUp
 CancelAnswer = Cancelled | TooLate
 
@@ -117,6 +119,8 @@ class HttpCarrier:
             answer = await self._http.made_before("/v1/labels", effect)
         if answer is None:
             answer = await self._http.call("POST", "/v1/labels", effect.idempotency_key, body)
+        if answer.get("reference") != effect.saga:
+            raise self._http.unusable(f"label {effect.idempotency_key}", answer)
         read = label_answer(str(payload["order_id"]), answer)
         if read is None:
             raise self._http.unusable(f"label {effect.idempotency_key}", answer)
@@ -138,6 +142,8 @@ class HttpCarrier:
             body,
             refusals=FINAL_REFUSALS,
         )
+        if answer.get("reference", effect.saga) != effect.saga:
+            raise self._http.unusable(f"cancellation {effect.idempotency_key}", answer)
         read = cancel_answer(answer)
         if read is None:
             raise self._http.unusable(f"cancellation {effect.idempotency_key}", answer)
@@ -173,7 +179,8 @@ def label_answer(order_id: str, label: Mapping[str, Any]) -> LabelAnswer | None:
         case {"status": "created" | "picked_up"} if not named:
             return None
         case {"status": "created", "id": str(label_id), "tracking": str(tracking)}:
-            return Labelled(label_id, tracking)
+            parcels = label.get("parcels", 1)
+            return Labelled(label_id, tracking, parcels) if _is_number(parcels) else None
         case {"status": "picked_up", "id": str(label_id), "tracking": str(tracking)}:
             return PickedUp(order_id, label_id, tracking)
         case {"status": "refused"}:
@@ -181,6 +188,10 @@ def label_answer(order_id: str, label: Mapping[str, Any]) -> LabelAnswer | None:
         case {"status": "cancelled"}:
             return Refused("cancelled at the carrier")
     return None
+
+
+def _is_number(parcels: object) -> bool:
+    return isinstance(parcels, int) and 1 <= parcels <= MAX_PARCELS
 
 
 def cancel_answer(cancellation: Mapping[str, Any]) -> CancelAnswer | None:

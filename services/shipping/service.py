@@ -17,6 +17,7 @@ from sagakit.web.signed_webhook import (
     ReadReport,
     Secrets,
     WebhookPort,
+    minor_of,
     saga_of,
     signed_webhook,
     text_of,
@@ -78,7 +79,8 @@ def _too_early(state: Shipment) -> str | None:
 def _picked_up(data: Mapping[str, Any]) -> tuple[str, PickedUp]:
     saga = saga_of(data)
     order_id = split_key(saga)[1]
-    return saga, PickedUp(order_id, text_of(data, "id"), text_of(data, "tracking"))
+    parcels = minor_of(data, "parcels") if "parcels" in data else 1
+    return saga, PickedUp(order_id, text_of(data, "id"), text_of(data, "tracking"), parcels)
 
 
 REPORTS: Mapping[str, ReadReport] = {"label.picked_up": _picked_up}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, Text, text
+from sqlalchemy import Column, Integer, MetaData, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.store.state_table import TableStore
@@ -20,11 +20,13 @@ shipment = Table(
     Column("label_id", Text),
     Column("tracking", Text),
     Column("reason", Text, nullable=False),
+    Column("parcels", Integer, nullable=False),
+    Column("picked", JSONB, nullable=False),
 )
 
 BOOKS = {
     "shipments": text(
-        "SELECT saga, label_id, phase = 'labelled' AS labelled, "
+        "SELECT saga, label_id, phase IN ('labelled', 'partly_picked_up') AS labelled, "
         "phase = 'picked_up' AS gone FROM shipment "
         "WHERE saga > :after ORDER BY saga LIMIT :limit"
     )
@@ -37,4 +39,4 @@ def _facts(row: dict[str, Any] | None) -> OrderFacts | None:
 
 def store() -> TableStore[Shipment]:
     """Return the store of shipping states."""
-    return TableStore(shipment, Shipment, {"phase": Phase, "facts": _facts})
+    return TableStore(shipment, Shipment, {"phase": Phase, "facts": _facts, "picked": tuple})

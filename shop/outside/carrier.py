@@ -13,6 +13,7 @@ Tags in brackets at the end of `ship_to` choose the behaviour; several may be co
 | `[lost]` | recorded, then the connection is dropped unanswered; the next call is answered |
 | `[slow:<s>]` | recorded at once, answered after s |
 | `[cancel-500:<n>]` | the first n calls to cancel the label answer 500 with nothing recorded |
+| `[parcels:<n>]` | sent as n parcels, picked up one after the other, each with its webhook |
 | any other tag | refused; the reason lists the valid tags |
 
 A label is `created`, `refused`, `picked_up` or `cancelled`. A call under a known key is answered at
@@ -55,7 +56,7 @@ CREATE TABLE IF NOT EXISTS labels (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, idempotency_key TEXT NOT NULL UNIQUE,
     reference TEXT NOT NULL, ship_to TEXT NOT NULL, email TEXT NOT NULL, parcels INTEGER NOT NULL,
     lines TEXT NOT NULL, tracking TEXT, status TEXT NOT NULL,
-    code TEXT, reason TEXT, created INTEGER NOT NULL
+    code TEXT, reason TEXT, created INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS labels_reference ON labels (reference, seq);
 CREATE TABLE IF NOT EXISTS cancellations (
@@ -203,8 +204,8 @@ class Labels:
         if label and before.label is None:
             self._ledger.add("labels", asdict(label))
         elif label and label != before.label:
-            sql = "UPDATE labels SET status = ? WHERE id = ?"
-            self._ledger.run(sql, label.status, label.id)
+            sql = "UPDATE labels SET status = ?, gone = ? WHERE id = ?"
+            self._ledger.run(sql, label.status, label.gone, label.id)
         for cancellation in after.cancellations[len(before.cancellations) :]:
             self._ledger.add("cancellations", asdict(cancellation))
         if after.cancelled:

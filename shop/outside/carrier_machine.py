@@ -36,6 +36,7 @@ class ParcelPlan:
     `pickup_after_s`: seconds from label to pickup; None: the parcel waits. `pickup_after_cancel_s`:
     a careless carrier picks up a cancelled parcel as well, also this long after the cancellation;
     None: it does not. `failing_labels`, `failing_cancels`: how many calls answer 500 first.
+    `parcels`: into how many it splits what was sent, each picked up by itself; 1: as asked for.
     """
 
     refusal: str | None = None
@@ -46,11 +47,15 @@ class ParcelPlan:
     answer_lost: bool = False
     failing_labels: float = 0
     failing_cancels: float = 0
+    parcels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRecord:
-    """One label in the carrier's ledger; `lines`: JSON; `created`: Unix seconds."""
+    """One label in the carrier's ledger; `lines`: JSON; `created`: Unix seconds.
+
+    `gone`: how many of its parcels are picked up.
+    """
 
     id: str
     idempotency_key: str
@@ -64,6 +69,7 @@ class LabelRecord:
     code: str | None
     reason: str | None
     created: int
+    gone: int = 0
 
     @property
     def saga(self) -> str:
@@ -145,6 +151,7 @@ TAGS = {
     "lost": False,
     "slow": True,
     "cancel-500": True,
+    "parcels": True,
 }
 """Address tag -> whether it takes a number: `shop.outside.carrier` lists them."""
 
@@ -174,6 +181,7 @@ def parcel_plan(ship_to: str, pickup_after_s: float | None) -> ParcelPlan:
         answer_lost="lost" in tags,
         failing_labels=tags.get("500", 0),
         failing_cancels=tags.get("cancel-500", 0),
+        parcels=max(1, int(tags.get("parcels", 1))),
     )
 
 
@@ -196,7 +204,7 @@ def label(
             reference=asked.reference,
             ship_to=asked.ship_to,
             email=asked.email,
-            parcels=asked.parcels,
+            parcels=known.parcels if plan.parcels > 1 else asked.parcels,
             lines=asked.lines,
         )
         return AccountStep(account, reused or known)
@@ -211,7 +219,7 @@ def label(
         asked.reference,
         asked.ship_to,
         asked.email,
-        asked.parcels,
+        max(plan.parcels, asked.parcels),
         asked.lines,
         None if refused else tracking,
         "refused" if refused else "created",
@@ -230,16 +238,27 @@ def label(
 
 
 def pick_up(account: LabelAccount, plan: ParcelPlan) -> LabelStep:
-    """Pick the parcel up if its label is valid. A careless carrier ignores a cancellation, and
-    reports a parcel each time it comes for it."""
+    """Pick a parcel up if its label is valid. A careless carrier ignores a cancellation, and
+    reports a parcel each time it comes for it. Of several parcels one is picked up at a time."""
     made = account.label
     careless = plan.pickup_after_cancel_s is not None
     takes = ("created", "cancelled", "picked_up") if careless else ("created",)
     if made is None or made.status not in takes:
         return AccountStep(account)
-    made = replace(made, status="picked_up")
-    account = replace(account, label=made)
-    return AccountStep(account, webhooks=(Webhook("label.picked_up", made),))
+    gone = min(made.gone + 1, made.parcels)
+    last = gone == made.parcels
+    made = replace(made, status="picked_up" if last else made.status, gone=gone)
+    tracking = made.tracking if made.parcels == 1 else f"{made.tracking}-{gone}"
+    again = () if last or plan.pickup_after_s is None else (_next_pickup(made, plan),)
+    return AccountStep(
+        replace(account, label=made),
+        timers=again,
+        webhooks=(Webhook("label.picked_up", replace(made, tracking=tracking)),),
+    )
+
+
+def _next_pickup(made: LabelRecord, plan: ParcelPlan) -> Timer:
+    return Timer(plan.pickup_after_s or 0.0, PICKUP, made.id)
 
 
 # --- cancellations --------------------------------------------------------------------------------
@@ -262,7 +281,7 @@ def cancel(
         failure = planned_failure(account.failed_cancels, plan.failing_cancels)
         if failure:
             return AccountStep(replace(account, failed_cancels=account.failed_cancels + 1), failure)
-    late = made is not None and made.status == "picked_up"
+    late = made is not None and (made.status == "picked_up" or made.gone > 0)
     record = CancellationRecord(
         cancellation_id,
         asked.key,
@@ -274,7 +293,7 @@ def cancel(
     )
     cancellations = (*account.cancellations, record)
     account = replace(account, cancellations=cancellations, cancelled=made is None)
-    if made is None or made.status != "created":
+    if made is None or made.status != "created" or late:
         return AccountStep(account, record)
     account = replace(account, label=replace(made, status="cancelled"))
     again_s = plan.pickup_after_cancel_s

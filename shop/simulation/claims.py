@@ -48,7 +48,7 @@ class Claims:
             case "shipping", "ShipmentCreated" if not self._labels(key):
                 yield "the carrier has no label"
             case "shipping", "ShipmentPickedUp" if "picked_up" not in self._labels(key):
-                yield "the carrier has no parcel"
+                yield "the carrier has a parcel that is not picked up"
             case "shipping", "ShipmentCancelled" if "created" in self._labels(key):
                 yield "the carrier's label stands"
 

@@ -42,7 +42,8 @@ class Behaviour:
     `delay`: delay of the provider's callbacks. `pickup`: time from label to pickup; None: never.
     `refund`: a `forgotten` refund goes through as late as a `later` one, but nobody calls back; of
     `failing` ones the first fails after it was made.
-    `careless`: the carrier picks the parcel up although it accepted the cancellation.
+    `careless`: the carrier picks the parcel up although it accepted the cancellation. `parcels`:
+    into how many it splits the shipment.
     """
 
     charge: str = "captured"
@@ -52,6 +53,7 @@ class Behaviour:
     delay: timedelta = timedelta(seconds=5)
     pickup: timedelta | None = timedelta(seconds=30)
     careless: bool = False
+    parcels: int = 1
 
 
 _CARDS: Mapping[str, Callable[[float], CardPlan]] = {
@@ -92,6 +94,7 @@ def parcel_plan(behaviour: Behaviour, pickup_after_cancel_s: float = 0.0) -> Par
         refusal="refused by the carrier" if behaviour.label == "refused" else None,
         pickup_after_s=None if behaviour.pickup is None else behaviour.pickup.total_seconds(),
         pickup_after_cancel_s=pickup_after_cancel_s if behaviour.careless else None,
+        parcels=behaviour.parcels,
     )
 
 

@@ -124,14 +124,18 @@ def draw(rng: random.Random, number: int, flows: Flows) -> OrderStory:
 
 def _behaviour(rng: random.Random) -> Behaviour:
     refund = rng.choice(("refunded", "refunded", "partial", "later", "forgotten", "failing"))
+    pickup = rng.choice((timedelta(), _soon(rng, 60), _soon(rng, 60), _soon(rng, 86_400), None))
+    careless = rng.random() < 0.25
     return Behaviour(
         charge=rng.choice(CHARGES),
         refund=refund,
         label=rng.choice(("created",) * 8 + ("refused",)),
         mail=rng.choice(("accepted",) * 9 + ("refused",)),
         delay=timedelta(seconds=rng.choice((0.1, 5, 60, 3600, 86_400))),
-        pickup=rng.choice((timedelta(), _soon(rng, 60), _soon(rng, 60), _soon(rng, 86_400), None)),
-        careless=rng.random() < 0.25,
+        pickup=pickup,
+        careless=careless,
+        # of a shipment that is never picked up whole, only a person can make an end
+        parcels=1 if careless or pickup is None else rng.choice((1, 1, 2)),
     )
 
 

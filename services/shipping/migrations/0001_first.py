@@ -17,4 +17,6 @@ def upgrade() -> None:
         sa.Column("label_id", sa.Text),
         sa.Column("tracking", sa.Text),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("parcels", sa.Integer, nullable=False),
+        sa.Column("picked", JSONB, nullable=False),
     )

@@ -28,7 +28,9 @@ from schemas.events import (
     ShipmentCancelStarted,
     ShipmentCreated,
     ShipmentFailed,
+    ShipmentPartlyPickedUp,
     ShipmentPickedUp,
+    ShipmentReportDoubted,
 )
 from services.shipping.decide import (
     Cancelled,
@@ -87,12 +89,29 @@ FENCE = ShipmentCancelled(order_id="o1", reason="changed my mind")
 CANCELLED = replace(FENCE, label_id="lb1")
 REFUSED = ShipmentCancelRefused(order_id="o1", label_id="lb1", reason=TAKEN)
 PARCEL = PickedUp("o1", "lb1", "T1")
+TWO = replace(CREATED, parcels=2)
+PARTLY = ShipmentPartlyPickedUp(
+    order_id="o1",
+    order=FACTS,
+    label_id="lb1",
+    tracking="T1",
+    parcels=2,
+    reason="1 of 2 parcels are picked up",
+)
+FIRST, SECOND = PickedUp("o1", "lb1", "T1", 2), PickedUp("o1", "lb1", "T2", 2)
+DOUBTED = ShipmentReportDoubted(
+    order_id="o1",
+    label_id="lb9",
+    tracking="T9",
+    reason="the carrier reports a pickup with label lb9; the shipment has lb1",
+)
 
 # --- the matrix -----------------------------------------------------------------------------------
 
 STATES: dict[str, tuple[Any, ...]] = {
     "new": (),
     "labelled": (CREATED,),
+    "partly_picked_up": (TWO, PARTLY),
     "picked_up": (CREATED, PICKED_UP),
     "failed": (FAILED,),
     "cancelling, label unknown": (STARTED_BLIND,),
@@ -116,6 +135,9 @@ TRIGGERS: dict[str, Trigger | Arrival] = {
     "pickup reported": Callback(PARCEL),
     "pickup reported, label in flight": Arrival(Callback(PARCEL), (LABEL_KEY,)),
     "pickup reported, cancel in flight": Arrival(Callback(PARCEL), (CANCEL_KEY,)),
+    "pickup of one of two reported": Callback(FIRST),
+    "pickup of the second of two reported": Callback(SECOND),
+    "pickup of another label reported": Callback(PickedUp("o1", "lb9", "T9")),
     "other callback": Callback(Cancelled()),
     "observed": Observed("completed", captured()),
     "verdict": Command("approve", "bob", "fine"),
@@ -139,6 +161,7 @@ CELLS: dict[str, dict[str, Decision]] = {
     "undo": row(
         new=emits(FENCE),
         labelled=Decision((STARTED,), (cancel("lb1"),)),
+        partly_picked_up=emits(REFUSED),
         picked_up=emits(REFUSED),
         failed=emits(FENCE),
         cancelling_label_unknown=Decision(effects=(cancel(None),)),
@@ -149,6 +172,7 @@ CELLS: dict[str, dict[str, Decision]] = {
     "undo, label in flight": row(
         new=emits(STARTED_BLIND),
         labelled=Decision((STARTED,), (cancel("lb1"),)),
+        partly_picked_up=emits(REFUSED),
         picked_up=emits(REFUSED),
         failed=emits(FENCE),
         fenced=emits(FENCE),
@@ -157,6 +181,7 @@ CELLS: dict[str, dict[str, Decision]] = {
     "undo, cancel in flight": row(
         new=emits(FENCE),
         labelled=Decision((STARTED,), (cancel("lb1"),)),
+        partly_picked_up=emits(REFUSED),
         picked_up=emits(REFUSED),
         failed=emits(FENCE),
         cancelling_label_unknown=Decision(effects=(cancel(None),)),
@@ -187,6 +212,7 @@ CELLS: dict[str, dict[str, Decision]] = {
     "cancel: cancelled": row(
         new=emits(FENCE),
         labelled=emits(CANCELLED),
+        partly_picked_up=emits(REFUSED),
         picked_up=emits(REFUSED),
         failed=emits(FENCE),
         cancelling_label_unknown=emits(FENCE),
@@ -196,6 +222,7 @@ CELLS: dict[str, dict[str, Decision]] = {
     "cancel: too late": row(
         new=emits(replace(REFUSED, label_id="")),
         labelled=emits(PICKED_UP, REFUSED),
+        partly_picked_up=emits(REFUSED),
         picked_up=emits(REFUSED),
         failed=emits(replace(REFUSED, label_id="")),
         cancelling_label_unknown=emits(replace(REFUSED, label_id="")),
@@ -225,6 +252,29 @@ CELLS: dict[str, dict[str, Decision]] = {
         cancelling=emits(PICKED_UP),
         fenced=emits(REFUSED),
         cancelled=emits(PICKED_UP),
+    ),
+    "pickup of one of two reported": row(
+        labelled=emits(PARTLY),
+        failed=emits(REFUSED),
+        cancelling=emits(PARTLY, REFUSED),
+        fenced=emits(REFUSED),
+        cancelled=emits(PARTLY),
+    ),
+    "pickup of the second of two reported": row(
+        labelled=emits(replace(PARTLY, tracking="T2")),
+        partly_picked_up=emits(replace(PICKED_UP, tracking="T2")),
+        failed=emits(REFUSED),
+        cancelling=emits(replace(PARTLY, tracking="T2"), REFUSED),
+        fenced=emits(REFUSED),
+        cancelled=emits(replace(PARTLY, tracking="T2")),
+    ),
+    "pickup of another label reported": row(
+        labelled=emits(DOUBTED),
+        partly_picked_up=emits(DOUBTED),
+        failed=emits(replace(REFUSED, label_id="lb9")),
+        cancelling=emits(DOUBTED),
+        fenced=emits(replace(REFUSED, label_id="lb9")),
+        cancelled=emits(DOUBTED),
     ),
     "other callback": row(),
     "observed": row(),
@@ -265,6 +315,23 @@ def test_a_captured_order_gets_a_label_and_is_picked_up() -> None:
     asked = given(SHIPPING, Shipment()).when(Do(captured())).then(effects=[LABEL])
     made = asked.without_pending(LABEL_KEY).when(label_result(Labelled("lb1", "T1"))).then(CREATED)
     made.when(Callback(PARCEL)).then(PICKED_UP).when(Do(captured())).then_nothing()
+
+
+def test_of_two_parcels_the_first_ships_nothing_and_the_last_does() -> None:
+    made = MATRIX.given("new").when(label_result(Labelled("lb1", "T1", 2))).then(TWO)
+    one = made.when(Callback(FIRST)).then(PARTLY)
+    one.when(Callback(FIRST)).then_nothing().when(undo()).then(REFUSED)
+    both = one.when(Callback(SECOND)).then(replace(PICKED_UP, tracking="T2"))
+    assert both.state.phase is Phase.PICKED_UP
+    both.when(Callback(FIRST)).then_nothing()
+
+
+def test_a_label_of_two_parcels_that_is_too_late_to_cancel_waits_for_both_pickups() -> None:
+    cancelling = given(SHIPPING, Shipment(), TWO, STARTED).when(cancel_result(TooLate()))
+    refused = cancelling.then(REFUSED)
+    assert refused.state.phase is Phase.PARTLY_PICKED_UP
+    one = refused.when(Callback(FIRST)).then(PARTLY)
+    one.when(Callback(SECOND)).then(replace(PICKED_UP, tracking="T2"))
 
 
 def test_undo_before_do_leaves_a_fence() -> None:
