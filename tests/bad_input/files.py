@@ -135,13 +135,13 @@ FLOWS = (
     ),
     flow(
         "intervention of somebody without a step",
-        swap("[observes]", '[interventions]\nOrderPlaced = "placed"\n\n[observes]'),
+        swap("[interventions]", '[interventions]\nOrderPlaced = "placed"'),
         "interventions: OrderPlaced is owned by order",
         "name an event of a step",
     ),
     flow(
         "intervention without a code",
-        swap("[observes]", '[interventions]\nPaymentDeclined = "no code"\n\n[observes]'),
+        swap("[interventions]", '[interventions]\nPaymentDeclined = "no code"'),
         "interventions.PaymentDeclined",
         "is not a name",
     ),
