@@ -119,7 +119,7 @@ class HttpCarrier:
             answer = await self._http.made_before("/v1/labels", effect)
         if answer is None:
             answer = await self._http.call("POST", "/v1/labels", effect.idempotency_key, body)
-        if answer.get("reference") != effect.saga:
+        if answer.get("reference", effect.saga) != effect.saga:
             raise self._http.unusable(f"label {effect.idempotency_key}", answer)
         read = label_answer(str(payload["order_id"]), answer)
         if read is None:

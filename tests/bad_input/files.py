@@ -159,7 +159,7 @@ FLOWS = (
     ),
     flow(
         "text for a table",
-        swap('waits = { ShipmentCreated = "7d" }', 'waits = "7d"'),
+        swap('waits = { ShipmentCreated = "7d", ShipmentPartlyPickedUp = "7d" }', 'waits = "7d"'),
         "step shipping: waits must be a table, not '7d'",
     ),
     flow(

@@ -38,7 +38,7 @@ def test_a_label_is_picked_up(carrier: Server, receiver: Receiver, order: str) -
     assert made["tracking"].startswith("TRK")
     assert made["lines"] == [{"sku": "tea", "quantity": 2}]
     until(lambda: receiver.types(order) == ["label.picked_up"], "the pickup")
-    picked_up = made | {"status": "picked_up"}
+    picked_up = made | {"status": "picked_up", "gone": 1}
     assert receiver.of(order)[0]["data"] == picked_up
     assert label(carrier, order).json() == picked_up
     assert carrier.list("labels", order) == [picked_up]
