@@ -244,7 +244,7 @@ def evolve(state: Shipment, event: Any) -> Shipment:
             return replace(
                 state,
                 phase=Phase.LABELLED if created else Phase.PICKED_UP,
-                parcels=event.parcels if created else state.parcels,
+                parcels=event.parcels if isinstance(event, ShipmentCreated) else state.parcels,
                 facts=event.order,
                 label_id=event.label_id,
                 tracking=event.tracking,
