@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -36,6 +37,8 @@ class MemorySubmitter(Generic[S]):
         self.states = states
         self.handled: set[UUID] = set()
         self.events: list[Any] = []
+        self.early: dict[UUID, datetime] = {}
+        self.now = NOW
 
     async def submit(
         self, key: str, trigger: Trigger, message_id: UUID, *, flow: str | None = None
@@ -54,6 +57,9 @@ class MemorySubmitter(Generic[S]):
 
     async def state(self, key: str) -> S:
         return self.states.get(key, self._initial)
+
+    async def early_for(self, key: str, message_id: UUID) -> timedelta:
+        return self.now - self.early.setdefault(message_id, self.now)
 
     async def watch(self, key: str, until: Callable[[S], bool], timeout_s: float) -> S:
         return await self.state(key)

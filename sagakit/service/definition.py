@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.handling.waiters import SagaWaiters
 from sagakit.messages.envelope import Message, Trace
 from sagakit.own_threads import OwnThreads
+from sagakit.store.json_rows import driver_sql
 from sagakit.store.ports import Participant
 from sagakit.store.postgres import IN_FLIGHT, PostgresDatabase
 from sagakit.web.ledger_pages import Ledger
@@ -29,6 +31,16 @@ READ_THREADS = 1
 """The gatherer reads one batch of states at a time."""
 ANSWER_S = 10.0
 """How long the request of a webhook or a person waits for its trigger to be handled."""
+
+
+NOTED_FOR = timedelta(days=90)
+"""How long a webhook of a saga that never came to be known stays noted."""
+EARLY = driver_sql("""
+    WITH old AS (DELETE FROM early_webhook WHERE first_at < now() - :kept)
+    INSERT INTO early_webhook (id, saga) VALUES (:id, :saga)
+    ON CONFLICT (id) DO UPDATE SET deliveries = early_webhook.deliveries + 1
+    RETURNING clock_timestamp() - first_at
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,10 @@ class TriggerPort(Protocol[S]):
 
         Raises TooManyWaiting.
         """
+        ...
+
+    async def early_for(self, key: str, message_id: UUID) -> timedelta:
+        """Note a report that comes too early, and return since when it is delivered."""
         ...
 
 
@@ -119,6 +135,18 @@ class TriggerSubmitter(Generic[S]):
 
     async def _states(self, keys: Sequence[str]) -> list[S]:
         return await self._reading.run(self._read, keys)
+
+    async def early_for(self, key: str, message_id: UUID) -> timedelta:
+        """See `TriggerPort`."""
+        return await self._reading.run(self._note_early, key, message_id)
+
+    def _note_early(self, key: str, message_id: UUID) -> timedelta:
+        with self._database.connections.use() as connection:
+            named = {"id": message_id, "saga": key, "kept": NOTED_FOR}
+            row = connection.execute(EARLY, named).fetchone()
+        assert row is not None
+        since: timedelta = row[0]
+        return since
 
     def _read(self, keys: Sequence[str]) -> list[S]:
         with self._database.connections.use() as connection:

@@ -133,6 +133,16 @@ audit = Table(
 )
 Index("audit_at", audit.c.at)
 
+early_webhook = Table(
+    "early_webhook",
+    KIT,
+    Column("id", UUID(as_uuid=True), primary_key=True),
+    Column("saga", Text, nullable=False),
+    Column("first_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("deliveries", Integer, nullable=False, server_default="1"),
+)
+Index("early_webhook_first_at", early_webhook.c.first_at)
+
 attempt = Table(
     "attempt",
     KIT,

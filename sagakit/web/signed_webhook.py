@@ -11,11 +11,12 @@ with several secrets, and a receiver may accept several. The body is a JSON obje
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid5
 
 import orjson
+import structlog
 from fastapi import APIRouter, Request, Response
 
 from sagakit.decider import Callback, Trigger
@@ -27,9 +28,13 @@ from sagakit.shared_secret import shared_secret
 from sagakit.store.ports import Clock
 from sagakit.web.app import problem
 
+log = structlog.get_logger(__name__)
 TOLERANCE_S = 300
 HEADER = "Saga-Signature"
 RETRY_AFTER_S = 1
+EARLY_FOR = timedelta(hours=6)
+"""How long a report of a saga that is not known is refused. A sender that is refused for days sends
+nothing any more, and reports of known sagas are lost as well."""
 MAX_TEXT = 255
 Secrets = tuple[str, ...] | list[str]
 """The keys of a webhook's signature. No `Sequence[str]`, because one text is such a sequence."""
@@ -52,6 +57,10 @@ class WebhookPort(Protocol[S_co]):
 
     async def state(self, key: str) -> S_co:
         """Return the committed state of a saga, with its effects in flight."""
+        ...
+
+    async def early_for(self, key: str, message_id: UUID) -> timedelta:
+        """Note a report that comes too early, and return since when it is delivered."""
         ...
 
 
@@ -128,9 +137,10 @@ def signed_webhook(
     `reports`: reader of `data` by event type; other types are ignored. `too_early`: what a saga's
     state has to have before a report is taken, None if it has it.
 
-    Answers 200: taken before or now, or ignored. 400: not understood. 401: not signed by the
-    sender. 503 with Retry-After: not taken, deliver it again. Raises ConfigurationError for secrets
-    that anybody could guess.
+    Answers 200: taken before or now, or ignored, or of a saga that did not come to be known within
+    EARLY_FOR; that is noted in the table `early_webhook`, and logged. 400: not understood. 401: not
+    signed by the sender. 503 with Retry-After: not taken, deliver it again. Raises
+    ConfigurationError for secrets that anybody could guess.
     """
     check_secrets(secrets)
 
@@ -151,12 +161,16 @@ def signed_webhook(
             if read is None:
                 return Response(status_code=200)
             event_id, saga, report = read
+            message_id = uuid5(NAMESPACE, f"{sender}:{event_id}")
             if missing := too_early(await port.state(saga)):
+                since = await port.early_for(saga, message_id)
+                if since >= EARLY_FOR:
+                    log.warning("webhook of an unknown saga", saga=saga, sender=sender)
+                    return Response(status_code=200)
                 detail = f"{saga!r}: {missing}; deliver it again"
                 answer = problem(503, "webhook too early", detail)
                 answer.headers["Retry-After"] = str(RETRY_AFTER_S)
                 return answer
-            message_id = uuid5(NAMESPACE, f"{sender}:{event_id}")
             await port.submit(saga, Callback(report), message_id)
             return Response(status_code=200)
 

@@ -1,6 +1,6 @@
 """The route that takes the provider's webhook."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -9,7 +9,7 @@ import pytest
 
 from sagakit.decider import fold
 from sagakit.web.app import make_app
-from sagakit.web.signed_webhook import HEADER, sign
+from sagakit.web.signed_webhook import EARLY_FOR, HEADER, sign
 from schemas.events import (
     PaymentCaptured,
     PaymentDeclined,
@@ -89,6 +89,23 @@ def test_a_report_about_an_unknown_order_is_delivered_again() -> None:
     answer = post(submitter, event(CHARGE))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert not submitter.handled, "the message id is not used up"
+
+
+def test_a_report_about_an_order_that_never_was_is_taken_and_noted_after_a_while() -> None:
+    """Given a provider that delivers a report of an unknown order for days; when it was refused for
+    a while; then it is taken, so that the provider goes on sending reports of other orders."""
+    submitter = payments()
+    assert post(submitter, event(CHARGE)).status_code == 503
+    submitter.now += EARLY_FOR - timedelta(seconds=1)
+    assert post(submitter, event(CHARGE)).status_code == 503
+    assert post(submitter, event(CHARGE, event_id="evt_2")).status_code == 503
+    submitter.now += timedelta(seconds=1)
+    assert post(submitter, event(CHARGE)).status_code == 200
+    assert post(submitter, event(CHARGE, event_id="evt_2")).status_code == 503, (
+        "since its own first"
+    )
+    assert not submitter.handled, "the message id is not used up"
+    assert not submitter.events
 
 
 def test_a_report_before_the_call_is_answered_is_taken() -> None:

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_inbox_and_outbox()
     _create_effects()
     _create_parked()
+    _create_early_webhooks()
     _create_audit()
 
 
@@ -129,6 +130,17 @@ def _create_parked() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("skipped_at", TIME, nullable=False, server_default=NOW),
     )
+
+
+def _create_early_webhooks() -> None:
+    op.create_table(
+        "early_webhook",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("saga", sa.Text, nullable=False),
+        sa.Column("first_at", TIME, nullable=False, server_default=NOW),
+        sa.Column("deliveries", sa.Integer, nullable=False, server_default="1"),
+    )
+    op.create_index("early_webhook_first_at", "early_webhook", ["first_at"])
 
 
 def _create_audit() -> None:
