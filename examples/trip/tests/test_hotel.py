@@ -8,7 +8,7 @@ import pytest
 from trip_examples import BOOKED, CAPTURED, HELD, INN, REASON, RESERVED, RITZ, TRIP
 
 from sagakit import Callback, Command, Decision, Do, EffectResult, Observed, Participant, Undo
-from sagakit.testing import DecisionMatrix, MemoryStore, Past, emits, row_of
+from sagakit.testing import NOW, DecisionMatrix, MemoryStore, Past, emits, row_of
 from travel.hotel import decide as hotel
 from travel.hotel.decide import (
     Captured,
@@ -29,6 +29,7 @@ from trips.events import (
     FlightFailed,
     HotelCapturedLate,
     HotelFailed,
+    HotelMismatched,
     HotelReleased,
     HotelReleaseStarted,
     StayChangeAccepted,
@@ -261,3 +262,18 @@ def test_the_matrix_is_complete() -> None:
 @pytest.mark.parametrize(("trigger", "state"), MATRIX.pairs)
 def test_each_cell_of_the_matrix(trigger: str, state: str) -> None:
     MATRIX.check(trigger, state)
+
+
+@pytest.mark.parametrize(
+    "odd", [replace(MONEY, amount_minor=1), replace(MONEY, currency="JPY")], ids=str
+)
+def test_a_capture_of_another_amount_or_currency_is_given_back(odd: Captured) -> None:
+    """Given a stay that is held; when the payer takes something else than its price; then the trip
+    is not paid: what was taken is released, and an event calls a person."""
+    state = evolve(evolve(Hotel(), HELD), StayChangesClosed(trip_id="t1"))
+    decided = decide(state, EffectResult(CAPTURE, odd), NOW)
+    mismatched, started = decided.events
+    assert isinstance(mismatched, HotelMismatched)
+    assert (mismatched.amount_minor, mismatched.currency) == (odd.amount_minor, odd.currency)
+    assert started == HotelReleaseStarted(trip_id="t1", reason=mismatched.reason)
+    assert decided.effects == (RELEASE,)

@@ -526,6 +526,46 @@ class HotelHeld:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HotelMismatched:
+    """The payer took another amount or currency than the price: a refund follows."""
+
+    type: ClassVar[str] = "HotelMismatched"
+    owner: ClassVar[str] = "hotel"
+    saga_id_field: ClassVar[str | None] = "trip_id"
+    void_when: ClassVar[str | None] = None
+    pii: ClassVar[tuple[str, ...]] = ()
+    trip_id: str
+    stay: Stay
+    hold_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as fastavro writes it."""
+        return {
+            "trip_id": self.trip_id,
+            "stay": self.stay.to_dict(),
+            "hold_id": self.hold_id,
+            "amount_minor": self.amount_minor,
+            "currency": self.currency,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> HotelMismatched:
+        """Build it from a record as fastavro reads it."""
+        return cls(
+            trip_id=record["trip_id"],
+            stay=Stay.from_dict(record["stay"]),
+            hold_id=record["hold_id"],
+            amount_minor=record["amount_minor"],
+            currency=record["currency"],
+            reason=record["reason"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HotelReleaseStarted:
     """The stay is being given back: it waits for the payer's answer."""
 
@@ -832,6 +872,7 @@ EVENTS: tuple[type[Any], ...] = (
     HotelCapturedLate,
     HotelFailed,
     HotelHeld,
+    HotelMismatched,
     HotelReleaseStarted,
     HotelReleased,
     ItinerarySent,

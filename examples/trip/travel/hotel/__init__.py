@@ -4,7 +4,7 @@ Listens to   Do on CarReserved; Undo when the flight failed or is cancelled; Sta
              POST /webhooks/payer (signed): hold.due, hold.expired
 Emits        HotelHeld, StayChangesClosed (waits), HotelCaptured (done), HotelFailed (failed),
              HotelReleased (undone), StayChangeAccepted, StayChangeRefused, HotelCapturedLate,
-             HotelReleaseStarted
+             HotelMismatched, HotelReleaseStarted
 Undoes       by voiding what is held and refunding what was captured; nothing was asked for yet: a
              fence
 Calls        the payer, `hold:<stay>`, `void:<stay>`, `capture` and `release`

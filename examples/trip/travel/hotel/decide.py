@@ -14,6 +14,8 @@ Rules behind the table in tests/test_hotel.py:
 - The capture is asked for once the window is closed and the stay that is wanted is held.
 - An Undo releases by key whatever may be held, also what is still in flight: a hold that the payer
   does not know yet it never makes. A hold that comes when none is wanted is voided.
+- A capture of another amount or currency than the price is no stay: it is released, and a person is
+  called.
 - A capture that an Undo overtakes is reported as HotelCapturedLate, whichever answer comes first,
   so that the balance has the money before it has the refund.
 """
@@ -41,6 +43,7 @@ from trips.events import (
     HotelCapturedLate,
     HotelFailed,
     HotelHeld,
+    HotelMismatched,
     HotelReleased,
     HotelReleaseStarted,
     Stay,
@@ -202,6 +205,8 @@ def _hold_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
 
 def _capture_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
     match result, state.phase:
+        case Captured() as captured, Phase.HELD if not _fits(effect, captured):
+            return _mismatched(state, effect, captured)
         case Captured() as captured, Phase.HELD:
             return Decision((HotelCaptured(trip=trip_in(effect), **_taken(effect, captured)),))
         case Captured() as captured, phase if not state.taken:
@@ -213,6 +218,23 @@ def _capture_outcome(state: Hotel, effect: Effect, result: Any) -> Decision:
         case Lapsed(reason), Phase.HELD:
             return Decision((_expired(trip_id_in(effect), reason),))
     return NOTHING
+
+
+def _fits(effect: Effect, captured: Captured) -> bool:
+    price = (stay_in(effect).amount_minor, trip_in(effect).currency)
+    return price == (captured.amount_minor, captured.currency)
+
+
+def _mismatched(state: Hotel, effect: Effect, captured: Captured) -> Decision:
+    """Give back what was taken instead of the price."""
+    price_minor, currency = stay_in(effect).amount_minor, trip_in(effect).currency
+    reason = (
+        f"the payer took {captured.amount_minor} {captured.currency} (minor units); the price is "
+        f"{price_minor} {currency}"
+    )
+    odd = HotelMismatched(reason=reason, **_taken(effect, captured))
+    started = HotelReleaseStarted(trip_id=odd.trip_id, reason=reason)
+    return Decision((odd, started), (_release(evolve(state, odd), odd.trip_id),))
 
 
 def _reported(state: Hotel, report: Any) -> Decision:
@@ -318,7 +340,7 @@ def evolve(state: Hotel, event: Any) -> Hotel:
             return replace(state, closed=True)
         case HotelCaptured():
             return replace(state, phase=Phase.CAPTURED, taken=True)
-        case HotelCapturedLate():
+        case HotelCapturedLate() | HotelMismatched():
             return replace(state, held=event.stay, taken=True)
         case HotelFailed():
             return replace(state, phase=Phase.FAILED)
