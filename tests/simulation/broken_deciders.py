@@ -11,7 +11,7 @@ from sagakit.messages.envelope import EffectRow
 from schemas.events import PaymentRefunded, ShipmentCancelled
 from services.inventory.decide import Phase as StockPhase
 from services.inventory.decide import Reservation
-from services.payment.ledger import ALIVE, Captured, Declined, Payment
+from services.payment.ledger import ALIVE, Captured, Declined, Payment, RefundFailed
 from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Labelled, PickedUp, Shipment
 from services.shipping.decide import Phase as ShipmentPhase
@@ -127,3 +127,22 @@ def unknown_is_no(ask: Any, node: Node, row: EffectRow) -> Any:
         if row.effect.kind != "charge":
             raise
         return Declined(None, "failed", str(error))
+
+
+def any_amount_fits(*_: Any, **__: Any) -> bool:
+    """Whatever was captured is what was asked for."""
+    return True
+
+
+def failed_refund_ignored(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:
+    """A refund that was made cannot fail."""
+    if isinstance(trigger, Callback | EffectResult) and isinstance(trigger.result, RefundFailed):
+        return NOTHING
+    return decide(state, trigger, now)  # type: ignore[no-any-return]
+
+
+def first_parcel_is_all(decide: Any, state: Shipment, trigger: Trigger, now: Any) -> Decision:
+    """A label has one parcel."""
+    if isinstance(trigger, Callback) and isinstance(trigger.result, PickedUp):
+        trigger = replace(trigger, result=replace(trigger.result, parcels=1))
+    return decide(replace(state, parcels=1), trigger, now)  # type: ignore[no-any-return]

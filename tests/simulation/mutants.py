@@ -9,6 +9,7 @@ from typing import Any
 import saga_monitor.ingest.watermark
 import saga_monitor.saga.deadlines
 import sagakit.handling.handler
+import services.payment.captures
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.runner import run_seed
@@ -49,6 +50,7 @@ def _m(name: str, breaks: str, within: int, *plants: Plant) -> Mutant:
 
 
 HANDLER: Any = sagakit.handling.handler
+CAPTURES: Any = services.payment.captures
 TX = _MemoryTransaction
 MUTANTS = (
     _m(
@@ -262,6 +264,24 @@ MUTANTS = (
         "what was held in a pause stays there",
         60,
         instead(HANDLER, "sagas_to_release", broken.never_freed),
+    ),
+    _m(
+        "a capture of any amount pays the order",
+        "an order of which one cent was captured is shipped",
+        40,
+        instead(CAPTURES, "_fits", deciders.any_amount_fits),
+    ),
+    _m(
+        "a refund that fails afterwards is not heard of",
+        "a cancelled order's money stays with the shop",
+        150,
+        deciding("payment", deciders.failed_refund_ignored),
+    ),
+    _m(
+        "the first of several parcels completes the order",
+        "an order counts as shipped while a parcel waits",
+        40,
+        deciding("shipping", deciders.first_parcel_is_all),
     ),
     _m(
         "event ids random",
