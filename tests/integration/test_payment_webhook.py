@@ -13,9 +13,14 @@ from sagakit.web.signed_webhook import EARLY_FOR, HEADER, sign
 from schemas.events import (
     PaymentCaptured,
     PaymentDeclined,
+    PaymentDisputeLost,
+    PaymentDisputeOpened,
+    PaymentDisputeWon,
     PaymentPending,
     PaymentRefunded,
+    PaymentRefundFailed,
     PaymentRefundStarted,
+    PaymentReportDoubted,
 )
 from services.payment.decide import decide
 from services.payment.ledger import Payment, evolve
@@ -44,6 +49,9 @@ REFUNDING = fold(
     ),
 )
 CHARGE = {"id": "ch1", "reference": "order/o1", "amount_minor": 2501, "currency": "EUR"}
+DISPUTE = {"id": "dp1", "charge_id": "ch1"} | {
+    name: CHARGE[name] for name in ("reference", "amount_minor", "currency")
+}
 REFUND = {"id": "re1", "reference": "order/o1", "charge_id": "ch1", "amount_minor": 2501}
 
 
@@ -74,9 +82,17 @@ def test_a_capture_is_taken_once() -> None:
         (PENDING, "charge.declined", CHARGE | {"decline_code": "funds"}, PaymentDeclined),
         (PENDING, "charge.declined", CHARGE | {"decline_code": None}, PaymentDeclined),
         (REFUNDING, "refund.succeeded", REFUND, PaymentRefunded),
+        (REFUNDING, "refund.failed", REFUND, PaymentRefundFailed),
+        (REFUNDING, "dispute.opened", DISPUTE, PaymentDisputeOpened),
+        (REFUNDING, "dispute.won", DISPUTE, PaymentDisputeWon),
+        (REFUNDING, "dispute.lost", DISPUTE, PaymentDisputeLost),
+        (PENDING, "charge.captured", CHARGE | {"amount_minor": 1}, PaymentReportDoubted),
+        (PENDING, "charge.captured", CHARGE | {"amount_minor": 5002}, PaymentReportDoubted),
+        (PENDING, "charge.captured", CHARGE | {"currency": "JPY"}, PaymentReportDoubted),
+        (PENDING, "charge.captured", CHARGE | {"id": "ch2"}, PaymentReportDoubted),
     ],
 )
-def test_reported_declines_and_refunds_become_events(
+def test_what_is_reported_becomes_an_event_of_its_own_kind(
     state: Payment, kind: str, data: Any, event_type: type
 ) -> None:
     submitter = payments(state)
