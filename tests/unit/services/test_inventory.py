@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -370,6 +371,9 @@ class MemoryStock:
         self, key: str, until: Callable[[Reservation], bool], timeout_s: float
     ) -> Reservation:
         return await self.state(key)
+
+    async def early_for(self, key: str, message_id: UUID) -> timedelta:
+        return timedelta()
 
 
 def ask(submitter: MemoryStock, method: str, path: str, **request: Any) -> httpx2.Response:
