@@ -54,6 +54,27 @@ CHAOS: tuple[FaultKind, ...] = (
         OUTAGE,
     ),
     FaultKind(
+        "hostile answers",
+        "The fake executes each request and answers with what it was sent, and control characters.",
+        fakes.HostileAnswers,
+        CALLERS,
+        OUTAGE,
+    ),
+    FaultKind(
+        "huge answers",
+        "The fake executes each request and answers with 64 MiB, some of them compressed.",
+        fakes.HugeAnswers,
+        CALLERS,
+        OUTAGE,
+    ),
+    FaultKind(
+        "calls banned",
+        "The fake answers 429 with Retry-After and does nothing.",
+        fakes.Ban,
+        CALLERS,
+        OUTAGE,
+    ),
+    FaultKind(
         "callbacks twice",
         "Each callback is sent again under the same id.",
         fakes.DuplicateCallbacks,

@@ -49,6 +49,24 @@ class GarbageAnswers(FakeFault):
     control = "garbage"
 
 
+class HostileAnswers(FakeFault):
+    """The server executes a request, and answers with what it was sent, and control characters."""
+
+    control = "hostile"
+
+
+class HugeAnswers(FakeFault):
+    """The server executes a request, and answers with far more bytes than anyone should read."""
+
+    control = "huge"
+
+
+class Ban(FakeFault):
+    """The server answers 429 with Retry-After, and does nothing."""
+
+    control = "banning"
+
+
 class DuplicateCallbacks(FakeFault):
     """The server posts every webhook again a moment later, under the same event id."""
 

@@ -1,9 +1,17 @@
 """Trouble of the outside world that can be asked for: done all the same, and told badly."""
 
+import asyncio
+from dataclasses import replace
+
 import httpx2
 import pytest
 
 from saga_lab.fakes.trouble import UNUSABLE_BODIES
+from sagakit.bounded_http import HttpClient
+from sagakit.errors import EffectFailed
+from services.payment.gateway import HttpProvider
+from services.payment.ledger import Captured, charge_effect
+from tests.order_facts import ONE_TEA
 from tests.outside_processes import GIVES_UP, Receiver, Row, Server, charge, status_of
 from tests.stack import until
 
@@ -35,6 +43,40 @@ def test_a_provider_that_answers_slowly_captures_the_charge_at_once(provider: Se
     until(lambda: provider.list("charges", "slow"), "the charge is recorded")
     begin(provider, "slow", OVER)
     assert status_of(provider, "slow") == "captured"
+
+
+@pytest.mark.parametrize("way", ["hostile", "huge", "banning"])
+def test_the_worst_answers_say_nothing_and_later_the_charge_is_there(
+    provider: Server, way: str
+) -> None:
+    """Given answers with our own words, of 64 MiB or a ban, then the gateway asks again later."""
+    facts = replace(ONE_TEA, card_token="tok_ok")
+    effect = replace(charge_effect(way, facts), saga=f"order/{way}")
+
+    async def story() -> None:
+        client = HttpClient(proxies=False)
+        gateway = HttpProvider(client, provider.url)
+        begin(provider, way)
+        errors = []
+        for _ in range(4):
+            with pytest.raises(EffectFailed) as error:
+                await gateway.charge(effect)
+            errors.append(error.value)
+        begin(provider, way, OVER)
+        for error in errors:
+            assert len(str(error)) < 300
+            assert "TOK_OK" not in str(error).upper()
+            assert str(error).isprintable()
+        if way == "banning":
+            assert all(error.retry_after for error in errors)
+            await client.close()
+            client = HttpClient(proxies=False)  # another process does not know of the pause
+            gateway = HttpProvider(client, provider.url)
+        assert isinstance(await gateway.charge(effect), Captured)
+        await client.close()
+
+    asyncio.run(story())
+    assert len(provider.list("charges", f"order/{way}")) == 1
 
 
 def test_callbacks_come_twice_under_one_id(provider: Server, receiver: Receiver) -> None:
