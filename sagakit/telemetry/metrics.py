@@ -90,12 +90,29 @@ GAUGES = text("""
             WHERE last_error LIKE 'EffectSetAside:%') AS effects_set_aside,
            (SELECT count(*) FROM parked WHERE code <> 'paused') AS parked
 """)
+OLDEST_SNAPSHOT = text("""
+    SELECT holder, extract(epoch FROM clock_timestamp() - since) AS age_s FROM (
+        SELECT format('session %s of %s, %s', pid, usename, application_name) AS holder,
+               xact_start AS since
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+        AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)
+        UNION ALL
+        SELECT format('prepared transaction %s of %s', gid, owner), prepared
+        FROM pg_prepared_xacts WHERE database = current_database()
+    ) AS held
+    WHERE since IS NOT NULL ORDER BY since LIMIT 1
+""")
+NAMED_S = 60.0
+"""From this age the oldest transaction is named: each name is a time series of its own."""
 READ_S = 3.0
 """How long a scrape waits for the database, in seconds."""
 PROCESS_HELP = {
     "saga_wait_s": "Seconds since the oldest transaction that is being tried again first failed",
     "saga_loop_age_s": "Seconds since the last turn of a loop of the process",
 }
+SNAPSHOT = "saga_oldest_snapshot_s"
+SNAPSHOT_HELP = "Age of the oldest transaction in the database; dead rows since then are kept"
 HELP = {
     "database_up": "1 if the database answered this scrape; else its gauges are missing",
     "outbox": "Events awaiting publication",
@@ -226,14 +243,22 @@ class TableGauges(Collector):
         self._engine, self._participant = engine, participant
         self._ask = BoundedCall("gauges", self._read, READ_S)
 
-    def _read(self) -> dict[str, float]:
+    def _read(self) -> tuple[dict[str, float], tuple[str, float]]:
         with self._engine.connect() as connection:
-            return {**connection.execute(GAUGES).one()._mapping}
+            counts = {**connection.execute(GAUGES).one()._mapping}
+            oldest = connection.execute(OLDEST_SNAPSHOT).one_or_none()
+        return counts, (oldest.holder, float(oldest.age_s)) if oldest else ("", 0.0)
 
     def collect(self) -> Iterable[Metric]:
         """Yield one gauge per column of GAUGES, and whether the database gave them."""
         found = answer_or_none(self._ask)
-        for name, value in {"database_up": found is not None, **(found or {})}.items():
+        counts, oldest = found or ({}, None)
+        if oldest is not None:
+            holder, age_s = oldest
+            gauge = GaugeMetricFamily(SNAPSHOT, SNAPSHOT_HELP, labels=["participant", "holder"])
+            gauge.add_metric([self._participant, holder if age_s >= NAMED_S else ""], age_s)
+            yield gauge
+        for name, value in {"database_up": found is not None, **counts}.items():
             gauge = GaugeMetricFamily(f"saga_{name}", HELP[name], labels=["participant"])
             gauge.add_metric([self._participant], float(value))
             yield gauge
