@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from saga_lab.application import MONITOR, Application, contract_of, resolve
-from saga_lab.chaos import kafka_data, links, processes, servers
+from saga_lab.chaos import database_settings, kafka_data, links, processes, servers
 from saga_lab.chaos.fault import OUTAGE, PAST_SESSION, SHORT, FaultKind
 from saga_lab.devstack.disks import DISKS
 from saga_lab.devstack.ports import BROKERS, PortTable
@@ -178,6 +178,27 @@ def _of_servers(application: Application) -> tuple[FaultKind, ...]:
             servers.ConnectionCut,
             everyone,
             SHORT,
+        ),
+        FaultKind(
+            "database read-only",
+            "All transactions are made read-only, as after a failover.",
+            database_settings.ReadOnly,
+            ("postgres",),
+            OUTAGE,
+        ),
+        FaultKind(
+            "rights revoked",
+            "A service may not write its tables any more.",
+            database_settings.RightsRevoked,
+            everyone,
+            OUTAGE,
+        ),
+        FaultKind(
+            "tight timeouts",
+            "PostgreSQL ends a service's statements, transactions and sessions after a moment.",
+            database_settings.TightTimeouts,
+            everyone,
+            OUTAGE,
         ),
         FaultKind(
             "tables locked",

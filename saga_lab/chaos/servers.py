@@ -91,13 +91,14 @@ class ConnectionCut(Fault):
     """
 
     def inject(self, site: Site) -> None:
-        _terminate_connections(site, self.target)
+        cut_connections(site, self.target)
 
     def heal(self, site: Site) -> None:
-        _terminate_connections(site, self.target)
+        cut_connections(site, self.target)
 
 
-def _terminate_connections(site: Site, service: str) -> None:
+def cut_connections(site: Site, service: str) -> None:
+    """End all sessions in the database of a service."""
     site.open_transaction(service, TERMINATE_OTHERS)
     site.release(service)
 

@@ -20,6 +20,7 @@ from saga_lab.devstack.manifest import probe_of
 from saga_lab.devstack.ports import BROKERS
 from saga_lab.devstack.stack import Stack
 from sagakit.outbox.republish import RelayLock, RelayRunning
+from sagakit.retry import is_transient
 from sagakit.store.postgres import engine_for
 
 PATIENCE_S = 600.0
@@ -135,8 +136,28 @@ class Site:
     def run(self, statement: sql.SQL) -> None:
         """Run a statement in a database that no service uses. Raises psycopg.Error."""
         url = next(iter(self.content["databases"].values()))
-        with psycopg.connect(url, dbname="postgres", autocommit=True, connect_timeout=5) as server:
+        with _session(url, dbname="postgres", autocommit=True) as server:
             server.execute(statement)
+
+    def settle(self, service: str | None, *statements: sql.SQL | sql.Composed) -> None:
+        """Run statements in a service's database, or in none of them, as soon as PostgreSQL can.
+
+        Raises NotReached.
+        """
+        urls = self.content["databases"]
+        place = {"dbname": "postgres"} if service is None else {}
+
+        def ran(statement: sql.SQL | sql.Composed) -> bool:
+            url = urls[service] if service else next(iter(urls.values()))
+            try:
+                with _session(url, autocommit=True, **place) as server:
+                    server.execute(statement)
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        for statement in statements:
+            until(lambda one=statement: ran(one), "PostgreSQL runs a statement")  # type: ignore[misc]
 
     def open_transaction(self, service: str, *statements: sql.SQL | sql.Composed) -> None:
         """Run statements in a service's database, in a transaction left open until `release`.
@@ -147,7 +168,7 @@ class Site:
         def opened() -> bool:
             try:
                 url = self.content["databases"][service]
-                connection = psycopg.connect(url, connect_timeout=5)
+                connection = _session(url)
                 try:
                     for statement in statements:
                         connection.execute(statement)
@@ -173,7 +194,9 @@ class Site:
             self.stop(service)
             try:
                 outbox = RelayLock(engine)
-            except (exc.OperationalError, RelayRunning):
+            except (exc.DBAPIError, RelayRunning) as error:
+                if isinstance(error, exc.DBAPIError) and not is_transient(error):
+                    raise
                 return False  # database not up yet, or the service was started again
             with self._lock:
                 self._sessions[service] = outbox
@@ -195,7 +218,9 @@ class Site:
             assert isinstance(lock, RelayLock)
             try:
                 lock.republish(topic)
-            except exc.OperationalError:
+            except exc.DBAPIError as error:
+                if not is_transient(error):
+                    raise
                 self.release(service)
                 self.take_relay_lead(service)
                 return False
@@ -209,3 +234,9 @@ class Site:
             connection = self._sessions.pop(service, None)
         if connection is not None:
             connection.close()
+
+
+def _session(url: str, **more: Any) -> psycopg.Connection[Any]:
+    """Open a session that may write, also on a server whose transactions are made read-only."""
+    options = "-c default_transaction_read_only=off"
+    return psycopg.connect(url, connect_timeout=5, options=options, **more)
