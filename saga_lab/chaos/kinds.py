@@ -25,7 +25,8 @@ def kinds_of(application: Application) -> dict[str, FaultKind]:
         *_of_processes(application),
         *_of_processes_that_live_on(application),
         *_of_replicas(application),
-        *_of_servers(application),
+        *_of_servers(),
+        *_of_databases(application),
         *_of_links(application),
         *_of_records(application),
         *added,
@@ -145,9 +146,8 @@ def _of_replicas(application: Application) -> tuple[FaultKind, ...]:
     )
 
 
-def _of_servers(application: Application) -> tuple[FaultKind, ...]:
-    """Return the kinds that break Kafka or PostgreSQL."""
-    everyone = application.databases
+def _of_servers() -> tuple[FaultKind, ...]:
+    """Return the kinds that break Kafka."""
     return (
         FaultKind(
             "broker gone",
@@ -172,6 +172,13 @@ def _of_servers(application: Application) -> tuple[FaultKind, ...]:
             SHORT,
             brokers=3,
         ),
+    )
+
+
+def _of_databases(application: Application) -> tuple[FaultKind, ...]:
+    """Return the kinds that break the databases of a PostgreSQL server."""
+    everyone = application.databases
+    return (
         FaultKind(
             "connections cut",
             "PostgreSQL ends all connections of a service in the middle of commits.",

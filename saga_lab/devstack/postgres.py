@@ -125,9 +125,12 @@ def _initdb(binaries: Path, data: Path, wal: Path | None, password: str) -> None
     aside.mkdir(parents=True, mode=0o700)
     given = data.with_name(f"{data.name}.given")
     write_private(given, password)
+    if wal is not None:
+        shutil.rmtree(wal, ignore_errors=True)
+        wal.mkdir(mode=0o700)  # on a disk where only its owner may make one
     if os.geteuid() == 0:
         user = _unprivileged_user()
-        for path in (aside, given):
+        for path in filter(None, (aside, given, wal)):
             os.chown(path, user.pw_uid, user.pw_gid)
     options = [
         "--auth=scram-sha-256",
@@ -137,7 +140,6 @@ def _initdb(binaries: Path, data: Path, wal: Path | None, password: str) -> None
         "--no-instructions",
     ]
     if wal is not None:
-        shutil.rmtree(wal, ignore_errors=True)
         options.append(f"--waldir={wal}")
     done = subprocess.run(
         [

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from sagakit import failures
 from sagakit.retry import WAITS
 from tests.integration.test_consumer_loop import Place, Replica
 from tests.stack import TestInfra, until
@@ -150,6 +151,19 @@ def test_a_session_that_the_server_ends_is_a_lost_connection(
             place.publish(*place.ticks(24, f"{n}-"))
         all_counted(owner, 21 * 24)
     assert place.parked() == []
+
+
+def test_without_its_row_in_the_table_the_read_only_database_ends_the_consumer(
+    place: Place, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(failures.SQLSTATES, "25006", failures.Failure.FINAL)
+    place.publish(*place.ticks(12))
+    replica = Replica(place)
+    until(lambda: place.counted() == 12, "counted before")
+    with setting(owner, "default_transaction_read_only", "on"):
+        place.publish(*place.ticks(12, "x"))
+        until(lambda: not replica.alive, "the consumer ends")
+    assert "ReadOnlySqlTransaction" in str(replica.error)
 
 
 def _database(replica: Replica) -> Any:
