@@ -158,16 +158,14 @@ class OrderRules(Rules):
         yield from _compare_units(rows)
 
     def compare_part(self, rows: RowsOfSaga, work: Collection[Work]) -> Iterator[Difference]:
-        """Compare what the work in progress cannot change; a refund books no charge."""
-        busy = {one.participant for one in work}
-        if "payment" not in busy:
+        """Compare the money that the work in progress cannot change; a refund books no charge.
+
+        A parcel and its units are told from one participant to the next, so they wait.
+        """
+        if all(one.participant != "payment" for one in work):
             yield from _compare_money(rows)
         elif not {Work("payment", kind) for kind in BOOKING} & set(work):
             yield from _unbooked_charges(rows)
-        if "shipping" not in busy:
-            yield from _compare_parcels(rows)
-        if not {"shipping", "inventory"} & busy:
-            yield from _compare_units(rows)
 
     def compare_rest(self, rows: Rows) -> Iterable[Difference]:
         """Compare the stock of each SKU."""

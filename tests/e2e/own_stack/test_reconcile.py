@@ -147,7 +147,7 @@ def test_what_differs_is_found_reported_and_put_right_once(stack: LiveStack) -> 
         stack,
         f"DELETE FROM refunds WHERE reference = 'order/{lost}'",
         f"UPDATE charges SET refunded_minor = 0 WHERE reference = 'order/{lost}'",
-        f"UPDATE charges SET amount_minor = 501 WHERE reference = 'order/{kept}'",
+        f"UPDATE charges SET captured_minor = 499 WHERE reference = 'order/{kept}'",
     )
     shelf(stack, 3)
     forced = {("unbooked_charge", declined), ("unbooked_charge", twice), ("missing_refund", lost)}
