@@ -19,6 +19,7 @@ from saga_cli import client
 from saga_cli.answers import AcceptedCommandJson
 from saga_cli.output import Column, print_table
 from sagakit.flow.toml_values import seconds
+from sagakit.identity import id_fault
 
 F = TypeVar("F", bound=Callable[..., Any])
 Parameter = Callable[[click.Command], click.Command]
@@ -33,12 +34,8 @@ class IdType(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the id. Raises UsageError."""
-        if not 1 <= len(value) <= MAX_ID_CHARS or not value.isprintable():
-            self.fail(
-                f"{value[:40]!r} is not an id; write 1 to {MAX_ID_CHARS} printable characters",
-                param,
-                ctx,
-            )
+        if fault := id_fault(value, MAX_ID_CHARS):
+            self.fail(f"{value[:40]!a} is not an id: it {fault}", param, ctx)
         return str(value)
 
 

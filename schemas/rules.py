@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from iso4217 import Currency
 
+from sagakit.identity import id_fault
 from sagakit.privacy.sealed_text import is_sealed
 from schemas.events import OrderFacts, OrderLine
 
@@ -106,8 +107,8 @@ def _line(where: str, line: OrderLine) -> Iterator[str]:
 def _name(field: str, value: str, limit: int) -> Iterator[str]:
     if not value.strip():
         yield f"{field} is empty: give 1 to {limit} printable characters"
-    elif len(value) > limit or not value.isprintable():
-        yield f"{field} {_quote(value)} is not valid: give 1 to {limit} printable characters"
+    elif fault := id_fault(value, limit):
+        yield f"{field} {_quote(value)} {fault}"
 
 
 def _address(field: str, value: str) -> Iterator[str]:

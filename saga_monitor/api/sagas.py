@@ -14,7 +14,7 @@ from saga_monitor.saga.evidence import to_json
 from saga_monitor.saga.facts import Saga
 from saga_monitor.saga.view import SagaView, Status
 from saga_monitor.storage import lineage, queries
-from sagakit.identity import saga_key
+from sagakit.identity import is_plain, saga_key
 from sagakit.web.app import problem
 
 
@@ -81,7 +81,7 @@ def _add_lineage_routes(router: APIRouter, reader: SagaReader) -> None:
     def batch(batch_id: str) -> dict[str, Any] | JSONResponse:
         """Return the sagas of a batch, with a count for each status."""
         with reader.engine.connect() as connection:
-            found = lineage.batch(connection, batch_id) if batch_id.isprintable() else None
+            found = lineage.batch(connection, batch_id) if is_plain(batch_id) else None
         if found is None:
             detail = f"no saga of batch {batch_id!r} was read yet; check the id, or try again"
             return problem(404, "unknown batch", detail)

@@ -16,6 +16,7 @@ from saga_monitor.saga.facts import SOURCE, Saga
 from saga_monitor.saga.view import SagaView
 from saga_monitor.storage import queries, store
 from sagakit.errors import UnknownFlow
+from sagakit.identity import is_plain
 
 
 class SagaReader:
@@ -99,6 +100,6 @@ class SagaReader:
 
 
 def _find_locked(connection: Connection, key: str) -> Saga | None:
-    if not key.isprintable():
+    if not is_plain(key):
         return None
     return store.lock(connection, {key: EVERY_PARTITION})[key][0]

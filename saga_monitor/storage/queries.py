@@ -15,7 +15,7 @@ from saga_monitor.saga.flow_versions import Count
 from saga_monitor.saga.view import Status
 from saga_monitor.storage.store import load_saga
 from saga_monitor.storage.tables import live_and_history
-from sagakit.identity import saga_key, split_key
+from sagakit.identity import is_plain, saga_key, split_key
 from sagakit.web.admin import blockers_of
 
 _SHOWN = """
@@ -175,7 +175,7 @@ def sagas(
 
 def named(connection: Connection, name: str, flows: Iterable[str]) -> list[Row]:
     """Return the sagas that a person may mean: by saga key, or by the id in any of `flows`."""
-    if not name.isprintable():
+    if not is_plain(name):
         return []
     keys = [name, *(saga_key(flow, name) for flow in ("", *flows))]
     return _saga_rows(connection, NAMED, keys=keys)
@@ -252,7 +252,7 @@ def count_unreadable(connection: Connection) -> int:
 
 def find(connection: Connection, saga: str) -> Saga | None:
     """Return one saga; None if no event of it was ever read."""
-    if not saga.isprintable():  # no saga has such a key, and PostgreSQL text holds no NUL
+    if not is_plain(saga):  # no saga has such a key, and PostgreSQL text holds no NUL
         return None
     facts = connection.execute(FACTS, {"saga": saga}).scalar()
     return None if facts is None else load_saga(saga, facts)

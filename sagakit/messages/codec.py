@@ -37,7 +37,7 @@ from sagakit.errors import (
 )
 from sagakit.flow.platform_events import PLATFORM
 from sagakit.flow.routing import topic
-from sagakit.identity import MAX_ID_CHARS, flow_name, saga_key, split_key
+from sagakit.identity import MAX_ID_CHARS, flow_name, is_plain, saga_key, split_key
 from sagakit.messages.envelope import (
     LOGGED_AT,
     NAMESPACE,
@@ -104,10 +104,10 @@ def record_saga_id(raw: bytes | None) -> str:
         key = raw.decode()
     except UnicodeDecodeError as error:
         raise BadKey(f"the record key is not UTF-8 ({error}); use the saga id") from error
-    if len(key) > MAX_ID_CHARS or not key.isprintable():
+    if len(key) > MAX_ID_CHARS or not is_plain(key):
         raise BadKey(
-            f"the record key {key[:40]!r} has {len(key)} characters; a saga id has 1 to "
-            f"{MAX_ID_CHARS} printable characters"
+            f"the record key {key[:40]!a} has {len(key)} characters; a saga id has 1 to "
+            f"{MAX_ID_CHARS} printable characters, in Unicode's form NFC"
         )
     return key
 

@@ -21,7 +21,7 @@ from fastapi import APIRouter, Request, Response
 
 from sagakit.decider import Callback, Trigger
 from sagakit.errors import BadKey, ConfigurationError, SagaError
-from sagakit.identity import split_key
+from sagakit.identity import is_plain, split_key
 from sagakit.messages.codec import record_saga_id
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.shared_secret import shared_secret
@@ -206,7 +206,7 @@ def read_event(
 def text_of(data: Mapping[str, Any], name: str, where: str = "data") -> str:
     """Return a text field of 1 to 255 printable characters. Raises ValueError."""
     value = data.get(name)
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not value.isprintable():
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not is_plain(value):
         raise ValueError(f"{where}.{name} must be a text of 1 to {MAX_TEXT} printable characters")
     return value
 

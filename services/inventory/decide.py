@@ -20,6 +20,7 @@ from typing import Any
 
 from sagakit.contract.model import saga_id_of
 from sagakit.decider import NOTHING, Command, Decision, Do, Observed, Trigger, Undo
+from sagakit.identity import id_fault
 from schemas.events import (
     InventoryRejected,
     InventoryReleased,
@@ -89,7 +90,7 @@ def sum_lines(order: OrderFacts) -> tuple[StockLine, ...]:
 def can_be_stocked(sku: Any) -> bool:
     """Return True for a SKU that can have stock: 1 to 124 printable characters, not blank."""
     fits = isinstance(sku, str) and len(sku) <= MAX_STOCK_SKU
-    return fits and sku.isprintable() and bool(sku.strip())
+    return fits and id_fault(sku, MAX_STOCK_SKU) is None
 
 
 def _do(state: Reservation, event: Any) -> Decision:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sagakit.actors import personal_actor
 from sagakit.decider import Command
-from sagakit.identity import saga_key
+from sagakit.identity import is_plain, saga_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.program import service_program
@@ -51,7 +51,7 @@ def build(settings: ServiceSettings) -> Service[Reservation]:
 
 
 def _check_printable(value: str) -> str:
-    if not value.isprintable() or not value.strip():
+    if not is_plain(value) or not value.strip():
         raise ValueError("must not be empty, and must have printable characters only")
     return value
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sagakit.decider import Command, Do, Observed, Trigger, Undo
+from sagakit.identity import id_fault
 from sagakit.store.json_rows import KEYS, as_json, driver_sql, recordset, rows_of
 from schemas.events import (
     InventoryReleased,
@@ -143,7 +144,7 @@ def skus_of(state: Reservation, triggers: Iterable[Trigger]) -> set[str]:
                 skus |= {line.sku for line in state.lines}
             case Command(name="restock", data={"sku": str(sku)}):
                 skus.add(sku)
-    return {sku for sku in skus if len(sku) <= MAX_SKU and sku.isprintable()}
+    return {sku for sku in skus if id_fault(sku, MAX_SKU) is None}
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, Response
 from sqlalchemy import Engine
 
+from sagakit.identity import is_plain
 from sagakit.service.definition import Service, TriggerPort
 from sagakit.service.program import service_program
 from sagakit.service.settings import ServiceSettings
@@ -43,7 +44,7 @@ def api(engine: Engine) -> Callable[[TriggerPort[Points]], APIRouter]:
         @router.get("/cards/{card}", response_model=None)
         async def read_card(card: str) -> Response | dict[str, str | int]:
             """Return the points on a card, and the number of orders that brought them."""
-            if not card.isprintable():
+            if not is_plain(card):
                 return problem(404, "no such card", "a card has printable characters only")
             orders, total = await asyncio.to_thread(card_totals, engine, card)
             if not orders:

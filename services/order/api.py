@@ -14,7 +14,7 @@ from sagakit.actors import personal_actor
 from sagakit.decider import Command
 from sagakit.errors import EventTooLarge
 from sagakit.gathering import Gatherer
-from sagakit.identity import saga_key
+from sagakit.identity import id_fault, saga_key
 from sagakit.messages.envelope import NAMESPACE
 from sagakit.service.definition import TriggerPort
 from sagakit.store.ports import Clock
@@ -84,8 +84,8 @@ class NewOrder(_Request):
     """An order to place. Its total is computed from the lines."""
 
     order_id: str = Field(
-        description="Yours to choose, unique for ever: 1 to 128 printable characters. Placing the "
-        "same order again under it changes nothing.",
+        description="Yours to choose, unique for ever: 1 to 128 printable characters (NFC). "
+        "Placing the same order again under it changes nothing.",
         examples=["2026-000123"],
     )
     customer_id: str = Field(examples=["c-42"])
@@ -364,7 +364,7 @@ def _check_order(asked: NewOrder) -> tuple[str, OrderFacts]:
 
 def _check_readable(order_id: str) -> None:
     """Raise ProblemError (404) for an id that no order can have, as for an unknown order."""
-    if len(order_id) > MAX_ORDER_ID or not order_id.isprintable():
+    if id_fault(order_id, MAX_ORDER_ID):
         raise _unknown_order(printable(order_id, MAX_ORDER_ID))
 
 
