@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 class FaultRates:
     """Holds one probability per fault; all are zero when the faults are off.
 
-    A value is the chance at each occasion, except for the last four: poison is drawn once per
+    A value is the chance at each occasion, except for the last five: poison is drawn once per
     saga, second and switch are 1 or 0 for the whole run, skew_s is in seconds.
 
     crash: a process dies at a named point, or a monitor loses its gate; trouble: a call or its
@@ -18,9 +18,11 @@ class FaultRates:
     while; pause: a process stops, possibly past its leases, or a monitor stops reading; stale: a
     former leader of the relay publishes its batch again, later; disorder: a relay publishes past a
     row that was refused; outage: no broker for a while; poison: garbage under a saga's key, or a
-    participant too old for the saga's events; second: a second process consumes the same records,
-    as after a rebalance, and a second monitor emits; switch: processes start with an older flow
-    file and move to today's one by one; skew_s: each process clock is off by up to this much.
+    participant too old for the saga's events; registry: drawn once per saga, the schema registry
+    does not answer a participant for a while, or lacks the schema of the saga's events; second: a
+    second process consumes the same records, as after a rebalance, and a second monitor emits;
+    switch: processes start with an older flow file and move to today's one by one; skew_s: each
+    process clock is off by up to this much.
     """
 
     crash: float = 0.0
@@ -33,6 +35,7 @@ class FaultRates:
     disorder: float = 0.0
     outage: float = 0.0
     poison: float = 0.0
+    registry: float = 0.0
     second: float = 0.0
     switch: float = 0.0
     skew_s: float = 0.0
@@ -61,6 +64,8 @@ class FaultRates:
             drawn = cls()
         elif rng.random() < 0.5:
             drawn.switch = 1.0
+        if not drawn.calm():
+            drawn.registry = rng.choice((0.0, 0.0, 0.0, 0.3))
         return replace(drawn, **dict.fromkeys(without, 0.0))
 
     def named(self) -> list[str]:

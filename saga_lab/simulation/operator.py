@@ -21,7 +21,7 @@ class OperatorReader(Codec):
     """Decodes records for one participant, through the log, which decodes each record once.
 
     Raises Undecodable for sagas in `Operator.unknown`: their events are too new for the
-    participant's running version.
+    participant's running version; and what the schema registry makes it raise.
     """
 
     def __init__(self, node: NodePort) -> None:
@@ -31,6 +31,7 @@ class OperatorReader(Codec):
     def decode(self, record: Record) -> Envelope:
         """Decode a record, see `Codec`."""
         envelope = self._node.world.log.read(record)
+        self._node.world.registry.check(self._node.name, envelope.key)
         if (self._node.name, envelope.key) in self._node.world.operator.unknown:
             raise Undecodable(
                 f"{envelope.event.type} is of a later version; redrive after the update"

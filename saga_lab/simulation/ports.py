@@ -115,6 +115,14 @@ class OperatorPort(Protocol):
         ...
 
 
+class RegistryPort(Protocol):
+    """The simulated schema registry, as the participants use it."""
+
+    def check(self, participant: str, saga: str) -> None:
+        """Answer a participant. Raises RegistryUnavailable and UnregisteredSchema."""
+        ...
+
+
 class RolloutPort(Protocol):
     """A simulated release, as the participants use it."""
 
@@ -153,6 +161,11 @@ class WorldPort(Protocol):
     @property
     def monitors(self) -> Sequence[MonitorPort]:
         """Return the monitors."""
+        ...
+
+    @property
+    def registry(self) -> RegistryPort:
+        """Return the schema registry."""
         ...
 
     @property

@@ -14,17 +14,19 @@ from uuid import uuid5
 from saga_lab.simulation.log import PARTITIONS, Place
 from saga_lab.simulation.ports import NodePort
 from sagakit.decider import EffectResult
-from sagakit.errors import EffectFailed, ResultPending, UnknownFlow
+from sagakit.errors import EffectFailed, RegistryUnavailable, ResultPending, UnknownFlow
 from sagakit.faults import Crash
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router, topics_of
 from sagakit.handling.handler import Handler, decode_message
+from sagakit.handling.parking import parking_key
 from sagakit.messages.envelope import EffectRow, Message, Record
 from sagakit.retry import PENDING_BACKOFF, RETRY_BACKOFF
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.saga_cache import SagaCache
 
 LEASE = timedelta(seconds=15)
+REGISTRY_AGAIN = timedelta(seconds=20)
 MOST_IN_HAND = 4
 MOST_POLLED = 12
 
@@ -101,7 +103,7 @@ class SimulatedProcess:
     def survive(self, work: Callable[[], None]) -> None:
         """Run `work`; a crash in it restarts the process from the stored offsets.
 
-        The process may then pause.
+        The process may then pause, as it does while the schema registry does not answer.
         """
         database = self.node.database
         database.now, database.commits, database.cache = self.now(), self.commits, self.cache
@@ -113,6 +115,9 @@ class SimulatedProcess:
             self.positions = defaultdict(int, self.node.committed)
             self.forget()
             self._drop()
+        except RegistryUnavailable:
+            self.paused_until = self.world.now + REGISTRY_AGAIN
+            self.world.note(f"{self.name} waits for the schema registry", self.keys())
         self.node.touched = True
         self.node.check()
         if self.world.happens("pause"):
@@ -145,7 +150,11 @@ class SimulatedProcess:
 
     def holds(self) -> set[str]:
         """Return the sagas of its batch."""
-        return {decode_message(self.node.codec, r).key for r in self.batch}
+        return {self._saga(record) for record in self.batch}
+
+    def _saga(self, record: Record) -> str:
+        envelope = self.world.log.envelope(record)
+        return envelope.key if envelope else parking_key(self.node.codec, record)
 
     def has_work(self) -> bool:
         """Return whether it is awake and has a batch to handle or records to poll."""
@@ -186,8 +195,11 @@ class SimulatedProcess:
             self.node.committed |= self.positions
 
     def redrive(self, key: str) -> None:
-        """Redrive the parked records of a saga."""
-        self.handler.redrive(key)
+        """Redrive the parked records of a saga, once the schema registry answers."""
+        try:
+            self.handler.redrive(key)
+        except RegistryUnavailable:
+            self.world.after(REGISTRY_AGAIN, lambda: self.survive(lambda: self.redrive(key)))
 
     def messages(self) -> list[Message]:
         """Return the polled batch as messages, decoded."""

@@ -97,4 +97,5 @@ def build_world(
         world.after(story.place_after, lambda s=story: simulation.begin(world, s))  # type: ignore[misc]
         poison_at = story.place_after + story.poisoned_after
         world.after(poison_at, lambda s=story: world.operator.maybe_inject_bad_record(key_of(s)))  # type: ignore[misc]
+        world.after(poison_at, lambda s=story: world.registry.maybe_fail(key_of(s)))  # type: ignore[misc]
     return world, stories

@@ -19,6 +19,7 @@ from saga_lab.simulation.node import Node
 from saga_lab.simulation.operator import Operator
 from saga_lab.simulation.played_application import O, PlayedApplication
 from saga_lab.simulation.process import SimulatedProcess
+from saga_lab.simulation.registry import SimulatedRegistry
 from saga_lab.simulation.rollout import REFUSED, Rollout
 from saga_lab.simulation.simulated_monitor import SimulatedMonitor
 from sagakit.decider import Callback, Command
@@ -87,6 +88,7 @@ class World(Generic[O]):
         trouble = self.fault_rates.trouble
         self.outside = simulation.outside(self.rng, self.call_back_later, trouble)
         self.operator = Operator(self)
+        self.registry = SimulatedRegistry(self)
         self.claim_checker = ClaimChecker(self.outside)
         self.log = SimulatedLog(simulation.contract.topics, self.codec, self.claim_checker)
         self.later: list[Later] = []

@@ -9,10 +9,11 @@ from uuid import UUID
 from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import SimulatedProcess
 from sagakit.decider import Effect
-from sagakit.errors import ResultPending, UnknownFlow
+from sagakit.errors import RegistryUnavailable, ResultPending, UnknownFlow
 from sagakit.flow.routing import Router
 from sagakit.handling.handler import Disposition, HandlingResult
-from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow
+from sagakit.handling.parking import undecodable_message
+from sagakit.messages.envelope import EffectRow, Lease, Message, OutboxRow, ParkedRow, Record
 from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.ports import Changes, InboxRow
 from services.inventory.decide import Reservation
@@ -114,6 +115,15 @@ def ride_first(take: Any, process: SimulatedProcess) -> None:
 def drop_parked(batch: Any, message: Message, code: str, error: str) -> HandlingResult[Any]:
     """What cannot be handled is let go."""
     return HandlingResult(message, Disposition.PARKED)
+
+
+def unanswered_is_poison(decode: Any, codec: Any, record: Record) -> Message:
+    """A schema registry that does not answer makes a record unreadable."""
+    try:
+        message: Message = decode(codec, record)
+    except RegistryUnavailable as error:
+        return undecodable_message(codec, record, str(error))
+    return message
 
 
 def queue_reversed(parked: Any, tx: Any, key: str, limit: int) -> list[ParkedRow]:

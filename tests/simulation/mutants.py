@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import saga_lab.simulation.process
 import saga_monitor.ingest.watermark
 import saga_monitor.saga.deadlines
 import sagakit.handling.handler
@@ -14,6 +15,7 @@ from saga_lab.simulation.node import Node
 from saga_lab.simulation.process import SimulatedProcess
 from saga_lab.simulation.runner import run_seed
 from sagakit.decider import Effect
+from sagakit.errors import Undecodable, UnregisteredSchema
 from sagakit.flow.routing import Router
 from sagakit.store.commit_queue import CommitQueue
 from sagakit.store.loaded_states import LoadedStates
@@ -51,8 +53,21 @@ def _m(name: str, breaks: str, within: int, *plants: Plant) -> Mutant:
 
 HANDLER: Any = sagakit.handling.handler
 CAPTURES: Any = services.payment.captures
+PROCESS: Any = saga_lab.simulation.process
 TX = _MemoryTransaction
 MUTANTS = (
+    _m(
+        "registry's 503 taken for a property of the record",
+        "an order waits for a person who has nothing to do",
+        60,
+        around(PROCESS, "decode_message", broken.unanswered_is_poison),
+    ),
+    _m(
+        "schema that is registered late never asked for again",
+        "an order waits for a person who has nothing to do",
+        60,
+        instead(UnregisteredSchema, "code", Undecodable.code),
+    ),
     _m(
         "fence forgotten",
         "a cancelled order is charged, reserved or shipped",
