@@ -421,6 +421,9 @@ def _give_back(
     account: ChargeAccount, made: ChargeRecord, asked: RefundRecord, plan: CardPlan
 ) -> ChargeStep:
     left_minor = made.held_minor
+    if made.lost_minor:
+        message = f"charge {made.id} is disputed, and the dispute is lost"
+        return AccountStep(account, ErrorAnswer(409, "charge_disputed", message))
     if left_minor == 0:
         message = f"charge {made.id} is refunded in full; nothing is left to refund"
         return AccountStep(account, ErrorAnswer(409, "already_refunded", message))

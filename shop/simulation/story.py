@@ -28,6 +28,7 @@ CHARGES = ("captured",) * 8 + (
     "part_only",
     "part_later",
     "dispute_won",
+    "dispute_lost",
 )
 
 
