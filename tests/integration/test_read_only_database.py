@@ -1,4 +1,4 @@
-"""A database that is read-only for a while, as after a failover: every process waits for it."""
+"""A database that is read-only for a while, or locked: every process waits, and says so."""
 
 import secrets
 from collections.abc import Iterator
@@ -78,3 +78,24 @@ def test_front_door_and_monitor_wait_for_a_database_that_takes_writes_again(
         assert place().status_code in (200, 201)
         seen = f"{monitor.url}/sagas/order/{group}-seen"
         until(lambda: httpx2.get(seen, timeout=PATIENCE_S).status_code == 200, "the saga is seen")
+
+
+def test_a_consumer_that_stands_on_a_lock_is_alive_and_not_ready(
+    infra: TestInfra, publisher: EventPublisher, order: str, group: str, tmp_path: Path
+) -> None:
+    url = fresh_database(infra)
+    log = tmp_path / f"{group}-lock.log"
+    with program("services.fraud", infra, log, SAGA_DATABASE_URL=url) as fraud:
+        until(lambda: fraud.wrong("ready") == (200, {}), "it is ready")
+        with psycopg.connect(url) as other:
+            other.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            publisher.publish_events(placed(f"{group}-{order}"), flow="order/3")
+            stands = "stands in one transaction"
+            until(
+                lambda: stands in (fraud.wrong("ready") or (0, {}))[1].get("consumer", ""),
+                "the consumer stands",
+            )
+            assert fraud.wrong("live") == (200, {})
+            known = httpx2.get(f"{fraud.url}/metrics", timeout=PATIENCE_S).text
+            assert '\nsaga_loop_age_s{loop="consumer"}' in known
+        until(lambda: fraud.wrong("ready") == (200, {}), "it goes on")
