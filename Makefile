@@ -68,6 +68,7 @@ check: setup  ## format, lint, types, imports, generated files, fast tests
 	$(BIN)/python -m sagakit.contract.docs schemas --check
 	$(BIN)/python -m tests.bad_input.document --check
 	$(BIN)/python -m saga_monitor.saga.event_matrix_page schemas --check
+	$(BIN)/python -m sagakit.contract.rights schemas --check
 	$(BIN)/pytest -q -n $(WORKERS) $(FAST_TESTS)
 	$(BIN)/pytest -q $(TRIP_FAST_TESTS)
 

@@ -11,6 +11,8 @@ SagaError
 |   |       `-- UnregisteredSchema     the registry does not have it now; it is asked again
 |   |-- RecordTooLarge         the record exceeds the size limit of events
 |   |-- UnknownFlow            this process does not know the flow or version in the `flow` header
+|   |-- StartUnread            the start event of the saga was not read yet
+|   |-- SagaConflict           the record contradicts what the log says of its saga; set aside
 |   |-- SequenceGap            earlier events of the same producer and saga are missing
 |   `-- SequenceConflict       another event already has this sequence number
 |-- TopicRecreated         a topic was recreated; the process restarts
@@ -105,6 +107,21 @@ class UnknownFlow(UnprocessableRecord):
     """The `flow` header names a flow or version that this participant does not know."""
 
     code = "unknown_flow"
+
+
+class StartUnread(UnprocessableRecord):
+    """The start event of the saga was not read yet, so nobody knows its flow and its facts."""
+
+    code = "unstarted"
+
+
+class SagaConflict(UnprocessableRecord):
+    """The record contradicts what the log says of its saga: another flow, other facts, a used id.
+
+    It is never handled. It is set aside for a person and holds up no later record of its saga.
+    """
+
+    code = "conflict"
 
 
 class SequenceGap(UnprocessableRecord):

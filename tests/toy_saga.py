@@ -7,14 +7,15 @@ same effect twice), `other` (another effect under its key), `pair` (both), `odd`
 payload that is no JSON). Helpers take the bare id of a saga of the flow `toy`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID, uuid5
 
-from sqlalchemy import ARRAY, Column, Engine, MetaData, Table, Text
+from sqlalchemy import ARRAY, Column, Engine, MetaData, Table, Text, text
 
 from sagakit.contract.loader import join, load_platform
 from sagakit.contract.model import Contract, saga_id_of
@@ -34,7 +35,7 @@ from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Disposition, Handler, decode_message
+from sagakit.handling.handler import Disposition, Handler, HandlingResult, decode_message
 from sagakit.identity import flow_name, saga_key, split_key
 from sagakit.messages.codec import MAX_EVENT_BYTES, Codec
 from sagakit.messages.envelope import (
@@ -54,6 +55,10 @@ from sagakit.store.schema import KIT
 from sagakit.store.state_table import TableStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+STARTED = text(
+    "INSERT INTO inbox (key, facts) VALUES (:key, :facts) ON CONFLICT (key) DO UPDATE"
+    " SET facts = excluded.facts, version = inbox.version + 1 WHERE coalesce(inbox.facts, '') = ''"
+)
 
 
 @dataclass(frozen=True)
@@ -288,13 +293,55 @@ def participant(store: Any) -> Participant[Count]:
     return Participant("counter", decide, evolve, store)
 
 
+class StartedHandler(Handler[Count]):
+    """Takes start events as read before, but for a saga whose own comes: it acts when it comes."""
+
+    def handle(self, messages: Sequence[Message]) -> list[HandlingResult[Count]]:
+        starts = {m.key: str(m.id) for m in reversed(messages) if isinstance(m.event, Started)}
+        for key in sorted({m.key for m in messages if m.event or m.record}):
+            known = self._known.get(key)
+            if not known and (facts := starts.get(key, "")) != known:
+                self.begin(key, facts)
+        return super().handle(messages)
+
+    def begin(self, key: str, facts: str) -> None:
+        """Let it be known what start event a saga has. `facts`: as in its inbox row."""
+        self._known[key] = facts
+        mark_started(self._database, [key], facts)  # type: ignore[arg-type]
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        return {}
+
+
 def handler_on(
-    database: "MemoryDatabase[Count] | PostgresDatabase[Count]", store: Any, **options: Any
+    database: "MemoryDatabase[Count] | PostgresDatabase[Count]",
+    store: Any,
+    kind: type[Handler[Count]] = StartedHandler,
+    **options: Any,
 ) -> Handler[Count]:
     """The counter's handler on a database."""
     codec = Codec(CONTRACT)
     router = Router(FLOWS, "counter")
-    return Handler(participant(store), database, router, codec, lambda: NOW, **options)
+    return kind(participant(store), database, router, codec, lambda: NOW, **options)
+
+
+def mark_started(
+    database: "MemoryDatabase[Count] | PostgresDatabase[Count]",
+    keys: Iterable[str],
+    facts: str = "",
+) -> None:
+    """Let it be known that the start events of these sagas were read. `facts`: what is known."""
+    known = database.cache.take(keys)
+    if isinstance(database, PostgresDatabase):
+        with database.engine.begin() as connection:
+            for key in keys:
+                connection.execute(STARTED, {"key": key, "facts": facts})
+        return
+    rows = database.tables.inbox_rows
+    for key in keys:
+        row = known[key][0] if key in known else rows.get(key, InboxRow(key))
+        rows[key] = replace(row, facts=row.facts or facts)
 
 
 @dataclass
@@ -305,6 +352,7 @@ class Counter:
     wire: Wire = field(default_factory=lambda: Wire(Codec(CONTRACT)))
     store: MemoryStore[Count] = field(default_factory=lambda: MemoryStore(Count()))
     added: list[EffectRow] = field(default_factory=list)
+    kind: type[Handler[Count]] = StartedHandler
 
     def __post_init__(self) -> None:
         self.database: MemoryDatabase[Count] = MemoryDatabase(self.store, NOW)
@@ -312,12 +360,20 @@ class Counter:
 
     def with_faults(self, faults: Faults) -> Handler[Count]:
         """A new process on the same database."""
-        return handler_on(self.database, self.store, faults=faults, added=self.added.extend)
+        return handler_on(
+            self.database, self.store, self.kind, faults=faults, added=self.added.extend
+        )
 
     def reads(self, *records: Record) -> list[Disposition]:
         """Handle records in one micro-batch."""
         messages = [decode_message(self.wire.codec, r) for r in records]
         return [handled.disposition for handled in self.handler.handle(messages)]
+
+    def begins_with(self, start: Record) -> None:
+        """Let it be known that this start event was read, although it is handled later."""
+        message = decode_message(self.wire.codec, start)
+        assert isinstance(self.handler, StartedHandler)
+        self.handler.begin(message.key, str(message.id))
 
     def hears(self, *messages: Message) -> list[Disposition]:
         """Handle messages in one micro-batch."""

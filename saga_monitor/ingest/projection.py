@@ -6,7 +6,7 @@ that its tables do not hold. Reading a record twice changes nothing.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from saga_monitor.ingest.watermark import EVERY_PARTITION
 from saga_monitor.saga.balance import LISTED
-from saga_monitor.saga.facts import Fact, Saga, fold, keep_first
+from saga_monitor.saga.facts import STARTS, Fact, Saga, fold, keep_first
 from saga_monitor.saga.flow_plan import Plan
 from saga_monitor.saga.interpreter import interpret
 from saga_monitor.saga.interventions import interventions_of
@@ -74,6 +74,7 @@ class Projection:
         self._count_foreign = metrics.count_foreign("monitor")
         self._defaults = {flow.name: flow.label(flow.default_version) for flow in flows}
         self.flows = flows
+        self._starts = {flow.start for flow in flows}
         self._balances = balances_of(flows)
         self._repeated = repeated_types(flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
@@ -239,7 +240,10 @@ class Projection:
             is_placed = label in self._plans and self.flows.may_carry(label, type_)
         if not is_placed:
             self.flows.find(label, type_)  # raises UnknownFlow, which names the known ones
-        return envelope.key, fact_of(envelope, self._balances)
+        fact = fact_of(envelope, self._balances)
+        if type_ in self._starts:
+            fact = replace(fact, detail={**fact.detail, STARTS: record.offset})
+        return envelope.key, fact
 
 
 def _offsets_behind(records: Iterable[Record], again: bool) -> dict[TopicPartitionKey, int]:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from saga_monitor.saga.facts import SOURCE, Fact, Saga, emission_id
 from saga_monitor.saga.view import (
+    CONFLICT,
     CONSERVATION,
     DEADLINE,
     ESCALATION,
@@ -63,6 +64,7 @@ def due_emissions(
     item = view.next
     due = [_unexpected_event(saga, view, f) for f in view.unexpected if f.at < read_through]
     due += [_needed(saga, one) for one in view.needed if one.fact.at < read_through]
+    due += [_conflict(saga, view, f) for f in view.conflicts if f.at < read_through]
     due += [_imbalance(saga, found) for found in view.imbalances if found.due < read_through]
     if item is not None and item.due is not None and item.due < read_through:
         due += _passed_deadline(saga, item)
@@ -84,6 +86,17 @@ def _needed(saga: Saga, needed: NeededIntervention) -> Emission:
     reason = str(fact.detail.get("reason") or f"{fact.source} reports {fact.type}")
     opened = InterventionOpened(saga_id=saga.id, code=needed.code, reason=reason)
     return Emission(needed.id, opened, UUID(fact.id))
+
+
+def _conflict(saga: Saga, view: SagaView, fact: Fact) -> Emission:
+    at = fact.at.isoformat(timespec="milliseconds")
+    reason = (
+        f"{fact.type} at {at} names the flow {fact.flow}, and this saga started on {view.flow}; "
+        "participants set it aside: find out who published it "
+        "(docs/reference/who-may-move-what.md)"
+    )
+    opened = InterventionOpened(saga_id=saga.id, code=CONFLICT, reason=reason)
+    return Emission(emission_id(saga.key, CONFLICT, fact.type), opened, UUID(fact.id))
 
 
 def _imbalance(saga: Saga, found: Imbalance) -> Emission:

@@ -14,6 +14,8 @@ from uuid import UUID, uuid5
 from sagakit.identity import split_key
 from sagakit.messages.envelope import NAMESPACE
 
+STARTS = "starts"
+"""Name in a fact's detail: the offset of the record of a start event, all on one partition."""
 SOURCE = "saga_monitor"
 """The `source` and the actor of the events the monitor itself emits."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,8 +77,19 @@ class Saga:
         return split_key(self.key)[1]
 
     @property
+    def start(self) -> Fact | None:
+        """Return the start event that the log has first; None if it was not read."""
+        starts = [f for f in self.facts.values() if STARTS in f.detail]
+        return min(starts, key=lambda f: (f.detail[STARTS], f.id), default=None)
+
+    @property
     def flow(self) -> str | None:
-        """Return the flow label of the earliest labelled event; None if no event has one."""
+        """Return the flow label of the start event that the log has first.
+
+        Without one it is that of the earliest labelled event, None if no event has one.
+        """
+        if (start := self.start) is not None and start.flow:
+            return start.flow
         labelled = [(f.at, f.id, f.flow) for f in self.facts.values() if f.flow]
         return min(labelled)[2] if labelled else None
 

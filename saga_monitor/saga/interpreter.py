@@ -14,6 +14,7 @@ from saga_monitor.saga.pauses import current_pause, due_after, pauses
 from saga_monitor.saga.pins import PINNED, UNPINNED, pin_of
 from saga_monitor.saga.view import (
     ANSWERS,
+    CONFLICT,
     DEADLINE,
     ENDED,
     OVERDUE,
@@ -45,14 +46,20 @@ def interpret(saga: Saga, plan: Plan) -> SagaView:
 class _Interpreter:
     """Interprets one saga: groups its facts once, then derives each part of the view from them.
 
-    facts: by type; last: the newest done, failed, wait or undone event of each step.
+    conflicts: facts with another label than the start event, which nobody acts on; facts: the
+    others, by type; last: the newest done, failed, wait or undone event of each step.
     """
 
     def __init__(self, saga: Saga, plan: Plan) -> None:
         self.saga, self.plan, self.flow = saga, plan, plan.flow
         self.facts: dict[str, list[Fact]] = defaultdict(list)
         self.last: dict[str, Fact] = {}
+        self.conflicts: list[Fact] = []
+        label = start.flow if (start := saga.start) else None
         for fact in saga.facts.values():
+            if label and fact.flow and fact.flow != label:
+                self.conflicts += [fact] * (fact.type != self.flow.start)
+                continue
             self.facts[fact.type].append(fact)
             step = plan.step_of_event.get(fact.type)
             if step and (step not in self.last or fact.source_order > self.last[step].source_order):
@@ -99,6 +106,7 @@ class _Interpreter:
             status=status,
             steps=tuple(self.step_view(s, awaited) for s in self.plan.steps),
             awaited=awaited,
+            conflicts=self.without_case(self.conflicts, CONFLICT),
             unexpected=self.unexpected(self.situation(status, entry)),
             needed=self.needed_interventions(),
             imbalances=imbalances(self.saga, self.plan, self.facts, self.balances, status),
@@ -136,10 +144,18 @@ class _Interpreter:
             for type_, facts in self.facts.items()
             if facts and roles.get(type_, Role.FOREIGN) in unexpected
         ]
+        found = (fact for type_ in types for fact in self.facts[type_])
+        return self.without_case(found, UNEXPECTED)
+
+    def without_case(self, facts: Iterable[Fact], code: str) -> tuple[Fact, ...]:
+        """Return the first of the facts of each type, but for types with an intervention."""
+        first: dict[str, Fact] = {}
+        for fact in sorted(facts, key=_log_order):
+            first.setdefault(fact.type, fact)
         return tuple(
-            min(self.facts[type_], key=_log_order)
-            for type_ in sorted(types)
-            if str(emission_id(self.saga.key, UNEXPECTED, type_)) not in self.saga.facts
+            first[type_]
+            for type_ in sorted(first)
+            if str(emission_id(self.saga.key, code, type_)) not in self.saga.facts
         )
 
     def needed_interventions(self) -> tuple[NeededIntervention, ...]:

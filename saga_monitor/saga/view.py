@@ -31,6 +31,7 @@ from saga_monitor.saga.pins import Pin
 DEADLINE = "deadline"
 OVERDUE, UNDONE_PAST_PIVOT, STALLED = "overdue_past_pivot", "undone_past_pivot", "undo_stalled"
 UNEXPECTED, CONSERVATION = "unexpected_event", "conservation"
+CONFLICT = "conflict"
 REMINDER, ESCALATION, VERDICT = "reminder", "escalation", "verdict"
 """Codes of the monitor's events: the request to undo; interventions; and, while a step waits for a
 verdict, the reminder, the escalation to the senior role, and the timeout verdict."""
@@ -168,8 +169,9 @@ class SagaView:
     """The state of a saga in the terms of its flow.
 
     undoing: it is being undone or has been, never past the pivot; unexpected: events that must not
-    occur in this state, without those that have an intervention; needed: interventions that the
-    flow declares for its events, without those that were opened; paused: the current pause; pin:
+    occur in this state, and conflicts: events with another label than the start event, both without
+    those that have an intervention; needed: interventions that the flow declares for its events,
+    without those that were opened; paused: the current pause; pin:
     the pin that keeps it in the live tables.
     """
 
@@ -189,6 +191,7 @@ class SagaView:
     started_at: datetime | None
     ended_at: datetime | None
     paused: Pause | None = None
+    conflicts: tuple[Fact, ...] = ()
 
     @property
     def open_interventions(self) -> tuple[str, ...]:
@@ -203,7 +206,7 @@ class SagaView:
     @property
     def due(self) -> datetime | None:
         """Return when the monitor emits its next event; None: never."""
-        times = [fact.at for fact in self.unexpected]
+        times = [fact.at for fact in (*self.unexpected, *self.conflicts)]
         times += [one.fact.at for one in self.needed]
         times += [imbalance.due for imbalance in self.imbalances]
         times += [item.due for item in self.awaited if item.due]

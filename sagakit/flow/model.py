@@ -14,7 +14,9 @@ from sagakit.flow.balances import Balance
 from sagakit.flow.toml_values import seconds
 
 COMPENSATABLE, PIVOT, RETRIABLE = "compensatable", "pivot", "retriable"
-COMPLETED, UNDONE = "completed", "undone"
+COMPLETED, UNDONE, REFUSED = "completed", "undone", "refused"
+MOMENTS = (COMPLETED, UNDONE, REFUSED)
+"""What a participant may observe beside event types; see `routing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Flow:
         yield from (("interventions", event) for event in self.interventions)
         for participant, names in self.observes.items():
             where = f"observes.{participant}"
-            yield from ((where, name) for name in names if name not in (COMPLETED, UNDONE))
+            yield from ((where, name) for name in names if name not in MOMENTS)
 
 
 class Flows:

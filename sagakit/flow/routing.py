@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagakit.decider import Command, Do, Observed, Trigger, Undo
-from sagakit.flow.model import COMPLETED, UNDONE, Flow, Flows, Step
+from sagakit.flow.model import COMPLETED, REFUSED, UNDONE, Flow, Flows, Step
 from sagakit.flow.platform_events import (
     COMPENSATION_REQUESTED,
     SAGA_PAUSED,
@@ -88,18 +88,21 @@ def rules_of(flow: Flow, version: int, participant: str) -> dict[str, tuple[Rule
             seen = tuple((s.done,) for s in places[-1])
         elif name == UNDONE:
             seen = flow.ends(version)
+        elif name == REFUSED:
+            seen = ((flow.start,),)
         add(_all(seen), Rule("observe", _join(seen), name))
     return {event: tuple(rules) for event, rules in found.items()}
 
 
 def topics_of(flows: Flows, participant: str) -> tuple[str, ...]:
-    """Return the topics that a participant consumes: those of the events it has rules for."""
-    owners = {
-        flow.owners[event]
-        for flow in flows
-        for version in flow.versions
-        for event in rules_of(flow, version, participant)
-    }
+    """Return the topics that a participant consumes: those of the events it has rules for.
+
+    And those of the start events of their flows, which say what a saga is about.
+    """
+    owners = set()
+    for flow in flows:
+        ruled = {e for version in flow.versions for e in rules_of(flow, version, participant)}
+        owners |= {flow.owners[event] for event in (*ruled, flow.start) if ruled}
     return tuple(sorted(topic(owner) for owner in owners))
 
 
@@ -126,6 +129,7 @@ class Router:
         self._rules: Mapping[str, Mapping[str, tuple[Rule, ...]]] = {
             flow.label(v): rules_of(flow, v, participant) for flow in flows for v in flow.versions
         }
+        self._start_of = {flow.label(v): flow.start for flow in flows for v in flow.versions}
 
     def label(self, header: str | None, event: Any, known: str | None = None) -> str | None:
         """Return the `name/version` of an event's flow; None for an event of no saga.
@@ -146,6 +150,14 @@ class Router:
         """Tell whether an event starts a saga; False if there is none."""
         return event is not None and event.type in self._starts
 
+    def knows(self, label: str | None) -> bool:
+        """Tell whether a `name/version` is of a flow file that is known here."""
+        return label in self._start_of
+
+    def starts(self, label: str | None, event: Any) -> bool:
+        """Tell whether an event starts the sagas of a `name/version`."""
+        return label is not None and bool(event.type == self._start_of.get(label))
+
     def listens(self, label: str | None, event: str | None) -> bool:
         """Return True if this participant has a rule for an event type under a `flow` header.
 
@@ -154,12 +166,24 @@ class Router:
         rules = self._rules.get(label) if label else None
         return rules is None or event is None or event in rules
 
-    def route(self, label: str, event: Any, marks: frozenset[str] = frozenset()) -> RoutingResult:
-        """Return the triggers that `event` has for this participant, given the saga's `marks`."""
+    def route(
+        self,
+        label: str,
+        event: Any,
+        marks: frozenset[str] = frozenset(),
+        *,
+        refused: bool = False,
+    ) -> RoutingResult:
+        """Return the triggers that `event` has for this participant, given the saga's `marks`.
+
+        `refused`: it is a start event, and the log has another one of the saga before it.
+        """
         triggers: list[Trigger] = []
         paused: bool | None = None
         void = is_void(event)
         for rule in self._rules[label].get(event.type, ()):
+            if refused != (rule.name == REFUSED):
+                continue
             if void and (rule.kind == "do" or rule.name == COMPLETED):
                 continue
             if rule.needs:

@@ -17,9 +17,17 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID, uuid5
 
 from sagakit.decider import Decision, Effect, EffectResult, Trigger, fold
-from sagakit.errors import EffectKeyClash, SequenceGap, StaleState, UnprocessableRecord
+from sagakit.errors import (
+    EffectKeyClash,
+    SagaConflict,
+    SequenceGap,
+    StaleState,
+    StartUnread,
+    UnprocessableRecord,
+)
 from sagakit.faults import NO_FAULTS, Faults
 from sagakit.flow.routing import Router
+from sagakit.handling.binding import BatchRouting, RoutedMessage
 from sagakit.handling.inbox import (
     check_sequence,
     fills_gap,
@@ -30,7 +38,7 @@ from sagakit.handling.inbox import (
 from sagakit.handling.own_events import check_own
 from sagakit.handling.parking import dead_letter, undecodable_message
 from sagakit.handling.parking import decode_message as decode_message
-from sagakit.handling.pause import HELD, is_forward, join_marks, marks_after, sagas_to_release
+from sagakit.handling.pause import HELD, is_forward, marks_after, sagas_to_release
 from sagakit.handling.room import check_room
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
@@ -46,7 +54,17 @@ from sagakit.messages.envelope import (
 from sagakit.messages.trace_ids import event_traceparent
 from sagakit.retry import is_refused, is_too_much
 from sagakit.store.effects import as_stored, check_repeats
-from sagakit.store.ports import PAUSED, Changes, Clock, Database, InboxRow, Participant, Working
+from sagakit.store.ports import (
+    ASIDE,
+    PAUSED,
+    START,
+    Changes,
+    Clock,
+    Database,
+    InboxRow,
+    Participant,
+    Working,
+)
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -56,7 +74,7 @@ REDRIVE = 500
 """Upper limit of parked records that one transaction handles again."""
 MAX_ERROR_CHARS = 2000
 """The most that is kept of an error: it may quote what an outside publisher sent."""
-WITHOUT_DEAD_LETTER = ("queued", SequenceGap.code, PAUSED)
+WITHOUT_DEAD_LETTER = ("queued", SequenceGap.code, StartUnread.code, PAUSED)
 """Codes of parking without a dead-letter record: the record itself is not at fault."""
 
 
@@ -86,17 +104,6 @@ class MessageHandler(Protocol[S]):
     def handle(self, messages: Sequence[Message]) -> list[HandlingResult[S]]:
         """See `Handler.handle`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _RoutedMessage:
-    """Pairs a message with the triggers it causes if it is admitted."""
-
-    message: Message
-    label: str | None
-    triggers: tuple[Trigger, ...] = ()
-    marks: frozenset[str] = frozenset()
-    paused: bool | None = None
 
 
 class Handler(Generic[S]):
@@ -144,7 +151,7 @@ class Handler(Generic[S]):
             batch = _Batch(self, inbox_rows, self._clock(), clashes)
             batch.alive = tx.finish([m.lease for m in messages if m.lease])
             self._faults("after-inbox")
-            planned = [batch.plan(m) for m in messages]
+            planned = [batch.routing.plan(m) for m in messages]
             working = tx.load(_wanted(planned))
             fates = [batch.settle(p, working) for p in planned]
             added = tx.write(batch.changes, working)
@@ -156,6 +163,7 @@ class Handler(Generic[S]):
                 if f.disposition in (Disposition.HANDLED, Disposition.REPEAT, Disposition.HELD)
             ]
             free = sagas_with_filled_gap(done, inbox_rows) | sagas_to_release(done, inbox_rows)
+            free |= batch.bound
             self._faults("before-commit")
         self._faults("after-commit")
         self._added(added)
@@ -214,7 +222,7 @@ class Handler(Generic[S]):
             batch.dead_lettered = {
                 row.record for row in rows if row.code not in WITHOUT_DEAD_LETTER
             }
-            planned = [batch.plan(message) for message in messages]
+            planned = [batch.routing.plan(message) for message in messages]
             working = tx.load(_wanted(planned))
             fates = [batch.settle(plan, working) for plan in planned]
             done = [
@@ -226,7 +234,7 @@ class Handler(Generic[S]):
         held_now = any(
             f.disposition is Disposition.HELD and f.message.record not in batch.held for f in fates
         )
-        progress = any(done) or held_now or bool(moved)
+        progress = any(done) or held_now or bool(moved or batch.set_aside or batch.bound)
         return [fate for fate, d in zip(fates, done, strict=True) if d], progress
 
 
@@ -245,7 +253,7 @@ def _without_clashes(run: Callable[[Clashes], T]) -> T:
             clashes[clash.effect_id] = clash
 
 
-def _wanted(planned: Sequence[_RoutedMessage]) -> dict[str, list[Trigger]]:
+def _wanted(planned: Sequence[RoutedMessage]) -> dict[str, list[Trigger]]:
     wanted: dict[str, list[Trigger]] = defaultdict(list)
     for plan in planned:
         if plan.triggers:
@@ -267,32 +275,15 @@ class _Batch(Generic[S]):
         self._inbox_rows = inbox_rows
         self._now = now
         self._clashes = clashes
-        self._marks = {key: join_marks(a) for key, a in inbox_rows.items()}
-        self._flows = {key: a.flow for key, a in inbox_rows.items()}
+        self.routing = BatchRouting(handler.router, inbox_rows)
+        self.set_aside = 0
+        self.bound: set[str] = set()
         self.alive: set[UUID] = set()
         self.dead_lettered: set[Record] = set()
         self.held: set[Record] = set()
         self.changes = Changes(inbox_rows=list(inbox_rows.values()))
 
-    def plan(self, message: Message) -> _RoutedMessage:
-        """Route a message before admission: the store must know which states to load."""
-        known = self._flows[message.key]
-        if message.event is None:
-            triggers = (message.trigger,) if message.trigger else ()
-            return _RoutedMessage(message, message.trace.flow or known, triggers)
-        router = self._handler.router
-        try:
-            label = router.label(message.trace.flow, message.event, known)
-        except UnprocessableRecord as poison:
-            return _RoutedMessage(replace(message, event=None, poison=poison), None)
-        if label is None:  # it belongs to no saga, so no flow routes it
-            return _RoutedMessage(message, known)
-        self._flows[message.key] = label
-        routed = router.route(label, message.event, self._marks[message.key])
-        self._marks[message.key] = routed.marks
-        return _RoutedMessage(message, label, routed.triggers, routed.marks, routed.paused)
-
-    def settle(self, plan: _RoutedMessage, working: Working[S]) -> HandlingResult[S]:
+    def settle(self, plan: RoutedMessage, working: Working[S]) -> HandlingResult[S]:
         """Admit and decide one message."""
         message, inbox_row = plan.message, self._inbox_rows[plan.message.key]
         if message.lease:
@@ -307,14 +298,20 @@ class _Batch(Generic[S]):
                 if is_repeat(message, inbox_row):
                     state = working.get(message.key) if message.trigger else None
                     return HandlingResult(message, Disposition.REPEAT, (), state)
+                if plan.starts and inbox_row.gap == START:
+                    return self._bind(plan, inbox_row)
                 if message.record and inbox_row.parked and not fills_gap(message, inbox_row):
                     return self._park(
                         message, "queued", "behind an earlier parked record of the same saga"
                     )
                 check_sequence(message, inbox_row)
+            if plan.refusal:
+                raise plan.refusal
             if message.event and PAUSED in inbox_row.marks and is_forward(plan.triggers):
                 return self._hold(plan, inbox_row)
             state, events = self._decide(plan, inbox_row, working)
+        except SagaConflict as conflict:
+            return self._set_aside(message, conflict)
         except UnprocessableRecord as poison:
             return self._park(message, poison.code, str(poison))
         except Exception as error:
@@ -326,7 +323,7 @@ class _Batch(Generic[S]):
         return HandlingResult(message, Disposition.HANDLED, events, state)
 
     def _decide(
-        self, plan: _RoutedMessage, inbox_row: InboxRow, working: Working[S]
+        self, plan: RoutedMessage, inbox_row: InboxRow, working: Working[S]
     ) -> tuple[S | None, tuple[Any, ...]]:
         """Decide all triggers of one message or none: an exception discards the trial."""
         message, participant = plan.message, self._handler.participant
@@ -359,11 +356,12 @@ class _Batch(Generic[S]):
         self.changes.effects += trial.effects.values()
         return state, events
 
-    def _update_inbox_row(self, inbox_row: InboxRow, plan: _RoutedMessage) -> None:
+    def _update_inbox_row(self, inbox_row: InboxRow, plan: RoutedMessage) -> None:
         inbox_row.flow = plan.label
+        inbox_row.facts = plan.facts
         inbox_row.marks = marks_after(plan.marks | set(inbox_row.marks), plan.triggers, plan.paused)
 
-    def _hold(self, plan: _RoutedMessage, inbox_row: InboxRow) -> HandlingResult[S]:
+    def _hold(self, plan: RoutedMessage, inbox_row: InboxRow) -> HandlingResult[S]:
         """Hold a record: it counts as handled, but is parked before the decision."""
         if plan.message.record not in self.held:
             remember(plan.message, inbox_row)
@@ -371,15 +369,30 @@ class _Batch(Generic[S]):
         self._park(plan.message, PAUSED, "the saga is paused; handled when it is resumed")
         return HandlingResult(plan.message, Disposition.HELD)
 
+    def _bind(self, plan: RoutedMessage, inbox_row: InboxRow) -> HandlingResult[S]:
+        """Bind a saga of which later events came first; all are handled in the order they came."""
+        inbox_row.flow, inbox_row.facts = plan.label, plan.facts
+        self.bound.add(plan.message.key)
+        return self._park(plan.message, "queued", "behind earlier records of the same saga")
+
+    def _set_aside(self, message: Message, conflict: SagaConflict) -> HandlingResult[S]:
+        """Park a record that is never handled: it counts as handled, so later records pass."""
+        if message.record is None:
+            raise conflict
+        if message.record not in self.held:
+            remember(message, self._inbox_rows[message.key])
+        self.set_aside += 1
+        return self._park(message, conflict.code, str(conflict))
+
     def _park(self, message: Message, code: str, error: str) -> HandlingResult[S]:
         inbox_row, record = self._inbox_rows[message.key], message.record
         if record is None:
             raise RuntimeError(f"only records can be parked, not {message}")
         if record in self.held:
             code = PAUSED  # it counts as handled: later records were admitted after it
-        inbox_row.parked += code != PAUSED
-        if code == SequenceGap.code and inbox_row.parked == 1:
-            inbox_row.gap = message.source
+        inbox_row.parked += code not in ASIDE
+        if inbox_row.parked == 1 and code in (SequenceGap.code, StartUnread.code):
+            inbox_row.gap = message.source if code == SequenceGap.code else START
         error = error[:MAX_ERROR_CHARS]
         self.changes.park.append(
             ParkedRow(message.key, code, error, record, message.source, message.seq)

@@ -1,22 +1,27 @@
-"""Checks a message against its saga's inbox row: repeat, too early, or next in sequence. Pure."""
+"""Checks a message against its saga's inbox row: repeat, too early, or next in sequence. Pure.
+
+A sequence number is that of the topic's owner (`binding`), so `seen` has one count per owner. An id
+without a number is known per owner as well: whoever writes one topic uses up no id of another.
+"""
 
 from collections.abc import Iterable, Mapping
 
-from sagakit.errors import SequenceConflict, SequenceGap
+from sagakit.errors import SagaConflict, SequenceConflict, SequenceGap
 from sagakit.messages.envelope import Message
 from sagakit.store.ports import InboxRow
 
-MAX_IDS = 200
-"""Number of ids without a sequence kept per saga (webhooks, people, outside publishers)."""
+MAX_IDS = 100
+"""Number of ids without a sequence kept per saga and owner (people, outside publishers)."""
 
 
 def is_repeat(message: Message, inbox_row: InboxRow) -> bool:
     """Tell whether a message was handled before.
 
-    Raises SequenceConflict if another event had the latest sequence number.
+    Raises SequenceConflict if another event had the latest sequence number, and SagaConflict if an
+    event of another type had its id.
     """
     if message.seq is None:
-        return message.lease is None and str(message.id) in inbox_row.ids
+        return message.lease is None and _is_known(message, inbox_row)
     last, last_id = inbox_row.seen.get(message.source, [0, ""])
     if message.seq == last and last_id != str(message.id):
         raise SequenceConflict(
@@ -58,4 +63,29 @@ def remember(message: Message, inbox_row: InboxRow) -> None:
     if message.seq is not None:
         inbox_row.seen[message.source] = [message.seq, str(message.id)]
     elif message.lease is None:
-        inbox_row.ids = [*inbox_row.ids, str(message.id)][-MAX_IDS:]
+        owned, type_ = _known_as(message)
+        kept = [known for known in inbox_row.ids if _owner(known) == _owner(owned)]
+        forgotten = set(kept[: max(0, len(kept) + 1 - MAX_IDS)])
+        inbox_row.ids = [known for known in inbox_row.ids if known not in forgotten]
+        inbox_row.ids.append(f"{owned} {type_}")
+
+
+def _known_as(message: Message) -> tuple[str, str]:
+    """Return the id of a message without a number, with its owner; and its type."""
+    event = message.event
+    return (f"{event.owner} {message.id}", event.type) if event else (f" {message.id}", "")
+
+
+def _owner(known: str) -> str:
+    return known.partition(" ")[0]
+
+
+def _is_known(message: Message, inbox_row: InboxRow) -> bool:
+    owned, type_ = _known_as(message)
+    found = next((known for known in inbox_row.ids if known.startswith(f"{owned} ")), None)
+    if found is None or found == f"{owned} {type_}":
+        return found is not None
+    raise SagaConflict(
+        f"the id {message.id} of this {type_} was used by another event of its topic, a "
+        f"{found.rpartition(' ')[2]}; find out who published them, then discard this one"
+    )

@@ -22,6 +22,7 @@ from sagakit.store.commit_queue import Commit, CommitQueue
 from sagakit.store.effects import check_repeats
 from sagakit.store.loaded_states import LoadedStates
 from sagakit.store.ports import (
+    CONFLICT,
     DIED,
     PAUSED,
     SUSPECT_AFTER,
@@ -228,7 +229,8 @@ class _MemoryTransaction(Generic[S]):
         return self._database.store.load(NO_CONNECTION, wanted)
 
     def parked(self, key: str, limit: int) -> list[ParkedRow]:
-        return [p for p in self._tables.parked.values() if p.key == key][:limit]
+        rows = self._tables.parked.values()
+        return [p for p in rows if p.key == key and p.code != CONFLICT][:limit]
 
     def write(self, changes: Changes, working: Working[S]) -> Sequence[EffectRow]:
         if self._unlocked and (changes.park or changes.unpark):
@@ -273,6 +275,7 @@ def _copied(inbox_row: InboxRow) -> InboxRow:
     return InboxRow(
         key=inbox_row.key,
         flow=inbox_row.flow,
+        facts=inbox_row.facts,
         seen={source: list(last) for source, last in inbox_row.seen.items()},
         ids=list(inbox_row.ids),
         sent=inbox_row.sent,

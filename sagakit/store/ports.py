@@ -15,6 +15,7 @@ from psycopg import Connection
 from sqlalchemy import MetaData
 
 from sagakit.decider import Decide, Evolve, Trigger
+from sagakit.errors import SagaConflict
 from sagakit.messages.envelope import EffectRow, Lease, OutboxRow, ParkedRow
 
 S = TypeVar("S")
@@ -24,6 +25,11 @@ SUSPECT_AFTER = 2
 """After so many deaths in a row an effect is suspected of killing its process."""
 PAUSED = "paused"
 """Mark of a paused saga's inbox row, and code of the records parked while it is paused."""
+CONFLICT = SagaConflict.code
+ASIDE = frozenset({PAUSED, CONFLICT})
+"""Codes of parked records behind which no other record of their saga queues."""
+START = "the start event"
+"""What a queue waits for, as `InboxRow.gap`, if it is not a source's missing event."""
 
 
 class Working(Protocol[S]):
@@ -81,12 +87,15 @@ class InboxRow:
     Its row lock is the saga's lock. seen: source -> [highest sequence handled, its event id]; ids:
     handled ids without a sequence; sent: own events so far; in_flight: keys of pending effects;
     marks: joining marks (`routing`) and those of pauses (`handling.pause`); parked: records queued;
-    gap: the source whose missing event the queue waits for; sent_by: the process that added the
-    saga's last outbox row (`commit_queue`); version: how often the row was written.
+    gap: the source whose missing event the queue waits for, or START; sent_by: the process that
+    added the saga's last outbox row (`commit_queue`); version: how often the row was written.
+    facts: id of its start event and digests of the facts in it (`flow.facts`), None until that was
+    read. From then on `flow` is the label of the start event.
     """
 
     key: str
     flow: str | None = None
+    facts: str | None = None
     seen: dict[str, list[Any]] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
     sent: int = 0

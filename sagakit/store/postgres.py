@@ -44,7 +44,7 @@ CONNECT_S = 10
 FRESH_S = 1.0
 """A connection returned to the pool less than this many seconds ago is not pinged."""
 MAX_ERROR_CHARS = 2000
-_INBOX_COLUMNS = 11
+_INBOX_COLUMNS = 12
 _OUTBOX = ("topic", "key", "headers", "value")
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, Table, select, text, union_all
 
 from sagakit.decider import Observed, Trigger, fold
 from sagakit.errors import UnprocessableRecord
+from sagakit.flow.facts import facts_of
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
 from sagakit.messages.codec import Codec
@@ -77,6 +78,7 @@ def _own_events(
     name: str, codec: Codec, flows: Flows, records: Iterable[Record]
 ) -> Iterator[Envelope]:
     router, labels = Router(flows, name), dict[str, str | None]()
+    started, starts = dict[str, str](), {flow.start for flow in flows}
     seen: dict[str, int] = defaultdict(int)
     for record in records:
         try:
@@ -88,6 +90,10 @@ def _own_events(
             continue
         if envelope.event.owner != name:
             continue
+        if envelope.event.type in starts:
+            facts = f"{envelope.id} {facts_of(envelope.event)}"
+            if started.setdefault(key, facts) != facts:
+                continue  # a start event that the log has another one of before it is refused
         if envelope.source == name and envelope.seq is not None:
             if envelope.seq <= seen[envelope.key]:
                 continue

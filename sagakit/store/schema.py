@@ -34,6 +34,7 @@ inbox = Table(
     KIT,
     Column("key", Text, primary_key=True),
     Column("flow", Text),
+    Column("facts", Text),
     Column("seen", JSONB, nullable=False, server_default="{}"),
     Column("ids", ARRAY(Text), nullable=False, server_default="{}"),
     Column("sent", Integer, nullable=False, server_default="0"),

@@ -20,7 +20,7 @@ from sagakit.identity import flow_name, saga_key
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, OutboxRow, Trace, derive_id
 from sagakit.store.memory import MemoryDatabase, MemoryStore
-from sagakit.store.ports import Participant
+from sagakit.store.ports import InboxRow, Participant
 from sagakit.testing.scenario import NOW
 
 S = TypeVar("S")
@@ -56,6 +56,7 @@ class InMemoryService(Generic[S]):
         self._flow = flow
         self._faults = faults
         self._calls = 0
+        self._start = flows.find(flow)[0].start
         self._database = MemoryDatabase(store, now)
         self._handler = Handler(
             participant,
@@ -82,12 +83,15 @@ class InMemoryService(Generic[S]):
         return [row for _, row in sorted(self._database.tables.outbox.items())]
 
     def receive(self, event: Any, source: str, sequence: int) -> HandlingResult[S]:
-        """Handle an event from the bus.
+        """Handle an event from the bus; before any but the start event, that one was read.
 
         source: the participant that published it. sequence: its number among the events of that
         participant in this saga, from 1 on; a repeated number is a redelivery.
         """
         message_id = derive_id(uuid5(NAMESPACE_OID, source), event.type, sequence)
+        rows = self._database.tables.inbox_rows
+        if self.saga not in rows and event.type != self._start:
+            rows[self.saga] = InboxRow(self.saga, facts="")
         trace = Trace(self._flow)
         return self._handle(Message(message_id, self.saga, source, sequence, trace, event=event))
 

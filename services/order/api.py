@@ -147,6 +147,11 @@ class OrderStatus(BaseModel):
     status: Phase = Field(description="placed (still running), completed or cancelled.")
     placed_at: datetime | None = Field(description="Null where only the end has been heard of.")
     reason: str | None = Field(None, description="Why it was cancelled.")
+    taken: bool | None = Field(
+        None,
+        description="True where another publisher's order came first in the log under this id: the "
+        "one that this API had taken is not carried out, and this is the other's status.",
+    )
     cancel_requested: str | None = Field(
         None, description="Why somebody asked to cancel it; honoured until the carrier has it."
     )
@@ -158,6 +163,7 @@ def _status(order_id: str, state: Order) -> OrderStatus:
         status=state.phase,
         placed_at=state.placed_at,
         reason=state.reason or None,
+        taken=state.taken or None,
         cancel_requested=state.cancel_reason or None,
     )
 

@@ -3,8 +3,10 @@
     unknown --place / OrderPlaced--> placed --completed--> completed
                                        +-----undone------> cancelled
 
-- Two orders are the same when the digests of their facts are equal. The first content under an id
-  wins, whoever published it; other content is answered with OrderRejected and changes nothing.
+- Two orders are the same when the digests of their facts are equal, sealed or in clear. The first
+  content under an id in the log wins, whoever published it; other content is answered with
+  OrderRejected and changes nothing. What the API took counts until the log says another.
+- Whether sealed and clear facts are the same takes the customer's key: the effect `compare` tells.
 - The first end reported wins. A completed order is not cancelled any more (past the pivot nothing
   is undone), and a cancelled order is not completed. Where reality contradicts that (a cancelled
   parcel picked up after all), the monitor's conservation check names the order.
@@ -19,7 +21,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sagakit.decider import NOTHING, Command, Decision, Observed, Trigger
+from sagakit.decider import (
+    NOTHING,
+    Command,
+    Decision,
+    Effect,
+    EffectResult,
+    Json,
+    Observed,
+    Trigger,
+)
 from sagakit.privacy.sealed_text import is_sealed
 from schemas.events import (
     OrderCancelled,
@@ -33,6 +44,12 @@ from schemas.rules import MAX_CUSTOMER_ID, printable
 
 PLACE, CANCEL = "place", "cancel"
 """The verdicts that the API submits; their data are Placing and Cancelling."""
+
+
+CONFLICT, TAKEN = "conflict", "taken"
+"""Codes of OrderRejected. taken: what the API had taken is not carried out."""
+COMPARE = "compare"
+"""The effect that tells whether facts, sealed or in clear, have the digest of the known ones."""
 
 
 class Phase(StrEnum):
@@ -53,7 +70,8 @@ class Order:
 
     `digest` and `customer_id` are empty until OrderPlaced is known. `reason`: why the order was
     cancelled; `cancel_reason`: why a cancellation was requested, empty if none was; `in_clear`: the
-    order was published with personal data unsealed.
+    order was published with personal data unsealed; `taken`: another order that the API took under
+    this id is not carried out.
     """
 
     phase: Phase = Phase.UNKNOWN
@@ -63,6 +81,7 @@ class Order:
     cancel_reason: str = ""
     customer_id: str = ""
     in_clear: bool = False
+    taken: bool = False
     in_flight: frozenset[str] = frozenset()
 
 
@@ -93,6 +112,13 @@ class CancelOrder:
     order_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The result of a comparison: the facts are those of the known order."""
+
+    same: bool
+
+
 def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
     """Return the decision on a trigger; the module lists the rules."""
     match trigger:
@@ -102,11 +128,14 @@ def decide(state: Order, trigger: Trigger, now: datetime) -> Decision:
             if state.phase is Phase.PLACED:
                 asked = OrderCancelRequested(order_id=order_id, actor=actor, reason=reason)
                 return _emit(asked)
-        case Observed("OrderPlaced", OrderPlaced() as event):
-            if not state.digest:
-                return Decision(adopted=(event,))
-            if state.digest != digest(event.order):
-                return _emit(_conflict(event.order_id))
+        case Observed("OrderPlaced", OrderPlaced() as event) if state.digest != digest(event.order):
+            refused = _judge(state, event, TAKEN) if state.digest else NOTHING
+            return replace(refused, adopted=(event,))
+        case Observed("refused", OrderPlaced() as event) if state.digest != digest(event.order):
+            return _judge(state, event, CONFLICT)
+        case EffectResult(effect, Compared(same)):
+            order_id, code = str(effect.payload["order_id"]), str(effect.payload["code"])
+            return NOTHING if same else _emit(_rejected(order_id, code))
         case Observed("completed", event) if state.phase not in ENDED:
             return _emit(OrderCompleted(order_id=event.order_id))
         case Observed("undone", event) if state.phase not in ENDED:
@@ -126,8 +155,10 @@ def evolve(state: Order, event: Any) -> Order:
                 digest=digest(event.order),
                 placed_at=event.placed_at,
                 customer_id=_stored_customer_id(event.order),
-                in_clear=not all(is_sealed(t) for t in (event.order.email, event.order.ship_to)),
+                in_clear=is_in_clear(event.order),
             )
+        case OrderRejected(code=code) if code == TAKEN:
+            return replace(state, taken=True)
         case OrderCancelRequested():
             return replace(state, cancel_reason=event.reason)
         case OrderCompleted():
@@ -148,6 +179,11 @@ def digest(order: OrderFacts) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def is_in_clear(order: OrderFacts) -> bool:
+    """Return True for facts with personal data that is not sealed."""
+    return not all(is_sealed(text) for text in (order.email, order.ship_to))
+
+
 def _stored_customer_id(order: OrderFacts) -> str:
     """Return the customer id cleaned for storage: other participants may reject the order."""
     return printable(order.customer_id, MAX_CUSTOMER_ID)
@@ -157,7 +193,7 @@ def _place(state: Order, command: PlaceOrder) -> Decision:
     if command.is_same(state):
         return NOTHING
     if state.phase is not Phase.UNKNOWN:  # includes an order of which only the end is known
-        return _emit(_conflict(command.order_id))
+        return _emit(_rejected(command.order_id, CONFLICT))
     placed = OrderPlaced(
         order_id=command.order_id,
         order=command.order,
@@ -168,12 +204,27 @@ def _place(state: Order, command: PlaceOrder) -> Decision:
     return _emit(placed)
 
 
-def _conflict(order_id: str) -> OrderRejected:
-    return OrderRejected(
-        order_id=order_id,
-        code="conflict",
-        reason=f"order {order_id} exists with other content; place this one under another id",
-    )
+def _judge(state: Order, event: OrderPlaced, code: str) -> Decision:
+    """Reject an order of other content; only the key tells if sealed and clear are the same."""
+    if not state.digest or state.in_clear == is_in_clear(event.order):
+        return _emit(_rejected(event.order_id, code))
+    payload: dict[str, Json] = {
+        "order_id": event.order_id,
+        "code": code,
+        "digest": state.digest,
+        "order": event.order.to_dict(),
+    }
+    return Decision(effects=(Effect(COMPARE, f"{COMPARE}:{digest(event.order)[:32]}", payload),))
+
+
+def _rejected(order_id: str, code: str) -> OrderRejected:
+    reason = f"order {order_id} exists with other content; place this one under another id"
+    if code == TAKEN:
+        reason = (
+            f"another order {order_id} is in the log before the one that was placed over HTTP, "
+            "which is not carried out; place it under another id"
+        )
+    return OrderRejected(order_id=order_id, code=code, reason=reason)
 
 
 def _emit(event: Any) -> Decision:

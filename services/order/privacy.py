@@ -16,10 +16,13 @@ from sagakit.store.ports import Clock
 from sagakit.web.login import LoggedIn, actor_of, address_of
 from schemas.events import OrderFacts
 from schemas.rules import MAX_CUSTOMER_ID, printable
+from services.order.decide import digest, is_in_clear
 from services.order.problem import Problem, ProblemError, ProblemRoute
 from services.order.vault import CustomerTexts, Erasure, Opener
 
 MAX_TEXTS = 100
+ITSELF = Opener("order", "")
+"""Opens what another publisher sealed, to compare it."""
 CONTENT = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"
 CustomerId = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER_ID, pattern=PRINTABLE)]
@@ -108,6 +111,16 @@ def seal_facts(keys: CustomerKeys, orders: Sequence[OrderFacts], now: datetime) 
         replace(facts, email=email, ship_to=ship_to)
         for facts, (email, ship_to) in zip(orders, sealed, strict=True)
     ]
+
+
+def has_digest(keys: CustomerKeys, wanted: str, facts: OrderFacts, now: datetime) -> bool:
+    """Tell whether facts have a digest, as they are, sealed, or opened."""
+    if is_in_clear(facts):
+        (other,) = seal_facts(keys, [facts], now)
+    else:
+        email, ship_to = keys.open([facts.email, facts.ship_to], ITSELF)
+        other = replace(facts, email=email or facts.email, ship_to=ship_to or facts.ship_to)
+    return wanted in (digest(facts), digest(other))
 
 
 def privacy_routes(router: APIRouter, keys: CustomerKeys, clock: Clock) -> None:

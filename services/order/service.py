@@ -13,7 +13,8 @@ from sagakit.store.ports import Participant
 from sagakit.store.postgres import engine_for
 from services.order.api import routes
 from services.order.batch import batch_routes
-from services.order.decide import Order, decide, evolve
+from services.order.decide import COMPARE, Order, decide, evolve
+from services.order.gateway import FactsComparison
 from services.order.store import IdempotencyKeys, store
 from services.order.vault import KeyWrap, Vault
 
@@ -56,6 +57,7 @@ def build(settings: OrderSettings) -> Service[Order]:
 
     return Service(
         participant(),
+        perform={COMPARE: FactsComparison(vault, settings.now).compare},
         routes=build_routes,
         close=close,
     )

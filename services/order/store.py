@@ -34,6 +34,7 @@ orders = Table(
     Column("cancel_reason", Text, nullable=False),
     Column("customer_id", Text, nullable=False, server_default="", index=True),
     Column("in_clear", Boolean, nullable=False, server_default=false()),
+    Column("taken", Boolean, nullable=False, server_default=false()),
 )
 
 # Like the inbox, this table records requests, not state: a rebuild does not restore it.

@@ -321,8 +321,7 @@ MISPLACED = (
         "NUL in the source",
         INVENTORY,
         _header("ce_source", b"a\0b", seq=1),
-        "undecodable",
-        ("the database rejects the record", "inspect the record, then redrive or discard it"),
+        "handled",
     ),
     Case(
         "sequence number that is no number", INVENTORY, _header("ce_sequence", b"\xff"), "handled"

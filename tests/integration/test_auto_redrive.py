@@ -25,6 +25,7 @@ from tests.toy_saga import (
     NOW,
     Count,
     LeftDone,
+    StartedHandler,
     Ticked,
     ToyEvent,
     Wire,
@@ -54,7 +55,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         database = PostgresDatabase(self.engine, table_store(), lambda: NOW)
-        self.handler: Handler[Count] = Handler(
+        self.handler: Handler[Count] = StartedHandler(
             participant(table_store()), database, self.router, self.codec, lambda: NOW
         )
         self.auto_redrive = AutoRedrive(self.engine, self.codec, self.router, self.handler.redrive)
@@ -80,9 +81,10 @@ def parked(engine: Engine) -> list[str]:
         return list(connection.execute(text("SELECT code FROM parked ORDER BY id")).scalars())
 
 
-def words(engine: Engine) -> list[str]:
+def words(engine: Engine, saga: str = "toy/a") -> list[str]:
     with engine.connect() as connection:
-        found = connection.execute(text("SELECT words FROM counts WHERE saga = 'toy/a'"))
+        query = text("SELECT words FROM counts WHERE saga = :saga")
+        found = connection.execute(query, {"saga": saga})
         return list(found.scalar() or [])
 
 
@@ -95,8 +97,8 @@ def test_events_of_a_newer_schema_and_flow_wait_for_a_replica_that_knows_them(
     records = [
         before.record(Ticked("a", "one"), 1, flow="toy/1"),
         today.record(Ticked("a", "two"), 2, flow="toy/1"),
-        before.record(LeftDone("a", "three"), 3, flow="toy/2"),
-        before.record(Ticked("a", "four"), 4, flow="toy/2"),
+        before.record(LeftDone("b", "three"), 1, flow="toy/2"),
+        before.record(Ticked("b", "four"), 2, flow="toy/2"),
     ]
     old.handler.handle([decode_message(old.codec, r) for r in records])
     assert (words(engine), parked(engine)) == (
@@ -104,8 +106,9 @@ def test_events_of_a_newer_schema_and_flow_wait_for_a_replica_that_knows_them(
         ["unknown_schema", "unknown_flow", "unknown_flow"],
     )
     assert old.auto_redrive.redrive_known() == [], "it knows no better than before"
-    assert new.auto_redrive.redrive_known() == ["toy/a"]
-    assert (words(engine), parked(engine)) == (["one", "two", "do", "four"], [])
+    assert new.auto_redrive.redrive_known() == ["toy/a", "toy/b"]
+    assert (words(engine), words(engine, "toy/b")) == (["one", "two"], ["do", "four"])
+    assert parked(engine) == []
     assert new.auto_redrive.redrive_known() == []
 
 

@@ -12,7 +12,7 @@ from sagakit.errors import EffectKeyClash
 from sagakit.flow.loader import load
 from sagakit.flow.model import Flows
 from sagakit.flow.routing import Router
-from sagakit.handling.handler import Disposition, Handler, decode_message
+from sagakit.handling.handler import Disposition, decode_message
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import (
     Lease,
@@ -28,6 +28,7 @@ from tests.toy_saga import (
     NOW,
     OWNERS,
     Count,
+    StartedHandler,
     Ticked,
     Wire,
     as_record,
@@ -311,7 +312,7 @@ def test_two_flows_with_equal_ids_do_not_touch_each_other(subject: Subject) -> N
     both call the outside under the same name; then each has its state, its call and its events."""
     codec = Codec(replace(CONTRACT, declared=(TOY, OTHER)))
     router, store = Router(Flows(TOY, OTHER), "counter"), table_store()
-    handler = Handler(participant(store), subject.database, router, codec, lambda: NOW)
+    handler = StartedHandler(participant(store), subject.database, router, codec, lambda: NOW)
     wire = Wire(codec)
     records = [
         wire.record(Ticked("a", word), seq, flow=flow)

@@ -15,7 +15,9 @@ from saga_lab.simulation.fault_rates import FaultRates
 from saga_lab.simulation.process import LEASE
 from saga_lab.simulation.world import START
 from sagakit.decider import Command
+from sagakit.flow.facts import facts_of
 from sagakit.messages.envelope import Message, OutboxRow, Record, Trace
+from sagakit.store.ports import InboxRow
 from schemas.events import (
     InventoryReserved,
     OrderCancelRequested,
@@ -92,6 +94,9 @@ class Scene:
         self.waiting = [
             message(n, source, event) for n, (source, event) in enumerate(events.items())
         ]
+        starts = [m for m in self.waiting if m.event.type == "OrderPlaced"]
+        begun = next((f"{m.id} {facts_of(m.event)}" for m in starts), "")
+        self.node.database.tables.inbox_rows[SAGA] = InboxRow(SAGA, facts=begun)
         self.delivered: list[Message] = []
         self.repeats = 0 if behaviour.charge == "late" else 1  # which the provider tells twice
 

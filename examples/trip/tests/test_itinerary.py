@@ -25,6 +25,7 @@ ITINERARY = Participant("itinerary", decide, evolve, MemoryStore(Itinerary()))
 CHANGE = StayChangeRequested(trip_id="t1", stay=INN)
 REFUSED = StayChangeRefused(trip_id="t1", stay=INN, reason=REASON)
 UNDONE = CarReleased(trip_id="t1", reason=REASON)
+ELSEWHERE = replace(PLACED, trip=replace(TRIP, email="bob@customer.example"))
 TOO_LATE = FlightCancelRefused(trip_id="t1", reason=REASON)
 SENT = ItinerarySent(trip_id="t1")
 TOLD = NoticeSent(trip_id="t1", kind="cancelled")
@@ -70,6 +71,8 @@ MATRIX = DecisionMatrix(
         "place": Command("TripPlaced", "customer", "", PLACED),
         "change": Command("StayChangeRequested", "customer", "", replace(CHANGE, stay=INN)),
         "cancel": Command("TripCancelRequested", "customer", "", CANCEL),
+        "read in the log": Observed("TripPlaced", PLACED),
+        "another in the log": Observed("TripPlaced", ELSEWHERE),
         "do": Do(BOOKED),
         "undone": Observed("undone", UNDONE),
         "change refused": Observed("StayChangeRefused", REFUSED),
@@ -85,6 +88,8 @@ MATRIX = DecisionMatrix(
         "place": row(unknown=emits(PLACED)),
         "change": row(**dict.fromkeys(("placed", "sent", "told", "sending"), emits(CHANGE))),
         "cancel": known(emits(CANCEL), cancelled=NONE, telling=NONE),
+        "read in the log": row(unknown=Decision(adopted=(PLACED,))),
+        "another in the log": row(**dict.fromkeys(ALL, Decision(adopted=(ELSEWHERE,)))),
         "do": known(sends("itinerary", ""), sent=NONE, sending=NONE),
         "undone": known(sends("cancelled"), told=NONE, telling=NONE),
         "change refused": known(sends("change-refused:1")),

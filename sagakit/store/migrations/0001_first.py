@@ -24,6 +24,7 @@ def _create_inbox_and_outbox() -> None:
         "inbox",
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("flow", sa.Text),
+        sa.Column("facts", sa.Text),
         sa.Column("seen", JSONB, nullable=False, server_default="{}"),
         sa.Column("ids", ARRAY(sa.Text), nullable=False, server_default="{}"),
         sa.Column("sent", sa.Integer, nullable=False, server_default="0"),

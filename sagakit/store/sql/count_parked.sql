@@ -1,4 +1,4 @@
 UPDATE inbox SET parked = (
-    SELECT count(*) FROM parked WHERE parked.key = inbox.key AND code <> 'paused'
+    SELECT count(*) FROM parked WHERE parked.key = inbox.key AND code NOT IN ('paused', 'conflict')
 )
 WHERE key = ANY(:keys)

@@ -4,15 +4,17 @@
 WITH inbox_rows AS (
     -- An upsert although most rows exist: the planner might scan the whole table for an UPDATE.
     INSERT INTO inbox
-        (key, flow, seen, ids, sent, in_flight, marks, parked, gap, sent_by, version)
-    SELECT key, flow, seen, ids, sent, in_flight, marks, parked, gap, sent_by, version + 1
+        (key, flow, facts, seen, ids, sent, in_flight, marks, parked, gap, sent_by, version)
+    SELECT key, flow, facts, seen, ids, sent, in_flight, marks, parked, gap, sent_by,
+        version + 1
     FROM json_to_recordset(CAST(:inbox_rows AS json)) AS n
-        (key text, flow text, seen jsonb, ids text[], sent integer, in_flight text[],
-         marks text[], parked integer, gap text, sent_by uuid, version bigint)
+        (key text, flow text, facts text, seen jsonb, ids text[], sent integer,
+         in_flight text[], marks text[], parked integer, gap text, sent_by uuid, version bigint)
     ON CONFLICT (key) DO UPDATE SET
-        flow = excluded.flow, seen = excluded.seen, ids = excluded.ids, sent = excluded.sent,
-        in_flight = excluded.in_flight, marks = excluded.marks, parked = excluded.parked,
-        gap = excluded.gap, sent_by = excluded.sent_by, version = excluded.version
+        flow = excluded.flow, facts = excluded.facts, seen = excluded.seen,
+        ids = excluded.ids, sent = excluded.sent, in_flight = excluded.in_flight,
+        marks = excluded.marks, parked = excluded.parked, gap = excluded.gap,
+        sent_by = excluded.sent_by, version = excluded.version
     WHERE inbox.version = excluded.version - 1
     RETURNING key
 ), finished AS (

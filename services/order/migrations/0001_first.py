@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("cancel_reason", sa.Text, nullable=False),
         sa.Column("customer_id", sa.Text, nullable=False, server_default=""),
         sa.Column("in_clear", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("taken", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     op.create_index("ix_orders_customer_id", "orders", ["customer_id"])
     op.create_table(

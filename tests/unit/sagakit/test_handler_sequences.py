@@ -53,12 +53,13 @@ def test_other_producers_queue_behind_a_gap_but_do_not_fill_it(counter: Counter)
 
 def test_gaps_of_two_producers_at_once(counter: Counter) -> None:
     left2, front2 = tick(counter, "two", 2), counter.wire.record(Started("a"), 2)
+    counter.begins_with(counter.wire.record(Started("a"), 1))
     assert counter.reads(left2, front2) == [PARKED, PARKED]
     counter.reads(tick(counter, "one", 1))
     assert counter.words("a") == ("one", "two")
     assert (queue(counter), counter.inbox_row("a").gap) == ([("gap", 2)], "front")
     counter.reads(counter.wire.record(Started("a"), 1))
-    assert counter.words("a") == ("one", "two", "do", "do")
+    assert counter.words("a") == ("one", "two", "do"), "the second start event is refused"
     assert queue(counter) == []
 
 

@@ -25,6 +25,7 @@ from tests.toy_saga import (
     Started,
     Ticked,
     Wire,
+    mark_started,
     participant,
     paused,
     schema_of,
@@ -147,6 +148,7 @@ def test_a_moved_record_waits_behind_what_is_parked_in_its_saga() -> None:
     """Given one flow now where there were two; when the record is redriven while its saga is
     blocked; then it queues there, and is decided once the saga goes on."""
     database = MemoryDatabase(MemoryStore(Count()), NOW)
+    mark_started(database, ["toy/a"])
     old = handler_of(database, TWO_FLOWS)
     new = handler_of(database, replace(CONTRACT, declared=(TOY,)))
     wire = Wire(old.codec)
@@ -193,6 +195,7 @@ def consumed(
 ) -> tuple[list[HandlingResult[Count]], list[int], list[Record]]:
     """What becomes of a batch: results, how many were ignored, and what counts as read."""
     database = MemoryDatabase(MemoryStore(Count()), NOW)
+    mark_started(database, ["toy/a"])
     handler = handler_of(database, contract)
     results: list[HandlingResult[Count]] = []
     ignored: list[int] = []

@@ -33,7 +33,16 @@ from schemas.events import (
     OrderRejected,
     ShippedMailSent,
 )
-from services.order.decide import CancelOrder, Order, Phase, PlaceOrder, decide, digest, evolve
+from services.order.decide import (
+    CancelOrder,
+    Compared,
+    Order,
+    Phase,
+    PlaceOrder,
+    decide,
+    digest,
+    evolve,
+)
 from services.order.store import store
 from tests.order_facts import TWO_TEAS
 
@@ -52,6 +61,20 @@ def place(facts: OrderFacts = FACTS) -> Command:
     return Command("place", "api", "placed", PlaceOrder("o1", facts, NOW))
 
 
+def compare(code: str = "conflict") -> Effect:
+    payload = {
+        "order_id": "o1",
+        "code": code,
+        "digest": digest(FACTS),
+        "order": SEALED.to_dict(),
+    }
+    return Effect("compare", f"compare:{digest(SEALED)[:32]}", payload)
+
+
+def compared(same: bool, code: str = "conflict") -> EffectResult:
+    return EffectResult(compare(code), Compared(same))
+
+
 CANCEL = Command("cancel", "ada", "too late for tea", CancelOrder("o1"))
 REQUESTED = OrderCancelRequested(order_id="o1", actor="ada", reason="too late for tea")
 COMPLETED = OrderCompleted(order_id="o1")
@@ -61,6 +84,14 @@ CONFLICT = OrderRejected(
     code="conflict",
     reason="order o1 exists with other content; place this one under another id",
 )
+TAKEN = OrderRejected(
+    order_id="o1",
+    code="taken",
+    reason="another order o1 is in the log before the one that was placed over HTTP, which is not "
+    "carried out; place it under another id",
+)
+HIDDEN = f"sealed:1:{'0' * 32}:{'A' * 22}"
+SEALED = replace(FACTS, email=HIDDEN, ship_to=HIDDEN)
 
 # --- the matrix -----------------------------------------------------------------------------------
 
@@ -79,6 +110,13 @@ TRIGGERS: dict[str, Trigger] = {
     "cancel": CANCEL,
     "placed by the shop": Observed("OrderPlaced", placed()),
     "placed by the shop with other content": Observed("OrderPlaced", placed(OTHER)),
+    "placed by the shop, sealed": Observed("OrderPlaced", placed(SEALED)),
+    "placed again": Observed("refused", placed()),
+    "placed again with other content": Observed("refused", placed(OTHER)),
+    "placed again, sealed": Observed("refused", placed(SEALED)),
+    "the same, sealed": compared(True),
+    "another, sealed": compared(False),
+    "another, and the API had taken this one": compared(False, "taken"),
     "completed": Observed("completed", SHIPPED),
     "undone": Observed("undone", RELEASED),
     "observed something else": Observed("else", SHIPPED),
@@ -93,8 +131,10 @@ TRIGGERS: dict[str, Trigger] = {
 
 
 row = partial(row_of, STATES)
-CONFLICTS = {name: emits(CONFLICT) for name in ("placed", "placed_cancel_asked", "completed")}
-CONFLICTS["cancelled"] = emits(CONFLICT)
+KNOWN = ("placed", "placed_cancel_asked", "completed", "cancelled")
+UNKNOWN = ("unknown", "completed_never_placed", "cancelled_never_placed")
+CONFLICTS = {name: emits(CONFLICT) for name in KNOWN}
+ASKS = Decision(effects=(compare(),))
 CELLS: dict[str, dict[str, Decision]] = {
     # of an order that ended before it was known here, nobody can tell whether this is it
     "place": row(
@@ -115,10 +155,24 @@ CELLS: dict[str, dict[str, Decision]] = {
         cancelled_never_placed=Decision(adopted=(placed(),)),
     ),
     "placed by the shop with other content": row(
-        unknown=Decision(adopted=(placed(OTHER),)),
-        completed_never_placed=Decision(adopted=(placed(OTHER),)),
-        cancelled_never_placed=Decision(adopted=(placed(OTHER),)),
-        **CONFLICTS,
+        **{name: Decision(adopted=(placed(OTHER),)) for name in UNKNOWN},
+        **{name: Decision((TAKEN,), adopted=(placed(OTHER),)) for name in KNOWN},
+    ),
+    "placed by the shop, sealed": row(
+        **{name: Decision(adopted=(placed(SEALED),)) for name in UNKNOWN},
+        **{name: Decision((), (compare("taken"),), (placed(SEALED),)) for name in KNOWN},
+    ),
+    "placed again": row(**{name: emits(CONFLICT) for name in UNKNOWN}),
+    "placed again with other content": row(
+        **{name: emits(CONFLICT) for name in (*KNOWN, *UNKNOWN)}
+    ),
+    "placed again, sealed": row(
+        **dict.fromkeys(KNOWN, ASKS), **{name: emits(CONFLICT) for name in UNKNOWN}
+    ),
+    "the same, sealed": row(),
+    "another, sealed": row(**{name: emits(CONFLICT) for name in (*KNOWN, *UNKNOWN)}),
+    "another, and the API had taken this one": row(
+        **{name: emits(TAKEN) for name in (*KNOWN, *UNKNOWN)}
     ),
     "completed": row(
         unknown=emits(COMPLETED), placed=emits(COMPLETED), placed_cancel_asked=emits(COMPLETED)
@@ -159,6 +213,17 @@ def test_the_state_survives_its_table(name: str) -> None:
     state = MATRIX.given(name).state
     found = round_trip(store(), state)  # a time comes back as text where no driver reads it
     assert replace(found, placed_at=state.placed_at) == replace(state, in_flight=frozenset())
+
+
+def test_the_log_decides_what_an_order_is() -> None:
+    """Given an order that the API took; when the log has another one of its id first; then that
+    one is the order, its customer is told, and the own one is refused when it is read."""
+    api = given(ORDER, Order()).when(place()).then(placed())
+    api.when(Observed("OrderPlaced", placed())).then_nothing()
+    taken = api.when(Observed("OrderPlaced", placed(OTHER))).then(TAKEN, adopted=[placed(OTHER)])
+    assert (taken.state.digest, taken.state.taken) == (digest(OTHER), True)
+    taken.when(Observed("refused", placed())).then(CONFLICT)
+    taken.when(place()).then(CONFLICT)
 
 
 # --- stories --------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 A customer's command names the event that it asks for. One that changes nothing, because it was
 given before or comes too late, is answered without an event.
 
+The trip is the one that the log has first, also where another publisher placed it.
+
 A kind of mail that was sent or is in flight is not sent again. A mail that cannot be delivered
 counts as sent (the event says `refused`), else the trip would wait for ever on a wrong address.
 """
@@ -60,6 +62,8 @@ def decide(state: Itinerary, trigger: Trigger, now: datetime) -> Decision:
             return _change(state, change, now)
         case Command(data=TripCancelRequested() as cancel) if state.trip and not state.cancelled:
             return Decision((cancel,))
+        case Observed("TripPlaced", TripPlaced() as placed) if state.trip != placed.trip:
+            return Decision(adopted=(placed,))
         case Do(event):
             return _mail(state, event.trip_id, ITINERARY)
         case Observed("undone", event):
