@@ -12,6 +12,6 @@ Emits        PaymentCaptured (done), PaymentDeclined (failed), PaymentRefunded (
              PaymentRefundFailed, PaymentDisputeOpened, PaymentDisputeWon, PaymentDisputeLost
 Undoes       by a refund of what was captured, or by voiding the charge; nothing was asked for yet:
              a fence. A capture that comes after the end, however late, is given back as well.
-Calls        the payment provider, `charge`, `look:<charge>`, `refund:<n>` and
+Calls        the payment provider, `charge`, `look:<charge>[:<report>]`, `refund:<n>` and
              `refund:again:<charge>:<given back before>`
 """

@@ -82,7 +82,8 @@ def on_found(state: Payment, found: ChargeFound) -> Decision:
     unbooked = known is None or known.captured_minor < found.captured_minor
     if not unbooked and booked_minor <= found.refunded_minor:
         return NOTHING
-    return _look(state, found.charge_id, **{BOOKED: booked_minor})
+    about = f"{found.captured_minor}:{found.refunded_minor}"
+    return _look(state, found.charge_id, about, **{BOOKED: booked_minor})
 
 
 def _is_booked(charge: Charge, report: Captured) -> bool:
@@ -99,7 +100,7 @@ def _fits(state: Payment, report: Captured, same_charge: bool = False) -> bool:
 
 
 def _on_doubtful(state: Payment, report: Captured) -> Decision:
-    look = _look(state, report.charge_id)
+    look = _look(state, report.charge_id, f"{report.amount_minor}{report.currency}")
     if not look.effects or state.facts is None:
         return look
     return Decision((own_events.doubted(state, report),), look.effects)
@@ -117,6 +118,6 @@ def _on_known(state: Payment, report: Captured, known: Charge, effect: Effect | 
     return Decision(effects=(refund_again(state, known, provider_minor),))
 
 
-def _look(state: Payment, charge_id: str, **more: int) -> Decision:
-    look = look_effect(state.order_ref, charge_id, **more)
+def _look(state: Payment, charge_id: str, about: str, **more: int) -> Decision:
+    look = look_effect(state.order_ref, charge_id, about, **more)
     return NOTHING if look.key in state.in_flight else Decision(effects=(look,))

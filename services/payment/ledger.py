@@ -262,11 +262,14 @@ def charge_effect(order_id: str, facts: OrderFacts) -> Effect:
     return Effect(CHARGE, CHARGE, payload)
 
 
-def look_effect(order_id: str, charge_id: str, **more: Json) -> Effect:
-    """Return the effect that reads a charge again; `more` comes back with its outcome."""
-    return Effect(
-        LOOK, f"{LOOK}:{charge_id}", {"order_id": order_id, "charge_id": charge_id, **more}
-    )
+def look_effect(order_id: str, charge_id: str, about: str = "", **more: Json) -> Effect:
+    """Return the effect that reads a charge again; `more` comes back with its outcome.
+
+    `about`: the report because of which it is read. Each report has a key of its own, since a look
+    that is in flight may have been answered before it.
+    """
+    key = f"{LOOK}:{charge_id}:{about}" if about else f"{LOOK}:{charge_id}"
+    return Effect(LOOK, key, {"order_id": order_id, "charge_id": charge_id, **more})
 
 
 def refund_effect(state: Payment) -> Effect:

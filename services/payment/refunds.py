@@ -42,7 +42,7 @@ def on_refund(state: Payment, report: Refunded, effect: Effect | None) -> Decisi
         return NOTHING
     is_known = any(report.charge_id in (None, c.charge_id) for c in state.charges)
     if effect is None and report.charge_id and not is_known and report.charge_id != state.charge_id:
-        look = look_effect(state.order_ref, report.charge_id)
+        look = look_effect(state.order_ref, report.charge_id, report.refund_id)
         return NOTHING if look.key in state.in_flight else Decision(effects=(look,))
     if report.partial and report.charge_id and not (is_known or state.facts):
         counted = PaymentRefundProgressed(

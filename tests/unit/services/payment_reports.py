@@ -98,7 +98,7 @@ REPORTS: dict[str, Trigger | Arrival] = {
     "look: unknown": EffectResult(LOOK, Unknown("ch1")),
     "reported: captured": Callback(TOOK),
     "reported: captured a part": Callback(PART),
-    "reported: captured a part, look in flight": Arrival(Callback(PART), (LOOK.key,)),
+    "reported: captured a part, look in flight": Arrival(Callback(PART), ("look:ch1:1EUR",)),
     "reported: captured in yen": Callback(YEN),
     "reported: captured, charge in flight": Arrival(Callback(TOOK), (CHARGE_KEY,)),
     "reported: captured, refund in flight": Arrival(Callback(TOOK), (REFUND_KEY,)),
@@ -135,21 +135,29 @@ CAPTURE_LOOKED = row(
     refunding_void=Decision((LATE,), (refund(1, "ch1", None),)),
     fenced=Decision((LATE_WITHOUT_LINES,), (refund(1),)),
 )
-ASK = Decision(effects=(LOOK,))
+
+
+def ask(about: str, charge_id: str = "ch1") -> Decision:
+    """The charge is read because of a report, whatever other look is in flight."""
+    return Decision(effects=(look_effect("o1", charge_id, about),))
+
+
+ASK, ASK_PART, ASK_YEN = ask("2500EUR"), ask("1EUR"), ask("2500JPY")
+ASK_RE1, ASK_RE2 = ask("re1"), ask("re2")
 """What is reported is not comparable with anything: the charge is read."""
 CAPTURE_REPORTED = {**CAPTURE_LOOKED, "declined": ASK, "refunding blind": ASK, "fenced": ASK}
 PART_LATE = replace(LATE, amount_minor=1)
 PART_WITHOUT_LINES = replace(PART_LATE, order=facts_without_lines(1))
-DOUBT = Decision((DOUBTED,), (LOOK,))
+DOUBT = Decision((DOUBTED,), ASK_PART.effects)
 IN_YEN = replace(
     DOUBTED,
     amount_minor=2500,
     currency="JPY",
     reason=DOUBTED.reason.replace("1 EUR", "2500 JPY", 1),
 )
-DOUBT_YEN = Decision((IN_YEN,), (LOOK,))
-DOUBT_OTHER = Decision((DOUBTED_OTHER,), (look_effect("o1", "ch9"),))
-ASK_OTHER = Decision(effects=(look_effect("o1", "ch9"),))
+DOUBT_YEN = Decision((IN_YEN,), ASK_YEN.effects)
+ASK_OTHER = ask("700EUR", "ch9")
+DOUBT_OTHER = Decision((DOUBTED_OTHER,), ASK_OTHER.effects)
 DECLINE_REPORTED = row(
     action=emits(DECLINED),
     pending=emits(DECLINED),
@@ -165,12 +173,12 @@ REFUND_REPORTED = row(
     mismatched=emits(replace(HALF, refund_id="re2", amount_minor=1, remaining_minor=0)),
     captured=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
     captured_twice=emits(replace(HALF, refund_id="re2", amount_minor=2500, remaining_minor=0)),
-    declined=ASK,
-    refunding_blind=ASK,
+    declined=ASK_RE2,
+    refunding_blind=ASK_RE2,
     refunding_void=emits(LATE, replace(REFUNDED, refund_id="re2")),
     refunding=emits(replace(REFUNDED, refund_id="re2")),
     refunding_half=emits(replace(REFUNDED, refund_id="re2", amount_minor=1250)),
-    fenced=ASK,
+    fenced=ASK_RE2,
     reopened=emits(replace(REFUNDED, refund_id="re2")),
 )
 PART_FAILED = replace(REFUND_FAILED, amount_minor=0)
@@ -209,7 +217,7 @@ def disputed(event: Any) -> dict[str, Decision]:
 
 def hinted(booked_minor: int = 0) -> Decision:
     """The charge is read, and what payment's books had refunded by then is remembered."""
-    return Decision(effects=(look_effect("o1", "ch1", booked_minor=booked_minor),))
+    return Decision(effects=(look_effect("o1", "ch1", "2500:0", booked_minor=booked_minor),))
 
 
 OF_ANOTHER = emits(
@@ -256,10 +264,10 @@ REPORTED: dict[str, dict[str, Decision]] = {
     "reported: captured a part": row(
         action=DOUBT,
         pending=DOUBT,
-        declined=ASK,
-        refunding_blind=ASK,
+        declined=ASK_PART,
+        refunding_blind=ASK_PART,
         refunding_void=DOUBT,
-        fenced=ASK,
+        fenced=ASK_PART,
     ),
     "reported: captured a part, look in flight": row(),
     "reported: captured in yen": row(
@@ -268,12 +276,12 @@ REPORTED: dict[str, dict[str, Decision]] = {
         mismatched=DOUBT_YEN,
         captured=DOUBT_YEN,
         captured_twice=DOUBT_YEN,
-        declined=ASK,
-        refunding_blind=ASK,
+        declined=ASK_YEN,
+        refunding_blind=ASK_YEN,
         refunding_void=DOUBT_YEN,
         refunding=DOUBT_YEN,
         refunding_half=DOUBT_YEN,
-        fenced=ASK,
+        fenced=ASK_YEN,
         refunded=DOUBT_YEN,
         reopened=DOUBT_YEN,
     ),
@@ -375,19 +383,19 @@ REPORTED: dict[str, dict[str, Decision]] = {
         mismatched=emits(replace(HALF, amount_minor=1, remaining_minor=0)),
         captured=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
         captured_twice=emits(replace(HALF, amount_minor=2500, remaining_minor=0)),
-        declined=ASK,
-        refunding_blind=ASK,
+        declined=ASK_RE1,
+        refunding_blind=ASK_RE1,
         refunding_void=emits(LATE, REFUNDED),
         refunding=emits(REFUNDED),
-        fenced=ASK,
+        fenced=ASK_RE1,
     ),
     "reported: refunded nothing": row(
         captured_twice=Decision(
             (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=900),),
             (refund(2, "ch2", 900),),
         ),
-        declined=ASK,
-        refunding_blind=ASK,
+        declined=ASK_RE2,
+        refunding_blind=ASK_RE2,
         refunding_void=emits(replace(FENCE, refund_id="re2", email=MAIL)),
         refunding=Decision(
             (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=2500),), (refund(2),)
@@ -395,7 +403,7 @@ REPORTED: dict[str, dict[str, Decision]] = {
         refunding_half=Decision(
             (replace(HALF, refund_id="re2", amount_minor=0),), (refund(3, "ch1", 1250),)
         ),
-        fenced=ASK,
+        fenced=ASK_RE2,
         reopened=Decision(
             (replace(HALF, refund_id="re2", amount_minor=0, remaining_minor=2500),),
             (refund(3),),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sagakit.decider import Callback, EffectResult, fold
-from sagakit.testing import given
+from sagakit.testing import NOW, given
 from schemas.events import (
     PaymentDisputeLost,
     PaymentDisputeOpened,
@@ -14,6 +14,7 @@ from schemas.events import (
     PaymentMismatched,
     PaymentRefundFailed,
 )
+from services.payment.decide import decide
 from services.payment.ledger import (
     Captured,
     Declined,
@@ -24,6 +25,7 @@ from services.payment.ledger import (
     Refunded,
     RefundFailed,
     evolve,
+    look_effect,
 )
 from tests.unit.services.payment_examples import (
     CAPTURED,
@@ -57,10 +59,11 @@ def test_a_reported_capture_of_something_else_is_never_a_yes(odd: Captured) -> N
     reported = MATRIX.given("pending").when(Callback(odd))
     (doubted,) = reported.decision.events
     assert (doubted.amount_minor, doubted.currency) == (odd.amount_minor, odd.currency)
-    assert reported.decision.effects == (LOOK,)
+    (look,) = reported.decision.effects
+    assert look == look_effect("o1", "ch1", f"{odd.amount_minor}{odd.currency}")
     asked = reported.state()
     asked.when(Callback(odd)).then_nothing()
-    still = asked.without_pending(LOOK.key).when(EffectResult(LOOK, Pending("ch1"))).then_nothing()
+    still = asked.without_pending(look.key).when(EffectResult(look, Pending("ch1"))).then_nothing()
     paid = still.when(Callback(TOOK)).then(CAPTURED)
     assert (paid.state.phase, paid.state.left_minor) == (Phase.CAPTURED, 2500)
 
@@ -78,8 +81,9 @@ def test_a_charge_that_is_answered_with_something_else_is_never_a_yes(first: Cap
 
 
 def test_the_rest_of_a_part_pays_the_order_and_nothing_is_refunded() -> None:
-    part = MATRIX.given("pending").when(Callback(PART)).then(DOUBTED, effects=[LOOK])
-    known = part.without_pending(LOOK.key).when(EffectResult(LOOK, PART)).then(MISMATCHED)
+    look = look_effect("o1", "ch1", "1EUR")
+    part = MATRIX.given("pending").when(Callback(PART)).then(DOUBTED, effects=[look])
+    known = part.without_pending(look.key).when(EffectResult(look, PART)).then(MISMATCHED)
     paid = known.when(Callback(TOOK)).then(CAPTURED)
     assert [(c.charge_id, c.captured_minor) for c in paid.state.charges] == [("ch1", 2500)]
     paid.when(Callback(PART)).then_nothing().when(Callback(TOOK)).then_nothing()
@@ -108,6 +112,15 @@ def test_another_charge_that_took_a_part_goes_back_once_the_order_is_paid() -> N
     other = replace(MISMATCHED, charge_id="ch9", amount_minor=700)
     odd = given(PAYMENT, Payment(), PENDING, other).when(EffectResult(LOOK, TOOK))
     odd.then(CAPTURED, effects=[refund(1, "ch9", 700)])
+
+
+def test_a_report_is_looked_up_although_an_older_look_is_in_flight() -> None:
+    """Given an undone order of which nothing is known, and a look that is in flight; when a capture
+    is reported; then it is looked up once more, since that answer may be from before."""
+    blind = MATRIX.given("refunding blind").state
+    looking = replace(blind, in_flight=frozenset({LOOK.key}))
+    look = look_effect("o1", "ch1", "2500EUR")
+    assert decide(looking, Callback(TOOK), NOW).effects == (look,)
 
 
 # --- refunds that fail ----------------------------------------------------------------------------

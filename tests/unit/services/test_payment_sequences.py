@@ -68,7 +68,7 @@ from tests.unit.services.payment_examples import (
 )
 from tests.unit.services.test_payment import MATRIX
 
-BOOKED = look_effect("o1", "ch1", booked_minor=2500)
+BOOKED = look_effect("o1", "ch1", "2500:0", booked_minor=2500)
 """The look after a hint about a charge that our books have refunded."""
 
 
@@ -213,9 +213,10 @@ def test_what_the_provider_says_counts_and_not_what_was_found(
     claimed_minor: int, given_minor: int
 ) -> None:
     found = Observed("ChargeFound", replace(FOUND, refunded_minor=claimed_minor))
-    looked = MATRIX.given("refunded").when(found).then(effects=[BOOKED])
-    answer = looked.without_pending(BOOKED.key).when(
-        EffectResult(BOOKED, replace(TOOK, refunded_minor=given_minor))
+    look = look_effect("o1", "ch1", f"2500:{claimed_minor}", booked_minor=2500)
+    looked = MATRIX.given("refunded").when(found).then(effects=[look])
+    answer = looked.without_pending(look.key).when(
+        EffectResult(look, replace(TOOK, refunded_minor=given_minor))
     )
     missing_minor = 2500 - given_minor
     answer.then(effects=[again(missing_minor, given_minor)] if missing_minor else [])
@@ -237,13 +238,13 @@ def test_a_charge_that_is_only_claimed_moves_nothing(state: str) -> None:
     have, or twice the amount of one that it has; then at most the provider is asked."""
     claimed = replace(FOUND, charge_id="ch9", captured_minor=5000)
     asked = MATRIX.given(state).when(Observed("ChargeFound", claimed))
-    look = look_effect("o1", "ch9", booked_minor=0)
+    look = look_effect("o1", "ch9", "5000:0", booked_minor=0)
     if state != "captured":
         asked.then_nothing()
         return
     looked = asked.then(effects=[look])
     looked.without_pending(look.key).when(EffectResult(look, Unknown("ch9"))).then_nothing()
-    own = look_effect("o1", "ch1", booked_minor=0)
+    own = look_effect("o1", "ch1", "5000:0", booked_minor=0)
     doubled = Observed("ChargeFound", replace(FOUND, captured_minor=5000))
     twice = MATRIX.given("captured").when(doubled).then(effects=[own]).without_pending(own.key)
     twice.when(EffectResult(own, replace(TOOK, refunded_minor=0))).then_nothing()
@@ -251,7 +252,7 @@ def test_a_charge_that_is_only_claimed_moves_nothing(state: str) -> None:
 
 def test_a_second_charge_that_the_provider_confirms_goes_back_and_the_first_stays() -> None:
     twice = MATRIX.given("captured").when(Callback(Captured("ch9", 700, "EUR")))
-    look = look_effect("o1", "ch9")
+    look = look_effect("o1", "ch9", "700EUR")
     asked = twice.then(DOUBTED_OTHER, effects=[look]).without_pending(look.key)
     surplus = asked.when(EffectResult(look, Captured("ch9", 700, "EUR")))
     taken = replace(SURPLUS, charge_id="ch9", amount_minor=700)
