@@ -6,8 +6,9 @@ See `benchmarks.parts`.
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
@@ -29,7 +30,7 @@ from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
 from sagakit.messages.codec import Codec
-from sagakit.messages.envelope import Message, OutboxRow, Record
+from sagakit.messages.envelope import Message, OutboxRow, Record, TopicPartitionKey
 from sagakit.service.settings import ServiceSettings
 from sagakit.stop_signal import StopSignal
 from sagakit.store.postgres import PostgresDatabase
@@ -127,7 +128,13 @@ async def _seconds_to_charge(
 class DiscardingProjection(Projection):
     """A projection that discards every event, which leaves the cost of Faust alone."""
 
-    def apply(self, records: Sequence[Record], *, again: bool = False) -> BatchCounts:
+    def apply(
+        self,
+        records: Sequence[Record],
+        positions: Mapping[TopicPartitionKey, int] = MappingProxyType({}),
+        *,
+        again: bool = False,
+    ) -> BatchCounts:
         """See `Projection`."""
         self._on_commit(records, ())
         return BatchCounts(len(records), 0)

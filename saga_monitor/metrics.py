@@ -51,6 +51,8 @@ HELP = {
     "saga_unreadable": "Records that could not be read",
     "saga_interventions": "Interventions that are open or claimed, by code and age",
     "saga_unread": "Records that the monitor has not read yet, at its last check",
+    "saga_behind_open_transactions": "Records that nobody can read before a transaction ends",
+    "saga_broker_clocks_apart_s": "By how much the clocks of brokers differ, 0 below 5 seconds",
     "saga_read_through_age_s": "Age of the log time up to which all topics are read, in seconds",
 }
 IN_FLIGHT = text("""
@@ -73,10 +75,16 @@ Reading = tuple[str, Mapping[str, str], float]
 
 
 class Position(NamedTuple):
-    """The monitor's read position: unread records, and the log time up to which it has read all."""
+    """The monitor's read position: unread records, and the log time up to which it has read all.
+
+    hidden: the number of records behind open transactions; clocks_apart_s: by how much the clocks
+    of brokers differ, 0 within the bound.
+    """
 
     unread: int
+    hidden: int
     read_through: datetime | None
+    clocks_apart_s: float
 
 
 class KindLabels:
@@ -122,6 +130,8 @@ class Meter:
         yield from metrics.answer_or_none(self._ask) or ()
         position = self._position()
         yield "saga_unread", {}, position.unread
+        yield "saga_broker_clocks_apart_s", {}, position.clocks_apart_s
+        yield "saga_behind_open_transactions", {}, position.hidden
         if position.read_through is not None:
             age = self._now() - position.read_through
             yield "saga_read_through_age_s", {}, age.total_seconds()

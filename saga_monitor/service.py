@@ -21,6 +21,7 @@ from saga_monitor.api.routes import routers
 from saga_monitor.ingest.faust_stream import GROUP, StreamReader
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.unknown_records import UnknownRecords
+from saga_monitor.ingest.watermark import CLOCK_TOPIC
 from saga_monitor.metrics import HELP, Meter, Position
 from saga_monitor.operations.blocker_probe import BlockerProbe, GroupPositions
 from saga_monitor.operations.case_watch import CaseWatch
@@ -43,10 +44,12 @@ from sagakit.flow.toml_values import MAX_DURATION_S
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.inspector import LogEnds
 from sagakit.kafka.publisher import Publisher
+from sagakit.kafka.topic_guard import HELP as TOPIC_FAULTS
 from sagakit.messages.trace_ids import span_of
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
 from sagakit.retry import retry_transaction
+from sagakit.service.cluster_guard import ClusterGuard
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep
 from sagakit.service.process import (
     STANDS_S,
@@ -146,16 +149,9 @@ class Monitor:
             self._streaming,
             group=settings.group,
         )
+        self.cluster = self._cluster_guard()
         self.tracer = tracing.tracer("monitor", settings.instance_id)
-        publisher: OutboxPublisher = Publisher(servers, settings.instance_id)
-        publisher = metrics.MeasuredPublisher(publisher, "monitor", settings.now)
-        if self.tracer:  # parent span: the event whose follow-up is missing
-            publisher = TracedPublisher(
-                publisher, self.tracer.tell, SOURCE, lambda c, _: span_of(c)
-            )
-        self.relay = Relay(
-            self.engine, publisher, settings.now, find_published=partial(find_published, servers)
-        )
+        self.relay = self._relay()
         emitter = Emitter(codec)
         self.watch = DeadlineWatch(
             self.engine,
@@ -166,6 +162,7 @@ class Monitor:
             topics=topics,
             wake=self.relay.wake,
             started_partitions=lambda: self.reader.started_partitions,
+            clocks=self.reader.clocks,
         )
         positions = GroupPositions(servers, flows)
         self.sagas = SagaReader(
@@ -175,8 +172,9 @@ class Monitor:
             BlockerProbe(self.engine, settings.participants, flows, positions.of_participant),
         )
         self.commands = CommandHandler(self.sagas, emitter, self.relay.wake, settings.now)
-        after = timedelta(seconds=settings.history_after_s)
-        self.archiver = Archiver(self.engine, self.sagas.log_time, after)
+        self.archiver = Archiver(
+            self.engine, self.sagas.log_time, timedelta(seconds=settings.history_after_s)
+        )
         self.reconciler = Reconciler(
             self.sagas,
             self.commands,
@@ -186,10 +184,32 @@ class Monitor:
             settings.now,
         )
 
+    def _relay(self) -> Relay:
+        settings, servers = self.settings, self.settings.bootstrap_servers
+        publisher: OutboxPublisher = Publisher(servers, settings.instance_id)
+        publisher = metrics.MeasuredPublisher(publisher, "monitor", settings.now)
+        if self.tracer:  # parent span: the event whose follow-up is missing
+            publisher = TracedPublisher(
+                publisher, self.tracer.tell, SOURCE, lambda c, _: span_of(c)
+            )
+        found = partial(find_published, servers)
+        return Relay(self.engine, publisher, settings.now, find_published=found)
+
+    def _cluster_guard(self) -> ClusterGuard:
+        def join_as(client_id: str) -> None:
+            self.reader.client_id = client_id
+
+        group, clock = self.settings.group, [CLOCK_TOPIC]
+        return ClusterGuard(
+            self.settings, "monitor", group, self._topics, self.engine, join_as, alone=clock
+        )
+
     @property
     def position(self) -> Position:
         """The read position of this replica."""
-        return Position(self.watch.unread, self.sagas.log_time())
+        differences = self.reader.clocks.differences().values()
+        widest = max((abs(by.total_seconds()) for by in differences), default=0.0)
+        return Position(self.watch.unread, self.watch.hidden, self.sagas.log_time(), widest)
 
     def app(self, health: Health) -> FastAPI:
         """Return the HTTP app."""
@@ -212,6 +232,7 @@ class Monitor:
                     thread_loop("cases", CaseWatch(self.commands, self.settings.participants).run),
                     thread_loop("history", self.archiver.run),
                     thread_loop("unknown", UnknownRecords(self.engine, self.projection).run),
+                    thread_loop("cluster", self.cluster.run),
                     Loop(
                         "stream",
                         self.reader.run,
@@ -227,6 +248,7 @@ class Monitor:
                 own_sessions(self.engine),
                 StartStep("flow versions in flight are compared", self._refuse_orphans),
                 StartStep("a broker is waited for", self._wait_for_broker),
+                self.cluster.step(),
             ],
             close=[self._close],
             rest_s=session_rest_s,
@@ -261,6 +283,7 @@ def wire(settings: MonitorSettings, migrated: StartStep) -> Lifecycle:
     monitor = Monitor(settings)
     metrics.register(metrics.TableGauges(monitor.engine, "monitor"))
     metrics.register(metrics.GaugeReadings(HELP, monitor.meter.read))
+    metrics.register(metrics.GaugeReadings(TOPIC_FAULTS, monitor.cluster.topics.read))
     metrics.register(metrics.GaugeReadings(FINDINGS, monitor.reconciler.read))
     lifecycle = monitor.lifecycle(migrated)
     metrics.register(process_gauges(lifecycle))

@@ -1,6 +1,7 @@
 """A real monitor process for tests, and a publisher to the topics it reads."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -194,6 +195,18 @@ class MonitorProcess:
             return httpx2.get(f"{self.url}/health/ready", timeout=5).status_code == 200
         except httpx2.TransportError:
             return False
+
+    def runs(self) -> bool:
+        """Whether the process that was started has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a sample; 0 where it is not there."""
+        exposed = httpx2.get(f"{self.url}/metrics", timeout=PATIENCE_S).raise_for_status().text
+        for sample in re.finditer(rf"^{name}(?:{{(.*)}})? (\S+)$", exposed, re.M):
+            if dict(re.findall(r'(\w+)="([^"]*)"', sample[1] or "")) == labels:
+                return float(sample[2])
+        return 0.0
 
     def signal(self, number: signal.Signals) -> None:
         """Any signal."""

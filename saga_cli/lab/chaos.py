@@ -46,6 +46,11 @@ def _kind_names() -> list[str]:
     show_default=True,
     help="Number of Kafka brokers.",
 )
+@click.option(
+    "--open-transactions",
+    is_flag=True,
+    help="Somebody else always has a transaction open on every partition.",
+)
 @click.option("--keep-up", is_flag=True, help="Leave the stack running, with its disks.")
 def chaos(**options: Any) -> None:
     """Inject faults while sagas of every kind run, and check every invariant at the end.

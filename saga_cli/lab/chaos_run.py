@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from saga_cli.application import application
+from saga_cli.lab.foreign_transactions import foreign_transactions
 from saga_cli.output import console as wide_console
 from saga_lab.application import Application, contract_of
 from saga_lab.chaos.fault import FaultKind
@@ -52,6 +53,7 @@ def run(
     seed: int,
     only: tuple[str, ...],
     brokers: str,
+    open_transactions: bool,
     keep_up: bool,
 ) -> None:
     """Run the command. Raises SystemExit with its status."""
@@ -73,9 +75,10 @@ def run(
         run = ChaosRun(Site(stack, load), schedule(seed, faults, duration_s, kinds))
         started_at, began = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}", time.monotonic()
         with _progress(console, run) as on_progress:
-            run.execute(on_progress)
+            run.execute(on_progress, lambda: foreign_transactions(stack, open_transactions))
         words = [f"--minutes {minutes:g} --sagas {count} --faults {faults} --seed {seed}"]
         words += [f"--brokers {brokers}"] if brokers != "1" else []
+        words += ["--open-transactions"] if open_transactions else []
         words += [f"--only {name!r}" for name in only]
         report = build_report(
             run,

@@ -15,6 +15,11 @@ import click
     help="Number of sagas to place.",
 )
 @click.option("--seed", default=0, show_default=True, help="Chooses their content.")
+@click.option(
+    "--open-transactions",
+    is_flag=True,
+    help="Somebody else always has a transaction open on every partition.",
+)
 @click.option("--keep-up", is_flag=True, help="Leave the stack running at the end.")
 def demo(**options: Any) -> None:
     """Place sagas of every kind on a separate stack, and check every invariant.

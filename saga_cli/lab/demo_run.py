@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from saga_cli.application import application, from_any_folder
+from saga_cli.lab.foreign_transactions import foreign_transactions
 from saga_cli.output import command_name
 from saga_cli.output import console as wide_console
 from saga_lab.application import Application, contract_of
@@ -34,7 +35,7 @@ from sagakit.foreign_text import printable
 TELL_EVERY_S = 5.0
 
 
-def run(count: int, seed: int, keep_up: bool) -> None:
+def run(count: int, seed: int, open_transactions: bool, keep_up: bool) -> None:
     """Run the command. Raises SystemExit with its status."""
     console = wide_console(highlight=False)
     home = default_home() / "demo"
@@ -45,7 +46,7 @@ def run(count: int, seed: int, keep_up: bool) -> None:
         home, chosen, options_of(chosen), say=lambda line: console.print(line, style="dim")
     )
     try:
-        good = rehearse(stack, workload, seed, count, console)
+        good = rehearse(stack, workload, seed, count, console, open_transactions=open_transactions)
     finally:
         if not (keep_up or was_running):
             console.print("stopping the stack, all data is kept", style="dim")
@@ -61,9 +62,18 @@ def options_of(chosen: Application) -> StackOptions:
 
 
 def rehearse(
-    stack: Stack, workload: Workload[Any], seed: int, count: int, console: Console
+    stack: Stack,
+    workload: Workload[Any],
+    seed: int,
+    count: int,
+    console: Console,
+    *,
+    open_transactions: bool = False,
 ) -> bool:
-    """Place the sagas, wait, check and print; return True if all went as required."""
+    """Place the sagas, wait, check and print; return True if all went as required.
+
+    open_transactions: somebody else has one open on every partition until all sagas have ended.
+    """
     contract = contract_of(stack.application)
     sagas = workload.sagas(_run_name(), seed, count)
     began = time.monotonic()
@@ -72,7 +82,8 @@ def rehearse(
         run = WorkloadRun(
             stack.read(), workload, contract, sagas, report_progress, deadlines=deadlines
         )
-        outcomes = run.run()
+        with foreign_transactions(stack, open_transactions):
+            outcomes = run.run()
     took_s = time.monotonic() - began
     console.print(_kinds(workload.kinds, outcomes))
     console.print(_speed(outcomes, run.progress.placing_s, took_s))

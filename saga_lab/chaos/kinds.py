@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from saga_lab.application import MONITOR, Application, contract_of, resolve
-from saga_lab.chaos import database_settings, kafka_data, links, processes, servers
+from saga_lab.chaos import database_settings, kafka_data, links, processes, servers, transactions
 from saga_lab.chaos.fault import OUTAGE, PAST_SESSION, SHORT, FaultKind
 from saga_lab.devstack.disks import DISKS
 from saga_lab.devstack.ports import BROKERS, PortTable
@@ -29,6 +29,7 @@ def kinds_of(application: Application) -> dict[str, FaultKind]:
         *_of_databases(application),
         *_of_links(application),
         *_of_records(application),
+        *_of_transactions(application),
         *added,
     )
     return {kind.name: kind for kind in kinds if kind.targets}
@@ -221,6 +222,26 @@ def _of_databases(application: Application) -> tuple[FaultKind, ...]:
             DISKS,
             OUTAGE,
             disks=True,
+        ),
+    )
+
+
+def _of_transactions(application: Application) -> tuple[FaultKind, ...]:
+    """Return the kinds of publishers that write in transactions."""
+    topics = tuple(event_topics(application))
+    return (
+        FaultKind(
+            "transaction open",
+            "Somebody publishes in a transaction, and commits it 14 s later.",
+            transactions.OpenTransaction,
+            topics,
+        ),
+        FaultKind(
+            "transaction abandoned",
+            "Somebody is killed inside a transaction, comes back and aborts it.",
+            transactions.AbandonedTransaction,
+            topics,
+            PAST_SESSION,
         ),
     )
 

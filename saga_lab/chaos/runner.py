@@ -5,6 +5,7 @@ import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import httpx2
@@ -70,8 +71,28 @@ class ChaosRun:
         """Faults that are active now."""
         return [f for f in self.faults if f.ready_at is None and f.error is None]
 
-    def execute(self, on_progress: Callable[[], None]) -> None:
-        """Execute the run. Call `on_progress` in each phase, every 0.5 s while sagas run."""
+    def execute(
+        self,
+        on_progress: Callable[[], None],
+        meanwhile: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Execute the run. Call `on_progress` in each phase, every 0.5 s while sagas run.
+
+        meanwhile: what goes on until the last saga has ended.
+        """
+        with meanwhile():
+            self._run_load(on_progress)
+        self.phase = "waiting until idle"
+        on_progress()
+        self.site.stack.wait_ready()
+        self.activity = wait_until_idle(self.site.content, IDLE_WITHIN_S)
+        self.phase = "checking the invariants"
+        on_progress()
+        self._check_invariants(on_progress)
+        self.phase = "finished"
+        on_progress()
+
+    def _run_load(self, on_progress: Callable[[], None]) -> None:
         load = self.site.load
         load.pace.progress = self._injected_share
         load.start()
@@ -83,15 +104,6 @@ class ChaosRun:
             on_progress()
             time.sleep(PROGRESS_EVERY_S)
         self.outcomes = load.outcomes()
-        self.phase = "waiting until idle"
-        on_progress()
-        self.site.stack.wait_ready()
-        self.activity = wait_until_idle(self.site.content, IDLE_WITHIN_S)
-        self.phase = "checking the invariants"
-        on_progress()
-        self._check_invariants(on_progress)
-        self.phase = "finished"
-        on_progress()
 
     def _injected_share(self) -> float:
         return len(self.faults) / len(self.plan) if self.plan else 1.0

@@ -101,6 +101,9 @@ def broker_settings(
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": log_dir,
         "auto.create.topics.enable": "false",
+        # Nobody lacks a right before somebody revokes one.
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
         "log.message.timestamp.type": "LogAppendTime",
         "default.replication.factor": str(copies),
         "min.insync.replicas": str(enough),

@@ -178,7 +178,7 @@ def _logged(codec: Codec, record: Record) -> Logged:
 
 
 def _ends(stack: Stack, contract: Contract) -> dict[tuple[str, int], int]:
-    return LogEnds(stack["bootstrap_servers"]).ends(contract.topics)
+    return LogEnds(stack["bootstrap_servers"]).readable_ends(contract.topics)
 
 
 # --- the services' tables -------------------------------------------------------------------------

@@ -14,7 +14,7 @@ the offsets in the projection's database.
 import asyncio
 from asyncio import FIRST_COMPLETED
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import faust
 import structlog
@@ -23,12 +23,15 @@ from faust.types.tuples import ConsumerMessage
 from sqlalchemy import Connection, Engine
 
 from saga_monitor.ingest import record_batches, topic_identity
+from saga_monitor.ingest.broker_clocks import BrokerClocks
+from saga_monitor.ingest.lost_records import tell_lost
 from saga_monitor.ingest.projection import BatchCounts, Projection
-from saga_monitor.ingest.watermark import LogInspector
+from saga_monitor.ingest.watermark import CLOCK_TOPIC, LogInspector
 from saga_monitor.storage import store
 from sagakit.handling.attempts import KILLED, SINGLE_AFTER, Attempts
 from sagakit.kafka.client import KafkaException
 from sagakit.kafka.consumer import SESSION_S, TOPICS_S, member_of
+from sagakit.kafka.publisher import Publisher, PublishFailed
 from sagakit.messages.envelope import (
     Record,
     SkippedRecords,
@@ -52,6 +55,8 @@ BUNDLES = 64
 """The largest number of bundles that wait to be written."""
 SAME_FETCH_S = 0.005
 """The wait, after the first bundle of a fetch, for the bundles of its other partitions."""
+LOG_APPEND_TIME = 1
+"""The timestamp type of records of a topic that is set to LogAppendTime."""
 TURN_S = 1.0
 SEEK_S = 60.0
 """The longest wait for the database at an assignment; then the process exits and is restarted. It
@@ -77,17 +82,19 @@ def start_at(stored: int | None, first: int, end: int) -> int:
 class Bundle(ConsumerMessage):
     """One Faust message for all records that one fetch returned from one partition.
 
-    Faust delivers, tracks and acks it under the offset of its last record.
+    `position` is the offset at which reading goes on: past the last record, and past markers of
+    transactions and aborted records behind it. A bundle without records holds such a position
+    alone. Faust delivers, tracks and acks it under the offset before `position`.
     """
 
-    def __init__(self, tp: Any, records: Sequence[Any], generation_id: int) -> None:
-        last = records[-1]
+    def __init__(self, tp: Any, fetched: "Fetched", generation_id: int) -> None:
+        last = fetched.records[-1] if fetched.records else None
         super().__init__(
             topic=tp.topic,
             partition=tp.partition,
-            offset=last.offset,
-            timestamp=last.timestamp / 1000,
-            timestamp_type=last.timestamp_type,
+            offset=fetched.position - 1,
+            timestamp=last.timestamp / 1000 if last else 0.0,
+            timestamp_type=last.timestamp_type if last else 0,
             headers=None,
             key=None,
             value=None,
@@ -95,26 +102,53 @@ class Bundle(ConsumerMessage):
             tp=tp,
             generation_id=generation_id,
         )
-        self.records = records
+        self.records, self.position = fetched.records, fetched.position
+
+
+class Fetched(NamedTuple):
+    """The records that one fetch returned from one partition, and the position after it."""
+
+    records: Sequence[Any]
+    position: int
 
 
 class BundlingFetcher(driver.AIOKafkaConsumerThread):
     """Lets the broker collect records, and passes on each partition's records as one item.
 
-    See docs/decisions/0018.
+    `positions`: partition -> the position that was passed on last. See docs/decisions/0018.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.positions: dict[Any, int] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         record_batches.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes = ENOUGH_BYTES
         consumer._fetch_max_wait_ms = MOST_WAIT_MS
+        consumer._isolation_level = "read_committed"
         return consumer
 
-    async def getmany(self, active_partitions: Any, timeout: float) -> Any:
-        """Return partition -> a list whose only item is the list of its records."""
-        found = await super().getmany(active_partitions, timeout)
-        return {tp: [records] for tp, records in found.items() if records}
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Return partition -> a list whose only item is a `Fetched`.
+
+        Runs in the consumer's thread, so no position moves meanwhile.
+        """
+        found = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        fetched = {}
+        for tp in {*active_partitions, *found}:
+            records = found.get(tp, ())
+            position = records[-1].offset + 1 if records else 0
+            state = consumer._subscription.subscription.assignment.state_value(tp)
+            if state is not None and state.has_valid_position:
+                position = max(position, state.position)
+            if records or position > self.positions.get(tp, 0):
+                self.positions[tp] = position
+                fetched[tp] = [Fetched(records, position)]
+        return fetched
 
 
 class Consumer(driver.Consumer):
@@ -124,7 +158,7 @@ class Consumer(driver.Consumer):
         return BundlingFetcher(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: Any, record: Any) -> Bundle:
-        return Bundle(tp, record, self.app.consumer_generation_id)
+        return Bundle(tp, cast(Fetched, record), self.app.consumer_generation_id)
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Seek to the start offsets and return them; Faust takes them for the committed offsets.
@@ -136,6 +170,7 @@ class Consumer(driver.Consumer):
         ends = await self.highwaters(*partitions)
         places = {tp: (first[tp], ends[tp]) for tp in partitions}
         starts = await cast(App, self.app).reader.start_offsets(places)
+        cast(BundlingFetcher, self._thread).positions.update(starts)
         await self.seek_wait(starts)
         return starts
 
@@ -161,7 +196,8 @@ class App(faust.App):
 class StreamReader:
     """Reads the flow topics into the projection. Call `run` once, in the event loop.
 
-    `started_partitions`: the partitions that this process has started to read.
+    `started_partitions`: the partitions that this process has started to read. `clocks` compares
+    the stamps of what is read. `client_id`: under which the group is joined.
     """
 
     def __init__(
@@ -184,8 +220,11 @@ class StreamReader:
         self._stop = stop or StopSignal()
         self._attempts = Attempts(engine, self._stop)
         self._skipped: SkippedRecords = {}
+        self._clock: Publisher | None = None
         self._ending = asyncio.Event()
         self._writing = False
+        self.client_id = settings.instance_id
+        self.clocks = BrokerClocks()
         self.started_partitions: set[TopicPartitionKey] = set()
         self._failed: asyncio.Future[None] | None = None
         self.running = False
@@ -255,6 +294,10 @@ class StreamReader:
                 }
                 store.reset(connection, changed)
                 topic_identity.note_ids(connection, recreated, ids)
+            firsts = {(tp.topic, tp.partition): first for tp, (first, _) in places.items()}
+            tell_lost(
+                {p: (stored.get(p, 0), first) for p, first in firsts.items() if p not in recreated}
+            )
             return found
 
         stored = asyncio.to_thread(retry_transaction, look_up, self._stop.event)
@@ -308,7 +351,7 @@ class StreamReader:
         app = App(
             self._group,
             broker=[f"kafka://{server.strip()}" for server in servers],
-            broker_client_id=self._settings.instance_id,
+            broker_client_id=self.client_id,
             broker_session_timeout=SESSION_S,
             consumer_group_instance_id=member_of(
                 f"{self._group}-{self._settings.instance_id}", self._topics
@@ -361,20 +404,27 @@ class StreamReader:
 
     def _project(self, bundles: Sequence[Bundle]) -> BatchCounts:
         records = [record for bundle in bundles for record in self._records(bundle)]
+        positions = {(b.topic, b.partition): b.position for b in bundles}
         with metrics.BATCH_SECONDS.labels("monitor").time():
-            counts = self._apply(records)
+            counts = self._apply(records, positions)
         metrics.BATCH_MESSAGES.labels("monitor").observe(len(records))
         metrics.MESSAGES.labels("monitor", "handled").inc(counts.events)
         metrics.MESSAGES.labels("monitor", "unreadable").inc(counts.unreadable)
         return counts
 
-    def _apply(self, records: Sequence[Record]) -> BatchCounts:
+    def _apply(
+        self, records: Sequence[Record], positions: Mapping[TopicPartitionKey, int]
+    ) -> BatchCounts:
         """Write records; one by one after some starts without progress, see `Attempts`."""
         if self._attempts.arrived(records) >= SINGLE_AFTER:
             log.warning("no progress at this offset, records are read one at a time")
             counts = [self._apply_alone(record) for record in records]
+            records_left: Sequence[Record] = ()
         else:
-            counts = [retry_transaction(lambda: self._projection.apply(records), self._stop)]
+            counts, records_left = [], records
+        counts.append(
+            retry_transaction(lambda: self._projection.apply(records_left, positions), self._stop)
+        )
         self._attempts.handled(records)
         return BatchCounts(sum(c.events for c in counts), sum(c.unreadable for c in counts))
 
@@ -394,16 +444,43 @@ class StreamReader:
             raise StreamError(
                 f"{bundle.topic}/{bundle.partition} was fetched before its start offset was chosen"
             )
-        return [self._record(r) for r in bundle.records]
+        times = self._log_times(bundle)
+        return [self._record(r, at) for r, at in zip(bundle.records, times, strict=True)]
 
-    def _record(self, r: Any) -> Record:
+    def _record(self, r: Any, at_ms: int) -> Record:
         place = r.topic, r.partition, r.offset
         if reason := self._skipped.get(place):
-            return Record(*place, r.timestamp, None, None, unreadable_header(reason))
-        return Record(*place, r.timestamp, r.key, r.value, _headers(r.headers))
+            return Record(*place, at_ms, None, None, unreadable_header(reason))
+        return Record(*place, at_ms, r.key, r.value, _headers(r.headers))
 
     def _pass_over(self, tp: Any, start: int) -> int:
         return first_not_skipped((tp.topic, tp.partition, start), self._skipped)
+
+    def _log_times(self, bundle: Bundle) -> list[int]:
+        """Return the LogAppendTime of each record, Unix ms.
+
+        A topic that is set to CreateTime has the publishers' clocks instead. There it is the
+        broker's time now: a deadline is then judged too late, never too early.
+        """
+        if all(r.timestamp_type == LOG_APPEND_TIME for r in bundle.records):
+            if bundle.records:
+                first, last = bundle.records[0], bundle.records[-1]
+                place = (bundle.topic, bundle.partition)
+                self.clocks.note_records(place, first.offset, first.timestamp, last.timestamp)
+            return [r.timestamp for r in bundle.records]
+        log.warning(
+            "a topic does not keep the broker's time, its records count as appended now",
+            topic=bundle.topic,
+        )
+        clock = self._clock = self._clock or Publisher(
+            self._settings.bootstrap_servers, f"{self._settings.instance_id}-reader"
+        )
+        now = retry_transaction(
+            lambda: clock.append_clock_record(CLOCK_TOPIC),
+            self._stop,
+            lambda error: isinstance(error, PublishFailed),
+        )
+        return [r.timestamp if r.timestamp_type == LOG_APPEND_TIME else now for r in bundle.records]
 
 
 def _headers(found: Sequence[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:

@@ -79,8 +79,17 @@ class Projection:
         self._repeated = repeated_types(flows)
         self._plans = {flow.label(v): Plan.of(flow, v) for flow in flows for v in flow.versions}
 
-    def apply(self, records: Sequence[Record], *, again: bool = False) -> BatchCounts:
+    def apply(
+        self,
+        records: Sequence[Record],
+        positions: Mapping[TopicPartitionKey, int] = MappingProxyType({}),
+        *,
+        again: bool = False,
+    ) -> BatchCounts:
         """Write the records in one transaction, with the offsets behind them unless `again`.
+
+        positions: partition -> the next offset to read, where that is past the last record's, as
+        behind the markers of transactions.
 
         If the database refuses a value, the batch is halved until the record with that value is
         found, and that record is kept as unreadable. A batch that takes too long is halved as well,
@@ -88,14 +97,15 @@ class Projection:
         rolled back, and RegistryUnavailable: call again with the same records.
         """
         try:
-            return self._apply(records, again)
+            return self._apply(records, positions, again)
         except Exception as error:
-            if not is_refused(error) and not (len(records) > 1 and is_too_much(error)):
+            too_much = len(records) > 1 and is_too_much(error)
+            if not records or not (is_refused(error) or too_much):
                 raise
             if len(records) > 1:
                 middle = len(records) // 2
                 first = self.apply(records[:middle], again=again)
-                second = self.apply(records[middle:], again=again)
+                second = self.apply(records[middle:], positions, again=again)
                 return BatchCounts(
                     first.events + second.events, first.unreadable + second.unreadable
                 )
@@ -115,8 +125,10 @@ class Projection:
         batch = WriteBatch(unreadable=[unreadable], offsets=_offsets_behind([record], again))
         return self._write(batch, [record])
 
-    def _apply(self, records: Sequence[Record], again: bool) -> BatchCounts:
-        batch = WriteBatch(offsets=_offsets_behind(records, again))
+    def _apply(
+        self, records: Sequence[Record], positions: Mapping[TopicPartitionKey, int], again: bool
+    ) -> BatchCounts:
+        batch = WriteBatch(offsets={**_offsets_behind(records, again), **positions})
         facts: dict[str, list[Fact]] = defaultdict(list)
         partitions: dict[str, int] = {}
         for record in records:

@@ -2,10 +2,12 @@
 
 A tick appends a record to `saga.clock`, takes its LogAppendTime T from the ack, and then asks for
 the end offsets of all flow topics. Once the projection's stored offsets have reached those ends,
-everything that was in the log at T is known. Only the broker's clock is used. A monitor that is
-behind, stopped, restarted or cut off from the broker reaches no later T, so it judges nothing.
+everything that was in the log at T is known: also what was behind an open transaction then, since
+nobody reads past its first record before it ends. Only the broker's clock is used. A monitor that
+is behind, stopped, restarted or cut off from the broker reaches no later T, so it judges nothing.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,6 +39,10 @@ class LogInspector(Protocol):
         """Return (topic, partition) -> the offset its next record will get."""
         ...
 
+    def readable_ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        """Return (topic, partition) -> the first offset behind an open transaction, or the end."""
+        ...
+
     def ids(self, topics: Sequence[str]) -> dict[str, str]:
         """Return topic -> the id it got at its creation; topics that do not exist are left out."""
         ...
@@ -66,10 +72,14 @@ class Watermark:
 
     A tick that is not reached yet stays pending, and later ticks that are not reached either are
     dropped. So a monitor that is always a little behind still advances.
+
+    even: whether all topics have the same number of partitions. Where they have not, a key has
+    another partition on each topic, so nothing is known of any saga before all are read.
     """
 
     read_through: Mapping[int, datetime] = field(default_factory=dict)
     pending: Mapping[int, Tick] = field(default_factory=dict)
+    even: bool = True
 
     def after(self, tick: Tick, stored: Offsets) -> "Watermark":
         """Return the watermark after `tick`, given the projection's `stored` offsets."""
@@ -83,7 +93,7 @@ class Watermark:
                     through[partition] = max(known, candidate.at)
                     break
                 pending[partition] = candidate
-        return Watermark(through, pending)
+        return Watermark(through, pending, len(_counts(tick.ends)) < 2)
 
     def of_saga(self, saga_id: str, partition: int) -> datetime | None:
         """Return the log time up to which a saga is known; None: cannot tell.
@@ -99,7 +109,7 @@ class Watermark:
 
     def of_partition(self, partition: int) -> datetime | None:
         """Return the log time up to which a saga on `partition` is known; None: cannot tell."""
-        if partition != EVERY_PARTITION:
+        if partition != EVERY_PARTITION and self.even:
             return self.read_through.get(partition)
         known = self.read_through.keys()
         if not known or self.pending.keys() - known:
@@ -123,6 +133,11 @@ def murmur2(key: bytes) -> int:
         h = (h ^ int.from_bytes(key[whole:], "little")) * m & mask
     h = (h ^ h >> 13) * m & mask
     return (h ^ h >> 15) & 0x7FFFFFFF
+
+
+def _counts(ends: Offsets) -> set[int]:
+    """Return the different numbers of partitions that topics have."""
+    return set(Counter(topic for topic, _ in ends).values())
 
 
 def _reached(ends: Offsets, stored: Offsets, partition: int) -> bool:

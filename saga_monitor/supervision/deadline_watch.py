@@ -8,12 +8,14 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from saga_monitor.ingest import topic_identity
+from saga_monitor.ingest.broker_clocks import BrokerClocks
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.ingest.watermark import (
     EVERY_PARTITION,
     Clock,
     LogInspector,
     Offsets,
+    Tick,
     Watermark,
     take_tick,
 )
@@ -43,8 +45,8 @@ class DeadlineWatch:
 
     `wake` is called after a commit that added outbox rows; `started_partitions` returns the
     partitions that this process has started to read. As of the last check: `watermark` is how far
-    each partition is read, `unread` the number of unread records, `tick_at` the log time of the
-    tick.
+    each partition is read, `unread` the number of records that could be read and are not, `hidden`
+    the number of those behind open transactions, `tick_at` the log time of the tick.
     """
 
     def __init__(
@@ -57,7 +59,10 @@ class DeadlineWatch:
         topics: Sequence[str],
         wake: Callable[[], None],
         started_partitions: Callable[[], Set[TopicPartitionKey]],
+        clocks: BrokerClocks | None = None,
     ) -> None:
+        self._clocks = clocks or BrokerClocks()
+        self._skewed: Set[TopicPartitionKey] = frozenset()
         self._engine = engine
         self._projection = projection
         self._emitter = emitter
@@ -67,7 +72,7 @@ class DeadlineWatch:
         self._wake = wake
         self._started_partitions = started_partitions
         self.watermark = Watermark()
-        self.unread = 0
+        self.unread = self.hidden = 0
         self.tick_at: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -96,8 +101,31 @@ class DeadlineWatch:
             return 0
         self.watermark = self.watermark.after(tick, stored)
         self.tick_at = tick.at
-        self.unread = sum(max(end - stored.get(place, 0), 0) for place, end in tick.ends.items())
+        self._compare_clocks(tick)
+        self._count_unread(tick.ends, stored)
         return self.emit_due(stop)
+
+    def _compare_clocks(self, tick: Tick) -> None:
+        """Note the tick, and log partitions whose leader's clock differs, when that begins."""
+        self._clocks.note_tick(tick)
+        found = self._clocks.differences()
+        for (topic, partition), ahead in found.items():
+            if (topic, partition) not in self._skewed:
+                log.error(
+                    "the clocks of brokers differ",
+                    topic=topic,
+                    partition=partition,
+                    leader_ahead_s=ahead.total_seconds(),
+                    remedy="docs/runbooks/broker-clocks.md",
+                )
+        self._skewed = found.keys()
+
+    def _count_unread(self, ends: Offsets, stored: Offsets) -> None:
+        readable = ends
+        if any(stored.get(place, 0) < end for place, end in ends.items()):
+            readable = self._inspector.readable_ends(self._topics)
+        self.unread = sum(max(end - stored.get(at, 0), 0) for at, end in readable.items())
+        self.hidden = sum(max(end - readable.get(at, end), 0) for at, end in ends.items())
 
     def _check_truncated(self, ends: Offsets, stored: Offsets, stop: threading.Event) -> None:
         """Raise TopicRecreated if a topic ends before its stored offset.
@@ -164,6 +192,7 @@ class DeadlineWatch:
         known = {p: at for p in partitions if (at := self.watermark.of_partition(p)) is not None}
         if not known:
             return 0, 0
+        behind = self._clocks.behind()
         with self._engine.begin() as connection:
             overdue = store.overdue(connection, known, limit)
             rows: list[OutboxRow] = []
@@ -171,7 +200,7 @@ class DeadlineWatch:
             for saga, partition in overdue:
                 through = self.watermark.of_saga(saga.id, partition)
                 quiet_until[saga.key] = known[partition]
-                if through and (emitted := self._outbox_rows(connection, saga, through)):
+                if through and (emitted := self._outbox_rows(connection, saga, through - behind)):
                     rows += emitted
                     quiet_until[saga.key] = through + timedelta(seconds=ECHO_S)
             add_outbox(connection, rows)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from functools import cached_property
 from typing import Any
 from zlib import crc32
 
@@ -14,6 +15,7 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sagakit.errors import TopicRecreated
 from sagakit.kafka.client import (
@@ -43,6 +45,10 @@ SESSION_S, TOPICS_S = 10.0, 10.0
 within which a recreated topic is found. Both in seconds."""
 NO_LOG = ""
 """The id recorded for a topic that does not exist."""
+FORBIDDEN = frozenset(
+    {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
+)
+"""Errors of a right that was revoked; the client tries again until it is given back."""
 
 
 def member_of(instance_id: str, topics: Iterable[str]) -> str:
@@ -65,6 +71,12 @@ class BusConsumer:
     static: it keeps its partitions over a restart, and leaves the group only by its session's end.
     skipped: returns the records to pass over, asked at each assignment. Nothing of them is read:
     such a record has no key, no value, and the header that says why.
+
+    It joins the group at the first `poll`.
+
+    Records of aborted transactions are never seen, nor records behind a transaction that is open.
+    Where nothing but markers of transactions follows, the offset stored is the one past them, so
+    that the group does not seem to lag.
     """
 
     def __init__(
@@ -74,27 +86,41 @@ class BusConsumer:
         instance_id: str,
         topics: Sequence[str],
         on_assign: Callable[[Sequence[tuple[str, int]]], None] = lambda partitions: None,
+        on_lost: Callable[[str, int], None] = lambda topic, records: None,
         *,
         skipped: Callable[[], SkippedRecords] = dict,
         static: bool = False,
     ) -> None:
-        self._on_assign = on_assign
+        self._on_assign, self._on_lost = on_assign, on_lost
         self._read_skipped = skipped
         self._skipped: SkippedRecords = {}
+        self._forbidden: dict[str, str] = {}
         self._admin = admin_client(bootstrap_servers)
         self._topics = tuple(topics)
         self._seen: dict[str, str] = {}
         self._ids: dict[TopicPartitionKey, str] = {}
         self._read: dict[TopicPartitionKey, int] = {}
+        self._handled: dict[TopicPartitionKey, int] = {}
+        self._ends: dict[TopicPartitionKey, int] = {}
         self._look_at_s = 0.0
-        self._consumer = Consumer(
+        self._client_id = instance_id
+        self._member = {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": group,
+            **({"group.instance.id": member_of(instance_id, topics)} if static else {}),
+        }
+
+    @cached_property
+    def _consumer(self) -> Consumer:
+        """Join the group, with the client id of that moment."""
+        consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
-                "group.id": group,
-                **({"group.instance.id": member_of(instance_id, topics)} if static else {}),
-                "client.id": instance_id,
-                "auto.offset.reset": "earliest",
+                **self._member,
+                "client.id": self._client_id,
+                "auto.offset.reset": "error",  # see _restart
                 "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,  # tells the position past transaction markers
                 "auto.commit.interval.ms": 1000,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": round(1000 * SESSION_S),
@@ -105,10 +131,21 @@ class BusConsumer:
             },
             logger=LIBRARY_LOG,
         )
-        self._damaged = DamagedBatches(self._consumer)
-        self._consumer.subscribe(
-            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        consumer.subscribe(
+            list(self._topics),
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._revoked,
         )
+        return consumer
+
+    @cached_property
+    def _damaged(self) -> DamagedBatches:
+        return DamagedBatches(self._consumer)
+
+    def join_as(self, client_id: str) -> None:
+        """Set the client id, before the first `poll`."""
+        self._client_id = client_id
 
     @property
     def assigned(self) -> Set[TopicPartitionKey]:
@@ -116,7 +153,7 @@ class BusConsumer:
         return self._ids.keys()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Start each partition at its committed offset.
+        """Start each partition at its committed offset, or at the first record that is left.
 
         Topic ids are requested before offsets: if a topic is recreated in between, the next `_look`
         finds another id (docs/reports/reliability.md, X).
@@ -130,16 +167,18 @@ class BusConsumer:
             place = found.topic, found.partition
             self._ids[place] = found.metadata or now.get(found.topic, NO_LOG)
             known = found.error is None and found.offset >= 0
+            self._handled[place] = found.offset if known else 0
             start = first_not_skipped((*place, found.offset), self._skipped)
             starts.append(TopicPartition(*place, start if known else OFFSET_BEGINNING))
         consumer.incremental_assign(starts)
+        self._forbidden.clear()
         self._look_at_s = 0.0
         self._on_assign([(p.topic, p.partition) for p in starts])
 
     def _revoked(self, _: Any, lost: list[TopicPartition]) -> None:
         for place in ((p.topic, p.partition) for p in lost):
-            self._ids.pop(place, None)
-            self._read.pop(place, None)
+            for state in (self._ids, self._read, self._handled, self._ends):
+                state.pop(place, None)
             self._damaged.revoked(place)
 
     def poll(self, limit: int, timeout_s: float) -> list[Record]:
@@ -150,7 +189,10 @@ class BusConsumer:
         """
         if time.monotonic() >= self._look_at_s:
             self._look()
+        until = time.monotonic() + timeout_s
         records = self._take(1, timeout_s)
+        while not records and self._look_at_s and (left_s := until - time.monotonic()) > 0:
+            records = self._take(1, left_s)  # the event before was the end of a partition
         return records + self._take(limit - 1, 0) if records and limit > 1 else records
 
     def _take(self, limit: int, timeout_s: float) -> list[Record]:
@@ -161,6 +203,12 @@ class BusConsumer:
                 record = self._record(message)
                 readable, given_up = self._damaged.after_record(record)
                 self._note(records, given_up, record if readable else None)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                place = str(message.topic()), message.partition() or 0
+                self._note(records, self._damaged.after_end(place))
+                self._note_end(place, message.offset())
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                self._restart((str(message.topic()), message.partition() or 0))
             elif error.fatal() or error.code() == KafkaError._FATAL:
                 # For example fenced. `fatal()` is False for `_FATAL`, which is reported only once.
                 raise KafkaException(error)
@@ -168,6 +216,8 @@ class BusConsumer:
                 log_client_error(error)
                 self._look_at_s = 0.0
                 self._note(records, self._damaged.after_error(message))
+                if error.code() in FORBIDDEN:
+                    self._forbidden[message.topic() or "the consumer group"] = error.str()
         return records
 
     def _note(self, records: list[Record], *found: Record | None) -> None:
@@ -175,6 +225,8 @@ class BusConsumer:
             if record is not None:
                 if (place := (record.topic, record.partition)) in self._ids:
                     self._read[place] = record.offset + 1
+                if self._forbidden:
+                    self._forbidden.pop(record.topic, None)
                 records.append(record)
 
     def _record(self, message: Message) -> Record:
@@ -184,6 +236,51 @@ class BusConsumer:
                 stamp = message.timestamp()[1]
                 return Record(*place, stamp, None, None, unreadable_header(reason))
         return record_of(message)
+
+    def problem(self) -> str | None:
+        """Return what the broker forbids this consumer to read, None if nothing."""
+        found = [f"{what}: {error}" for what, error in sorted(self._forbidden.copy().items())]
+        return f"the broker refuses reads, {'; '.join(found)}" if found else None
+
+    def _restart(self, place: TopicPartitionKey) -> None:
+        """Go on at the first record that is left: the next one is not in the log any more.
+
+        Retention has passed it, or the log has lost its end.
+        """
+        if place not in self._ids:
+            return
+        at = TopicPartition(*place)
+        asked = self._admin.list_offsets({at: OffsetSpec.earliest()}, request_timeout=ANSWER_S)  # type: ignore[no-untyped-call]
+        first = asked[at].result().offset
+        lost = first - max(self._read.get(place, 0), self._handled[place])
+        if lost > 0:
+            self._on_lost(place[0], lost)
+            log.error(
+                "retention has removed records that were not read",
+                topic=place[0],
+                partition=place[1],
+                offsets=f"{first - lost} to {first - 1}",
+                remedy="docs/runbooks/lost-records.md",
+            )
+        self._consumer.incremental_unassign([at])
+        self._consumer.incremental_assign([TopicPartition(*place, first)])
+        self._read.pop(place, None)
+        self._handled[place] = 0
+        self._store({place: first})
+
+    def _note_end(self, place: TopicPartitionKey, end: int | None) -> None:
+        """Note that nothing to read lies before `end`; store it once all that was read is handled.
+
+        It exceeds the offset of the last record where markers of transactions or aborted records
+        follow.
+        """
+        self._forbidden.pop(place[0], None)
+        if end is None or place not in self._ids or self._damaged.searching(place):
+            return
+        if self._read.get(place, 0) > self._handled[place]:
+            self._ends[place] = end
+        elif end > self._handled[place]:
+            self._store({place: end})
 
     def store(self, records: Sequence[Record]) -> None:
         """Store the offsets of handled records for the next commit (advisory, the inbox decides).
@@ -196,7 +293,14 @@ class BusConsumer:
             place = (r.topic, r.partition)
             if r.offset < self._read.get(place, 0):
                 handled[place] = max(handled.get(place, 0), r.offset + 1)
-        mine = [_at(place, offset, self._ids[place]) for place, offset in handled.items()]
+        for place, offset in handled.items():
+            if offset == self._read[place]:
+                handled[place] = max(offset, self._ends.pop(place, 0))
+        self._store(handled)
+
+    def _store(self, offsets: Mapping[TopicPartitionKey, int]) -> None:
+        self._handled.update(offsets)
+        mine = [_at(place, offset, self._ids[place]) for place, offset in offsets.items()]
         try:
             self._consumer.store_offsets(offsets=mine)
         except KafkaException as error:
@@ -245,7 +349,8 @@ class BusConsumer:
 
     def close(self) -> None:
         """Commit stored offsets and leave the group."""
-        self._consumer.close()
+        if "_consumer" in vars(self):
+            self._consumer.close()
 
 
 def _at(place: TopicPartitionKey, offset: int, topic_id: str) -> TopicPartition:

@@ -79,6 +79,21 @@ class DamagedBatches:
         given_up = self._next(place, search, moves=search.behind - search.inside > 1)
         return given_up is not None, given_up
 
+    def searching(self, place: TopicPartitionKey) -> bool:
+        """Tell whether the end of a damaged batch of a partition is being searched for."""
+        return place in self._searches
+
+    def after_end(self, place: TopicPartitionKey) -> Record | None:
+        """Return what stands for a batch, if nothing follows that could be read.
+
+        Only markers of transactions and aborted records do.
+        """
+        search = self._searches.get(place)
+        if search is None:
+            return None
+        search.behind = search.tried
+        return self._next(place, search, moves=search.behind - search.inside > 1)
+
     def _next(
         self, place: TopicPartitionKey, search: _Search, *, moves: bool = True
     ) -> Record | None:

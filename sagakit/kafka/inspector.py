@@ -20,7 +20,16 @@ from sagakit.kafka.client import admin_client, log_client_error, record_of, topi
 from sagakit.kafka.damaged_batches import DAMAGED, LIMITS, DamagedBatches
 from sagakit.messages.envelope import Record
 
-LEADER_MOVES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+LEADER_MOVES = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._NOENT,  # a partition without a leader
+    }
+)
 """Codes that pass by themselves: the client refreshes its metadata, and the next request works."""
 ASK_AGAIN_S = 0.1
 
@@ -37,16 +46,33 @@ class LogEnds:
         All partitions of a broker are one request. A leader that moves or has just been elected is
         asked again, for `timeout_s` seconds.
         """
+        return self._ask(topics, IsolationLevel.READ_UNCOMMITTED, timeout_s)
+
+    def readable_ends(
+        self, topics: Sequence[str], timeout_s: float = 10.0
+    ) -> dict[tuple[str, int], int]:
+        """Return (topic, partition) -> last stable offset, as `ends` does. Raises KafkaException.
+
+        Readers see nothing from there on: it is the first record of a transaction that is still
+        open, or the end.
+        """
+        return self._ask(topics, IsolationLevel.READ_COMMITTED, timeout_s)
+
+    def _ask(
+        self, topics: Sequence[str], isolation: IsolationLevel, timeout_s: float
+    ) -> dict[tuple[str, int], int]:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                return self._ends(topics, timeout_s)
+                return self._ends(topics, isolation, timeout_s)
             except KafkaException as error:
                 if error.args[0].code() not in LEADER_MOVES or time.monotonic() > deadline:
                     raise
             time.sleep(ASK_AGAIN_S)
 
-    def _ends(self, topics: Sequence[str], timeout_s: float) -> dict[tuple[str, int], int]:
+    def _ends(
+        self, topics: Sequence[str], isolation: IsolationLevel, timeout_s: float
+    ) -> dict[tuple[str, int], int]:
         metadata = self._admin.list_topics(timeout=timeout_s).topics
         asked = {}
         for name in topics:
@@ -55,7 +81,7 @@ class LogEnds:
             for partition in metadata[name].partitions:
                 asked[TopicPartition(name, partition)] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_s
+            asked, isolation_level=isolation, request_timeout=timeout_s
         )
         return {(tp.topic, tp.partition): a.result().offset for tp, a in answers.items()}
 
@@ -70,17 +96,24 @@ def read_log(
     timeout_s: float = 30.0,
     *,
     last: int | None = None,
+    uncommitted: bool = False,
 ) -> Generator[Record, None, None]:
     """Yield every record of these topics up to the current end, without joining a group.
 
-    last: read only the last so many offsets of each partition.
+    last: read only the last so many offsets of each partition. uncommitted: also what readers do
+    not see yet, behind a transaction that is open.
 
     Raises TimeoutError if nothing arrives for `timeout_s`, and KafkaException for a topic that does
     not exist.
     """
-    now = LogEnds(bootstrap_servers).ends(topics, timeout_s)
+    inspector = LogEnds(bootstrap_servers)
+    now = (inspector.ends if uncommitted else inspector.readable_ends)(topics, timeout_s)
     ends = {place: end for place, end in now.items() if end}
-    how = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
+    how = {
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_uncommitted" if uncommitted else "read_committed",
+    }
     consumer = _groupless_consumer(bootstrap_servers, "log-reader", how)
     damaged = DamagedBatches(consumer)
     try:
@@ -122,7 +155,10 @@ def _records_of(message: Message, damaged: DamagedBatches) -> list[Record]:
 
 
 def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0) -> int:
-    """Return how many records of these topics a group has not committed. Raises KafkaException."""
+    """Return how many offsets of these topics a group has yet to commit. Raises KafkaException.
+
+    Records behind an open transaction do not count: nobody can read them yet.
+    """
     found = positions(bootstrap_servers, group, topics, timeout_s)
     return sum(end - committed for committed, end in found.values())
 
@@ -130,9 +166,12 @@ def lag(bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: fl
 def positions(
     bootstrap_servers: str, group: str, topics: Sequence[str], timeout_s: float = 10.0
 ) -> dict[tuple[str, int], tuple[int, int]]:
-    """Return (topic, partition) -> (committed offset, end offset). Raises KafkaException."""
+    """Return (topic, partition) -> (committed offset, end of what can be read now).
+
+    Raises KafkaException.
+    """
     with closing(_groupless_consumer(bootstrap_servers, group, {})) as consumer:
-        ends = LogEnds(bootstrap_servers).ends(topics, timeout_s)
+        ends = LogEnds(bootstrap_servers).readable_ends(topics, timeout_s)
         found = consumer.committed([TopicPartition(t, p) for t, p in ends], timeout=timeout_s)
         committed = {(str(p.topic), p.partition): max(p.offset, 0) for p in found}
         return {place: (committed[place], end) for place, end in ends.items()}

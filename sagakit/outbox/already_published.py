@@ -25,7 +25,9 @@ def find_published(bootstrap_servers: str, rows: Sequence[OutboxRow]) -> AppendT
     """
     wanted = {(r.topic, r.key.encode(), r.headers, r.value): r.id for r in rows}
     found: dict[int, int | None] = {}
-    tails = read_log(bootstrap_servers, sorted({r.topic for r in rows}), ANSWER_S, last=BATCH)
+    # Own records are in no transaction, but may lie behind an open one of somebody else.
+    topics = sorted({r.topic for r in rows})
+    tails = read_log(bootstrap_servers, topics, ANSWER_S, last=BATCH, uncommitted=True)
     try:
         with closing(tails):
             for r in tails:

@@ -24,7 +24,7 @@ from sagakit.contract.loader import load_contract
 from sagakit.contract.model import Contract
 from sagakit.effects.worker import EffectWorker, perform_plain
 from sagakit.errors import TopicRecreated
-from sagakit.flow.routing import Router, topics_of
+from sagakit.flow.routing import Router, topic, topics_of
 from sagakit.handling.auto_redrive import AutoRedrive
 from sagakit.handling.consumer_loop import ConsumerLoop
 from sagakit.handling.handler import Disposition, Handler, HandlingResult, MessageHandler
@@ -32,12 +32,14 @@ from sagakit.handling.request_batcher import RequestBatcher
 from sagakit.handling.waiters import SagaWaiters, WakingHandler
 from sagakit.kafka.consumer import SESSION_S, BusConsumer
 from sagakit.kafka.publisher import Publisher
+from sagakit.kafka.topic_guard import HELP
 from sagakit.messages.codec import Codec
 from sagakit.messages.envelope import Message, Record
 from sagakit.messages.trace_ids import log_fields
 from sagakit.outbox.already_published import find_published
 from sagakit.outbox.relay import OutboxPublisher, Relay
 from sagakit.retry import WAITS, retry_transaction
+from sagakit.service.cluster_guard import ClusterGuard
 from sagakit.service.definition import Service, TriggerSubmitter
 from sagakit.service.lifecycle import Lifecycle, Loop, StartStep, in_thread
 from sagakit.service.settings import ServiceSettings
@@ -218,15 +220,7 @@ class ServiceProcess(Generic[S]):
             rng=random.Random(),
             wrapper=metrics.MeasuredCalls(participant.name, calls),
         )
-        self.bus = BusConsumer(
-            settings.bootstrap_servers,
-            participant.name,
-            settings.instance_id,
-            topics_of(flows, participant.name),
-            lambda partitions: self.loop.assigned(partitions),
-            skipped=partial(retry_transaction, skips_in(self.engine), self._consuming.event),
-            static=settings.static_membership,
-        )
+        self.bus, self.cluster = self._consumer(topics_of(flows, participant.name))
         redrive = self.handler.redrive
         self.auto_redrive = AutoRedrive(self.engine, codec, self.handler.router, redrive)
         self.loop = ConsumerLoop(
@@ -239,6 +233,22 @@ class ServiceProcess(Generic[S]):
             ignored=metrics.count_foreign(participant.name),
         )
         metrics.register(metrics.TableGauges(self.engine, participant.name))
+        metrics.register(metrics.GaugeReadings(HELP, self.cluster.topics.read))
+
+    def _consumer(self, topics: Sequence[str]) -> tuple[BusConsumer, ClusterGuard]:
+        settings, name = self.settings, self.service.participant.name
+        bus = BusConsumer(
+            settings.bootstrap_servers,
+            name,
+            settings.instance_id,
+            topics,
+            lambda partitions: self.loop.assigned(partitions),
+            metrics.count_lost(name),
+            skipped=partial(retry_transaction, skips_in(self.engine), self._consuming.event),
+            static=settings.static_membership,
+        )
+        watched = {*topics, topic(name)}
+        return bus, ClusterGuard(settings, name, name, watched, self.engine, bus.join_as)
 
     def _relay(self) -> Relay:
         settings, name = self.settings, self.service.participant.name
@@ -265,7 +275,8 @@ class ServiceProcess(Generic[S]):
             )
             routers.append(self.service.routes(submitter))
         access = self.settings.access
-        return make_app(name, checks_of(self.engine), *routers, health=health, access=access)
+        checks = {**checks_of(self.engine), "topics": self.bus.problem}
+        return make_app(name, checks, *routers, health=health, access=access)
 
     def _urgent(self, record: Record) -> bool:
         """Tell from a record's headers whether it may give this participant work."""
@@ -284,11 +295,12 @@ class ServiceProcess(Generic[S]):
                     http_loop(self.settings, lambda: self.app(lifecycle)),
                     Loop("effects", self._perform, self._performing, wake=self.worker.wake),
                     thread_loop("redrive", self.auto_redrive.run),
+                    thread_loop("cluster", self.cluster.run),
                     thread_loop("consumer", self._consume, self._consuming, ready_s=STANDS_S),
                 ],
             ],
             drain_s=self.settings.drain_s,
-            steps=[migrated, own_sessions(self.engine)],
+            steps=[migrated, own_sessions(self.engine), self.cluster.step()],
             close=[self._close],
             rest_s=session_rest_s,
         )

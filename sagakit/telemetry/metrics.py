@@ -76,6 +76,11 @@ UNANSWERED = Counter(
     "Look-ups of a schema that the schema registry did not answer, so that a reader waits",
     ["participant"],
 )
+LOST = Counter(
+    "saga_lost_records_total",
+    "Records that retention removed before they were read",
+    ["participant", "topic"],
+)
 GAUGES = text("""
     SELECT (SELECT count(*) FROM outbox) AS outbox,
            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
@@ -234,6 +239,11 @@ def answer_or_none(ask: Callable[[], R]) -> R | None:
     except (SQLAlchemyError, TimeoutError) as error:
         log.warning("a scrape without the database", error=str(error) or type(error).__name__)
         return None
+
+
+def count_lost(participant: str) -> Callable[[str, int], None]:
+    """Return the function that counts records of a topic that were removed unread."""
+    return lambda topic, records: LOST.labels(participant, topic).inc(records)
 
 
 class TableGauges(Collector):

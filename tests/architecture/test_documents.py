@@ -24,6 +24,7 @@ from saga_monitor.service import MonitorSettings
 from sagakit.contract import docs
 from sagakit.contract.files import files_of
 from sagakit.contract.texts import read_texts
+from sagakit.kafka.topic_guard import HELP as TOPIC_FAULTS
 from sagakit.service.settings import ServiceSettings
 from sagakit.telemetry.metrics import HELP, PROCESS_HELP, SNAPSHOT, exposition
 from schemas import CONTRACT, OWNERS
@@ -195,7 +196,10 @@ def test_every_address_tag_on_the_page_of_test_inputs_is_real() -> None:
 @pytest.mark.parametrize("paper", papers())
 def test_every_metric_named_is_exposed(paper: Path) -> None:
     exposed = exposition().decode() + " ".join(
-        [*(f"saga_{name}" for name in HELP), *PROCESS_HELP, SNAPSHOT, *MONITORS, *FINDINGS]
+        [
+            *(f"saga_{name}" for name in HELP),
+            *(*PROCESS_HELP, SNAPSHOT, *MONITORS, *FINDINGS, *TOPIC_FAULTS),
+        ]
     )
     for words in code(paper.read_text()):
         for metric in re.findall(r"\bsaga_[a-z_]+[a-z](?=\{| [<>])", words):

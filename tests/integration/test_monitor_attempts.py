@@ -10,7 +10,7 @@ import pytest
 from aiokafka.structs import TopicPartition  # type: ignore[import-untyped]
 from sqlalchemy import Engine, text
 
-from saga_monitor.ingest.faust_stream import Bundle, StreamReader
+from saga_monitor.ingest.faust_stream import Bundle, Fetched, StreamReader
 from saga_monitor.ingest.projection import Projection
 from saga_monitor.service import MIGRATIONS
 from sagakit.faults import Crash
@@ -74,7 +74,7 @@ def fetched(values: dict[int, bytes]) -> Bundle:
         )
         for offset, value in values.items()
     ]
-    return Bundle(PLACE, records, 1)
+    return Bundle(PLACE, Fetched(records, max(values) + 1), 1)
 
 
 def unreadable(engine: Engine) -> dict[int, str]:

@@ -1,16 +1,14 @@
 """The monitor's metrics as Prometheus reads them off a real monitor."""
 
-import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import psycopg
 import pytest
 
 from tests.monitor import EventPublisher, MonitorProcess, monitor, placed, reserved, whole
-from tests.stack import PATIENCE_S, TestInfra, until
+from tests.stack import TestInfra, until
 
 FLOW = {"flow": "order", "version": "1"}
 
@@ -22,15 +20,6 @@ def running(infra: TestInfra, database_url: str, tmp_path: Path) -> Iterator[Mon
     options = {"deadlines": '{"inventory": "1s"}'}
     with monitor(infra, database_url, tmp_path / "monitor.log", group=group, **options) as process:
         yield process.start()
-
-
-def value(process: MonitorProcess, name: str, **labels: str) -> float:
-    """Of a sample; 0 where it is not there."""
-    exposed = httpx2.get(f"{process.url}/metrics", timeout=PATIENCE_S).raise_for_status().text
-    for sample in re.finditer(rf"^{name}(?:{{(.*)}})? (\S+)$", exposed, re.M):
-        if dict(re.findall(r'(\w+)="([^"]*)"', sample[1] or "")) == labels:
-            return float(sample[2])
-    return 0.0
 
 
 TABLES = {
@@ -69,33 +58,33 @@ def test_what_becomes_of_orders_is_counted_and_timed(
         with psycopg.connect(database_url) as connection:
             row = connection.execute(query).fetchone()
         assert row is not None
-        return bool(row[0]) and value(running, name, **labels) == float(row[0])
+        return bool(row[0]) and running.metric(name, **labels) == float(row[0])
 
     for name in TABLES:
         until(lambda n=name: agrees(n), f"{name} as in the tables")  # type: ignore[misc]
     steps = {**FLOW, "step": "payment", "outcome": "done"}
-    assert value(running, "saga_step_seconds_count", **steps) >= 1
-    assert value(running, "saga_deadline_late_seconds_count", step="inventory") >= 1
-    assert value(running, "saga_queue_wait_seconds_count", topic="order.events") >= 2
+    assert running.metric("saga_step_seconds_count", **steps) >= 1
+    assert running.metric("saga_deadline_late_seconds_count", step="inventory") >= 1
+    assert running.metric("saga_queue_wait_seconds_count", topic="order.events") >= 2
 
 
 def test_what_is_in_flight_waits_for_people_or_is_unread_is_shown(
     running: MonitorProcess, publisher: EventPublisher
 ) -> None:
     order = f"o-{uuid.uuid4().hex[:8]}"
-    until(lambda: value(running, "saga_read_through_age_s") > 0, "all is read")
+    until(lambda: running.metric("saga_read_through_age_s") > 0, "all is read")
     with_people = {**FLOW, "status": "intervention"}
-    in_flight = value(running, "saga_in_flight", **with_people)
-    cases = value(running, "saga_interventions", code="manual", status="open", up_to="1h")
+    in_flight = running.metric("saga_in_flight", **with_people)
+    cases = running.metric("saga_interventions", code="manual", status="open", up_to="1h")
     publisher.publish_events(placed(order), reserved(order))
     until(lambda: running.status(order) is not None, "order read")
     who = {"saga": f"order/{order}", "actor": "ada", "reason": "strange"}
     assert running.post("/interventions/open", who).status_code == 202
     until(lambda: running.status(order) == "intervention", "case read back")
-    assert value(running, "saga_in_flight", **with_people) == in_flight + 1
+    assert running.metric("saga_in_flight", **with_people) == in_flight + 1
     assert (
-        value(running, "saga_interventions", code="manual", status="open", up_to="1h") == cases + 1
+        running.metric("saga_interventions", code="manual", status="open", up_to="1h") == cases + 1
     )
-    until(lambda: value(running, "saga_unread") == 0, "nothing is unread")
-    assert value(running, "saga_unreadable") == len(running.get("/unreadable", limit=10_000))
-    assert value(running, "saga_read_through_age_s") < 60
+    until(lambda: running.metric("saga_unread") == 0, "nothing is unread")
+    assert running.metric("saga_unreadable") == len(running.get("/unreadable", limit=10_000))
+    assert running.metric("saga_read_through_age_s") < 60

@@ -239,6 +239,18 @@ def test_a_monitor_that_stands_still_learns_nothing_new() -> None:
     assert watermark.of_partition(0) == after(1)
 
 
+def test_where_topics_have_different_numbers_of_partitions_a_saga_needs_all_read() -> None:
+    # Given a topic with two partitions and one with four, on which the saga has another number
+    saga = next(f"o{n}" for n in range(99) if murmur2(f"o{n}".encode()) % 4 == 3)
+    ends = {("a.events", n): 5 for n in range(2)} | {("b.events", n): 5 for n in range(4)}
+    # When its answer on the smaller topic is unread
+    behind = Watermark().after(tick(1, ends), {**ends, ("a.events", 1): 4})
+    # Then nothing is known of it, though all is read of the partition that it was read from
+    assert behind.of_saga(saga, 3) is None
+    assert behind.of_partition(3) is None
+    assert behind.after(tick(2, ends), ends).of_saga(saga, 3) == after(2)
+
+
 def test_an_order_published_to_another_partition_needs_both_read() -> None:
     theirs = murmur2(ORDER.encode()) % 2
     watermark = Watermark({0: after(5), 1: after(9)})

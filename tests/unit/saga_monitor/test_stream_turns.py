@@ -24,7 +24,8 @@ class Stream:
         self.acknowledged = 0
 
     async def events(self) -> AsyncIterator[Any]:
-        yield SimpleNamespace(message=SimpleNamespace(topic="t", partition=0, records=[]))
+        bundle = SimpleNamespace(topic="t", partition=0, records=[], position=1)
+        yield SimpleNamespace(message=bundle)
 
     async def ack(self, bundle: Any) -> None:
         self.acknowledged += 1
@@ -33,7 +34,7 @@ class Stream:
 def test_only_a_batch_in_hand_keeps_the_reader_from_making_turns() -> None:
     now_s, writing, go_on = [0.0], threading.Event(), threading.Event()
 
-    def write(records: Any) -> BatchCounts:
+    def write(records: Any, positions: Any) -> BatchCounts:
         writing.set()
         go_on.wait(10)
         return BatchCounts(0, 0)

@@ -39,8 +39,11 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, client: Answers, timeout_s: float
 def test_ends_are_read_again_while_a_leader_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION)
     elected = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+    restarted = KafkaError(KafkaError.UNKNOWN_LEADER_EPOCH)
 
-    assert ends_with(monkeypatch, Answers(moved, elected, 7), 60.0) == {("a.events", 0): 7}
+    answers = Answers(moved, elected, restarted, 7)
+
+    assert ends_with(monkeypatch, answers, 60.0) == {("a.events", 0): 7}
 
 
 def test_a_leader_that_does_not_come_in_time_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,77 @@
+"""A right to read is revoked and given back: not ready with the reason, then on by itself."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from sagakit.kafka.consumer import BusConsumer
+from sagakit.kafka.publisher import Publisher
+from sagakit.messages.envelope import OutboxRow
+from tests.kafka import create_topic
+from tests.stack import PATIENCE_S, TestInfra, until
+
+
+class Right:
+    """The right to read a topic, which everybody has until it is revoked."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self._deny = (
+            ResourceType.TOPIC,
+            topic,
+            ResourcePatternType.LITERAL,
+            "User:ANONYMOUS",
+            "*",
+            AclOperation.READ,
+            AclPermissionType.DENY,
+        )
+
+    def revoke(self) -> None:
+        allow = (*self._deny[:3], "User:*", "*", AclOperation.ALL, AclPermissionType.ALLOW)
+        for done in self._admin.create_acls([AclBinding(*allow), AclBinding(*self._deny)]).values():
+            done.result(PATIENCE_S)
+
+    def give_back(self) -> None:
+        for done in self._admin.delete_acls([AclBindingFilter(*self._deny)]).values():
+            done.result(PATIENCE_S)
+
+
+@pytest.fixture
+def topic(infra: TestInfra, topic_prefix: str) -> str:
+    return create_topic(infra.bootstrap_servers, f"{topic_prefix}events", 1)
+
+
+@pytest.fixture
+def bus(infra: TestInfra, topic: str) -> Iterator[BusConsumer]:
+    with closing(BusConsumer(infra.bootstrap_servers, f"{topic}-group", "one", [topic])) as bus:
+        yield bus
+
+
+def test_a_revoked_right_is_told_until_it_is_given_back(
+    infra: TestInfra, topic: str, bus: BusConsumer
+) -> None:
+    publisher, right = (
+        Publisher(infra.bootstrap_servers, "test"),
+        Right(infra.bootstrap_servers, topic),
+    )
+    publisher.publish([OutboxRow(topic, "key", (), b"before", 1)])
+    assert [r.value for r in until(lambda: bus.poll(10, 0.5), "a record")] == [b"before"]
+    assert bus.problem() is None
+    right.revoke()
+    until(lambda: bus.poll(10, 0.5) or bus.problem(), "the refusal")
+    assert topic in (bus.problem() or "")
+    publisher.publish([OutboxRow(topic, "key", (), b"meanwhile", 2)])
+    right.give_back()
+    assert [r.value for r in until(lambda: bus.poll(10, 0.5), "the next")] == [b"meanwhile"]
+    assert bus.problem() is None
+    publisher.discard()
