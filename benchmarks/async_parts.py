@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from uuid import uuid4
 
+import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 import saga_monitor.storage
@@ -80,6 +81,11 @@ def effects(testbed: Testbed, events: Sequence[Record]) -> Part:
     migrated_engine(testbed.database(BASELINE), services.payment).dispose()
     found = [decode_message(codec, event) for event in events]
     messages = [m for m in found if isinstance(m.event, InventoryReserved)]
+    for name in (DATABASE, BASELINE):  # the start events of these sagas were read
+        with psycopg.connect(testbed.database(name)) as connection:
+            connection.cursor().executemany(
+                "insert into inbox (key, facts) values (%s, '')", [(m.key,) for m in messages]
+            )
     with record(engine) as recording:
         seconds = asyncio.run(
             _seconds_to_charge(PostgresDatabase(engine, participant().store, now), messages)
