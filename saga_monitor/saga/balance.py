@@ -28,23 +28,25 @@ FactsByType = Mapping[str, Sequence[Fact]]
 
 @dataclass(frozen=True, slots=True)
 class SagaBalances:
-    """The totals of a saga's balances, by name.
+    """The totals of a saga's balances, by name; `kept`: those of which a rest is never given back.
 
     A balance is left out if one of its events was stored without the list that it moves.
     """
 
     totals: Mapping[str, BalanceTotals] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, facts: FactsByType, flow: Flow) -> "SagaBalances":
         """Sum the facts, which are given by type, for every balance of the flow."""
         found = ((one.name, _movements(facts, one)) for one in flow.balances)
-        return cls({name: sum_up(moved) for name, moved in found if moved is not None})
+        totals = {name: sum_up(moved) for name, moved in found if moved is not None}
+        return cls(totals, frozenset(b.name for b in flow.balances if _is_kept(facts, b)))
 
-    def is_zero(self, name: str) -> bool:
-        """Return True if nothing is held in a balance."""
+    def is_emptied(self, name: str) -> bool:
+        """Return True if nothing is held in a balance, or what is held stays for good."""
         totals = self.totals.get(name)
-        return totals is None or totals.is_zero
+        return totals is None or totals.is_zero or name in self.kept
 
     @property
     def rows(self) -> tuple[KindBalance, ...]:
@@ -81,6 +83,14 @@ def _imbalances(
         last = _last(saga, plan, facts, balance, status)
         due = last.at + _patience(plan, balance)
         yield Imbalance(id_, last.id, due, f"{balance.name}: {problem}")
+
+
+def _is_kept(facts: FactsByType, balance: Balance) -> bool:
+    return any(
+        fact.detail.get(name)
+        for type_, name in balance.kept.items()
+        for fact in facts.get(type_, ())
+    )
 
 
 def _last(saga: Saga, plan: Plan, facts: FactsByType, balance: Balance, status: Status) -> Fact:

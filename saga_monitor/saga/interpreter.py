@@ -350,8 +350,8 @@ class _Interpreter:
         return self.reports_end(step) and self.is_emptied(step)
 
     def is_emptied(self, step: Step) -> bool:
-        """Return True if every balance is zero that the undo of this step has to bring to zero."""
-        return all(map(self.balances.is_zero, self.plan.balances_of_step.get(step.name, ())))
+        """Return True if nothing is left that the undo of this step has to bring to zero."""
+        return all(map(self.balances.is_emptied, self.plan.balances_of_step.get(step.name, ())))
 
     def reports_end(self, step: Step) -> bool:
         """Return True if the newest event in `last` reports the step as failed or undone."""

@@ -13,7 +13,7 @@ _TEXTS = ("string", ["null", "string"], ["string", "null"])
 
 
 def check_balance_fields(flow: Flow, records: Records) -> None:
-    """Check amount, kind and id of every balance against the schemas of its events.
+    """Check amount, kind, id and kept of every balance against the schemas of its events.
 
     Raises FlowError, which names the place, the reason and the remedy.
     """
@@ -25,6 +25,8 @@ def check_balance_fields(flow: Flow, records: Records) -> None:
 
 def _problems(balance: Balance, event: str, path: str, records: Records) -> Iterator[str]:
     schema = records[event]
+    if event in balance.kept:
+        yield from _field_problems("kept", balance.kept[event], schema, _TEXTS)
     if event in balance.ids:
         yield from _field_problems("id", balance.ids[event], schema, _TEXTS)
         if balance.ids[event] == schema["saga_id"]:

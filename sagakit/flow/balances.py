@@ -26,7 +26,7 @@ ONE_MOVEMENT, POSITIVE, ZERO, ANY = "one_movement", "positive", "zero", "any"
 RULES = (ONE_MOVEMENT, POSITIVE, ZERO, ANY)
 """Rules for what an ended saga holds: the amount of exactly one added movement, more than zero,
 nothing, or any amount."""
-_KEYS = {"step", "amount", "kind", "id", "adds", "removes", "completed", "cancelled"}
+_KEYS = {"step", "amount", "kind", "id", "adds", "removes", "kept", "completed", "cancelled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Balance:
     adds, removes: event type -> dotted path of the list in it, "" if the event itself moves one
     amount; ids: event type -> field with the movement's id, without one the event's id counts;
     kind: "" if there is only one; step: the step whose undo has to bring the balance to zero, None
-    if no undo waits for it; paths: both adds and removes.
+    if no undo waits for it; kept: event type -> field which says, unless null, that the rest is
+    never given back, so that the undo is over and a person settles it; paths: adds and removes.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Balance:
     kind: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
     step: str | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
     paths: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -128,6 +130,7 @@ def _balance(name: str, value: Any) -> Balance:
         kind=_field(f"{where}.kind", raw["kind"]) if "kind" in raw else "",
         ids=_ids(f"{where}.id", raw.get("id", {}), {**adds, **removes}),
         step=text(f"{where}.step", raw["step"]) if "step" in raw else None,
+        kept=_ids(f"{where}.kept", raw.get("kept", {}), removes),
     )
 
 
@@ -178,6 +181,11 @@ def check_balances(
                     f"{where}: {event} is owned by {owners[event]}, which is not a step of this "
                     "flow and could not undo it; remove the event, or add the step"
                 )
+        for event in balance.kept.keys() - balance.removes.keys():
+            raise FlowError(
+                f"{where}.kept: {event} does not remove from this balance; remove it, or list it "
+                "in removes"
+            )
         for event in balance.ids.keys() - balance.paths.keys():
             raise FlowError(
                 f"{where}.id: {event} does not move this balance; remove it, or list it in adds or "

@@ -12,7 +12,7 @@ class Claims:
     """Finds claims that the ledgers do not support at the moment they are made.
 
     charges, refunds, labels: return the rows of the ledgers; `stubborn`: whether the provider may
-    capture an order's charge after it was voided, or let its refund fail.
+    capture an order's charge after it was voided, let its refund fail, or refuse it.
     """
 
     def __init__(

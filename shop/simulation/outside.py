@@ -41,7 +41,7 @@ class Behaviour:
 
     `delay`: delay of the provider's callbacks. `pickup`: time from label to pickup; None: never.
     `refund`: a `forgotten` refund goes through as late as a `later` one, but nobody calls back; of
-    `failing` ones the first fails after it was made.
+    `failing` ones the first fails after it was made; a `refused` one is never made.
     `careless`: the carrier picks the parcel up although it accepted the cancellation. `parcels`:
     into how many it splits the shipment.
     """
@@ -85,6 +85,7 @@ def card_plan(behaviour: Behaviour) -> CardPlan:
         refund_after_s=delay_s if behaviour.refund in ("later", "forgotten") else None,
         reports_refund=behaviour.refund != "forgotten",
         refund_fails_after_s=delay_s if behaviour.refund == "failing" else None,
+        refuses_refund="charge_disputed" if behaviour.refund == "refused" else None,
     )
 
 
@@ -116,7 +117,8 @@ class ShopOutside(Outside):
             lambda: self.refunds,
             lambda: self.labels.values(),
             lambda saga: (
-                self.behaviours[saga].charge == "late" or self.behaviours[saga].refund == "failing"
+                self.behaviours[saga].charge == "late"
+                or self.behaviours[saga].refund in ("failing", "refused")
             ),
         )
 

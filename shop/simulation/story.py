@@ -4,7 +4,7 @@ Everything is drawn from the seed before the run starts.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sagakit.flow.model import Flows
@@ -110,7 +110,7 @@ def draw(rng: random.Random, number: int, flows: Flows) -> OrderStory:
         order_id=f"o{number}",
         flow=rng.choice([flow.label(v) for flow in flows for v in flow.versions]),
         facts=facts,
-        behaviour=_behaviour(rng),
+        behaviour=_disputed(_behaviour(rng)),
         entrance=rng.choice(("order_api", "outside", "nameless")),
         place_after=_soon(rng, 60),
         twice=rng.random() < 0.2,
@@ -138,6 +138,15 @@ def _behaviour(rng: random.Random) -> Behaviour:
         # of a shipment that is never picked up whole, only a person can make an end
         parcels=1 if careless or pickup is None else rng.choice((1, 1, 2)),
     )
+
+
+def _disputed(behaviour: Behaviour) -> Behaviour:
+    """Let the refunds of some orders be refused for good.
+
+    Drawn from the behaviour itself, so that all other draws stay as they are.
+    """
+    refused = random.Random(repr(behaviour)).random() < 0.05
+    return replace(behaviour, refund="refused") if refused else behaviour
 
 
 def _soon(rng: random.Random, within_s: float) -> timedelta:

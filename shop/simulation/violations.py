@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from saga_lab.simulation.world import World
-from saga_monitor.saga.view import UNDONE_PAST_PIVOT, Status
+from saga_monitor.saga.view import CONSERVATION, UNDONE_PAST_PIVOT, SagaView, Status
 from schemas.events import PaymentRefunded, ShipmentCreated, ShipmentPickedUp
 from services.inventory.decide import Phase as StockPhase
 from services.notification.decide import MailKind
@@ -49,7 +49,8 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
             if stock.phase is not StockPhase.SHIPPED:
                 yield f"completed, but its stock is {stock.phase}"
         case Status.CANCELLED:
-            if held_minor or gone:
+            kept = _kept_for_good(story, seen)
+            if (held_minor and not kept) or gone:
                 yield f"cancelled, but {held_minor} held and parcel gone: {gone}"
             if stock.phase is StockPhase.RESERVED:
                 yield "cancelled, but its stock is reserved"
@@ -70,7 +71,11 @@ def _order(world: World[ShopOutside], story: OrderStory) -> Iterator[str]:
         yield "more than one mail of a kind"
     if unsent := _mails_due(world, story) - world.nodes["notification"].state(story.saga).sent:
         yield f"mails never sent: {sorted(unsent)}"
-    if payment.phase is PaymentPhase.REFUNDED and held_minor:
+    if (
+        payment.phase is PaymentPhase.REFUNDED
+        and held_minor
+        and story.behaviour.refund != "refused"
+    ):
         yield f"payment says refunded, the provider holds {held_minor}"
     if gone and held_minor + lost_minor == 0:
         yield "shipped after its refund"
@@ -109,6 +114,12 @@ def _for_a_person(story: OrderStory, interventions: tuple[str, ...], gone: bool)
     The single such case: the carrier picked up a parcel whose cancellation it had accepted.
     """
     return story.behaviour.careless and gone and UNDONE_PAST_PIVOT in interventions
+
+
+def _kept_for_good(story: OrderStory, seen: SagaView) -> bool:
+    """Return whether the provider refuses the refund, and a person is told of it, or will be."""
+    told = CONSERVATION in seen.open_interventions or seen.imbalances
+    return story.behaviour.refund == "refused" and bool(told)
 
 
 def _stock(world: World[ShopOutside]) -> Iterator[str]:

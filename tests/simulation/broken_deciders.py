@@ -11,7 +11,15 @@ from sagakit.messages.envelope import EffectRow
 from schemas.events import PaymentRefunded, ShipmentCancelled
 from services.inventory.decide import Phase as StockPhase
 from services.inventory.decide import Reservation
-from services.payment.ledger import ALIVE, Captured, Declined, Payment, RefundFailed
+from services.payment.ledger import (
+    ALIVE,
+    Captured,
+    Declined,
+    NothingLeft,
+    Payment,
+    RefundFailed,
+    RefundRefused,
+)
 from services.payment.ledger import Phase as PaymentPhase
 from services.shipping.decide import Labelled, PickedUp, Shipment
 from services.shipping.decide import Phase as ShipmentPhase
@@ -138,6 +146,20 @@ def failed_refund_ignored(decide: Any, state: Payment, trigger: Trigger, now: An
     """A refund that was made cannot fail."""
     if isinstance(trigger, Callback | EffectResult) and isinstance(trigger.result, RefundFailed):
         return NOTHING
+    return decide(state, trigger, now)  # type: ignore[no-any-return]
+
+
+def refusal_ignored(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:
+    """A refund that is refused for good is nobody's business."""
+    if isinstance(trigger, EffectResult) and isinstance(trigger.result, RefundRefused):
+        return NOTHING
+    return decide(state, trigger, now)  # type: ignore[no-any-return]
+
+
+def refusal_believed(decide: Any, state: Payment, trigger: Trigger, now: Any) -> Decision:
+    """A refund that is refused for good was made before."""
+    if isinstance(trigger, EffectResult) and isinstance(trigger.result, RefundRefused):
+        trigger = replace(trigger, result=NothingLeft())
     return decide(state, trigger, now)  # type: ignore[no-any-return]
 
 

@@ -178,6 +178,18 @@ MUTANTS = (
         deciding("payment", deciders.void_believed),
     ),
     _m(
+        "a refund refused for good is ignored",
+        "the undo of a disputed charge never ends",
+        60,
+        deciding("payment", deciders.refusal_ignored),
+    ),
+    _m(
+        "a refund refused for good is believed made",
+        "money is told as given back that the provider keeps",
+        60,
+        deciding("payment", deciders.refusal_believed),
+    ),
+    _m(
         "late capture ignored",
         "money of a cancelled order is kept",
         60,

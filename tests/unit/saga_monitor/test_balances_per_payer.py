@@ -37,6 +37,7 @@ kind = "currency"
 id = "payment"
 adds = ["{name.title()}Paid"]
 removes = ["{name.title()}Repaid"]
+kept = "refused"
 completed = "{completed}"
 cancelled = "zero"
 """
@@ -106,6 +107,24 @@ def test_what_one_payer_still_holds_is_awaited_of_that_payer() -> None:
     rest = ("FlightRepaid", paid(200, "p2"))
     done = view(*BOTH, "TripCalledOff", half, ("HotelRepaid", paid(500)), rest)
     assert (done.status, done.imbalances) == (Status.CANCELLED, ())
+
+
+def test_what_is_never_given_back_ends_the_undo_and_is_a_case() -> None:
+    """Given a payer who refuses to repay; when all else is undone; then nothing is asked for any
+    more, and a person is told what is held."""
+    refused = {"cents": 0, "refused": "disputed"}
+    back = (("FlightRepaid", refused), ("HotelRepaid", paid(500)))
+    saga = trip(*BOTH, "TripCalledOff", *back)
+    seen = interpret(saga, PLAN)
+    assert (seen.status, seen.awaited) == (Status.CANCELLED, ())
+    emissions = due_emissions(saga, seen, START + timedelta(hours=1))
+    assert [e.event.reason for e in emissions] == [
+        "flight_fare: added 300 EUR, removed nothing, held 300 EUR: a cancelled saga must hold "
+        "nothing"
+    ]
+    # Given that the other payer has repaid a part and refuses nothing, then that is awaited
+    part = (("FlightRepaid", refused), ("HotelRepaid", {**paid(400), "refused": None}))
+    assert [a.step for a in view(*BOTH, "TripCalledOff", *part).awaited] == ["hotel"]
 
 
 def test_what_is_too_much_for_one_payer_is_no_comfort_to_the_other() -> None:

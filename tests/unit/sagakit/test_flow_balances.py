@@ -20,7 +20,7 @@ from tests.histories import MONEY, ORDER, facts, money_of, saga_of, seen
 
 (ORDER_FLOW,) = FLOWS
 TEXT = (Path(schemas.__file__).parent / "flows/order.toml").read_text()
-ADDS = 'adds = ["PaymentCaptured"]'
+ADDS = 'adds = ["PaymentCaptured", "PaymentMismatched", "PaymentRefundFailed"]'
 LIST = 'adds = { InventoryReserved = "order.lines" }'
 
 
@@ -43,7 +43,9 @@ def with_text(old: str, new: str) -> Flow:
         ('amount = "quantity"', "amount = 5", ["balances.units.amount = 5", "not a field name"]),
         ('kind = "sku"', 'of = "sku"', ["balances.units", "'of' is not known"]),
         ('kind = "currency"', 'kind = ""', ["balances.money.kind = ''", "not a field name"]),
-        ('"charge_id", ', '"charge_id", X = "y", ', ["balances.money.id: X does not move"]),
+        ("id = { Pay", "id = { X = 'y', Pay", ["balances.money.id: X does not move"]),
+        ("kept = { ", "kept = { X = 'y', ", ["balances.money.kept: X does not remove"]),
+        ("kept = { ", "kept = [] # ", ["balances.money.kept = []", "not a field name"]),
         ('step = "payment"', 'step = "bank"', ["step bank is not declared", "[steps.bank]"]),
         (
             '"one_movement"',
@@ -90,6 +92,7 @@ def test_the_fields_that_a_balance_names_are_checked_against_the_schemas() -> No
         ),
         ('kind = "currency"', 'kind = "amount_minor"', ["kind: field amount_minor", "type string"]),
         ('kind = "currency"', 'kind = "email"', ["kind: PaymentCaptured has no field email"]),
+        ('= "refused"', '= "amount_minor"', ["kept: field amount_minor", "type string"]),
         ('"charge_id"', '"late"', ["id: field late", "'boolean'", "type string"]),
         ('"charge_id"', '"order_id"', ["id: order_id is the saga's id", "each event counts once"]),
         ('amount = "quantity"', 'amount = "sku"', ["balances.units", "amount: field sku"]),
