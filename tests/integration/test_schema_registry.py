@@ -19,13 +19,14 @@ import pytest
 
 from saga_lab.devstack.options import StackOptions
 from sagakit.contract.model import Contract, inline
-from sagakit.errors import ConfigurationError, Undecodable
+from sagakit.errors import ConfigurationError, Undecodable, UnregisteredSchema
 from sagakit.kafka.inspector import read_log
-from sagakit.messages.codec import CONFLUENT, Codec
+from sagakit.messages.codec import CONFLUENT, SCHEMA_ID, Codec
 from sagakit.messages.envelope import Envelope, Record
 from sagakit.messages.schema_registry import ConfluentRegistry
 from schemas import CONTRACT
 from schemas.events import OrderCancelRequested, OrderPlaced
+from tests.order_facts import TWO_TEAS
 from tests.stack import PATIENCE_S, LiveStack, live_stack, until
 
 ORDER = {
@@ -201,3 +202,32 @@ def test_a_service_on_the_registry_publishes_in_the_wire_format(
     event = codec.decode(replace(found)).event
     assert isinstance(event, OrderPlaced)
     assert event.order_id == ORDER["order_id"]
+
+
+def test_a_schema_with_references_is_read(
+    codec: Codec, registry: ConfluentRegistry, url: str
+) -> None:
+    line = {**CONTRACT.schemas["OrderLine"], "name": "com.example.Line"}
+    text = json.dumps(inline("OrderPlaced", CONTRACT.schemas))
+    placed = json.loads(text.replace(json.dumps(inline("OrderLine", CONTRACT.schemas)), '"@"'))
+    schema = json.dumps(placed).replace('"@"', '"com.example.Line"')
+    referred = [{"name": "com.example.Line", "subject": "lines", "version": 1}]
+    numbers = [
+        httpx2.post(f"{url}/subjects/{subject}/versions", json=body, timeout=PATIENCE_S).json()
+        for subject, body in (
+            ("lines", {"schema": json.dumps(line)}),
+            ("placed", {"schema": schema, "references": referred}),
+        )
+    ]
+    event = OrderPlaced(order_id="o-1", order=TWO_TEAS, placed_at=datetime(2026, 1, 2, tzinfo=UTC))
+    body = Codec(CONTRACT).body(event)[10:]
+    found = codec.decode(record(CONFLUENT + numbers[1]["id"].to_bytes(4, "big") + body))
+    assert found.event == event
+    assert len(registry.lookup(numbers[1]["id"])) == 2
+
+
+def test_a_guid_that_the_registry_does_not_know_holds_nobody_up(codec: Codec) -> None:
+    """Apicurio answers 404 with nothing in it."""
+    header = (SCHEMA_ID, b"\1" + UUID(int=7).bytes)
+    with pytest.raises(UnregisteredSchema, match=str(UUID(int=7))):
+        codec.decode(replace(record(b"xx"), headers=(header,)))
