@@ -43,6 +43,9 @@ class Topics:
         end = self.ends_of_payment.pop(0) if more else self.ends_of_payment[0]
         return {PAYMENT: end, ORDER: 7}
 
+    def readable_ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        return self.ends(topics)
+
     def ids(self, topics: Sequence[str]) -> dict[str, str]:
         return {"payment.events": self.id_of_payment, "order.events": "one"}
 

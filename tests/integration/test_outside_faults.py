@@ -59,9 +59,9 @@ def test_the_worst_answers_say_nothing_and_later_the_charge_is_there(
         begin(provider, way)
         errors = []
         for _ in range(4):
-            with pytest.raises(EffectFailed) as error:
+            with pytest.raises(EffectFailed) as caught:
                 await gateway.charge(effect)
-            errors.append(error.value)
+            errors.append(caught.value)
         begin(provider, way, OVER)
         for error in errors:
             assert len(str(error)) < 300

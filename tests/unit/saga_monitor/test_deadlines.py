@@ -271,6 +271,9 @@ def test_the_ends_are_asked_for_after_the_time() -> None:
             asked.extend(topics)
             return {}
 
+        def readable_ends(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+            raise AssertionError("not asked for")
+
         def ids(self, topics: Sequence[str]) -> dict[str, str]:
             raise AssertionError("not asked for")
 

@@ -15,6 +15,7 @@ from sagakit.decider import (
     Do,
     Effect,
     EffectResult,
+    Json,
     Observed,
     Trigger,
     Undo,
@@ -62,7 +63,7 @@ def place(facts: OrderFacts = FACTS) -> Command:
 
 
 def compare(code: str = "conflict") -> Effect:
-    payload = {
+    payload: dict[str, Json] = {
         "order_id": "o1",
         "code": code,
         "digest": digest(FACTS),
