@@ -118,8 +118,8 @@ def _for_a_person(story: OrderStory, interventions: tuple[str, ...], gone: bool)
 
 def _kept_for_good(story: OrderStory, seen: SagaView) -> bool:
     """Return whether the provider refuses the refund, and a person is told of it, or will be."""
-    told = CONSERVATION in seen.open_interventions or seen.imbalances
-    return story.behaviour.refund == "refused" and bool(told)
+    noticed = CONSERVATION in seen.open_interventions or seen.imbalances
+    return story.behaviour.refund == "refused" and bool(noticed)
 
 
 def _stock(world: World[ShopOutside]) -> Iterator[str]:
