@@ -232,7 +232,7 @@ def test_inventory_loses_no_unit_in_any_order_of_events(on_hand: bool) -> None:
     events = {
         "order": OrderPlaced(order_id=ORDER, order=facts, placed_at=START),
         "payment": refunded(),
-        "shipping": ShipmentPickedUp(**PARCEL),
+        "shipping": ShipmentPickedUp(**{**PARCEL, "order": facts}),
     }
 
     def play(choices: Choices) -> None:
