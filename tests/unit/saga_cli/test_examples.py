@@ -51,7 +51,7 @@ def test_an_example_runs_as_its_demo(clone: Path, monkeypatch: pytest.MonkeyPatc
     )
     done = CliRunner().invoke(saga, ["examples", "run", "trip", "--sagas", "20"])
     assert done.exit_code == 0, done.output
-    defaults = {"seed": 0, "keep_up": False}
+    defaults = {"seed": 0, "open_transactions": False, "keep_up": False}
     assert ran == [(str(clone / "examples" / "trip"), {**defaults, "count": 20})]
 
 
