@@ -9,6 +9,9 @@ from schemas.events import OrderFacts
 from services.order.decide import Compared
 from services.order.privacy import CustomerKeys, has_digest
 
+ComparisonAnswer = Compared
+"""What a comparison of facts answers."""
+
 
 class FactsComparison:
     """Performs the effect `compare`."""
@@ -16,7 +19,7 @@ class FactsComparison:
     def __init__(self, keys: CustomerKeys, clock: Clock) -> None:
         self._keys, self._clock = keys, clock
 
-    async def compare(self, effect: Effect) -> Compared:
+    async def compare(self, effect: Effect) -> ComparisonAnswer:
         """Tell whether the facts have the digest, as they are, sealed, or opened."""
         facts: Any = effect.payload["order"]
         order, wanted = OrderFacts.from_dict(facts), str(effect.payload["digest"])
