@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unicodedata import normalize
 
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ _PRIMITIVES: Mapping[str, st.SearchStrategy[Any]] = {
 }
 order_ids = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20
-)
+).map(lambda text: normalize("NFC", text))
 
 
 def values(avro: Any) -> st.SearchStrategy[Any]:
