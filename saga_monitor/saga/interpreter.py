@@ -163,7 +163,7 @@ class _Interpreter:
         found = (
             NeededIntervention(emission_id(self.saga.key, code, fact.id), code, fact)
             for event, code in self.flow.interventions.items()
-            for fact in self.facts.get(event, ())
+            for fact in sorted(self.facts.get(event, ()), key=_log_order)
         )
         return tuple(one for one in found if str(one.id) not in self.saga.facts)
 
