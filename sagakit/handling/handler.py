@@ -261,6 +261,11 @@ def _wanted(planned: Sequence[RoutedMessage]) -> dict[str, list[Trigger]]:
     return wanted
 
 
+def _awaits_start(inbox_row: InboxRow) -> bool:
+    """Tell whether records wait that the start event lets go on, whatever the first waits for."""
+    return inbox_row.gap == START or (inbox_row.parked > 0 and inbox_row.facts is None)
+
+
 class _Batch(Generic[S]):
     """Collects the changes of one transaction: its inbox rows and the rows to write."""
 
@@ -298,7 +303,7 @@ class _Batch(Generic[S]):
                 if is_repeat(message, inbox_row):
                     state = working.get(message.key) if message.trigger else None
                     return HandlingResult(message, Disposition.REPEAT, (), state)
-                if plan.starts and inbox_row.gap == START:
+                if plan.starts and _awaits_start(inbox_row):
                     return self._bind(plan, inbox_row)
                 if message.record and inbox_row.parked and not fills_gap(message, inbox_row):
                     return self._park(
@@ -371,7 +376,7 @@ class _Batch(Generic[S]):
 
     def _bind(self, plan: RoutedMessage, inbox_row: InboxRow) -> HandlingResult[S]:
         """Bind a saga of which later events came first; all are handled in the order they came."""
-        inbox_row.flow, inbox_row.facts = plan.label, plan.facts
+        inbox_row.flow, inbox_row.facts, inbox_row.gap = plan.label, plan.facts, START
         self.bound.add(plan.message.key)
         return self._park(plan.message, "queued", "behind earlier records of the same saga")
 

@@ -78,6 +78,20 @@ def test_nothing_is_acted_on_before_the_start_event_was_read(counter: Counter) -
     assert counter.inbox_row("a").parked == 0
 
 
+@pytest.mark.parametrize("begins_at", [1, 2])
+def test_the_start_event_frees_what_was_read_out_of_order_before_it(
+    counter: Counter, begins_at: int
+) -> None:
+    """Given the second event of a source is read before its first; when the start event is read
+    behind both, or between them; then all are handled, and nothing waits for a person."""
+    records = [tick(counter, "later", 2, flow="toy/1"), tick(counter, "early", 1, flow="toy/1")]
+    records.insert(begins_at, start(counter, "toy/1"))
+    for record in records:
+        counter.reads(record)
+    assert sorted(counter.words("a")) == ["do", "early", "later"]
+    assert (queue(counter), counter.inbox_row("a").parked) == ([], 0)
+
+
 def test_what_waits_for_the_start_event_contradicts_it(counter: Counter) -> None:
     """Given an event on toy/2 of an order that nobody has placed yet; when the order is placed on
     toy/1; then the counter acts on toy/1 alone."""
@@ -103,6 +117,18 @@ def test_the_start_event_read_again_after_a_crash_frees_the_queue(counter: Count
     counter.handler = counter.with_faults(counter.faults)
     counter.reads(begun)
     assert (counter.words("a"), queue(counter)) == (("do",), [])
+
+
+def test_it_frees_a_queue_with_a_gap_after_a_crash_as_well(counter: Counter) -> None:
+    begun = start(counter, "toy/1")
+    counter.reads(tick(counter, "later", 2, flow="toy/1"))
+    counter.reads(tick(counter, "early", 1, flow="toy/1"))
+    counter.handler.redrive = lambda key: []  # type: ignore[method-assign]
+    counter.reads(begun)
+    counter.handler = counter.with_faults(counter.faults)
+    counter.reads(begun)
+    assert sorted(counter.words("a")) == ["do", "early", "later"]
+    assert queue(counter) == []
 
 
 def test_what_has_no_rule_only_counts(counter: Counter) -> None:
