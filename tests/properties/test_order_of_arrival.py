@@ -48,16 +48,20 @@ def played(seed: int) -> OrderWorld:
 def own_ancestors(world: OrderWorld, name: str) -> dict[UUID, set[tuple[str, str]]]:
     """Event id -> (order, type) of the participant's own events it came after: those that caused
     it, and all that its source's earlier events of the order came after."""
-    events = {e.id: e for r in world.log.records() if (e := SIMULATION.codec.decode(r))}
+    read = [(r.topic, SIMULATION.codec.decode(r)) for r in world.log.records()]
+    events = {e.id: e for _, e in read}
+    topics = {e.id: topic for topic, e in read}
     placed = {(e.source, e.key, e.seq): e for e in events.values() if e.seq}
     found: dict[UUID, set[tuple[str, str]]] = {}
 
     def earlier(e: Envelope) -> list[Envelope]:
-        """A webhook names no cause in the log: it may be anything before it."""
-        unnumbered = e.seq is None
-        return (
-            [] if unnumbered else [x for x in events.values() if x.key == e.key and x.time < e.time]
-        )
+        """A webhook names no cause in the log: it may be anything before it that its source reads.
+        Nobody reads what mail was sent, so no webhook comes about through that."""
+        if e.seq is None:
+            return []
+        known = world.nodes[e.source].topics
+        before = [x for x in events.values() if x.key == e.key and x.time < e.time]
+        return [x for x in before if topics[x.id] in known]
 
     def visit(e: Envelope | None) -> set[tuple[str, str]]:
         if e is None:
@@ -128,8 +132,9 @@ def _type(headers: tuple[tuple[str, bytes], ...]) -> str:
 
 
 def money(world: OrderWorld, key: str) -> int:
+    """What the seller holds. A dispute takes back what a refund gives back, whichever is first."""
     charges = [c for c in world.outside.charges.values() if c.saga == key]
-    return sum(c.amount_minor - c.refunded_minor for c in charges if c.status == "captured")
+    return sum(c.held_minor for c in charges if c.status == "captured")
 
 
 def parcels(world: OrderWorld, key: str) -> int:
