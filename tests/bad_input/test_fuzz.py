@@ -92,7 +92,11 @@ def record(event: Any, seq: int | None, label: str, offset: int) -> Record:
     return Record(row.topic, 0, offset, 1, row.key.encode(), row.value, row.headers)
 
 
-EVENT_IDS = [UUID(int=n) for n in range(1, 14)]
+EVENT_IDS = [UUID(int=n) for n in range(1, 20)]
+
+
+def has_facts(event: Any) -> bool:
+    return getattr(event, "order", None) is not None
 
 
 @pytest.mark.parametrize("name", DECIDERS)
@@ -137,22 +141,29 @@ def test_whatever_stands_on_a_topic_is_handled_or_parked_beside_its_neighbours(n
 
 @pytest.mark.parametrize("name", DECIDERS)
 def test_any_events_in_any_order_make_no_decision_fail(name: str) -> None:
-    """Whatever facts they hold, however little they belong together; what a pause among them holds
-    is decided on at the end."""
+    """Whatever facts an order has, however little its events belong together, and whether it was
+    placed before them or after; what a pause among them holds is decided on at the end."""
 
     @FUZZ
     @given(
         st.lists(st.tuples(any_event, st.booleans()), min_size=1, max_size=6),
         st.sampled_from(["order/1", "order/2"]),
+        st.booleans(),
     )
-    def check(found: list[tuple[Any, bool]], label: str) -> None:
+    def check(found: list[tuple[Any, bool]], label: str, placed_last: bool) -> None:
         events = [
             replace(e, **{e.saga_id_field: "o1"}) if same and e.saga_id_field else e
             for e, same in found
         ]
         orders = sorted({saga_id_of(e) for e in events if e.saga_id_field})
-        events += [SagaResumed(saga_id=o, actor="ada", reason="go on") for o in orders]
-        rows = [record(e, None, label, n) for n, e in enumerate(events)]
+        starts = {o: placed(o) for o in orders}
+        starts |= {
+            e.order_id: replace(placed(e.order_id), order=e.order) for e in events if has_facts(e)
+        }
+        events = [replace(e, order=starts[e.order_id].order) if has_facts(e) else e for e in events]
+        resumes = [SagaResumed(saga_id=o, actor="ada", reason="go on") for o in orders]
+        played = [*events, *starts.values()] if placed_last else [*starts.values(), *events]
+        rows = [record(e, None, label, n) for n, e in enumerate([*played, *resumes])]
         _, codes = reads(name, *rows)
         assert set(codes) <= {"bad_key", "undecodable"}
 
