@@ -23,8 +23,8 @@ def effect(note: str = "buy bread") -> Effect:
 def partner(db: Path) -> tuple[HttpPartner, httpx2.AsyncClient]:
     """The gateway, and a client that reads the ledger of the fake."""
     fake = httpx2.ASGITransport(create_app(db))
-    gateway = HttpPartner(InMemoryHttp(fake), "http://partner")
-    return gateway, httpx2.AsyncClient(transport=fake, base_url="http://partner")
+    gateway = HttpPartner(InMemoryHttp(fake), "http://localhost")
+    return gateway, httpx2.AsyncClient(transport=fake, base_url="http://localhost")
 
 
 def test_a_repeated_call_has_the_job_done_once(tmp_path: Path) -> None:
