@@ -43,6 +43,12 @@ def charge(**changes: Any) -> Callable[[], Call]:
     return signed(orjson.dumps({**CAPTURED, "data": CAPTURED["data"] | changes}))
 
 
+def decline(event_id: str, code: str) -> Callable[[], Call]:
+    """A decline told by the provider, with a code that is none of its own."""
+    data = CAPTURED["data"] | {"decline_code": code}
+    return signed(orjson.dumps({"id": event_id, "type": "charge.declined", "data": data}))
+
+
 def event(**changes: Any) -> Callable[[], Call]:
     """The same, the event itself changed."""
     return signed(orjson.dumps(CAPTURED | changes))
@@ -138,35 +144,9 @@ WEBHOOKS = (
     Case("unknown charge", PAYMENT, charge(id="ch_other"), "200"),
     Case("wrong amount", PAYMENT, charge(amount_minor=1), "200"),
     Case("wrong currency", PAYMENT, charge(currency="JPY"), "200"),
+    Case("NUL in the decline code", PAYMENT, decline("NUL in the decline code", "\0"), "200"),
     Case(
-        "NUL in the decline code",
-        PAYMENT,
-        signed(
-            orjson.dumps(
-                {
-                    "id": "e",
-                    "type": "charge.declined",
-                    "data": CAPTURED["data"] | {"decline_code": "\0"},
-                }
-            )
-        ),
-        "400",
-        ("decline_code must be a text",),
-    ),
-    Case(
-        "decline code of 600 kB",
-        PAYMENT,
-        signed(
-            orjson.dumps(
-                {
-                    "id": "e",
-                    "type": "charge.declined",
-                    "data": CAPTURED["data"] | {"decline_code": "x" * 600_000},
-                }
-            )
-        ),
-        "400",
-        ("decline_code must be a text of 1 to 255",),
+        "decline code of 600 kB", PAYMENT, decline("decline code of 600 kB", "x" * 600_000), "200"
     ),
     Case(
         "giant body",

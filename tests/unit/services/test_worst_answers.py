@@ -213,7 +213,7 @@ def test_words_of_the_carrier_reach_no_reason(text: str) -> None:
         assert ask(outside, HttpCarrier.label, LABEL) == Refused(OTHER_REFUSAL)
 
 
-@pytest.mark.parametrize("text", [*ADDRESSES, "x" * 600_000])
+@pytest.mark.parametrize("text", [*ADDRESSES, "x" * 600_000, "\0", "\u001b]52;c;AA\u0007"])
 def test_an_unknown_decline_code_reaches_no_reason(text: str) -> None:
     declined = {**CHARGED, "status": "declined", "decline_code": text}
     outside = Outside(post=httpx2.Response(200, content=orjson.dumps(declined)))
