@@ -178,6 +178,10 @@ def next_poll_s(ended: int, orders: int, seconds: float) -> float:
     return min(max(left_s / 4, POLL_S), MAX_POLL_S)
 
 
+SEALING_SERVICE = "order"
+"""The service that keeps the customers' keys; the secret that wraps them is drawn under its name."""
+
+
 def _module(service: str) -> tuple[str, ...]:
     match service:
         case "monitor":
@@ -197,6 +201,7 @@ def _settings(testbed: Testbed, name: str, service: str, number: int) -> dict[st
         "SAGA_INSTANCE_ID": f"{service}-{number}",
         "SAGA_STATIC_MEMBERSHIP": "true",
         "SAGA_LOG_LEVEL": "WARNING",
+        "SAGA_KEY_ENCRYPTION_KEY": testbed.secret(SEALING_SERVICE),
         "SAGA_PARTICIPANTS": json.dumps({other: testbed.url(other) for other in SERVICES}),
     }
 
