@@ -179,7 +179,7 @@ def next_poll_s(ended: int, orders: int, seconds: float) -> float:
 
 
 SEALING_SERVICE = "order"
-"""The service that keeps the customers' keys; the secret that wraps them is drawn under its name."""
+"""It keeps the customers' keys; the secret that wraps them is drawn under its name."""
 
 
 def _module(service: str) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ class Testbed:
         return _at_port(url, self._postgres_port) if self._postgres_port else url
 
     def secret(self, name: str) -> str:
-        """Return the secret that signs the webhooks of a fake of the outside world."""
+        """Return a secret of the stack: of a fake whose webhooks it signs, or of a service."""
         return str(self._content["secrets"][name])
 
     @property
