@@ -178,7 +178,7 @@ def test_what_only_a_person_can_settle_is_listed_and_a_refused_event_is_publishe
             text("UPDATE effects SET last_error = 'EffectSetAside: 5' WHERE saga = 'toy/c'")
         )
         connection.execute(
-            text("UPDATE effects SET last_error = 'OutcomeUntold: EventTooLarge: x'")
+            text("UPDATE effects SET last_error = 'OutcomeUntold: x' WHERE saga = 'toy/a'")
         )
         connection.execute(
             text(
