@@ -211,7 +211,8 @@ def _testbed(folder: Path, content: dict[str, Any]) -> Iterator[Testbed]:
 
 def _at_port(url: str, port: int) -> str:
     parts = urlsplit(url)
-    return parts._replace(netloc=f"{parts.username}@{parts.hostname}:{port}").geturl()
+    who, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{who}{at}{parts.hostname}:{port}").geturl()
 
 
 @contextmanager
