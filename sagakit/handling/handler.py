@@ -262,8 +262,11 @@ def _wanted(planned: Sequence[RoutedMessage]) -> dict[str, list[Trigger]]:
 
 
 def _awaits_start(inbox_row: InboxRow) -> bool:
-    """Tell whether records wait that the start event lets go on, whatever the first waits for."""
-    return inbox_row.gap == START or (inbox_row.parked > 0 and inbox_row.facts is None)
+    """Tell whether records wait that the start event lets go on, whatever the first waits for.
+
+    Behind a record that could not be read a start event queues: that record may be an earlier one.
+    """
+    return inbox_row.gap == START or (inbox_row.gap is not None and inbox_row.facts is None)
 
 
 class _Batch(Generic[S]):
@@ -318,6 +321,8 @@ class _Batch(Generic[S]):
         except SagaConflict as conflict:
             return self._set_aside(message, conflict)
         except UnprocessableRecord as poison:
+            if plan.starts and isinstance(poison, SequenceGap):
+                inbox_row.flow, inbox_row.facts = plan.label, plan.facts
             return self._park(message, poison.code, str(poison))
         except Exception as error:
             if message.record is None:
@@ -398,6 +403,8 @@ class _Batch(Generic[S]):
         inbox_row.parked += code not in ASIDE
         if inbox_row.parked == 1 and code in (SequenceGap.code, StartUnread.code):
             inbox_row.gap = message.source if code == SequenceGap.code else START
+        elif message.poison and inbox_row.facts is None:
+            inbox_row.gap = None
         error = error[:MAX_ERROR_CHARS]
         self.changes.park.append(
             ParkedRow(message.key, code, error, record, message.source, message.seq)

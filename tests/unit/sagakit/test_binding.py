@@ -6,11 +6,26 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from saga_lab.simulation.rollout import without_newer_versions
 from sagakit.flow.facts import differing_fact, facts_of
+from sagakit.flow.routing import Router
 from sagakit.handling.handler import Handler
 from sagakit.messages.envelope import Record
-from tests.toy_saga import Asked, Counter, LeftDone, Started, Ticked, event_id, paused, resumed, toy
+from tests.toy_saga import (
+    FLOWS,
+    Asked,
+    Counter,
+    LeftDone,
+    Started,
+    Ticked,
+    event_id,
+    paused,
+    resumed,
+    toy,
+)
 from tests.unit.sagakit.handler_messages import HANDLED, PARKED, REPEAT, queue, tick
+
+OLD_FLOWS = without_newer_versions(FLOWS, 1)
 
 
 @pytest.fixture
@@ -129,6 +144,35 @@ def test_it_frees_a_queue_with_a_gap_after_a_crash_as_well(counter: Counter) -> 
     counter.reads(begun)
     assert sorted(counter.words("a")) == ["do", "early", "later"]
     assert queue(counter) == []
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["alone", "behind-an-early-event"])
+def test_a_start_event_that_the_old_release_cannot_read_is_the_first_all_the_same(
+    counter: Counter, early: bool
+) -> None:
+    """Given an old process and a start event on a version that it does not know; when the saga is
+    started once more; then after the update the saga is what the first start event says, as it is
+    for the participants that were updated before."""
+    released, counter.handler.router = counter.handler.router, Router(OLD_FLOWS, "counter")
+    if early:
+        counter.reads(tick(counter, "early", 1, flow="toy/1"))
+    again = counter.wire.record(Started("a", "other"), None, id_=uuid4(), flow="toy/1")
+    counter.reads(start(counter, "toy/2"), again)
+    counter.handler.redrive(toy("a"))
+    assert counter.inbox_row("a").facts is None
+    counter.handler.router = released
+    counter.handler.redrive(toy("a"))
+    assert (counter.inbox_row("a").flow, counter.inbox_row("a").parked) == ("toy/2", 0)
+    assert "do" not in counter.words("a"), "toy/2 does not begin with the counter"
+
+
+def test_a_start_event_that_waits_for_an_earlier_event_is_the_first(counter: Counter) -> None:
+    """Given a start event whose topic's earlier event was not read yet; when the saga is started
+    once more; then the first one counts."""
+    waiting = counter.wire.record(Started("a"), 2, flow="toy/2")
+    again = counter.wire.record(Started("a", "other"), None, id_=uuid4(), flow="toy/1")
+    assert counter.reads(waiting, again) == [PARKED, PARKED]
+    assert counter.inbox_row("a").flow == "toy/2"
 
 
 def test_what_has_no_rule_only_counts(counter: Counter) -> None:
